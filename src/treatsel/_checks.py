@@ -1,0 +1,130 @@
+"""Checks for vectors, probabilities, arms and tables: each returns the clean value or raises."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
+    """Return `values` as a one-dimensional float64 array without infinities (or missing values)."""
+    try:
+        series = pd.Series(values) if np.ndim(values) == 1 else np.asarray(values)
+        vector = np.asarray(series.astype("float64"))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must hold numbers only. Convert it first.") from None
+    if vector.ndim != 1:
+        raise InputError(f"{name} must be one-dimensional; it has shape {vector.shape}.")
+    if n := int(np.isinf(vector).sum()):
+        raise InputError(f"{name} holds {n} infinite values; only finite numbers are allowed.")
+    if not allow_missing and (n := int(np.isnan(vector).sum())):
+        raise InputError(f"{name} holds {n} missing values; leave those patients out or impute first.")
+    return vector
+
+
+def check_binary(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
+    """Return `values` as a float64 vector of zeros and ones (NaN only when allowed)."""
+    vector = check_vector(name, values, allow_missing=allow_missing)
+    if n := int(((vector != 0) & (vector != 1) & ~np.isnan(vector)).sum()):
+        raise InputError(f"{name} holds {n} values that are neither 0 nor 1. Code the outcome as 0 and 1.")
+    return vector
+
+
+def check_probability(name: str, values: Any) -> FloatArray:
+    """Return `values` as a float64 vector within [0, 1]."""
+    vector = check_vector(name, values)
+    if n := int(((vector < 0) | (vector > 1)).sum()):
+        raise InputError(
+            f"{name} holds {n} values outside 0 to 1. Probabilities are proportions, not percent."
+        )
+    return vector
+
+
+def check_weights(name: str, values: Any, n: int) -> FloatArray:
+    """Return weights of length `n` that are not negative and not all zero; None means all ones."""
+    if values is None:
+        return np.ones(n)
+    vector = check_vector(name, values)
+    check_same_length(**{name: vector, "the outcomes": np.empty(n)})
+    if (vector < 0).any() or not vector.any():
+        raise InputError(f"{name} must not be negative and must not all be zero.")
+    return vector
+
+
+def check_same_length(**vectors: Any) -> None:
+    """Raise unless all vectors hold one value a patient."""
+    lengths = {name: len(vector) for name, vector in vectors.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"Lengths differ: {found}. Each needs one value a patient, in the same order.")
+
+
+def check_level(level: float) -> float:
+    """Return a confidence level within (0, 1)."""
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}; it must lie between 0 and 1, for example 0.95.")
+    return float(level)
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """Return `value` if it is one of `allowed`."""
+    options = list(allowed)
+    if value not in options:
+        raise InputError(f"{name} is {value!r}; it must be {_or(options)}.{_hint(value, options)}")
+    return value
+
+
+def check_by_arm(name: str, table: Any) -> pd.DataFrame:
+    """Return a by-arm table: rows are patients, columns are arms, each cell a probability."""
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{name} must be a DataFrame of patients by arms; it is a {type(table).__name__}.")
+    if not len(table.columns) or not len(table):
+        raise InputError(f"{name} is empty ({len(table)} patients, {len(table.columns)} arms).")
+    check_unique(f"The columns of {name}", table.columns)
+    checked = {arm: check_probability(f"Column {arm!r} of {name}", table[arm]) for arm in table.columns}
+    return pd.DataFrame(checked, index=table.index)
+
+
+def check_unique(name: str, values: Iterable[Any]) -> None:
+    """Raise if a label occurs twice."""
+    labels = pd.Index(list(values))
+    if n := int(labels.duplicated().sum()):
+        raise InputError(f"{name} hold {n} duplicates. Each must occur once.")
+
+
+def check_known_arms(received: pd.Series, known: Iterable[Any]) -> pd.Series:
+    """Return `received` if every arm in it is known."""
+    known = list(known)
+    unknown = ~received.isin(known)
+    if n := int(unknown.sum()):
+        names = sorted({str(arm) for arm in received[unknown]})
+        raise InputError(
+            f"Column {received.name!r} holds {n} patients of arms unknown to this model: {names}. "
+            f"It knows {sorted(map(str, known))}. Rename the arms, or leave these patients out."
+        )
+    return received
+
+
+def check_mapping_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    """Raise if `mapping` has a key that is not allowed."""
+    options = list(allowed)
+    for key in mapping:
+        if key not in options:
+            raise InputError(f"{name} has the unknown key {key!r}; allowed: {options}.{_hint(key, options)}")
+
+
+def _or(options: list[Any]) -> str:
+    shown = [repr(option) for option in options]
+    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]
+
+
+def _hint(value: Any, options: list[Any]) -> str:
+    close = get_close_matches(str(value), [str(option) for option in options], n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

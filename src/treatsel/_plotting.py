@@ -1,0 +1,1 @@
+"""Tables in, Axes out: the only file that imports matplotlib, and only inside functions."""
