@@ -1,0 +1,270 @@
+"""One column of a codebook: what it means, what it may hold, and how raw values become clean ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import check_mapping_keys
+from treatsel.errors import CodebookError, Fault, InputError
+
+ROLES = (
+    "id",
+    "covariate",
+    "arm",
+    "outcome",
+    "site",
+    "person",
+    "audit",
+    "session_score",
+    "date",
+)
+TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
+_LABELS = {"id", "arm", "site", "person"}  # roles whose values are names, whatever they look like
+_KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
+_CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
+_TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """A column: name, type, role, unit and constraints, in the words of the Table Schema.
+
+    Parameters
+    ----------
+    name : str
+        Column name.
+    type : {"string", "number", "integer", "boolean", "date", "datetime"}
+        Kind of value.
+    role : str or None
+        One of ``ROLES``; a column without a role is carried along but never used.
+    title, description, unit : str
+        For people.
+    event_is_good : bool or None
+        Only for outcomes: whether 1 is the good outcome. None: not stated.
+    minimum, maximum : float or None
+        Smallest and largest value allowed, both included.
+    enum : tuple or None
+        The values allowed.
+    required, unique : bool
+        Whether missing values, or values that occur twice, are faults.
+
+    Raises
+    ------
+    CodebookError
+        If the entry contradicts itself.
+    """
+
+    name: str
+    type: str = "string"
+    role: str | None = None
+    title: str = ""
+    description: str = ""
+    unit: str = ""
+    event_is_good: bool | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    enum: tuple[Any, ...] | None = field(default=None)
+    required: bool = False
+    unique: bool = False
+
+    def __post_init__(self) -> None:
+        for problem in self._contradictions():
+            raise CodebookError(f"Codebook field {self.name!r}: {problem}")
+
+    def _contradictions(self) -> list[str]:
+        numeric = self.type in ("number", "integer")
+        problems = {
+            f"type {self.type!r} is unknown; use one of {list(TYPES)}.": self.type not in TYPES,
+            f"role {self.role!r} is unknown; use one of {list(ROLES)}.": self.role not in (*ROLES, None),
+            "minimum and maximum need type number or integer.": not numeric
+            and (self.minimum is not None or self.maximum is not None),
+            "minimum and maximum must be finite numbers.": not all(
+                _is_number(bound) for bound in (self.minimum, self.maximum) if bound is not None
+            ),
+            "event_is_good must be true or false.": self.event_is_good not in (None, True, False),
+            "required and unique must be true or false.": not (
+                isinstance(self.required, bool) and isinstance(self.unique, bool)
+            ),
+            "event_is_good needs role outcome.": self.event_is_good is not None and self.role != "outcome",
+            "a date can never be a covariate; derive a number (days before treatment) from it.": self.role
+            == "covariate"
+            and self.type in ("date", "datetime"),
+            "an outcome is 0 or 1; use type integer or boolean.": self.role == "outcome"
+            and self.type not in ("integer", "boolean", "number"),
+            "an arm, a site, a person or an id is a label; use type string.": self.role in _LABELS
+            and self.type not in ("string", "integer"),
+        }
+        found = [problem for problem, holds in problems.items() if holds]
+        return found or self._contradictions_of_values()
+
+    def _contradictions_of_values(self) -> list[str]:
+        found = []
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            found.append(f"minimum {self.minimum:g} is above maximum {self.maximum:g}.")
+        if self.enum is not None:
+            if not self.enum:
+                found.append("enum is empty; list the values allowed or leave it out.")
+            elif len(set(map(str, self.enum))) < len(self.enum):
+                found.append("enum lists a value twice.")
+            elif self.type == "string" and any(isinstance(value, bool) for value in self.enum):
+                found.append("enum of a string column holds true or false; put quotes around yes and no.")
+            elif self.type in ("number", "integer") and not all(map(_is_number, self.enum)):
+                found.append(f"enum must hold numbers, as its type is {self.type}.")
+        return found
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> "Field":
+        """Read one entry of ``fields``."""
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"]:
+            raise CodebookError("Each entry of fields needs a name (put quotes around yes, no and numbers).")
+        where = f"Codebook field {entry['name']!r}"
+        constraints = entry.get("constraints") or {}
+        if not isinstance(constraints, Mapping):
+            raise CodebookError(f"{where}: constraints must be a mapping, for example {{minimum: 0}}.")
+        try:
+            check_mapping_keys(where, {str(key): None for key in entry}, _KEYS)
+            check_mapping_keys(f"{where}: constraints", {str(key): None for key in constraints}, _CONSTRAINTS)
+        except InputError as error:
+            raise CodebookError(str(error)) from None
+        values = {key: value for key, value in {**entry, **constraints}.items() if key != "constraints"}
+        if values.get("enum") is not None:
+            if not isinstance(values["enum"], Sequence) or isinstance(values["enum"], str):
+                raise CodebookError(f"{where}: enum must be a list.")
+            values["enum"] = tuple(values["enum"])
+        for key in ("title", "description", "unit"):
+            values[key] = str(values.get(key) or "")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry as it is written: empty parts left out."""
+        entry = {key: getattr(self, key) for key in _KEYS if key != "constraints"}
+        constraints = {key: getattr(self, key) for key in _CONSTRAINTS}
+        constraints["enum"] = list(self.enum) if self.enum is not None else None
+        entry["constraints"] = {k: v for k, v in constraints.items() if v is not None and v is not False}
+        return {k: v for k, v in entry.items() if v is not None and v not in ("", {})}
+
+    def edited(self, entry: Mapping[str, Any]) -> "Field":
+        """Return this field with the parts named in `entry` replaced; None removes a part."""
+        old = self.to_dict()
+        constraints = {**old.get("constraints", {}), **(entry.get("constraints") or {})}
+        merged = {**old, **entry, "constraints": {k: v for k, v in constraints.items() if v is not None}}
+        return Field.from_dict({k: v for k, v in merged.items() if v is not None})
+
+    def with_role(self, role: str | None) -> "Field":
+        """Return this field in another role."""
+        return replace(self, role=role)
+
+    @property
+    def allowed(self) -> str:
+        """What the column may hold, in words."""
+        if self.enum is not None:
+            listed = ", ".join(map(str, self.enum[:12])) + (", ..." if len(self.enum) > 12 else "")
+            return f"one of {listed}"
+        words = {"string": "text", "boolean": "true or false (1 or 0)", "integer": "an integer"}
+        kind = words.get(self.type, f"a {self.type}")
+        if self.minimum is not None and self.maximum is not None:
+            return f"{kind} from {self.minimum:g} to {self.maximum:g}"
+        if self.minimum is not None:
+            return f"{kind} of at least {self.minimum:g}"
+        if self.maximum is not None:
+            return f"{kind} of at most {self.maximum:g}"
+        return kind
+
+    def parse(self, column: pd.Series, missing: Sequence[str] = ("",)) -> tuple[pd.Series, list[Fault]]:
+        """Return the column in clean form, and all that is wrong with it.
+
+        Numbers and booleans become float64, labels and texts Python strings, dates datetime64; what
+        is missing becomes NaN. A value that breaks the codebook is counted and becomes NaN too, so a
+        caller must look at the faults before it uses the column.
+        """
+        if pd.api.types.is_numeric_dtype(column.dtype) and self.type in ("number", "integer"):
+            column = clean = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+        else:
+            column = column.astype("object")
+            absent = column.isna() | column.map(lambda value: isinstance(value, str) and value in missing)
+            column = column.mask(absent.astype(bool), other=np.nan)
+            clean = _CONVERT[self.type](column)
+        faults = [
+            *self._fault((clean.isna() & column.notna()).sum(), f"that are not {self.allowed}"),
+            *self._faults_of_values(clean),
+        ]
+        return clean, faults
+
+    def _faults_of_values(self, clean: pd.Series) -> list[Fault]:
+        faults: list[Fault] = []
+        present = clean.dropna()
+        if self.type in ("number", "integer"):
+            faults += self._fault(np.isinf(present.to_numpy(dtype=float)).sum(), "that are infinite")
+            present = present[np.isfinite(present.to_numpy(dtype=float))]
+            low = -np.inf if self.minimum is None else self.minimum
+            high = np.inf if self.maximum is None else self.maximum
+            faults += self._fault(((present < low) | (present > high)).sum(), "out of range")
+        if self.type == "integer" or self.role == "outcome":
+            faults += self._fault((present % 1 != 0).sum(), "that are not whole numbers")
+        if self.role == "outcome":
+            faults += self._fault((~present.isin([0, 1])).sum(), "that are neither 0 nor 1")
+        elif self.enum is not None:
+            allowed = _CONVERT[self.type](pd.Series(list(self.enum), dtype="object"))
+            faults += self._fault((~present.isin(allowed)).sum(), "that the codebook does not list")
+        if self.required or self.role in ("id", "arm"):
+            faults += self._fault(clean.isna().sum(), "missing, but the column is required")
+        if self.unique or self.role == "id":
+            faults += self._fault(present.duplicated().sum(), "that occur twice")
+        return faults
+
+    def _fault(self, count: Any, problem: str) -> list[Fault]:
+        if not count:
+            return []
+        remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
+        if self.unique or self.role == "id":
+            remedy = "Each patient needs one row and an id of their own."
+        if self.role == "outcome":
+            remedy = "Allowed: 0 and 1, empty where the outcome was not observed. Recode the column."
+        noun = "value" if count == 1 else "values"
+        return [Fault(column=self.name, problem=f"holds {int(count)} {noun} {problem}", remedy=remedy)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _to_number(column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column.map(_boolean_as_number), errors="coerce")
+    return numbers.astype("float64")
+
+
+def _boolean_as_number(value: Any) -> Any:
+    return float(value) if isinstance(value, bool | np.bool_) else value
+
+
+def _to_boolean(column: pd.Series) -> pd.Series:
+    words = {**dict.fromkeys(_TRUE, 1.0), **dict.fromkeys(_FALSE, 0.0)}
+    return column.map(lambda value: words.get(str(value).strip().lower(), np.nan)).astype("float64")
+
+
+def _to_text(column: pd.Series) -> pd.Series:
+    return column.map(_as_text, na_action="ignore").astype("object")
+
+
+def _as_text(value: Any) -> str:
+    """Return a label as text: 3.0, which a missing neighbour makes of 3, is 3 again."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _to_date(column: pd.Series) -> pd.Series:
+    return pd.to_datetime(column, errors="coerce", format="ISO8601")
+
+
+_CONVERT: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "string": _to_text,
+    "number": _to_number,
+    "integer": _to_number,
+    "boolean": _to_boolean,
+    "date": _to_date,
+    "datetime": _to_date,
+}

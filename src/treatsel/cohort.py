@@ -1,0 +1,182 @@
+"""A patient table that has been checked once against its codebook."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from treatsel._checks import check_choice
+from treatsel.codebook import Codebook
+from treatsel.errors import CohortError, Fault
+
+
+@dataclass(frozen=True, init=False)
+class Cohort:
+    """Patients, checked against a codebook; all faults are reported at once.
+
+    Nothing is repaired in silence: a table that breaks its codebook raises, and names every column,
+    count and remedy. The frame is copied in clean form (numbers as float64, labels as text); the index
+    is the patient id where the codebook names one.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_patients, n_columns)
+        One row per patient.
+    codebook : Codebook or None
+        What the columns mean; None drafts one (`Codebook.infer`), which a person should then read.
+
+    Raises
+    ------
+    CohortError
+        For unknown or missing columns, wrong types, values out of range or not listed, infinite
+        values, duplicate ids, outcomes that are not 0 or 1, covariates without any value, a
+        covariate that repeats an outcome, no covariate, or no rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"id": ["a", "b"], "age": [31, 44], "arm": ["CBT", "SSRI"], "remission": [1, 0]})
+    >>> cohort = Cohort(frame)
+    >>> cohort.X
+         age   arm
+    id
+    a   31.0   CBT
+    b   44.0  SSRI
+    >>> cohort.y.tolist()
+    [1.0, 0.0]
+    """
+
+    frame: pd.DataFrame
+    codebook: Codebook
+
+    def __init__(self, frame: pd.DataFrame, codebook: Codebook | None = None) -> None:
+        if not isinstance(frame, pd.DataFrame):
+            raise CohortError(f"A cohort needs a DataFrame, not a {type(frame).__name__}.")
+        if not len(frame):
+            raise CohortError("The table has no rows. A cohort needs at least one patient.")
+        if twice := sorted(set(map(str, frame.columns[frame.columns.duplicated()]))):
+            raise CohortError(f"The table names {twice} more than once. Rename or drop one of them.")
+        codebook = codebook if codebook is not None else Codebook.infer(frame)
+        clean, faults = codebook.parse(frame)
+        faults = [*codebook.unknown(frame), *faults, *_faults_between_columns(clean, codebook)]
+        if faults:
+            raise CohortError(f"The cohort does not fit its codebook ({len(faults)} faults):", faults)
+        if not codebook.covariates:
+            raise CohortError("The codebook gives no column the role covariate. Name at least one.")
+        if (name := codebook.name("id")) is not None:
+            clean = clean.set_index(name)
+        elif n := int(clean.index.duplicated().sum()):
+            raise CohortError(f"The index holds {n} duplicates. Each patient needs one row.")
+        object.__setattr__(self, "frame", clean)
+        object.__setattr__(self, "codebook", codebook)
+
+    @classmethod
+    def read_csv(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
+        """Read a CSV file; every cell is taken as text and typed by the codebook.
+
+        Parameters
+        ----------
+        path : path
+            File with a header line.
+        codebook : Codebook, path or None
+            The codebook or its file; None drafts one.
+
+        Raises
+        ------
+        CohortError
+            If the file cannot be read, or breaks its codebook.
+        CodebookError
+            If the codebook cannot be read.
+        """
+        book = _codebook(codebook)
+        frame = _read(path, lambda: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig"))
+        return cls(frame, book)
+
+    @classmethod
+    def read_parquet(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
+        """Read a Parquet file; see `read_csv`. Needs pyarrow (``pip install 'treatsel[parquet]'``)."""
+        book = _codebook(codebook)
+        return cls(_read(path, lambda: pd.read_parquet(path)), book)
+
+    @classmethod
+    def read(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
+        """Read a CSV or Parquet file, by the ending of its name."""
+        suffix = check_choice("The file ending", Path(path).suffix.lower(), [".csv", ".parquet"])
+        return (cls.read_parquet if suffix == ".parquet" else cls.read_csv)(path, codebook)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def X(self) -> pd.DataFrame:  # noqa: N802
+        """Covariates and the arm column, DataFrame of shape (n_patients, n_covariates + 1)."""
+        return self.frame[[*self.codebook.covariates, *self.codebook.names("arm")]].copy()
+
+    @property
+    def y(self) -> Any:
+        """The outcome, a Series of 0, 1 and NaN (not observed); several outcomes: a DataFrame."""
+        names = list(self.codebook.outcomes)
+        if not names:
+            raise CohortError("The codebook gives no column the role outcome.")
+        return self.frame[names[0] if len(names) == 1 else names].copy()
+
+    @property
+    def received(self) -> pd.Series:
+        """The arm that each patient received."""
+        if self.codebook.arm is None:
+            raise CohortError("The codebook gives no column the role arm.")
+        return self.frame[self.codebook.arm].copy()
+
+    @property
+    def groups(self) -> pd.Series | None:
+        """The site of each patient, or else the person behind the row; None if there is neither."""
+        name = self.codebook.name("site") or self.codebook.name("person")
+        return None if name is None else self.frame[name].copy()
+
+    @property
+    def audit(self) -> pd.DataFrame:
+        """The columns that are used for subgroups only, never as covariates."""
+        return self.frame[list(self.codebook.names("audit"))].copy()
+
+
+def _codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
+    return Codebook.read(codebook) if isinstance(codebook, str | Path) else codebook
+
+
+def _read(path: str | Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    try:
+        return read()
+    except OSError as error:
+        raise CohortError(f"Cannot read {path}: {error.strerror or 'not a file of this kind'}.") from error
+    except ImportError as error:
+        raise CohortError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
+    except ValueError as error:  # pandas' parser and decoding errors; pyarrow's ArrowInvalid
+        raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file.") from error
+
+
+def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook) -> list[Fault]:
+    faults = []
+    for name in codebook.covariates:
+        if name not in clean.columns:
+            continue
+        column = clean[name]
+        if column.isna().all():
+            remedy = "A covariate needs at least one value; drop the column or give it no role."
+            faults.append(Fault(column=name, problem="holds no value at all", remedy=remedy))
+            continue
+        for outcome in codebook.outcomes:
+            if outcome in clean.columns and _same(column, clean[outcome]):
+                remedy = "A covariate must be known before treatment; give it the role outcome or none."
+                problem = f"repeats the outcome {outcome!r} for every patient"
+                faults.append(Fault(column=name, problem=problem, remedy=remedy))
+    return faults
+
+
+def _same(column: pd.Series, outcome: pd.Series) -> bool:
+    if column.dtype == object or outcome.nunique() < 2:
+        return False
+    both = column.notna() & outcome.notna()
+    values, outcomes = column[both], outcome[both]
+    return len(values) > 1 and bool((values == outcomes).all() or (values == 1 - outcomes).all())
