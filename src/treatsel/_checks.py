@@ -16,8 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
     """Return `values` as a one-dimensional float64 array without infinities (or missing values)."""
     try:
-        series = pd.Series(values) if np.ndim(values) == 1 else np.asarray(values)
-        vector = np.asarray(series.astype("float64"))
+        values = values if isinstance(values, pd.Series) else np.asarray(values)
+        vector = np.asarray(values.astype("float64"))
     except (TypeError, ValueError):
         raise InputError(f"{name} must hold numbers only. Convert it first.") from None
     if vector.ndim != 1:

@@ -1,6 +1,6 @@
 """One column of a codebook: what it means, what it may hold, and how raw values become clean ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -173,12 +173,13 @@ class Field:
             return f"{kind} of at most {self.maximum:g}"
         return kind
 
-    def parse(self, column: pd.Series, missing: Sequence[str] = ("",)) -> tuple[pd.Series, list[Fault]]:
-        """Return the column in clean form, and all that is wrong with it.
+    def inspect(
+        self, column: pd.Series, missing: Sequence[str] = ("",)
+    ) -> tuple[pd.Series, list["Violation"]]:
+        """Return the column in clean form, and where it breaks the codebook.
 
         Numbers and booleans become float64, labels and texts Python strings, dates datetime64; what
-        is missing becomes NaN. A value that breaks the codebook is counted and becomes NaN too, so a
-        caller must look at the faults before it uses the column.
+        is missing, or not of the column's type, becomes NaN.
         """
         if pd.api.types.is_numeric_dtype(column.dtype) and self.type in ("number", "integer"):
             column = clean = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
@@ -187,44 +188,53 @@ class Field:
             absent = column.isna() | column.map(lambda value: isinstance(value, str) and value in missing)
             column = column.mask(absent.astype(bool), other=np.nan)
             clean = _CONVERT[self.type](column)
-        faults = [
-            *self._fault((clean.isna() & column.notna()).sum(), f"that are not {self.allowed}"),
-            *self._faults_of_values(clean),
-        ]
-        return clean, faults
+        wrong_type = Violation("wrong_type", f"that are not {self.allowed}", clean.isna() & column.notna())
+        return clean, [v for v in (wrong_type, *self._violations(clean)) if v.mask.any()]
 
-    def _faults_of_values(self, clean: pd.Series) -> list[Fault]:
-        faults: list[Fault] = []
-        present = clean.dropna()
+    def _violations(self, clean: pd.Series) -> Iterator["Violation"]:
+        present = clean.notna()
         if self.type in ("number", "integer"):
-            faults += self._fault(np.isinf(present.to_numpy(dtype=float)).sum(), "that are infinite")
-            present = present[np.isfinite(present.to_numpy(dtype=float))]
+            infinite = pd.Series(np.isinf(clean.to_numpy(dtype=float)), index=clean.index)
             low = -np.inf if self.minimum is None else self.minimum
             high = np.inf if self.maximum is None else self.maximum
-            faults += self._fault(((present < low) | (present > high)).sum(), "out of range")
-        if self.type == "integer" or self.role == "outcome":
-            faults += self._fault((present % 1 != 0).sum(), "that are not whole numbers")
+            outside = ((clean < low) | (clean > high)) & ~infinite
+            yield Violation("infinite", "that are infinite", infinite)
+            yield Violation("out_of_range", "out of range", outside)
         if self.role == "outcome":
-            faults += self._fault((~present.isin([0, 1])).sum(), "that are neither 0 nor 1")
-        elif self.enum is not None:
+            yield Violation("not_binary", "that are neither 0 nor 1", present & ~clean.isin([0, 1]))
+        elif self.type == "integer" and self.role not in _LABELS:
+            yield Violation("not_whole", "that are not whole numbers", present & (clean % 1 != 0))
+        if self.enum is not None and self.role != "outcome":
             allowed = _CONVERT[self.type](pd.Series(list(self.enum), dtype="object"))
-            faults += self._fault((~present.isin(allowed)).sum(), "that the codebook does not list")
+            unseen = present & ~clean.isin(allowed)
+            yield Violation("unseen_category", "that the codebook does not list", unseen)
         if self.required or self.role in ("id", "arm"):
-            faults += self._fault(clean.isna().sum(), "missing, but the column is required")
+            yield Violation("missing_required", "missing, but the column is required", ~present)
         if self.unique or self.role == "id":
-            faults += self._fault(present.duplicated().sum(), "that occur twice")
-        return faults
+            yield Violation("duplicate", "that occur twice", present & clean.duplicated())
 
-    def _fault(self, count: Any, problem: str) -> list[Fault]:
-        if not count:
-            return []
+    def parse(self, column: pd.Series, missing: Sequence[str] = ("",)) -> tuple[pd.Series, list[Fault]]:
+        """Return the column in clean form, and a fault for each way in which it breaks the codebook."""
+        clean, violations = self.inspect(column, missing)
+        return clean, [self._fault(int(v.mask.sum()), v.problem) for v in violations]
+
+    def _fault(self, count: int, problem: str) -> Fault:
         remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
         if self.unique or self.role == "id":
             remedy = "Each patient needs one row and an id of their own."
         if self.role == "outcome":
             remedy = "Allowed: 0 and 1, empty where the outcome was not observed. Recode the column."
         noun = "value" if count == 1 else "values"
-        return [Fault(column=self.name, problem=f"holds {int(count)} {noun} {problem}", remedy=remedy)]
+        return Fault(column=self.name, problem=f"holds {count} {noun} {problem}", remedy=remedy)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Patients whose value breaks the codebook in one way: a stable code, words, and a mask."""
+
+    code: str
+    problem: str
+    mask: pd.Series
 
 
 def _is_number(value: Any) -> bool:

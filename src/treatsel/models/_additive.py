@@ -1,0 +1,142 @@
+"""The form that every model of the house ends in: a logit that is a sum.
+
+logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Exact explanation, the model file and
+scoring all read this one structure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from treatsel._checks import FloatArray
+from treatsel.errors import UnsupportedModelError
+from treatsel.models._encoder import Encoding
+from treatsel.models._trees import Trees
+
+N_DRAWS = 1000
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AdditiveModel:
+    """A fitted model of one outcome: an encoding, and one additive logit per arm.
+
+    Attributes
+    ----------
+    encoding : Encoding
+        Turns covariates into the matrix.
+    arms_ : ndarray of shape (n_arms,)
+        Arms, in the order of everything below.
+    intercept : ndarray of shape (n_arms,)
+        Logit of a patient whose matrix is all zero.
+    coefficients : ndarray of shape (n_arms, n_features)
+        Linear terms; zero for a model of trees alone.
+    trees : tuple of Trees or None
+        Tree terms, one ensemble per arm.
+    draws : ndarray of shape (n_draws, n_arms, n_features + 1) or None
+        Draws of (intercept, coefficients) from their posterior; None where the learner gives none.
+    """
+
+    encoding: Encoding
+    arms_: np.ndarray
+    intercept: FloatArray
+    coefficients: FloatArray
+    trees: tuple[Trees | None, ...]
+    draws: FloatArray | None = None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there are no trees."""
+        return all(trees is None for trees in self.trees)
+
+    def logit(self, matrix: FloatArray) -> FloatArray:
+        """Return logits, shape (n_patients, n_arms), of an encoded matrix."""
+        logits = np.tile(self.intercept, (len(matrix), 1))
+        if self.is_linear:
+            # a sum over one axis at a time, so that a patient's logit does not depend on who stands beside
+            logits += np.einsum("np,kp->nk", matrix, self.coefficients)
+        for k, trees in enumerate(self.trees):
+            if trees is not None:
+                logits[:, k] += trees.score(matrix)
+        return logits
+
+    def predict_by_arm(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return probabilities, DataFrame of shape (n_patients, n_arms)."""
+        probability = expit(self.logit(self.encoding.encode(X)))
+        return pd.DataFrame(probability, index=X.index, columns=pd.Index(self.arms_))
+
+    def predict_draws(self, X: pd.DataFrame) -> FloatArray:
+        """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms)."""
+        if self.draws is None:
+            raise UnsupportedModelError("This model gives no posterior draws; a penalised logistic one does.")
+        matrix = self.encoding.encode(X)
+        logits = np.einsum("np,dkp->dnk", matrix, self.draws[:, :, 1:], optimize=True)
+        logits += self.draws[:, None, :, 0]
+        return np.asarray(expit(logits, out=logits))
+
+
+def laplace_draws(
+    design: FloatArray,
+    weights: FloatArray,
+    mean: FloatArray,
+    precision: FloatArray,
+    *,
+    n_draws: int = N_DRAWS,
+) -> FloatArray | None:
+    """Draw coefficients from the Laplace approximation of a penalised logistic posterior.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n_patients, n_terms)
+        Design matrix with its column of ones.
+    weights : ndarray of shape (n_patients,)
+        Sample weights.
+    mean : ndarray of shape (n_terms,)
+        Coefficients at the optimum.
+    precision : ndarray of shape (n_terms,)
+        Prior precision of each coefficient: the ridge penalty; 0 where there is none.
+
+    Returns
+    -------
+    ndarray of shape (n_draws, n_terms) or None
+        In pairs that mirror each other at the mean. None where the posterior is not proper.
+
+    References
+    ----------
+    MacKay (1992), Neural Computation 4(5), 720-736. doi:10.1162/neco.1992.4.5.720
+    """
+    p = expit(design @ mean)
+    hessian = design.T @ (design * (weights * p * (1 - p))[:, None]) + np.diag(precision)
+    try:
+        factor = np.linalg.cholesky(hessian)
+    except np.linalg.LinAlgError:
+        return None
+    # one fixed stream: the draws are part of the model, not of the user's randomness
+    half = np.random.default_rng(0).standard_normal((len(mean), n_draws // 2))
+    steps = np.linalg.solve(factor.T, half).T
+    return np.asarray(mean + np.concatenate([steps, -steps]))
+
+
+def ridge_precision(estimator: Any, n_terms: int) -> FloatArray | None:
+    """Return the prior precisions that a fitted LogisticRegression's penalty stands for.
+
+    None where the penalty is no Gaussian prior (lasso, elastic net, class weights).
+    """
+    parameters = estimator.get_params()
+    penalty, l1_ratio = parameters.get("penalty", "l2"), parameters.get("l1_ratio")
+    if parameters.get("class_weight") is not None or penalty == "elasticnet" or penalty == "l1":
+        return None
+    if l1_ratio not in (None, 0, 0.0) or not parameters.get("fit_intercept", True):
+        return None
+    c = np.inf if penalty is None else float(parameters.get("C", np.inf))
+    return np.concatenate([[0.0], np.full(n_terms - 1, 1.0 / c)])
+
+
+def stack_arms(models: Sequence[FloatArray | None]) -> FloatArray | None:
+    """Join draws of arms that were fitted apart; None if any arm has none."""
+    if any(draws is None for draws in models):
+        return None
+    return np.stack([draws for draws in models if draws is not None], axis=1)

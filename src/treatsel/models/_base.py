@@ -1,0 +1,181 @@
+"""What the estimators share: finding the arm, checking outcomes, and predicting for the received arm."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils import Tags, get_tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+
+from treatsel._checks import FloatArray, check_binary, check_known_arms, check_same_length, check_weights
+from treatsel.errors import InputError, UnsupportedModelError
+from treatsel.models._encoder import Encoding
+
+SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
+
+
+def frame_of(X: Any, estimator: BaseEstimator, *, reset: bool) -> pd.DataFrame:
+    """Return X as a DataFrame; arrays (only with ``arm=None``) get the columns x0, x1, ..."""
+    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):  # polars, pyarrow
+        X = X.to_pandas()
+    if isinstance(X, pd.DataFrame):
+        return X
+    if estimator.arm is not None:
+        raise InputError(f"X must be a DataFrame with the arm column {estimator.arm!r}, not an array.")
+    array = validate_data(estimator, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
+    if n := int(np.isinf(array).sum()):
+        raise InputError(f"X holds {n} infinity values; only finite numbers are allowed.")
+    return pd.DataFrame(array, columns=[f"x{j}" for j in range(array.shape[1])])
+
+
+def covariates_of(X: pd.DataFrame, arm: str | None) -> pd.DataFrame:
+    """Return X without its arm column."""
+    return X if arm is None else X.drop(columns=arm, errors="ignore")
+
+
+def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
+    """Return the arm that each patient received."""
+    if arm is None:
+        return pd.Series(SINGLE_ARM, index=X.index, dtype="object")
+    if arm not in X.columns:
+        raise InputError(f"X has no arm column {arm!r}. Its columns are {list(map(str, X.columns))}.")
+    received = X[arm].astype("object")
+    if n := int(received.isna().sum()):
+        raise InputError(f"Column {arm!r} holds {n} missing arms. Leave those patients out.")
+    return received
+
+
+def check_outcome_by_arm(y: Any, received: pd.Series) -> FloatArray:
+    """Return a 0/1 vector after making sure that every arm has both outcomes."""
+    check_same_length(X=received, y=np.asarray(y))
+    y = check_binary("y", y)
+    events = pd.Series(y).groupby(received.to_numpy()).agg(["size", "sum"])
+    for arm, (n, n_events) in events.iterrows():
+        if n_events in (0, n):
+            raise InputError(
+                f"Arm {arm!r} has {int(n)} patients and only one class of outcome ({int(n_events)} events). "
+                "A model needs both in every arm: merge this arm with another, or leave it out."
+            )
+    return np.asarray(y)
+
+
+class ByArmMixin:
+    """Adds `predict_proba` (for the received arm) and `predict` to an estimator with `predict_by_arm`."""
+
+    arm: str | None
+
+    def _start_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[pd.DataFrame, pd.Series, Any, Any]:
+        """Check the input; return covariates, received arms, 0/1 outcomes and weights."""
+        frame = frame_of(X, self, reset=True)
+        if not len(frame):
+            raise InputError("X has no rows.")
+        received = received_arms(frame, self.arm)
+        weights = check_weights("sample_weight", sample_weight, len(frame))
+        y = self._encode_classes(y, received)
+        covariates = covariates_of(frame, self.arm)
+        if not len(covariates.columns):
+            raise InputError("X has no covariates beside the arm.")
+        self.n_features_in_ = len(covariates.columns)
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)
+        self.arms_ = np.array(sorted(received.unique(), key=str), dtype=object)
+        used = weights > 0
+        return covariates[used], received[used], y[used], weights[used]
+
+    def _encode_classes(self, y: Any, received: pd.Series) -> FloatArray:
+        if self.arm is not None:
+            self.classes_ = np.array([0, 1])
+            return check_outcome_by_arm(y, received)
+        if y is None:
+            raise InputError("This estimator requires y to be passed, but the target y is None.")
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=None), warn=True)
+        check_same_length(X=received, y=y)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) != 2:
+            raise InputError(
+                f"y holds {len(self.classes_)} class(es). Only binary classification is supported."
+            )
+        return np.asarray(y == self.classes_[1], dtype=np.float64)
+
+    def _covariates(self, X: Any) -> pd.DataFrame:
+        check_is_fitted(self)
+        return covariates_of(frame_of(X, self, reset=False), self.arm)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the probabilities of both outcomes under the received arm.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Covariates and the arm column.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, 2)
+        """
+        check_is_fitted(self)
+        frame = frame_of(X, self, reset=False)
+        received = check_known_arms(received_arms(frame, self.arm), self.arms_)
+        by_arm = self.predict_by_arm(frame)  # type: ignore[attr-defined] # the model's own
+        column = by_arm.columns.get_indexer(received)
+        p = by_arm.to_numpy()[np.arange(len(frame)), column]
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the more probable class under the received arm, shape (n_patients,)."""
+        check_is_fitted(self)
+        return np.asarray(self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(int)])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()  # type: ignore[misc] # BaseEstimator's, further on in the MRO
+        tags.input_tags.allow_nan = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+def prepare(estimator: Any) -> Any:
+    """Return an unfitted copy; a LightGBM learner gets one thread, silence and row-wise histograms."""
+    copy = clone(estimator)
+    if not hasattr(copy, "predict_proba"):
+        raise UnsupportedModelError(
+            f"{type(copy).__name__} gives no probabilities; choose a classifier with predict_proba."
+        )
+    if is_lightgbm(copy):
+        given = copy.get_params()
+        quiet = {"n_jobs": 1, "verbosity": -1, "force_row_wise": True}
+        copy.set_params(**{key: value for key, value in quiet.items() if given.get(key) is None})
+    return copy
+
+
+def is_lightgbm(estimator: Any) -> bool:
+    """Whether this is LightGBM's classifier (without importing it)."""
+    return any(c.__module__.startswith("lightgbm.") for c in type(estimator).__mro__)
+
+
+def is_linear(estimator: Any) -> bool:
+    """Whether this is one of scikit-learn's linear classifiers."""
+    return isinstance(estimator, LinearClassifierMixin)
+
+
+def is_logistic(estimator: Any) -> bool:
+    """Whether this is scikit-learn's logistic regression, plain or cross-validated."""
+    return isinstance(estimator, LogisticRegression)
+
+
+def learn_encoding(estimator: Any, covariates: pd.DataFrame, weights: FloatArray) -> Encoding:
+    """Learn the encoding that suits an estimator: native missing values where it knows them."""
+    native = bool(get_tags(estimator).input_tags.allow_nan)
+    return Encoding.learn(covariates, weights, native_missing=native)
+
+
+def unsupported(model: Any, estimator: Any) -> UnsupportedModelError:
+    """Return the error for a model that is no sum on the logit scale that we can read exactly."""
+    return UnsupportedModelError(
+        f"{type(model).__name__} of {type(estimator).__name__} cannot be written as a sum of terms. "
+        "LogisticRegression and LGBMClassifier can."
+    )

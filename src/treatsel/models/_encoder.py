@@ -1,0 +1,205 @@
+"""Any frame in, one float64 matrix out, matched by column name.
+
+Learned on the development cohort and then fixed: numbers are standardised (or left as they are, for
+learners that handle missing values themselves), texts become one column a category, and a column that
+had missing values gets an indicator. A category that was never seen is no category: all its columns
+are 0. No learner ever sees anything but this matrix.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray
+from treatsel.errors import CohortError, Fault
+
+_NUMBERS = (int, float, np.number, np.bool_)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """How one source column becomes columns of the matrix.
+
+    `levels` is None for a number; a number is shifted by `center` and divided by `scale`.
+    `indicator`: whether a column says that the value is missing.
+    """
+
+    name: str
+    center: float = 0.0
+    scale: float = 1.0
+    levels: tuple[str, ...] | None = None
+    indicator: bool = False
+
+    @property
+    def width(self) -> int:
+        """Number of columns in the matrix."""
+        return (1 if self.levels is None else len(self.levels)) + self.indicator
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the columns in the matrix."""
+        values = [self.name] if self.levels is None else [f"{self.name}={level}" for level in self.levels]
+        return values + [f"{self.name} is missing"] * self.indicator
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A learned encoding of covariates.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        One per source column.
+    native_missing : bool
+        Whether missing numbers stay NaN (for learners that split on them) and numbers keep their scale;
+        otherwise a missing number is 0, the mean, beside its indicator.
+    """
+
+    columns: tuple[Column, ...]
+    native_missing: bool
+
+    @classmethod
+    def learn(cls, covariates: pd.DataFrame, weights: FloatArray, *, native_missing: bool) -> "Encoding":
+        """Learn means, scales and categories from a development cohort."""
+        columns, faults = [], []
+        for name in covariates.columns:
+            values = _values(covariates[name])
+            absent = pd.isna(values)
+            if absent.all():
+                remedy = "A covariate needs at least one value; drop the column."
+                faults.append(Fault(column=str(name), problem="holds no value at all", remedy=remedy))
+            elif values.dtype == object:
+                levels = tuple(sorted(set(values[~absent])))
+                columns.append(Column(name=name, levels=levels, indicator=bool(absent.any())))
+            elif n := int(np.isinf(values).sum()):
+                faults.append(_infinite(name, n))
+            elif native_missing:
+                columns.append(Column(name=name))
+            else:
+                center, scale = _moments(values[~absent], weights[~absent])
+                columns.append(Column(name=name, center=center, scale=scale, indicator=bool(absent.any())))
+        if faults:
+            raise CohortError("The covariates cannot be encoded:", faults)
+        return cls(tuple(columns), native_missing)
+
+    @property
+    def names(self) -> list[str]:
+        """Source columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def features(self) -> list[str]:
+        """Columns of the matrix."""
+        return [feature for column in self.columns for feature in column.features]
+
+    @property
+    def sources(self) -> np.ndarray:
+        """For each column of the matrix, the position of its source column."""
+        return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
+
+    def encode(self, covariates: pd.DataFrame) -> FloatArray:
+        """Return the matrix, shape (n_patients, n_features); extra columns are ignored.
+
+        Raises
+        ------
+        CohortError
+            If a column is missing, infinite, or holds text where numbers were learned.
+        """
+        self._check(covariates)
+        matrix = np.zeros((len(covariates), len(self.features)))
+        start = 0
+        for column in self.columns:
+            values = _values(covariates[column.name], text=column.levels is not None)
+            self._fill(matrix[:, start : start + column.width], column, values)
+            start += column.width
+        return matrix
+
+    def _fill(self, block: FloatArray, column: Column, values: np.ndarray) -> None:
+        absent = pd.isna(values)
+        if column.levels is not None:
+            codes = pd.Index(column.levels).get_indexer(pd.Index(values, dtype=object))
+            known = np.flatnonzero(codes >= 0)
+            block[known, codes[known]] = 1.0
+        elif self.native_missing:
+            block[:, 0] = values
+        else:
+            block[:, 0] = np.where(absent, 0.0, (values - column.center) / column.scale)
+        if column.indicator:
+            block[:, -1] = absent
+
+    def _check(self, covariates: pd.DataFrame) -> None:
+        faults = []
+        for column in self.columns:
+            if column.name not in covariates.columns:
+                remedy = f"The model was fitted with it; it needs {self.names}."
+                faults.append(Fault(column=str(column.name), problem="is missing", remedy=remedy))
+                continue
+            values = _values(covariates[column.name], text=column.levels is not None)
+            if column.levels is None and values.dtype == object:
+                remedy = "The model learned it as a number; convert it."
+                n = int(pd.Series(values).notna().sum())
+                problem = f"holds text among its {n} values"
+                faults.append(Fault(column=str(column.name), problem=problem, remedy=remedy))
+            elif values.dtype != object and (n := int(np.isinf(values).sum())):
+                faults.append(_infinite(column.name, n))
+        if faults:
+            raise CohortError("The covariates do not fit this model:", faults)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and mappings."""
+        return {"columns": [asdict(column) for column in self.columns], "native_missing": self.native_missing}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Encoding":
+        """Read what `to_dict` wrote."""
+        columns = []
+        for entry in content["columns"]:
+            levels = None if entry["levels"] is None else tuple(str(level) for level in entry["levels"])
+            columns.append(
+                Column(
+                    name=str(entry["name"]),
+                    center=float(entry["center"]),
+                    scale=float(entry["scale"]),
+                    levels=levels,
+                    indicator=bool(entry["indicator"]),
+                )
+            )
+        return cls(tuple(columns), bool(content["native_missing"]))
+
+
+def _values(column: pd.Series, *, text: bool = False) -> np.ndarray:
+    """Return float64 for numbers and booleans, and text (missing: NaN) for everything else."""
+    kind = column.dtype
+    if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
+        remedy = "Derive a number known before treatment from it, for example days waited."
+        raise CohortError(
+            "The covariates cannot be encoded:",
+            [Fault(column=str(column.name), problem="holds dates", remedy=remedy)],
+        )
+    if not text and pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values = column.astype("object")
+    if not text and all(isinstance(value, _NUMBERS) for value in values[values.notna()]):
+        return values.astype("float64").to_numpy()
+    return values.map(_as_text, na_action="ignore").astype("object").to_numpy()
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _infinite(name: str, n: int) -> Fault:
+    remedy = "Only finite numbers are allowed; empty means missing."
+    return Fault(column=str(name), problem=f"holds {n} infinite values", remedy=remedy)
+
+
+def _moments(values: np.ndarray, weights: FloatArray) -> tuple[float, float]:
+    center = float(np.average(values, weights=weights))
+    spread = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
+    constant = spread <= 1e-12 * max(1.0, abs(center))
+    return center, 1.0 if constant else spread

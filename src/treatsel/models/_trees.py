@@ -1,0 +1,132 @@
+"""Boosted trees as flat arrays, scored by plain numpy.
+
+A node is a row of five arrays; children come after their parents; a leaf points to itself. What a
+missing value does is decided once, when the trees are read: `missing_left`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from treatsel._checks import FloatArray
+from treatsel.errors import UnsupportedModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """An ensemble of trees whose leaf values are added up.
+
+    Attributes
+    ----------
+    feature : ndarray of shape (n_nodes,), int32
+        Column of the matrix that an inner node looks at; -1 for a leaf.
+    threshold : ndarray of shape (n_nodes,), float64
+        Values up to and including it go left.
+    left, right : ndarray of shape (n_nodes,), int32
+        Children, always after their parent; a leaf points to itself.
+    missing_left : ndarray of shape (n_nodes,), bool
+        Where a missing value goes.
+    value : ndarray of shape (n_nodes,), float64
+        What a leaf adds to the logit; 0 for inner nodes.
+    roots : ndarray of shape (n_trees,), int32
+        First node of each tree.
+    """
+
+    feature: npt.NDArray[np.int32]
+    threshold: FloatArray
+    left: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    missing_left: npt.NDArray[np.bool_]
+    value: FloatArray
+    roots: npt.NDArray[np.int32]
+
+    ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "roots")
+
+    def score(self, matrix: FloatArray) -> FloatArray:
+        """Return the sum of the leaf values, shape (n_patients,)."""
+        total = np.zeros(len(matrix))
+        rows = np.arange(len(matrix))
+        for root in self.roots:
+            node = np.full(len(matrix), root, dtype=np.int32)
+            while (inner := self.feature[node] >= 0).any():
+                at = node[inner]
+                x = matrix[rows[inner], self.feature[at]]
+                goes_left = np.where(np.isnan(x), self.missing_left[at], x <= self.threshold[at])
+                node[inner] = np.where(goes_left, self.left[at], self.right[at])
+            total += self.value[node]
+        return total
+
+    def problem(self, n_features: int) -> str | None:
+        """Say what is wrong with the structure, or None: what `score` relies on to end."""
+        n = len(self.feature)
+        own = np.arange(n)
+        leaf = self.feature == -1
+        if any(len(getattr(self, name)) != n for name in self.ARRAYS if name != "roots"):
+            return "its arrays differ in length"
+        if ((self.feature < -1) | (self.feature >= n_features)).any():
+            return "a node looks at a feature that does not exist"
+        children = np.concatenate([self.left, self.right])
+        if ((children < 0) | (children >= n)).any() or ((self.roots < 0) | (self.roots >= n)).any():
+            return "a node points outside the tree"
+        if (self.left[~leaf] <= own[~leaf]).any() or (self.right[~leaf] <= own[~leaf]).any():
+            return "a child comes before its parent"
+        if not (np.isfinite(self.threshold).all() and np.isfinite(self.value).all()):
+            return "a threshold or a leaf value is not finite"
+        return None
+
+
+def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) -> Trees:
+    """Read a LightGBM booster with numeric splits.
+
+    Parameters
+    ----------
+    booster : lightgbm.Booster
+        Fitted with a logistic objective on a float64 matrix.
+    fixed : mapping of int to float, optional
+        Features whose value is known: their splits are decided here and leave the tree.
+    """
+    dump = booster.dump_model()
+    if not str(dump.get("objective", "")).startswith("binary"):
+        raise UnsupportedModelError(f"LightGBM objective {dump.get('objective')!r}; only binary is additive.")
+    nodes: list[list[float]] = []
+    roots = []
+    for tree in dump["tree_info"]:
+        roots.append(len(nodes))
+        _append(nodes, tree["tree_structure"], fixed or {})
+    feature, threshold, left, right, missing_left, value = (
+        np.array(column) for column in zip(*nodes, strict=True)
+    )
+    return Trees(
+        feature=feature.astype(np.int32),
+        threshold=threshold.astype(np.float64),
+        left=left.astype(np.int32),
+        right=right.astype(np.int32),
+        missing_left=missing_left.astype(bool),
+        value=value.astype(np.float64),
+        roots=np.array(roots, dtype=np.int32),
+    )
+
+
+def _append(nodes: list[list[float]], root: Mapping[str, Any], fixed: Mapping[int, float]) -> None:
+    """Append one tree, parents first."""
+    waiting: list[tuple[Mapping[str, Any], int, int]] = [(root, -1, 0)]
+    while waiting:
+        node, parent, side = waiting.pop()
+        while "leaf_value" not in node and node["split_feature"] in fixed:
+            goes_left = fixed[node["split_feature"]] <= node["threshold"]
+            node = node["left_child"] if goes_left else node["right_child"]
+        index = len(nodes)
+        if parent >= 0:
+            nodes[parent][2 + side] = index
+        if "leaf_value" in node:
+            nodes.append([-1, 0.0, index, index, False, node["leaf_value"]])
+            continue
+        if node["decision_type"] != "<=":
+            raise UnsupportedModelError("The trees hold categorical splits; encode categories first.")
+        # LightGBM reads a missing value as 0 unless it met missing values in this column when it learned
+        missing_left = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
+        nodes.append([node["split_feature"], node["threshold"], index, index, missing_left, 0.0])
+        waiting += [(node["right_child"], index, 1), (node["left_child"], index, 0)]

@@ -1,0 +1,136 @@
+"""One classifier per arm."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from treatsel._checks import FloatArray
+from treatsel.models._additive import AdditiveModel, laplace_draws, ridge_precision, stack_arms
+from treatsel.models._base import (
+    ByArmMixin,
+    is_lightgbm,
+    is_logistic,
+    learn_encoding,
+    prepare,
+    unsupported,
+)
+from treatsel.models._trees import trees_of_lightgbm
+
+
+class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+    """One outcome classifier per treatment arm (T-learner).
+
+    Arms share nothing, so a rare arm is learned from its own few patients only.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any scikit-learn classifier with `predict_proba`, fitted once per arm on the encoded covariates.
+    arm : str or None, default="arm"
+        Column of X that holds the received arm. None: a single arm.
+
+    Attributes
+    ----------
+    arms_ : ndarray of shape (n_arms,)
+        Arms, sorted.
+    classes_ : ndarray of shape (2,)
+        Outcomes; the second is the event.
+    estimators_ : dict
+        Arm to fitted classifier.
+
+    References
+    ----------
+    Kunzel et al. (2019), PNAS 116(10), 4156-4165. doi:10.1073/pnas.1804597116
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X = pd.DataFrame({"age": [20, 30, 40, 50] * 2, "arm": ["CBT"] * 4 + ["SSRI"] * 4})
+    >>> model = ArmwiseClassifier(LogisticRegression()).fit(X, [0, 1, 0, 1, 1, 0, 1, 0])
+    >>> model.predict_by_arm(X.head(1)).round(2)
+        CBT  SSRI
+    0  0.35  0.65
+    """
+
+    def __init__(self, estimator: Any, *, arm: str | None = "arm") -> None:
+        self.estimator = estimator
+        self.arm = arm
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "ArmwiseClassifier":
+        """Fit one classifier per arm.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Covariates and the arm column.
+        y : array-like of shape (n_patients,)
+            Outcome, 0 or 1.
+        sample_weight : array-like of shape (n_patients,), optional
+            Weights, not negative.
+
+        Raises
+        ------
+        InputError
+            If the arm column is missing, an arm has only one class of outcome, or y is not 0/1.
+        """
+        covariates, received, y, weights = self._start_fit(X, y, sample_weight)
+        self.encoding_ = learn_encoding(self.estimator, covariates, weights)
+        matrix = self.encoding_.encode(covariates)
+        self.estimators_, draws = {}, []
+        for arm in self.arms_:
+            rows = (received == arm).to_numpy()
+            passed = {} if sample_weight is None else {"sample_weight": weights[rows]}
+            fitted = prepare(self.estimator).fit(matrix[rows], y[rows], **passed)
+            self.estimators_[arm] = fitted
+            draws.append(_draws(fitted, matrix[rows], weights[rows]))
+        self._draws = stack_arms(draws)
+        return self
+
+    def predict_by_arm(self, X: Any) -> pd.DataFrame:
+        """Return outcome probabilities, DataFrame of shape (n_patients, n_arms)."""
+        covariates = self._covariates(X)
+        matrix = self.encoding_.encode(covariates)
+        by_arm = {arm: model.predict_proba(matrix)[:, 1] for arm, model in self.estimators_.items()}
+        return pd.DataFrame(by_arm, index=covariates.index)
+
+    def additive(self) -> AdditiveModel:
+        """Return the fitted model as sums of terms on the logit scale.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the estimator is neither a logistic regression nor LightGBM.
+        """
+        check_is_fitted(self)
+        fitted = list(self.estimators_.values())
+        n_features = len(self.encoding_.features)
+        if all(map(is_logistic, fitted)):
+            intercept = np.array([model.intercept_[0] for model in fitted])
+            coefficients = np.array([model.coef_[0] for model in fitted])
+            trees: tuple[Any, ...] = (None,) * len(fitted)
+        elif all(map(is_lightgbm, fitted)):
+            intercept, coefficients = np.zeros(len(fitted)), np.zeros((len(fitted), n_features))
+            trees = tuple(trees_of_lightgbm(model.booster_) for model in fitted)
+        else:
+            raise unsupported(self, self.estimator)
+        return AdditiveModel(
+            encoding=self.encoding_,
+            arms_=self.arms_,
+            intercept=intercept,
+            coefficients=coefficients,
+            trees=trees,
+            draws=self._draws,
+        )
+
+
+def _draws(fitted: Any, matrix: FloatArray, weights: FloatArray) -> FloatArray | None:
+    if not is_logistic(fitted):
+        return None
+    design = np.column_stack([np.ones(len(matrix)), matrix])
+    mean = np.concatenate([fitted.intercept_, fitted.coef_[0]])
+    precision = ridge_precision(fitted, len(mean))
+    return None if precision is None else laplace_draws(design, weights, mean, precision)
