@@ -17,6 +17,8 @@ LEVELS = {
     "models": 5,
     "metrics": 5,
     "recommendation": 5,
+    "preference": 5,
+    "predictions": 5,
     "cohort": 4,
     "outcome": 3,
     "instrument": 2,

@@ -1,0 +1,47 @@
+"""Treatment selection in mental health: which arm gives this patient the best chance, and how sure it is."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from treatsel._version import __version__
+
+if TYPE_CHECKING:
+    from treatsel.codebook import Codebook
+    from treatsel.cohort import Cohort
+    from treatsel.errors import TreatselError
+    from treatsel.instrument import Instrument
+    from treatsel.outcome import Outcome
+    from treatsel.recommendation import recommend
+    from treatsel.selector import TreatmentSelector
+
+_HOME = {
+    "Codebook": "codebook",
+    "Cohort": "cohort",
+    "Instrument": "instrument",
+    "Outcome": "outcome",
+    "TreatmentSelector": "selector",
+    "TreatselError": "errors",
+    "recommend": "recommendation",
+}
+
+__all__ = [
+    "Codebook",
+    "Cohort",
+    "Instrument",
+    "Outcome",
+    "TreatmentSelector",
+    "TreatselError",
+    "__version__",
+    "recommend",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import treatsel` stays light."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'treatsel' has no attribute {name!r}")
+    return getattr(import_module(f"treatsel.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

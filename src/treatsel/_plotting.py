@@ -1,1 +1,157 @@
-"""Tables in, Axes out: the only file that imports matplotlib, and only inside functions."""
+"""Tables in, Axes out: the only file that imports matplotlib, and only inside functions.
+
+Nothing here goes through pyplot, so no global state is touched and nothing is ever shown by itself.
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
+STATUS_COLORS = {
+    "supported": GREEN,
+    "no_clear_best": BLUE,
+    "insufficient_evidence": GREY,
+    "out_of_scope": RED,
+}
+_MOST_BARS = 12
+
+
+def new_axes(ax: Any, *, width: float = 6.0, height: float = 4.0) -> Any:
+    """Return `ax`, or new Axes on a figure of their own."""
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def _bare(ax: Any) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def diagonal_axes(ax: Any, *, xlabel: str, ylabel: str) -> Any:
+    """Return square Axes from 0 to 1 (new if None) with a dashed diagonal."""
+    ax = new_axes(ax, width=5, height=5)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel=xlabel, ylabel=ylabel)
+    _bare(ax)
+    return ax
+
+
+def by_arm_intervals(
+    value: pd.Series, lower: pd.Series, upper: pd.Series, *, ax: Any = None, xlabel: str = ""
+) -> Any:
+    """Draw one point with its interval per arm, best on top."""
+    ax = new_axes(ax, height=1.2 + 0.4 * len(value))
+    order = value.sort_values().index
+    rows = np.arange(len(order))
+    ax.hlines(rows, lower[order], upper[order], color=BLUE, linewidth=2)
+    ax.plot(value[order], rows, "o", color=BLUE)
+    ax.set(yticks=rows, yticklabels=[str(arm) for arm in order], xlim=(0, 1), xlabel=xlabel)
+    ax.set_ylim(-0.6, len(order) - 0.4)
+    _bare(ax)
+    return ax
+
+
+def advantages(table: pd.DataFrame, ax: Any = None, *, level: float = 0.95) -> Any:
+    """Draw each patient's advantage with its interval, largest on top, coloured by status."""
+    table = table.sort_values("advantage", kind="stable")
+    few = len(table) <= 40
+    ax = new_axes(ax, width=7, height=1.6 + 0.28 * len(table) if few else 6)
+    rows = np.arange(len(table))
+    for status, color in STATUS_COLORS.items():
+        mine = (table["status"] == status).to_numpy()
+        if mine.any():
+            part = table[mine]
+            ax.hlines(
+                rows[mine], part["advantage_lower"], part["advantage_upper"], color=color, linewidth=1.5
+            )
+            label = f"{status.replace('_', ' ')} ({int(mine.sum())})"
+            ax.plot(part["advantage"], rows[mine], "o", color=color, markersize=5 if few else 2, label=label)
+    ax.axvline(0, color=GREY, linewidth=1)
+    if few:
+        ax.set(
+            yticks=rows, yticklabels=[f"{i}: {arm}" for i, arm in zip(table.index, table["arm"], strict=True)]
+        )
+    else:
+        ax.set(yticks=[], ylabel="Patients")
+    ax.set_xlabel(f"Advantage of the top arm over the runner-up ({level:.0%} interval)")
+    ax.set_ylim(-0.8, len(table) - 0.2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 if few else -0.1), ncols=2, frameon=False)
+    _bare(ax)
+    return ax
+
+
+def attributions(values: pd.Series, *, labels: Mapping[str, str], xlabel: str, ax: Any = None) -> Any:
+    """Draw one bar per covariate, largest first; what is beyond the largest is added up."""
+    order = values.abs().sort_values(ascending=False, kind="stable").index
+    shown = values[order[:_MOST_BARS]]
+    if len(order) > _MOST_BARS:
+        rest = values[order[_MOST_BARS:]]
+        shown = pd.concat([shown, pd.Series({f"{len(rest)} others": rest.sum()})])
+    shown = shown[::-1]
+    ax = new_axes(ax, width=7, height=1.4 + 0.32 * len(shown))
+    rows = np.arange(len(shown))
+    ax.barh(rows, shown, color=[GREEN if value >= 0 else RED for value in shown])
+    ax.axvline(0, color=GREY, linewidth=1)
+    ax.set(yticks=rows, yticklabels=[labels.get(name, name) for name in shown.index], xlabel=xlabel)
+    _bare(ax)
+    return ax
+
+
+def estimates(table: pd.DataFrame, *, reference: float | None, xlabel: str, ax: Any = None) -> Any:
+    """Draw rows (index: label; columns value, lower, upper) as points with intervals, first on top."""
+    table = table[::-1]
+    ax = new_axes(ax, width=7, height=1.2 + 0.36 * len(table))
+    rows = np.arange(len(table))
+    if reference is not None:
+        ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
+    ax.hlines(rows, table["lower"], table["upper"], color=BLUE, linewidth=2)
+    ax.plot(table["value"], rows, "o", color=BLUE)
+    ax.set(yticks=rows, yticklabels=[str(label) for label in table.index], xlabel=xlabel)
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    _bare(ax)
+    return ax
+
+
+def histogram(groups: Mapping[str, Sequence[float]], *, xlabel: str, ax: Any = None) -> Any:
+    """Draw the distribution of each group of probabilities as an outline."""
+    ax = new_axes(ax, width=6, height=3)
+    bins = np.linspace(0, 1, 41)
+    for color, (name, values) in zip((BLUE, ORANGE, GREEN, RED), groups.items(), strict=False):
+        ax.hist(values, bins=bins, density=True, histtype="step", linewidth=1.5, color=color, label=name)
+    ax.set(xlim=(0, 1), yticks=[], xlabel=xlabel)
+    ax.legend(frameon=False)
+    _bare(ax)
+    return ax
+
+
+def to_svg(ax: Any, *, name: str) -> str:
+    """Return the figure of `ax` as an SVG element whose inner ids are its own, the same in each run."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = io.StringIO()
+    with rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+        canvas: Any = FigureCanvasSVG(ax.figure)
+        canvas.print_svg(stream, metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    return re.sub(
+        r'(<svg[^>]*?) width="[^"]*"',
+        r"\1",
+        re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1),
+        count=1,
+    )
+
+
+def save_png(ax: Any, path: Any) -> None:
+    """Write the figure of `ax` as a PNG file."""
+    ax.figure.savefig(path, dpi=150, metadata={"Software": None})

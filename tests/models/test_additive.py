@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from treatsel.errors import UnsupportedModelError
 from treatsel.models import ArmwiseClassifier, PooledClassifier
-from treatsel.models._additive import laplace_draws
+from treatsel.models._additive import Posterior
 from treatsel.models._trees import trees_of_lightgbm
 
 
@@ -61,7 +61,7 @@ def test_laplace_draws_have_the_mean_and_covariance_of_theory():
     rng = np.random.default_rng(2)
     design = np.column_stack([np.ones(400), rng.normal(size=(400, 2))])
     mean, precision = np.array([0.2, -0.4, 0.3]), np.array([0.0, 1.0, 1.0])
-    draws = laplace_draws(design, np.ones(400), mean, precision, n_draws=40_000)
+    draws = Posterior.at_optimum(design, np.ones(400), mean, precision).draw(n_draws=40_000)
     p = expit(design @ mean)
     covariance = np.linalg.inv(design.T @ (design * (p * (1 - p))[:, None]) + np.diag(precision))
     np.testing.assert_allclose(draws.mean(axis=0), mean, atol=1e-12)
@@ -70,7 +70,7 @@ def test_laplace_draws_have_the_mean_and_covariance_of_theory():
 
 def test_an_improper_posterior_gives_no_draws():
     design = np.ones((50, 2))
-    assert laplace_draws(design, np.ones(50), np.zeros(2), np.zeros(2)) is None
+    assert Posterior.at_optimum(design, np.ones(50), np.zeros(2), np.zeros(2)).draw() is None
 
 
 @pytest.mark.parametrize("model", [ArmwiseClassifier, PooledClassifier])
@@ -95,3 +95,10 @@ def test_lasso_gives_no_draws(patients):
     X, y = patients
     lasso = LogisticRegression(l1_ratio=1, solver="saga", tol=1e-2, max_iter=5000)
     assert PooledClassifier(lasso).fit(X, y).additive().draws is None
+
+
+def test_arms_that_were_fitted_apart_have_independent_draws(patients):
+    X, y = patients
+    draws = ArmwiseClassifier(LogisticRegression(max_iter=500)).fit(X, y).additive().predict_draws(X.head(5))
+    between = [np.corrcoef(draws[:, i, 0], draws[:, i, 1])[0, 1] for i in range(5)]
+    assert np.abs(between).max() < 0.12

@@ -52,6 +52,10 @@ class AdditiveModel:
         """Whether there are no trees."""
         return all(trees is None for trees in self.trees)
 
+    def additive(self) -> "AdditiveModel":
+        """Return this model: it is in additive form."""
+        return self
+
     def logit(self, matrix: FloatArray) -> FloatArray:
         """Return logits, shape (n_patients, n_arms), of an encoded matrix."""
         logits = np.tile(self.intercept, (len(matrix), 1))
@@ -78,46 +82,62 @@ class AdditiveModel:
         return np.asarray(expit(logits, out=logits))
 
 
-def laplace_draws(
-    design: FloatArray,
-    weights: FloatArray,
-    mean: FloatArray,
-    precision: FloatArray,
-    *,
-    n_draws: int = N_DRAWS,
-) -> FloatArray | None:
-    """Draw coefficients from the Laplace approximation of a penalised logistic posterior.
-
-    Parameters
-    ----------
-    design : ndarray of shape (n_patients, n_terms)
-        Design matrix with its column of ones.
-    weights : ndarray of shape (n_patients,)
-        Sample weights.
-    mean : ndarray of shape (n_terms,)
-        Coefficients at the optimum.
-    precision : ndarray of shape (n_terms,)
-        Prior precision of each coefficient: the ridge penalty; 0 where there is none.
-
-    Returns
-    -------
-    ndarray of shape (n_draws, n_terms) or None
-        In pairs that mirror each other at the mean. None where the posterior is not proper.
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Laplace approximation of a penalised logistic posterior: the optimum and the curvature there.
 
     References
     ----------
     MacKay (1992), Neural Computation 4(5), 720-736. doi:10.1162/neco.1992.4.5.720
     """
-    p = expit(design @ mean)
-    hessian = design.T @ (design * (weights * p * (1 - p))[:, None]) + np.diag(precision)
-    try:
-        factor = np.linalg.cholesky(hessian)
-    except np.linalg.LinAlgError:
+
+    mean: FloatArray
+    hessian: FloatArray
+
+    @classmethod
+    def at_optimum(
+        cls, design: FloatArray, weights: FloatArray, mean: FloatArray, precision: FloatArray
+    ) -> "Posterior":
+        """Return the posterior of coefficients that were fitted with a ridge penalty.
+
+        Parameters
+        ----------
+        design : ndarray of shape (n_patients, n_terms)
+            Design matrix with its column of ones.
+        weights : ndarray of shape (n_patients,)
+            Sample weights.
+        mean : ndarray of shape (n_terms,)
+            Coefficients at the optimum.
+        precision : ndarray of shape (n_terms,)
+            Prior precision of each coefficient: the ridge penalty; 0 where there is none.
+        """
+        p = expit(design @ mean)
+        curvature = design.T @ (design * (weights * p * (1 - p))[:, None])
+        return cls(mean, curvature + np.diag(precision))
+
+    def draw(self, *, stream: int = 0, n_draws: int = N_DRAWS) -> FloatArray | None:
+        """Return draws, shape (n_draws, n_terms), in pairs that mirror each other at the mean.
+
+        One fixed stream: the draws are part of the model, not of the user's randomness. Models that
+        were fitted apart need streams of their own. None where the posterior is not proper.
+        """
+        try:
+            factor = np.linalg.cholesky(self.hessian)
+        except np.linalg.LinAlgError:
+            return None
+        half = np.random.default_rng([0, stream]).standard_normal((len(self.mean), n_draws // 2))
+        steps = np.linalg.solve(factor.T, half).T
+        return np.asarray(self.mean + np.concatenate([steps, -steps]))
+
+
+def posterior_of(fitted: Any, matrix: FloatArray, weights: FloatArray) -> Posterior | None:
+    """Return the posterior of a fitted LogisticRegression; None where its penalty is no Gaussian prior."""
+    mean = np.concatenate([fitted.intercept_, fitted.coef_[0]])
+    precision = ridge_precision(fitted, len(mean))
+    if precision is None:
         return None
-    # one fixed stream: the draws are part of the model, not of the user's randomness
-    half = np.random.default_rng(0).standard_normal((len(mean), n_draws // 2))
-    steps = np.linalg.solve(factor.T, half).T
-    return np.asarray(mean + np.concatenate([steps, -steps]))
+    design = np.column_stack([np.ones(len(matrix)), matrix])
+    return Posterior.at_optimum(design, weights, mean, precision)
 
 
 def ridge_precision(estimator: Any, n_terms: int) -> FloatArray | None:

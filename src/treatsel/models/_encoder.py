@@ -184,7 +184,9 @@ def _values(column: pd.Series, *, text: bool = False) -> np.ndarray:
     values = column.astype("object")
     if not text and all(isinstance(value, _NUMBERS) for value in values[values.notna()]):
         return values.astype("float64").to_numpy()
-    return values.map(_as_text, na_action="ignore").astype("object").to_numpy()
+    codes, labels = pd.factorize(values)  # one conversion a label, not one a patient
+    texts = np.array([*map(_as_text, labels), np.nan], dtype=object)
+    return texts[codes]
 
 
 def _as_text(value: Any) -> str:

@@ -7,8 +7,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from treatsel._checks import FloatArray
-from treatsel.models._additive import AdditiveModel, laplace_draws, ridge_precision, stack_arms
+from treatsel.models._additive import AdditiveModel, Posterior, posterior_of, stack_arms
 from treatsel.models._base import (
     ByArmMixin,
     is_lightgbm,
@@ -80,14 +79,15 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
         self.encoding_ = learn_encoding(self.estimator, covariates, weights)
         matrix = self.encoding_.encode(covariates)
-        self.estimators_, draws = {}, []
+        self.estimators_: dict[Any, Any] = {}
+        self._posteriors: list[Posterior | None] = []
         for arm in self.arms_:
             rows = (received == arm).to_numpy()
             passed = {} if sample_weight is None else {"sample_weight": weights[rows]}
             fitted = prepare(self.estimator).fit(matrix[rows], y[rows], **passed)
             self.estimators_[arm] = fitted
-            draws.append(_draws(fitted, matrix[rows], weights[rows]))
-        self._draws = stack_arms(draws)
+            logistic = is_logistic(fitted)
+            self._posteriors.append(posterior_of(fitted, matrix[rows], weights[rows]) if logistic else None)
         return self
 
     def predict_by_arm(self, X: Any) -> pd.DataFrame:
@@ -123,14 +123,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             intercept=intercept,
             coefficients=coefficients,
             trees=trees,
-            draws=self._draws,
+            draws=stack_arms(
+                [None if p is None else p.draw(stream=k) for k, p in enumerate(self._posteriors)]
+            ),
         )
-
-
-def _draws(fitted: Any, matrix: FloatArray, weights: FloatArray) -> FloatArray | None:
-    if not is_logistic(fitted):
-        return None
-    design = np.column_stack([np.ones(len(matrix)), matrix])
-    mean = np.concatenate([fitted.intercept_, fitted.coef_[0]])
-    precision = ridge_precision(fitted, len(mean))
-    return None if precision is None else laplace_draws(design, weights, mean, precision)

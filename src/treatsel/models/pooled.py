@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
 from treatsel.errors import InputError
-from treatsel.models._additive import AdditiveModel, laplace_draws, ridge_precision
+from treatsel.models._additive import AdditiveModel, posterior_of
 from treatsel.models._base import (
     ByArmMixin,
     is_lightgbm,
@@ -94,7 +94,8 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         design = self._design(self.encoding_.encode(covariates), codes)
         passed = {} if sample_weight is None else {"sample_weight": weights}
         self.estimator_ = prepare(self.estimator).fit(design, y, **passed)
-        self._draws = self._posterior(design, weights)
+        logistic = is_logistic(self.estimator_)
+        self._posterior = posterior_of(self.estimator_, design, weights) if logistic else None
         return self
 
     def _design(self, matrix: FloatArray, codes: np.ndarray) -> FloatArray:
@@ -130,15 +131,6 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         modifiers = self.interaction_scale * products.reshape(len(terms), n_arms, n_features)
         return np.asarray(main + np.concatenate([arms[:, :, None], modifiers], axis=2))
 
-    def _posterior(self, design: FloatArray, weights: FloatArray) -> FloatArray | None:
-        if not is_logistic(self.estimator_):
-            return None
-        design = np.column_stack([np.ones(len(design)), design])
-        mean = np.concatenate([self.estimator_.intercept_, self.estimator_.coef_[0]])
-        precision = ridge_precision(self.estimator_, len(mean))
-        draws = None if precision is None else laplace_draws(design, weights, mean, precision)
-        return None if draws is None else self._per_arm(draws)
-
     def additive(self) -> AdditiveModel:
         """Return the fitted model as sums of terms on the logit scale.
 
@@ -158,13 +150,14 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             trees = tuple(self._trees_of_arm(k) for k in range(n_arms))
         else:
             raise unsupported(self, self.estimator)
+        draws = None if self._posterior is None else self._posterior.draw()
         return AdditiveModel(
             encoding=self.encoding_,
             arms_=self.arms_,
             intercept=per_arm[:, 0],
             coefficients=per_arm[:, 1:],
             trees=trees,
-            draws=self._draws,
+            draws=None if draws is None else self._per_arm(draws),
         )
 
     def _trees_of_arm(self, k: int) -> Any:

@@ -1,0 +1,180 @@
+"""Doubly robust scores and their means; public through `treatsel.metrics.policy`."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import check_binary, check_by_arm
+from treatsel.metrics._arms import (
+    cells_of,
+    check_propensities,
+    check_received_probability,
+    check_table,
+    positions_of,
+    warn_of_no_overlap,
+)
+from treatsel.metrics._inputs import check_labels, check_patients
+from treatsel.metrics._result import Estimate
+from treatsel.metrics._units import check_units, mean_estimate, mean_of
+
+
+def aipw_scores(
+    y_true: npt.ArrayLike, received: npt.ArrayLike, by_arm: pd.DataFrame, propensities: pd.DataFrame
+) -> pd.DataFrame:
+    """Doubly robust score of each patient under each arm; its mean estimates the remission rate of the arm.
+
+    Prediction plus, for the received arm only, (outcome - prediction) / propensity. Right on average if
+    either the predictions or the propensities are.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm. The predictions must not
+        come from a model fitted to these patients, unless out of fold.
+    propensities : pandas.DataFrame of shape (n_patients, n_arms)
+        Probability of being given each arm; rows sum to 1 (within 1e-6); above 0 for the received arm.
+
+    Returns
+    -------
+    pandas.DataFrame of shape (n_patients, n_arms)
+        Scores, with index and columns of `by_arm`; single scores may lie far outside [0, 1].
+
+    Raises
+    ------
+    InputError
+        If lengths or arms differ, an outcome is not 0/1, a probability is outside [0, 1], a row of
+        propensities does not sum to 1, or a received arm has propensity 0.
+
+    Warns
+    -----
+    TreatselWarning
+        If a patient could never have been given some arm (propensity 0).
+
+    References
+    ----------
+    Robins, Rotnitzky & Zhao (1994), Journal of the American Statistical Association 89, 846-866.
+    doi:10.1080/01621459.1994.10476818
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4], "SSRI": [0.3, 0.6]})
+    >>> propensities = pd.DataFrame({"CBT": [0.5, 0.5], "SSRI": [0.5, 0.5]})
+    >>> aipw_scores([1, 0], ["CBT", "SSRI"], by_arm, propensities).round(2).to_numpy().tolist()
+    [[1.5, 0.3], [0.4, -0.6]]
+    """
+    predicted = check_by_arm("by_arm", by_arm)
+    assigned = check_propensities(propensities, predicted.columns)
+    check_patients(by_arm=by_arm, propensities=propensities, y_true=y_true, received=received)
+    outcome, labels = check_binary("y_true", y_true), check_labels("received", received)
+    own = check_received_probability("propensities", cells_of("received", labels, assigned))
+    warn_of_no_overlap(assigned)
+    scores = predicted.to_numpy(dtype=float, copy=True)
+    rows, columns = np.arange(len(scores)), positions_of("received", labels, predicted.columns)
+    scores[rows, columns] += (outcome - scores[rows, columns]) / own
+    return pd.DataFrame(scores, index=predicted.index, columns=predicted.columns)
+
+
+def arm_means(
+    scores: pd.DataFrame,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Remission rate expected if every patient got one and the same arm, for each arm.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame of shape (n_patients, n_arms)
+        Doubly robust scores from `aipw_scores`, columns named by arm.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame of shape (n_arms, 5)
+        One row per arm; columns value (a proportion; higher is better), lower, upper, se, n.
+
+    Raises
+    ------
+    InputError
+        If lengths differ or a score is not finite.
+
+    References
+    ----------
+    Robins, Rotnitzky & Zhao (1994), Journal of the American Statistical Association 89, 846-866.
+    doi:10.1080/01621459.1994.10476818
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
+    >>> arm_means(scores)["value"].to_dict()
+    {'CBT': 0.65, 'SSRI': 0.5}
+    """
+    table = check_table("scores", scores)
+    units = check_units(sample_weight, groups, level, scores=scores)
+    rows = {}
+    for arm in table.columns:
+        mean = mean_of(table[arm].to_numpy(dtype=float), units)
+        limits = {"lower": mean.limits.lower, "upper": mean.limits.upper}
+        rows[arm] = {"value": mean.value, **limits, "se": mean.se, "n": units.n}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
+
+
+def policy_value_aipw(
+    scores: pd.DataFrame,
+    recommended: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Remission rate expected if every patient got the recommended arm, from doubly robust scores.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame of shape (n_patients, n_arms)
+        Doubly robust scores from `aipw_scores`, columns named by arm.
+    recommended : array-like of shape (n_patients,)
+        Labels of the recommended arms.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        A proportion (the estimate may leave [0, 1] by chance); higher is better. `se` is sd / sqrt(n).
+        `n_events` is None: scores do not hold the outcome.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, a score is not finite, or an arm has no column.
+
+    References
+    ----------
+    Dudik, Langford & Li (2011), Proceedings of ICML 28, 1097-1104. doi:10.48550/arXiv.1103.4601
+    Zhang et al. (2012), Biometrics 68(4), 1010-1018. doi:10.1111/j.1541-0420.2012.01763.x
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
+    >>> round(policy_value_aipw(scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 3)
+    0.8
+    """
+    table = check_table("scores", scores)
+    units = check_units(sample_weight, groups, level, scores=scores, recommended=recommended)
+    own = cells_of("recommended", check_labels("recommended", recommended), table)
+    return mean_estimate(own, units, n_events=None)

@@ -1,0 +1,80 @@
+"""Tables of patients by arms: checks, and the cell of each patient's own arm."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_by_arm, check_unique, check_vector
+from treatsel.errors import InputError, TreatselWarning
+from treatsel.metrics._inputs import Labels
+
+SUM_TOLERANCE = 1e-6
+
+
+def check_table(name: str, table: Any) -> pd.DataFrame:
+    """Return a table of patients by arms with finite numbers (doubly robust scores may leave [0, 1])."""
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{name} must be a DataFrame of patients by arms; it is a {type(table).__name__}.")
+    if not len(table) or not len(table.columns):
+        raise InputError(f"{name} is empty ({len(table)} patients, {len(table.columns)} arms).")
+    check_unique(f"The columns of {name}", table.columns)
+    columns = {arm: check_vector(f"Column {arm!r} of {name}", table[arm]) for arm in table.columns}
+    return pd.DataFrame(columns, index=table.index)
+
+
+def check_propensities(table: Any, arms: "pd.Index[Any]") -> pd.DataFrame:
+    """Return a by-arm table of propensities with its columns in the order of `arms`."""
+    checked = check_by_arm("propensities", table)
+    if set(checked.columns) != set(arms):
+        raise InputError(
+            f"propensities has the arms {list(checked.columns)}, by_arm has {list(arms)}. Both need a column "
+            "for each arm."
+        )
+    if n := int((np.abs(checked.sum(axis=1) - 1) > SUM_TOLERANCE).sum()):
+        raise InputError(
+            f"propensities holds {n} patients whose row does not sum to 1 (within {SUM_TOLERANCE:g}). Give "
+            "the probability of every arm that the patient could have been given."
+        )
+    return checked[list(arms)]
+
+
+def positions_of(name: str, labels: Labels, arms: "pd.Index[Any]") -> Any:
+    """Return the column number of each label; raise if an arm has no column."""
+    positions = pd.Index(arms.to_numpy(dtype=object)).get_indexer(pd.Index(labels, dtype=object))
+    if n := int((positions < 0).sum()):
+        unknown = sorted({str(label) for label in labels[positions < 0]})
+        raise InputError(
+            f"{name} holds {n} patients of arms without a column: {unknown}. The table has "
+            f"{[str(arm) for arm in arms]}. Add the column, or leave these patients out."
+        )
+    return positions
+
+
+def cells_of(name: str, labels: Labels, table: pd.DataFrame) -> FloatArray:
+    """Return the cell of each patient's arm."""
+    positions = positions_of(name, labels, table.columns)
+    return np.asarray(table.to_numpy(dtype=float)[np.arange(len(table)), positions])
+
+
+def check_received_probability(name: str, probability: FloatArray) -> FloatArray:
+    """Return probabilities of the received arms if all are above 0."""
+    if n := int((probability <= 0).sum()):
+        raise InputError(
+            f"{name} gives {n} patients probability 0 of the arm that they received; it must be above 0. "
+            "Check the assignment model, or leave these patients out."
+        )
+    return probability
+
+
+def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
+    """Warn of arms that some patients could never have been given."""
+    for arm, n in (propensities == 0).sum().items():
+        if n:
+            warnings.warn(
+                f"{n} patients could not have been given arm {arm!r} (propensity 0): their score for it "
+                "rests on the outcome model alone.",
+                TreatselWarning,
+                stacklevel=3,
+            )

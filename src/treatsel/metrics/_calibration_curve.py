@@ -1,0 +1,262 @@
+"""Calibration by groups and by a smooth curve; public through `treatsel.metrics.calibration`."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit, logit
+
+from treatsel._checks import FloatArray, check_choice, check_level, check_probability
+from treatsel.errors import InputError
+from treatsel.metrics._calibration_results import CalibrationCurve, CalibrationErrors
+from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted, ordered_labels
+from treatsel.metrics._intervals import weighted_quantile, wilson
+from treatsel.metrics._logit import NEAREST, inside, logits
+from treatsel.metrics._spline import KNOT_QUANTILES, SmoothFit, fit_smooth
+
+EVERYONE = "all"  # the name of the only curve if no arms are given
+
+
+def calibration_groups(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    n_groups: int = 10,
+    arm: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Observed proportion in groups of patients with similar predictions.
+
+    Group j ends at the smallest prediction that at least j / `n_groups` of the patients do not exceed; equal
+    predictions stay together, so groups may be fewer, and uneven (the rule of `cut2` in R's Hmisc).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    n_groups : int, default 10
+        Largest number of groups, per arm.
+    arm : array-like of shape (n_patients,), optional
+        Received arm: groups are formed within each.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns arm ("all" without arms), group (1, 2, ...), n, n_events, predicted (mean), observed, lower,
+        upper: proportions in [0, 1], with Wilson's interval.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_groups` is below 1.
+
+    References
+    ----------
+    Wilson (1927), Journal of the American Statistical Association 22, 209-212.
+    doi:10.1080/01621459.1927.10502953
+
+    Examples
+    --------
+    >>> groups = calibration_groups([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], n_groups=2)
+    >>> groups[["n", "predicted", "observed"]].round(2).values.tolist()
+    [[2.0, 0.3, 0.0], [2.0, 0.65, 1.0]]
+    """
+    if not isinstance(n_groups, int) or n_groups < 1:
+        raise InputError(f"n_groups is {n_groups!r}; it must be a whole number of at least 1.")
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    parts = _by_arm(data, arm, y_true)
+    tables = [_groups(name, part, n_groups=n_groups, level=level) for name, part in parts.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def calibration_curve(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    arm: npt.ArrayLike | None = None,
+    at: npt.ArrayLike | None = None,
+    n_knots: int = 5,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> CalibrationCurve:
+    """Smooth curve of the observed against the predicted probability.
+
+    A logistic regression of the outcome on a restricted cubic spline of the logit of the prediction, with
+    knots at Harrell's quantiles (type 7; five knots: .05 .275 .5 .725 .95; below 100 patients the outer knots
+    are the 5th smallest and 5th largest prediction, as in R's Hmisc). Where there are too few distinct
+    predictions, or no maximum of the likelihood, it has fewer knots, down to a straight line on the logit
+    scale (or a constant, if all predictions are equal): `.fits` names what was fitted.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    arm : array-like of shape (n_patients,), optional
+        Received arm: one curve each.
+    at : array-like of shape (n_points,), optional
+        Probabilities at which to evaluate (0 and 1 stand for 1e-8 and 1 - 1e-8); by default 101 from the
+        1st to the 99th percentile predicted.
+    n_knots : int, default 5
+        From 3 to 7.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level of the pointwise Wald band (on the logit scale) and of the groups.
+
+    Returns
+    -------
+    CalibrationCurve
+        `.to_frame()` and `.plot()`; with ten groups of patients in `.groups`. The diagonal is perfect.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_knots` is not 3 to 7.
+
+    References
+    ----------
+    Harrell (2015), Regression Modeling Strategies, 2nd ed., section 2.4. doi:10.1007/978-3-319-19425-7
+    Austin & Steyerberg (2014), Statistics in Medicine 33(3), 517-535. doi:10.1002/sim.5941
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.uniform(0.1, 0.9, 500)
+    >>> curve = calibration_curve(rng.binomial(1, p), p, at=[0.4, 0.6, 0.8])
+    >>> curve.fits["smoother"].item(), len(curve.to_frame())
+    ('restricted cubic spline, 5 knots', 3)
+    """
+    check_choice("n_knots", n_knots, KNOT_QUANTILES)
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = replace(data, score=inside(data.score))
+    grid = None if at is None else check_probability("at", at)
+    tables, fits = [], []
+    for name, part in _by_arm(data, arm, y_true).items():
+        smooth = fit_smooth(logit(part.score), part.outcome, part.weight, n_knots)
+        tables.append(_curve(name, part, smooth, grid, level=level))
+        row = {"arm": name, "n": part.n, "n_events": part.n_events, "smoother": smooth.smoother}
+        fits.append(row | {"knots": tuple(expit(smooth.knots).tolist())})
+    groups = calibration_groups(y_true, y_prob, arm=arm, sample_weight=sample_weight, level=level)
+    table = pd.concat(tables, ignore_index=True)
+    return CalibrationCurve(table=table, groups=groups, fits=pd.DataFrame(fits), level=level)
+
+
+def calibration_errors(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    n_knots: int = 5,
+    smooth_on: Literal["logit", "probability"] = "logit",
+    sample_weight: npt.ArrayLike | None = None,
+) -> CalibrationErrors:
+    """Summaries of the distance between the predictions and their smooth calibration curve.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    n_knots : int, default 5
+        Knots of the curve, from 3 to 7; fewer where the data do not allow them.
+    smooth_on : {"logit", "probability"}, default "logit"
+        Scale of the prediction on which the spline bends.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+
+    Returns
+    -------
+    CalibrationErrors
+        `.ici`, `.e50`, `.e90`, `.emax` in [0, 1] and `.eci` in [0, 100]; lower is better. They are above 0
+        by chance even for a perfect model, the more so the smaller the cohort. NaN without a curve.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_knots` is not 3 to 7.
+
+    References
+    ----------
+    Austin & Steyerberg (2019), Statistics in Medicine 38(21), 4051-4065. doi:10.1002/sim.8281
+    Van Hoorde et al. (2015), Journal of Biomedical Informatics 54, 283-293. doi:10.1016/j.jbi.2014.12.016
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.uniform(0.1, 0.9, 500)
+    >>> bool(calibration_errors(rng.binomial(1, p), p**2).ici > 0.1)
+    True
+    """
+    check_choice("n_knots", n_knots, KNOT_QUANTILES)
+    check_choice("smooth_on", smooth_on, ["logit", "probability"])
+    data = check_predicted(y_true, y_prob, sample_weight)
+    x = logits(data.score) if smooth_on == "logit" else data.score
+    smooth = fit_smooth(x, data.outcome, data.weight, n_knots)
+    distance = np.abs(smooth.at(x) - data.score)
+    middle, high = weighted_quantile(distance, data.weight, [0.5, 0.9])
+    return CalibrationErrors(
+        ici=data.mean(distance),
+        e50=float(middle),
+        e90=float(high),
+        emax=float(distance.max()),
+        eci=100 * data.mean(distance**2),
+        n=data.n,
+        n_events=data.n_events,
+        smoother=smooth.smoother,
+    )
+
+
+def _by_arm(data: Scored, arm: Any, y_true: Any) -> dict[Any, Scored]:
+    if arm is None:
+        return {EVERYONE: data}
+    check_patients(y_true=y_true, arm=arm)
+    labels = check_labels("arm", arm)[data.rows]
+    return {name: data.subset(np.asarray(labels == name)) for name in ordered_labels(labels)}
+
+
+def _curve(
+    name: Any, part: Scored, smooth: SmoothFit, grid: FloatArray | None, *, level: float
+) -> pd.DataFrame:
+    if grid is None:
+        low, high = weighted_quantile(part.score, part.weight, [0.01, 0.99])
+        grid = np.linspace(low, high, 101) if high > low else np.array([low])
+    x = logit(np.clip(grid, NEAREST, 1 - NEAREST))
+    lower, upper = smooth.band(x, level)
+    columns = {"predicted": grid, "observed": smooth.at(x), "lower": lower, "upper": upper}
+    return pd.DataFrame({"arm": name, **columns})
+
+
+def _groups(name: Any, part: Scored, *, n_groups: int, level: float) -> pd.DataFrame:
+    position = np.unique(part.score, return_inverse=True)[1]
+    reached = np.cumsum(np.bincount(position, weights=part.weight))
+    wanted = np.arange(1, n_groups + 1) * part.total / n_groups * (1 - 1e-12)
+    ends = np.unique(np.searchsorted(reached, wanted))
+    group = np.searchsorted(ends, position)
+    n: FloatArray = np.bincount(group, weights=part.weight).astype(float)
+    events: FloatArray = np.bincount(group, weights=part.weight * part.outcome).astype(float)
+    lower, upper = wilson(events, n, level)
+    return pd.DataFrame(
+        {
+            "arm": name,
+            "group": np.arange(1, len(n) + 1),
+            "n": np.round(n).astype(int),
+            "n_events": np.round(events).astype(int),
+            "predicted": np.bincount(group, weights=part.weight * part.score) / n,
+            "observed": events / n,
+            "lower": lower,
+            "upper": upper,
+        }
+    )

@@ -1,0 +1,62 @@
+"""AUC and its DeLong covariance from placement values, in O(n log n)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from treatsel._checks import FloatArray
+from treatsel.metrics._inputs import Scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """An AUC with the placement of each patient.
+
+    `placement`: for an event, the share of non-events with a lower score (ties half); for a non-event, the
+    share of events with a higher one. `variance` is NaN with fewer than two events or non-events.
+    """
+
+    auc: float
+    variance: float
+    placement: FloatArray
+    separation: int  # 1: every event scores above every non-event; -1: below; 0: neither
+
+
+def place(data: Scored) -> Placed:
+    """Return AUC and DeLong variance of patients with both outcomes.
+
+    Sun & Xu (2014) with weights as counts, doi:10.1109/LSP.2014.2337313.
+    """
+    event = data.outcome == 1
+    levels, position = np.unique(data.score, return_inverse=True)
+    placement = np.empty(len(data.score))
+    for own, sign in ((event, 1.0), (~event, -1.0)):
+        mass = np.bincount(position[~own], weights=data.weight[~own], minlength=len(levels))
+        below = np.cumsum(mass) - mass / 2
+        share = below[position[own]] / mass.sum()
+        placement[own] = share if sign > 0 else 1 - share
+    lowest, highest = position[event].min(), position[event].max()
+    separation = int(lowest > position[~event].max()) - int(highest < position[~event].min())
+    auc = float(data.weight[event] @ placement[event] / data.weight[event].sum())
+    auc = {1: 1.0, -1: 0.0}.get(separation, auc)
+    return Placed(
+        auc=auc,
+        variance=delong_covariance(data, placement, placement),
+        placement=placement,
+        separation=separation,
+    )
+
+
+def delong_covariance(data: Scored, first: FloatArray, second: FloatArray) -> float:
+    """Return the covariance of the AUCs of two scores of the same patients.
+
+    DeLong, DeLong & Clarke-Pearson (1988), doi:10.2307/2531595.
+    """
+    covariance = 0.0
+    for own in (data.outcome == 1, data.outcome == 0):
+        weight, total = data.weight[own], data.weight[own].sum()
+        if total <= 1:
+            return float("nan")
+        a, b = (values[own] - weight @ values[own] / total for values in (first, second))
+        covariance += float(weight @ (a * b)) / (total - 1) / total
+    return covariance

@@ -1,0 +1,137 @@
+"""Checked vectors: outcomes, scores, weights and labels of the same patients."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import (
+    FloatArray,
+    check_binary,
+    check_probability,
+    check_same_length,
+    check_vector,
+    check_weights,
+)
+from treatsel.errors import InputError
+
+Labels = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Outcomes with a score (or probability) and a weight for each patient of positive weight.
+
+    `rows`: their positions in what the caller gave.
+    """
+
+    outcome: FloatArray
+    score: FloatArray
+    weight: FloatArray
+    rows: npt.NDArray[np.intp]
+
+    @property
+    def total(self) -> float:
+        """Sum of the weights."""
+        return float(self.weight.sum())
+
+    @property
+    def events(self) -> float:
+        """Sum of the weights of the patients with outcome 1."""
+        return float(self.weight @ self.outcome)
+
+    @property
+    def n(self) -> int:
+        """Number of patients."""
+        return round(self.total)
+
+    @property
+    def n_events(self) -> int:
+        """Number of patients with outcome 1."""
+        return round(self.events)
+
+    @property
+    def has_both(self) -> bool:
+        """Whether both outcomes occur."""
+        return bool(self.outcome.any() and not self.outcome.all())
+
+    @property
+    def prevalence(self) -> float:
+        """Share of patients with outcome 1."""
+        return self.events / self.total
+
+    def mean(self, values: FloatArray) -> float:
+        """Weighted mean of one value a patient."""
+        return float(self.weight @ values / self.total)
+
+    def subset(self, mask: npt.NDArray[np.bool_]) -> "Scored":
+        """Return the patients for whom `mask` is true."""
+        return Scored(
+            outcome=self.outcome[mask],
+            score=self.score[mask],
+            weight=self.weight[mask],
+            rows=self.rows[mask],
+        )
+
+
+def check_scored(y_true: Any, y_score: Any, sample_weight: Any, *, name: str = "y_score") -> Scored:
+    """Return outcomes with any finite score, without the patients of weight zero."""
+    return _combine(y_true, check_vector(name, y_score), y_score, sample_weight, name)
+
+
+def check_predicted(y_true: Any, y_prob: Any, sample_weight: Any) -> Scored:
+    """Return outcomes with probabilities, without the patients of weight zero."""
+    return _combine(y_true, check_probability("y_prob", y_prob), y_prob, sample_weight, "y_prob")
+
+
+def _combine(y_true: Any, score: FloatArray, given: Any, sample_weight: Any, name: str) -> Scored:
+    outcome = check_binary("y_true", y_true)
+    check_patients(**{"y_true": y_true, name: given, "sample_weight": sample_weight})
+    weight = check_weights("sample_weight", sample_weight, len(outcome))
+    rows = np.flatnonzero(weight > 0)
+    return Scored(outcome=outcome[rows], score=score[rows], weight=weight[rows], rows=rows)
+
+
+def check_patients(**vectors: Any) -> int:
+    """Return the number of patients; raise if it differs, is zero, or if rows are in another order."""
+    given = {name: vector for name, vector in vectors.items() if vector is not None}
+    check_same_length(**given)
+    if not (n := len(next(iter(given.values())))):
+        raise InputError(f"{next(iter(given))} holds no patients; at least one is needed.")
+    indexed = {name: v.index for name, v in given.items() if isinstance(v, pd.Series | pd.DataFrame)}
+    first = next(iter(indexed), None)
+    for name, index in indexed.items():
+        if first is not None and _is_reordered(indexed[first], index):
+            raise InputError(
+                f"{name} holds the same patients as {first} in another order. Align them first, for "
+                f"example {name}.loc[{first}.index]."
+            )
+    return n
+
+
+def _is_reordered(first: "pd.Index[Any]", second: "pd.Index[Any]") -> bool:
+    if first.equals(second) or not (first.is_unique and second.is_unique):
+        return False
+    return bool(first.isin(second).all())
+
+
+def check_labels(name: str, values: Any) -> Labels:
+    """Return arm (or site) labels as an array of objects without missing values."""
+    labels = np.asarray(values, dtype=object)
+    if labels.ndim != 1:
+        raise InputError(f"{name} must be one-dimensional; it has shape {labels.shape}.")
+    if n := int(pd.isna(labels).sum()):
+        raise InputError(f"{name} holds {n} missing labels; leave those patients out.")
+    return labels
+
+
+def codes_of(labels: Labels) -> FloatArray:
+    """Return a number for each distinct label."""
+    return np.asarray(pd.factorize(labels)[0], dtype=float)
+
+
+def ordered_labels(labels: Labels) -> list[Any]:
+    """Return the distinct labels in an order that does not depend on the order of the rows."""
+    return sorted(pd.unique(labels), key=lambda label: (str(label), str(type(label))))

@@ -1,0 +1,96 @@
+"""Confidence limits, weighted quantiles and standard errors that several metrics share.
+
+Weights are counts throughout: a weight of 2 gives what the same row twice would give.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from treatsel._checks import FloatArray
+
+
+class Interval(NamedTuple):
+    """Lower and upper confidence limit."""
+
+    lower: float
+    upper: float
+
+
+def quantile_of(level: float, *, df: float | None = None) -> float:
+    """Return the two-sided normal (or Student t) quantile of a confidence level."""
+    tail = 0.5 + level / 2
+    return float(special.ndtri(tail) if df is None else special.stdtrit(df, tail))
+
+
+def wald(
+    value: float,
+    se: float,
+    level: float,
+    *,
+    df: float | None = None,
+    low: float = -np.inf,
+    high: float = np.inf,
+) -> Interval:
+    """Return value +- quantile x se, cut off at the ends of the scale; NaN without a standard error."""
+    if not np.isfinite(se):
+        return Interval(np.nan, np.nan)
+    half = quantile_of(level, df=df) * se
+    return Interval(float(max(value - half, low)), float(min(value + half, high)))
+
+
+def two_sided_p(value: float, se: float, *, df: float | None = None) -> float:
+    """Return the two-sided p value of no difference; 1 if there is none and no spread either."""
+    if not np.isfinite(se) or (se == 0 and value != 0):
+        return float("nan")
+    ratio = -abs(value / se) if se > 0 else 0.0
+    return float(2 * (special.ndtr(ratio) if df is None else special.stdtr(df, ratio)))
+
+
+def wilson(events: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return lower and upper limits of proportions (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+    z2 = quantile_of(level) ** 2
+    share = events / n
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    lower = np.where(events == 0, 0.0, centre - half)
+    return lower, np.where(events == n, 1.0, centre + half)
+
+
+def clopper_pearson(events: float, n: float, level: float) -> Interval:
+    """Return exact limits of a proportion (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404)."""
+    tail = (1 - level) / 2
+    lower = special.betaincinv(events, n - events + 1, tail) if events > 0 else 0.0
+    upper = special.betaincinv(events + 1, n - events, 1 - tail) if events < n else 1.0
+    return Interval(float(lower), float(upper))
+
+
+def weighted_quantile(values: FloatArray, weights: FloatArray, at: npt.ArrayLike) -> FloatArray:
+    """Return quantiles of type 7 (Hyndman & Fan 1996, doi:10.1080/00031305.1996.10473566)."""
+    order = np.argsort(values, kind="stable")
+    ordered, reached = values[order], np.cumsum(weights[order])
+    position = np.clip((reached[-1] - 1) * np.asarray(at, dtype=float), 0, None)
+    below = np.floor(position)
+    last = len(ordered) - 1
+    left = ordered[np.minimum(np.searchsorted(reached, below, side="right"), last)]
+    right = ordered[np.minimum(np.searchsorted(reached, below + 1, side="right"), last)]
+    return np.asarray(left + (position - below) * (right - left))
+
+
+def standard_error(values: FloatArray, weights: FloatArray, groups: FloatArray | None = None) -> float:
+    """Return the standard error of the weighted mean, robust to clusters if `groups` are given.
+
+    sd / sqrt(n) with n - 1 in the variance; with G clusters, the sandwich of the cluster sums times
+    G / (G - 1) (Cameron & Miller 2015, doi:10.3368/jhr.50.2.317). NaN with fewer than two units.
+    """
+    total = weights.sum()
+    centred = weights * (values - weights @ values / total)
+    if groups is None:
+        squares = float(centred @ (values - weights @ values / total))
+        return float(np.sqrt(squares / (total - 1) / total)) if total > 1 else float("nan")
+    codes = np.unique(groups, return_inverse=True)[1]
+    sums = np.bincount(codes, weights=centred)
+    count = len(sums)
+    return float(np.sqrt(count / (count - 1) * (sums @ sums)) / total) if count > 1 else float("nan")

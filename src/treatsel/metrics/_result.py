@@ -1,0 +1,88 @@
+"""What the metrics return: an estimate with its interval, and how many patients it rests on."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from treatsel.metrics._inputs import Scored
+from treatsel.metrics._intervals import Interval
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One number with its interval.
+
+    Attributes
+    ----------
+    value, lower, upper : float
+        Estimate and confidence limits; NaN where the data do not allow one.
+    n : int
+        Patients; with weights, the sum of the weights, rounded.
+    n_events : int or None
+        Patients among them with outcome 1; None if the function does not see the outcome.
+    level : float
+        Confidence level of [lower, upper].
+    method : str
+        How the interval was made, or why there is none.
+    se : float, default NaN
+        Standard error on the scale that `method` names.
+    p_value : float, default NaN
+        Two-sided, of no difference; NaN where nothing is tested.
+
+    Examples
+    --------
+    >>> Estimate(value=0.7, lower=0.6, upper=0.8, n=90, n_events=40, level=0.95, method="Wald").value
+    0.7
+    """
+
+    value: float
+    lower: float
+    upper: float
+    n: int
+    n_events: int | None
+    level: float
+    method: str
+    se: float = NAN
+    p_value: float = NAN
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return dataclasses.asdict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with one row and a column per field."""
+        return pd.DataFrame([self.to_dict()])
+
+
+def not_estimable(reason: str, *, n: int, n_events: int | None, level: float, value: float = NAN) -> Estimate:
+    """Return an estimate without interval (and, by default, without value) that says why."""
+    method = f"not estimable: {reason}"
+    return Estimate(value=value, lower=NAN, upper=NAN, n=n, n_events=n_events, level=level, method=method)
+
+
+def estimate_of(
+    data: Scored,
+    value: float,
+    limits: Interval,
+    *,
+    se: float,
+    level: float,
+    method: str,
+    p_value: float = NAN,
+) -> Estimate:
+    """Return the estimate of a function of outcomes and scores, with their numbers."""
+    return Estimate(
+        value=float(value),
+        lower=limits.lower,
+        upper=limits.upper,
+        n=data.n,
+        n_events=data.n_events,
+        level=level,
+        method=method,
+        se=float(se),
+        p_value=p_value,
+    )

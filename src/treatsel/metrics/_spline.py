@@ -1,0 +1,96 @@
+"""Restricted cubic splines of one predictor, and the smooth calibration fit made with them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from treatsel._checks import FloatArray
+from treatsel.metrics._intervals import quantile_of, weighted_quantile
+from treatsel.metrics._logistic import LogisticFit, fit_logistic
+
+KNOT_QUANTILES = {  # Harrell (2015), Regression Modeling Strategies, table 2.3
+    3: (0.1, 0.5, 0.9),
+    4: (0.05, 0.35, 0.65, 0.95),
+    5: (0.05, 0.275, 0.5, 0.725, 0.95),
+    6: (0.05, 0.23, 0.41, 0.59, 0.77, 0.95),
+    7: (0.025, 0.1833, 0.3417, 0.5, 0.6583, 0.8167, 0.975),
+}
+
+
+SMALL = 100  # below this many patients the outer knots are the 5th smallest and the 5th largest value
+OUTER = 5
+
+
+def place_knots(x: FloatArray, weights: FloatArray, count: int) -> FloatArray:
+    """Return knots at Harrell's quantiles, with his rule for the outer ones in small cohorts."""
+    at = np.array(KNOT_QUANTILES[count])
+    total = float(weights.sum())
+    if 2 * OUTER <= total < SMALL:
+        at[0] = (OUTER - 1) / (total - 1)
+        at[-1] = 1 - at[0]
+    return weighted_quantile(x, weights, at)
+
+
+def spline_design(x: FloatArray, knots: FloatArray) -> FloatArray:
+    """Return intercept, x, and Harrell's cubic terms; without knots only intercept and x."""
+    columns = [np.ones_like(x), x]
+    if len(knots):
+        last, before, width = knots[-1], knots[-2], (knots[-1] - knots[0]) ** 2
+        for knot in knots[:-2]:
+            bend = _cube(x - knot) - _cube(x - before) * (last - knot) / (last - before)
+            columns.append((bend + _cube(x - last) * (before - knot) / (last - before)) / width)
+    return np.column_stack(columns)
+
+
+def _cube(x: FloatArray) -> FloatArray:
+    return np.maximum(x, 0) ** 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothFit:
+    """A logistic regression of the outcome on a spline, a line or nothing but a constant."""
+
+    smoother: str
+    knots: FloatArray
+    is_constant: bool
+    fit: LogisticFit | None
+
+    def at(self, x: FloatArray) -> FloatArray:
+        """Return smoothed probabilities; NaN if there is no fit."""
+        return np.full(len(x), np.nan) if self.fit is None else expit(self.fit.linear(self._design(x)))
+
+    def band(self, x: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+        """Return pointwise Wald limits, made on the logit scale."""
+        if self.fit is None:
+            return np.full(len(x), np.nan), np.full(len(x), np.nan)
+        design = self._design(x)
+        linear, half = self.fit.linear(design), quantile_of(level) * self.fit.linear_se(design)
+        return expit(linear - half), expit(linear + half)
+
+    def _design(self, x: FloatArray) -> FloatArray:
+        return np.ones((len(x), 1)) if self.is_constant else spline_design(x, self.knots)
+
+
+def fit_smooth(x: FloatArray, outcome: FloatArray, weights: FloatArray, n_knots: int) -> SmoothFit:
+    """Fit a spline with `n_knots` knots, or with as many as the distinct values of x and the fit allow."""
+    distinct = len(np.unique(x))
+    if distinct == 1:
+        fit = fit_logistic(np.ones((len(x), 1)), outcome, weights)
+        return _describe(fit, np.empty(0), is_constant=True)
+    for count in range(n_knots, 2, -1):
+        knots = place_knots(x, weights, count)
+        if distinct < count or (np.diff(knots) <= 0).any():
+            continue
+        if fit := fit_logistic(spline_design(x, knots), outcome, weights):
+            return _describe(fit, knots)
+    return _describe(fit_logistic(spline_design(x, np.empty(0)), outcome, weights), np.empty(0))
+
+
+def _describe(fit: LogisticFit | None, knots: FloatArray, *, is_constant: bool = False) -> SmoothFit:
+    smoother = f"restricted cubic spline, {len(knots)} knots" if len(knots) else "straight line"
+    if is_constant:
+        smoother = "constant: all predictions are equal"
+    if fit is None:
+        smoother = "not estimable: one class only, or predictions that separate the classes"
+    return SmoothFit(smoother=smoother, knots=knots, is_constant=is_constant, fit=fit)

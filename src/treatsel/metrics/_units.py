@@ -1,0 +1,88 @@
+"""Means of one value a patient with a standard error that may cluster by site."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from treatsel._checks import FloatArray, check_level, check_weights
+from treatsel.metrics._inputs import check_labels, check_patients, codes_of
+from treatsel.metrics._intervals import Interval, standard_error, two_sided_p, wald
+from treatsel.metrics._result import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """Weights and, if given, group codes of the patients: what a standard error needs to know."""
+
+    weight: FloatArray
+    codes: FloatArray | None
+    level: float
+
+    @property
+    def n(self) -> int:
+        """Number of patients."""
+        return round(float(self.weight.sum()))
+
+    @property
+    def n_groups(self) -> int | None:
+        """Number of groups with a patient of positive weight."""
+        return None if self.codes is None else len(np.unique(self.codes[self.weight > 0]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """A weighted mean with its interval."""
+
+    value: float
+    se: float
+    limits: Interval
+    p_value: float
+    method: str
+
+
+def check_units(sample_weight: Any, groups: Any, level: float, **patients: Any) -> Units:
+    """Return checked weights and groups of the patients that the named vectors and tables hold."""
+    n = check_patients(**patients, groups=groups, sample_weight=sample_weight)
+    weight = check_weights("sample_weight", sample_weight, n)
+    codes = None if groups is None else codes_of(check_labels("groups", groups))
+    return Units(weight=weight, codes=codes, level=check_level(level))
+
+
+def mean_of(values: FloatArray, units: Units) -> Mean:
+    """Return the mean with a normal interval, or with groups a cluster-robust one with Student's t."""
+    kept = units.weight > 0
+    weight, codes = units.weight[kept], None if units.codes is None else units.codes[kept]
+    value = float(weight @ values[kept] / weight.sum())
+    se = standard_error(values[kept], weight, codes)
+    df = None if units.n_groups is None else units.n_groups - 1
+    return Mean(
+        value=value,
+        se=se,
+        limits=wald(value, se, units.level, df=df),
+        p_value=two_sided_p(value, se, df=df),
+        method=_name(se, units.n_groups),
+    )
+
+
+def mean_estimate(values: FloatArray, units: Units, *, n_events: int | None) -> Estimate:
+    """Return the mean with its interval as an estimate."""
+    mean = mean_of(values, units)
+    return Estimate(
+        value=mean.value,
+        lower=mean.limits.lower,
+        upper=mean.limits.upper,
+        n=units.n,
+        n_events=n_events,
+        level=units.level,
+        method=mean.method,
+        se=mean.se,
+    )
+
+
+def _name(se: float, n_groups: int | None) -> str:
+    if not np.isfinite(se):
+        return f"no interval: it needs at least two {'patients' if n_groups is None else 'groups'}"
+    if n_groups is None:
+        return "Wald, sd / sqrt(n)"
+    return f"Wald, cluster-robust, {n_groups} groups, t with {n_groups - 1} df"

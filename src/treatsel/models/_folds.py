@@ -1,0 +1,78 @@
+"""Folds for cross-fitting: balanced by arm and outcome, with every site or person kept together."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from treatsel.errors import TreatselWarning
+
+
+def balanced_folds(
+    received: pd.Series,
+    y: np.ndarray,
+    *,
+    groups: pd.Series | None = None,
+    n_splits: int = 5,
+    random_state: int | np.random.RandomState | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split patients into folds; return positions of the rest and of the fold, for each.
+
+    Without groups each fold gets its share of every arm and outcome. With groups (sites, persons) a
+    group is never divided; groups are dealt in random order to the smallest fold.
+
+    Parameters
+    ----------
+    received : Series of shape (n_patients,)
+        Arm labels.
+    y : array of shape (n_patients,)
+        Outcome, 0 or 1.
+    groups : Series of shape (n_patients,), optional
+        Site or person of each patient.
+    n_splits : int
+        Number of folds; fewer if there are fewer groups.
+    random_state : int, RandomState or None
+        Source of the order.
+    """
+    random = np.random.default_rng(_seed(random_state))
+    fold = None
+    if groups is not None and len(groups.unique()) > 1:
+        fold = _fold_of_groups(groups, n_splits, random)
+        spread = pd.Series(fold).groupby(received.to_numpy()).nunique()
+        if lost := sorted(map(str, spread.index[spread == 1])):
+            warnings.warn(
+                f"Arms {lost} lie in one fold of groups only, so folds divide groups here.",
+                TreatselWarning,
+                stacklevel=2,
+            )
+            fold = None
+    if fold is None:
+        fold = _fold_of_patients(received, y, n_splits, random)
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int | None:
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    return random_state
+
+
+def _fold_of_patients(
+    received: pd.Series, y: np.ndarray, n_splits: int, random: np.random.Generator
+) -> np.ndarray:
+    order = random.permutation(len(y))
+    table = pd.DataFrame({"arm": received.to_numpy()[order].astype(str), "y": np.asarray(y)[order]})
+    rank = np.empty(len(y), dtype=int)
+    rank[order[table.sort_values(["arm", "y"], kind="stable").index]] = np.arange(len(y))
+    return rank % n_splits
+
+
+def _fold_of_groups(groups: pd.Series, n_splits: int, random: np.random.Generator) -> np.ndarray:
+    names, codes, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
+    n_splits = min(n_splits, len(names))
+    fold_of, filled = np.empty(len(names), dtype=int), np.zeros(n_splits)
+    shuffled = random.permutation(len(names))
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        fold_of[group] = filled.argmin()
+        filled[fold_of[group]] += sizes[group]
+    return fold_of[codes]

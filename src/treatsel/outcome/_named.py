@@ -1,0 +1,182 @@
+"""`Outcome`: a named definition with its options, chosen once and applied to any table."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from typing import Any
+
+import pandas as pd
+
+from treatsel._checks import check_binary, check_choice, check_mapping_keys
+from treatsel.errors import InputError
+from treatsel.instrument import Instrument
+from treatsel.outcome._dropout import below_dose, non_start, one_session, unplanned_end
+from treatsel.outcome._nhs import (
+    nhs_recovery,
+    reliable_deterioration,
+    reliable_improvement,
+    reliable_recovery,
+)
+from treatsel.outcome._scores import caseness, remission, response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A named 0/1 definition that labels a table of scores.
+
+    Attributes
+    ----------
+    name : str
+        Name of the outcome and of the column it makes.
+    title : str
+        The definition in words.
+    event_is_good : bool
+        Whether 1 is what the patient hopes for.
+    definition : callable
+        Function whose positional parameters are the inputs and whose keyword-only parameters are the
+        options; returns 0, 1 or NaN per patient.
+    options : mapping
+        Values of the options.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from treatsel.outcome import Outcome
+    >>> frame = pd.DataFrame({"phq9_last": [4, 5, None]}, index=["a", "b", "c"])
+    >>> Outcome.get("remission", instrument="PHQ-9").label(frame, last="phq9_last").to_dict()
+    {'a': 1.0, 'b': 0.0, 'c': nan}
+    """
+
+    name: str
+    title: str
+    event_is_good: bool
+    definition: Callable[..., pd.Series]
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that `label` needs a column for, a tuple of str.
+
+        Examples
+        --------
+        >>> from treatsel.outcome import Outcome
+        >>> Outcome.get("response").inputs
+        ('first', 'last')
+        """
+        return tuple(_parameters(self.definition, keyword_only=False))
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names that `Outcome.get` knows.
+
+        Returns
+        -------
+        tuple of str
+            Each is also a function of `treatsel.outcome`.
+
+        Examples
+        --------
+        >>> from treatsel.outcome import Outcome
+        >>> Outcome.names()[:3]
+        ('remission', 'response', 'caseness')
+        """
+        return tuple(_SHIPPED)
+
+    @classmethod
+    def get(cls, name: str, **options: Any) -> "Outcome":
+        """Return a shipped outcome by name.
+
+        Parameters
+        ----------
+        name : str
+            One of `Outcome.names()`; the function of that name in `treatsel.outcome` says what it means.
+        **options
+            The keyword-only arguments of that function, such as `instrument="PHQ-9"` or `k=4`.
+
+        Returns
+        -------
+        Outcome
+            With the options filled in and said in its `title`.
+
+        Raises
+        ------
+        InputError
+            If name or option is unknown, an option is absent, or the instrument lacks the constant.
+
+        Examples
+        --------
+        >>> from treatsel.outcome import Outcome
+        >>> Outcome.get("below_dose", k=4).title
+        'Fewer than 4 sessions attended'
+        """
+        check_choice("The outcome", name, cls.names())
+        title, good, definition = _SHIPPED[name]
+        defaults = _parameters(definition, keyword_only=True)
+        check_mapping_keys(f"Outcome {name!r}", options, defaults)
+        chosen = {key: options.get(key, default) for key, default in defaults.items()}
+        if needed := [key for key, value in chosen.items() if value is Parameter.empty]:
+            raise InputError(f"Outcome {name!r} needs the option {needed[0]!r}; nothing is assumed.")
+        if chosen.get("instrument") is not None:
+            chosen["instrument"] = Instrument.get(chosen["instrument"])
+        shown = {key: getattr(value, "name", value) for key, value in chosen.items()}
+        title = title.format(**shown)
+        outcome = cls(name=name, title=title, event_is_good=good, definition=definition, options=chosen)
+        definition(*(pd.Series(dtype=float) for _ in outcome.inputs), **chosen)  # bad options raise now
+        return outcome
+
+    def label(self, frame: pd.DataFrame, /, **columns: str) -> pd.Series:
+        """Return the outcome of every patient.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_patients, n_columns)
+            Holds the inputs.
+        **columns : str
+            The column of each input, for example `last="phq9_last"`; `inputs` lists them.
+
+        Returns
+        -------
+        Series of shape (n_patients,)
+            1, 0 or NaN; named by the outcome, with the index of `frame`.
+
+        Raises
+        ------
+        InputError
+            If an input has no column, a column is not there, or its values do not fit.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from treatsel.outcome import Outcome
+        >>> frame = pd.DataFrame({"attended": [0, 6]}, index=["a", "b"])
+        >>> Outcome.get("non_start").label(frame, sessions="attended").to_dict()
+        {'a': 1.0, 'b': 0.0}
+        """
+        check_mapping_keys(f"Outcome {self.name!r}", columns, self.inputs)
+        if missing := [key for key in self.inputs if key not in columns]:
+            raise InputError(f"Outcome {self.name!r} needs a column for: {', '.join(missing)}. Name it.")
+        for key, column in columns.items():
+            check_choice(f"The column for {key}", column, frame.columns)
+        labels = self.definition(*(frame[columns[key]] for key in self.inputs), **self.options)
+        checked = check_binary(self.name, labels, allow_missing=True)
+        return pd.Series(checked, index=frame.index, name=self.name)
+
+
+_SHIPPED: dict[str, tuple[str, bool, Callable[..., pd.Series]]] = {
+    "remission": ("Remission on {instrument} at the end", True, remission),
+    "response": ("Fall of at least {fall:.0%} from the first score", True, response),
+    "caseness": ("A case on {instrument}", False, caseness),
+    "nhs_recovery": ("Recovery (NHS Talking Therapies), among cases at first", True, nhs_recovery),
+    "reliable_improvement": ("Reliable improvement on PHQ-9 or GAD-7", True, reliable_improvement),
+    "reliable_recovery": ("Reliable recovery (NHS), among cases at first", True, reliable_recovery),
+    "reliable_deterioration": ("Reliable deterioration on PHQ-9 or GAD-7", False, reliable_deterioration),
+    "non_start": ("No session attended", False, non_start),
+    "one_session": ("Exactly one session attended", False, one_session),
+    "unplanned_end": ("Ended without planned completion", False, unplanned_end),
+    "below_dose": ("Fewer than {k} sessions attended", False, below_dose),
+}
+
+
+def _parameters(definition: Callable[..., pd.Series], *, keyword_only: bool) -> dict[str, Any]:
+    found = signature(definition).parameters.items()
+    return {name: p.default for name, p in found if (p.kind is Parameter.KEYWORD_ONLY) == keyword_only}

@@ -1,0 +1,129 @@
+"""Outcomes that one instrument's scores decide: remission, response, caseness."""
+
+from typing import Any
+
+import pandas as pd
+
+from treatsel.errors import InputError
+from treatsel.instrument import Instrument, match_scores
+from treatsel.outcome._labels import TOLERANCE, labels
+
+Measure = Instrument | str
+
+
+def remission(last: Any, *, instrument: Measure) -> pd.Series:
+    """Score at the end at or below the instrument's remission cut-off (PHQ-9: below 5).
+
+    Parameters
+    ----------
+    last : array-like of shape (n_patients,)
+        Score at the end, in points, within the instrument's range; NaN = missing.
+    instrument : Instrument or str
+        Gives range and cut-off (`remission_maximum`); its `sources` say where that comes from.
+
+    Returns
+    -------
+    Series of shape (n_patients,)
+        1 = remission, 0 = none, NaN = score missing; named ``remission``, with the index of `last`.
+
+    Raises
+    ------
+    InputError
+        If the instrument is unknown or has no remission cut-off, or a score is not a number or out of range.
+
+    References
+    ----------
+    Frank et al. (1991), Arch Gen Psychiatry 48(9), 851-855. doi:10.1001/archpsyc.1991.01810330075011
+
+    Examples
+    --------
+    >>> from treatsel.outcome import remission
+    >>> remission([4, 5, None], instrument="PHQ-9").tolist()
+    [1.0, 0.0, nan]
+    """
+    instrument = Instrument.get(instrument)
+    cutoff = instrument.require("remission_maximum")
+    scores = match_scores(last=(last, instrument))
+    return labels("remission", scores["last"] <= cutoff, known=scores)
+
+
+def response(first: Any, last: Any, *, fall: float = 0.5, instrument: Measure | None = None) -> pd.Series:
+    """Score fell by at least `fall` of the first score; not defined where the first score is zero.
+
+    Parameters
+    ----------
+    first, last : array-like of shape (n_patients,)
+        First and last score, in points from 0 up; lower is better; NaN = missing. Two Series are matched by
+        patient.
+    fall : float, default 0.5
+        Smallest share of the first score that counts, in (0, 1].
+    instrument : Instrument or str, optional
+        Gives the range to be checked; without it scores must only not be negative.
+
+    Returns
+    -------
+    Series of shape (n_patients,)
+        1 = response, 0 = none, NaN = a score is missing or the first one is zero; named ``response``.
+
+    Raises
+    ------
+    InputError
+        If `fall` is outside (0, 1]; the instrument is unknown, does not start at 0, or higher is better on
+        it; a score is not a number or out of range; or lengths or patients differ.
+
+    References
+    ----------
+    Frank et al. (1991), Arch Gen Psychiatry 48(9), 851-855. doi:10.1001/archpsyc.1991.01810330075011
+
+    Examples
+    --------
+    >>> from treatsel.outcome import response
+    >>> response([20, 20, 0], [10, 11, 0], instrument="PHQ-9").tolist()
+    [1.0, 0.0, nan]
+    >>> response([20, 20], [10, 15], fall=0.25).tolist()
+    [1.0, 1.0]
+    """
+    if not 0 < fall <= 1:
+        raise InputError(f"fall is {fall}; it must lie above 0 and at most 1, for example 0.5.")
+    known = None if instrument is None else Instrument.get(instrument)
+    if known and (known.minimum != 0 or known.direction != "lower is better"):
+        raise InputError(f"{known.name} must start at 0, with lower as better, for a fall in percent.")
+    scores = match_scores(first=(first, known), last=(last, known))
+    fell = scores["first"] - scores["last"] >= fall * scores["first"] - TOLERANCE
+    return labels("response", fell, known=scores, among=scores["first"] > 0)
+
+
+def caseness(score: Any, *, instrument: Measure) -> pd.Series:
+    """Score at or above the instrument's case cut-off (PHQ-9: 10; GAD-7: 8).
+
+    Parameters
+    ----------
+    score : array-like of shape (n_patients,)
+        Score in points, within the instrument's range; NaN = missing.
+    instrument : Instrument or str
+        Gives range and cut-off (`case_cutoff`); its `sources` say where that comes from.
+
+    Returns
+    -------
+    Series of shape (n_patients,)
+        1 = a case, 0 = none, NaN = score missing; named ``caseness``, with the index of `score`.
+
+    Raises
+    ------
+    InputError
+        If the instrument is unknown or has no case cut-off, or a score is not a number or out of range.
+
+    References
+    ----------
+    Gyani et al. (2013), Behav Res Ther 51(9), 597-606. doi:10.1016/j.brat.2013.06.004: PHQ-9, GAD-7.
+
+    Examples
+    --------
+    >>> from treatsel.outcome import caseness
+    >>> caseness([9, 10, None], instrument="PHQ-9").tolist()
+    [0.0, 1.0, nan]
+    """
+    instrument = Instrument.get(instrument)
+    cutoff = instrument.require("case_cutoff")
+    scores = match_scores(score=(score, instrument))
+    return labels("caseness", scores["score"] >= cutoff, known=scores)

@@ -1,0 +1,147 @@
+"""What a model says about patients: probabilities with intervals, warnings, and an audit record."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel import _plotting
+from treatsel._checks import check_choice
+
+# Every code that can stand in `Predictions.warnings`, and what it means.
+WARNING_CODES = {
+    "wrong_type": "the value is not of the column's type and was taken as missing",
+    "infinite": "the value is infinite and was taken as missing",
+    "out_of_range": "the value lies outside the range in the codebook and was used as it is",
+    "not_whole": "the value is not a whole number and was used as it is",
+    "unseen_category": "the category is unknown to the model and counts as none",
+    "missing_required": "the value is missing though the codebook requires it",
+    "missing_covariate": "the value is missing",
+    "outside_development_range": "the value lies well outside what the development cohort held",
+    "no_interval": "this kind of model gives no interval",
+}
+OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - {"missing_covariate", "no_interval"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Probabilities of each outcome under each arm, with intervals.
+
+    Attributes
+    ----------
+    tables : mapping of str to DataFrame of shape (n_patients, n_arms)
+        Outcome to by-arm table of probabilities, 0 to 1.
+    lower, upper : mapping of str to DataFrame of shape (n_patients, n_arms)
+        Bounds of the interval of each probability; NaN where the model gives none.
+    level : float
+        Confidence level of the interval.
+    warnings : DataFrame
+        Columns patient, code (see ``WARNING_CODES``) and column.
+    audit : mapping
+        Model id, library version, digest of the input, intended use; no time unless the caller adds it.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    lower: Mapping[str, pd.DataFrame]
+    upper: Mapping[str, pd.DataFrame]
+    level: float
+    warnings: pd.DataFrame
+    audit: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Names of the outcomes, the first one first."""
+        return tuple(self.tables)
+
+    @property
+    def arms(self) -> tuple[Any, ...]:
+        """Arms, in the order of the tables."""
+        return tuple(self.tables[self.outcomes[0]].columns)
+
+    def by_arm(self, outcome: str | None = None) -> pd.DataFrame:
+        """Return the by-arm table of an outcome (None: the first)."""
+        return self.tables[self._outcome(outcome)].copy()
+
+    def interval(self, outcome: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the lower and the upper by-arm table of an outcome (None: the first)."""
+        name = self._outcome(outcome)
+        return self.lower[name].copy(), self.upper[name].copy()
+
+    def _outcome(self, outcome: str | None) -> str:
+        return self.outcomes[0] if outcome is None else check_choice("outcome", outcome, self.outcomes)
+
+    @property
+    def out_of_scope(self) -> pd.Series:
+        """Per patient, whether a warning says that the model was not made for such values."""
+        patients = self.tables[self.outcomes[0]].index
+        flagged = self.warnings.loc[self.warnings["code"].isin(OUT_OF_SCOPE_CODES), "patient"]
+        return pd.Series(patients.isin(flagged), index=patients, name="out_of_scope")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a long table: patient, outcome, arm, probability, lower, upper."""
+        parts = []
+        for outcome, table in self.tables.items():
+            cells = [t.to_numpy().ravel() for t in (table, self.lower[outcome], self.upper[outcome])]
+            n, k = table.shape
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "patient": np.repeat(table.index.to_numpy(), k),
+                        "outcome": outcome,
+                        "arm": np.tile(table.columns.to_numpy(), n),
+                        **dict(zip(("probability", "lower", "upper"), cells, strict=True)),
+                    }
+                )
+            )
+        return pd.concat(parts, ignore_index=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and mappings; a bound that does not exist is None, never NaN."""
+        rows = self.to_frame().to_dict(orient="records")
+        return {
+            "level": self.level,
+            "predictions": [{str(key): _plain(value) for key, value in row.items()} for row in rows],
+            "warnings": [
+                {str(key): _plain(value) for key, value in row.items()}
+                for row in self.warnings.to_dict(orient="records")
+            ],
+            "audit": dict(self.audit),
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def plot(self, ax: Any = None, *, outcome: str | None = None, patient: Any = None) -> Any:
+        """Draw one patient's probabilities by arm with their intervals; return the Axes."""
+        name = self._outcome(outcome)
+        table = self.tables[name]
+        patient = table.index[0] if patient is None else check_choice("patient", patient, table.index)
+        bounds = [t.loc[patient] for t in (table, self.lower[name], self.upper[name])]
+        return _plotting.by_arm_intervals(*bounds, ax=ax, xlabel=f"Predicted probability of {name}")
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def digest(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 of a table's names and values, the same for any column order."""
+    sha = hashlib.sha256()
+    for name in sorted(frame.columns, key=str):
+        column = frame[name]
+        sha.update(json.dumps(str(name)).encode())
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
+            sha.update(np.where(np.isnan(values), np.nan, values).tobytes())
+        else:
+            texts = [None if missing else str(v) for v, missing in zip(column, column.isna(), strict=True)]
+            sha.update(json.dumps(texts).encode())
+    return sha.hexdigest()

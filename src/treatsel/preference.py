@@ -1,0 +1,88 @@
+"""One patient's weights turn by-arm tables of outcomes into one by-arm table of utility."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import check_mapping_keys
+from treatsel.errors import InputError
+
+Table = TypeVar("Table", pd.DataFrame, np.ndarray)
+
+
+def check_preferences(
+    preferences: Mapping[str, float] | None,
+    outcomes: tuple[str, ...],
+    event_is_good: Mapping[str, bool | None],
+) -> dict[str, float]:
+    """Return weights that add up to 1; None means: only the first outcome counts.
+
+    Raises
+    ------
+    InputError
+        If an outcome is unknown, a weight is negative or not finite, all are zero, or the direction
+        of a weighted outcome was never stated.
+    """
+    if preferences is None:
+        preferences = {outcomes[0]: 1.0}
+    check_mapping_keys("preferences", preferences, outcomes)
+    weights = {name: float(weight) for name, weight in preferences.items()}
+    if not all(np.isfinite(weight) and weight >= 0 for weight in weights.values()) or not sum(
+        weights.values()
+    ):
+        raise InputError("preferences must be finite weights of 0 or more, and not all 0.")
+    for name in weights:
+        if event_is_good.get(name) is None:
+            raise InputError(
+                f"Nobody said whether {name!r} = 1 is good. State event_is_good={{{name!r}: False}} "
+                "(or True) in TreatmentSelector, or event_is_good in the codebook."
+            )
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def utility(
+    tables: Mapping[str, Table], weights: Mapping[str, float], event_is_good: Mapping[str, bool | None]
+) -> Table:
+    """Return the weighted sum of the outcomes, each on a 0 to 1 scale where 1 is good.
+
+    Parameters
+    ----------
+    tables : mapping of outcome to by-arm table or to array of draws
+        Probabilities, 0 to 1.
+    weights : mapping of outcome to weight
+        Weights that add up to 1 (see `check_preferences`).
+    event_is_good : mapping of outcome to bool
+        Whether the event is the good outcome; otherwise 1 minus its probability counts.
+
+    Returns
+    -------
+    by-arm table or array of the same shape
+        Utility, 0 to 1; higher is better.
+
+    References
+    ----------
+    Keeney & Raiffa (1993), Decisions with Multiple Objectives. doi:10.1017/CBO9781139174084
+
+    Examples
+    --------
+    >>> remission = pd.DataFrame({"CBT": [0.5], "SSRI": [0.6]})
+    >>> dropout = pd.DataFrame({"CBT": [0.2], "SSRI": [0.4]})
+    >>> utility(
+    ...     {"remission": remission, "dropout": dropout},
+    ...     {"remission": 0.5, "dropout": 0.5},
+    ...     {"remission": True, "dropout": False},
+    ... )
+        CBT  SSRI
+    0  0.65   0.6
+    """
+    parts = [
+        weight * (tables[name] if event_is_good[name] else 1 - tables[name])
+        for name, weight in weights.items()
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

@@ -1,0 +1,392 @@
+"""`TreatmentSelector`: one model per outcome, and what each patient's best arm is."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from treatsel._checks import FloatArray, check_choice, check_level, check_mapping_keys
+from treatsel._version import __version__
+from treatsel.codebook import Codebook, Field
+from treatsel.errors import CohortError, InputError, TreatselWarning, UnsupportedModelError
+from treatsel.models import balanced_folds
+from treatsel.predictions import Predictions, digest
+from treatsel.preference import check_preferences, utility
+from treatsel.recommendation import Recommendations, recommend
+from treatsel.selector._background import summarise
+from treatsel.selector._fit import additive_form, doubly_robust_arm_means, fit_model, model_of
+from treatsel.selector._input import clean_covariates, development_codebook, frame_of, outcome_table
+
+__all__ = ["MIN_EVENTS", "TreatmentSelector"]
+
+MIN_EVENTS = 10  # events, and non-events, that an arm needs before it can be called better or worse
+_BLOCK = 512  # patients whose draws are held in memory at once
+
+
+class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # scikit-learn ships no types
+    """Learn how likely each outcome is under each arm, and recommend.
+
+    Parameters
+    ----------
+    arm : str, default="arm"
+        Column of X that holds the received arm. Patients to be predicted need not have it.
+    estimator : "auto" or model, default="auto"
+        "auto": ridge logistic regression with arm x covariate interactions, penalties chosen by
+        cross-validation. Or any model of `treatsel.models`, or a grid search over one.
+    codebook : Codebook, path or None, default=None
+        What the covariates mean and may hold. None drafts one from X, without ranges.
+    event_is_good : bool, mapping of str to bool, or None, default=None
+        Whether 1 is the good outcome, for all or by outcome. None: as the codebook states; the first
+        outcome counts as good where nothing is stated, others as not stated.
+    groups : str or None, default=None
+        Column of X that names the site or service. It keeps folds together and is never a predictor.
+    random_state : int, RandomState or None, default=None
+        Deals patients to folds. The models themselves are deterministic.
+    n_jobs : int or None, default=None
+        Jobs for cross-validation, as in joblib.
+
+    Attributes
+    ----------
+    arms_ : list
+        Arms, sorted.
+    outcomes_ : list of str
+        Outcomes; the first is the main one.
+    codebook_ : Codebook
+        Covariates, arm and outcomes.
+    models_ : dict of str to model
+        One fitted model per outcome.
+    additive_ : dict of str to AdditiveModel or None
+        The same models as sums of terms on the logit scale; None for a model that is no such sum.
+    event_is_good_ : dict of str to bool or None
+        Direction of each outcome; None: not stated.
+    arm_means_ : DataFrame of shape (n_arms, 5)
+        Rate of the good main outcome if everyone got an arm: doubly robust, with interval.
+    default_arm_ : label
+        The best single arm of the development cohort, by `arm_means_`.
+    training_ : DataFrame
+        Per outcome and arm: n, n_observed and n_events.
+    ranges_ : DataFrame of shape (n_numbers, 2)
+        Per numeric covariate the lower and upper end of what the development cohort held, a tenth
+        of its range wider on both sides.
+    background_ : DataFrame
+        Group means that stand in for the development cohort in explanations.
+
+    Examples
+    --------
+    >>> from treatsel.datasets import make_cohort
+    >>> cohort = make_cohort(600, random_state=1).cohort
+    >>> selector = TreatmentSelector(random_state=0).fit(cohort.X, cohort.y["dropout"])
+    >>> selector.predict_by_arm(cohort.X.head(2)).shape
+    (2, 6)
+    """
+
+    def __init__(
+        self,
+        arm: str = "arm",
+        estimator: Any = "auto",
+        codebook: Any = None,
+        event_is_good: Any = None,
+        groups: str | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.arm = arm
+        self.estimator = estimator
+        self.codebook = codebook
+        self.event_is_good = event_is_good
+        self.groups = groups
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    # --- learning
+
+    def fit(self, X: Any, y: Any) -> "TreatmentSelector":
+        """Learn one model per outcome.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Covariates and the arm column.
+        y : Series or array of shape (n_patients,), or DataFrame of shape (n_patients, n_outcomes)
+            Outcomes, 0 or 1; NaN: not observed. Such patients are left out of that outcome's model,
+            with a warning.
+
+        Raises
+        ------
+        InputError, CohortError, CodebookError
+            If X, y and the codebook do not fit each other; all faults of X at once.
+        """
+        frame = frame_of(X)
+        outcomes = outcome_table(y, frame)
+        book = development_codebook(self.codebook, frame, self.arm, self.groups)
+        names = [*book.covariates, self.arm]
+        clean, faults = book.parse(frame, names=names)
+        if faults:
+            raise CohortError(f"X does not fit the codebook ({len(faults)} faults):", faults)
+        groups = frame[self.groups].astype("object") if self.groups else None
+        self.arms_ = sorted(clean[self.arm].unique(), key=str)
+        self.outcomes_ = list(outcomes.columns)
+        self.event_is_good_ = self._directions(book)
+        self.codebook_ = _with_outcomes(book.only(names), self.event_is_good_)
+        self.training_ = _count(outcomes, clean[self.arm])
+        self.models_ = {name: self._fit_outcome(clean, outcomes[name], groups) for name in self.outcomes_}
+        self.additive_ = {name: additive_form(model) for name, model in self.models_.items()}
+        self._find_default_arm(clean, outcomes[self.outcomes_[0]], groups)
+        covariates = clean[list(book.covariates)]
+        self.ranges_, self.background_ = _ranges(covariates), summarise(covariates)
+        self.intended_use_: Mapping[str, Any] | None = None
+        self.model_id_: str | None = None
+        return self
+
+    def _directions(self, book: Codebook) -> dict[str, bool | None]:
+        given = self.event_is_good
+        if isinstance(given, Mapping):
+            check_mapping_keys("event_is_good", given, self.outcomes_)
+        stated: dict[str, bool | None] = {}
+        for name in self.outcomes_:
+            here = given.get(name) if isinstance(given, Mapping) else given
+            stated[name] = book[name].event_is_good if here is None and name in book else here
+        if stated[self.outcomes_[0]] is None:
+            stated[self.outcomes_[0]] = True
+        return stated
+
+    def _observed(
+        self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None
+    ) -> tuple[pd.DataFrame, FloatArray, pd.Series | None]:
+        seen = y.notna()
+        return X[seen], y[seen].to_numpy(dtype=float), None if groups is None else groups[seen]
+
+    def _fit_outcome(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> Any:
+        if n := int(y.isna().sum()):
+            warnings.warn(
+                f"Outcome {y.name!r} was not observed in {n} of {len(y)} patients ({n / len(y):.0%}); its "
+                "model learns from the others, which is right only if they are alike given the covariates.",
+                TreatselWarning,
+                stacklevel=3,
+            )
+        X, seen, groups = self._observed(X, y, groups)
+        if not len(X):
+            raise InputError(f"Outcome {y.name!r} was observed in no patient.")
+        if lost := sorted(set(map(str, self.arms_)) - set(X[self.arm].astype(str))):
+            raise InputError(f"Outcome {y.name!r} was observed in no patient of arms {lost}. Leave them out.")
+        folds = balanced_folds(X[self.arm], seen, groups=groups, random_state=self.random_state)
+        return fit_model(model_of(self.estimator, self.arm, folds, self.n_jobs), X, seen, groups)
+
+    def _find_default_arm(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> None:
+        X, seen, groups = self._observed(X, y, groups)
+        self.arm_means_ = doubly_robust_arm_means(
+            self.models_[self.outcomes_[0]],
+            X,
+            seen,
+            self.arm,
+            good=bool(self.event_is_good_[self.outcomes_[0]]),
+            groups=groups,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+        self.default_arm_ = self.arm_means_["value"].idxmax()
+
+    # --- predicting
+
+    def _outcome(self, outcome: str | None) -> str:
+        check_is_fitted(self, "models_")
+        return self.outcomes_[0] if outcome is None else check_choice("outcome", outcome, self.outcomes_)
+
+    def _clean(self, X: Any, on_invalid: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        check_is_fitted(self, "models_")
+        check_choice("on_invalid", on_invalid, ["raise", "flag"])
+        frame = frame_of(X)
+        name = self.codebook_.name("id")
+        if name in frame.columns:
+            frame = frame.set_index(name)
+        clean, found = clean_covariates(frame, self.codebook_, self.ranges_, on_invalid)
+        return clean, found
+
+    def predict_by_arm(self, X: Any, outcome: str | None = None) -> pd.DataFrame:
+        """Return the probability of an outcome (None: the first) under each arm.
+
+        Parameters
+        ----------
+        X : DataFrame, dict or list of dicts
+            Covariates by name; other columns are ignored.
+        outcome : str, optional
+            Name of the outcome.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, n_arms)
+            Probabilities, 0 to 1.
+
+        Raises
+        ------
+        CohortError
+            If a covariate is missing or a value breaks the codebook.
+        """
+        model = self.models_[self._outcome(outcome)]
+        table: pd.DataFrame = model.predict_by_arm(self._clean(X, "raise")[0])
+        return table
+
+    def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
+        """Return posterior draws of `predict_by_arm`, shape (n_draws, n_patients, n_arms).
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the model gives no draws (trees, lasso).
+        """
+        model = self.additive_[self._outcome(outcome)]
+        if model is None:
+            raise UnsupportedModelError("This model gives no posterior draws; a ridge logistic one does.")
+        return model.predict_draws(self._clean(X, "raise")[0])
+
+    def has_draws(self, outcome: str | None = None) -> bool:
+        """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
+        model = self.additive_[self._outcome(outcome)]
+        return model is not None and model.draws is not None
+
+    def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
+        """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.
+
+        Parameters
+        ----------
+        X : DataFrame, dict or list of dicts
+            Covariates by name.
+        level : float
+            Confidence level of the intervals, from the posterior draws of each probability.
+        on_invalid : {"raise", "flag"}
+            Whether a value that breaks the codebook raises, or becomes a coded warning on its patient.
+
+        Returns
+        -------
+        Predictions
+        """
+        clean, found = self._clean(X, on_invalid)
+        check_level(level)
+        tables, lower, upper = {}, {}, {}
+        for name in self.outcomes_:
+            tables[name] = self.models_[name].predict_by_arm(clean)
+            lower[name], upper[name] = self._interval(name, tables[name], clean, level)
+        if not all(self.has_draws(name) for name in self.outcomes_):
+            rows = {"patient": clean.index.astype(object), "code": "no_interval", "column": None}
+            found = pd.concat([found, pd.DataFrame(rows)], ignore_index=True)
+        audit = {
+            "model_id": self.model_id_,
+            "library_version": __version__,
+            "input_sha256": digest(clean),
+            "intended_use": self.intended_use_,
+        }
+        return Predictions(tables=tables, lower=lower, upper=upper, level=level, warnings=found, audit=audit)
+
+    def _interval(
+        self, outcome: str, table: pd.DataFrame, clean: pd.DataFrame, level: float
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        bounds, model = np.full((2, *table.shape), np.nan), self.additive_[outcome]
+        if model is not None and model.draws is not None:
+            for start in range(0, len(clean), _BLOCK):
+                draws = model.predict_draws(clean.iloc[start : start + _BLOCK])
+                tails = [(1 - level) / 2, (1 + level) / 2]
+                bounds[:, start : start + _BLOCK] = np.quantile(draws, tails, axis=0)
+        lower, upper = (pd.DataFrame(b, index=table.index, columns=table.columns) for b in bounds)
+        return lower, upper
+
+    def recommend(
+        self,
+        X: Any,
+        *,
+        preferences: Mapping[str, float] | None = None,
+        allowed: Any = None,
+        rule: str = "expected",
+        margin: float = 0.0,
+        level: float = 0.95,
+        on_invalid: str = "raise",
+    ) -> Recommendations:
+        """Recommend an arm to each patient; see `treatsel.recommend` for the rules.
+
+        Parameters
+        ----------
+        X : DataFrame, dict or list of dicts
+            Covariates by name.
+        preferences : mapping of outcome to weight, optional
+            What this patient cares about; None: only the first outcome. The default arm, ties and
+            the fallback of rule "supported" always refer to the first outcome.
+        allowed, rule, margin, level
+            As in `treatsel.recommend`.
+        on_invalid : {"raise", "flag"}
+            As in `predict`; a flagged patient is ``out_of_scope``.
+
+        Returns
+        -------
+        Recommendations
+        """
+        clean, found = self._clean(X, on_invalid)
+        weights = check_preferences(preferences, tuple(self.outcomes_), self.event_is_good_)
+        tables = {name: self.models_[name].predict_by_arm(clean) for name in weights}
+        flagged = Predictions(tables=tables, lower={}, upper={}, level=level, warnings=found).out_of_scope
+        parts = []
+        for start in range(0, len(clean), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            block = {name: table.iloc[rows] for name, table in tables.items()}
+            parts.append(
+                recommend(
+                    utility(block, weights, self.event_is_good_),
+                    draws=self._utility_draws(clean.iloc[rows], weights),
+                    default_arm=self.default_arm_,
+                    allowed=allowed,
+                    evidence=self._evidence(weights),
+                    in_scope=~flagged,
+                    rule=rule,
+                    margin=margin,
+                    level=level,
+                )
+            )
+        return Recommendations(
+            table=pd.concat([part.table for part in parts]),
+            utility=pd.concat([part.utility for part in parts]),
+            rule=rule,
+            margin=margin,
+            level=level,
+        )
+
+    def _utility_draws(self, clean: pd.DataFrame, weights: Mapping[str, float]) -> FloatArray | None:
+        draws = {}
+        for number, name in enumerate(weights):
+            model = self.additive_[name]
+            if model is None or model.draws is None:
+                return None
+            of_outcome = model.predict_draws(clean)
+            # models of different outcomes were fitted apart: pair their draws at random, always alike
+            order = np.random.default_rng([1, number]).permutation(len(of_outcome))
+            draws[name] = of_outcome[order]
+        return np.asarray(utility(draws, weights, self.event_is_good_))
+
+    def _evidence(self, weights: Mapping[str, float]) -> dict[Any, bool]:
+        rows = self.training_[self.training_["outcome"].isin(list(weights))]
+        fewest = pd.concat([rows["n_events"], rows["n_observed"] - rows["n_events"]], axis=1).min(axis=1)
+        return dict((fewest >= MIN_EVENTS).groupby(rows["arm"]).all())
+
+
+def _with_outcomes(book: Codebook, directions: Mapping[str, bool | None]) -> Codebook:
+    """Return the codebook with an entry for each outcome that it does not name yet."""
+    fields = [f for f in book.fields if f.name not in directions]
+    for name, good in directions.items():
+        fields.append(Field(name=name, type="integer", role="outcome", event_is_good=good))
+    return Codebook(tuple(fields), book.missing_values)
+
+
+def _count(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
+    rows = []
+    for name in outcomes.columns:
+        for arm, y in outcomes[name].groupby(received.to_numpy()):
+            counts = {"n": len(y), "n_observed": int(y.notna().sum()), "n_events": int(y.sum())}
+            rows.append({"outcome": name, "arm": arm, **counts})
+    return pd.DataFrame(rows)
+
+
+def _ranges(covariates: pd.DataFrame) -> pd.DataFrame:
+    numbers = covariates.select_dtypes("number")
+    low, high = numbers.min(), numbers.max()
+    return pd.DataFrame({"lower": low - 0.1 * (high - low), "upper": high + 0.1 * (high - low)})

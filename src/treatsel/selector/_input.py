@@ -1,0 +1,140 @@
+"""What users hand over - frames, records, vectors - in clean form, or an error that says what to do."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import check_binary, check_same_length, check_unique
+from treatsel.codebook import Codebook, Field
+from treatsel.errors import CodebookError, CohortError, Fault, InputError
+
+
+def frame_of(X: Any) -> pd.DataFrame:
+    """Return a DataFrame of a frame, one record, or a list of records."""
+    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):
+        X = X.to_pandas()
+    if isinstance(X, pd.DataFrame):
+        frame = X
+    elif isinstance(X, Mapping):
+        frame = pd.DataFrame([dict(X)])
+    elif isinstance(X, Sequence) and not isinstance(X, str) and all(isinstance(r, Mapping) for r in X):
+        keys = sorted({str(key) for record in X for key in record})
+        for key in keys:
+            if n := sum(key not in record for record in X):
+                raise InputError(f"{n} records lack the key {key!r}. Give None where it is not known.")
+        frame = pd.DataFrame([dict(record) for record in X])
+    else:
+        raise InputError(f"X must be a DataFrame, a record or a list of records, not {type(X).__name__}.")
+    if not len(frame):
+        raise InputError("X has no rows.")
+    check_unique("The columns of X", frame.columns)
+    check_unique("The patients (index) of X", frame.index)
+    return frame
+
+
+def outcome_table(y: Any, X: pd.DataFrame) -> pd.DataFrame:
+    """Return outcomes as a table of 0, 1 and NaN with the patients of X."""
+    if isinstance(y, pd.DataFrame):
+        table = y
+    else:
+        name = y.name if isinstance(y, pd.Series) and y.name is not None else "outcome"
+        table = pd.DataFrame({str(name): y if isinstance(y, pd.Series) else np.asarray(y)})
+    check_same_length(X=X, y=table)
+    if isinstance(y, pd.DataFrame | pd.Series) and not y.index.equals(X.index):
+        raise InputError("X and y have different indices. Both need the same patients in the same order.")
+    if not len(table.columns):
+        raise InputError("y has no columns. Give one column per outcome.")
+    check_unique("The columns of y", table.columns)
+    return pd.DataFrame(
+        {str(name): check_binary(f"Outcome {name!r}", table[name], allow_missing=True) for name in table},
+        index=X.index,
+    )
+
+
+def development_codebook(
+    codebook: Codebook | str | Path | None, X: pd.DataFrame, arm: str, groups: str | None
+) -> Codebook:
+    """Return the codebook of the covariates and the arm: the one given, or one drafted from X."""
+    for role, name in (("arm", arm), ("groups", groups)):
+        if name is not None and name not in X.columns:
+            raise InputError(f"X has no column {name!r}, which {role} names. It has {list(X.columns)}.")
+    covariates = X.drop(columns=[groups] if groups else [])
+    if codebook is None:
+        book = Codebook.infer(covariates, arm=arm, outcomes=[], ranges=False)
+        _refuse_strangers(book, arm)
+        return book
+    book = codebook if isinstance(codebook, Codebook) else Codebook.read(codebook)
+    if book.arm is None:
+        book = Codebook((*book.fields, Field(name=arm, role="arm")), book.missing_values)
+    elif book.arm != arm:
+        raise CodebookError(f"The codebook's arm column is {book.arm!r}, but the selector's is {arm!r}.")
+    if not book.covariates:
+        raise CodebookError("The codebook gives no column the role covariate. Name at least one.")
+    if unknown := book.unknown(covariates):
+        raise CohortError("X does not fit the codebook:", unknown)
+    return book
+
+
+def _refuse_strangers(book: Codebook, arm: str) -> None:
+    """Refuse drafted columns that are no covariates: nothing is dropped in silence."""
+    reasons = {
+        "session_score": "looks as if it was measured after treatment began",
+        "date": "holds dates",
+        "id": "looks like a patient id",
+        "site": "looks like a site",
+        None: "holds too many different texts to be a category",
+    }
+    remedy = "Leave it out of X, name it as groups, or pass a codebook that gives it the role covariate."
+    faults = [
+        Fault(column=field.name, problem=reasons[field.role], remedy=remedy)
+        for field in book.fields
+        if field.role in reasons
+    ]
+    if faults:
+        raise CohortError("X holds columns that may not be covariates:", faults)
+    if not book.covariates:
+        raise InputError(f"X has no covariates beside the arm column {arm!r}.")
+
+
+def clean_covariates(
+    X: pd.DataFrame, book: Codebook, ranges: pd.DataFrame, on_invalid: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return clean covariates, and one row (patient, code, column) per warning.
+
+    A column that is not there, or does not hold what it should, raises; with ``on_invalid="flag"`` a
+    value that breaks the codebook is flagged instead, and a value of the wrong type or an infinite one
+    counts as missing.
+    """
+    clean, faults, warnings = {}, [], []
+    for name in book.covariates:
+        if name not in X.columns:
+            remedy = f"The model needs {list(book.covariates)}; give None where a value is not known."
+            faults.append(Fault(column=name, problem="is missing", remedy=remedy))
+            continue
+        values, violations = book[name].inspect(X[name], book.missing_values)
+        if on_invalid == "raise":
+            faults += book[name].parse(X[name], book.missing_values)[1]
+        masks = {violation.code: violation.mask for violation in violations}
+        if "infinite" in masks:
+            values = values.mask(masks["infinite"])
+        wrong = masks.get("wrong_type", pd.Series(False, index=X.index))
+        masks["missing_covariate"] = values.isna() & ~wrong
+        if name in ranges.index:
+            outside = (values < ranges.loc[name, "lower"]) | (values > ranges.loc[name, "upper"])
+            masks["outside_development_range"] = outside
+        clean[name] = values
+        warnings += [_flag(X.index, mask, code, name) for code, mask in masks.items() if mask.any()]
+    if faults:
+        raise CohortError("The patients cannot be predicted:", faults)
+    empty = pd.DataFrame({"patient": [], "code": [], "column": []}, dtype="object")
+    found = pd.concat([empty, *warnings], ignore_index=True) if warnings else empty
+    return pd.DataFrame(clean, index=X.index), found
+
+
+def _flag(index: pd.Index, mask: pd.Series, code: str, column: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"patient": index[mask.to_numpy(bool)].astype(object), "code": code, "column": column}
+    )
