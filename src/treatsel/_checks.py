@@ -126,5 +126,6 @@ def _or(options: list[Any]) -> str:
 
 
 def _hint(value: Any, options: list[Any]) -> str:
-    close = get_close_matches(str(value), [str(option) for option in options], n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    lowered = {str(option).lower(): option for option in options}
+    close = get_close_matches(str(value).lower(), lowered, n=1)
+    return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""

@@ -1,5 +1,6 @@
 """A patient table that has been checked once against its codebook."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ import pandas as pd
 
 from treatsel._checks import check_choice
 from treatsel.codebook import Codebook
-from treatsel.errors import CohortError, Fault
+from treatsel.errors import CodebookError, CohortError, Fault
+
+_FEWEST_TO_RECOGNIZE = 10  # patients with and without the outcome, to call another coding of it no accident
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Cohort:
     """Patients, checked against a codebook; all faults are reported at once.
 
@@ -23,8 +26,8 @@ class Cohort:
     Parameters
     ----------
     frame : DataFrame of shape (n_patients, n_columns)
-        One row per patient.
-    codebook : Codebook or None
+        One row per patient. The id may be a column or the index of that name.
+    codebook : Codebook, path or None
         What the columns mean; None drafts one (`Codebook.infer`), which a person should then read.
 
     Raises
@@ -32,7 +35,9 @@ class Cohort:
     CohortError
         For unknown or missing columns, wrong types, values out of range or not listed, infinite
         values, duplicate ids, outcomes that are not 0 or 1, covariates without any value, a
-        covariate that repeats an outcome, no covariate, or no rows.
+        covariate that repeats an outcome (as it is, or in another coding), no covariate, or no rows.
+    CodebookError
+        If the codebook cannot be read.
 
     Examples
     --------
@@ -51,22 +56,27 @@ class Cohort:
     frame: pd.DataFrame
     codebook: Codebook
 
-    def __init__(self, frame: pd.DataFrame, codebook: Codebook | None = None) -> None:
+    def __init__(self, frame: pd.DataFrame, codebook: Codebook | str | Path | None = None) -> None:
         if not isinstance(frame, pd.DataFrame):
             raise CohortError(f"A cohort needs a DataFrame, not a {type(frame).__name__}.")
         if not len(frame):
             raise CohortError("The table has no rows. A cohort needs at least one patient.")
-        if twice := sorted(set(map(str, frame.columns[frame.columns.duplicated()]))):
-            raise CohortError(f"The table names {twice} more than once. Rename or drop one of them.")
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        _check_names(frame.columns)
+        codebook = _codebook(codebook)
         codebook = codebook if codebook is not None else Codebook.infer(frame)
+        id_name = codebook.name("id")
+        if id_name is not None and id_name not in frame.columns and frame.index.name == id_name:
+            frame = frame.reset_index()
         clean, faults = codebook.parse(frame)
-        faults = [*codebook.unknown(frame), *faults, *_faults_between_columns(clean, codebook)]
+        faults = [*codebook.unknown(frame), *faults]
+        faults += _faults_between_columns(clean, codebook, {fault.column for fault in faults})
         if faults:
-            raise CohortError(f"The cohort does not fit its codebook ({len(faults)} faults):", faults)
+            raise CohortError(f"The cohort does not fit its codebook; faults: {len(faults)}.", faults)
         if not codebook.covariates:
             raise CohortError("The codebook gives no column the role covariate. Name at least one.")
-        if (name := codebook.name("id")) is not None:
-            clean = clean.set_index(name)
+        if id_name is not None:
+            clean = clean.set_index(id_name)
         elif n := int(clean.index.duplicated().sum()):
             raise CohortError(f"The index holds {n} duplicates. Each patient needs one row.")
         object.__setattr__(self, "frame", clean)
@@ -74,7 +84,7 @@ class Cohort:
 
     @classmethod
     def read_csv(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
-        """Read a CSV file; every cell is taken as text and typed by the codebook.
+        """Read a CSV file in UTF-8; every cell is taken as text and typed by the codebook.
 
         Parameters
         ----------
@@ -91,7 +101,8 @@ class Cohort:
             If the codebook cannot be read.
         """
         book = _codebook(codebook)
-        frame = _read(path, lambda: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig"))
+        frame = _read(path, lambda: _read_csv(path))
+        _check_layout(path, frame, book)
         return cls(frame, book)
 
     @classmethod
@@ -108,6 +119,14 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        """Say what is in it, without showing a patient."""
+        book = self.codebook
+        return (
+            f"Cohort({len(self)} patients, {len(book.covariates)} covariates, "
+            f"arm={book.arm!r}, outcomes={list(book.outcomes)})"
+        )
 
     @property
     def X(self) -> pd.DataFrame:  # noqa: N802
@@ -142,7 +161,17 @@ class Cohort:
 
 
 def _codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
-    return Codebook.read(codebook) if isinstance(codebook, str | Path) else codebook
+    if isinstance(codebook, str | Path):
+        return Codebook.read(codebook)
+    if codebook is not None and not isinstance(codebook, Codebook):
+        kind = type(codebook).__name__
+        raise CodebookError(f"codebook is a {kind}; give a Codebook (Codebook.from_dict), a path or None.")
+    return codebook
+
+
+def _check_names(names: pd.Index) -> None:
+    if twice := sorted(set(names[names.duplicated()])):
+        raise CohortError(f"The table names {twice} more than once. Rename or drop one of them.")
 
 
 def _read(path: str | Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -152,14 +181,47 @@ def _read(path: str | Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         raise CohortError(f"Cannot read {path}: {error.strerror or 'not a file of this kind'}.") from error
     except ImportError as error:
         raise CohortError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
-    except ValueError as error:  # pandas' parser and decoding errors; pyarrow's ArrowInvalid
-        raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file.") from error
+    except UnicodeDecodeError as error:
+        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.") from error
+    except (ValueError, NotImplementedError) as error:  # parser errors of pandas and of pyarrow
+        found = re.search(r"Expected \d+ fields in line \d+, saw \d+|EOF inside string", str(error))
+        where = f" ({found[0]})" if found else ""
+        raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file{where}.") from error
 
 
-def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook) -> list[Fault]:
+def _read_csv(path: str | Path) -> pd.DataFrame:
+    def read(**options: Any) -> pd.DataFrame:
+        table: pd.DataFrame = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options
+        )
+        return table
+
+    header, frame = read(header=None, nrows=1).iloc[0], read()
+    # the names as they are written: pandas renames a repeated one in silence
+    names = [name or unnamed for name, unnamed in zip(header, frame.columns, strict=True)]
+    return frame.set_axis(names, axis=1)
+
+
+def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) -> None:
+    """Raise if the cells of a CSV file are not where its header says."""
+    if len(frame) and not isinstance(frame.index, pd.RangeIndex):
+        raise CohortError(f"The lines of {path} hold more cells than its header names. Name every column.")
+    if book is not None and any(name in book for name in frame.columns):
+        return
+    if len(frame.columns) == 1 and re.search("[;\t|]", frame.columns[0]):
+        remedy = "Separate its cells by commas, not by semicolons, tabs or bars."
+    elif book is not None:  # then the names may be the first patient's values, so they are not shown
+        remedy = "Its first line must hold the names of the columns."
+    else:
+        return
+    faults = [] if book is None else book.parse(frame)[1]
+    raise CohortError(f"{path} has no column that can be recognized. {remedy}", faults)
+
+
+def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook, faulty: set[str]) -> list[Fault]:
     faults = []
     for name in codebook.covariates:
-        if name not in clean.columns:
+        if name not in clean.columns or name in faulty:
             continue
         column = clean[name]
         if column.isna().all():
@@ -175,8 +237,11 @@ def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook) -> list[Fau
 
 
 def _same(column: pd.Series, outcome: pd.Series) -> bool:
-    if column.dtype == object or outcome.nunique() < 2:
-        return False
+    """Return whether a column holds the outcome, turned round or in other words or numbers."""
     both = column.notna() & outcome.notna()
     values, outcomes = column[both], outcome[both]
-    return len(values) > 1 and bool((values == outcomes).all() or (values == 1 - outcomes).all())
+    if outcomes.nunique() < 2 or values.nunique() != 2:
+        return False
+    if outcomes.value_counts().min() < _FEWEST_TO_RECOGNIZE and not values.isin([0, 1]).all():
+        return False
+    return bool((pd.factorize(values)[0] == pd.factorize(outcomes)[0]).all())

@@ -29,6 +29,10 @@ class UnsupportedModelError(TreatselError, TypeError):
     """A model of a kind that this operation cannot handle exactly."""
 
 
+class AdditivityError(TreatselError, ArithmeticError):
+    """An explanation that does not add up to the model's own prediction; it is never shown."""
+
+
 class TreatselWarning(UserWarning):
     """The result stands, but on shaky ground."""
 

@@ -56,6 +56,8 @@ class Codebook:
     missing_values: tuple[str, ...] = ("",)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", tuple(self.fields))
+        object.__setattr__(self, "missing_values", _checked_texts(self.missing_values))
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
@@ -72,12 +74,9 @@ class Codebook:
         """Read a codebook from what a YAML or JSON file holds."""
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
             raise CodebookError("A codebook is a mapping with a list named fields.")
-        if unknown := [key for key in content if key not in ("fields", "missingValues")]:
-            raise CodebookError(f"The codebook has unknown keys {unknown}; allowed: fields, missingValues.")
+        _check_keys("The codebook", content)
         missing = content.get("missingValues", [""])
-        if not isinstance(missing, list) or not all(isinstance(value, str) for value in missing):
-            raise CodebookError("missingValues must be a list of texts, for example ['', 'NA'].")
-        return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), tuple(missing))
+        return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
 
     @classmethod
     def read(cls, path: str | Path) -> "Codebook":
@@ -90,8 +89,8 @@ class Codebook:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
-            content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            text = path.read_text(encoding="utf-8-sig")
+            content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
         except OSError as error:
             raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
         except (ValueError, RecursionError, yaml.YAMLError) as error:
@@ -110,10 +109,20 @@ class Codebook:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
 
     def write(self, path: str | Path) -> None:
-        """Write a YAML file, or a JSON file if the name ends in ``.json``."""
+        """Write a YAML file, or a JSON file if the name ends in ``.json``.
+
+        Raises
+        ------
+        CodebookError
+            If the file cannot be written.
+        """
         path = Path(path)
-        text = json.dumps(self.to_dict(), indent=2) + "\n" if path.suffix == ".json" else self.to_yaml()
-        path.write_text(text, encoding="utf-8")
+        as_json = path.suffix.lower() == ".json"
+        text = json.dumps(self.to_dict(), indent=2) + "\n" if as_json else self.to_yaml()
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise CodebookError(f"Cannot write the codebook {path}: {error.strerror}.") from error
 
     # --- drafting
 
@@ -153,15 +162,15 @@ class Codebook:
         """
         if not isinstance(frame, pd.DataFrame) or not len(frame.columns) or not len(frame):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
-        known = set(map(str, frame.columns))
+        table = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        if twice := sorted(set(table.columns[table.columns.duplicated()])):
+            raise CodebookError(f"The table names {twice} more than once. Rename or drop one of them.")
+        missing, known = _checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
                 raise CodebookError(f"The table has no column {name!r}.{_did_you_mean(name, known)}")
-        table = frame.set_axis([str(name) for name in frame.columns], axis=1)
-        fields = draft_fields(
-            table, arm=arm, outcomes=outcomes, site=site, missing=missing_values, ranges=ranges
-        )
-        return cls(tuple(fields), tuple(missing_values))
+        fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
+        return cls(tuple(fields), missing)
 
     def merge(self, edits: "Codebook | Mapping[str, Any]") -> "Codebook":
         """Return this draft with a person's edits on top.
@@ -171,16 +180,18 @@ class Codebook:
         edits : Codebook or mapping
             A whole codebook, or only the parts that change, in the same form: ``{"fields": [{"name":
             "age", "unit": "years", "constraints": {"maximum": 110}}]}``. What the edits do not name
-            stays as drafted; a part set to None is removed.
+            stays as drafted; a part set to None is removed. In a whole codebook, no role means no role.
 
         Raises
         ------
         CodebookError
-            If an edit names a column that the draft does not have.
+            If the edits are not of that form, or name a column that the draft does not have.
         """
-        content = edits.to_dict() if isinstance(edits, Codebook) else dict(edits)
-        entries = content.get("fields", [])
-        named = {entry.get("name"): entry for entry in entries if isinstance(entry, Mapping)}
+        if isinstance(edits, Codebook):  # a role that a person took away must not come back
+            entries = [{"role": None, **field.to_dict()} for field in edits.fields]
+            edits = {"fields": entries, "missingValues": edits.missing_values}
+        _check_keys("The edits", edits)
+        named = _by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
         for name in named:
             if name not in mine:
@@ -188,7 +199,7 @@ class Codebook:
                     f"The edits name {name!r}, which is no column.{_did_you_mean(name, mine)}"
                 )
         fields = tuple(field.edited(named.get(field.name, {})) for field in self.fields)
-        return Codebook(fields, tuple(content.get("missingValues", self.missing_values)))
+        return Codebook(fields, edits.get("missingValues", self.missing_values))
 
     def only(self, names: Iterable[str]) -> "Codebook":
         """Return a codebook of some of the columns, in the order they have here."""
@@ -238,13 +249,16 @@ class Codebook:
         """Return the columns named in clean form, in codebook order, and all faults found in them.
 
         Columns without a role, session scores and dates may be absent; every other column named must
-        be there. Columns that the codebook does not know are left out (`check` reports them).
+        be there. Columns that the codebook does not know are left out (`unknown` reports them).
         """
         wanted = [field for field in self.fields if names is None or field.name in names]
         clean: dict[str, pd.Series] = {}
         faults: list[Fault] = []
         for field in wanted:
-            if field.name in frame.columns:
+            if (n := list(frame.columns).count(field.name)) > 1:
+                remedy = "Rename or drop all but one of them."
+                faults.append(Fault(column=field.name, problem=f"occurs {n} times", remedy=remedy))
+            elif n:
                 clean[field.name], found = field.parse(frame[field.name], self.missing_values)
                 faults += found
             elif field.role not in (None, "session_score", "date"):
@@ -278,10 +292,35 @@ class Codebook:
         clean, faults = self.parse(frame)
         faults = [*self.unknown(frame), *faults]
         if faults:
-            raise CohortError(f"The table does not fit its codebook ({len(faults)} faults):", faults)
+            raise CohortError(f"The table does not fit its codebook; faults: {len(faults)}.", faults)
         return clean
 
 
+def _check_keys(what: str, content: Any) -> None:
+    if not isinstance(content, Mapping):
+        raise CodebookError(f"{what} must be a mapping with a list named fields.")
+    if unknown := [key for key in content if key not in ("fields", "missingValues")]:
+        raise CodebookError(f"{what}: unknown keys {unknown}; allowed are fields and missingValues.")
+
+
+def _checked_texts(missing: Any) -> tuple[str, ...]:
+    if not isinstance(missing, list | tuple) or not all(isinstance(value, str) for value in missing):
+        raise CodebookError("missingValues must be a list of texts in quotes, for example ['', 'NA', '-99'].")
+    return tuple(missing)
+
+
+def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
+    named: dict[str, Mapping[str, Any]] = {}
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+            raise CodebookError("The edits must be a list of fields, each a mapping with a name.")
+        if entry["name"] in named:
+            raise CodebookError(f"The edits name {entry['name']!r} more than once.")
+        named[entry["name"]] = entry
+    return named
+
+
 def _did_you_mean(name: Any, known: Collection[str]) -> str:
-    close = get_close_matches(str(name), known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    lowered = {column.lower(): column for column in known}
+    close = get_close_matches(str(name).lower(), lowered, n=1)
+    return f" Did you mean {lowered[close[0]]!r}?" if close else ""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
+from treatsel.codebook._convert import as_text, distinct_values, to_boolean, to_number
 from treatsel.codebook._field import Field
 
 # Column names that give their role away. Compared in lower case, whole or as the first word.
@@ -19,6 +20,7 @@ _AFTER_BASELINE = re.compile(
     r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+(m|wk|w|d)|_(last|end|post))$"
 )
 _MOST_CATEGORIES = 30
+_UNNAMED = "Unnamed: "  # what pandas calls a column without a name, such as a written index
 
 
 def draft_fields(
@@ -31,42 +33,41 @@ def draft_fields(
     ranges: bool,
 ) -> list[Field]:
     """Guess type, role and range of every column."""
-    names = [str(name) for name in frame.columns]
+    names = list(frame.columns)
     arm = arm or _first(names, _ARM_NAMES)
-    site = site or _first(names, _SITE_NAMES - {arm})
-    id_name = _first(names, _ID_NAMES)
+    site = site or _first([name for name in names if name != arm], _SITE_NAMES)
+    id_name = _first([name for name in names if name not in (arm, site)], _ID_NAMES)
     fields = []
     for name in names:
-        column = frame[name].astype("object")
-        column = column[column.notna() & ~column.isin(list(missing))]
-        kind = _kind(column)
-        role = {arm: "arm", site: "site", id_name: "id"}.get(name) or _role(name, kind, column, outcomes)
-        fields.append(_field(name, kind, role, column, ranges))
+        values = distinct_values(frame[name], missing)
+        kind = _kind(values)
+        role = {arm: "arm", site: "site", id_name: "id"}.get(name) or _role(name, kind, values, outcomes)
+        fields.append(_field(name, kind, role, values, ranges))
     return fields
 
 
-def _first(names: Sequence[str], known: Collection[str | None]) -> str | None:
+def _first(names: Sequence[str], known: Collection[str]) -> str | None:
     return next((name for name in names if name.lower() in known), None)
 
 
-def _kind(column: pd.Series) -> str:
-    if column.empty:
+def _kind(values: pd.Series) -> str:
+    if values.empty:
         return "string"
-    if column.map(lambda value: isinstance(value, pd.Timestamp | np.datetime64)).all():
+    if values.map(lambda value: isinstance(value, pd.Timestamp | np.datetime64)).all():
         return "datetime"
-    numbers = pd.to_numeric(column, errors="coerce")
+    numbers = to_number(values)
     if numbers.notna().all():
-        values = numbers.astype("float64")
-        if values.isin([0, 1]).all():
+        if numbers.isin([0, 1]).all():
             return "boolean"
-        return "integer" if (values % 1 == 0).all() else "number"
-    texts = column.astype(str)
-    if texts.str.fullmatch(r"(?i)true|false").all():
+        whole = np.isfinite(numbers).all() and (numbers % 1 == 0).all()
+        return "integer" if whole else "number"
+    if to_boolean(values).notna().all():
         return "boolean"
-    return "date" if texts.str.fullmatch(r"\d{4}-\d{2}-\d{2}([T ].*)?").all() else "string"
+    dates = values.astype(str).str.fullmatch(r"\d{4}-\d{2}-\d{2}([T ].*)?").all()
+    return "date" if dates else "string"
 
 
-def _role(name: str, kind: str, column: pd.Series, outcomes: Sequence[str] | None) -> str | None:
+def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | None) -> str | None:
     lowered = name.lower()
     if outcomes is not None:
         if name in outcomes:
@@ -77,33 +78,36 @@ def _role(name: str, kind: str, column: pd.Series, outcomes: Sequence[str] | Non
         return "date"
     if _AFTER_BASELINE.search(lowered):
         return "session_score"
-    if kind == "string" and column.nunique() > _MOST_CATEGORIES:
+    if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MOST_CATEGORIES):
         return None
     return "covariate"
 
 
-def _field(name: str, kind: str, role: str | None, column: pd.Series, ranges: bool) -> Field:
+def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:
     if role in ("id", "arm", "site"):
-        return Field(name=name, type="string", role=role, enum=_labels(column) if role == "arm" else None)
+        return Field(
+            name=name, type="string", role=role, enum=_labels(values) or None if role == "arm" else None
+        )
     if role == "outcome":
         first = name.lower().split("_")[0]
         good = True if first in _GOOD_OUTCOMES else False if first in _BAD_OUTCOMES else None
-        return Field(name=name, type="integer", role=role, event_is_good=good)
-    if kind in ("number", "integer") and ranges and len(column):
-        values = pd.to_numeric(column).astype("float64")
-        return Field(
-            name=name, type=kind, role=role, minimum=_short(values.min()), maximum=_short(values.max())
-        )
-    if kind == "string" and role == "covariate" and len(column):
-        return Field(name=name, type=kind, role=role, enum=_labels(column))
-    if kind == "string" and role is None:
+        words = kind == "boolean" and to_number(values).isna().any()
+        return Field(name=name, type="boolean" if words else "integer", role=role, event_is_good=good)
+    if kind in ("number", "integer") and ranges:
+        numbers = to_number(values)
+        if np.isfinite(numbers).all():  # else the range would be that of faulty values
+            low, high = _short(numbers.min()), _short(numbers.max())
+            return Field(name=name, type=kind, role=role, minimum=low, maximum=high)
+    if kind == "string" and role == "covariate":
+        return Field(name=name, type=kind, role=role, enum=_labels(values) or None)
+    if kind == "string" and role is None and not name.startswith(_UNNAMED):
         description = f"Draft: more than {_MOST_CATEGORIES} different texts, so not used."
         return Field(name=name, type=kind, role=None, description=description)
     return Field(name=name, type=kind, role=role)
 
 
-def _labels(column: pd.Series) -> tuple[str, ...]:
-    return tuple(sorted({str(value) for value in column}))
+def _labels(values: pd.Series) -> tuple[str, ...]:
+    return tuple(sorted(set(values.map(as_text))))
 
 
 def _short(value: float) -> float:

@@ -1,6 +1,6 @@
 """One column of a codebook: what it means, what it may hold, and how raw values become clean ones."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import check_mapping_keys
+from treatsel.codebook._convert import CONVERT, as_plain, as_text, convert, is_finite_number
 from treatsel.errors import CodebookError, Fault, InputError
 
 ROLES = (
@@ -25,7 +26,6 @@ TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = {"id", "arm", "site", "person"}  # roles whose values are names, whatever they look like
 _KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
-_TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +71,23 @@ class Field:
     unique: bool = False
 
     def __post_init__(self) -> None:
+        for bound in ("minimum", "maximum"):
+            object.__setattr__(self, bound, as_plain(getattr(self, bound)))
+        if self.enum is not None and not isinstance(self.enum, str):
+            object.__setattr__(self, "enum", tuple(map(as_plain, self.enum)))
         for problem in self._contradictions():
             raise CodebookError(f"Codebook field {self.name!r}: {problem}")
 
     def _contradictions(self) -> list[str]:
         numeric = self.type in ("number", "integer")
         problems = {
+            "its name must be a text.": not isinstance(self.name, str) or not self.name,
             f"type {self.type!r} is unknown; use one of {list(TYPES)}.": self.type not in TYPES,
             f"role {self.role!r} is unknown; use one of {list(ROLES)}.": self.role not in (*ROLES, None),
             "minimum and maximum need type number or integer.": not numeric
             and (self.minimum is not None or self.maximum is not None),
             "minimum and maximum must be finite numbers.": not all(
-                _is_number(bound) for bound in (self.minimum, self.maximum) if bound is not None
+                is_finite_number(bound) for bound in (self.minimum, self.maximum) if bound is not None
             ),
             "event_is_good must be true or false.": self.event_is_good not in (None, True, False),
             "required and unique must be true or false.": not (
@@ -103,16 +108,24 @@ class Field:
     def _contradictions_of_values(self) -> list[str]:
         found = []
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            found.append(f"minimum {self.minimum:g} is above maximum {self.maximum:g}.")
-        if self.enum is not None:
-            if not self.enum:
-                found.append("enum is empty; list the values allowed or leave it out.")
-            elif len(set(map(str, self.enum))) < len(self.enum):
-                found.append("enum lists a value twice.")
-            elif self.type == "string" and any(isinstance(value, bool) for value in self.enum):
-                found.append("enum of a string column holds true or false; put quotes around yes and no.")
-            elif self.type in ("number", "integer") and not all(map(_is_number, self.enum)):
-                found.append(f"enum must hold numbers, as its type is {self.type}.")
+            found.append(f"minimum {_shown(self.minimum)} is above maximum {_shown(self.maximum)}.")
+        if self.enum is None:
+            return found
+        entries = pd.Series(list(self.enum), dtype="object")
+        if isinstance(self.enum, str):
+            found.append("enum must be a list.")
+        elif not self.enum:
+            found.append("enum is empty; list the values allowed or leave it out.")
+        elif entries.isna().any():
+            found.append("enum has an empty entry; put quotes around null, or drop it.")
+        elif len(set(map(as_text, self.enum))) < len(self.enum):
+            found.append("enum lists a value twice.")
+        elif self.type == "string" and any(isinstance(value, bool) for value in self.enum):
+            found.append("enum of a string column holds true or false; put quotes around yes and no.")
+        elif self.type in ("number", "integer") and not all(map(is_finite_number, self.enum)):
+            found.append(f"enum must hold numbers, as its type is {self.type}.")
+        elif CONVERT[self.type](entries).isna().any():
+            found.append(f"enum has an entry that does not fit its type, {self.type}.")
         return found
 
     @classmethod
@@ -121,7 +134,7 @@ class Field:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"]:
             raise CodebookError("Each entry of fields needs a name (put quotes around yes, no and numbers).")
         where = f"Codebook field {entry['name']!r}"
-        constraints = entry.get("constraints") or {}
+        constraints = {} if entry.get("constraints") is None else entry["constraints"]
         if not isinstance(constraints, Mapping):
             raise CodebookError(f"{where}: constraints must be a mapping, for example {{minimum: 0}}.")
         try:
@@ -149,8 +162,10 @@ class Field:
     def edited(self, entry: Mapping[str, Any]) -> "Field":
         """Return this field with the parts named in `entry` replaced; None removes a part."""
         old = self.to_dict()
-        constraints = {**old.get("constraints", {}), **(entry.get("constraints") or {})}
-        merged = {**old, **entry, "constraints": {k: v for k, v in constraints.items() if v is not None}}
+        merged = {**old, **entry}
+        if isinstance(edits := entry.get("constraints", {}), Mapping):
+            constraints = {**old.get("constraints", {}), **edits}
+            merged["constraints"] = {k: v for k, v in constraints.items() if v is not None}
         return Field.from_dict({k: v for k, v in merged.items() if v is not None})
 
     def with_role(self, role: str | None) -> "Field":
@@ -166,11 +181,11 @@ class Field:
         words = {"string": "text", "boolean": "true or false (1 or 0)", "integer": "an integer"}
         kind = words.get(self.type, f"a {self.type}")
         if self.minimum is not None and self.maximum is not None:
-            return f"{kind} from {self.minimum:g} to {self.maximum:g}"
+            return f"{kind} from {_shown(self.minimum)} to {_shown(self.maximum)}"
         if self.minimum is not None:
-            return f"{kind} of at least {self.minimum:g}"
+            return f"{kind} of at least {_shown(self.minimum)}"
         if self.maximum is not None:
-            return f"{kind} of at most {self.maximum:g}"
+            return f"{kind} of at most {_shown(self.maximum)}"
         return kind
 
     def inspect(
@@ -178,38 +193,40 @@ class Field:
     ) -> tuple[pd.Series, list["Violation"]]:
         """Return the column in clean form, and where it breaks the codebook.
 
-        Numbers and booleans become float64, labels and texts Python strings, dates datetime64; what
-        is missing, or not of the column's type, becomes NaN.
+        Numbers and booleans become float64, dates datetime64, texts Python strings, and so do arms, sites,
+        persons and ids, whatever their type; what is missing, or not of the column's type, becomes NaN.
         """
-        if pd.api.types.is_numeric_dtype(column.dtype) and self.type in ("number", "integer"):
-            column = clean = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
-        else:
-            column = column.astype("object")
-            absent = column.isna() | column.map(lambda value: isinstance(value, str) and value in missing)
-            column = column.mask(absent.astype(bool), other=np.nan)
-            clean = _CONVERT[self.type](column)
-        wrong_type = Violation("wrong_type", f"that are not {self.allowed}", clean.isna() & column.notna())
-        return clean, [v for v in (wrong_type, *self._violations(clean)) if v.mask.any()]
+        values, absent = convert(column, self.type, missing)
+        clean = values
+        if self.role in _LABELS and self.type != "string":
+            clean = convert(column, "string", missing)[0].where(values.notna())
+        wrong_type = Violation("wrong_type", f"that are not {self.allowed}", values.isna() & ~absent)
+        found = (wrong_type, *self._violations_of_range(values), *self._violations(clean, absent))
+        return clean, [violation for violation in found if violation.mask.any()]
 
-    def _violations(self, clean: pd.Series) -> Iterator["Violation"]:
+    def _violations_of_range(self, numbers: pd.Series) -> Iterator["Violation"]:
+        if self.type not in ("number", "integer"):
+            return
+        infinite = numbers.isin([np.inf, -np.inf])
+        low = -np.inf if self.minimum is None else self.minimum
+        high = np.inf if self.maximum is None else self.maximum
+        yield Violation("infinite", "that are infinite", infinite)
+        yield Violation("out_of_range", "out of range", ((numbers < low) | (numbers > high)) & ~infinite)
+        if self.type == "integer" and self.role != "outcome":
+            broken = numbers.notna() & ~infinite & (numbers % 1 != 0)
+            yield Violation("not_whole", "that are not whole numbers", broken)
+
+    def _violations(self, clean: pd.Series, absent: pd.Series) -> Iterator["Violation"]:
         present = clean.notna()
-        if self.type in ("number", "integer"):
-            infinite = pd.Series(np.isinf(clean.to_numpy(dtype=float)), index=clean.index)
-            low = -np.inf if self.minimum is None else self.minimum
-            high = np.inf if self.maximum is None else self.maximum
-            outside = ((clean < low) | (clean > high)) & ~infinite
-            yield Violation("infinite", "that are infinite", infinite)
-            yield Violation("out_of_range", "out of range", outside)
         if self.role == "outcome":
             yield Violation("not_binary", "that are neither 0 nor 1", present & ~clean.isin([0, 1]))
-        elif self.type == "integer" and self.role not in _LABELS:
-            yield Violation("not_whole", "that are not whole numbers", present & (clean % 1 != 0))
-        if self.enum is not None and self.role != "outcome":
-            allowed = _CONVERT[self.type](pd.Series(list(self.enum), dtype="object"))
+        elif self.enum is not None:
+            kind = "string" if self.role in _LABELS else self.type
+            allowed = CONVERT[kind](pd.Series(list(self.enum), dtype="object"))
             unseen = present & ~clean.isin(allowed)
             yield Violation("unseen_category", "that the codebook does not list", unseen)
         if self.required or self.role in ("id", "arm"):
-            yield Violation("missing_required", "missing, but the column is required", ~present)
+            yield Violation("missing_required", "missing, but the column is required", absent)
         if self.unique or self.role == "id":
             yield Violation("duplicate", "that occur twice", present & clean.duplicated())
 
@@ -237,44 +254,5 @@ class Violation:
     mask: pd.Series
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def _to_number(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column.map(_boolean_as_number), errors="coerce")
-    return numbers.astype("float64")
-
-
-def _boolean_as_number(value: Any) -> Any:
-    return float(value) if isinstance(value, bool | np.bool_) else value
-
-
-def _to_boolean(column: pd.Series) -> pd.Series:
-    words = {**dict.fromkeys(_TRUE, 1.0), **dict.fromkeys(_FALSE, 0.0)}
-    return column.map(lambda value: words.get(str(value).strip().lower(), np.nan)).astype("float64")
-
-
-def _to_text(column: pd.Series) -> pd.Series:
-    return column.map(_as_text, na_action="ignore").astype("object")
-
-
-def _as_text(value: Any) -> str:
-    """Return a label as text: 3.0, which a missing neighbour makes of 3, is 3 again."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _to_date(column: pd.Series) -> pd.Series:
-    return pd.to_datetime(column, errors="coerce", format="ISO8601")
-
-
-_CONVERT: dict[str, Callable[[pd.Series], pd.Series]] = {
-    "string": _to_text,
-    "number": _to_number,
-    "integer": _to_number,
-    "boolean": _to_boolean,
-    "date": _to_date,
-    "datetime": _to_date,
-}
+def _shown(bound: float) -> str:
+    return f"{bound:.15g}"

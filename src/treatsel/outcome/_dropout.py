@@ -17,7 +17,7 @@ def non_start(sessions: Any) -> pd.Series:
     Parameters
     ----------
     sessions : array-like of shape (n_patients,)
-        Treatment sessions attended, whole numbers from 0 up (assessments do not count); NaN = not known.
+        Treatment sessions attended, whole numbers from 0 up; NaN = not known.
 
     Returns
     -------
@@ -49,12 +49,13 @@ def one_session(sessions: Any) -> pd.Series:
     Parameters
     ----------
     sessions : array-like of shape (n_patients,)
-        Treatment sessions attended, whole numbers from 0 up (assessments do not count); NaN = not known.
+        Treatment sessions attended, whole numbers from 0 up; NaN = not known.
 
     Returns
     -------
     Series of shape (n_patients,)
-        1 = one session, 0 = none or more, NaN = not known; named ``one_session``, with the index of `sessions`.
+        1 = one session, 0 = none or more, NaN = not known; named ``one_session``, with the
+        index of `sessions`.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def below_dose(sessions: Any, *, k: int) -> pd.Series:
     Parameters
     ----------
     sessions : array-like of shape (n_patients,)
-        Treatment sessions attended, whole numbers from 0 up (assessments do not count); NaN = not known.
+        Treatment sessions attended, whole numbers from 0 up; NaN = not known.
     k : int
         Sessions that make the dose, at least 1.
 

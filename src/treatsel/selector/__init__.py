@@ -206,6 +206,10 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         clean, found = clean_covariates(frame, self.codebook_, self.ranges_, on_invalid)
         return clean, found
 
+    def covariates(self, X: Any) -> pd.DataFrame:
+        """Return the covariates of X, checked against the codebook and in clean form."""
+        return self._clean(X, "raise")[0]
+
     def predict_by_arm(self, X: Any, outcome: str | None = None) -> pd.DataFrame:
         """Return the probability of an outcome (None: the first) under each arm.
 

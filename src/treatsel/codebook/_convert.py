@@ -1,0 +1,129 @@
+"""How raw values become clean ones: nothing is guessed, and what does not fit becomes NaN.
+
+Texts are converted once per distinct value, not once per patient.
+"""
+
+import math
+import numbers
+from collections.abc import Callable, Collection
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+_WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
+# Kinds of object column in which two equal values are the same value (1, 1.0 and True are equal, too).
+_UNIFORM = ("string", "integer", "floating", "boolean", "datetime", "datetime64", "date")
+
+
+def convert(column: pd.Series, kind: str, missing: Collection[str]) -> tuple[pd.Series, pd.Series]:
+    """Return the column in clean form, and a mask of who has no value at all.
+
+    Numbers and booleans become float64, texts Python strings, dates datetime64 (UTC, without a zone).
+    NaN where `kind` does not fit or there is no value.
+    """
+    if _holds_real_numbers(column) and kind in ("number", "integer", "boolean"):
+        numeric = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+        numeric = numeric.mask(numeric.isin(to_number(pd.Series(list(missing), dtype="object")).dropna()))
+        return (numeric.where(numeric.isin([0, 1])) if kind == "boolean" else numeric), numeric.isna()
+    codes, values = _distinct(column)
+    absent = _absent(values, missing)
+    clean = CONVERT[kind](values[~absent])
+    clean, absent = clean.reindex(codes), absent.reindex(codes, fill_value=True)
+    return clean.set_axis(column.index), absent.set_axis(column.index)
+
+
+def distinct_values(column: pd.Series, missing: Collection[str]) -> pd.Series:
+    """Return the different values of a column, without what stands for a missing one."""
+    _, values = _distinct(column)
+    return values[~_absent(values, missing)]
+
+
+def as_text(value: Any) -> str:
+    """Return a label as text: 3.0, which a missing neighbour makes of 3, is 3 again."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def as_plain(value: Any) -> Any:
+    """Return a value as YAML and JSON can hold it: NumPy scalars as Python's, dates as text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    value = str(value) if isinstance(value, str) else value
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def is_finite_number(value: Any) -> bool:
+    """Return whether a value is a number that a float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def to_number(values: pd.Series) -> pd.Series:
+    """Return texts and numbers as float64; NaN for all else."""
+    return pd.to_numeric(values.map(_as_number), errors="coerce").astype("float64")
+
+
+def to_boolean(values: pd.Series) -> pd.Series:
+    """Return true, false, 1 and 0, whatever their type, as 1.0 and 0.0; NaN for all else."""
+    return values.map(lambda value: _WORDS.get(str(value).strip().lower(), np.nan)).astype("float64")
+
+
+def _to_text(values: pd.Series) -> pd.Series:
+    return values.map(as_text).astype("object")
+
+
+def _to_date(values: pd.Series) -> pd.Series:
+    dates = values.where(values.map(lambda value: isinstance(value, str | date | np.datetime64)).astype(bool))
+    return pd.to_datetime(dates, errors="coerce", format="ISO8601", utc=True).dt.tz_localize(None)
+
+
+CONVERT: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "string": _to_text,
+    "number": to_number,
+    "integer": to_number,
+    "boolean": to_boolean,
+    "date": _to_date,
+    "datetime": _to_date,
+}
+
+
+def _as_number(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_ | numbers.Real | Decimal):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.copysign(math.inf, value)
+    return np.nan
+
+
+def _holds_real_numbers(column: pd.Series) -> bool:
+    kind = pd.api.types
+    return bool(kind.is_numeric_dtype(column.dtype)) and not kind.is_complex_dtype(column.dtype)
+
+
+def _distinct(column: pd.Series) -> tuple[npt.NDArray[np.intp], pd.Series]:
+    """Return for each row the position of its value (-1: none) among the distinct values, and those."""
+    column = column.astype("object")
+    if pd.api.types.infer_dtype(column, skipna=True) not in _UNIFORM:
+        return np.arange(len(column)), column.reset_index(drop=True)
+    codes, values = pd.factorize(column.to_numpy())
+    return codes, pd.Series(values, dtype="object")
+
+
+def _absent(values: pd.Series, missing: Collection[str]) -> pd.Series:
+    texts = set(missing)
+
+    def stands_for_missing(value: Any) -> bool:
+        return isinstance(value, str | numbers.Real) and as_text(value) in texts
+
+    return values.isna() | values.map(stands_for_missing).astype(bool)

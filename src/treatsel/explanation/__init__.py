@@ -1,0 +1,273 @@
+"""Why the model says so: exact SHAP values per arm, and for the difference of two arms.
+
+All of this is about the model: an attribution says what moved the model's prediction, not what would
+change the patient's outcome.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from treatsel import _plotting
+from treatsel._checks import FloatArray, check_choice
+from treatsel.errors import AdditivityError, InputError, UnsupportedModelError
+from treatsel.explanation._interventional import interventional_shap
+from treatsel.models import AdditiveModel
+
+TOLERANCE = 1e-9  # on the logit, relative to its size where that is above 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Attributions of one arm's prediction, or of the difference between two arms.
+
+    Attributes
+    ----------
+    values : DataFrame of shape (n_patients, n_covariates)
+        Attribution of each source column; logits, or proportions on the probability scale.
+    base_value : float
+        The model's prediction for the background.
+    prediction : Series of shape (n_patients,)
+        The model's prediction: base value plus the attributions of a row.
+    data : DataFrame of shape (n_patients, n_covariates)
+        The covariates that were explained.
+    arm : label or None
+        The arm explained, or None for a contrast.
+    contrast : tuple of two labels or None
+        First arm minus second arm.
+    outcome : str
+        Name of the outcome.
+    scale : {"logit", "probability"}
+        Unit of the values.
+    """
+
+    values: pd.DataFrame
+    base_value: float
+    prediction: pd.Series
+    data: pd.DataFrame
+    arm: Any
+    contrast: tuple[Any, Any] | None
+    outcome: str
+    scale: str
+
+    @property
+    def subject(self) -> str:
+        """What was explained, in words."""
+        what = f"the {'log odds' if self.scale == 'logit' else 'probability'} of {self.outcome}"
+        if self.contrast is not None:
+            return f"the model's difference in {what[4:]}, {self.contrast[0]} minus {self.contrast[1]}"
+        return f"the model's {what[4:]} under {self.arm}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a long table: patient, covariate, attribution."""
+        n, p = self.values.shape
+        return pd.DataFrame(
+            {
+                "patient": np.repeat(self.values.index.to_numpy(), p),
+                "covariate": np.tile(self.values.columns.to_numpy(), n),
+                "attribution": self.values.to_numpy().ravel(),
+            }
+        )
+
+    def to_shap(self) -> Any:
+        """Return a `shap.Explanation`, so that every plot of the shap package works on it."""
+        import shap
+
+        numbers = self.data.apply(_codes)
+        return shap.Explanation(
+            values=self.values.to_numpy(),
+            base_values=np.full(len(self.values), self.base_value),
+            data=numbers.to_numpy(dtype=float),
+            display_data=self.data.to_numpy(dtype=object),
+            feature_names=[str(name) for name in self.values.columns],
+        )
+
+    def plot(self, ax: Any = None, *, patient: Any = None) -> Any:
+        """Draw one patient's attributions (None: the only patient, or means of sizes over all).
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        if patient is None and len(self.values) == 1:
+            patient = self.values.index[0]
+        unit = "log odds" if self.scale == "logit" else "probability"
+        if patient is None:
+            sizes = self.values.abs().mean()
+            label = f"Mean size of attribution ({unit}) to\n{self.subject}"
+            return _plotting.attributions(sizes, labels={}, xlabel=label, ax=ax)
+        check_choice("patient", patient, self.values.index)
+        row = self.data.loc[patient]
+        labels = {name: f"{name} = {_shown(row[name])}" for name in self.values.columns}
+        label = f"Attribution ({unit}) to\n{self.subject}"
+        return _plotting.attributions(self.values.loc[patient], labels=labels, xlabel=label, ax=ax)
+
+
+def explain(
+    model: Any,
+    X: Any,
+    *,
+    arm: Any = None,
+    contrast: tuple[Any, Any] | None = None,
+    outcome: str | None = None,
+    scale: str = "logit",
+    background: pd.DataFrame | None = None,
+) -> Explanation:
+    """Explain a model's predictions by exact SHAP values on the source columns.
+
+    Linear terms have a closed form, trees interventional SHAP values; one background, the same for all
+    arms, stands for "not known". On the logit scale base value plus attributions equal the model's
+    logit, which is checked at every call. On the probability scale the logit attributions are rescaled
+    along the straight path from the base value (Aumann-Shapley), and add up to the probability.
+
+    Parameters
+    ----------
+    model : TreatmentSelector or fitted model of `treatsel.models`
+        What to explain; a logistic regression or LightGBM inside.
+    X : DataFrame (for a selector also dict or list of dicts)
+        Patients.
+    arm : label, optional
+        Arm whose prediction is explained. Give either this or `contrast`.
+    contrast : tuple of two labels, optional
+        Explain the first arm's prediction minus the second's.
+    outcome : str, optional
+        Outcome of a selector; None: the first.
+    scale : {"logit", "probability"}
+        Unit of the attributions.
+    background : DataFrame, optional
+        Rows of covariates that stand for the population; default: the selector's own summary.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    InputError
+        If neither or both of arm and contrast are given, or an arm is unknown.
+    UnsupportedModelError
+        If the model is no sum on the logit scale.
+    AdditivityError
+        If the attributions do not add up to the model's prediction.
+
+    References
+    ----------
+    Lundberg et al. (2020), Nature Machine Intelligence 2, 56-67. doi:10.1038/s42256-019-0138-9
+    Janzing, Minorics & Bloebaum (2020), AISTATS, PMLR 108, 2907-2916.
+    Sundararajan & Najmi (2020), ICML, PMLR 119, 9269-9278 (Aumann-Shapley and the baseline).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from treatsel.models import ArmwiseClassifier
+    >>> X = pd.DataFrame({"age": [20, 30, 40, 50] * 2, "arm": ["CBT"] * 4 + ["SSRI"] * 4})
+    >>> model = ArmwiseClassifier(LogisticRegression()).fit(X, [0, 1, 0, 1, 1, 0, 1, 0])
+    >>> explanation = explain(model, X.head(1), contrast=("CBT", "SSRI"), background=X)
+    >>> explanation.values.round(2)
+        age
+    0 -1.22
+    """
+    check_choice("scale", scale, ["logit", "probability"])
+    if (arm is None) == (contrast is None):
+        raise InputError("Give either arm='...' or contrast=('...', '...'), and not both.")
+    additive, covariates, name = _parts(model, X, outcome)
+    rows = background if background is not None else getattr(model, "background_", None)
+    if rows is None or not len(rows):
+        raise InputError("This model carries no background. Pass background=, rows of covariates.")
+    wanted = (arm,) if contrast is None else tuple(contrast)
+    if len(wanted) > 2 or len(set(wanted)) != len(wanted):
+        raise InputError(f"contrast must name two different arms; it is {contrast!r}.")
+    for each in wanted:
+        check_choice("arm", each, list(additive.arms_))
+    matrix, reference = additive.encoding.encode(covariates), additive.encoding.encode(rows)
+    parts = [_explain_arm(additive, each, matrix, reference, scale) for each in wanted]
+    values, base, prediction = parts[0]
+    if len(parts) == 2:
+        values, base, prediction = (first - second for first, second in zip(*parts, strict=True))
+    columns = additive.encoding.names
+    return Explanation(
+        values=pd.DataFrame(values, index=covariates.index, columns=columns),
+        base_value=float(base),
+        prediction=pd.Series(prediction, index=covariates.index, name="prediction"),
+        data=covariates[columns].copy(),
+        arm=arm,
+        contrast=None if contrast is None else (contrast[0], contrast[1]),
+        outcome=name,
+        scale=scale,
+    )
+
+
+def _parts(model: Any, X: Any, outcome: str | None) -> tuple[AdditiveModel, pd.DataFrame, str]:
+    """Return the additive form, the covariates and the name of the outcome."""
+    if hasattr(model, "additive_"):
+        name = model.outcomes_[0] if outcome is None else check_choice("outcome", outcome, model.outcomes_)
+        additive = model.additive_[name]
+        if additive is None:
+            raise UnsupportedModelError(
+                f"The model of {name!r} cannot be written as a sum of terms; logistic regression and "
+                "LightGBM can be explained."
+            )
+        return additive, model.covariates(X), name
+    if not hasattr(model, "additive"):
+        raise UnsupportedModelError(f"{type(model).__name__} is no model of treatsel.models.")
+    if not isinstance(X, pd.DataFrame):
+        raise InputError("X must be a DataFrame to explain a model by itself.")
+    return model.additive(), X, "the outcome" if outcome is None else outcome
+
+
+def _explain_arm(
+    model: AdditiveModel, arm: Any, matrix: FloatArray, reference: FloatArray, scale: str
+) -> tuple[FloatArray, float, FloatArray]:
+    """Return attributions by source column, the base value and the predictions of one arm."""
+    k = list(model.arms_).index(arm)
+    pieces, base = np.zeros_like(matrix), float(model.intercept[k])
+    if model.is_linear:
+        center = reference.mean(axis=0)
+        pieces = (matrix - center) * model.coefficients[k]
+        base += float(center @ model.coefficients[k])
+    trees = model.trees[k]
+    if trees is not None:
+        tree_pieces, tree_base = interventional_shap(trees, matrix, reference)
+        pieces, base = pieces + tree_pieces, base + tree_base
+    values = pieces @ np.eye(len(model.encoding.columns))[model.encoding.sources]
+    logit = model.logit(matrix)[:, k]
+    _check_additivity(base + values.sum(axis=1), logit)
+    if scale == "logit":
+        return values, base, logit
+    return _rescaled(values, base, logit), float(expit(base)), expit(logit)
+
+
+def _check_additivity(total: FloatArray, logit: FloatArray) -> None:
+    off = np.abs(total - logit) > TOLERANCE * np.maximum(1.0, np.abs(logit))
+    if n := int(off.sum()) + int((~np.isfinite(total)).sum()):
+        raise AdditivityError(
+            f"The attributions of {n} patients do not add up to the model's logit within {TOLERANCE:g}; "
+            "they are not shown. Please report this with the kind of model."
+        )
+
+
+def _rescaled(values: FloatArray, base: float, logit: FloatArray) -> FloatArray:
+    """Turn logit attributions into shares of the change in probability, in the same proportions."""
+    step = logit - base
+    small = np.abs(step) < 1e-6
+    slope = np.where(
+        small, expit(base) * expit(-base), (expit(logit) - expit(base)) / np.where(small, 1, step)
+    )
+    return np.asarray(values * slope[:, None])
+
+
+def _codes(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column.astype("float64")
+    codes = pd.Series(pd.factorize(column, sort=False)[0], index=column.index).astype("float64")
+    return codes.mask(codes < 0)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value != value:
+        return "missing"
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
