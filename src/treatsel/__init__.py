@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 from treatsel._version import __version__
 
 if TYPE_CHECKING:
+    from treatsel.artifact import load_model, save_model
     from treatsel.codebook import Codebook
     from treatsel.cohort import Cohort
     from treatsel.errors import TreatselError
+    from treatsel.explanation import explain
     from treatsel.instrument import Instrument
     from treatsel.outcome import Outcome
     from treatsel.recommendation import recommend
     from treatsel.selector import TreatmentSelector
+    from treatsel.validation import validate
 
 _HOME = {
     "Codebook": "codebook",
@@ -21,7 +24,11 @@ _HOME = {
     "Outcome": "outcome",
     "TreatmentSelector": "selector",
     "TreatselError": "errors",
+    "explain": "explanation",
+    "load_model": "artifact",
     "recommend": "recommendation",
+    "save_model": "artifact",
+    "validate": "validation",
 }
 
 __all__ = [
@@ -32,7 +39,11 @@ __all__ = [
     "TreatmentSelector",
     "TreatselError",
     "__version__",
+    "explain",
+    "load_model",
     "recommend",
+    "save_model",
+    "validate",
 ]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel.errors import InputError
+
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
 STATUS_COLORS = {
     "supported": GREEN,
@@ -144,14 +146,38 @@ def to_svg(ax: Any, *, name: str) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"',
-        r"\1",
-        re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1),
-        count=1,
-    )
+    width = float(ax.figure.get_size_inches()[0])
+    opening, rest = text.split(">", 1)
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    return f'{opening} style="max-width:{width * 100:.0f}px">{rest}'
 
 
-def save_png(ax: Any, path: Any) -> None:
-    """Write the figure of `ax` as a PNG file."""
-    ax.figure.savefig(path, dpi=150, metadata={"Software": None})
+def save_picture(ax: Any, path: Any) -> None:
+    """Write the figure of `ax` as PNG, SVG or PDF, by the ending of the name."""
+    if str(path).rpartition(".")[2].lower() not in ("png", "svg", "pdf"):
+        raise InputError(f"A picture must end in .png, .svg or .pdf; {str(path)!r} does not.")
+    ax.figure.savefig(path, dpi=150)
+
+
+def calibration_panels(curve: Any) -> Any:
+    """Draw one small calibration plot per arm, three to a row; return the first Axes."""
+    from matplotlib.figure import Figure
+
+    arms = list(curve.fits["arm"]) if "arm" in curve.fits else list(curve.fits.index)
+    n_rows = -(-len(arms) // 3)
+    figure = Figure(figsize=(9, 3.2 * n_rows), layout="constrained")
+    grid = figure.subplots(n_rows, min(3, len(arms)), squeeze=False, sharex=True, sharey=True).ravel()
+    for ax, arm in zip(grid, arms, strict=False):
+        diagonal_axes(ax, xlabel="", ylabel="")
+        line = curve.table[curve.table["arm"] == arm]
+        ax.plot(line["predicted"], line["observed"], color=BLUE)
+        ax.fill_between(line["predicted"], line["lower"], line["upper"], color=BLUE, alpha=0.15, linewidth=0)
+        points = curve.groups[curve.groups["arm"] == arm]
+        ax.vlines(points["predicted"], points["lower"], points["upper"], color=BLUE, linewidth=1)
+        ax.plot(points["predicted"], points["observed"], "o", color=BLUE, markersize=3)
+        ax.set_title(str(arm), fontsize=10)
+    for ax in grid[len(arms) :]:
+        ax.set_axis_off()
+    figure.supxlabel("Predicted probability", fontsize=10)
+    figure.supylabel("Observed proportion", fontsize=10)
+    return grid[0]

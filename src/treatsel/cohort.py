@@ -12,7 +12,8 @@ from treatsel._checks import check_choice
 from treatsel.codebook import Codebook
 from treatsel.errors import CodebookError, CohortError, Fault
 
-_FEWEST_TO_RECOGNIZE = 10  # patients with and without the outcome, to call another coding of it no accident
+# Patients with, and without, the outcome from whom on a column that repeats it is no accident.
+_FEWEST_AS_IT_IS, _FEWEST_RECODED = 2, 10
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -242,6 +243,7 @@ def _same(column: pd.Series, outcome: pd.Series) -> bool:
     values, outcomes = column[both], outcome[both]
     if outcomes.nunique() < 2 or values.nunique() != 2:
         return False
-    if outcomes.value_counts().min() < _FEWEST_TO_RECOGNIZE and not values.isin([0, 1]).all():
+    fewest = _FEWEST_AS_IT_IS if values.isin([0, 1]).all() else _FEWEST_RECODED
+    if outcomes.value_counts().min() < fewest:
         return False
     return bool((pd.factorize(values)[0] == pd.factorize(outcomes)[0]).all())

@@ -19,6 +19,8 @@ def check_preferences(
 ) -> dict[str, float]:
     """Return weights that add up to 1; None means: only the first outcome counts.
 
+    An outcome of weight 0 is left out: it neither needs a direction nor enough events.
+
     Raises
     ------
     InputError
@@ -27,20 +29,26 @@ def check_preferences(
     """
     if preferences is None:
         preferences = {outcomes[0]: 1.0}
+    if not isinstance(preferences, Mapping):
+        raise InputError(
+            f"preferences must map outcomes to weights; they are a {type(preferences).__name__}."
+        )
     check_mapping_keys("preferences", preferences, outcomes)
-    weights = {name: float(weight) for name, weight in preferences.items()}
-    if not all(np.isfinite(weight) and weight >= 0 for weight in weights.values()) or not sum(
-        weights.values()
-    ):
+    try:
+        weights = {name: float(weight) for name, weight in preferences.items()}
+    except (TypeError, ValueError):
+        raise InputError("preferences must be numbers: one weight of 0 or more per outcome.") from None
+    total = sum(weights.values())
+    if any(weight < 0 for weight in weights.values()) or not 0 < total < np.inf:
         raise InputError("preferences must be finite weights of 0 or more, and not all 0.")
+    weights = {name: weight / total for name, weight in weights.items() if weight}
     for name in weights:
         if event_is_good.get(name) is None:
             raise InputError(
                 f"Nobody said whether {name!r} = 1 is good. State event_is_good={{{name!r}: False}} "
                 "(or True) in TreatmentSelector, or event_is_good in the codebook."
             )
-    total = sum(weights.values())
-    return {name: weight / total for name, weight in weights.items()}
+    return weights
 
 
 def utility(
@@ -85,4 +93,5 @@ def utility(
     total = parts[0]
     for part in parts[1:]:
         total = total + part
-    return total
+    # weights may add up to a rounding error more than 1
+    return np.minimum(total, 1.0)  # type: ignore[return-value,unused-ignore] # NumPy keeps the kind

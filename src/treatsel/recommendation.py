@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from treatsel import _plotting
-from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level
+from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_unique
 from treatsel.errors import InputError
 
 STATUSES = ("supported", "no_clear_best", "insufficient_evidence", "out_of_scope")
 RULES = ("expected", "supported")
+_BLOCK = 256  # patients compared at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,9 @@ def recommend(
 
     The top arm has the highest value among the permitted arms. An arm is clearly worse when the lower
     bound of (top minus arm), simultaneous over arms, lies above `margin`; the others form the best set.
-    One arm in the best set: ``supported``. More: ``no_clear_best``. Without draws nothing can be called
-    supported: ``insufficient_evidence``.
+    One arm in the best set: ``supported``. More: ``no_clear_best``. Where there is nothing to compare
+    (no draws, one permitted arm), or where the answer hangs on an arm without enough `evidence`, which
+    never leaves the best set: ``insufficient_evidence``.
 
     Parameters
     ----------
@@ -77,15 +79,16 @@ def recommend(
     draws : array of shape (n_draws, n_patients, n_arms), optional
         Posterior draws of the same table, arms in the same order.
     default_arm : label, optional
-        The best single arm; it wins ties, and rule "supported" falls back on it.
+        The best single arm; it wins ties, and rule "supported", which needs it, falls back on it.
     allowed : DataFrame of bool of shape (n_patients, n_arms), or mapping of arm to reason, optional
-        Permissions: False (or an arm named in the mapping, for everybody) excludes an arm.
+        Permissions: False, or an arm named in the mapping (for everybody, with the reason as text),
+        excludes an arm.
     evidence : mapping of arm to bool, optional
-        Whether an arm had enough patients to be compared at all.
+        Whether an arm had enough patients to be called better or worse; arms not named had.
     in_scope : Series of bool of shape (n_patients,), optional
         Patients that the model may be used for.
     rule : {"expected", "supported"}
-        Give the top arm always, or only where it is supported, else the default arm.
+        Give the top arm always, or only where it is supported, else the default arm (if permitted).
     margin : float
         Smallest difference that matters, 0 to 1.
     level : float
@@ -119,6 +122,7 @@ def recommend(
             f"The table has one arm, {by_arm.columns[0]!r}. Ranking needs at least two arms; one arm can "
             "be predicted, not recommended."
         )
+    check_unique("The patients (index) of by_arm", by_arm.index)
     check_choice("rule", rule, RULES)
     check_level(level)
     if not 0 <= margin < 1:
@@ -127,15 +131,16 @@ def recommend(
         )
     if default_arm is not None:
         check_choice("default_arm", default_arm, by_arm.columns)
+    elif rule == "supported":
+        raise InputError("Rule 'supported' falls back on default_arm. Name one, or use rule='expected'.")
     permitted, reasons = _permissions(allowed, by_arm)
-    rows = _compare(by_arm, draws, permitted, default_arm, margin, level)
-    enough = {arm: (evidence or {}).get(arm, True) for arm in by_arm.columns}
-    scope = np.ones(len(by_arm), bool) if in_scope is None else in_scope.reindex(by_arm.index).to_numpy(bool)
-    table = _table(rows, by_arm, permitted, enough, scope)
+    rows = _compare(by_arm, _check_draws(draws, by_arm), permitted, default_arm, margin, level)
+    enough = np.array([bool((evidence or {}).get(arm, True)) for arm in by_arm.columns])
+    table = _table(rows, by_arm, permitted, enough, _scope(in_scope, by_arm.index))
     excluded = _excluded(permitted, reasons, by_arm.columns)
     table["excluded"] = pd.Series(excluded, index=by_arm.index, dtype="object")
     table["arm"] = table["top"]
-    if rule == "supported" and default_arm is not None:
+    if rule == "supported":
         fallback = permitted[:, by_arm.columns.get_loc(default_arm)] & (table["status"] != "supported")
         table["arm"] = table["top"].mask(fallback, default_arm)
     order = ["arm", "status", "best_set", "advantage", "advantage_lower", "advantage_upper", "p_best"]
@@ -149,10 +154,22 @@ def _permissions(allowed: Any, by_arm: pd.DataFrame) -> tuple[np.ndarray, dict[A
     if allowed is None:
         return np.ones(by_arm.shape, dtype=bool), {}
     if isinstance(allowed, Mapping):
-        for arm in allowed:
+        for arm, reason in allowed.items():
             check_choice("An arm to exclude", arm, by_arm.columns)
+            if not isinstance(reason, str):
+                raise InputError(
+                    f"allowed excludes {arm!r} without a reason. A mapping names the arms to exclude, each "
+                    "with a text that says why; for True and False by patient give a DataFrame."
+                )
         permitted = ~by_arm.columns.isin(list(allowed))
         return np.tile(permitted, (len(by_arm), 1)), dict(allowed)
+    if not isinstance(allowed, pd.DataFrame):
+        raise InputError(
+            f"allowed must be a DataFrame of True and False, or a mapping of arm to reason, not a "
+            f"{type(allowed).__name__}."
+        )
+    check_unique("The patients (index) of allowed", allowed.index)
+    check_unique("The columns of allowed", allowed.columns)
     missing = [str(arm) for arm in by_arm.columns if arm not in allowed.columns]
     if missing or not by_arm.index.isin(allowed.index).all():
         raise InputError(
@@ -160,9 +177,35 @@ def _permissions(allowed: Any, by_arm: pd.DataFrame) -> tuple[np.ndarray, dict[A
             f"{int((~by_arm.index.isin(allowed.index)).sum())} patients."
         )
     table = allowed.loc[by_arm.index, list(by_arm.columns)]
-    if not all(pd.api.types.is_bool_dtype(kind) for kind in table.dtypes):
+    if table.isna().any(axis=None) or not all(pd.api.types.is_bool_dtype(kind) for kind in table.dtypes):
         raise InputError("allowed must hold True and False only.")
     return table.to_numpy(dtype=bool), {}
+
+
+def _scope(in_scope: pd.Series | None, patients: pd.Index) -> np.ndarray:
+    if in_scope is None:
+        return np.ones(len(patients), dtype=bool)
+    if not isinstance(in_scope, pd.Series) or not pd.api.types.is_bool_dtype(in_scope.dtype):
+        raise InputError("in_scope must be a Series of True and False.")
+    if n := int((~patients.isin(in_scope.index[in_scope.notna()])).sum()):
+        raise InputError(f"in_scope lacks {n} patients of by_arm. Give True or False for each.")
+    check_unique("The patients (index) of in_scope", in_scope.index)
+    return in_scope.loc[patients].to_numpy(dtype=bool)
+
+
+def _check_draws(draws: Any, by_arm: pd.DataFrame) -> FloatArray | None:
+    if draws is None:
+        return None
+    try:
+        draws = np.asarray(draws, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("draws must be an array of numbers.") from None
+    if draws.ndim != 3 or draws.shape[1:] != by_arm.shape or not len(draws) or not np.isfinite(draws).all():
+        raise InputError(
+            f"draws must be finite with shape (n_draws, {len(by_arm)}, {len(by_arm.columns)}); "
+            f"they have shape {draws.shape}."
+        )
+    return np.asarray(draws)
 
 
 def _excluded(permitted: np.ndarray, reasons: Mapping[Any, str], arms: pd.Index) -> list[dict[Any, str]]:
@@ -204,47 +247,49 @@ def _compare(
     unknown = np.full(len(values), np.nan)
     if draws is None:
         return _Comparison(top, runner_up, permitted.copy(), advantage, unknown, unknown, unknown)
-    draws = np.asarray(draws, dtype=np.float64)
-    if draws.ndim != 3 or draws.shape[1:] != by_arm.shape or not np.isfinite(draws).all():
-        raise InputError(
-            f"draws must be finite with shape (n_draws, {len(by_arm)}, {len(by_arm.columns)}); "
-            f"they have shape {draws.shape}."
-        )
     lower, upper, p_best, best_set = unknown.copy(), unknown.copy(), unknown.copy(), permitted.copy()
     tails = [(1 - level) / 2, (1 + level) / 2]
-    for i in np.flatnonzero(runner_up >= 0):
-        among = np.flatnonzero(permitted[i])
-        lead = draws[:, i, top[i]][:, None] - draws[:, i, among]
-        lower[i], upper[i] = np.quantile(lead[:, among == runner_up[i]], tails)
-        p_best[i] = np.mean((lead >= 0).all(axis=1))
-        others = among != top[i]
-        best_set[i, among[others]] = _simultaneous_lower(lead[:, others], level) <= margin
+    comparable = np.flatnonzero(runner_up >= 0)
+    for start in range(0, len(comparable), _BLOCK):
+        i = comparable[start : start + _BLOCK]
+        each = np.arange(len(i))
+        lead = draws[:, i, top[i]][:, :, None] - draws[:, i]
+        lower[i], upper[i] = np.quantile(lead[:, each, runner_up[i]], tails, axis=0)
+        p_best[i] = np.mean((lead >= 0).all(axis=2, where=permitted[i]), axis=0)
+        others = permitted[i].copy()
+        others[each, top[i]] = False
+        best_set[i] &= ~others | (_simultaneous_lower(lead, others, level) <= margin)
     return _Comparison(top, runner_up, best_set, advantage, lower, upper, p_best)
 
 
-def _simultaneous_lower(lead: FloatArray, level: float) -> FloatArray:
-    """Lower bounds of (top - arm) that hold for all arms at once, by the largest standardised deviation."""
+def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:
+    """Lower bounds of (top - arm), shape (n_patients, n_arms), by the largest standardised deviation.
+
+    They hold for all `others` of a patient at once.
+    """
     center, spread = lead.mean(axis=0), lead.std(axis=0)
-    spread = np.where(spread > 0, spread, np.finfo(float).tiny)
-    deviation = ((center - lead) / spread).max(axis=1)
-    return np.asarray(center - np.quantile(deviation, level) * spread)
+    deviation = (center - lead) / np.where(spread > 0, spread, np.inf)
+    largest = deviation.max(axis=2, where=others, initial=-np.inf)
+    return np.asarray(center - np.quantile(largest, level, axis=0)[:, None] * spread)
 
 
 def _table(
     rows: _Comparison,
     by_arm: pd.DataFrame,
     permitted: np.ndarray,
-    enough: Mapping[Any, bool],
+    enough: np.ndarray,
     in_scope: np.ndarray,
 ) -> pd.DataFrame:
     arms = np.array([*by_arm.columns, None], dtype=object)  # position -1: no arm
-    known = np.array([*(bool(enough[arm]) for arm in by_arm.columns), False])
+    known = np.array([*enough, False])
+    best_set = rows.best_set | (permitted & ~enough)
     comparable = ~np.isnan(rows.p_best) & known[rows.top] & known[rows.runner_up]
-    single = rows.best_set.sum(axis=1) == 1
-    status = np.where(single, "supported", "no_clear_best").astype(object)
+    undecided = (best_set & enough).sum(axis=1) > 1
+    status = np.where(undecided, "no_clear_best", "insufficient_evidence").astype(object)
+    status[best_set.sum(axis=1) == 1] = "supported"
     status[~comparable] = "insufficient_evidence"
     status[~in_scope | (rows.top < 0)] = "out_of_scope"
-    sets = [tuple(arms[:-1][row]) for row in rows.best_set]
+    sets = [tuple(arms[:-1][row]) for row in best_set]
     return pd.DataFrame(
         {
             "status": status,

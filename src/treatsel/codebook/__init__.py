@@ -6,6 +6,7 @@ outcomes, `event_is_good`.
 """
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -106,7 +107,10 @@ class Codebook:
 
     def to_yaml(self) -> str:
         """Return the codebook as YAML text."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+        if re.search("[\x85\u2028\u2029]", text):  # line breaks to YAML, which it folds unless escaped
+            return yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
+        return text
 
     def write(self, path: str | Path) -> None:
         """Write a YAML file, or a JSON file if the name ends in ``.json``.

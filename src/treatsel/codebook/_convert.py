@@ -98,11 +98,11 @@ CONVERT: dict[str, Callable[[pd.Series], pd.Series]] = {
 def _as_number(value: Any) -> Any:
     if isinstance(value, str):
         return value
-    if isinstance(value, bool | np.bool_ | numbers.Real | Decimal):
+    if isinstance(value, np.bool_ | numbers.Real | Decimal):
         try:
             return float(value)
         except OverflowError:
-            return math.copysign(math.inf, value)
+            return -math.inf if str(value).startswith("-") else math.inf
     return np.nan
 
 

@@ -19,6 +19,7 @@ _BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"
 _AFTER_BASELINE = re.compile(
     r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+(m|wk|w|d)|_(last|end|post))$"
 )
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _MOST_CATEGORIES = 30
 _UNNAMED = "Unnamed: "  # what pandas calls a column without a name, such as a written index
 
@@ -63,8 +64,7 @@ def _kind(values: pd.Series) -> str:
         return "integer" if whole else "number"
     if to_boolean(values).notna().all():
         return "boolean"
-    dates = values.astype(str).str.fullmatch(r"\d{4}-\d{2}-\d{2}([T ].*)?").all()
-    return "date" if dates else "string"
+    return "date" if values.map(lambda value: bool(_DATE.fullmatch(str(value)))).all() else "string"
 
 
 def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | None) -> str | None:

@@ -23,7 +23,7 @@ ROLES = (
     "date",
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
-_LABELS = {"id", "arm", "site", "person"}  # roles whose values are names, whatever they look like
+_LABELS = ("id", "arm", "site", "person")  # roles whose values are names, whatever they look like
 _KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
 
@@ -233,15 +233,20 @@ class Field:
     def parse(self, column: pd.Series, missing: Sequence[str] = ("",)) -> tuple[pd.Series, list[Fault]]:
         """Return the column in clean form, and a fault for each way in which it breaks the codebook."""
         clean, violations = self.inspect(column, missing)
-        return clean, [self._fault(int(v.mask.sum()), v.problem) for v in violations]
+        return clean, [self._fault(violation) for violation in violations]
 
-    def _fault(self, count: int, problem: str) -> Fault:
+    def _fault(self, violation: "Violation") -> Fault:
         remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
-        if self.unique or self.role == "id":
+        if violation.code == "duplicate":
+            remedy = "Each value may occur once. Correct the values, or change the codebook if it is wrong."
+        if self.role == "id":
             remedy = "Each patient needs one row and an id of their own."
         if self.role == "outcome":
             remedy = "Allowed: 0 and 1, empty where the outcome was not observed. Recode the column."
-        noun = "value" if count == 1 else "values"
+        count, problem, noun = int(violation.mask.sum()), violation.problem, "values"
+        if count == 1:
+            problem = problem.replace("that are ", "that is ", 1).replace("that occur ", "that occurs ", 1)
+            noun = "value"
         return Fault(column=self.name, problem=f"holds {count} {noun} {problem}", remedy=remedy)
 
 

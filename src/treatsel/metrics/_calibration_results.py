@@ -105,5 +105,6 @@ class CalibrationCurve:
             above = (points["upper"] - points["observed"]).clip(lower=0)
             marks = {"fmt": "o", "markersize": 4, "color": line.get_color()}
             ax.errorbar(points["predicted"], points["observed"], yerr=[below, above], **marks)
-        ax.legend()
+        if len(self.fits) > 1:
+            ax.legend(frameon=False)
         return ax

@@ -146,13 +146,24 @@ def ridge_precision(estimator: Any, n_terms: int) -> FloatArray | None:
     None where the penalty is no Gaussian prior (lasso, elastic net, class weights).
     """
     parameters = estimator.get_params()
-    penalty, l1_ratio = parameters.get("penalty", "l2"), parameters.get("l1_ratio")
+    penalty, l1_ratio = parameters.get("penalty", "l2"), _chosen(estimator, "l1_ratio")
     if parameters.get("class_weight") is not None or penalty == "elasticnet" or penalty == "l1":
         return None
     if l1_ratio not in (None, 0, 0.0) or not parameters.get("fit_intercept", True):
         return None
-    c = np.inf if penalty is None else float(parameters.get("C", np.inf))
-    return np.concatenate([[0.0], np.full(n_terms - 1, 1.0 / c)])
+    c = _chosen(estimator, "C")
+    ridge = 0.0 if penalty is None or c is None else 1.0 / c
+    of_intercept = (
+        ridge / parameters["intercept_scaling"] ** 2 if parameters["solver"] == "liblinear" else 0.0
+    )
+    return np.concatenate([[of_intercept], np.full(n_terms - 1, ridge)])
+
+
+def _chosen(estimator: Any, name: str) -> float | None:
+    """Return the value of a parameter: the one given or, of LogisticRegressionCV, the one chosen."""
+    given = estimator.get_params().get(name)
+    value = getattr(estimator, f"{name}_", given)
+    return None if value is None else float(np.ravel(np.asarray(value, dtype=object))[0] or 0.0)
 
 
 def stack_arms(models: Sequence[FloatArray | None]) -> FloatArray | None:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from treatsel.errors import TreatselWarning
+from treatsel.errors import InputError, TreatselWarning
 
 
 def balanced_folds(
@@ -19,7 +19,8 @@ def balanced_folds(
     """Split patients into folds; return positions of the rest and of the fold, for each.
 
     Without groups each fold gets its share of every arm and outcome. With groups (sites, persons) a
-    group is never divided; groups are dealt in random order to the smallest fold.
+    group is not divided; groups are dealt in random order to the smallest fold. Only where an arm would
+    have all its events, or all its non-events, in one fold are groups divided, with a warning.
 
     Parameters
     ----------
@@ -33,15 +34,20 @@ def balanced_folds(
         Number of folds; fewer if there are fewer groups.
     random_state : int, RandomState or None
         Source of the order.
+
+    Raises
+    ------
+    InputError
+        If a patient has no group, or random_state is of no use.
     """
     random = np.random.default_rng(_seed(random_state))
     fold = None
     if groups is not None and len(groups.unique()) > 1:
         fold = _fold_of_groups(groups, n_splits, random)
-        spread = pd.Series(fold).groupby(received.to_numpy()).nunique()
-        if lost := sorted(map(str, spread.index[spread == 1])):
+        if lost := _arms_in_one_fold(received, y, fold):
             warnings.warn(
-                f"Arms {lost} lie in one fold of groups only, so folds divide groups here.",
+                f"Arms {lost} have all events, or all non-events, in one fold of groups only, so folds "
+                "divide groups here.",
                 TreatselWarning,
                 stacklevel=2,
             )
@@ -51,10 +57,21 @@ def balanced_folds(
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
 
 
+def _arms_in_one_fold(received: pd.Series, y: np.ndarray, fold: np.ndarray) -> list[str]:
+    """Return arms whose events (or non-events), two or more, no fold can do without."""
+    counts = pd.Series(fold).groupby([received.to_numpy(), np.asarray(y)]).agg(["size", "nunique"])
+    alone = counts[(counts["size"] > 1) & (counts["nunique"] == 1)]
+    return sorted({str(arm) for arm, _ in alone.index})
+
+
 def _seed(random_state: int | np.random.RandomState | None) -> int | None:
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
-    return random_state
+    if random_state is None or (isinstance(random_state, int | np.integer) and random_state >= 0):
+        return random_state
+    raise InputError(
+        f"random_state is {random_state!r}; it must be a whole number of at least 0, a RandomState or None."
+    )
 
 
 def _fold_of_patients(
@@ -68,6 +85,11 @@ def _fold_of_patients(
 
 
 def _fold_of_groups(groups: pd.Series, n_splits: int, random: np.random.Generator) -> np.ndarray:
+    if n := int(groups.isna().sum()):
+        raise InputError(
+            f"Column {groups.name!r} holds {n} missing groups. Name a group for these patients, or leave "
+            "them out."
+        )
     names, codes, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
     n_splits = min(n_splits, len(names))
     fold_of, filled = np.empty(len(names), dtype=int), np.zeros(n_splits)

@@ -8,18 +8,33 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_mapping_keys
 from treatsel._version import __version__
 from treatsel.codebook import Codebook, Field
-from treatsel.errors import CohortError, InputError, TreatselWarning, UnsupportedModelError
+from treatsel.errors import CohortError, TreatselWarning, UnsupportedModelError
 from treatsel.models import balanced_folds
 from treatsel.predictions import Predictions, digest
 from treatsel.preference import check_preferences, utility
 from treatsel.recommendation import Recommendations, recommend
-from treatsel.selector._background import summarise
-from treatsel.selector._fit import additive_form, doubly_robust_arm_means, fit_model, model_of
-from treatsel.selector._input import clean_covariates, development_codebook, frame_of, outcome_table
+from treatsel.selector._background import counts_by_arm, ranges_of, summarise
+from treatsel.selector._fit import (
+    additive_form,
+    check_covariates,
+    check_enough,
+    doubly_robust_arm_means,
+    fit_model,
+    model_of,
+)
+from treatsel.selector._input import (
+    by_id,
+    check_no_outcome,
+    clean_covariates,
+    development_codebook,
+    frame_of,
+    outcome_table,
+)
 
 __all__ = ["MIN_EVENTS", "TreatmentSelector"]
 
@@ -120,9 +135,16 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         InputError, CohortError, CodebookError
             If X, y and the codebook do not fit each other; all faults of X at once.
         """
+        # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._fit(X, y)
+
+    def _fit(self, X: Any, y: Any) -> "TreatmentSelector":
         frame = frame_of(X)
         outcomes = outcome_table(y, frame)
         book = development_codebook(self.codebook, frame, self.arm, self.groups)
+        check_no_outcome(book, outcomes)
+        by_id(frame, book)  # raises on an id that occurs twice
         names = [*book.covariates, self.arm]
         clean, faults = book.parse(frame, names=names)
         if faults:
@@ -131,13 +153,13 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         self.arms_ = sorted(clean[self.arm].unique(), key=str)
         self.outcomes_ = list(outcomes.columns)
         self.event_is_good_ = self._directions(book)
-        self.codebook_ = _with_outcomes(book.only(names), self.event_is_good_)
-        self.training_ = _count(outcomes, clean[self.arm])
+        self.codebook_ = _with_outcomes(book, self.event_is_good_)
+        self.training_ = counts_by_arm(outcomes, clean[self.arm])
         self.models_ = {name: self._fit_outcome(clean, outcomes[name], groups) for name in self.outcomes_}
         self.additive_ = {name: additive_form(model) for name, model in self.models_.items()}
         self._find_default_arm(clean, outcomes[self.outcomes_[0]], groups)
         covariates = clean[list(book.covariates)]
-        self.ranges_, self.background_ = _ranges(covariates), summarise(covariates)
+        self.ranges_, self.background_ = ranges_of(covariates), summarise(covariates)
         self.intended_use_: Mapping[str, Any] | None = None
         self.model_id_: str | None = None
         return self
@@ -169,11 +191,9 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
                 stacklevel=3,
             )
         X, seen, groups = self._observed(X, y, groups)
-        if not len(X):
-            raise InputError(f"Outcome {y.name!r} was observed in no patient.")
-        if lost := sorted(set(map(str, self.arms_)) - set(X[self.arm].astype(str))):
-            raise InputError(f"Outcome {y.name!r} was observed in no patient of arms {lost}. Leave them out.")
+        check_enough(X, pd.Series(seen, index=X.index, name=y.name), self.arm, self.arms_)
         folds = balanced_folds(X[self.arm], seen, groups=groups, random_state=self.random_state)
+        check_covariates(X.drop(columns=self.arm), folds)
         return fit_model(model_of(self.estimator, self.arm, folds, self.n_jobs), X, seen, groups)
 
     def _find_default_arm(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> None:
@@ -188,7 +208,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             random_state=self.random_state,
             n_jobs=self.n_jobs,
         )
-        self.default_arm_ = self.arm_means_["value"].idxmax()
+        self.default_arm_: Any = self.arm_means_["value"].idxmax()
 
     # --- predicting
 
@@ -199,10 +219,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     def _clean(self, X: Any, on_invalid: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         check_is_fitted(self, "models_")
         check_choice("on_invalid", on_invalid, ["raise", "flag"])
-        frame = frame_of(X)
-        name = self.codebook_.name("id")
-        if name in frame.columns:
-            frame = frame.set_index(name)
+        frame = by_id(frame_of(X), self.codebook_)
         clean, found = clean_covariates(frame, self.codebook_, self.ranges_, on_invalid)
         return clean, found
 
@@ -379,18 +396,3 @@ def _with_outcomes(book: Codebook, directions: Mapping[str, bool | None]) -> Cod
     for name, good in directions.items():
         fields.append(Field(name=name, type="integer", role="outcome", event_is_good=good))
     return Codebook(tuple(fields), book.missing_values)
-
-
-def _count(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
-    rows = []
-    for name in outcomes.columns:
-        for arm, y in outcomes[name].groupby(received.to_numpy()):
-            counts = {"n": len(y), "n_observed": int(y.notna().sum()), "n_events": int(y.sum())}
-            rows.append({"outcome": name, "arm": arm, **counts})
-    return pd.DataFrame(rows)
-
-
-def _ranges(covariates: pd.DataFrame) -> pd.DataFrame:
-    numbers = covariates.select_dtypes("number")
-    low, high = numbers.min(), numbers.max()
-    return pd.DataFrame({"lower": low - 0.1 * (high - low), "upper": high + 0.1 * (high - low)})

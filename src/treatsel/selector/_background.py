@@ -1,4 +1,4 @@
-"""A summary of the development cohort that stands in for it: group means, never a patient."""
+"""Summaries of the development cohort that stand in for it: counts, ranges, group means; never a patient."""
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,9 @@ MOST_GROUPS = 500
 def summarise(covariates: pd.DataFrame) -> pd.DataFrame:
     """Return the means of groups of similar patients, all groups of about the same size.
 
-    Patients are divided at the median of their main direction of variation, again and again, until
-    the groups would be smaller than ``SMALLEST_GROUP`` (or there are ``MOST_GROUPS``): microaggregation
-    of near-equal groups. Numbers become the group's mean, texts its most frequent value.
+    Patients are divided at the median of their main direction of variation, all groups equally often,
+    until they would be smaller than ``SMALLEST_GROUP`` (or more than ``MOST_GROUPS``): microaggregation;
+    sizes differ by at most one. Numbers become the group's mean, texts its most frequent value.
 
     References
     ----------
@@ -30,18 +30,17 @@ def summarise(covariates: pd.DataFrame) -> pd.DataFrame:
 
 
 def _groups(matrix: FloatArray, smallest: int) -> list[np.ndarray]:
-    waiting, done = [np.arange(len(matrix))], []
-    while waiting:
-        rows = waiting.pop()
-        if len(rows) < 2 * smallest:
-            done.append(rows)
-            continue
-        centered = matrix[rows] - matrix[rows].mean(axis=0)
-        direction = np.linalg.eigh(centered.T @ centered)[1][:, -1]
-        order = np.argsort(centered @ direction, kind="stable")
-        half = len(rows) // 2
-        waiting += [rows[np.sort(order[half:])], rows[np.sort(order[:half])]]
-    return done
+    groups, n = [np.arange(len(matrix))], len(matrix)
+    while n // (2 * len(groups)) >= smallest:
+        groups = [half for rows in groups for half in _halves(rows, matrix[rows])]
+    return groups
+
+
+def _halves(rows: np.ndarray, matrix: FloatArray) -> list[np.ndarray]:
+    centered = matrix - matrix.mean(axis=0)
+    direction = np.linalg.eigh(centered.T @ centered)[1][:, -1]
+    order = np.argsort(centered @ direction, kind="stable")
+    return [rows[np.sort(half)] for half in np.array_split(order, 2)]
 
 
 def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
@@ -51,3 +50,20 @@ def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
         return grouped.mean().mask(grouped.count() * 2 < grouped.size())
     texts = pd.Series(column.to_numpy(dtype=object)).groupby(group)
     return texts.agg(lambda values: values.mode(dropna=False).iloc[0])
+
+
+def counts_by_arm(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
+    """Return n, n_observed and n_events per outcome and arm."""
+    rows = []
+    for name in outcomes.columns:
+        for arm, y in outcomes[name].groupby(received.to_numpy()):
+            counts = {"n": len(y), "n_observed": int(y.notna().sum()), "n_events": int(y.sum())}
+            rows.append({"outcome": name, "arm": arm, **counts})
+    return pd.DataFrame(rows)
+
+
+def ranges_of(covariates: pd.DataFrame) -> pd.DataFrame:
+    """Return the range of each number, a tenth wider on both sides: columns lower and upper."""
+    numbers = covariates.select_dtypes("number")
+    low, high = numbers.min(), numbers.max()
+    return pd.DataFrame({"lower": low - 0.1 * (high - low), "upper": high + 0.1 * (high - low)})

@@ -8,9 +8,10 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection._search import BaseSearchCV
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel.errors import InputError, UnsupportedModelError
+from treatsel.errors import CohortError, Fault, InputError, UnsupportedModelError
 from treatsel.metrics import aipw_scores, arm_means
 from treatsel.models import AdditiveModel, PooledClassifier, assignment_probabilities, balanced_folds
 
@@ -30,9 +31,8 @@ def default_model(arm: str, folds: Any, n_jobs: int | None) -> GridSearchCV:
     """Ridge logistic regression with arm x covariate interactions, penalties by cross-validation."""
     ridge = LogisticRegression(solver="newton-cholesky", tol=1e-6, max_iter=200)
     grid = {"estimator__C": PENALTIES, "interaction_scale": INTERACTION_SCALES}
-    return GridSearchCV(
-        PooledClassifier(ridge, arm=arm), grid, cv=folds, scoring=log_likelihood, n_jobs=n_jobs
-    )
+    model = PooledClassifier(ridge, arm=arm)
+    return GridSearchCV(model, grid, cv=folds, scoring=log_likelihood, n_jobs=n_jobs, error_score="raise")
 
 
 def model_of(estimator: Any, arm: str, folds: Any, n_jobs: int | None) -> Any:
@@ -40,24 +40,58 @@ def model_of(estimator: Any, arm: str, folds: Any, n_jobs: int | None) -> Any:
     if isinstance(estimator, str):
         check_choice("estimator", estimator, ["auto"])
         return default_model(arm, folds, n_jobs)
-    searched = getattr(estimator, "estimator", None) if hasattr(estimator, "best_params_") else None
-    if not hasattr(searched or estimator, "predict_by_arm") and not isinstance(estimator, GridSearchCV):
+    wrapped = estimator.estimator if isinstance(estimator, BaseSearchCV) else estimator
+    if isinstance(wrapped, type):
+        raise InputError(f"estimator is the class {wrapped.__name__}. Give an instance of it.")
+    if not hasattr(wrapped, "predict_by_arm"):
         raise InputError(
-            f"estimator is a {type(estimator).__name__}, which has no predict_by_arm. Wrap it: "
+            f"estimator is a {type(wrapped).__name__}, which has no predict_by_arm. Wrap it: "
             "PooledClassifier(estimator) or ArmwiseClassifier(estimator)."
         )
     model = clone(estimator)
-    if "arm" in model.get_params(deep=False):
-        model.set_params(arm=arm)
-    return model
+    arms = [name for name in model.get_params() if name == "arm" or name.endswith("__arm")]
+    return model.set_params(**dict.fromkeys(arms, arm))
 
 
 def fit_model(model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None) -> Any:
     """Fit a model; of a search, return the best."""
-    if isinstance(model, GridSearchCV):
-        searched = model.fit(X, y, groups=groups)
-        return searched.best_estimator_
-    return model.fit(X, y)
+    if not isinstance(model, BaseSearchCV):
+        return model.fit(X, y)
+    if not model.refit:
+        raise InputError(
+            "The search in estimator has refit=False, so there is no best model. Set it to True."
+        )
+    return model.fit(X, y, groups=groups).best_estimator_
+
+
+def check_enough(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any]) -> None:
+    """Raise unless every arm has two observed events and two non-events, what cross-fitting takes."""
+    events = y.groupby(X[arm]).agg(["count", "sum"]).reindex(arms, fill_value=0)
+    n_other = events["count"] - events["sum"]
+    few = events[(events["sum"] < 2) | (n_other < 2)]
+    if not len(few):
+        return
+    found = "; ".join(f"{a!r}: {int(n)} observed, {int(e)} events" for a, (n, e) in few.iterrows())
+    raise InputError(
+        f"Outcome {y.name!r} has too few patients in {len(few)} arms ({found}). Every arm needs at least 2 "
+        "events and 2 non-events: merge these arms with others, or leave their patients out."
+    )
+
+
+def check_covariates(covariates: pd.DataFrame, folds: Any) -> None:
+    """Raise if a covariate has all its values in one fold, so that the other folds know nothing of it."""
+    n_folds = sum(covariates.iloc[fold].notna().any().astype(int) for _, fold in folds)
+    remedy = "A covariate needs values in several sites and patients; drop the column."
+    faults = [
+        Fault(
+            column=name,
+            problem=f"holds {int(covariates[name].notna().sum())} values, all in one fold",
+            remedy=remedy,
+        )
+        for name in covariates.columns[n_folds < 2]
+    ]
+    if faults:
+        raise CohortError("The model cannot be cross-fitted:", faults)
 
 
 def additive_form(model: Any) -> AdditiveModel | None:

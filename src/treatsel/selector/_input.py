@@ -30,6 +30,8 @@ def frame_of(X: Any) -> pd.DataFrame:
         raise InputError(f"X must be a DataFrame, a record or a list of records, not {type(X).__name__}.")
     if not len(frame):
         raise InputError("X has no rows.")
+    if n := sum(not isinstance(name, str) for name in frame.columns):
+        raise InputError(f"X has {n} columns whose name is no text. Rename them: columns are found by name.")
     check_unique("The columns of X", frame.columns)
     check_unique("The patients (index) of X", frame.index)
     return frame
@@ -39,6 +41,10 @@ def outcome_table(y: Any, X: pd.DataFrame) -> pd.DataFrame:
     """Return outcomes as a table of 0, 1 and NaN with the patients of X."""
     if isinstance(y, pd.DataFrame):
         table = y
+    elif np.ndim(y) != 1:
+        raise InputError(
+            f"y has {np.ndim(y)} dimensions; it must be one vector, or a DataFrame with a column per outcome."
+        )
     else:
         name = y.name if isinstance(y, pd.Series) and y.name is not None else "outcome"
         table = pd.DataFrame({str(name): y if isinstance(y, pd.Series) else np.asarray(y)})
@@ -61,21 +67,46 @@ def development_codebook(
     for role, name in (("arm", arm), ("groups", groups)):
         if name is not None and name not in X.columns:
             raise InputError(f"X has no column {name!r}, which {role} names. It has {list(X.columns)}.")
+    if groups == arm:
+        raise InputError(f"arm and groups both name the column {arm!r}. A site is not an arm.")
     covariates = X.drop(columns=[groups] if groups else [])
     if codebook is None:
         book = Codebook.infer(covariates, arm=arm, outcomes=[], ranges=False)
         _refuse_strangers(book, arm)
         return book
+    if not isinstance(codebook, Codebook | str | Path):
+        raise InputError(f"codebook must be a Codebook or a path, not a {type(codebook).__name__}.")
     book = codebook if isinstance(codebook, Codebook) else Codebook.read(codebook)
     if book.arm is None:
         book = Codebook((*book.fields, Field(name=arm, role="arm")), book.missing_values)
     elif book.arm != arm:
         raise CodebookError(f"The codebook's arm column is {book.arm!r}, but the selector's is {arm!r}.")
+    if groups in book.covariates:
+        raise CodebookError(
+            f"The codebook makes {groups!r} a covariate, but groups names it. It cannot be both."
+        )
     if not book.covariates:
         raise CodebookError("The codebook gives no column the role covariate. Name at least one.")
     if unknown := book.unknown(covariates):
         raise CohortError("X does not fit the codebook:", unknown)
     return book
+
+
+def check_no_outcome(book: Codebook, outcomes: pd.DataFrame) -> None:
+    """Raise if an outcome is offered as a covariate, a leak."""
+    if leaks := [name for name in outcomes.columns if name in book.covariates or name == book.arm]:
+        remedy = "A covariate must be known before treatment: leave the column out of X."
+        faults = [Fault(column=name, problem="is an outcome in y", remedy=remedy) for name in leaks]
+        raise CohortError("X holds what is to be predicted:", faults)
+
+
+def by_id(frame: pd.DataFrame, book: Codebook) -> pd.DataFrame:
+    """Return the frame with its column of patient ids, if it has one, as index."""
+    name = book.name("id")
+    if name is None or name not in frame.columns:
+        return frame
+    check_unique(f"The patients (column {name!r}) of X", frame[name])
+    return frame.set_index(name)
 
 
 def _refuse_strangers(book: Codebook, arm: str) -> None:
@@ -120,8 +151,10 @@ def clean_covariates(
         masks = {violation.code: violation.mask for violation in violations}
         if "infinite" in masks:
             values = values.mask(masks["infinite"])
-        wrong = masks.get("wrong_type", pd.Series(False, index=X.index))
-        masks["missing_covariate"] = values.isna() & ~wrong
+        unusable = pd.Series(False, index=X.index)
+        for code in ("wrong_type", "infinite"):
+            unusable |= masks.get(code, False)
+        masks["missing_covariate"] = values.isna() & ~unusable
         if name in ranges.index:
             outside = (values < ranges.loc[name, "lower"]) | (values > ranges.loc[name, "upper"])
             masks["outside_development_range"] = outside

@@ -1,0 +1,61 @@
+# The two that matter: `make demo` and `make test`. They need git, make and Python 3.11 or newer with venv; each makes
+# its own environment from hash-checked requirements, and a second run finds it made.
+# Another Python: make test PYTHON=python3.12
+
+PYTHON ?= python3
+INSTALL = -m pip install -qq --disable-pip-version-check
+LOCKED = $(INSTALL) --no-compile --require-hashes --only-binary :all:
+NOTEBOOKS = $(wildcard notebooks)
+CODE = $(wildcard src tests benchmarks notebooks docs *.md)  # ruff also formats the Python in Markdown
+
+.PHONY: help demo test test-lowest wheel lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
+
+demo: .venv-demo/.made ## run the demonstration; writes treatsel-demo/
+	.venv-demo/bin/treatsel demo
+
+test: .venv/.made ## lint, types, layers, doctests, tests, notebooks
+	.venv/bin/ruff check $(CODE)
+	.venv/bin/ruff format --check $(CODE)
+	.venv/bin/mypy
+	.venv/bin/pytest --nbmake --nbmake-timeout=600 src tests $(NOTEBOOKS)
+
+# Deprecations among old versions of other packages say nothing about treatsel; all other warnings still fail.
+test-lowest: .venv-lowest/.made ## doctests and tests with the oldest versions that pyproject.toml allows
+	.venv-lowest/bin/pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning src tests
+
+wheel: .venv/.made ## build dist/*.tar.gz, and dist/*.whl from it
+	rm -rf dist
+	.venv/bin/python -m build --no-isolation
+
+# An environment is made when its stamp is older than what it is made from; an unfinished one has no stamp.
+.venv-demo/.made: requirements/run.txt pyproject.toml
+.venv/.made: requirements/dev.txt pyproject.toml
+.venv-lowest/.made: requirements/lowest.txt pyproject.toml
+
+.venv-demo/.made .venv/.made .venv-lowest/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'treatsel needs Python 3.11 or newer. Name one: make ... PYTHON=python3.12' >&2; exit 1; }
+	@echo 'Installing into $(@D) (a minute or two the first time)'
+	test -x $(@D)/bin/pip || $(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python $(LOCKED) -r $<
+	$(@D)/bin/python $(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Newest versions allowed: make lock UPGRADE=--upgrade
+UV_LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --overrides requirements/overrides.txt $(UPGRADE) pyproject.toml
+BUILD = printf 'editables>=0.5\nhatchling>=1.27\n'
+
+lock: .venv/.made ## write requirements/*.txt anew from pyproject.toml
+	$(UV_LOCK) --extra dev -o requirements/dev.txt
+	$(BUILD) | $(UV_LOCK) --constraint requirements/dev.txt -o requirements/run.txt -
+	$(BUILD) | $(UV_LOCK) --resolution lowest-direct --extra test -o requirements/lowest.txt -
+	! grep -n -e '://' -e '^-' requirements/dev.txt requirements/run.txt requirements/lowest.txt
+
+clean: ## remove environments and everything that tools made
+	rm -rf .venv .venv-demo .venv-lowest build dist treatsel-demo \
+	  .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,221 @@
+"""One file that holds a model, its codebook, its intended use and its validation summary.
+
+Format 1: a zip of `manifest.json` and `.npy` arrays. Nothing in it is ever executed or unpickled. A
+damaged, truncated, oversized or foreign file raises `ArtifactError`, and so does one whose stored
+predictions are not reproduced.
+"""
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from treatsel._checks import check_mapping_keys
+from treatsel._version import __version__
+from treatsel.artifact import _archive
+from treatsel.artifact._contents import pack, unpack
+from treatsel.errors import ArtifactError, InputError
+from treatsel.selector import TreatmentSelector
+
+__all__ = ["FORMAT", "INTENDED_USE_KEYS", "Manifest", "load_model", "read_manifest", "save_model"]
+
+FORMAT = 1
+INTENDED_USE_KEYS = (
+    "purpose",
+    "population",
+    "setting",
+    "outcome",
+    "horizon",
+    "exclusions",
+    "not_for",
+    "review_date",
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model file says about itself.
+
+    Attributes
+    ----------
+    content : mapping
+        The whole manifest, as plain lists and mappings.
+    """
+
+    content: Mapping[str, Any]
+
+    @property
+    def model_id(self) -> str:
+        """SHA-256 of the manifest, which holds the hashes of all arrays: one model, one id."""
+        return str(self.content["model_id"])
+
+    @property
+    def intended_use(self) -> Mapping[str, str]:
+        """Purpose, population, setting, outcome, horizon, exclusions, not_for, review_date."""
+        return dict(self.content["intended_use"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest without the list of members."""
+        return {key: value for key, value in self.content.items() if key != "members"}
+
+
+def save_model(
+    selector: TreatmentSelector,
+    path: str | Path,
+    *,
+    intended_use: str | Mapping[str, Any],
+    validation: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Write a fitted selector to one file; the same fit gives the same bytes.
+
+    The file holds summaries of the development cohort (group means, ranges, counts of 5 or more),
+    never its rows.
+
+    Parameters
+    ----------
+    selector : TreatmentSelector
+        Fitted; its models are logistic regressions or LightGBM.
+    path : path
+        Where to write; an existing file is replaced in one step.
+    intended_use : str or mapping
+        A sentence, or a mapping with ``purpose`` and any of population, setting, outcome, horizon,
+        exclusions, not_for, review_date (YYYY-MM-DD). It travels into every prediction.
+    validation : mapping, optional
+        Summary of a validation report (``report.summary()``).
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    InputError
+        If the intended use is empty or has unknown keys.
+    UnsupportedModelError
+        If a model is no sum of linear terms and trees.
+    ArtifactError
+        If the file cannot be written.
+    """
+    check_is_fitted(selector, "models_")
+    contents, arrays = pack(selector)
+    members = {name: _archive.array_bytes(array) for name, array in arrays.items()}
+    manifest = {
+        "format": FORMAT,
+        "library_version": __version__,
+        "intended_use": check_intended_use(intended_use),
+        "validation": None if validation is None else dict(validation),
+        **contents,
+        "members": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
+    }
+    try:
+        manifest["model_id"] = _identify(manifest)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The manifest holds a value that is not plain JSON: {error}.") from error
+    _archive.write(Path(path), _canonical(manifest), members)
+    return Manifest(manifest)
+
+
+def load_model(path: str | Path) -> TreatmentSelector:
+    """Return the selector in a model file, checked from the first byte to its stored predictions.
+
+    Parameters
+    ----------
+    path : path
+        A file written by `save_model`.
+
+    Returns
+    -------
+    TreatmentSelector
+        Fitted; its arrays are read-only, so that threads can share it.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is absent, damaged, truncated, oversized, foreign or of a newer format.
+    """
+    manifest, members = _read(Path(path))
+    with _refusing(path):
+        arrays: dict[str, np.ndarray] = {
+            name: _archive.array_of(name, data) for name, data in members.items()
+        }
+        selector = unpack(manifest.content, arrays)
+        selector.intended_use_ = check_intended_use(manifest.content["intended_use"])
+        selector.model_id_ = manifest.model_id
+    return selector
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Return what a model file says about itself, hashes checked, without building the model.
+
+    Raises
+    ------
+    ArtifactError
+        As `load_model`.
+    """
+    return _read(Path(path))[0]
+
+
+def _read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+    with _refusing(path):
+        content, members = _archive.read(path)
+        found = content.get("format")
+        if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+            raise ArtifactError("Its manifest has no format number.")
+        if found > FORMAT:
+            raise ArtifactError(
+                f"It has format {found}, newer than this library's {FORMAT}. Update treatsel to read it."
+            )
+        if content.get("model_id") != _identify(content):
+            raise ArtifactError("Its model id is not that of its content.")
+    return Manifest(content), members
+
+
+class _refusing:  # noqa: N801 # reads as a word: with _refusing(path)
+    """Turn whatever a hostile file provokes into one `ArtifactError` that names the file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, Exception):
+            reason = str(error) if isinstance(error, ArtifactError) else f"It is damaged ({kind.__name__})."
+            raise ArtifactError(f"Cannot load {self.path}. {reason}") from error
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _identify(content: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "model_id"}
+    return hashlib.sha256(_canonical(rest)).hexdigest()
+
+
+def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
+    """Return the intended use as a mapping with a purpose.
+
+    Raises
+    ------
+    InputError
+        If there is no purpose, a key is unknown, or the review date is no date.
+    """
+    block = {"purpose": intended_use} if isinstance(intended_use, str) else dict(intended_use)
+    check_mapping_keys("intended_use", block, INTENDED_USE_KEYS)
+    block = {key: str(value).strip() for key, value in block.items()}
+    if not block.get("purpose"):
+        raise InputError("intended_use needs a purpose: one sentence on what the model is for, and for whom.")
+    if "review_date" in block:
+        try:
+            datetime.date.fromisoformat(block["review_date"])
+        except ValueError:
+            raise InputError("review_date in intended_use must be a date like 2027-01-31.") from None
+    return block

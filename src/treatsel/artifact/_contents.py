@@ -1,0 +1,206 @@
+"""What a selector is made of, as a manifest and arrays, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel.codebook import Codebook
+from treatsel.errors import ArtifactError, UnsupportedModelError
+from treatsel.models import AdditiveModel, Encoding, Trees
+from treatsel.selector import TreatmentSelector
+
+SMALL_CELL = 5  # counts below this are not stored
+GOLDEN_ROWS = 5
+GOLDEN_TOLERANCE = 1e-9
+Arrays = dict[str, np.ndarray]
+
+
+def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
+    """Return the contents of a fitted selector: plain lists and mappings, and arrays by member name."""
+    arrays: Arrays = {}
+    outcomes = [_pack_outcome(selector, name, i, arrays) for i, name in enumerate(selector.outcomes_)]
+    means = selector.arm_means_
+    contents = {
+        "arm": selector.arm,
+        "arms": list(selector.arms_),
+        "default_arm": selector.default_arm_,
+        "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in means},
+        "outcomes": outcomes,
+        "codebook": selector.codebook_.to_dict(),
+        "training": [_without_small_cells(row) for row in selector.training_.to_dict(orient="records")],
+        "ranges": {name: [float(v) for v in row] for name, row in selector.ranges_.T.items()},
+        "background": _pack_background(selector.background_, arrays),
+    }
+    return contents, arrays
+
+
+def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: Arrays) -> dict[str, Any]:
+    model, place = selector.additive_[name], f"outcome_{number}"
+    if model is None:
+        raise UnsupportedModelError(
+            f"The model of {name!r} cannot be saved: it is no sum of linear terms and trees. "
+            "Logistic regression and LightGBM inside the models of treatsel can."
+        )
+    arrays[f"{place}/intercept.npy"] = model.intercept
+    arrays[f"{place}/coefficients.npy"] = model.coefficients
+    if model.draws is not None:
+        arrays[f"{place}/draws.npy"] = model.draws
+    for k, trees in enumerate(model.trees):
+        if trees is not None:
+            arrays |= {f"{place}/trees_{k}/{part}.npy": getattr(trees, part) for part in Trees.ARRAYS}
+    golden = model.predict_by_arm(selector.background_.head(GOLDEN_ROWS))
+    arrays[f"{place}/golden.npy"] = golden.to_numpy()
+    return {
+        "name": name,
+        "event_is_good": selector.event_is_good_[name],
+        "encoding": model.encoding.to_dict(),
+        "has_draws": model.draws is not None,
+        "has_trees": [trees is not None for trees in model.trees],
+    }
+
+
+def _pack_background(background: pd.DataFrame, arrays: Arrays) -> list[dict[str, Any]]:
+    columns: list[dict[str, Any]] = []
+    for j, name in enumerate(background.columns):
+        column = background[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            arrays[f"background/column_{j}.npy"] = column.to_numpy(dtype=np.float64)
+            columns.append({"name": name, "levels": None})
+        else:
+            codes, levels = pd.factorize(column, sort=True)
+            arrays[f"background/column_{j}.npy"] = codes.astype(np.int32)
+            columns.append({"name": name, "levels": [str(level) for level in levels]})
+    return columns
+
+
+def _without_small_cells(row: Mapping[Any, Any]) -> dict[str, Any]:
+    counts = {key: int(row[key]) for key in ("n", "n_observed", "n_events")}
+    lost, missed = counts["n"] - counts["n_observed"], counts["n_observed"] - counts["n_events"]
+    kept: dict[str, Any] = {"outcome": row["outcome"], "arm": row["arm"], **counts}
+    if 0 < lost < SMALL_CELL:
+        kept["n"] = None
+    if counts["n_events"] < SMALL_CELL or missed < SMALL_CELL:
+        kept["n_events"] = None
+    return kept
+
+
+def unpack(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TreatmentSelector:
+    """Return the selector that `pack` saw, after checking that the parts fit each other."""
+    arms = contents["arms"]
+    _require(_are_texts(arms) and len(set(arms)) == len(arms) > 0, "arms are not distinct texts")
+    names = [outcome["name"] for outcome in contents["outcomes"]]
+    _require(_are_texts(names) and len(set(names)) == len(names) > 0, "outcomes are not distinct texts")
+    _require(contents["default_arm"] in arms, "the default arm is no arm")
+    codebook = Codebook.from_dict(contents["codebook"])
+    arm_means = pd.DataFrame(contents["arm_means"], index=pd.Index(arms, name="arm"), dtype="float64")
+    ranges = pd.DataFrame.from_dict(contents["ranges"], orient="index", columns=["lower", "upper"])
+    background = _unpack_background(contents["background"], arrays)
+    selector = TreatmentSelector(arm=contents["arm"])
+    _require(list(background.columns) == list(codebook.covariates), "background and codebook differ")
+    models = {}
+    for i, outcome in enumerate(contents["outcomes"]):
+        model = _unpack_outcome(outcome, arms, arrays, f"outcome_{i}")
+        _require(model.encoding.names == list(codebook.covariates), "encoding and codebook differ")
+        _replay(model, background, arrays[f"outcome_{i}/golden.npy"])
+        models[outcome["name"]] = model
+    directions = {outcome["name"]: outcome["event_is_good"] for outcome in contents["outcomes"]}
+    _require(all(good in (None, True, False) for good in directions.values()), "a direction is unknown")
+    selector.arms_, selector.outcomes_, selector.event_is_good_ = list(arms), names, directions
+    selector.codebook_, selector.training_ = codebook, _training(contents["training"], names, arms)
+    selector.models_, selector.additive_ = dict(models), dict(models)
+    selector.arm_means_, selector.default_arm_ = arm_means, contents["default_arm"]
+    selector.ranges_, selector.background_ = ranges.astype("float64"), background
+    return selector
+
+
+def _unpack_outcome(
+    outcome: Mapping[str, Any], arms: list[str], arrays: Mapping[str, np.ndarray], place: str
+) -> AdditiveModel:
+    encoding = Encoding.from_dict(outcome["encoding"])
+    _require(
+        all(np.isfinite([c.center, c.scale]).all() and c.scale for c in encoding.columns), "a scale is 0"
+    )
+    n_arms, n_features = len(arms), len(encoding.features)
+    intercept = _numbers(arrays, f"{place}/intercept.npy", (n_arms,))
+    coefficients = _numbers(arrays, f"{place}/coefficients.npy", (n_arms, n_features))
+    draws = None
+    if outcome["has_draws"]:
+        draws = _numbers(arrays, f"{place}/draws.npy", (None, n_arms, n_features + 1))
+    _require(len(outcome["has_trees"]) == n_arms, "trees and arms differ in number")
+    trees = tuple(
+        _unpack_trees(arrays, f"{place}/trees_{k}", n_features) if has else None
+        for k, has in enumerate(outcome["has_trees"])
+    )
+    return AdditiveModel(
+        encoding=encoding,
+        arms_=np.array(arms, dtype=object),
+        intercept=intercept,
+        coefficients=coefficients,
+        trees=trees,
+        draws=draws,
+    )
+
+
+def _unpack_trees(arrays: Mapping[str, np.ndarray], place: str, n_features: int) -> Trees:
+    parts = {part: arrays[f"{place}/{part}.npy"] for part in Trees.ARRAYS}
+    kinds = {"threshold": "<f8", "value": "<f8", "missing_left": "|b1"}
+    for part, array in parts.items():
+        _require(
+            array.ndim == 1 and array.dtype.str == kinds.get(part, "<i4"), f"{place}/{part} is no vector"
+        )
+    trees = Trees(**parts)
+    problem = trees.problem(n_features)
+    _require(problem is None, f"{place}: {problem}")
+    return trees
+
+
+def _unpack_background(columns: list[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    background, n = {}, None
+    for j, column in enumerate(columns):
+        values, levels = arrays[f"background/column_{j}.npy"], column["levels"]
+        n = len(values) if n is None else n
+        _require(values.ndim == 1 and len(values) == n > 0, "background columns differ in length")
+        if levels is None:
+            _require(
+                values.dtype.kind == "f" and not np.isinf(values).any(), "a background number is infinite"
+            )
+            background[column["name"]] = values
+        else:
+            _require(values.dtype.kind == "i" and _are_texts(levels), "a background text has no levels")
+            _require(((values >= -1) & (values < len(levels))).all(), "a background text is unknown")
+            background[column["name"]] = np.array([*levels, np.nan], dtype=object)[values]
+    return pd.DataFrame(background)
+
+
+def _training(rows: list[Mapping[str, Any]], outcomes: list[str], arms: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame([{key: row[key] for key in ("outcome", "arm")} for row in rows])
+    for key in ("n", "n_observed", "n_events"):
+        table[key] = [float("nan") if row[key] is None else float(row[key]) for row in rows]
+    _require(table["outcome"].isin(outcomes).all() and table["arm"].isin(arms).all(), "training is foreign")
+    return table
+
+
+def _replay(model: AdditiveModel, background: pd.DataFrame, golden: np.ndarray) -> None:
+    """Predict the stored rows again: what is served must be what was saved."""
+    rows = background.head(GOLDEN_ROWS)
+    _require(golden.shape == (len(rows), len(model.arms_)), "golden predictions have another shape")
+    off = np.abs(model.predict_by_arm(rows).to_numpy() - golden)
+    _require(bool((off <= GOLDEN_TOLERANCE).all()), "golden predictions are not reproduced")
+
+
+def _numbers(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    array = arrays[name]
+    fits = array.ndim == len(shape) and all(s in (None, n) for s, n in zip(shape, array.shape, strict=True))
+    _require(fits and array.dtype.kind == "f" and bool(np.isfinite(array).all()), f"{name} does not fit")
+    return array
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _require(holds: Any, problem: str) -> None:
+    if not holds:
+        raise ArtifactError(f"Its parts do not fit each other: {problem}.")

@@ -1,0 +1,46 @@
+"""`treatsel codebook`: draft a codebook from a table."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from treatsel.cli._io import read_table
+from treatsel.codebook import Codebook
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "codebook",
+        help="draft a codebook from a table",
+        description="Draft a codebook (YAML) from a table: types, roles and ranges, for a person to read "
+        "and correct.",
+    )
+    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument("--arm", help="column of the received arm (default: guessed from its name)")
+    parser.add_argument("--outcome", action="append", metavar="COLUMN", help="outcome column; repeatable")
+    parser.add_argument("--site", help="column of the site or service")
+    parser.add_argument(
+        "--missing", action="append", metavar="TEXT", help="text that means missing; repeatable"
+    )
+    parser.add_argument("--edits", type=Path, help="codebook whose entries win over the draft")
+    parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draft, merge with the edits, and write."""
+    book = Codebook.infer(
+        read_table(args.cohort),
+        arm=args.arm,
+        outcomes=args.outcome,
+        site=args.site,
+        missing_values=["", *(args.missing or [])],
+    )
+    if args.edits is not None:
+        book = book.merge(Codebook.read(args.edits))
+    if args.out is None:
+        print(book.to_yaml(), end="")
+    else:
+        book.write(args.out)
+    return 0

@@ -1,0 +1,131 @@
+"""`treatsel demo`: the whole path on the synthetic cohorts that ship with the package."""
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any
+
+from treatsel._plotting import save_picture
+from treatsel.artifact import load_model, save_model
+from treatsel.cli._io import write_table
+from treatsel.cli._recommend import flat
+from treatsel.cli._train import selector_for
+from treatsel.cli._validate import summary_of
+from treatsel.cohort import Cohort
+from treatsel.datasets import load_synthetic
+from treatsel.errors import TreatselWarning
+from treatsel.explanation import explain
+from treatsel.recommendation import Recommendations
+from treatsel.report import write_html
+from treatsel.selector import TreatmentSelector
+from treatsel.validation import ValidationReport, validate
+
+N_PATIENTS = 10
+INTENDED_USE = {
+    "purpose": "Demonstration of treatsel on synthetic patients; not for any real decision.",
+    "population": "Synthetic adults at caseness on PHQ-9 or GAD-7, in the style of UK talking therapies.",
+    "outcome": "Recovery: below both case cut-offs at the last session. Dropout: treatment not completed.",
+    "not_for": "Real patients.",
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="run the whole path on synthetic patients",
+        description="Train, recommend, explain and validate on the synthetic cohorts of the package.",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("treatsel-demo"), help="folder (default: %(default)s)"
+    )
+    parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the path, write every result, print the headline and what to open."""
+    folder = args.out
+    folder.mkdir(parents=True, exist_ok=True)
+    development, external = load_synthetic("development").cohort, load_synthetic("external").cohort
+    _heading(1, f"Train on {_described(development)}")
+    selector = _train(development, folder, args.n_jobs)
+    _heading(2, f"Recommend for {N_PATIENTS} new patients")
+    patients = external.X.head(N_PATIENTS).drop(columns=selector.arm)
+    recommendations = _recommend(selector, patients, folder)
+    _heading(3, "Explain one of them")
+    _explain(selector, patients, recommendations, folder)
+    _heading(4, f"Validate on {_described(external)} that it has not seen")
+    report = _validate(selector, external, folder)
+    manifest = save_model(
+        selector, folder / "model.treatsel", intended_use=INTENDED_USE, validation=report.summary()
+    )
+    write_html(manifest, folder / "card.html")
+    print(summary_of(report))
+    print(f"\nOpen {folder / 'report.html'} (validation) and {folder / 'card.html'} (model card).")
+    print("Also written: " + ", ".join(sorted(path.name for path in folder.iterdir())) + ".")
+    return 0
+
+
+def _described(cohort: Cohort) -> str:
+    return f"{len(cohort):,} synthetic patients of {len(set(cohort.frame['service']))} services"
+
+
+def _heading(number: int, text: str) -> None:
+    print(f"\n{number}. {text}", flush=True)
+
+
+def _train(cohort: Cohort, folder: Path, n_jobs: int | None) -> TreatmentSelector:
+    selector, X, y = selector_for(cohort, None, seed=0, n_jobs=n_jobs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TreatselWarning)
+        selector.fit(X, y)
+    for warning in caught:
+        if issubclass(warning.category, TreatselWarning):
+            print(f"   note: {warning.message}")
+    manifest = save_model(selector, folder / "model.treatsel", intended_use=INTENDED_USE)
+    best = selector.arm_means_.loc[selector.default_arm_]
+    print(
+        f"   best single arm: {selector.default_arm_}, {best['value']:.1%} recover "
+        f"({best['lower']:.1%} to {best['upper']:.1%}); model {manifest.model_id[:12]}"
+    )
+    return load_model(folder / "model.treatsel")
+
+
+def _recommend(selector: TreatmentSelector, patients: Any, folder: Path) -> Recommendations:
+    predictions = selector.predict(patients)
+    write_table(predictions.to_frame(), folder / "predictions.csv")
+    recommendations = selector.recommend(patients)
+    table = recommendations.to_frame()
+    write_table(flat(table), folder / "recommendations.csv")
+    save_picture(recommendations.plot(), folder / "recommendations.png")
+    for patient, row in table.iterrows():
+        bounds = f"{100 * row['advantage_lower']:+.0f} to {100 * row['advantage_upper']:+.0f}"
+        print(
+            f"   {patient}  {row['arm']:16s}  {row['status'].replace('_', ' '):15s}  advantage "
+            f"{100 * row['advantage']:+.0f} points ({bounds}), P(best) {row['p_best']:.0%}"
+        )
+    return recommendations
+
+
+def _explain(
+    selector: TreatmentSelector, patients: Any, recommendations: Recommendations, folder: Path
+) -> None:
+    patient = patients.index[0]
+    first, second = recommendations.utility.loc[patient].nlargest(2).index
+    explanation = explain(selector, patients.head(1), contrast=(first, second), scale="probability")
+    write_table(explanation.to_frame(), folder / "explanation.csv")
+    save_picture(explanation.plot(), folder / "explanation.png")
+    parts = explanation.values.iloc[0]
+    largest = parts[parts.abs().nlargest(3).index]
+    words = ", ".join(f"{name} {100 * value:+.1f}" for name, value in largest.items())
+    print(f"   {patient}: {first} rather than {second}; in the model it is mostly {words} points")
+
+
+def _validate(selector: TreatmentSelector, cohort: Cohort, folder: Path) -> ValidationReport:
+    report = validate(selector, cohort, assignment="randomised")
+    report.to_html(folder / "report.html")
+    write_table(report.to_frame(), folder / "figures.csv")
+    save_picture(report.plot(), folder / "calibration.png")
+    save_picture(report.plot_policies(), folder / "policies.png")
+    return report

@@ -1,0 +1,48 @@
+"""`treatsel explain`: why the model says so."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from treatsel._plotting import save_picture
+from treatsel.artifact import load_model
+from treatsel.cli._io import read_table, write_table
+from treatsel.explanation import explain
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "explain",
+        help="explain the model's predictions",
+        description="Write SHAP values on the source columns: patient, covariate, attribution.",
+    )
+    parser.add_argument("model", type=Path, help="file written by `treatsel train`")
+    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--arm", help="explain the prediction under this arm")
+    what.add_argument(
+        "--contrast", nargs=2, metavar=("FIRST", "SECOND"), help="explain the first arm minus the second"
+    )
+    parser.add_argument("--outcome", help="default: the model's first outcome")
+    parser.add_argument("--scale", choices=["logit", "probability"], default="logit")
+    parser.add_argument("--plot", type=Path, help="picture to write (.png, .svg or .pdf)")
+    parser.add_argument("--patient", help="patient in the picture (default: all, or the only one)")
+    parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain, write, draw."""
+    explanation = explain(
+        load_model(args.model),
+        read_table(args.patients),
+        arm=args.arm,
+        contrast=None if args.contrast is None else (args.contrast[0], args.contrast[1]),
+        outcome=args.outcome,
+        scale=args.scale,
+    )
+    if args.plot is not None:
+        save_picture(explanation.plot(patient=args.patient), args.plot)
+    write_table(explanation.to_frame(), args.out)
+    return 0

@@ -1,0 +1,56 @@
+"""Tables from and to CSV and Parquet, pairs on the command line, and words on stderr."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from treatsel.errors import InputError
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read CSV (every cell as text, for the codebook to type) or Parquet."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror or 'not a file of this kind'}.") from error
+    except ImportError as error:
+        raise InputError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a readable {path.suffix or 'table'} file.") from error
+
+
+def write_table(table: pd.DataFrame, out: Path | None) -> None:
+    """Write a table without its index to a CSV or Parquet file, or as CSV to standard output."""
+    if out is None:
+        print(table.to_csv(index=False), end="")
+    elif out.suffix.lower() == ".parquet":
+        table.to_parquet(out, index=False)
+    else:
+        table.to_csv(out, index=False)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Read ``name=value``."""
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    return name, value
+
+
+def weight(text: str) -> tuple[str, float]:
+    """Read ``name=number``."""
+    name, value = pair(text)
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no number") from None
+
+
+def say(text: str) -> None:
+    """Tell a person at a terminal what goes on; say nothing into a pipe or a log."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)

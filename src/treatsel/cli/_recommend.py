@@ -1,0 +1,59 @@
+"""`treatsel recommend`: an arm for each patient, and how sure that is."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from treatsel.artifact import load_model
+from treatsel.cli._io import pair, read_table, weight, write_table
+from treatsel.cli._predict import add_on_invalid
+from treatsel.recommendation import RULES
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "recommend",
+        help="recommend an arm for each patient",
+        description="Write one row per patient: arm, status, best set, advantage with interval, P(best).",
+    )
+    parser.add_argument("model", type=Path, help="file written by `treatsel train`")
+    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument(
+        "--prefer", type=weight, action="append", metavar="OUTCOME=WEIGHT", help="what counts; repeatable"
+    )
+    parser.add_argument(
+        "--exclude", type=pair, action="append", metavar="ARM=REASON", help="arm not on offer; repeatable"
+    )
+    parser.add_argument("--rule", choices=RULES, default="expected", help="default: %(default)s")
+    parser.add_argument(
+        "--margin", type=float, default=0.0, help="smallest difference that matters (default: %(default)s)"
+    )
+    parser.add_argument("--level", type=float, default=0.95, help="confidence (default: %(default)s)")
+    add_on_invalid(parser)
+    parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Recommend and write."""
+    recommendations = load_model(args.model).recommend(
+        read_table(args.patients),
+        preferences=dict(args.prefer) if args.prefer else None,
+        allowed=dict(args.exclude) if args.exclude else None,
+        rule=args.rule,
+        margin=args.margin,
+        level=args.level,
+        on_invalid=args.on_invalid,
+    )
+    write_table(flat(recommendations.to_frame()), args.out)
+    return 0
+
+
+def flat(table: Any) -> Any:
+    """Return recommendations with the patient as a column and no nested cells."""
+    table = table.rename_axis(index="patient").reset_index()
+    table["best_set"] = [" | ".join(map(str, arms)) for arms in table["best_set"]]
+    table["excluded"] = [json.dumps(reasons) if reasons else "" for reasons in table["excluded"]]
+    return table

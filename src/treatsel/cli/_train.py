@@ -1,0 +1,89 @@
+"""`treatsel train`: fit a selector and write a model file."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from treatsel.artifact import check_intended_use, save_model
+from treatsel.cli._io import say
+from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+from treatsel.selector import TreatmentSelector
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "train",
+        help="fit a model and write it to a file",
+        description="Fit one model per outcome on a development cohort and write a model file.",
+    )
+    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument("--codebook", type=Path, required=True, help="what the columns mean (YAML or JSON)")
+    parser.add_argument("--out", type=Path, required=True, help="model file to write, for example m.treatsel")
+    parser.add_argument(
+        "--intended-use",
+        required=True,
+        metavar="TEXT",
+        help="a sentence on what the model is for and for whom, or @FILE: a YAML mapping",
+    )
+    parser.add_argument(
+        "--outcome",
+        action="append",
+        metavar="COLUMN",
+        help="outcome to learn, the main one first; repeatable (default: all in the codebook)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="deals patients to folds (default: %(default)s)")
+    parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, fit, save, and print what was learned."""
+    intended_use = check_intended_use(_intended_use(args.intended_use))
+    cohort = Cohort.read(args.cohort, args.codebook)
+    selector, X, y = selector_for(cohort, args.outcome, seed=args.seed, n_jobs=args.n_jobs)
+    say(f"Fitting {len(X)} patients, {len(cohort.codebook.covariates)} covariates ...")
+    selector.fit(X, y)
+    manifest = save_model(selector, args.out, intended_use=intended_use)
+    best = selector.arm_means_.loc[selector.default_arm_]
+    print(f"Wrote {args.out}: {len(X)} patients, {len(selector.arms_)} arms, outcomes {selector.outcomes_}.")
+    print(
+        f"Best single arm: {selector.default_arm_} ({best['value']:.1%}, interval {best['lower']:.1%} to "
+        f"{best['upper']:.1%}). Model id {manifest.model_id[:12]}."
+    )
+    return 0
+
+
+def selector_for(
+    cohort: Cohort, outcomes: list[str] | None, *, seed: int, n_jobs: int | None
+) -> tuple[TreatmentSelector, Any, Any]:
+    """Return an unfitted selector with the X and y to fit it on; a site column keeps folds together."""
+    book, X = cohort.codebook, cohort.X
+    if book.arm is None:
+        raise InputError("The codebook gives no column the role arm.")
+    names = list(book.outcomes) if outcomes is None else outcomes
+    for name in names:
+        if name not in book.outcomes:
+            raise InputError(f"{name!r} is no outcome of the codebook; it has {list(book.outcomes)}.")
+    if not names:
+        raise InputError("The codebook gives no column the role outcome.")
+    site = book.name("site")
+    if site is not None:
+        X[site] = cohort.groups
+    selector = TreatmentSelector(arm=book.arm, codebook=book, groups=site, random_state=seed, n_jobs=n_jobs)
+    return selector, X, cohort.frame[names]
+
+
+def _intended_use(text: str) -> Any:
+    if not text.startswith("@"):
+        return text
+    try:
+        content = yaml.safe_load(Path(text[1:]).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"Cannot read the intended use from {text[1:]}; it must be a YAML file.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{text[1:]} must hold a mapping with a purpose.")
+    return content

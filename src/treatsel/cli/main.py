@@ -1,0 +1,80 @@
+"""`treatsel`: one command line for the whole path from a patient table to a validation report."""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+
+from treatsel._version import __version__
+from treatsel.cli import (
+    _codebook,
+    _demo,
+    _explain,
+    _predict,
+    _recommend,
+    _show,
+    _simulate,
+    _train,
+    _validate,
+)
+from treatsel.errors import TreatselError, TreatselWarning
+
+COMMANDS: tuple[ModuleType, ...] = (
+    _demo,
+    _simulate,
+    _codebook,
+    _train,
+    _predict,
+    _recommend,
+    _explain,
+    _validate,
+    _show,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="treatsel",
+        description="Treatment selection in mental health: predict, recommend, explain, validate.",
+    )
+    parser.add_argument("--version", action="version", version=f"treatsel {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for module in COMMANDS:
+        module.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, or 2 after one line on stderr if the input cannot be used."""
+    args = build_parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TreatselWarning)
+        warnings.showwarning = _show_warning  # type: ignore[assignment] # it takes what it needs
+        try:
+            status: int = args.run(args)
+            sys.stdout.flush()
+        except TreatselError as error:
+            return _fail(str(error))
+        except BrokenPipeError:  # the reader of our output, such as `head`, has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except OSError as error:
+            return _fail(f"{error.filename or 'file'}: {error.strerror or error}.")
+    return status
+
+
+def _fail(message: str) -> int:
+    print(f"treatsel: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    if issubclass(category, TreatselWarning):
+        print(f"treatsel: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,168 @@
+"""Results as pages: validation reports and model cards, as HTML or Markdown."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from treatsel import _html
+from treatsel._html import DASH, Page, Section, Table, number, percent
+from treatsel.artifact import INTENDED_USE_KEYS, Manifest
+from treatsel.errors import InputError
+from treatsel.validation import ValidationReport
+from treatsel.validation._page import page_of
+
+__all__ = ["model_card", "write_html", "write_markdown"]
+
+BLANK = "not stated: author to complete"
+
+
+def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
+    """Write a validation report or a model card as one self-contained HTML page.
+
+    Raises
+    ------
+    InputError
+        If the result is of another kind.
+    """
+    Path(path).write_text(_html.to_html(_page(result)), encoding="utf-8")
+
+
+def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> None:
+    """Write a validation report or a model card as Markdown, without pictures.
+
+    Raises
+    ------
+    InputError
+        If the result is of another kind.
+    """
+    Path(path).write_text(_html.to_markdown(_page(result)), encoding="utf-8")
+
+
+def model_card(manifest: Manifest) -> str:
+    """Return a model card as Markdown: what the model is for, on whom it was built, how it did.
+
+    References
+    ----------
+    Mitchell et al. (2019), FAT* '19, 220-229. doi:10.1145/3287560.3287596
+    """
+    return _html.to_markdown(_page(manifest))
+
+
+def _page(result: Any) -> Page:
+    if isinstance(result, ValidationReport):
+        return page_of(result)
+    if isinstance(result, Manifest):
+        return _card(result)
+    raise InputError(
+        f"A page can be made of a ValidationReport or a Manifest, not of {type(result).__name__}."
+    )
+
+
+def _card(manifest: Manifest) -> Page:
+    content, use = manifest.content, manifest.intended_use
+    lacking = [key.replace("_", " ") for key in INTENDED_USE_KEYS if key not in use]
+    return Page(
+        title=f"Model card: {', '.join(outcome['name'] for outcome in content['outcomes'])}",
+        headline=use["purpose"],
+        facts=[
+            ("Model id", manifest.model_id[:12]),
+            ("Format", str(content["format"])),
+            ("Made with treatsel", content["library_version"]),
+            ("Arms", ", ".join(content["arms"])),
+            ("Best single arm", content["default_arm"]),
+            ("Review by", use.get("review_date", "not stated")),
+        ],
+        cautions=[f"Not stated, author to complete: {', '.join(lacking)}."] if lacking else [],
+        sections=[_use(use), _development(content), _covariates(content), _validated(content)],
+    )
+
+
+def _use(use: Any) -> Section:
+    rows = [(key.replace("_", " ").capitalize(), use.get(key, BLANK)) for key in INTENDED_USE_KEYS]
+    frame = pd.DataFrame(rows, columns=["About", "Statement"])
+    table = Table(frame, "As stated by its author.", words=("Statement",))
+    return Section(heading="Intended use", tables=[table])
+
+
+def _development(content: Any) -> Section:
+    shown = [
+        {
+            "Outcome": row["outcome"],
+            "Arm": row["arm"],
+            "Patients": _count(row["n"]),
+            "Outcome observed": _count(row["n_observed"]),
+            "Events": _count(row["n_events"]),
+        }
+        for row in content["training"]
+    ]
+    means = content["arm_means"]
+    arms = [
+        {
+            "Arm": arm,
+            "Expected rate": percent(means["value"][k]),
+            "Lower": percent(means["lower"][k]),
+            "Upper": percent(means["upper"][k]),
+        }
+        for k, arm in enumerate(content["arms"])
+    ]
+    main = content["outcomes"][0]
+    good = main["name"] if main["event_is_good"] else f"no {main['name']}"
+    return Section(
+        heading="Development cohort",
+        tables=[
+            Table(pd.DataFrame(shown), "Patients and events by arm; small cells are left out.", ("Arm",)),
+            Table(pd.DataFrame(arms), f"Rate of {good} if everybody got one arm (doubly robust, 95 %)."),
+        ],
+    )
+
+
+def _covariates(content: Any) -> Section:
+    rows = []
+    for entry in content["codebook"]["fields"]:
+        if entry.get("role") != "covariate":
+            continue
+        limits = entry.get("constraints", {})
+        allowed = ", ".join(map(str, limits["enum"])) if "enum" in limits else _range(limits)
+        rows.append(
+            {
+                "Covariate": entry["name"],
+                "Kind": entry["type"],
+                "Unit": entry.get("unit", DASH),
+                "Allowed": allowed,
+                "Meaning": entry.get("title") or entry.get("description") or DASH,
+            }
+        )
+    words = ("Kind", "Unit", "Allowed", "Meaning")
+    return Section(heading="What it needs to know", tables=[Table(pd.DataFrame(rows), "Covariates.", words)])
+
+
+def _range(limits: Any) -> str:
+    if "minimum" not in limits and "maximum" not in limits:
+        return DASH
+    return f"{limits.get('minimum', 'any')} to {limits.get('maximum', 'any')}"
+
+
+def _validated(content: Any) -> Section:
+    validation = content["validation"]
+    if validation is None:
+        return Section(heading="Validation", paragraphs=["No validation is stored with this model."])
+    shown = [
+        {
+            "Measure": measure,
+            "Estimate": number(row["value"], 3),
+            "Lower": number(row["lower"], 3),
+            "Upper": number(row["upper"], 3),
+        }
+        for measure, row in validation["figures"].items()
+    ]
+    caption = f"{validation['outcome']}: {validation['n']:,} patients, {validation['level']:.0%} intervals."
+    return Section(
+        heading="Validation",
+        paragraphs=[validation["headline"]],
+        tables=[Table(pd.DataFrame(shown), caption)],
+    )
+
+
+def _count(value: int | None) -> str:
+    return "few" if value is None else f"{value:,}"
