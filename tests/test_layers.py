@@ -25,8 +25,8 @@ LEVELS = {
     "codebook": 2,
     "_checks": 1,
     "errors": 0,
-    "_plotting": 1,
-    "_html": 1,
+    "_plotting": 0,
+    "_html": 0,
     "_version": 0,
 }
 MODULES = sorted(SOURCE.rglob("*.py"))

@@ -92,6 +92,11 @@ def percent(value: Any, digits: int = 1) -> str:
     return DASH if value is None or value != value else f"{100 * value:.{digits}f} %"
 
 
+def points(value: Any) -> str:
+    """Return a difference of proportions in percentage points, or a dash."""
+    return DASH if value is None or value != value else f"{100 * value:+.1f} points"
+
+
 def number(value: Any, digits: int = 2) -> str:
     """Return a number with a fixed count of digits, or a dash."""
     return DASH if value is None or value != value else f"{value:.{digits}f}"

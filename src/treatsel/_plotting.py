@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel.errors import InputError
-
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
 STATUS_COLORS = {
     "supported": GREEN,
@@ -150,13 +148,6 @@ def to_svg(ax: Any, *, name: str) -> str:
     opening, rest = text.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     return f'{opening} style="max-width:{width * 100:.0f}px">{rest}'
-
-
-def save_picture(ax: Any, path: Any) -> None:
-    """Write the figure of `ax` as PNG, SVG or PDF, by the ending of the name."""
-    if str(path).rpartition(".")[2].lower() not in ("png", "svg", "pdf"):
-        raise InputError(f"A picture must end in .png, .svg or .pdf; {str(path)!r} does not.")
-    ax.figure.savefig(path, dpi=150)
 
 
 def calibration_panels(curve: Any) -> Any:

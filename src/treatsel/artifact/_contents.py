@@ -96,6 +96,7 @@ def unpack(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Tre
     codebook = Codebook.from_dict(contents["codebook"])
     arm_means = pd.DataFrame(contents["arm_means"], index=pd.Index(arms, name="arm"), dtype="float64")
     ranges = pd.DataFrame.from_dict(contents["ranges"], orient="index", columns=["lower", "upper"])
+    ranges = ranges.loc[[name for name in codebook.covariates if name in ranges.index]]
     background = _unpack_background(contents["background"], arrays)
     selector = TreatmentSelector(arm=contents["arm"])
     _require(list(background.columns) == list(codebook.covariates), "background and codebook differ")

@@ -5,9 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from treatsel._plotting import save_picture
 from treatsel.artifact import load_model, save_model
-from treatsel.cli._io import write_table
+from treatsel.cli._io import save_picture, write_table
 from treatsel.cli._recommend import flat
 from treatsel.cli._train import selector_for
 from treatsel.cli._validate import summary_of

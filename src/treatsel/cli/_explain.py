@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from treatsel._plotting import save_picture
 from treatsel.artifact import load_model
-from treatsel.cli._io import read_table, write_table
+from treatsel.cli._io import read_table, save_picture, write_table
 from treatsel.explanation import explain
 
 

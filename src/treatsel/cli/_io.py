@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,6 +32,13 @@ def write_table(table: pd.DataFrame, out: Path | None) -> None:
         table.to_parquet(out, index=False)
     else:
         table.to_csv(out, index=False)
+
+
+def save_picture(ax: Any, path: Path) -> None:
+    """Write the figure of `ax` as PNG, SVG or PDF, by the ending of the name."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"A picture must end in .png, .svg or .pdf; {path.name!r} does not.")
+    ax.figure.savefig(path, dpi=150)
 
 
 def pair(text: str) -> tuple[str, str]:

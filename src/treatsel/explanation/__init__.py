@@ -5,6 +5,7 @@ change the patient's outcome.
 """
 
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -97,12 +98,12 @@ class Explanation:
         unit = "log odds" if self.scale == "logit" else "probability"
         if patient is None:
             sizes = self.values.abs().mean()
-            label = f"Mean size of attribution ({unit}) to\n{self.subject}"
+            label = fill(f"Mean size of the attribution ({unit}) to {self.subject}", 52)
             return _plotting.attributions(sizes, labels={}, xlabel=label, ax=ax)
         check_choice("patient", patient, self.values.index)
         row = self.data.loc[patient]
         labels = {name: f"{name} = {_shown(row[name])}" for name in self.values.columns}
-        label = f"Attribution ({unit}) to\n{self.subject}"
+        label = fill(f"Attribution ({unit}) to {self.subject}", 52)
         return _plotting.attributions(self.values.loc[patient], labels=labels, xlabel=label, ax=ax)
 
 

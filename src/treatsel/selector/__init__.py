@@ -21,8 +21,7 @@ from treatsel.recommendation import Recommendations, recommend
 from treatsel.selector._background import counts_by_arm, ranges_of, summarise
 from treatsel.selector._fit import (
     additive_form,
-    check_covariates,
-    check_enough,
+    check_trainable,
     doubly_robust_arm_means,
     fit_model,
     model_of,
@@ -191,9 +190,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
                 stacklevel=3,
             )
         X, seen, groups = self._observed(X, y, groups)
-        check_enough(X, pd.Series(seen, index=X.index, name=y.name), self.arm, self.arms_)
         folds = balanced_folds(X[self.arm], seen, groups=groups, random_state=self.random_state)
-        check_covariates(X.drop(columns=self.arm), folds)
+        check_trainable(X, pd.Series(seen, X.index, name=y.name), self.arm, self.arms_, folds)
         return fit_model(model_of(self.estimator, self.arm, folds, self.n_jobs), X, seen, groups)
 
     def _find_default_arm(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> None:
@@ -247,7 +245,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         CohortError
             If a covariate is missing or a value breaks the codebook.
         """
-        model = self.models_[self._outcome(outcome)]
+        name = self._outcome(outcome)
+        model = self.models_[name]
         table: pd.DataFrame = model.predict_by_arm(self._clean(X, "raise")[0])
         return table
 
@@ -259,14 +258,16 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         UnsupportedModelError
             If the model gives no draws (trees, lasso).
         """
-        model = self.additive_[self._outcome(outcome)]
+        name = self._outcome(outcome)
+        model = self.additive_[name]
         if model is None:
             raise UnsupportedModelError("This model gives no posterior draws; a ridge logistic one does.")
         return model.predict_draws(self._clean(X, "raise")[0])
 
     def has_draws(self, outcome: str | None = None) -> bool:
         """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
-        model = self.additive_[self._outcome(outcome)]
+        name = self._outcome(outcome)
+        model = self.additive_[name]
         return model is not None and model.draws is not None
 
     def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:

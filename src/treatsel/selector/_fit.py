@@ -64,8 +64,13 @@ def fit_model(model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | No
     return model.fit(X, y, groups=groups).best_estimator_
 
 
-def check_enough(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any]) -> None:
-    """Raise unless every arm has two observed events and two non-events, what cross-fitting takes."""
+def check_trainable(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any], folds: Any) -> None:
+    """Raise unless every arm has two events and two non-events, and no covariate lies in one fold only."""
+    _check_events(X, y, arm, arms)
+    _check_spread(X.drop(columns=arm), folds)
+
+
+def _check_events(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any]) -> None:
     events = y.groupby(X[arm]).agg(["count", "sum"]).reindex(arms, fill_value=0)
     n_other = events["count"] - events["sum"]
     few = events[(events["sum"] < 2) | (n_other < 2)]
@@ -78,8 +83,7 @@ def check_enough(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any]) -> No
     )
 
 
-def check_covariates(covariates: pd.DataFrame, folds: Any) -> None:
-    """Raise if a covariate has all its values in one fold, so that the other folds know nothing of it."""
+def _check_spread(covariates: pd.DataFrame, folds: Any) -> None:
     n_folds = sum(covariates.iloc[fold].notna().any().astype(int) for _, fold in folds)
     remedy = "A covariate needs values in several sites and patients; drop the column."
     faults = [

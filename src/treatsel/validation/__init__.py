@@ -69,8 +69,8 @@ class ValidationReport:
         if gain.lower != gain.lower:
             return f"The gain over the best single arm cannot be estimated: {gain.method}."
         verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
-        points = f"{100 * gain.value:+.1f} percentage points (interval {100 * gain.lower:+.1f} to "
-        points += f"{100 * gain.upper:+.1f})"
+        bounds = f"{100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}"
+        points = f"{100 * gain.value:+.1f} percentage points ({self.level:.0%} interval {bounds})"
         if verdict is None:
             return (
                 f"No gain shown: giving each patient the recommended arm instead of {gain.best_arm} for "
@@ -206,7 +206,7 @@ def validate(
     )
     own = by_arm.to_numpy()[np.arange(len(by_arm)), by_arm.columns.get_indexer(pd.Index(received))]
     seen_y, own, arms = y[seen].to_numpy(), own[seen], received[seen]
-    figures = [*accuracy_figures(seen_y, own, arms, level=level), *policy_figures(policies, arms)]
+    figures = [*accuracy_figures(seen_y, own, arms, level=level), *policy_figures(policies)]
     return ValidationReport(
         figures=pd.DataFrame(figures),
         gain=policies.gain,

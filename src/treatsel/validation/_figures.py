@@ -54,12 +54,11 @@ def accuracy_figures(
     return rows
 
 
-def policy_figures(policies: Policies, received: pd.Series) -> list[dict[str, Any]]:
+def policy_figures(policies: Policies) -> list[dict[str, Any]]:
     """Return the rate of the good outcome under each policy, and the gains."""
-    counts = received.value_counts()
     rows = []
     for arm, row in policies.arms.iterrows():
-        estimate = {"n": int(counts.get(arm, 0)), "n_events": None, "method": "doubly robust"}
+        estimate = {"n": int(row["n"]), "n_events": None, "method": "doubly robust"}
         bounds = {key: float(row[key]) for key in ("value", "lower", "upper")}
         named = f"everybody gets {arm}"
         rows.append({"section": "policy", "measure": named, "group": "overall", **bounds, **estimate})

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from treatsel import _plotting
-from treatsel._html import DASH, Figure, Page, Section, Table, number, percent
+from treatsel._html import DASH, Figure, Page, Section, Table, number, percent, points
 
 if TYPE_CHECKING:
     from treatsel.validation import ValidationReport
 
-_PROPORTIONS = {"base rate", "policy", "gain"}
+_PROPORTIONS = {"base rate", "policy"}
 
 
 def page_of(report: "ValidationReport") -> Page:
@@ -45,7 +45,8 @@ def _facts(report: "ValidationReport") -> list[tuple[str, str]]:
 
 
 def _with_interval(row: Any, shown: Any) -> str:
-    return f"{shown(row['value'])} ({shown(row['lower'])} to {shown(row['upper'])})"
+    bounds = f"{shown(row['lower'])} to {shown(row['upper'])}"
+    return f"{shown(row['value'])} ({bounds.replace(' %', '')})"
 
 
 def _table(report: "ValidationReport", sections: list[str], caption: str) -> Table:
@@ -66,6 +67,8 @@ def _table(report: "ValidationReport", sections: list[str], caption: str) -> Tab
 
 
 def _shown(row: dict[Any, Any], key: str) -> str:
+    if row["section"] == "gain":
+        return points(row[key])
     return percent(row[key]) if row["section"] in _PROPORTIONS else number(row[key], 3)
 
 

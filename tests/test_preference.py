@@ -1,0 +1,70 @@
+"""Weights and utilities: what a patient cares about."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treatsel.errors import InputError
+from treatsel.preference import check_preferences, utility
+
+OUTCOMES = ("remission", "dropout", "burden")
+GOOD = {"remission": True, "dropout": False, "burden": None}
+
+
+def test_weights_are_normalised_and_nothing_means_the_first_outcome():
+    assert check_preferences({"remission": 3, "dropout": 1}, OUTCOMES, GOOD) == {
+        "remission": 0.75,
+        "dropout": 0.25,
+    }
+    assert check_preferences(None, OUTCOMES, GOOD) == {"remission": 1.0}
+
+
+def test_an_outcome_of_weight_zero_needs_no_direction():
+    assert check_preferences({"dropout": 2, "burden": 0}, OUTCOMES, GOOD) == {"dropout": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("preferences", "message"),
+    [
+        ({"remision": 1}, "unknown key 'remision'.*Did you mean 'remission'"),
+        ({"remission": -1, "dropout": 2}, "0 or more"),
+        ({"remission": 0}, "not all 0"),
+        ({}, "not all 0"),
+        ({"remission": np.nan}, "finite"),
+        ({"remission": np.inf}, "finite"),
+        ({"remission": "much"}, "must be numbers"),
+        ({"remission": None}, "must be numbers"),
+        ([("remission", 1)], "must map outcomes to weights; they are a list"),
+        (
+            {"remission": 1, "burden": 1},
+            r"whether 'burden' = 1 is good\. State event_is_good=\{'burden': False\}",
+        ),
+    ],
+)
+def test_bad_preferences_are_refused(preferences, message):
+    with pytest.raises(InputError, match=message):
+        check_preferences(preferences, OUTCOMES, GOOD)
+
+
+def test_utility_by_hand_for_tables_and_draws():
+    tables = {
+        "remission": pd.DataFrame({"CBT": [0.5, 0.2], "SSRI": [0.6, 0.3]}, index=["a", "b"]),
+        "dropout": pd.DataFrame({"CBT": [0.2, 0.0], "SSRI": [0.4, 1.0]}, index=["a", "b"]),
+    }
+    weights = {"remission": 0.5, "dropout": 0.5}
+    expected = pd.DataFrame({"CBT": [0.65, 0.6], "SSRI": [0.6, 0.15]}, index=["a", "b"])
+    pd.testing.assert_frame_equal(utility(tables, weights, GOOD), expected)
+    draws = {name: table.to_numpy()[None] for name, table in tables.items()}
+    np.testing.assert_allclose(utility(draws, weights, GOOD)[0], expected)
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=3))
+def test_the_best_of_everything_is_never_above_one(weights):
+    good = dict.fromkeys(OUTCOMES, True)
+    checked = check_preferences(dict(zip(OUTCOMES, weights, strict=True)), OUTCOMES, good)
+    assert sum(checked.values()) == pytest.approx(1)
+    value = utility({name: np.ones((1, 2)) for name in OUTCOMES}, checked, good)
+    assert value.max() <= 1
+    np.testing.assert_allclose(value, 1)
