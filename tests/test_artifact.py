@@ -18,9 +18,10 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 
 import treatsel as ts
-from treatsel.artifact import INTENDED_USE_KEYS, _archive, read_manifest
+from treatsel.artifact import _archive, read_manifest
 from treatsel.datasets import make_cohort
 from treatsel.errors import ArtifactError, InputError, UnsupportedModelError
+from treatsel.manifest import INTENDED_USE_KEYS
 from treatsel.models import ArmwiseClassifier, PooledClassifier
 
 STORED = Path(__file__).parent / "artifacts"

@@ -12,6 +12,7 @@ LEVELS = {
     "report": 7,
     "selector": 6,
     "validation": 6,
+    "manifest": 6,
     "explanation": 6,
     "datasets": 6,
     "models": 5,

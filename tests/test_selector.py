@@ -290,10 +290,11 @@ def test_a_bad_first_outcome_makes_the_lowest_rate_best():
     good, bad = (quick(event_is_good=flag).fit(X, y) for flag in (True, False))
     assert (good.default_arm_, bad.default_arm_) == ("C", "A")
     np.testing.assert_allclose(bad.arm_means_["value"], 1 - good.arm_means_["value"], rtol=1e-9)
-    np.testing.assert_allclose(bad.recommend(X).utility, 1 - good.recommend(X).utility, rtol=1e-9)
-    top = good.recommend(X).to_frame()["arm"]
+    new = X.head(200)
+    np.testing.assert_allclose(bad.recommend(new).utility, 1 - good.recommend(new).utility, rtol=1e-9)
+    top = good.recommend(new).to_frame()["arm"]
     assert (top == "C").mean() > 0.8
-    assert (bad.recommend(X).to_frame()["arm"] == "A").mean() > 0.8
+    assert (bad.recommend(new).to_frame()["arm"] == "A").mean() > 0.8
 
 
 def test_flagged_patients_are_out_of_scope(fitted, data):
@@ -402,6 +403,7 @@ FIT_FAULTS = {
         "'age' holds 1 values, all in one fold",
     ),
     "infinite": (lambda X, y: (X.assign(age=np.inf), y), CohortError, "'age' holds 400 values that are inf"),
+    "enormous": (lambda X, y: (X.assign(age=X["age"] * 1e300), y), CohortError, "no finite spread"),
     "dates": (
         lambda X, y: (X.assign(start=pd.Timestamp("2024-01-01", tz="UTC")), y),
         CohortError,
@@ -500,6 +502,7 @@ def test_missing_sites_are_refused(data):
         (lambda X: X.assign(job=SECRET), CohortError, "'job' holds 3 values that the codebook does not list"),
         (lambda X: X.assign(age=-np.inf), CohortError, "'age' holds 3 values that are infinite"),
         (lambda X: X.assign(married=SECRET), CohortError, "'married' holds 3 values that are not true or"),
+        (lambda X: X.assign(age=1e101), CohortError, "'age' holds 3 values that are too large"),
         (lambda X: pd.concat([X, X]), InputError, "3 duplicates"),
         (lambda X: X.head(0), InputError, "no rows"),
         (lambda X: [], InputError, "no rows"),
@@ -538,7 +541,7 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(record=st.fixed_dictionaries(dict.fromkeys(["job", "age", "severity", "wait", "married"], ANYTHING)))
 def test_a_service_never_sees_a_crash_nor_a_silent_guess(fitted, record):
     with suppress(TreatselError):

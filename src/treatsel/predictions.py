@@ -15,7 +15,7 @@ from treatsel._checks import check_choice
 # Every code that can stand in `Predictions.warnings`, and what it means.
 WARNING_CODES = {
     "wrong_type": "the value is not of the column's type and was taken as missing",
-    "infinite": "the value is infinite and was taken as missing",
+    "infinite": "the value is infinite, or too large to compute with, and was taken as missing",
     "out_of_range": "the value lies outside the range in the codebook and was used as it is",
     "not_whole": "the value is not a whole number and was used as it is",
     "unseen_category": "the category is unknown to the model and counts as none",

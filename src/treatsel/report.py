@@ -7,8 +7,8 @@ import pandas as pd
 
 from treatsel import _html
 from treatsel._html import DASH, Page, Section, Table, number, percent
-from treatsel.artifact import INTENDED_USE_KEYS, Manifest
 from treatsel.errors import InputError
+from treatsel.manifest import INTENDED_USE_KEYS, Manifest
 from treatsel.validation import ValidationReport
 from treatsel.validation._page import page_of
 

@@ -62,7 +62,7 @@ def test_groups_are_divided_with_a_warning_where_a_fold_would_hold_all_of_an_arm
     received, y = cohort()
     groups = pd.Series(np.where(np.arange(len(y)) % 2, "s1", "s2"))
     if which == "arm":
-        received = received.mask(received == "C", "A").mask((groups == "s1") & (y == 0), "C")
+        received = received.mask((received == "C") & (groups == "s2"), "A")
     else:
         y = np.where((received == "B") & (groups == "s1"), 0.0, y)
     with pytest.warns(TreatselWarning, match=r"Arms \['[BC]'\] have all events.*divide groups"):

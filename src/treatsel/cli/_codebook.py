@@ -23,7 +23,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--missing", action="append", metavar="TEXT", help="text that means missing; repeatable"
     )
-    parser.add_argument("--edits", type=Path, help="codebook whose entries win over the draft")
+    parser.add_argument(
+        "--edits", type=Path, help="codebook, whole or in part, whose entries win over the draft"
+    )
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     parser.set_defaults(run=run)
 
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         missing_values=["", *(args.missing or [])],
     )
     if args.edits is not None:
-        book = book.merge(Codebook.read(args.edits))
+        book = book.merge(args.edits)
     if args.out is None:
         print(book.to_yaml(), end="")
     else:

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
-from treatsel.artifact import check_intended_use, save_model
+from treatsel.artifact import save_model
 from treatsel.cli._io import say
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
+from treatsel.manifest import check_intended_use
 from treatsel.selector import TreatmentSelector
 
 

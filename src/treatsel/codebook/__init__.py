@@ -88,17 +88,7 @@ class Codebook:
         CodebookError
             If the file is absent, is not YAML or JSON, or contradicts itself.
         """
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-            content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-        except OSError as error:
-            raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f" (line {mark.line + 1})" if mark else ""
-            raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
-        return cls.from_dict(content)
+        return cls.from_dict(_load(Path(path)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the codebook as plain lists and mappings."""
@@ -176,15 +166,16 @@ class Codebook:
         fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
         return cls(tuple(fields), missing)
 
-    def merge(self, edits: "Codebook | Mapping[str, Any]") -> "Codebook":
+    def merge(self, edits: "Codebook | Mapping[str, Any] | str | Path") -> "Codebook":
         """Return this draft with a person's edits on top.
 
         Parameters
         ----------
-        edits : Codebook or mapping
-            A whole codebook, or only the parts that change, in the same form: ``{"fields": [{"name":
-            "age", "unit": "years", "constraints": {"maximum": 110}}]}``. What the edits do not name
-            stays as drafted; a part set to None is removed. In a whole codebook, no role means no role.
+        edits : Codebook, mapping or path
+            A whole codebook, or (a mapping or a file) only the parts that change, in the same form:
+            ``{"fields": [{"name": "age", "unit": "years", "constraints": {"maximum": 110}}]}``. What
+            the edits do not name stays as drafted; a part set to None is removed. In a Codebook, no
+            role means no role.
 
         Raises
         ------
@@ -194,6 +185,7 @@ class Codebook:
         if isinstance(edits, Codebook):  # a role that a person took away must not come back
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
+        edits = _load(Path(edits)) if isinstance(edits, str | Path) else edits
         _check_keys("The edits", edits)
         named = _by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
@@ -322,6 +314,19 @@ def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
             raise CodebookError(f"The edits name {entry['name']!r} more than once.")
         named[entry["name"]] = entry
     return named
+
+
+def _load(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
+    return content
 
 
 def _did_you_mean(name: Any, known: Collection[str]) -> str:

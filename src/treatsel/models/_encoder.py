@@ -80,6 +80,9 @@ class Encoding:
                 columns.append(Column(name=name))
             else:
                 center, scale = _moments(values[~absent], weights[~absent])
+                if not np.isfinite(scale):
+                    remedy = "Its values are too large to compute with; change its unit."
+                    faults.append(Fault(column=str(name), problem="has no finite spread", remedy=remedy))
                 columns.append(Column(name=name, center=center, scale=scale, indicator=bool(absent.any())))
         if faults:
             raise CohortError("The covariates cannot be encoded:", faults)
@@ -201,7 +204,8 @@ def _infinite(name: str, n: int) -> Fault:
 
 
 def _moments(values: np.ndarray, weights: FloatArray) -> tuple[float, float]:
-    center = float(np.average(values, weights=weights))
-    spread = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        center = float(np.average(values, weights=weights))
+        spread = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
     constant = spread <= 1e-12 * max(1.0, abs(center))
     return center, 1.0 if constant else spread

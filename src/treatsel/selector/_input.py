@@ -11,6 +11,8 @@ from treatsel._checks import check_binary, check_same_length, check_unique
 from treatsel.codebook import Codebook, Field
 from treatsel.errors import CodebookError, CohortError, Fault, InputError
 
+LARGEST = 1e100  # sums of products of larger numbers overflow
+
 
 def frame_of(X: Any) -> pd.DataFrame:
     """Return a DataFrame of a frame, one record, or a list of records."""
@@ -149,8 +151,14 @@ def clean_covariates(
         if on_invalid == "raise":
             faults += book[name].parse(X[name], book.missing_values)[1]
         masks = {violation.code: violation.mask for violation in violations}
-        if "infinite" in masks:
-            values = values.mask(masks["infinite"])
+        if name in ranges.index and (enormous := values.abs() > LARGEST).any():
+            masks["infinite"] = masks.get("infinite", False) | enormous
+            if on_invalid == "raise" and (n := int(np.isfinite(values[enormous]).sum())):
+                remedy = f"Numbers beyond {LARGEST:g} cannot be computed with; correct them."
+                faults.append(
+                    Fault(column=name, problem=f"holds {n} values that are too large", remedy=remedy)
+                )
+            values = values.mask(enormous)
         unusable = pd.Series(False, index=X.index)
         for code in ("wrong_type", "infinite"):
             unusable |= masks.get(code, False)

@@ -68,6 +68,10 @@ class ValidationReport:
         gain, what = self.gain, self.outcome if self.event_is_good else f"no {self.outcome}"
         if gain.lower != gain.lower:
             return f"The gain over the best single arm cannot be estimated: {gain.method}."
+        if not gain.n_differs:
+            return (
+                f"The model recommends {gain.best_arm}, the best single arm, to everybody: no gain, no loss."
+            )
         verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
         bounds = f"{100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}"
         points = f"{100 * gain.value:+.1f} percentage points ({self.level:.0%} interval {bounds})"
@@ -179,7 +183,7 @@ def validate(
     >>> from treatsel.datasets import make_cohort
     >>> simulated = make_cohort(600, random_state=3)
     >>> report = validate(simulated.truth["dropout"], simulated.cohort, outcome="dropout")
-    >>> report.figure("calibration slope")["n"]
+    >>> int(report.figure("calibration slope")["n"])
     600
     """
     check_level(level)

@@ -1,0 +1,232 @@
+"""The command line: the whole path in files, and one line on bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import treatsel as ts
+from treatsel.cli.main import COMMANDS, build_parser, main
+
+TRAIN = ["--out", "x.treatsel"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A simulated cohort, its codebook and a trained model, all made by commands."""
+    folder = tmp_path_factory.mktemp("work")
+    simulate = ["simulate", str(folder / "cohort.csv"), "--n", "600", "--missing", "0.05", "--seed", "3"]
+    extra = ["--truth", str(folder / "truth.csv"), "--codebook", str(folder / "codebook.yaml")]
+    assert main([*simulate, *extra]) == 0
+    train = ["train", str(folder / "cohort.csv"), "--codebook", str(folder / "codebook.yaml")]
+    more = ["--outcome", "dropout", "--out", str(folder / "m.treatsel"), "--intended-use", "Tests."]
+    assert main([*train, *more]) == 0
+    return folder
+
+
+def output(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def complaint(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("treatsel: error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__.rpartition("._")[2])
+def test_every_command_has_help(module, capsys):
+    name = module.__name__.rpartition("._")[2]
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([name, "--help"])
+    assert ended.value.code == 0
+    assert f"treatsel {name}" in capsys.readouterr().out
+
+
+def test_simulate_is_reproducible(folder, tmp_path):
+    again = tmp_path / "again.csv"
+    assert main(["simulate", str(again), "--n", "600", "--missing", "0.05", "--seed", "3"]) == 0
+    assert again.read_bytes() == (folder / "cohort.csv").read_bytes()
+
+
+def test_codebook_drafts_and_merges(folder, capsys, tmp_path):
+    text = output(capsys, "codebook", folder / "cohort.csv", "--outcome", "recovery", "--outcome", "dropout")
+    drafted = tmp_path / "draft.yaml"
+    drafted.write_text(text)
+    book = ts.Codebook.read(drafted)
+    assert book.arm == "arm"
+    assert set(book.outcomes) == {"recovery", "dropout"}
+    edits = tmp_path / "edits.yaml"
+    edits.write_text("fields:\n- name: age\n  unit: years\n")
+    merged = tmp_path / "merged.json"
+    output(capsys, "codebook", folder / "cohort.csv", "--edits", edits, "--out", merged)
+    assert ts.Codebook.read(merged)["age"].unit == "years"
+
+
+def test_train_says_what_it_did(folder, capsys, tmp_path):
+    use = tmp_path / "use.yaml"
+    use.write_text("purpose: Tests.\nreview_date: '2027-01-31'\n")
+    arguments = [
+        "train",
+        folder / "cohort.csv",
+        "--codebook",
+        folder / "codebook.yaml",
+        "--outcome",
+        "dropout",
+    ]
+    text = output(capsys, *arguments, "--out", tmp_path / "m.treatsel", "--intended-use", f"@{use}")
+    assert "600 patients, 6 arms" in text
+    assert "Best single arm" in text
+    assert ts.load_model(tmp_path / "m.treatsel").intended_use_["review_date"] == "2027-01-31"
+
+
+def test_the_same_training_gives_the_same_file(folder, capsys, tmp_path):
+    arguments = [
+        "train",
+        folder / "cohort.csv",
+        "--codebook",
+        folder / "codebook.yaml",
+        "--outcome",
+        "dropout",
+    ]
+    output(capsys, *arguments, "--out", tmp_path / "m.treatsel", "--intended-use", "Tests.")
+    assert (tmp_path / "m.treatsel").read_bytes() == (folder / "m.treatsel").read_bytes()
+
+
+def test_predict_equals_the_library(folder, capsys, tmp_path):
+    text = output(capsys, "predict", folder / "m.treatsel", folder / "cohort.csv")
+    (tmp_path / "predictions.csv").write_text(text)
+    found = pd.read_csv(tmp_path / "predictions.csv")
+    cohort = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml")
+    expected = ts.load_model(folder / "m.treatsel").predict(cohort.X).to_frame()
+    np.testing.assert_allclose(found["probability"], expected["probability"], atol=1e-12)
+    assert found["patient"].tolist() == expected["patient"].tolist()
+
+
+def test_parquet_in_and_out(folder, capsys, tmp_path):
+    cohort = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml")
+    patients = tmp_path / "patients.parquet"
+    cohort.X.reset_index().to_parquet(patients)
+    out = tmp_path / "predictions.parquet"
+    output(capsys, "predict", folder / "m.treatsel", patients, "--out", out)
+    expected = ts.load_model(folder / "m.treatsel").predict(cohort.X).to_frame()
+    np.testing.assert_allclose(pd.read_parquet(out)["probability"], expected["probability"], atol=1e-12)
+
+
+def test_recommend_with_exclusions(folder, capsys, tmp_path):
+    out = tmp_path / "recommendations.csv"
+    output(
+        capsys,
+        *("recommend", folder / "m.treatsel", folder / "cohort.csv", "--out", out),
+        *("--exclude", "ipt=no therapist", "--prefer", "dropout=1", "--margin", "0.02"),
+    )
+    found = pd.read_csv(out)
+    assert len(found) == 600
+    assert "ipt" not in set(found["arm"])
+    assert json.loads(found["excluded"][0]) == {"ipt": "no therapist"}
+    assert set(found["status"]) <= {"supported", "no_clear_best", "insufficient_evidence", "out_of_scope"}
+
+
+@pytest.mark.parametrize("picture", ["why.png", "why.svg"])
+def test_explain_writes_values_and_a_picture(folder, capsys, tmp_path, picture):
+    out, plot = tmp_path / "why.csv", tmp_path / picture
+    arguments = ["explain", folder / "m.treatsel", folder / "cohort.csv", "--contrast", "cbt", "ipt"]
+    output(capsys, *arguments, "--out", out, "--plot", plot)
+    assert set(pd.read_csv(out).columns) == {"patient", "covariate", "attribution"}
+    assert plot.stat().st_size > 1000
+
+
+def test_validate_writes_all_forms(folder, capsys, tmp_path):
+    names = {kind: tmp_path / f"report.{kind}" for kind in ("html", "json", "md", "csv")}
+    text = output(
+        capsys,
+        *("validate", folder / "m.treatsel", folder / "cohort.csv", "--assignment", "randomised"),
+        *("--html", names["html"], "--json", names["json"], "--markdown", names["md"], "--out", names["csv"]),
+    )
+    assert "within-arm AUC" in text
+    assert all(path.stat().st_size > 200 for path in names.values())
+    assert json.loads(names["json"].read_text())["n"] == 600
+
+
+def test_show_prints_card_manifest_and_check(folder, capsys, tmp_path):
+    assert "# Model card: dropout" in output(capsys, "show", folder / "m.treatsel")
+    manifest = json.loads(output(capsys, "show", folder / "m.treatsel", "--json"))
+    assert manifest["format"] == 1
+    assert manifest["model_id"] in output(capsys, "show", folder / "m.treatsel", "--check")
+    output(capsys, "show", folder / "m.treatsel", "--html", tmp_path / "card.html")
+    assert (tmp_path / "card.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
+    patients = pd.read_csv(folder / "cohort.csv", dtype=str, keep_default_na=False).head(3)
+    patients.loc[0, "age"] = "900"
+    patients.to_csv(tmp_path / "patients.csv", index=False)
+    error = complaint(capsys, "recommend", folder / "m.treatsel", tmp_path / "patients.csv")
+    assert "'age' holds 1 value out of range" in error
+    assert "900" not in error
+    out = tmp_path / "out.csv"
+    arguments = ["recommend", folder / "m.treatsel", tmp_path / "patients.csv", "--on-invalid", "flag"]
+    output(capsys, *arguments, "--out", out)
+    assert pd.read_csv(out)["status"].tolist()[0] == "out_of_scope"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "m.treatsel", "absent.csv"], "Cannot read"),
+        (["predict", "cohort.csv", "cohort.csv"], "not a zip archive"),
+        (["predict", "absent.treatsel", "cohort.csv"], "cannot be read"),
+        (["recommend", "m.treatsel", "cohort.csv", "--exclude", "yoga=x"], "yoga"),
+        (["recommend", "m.treatsel", "cohort.csv", "--prefer", "remission=1"], "unknown key 'remission'"),
+        (["recommend", "m.treatsel", "cohort.csv", "--level", "95"], "between 0 and 1"),
+        (["explain", "m.treatsel", "cohort.csv", "--arm", "CBT"], "Did you mean 'cbt'"),
+        (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--plot", "x.gif"], "must end in .png"),
+        (["validate", "m.treatsel", "cohort.csv", "--outcome", "relapse"], "relapse"),
+        (
+            ["train", "cohort.csv", "--codebook", "codebook.yaml", "--out", "x", "--intended-use", ""],
+            "purpose",
+        ),
+        (["train", "cohort.csv", "--codebook", "absent.yaml", "--out", "x", "--intended-use", "y"], "absent"),
+        (["simulate", "x.csv", "--n", "3"], "n"),
+        (["codebook", "truth.csv", "--arm", "treatment"], "treatment"),
+    ],
+)
+def test_bad_input_gives_one_line_and_status_2(folder, capsys, arguments, message, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    assert message in complaint(capsys, *arguments)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_bad_options_end_with_status_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["recommend", "m", "p", "--prefer", "dropout"])
+    assert ended.value.code == 2
+    assert "name=value" in capsys.readouterr().err
+
+
+def test_the_console_script_survives_a_closed_pipe(folder):
+    command = (
+        f"{sys.executable} -m treatsel.cli.main predict {folder}/m.treatsel {folder}/cohort.csv | head -1"
+    )
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.stdout.startswith("patient,outcome,arm")
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_runs_the_whole_path(tmp_path, capsys):
+    text = output(capsys, "demo", "--out", tmp_path / "demo")
+    written = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"model.treatsel", "predictions.csv", "report.html", "card.html", "explanation.png"} <= written
+    assert "percentage points (95% interval" in text
+    manifest = json.loads(output(capsys, "show", tmp_path / "demo" / "model.treatsel", "--json"))
+    assert manifest["validation"]["outcome"] == "recovery"

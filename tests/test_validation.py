@@ -1,0 +1,262 @@
+"""External validation: known truth, the numbers of R, and honest words."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import treatsel as ts
+from treatsel.codebook import Codebook
+from treatsel.cohort import Cohort
+from treatsel.datasets import make_cohort
+from treatsel.errors import InputError
+from treatsel.validation import validate
+
+REFERENCE = Path(
+    os.environ.get("TREATSEL_REFERENCE", Path(__file__).parents[2] / "shared" / "reference" / "validation")
+)
+
+
+def simulate(n, *, modifier, random_state=0, confounded=False, n_sites=None):
+    """Two arms; the effect of SSRI has slope `modifier` in x. Returns cohort and true by-arm table."""
+    rng = np.random.default_rng(random_state)
+    x = rng.normal(size=n)
+    chance = expit(1.5 * x) if confounded else np.full(n, 0.5)
+    arm = np.where(rng.random(n) < chance, "SSRI", "CBT")
+    truth = pd.DataFrame({"CBT": expit(0.5 * x), "SSRI": expit(0.5 * x + modifier * x)})
+    own = np.where(arm == "SSRI", truth["SSRI"], truth["CBT"])
+    frame = pd.DataFrame({"x": x, "arm": arm, "remission": (rng.random(n) < own).astype(int)})
+    if n_sites:
+        frame["site"] = rng.integers(0, n_sites, n).astype(str)
+    return Cohort(frame), truth
+
+
+@pytest.fixture(scope="module")
+def example():
+    cohort, truth = simulate(3000, modifier=1.0)
+    return validate(truth, cohort, assignment="randomised"), cohort, truth
+
+
+def test_every_figure_has_interval_n_and_method(example):
+    figures = example[0].to_frame()
+    assert list(figures.columns) == [
+        *("section", "measure", "group", "value", "lower", "upper", "n", "n_events", "method")
+    ]
+    assert figures[["value", "lower", "upper", "n"]].notna().all().all()
+    assert (figures["lower"] <= figures["value"]).all()
+    assert (figures["value"] <= figures["upper"]).all()
+    assert (figures["method"] != "").all()
+    assert {"overall", "CBT", "SSRI"} == set(figures["group"])
+
+
+def test_the_truth_is_calibrated_and_its_gain_is_found(example):
+    report, _, truth = example
+    slope, large = report.figure("calibration slope"), report.figure("calibration in the large")
+    assert slope["lower"] < 1 < slope["upper"]
+    assert large["lower"] < 0 < large["upper"]
+    gain = truth.max(axis=1).mean() - truth.mean().max()
+    assert report.gain.lower < gain < report.gain.upper
+    assert report.gain.lower > 0
+    assert "followed by more patients with remission" in report.headline
+
+
+def test_flipped_predictions_show_a_loss():
+    cohort, truth = simulate(3000, modifier=1.0)
+    report = validate(truth[["SSRI", "CBT"]].set_axis(["CBT", "SSRI"], axis=1), cohort, best_arm="CBT")
+    assert report.gain.upper < 0
+    assert "fewer patients" in report.headline
+
+
+def test_without_a_true_gain_none_is_shown_in_most_cohorts():
+    excluded = 0
+    for seed in range(40):
+        cohort, truth = simulate(400, modifier=0.0, random_state=seed)
+        noise = np.random.default_rng(1000 + seed).normal(0, 0.05, truth.shape)
+        report = validate((truth + noise).clip(0.01, 0.99), cohort, best_arm="CBT", assignment="randomised")
+        excluded += report.gain.lower > 0 or report.gain.upper < 0
+    assert excluded <= 6  # 5 % of 40 is 2; more than 6 has probability below .01
+
+
+def test_the_interval_of_the_gain_covers_the_truth():
+    covered = 0
+    for seed in range(40):
+        cohort, truth = simulate(400, modifier=1.0, random_state=seed)
+        report = validate(truth, cohort, best_arm="CBT", assignment="randomised")
+        gain = 0.0691  # mean of max(p) minus mean p(CBT), by integration over x
+        covered += report.gain.lower <= gain <= report.gain.upper
+    assert covered >= 34
+
+
+def test_the_true_gain_used_above():
+    x = np.linspace(-8, 8, 200_001)
+    density = np.exp(-(x**2) / 2)
+    cbt, ssri = expit(0.5 * x), expit(1.5 * x)
+    gain = ((np.maximum(cbt, ssri) - cbt) * density).sum() / density.sum()
+    assert gain == pytest.approx(0.0691, abs=5e-5)
+
+
+def test_confounded_assignment_is_corrected_by_the_estimated_probabilities():
+    cohort, truth = simulate(6000, modifier=0.0, confounded=True)
+    blunt = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)  # no help from the outcome model
+    corrected = validate(blunt, cohort, assignment="estimated").figures.set_index("measure")
+    naive = validate(blunt, cohort, assignment="randomised").figures.set_index("measure")
+    row = corrected.loc["everybody gets SSRI"]
+    assert row["lower"] < truth["SSRI"].mean() < row["upper"]
+    assert naive.loc["everybody gets SSRI", "lower"] > truth["SSRI"].mean()
+
+
+def test_the_model_may_be_a_selector_or_its_table():
+    simulated = make_cohort(800, random_state=2).cohort
+    selector = ts.TreatmentSelector(random_state=0, codebook=simulated.codebook)
+    selector.fit(simulated.X, simulated.y["dropout"])
+    external = make_cohort(700, random_state=3, sites=["A", "B"]).cohort
+    by_model = validate(selector, external)
+    table = selector.predict_by_arm(external.X)
+    shuffled = table.sample(frac=1, random_state=0)
+    by_table = validate(shuffled, external, outcome="dropout", best_arm=selector.default_arm_)
+    pd.testing.assert_frame_equal(by_model.figures, by_table.figures)
+    assert by_model.outcome == "dropout"
+    assert not by_model.event_is_good
+    assert "no dropout" in by_model.headline or "recommends" in by_model.headline
+
+
+def test_a_bad_outcome_is_judged_by_its_absence():
+    cohort, truth = simulate(2000, modifier=1.0)
+    bad = Codebook.from_dict(
+        {
+            "fields": [
+                {"name": "x", "type": "number", "role": "covariate"},
+                {"name": "arm", "role": "arm"},
+                {"name": "relapse", "type": "integer", "role": "outcome", "event_is_good": False},
+            ]
+        }
+    )
+    frame = cohort.frame.rename(columns={"remission": "relapse"})
+    frame["relapse"] = 1 - frame["relapse"]
+    mirrored = validate(1 - truth, Cohort(frame, bad), best_arm="CBT", assignment="randomised")
+    direct = validate(truth, cohort, best_arm="CBT", assignment="randomised")
+    assert mirrored.gain.value == pytest.approx(direct.gain.value)
+    assert mirrored.figure("AUC")["value"] == pytest.approx(direct.figure("AUC")["value"])
+
+
+def test_patients_without_outcome_are_counted_and_named(example):
+    _, cohort, truth = example
+    frame = cohort.frame.copy()
+    frame.loc[frame.index[:300], "remission"] = np.nan
+    report = validate(truth, Cohort(frame, cohort.codebook))
+    assert report.flow["n"].sum() == 3000
+    assert report.flow["n_observed"].sum() == 2700
+    assert any("300 of 3000 patients (10%)" in caution for caution in report.cautions)
+
+
+def test_many_sites_give_a_cluster_robust_interval_and_few_do_not():
+    many, truth = simulate(2000, modifier=0.5, n_sites=20)
+    few, _ = simulate(2000, modifier=0.5, n_sites=4)
+    assert validate(truth, many).gain.n_groups == 20
+    assert validate(truth, few).gain.n_groups is None
+
+
+def test_known_probabilities_may_be_given_per_arm_or_per_patient(example):
+    _, cohort, truth = example
+    by_mapping = validate(truth, cohort, assignment={"CBT": 0.5, "SSRI": 0.5})
+    table = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)
+    by_table = validate(truth, cohort, assignment=table)
+    pd.testing.assert_frame_equal(by_mapping.figures, by_table.figures)
+    assert by_mapping.assignment == "known by design"
+    assert not any("estimated" in caution for caution in by_mapping.cautions)
+
+
+def test_an_arm_that_nobody_received_is_left_out_of_policies():
+    cohort, truth = simulate(600, modifier=0.3)
+    report = validate(truth.assign(yoga=0.1), cohort, assignment="randomised")
+    assert "everybody gets yoga" not in set(report.figures["measure"])
+    assert report.flow.set_index("arm").loc["yoga", "n"] == 0
+
+
+def test_recommending_one_arm_to_all_is_called_that():
+    cohort, truth = simulate(600, modifier=0.0)
+    report = validate(truth.assign(CBT=0.9), cohort, best_arm="CBT")
+    assert report.gain.value == 0
+    assert "recommends CBT, the best single arm, to everybody" in report.headline
+
+
+def test_an_arm_with_few_events_is_named(example):
+    _, cohort, truth = example
+    frame = cohort.frame.copy()
+    ssri = frame.index[frame["arm"] == "SSRI"]
+    frame.loc[ssri, "remission"] = 0.0
+    frame.loc[ssri[:4], "remission"] = 1.0
+    report = validate(truth, Cohort(frame, cohort.codebook))
+    assert any("['SSRI'] have fewer than 10" in caution for caution in report.cautions)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c, t: (t.head(5), c, {}), "lacks 2995 of 3000 patients"),
+        (lambda c, t: (t * 100, c, {}), "outside 0 to 1"),
+        (lambda c, t: (t[["CBT"]], c, {}), "arms unknown"),
+        (lambda c, t: (t, c, {"outcome": "relapse"}), "outcome is 'relapse'"),
+        (lambda c, t: (t, c, {"best_arm": "cbt"}), "Did you mean 'CBT'"),
+        (lambda c, t: (t, c, {"assignment": "guessed"}), "'estimated' or 'randomised'"),
+        (lambda c, t: (t, c, {"assignment": {"CBT": 1.0}}), "An arm of the cohort is 'SSRI'"),
+        (lambda c, t: (t, c, {"level": 95}), "between 0 and 1"),
+        (lambda c, t: ("model", c, {}), "give a selector, a model or a by-arm table"),
+        (lambda c, t: (t, Cohort(c.frame.assign(remission=np.nan), c.codebook), {}), "in no patient"),
+    ],
+)
+def test_bad_input_is_refused(example, change, message):
+    model, cohort, options = change(*example[1:])
+    with pytest.raises(InputError, match=message):
+        validate(model, cohort, **options)
+
+
+def test_summary_is_plain_json(example):
+    text = json.dumps(example[0].summary(), allow_nan=False)
+    summary = json.loads(text)
+    assert summary["n"] == 3000
+    assert summary["figures"]["within-arm AUC"]["lower"] < summary["figures"]["within-arm AUC"]["value"]
+
+
+def test_plots_return_axes(example):
+    report = example[0]
+    assert report.plot().get_ylabel() == "Observed proportion"
+    assert "remission" in report.plot_policies().get_xlabel()
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference values do not lie beside the project")
+@pytest.mark.parametrize("name", ["ref1", "ref2"])
+def test_a_by_arm_table_gives_the_numbers_of_r(name):
+    content = json.loads((REFERENCE / f"{name}_expected.json").read_text())
+    expected = {check["id"]: check["value"] for check in content["checks"]}
+    frame = pd.read_csv(REFERENCE / content["file"])
+    arms = sorted(frame["arm"].unique())
+    fields = [
+        {"name": column, "type": "number", "role": "covariate"} for column in frame if column[1:].isdigit()
+    ]
+    fields += [{"name": "arm", "role": "arm"}, {"name": "y", "type": "integer", "role": "outcome"}]
+    cohort = Cohort(frame[[field["name"] for field in fields]], Codebook.from_dict({"fields": fields}))
+    table = frame[[f"p_{arm}" for arm in arms]].set_axis(arms, axis=1)
+    chances = frame[[f"e_{arm}" for arm in arms]].set_axis(arms, axis=1)
+    report = validate(table, cohort, assignment=chances)
+    pairs = {
+        "AUC": ("auc", None),
+        "Brier score": ("brier", None),
+        "calibration in the large": ("cal_intercept", "est"),
+        "calibration slope": ("cal_slope", "est"),
+        "observed / expected": ("oe", "oe"),
+        "recommended arm": ("policy.aipw_value_rec", "est"),
+        "gain over the best single arm": ("policy.aipw_rec_minus_best_single", "est"),
+        "gain over the received arm": ("policy.aipw_rec_minus_observed", "est"),
+    }
+    for measure, (check, key) in pairs.items():
+        value = expected[check] if key is None else expected[check][key]
+        assert report.figure(measure)["value"] == pytest.approx(value, abs=1e-6), measure
+    gain = expected["policy.aipw_rec_minus_best_single"]
+    assert report.gain.best_arm == gain["best"]
+    assert (report.gain.lower, report.gain.upper) == pytest.approx((gain["lower"], gain["upper"]), abs=1e-9)
