@@ -124,7 +124,7 @@ def test_small_cells_are_left_out_of_the_file(cohort, tmp_path):
     ipt = (cohort.X["arm"] == "ipt").to_numpy()
     y[ipt] = 0.0
     y.iloc[np.flatnonzero(ipt)[:2]] = 1.0
-    selector = ts.TreatmentSelector(random_state=0).fit(cohort.X, y)
+    selector = ts.TreatmentSelector(event_is_good=False, random_state=0).fit(cohort.X, y)
     manifest = ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
     counts = {row["arm"]: row["n_events"] for row in manifest.content["training"]}
     assert counts["ipt"] is None
@@ -160,7 +160,9 @@ def test_a_full_intended_use_is_kept(selector, tmp_path):
 
 def test_a_model_that_is_no_sum_cannot_be_saved(cohort, tmp_path):
     forest = PooledClassifier(RandomForestClassifier(n_estimators=3, random_state=0))
-    selector = ts.TreatmentSelector(estimator=forest, random_state=0).fit(cohort.X, cohort.y["dropout"])
+    selector = ts.TreatmentSelector(estimator=forest, codebook=cohort.codebook, random_state=0).fit(
+        cohort.X, cohort.y["dropout"]
+    )
     with pytest.raises(UnsupportedModelError, match="cannot be saved"):
         ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
 

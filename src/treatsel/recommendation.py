@@ -23,8 +23,8 @@ class Recommendations:
     Attributes
     ----------
     table : DataFrame of shape (n_patients, 9)
-        arm (what the rule gives; None where no arm is permitted), status, best_set (tuple of arms not
-        clearly worse than the top one), advantage (utility of the top arm minus that of the runner-up,
+        arm (what the rule gives; None out of scope and where no arm is permitted), status, best_set
+        (tuple of arms not clearly worse than the top one), advantage (utility of the top arm minus that of the runner-up,
         -1 to 1) with advantage_lower and advantage_upper, p_best (posterior probability that the top arm
         is the best), top (the arm of highest utility), excluded (mapping of arm to reason).
     utility : DataFrame of shape (n_patients, n_arms)
@@ -143,6 +143,7 @@ def recommend(
     if rule == "supported":
         fallback = permitted[:, by_arm.columns.get_loc(default_arm)] & (table["status"] != "supported")
         table["arm"] = table["top"].mask(fallback, default_arm)
+    table["arm"] = table["arm"].mask(table["status"] == "out_of_scope", None)
     order = ["arm", "status", "best_set", "advantage", "advantage_lower", "advantage_upper", "p_best"]
     return Recommendations(
         table=table[[*order, "top", "excluded"]], utility=by_arm, rule=rule, margin=margin, level=level

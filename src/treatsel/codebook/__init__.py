@@ -16,11 +16,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from treatsel.codebook._draft import draft_fields
+from treatsel.codebook._draft import draft_fields, guess_direction
 from treatsel.codebook._field import ROLES, TYPES, Field
 from treatsel.errors import CodebookError, CohortError, Fault
 
-__all__ = ["ROLES", "TYPES", "Codebook", "Field"]
+__all__ = ["ROLES", "TYPES", "Codebook", "Field", "guess_direction"]
 
 _ONCE = ("id", "arm", "site", "person")  # roles that one column can play
 

@@ -83,14 +83,19 @@ def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | Non
     return "covariate"
 
 
+def guess_direction(name: str) -> bool | None:
+    """Return whether an outcome's name says that it is good (remission) or bad (dropout); else None."""
+    first = name.lower().split("_")[0]
+    return True if first in _GOOD_OUTCOMES else False if first in _BAD_OUTCOMES else None
+
+
 def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:
     if role in ("id", "arm", "site"):
         return Field(
             name=name, type="string", role=role, enum=_labels(values) or None if role == "arm" else None
         )
     if role == "outcome":
-        first = name.lower().split("_")[0]
-        good = True if first in _GOOD_OUTCOMES else False if first in _BAD_OUTCOMES else None
+        good = guess_direction(name)
         words = kind == "boolean" and to_number(values).isna().any()
         return Field(name=name, type="boolean" if words else "integer", role=role, event_is_good=good)
     if kind in ("number", "integer") and ranges:

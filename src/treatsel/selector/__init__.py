@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray, check_choice, check_level, check_mapping_keys
+from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._version import __version__
 from treatsel.codebook import Codebook, Field
 from treatsel.errors import CohortError, TreatselWarning, UnsupportedModelError
@@ -31,6 +31,7 @@ from treatsel.selector._input import (
     check_no_outcome,
     clean_covariates,
     development_codebook,
+    directions,
     frame_of,
     outcome_table,
 )
@@ -55,7 +56,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         What the covariates mean and may hold. None drafts one from X, without ranges.
     event_is_good : bool, mapping of str to bool, or None, default=None
         Whether 1 is the good outcome, for all or by outcome. None: as the codebook states; the first
-        outcome counts as good where nothing is stated, others as not stated.
+        outcome counts as good where nothing is stated (and its name, such as "dropout", does not say
+        otherwise), others as not stated.
     groups : str or None, default=None
         Column of X that names the site or service. It keeps folds together and is never a predictor.
     random_state : int, RandomState or None, default=None
@@ -84,8 +86,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     training_ : DataFrame
         Per outcome and arm: n, n_observed and n_events.
     ranges_ : DataFrame of shape (n_numbers, 2)
-        Per numeric covariate the lower and upper end of what the development cohort held, a tenth
-        of its range wider on both sides.
+        Per numeric covariate the lower and upper end of what the development cohort held: from the
+        1st to the 99th percentile, half as much again wider on both sides.
     background_ : DataFrame
         Group means that stand in for the development cohort in explanations.
 
@@ -93,7 +95,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     --------
     >>> from treatsel.datasets import make_cohort
     >>> cohort = make_cohort(600, random_state=1).cohort
-    >>> selector = TreatmentSelector(random_state=0).fit(cohort.X, cohort.y["dropout"])
+    >>> selector = TreatmentSelector(event_is_good=False, random_state=0)
+    >>> selector = selector.fit(cohort.X, cohort.y["dropout"])
     >>> selector.predict_by_arm(cohort.X.head(2)).shape
     (2, 6)
     """
@@ -151,7 +154,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         groups = frame[self.groups].astype("object") if self.groups else None
         self.arms_ = sorted(clean[self.arm].unique(), key=str)
         self.outcomes_ = list(outcomes.columns)
-        self.event_is_good_ = self._directions(book)
+        self.event_is_good_ = directions(self.event_is_good, self.outcomes_, book)
         self.codebook_ = _with_outcomes(book, self.event_is_good_)
         self.training_ = counts_by_arm(outcomes, clean[self.arm])
         self.models_ = {name: self._fit_outcome(clean, outcomes[name], groups) for name in self.outcomes_}
@@ -162,18 +165,6 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         self.intended_use_: Mapping[str, Any] | None = None
         self.model_id_: str | None = None
         return self
-
-    def _directions(self, book: Codebook) -> dict[str, bool | None]:
-        given = self.event_is_good
-        if isinstance(given, Mapping):
-            check_mapping_keys("event_is_good", given, self.outcomes_)
-        stated: dict[str, bool | None] = {}
-        for name in self.outcomes_:
-            here = given.get(name) if isinstance(given, Mapping) else given
-            stated[name] = book[name].event_is_good if here is None and name in book else here
-        if stated[self.outcomes_[0]] is None:
-            stated[self.outcomes_[0]] = True
-        return stated
 
     def _observed(
         self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None

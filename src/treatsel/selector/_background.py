@@ -63,7 +63,11 @@ def counts_by_arm(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
 
 
 def ranges_of(covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return the range of each number, a tenth wider on both sides: columns lower and upper."""
+    """Return from where to where each number is at home: columns lower and upper.
+
+    From the 1st to the 99th percentile, and half of that distance wider on both sides: no patient's own
+    value, and wide enough that only values well outside the development cohort lie beyond.
+    """
     numbers = covariates.select_dtypes("number")
-    low, high = numbers.min(), numbers.max()
-    return pd.DataFrame({"lower": low - 0.1 * (high - low), "upper": high + 0.1 * (high - low)})
+    low, high = numbers.quantile(0.01), numbers.quantile(0.99)
+    return pd.DataFrame({"lower": low - 0.5 * (high - low), "upper": high + 0.5 * (high - low)})

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_binary, check_same_length, check_unique
-from treatsel.codebook import Codebook, Field
+from treatsel._checks import check_binary, check_mapping_keys, check_same_length, check_unique
+from treatsel.codebook import Codebook, Field, guess_direction
 from treatsel.errors import CodebookError, CohortError, Fault, InputError
 
 LARGEST = 1e100  # sums of products of larger numbers overflow
@@ -179,3 +179,24 @@ def _flag(index: pd.Index, mask: pd.Series, code: str, column: str) -> pd.DataFr
     return pd.DataFrame(
         {"patient": index[mask.to_numpy(bool)].astype(object), "code": code, "column": column}
     )
+
+
+def directions(given: Any, outcomes: Sequence[str], book: Codebook) -> dict[str, bool | None]:
+    """Return whether each outcome is good: as given, as in the codebook, or None for not stated.
+
+    The first outcome counts as good where nothing is stated, unless its name says otherwise.
+    """
+    if isinstance(given, Mapping):
+        check_mapping_keys("event_is_good", given, outcomes)
+    stated: dict[str, bool | None] = {}
+    for name in outcomes:
+        here = given.get(name) if isinstance(given, Mapping) else given
+        stated[name] = book[name].event_is_good if here is None and name in book else here
+    first = outcomes[0]
+    if stated[first] is None and guess_direction(first) is False:
+        raise InputError(
+            f"The main outcome {first!r} sounds bad, and nobody said whether 1 is good. State "
+            f"event_is_good={{{first!r}: False}} (or True), or event_is_good in the codebook."
+        )
+    stated[first] = True if stated[first] is None else stated[first]
+    return stated
