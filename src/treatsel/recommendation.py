@@ -24,8 +24,8 @@ class Recommendations:
     ----------
     table : DataFrame of shape (n_patients, 9)
         arm (what the rule gives; None out of scope and where no arm is permitted), status, best_set
-        (tuple of arms not clearly worse than the top one), advantage (utility of the top arm minus that of the runner-up,
-        -1 to 1) with advantage_lower and advantage_upper, p_best (posterior probability that the top arm
+        (tuple of arms not clearly worse than the top one), advantage (utility of the top arm minus that
+        of the runner-up, -1 to 1) with advantage_lower and advantage_upper, p_best (posterior probability that the top arm
         is the best), top (the arm of highest utility), excluded (mapping of arm to reason).
     utility : DataFrame of shape (n_patients, n_arms)
         What was compared: 0 to 1, higher is better.
