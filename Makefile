@@ -3,6 +3,7 @@
 # Another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
+unexport PYTHONDONTWRITEBYTECODE # byte code spares every later start some seconds
 INSTALL = -m pip install -qq --disable-pip-version-check
 LOCKED = $(INSTALL) --no-compile --require-hashes --only-binary :all:
 NOTEBOOKS = $(wildcard notebooks)

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 
 import lightgbm
 import numpy as np
@@ -207,3 +209,16 @@ def test_values_that_do_not_add_up_are_never_returned(numbers, monkeypatch):
     monkeypatch.setattr(explanation, "interventional_shap", wrong)
     with pytest.raises(AdditivityError, match="do not add up"):
         explain(model, X, arm="CBT", background=X)
+
+
+def test_a_new_plot_belongs_to_pyplot_only_where_the_user_has_it():
+    """In a process of its own, as importing pyplot is what is tested."""
+    code = (
+        "import sys, pandas as pd; from treatsel import _plotting;"
+        "ax = _plotting.new_axes(None); assert 'matplotlib.pyplot' not in sys.modules;"
+        "import matplotlib.pyplot as plt; assert plt.get_fignums() == [];"
+        "ax = _plotting.new_axes(None); assert plt.get_fignums() == [1] and ax.figure is plt.gcf();"
+        "print('shown')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "shown\n", done.stderr

@@ -1,11 +1,13 @@
 """Tables in, Axes out: the only file that imports matplotlib, and only inside functions.
 
-Nothing here goes through pyplot, so no global state is touched and nothing is ever shown by itself.
+pyplot is never imported here; only where the user has, new figures go through it, so that notebooks
+show them.
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
 import io
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,9 +25,17 @@ _MOST_BARS = 12
 
 
 def new_axes(ax: Any, *, width: float = 6.0, height: float = 4.0) -> Any:
-    """Return `ax`, or new Axes on a figure of their own."""
+    """Return `ax`, or new Axes: one that notebooks show if the user works with pyplot, else bare ones."""
     if ax is not None:
         return ax
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return bare_axes(width=width, height=height)
+    return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def bare_axes(*, width: float, height: float) -> Any:
+    """Return Axes on a figure that nobody else knows of."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained").add_subplot()

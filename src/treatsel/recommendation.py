@@ -23,10 +23,13 @@ class Recommendations:
     Attributes
     ----------
     table : DataFrame of shape (n_patients, 9)
-        arm (what the rule gives; None out of scope and where no arm is permitted), status, best_set
-        (tuple of arms not clearly worse than the top one), advantage (utility of the top arm minus that
-        of the runner-up, -1 to 1) with advantage_lower and advantage_upper, p_best (posterior probability that the top arm
-        is the best), top (the arm of highest utility), excluded (mapping of arm to reason).
+        arm: what the rule gives; None out of scope and where no arm is permitted.
+        status: one of ``STATUSES``.
+        best_set: tuple of arms not clearly worse than the top one.
+        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the runner-up,
+        -1 to 1, with its interval.
+        p_best: posterior probability that the top arm is the best.
+        top: the arm of highest utility. excluded: mapping of arm to reason.
     utility : DataFrame of shape (n_patients, n_arms)
         What was compared: 0 to 1, higher is better.
     rule : str

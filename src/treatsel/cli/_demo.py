@@ -118,7 +118,10 @@ def _explain(
     parts = explanation.values.iloc[0]
     largest = parts[parts.abs().nlargest(3).index]
     words = ", ".join(f"{name} {100 * value:+.1f}" for name, value in largest.items())
-    print(f"   {patient}: {first} rather than {second}; in the model it is mostly {words} points")
+    print(
+        f"   {patient}: the model's difference {first} minus {second} starts at "
+        f"{100 * explanation.base_value:+.1f} points; moved most by {words}"
+    )
 
 
 def _validate(selector: TreatmentSelector, cohort: Cohort, folder: Path) -> ValidationReport:

@@ -94,7 +94,9 @@ def _flow(report: "ValidationReport") -> Section:
 
 
 def _benefit(report: "ValidationReport") -> Section:
-    svg = _plotting.to_svg(report.plot_policies(), name="policies")
+    n_policies = int((report.figures["section"] == "policy").sum())
+    axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
+    svg = _plotting.to_svg(report.plot_policies(axes), name="policies")
     good = report.outcome if report.event_is_good else f"no {report.outcome}"
     return Section(
         heading="Does it help to follow the recommendation?",
@@ -125,7 +127,8 @@ def _discrimination(report: "ValidationReport") -> Section:
 
 
 def _calibration(report: "ValidationReport") -> Section:
-    curve = _plotting.to_svg(report.plot(), name="calibration")
+    axes = _plotting.bare_axes(width=5, height=5)
+    curve = _plotting.to_svg(report.plot(axes), name="calibration")
     panels = _plotting.to_svg(_plotting.calibration_panels(report.calibration_by_arm), name="arms")
     return Section(
         heading="Do the probabilities mean what they say?",
