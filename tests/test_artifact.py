@@ -175,7 +175,7 @@ def test_a_folder_that_does_not_exist_is_refused(selector, tmp_path):
 # --- damaged and foreign files
 
 
-def refused(path, content, message="Cannot load"):
+def assert_refused(path, content, message="Cannot load"):
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match=message):
         ts.load_model(path)
@@ -207,7 +207,7 @@ def sealed(parts):
 def test_every_truncation_is_refused(path, tmp_path):
     content = path.read_bytes()
     for length in [0, 1, 3, 100, len(content) // 2, len(content) - 64, len(content) - 1]:
-        refused(tmp_path / "m.treatsel", content[:length])
+        assert_refused(tmp_path / "m.treatsel", content[:length])
 
 
 def test_every_flipped_bit_is_refused(path, tmp_path):
@@ -217,7 +217,7 @@ def test_every_flipped_bit_is_refused(path, tmp_path):
         position = source.randrange(len(content))
         flipped = bytearray(content)
         flipped[position] ^= 1 << source.randrange(8)
-        refused(tmp_path / "m.treatsel", bytes(flipped))
+        assert_refused(tmp_path / "m.treatsel", bytes(flipped))
 
 
 @pytest.mark.parametrize(
@@ -225,11 +225,11 @@ def test_every_flipped_bit_is_refused(path, tmp_path):
     [b"", b"hello", b"PK\x03\x04", pickle.dumps({"a": 1}), b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(10_000)],
 )
 def test_a_foreign_file_is_refused(content, tmp_path):
-    refused(tmp_path / "m.treatsel", content)
+    assert_refused(tmp_path / "m.treatsel", content)
 
 
 def test_a_foreign_zip_is_refused(tmp_path):
-    refused(tmp_path / "m.treatsel", sealed({"readme.txt": b"hello"}), "no manifest")
+    assert_refused(tmp_path / "m.treatsel", sealed({"readme.txt": b"hello"}), "no manifest")
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
@@ -240,7 +240,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
     bomb = sealed({"manifest.json": b" " * (20 * 2**20)})
-    refused(tmp_path / "m.treatsel", bomb, "too large")
+    assert_refused(tmp_path / "m.treatsel", bomb, "too large")
 
 
 def test_a_bomb_of_many_members_is_refused(path, tmp_path, monkeypatch):
@@ -258,7 +258,7 @@ def test_an_oversized_file_is_refused(path, monkeypatch):
 @pytest.mark.parametrize("name", ["../evil.npy", "/etc/x.npy", "a\\b.npy", "C:x.npy", "x.pkl", "X.npy"])
 def test_a_member_that_leaves_the_archive_is_refused(path, tmp_path, name):
     content = resealed(path, lambda manifest, parts: parts.update({name: b"x"}))
-    refused(tmp_path / "m.treatsel", content, "name is not allowed")
+    assert_refused(tmp_path / "m.treatsel", content, "name is not allowed")
 
 
 def first(manifest):
@@ -303,7 +303,7 @@ def with_nan(array):
     ],
 )
 def test_parts_that_do_not_fit_are_refused_even_with_the_right_hashes(path, tmp_path, change, message):
-    refused(tmp_path / "m.treatsel", resealed(path, change), message)
+    assert_refused(tmp_path / "m.treatsel", resealed(path, change), message)
 
 
 @pytest.mark.parametrize(
@@ -323,14 +323,14 @@ def test_broken_trees_are_refused(path, tmp_path, part, change, message):
     if name not in zipfile.ZipFile(path).namelist():
         pytest.skip("a ridge model has no trees")
     content = resealed(path, lambda manifest, parts: change_array(parts, name, change))
-    refused(tmp_path / "m.treatsel", content, message)
+    assert_refused(tmp_path / "m.treatsel", content, message)
 
 
 def test_an_array_of_objects_is_never_unpickled(path, tmp_path):
     stream = io.BytesIO()
     np.save(stream, np.array([print], dtype=object), allow_pickle=True)
     content = resealed(path, lambda m, p: p.update({"outcome_0/intercept.npy": stream.getvalue()}))
-    refused(tmp_path / "m.treatsel", content)
+    assert_refused(tmp_path / "m.treatsel", content)
 
 
 def test_a_huge_shape_is_refused_before_memory_is_taken(path, tmp_path):
@@ -339,17 +339,17 @@ def test_a_huge_shape_is_refused_before_memory_is_taken(path, tmp_path):
         stream, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2**20)}
     )
     content = resealed(path, lambda m, p: p.update({"outcome_0/intercept.npy": stream.getvalue()}))
-    refused(tmp_path / "m.treatsel", content, "does not hold what its header says")
+    assert_refused(tmp_path / "m.treatsel", content, "does not hold what its header says")
 
 
 def test_deep_json_is_refused(path, tmp_path):
     deep = b'{"members":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    refused(tmp_path / "m.treatsel", sealed({"manifest.json": deep}))
+    assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": deep}))
 
 
 def test_a_manifest_that_is_no_mapping_is_refused(tmp_path):
     for text in (b"[]", b"3", b"null", b'{"members": 3}', b"\xff\xfe"):
-        refused(tmp_path / "m.treatsel", sealed({"manifest.json": text}))
+        assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": text}))
 
 
 def test_a_changed_manifest_has_another_id(path, tmp_path):
@@ -358,7 +358,7 @@ def test_a_changed_manifest_has_another_id(path, tmp_path):
     manifest = json.loads(parts["manifest.json"])
     manifest["intended_use"] = {"purpose": "Everything."}
     parts["manifest.json"] = json.dumps(manifest).encode()
-    refused(tmp_path / "m.treatsel", sealed(parts), "model id is not that of its content")
+    assert_refused(tmp_path / "m.treatsel", sealed(parts), "model id is not that of its content")
 
 
 # --- files released before

@@ -22,6 +22,7 @@ LEVELS = {
     "predictions": 5,
     "cohort": 4,
     "outcome": 3,
+    "table": 3,
     "instrument": 2,
     "codebook": 2,
     "_checks": 1,

@@ -1,7 +1,5 @@
 """A patient table that has been checked once against its codebook."""
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pandas as pd
 from treatsel._checks import check_choice
 from treatsel.codebook import Codebook
 from treatsel.errors import CodebookError, CohortError, Fault
+from treatsel.table import read_csv, read_parquet
 
 # Patients with, and without, the outcome from whom on a column that repeats it is no accident.
 _FEWEST_AS_IT_IS, _FEWEST_RECODED = 2, 10
@@ -102,15 +101,13 @@ class Cohort:
             If the codebook cannot be read.
         """
         book = _codebook(codebook)
-        frame = _read(path, lambda: _read_csv(path))
-        _check_layout(path, frame, book)
-        return cls(frame, book)
+        return cls(read_csv(path, book), book)
 
     @classmethod
     def read_parquet(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
         """Read a Parquet file; see `read_csv`. Needs pyarrow (``pip install 'treatsel[parquet]'``)."""
         book = _codebook(codebook)
-        return cls(_read(path, lambda: pd.read_parquet(path)), book)
+        return cls(read_parquet(path), book)
 
     @classmethod
     def read(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
@@ -173,50 +170,6 @@ def _codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
 def _check_names(names: pd.Index) -> None:
     if twice := sorted(set(names[names.duplicated()])):
         raise CohortError(f"The table names {twice} more than once. Rename or drop one of them.")
-
-
-def _read(path: str | Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    try:
-        return read()
-    except OSError as error:
-        raise CohortError(f"Cannot read {path}: {error.strerror or 'not a file of this kind'}.") from error
-    except ImportError as error:
-        raise CohortError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
-    except UnicodeDecodeError as error:
-        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.") from error
-    except (ValueError, NotImplementedError) as error:  # parser errors of pandas and of pyarrow
-        found = re.search(r"Expected \d+ fields in line \d+, saw \d+|EOF inside string", str(error))
-        where = f" ({found[0]})" if found else ""
-        raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file{where}.") from error
-
-
-def _read_csv(path: str | Path) -> pd.DataFrame:
-    def read(**options: Any) -> pd.DataFrame:
-        table: pd.DataFrame = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options
-        )
-        return table
-
-    header, frame = read(header=None, nrows=1).iloc[0], read()
-    # the names as they are written: pandas renames a repeated one in silence
-    names = [name or unnamed for name, unnamed in zip(header, frame.columns, strict=True)]
-    return frame.set_axis(names, axis=1)
-
-
-def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) -> None:
-    """Raise if the cells of a CSV file are not where its header says."""
-    if len(frame) and not isinstance(frame.index, pd.RangeIndex):
-        raise CohortError(f"The lines of {path} hold more cells than its header names. Name every column.")
-    if book is not None and any(name in book for name in frame.columns):
-        return
-    if len(frame.columns) == 1 and re.search("[;\t|]", frame.columns[0]):
-        remedy = "Separate its cells by commas, not by semicolons, tabs or bars."
-    elif book is not None:  # then the names may be the first patient's values, so they are not shown
-        remedy = "Its first line must hold the names of the columns."
-    else:
-        return
-    faults = [] if book is None else book.parse(frame)[1]
-    raise CohortError(f"{path} has no column that can be recognized. {remedy}", faults)
 
 
 def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook, faulty: set[str]) -> list[Fault]:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from treatsel.cli._io import read_table
 from treatsel.codebook import Codebook
+from treatsel.table import read_table
 
 
 def add_parser(commands: Any) -> None:

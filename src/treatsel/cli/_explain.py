@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import read_table, save_picture, write_table
+from treatsel.cli._io import save_picture, write_table
 from treatsel.explanation import explain
+from treatsel.table import read_table
 
 
 def add_parser(commands: Any) -> None:
@@ -33,9 +34,10 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain, write, draw."""
+    selector = load_model(args.model)
     explanation = explain(
-        load_model(args.model),
-        read_table(args.patients),
+        selector,
+        read_table(args.patients, selector.codebook_),
         arm=args.arm,
         contrast=None if args.contrast is None else (args.contrast[0], args.contrast[1]),
         outcome=args.outcome,

@@ -10,20 +10,6 @@ import pandas as pd
 from treatsel.errors import InputError
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read CSV (every cell as text, for the codebook to type) or Parquet."""
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror or 'not a file of this kind'}.") from error
-    except ImportError as error:
-        raise InputError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not a readable {path.suffix or 'table'} file.") from error
-
-
 def write_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table without its index to a CSV or Parquet file, or as CSV to standard output."""
     if out is None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import read_table, write_table
+from treatsel.cli._io import write_table
+from treatsel.table import read_table
 
 
 def add_parser(commands: Any) -> None:
@@ -37,7 +38,8 @@ def add_on_invalid(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write."""
     selector = load_model(args.model)
-    predictions = selector.predict(read_table(args.patients), level=args.level, on_invalid=args.on_invalid)
+    patients = read_table(args.patients, selector.codebook_)
+    predictions = selector.predict(patients, level=args.level, on_invalid=args.on_invalid)
     write_table(predictions.to_frame(), args.out)
     for code, count in predictions.warnings["code"].value_counts().items():
         print(f"treatsel: warning: {code}: {count} values", file=sys.stderr)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import pair, read_table, weight, write_table
+from treatsel.cli._io import pair, weight, write_table
 from treatsel.cli._predict import add_on_invalid
 from treatsel.recommendation import RULES
+from treatsel.table import read_table
 
 
 def add_parser(commands: Any) -> None:
@@ -38,8 +39,9 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Recommend and write."""
-    recommendations = load_model(args.model).recommend(
-        read_table(args.patients),
+    selector = load_model(args.model)
+    recommendations = selector.recommend(
+        read_table(args.patients, selector.codebook_),
         preferences=dict(args.prefer) if args.prefer else None,
         allowed=dict(args.exclude) if args.exclude else None,
         rule=args.rule,
