@@ -188,7 +188,7 @@ def resealed(path, change):
     manifest = json.loads(parts.pop("manifest.json"))
     change(manifest, parts)
     manifest["members"] = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
-    rest = {key: value for key, value in manifest.items() if key != "model_id"}
+    rest = {key: value for key, value in manifest.items() if key not in ("model_id", "validation")}
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
     manifest["model_id"] = hashlib.sha256(canonical).hexdigest()
     return sealed({"manifest.json": json.dumps(manifest).encode(), **parts})

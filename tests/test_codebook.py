@@ -453,7 +453,7 @@ def test_draft_obeys_what_is_said():
     frame = pd.DataFrame({"Service": [1, 2], "arm": ["a", "b"], "y": [0, 1], "remission": [0, 1]})
     book = Codebook.infer(frame, arm="Service", site="arm", outcomes=["y"], ranges=False)
     assert {field.name: field.role for field in book.fields} == {
-        "Service": "arm", "arm": "site", "y": "outcome", "remission": "covariate",
+        "Service": "arm", "arm": "site", "y": "outcome", "remission": "session_score",
     }  # fmt: skip
     assert book["y"].event_is_good is None
     assert Codebook.infer(frame, outcomes=[]).outcomes == ()

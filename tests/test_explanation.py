@@ -79,6 +79,22 @@ def test_values_equal_brute_force_also_with_missing_values(model, numbers):
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+def test_the_players_are_source_columns_also_with_categories(model):
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame({"job": rng.choice(["a", "b", "c"], 400), "age": rng.normal(40, 9, 400).round(1)})
+    X["arm"] = rng.choice(["CBT", "SSRI"], 400)
+    lift = (X["job"] == "a") * (X["age"] - 40) / 6 - (X["job"] == "b") * (X["age"] > 45)
+    y = (rng.random(400) < expit(lift)).astype(int)
+    X.loc[rng.random(400) < 0.2, "age"] = np.nan
+    X["job"] = X["job"].where(rng.random(400) > 0.1)
+    fitted, background = model.fit(X, y), X.drop(columns="arm").head(80)
+    explained = explain(fitted, X.tail(5), arm="CBT", background=background)
+    for patient in X.index[-5:]:
+        expected = brute_force(fitted, X.loc[patient], background, "CBT")
+        np.testing.assert_allclose(explained.values.loc[patient], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 @pytest.mark.parametrize("scale", ["logit", "probability"])
 def test_base_and_values_add_up_to_the_prediction(model, scale, numbers):
     X, y = numbers
@@ -149,7 +165,7 @@ def test_to_frame_and_words(selector):
     fitted, cohort = selector
     explained = explain(fitted, cohort.X.head(3), contrast=("cbt", "ipt"), scale="probability")
     frame = explained.to_frame()
-    assert list(frame.columns) == ["patient", "covariate", "attribution"]
+    assert list(frame.columns) == ["patient", "covariate", "attribution", "base_value", "prediction"]
     assert frame["attribution"].to_numpy() == pytest.approx(explained.values.to_numpy().ravel())
     assert explained.subject == "the model's difference in probability of dropout, cbt minus ipt"
 
@@ -203,8 +219,8 @@ def test_values_that_do_not_add_up_are_never_returned(numbers, monkeypatch):
     X, y = numbers
     model = MODELS["armwise boosted"].fit(X, y)
 
-    def wrong(trees, matrix, reference):
-        return np.full(matrix.shape, 0.1), 0.0
+    def wrong(trees, matrix, reference, sources):
+        return np.full((len(matrix), sources.max() + 1), 0.1), 0.0
 
     monkeypatch.setattr(explanation, "interventional_shap", wrong)
     with pytest.raises(AdditivityError, match="do not add up"):

@@ -122,7 +122,7 @@ def test_plot_returns_axes():
     ax = make().plot(patient="b", outcome="dropout")
     assert ax.get_xlabel() == "Predicted probability of dropout"
     assert make().plot(ax=ax) is ax
-    with pytest.raises(InputError, match="patient is 'c'"):
+    with pytest.raises(InputError, match="No patient of that id"):
         make().plot(patient="c")
 
 

@@ -42,18 +42,18 @@ def test_the_best_set_by_hand():
     by_arm = pd.DataFrame({"A": [0.525], "B": [0.50], "C": [0.425]})
     lead = np.array([0.01, 0.02, 0.03, 0.04])
     draws = np.stack([0.50 + lead, np.full(4, 0.50), 0.40 + lead], axis=1)[:, None, :]
-    # level 0: the bound is at the smallest deviation ... level near 1: at the largest: lead over B 0.01
-    for level, margin, best in [(0.999, 0.0, ("A",)), (0.999, 0.02, ("A", "B")), (0.001, 0.03, ("A",))]:
+    # level near 0: the bound is near the middle, 0.0225; level near 1: at the smallest lead over B, 0.01
+    for level, margin, best in [(0.999, 0.0, ("A",)), (0.999, 0.02, ("A", "B")), (0.001, 0.015, ("A",))]:
         table = recommend(by_arm, draws=draws, level=level, margin=margin).to_frame()
         assert table["best_set"].tolist() == [best], (level, margin)
     assert recommend(by_arm, draws=draws).to_frame()["p_best"].tolist() == [1.0]
 
 
 def test_bounds_are_simultaneous_over_arms():
-    """With many equal rivals at z = 1.8 a single bound excludes all, a simultaneous one does not."""
+    """With many equal rivals at z = 2.1 a single bound excludes all, a simultaneous one does not."""
     rng = np.random.default_rng(0)
     rivals = [f"r{j:02d}" for j in range(12)]
-    by_arm = pd.DataFrame([[0.5 + 1.8 * 0.02, *[0.5] * 12]], columns=["top", *rivals])
+    by_arm = pd.DataFrame([[0.5 + 2.1 * 0.02, *[0.5] * 12]], columns=["top", *rivals])
     half = rng.normal(0, 0.02, (4000, 1, 13))
     half[:, :, 0] = 0  # the top arm is known exactly: leads are independent
     draws = by_arm.to_numpy() + np.concatenate([half, -half])
@@ -61,9 +61,9 @@ def test_bounds_are_simultaneous_over_arms():
     assert recommend(two, draws=draws[:, :, :2]).to_frame()["status"].tolist() == ["supported"]
     many = recommend(by_arm, draws=draws).to_frame().iloc[0]
     assert len(many["best_set"]) == 13
-    # the critical value is that of the largest of 12 independent normals: Phi^-1(.95^(1/12)) = 2.63
-    for z, status in [(2.5, "no_clear_best"), (2.8, "supported")]:
-        shift = np.array([z * 0.02 - 1.8 * 0.02, *[0.0] * 12])
+    # the critical value is that of the largest of 12 independent normals: Phi^-1(.975^(1/12)) = 2.86
+    for z, status in [(2.7, "no_clear_best"), (3.05, "supported")]:
+        shift = np.array([z * 0.02 - 2.1 * 0.02, *[0.0] * 12])
         found = recommend(by_arm + shift, draws=draws + shift).to_frame()["status"]
         assert found.tolist() == [status]
 
@@ -93,19 +93,19 @@ def test_permissions_by_patient():
 
 
 def test_permissions_with_reasons():
-    table = recommend(TABLE, draws=draws_of(TABLE), allowed={"CBT": "no therapist"}).to_frame()
+    table = recommend(TABLE, draws=draws_of(TABLE), excluded={"CBT": "no therapist"}).to_frame()
     assert table["arm"].tolist() == ["SSRI", "SSRI"]
     assert table["excluded"].tolist() == [{"CBT": "no therapist"}] * 2
 
 
 def test_one_permitted_arm_is_given_but_not_compared():
-    only = row(allowed={"CBT": "no therapist", "TAU": "not offered"})
+    only = row(excluded={"CBT": "no therapist", "TAU": "not offered"})
     assert (only.arm, only.status, only.best_set) == ("SSRI", "insufficient_evidence", ("SSRI",))
     assert np.isnan([only.advantage, only.advantage_lower, only.p_best]).all()
 
 
 def test_without_a_permitted_arm_there_is_none():
-    none = row(allowed=dict.fromkeys(TABLE.columns, "pregnant"), rule="supported", default_arm="TAU")
+    none = row(excluded=dict.fromkeys(TABLE.columns, "pregnant"), rule="supported", default_arm="TAU")
     assert (none.arm, none.top, none.status, none.best_set) == (None, None, "out_of_scope", ())
     assert none.excluded == dict.fromkeys(TABLE.columns, "pregnant")
 
@@ -140,7 +140,7 @@ def test_rule_supported_falls_back_on_the_default_arm():
     options = {"draws": draws_of(TABLE), "default_arm": "SSRI", "rule": "supported"}
     assert recommend(TABLE, **options).to_frame()["arm"].tolist() == ["CBT", "SSRI"]
     assert recommend(TABLE, **options).to_frame()["top"].tolist() == ["CBT", "CBT"]
-    refused = recommend(TABLE, **options, allowed={"SSRI": "refused"}).to_frame()
+    refused = recommend(TABLE, **options, excluded={"SSRI": "refused"}).to_frame()
     assert refused["arm"].tolist() == ["CBT", "CBT"]
 
 
@@ -163,8 +163,8 @@ def test_rule_supported_falls_back_on_the_default_arm():
         ({"draws": np.zeros((0, 2, 3))}, r"they have shape \(0, 2, 3\)"),
         ({"draws": np.full((10, 2, 3), np.nan)}, "must be finite"),
         ({"draws": "many"}, "array of numbers"),
-        ({"allowed": {"yoga": "no"}}, "An arm to exclude is 'yoga'"),
-        ({"allowed": {"CBT": True, "SSRI": False}}, "excludes 'CBT' without a reason"),
+        ({"excluded": {"yoga": "no"}}, "An arm to exclude is 'yoga'"),
+        ({"excluded": {"CBT": True, "SSRI": False}}, "names 'CBT' without a reason"),
         ({"allowed": ["CBT"]}, "not a list"),
         ({"allowed": pd.DataFrame({"CBT": [True, True]}, index=["a", "b"])}, r"lacks arms \['SSRI', 'TAU'\]"),
         ({"allowed": (TABLE > 0).head(1)}, "1 patients"),

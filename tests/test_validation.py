@@ -170,6 +170,59 @@ def test_known_probabilities_may_be_given_per_arm_or_per_patient(example):
     assert not any("estimated" in caution for caution in by_mapping.cautions)
 
 
+def test_the_default_arm_speaks_for_the_first_outcome_only():
+    """One arm is best for remission, the other for harm: harm is not judged against the first."""
+    rng = np.random.default_rng(0)
+    n = 4000
+    frame = pd.DataFrame({"x": rng.normal(size=n), "arm": rng.choice(["A", "B"], n)})
+    is_a = (frame["arm"] == "A").to_numpy()
+    frame["remission"] = (rng.random(n) < np.where(is_a, 0.7, 0.4)).astype(int)
+    frame["harm"] = (rng.random(n) < np.where(is_a, 0.5, 0.2)).astype(int)
+    book = Codebook.infer(frame, outcomes=["remission", "harm"]).merge(
+        {"fields": [{"name": "harm", "event_is_good": False}]}
+    )
+    cohort = Cohort(frame, book)
+    selector = ts.TreatmentSelector(codebook=book, random_state=0).fit(cohort.X, cohort.y)
+    assert selector.default_arm_ == "A"
+    report = validate(selector, cohort, outcome="harm")
+    assert report.gain.best_arm == "B"
+    assert abs(report.gain.value) < 0.01
+    assert any("named beforehand" in caution for caution in report.cautions)
+
+
+def test_an_outcome_of_unknown_direction_is_refused(example):
+    _, cohort, truth = example
+    fields = [{"name": "x", "type": "number", "role": "covariate"}, {"name": "arm", "role": "arm"}]
+    fields.append({"name": "y", "type": "integer", "role": "outcome"})
+    renamed = Cohort(cohort.frame.rename(columns={"remission": "y"}), Codebook.from_dict({"fields": fields}))
+    with pytest.raises(InputError, match="Nobody said whether 'y' = 1 is good"):
+        validate(truth, renamed)
+    assert not validate(truth, renamed, event_is_good=False).event_is_good
+
+
+def test_a_recommended_arm_that_nobody_received_is_named():
+    cohort, truth = simulate(600, modifier=0.3)
+    report = validate(truth.assign(yoga=0.99), cohort, best_arm="yoga", assignment="randomised")
+    assert any("600 patients are recommended an arm" in caution for caution in report.cautions)
+    assert report.gain.chosen == "picked on this data"
+
+
+def test_the_development_cohort_is_recognised():
+    cohort = make_cohort(400, random_state=2).cohort
+    selector = ts.TreatmentSelector(random_state=0, codebook=cohort.codebook)
+    selector.fit(cohort.X, cohort.y["dropout"])
+    shuffled = Cohort(cohort.frame.sample(frac=1, random_state=0), cohort.codebook)
+    for same in (cohort, shuffled):
+        assert "very cohort that the model was developed on" in validate(selector, same).cautions[0]
+    other = make_cohort(400, random_state=5).cohort
+    assert not any("developed on" in caution for caution in validate(selector, other).cautions)
+
+
+def test_few_sites_are_named():
+    cohort, truth = simulate(600, modifier=0.3, n_sites=4)
+    assert any("There are 4 sites, too few" in caution for caution in validate(truth, cohort).cautions)
+
+
 def test_an_arm_that_nobody_received_is_left_out_of_policies():
     cohort, truth = simulate(600, modifier=0.3)
     report = validate(truth.assign(yoga=0.1), cohort, assignment="randomised")
@@ -204,6 +257,10 @@ def test_an_arm_with_few_events_is_named(example):
         (lambda c, t: (t, c, {"best_arm": "cbt"}), "Did you mean 'CBT'"),
         (lambda c, t: (t, c, {"assignment": "guessed"}), "'estimated' or 'randomised'"),
         (lambda c, t: (t, c, {"assignment": {"CBT": 1.0}}), "An arm of the cohort is 'SSRI'"),
+        (lambda c, t: (t, c, {"assignment": {"CBT": 70, "SSRI": 30}}), "add up to 1"),
+        (lambda c, t: (t, c, {"assignment": {"CBT": 0.5, "SSRI": 0.3, "yoga": 0.2}}), "'yoga'"),
+        (lambda c, t: (pd.concat([t, t]), c, {}), "3000 duplicates"),
+        (lambda c, t: (t, Cohort(c.frame[c.frame["arm"] == "CBT"], c.codebook), {}), "received 'CBT'"),
         (lambda c, t: (t, c, {"level": 95}), "between 0 and 1"),
         (lambda c, t: ("model", c, {}), "give a selector, a model or a by-arm table"),
         (lambda c, t: (t, Cohort(c.frame.assign(remission=np.nan), c.codebook), {}), "in no patient"),
@@ -243,7 +300,7 @@ def test_a_by_arm_table_gives_the_numbers_of_r(name):
     cohort = Cohort(frame[[field["name"] for field in fields]], Codebook.from_dict({"fields": fields}))
     table = frame[[f"p_{arm}" for arm in arms]].set_axis(arms, axis=1)
     chances = frame[[f"e_{arm}" for arm in arms]].set_axis(arms, axis=1)
-    report = validate(table, cohort, assignment=chances)
+    report = validate(table, cohort, assignment=chances, event_is_good=True)
     pairs = {
         "AUC": ("auc", None),
         "Brier score": ("brier", None),

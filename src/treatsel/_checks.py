@@ -112,6 +112,13 @@ def check_known_arms(received: pd.Series, known: Iterable[Any]) -> pd.Series:
     return received
 
 
+def check_patient(patient: Any, patients: "pd.Index[Any]") -> Any:
+    """Return `patient` if it is one of `patients`; the message names none of them."""
+    if patient not in patients:
+        raise InputError(f"No patient of that id is among the {len(patients)} patients of this result.")
+    return patient
+
+
 def check_mapping_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[str]) -> None:
     """Raise if `mapping` has a key that is not allowed."""
     options = list(allowed)

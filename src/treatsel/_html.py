@@ -84,7 +84,8 @@ def to_markdown(page: Page) -> str:
 def _markdown_rows(frame: pd.DataFrame) -> list[str]:
     cells = [[str(name) for name in frame.columns], ["---"] * len(frame.columns)]
     cells += [[str(value) for value in row] for row in frame.itertuples(index=False)]
-    return ["| " + " | ".join(value.replace("|", "\\|") for value in row) + " |" for row in cells]
+    rows = [[" ".join(value.replace("|", "\\|").split()) for value in row] for row in cells]
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 def percent(value: Any, digits: int = 1) -> str:

@@ -8,13 +8,13 @@ Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 import io
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
+BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#7A7A7A"
 STATUS_COLORS = {
     "supported": GREEN,
     "no_clear_best": BLUE,
@@ -41,6 +41,11 @@ def bare_axes(*, width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
+def _text(label: Any) -> str:
+    """Return a label as matplotlib must be told it: a dollar sign is a dollar sign."""
+    return str(label).replace("$", r"\$")
+
+
 def _bare(ax: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -63,7 +68,7 @@ def by_arm_intervals(
     rows = np.arange(len(order))
     ax.hlines(rows, lower[order], upper[order], color=BLUE, linewidth=2)
     ax.plot(value[order], rows, "o", color=BLUE)
-    ax.set(yticks=rows, yticklabels=[str(arm) for arm in order], xlim=(0, 1), xlabel=xlabel)
+    ax.set(yticks=rows, yticklabels=[_text(arm) for arm in order], xlim=(0, 1), xlabel=xlabel)
     ax.set_ylim(-0.6, len(order) - 0.4)
     _bare(ax)
     return ax
@@ -110,7 +115,8 @@ def attributions(values: pd.Series, *, labels: Mapping[str, str], xlabel: str, a
     rows = np.arange(len(shown))
     ax.barh(rows, shown, color=[GREEN if value >= 0 else RED for value in shown])
     ax.axvline(0, color=GREY, linewidth=1)
-    ax.set(yticks=rows, yticklabels=[labels.get(name, name) for name in shown.index], xlabel=xlabel)
+    names = [_text(labels.get(name, name)) for name in shown.index]
+    ax.set(yticks=rows, yticklabels=names, xlabel=_text(xlabel))
     _bare(ax)
     return ax
 
@@ -124,20 +130,8 @@ def estimates(table: pd.DataFrame, *, reference: float | None, xlabel: str, ax: 
         ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
     ax.hlines(rows, table["lower"], table["upper"], color=BLUE, linewidth=2)
     ax.plot(table["value"], rows, "o", color=BLUE)
-    ax.set(yticks=rows, yticklabels=[str(label) for label in table.index], xlabel=xlabel)
+    ax.set(yticks=rows, yticklabels=[_text(label) for label in table.index], xlabel=_text(xlabel))
     ax.set_ylim(-0.6, len(table) - 0.4)
-    _bare(ax)
-    return ax
-
-
-def histogram(groups: Mapping[str, Sequence[float]], *, xlabel: str, ax: Any = None) -> Any:
-    """Draw the distribution of each group of probabilities as an outline."""
-    ax = new_axes(ax, width=6, height=3)
-    bins = np.linspace(0, 1, 41)
-    for color, (name, values) in zip((BLUE, ORANGE, GREEN, RED), groups.items(), strict=False):
-        ax.hist(values, bins=bins, density=True, histtype="step", linewidth=1.5, color=color, label=name)
-    ax.set(xlim=(0, 1), yticks=[], xlabel=xlabel)
-    ax.legend(frameon=False)
     _bare(ax)
     return ax
 
@@ -176,7 +170,7 @@ def calibration_panels(curve: Any) -> Any:
         points = curve.groups[curve.groups["arm"] == arm]
         ax.vlines(points["predicted"], points["lower"], points["upper"], color=BLUE, linewidth=1)
         ax.plot(points["predicted"], points["observed"], "o", color=BLUE, markersize=3)
-        ax.set_title(str(arm), fontsize=10)
+        ax.set_title(_text(arm), fontsize=10)
     for ax in grid[len(arms) :]:
         ax.set_axis_off()
     figure.supxlabel("Predicted probability", fontsize=10)

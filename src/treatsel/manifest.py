@@ -20,7 +20,7 @@ INTENDED_USE_KEYS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Manifest:
     """What a model file says about itself.
 
@@ -32,9 +32,13 @@ class Manifest:
 
     content: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        """Show the id and the purpose."""
+        return f"Manifest({self.model_id[:12]}: {self.intended_use['purpose']})"
+
     @property
     def model_id(self) -> str:
-        """SHA-256 of the manifest, which holds the hashes of all arrays: one model, one id."""
+        """SHA-256 of the manifest and (by their hashes) all arrays: one model, one id, validated or not."""
         return str(self.content["model_id"])
 
     @property
@@ -55,9 +59,16 @@ def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
     InputError
         If there is no purpose, a key is unknown, or the review date is no date.
     """
-    block = {"purpose": intended_use} if isinstance(intended_use, str) else dict(intended_use)
-    check_mapping_keys("intended_use", block, INTENDED_USE_KEYS)
-    block = {key: str(value).strip() for key, value in block.items()}
+    if not isinstance(intended_use, str | Mapping):
+        raise InputError("intended_use must be a sentence, or a mapping with a purpose.")
+    given = {"purpose": intended_use} if isinstance(intended_use, str) else dict(intended_use)
+    check_mapping_keys("intended_use", given, INTENDED_USE_KEYS)
+    block = {}
+    for key, value in given.items():
+        if value is not None and not isinstance(value, str | datetime.date):
+            raise InputError(f"{key} in intended_use must be a text; it is a {type(value).__name__}.")
+        if value is not None and str(value).strip():
+            block[key] = str(value).strip()
     if not block.get("purpose"):
         raise InputError("intended_use needs a purpose: one sentence on what the model is for, and for whom.")
     if "review_date" in block:
@@ -66,3 +77,25 @@ def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
         except ValueError:
             raise InputError("review_date in intended_use must be a date like 2027-01-31.") from None
     return block
+
+
+def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the summary of a validation report (``report.summary()``), or None.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form.
+    """
+    if summary is None:
+        return None
+    fits = isinstance(summary, Mapping) and set(summary) == {"outcome", "n", "level", "headline", "figures"}
+    fits = fits and isinstance(summary["n"], int) and isinstance(summary["level"], float)
+    fits = fits and all(isinstance(summary[key], str) for key in ("outcome", "headline"))
+    fits = fits and isinstance(summary["figures"], Mapping)
+    for row in summary["figures"].values() if fits else ():
+        fits = fits and isinstance(row, Mapping) and set(row) == {"value", "lower", "upper"}
+        fits = fits and all(value is None or isinstance(value, float) for value in row.values())
+    if not fits:
+        raise InputError("validation must be the summary of a report: pass report.summary().")
+    return dict(summary)

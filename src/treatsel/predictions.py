@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel import _plotting
-from treatsel._checks import check_choice
+from treatsel._checks import check_choice, check_patient
 
 # Every code that can stand in `Predictions.warnings`, and what it means.
 WARNING_CODES = {
@@ -27,7 +27,7 @@ WARNING_CODES = {
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - {"missing_covariate", "no_interval"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Predictions:
     """Probabilities of each outcome under each arm, with intervals.
 
@@ -51,6 +51,11 @@ class Predictions:
     level: float
     warnings: pd.DataFrame
     audit: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Say what is in it, without showing a patient."""
+        n = len(self.tables[self.outcomes[0]])
+        return f"Predictions({n} patients, arms {list(self.arms)}, outcomes {list(self.outcomes)})"
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -120,7 +125,7 @@ class Predictions:
         """Draw one patient's probabilities by arm with their intervals; return the Axes."""
         name = self._outcome(outcome)
         table = self.tables[name]
-        patient = table.index[0] if patient is None else check_choice("patient", patient, table.index)
+        patient = table.index[0] if patient is None else check_patient(patient, table.index)
         bounds = [t.loc[patient] for t in (table, self.lower[name], self.upper[name])]
         return _plotting.by_arm_intervals(*bounds, ax=ax, xlabel=f"Predicted probability of {name}")
 
@@ -145,3 +150,12 @@ def digest(frame: pd.DataFrame) -> str:
             texts = [None if missing else str(v) for v, missing in zip(column, column.isna(), strict=True)]
             sha.update(json.dumps(texts).encode())
     return sha.hexdigest()
+
+
+def fingerprint(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 of a whole table whatever the order of its rows and columns.
+
+    It says whether two tables are the same; no row can be told from it.
+    """
+    rows = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False)
+    return hashlib.sha256(np.sort(rows.to_numpy()).tobytes()).hexdigest()

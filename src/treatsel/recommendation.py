@@ -16,7 +16,7 @@ RULES = ("expected", "supported")
 _BLOCK = 256  # patients compared at once
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recommendations:
     """What the rule gives each patient, and how sure it is.
 
@@ -46,6 +46,12 @@ class Recommendations:
     margin: float
     level: float
 
+    def __repr__(self) -> str:
+        """Say how many there are of each status, without showing a patient."""
+        counts = self.table["status"].value_counts()
+        found = ", ".join(f"{count} {status}" for status, count in counts.items())
+        return f"Recommendations({len(self.table)} patients: {found})"
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per patient."""
         return self.table.copy()
@@ -60,7 +66,8 @@ def recommend(
     *,
     draws: FloatArray | None = None,
     default_arm: Any = None,
-    allowed: pd.DataFrame | Mapping[Any, str] | None = None,
+    allowed: pd.DataFrame | None = None,
+    excluded: Mapping[Any, str] | None = None,
     evidence: Mapping[Any, bool] | None = None,
     in_scope: pd.Series | None = None,
     rule: str = "expected",
@@ -70,7 +77,9 @@ def recommend(
     """Recommend an arm to each patient, from a by-arm table and what is not known about it.
 
     The top arm has the highest value among the permitted arms. An arm is clearly worse when the lower
-    bound of (top minus arm), simultaneous over arms, lies above `margin`; the others form the best set.
+    bound of (top minus arm) lies above `margin`; the others form the best set. The bounds are those of
+    two-sided intervals at `level`, simultaneous over arms: with two arms the very interval of the
+    advantage, so that no recommendation is supported whose advantage may be zero.
     One arm in the best set: ``supported``. More: ``no_clear_best``. Where there is nothing to compare
     (no draws, one permitted arm), or where the answer hangs on an arm without enough `evidence`, which
     never leaves the best set: ``insufficient_evidence``.
@@ -83,9 +92,10 @@ def recommend(
         Posterior draws of the same table, arms in the same order.
     default_arm : label, optional
         The best single arm; it wins ties, and rule "supported", which needs it, falls back on it.
-    allowed : DataFrame of bool of shape (n_patients, n_arms), or mapping of arm to reason, optional
-        Permissions: False, or an arm named in the mapping (for everybody, with the reason as text),
-        excludes an arm.
+    allowed : DataFrame of bool of shape (n_patients, n_arms), optional
+        Permissions: False excludes an arm for a patient.
+    excluded : mapping of arm to reason, optional
+        Arms that nobody can get, each with a text that says why.
     evidence : mapping of arm to bool, optional
         Whether an arm had enough patients to be called better or worse; arms not named had.
     in_scope : Series of bool of shape (n_patients,), optional
@@ -136,12 +146,13 @@ def recommend(
         check_choice("default_arm", default_arm, by_arm.columns)
     elif rule == "supported":
         raise InputError("Rule 'supported' falls back on default_arm. Name one, or use rule='expected'.")
-    permitted, reasons = _permissions(allowed, by_arm)
+    reasons = _reasons(excluded, by_arm.columns)
+    permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
     rows = _compare(by_arm, _check_draws(draws, by_arm), permitted, default_arm, margin, level)
     enough = np.array([bool((evidence or {}).get(arm, True)) for arm in by_arm.columns])
     table = _table(rows, by_arm, permitted, enough, _scope(in_scope, by_arm.index))
-    excluded = _excluded(permitted, reasons, by_arm.columns)
-    table["excluded"] = pd.Series(excluded, index=by_arm.index, dtype="object")
+    why = _excluded(permitted, reasons, by_arm.columns)
+    table["excluded"] = pd.Series(why, index=by_arm.index, dtype="object")
     table["arm"] = table["top"]
     if rule == "supported":
         fallback = permitted[:, by_arm.columns.get_loc(default_arm)] & (table["status"] != "supported")
@@ -153,25 +164,25 @@ def recommend(
     )
 
 
-def _permissions(allowed: Any, by_arm: pd.DataFrame) -> tuple[np.ndarray, dict[Any, str]]:
-    """Return what is permitted, shape (n_patients, n_arms), and reasons by arm."""
+def _reasons(excluded: Any, arms: pd.Index) -> dict[Any, str]:
+    """Return the arms that nobody can get, with reasons."""
+    if excluded is None:
+        return {}
+    if not isinstance(excluded, Mapping):
+        raise InputError(f"excluded must map arms to reasons, not be a {type(excluded).__name__}.")
+    for arm, reason in excluded.items():
+        check_choice("An arm to exclude", arm, arms)
+        if not isinstance(reason, str) or not reason.strip():
+            raise InputError(f"excluded names {arm!r} without a reason. Say why, in a text.")
+    return dict(excluded)
+
+
+def _permitted(allowed: Any, by_arm: pd.DataFrame) -> np.ndarray:
+    """Return what is permitted, shape (n_patients, n_arms)."""
     if allowed is None:
-        return np.ones(by_arm.shape, dtype=bool), {}
-    if isinstance(allowed, Mapping):
-        for arm, reason in allowed.items():
-            check_choice("An arm to exclude", arm, by_arm.columns)
-            if not isinstance(reason, str):
-                raise InputError(
-                    f"allowed excludes {arm!r} without a reason. A mapping names the arms to exclude, each "
-                    "with a text that says why; for True and False by patient give a DataFrame."
-                )
-        permitted = ~by_arm.columns.isin(list(allowed))
-        return np.tile(permitted, (len(by_arm), 1)), dict(allowed)
+        return np.ones(by_arm.shape, dtype=bool)
     if not isinstance(allowed, pd.DataFrame):
-        raise InputError(
-            f"allowed must be a DataFrame of True and False, or a mapping of arm to reason, not a "
-            f"{type(allowed).__name__}."
-        )
+        raise InputError(f"allowed must be a DataFrame of True and False, not a {type(allowed).__name__}.")
     check_unique("The patients (index) of allowed", allowed.index)
     check_unique("The columns of allowed", allowed.columns)
     missing = [str(arm) for arm in by_arm.columns if arm not in allowed.columns]
@@ -183,7 +194,7 @@ def _permissions(allowed: Any, by_arm: pd.DataFrame) -> tuple[np.ndarray, dict[A
     table = allowed.loc[by_arm.index, list(by_arm.columns)]
     if table.isna().any(axis=None) or not all(pd.api.types.is_bool_dtype(kind) for kind in table.dtypes):
         raise InputError("allowed must hold True and False only.")
-    return table.to_numpy(dtype=bool), {}
+    return table.to_numpy(dtype=bool)
 
 
 def _scope(in_scope: pd.Series | None, patients: pd.Index) -> np.ndarray:
@@ -262,7 +273,7 @@ def _compare(
         p_best[i] = np.mean((lead >= 0).all(axis=2, where=permitted[i]), axis=0)
         others = permitted[i].copy()
         others[each, top[i]] = False
-        best_set[i] &= ~others | (_simultaneous_lower(lead, others, level) <= margin)
+        best_set[i] &= ~others | (_simultaneous_lower(lead, others, (1 + level) / 2) <= margin)
     return _Comparison(top, runner_up, best_set, advantage, lower, upper, p_best)
 
 

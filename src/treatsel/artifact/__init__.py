@@ -18,7 +18,7 @@ from treatsel._version import __version__
 from treatsel.artifact import _archive
 from treatsel.artifact._contents import pack, unpack
 from treatsel.errors import ArtifactError, InputError
-from treatsel.manifest import Manifest, check_intended_use
+from treatsel.manifest import Manifest, check_intended_use, check_validation_summary
 from treatsel.selector import TreatmentSelector
 
 __all__ = ["FORMAT", "load_model", "read_manifest", "save_model"]
@@ -70,7 +70,7 @@ def save_model(
         "format": FORMAT,
         "library_version": __version__,
         "intended_use": check_intended_use(intended_use),
-        "validation": None if validation is None else dict(validation),
+        "validation": check_validation_summary(validation),
         **contents,
         "members": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
@@ -108,6 +108,7 @@ def load_model(path: str | Path) -> TreatmentSelector:
         selector = unpack(manifest.content, arrays)
         selector.intended_use_ = check_intended_use(manifest.content["intended_use"])
         selector.model_id_ = manifest.model_id
+        check_validation_summary(manifest.content["validation"])
     return selector
 
 
@@ -157,5 +158,5 @@ def _canonical(content: Mapping[str, Any]) -> bytes:
 
 
 def _identify(content: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in content.items() if key != "model_id"}
+    rest = {key: value for key, value in content.items() if key not in ("model_id", "validation")}
     return hashlib.sha256(_canonical(rest)).hexdigest()

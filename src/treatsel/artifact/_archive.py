@@ -33,6 +33,9 @@ _SEAL = 64
 
 def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes]) -> None:
     """Write the archive under a temporary name, then rename it: never half a file."""
+    sizes = [len(content) for content in arrays.values()]
+    if max(sizes, default=0) > MAX_MEMBER or sum(sizes) > MAX_TOTAL or len(manifest) > MAX_MANIFEST:
+        raise ArtifactError(f"The model is too large for a file: one array has {max(sizes):,} bytes.")
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, content in [(MANIFEST, manifest), *sorted(arrays.items())]:
@@ -64,6 +67,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise ArtifactError("It is no treatsel model: not a zip archive.")
     if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
         raise ArtifactError("Its seal is broken: the file is truncated, changed, or not from treatsel.")
+    end = content[-_SEAL - 22 : -_SEAL]  # the end record: its entry count, before anything is parsed
+    if end[:4] != b"PK\x05\x06" or int.from_bytes(end[10:12], "little") > MAX_MEMBERS:
+        raise ArtifactError("Its zip directory is not where it must be, or has too many members.")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = _checked_directory(archive)
         members = {entry.filename: archive.read(entry) for entry in entries}

@@ -13,7 +13,9 @@ from treatsel.selector import TreatmentSelector
 
 SMALL_CELL = 5  # counts below this are not stored
 GOLDEN_ROWS = 5
+MOST_ROWS = 2000  # of the background
 GOLDEN_TOLERANCE = 1e-9
+_MEANS = ("value", "lower", "upper", "se", "n")
 Arrays = dict[str, np.ndarray]
 
 
@@ -26,11 +28,12 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "arm": selector.arm,
         "arms": list(selector.arms_),
         "default_arm": selector.default_arm_,
-        "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in means},
+        "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in _MEANS},
         "outcomes": outcomes,
         "codebook": selector.codebook_.to_dict(),
         "training": [_without_small_cells(row) for row in selector.training_.to_dict(orient="records")],
         "ranges": {name: [float(v) for v in row] for name, row in selector.ranges_.T.items()},
+        "fingerprint": selector.fingerprint_,
         "background": _pack_background(selector.background_, arrays),
     }
     return contents, arrays
@@ -50,8 +53,11 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
     for k, trees in enumerate(model.trees):
         if trees is not None:
             arrays |= {f"{place}/trees_{k}/{part}.npy": getattr(trees, part) for part in Trees.ARRAYS}
-    golden = model.predict_by_arm(selector.background_.head(GOLDEN_ROWS))
-    arrays[f"{place}/golden.npy"] = golden.to_numpy()
+    rows = selector.background_.head(GOLDEN_ROWS)
+    golden = selector.models_[name].predict_by_arm(rows)[selector.arms_].to_numpy()
+    if (np.abs(model.predict_by_arm(rows).to_numpy() - golden) > GOLDEN_TOLERANCE).any():
+        raise UnsupportedModelError(f"The model of {name!r} cannot be saved: it is not its sum of terms.")
+    arrays[f"{place}/golden.npy"] = golden
     return {
         "name": name,
         "event_is_good": selector.event_is_good_[name],
@@ -79,8 +85,8 @@ def _without_small_cells(row: Mapping[Any, Any]) -> dict[str, Any]:
     counts = {key: int(row[key]) for key in ("n", "n_observed", "n_events")}
     lost, missed = counts["n"] - counts["n_observed"], counts["n_observed"] - counts["n_events"]
     kept: dict[str, Any] = {"outcome": row["outcome"], "arm": row["arm"], **counts}
-    if 0 < lost < SMALL_CELL:
-        kept["n"] = None
+    if 0 < lost < SMALL_CELL or counts["n_observed"] < SMALL_CELL:
+        kept["n"] = kept["n_observed"] = None
     if counts["n_events"] < SMALL_CELL or missed < SMALL_CELL:
         kept["n_events"] = None
     return kept
@@ -111,6 +117,8 @@ def unpack(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Tre
     selector.arms_, selector.outcomes_, selector.event_is_good_ = list(arms), names, directions
     selector.codebook_, selector.training_ = codebook, _training(contents["training"], names, arms)
     selector.models_, selector.additive_ = dict(models), dict(models)
+    _require(isinstance(contents["fingerprint"], str | None), "the fingerprint is no text")
+    selector.fingerprint_ = contents["fingerprint"]
     selector.arm_means_, selector.default_arm_ = arm_means, contents["default_arm"]
     selector.ranges_, selector.background_ = ranges.astype("float64"), background
     return selector
@@ -162,7 +170,8 @@ def _unpack_background(columns: list[Mapping[str, Any]], arrays: Mapping[str, np
     for j, column in enumerate(columns):
         values, levels = arrays[f"background/column_{j}.npy"], column["levels"]
         n = len(values) if n is None else n
-        _require(values.ndim == 1 and len(values) == n > 0, "background columns differ in length")
+        fits = values.ndim == 1 and len(values) == n
+        _require(fits and 0 < n <= MOST_ROWS, "background columns differ in length, or are too long")
         if levels is None:
             _require(
                 values.dtype.kind == "f" and not np.isinf(values).any(), "a background number is infinite"

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from treatsel.cli._io import check_outputs
 from treatsel.codebook import Codebook
 from treatsel.table import read_table
 
@@ -32,6 +33,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draft, merge with the edits, and write."""
+    check_outputs([args.out], [args.cohort, args.edits])
     book = Codebook.infer(
         read_table(args.cohort),
         arm=args.arm,

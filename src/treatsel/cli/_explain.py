@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from treatsel._checks import check_patient
 from treatsel.artifact import load_model
-from treatsel.cli._io import save_picture, write_table
+from treatsel.cli._io import check_outputs, save_picture, write_table
 from treatsel.explanation import explain
 from treatsel.table import read_table
 
@@ -27,13 +28,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--outcome", help="default: the model's first outcome")
     parser.add_argument("--scale", choices=["logit", "probability"], default="logit")
     parser.add_argument("--plot", type=Path, help="picture to write (.png, .svg or .pdf)")
-    parser.add_argument("--patient", help="patient in the picture (default: all, or the only one)")
+    parser.add_argument("--patient", help="only this patient (default: all)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Explain, write, draw."""
+    check_outputs([args.out, args.plot], [args.model, args.patients])
     selector = load_model(args.model)
     explanation = explain(
         selector,
@@ -43,7 +45,13 @@ def run(args: argparse.Namespace) -> int:
         outcome=args.outcome,
         scale=args.scale,
     )
+    table = explanation.to_frame()
+    patient = args.patient
+    if patient is not None:
+        named = {str(name): name for name in explanation.values.index}
+        patient = check_patient(named.get(patient, patient), explanation.values.index)
+        table = table[table["patient"] == patient]
     if args.plot is not None:
-        save_picture(explanation.plot(patient=args.patient), args.plot)
-    write_table(explanation.to_frame(), args.out)
+        save_picture(explanation.plot(patient=patient), args.plot)
+    write_table(table, args.out)
     return 0

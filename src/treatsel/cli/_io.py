@@ -2,12 +2,34 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from treatsel.errors import InputError
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] = ()) -> None:
+    """Raise before any work is done if an output cannot be written, or would replace an input.
+
+    Raises
+    ------
+    InputError
+        Naming the file and what to do.
+    """
+    taken = {path.resolve(): "is an input of this command" for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise InputError(f"Cannot write {path}: there is no folder {str(path.parent)!r}.")
+        if path.is_dir():
+            raise InputError(f"Cannot write {path}: it is a folder.")
+        if (reason := taken.get(path.resolve())) is not None:
+            raise InputError(f"Will not write {path}: it {reason}. Choose another name.")
+        taken[path.resolve()] = "is already another output of this command"
 
 
 def write_table(table: pd.DataFrame, out: Path | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import write_table
+from treatsel.cli._io import check_outputs, write_table
 from treatsel.table import read_table
 
 
@@ -37,10 +37,12 @@ def add_on_invalid(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write."""
+    check_outputs([args.out], [args.model, args.patients])
     selector = load_model(args.model)
     patients = read_table(args.patients, selector.codebook_)
     predictions = selector.predict(patients, level=args.level, on_invalid=args.on_invalid)
     write_table(predictions.to_frame(), args.out)
-    for code, count in predictions.warnings["code"].value_counts().items():
-        print(f"treatsel: warning: {code}: {count} values", file=sys.stderr)
+    for (code, column), rows in predictions.warnings.groupby(["code", "column"], dropna=False):
+        where = "" if column != column or column is None else f" in column {column!r}"
+        print(f"treatsel: warning: {code}{where}: {len(rows)} patients", file=sys.stderr)
     return 0

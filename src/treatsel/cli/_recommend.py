@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import pair, weight, write_table
+from treatsel.cli._io import check_outputs, pair, weight, write_table
 from treatsel.cli._predict import add_on_invalid
 from treatsel.recommendation import RULES
 from treatsel.table import read_table
@@ -39,11 +39,12 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Recommend and write."""
+    check_outputs([args.out], [args.model, args.patients])
     selector = load_model(args.model)
     recommendations = selector.recommend(
         read_table(args.patients, selector.codebook_),
         preferences=dict(args.prefer) if args.prefer else None,
-        allowed=dict(args.exclude) if args.exclude else None,
+        excluded=dict(args.exclude) if args.exclude else None,
         rule=args.rule,
         margin=args.margin,
         level=args.level,

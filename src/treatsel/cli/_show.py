@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model, read_manifest
+from treatsel.cli._io import check_outputs
 from treatsel.report import model_card, write_html
 
 
@@ -25,8 +26,10 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show or check."""
+    check_outputs([args.html], [args.model])
+    model_id = load_model(args.model).model_id_  # a card is only shown of a model that is sound
     if args.check:
-        print(f"{args.model}: sound, model id {load_model(args.model).model_id_}")
+        print(f"{args.model}: sound, model id {model_id}")
         return 0
     manifest = read_manifest(args.model)
     if args.html is not None:

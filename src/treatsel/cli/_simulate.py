@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from treatsel.cli._io import check_outputs
 from treatsel.datasets import make_cohort, write_cohort
 
 
@@ -30,6 +31,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate and write."""
+    check_outputs([args.out, args.truth, args.codebook])
     simulated = make_cohort(
         args.n,
         assignment=args.assignment,

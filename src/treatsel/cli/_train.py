@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from treatsel.artifact import save_model
-from treatsel.cli._io import say
+from treatsel.cli._io import check_outputs, say
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.manifest import check_intended_use
@@ -43,17 +43,19 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, fit, save, and print what was learned."""
+    check_outputs([args.out], [args.cohort, args.codebook])
     intended_use = check_intended_use(_intended_use(args.intended_use))
     cohort = Cohort.read(args.cohort, args.codebook)
     selector, X, y = selector_for(cohort, args.outcome, seed=args.seed, n_jobs=args.n_jobs)
     say(f"Fitting {len(X)} patients, {len(cohort.codebook.covariates)} covariates ...")
     selector.fit(X, y)
     manifest = save_model(selector, args.out, intended_use=intended_use)
-    best = selector.arm_means_.loc[selector.default_arm_]
+    best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
+    good = main if selector.event_is_good_[main] else f"no {main}"
     print(f"Wrote {args.out}: {len(X)} patients, {len(selector.arms_)} arms, outcomes {selector.outcomes_}.")
     print(
-        f"Best single arm: {selector.default_arm_} ({best['value']:.1%}, interval {best['lower']:.1%} to "
-        f"{best['upper']:.1%}). Model id {manifest.model_id[:12]}."
+        f"Best single arm: {selector.default_arm_} ({best['value']:.1%} with {good}, interval "
+        f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."
     )
     return 0
 

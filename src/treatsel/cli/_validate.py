@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import say, weight, write_table
+from treatsel.cli._io import check_outputs, say, weight, write_table
 from treatsel.cohort import Cohort
 from treatsel.validation import validate
 
@@ -32,6 +32,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--share", type=weight, action="append", metavar="ARM=P", help="known allocation; repeatable"
     )
+    direction = parser.add_mutually_exclusive_group()
+    about: dict[str, Any] = {"dest": "event_is_good", "default": None}
+    direction.add_argument("--event-is-good", action="store_true", help="1 is the good outcome", **about)
+    direction.add_argument("--event-is-bad", action="store_false", help="1 is the bad outcome", **about)
     parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
     parser.add_argument("--html", type=Path, help="page to write")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
@@ -42,6 +46,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate, write what was asked for, print the headline."""
+    outputs = [args.html, args.markdown, args.json, args.out]
+    check_outputs(outputs, [args.model, args.cohort, args.codebook])
     selector = load_model(args.model)
     book = selector.codebook_ if args.codebook is None else args.codebook
     cohort = Cohort.read(args.cohort, book)
@@ -51,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         cohort,
         outcome=args.outcome,
         best_arm=args.best_arm,
+        event_is_good=args.event_is_good,
         assignment=dict(args.share) if args.share else args.assignment,
         level=args.level,
     )

@@ -25,7 +25,7 @@ __all__ = ["ROLES", "TYPES", "Codebook", "Field", "guess_direction"]
 _ONCE = ("id", "arm", "site", "person")  # roles that one column can play
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Codebook:
     """The columns of a patient table, and what each may hold.
 
@@ -67,6 +67,11 @@ class Codebook:
         for role in _ONCE:
             if len(found := self.names(role)) > 1:
                 raise CodebookError(f"Columns {list(found)} all have role {role!r}; only one can.")
+
+    def __repr__(self) -> str:
+        """Say what is in it."""
+        roles = f"arm {self.arm!r}, outcomes {list(self.outcomes)}, {len(self.covariates)} covariates"
+        return f"Codebook({len(self.fields)} columns: {roles})"
 
     # --- reading and writing
 

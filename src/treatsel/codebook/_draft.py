@@ -69,14 +69,12 @@ def _kind(values: pd.Series) -> str:
 
 def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | None) -> str | None:
     lowered = name.lower()
-    if outcomes is not None:
-        if name in outcomes:
-            return "outcome"
-    elif kind == "boolean" and lowered.split("_")[0] in _GOOD_OUTCOMES | _BAD_OUTCOMES:
+    like_an_outcome = kind == "boolean" and guess_direction(name) is not None
+    if (outcomes is None and like_an_outcome) or (outcomes is not None and name in outcomes):
         return "outcome"
     if kind in ("date", "datetime"):
         return "date"
-    if _AFTER_BASELINE.search(lowered):
+    if like_an_outcome or _AFTER_BASELINE.search(lowered):
         return "session_score"
     if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MOST_CATEGORIES):
         return None

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import expit
+from sklearn.utils.validation import check_is_fitted
 
 from treatsel import _plotting
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray, check_choice, check_patient
 from treatsel.errors import AdditivityError, InputError, UnsupportedModelError
 from treatsel.explanation._interventional import interventional_shap
 from treatsel.models import AdditiveModel
@@ -21,7 +22,7 @@ from treatsel.models import AdditiveModel
 TOLERANCE = 1e-9  # on the logit, relative to its size where that is above 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Explanation:
     """Attributions of one arm's prediction, or of the difference between two arms.
 
@@ -54,6 +55,11 @@ class Explanation:
     outcome: str
     scale: str
 
+    def __repr__(self) -> str:
+        """Say what was explained, without showing a patient."""
+        n, p = self.values.shape
+        return f"Explanation({n} patients, {p} covariates: {self.subject})"
+
     @property
     def subject(self) -> str:
         """What was explained, in words."""
@@ -63,13 +69,15 @@ class Explanation:
         return f"the model's {what[4:]} under {self.arm}"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a long table: patient, covariate, attribution."""
+        """Return a long table: patient, covariate, attribution, base_value, prediction."""
         n, p = self.values.shape
         return pd.DataFrame(
             {
                 "patient": np.repeat(self.values.index.to_numpy(), p),
                 "covariate": np.tile(self.values.columns.to_numpy(), n),
                 "attribution": self.values.to_numpy().ravel(),
+                "base_value": self.base_value,
+                "prediction": np.repeat(self.prediction.to_numpy(), p),
             }
         )
 
@@ -100,11 +108,16 @@ class Explanation:
             sizes = self.values.abs().mean()
             label = fill(f"Mean size of the attribution ({unit}) to {self.subject}", 52)
             return _plotting.attributions(sizes, labels={}, xlabel=label, ax=ax)
-        check_choice("patient", patient, self.values.index)
+        check_patient(patient, self.values.index)
         row = self.data.loc[patient]
         labels = {name: f"{name} = {_shown(row[name])}" for name in self.values.columns}
         label = fill(f"Attribution ({unit}) to {self.subject}", 52)
-        return _plotting.attributions(self.values.loc[patient], labels=labels, xlabel=label, ax=ax)
+        ax = _plotting.attributions(self.values.loc[patient], labels=labels, xlabel=label, ax=ax)
+        ends = (
+            f"{self.base_value:+.3f} for the background, {self.prediction.loc[patient]:+.3f} for this patient"
+        )
+        ax.set_title(f"{patient}: {ends}\ngreen raises it, orange lowers it", fontsize=9, parse_math=False)
+        return ax
 
 
 def explain(
@@ -180,7 +193,7 @@ def explain(
     if rows is None or not len(rows):
         raise InputError("This model carries no background. Pass background=, rows of covariates.")
     wanted = (arm,) if contrast is None else tuple(contrast)
-    if len(wanted) > 2 or len(set(wanted)) != len(wanted):
+    if contrast is not None and (isinstance(contrast, str) or len(wanted) != 2 or wanted[0] == wanted[1]):
         raise InputError(f"contrast must name two different arms; it is {contrast!r}.")
     for each in wanted:
         check_choice("arm", each, list(additive.arms_))
@@ -204,7 +217,8 @@ def explain(
 
 def _parts(model: Any, X: Any, outcome: str | None) -> tuple[AdditiveModel, pd.DataFrame, str]:
     """Return the additive form, the covariates and the name of the outcome."""
-    if hasattr(model, "additive_"):
+    if hasattr(model, "recommend"):
+        check_is_fitted(model, "additive_")
         name = model.outcomes_[0] if outcome is None else check_choice("outcome", outcome, model.outcomes_)
         additive = model.additive_[name]
         if additive is None:
@@ -225,16 +239,17 @@ def _explain_arm(
 ) -> tuple[FloatArray, float, FloatArray]:
     """Return attributions by source column, the base value and the predictions of one arm."""
     k = list(model.arms_).index(arm)
-    pieces, base = np.zeros_like(matrix), float(model.intercept[k])
+    sources, base = model.encoding.sources, float(model.intercept[k])
+    values = np.zeros((len(matrix), len(model.encoding.columns)))
     if model.is_linear:
         center = reference.mean(axis=0)
-        pieces = (matrix - center) * model.coefficients[k]
+        values += ((matrix - center) * model.coefficients[k]) @ np.eye(values.shape[1])[sources]
         base += float(center @ model.coefficients[k])
     trees = model.trees[k]
     if trees is not None:
-        tree_pieces, tree_base = interventional_shap(trees, matrix, reference)
-        pieces, base = pieces + tree_pieces, base + tree_base
-    values = pieces @ np.eye(len(model.encoding.columns))[model.encoding.sources]
+        of_trees, base_of_trees = interventional_shap(trees, matrix, reference, sources)
+        values[:, : of_trees.shape[1]] += of_trees
+        base += base_of_trees
     logit = model.logit(matrix)[:, k]
     _check_additivity(base + values.sum(axis=1), logit)
     if scale == "logit":

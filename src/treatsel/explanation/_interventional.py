@@ -1,8 +1,8 @@
 """Exact interventional SHAP values of trees, in float64.
 
-A leaf is reached by a mixture of patient and background row if each feature on its path agrees: features
+A leaf is reached by a mixture of patient and background row if each source column on its path agrees: columns
 taken from the patient must satisfy the path's conditions for the patient, the others for the background
-row. With a features that only the patient satisfies and b that only the background row satisfies, the
+row. With a columns that only the patient satisfies and b that only the background row satisfies, the
 leaf's value v is a game with a closed-form Shapley value: v (a-1)! b! / (a+b)! for each of the a, and
 -v a! (b-1)! / (a+b)! for each of the b.  Patients and background rows matter only through which
 conditions they satisfy, so each leaf needs one small table of patterns against patterns.
@@ -25,8 +25,10 @@ from treatsel.models import Trees
 BoolArray = npt.NDArray[np.bool_]
 
 
-def interventional_shap(trees: Trees, matrix: FloatArray, reference: FloatArray) -> tuple[FloatArray, float]:
-    """Return SHAP values, shape (n_patients, n_features), and the mean score of the reference.
+def interventional_shap(
+    trees: Trees, matrix: FloatArray, reference: FloatArray, sources: npt.NDArray[np.intp]
+) -> tuple[FloatArray, float]:
+    """Return SHAP values, shape (n_patients, n_sources), and the mean score of the reference.
 
     Parameters
     ----------
@@ -36,18 +38,22 @@ def interventional_shap(trees: Trees, matrix: FloatArray, reference: FloatArray)
         Encoded patients; NaN is a missing value.
     reference : ndarray of shape (n_rows, n_features)
         Encoded background; every row counts.
+    sources : ndarray of shape (n_features,)
+        The source column of each feature: the players of the game. The pieces of one source (its
+        categories, its missing indicator) always come from the same row.
     """
-    values = np.zeros(matrix.shape)
+    values = np.zeros((len(matrix), int(sources.max()) + 1))
     mine, theirs = _goes_left(trees, matrix), _goes_left(trees, reference)
     for leaf, path in _paths(trees):
-        features = sorted({int(trees.feature[node]) for node, _ in path})
-        if not features:
+        players = [int(sources[trees.feature[node]]) for node, _ in path]
+        columns = sorted(set(players))
+        if not columns:
             continue
-        held = [_satisfied(side, path, trees, features) for side in (mine, theirs)]
+        held = [_satisfied(side, path, players, columns) for side in (mine, theirs)]
         patterns, which = np.unique(held[0], axis=0, return_inverse=True)
         rows, counts = np.unique(held[1], axis=0, return_counts=True)
         table = _shapley(patterns, rows, counts / len(reference))
-        values[:, features] += trees.value[leaf] * table[which.ravel()]
+        values[:, columns] += trees.value[leaf] * table[which.ravel()]
     return values, float(trees.score(reference).mean())
 
 
@@ -70,12 +76,12 @@ def _paths(trees: Trees) -> Iterator[tuple[int, list[tuple[int, bool]]]]:
 
 
 def _satisfied(
-    goes_left: BoolArray, path: list[tuple[int, bool]], trees: Trees, features: list[int]
+    goes_left: BoolArray, path: list[tuple[int, bool]], players: list[int], columns: list[int]
 ) -> BoolArray:
-    """Return whether each row satisfies all conditions of a path on a feature: (n_rows, n_features)."""
-    held = np.ones((len(goes_left), len(features)), dtype=bool)
-    for node, left in path:
-        held[:, features.index(int(trees.feature[node]))] &= goes_left[:, node] == left
+    """Return whether each row satisfies all conditions of a path on a source: (n_rows, n_columns)."""
+    held = np.ones((len(goes_left), len(columns)), dtype=bool)
+    for (node, left), player in zip(path, players, strict=True):
+        held[:, columns.index(player)] &= goes_left[:, node] == left
     return held
 
 

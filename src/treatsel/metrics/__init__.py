@@ -1,6 +1,7 @@
 """Metrics: outcomes and probabilities in, an estimate with its interval or a curve out."""
 
 from treatsel.metrics._result import Estimate
+from treatsel.metrics._units import MIN_CLUSTERS, enough_clusters
 from treatsel.metrics.calibration import (
     CalibrationCurve,
     CalibrationErrors,
@@ -29,6 +30,7 @@ from treatsel.metrics.policy import (
 )
 
 __all__ = [
+    "MIN_CLUSTERS",
     "CalibrationCurve",
     "CalibrationErrors",
     "CalibrationLine",
@@ -45,6 +47,7 @@ __all__ = [
     "calibration_slope",
     "concordant_difference",
     "effective_sample_size",
+    "enough_clusters",
     "gain_over_best_arm",
     "gain_over_received",
     "log_loss",

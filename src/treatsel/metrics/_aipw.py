@@ -100,8 +100,8 @@ def arm_means(
 
     Returns
     -------
-    pandas.DataFrame of shape (n_arms, 5)
-        One row per arm; columns value (a proportion; higher is better), lower, upper, se, n.
+    pandas.DataFrame of shape (n_arms, 6)
+        One row per arm; columns value (a proportion; higher is better), lower, upper, se, n, method.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def arm_means(
     for arm in table.columns:
         mean = mean_of(table[arm].to_numpy(dtype=float), units)
         limits = {"lower": mean.limits.lower, "upper": mean.limits.upper}
-        rows[arm] = {"value": mean.value, **limits, "se": mean.se, "n": units.n}
+        rows[arm] = {"value": mean.value, **limits, "se": mean.se, "n": units.n, "method": mean.method}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
 
 

@@ -30,6 +30,19 @@ class Units:
         return None if self.codes is None else len(np.unique(self.codes[self.weight > 0]))
 
 
+MIN_CLUSTERS = 10  # with fewer groups a cluster-robust standard error is not to be trusted
+
+
+def enough_clusters(groups: Any) -> Any:
+    """Return groups if there are at least ``MIN_CLUSTERS``, else None: patients count as independent.
+
+    References
+    ----------
+    Cameron & Miller (2015), Journal of Human Resources 50(2), 317-372. doi:10.3368/jhr.50.2.317
+    """
+    return None if groups is None or len(np.unique(groups)) < MIN_CLUSTERS else groups
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mean:
     """A weighted mean with its interval."""

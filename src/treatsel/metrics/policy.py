@@ -48,6 +48,7 @@ def policy_value(
     *,
     propensity: npt.ArrayLike,
     method: Literal["hajek", "ipw"] = "hajek",
+    groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -65,6 +66,8 @@ def policy_value(
     method : {"hajek", "ipw"}, default "hajek"
         Weighted mean of the concordant patients with weights 1 / propensity ("hajek", self-normalised), or
         their weighted sum over the number of all patients ("ipw", Horvitz-Thompson).
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -97,7 +100,7 @@ def policy_value(
     outcome = check_binary("y_true", y_true)
     probability = check_received_probability("propensity", check_probability("propensity", propensity))
     patients = {"y_true": y_true, "received": received, "recommended": recommended, "propensity": propensity}
-    units = check_units(sample_weight, None, level, **patients)
+    units = check_units(sample_weight, groups, level, **patients)
     concordant = check_labels("received", received) == check_labels("recommended", recommended)
     weight = concordant / probability
     n_events = round(float(units.weight @ outcome))

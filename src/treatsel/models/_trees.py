@@ -14,6 +14,8 @@ import numpy.typing as npt
 from treatsel._checks import FloatArray
 from treatsel.errors import UnsupportedModelError
 
+MAX_DEPTH = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Trees:
@@ -73,9 +75,25 @@ class Trees:
             return "a node points outside the tree"
         if (self.left[~leaf] <= own[~leaf]).any() or (self.right[~leaf] <= own[~leaf]).any():
             return "a child comes before its parent"
+        if (np.diff(self.roots) <= 0).any():
+            return "its roots are not in order"
+        parents = np.bincount(np.concatenate([self.left[~leaf], self.right[~leaf], self.roots]), minlength=n)
+        if (parents != 1).any():
+            return "a node has no parent, or more than one"
+        if self._is_deep():
+            return f"a tree is deeper than {MAX_DEPTH}"
         if not (np.isfinite(self.threshold).all() and np.isfinite(self.value).all()):
             return "a threshold or a leaf value is not finite"
         return None
+
+    def _is_deep(self) -> bool:
+        level = self.roots
+        for _ in range(MAX_DEPTH + 1):
+            level = level[self.feature[level] >= 0]
+            if not len(level):
+                return False
+            level = np.concatenate([self.left[level], self.right[level]])
+        return True
 
 
 def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) -> Trees:
@@ -89,8 +107,11 @@ def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) ->
         Features whose value is known: their splits are decided here and leave the tree.
     """
     dump = booster.dump_model()
-    if not str(dump.get("objective", "")).startswith("binary"):
-        raise UnsupportedModelError(f"LightGBM objective {dump.get('objective')!r}; only binary is additive.")
+    if dump.get("objective") != "binary sigmoid:1" or dump.get("average_output"):
+        raise UnsupportedModelError(
+            f"LightGBM with objective {dump.get('objective')!r} (or averaged trees) is no sum on the logit "
+            "scale; boosting with objective binary and sigmoid 1 is."
+        )
     nodes: list[list[float]] = []
     roots = []
     for tree in dump["tree_info"]:
@@ -121,11 +142,15 @@ def _append(nodes: list[list[float]], root: Mapping[str, Any], fixed: Mapping[in
         index = len(nodes)
         if parent >= 0:
             nodes[parent][2 + side] = index
+        if "leaf_coeff" in node:
+            raise UnsupportedModelError("The trees hold linear leaves; set linear_tree=False.")
         if "leaf_value" in node:
             nodes.append([-1, 0.0, index, index, False, node["leaf_value"]])
             continue
         if node["decision_type"] != "<=":
             raise UnsupportedModelError("The trees hold categorical splits; encode categories first.")
+        if node["missing_type"] == "Zero":
+            raise UnsupportedModelError("The trees take 0 for missing; set zero_as_missing=False.")
         # LightGBM reads a missing value as 0 unless it met missing values in this column when it learned
         missing_left = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
         nodes.append([node["split_feature"], node["threshold"], index, index, missing_left, 0.0])

@@ -12,10 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._version import __version__
-from treatsel.codebook import Codebook, Field
-from treatsel.errors import CohortError, TreatselWarning, UnsupportedModelError
+from treatsel.errors import CohortError, InputError, TreatselWarning, UnsupportedModelError
 from treatsel.models import balanced_folds
-from treatsel.predictions import Predictions, digest
+from treatsel.predictions import Predictions, digest, fingerprint
 from treatsel.preference import check_preferences, utility
 from treatsel.recommendation import Recommendations, recommend
 from treatsel.selector._background import counts_by_arm, ranges_of, summarise
@@ -30,6 +29,7 @@ from treatsel.selector._input import (
     by_id,
     check_no_outcome,
     clean_covariates,
+    completed_codebook,
     development_codebook,
     directions,
     frame_of,
@@ -137,6 +137,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         InputError, CohortError, CodebookError
             If X, y and the codebook do not fit each other; all faults of X at once.
         """
+        if self.n_jobs == 0:
+            raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
             return self._fit(X, y)
@@ -155,7 +157,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         self.arms_ = sorted(clean[self.arm].unique(), key=str)
         self.outcomes_ = list(outcomes.columns)
         self.event_is_good_ = directions(self.event_is_good, self.outcomes_, book)
-        self.codebook_ = _with_outcomes(book, self.event_is_good_)
+        self.codebook_ = completed_codebook(book, clean, self.event_is_good_)
         self.training_ = counts_by_arm(outcomes, clean[self.arm])
         self.models_ = {name: self._fit_outcome(clean, outcomes[name], groups) for name in self.outcomes_}
         self.additive_ = {name: additive_form(model) for name, model in self.models_.items()}
@@ -164,6 +166,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         self.ranges_, self.background_ = ranges_of(covariates), summarise(covariates)
         self.intended_use_: Mapping[str, Any] | None = None
         self.model_id_: str | None = None
+        self.fingerprint_: str | None = fingerprint(clean)
         return self
 
     def _observed(
@@ -173,6 +176,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         return X[seen], y[seen].to_numpy(dtype=float), None if groups is None else groups[seen]
 
     def _fit_outcome(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> Any:
+        if y.isna().all():
+            raise InputError(f"Outcome {y.name!r} was observed in no patient.")
         if n := int(y.isna().sum()):
             warnings.warn(
                 f"Outcome {y.name!r} was not observed in {n} of {len(y)} patients ({n / len(y):.0%}); its "
@@ -311,7 +316,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         X: Any,
         *,
         preferences: Mapping[str, float] | None = None,
-        allowed: Any = None,
+        allowed: pd.DataFrame | None = None,
+        excluded: Mapping[Any, str] | None = None,
         rule: str = "expected",
         margin: float = 0.0,
         level: float = 0.95,
@@ -326,7 +332,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         preferences : mapping of outcome to weight, optional
             What this patient cares about; None: only the first outcome. The default arm, ties and
             the fallback of rule "supported" always refer to the first outcome.
-        allowed, rule, margin, level
+        allowed, excluded, rule, margin, level
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
             As in `predict`; a flagged patient is ``out_of_scope``.
@@ -349,6 +355,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
                     draws=self._utility_draws(clean.iloc[rows], weights),
                     default_arm=self.default_arm_,
                     allowed=allowed,
+                    excluded=excluded,
                     evidence=self._evidence(weights),
                     in_scope=~flagged,
                     rule=rule,
@@ -380,11 +387,3 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         rows = self.training_[self.training_["outcome"].isin(list(weights))]
         fewest = pd.concat([rows["n_events"], rows["n_observed"] - rows["n_events"]], axis=1).min(axis=1)
         return dict((fewest >= MIN_EVENTS).groupby(rows["arm"]).all())
-
-
-def _with_outcomes(book: Codebook, directions: Mapping[str, bool | None]) -> Codebook:
-    """Return the codebook with an entry for each outcome that it does not name yet."""
-    fields = [f for f in book.fields if f.name not in directions]
-    for name, good in directions.items():
-        fields.append(Field(name=name, type="integer", role="outcome", event_is_good=good))
-    return Codebook(tuple(fields), book.missing_values)

@@ -44,10 +44,10 @@ def _halves(rows: np.ndarray, matrix: FloatArray) -> list[np.ndarray]:
 
 
 def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
-    """Return one value per group; missing where most of the group is missing."""
+    """Return one value per group; missing where fewer than ``SMALLEST_GROUP`` have one."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         grouped = column.astype("float64").groupby(group)
-        return grouped.mean().mask(grouped.count() * 2 < grouped.size())
+        return grouped.mean().mask(grouped.count() < SMALLEST_GROUP)
     texts = pd.Series(column.to_numpy(dtype=object)).groupby(group)
     return texts.agg(lambda values: values.mode(dropna=False).iloc[0])
 

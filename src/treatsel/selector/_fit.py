@@ -12,7 +12,7 @@ from sklearn.model_selection._search import BaseSearchCV
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel.errors import CohortError, Fault, InputError, UnsupportedModelError
-from treatsel.metrics import aipw_scores, arm_means
+from treatsel.metrics import aipw_scores, arm_means, enough_clusters
 from treatsel.models import AdditiveModel, PooledClassifier, assignment_probabilities, balanced_folds
 
 # Ridge penalties and shrinkage of effect modification that the default model is chosen from.
@@ -142,4 +142,5 @@ def doubly_robust_arm_means(
     chances = assignment_probabilities(X.drop(columns=arm), received, folds)
     outcome = y if good else 1 - y
     table = by_arm if good else 1 - by_arm
-    return arm_means(aipw_scores(outcome, received, table, chances))
+    scores = aipw_scores(outcome, received, table, chances)
+    return arm_means(scores, groups=enough_clusters(groups))

@@ -1,6 +1,7 @@
 """What users hand over - frames, records, vectors - in clean form, or an error that says what to do."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ def frame_of(X: Any) -> pd.DataFrame:
     if isinstance(X, pd.DataFrame):
         frame = X
     elif isinstance(X, Mapping):
-        frame = pd.DataFrame([dict(X)])
+        frame = pd.DataFrame([dict(X)], dtype="object")
     elif isinstance(X, Sequence) and not isinstance(X, str) and all(isinstance(r, Mapping) for r in X):
         keys = sorted({str(key) for record in X for key in record})
         for key in keys:
             if n := sum(key not in record for record in X):
                 raise InputError(f"{n} records lack the key {key!r}. Give None where it is not known.")
-        frame = pd.DataFrame([dict(record) for record in X])
+        frame = pd.DataFrame([dict(record) for record in X], dtype="object")
     else:
         raise InputError(f"X must be a DataFrame, a record or a list of records, not {type(X).__name__}.")
     if not len(frame):
@@ -200,3 +201,18 @@ def directions(given: Any, outcomes: Sequence[str], book: Codebook) -> dict[str,
         )
     stated[first] = True if stated[first] is None else stated[first]
     return stated
+
+
+def completed_codebook(
+    book: Codebook, clean: pd.DataFrame, directions: Mapping[str, bool | None]
+) -> Codebook:
+    """Return the codebook with the categories that were learned and an entry for each outcome."""
+    fields = []
+    for field in book.fields:
+        if field.role == "covariate" and field.type == "string" and field.enum is None:
+            fields.append(replace(field, enum=tuple(sorted(clean[field.name].dropna().unique())) or None))
+        elif field.name not in directions:
+            fields.append(field)
+    for name, good in directions.items():
+        fields.append(Field(name=name, type="integer", role="outcome", event_is_good=good))
+    return Codebook(tuple(fields), book.missing_values)

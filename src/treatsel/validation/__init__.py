@@ -9,18 +9,20 @@ import numpy as np
 import pandas as pd
 
 from treatsel import _html, _plotting
-from treatsel._checks import check_by_arm, check_choice, check_known_arms, check_level
+from treatsel._checks import check_by_arm, check_choice, check_known_arms, check_level, check_unique
+from treatsel.codebook import guess_direction
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
-from treatsel.metrics import CalibrationCurve, Gain
+from treatsel.metrics import MIN_CLUSTERS, CalibrationCurve, Gain
+from treatsel.predictions import fingerprint
 from treatsel.validation._figures import accuracy_figures, calibration_of, policy_figures
 from treatsel.validation._page import page_of
-from treatsel.validation._policy import Policies, evaluate_policies
+from treatsel.validation._policy import Policies, evaluate_policies, recommended_arms
 
 __all__ = ["ValidationReport", "validate"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ValidationReport:
     """Figures of an external validation, each with interval, n and events.
 
@@ -35,7 +37,9 @@ class ValidationReport:
     calibration, calibration_by_arm : CalibrationCurve
         Observed against predicted, overall and by arm.
     flow : DataFrame
-        By arm: n, n_observed, n_events, n_recommended.
+        By arm: n, n_observed, n_events (received it), n_recommended (of all patients).
+    effective_n : float
+        Effective sample size of the weighted estimate: what the concordant patients are worth.
     outcome : str
         Outcome validated.
     event_is_good : bool
@@ -55,12 +59,17 @@ class ValidationReport:
     calibration: CalibrationCurve
     calibration_by_arm: CalibrationCurve
     flow: pd.DataFrame
+    effective_n: float
     outcome: str
     event_is_good: bool
     level: float
     assignment: str
     cautions: tuple[str, ...]
     model_id: str | None
+
+    def __repr__(self) -> str:
+        """Show the headline."""
+        return f"ValidationReport({self.headline})"
 
     @property
     def headline(self) -> str:
@@ -74,7 +83,7 @@ class ValidationReport:
             )
         verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
         bounds = f"{100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}"
-        points = f"{100 * gain.value:+.1f} percentage points ({self.level:.0%} interval {bounds})"
+        points = f"{100 * gain.value:+.1f} percentage points ({100 * self.level:g}% interval {bounds})"
         if verdict is None:
             return (
                 f"No gain shown: giving each patient the recommended arm instead of {gain.best_arm} for "
@@ -119,7 +128,7 @@ class ValidationReport:
         """Draw the expected rate of the good outcome under each policy; return the Axes."""
         rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
         good = self.outcome if self.event_is_good else f"no {self.outcome}"
-        label = f"Expected proportion with {good} ({self.level:.0%} interval)"
+        label = f"Expected proportion with {good} ({100 * self.level:g}% interval)"
         return _plotting.estimates(rows, reference=None, xlabel=label, ax=ax)
 
     def to_html(self, path: str | Path) -> None:
@@ -137,6 +146,7 @@ def validate(
     *,
     outcome: str | None = None,
     best_arm: Any = None,
+    event_is_good: bool | None = None,
     assignment: str | Mapping[Any, float] | pd.DataFrame = "estimated",
     level: float = 0.95,
     random_state: int | None = 0,
@@ -154,8 +164,11 @@ def validate(
     outcome : str, optional
         Outcome to validate; None: the model's first outcome, or the cohort's first.
     best_arm : label, optional
-        The best single arm, named beforehand. None: a selector's `default_arm_`, else the arm that
-        does best in this very cohort (which is said).
+        The best single arm, named beforehand. None: a selector's `default_arm_` (which is that of its
+        first outcome), else the arm that does best in this very cohort (which is said).
+    event_is_good : bool, optional
+        Whether 1 is the good outcome. None: as the selector or the cohort's codebook states, or as the
+        outcome's name says (remission, dropout).
     assignment : "estimated", "randomised", mapping of arm to probability, or by-arm DataFrame
         How the received arms came about. "estimated": cross-fitted multinomial logistic regression on the
         covariates. "randomised": the same probabilities for everybody, as observed. Or those known.
@@ -189,13 +202,15 @@ def validate(
     check_level(level)
     name = _outcome(model, cohort, outcome)
     by_arm = _by_arm(model, cohort, name)
-    good = _direction(model, cohort, name)
+    good = _direction(model, cohort, name, event_is_good)
     received = check_known_arms(cohort.received, by_arm.columns)
     y = cohort.frame[name]
     seen = y.notna().to_numpy()
     if not seen.any():
         raise InputError(f"Outcome {name!r} was observed in no patient of this cohort.")
-    best = getattr(model, "default_arm_", None) if best_arm is None else best_arm
+    best = best_arm
+    if best is None and name == getattr(model, "outcomes_", [None])[0]:
+        best = model.default_arm_
     if best is not None:
         check_choice("best_arm", best, list(by_arm.columns))
     policies = evaluate_policies(
@@ -216,12 +231,13 @@ def validate(
         gain=policies.gain,
         calibration=calibration_of(seen_y, own, None, level=level),
         calibration_by_arm=calibration_of(seen_y, own, arms, level=level),
-        flow=_flow(y, received, policies, by_arm.columns),
+        flow=_flow(y, received, by_arm if good else 1 - by_arm, best),
+        effective_n=policies.effective_n,
         outcome=name,
         event_is_good=good,
         level=level,
         assignment=policies.assignment,
-        cautions=_cautions(model, y, arms, policies, best),
+        cautions=_cautions(model, cohort, y, arms, policies),
         model_id=getattr(model, "model_id_", None),
     )
 
@@ -238,6 +254,7 @@ def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
 
 def _by_arm(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     if isinstance(model, pd.DataFrame):
+        check_unique("The patients (index) of the by-arm table", model.index)
         table = check_by_arm("The by-arm table", model)
         if n := int((~cohort.frame.index.isin(table.index)).sum()):
             raise InputError(f"The by-arm table lacks {n} of {len(cohort)} patients. Match them by index.")
@@ -251,16 +268,22 @@ def _by_arm(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     return check_by_arm("The predictions", table)
 
 
-def _direction(model: Any, cohort: Cohort, outcome: str) -> bool:
-    stated = getattr(model, "event_is_good_", {}).get(outcome)
-    stated = cohort.codebook[outcome].event_is_good if stated is None else stated
-    return True if stated is None else bool(stated)
+def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:
+    stated = getattr(model, "event_is_good_", {}).get(outcome) if given is None else given
+    for fallback in (cohort.codebook[outcome].event_is_good, guess_direction(outcome)):
+        stated = fallback if stated is None else stated
+    if stated is None:
+        raise InputError(
+            f"Nobody said whether {outcome!r} = 1 is good. Say event_is_good=True or False, or state it in "
+            "the codebook of the cohort."
+        )
+    return bool(stated)
 
 
-def _flow(y: pd.Series, received: pd.Series, policies: Policies, arms: pd.Index) -> pd.DataFrame:
-    recommended = policies.recommended.value_counts()
+def _flow(y: pd.Series, received: pd.Series, table: pd.DataFrame, best: Any) -> pd.DataFrame:
+    recommended = recommended_arms(table, best).value_counts()
     rows = []
-    for arm in arms:
+    for arm in table.columns:
         mine = y[received == arm]
         counts = {"n": len(mine), "n_observed": int(mine.notna().sum()), "n_events": int(mine.sum())}
         rows.append({"arm": arm, **counts, "n_recommended": int(recommended.get(arm, 0))})
@@ -268,7 +291,7 @@ def _flow(y: pd.Series, received: pd.Series, policies: Policies, arms: pd.Index)
 
 
 def _cautions(
-    model: Any, y: pd.Series, received: pd.Series, policies: Policies, best: Any
+    model: Any, cohort: Cohort, y: pd.Series, received: pd.Series, policies: Policies
 ) -> tuple[str, ...]:
     found = []
     if n := int(y.isna().sum()):
@@ -279,15 +302,30 @@ def _cautions(
     if policies.assignment.startswith("estimated"):
         found.append(
             "The probabilities of the received arms were estimated. Policy figures are associations: they "
-            "hold only if every reason for choosing an arm is among the covariates."
+            "hold only if every reason for choosing an arm is among the covariates"
+            + ("; the site is not." if policies.n_sites > 1 else ".")
         )
-    if best is None:
+    if policies.gain.chosen != "named beforehand":
         found.append(
-            "No best single arm was named beforehand; it was picked on this very cohort, which is a little "
-            "too hard on the recommendations."
+            "No best single arm that anybody here received was named beforehand; it was picked on this very "
+            "cohort, which is a little too hard on the recommendations."
         )
-    if not isinstance(model, pd.DataFrame) and getattr(model, "model_id_", "none") is None:
-        found.append("The model was never saved, so it has no id. Make sure it has not seen these patients.")
+    if policies.n_replaced:
+        found.append(
+            f"{policies.n_replaced} patients are recommended an arm that nobody here received; the policy "
+            "figures give them the next best arm instead."
+        )
+    if 1 < policies.n_sites < MIN_CLUSTERS:
+        found.append(
+            f"There are {policies.n_sites} sites, too few for intervals that allow for differences between "
+            "sites: they speak of these sites only."
+        )
+    if getattr(model, "fingerprint_", None) == fingerprint(cohort.X):
+        found.insert(
+            0,
+            "This is the very cohort that the model was developed on. The figures are apparent performance, "
+            "which flatters; they are no external validation.",
+        )
     events = pd.crosstab(received.to_numpy(), y.dropna().to_numpy()).reindex(columns=[0.0, 1.0], fill_value=0)
     if few := sorted(map(str, events.index[events.min(axis=1) < 10])):
         found.append(f"Arms {few} have fewer than 10 events or non-events: their own figures say little.")

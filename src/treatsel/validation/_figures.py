@@ -58,7 +58,7 @@ def policy_figures(policies: Policies) -> list[dict[str, Any]]:
     """Return the rate of the good outcome under each policy, and the gains."""
     rows = []
     for arm, row in policies.arms.iterrows():
-        estimate = {"n": int(row["n"]), "n_events": None, "method": "doubly robust"}
+        estimate = {"n": int(row["n"]), "n_events": None, "method": row["method"]}
         bounds = {key: float(row[key]) for key in ("value", "lower", "upper")}
         named = f"everybody gets {arm}"
         rows.append({"section": "policy", "measure": named, "group": "overall", **bounds, **estimate})

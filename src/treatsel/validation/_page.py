@@ -39,7 +39,7 @@ def _facts(report: "ValidationReport") -> list[tuple[str, str]]:
         ("Within-arm AUC", _with_interval(auc, number)),
         ("Calibration slope", _with_interval(slope, number)),
         ("Arms were assigned", report.assignment),
-        ("Intervals", f"{report.level:.0%}"),
+        ("Intervals", f"{100 * report.level:g} %"),
         ("Model", (report.model_id or "not from a file")[:12]),
     ]
 
@@ -109,7 +109,8 @@ def _benefit(report: "ValidationReport") -> Section:
         figures=[Figure(svg, f"Expected proportion with {good} under each policy, with intervals.")],
         tables=[_table(report, ["policy", "gain"], "Policies and gains.")],
         note=f"Best single arm: {report.gain.best_arm}, {report.gain.chosen}. Doubly robust (AIPW) scores; "
-        "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek.",
+        "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek, from patients who received their "
+        f"recommended arm, worth {report.effective_n:.0f} patients of equal weight.",
     )
 
 

@@ -16,6 +16,7 @@ from treatsel.metrics import (
     aipw_scores,
     arm_means,
     effective_sample_size,
+    enough_clusters,
     gain_over_best_arm,
     gain_over_received,
     policy_value,
@@ -24,15 +25,14 @@ from treatsel.metrics import (
 )
 from treatsel.models import assignment_probabilities, balanced_folds
 
-MIN_CLUSTERS = 10  # with fewer sites a cluster-robust standard error is not to be trusted
-
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
     """Values of the policies compared, all as rates of the good outcome.
 
     `arms`: one row per single arm for everybody; `rule`, `rule_ipw`: everybody gets the recommended arm,
-    by doubly robust and by weighted estimate; `practice`: the rate observed.
+    by doubly robust and by weighted estimate (from so many effective patients). `n_replaced`: patients whose
+    recommended arm nobody received, so that the next best one is evaluated.
     """
 
     recommended: pd.Series
@@ -43,6 +43,8 @@ class Policies:
     rule_ipw: Estimate
     effective_n: float
     assignment: str
+    n_replaced: int
+    n_sites: int
 
 
 def evaluate_policies(
@@ -62,30 +64,38 @@ def evaluate_policies(
     outcome, table = (y, by_arm) if good else (1 - y, 1 - by_arm)
     covariates = cohort.X.loc[rows].drop(columns=[str(cohort.codebook.arm)])
     chances, source = _chances(assignment, received, covariates, outcome, table.columns, random_state)
-    recommended = _recommended(table, best_arm)
-    sites = None if cohort.groups is None else cohort.groups.loc[rows]
-    groups = sites if sites is not None and sites.nunique() >= MIN_CLUSTERS else None
+    recommended = recommended_arms(table, best_arm)
+    sites = _sites(cohort, rows)
     given = [arm for arm in table.columns if (received == arm).any()]
+    if len(given) < 2:
+        raise InputError(f"Every patient received {given[0]!r}. Policies need patients of two arms or more.")
     scores = aipw_scores(outcome, received, table[given], chances[given])
     possible = recommended.where(recommended.isin(given), table[given].idxmax(axis=1))
     propensity = received_propensity(received, chances[given])
     concordant = (possible == received).to_numpy()
     best = best_arm if best_arm in given else None
-    options: dict[str, Any] = {"groups": groups, "level": level}
+    options: dict[str, Any] = {"groups": enough_clusters(sites), "level": level}
     return Policies(
         recommended=recommended,
         gain=gain_over_best_arm(scores, possible, best_arm=best, **options),
         gain_over_practice=gain_over_received(outcome, received, scores, possible, **options),
         arms=arm_means(scores, **options),
         rule=policy_value_aipw(scores, possible, **options),
-        rule_ipw=policy_value(outcome, received, possible, propensity=propensity, level=level),
+        rule_ipw=policy_value(outcome, received, possible, propensity=propensity, **options),
         effective_n=effective_sample_size(1 / propensity[concordant]) if concordant.any() else 0.0,
         assignment=source,
+        n_replaced=int((possible != recommended).sum()),
+        n_sites=0 if sites is None else sites.nunique(),
     )
 
 
-def _recommended(table: pd.DataFrame, best_arm: Any) -> pd.Series:
-    """Return the arm of the highest probability; ties go to the best single arm, then to the first."""
+def _sites(cohort: Cohort, rows: pd.Index) -> pd.Series | None:
+    """Return the site of each patient, with "not stated" as a site of its own."""
+    return None if cohort.groups is None else cohort.groups.loc[rows].fillna("not stated")
+
+
+def recommended_arms(table: pd.DataFrame, best_arm: Any) -> pd.Series:
+    """Return the arm most likely to do good; ties go to the best single arm, then to the first."""
     values = table.copy()
     if best_arm is not None:
         values[best_arm] += 1e-12
@@ -110,6 +120,10 @@ def _chances(
     if isinstance(assignment, Mapping):
         for arm in received.unique():
             check_choice("An arm of the cohort", arm, assignment)
+        for arm in assignment:
+            check_choice("An arm of the assignment", arm, list(arms))
+        if abs(sum(assignment.values()) - 1) > 1e-6 or min(assignment.values()) < 0:
+            raise InputError("The probabilities of the arms must be 0 or more and add up to 1.")
         shares = pd.Series({arm: float(assignment.get(arm, 0.0)) for arm in arms})
         return _rescaled(_same_for_all(shares, received), received), "known by design"
     check_choice("assignment", assignment, ["estimated", "randomised"])
