@@ -142,6 +142,9 @@ def test_small_cells_are_left_out_of_the_file(cohort, tmp_path):
     [
         ("", "needs a purpose"),
         ({"population": "Adults"}, "needs a purpose"),
+        ({"purpose": None}, "needs a purpose"),
+        ({"purpose": ["a", "b"]}, "must be a text; it is a list"),
+        (["a"], "must be a sentence"),
         ({"purpose": "x", "porpoise": "y"}, "unknown key 'porpoise'"),
         ({"purpose": "x", "review_date": "soon"}, "date like 2027-01-31"),
     ],
@@ -156,6 +159,20 @@ def test_a_full_intended_use_is_kept(selector, tmp_path):
     use = {key: f"about {key}" for key in INTENDED_USE_KEYS} | {"review_date": "2027-01-31"}
     ts.save_model(selector, tmp_path / "m.treatsel", intended_use=use)
     assert read_manifest(tmp_path / "m.treatsel").intended_use == use
+
+
+def test_a_summary_that_is_none_is_refused(selector, tmp_path):
+    with pytest.raises(InputError, match=r"pass report.summary\(\)"):
+        ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.", validation={"auc": 0.7})
+
+
+def test_a_validation_does_not_change_the_id(selector, path, tmp_path):
+    figures = {"AUC": {"value": 0.7, "lower": 0.6, "upper": None}}
+    summary = {"outcome": "dropout", "n": 9, "level": 0.95, "headline": "None.", "figures": figures}
+    manifest = ts.save_model(selector, tmp_path / "v.treatsel", intended_use="Tests.", validation=summary)
+    assert (
+        manifest.model_id == read_manifest(path).model_id == ts.load_model(tmp_path / "v.treatsel").model_id_
+    )
 
 
 def test_a_model_that_is_no_sum_cannot_be_saved(cohort, tmp_path):

@@ -190,6 +190,16 @@ def test_plot_returns_axes_and_shows_the_largest_first(selector, patient):
     assert "the model's" in " ".join(axes.get_xlabel().split())
 
 
+def test_a_dollar_sign_is_no_formula(tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"income": rng.choice(["$10_{k-$20", "$20k-$30k"], 80), "age": rng.normal(40, 9, 80)})
+    X["arm"] = rng.choice(["CBT", "SSRI"], 80)
+    model = PooledClassifier(LogisticRegression()).fit(X, rng.integers(0, 2, 80))
+    axes = explain(model, X.head(1), arm="CBT", background=X).plot()
+    axes.figure.savefig(tmp_path / "plot.png")
+    assert any("income = " in label.get_text() for label in axes.get_yticklabels())
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -197,6 +207,8 @@ def test_plot_returns_axes_and_shows_the_largest_first(selector, patient):
         ({"arm": "cbt", "contrast": ("cbt", "ipt")}, InputError, "either arm="),
         ({"arm": "CBT"}, InputError, "Did you mean 'cbt'"),
         ({"contrast": ("cbt", "cbt")}, InputError, "two different arms"),
+        ({"contrast": ("cbt",)}, InputError, "two different arms"),
+        ({"contrast": "AB"}, InputError, "two different arms"),
         ({"arm": "cbt", "scale": "odds"}, InputError, "'logit' or 'probability'"),
         ({"arm": "cbt", "outcome": "remission"}, InputError, "outcome is 'remission'"),
     ],

@@ -608,3 +608,17 @@ def test_the_best_single_arm_is_doubly_robust(penalty):
         raw.append(((rates["mean"] - true).abs() <= half).loc[["A", "C"]].to_numpy())
     assert np.mean(covered) >= 0.8
     assert not np.any(raw)
+
+
+def test_n_jobs_of_zero_is_refused():
+    X, y, _ = simulate(200, 4)
+    with pytest.raises(InputError, match="n_jobs is 0"):
+        TreatmentSelector(n_jobs=0).fit(X, y)
+
+
+def test_representations_are_short_and_show_no_patient():
+    X, y, _ = simulate(300, 4)
+    X.index = y.index = [f"patient-{i}" for i in range(300)]
+    fitted = quick().fit(X, y)
+    texts = [repr(part) for part in (fitted.codebook_, fitted.predict(X), fitted.recommend(X))]
+    assert all(len(text) < 200 and "patient-" not in text for text in texts)

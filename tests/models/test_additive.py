@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from treatsel.errors import UnsupportedModelError
 from treatsel.models import ArmwiseClassifier, PooledClassifier
 from treatsel.models._additive import Posterior
-from treatsel.models._trees import trees_of_lightgbm
+from treatsel.models._trees import Trees, trees_of_lightgbm
 
 
 @pytest.mark.parametrize("missing", ["never", "in development", "only at prediction"])
@@ -102,3 +102,59 @@ def test_arms_that_were_fitted_apart_have_independent_draws(patients):
     draws = ArmwiseClassifier(LogisticRegression(max_iter=500)).fit(X, y).additive().predict_draws(X.head(5))
     between = [np.corrcoef(draws[:, i, 0], draws[:, i, 1])[0, 1] for i in range(5)]
     assert np.abs(between).max() < 0.12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"linear_tree": True}, "linear leaves"),
+        ({"zero_as_missing": True}, "0 for missing"),
+        ({"boosting_type": "rf", "subsample": 0.6, "subsample_freq": 1}, "averaged trees"),
+        ({"sigmoid": 2.0}, "sigmoid:2"),
+    ],
+)
+def test_boosting_that_is_no_plain_sum_is_refused(options, message):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3)).round(1)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    y = (rng.random(400) < expit(np.nan_to_num(x[:, 0]))).astype(int)
+    model = lightgbm.LGBMClassifier(n_estimators=5, n_jobs=1, verbosity=-1, **options).fit(x, y)
+    with pytest.raises(UnsupportedModelError, match=message):
+        trees_of_lightgbm(model.booster_)
+
+
+def trees_from(feature, left, right, roots):
+    n = len(feature)
+    return Trees(
+        feature=np.array(feature, dtype=np.int32),
+        threshold=np.zeros(n),
+        left=np.array(left, dtype=np.int32),
+        right=np.array(right, dtype=np.int32),
+        missing_left=np.zeros(n, dtype=bool),
+        value=np.zeros(n),
+        roots=np.array(roots, dtype=np.int32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("trees", "problem"),
+    [
+        (trees_from([0, -1, -1], [1, 1, 2], [2, 1, 2], [0]), None),
+        (trees_from([0, -1, -1], [1, 1, 2], [2, 1, 2], [0, 0]), "not in order"),
+        (trees_from([0, -1, -1], [1, 1, 2], [1, 1, 2], [0]), "no parent, or more than one"),
+        (trees_from([0, 0, -1, -1], [1, 2, 2, 3], [2, 3, 2, 3], [0]), "no parent, or more than one"),
+    ],
+)
+def test_a_structure_that_is_no_forest_is_found(trees, problem):
+    found = trees.problem(1)
+    assert found is None if problem is None else problem in found
+
+
+def test_a_tree_that_is_too_deep_is_found():
+    depth = 300
+    inner = np.arange(0, 2 * depth, 2)
+    feature = np.full(2 * depth + 1, -1)
+    feature[inner] = 0
+    left, right = np.arange(2 * depth + 1), np.arange(2 * depth + 1)
+    left[inner], right[inner] = inner + 1, inner + 2
+    assert "deeper than 256" in trees_from(feature, left, right, [0]).problem(1)
