@@ -35,7 +35,6 @@ class Policies:
     recommended arm nobody received, so that the next best one is evaluated.
     """
 
-    recommended: pd.Series
     gain: Gain
     gain_over_practice: Gain
     arms: pd.DataFrame
@@ -76,7 +75,6 @@ def evaluate_policies(
     best = best_arm if best_arm in given else None
     options: dict[str, Any] = {"groups": enough_clusters(sites), "level": level}
     return Policies(
-        recommended=recommended,
         gain=gain_over_best_arm(scores, possible, best_arm=best, **options),
         gain_over_practice=gain_over_received(outcome, received, scores, possible, **options),
         arms=arm_means(scores, **options),
