@@ -245,7 +245,7 @@ def _explain_arm(
         center = reference.mean(axis=0)
         values += ((matrix - center) * model.coefficients[k]) @ np.eye(values.shape[1])[sources]
         base += float(center @ model.coefficients[k])
-    trees = model.trees[k]
+    trees = model.trees_of(k)
     if trees is not None:
         of_trees, base_of_trees = interventional_shap(trees, matrix, reference, sources)
         values[:, : of_trees.shape[1]] += of_trees

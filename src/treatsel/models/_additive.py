@@ -34,27 +34,34 @@ class AdditiveModel:
         Logit of a patient whose matrix is all zero.
     coefficients : ndarray of shape (n_arms, n_features)
         Linear terms; zero for a model of trees alone.
-    trees : tuple of Trees or None
-        Tree terms, one ensemble per arm.
-    draws : ndarray of shape (n_draws, n_arms, n_features + 1) or None
-        Draws of (intercept, coefficients) from their posterior; None where the learner gives none.
+    trees : Trees or None
+        Ensembles of trees: the tree terms.
+    mixing : ndarray of shape (n_arms, n_members)
+        What each ensemble counts in each arm's logit.
+    draws : ndarray of shape (n_draws, n_arms, 1 + n_features + n_members) or None
+        Draws of (intercept, coefficients, mixing) from their posterior; None where the learner gives none.
     """
 
     encoding: Encoding
     arms_: np.ndarray
     intercept: FloatArray
     coefficients: FloatArray
-    trees: tuple[Trees | None, ...]
+    trees: Trees | None = None
+    mixing: FloatArray | None = None
     draws: FloatArray | None = None
 
     @property
     def is_linear(self) -> bool:
-        """Whether there are no trees."""
-        return all(trees is None for trees in self.trees)
+        """Whether there are linear terms (a matrix with missing values has none)."""
+        return not self.encoding.native_missing
 
     def additive(self) -> "AdditiveModel":
         """Return this model: it is in additive form."""
         return self
+
+    def trees_of(self, k: int) -> Trees | None:
+        """Return the tree terms of arm number `k` as one ensemble."""
+        return None if self.trees is None or self.mixing is None else self.trees.weighted(self.mixing[k])
 
     def logit(self, matrix: FloatArray) -> FloatArray:
         """Return logits, shape (n_patients, n_arms), of an encoded matrix."""
@@ -62,9 +69,8 @@ class AdditiveModel:
         if self.is_linear:
             # a sum over one axis at a time, so that a patient's logit does not depend on who stands beside
             logits += np.einsum("np,kp->nk", matrix, self.coefficients)
-        for k, trees in enumerate(self.trees):
-            if trees is not None:
-                logits[:, k] += trees.score(matrix)
+        if self.trees is not None and self.mixing is not None:
+            logits += np.einsum("nm,km->nk", self.trees.score(matrix), self.mixing)
         return logits
 
     def predict_by_arm(self, X: pd.DataFrame) -> pd.DataFrame:
@@ -73,12 +79,25 @@ class AdditiveModel:
         return pd.DataFrame(probability, index=X.index, columns=pd.Index(self.arms_))
 
     def predict_draws(self, X: pd.DataFrame) -> FloatArray:
-        """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms)."""
+        """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms).
+
+        A value that is missing is drawn anew, from the development cohort's spread, in each draw, so that
+        intervals widen with what is not known about a patient.
+        """
         if self.draws is None:
             raise UnsupportedModelError("This model gives no posterior draws; a penalised logistic one does.")
-        matrix = self.encoding.encode(X)
-        logits = np.einsum("np,dkp->dnk", matrix, self.draws[:, :, 1:], optimize=True)
-        logits += self.draws[:, None, :, 0]
+        draws = self.draws.astype(np.float64)
+        terms = self.encoding.encode(X)
+        if self.trees is not None:
+            terms = np.column_stack([terms, self.trees.score(terms)])
+        logits = np.einsum("np,dkp->dnk", terms, draws[:, :, 1:], optimize=True)
+        logits += draws[:, None, :, 0]
+        missing = self.encoding.missing(X)
+        for j in np.flatnonzero(missing.any(axis=0)):
+            noise = self.encoding.departures(int(j), len(draws))
+            columns = 1 + np.flatnonzero(self.encoding.sources == j)[: noise.shape[1]]
+            effect = np.einsum("dp,dkp->dk", noise, draws[:, :, columns])
+            logits += missing[:, j, None] * effect[:, None, :]
         return np.asarray(expit(logits, out=logits))
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
@@ -49,6 +50,22 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
     return received
 
 
+def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, npt.NDArray[np.intp] | None]:
+    """Return X without its column of sites, and the site's number of each patient with a weight above 0.
+
+    None instead of numbers where there are fewer than two sites: nothing can be learned of their effects.
+    """
+    if groups is None:
+        return X, None
+    if not isinstance(X, pd.DataFrame) or groups not in X.columns:
+        raise InputError(f"X has no column {groups!r}, which groups names.")
+    if n := int(X[groups].isna().sum()):
+        raise InputError(f"Column {groups!r} holds {n} missing sites. Name a site, or leave them out.")
+    used = check_weights("sample_weight", sample_weight, len(X)) > 0
+    codes, names = pd.factorize(X[groups].astype("object")[used])
+    return X.drop(columns=groups), codes if len(names) > 1 else None
+
+
 def check_outcome_by_arm(y: Any, received: pd.Series) -> FloatArray:
     """Return a 0/1 vector after making sure that every arm has both outcomes."""
     check_same_length(X=received, y=np.asarray(y))
@@ -82,6 +99,8 @@ class ByArmMixin:
         self.n_features_in_ = len(covariates.columns)
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)
+        if not weights.any():
+            raise InputError("Every sample_weight is 0. Some patients must count.")
         self.arms_ = np.array(sorted(received.unique(), key=str), dtype=object)
         used = weights > 0
         return covariates[used], received[used], y[used], weights[used]

@@ -1,9 +1,9 @@
 """Any frame in, one float64 matrix out, matched by column name.
 
 Learned on the development cohort and then fixed: numbers are standardised (or left as they are, for
-learners that handle missing values themselves), texts become one column a category, and a column that
-had missing values gets an indicator. A category that was never seen is no category: all its columns
-are 0. No learner ever sees anything but this matrix.
+learners that handle missing values themselves) and may bend at knots, texts become one column a
+category, and a column that had missing values gets an indicator. A category that was never seen is no
+category: all its columns are 0. No learner ever sees anything but this matrix.
 """
 
 from collections.abc import Mapping
@@ -17,32 +17,55 @@ from treatsel._checks import FloatArray
 from treatsel.errors import CohortError, Fault
 
 _NUMBERS = (int, float, np.number, np.bool_)
+QUARTILES = (0.25, 0.5, 0.75)
+FEWEST_VALUES = 8  # distinct values that a number needs before its effect may bend
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """How one source column becomes columns of the matrix.
 
-    `levels` is None for a number; a number is shifted by `center` and divided by `scale`.
-    `indicator`: whether a column says that the value is missing.
+    `levels` is None for a number; a number is shifted by `center` and divided by `scale`. `knots`, in
+    standardised units, are where its effect may bend: one column max(z - knot, 0) each. `shares` are the
+    proportions of the levels. `indicator`: whether a column says that the value is missing.
     """
 
     name: str
     center: float = 0.0
     scale: float = 1.0
     levels: tuple[str, ...] | None = None
+    shares: tuple[float, ...] = ()
+    knots: tuple[float, ...] = ()
     indicator: bool = False
 
     @property
     def width(self) -> int:
         """Number of columns in the matrix."""
-        return (1 if self.levels is None else len(self.levels)) + self.indicator
+        return len(self.features)
 
     @property
     def features(self) -> list[str]:
         """Names of the columns in the matrix."""
-        values = [self.name] if self.levels is None else [f"{self.name}={level}" for level in self.levels]
+        if self.levels is None:
+            bends = [f"{self.name} above {self.center + self.scale * knot:g}" for knot in self.knots]
+            values = [str(self.name), *bends]
+        else:
+            values = [f"{self.name}={level}" for level in self.levels]
         return values + [f"{self.name} is missing"] * self.indicator
+
+    @property
+    def kinds(self) -> list[str]:
+        """What each column in the matrix is: number, bend, category or missing."""
+        values = (
+            ["number"] + ["bend"] * len(self.knots)
+            if self.levels is None
+            else ["category"] * len(self.levels)
+        )
+        return values + ["missing"] * self.indicator
+
+    def expand(self, z: FloatArray) -> FloatArray:
+        """Return the columns of standardised numbers, without the indicator: (n, 1 + n_knots)."""
+        return np.column_stack([z, *(np.maximum(z - knot, 0.0) for knot in self.knots)])
 
 
 @dataclass(frozen=True)
@@ -62,8 +85,10 @@ class Encoding:
     native_missing: bool
 
     @classmethod
-    def learn(cls, covariates: pd.DataFrame, weights: FloatArray, *, native_missing: bool) -> "Encoding":
-        """Learn means, scales and categories from a development cohort."""
+    def learn(
+        cls, covariates: pd.DataFrame, weights: FloatArray, *, native_missing: bool, knots: bool = False
+    ) -> "Encoding":
+        """Learn means, scales and categories (and knots at the quartiles) from a development cohort."""
         columns, faults = [], []
         for name in covariates.columns:
             values = _values(covariates[name])
@@ -72,8 +97,7 @@ class Encoding:
                 remedy = "A covariate needs at least one value; drop the column."
                 faults.append(Fault(column=str(name), problem="holds no value at all", remedy=remedy))
             elif values.dtype == object:
-                levels = tuple(sorted(set(values[~absent])))
-                columns.append(Column(name=name, levels=levels, indicator=bool(absent.any())))
+                columns.append(_category(name, values, weights, absent))
             elif n := int(np.isinf(values).sum()):
                 faults.append(_infinite(name, n))
             elif native_missing:
@@ -83,7 +107,11 @@ class Encoding:
                 if not np.isfinite(scale):
                     remedy = "Its values are too large to compute with; change its unit."
                     faults.append(Fault(column=str(name), problem="has no finite spread", remedy=remedy))
-                columns.append(Column(name=name, center=center, scale=scale, indicator=bool(absent.any())))
+                where = _knots(values[~absent], weights[~absent], center, scale) if knots else ()
+                indicator = bool(absent.any())
+                columns.append(
+                    Column(name=name, center=center, scale=scale, knots=where, indicator=indicator)
+                )
         if faults:
             raise CohortError("The covariates cannot be encoded:", faults)
         return cls(tuple(columns), native_missing)
@@ -102,6 +130,32 @@ class Encoding:
     def sources(self) -> np.ndarray:
         """For each column of the matrix, the position of its source column."""
         return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """For each column of the matrix: number, bend, category or missing."""
+        return np.array([kind for column in self.columns for kind in column.kinds])
+
+    def missing(self, covariates: pd.DataFrame) -> FloatArray:
+        """Return 1.0 where a source column has no value, shape (n_patients, n_columns)."""
+        return np.column_stack([covariates[name].isna().to_numpy(dtype=float) for name in self.names])
+
+    def departures(self, j: int, n_draws: int) -> FloatArray:
+        """Return how far a missing value of source column `j` may lie from its mean.
+
+        Draws from the development cohort's spread: a standard normal number, or a category by its share;
+        shape (n_draws, n_values), the columns without the indicator. One fixed stream a column.
+        """
+        column, random = self.columns[j], np.random.default_rng([2, j])
+        if column.levels is None:
+            half = random.standard_normal((n_draws + 1) // 2)
+            values = column.expand(np.concatenate([half, -half])[:n_draws])
+            return np.asarray(values - values.mean(axis=0))
+        if not len(column.levels):
+            return np.zeros((n_draws, 0))
+        shares = np.array(column.shares) / np.sum(column.shares)
+        chosen = random.choice(len(shares), size=n_draws, p=shares)
+        return np.asarray(np.eye(len(shares))[chosen] - shares)
 
     def encode(self, covariates: pd.DataFrame) -> FloatArray:
         """Return the matrix, shape (n_patients, n_features); extra columns are ignored.
@@ -129,7 +183,8 @@ class Encoding:
         elif self.native_missing:
             block[:, 0] = values
         else:
-            block[:, 0] = np.where(absent, 0.0, (values - column.center) / column.scale)
+            z = np.where(absent, 0.0, (values - column.center) / column.scale)
+            block[:, : 1 + len(column.knots)] = column.expand(z)
         if column.indicator:
             block[:, -1] = absent
 
@@ -161,12 +216,15 @@ class Encoding:
         columns = []
         for entry in content["columns"]:
             levels = None if entry["levels"] is None else tuple(str(level) for level in entry["levels"])
+            shares, knots = (tuple(float(v) for v in entry.get(key, ())) for key in ("shares", "knots"))
             columns.append(
                 Column(
                     name=str(entry["name"]),
                     center=float(entry["center"]),
                     scale=float(entry["scale"]),
                     levels=levels,
+                    shares=shares,
+                    knots=knots,
                     indicator=bool(entry["indicator"]),
                 )
             )
@@ -201,6 +259,24 @@ def _as_text(value: Any) -> str:
 def _infinite(name: str, n: int) -> Fault:
     remedy = "Only finite numbers are allowed; empty means missing."
     return Fault(column=str(name), problem=f"holds {n} infinite values", remedy=remedy)
+
+
+def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.ndarray) -> Column:
+    levels = tuple(sorted(set(values[~absent])))
+    codes = pd.Index(levels).get_indexer(pd.Index(values[~absent]))
+    shares = np.bincount(codes, weights=weights[~absent], minlength=len(levels))
+    parts = tuple(float(share) for share in shares / max(shares.sum(), 1e-300))
+    return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))
+
+
+def _knots(values: np.ndarray, weights: FloatArray, center: float, scale: float) -> tuple[float, ...]:
+    """Return distinct quartiles strictly inside the range, standardised; none for numbers with few values."""
+    distinct = np.unique(values)
+    if len(distinct) < FEWEST_VALUES or not weights.any():
+        return ()
+    quartiles = np.unique(np.quantile(values, QUARTILES, weights=weights, method="inverted_cdf"))
+    inside = quartiles[(quartiles > distinct[0]) & (quartiles < distinct[-1])]
+    return tuple(float(z) for z in (inside - center) / scale)
 
 
 def _moments(values: np.ndarray, weights: FloatArray) -> tuple[float, float]:

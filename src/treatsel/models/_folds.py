@@ -40,7 +40,7 @@ def balanced_folds(
     InputError
         If a patient has no group, or random_state is of no use.
     """
-    random = np.random.default_rng(_seed(random_state))
+    random = np.random.default_rng(seed_of(random_state))
     fold = None
     if groups is not None and len(groups.unique()) > 1:
         fold = _fold_of_groups(groups, n_splits, random)
@@ -57,6 +57,45 @@ def balanced_folds(
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
 
 
+def folds_by_risk(
+    arms: np.ndarray,
+    y: np.ndarray,
+    risk: np.ndarray,
+    *,
+    sites: np.ndarray | None = None,
+    n_splits: int = 5,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split patients into folds that are alike in arm, outcome and risk; nothing is random.
+
+    Patients are dealt in turn, in the order of arm, outcome and risk; sites whole, the largest first, each to
+    the smallest fold, unless an arm would have all its events, or non-events, in one fold.
+
+    Parameters
+    ----------
+    arms : ndarray of int of shape (n_patients,)
+        Number of the received arm.
+    y : ndarray of shape (n_patients,)
+        Outcome, 0 or 1.
+    risk : ndarray of shape (n_patients,)
+        Any score by which patients may be ordered.
+    sites : ndarray of int of shape (n_patients,), optional
+        Number of the site.
+    n_splits : int
+        Number of folds; fewer if there are fewer sites.
+    """
+    fold = None
+    if sites is not None and len(np.unique(sites)) > 1:
+        sizes = np.bincount(sites)
+        mean_risk = np.bincount(sites, risk) / np.maximum(sizes, 1)
+        fold = _deal_groups(sizes, np.lexsort((mean_risk, -sizes)), n_splits)[sites]
+        if _arms_in_one_fold(pd.Series(arms), y, fold):
+            fold = None
+    if fold is None:
+        fold = np.empty(len(y), dtype=int)
+        fold[np.lexsort((risk, y, arms))] = np.arange(len(y)) % n_splits
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+
+
 def _arms_in_one_fold(received: pd.Series, y: np.ndarray, fold: np.ndarray) -> list[str]:
     """Return arms whose events (or non-events), two or more, no fold can do without."""
     counts = pd.Series(fold).groupby([received.to_numpy(), np.asarray(y)]).agg(["size", "nunique"])
@@ -64,7 +103,14 @@ def _arms_in_one_fold(received: pd.Series, y: np.ndarray, fold: np.ndarray) -> l
     return sorted({str(arm) for arm, _ in alone.index})
 
 
-def _seed(random_state: int | np.random.RandomState | None) -> int | None:
+def seed_of(random_state: int | np.random.RandomState | None) -> int | None:
+    """Return a seed drawn from a RandomState, or the whole number or None that was given.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
     if random_state is None or (isinstance(random_state, int | np.integer) and random_state >= 0):
@@ -91,10 +137,15 @@ def _fold_of_groups(groups: pd.Series, n_splits: int, random: np.random.Generato
             "them out."
         )
     names, codes, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
-    n_splits = min(n_splits, len(names))
-    fold_of, filled = np.empty(len(names), dtype=int), np.zeros(n_splits)
     shuffled = random.permutation(len(names))
-    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+    return _deal_groups(sizes, shuffled[np.argsort(-sizes[shuffled], kind="stable")], n_splits)[codes]
+
+
+def _deal_groups(sizes: np.ndarray, order: np.ndarray, n_splits: int) -> np.ndarray:
+    """Return the fold of each group: in this order, each to the fold that is smallest so far."""
+    n_splits = min(n_splits, len(sizes))
+    fold_of, filled = np.empty(len(sizes), dtype=int), np.zeros(n_splits)
+    for group in order:
         fold_of[group] = filled.argmin()
         filled[fold_of[group]] += sizes[group]
-    return fold_of[codes]
+    return fold_of

@@ -4,8 +4,8 @@ A node is a row of five arrays; children come after their parents; a leaf points
 missing value does is decided once, when the trees are read: `missing_left`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from treatsel._checks import FloatArray
 from treatsel.errors import UnsupportedModelError
 
 MAX_DEPTH = 256
+_BLOCK_CELLS = 1_000_000  # (patient, tree) pairs that are followed at once
 
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """An ensemble of trees whose leaf values are added up.
+    """Ensembles of trees, one after the other; the leaf values of each are added up.
 
     Attributes
     ----------
@@ -35,6 +36,8 @@ class Trees:
         What a leaf adds to the logit; 0 for inner nodes.
     roots : ndarray of shape (n_trees,), int32
         First node of each tree.
+    member : ndarray of shape (n_trees,), int32
+        The ensemble that each tree belongs to, in order: 0, 0, 1, ...
     """
 
     feature: npt.NDArray[np.int32]
@@ -44,30 +47,99 @@ class Trees:
     missing_left: npt.NDArray[np.bool_]
     value: FloatArray
     roots: npt.NDArray[np.int32]
+    member: npt.NDArray[np.int32]
 
-    ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "roots")
+    ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "roots", "member")
+    OF_TREES = ("roots", "member")
+
+    @classmethod
+    def join(cls, ensembles: Sequence["Trees"]) -> "Trees":
+        """Put ensembles one after the other; each of their members stays one."""
+        offsets = np.cumsum([0, *(len(e.feature) for e in ensembles)])
+        members = np.cumsum([0, *(e.n_members for e in ensembles)])
+        shift = {"left": offsets, "right": offsets, "roots": offsets, "member": members}
+        return cls(
+            **{
+                part: np.concatenate(
+                    [
+                        getattr(e, part) + shift[part][i].astype(np.int32)
+                        if part in shift
+                        else getattr(e, part)
+                        for i, e in enumerate(ensembles)
+                    ]
+                )
+                for part in cls.ARRAYS
+            }
+        )
+
+    @property
+    def n_members(self) -> int:
+        """Number of ensembles."""
+        return int(self.member[-1]) + 1
+
+    def renumbered(self, columns: npt.NDArray[np.intp]) -> "Trees":
+        """Return the trees with feature j called `columns[j]`."""
+        feature = np.where(self.feature >= 0, columns[self.feature], -1).astype(np.int32)
+        return replace(self, feature=feature)
+
+    def weighted(self, weights: FloatArray) -> "Trees | None":
+        """Return one ensemble: the members' sum with these weights; None if all are 0."""
+        kept = np.flatnonzero(weights[self.member] != 0)
+        if not len(kept):
+            return None
+        ends = np.append(self.roots[1:], len(self.feature))
+        of_node = np.repeat(weights[self.member], np.diff(np.append(self.roots, ends[-1])))
+        inside = np.zeros(len(self.feature), dtype=bool)
+        for tree in kept:
+            inside[self.roots[tree] : ends[tree]] = True
+        position = (np.cumsum(inside) - 1).astype(np.int32)
+        return Trees(
+            feature=self.feature[inside],
+            threshold=self.threshold[inside],
+            left=position[self.left[inside]],
+            right=position[self.right[inside]],
+            missing_left=self.missing_left[inside],
+            value=(self.value * of_node)[inside],
+            roots=position[self.roots[kept]],
+            member=np.zeros(len(kept), dtype=np.int32),
+        )
 
     def score(self, matrix: FloatArray) -> FloatArray:
-        """Return the sum of the leaf values, shape (n_patients,)."""
-        total = np.zeros(len(matrix))
-        rows = np.arange(len(matrix))
-        for root in self.roots:
-            node = np.full(len(matrix), root, dtype=np.int32)
-            while (inner := self.feature[node] >= 0).any():
-                at = node[inner]
-                x = matrix[rows[inner], self.feature[at]]
-                goes_left = np.where(np.isnan(x), self.missing_left[at], x <= self.threshold[at])
-                node[inner] = np.where(goes_left, self.left[at], self.right[at])
-            total += self.value[node]
+        """Return the sums of the leaf values, shape (n_patients, n_members)."""
+        total = np.zeros((len(matrix), self.n_members))
+        step = max(_BLOCK_CELLS // len(self.roots), 1)
+        for start in range(0, len(matrix), step):
+            rows = slice(start, start + step)
+            leaves = self.value[self._leaves(matrix[rows])]
+            np.add.at(total[rows].T, self.member, leaves.T)  # tree after tree, as LightGBM adds
         return total
+
+    def _leaves(self, matrix: FloatArray) -> npt.NDArray[np.int32]:
+        """Return the leaf that each patient reaches in each tree, shape (n_patients, n_trees)."""
+        n = len(matrix)
+        node = np.tile(self.roots, n)
+        row = np.repeat(np.arange(n), len(self.roots))
+        active = np.flatnonzero(self.feature[node] >= 0)
+        while len(active):
+            at = node[active]
+            x = matrix[row[active], self.feature[at]]
+            goes_left = np.where(np.isnan(x), self.missing_left[at], x <= self.threshold[at])
+            at = np.where(goes_left, self.left[at], self.right[at])
+            node[active] = at
+            active = active[self.feature[at] >= 0]
+        return node.reshape(n, -1)
 
     def problem(self, n_features: int) -> str | None:
         """Say what is wrong with the structure, or None: what `score` relies on to end."""
         n = len(self.feature)
         own = np.arange(n)
         leaf = self.feature == -1
-        if any(len(getattr(self, name)) != n for name in self.ARRAYS if name != "roots"):
+        if any(len(getattr(self, name)) != n for name in self.ARRAYS if name not in self.OF_TREES):
             return "its arrays differ in length"
+        if not len(self.roots) or len(self.member) != len(self.roots):
+            return "its arrays differ in length"
+        if self.member[0] != 0 or not np.isin(np.diff(self.member), (0, 1)).all():
+            return "its members are not in order"
         if ((self.feature < -1) | (self.feature >= n_features)).any():
             return "a node looks at a feature that does not exist"
         children = np.concatenate([self.left, self.right])
@@ -128,6 +200,7 @@ def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) ->
         missing_left=missing_left.astype(bool),
         value=value.astype(np.float64),
         roots=np.array(roots, dtype=np.int32),
+        member=np.zeros(len(roots), dtype=np.int32),
     )
 
 

@@ -16,7 +16,7 @@ from treatsel.models._base import (
     prepare,
     unsupported,
 )
-from treatsel.models._trees import trees_of_lightgbm
+from treatsel.models._trees import Trees, trees_of_lightgbm
 
 
 class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
@@ -111,10 +111,10 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         if all(map(is_logistic, fitted)):
             intercept = np.array([model.intercept_[0] for model in fitted])
             coefficients = np.array([model.coef_[0] for model in fitted])
-            trees: tuple[Any, ...] = (None,) * len(fitted)
+            trees = None
         elif all(map(is_lightgbm, fitted)):
             intercept, coefficients = np.zeros(len(fitted)), np.zeros((len(fitted), n_features))
-            trees = tuple(trees_of_lightgbm(model.booster_) for model in fitted)
+            trees = Trees.join([trees_of_lightgbm(model.booster_) for model in fitted])
         else:
             raise unsupported(self, self.estimator)
         return AdditiveModel(
@@ -123,6 +123,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             intercept=intercept,
             coefficients=coefficients,
             trees=trees,
+            mixing=None if trees is None else np.eye(len(self.arms_)),
             draws=stack_arms(
                 [None if p is None else p.draw(stream=k) for k, p in enumerate(self._posteriors)]
             ),

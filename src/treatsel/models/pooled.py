@@ -19,7 +19,7 @@ from treatsel.models._base import (
     prepare,
     unsupported,
 )
-from treatsel.models._trees import trees_of_lightgbm
+from treatsel.models._trees import Trees, trees_of_lightgbm
 
 
 class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
@@ -144,10 +144,10 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         if is_logistic(self.estimator_):
             mean = np.concatenate([self.estimator_.intercept_, self.estimator_.coef_[0]])
             per_arm = self._per_arm(mean[None, :])[0]
-            trees: tuple[Any, ...] = (None,) * n_arms
+            trees = None
         elif is_lightgbm(self.estimator_):
             per_arm = np.zeros((n_arms, n_features + 1))
-            trees = tuple(self._trees_of_arm(k) for k in range(n_arms))
+            trees = Trees.join([self._trees_of_arm(k) for k in range(n_arms)])
         else:
             raise unsupported(self, self.estimator)
         draws = None if self._posterior is None else self._posterior.draw()
@@ -157,6 +157,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             intercept=per_arm[:, 0],
             coefficients=per_arm[:, 1:],
             trees=trees,
+            mixing=None if trees is None else np.eye(len(self.arms_)),
             draws=None if draws is None else self._per_arm(draws),
         )
 

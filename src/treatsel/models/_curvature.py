@@ -1,0 +1,173 @@
+"""One pass over the patients: log-likelihood, gradient and curvature of a logistic model, arm by arm.
+
+Everything that the hierarchical model needs from the data are sums over patients. They are added up in
+blocks, so that memory does not grow with the number of patients.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import csr_array
+from scipy.special import expit
+
+from treatsel._checks import FloatArray
+from treatsel.models._encoder import Encoding
+
+BLOCK_CELLS = 4_000_000  # numbers of the design matrix that are held at once
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """Sums over patients at one point: K arms, q terms (the first is the intercept), S sites.
+
+    Attributes
+    ----------
+    loglik : float
+        Log-likelihood.
+    gradient : ndarray of shape (K, q)
+        With respect to each arm's terms.
+    hessian : ndarray of shape (K, q, q)
+        Of minus the log-likelihood; arms share no patient, so there are no terms between arms.
+    site_gradient, site_hessian : ndarray of shape (S, K)
+        With respect to each site's intercept under each arm.
+    cross : ndarray of shape (S, K, q)
+        Between these intercepts and the arm's terms.
+    """
+
+    loglik: float
+    gradient: FloatArray
+    hessian: FloatArray
+    site_gradient: FloatArray
+    site_hessian: FloatArray
+    cross: FloatArray
+
+
+class Patients:
+    """Patients as blocks of one design matrix, sorted by arm within a block.
+
+    Parameters
+    ----------
+    covariates : DataFrame of shape (n_patients, n_covariates)
+        Encoded anew in every pass, unless one block holds them all.
+    encoding : Encoding
+        Turns them into the matrix.
+    arms : ndarray of int of shape (n_patients,)
+        Position of the received arm.
+    y, weights : ndarray of shape (n_patients,)
+        Outcomes and sample weights.
+    n_arms : int
+        How many arms there are.
+    sites : ndarray of int of shape (n_patients,), optional
+        Number of the site, from 0 without gaps; None: no site effects.
+    """
+
+    def __init__(
+        self,
+        covariates: pd.DataFrame,
+        encoding: Encoding,
+        *,
+        arms: npt.NDArray[np.intp],
+        y: FloatArray,
+        weights: FloatArray,
+        n_arms: int,
+        sites: npt.NDArray[np.intp] | None = None,
+    ) -> None:
+        self._covariates, self._encoding = covariates, encoding
+        self.arms, self.y, self.weights, self.n_arms = arms, y, weights, n_arms
+        self.sites = np.zeros(len(y), dtype=np.intp) if sites is None else sites
+        self.n_sites = 0 if sites is None else int(sites.max()) + 1
+        self.n_terms = len(encoding.features) + 1
+        rows = max(BLOCK_CELLS // self.n_terms, 1000)
+        self._slices = [slice(i, i + rows) for i in range(0, len(y), rows)]
+        self._kept = self._design(self._slices[0]) if len(self._slices) == 1 else None
+
+    def subset(self, rows: npt.NDArray[np.intp]) -> "Patients":
+        """Return some of the patients, by position."""
+        sites = np.unique(self.sites[rows], return_inverse=True)[1] if self.n_sites else None
+        return Patients(
+            self._covariates.iloc[rows],
+            self._encoding,
+            arms=self.arms[rows],
+            y=self.y[rows],
+            weights=self.weights[rows],
+            n_arms=self.n_arms,
+            sites=sites,
+        )
+
+    def _design(self, rows: slice) -> FloatArray:
+        matrix = self._encoding.encode(self._covariates.iloc[rows])
+        return np.column_stack([np.ones(len(matrix)), matrix])
+
+    def blocks(self) -> Iterator[tuple[FloatArray, slice]]:
+        """Give the design matrix, with its column of ones, block by block."""
+        for rows in self._slices:
+            yield (self._design(rows) if self._kept is None else self._kept), rows
+
+    def logits(self, terms: FloatArray) -> FloatArray:
+        """Return each patient's logit under each arm, for a site of no effect: (n_patients, K)."""
+        return np.concatenate([design @ terms.T for design, _ in self.blocks()])
+
+    def columns(self, which: npt.NDArray[np.intp]) -> FloatArray:
+        """Return some columns of the matrix (without its column of ones) for all patients."""
+        return np.concatenate([design[:, 1 + which] for design, _ in self.blocks()])
+
+    def sample(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
+        """Return design and weights of at most `n_rows` patients, evenly spread over the rows."""
+        n = len(self.y)
+        rows = np.unique(np.linspace(0, n - 1, min(n_rows, n)).round().astype(int))
+        matrix = self._encoding.encode(self._covariates.iloc[rows])
+        return np.column_stack([np.ones(len(rows)), matrix]), self.weights[rows]
+
+    def moments(self) -> tuple[FloatArray, FloatArray]:
+        """Return weighted mean and variance of each term, shape (q,)."""
+        total, squares = np.zeros(self.n_terms), np.zeros(self.n_terms)
+        for design, rows in self.blocks():
+            total += self.weights[rows] @ design
+            squares += self.weights[rows] @ design**2
+        mean = total / self.weights.sum()
+        return mean, np.maximum(squares / self.weights.sum() - mean**2, 0.0)
+
+    def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
+        """Add up over all patients.
+
+        Parameters
+        ----------
+        terms : ndarray of shape (K, q)
+            Intercept and coefficients of each arm.
+        site_effects : ndarray of shape (S, K)
+            Intercept of each site under each arm, on top.
+        """
+        n_arms, q, n_sites = self.n_arms, self.n_terms, self.n_sites
+        loglik, gradient, hessian = 0.0, np.zeros((n_arms, q)), np.zeros((n_arms, q, q))
+        of_sites = np.zeros((2, n_sites * n_arms))
+        cross = np.zeros((n_sites * n_arms, q))
+        for design, rows in self.blocks():
+            arms, y, weights = self.arms[rows], self.y[rows], self.weights[rows]
+            eta = np.einsum("np,np->n", design, terms[arms]) if len(terms) > 1 else design @ terms[0]
+            if n_sites:
+                eta = eta + site_effects[self.sites[rows], arms]
+            loglik += float(weights @ (y * eta - np.logaddexp(0.0, eta)))
+            p = expit(eta)
+            residual, curve = weights * (y - p), weights * p * (1 - p)
+            for k in range(n_arms):
+                mine = design[arms == k]
+                gradient[k] += residual[arms == k] @ mine
+                hessian[k] += (mine * curve[arms == k, None]).T @ mine
+            if n_sites:
+                cell = self.sites[rows] * n_arms + arms
+                of_sites[0] += np.bincount(cell, residual, minlength=n_sites * n_arms)
+                of_sites[1] += np.bincount(cell, curve, minlength=n_sites * n_arms)
+                indicator = csr_array((curve, (cell, np.arange(len(cell)))), shape=(len(cross), len(cell)))
+                cross += indicator @ design
+        shape = (n_sites, n_arms)
+        return Curvature(
+            loglik,
+            gradient,
+            hessian,
+            of_sites[0].reshape(shape),
+            of_sites[1].reshape(shape),
+            cross.reshape(*shape, q),
+        )

@@ -1,0 +1,214 @@
+"""The hierarchical prior: solving for the posterior, its evidence, and the variances that maximise it.
+
+Terms have two layers: what all arms share (row 0) and how each arm deviates (rows 1 to K). All are
+written as z = term / prior standard deviation, so that a standard deviation of zero is nothing special:
+such a term is left out. Site effects are integrated out exactly within the quadratic approximation.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+from treatsel._checks import FloatArray
+from treatsel.models._curvature import Curvature, Patients
+
+MAX_STEPS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Prior standard deviations.
+
+    `terms`: shape (K + 1, q); row 0 what arms share, row k + 1 how arm k deviates. `site`, `site_by_arm`:
+    of a site's intercept, and of its deviation under one arm.
+    """
+
+    terms: FloatArray
+    site: float = 0.0
+    site_by_arm: float = 0.0
+
+    def site_covariance(self) -> FloatArray:
+        """Return the prior covariance of a site's intercepts under the arms, shape (K, K)."""
+        n_arms = len(self.terms) - 1
+        return self.site**2 + self.site_by_arm**2 * np.eye(n_arms)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A point: shared and deviating terms, shape (K + 1, q), and site effects, shape (S, K)."""
+
+    terms: FloatArray
+    sites: FloatArray
+
+    @property
+    def by_arm(self) -> FloatArray:
+        """Intercept and coefficients of each arm, shape (K, q)."""
+        return np.asarray(self.terms[0] + self.terms[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """The quadratic approximation around a state, with the sites integrated out.
+
+    `matrix` = L L' of the precision of z at the active terms, `linear` its right-hand side, so that the
+    optimum is z = matrix^-1 linear.
+    """
+
+    active: np.ndarray
+    scale: FloatArray
+    factor: FloatArray
+    linear: FloatArray
+    site_cov: FloatArray
+    site_linear: FloatArray
+    log_det: float
+
+    @classmethod
+    def build(cls, curvature: Curvature, state: State, prior: Prior) -> "System":
+        """Build it from the sums at `state`."""
+        hessian, gradient, site_cov, site_linear, log_det = _without_sites(curvature, state, prior)
+        linear = gradient + np.einsum("kplq,lq->kp", hessian, state.by_arm)
+        layers = np.concatenate([linear.sum(axis=0)[None], linear])
+        active = prior.terms.ravel() > 0
+        scale = prior.terms.ravel()[active]
+        matrix = _two_layers(hessian)[np.ix_(active, active)] * np.outer(scale, scale)
+        matrix[np.diag_indices_from(matrix)] += 1.0
+        factor = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        log_det += 2 * float(np.log(np.diag(factor)).sum())
+        return cls(active, scale, factor, layers.ravel()[active] * scale, site_cov, site_linear, log_det)
+
+    def optimum(self) -> FloatArray:
+        """Return z at the optimum, active terms only."""
+        return np.asarray(cho_solve((self.factor, True), self.linear, check_finite=False))
+
+    def terms(self, z: FloatArray, shape: tuple[int, int]) -> FloatArray:
+        """Return terms, shape (K + 1, q), of active z."""
+        full = np.zeros(shape[0] * shape[1])
+        full[self.active] = self.scale * z
+        return full.reshape(shape)
+
+    def variance(self) -> FloatArray:
+        """Return the posterior variance of each active z."""
+        inverse = solve_triangular(self.factor, np.eye(len(self.factor)), lower=True, check_finite=False)
+        return np.asarray((inverse**2).sum(axis=0))
+
+    def by_arm(self, shape: tuple[int, int]) -> FloatArray:
+        """Return the posterior covariance of each arm's terms, shape (K, q, q)."""
+        n_arms, q = shape[0] - 1, shape[1]
+        white = cho_solve((self.factor, True), np.diag(self.scale), check_finite=False)
+        full = np.zeros((shape[0] * q,) * 2)
+        full[np.ix_(self.active, self.active)] = white * self.scale[:, None]
+        wide = full.reshape(n_arms + 1, q, n_arms + 1, q)
+        own = np.array([wide[k + 1, :, k + 1] + wide[0, :, k + 1] + wide[k + 1, :, 0] for k in range(n_arms)])
+        return np.asarray(own + wide[0, :, 0])
+
+    def log_evidence(self) -> float:
+        """Return the log evidence of the quadratic approximation, up to what does not hang on the prior.
+
+        Sites that do not change (`site_cov` as given) only.
+        """
+        half = solve_triangular(self.factor, self.linear, lower=True, check_finite=False)
+        return 0.5 * float(half @ half) - 0.5 * self.log_det
+
+
+def _without_sites(
+    curvature: Curvature, state: State, prior: Prior
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, float]:
+    """Integrate the sites out: curvature (K, q, K, q) and gradient (K, q) of the arms' terms.
+
+    Also the posterior covariance of each site's intercepts given the terms, their linear part, and the
+    log determinant that they add.
+    """
+    n_arms, q = curvature.gradient.shape
+    hessian = np.zeros((n_arms, q, n_arms, q))
+    for k in range(n_arms):
+        hessian[k, :, k, :] = curvature.hessian[k]
+    if not len(curvature.site_hessian):
+        return hessian, curvature.gradient, np.zeros((0, n_arms, n_arms)), state.sites, 0.0
+    sigma, eye = prior.site_covariance(), np.eye(n_arms)
+    inner = eye + curvature.site_hessian[:, :, None] * sigma  # I + D Sigma
+    cov = sigma @ np.linalg.inv(inner)
+    linear = curvature.site_hessian * state.sites + curvature.site_gradient
+    center = np.einsum("skl,sl->sk", cov, linear) - state.sites
+    for k in range(n_arms):
+        for m in range(n_arms):
+            left = curvature.cross[:, k] * cov[:, k, m, None]
+            hessian[k, :, m, :] -= left.T @ curvature.cross[:, m]
+    gradient = curvature.gradient - np.einsum("skq,sk->kq", curvature.cross, center)
+    log_det = float(np.linalg.slogdet(inner)[1].sum())
+    return hessian, gradient, cov, linear, log_det
+
+
+def _two_layers(hessian: FloatArray) -> FloatArray:
+    """Return the curvature of (shared, deviating) terms: ((K + 1) q, (K + 1) q)."""
+    n_arms, q = hessian.shape[:2]
+    wide = np.zeros((n_arms + 1, q, n_arms + 1, q))
+    wide[1:, :, 1:, :] = hessian
+    wide[0, :, 1:, :] = hessian.sum(axis=0)
+    wide[1:, :, 0, :] = hessian.sum(axis=2)
+    wide[0, :, 0, :] = hessian.sum(axis=(0, 2))
+    return wide.reshape((n_arms + 1) * q, (n_arms + 1) * q)
+
+
+def log_joint(curvature: Curvature, state: State, prior: Prior) -> float:
+    """Return log-likelihood plus log prior density, without constants, at a state."""
+    active = prior.terms > 0
+    total = curvature.loglik - 0.5 * float(((state.terms[active] / prior.terms[active]) ** 2).sum())
+    if len(state.sites):
+        inverse = np.linalg.pinv(prior.site_covariance(), hermitian=True)
+        total -= 0.5 * float(np.einsum("sk,kl,sl->", state.sites, inverse, state.sites))
+    return total
+
+
+def newton_step(curvature: Curvature, state: State, prior: Prior) -> State:
+    """Return the optimum of the quadratic approximation at a state."""
+    system = System.build(curvature, state, prior)
+    terms = system.terms(system.optimum(), state.terms.shape)
+    if not len(state.sites):
+        return State(terms, state.sites)
+    moved = (terms[0] + terms[1:]) - state.by_arm
+    pull = system.site_linear - np.einsum("skq,kq->sk", curvature.cross, moved)
+    return State(terms, np.einsum("skl,sl->sk", system.site_cov, pull))
+
+
+def blend(old: State, new: State, share: float) -> State:
+    """Return a point between two states."""
+    return State(old.terms + share * (new.terms - old.terms), old.sites + share * (new.sites - old.sites))
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """The optimum under one prior: state, curvature there, system there, and Laplace log evidence."""
+
+    state: State
+    curvature: Curvature
+    system: System
+    log_evidence: float
+
+
+def find_mode(patients: Patients, start: State, prior: Prior, *, tol: float = 1e-8) -> Mode:
+    """Newton steps from `start`, halved where they would lead down, to the posterior optimum."""
+    state = _fitting(start, prior)
+    curvature = patients.curvature(state.by_arm, state.sites)
+    value = log_joint(curvature, state, prior)
+    for _ in range(MAX_STEPS):
+        target = newton_step(curvature, state, prior)
+        share, previous = 1.0, value
+        while True:
+            candidate = blend(state, target, share)
+            at = patients.curvature(candidate.by_arm, candidate.sites)
+            value = log_joint(at, candidate, prior)
+            if value >= previous - 1e-10 * abs(previous) or share < 1e-4:
+                break
+            share /= 2
+        state, curvature = candidate, at
+        if value - previous < tol:
+            break
+    system = System.build(curvature, state, prior)
+    return Mode(state, curvature, system, value - 0.5 * system.log_det)
+
+
+def _fitting(state: State, prior: Prior) -> State:
+    """Drop what the prior says is zero."""
+    sites = state.sites if prior.site_covariance().any() else np.zeros_like(state.sites)
+    return replace(state, terms=np.where(prior.terms > 0, state.terms, 0.0), sites=sites)

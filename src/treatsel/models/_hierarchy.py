@@ -1,0 +1,168 @@
+"""The fitted hierarchical model: a few posteriors averaged, as one additive logit per arm and as draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import solve_triangular
+from scipy.special import expit
+
+from treatsel._checks import FloatArray
+from treatsel.models._curvature import Patients
+from treatsel.models._encoder import Encoding
+from treatsel.models._evidence import System
+from treatsel.models._heterogeneity import Component, average_over_sizes
+
+PROJECTION_ROWS = 2000  # patients whose averaged probabilities the additive form is matched to
+PRECISION_DRAWS = 20  # of a sparse posterior
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+
+
+@dataclass(frozen=True, eq=False)
+class Hierarchy:
+    """A fitted hierarchical logistic regression.
+
+    Attributes
+    ----------
+    components : list of Component
+        Posteriors under priors of different size and shape of effect modification.
+    terms : ndarray of shape (n_arms, n_terms)
+        Intercept and coefficients whose probabilities come closest to the posterior mean.
+    order : ndarray of shape (n_arms,)
+        Arms by size and events: an order that their names have no part in.
+    """
+
+    components: list[Component]
+    terms: FloatArray
+    order: np.ndarray
+
+    @classmethod
+    def learn(cls, patients: Patients, encoding: Encoding) -> "Hierarchy":
+        """Fit the model to patients."""
+        components = average_over_sizes(patients, encoding.kinds, encoding.sources)
+        events, n = (
+            np.bincount(patients.arms, w, patients.n_arms)
+            for w in (patients.weights * patients.y, patients.weights)
+        )
+        return cls(components, _projected(components, patients), np.lexsort((events, n)))
+
+    @property
+    def p_modification(self) -> float:
+        """Posterior probability that effects differ between patients; NaN for a single arm."""
+        if len(self.order) == 1:
+            return float("nan")
+        return float(sum(c.weight for c in self.components if c.size > 0))
+
+    @property
+    def modification(self) -> pd.DataFrame:
+        """Size, sparse and weight of each posterior."""
+        return pd.DataFrame(
+            [{"size": c.size, "sparse": c.sparse is not None, "weight": c.weight} for c in self.components]
+        )
+
+    @property
+    def prior(self) -> pd.Series:
+        """Prior standard deviations, in logits."""
+        return pd.Series(self.components[0].scales.to_dict(), name="sd")
+
+    def draw(self, n_draws: int) -> FloatArray:
+        """Return draws of each arm's terms, shape (n_draws, n_arms, n_terms), in mirrored pairs.
+
+        Each posterior gives its share. One fixed stream: the draws are part of the model, not of the
+        user's randomness.
+        """
+        ends = np.round(np.cumsum([c.weight for c in self.components]) * n_draws / 2).astype(int)
+        sizes = np.diff(ends, prepend=0)
+        pairs = [
+            _draw_component(component, self.order, size, np.random.default_rng([0, number]))
+            for number, (component, size) in enumerate(zip(self.components, sizes, strict=True))
+            if size
+        ]
+        return np.concatenate(pairs)
+
+    def draw_sites(self, n_draws: int) -> FloatArray:
+        """Return what a new site adds to each arm's intercept, shape (n_draws, n_arms)."""
+        random, prior = np.random.default_rng([5]), self.components[0].prior
+        effects = np.empty((n_draws, len(self.order)))
+        effects[:, self.order] = prior.site_by_arm * random.standard_normal(effects.shape)
+        return np.asarray(effects + prior.site * random.standard_normal((n_draws, 1)))
+
+
+def _draw_component(c: Component, order: np.ndarray, n_pairs: int, random: np.random.Generator) -> FloatArray:
+    """Draw from one posterior; a sparse one with precisions drawn anew every so often."""
+    if c.sparse is None:
+        return _draw_pairs(c, c.mode.system, c.mode.state.by_arm, order, n_pairs, random)
+    parts = []
+    for rows in np.array_split(np.arange(n_pairs), min(n_pairs, PRECISION_DRAWS)):
+        system = System.build(c.mode.curvature, c.mode.state, c.sparse.draw(random))
+        terms = system.terms(system.optimum(), c.prior.terms.shape)
+        parts.append(_draw_pairs(c, system, terms[0] + terms[1:], order, len(rows), random))
+    return np.concatenate(parts)
+
+
+def _draw_pairs(
+    c: Component,
+    system: System,
+    mean: FloatArray,
+    order: np.ndarray,
+    n_pairs: int,
+    random: np.random.Generator,
+) -> FloatArray:
+    shape = c.prior.terms.shape
+    layers = np.concatenate([[0], 1 + order])
+    white = np.empty((*shape, n_pairs))
+    white[layers] = random.standard_normal(white.shape)
+    active = white.reshape(c.prior.terms.size, n_pairs)[system.active]
+    z = solve_triangular(system.factor, active, lower=True, trans="T", check_finite=False)
+    moves = np.zeros((c.prior.terms.size, n_pairs))
+    moves[system.active] = system.scale[:, None] * z
+    layered = moves.reshape(*shape, n_pairs)
+    steps = np.moveaxis(layered[0] + layered[1:], -1, 0)
+    return np.concatenate([mean + steps, mean - steps])
+
+
+def _projected(components: Sequence[Component], patients: Patients) -> FloatArray:
+    """Return the terms whose probabilities are closest to the posterior mean probabilities.
+
+    Closest in Kullback-Leibler divergence, over (at most ``PROJECTION_ROWS`` of) the patients: what is
+    served is one additive logit, and still averaged over what is not known.
+
+    References
+    ----------
+    Piironen, Paasiniemi & Vehtari (2020), Electronic J Statistics 14(1), 2155-2197. doi:10.1214/20-EJS1711
+    """
+    design, weights = patients.sample(PROJECTION_ROWS)
+    terms = np.zeros((patients.n_arms, patients.n_terms))
+    target = np.zeros((len(design), patients.n_arms))
+    spread = np.zeros((patients.n_arms, patients.n_terms))
+    for c in components:
+        covariances, mean = c.mode.system.by_arm(c.prior.terms.shape), c.mode.state.by_arm
+        site = c.prior.site**2 + c.prior.site_by_arm**2
+        for k, covariance in enumerate(covariances):
+            variance = np.einsum("np,np->n", design @ covariance, design) + site
+            logits = (design @ mean[k])[:, None] + np.sqrt(variance)[:, None] * _NODES
+            target[:, k] += c.weight * (expit(logits) @ _WEIGHTS)
+            spread[k] += c.weight * np.diag(covariance)
+        terms += c.weight * mean
+    for k in range(patients.n_arms):
+        terms[k] = _matched(design, weights, target[:, k], terms[k], spread[k])
+    return terms
+
+
+def _matched(
+    design: FloatArray, weights: FloatArray, target: FloatArray, start: FloatArray, spread: FloatArray
+) -> FloatArray:
+    """Newton steps from `start`; where patients say nothing about a term, it stays there."""
+    ridge = 0.01 / np.maximum(spread, 1e-12)
+    terms = start
+    for _ in range(25):
+        p = expit(design @ terms)
+        gradient = design.T @ (weights * (target - p)) - ridge * (terms - start)
+        curvature = (design * (weights * p * (1 - p))[:, None]).T @ design + np.diag(ridge)
+        step = np.linalg.solve(curvature, gradient)
+        terms = terms + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return terms
