@@ -336,7 +336,7 @@ def test_parts_that_do_not_fit_are_refused_even_with_the_right_hashes(path, tmp_
     ],
 )
 def test_broken_trees_are_refused(path, tmp_path, part, change, message):
-    name = f"outcome_0/trees_0/{part}.npy"
+    name = f"outcome_0/trees/{part}.npy"
     if name not in zipfile.ZipFile(path).namelist():
         pytest.skip("a ridge model has no trees")
     content = resealed(path, lambda manifest, parts: change_array(parts, name, change))

@@ -37,6 +37,10 @@ class TreatselWarning(UserWarning):
     """The result stands, but on shaky ground."""
 
 
+class GuardWarning(TreatselWarning):
+    """What a fitted selector found shaky about its development cohort; all of it in one warning."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One thing wrong with a table.

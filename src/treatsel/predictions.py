@@ -23,8 +23,9 @@ WARNING_CODES = {
     "missing_covariate": "the value is missing",
     "outside_development_range": "the value lies well outside what the development cohort held",
     "no_interval": "this kind of model gives no interval",
+    "rarely_given": "such patients hardly ever got this arm; what is said of it is extrapolated",
 }
-OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - {"missing_covariate", "no_interval"}
+OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - {"missing_covariate", "no_interval", "rarely_given"}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -40,7 +41,7 @@ class Predictions:
     level : float
         Confidence level of the interval.
     warnings : DataFrame
-        Columns patient, code (see ``WARNING_CODES``) and column.
+        Columns patient, code (see ``WARNING_CODES``) and column (with ``rarely_given``: the arm).
     audit : mapping
         Model id, library version, digest of the input, intended use; no time unless the caller adds it.
     """

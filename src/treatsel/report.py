@@ -15,6 +15,16 @@ from treatsel.validation._page import page_of
 __all__ = ["model_card", "write_html", "write_markdown"]
 
 BLANK = "not stated: author to complete"
+ASSIGNMENT_WORDS = {
+    "randomised": "effects: arms were randomised",
+    "routine": "associations: arms were given in routine care",
+    None: "associations: nobody said that arms were randomised",
+}
+METRIC_WORDS = {
+    "log_loss": "Log-loss",
+    "brier_score": "Brier score",
+    "within_arm_auc": "AUC within arms",
+}
 
 
 def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
@@ -71,10 +81,17 @@ def _card(manifest: Manifest) -> Page:
             ("Made with treatsel", content["library_version"]),
             ("Arms", ", ".join(content["arms"])),
             ("Best single arm", content["default_arm"]),
+            ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
             ("Review by", use.get("review_date", "not stated")),
         ],
         cautions=[f"Not stated, author to complete: {', '.join(lacking)}."] if lacking else [],
-        sections=[_use(use), _development(content), _covariates(content), _validated(content)],
+        sections=[
+            _use(use),
+            _development(content),
+            _covariates(content),
+            _cross_fitted(content),
+            _validated(content),
+        ],
     )
 
 
@@ -113,8 +130,26 @@ def _development(content: Any) -> Section:
         tables=[
             Table(pd.DataFrame(shown), "Patients and events by arm; small cells are left out.", ("Arm",)),
             Table(pd.DataFrame(arms), f"Rate of {good} if everybody got one arm (doubly robust, 95 %)."),
+            _overlap(content),
         ],
     )
+
+
+def _overlap(content: Any) -> Table:
+    overlap = content["assignment"]["overlap"]
+    shown = [
+        {
+            "Arm": arm,
+            "Effective patients": number(overlap["effective_n"][k], 0),
+            "Hardly ever given to": DASH if (share := overlap["hardly_given"][k]) is None else percent(share),
+        }
+        for k, arm in enumerate(content["arms"])
+    ]
+    caption = (
+        "Overlap: effective sample size once patients are weighted to be alike in all arms, and the share of "
+        "patients of a kind that got the arm in less than 2 % of cases."
+    )
+    return Table(pd.DataFrame(shown), caption)
 
 
 def _covariates(content: Any) -> Section:
@@ -141,6 +176,34 @@ def _range(limits: Any) -> str:
     if "minimum" not in limits and "maximum" not in limits:
         return DASH
     return f"{limits.get('minimum', 'any')} to {limits.get('maximum', 'any')}"
+
+
+def _cross_fitted(content: Any) -> Section:
+    words = {"model": "This model", "baseline": "Penalised logistic regression"}
+    shown = [
+        {
+            "Outcome": outcome["name"],
+            "Measure": METRIC_WORDS[row["metric"]],
+            "Predictor": words[row["predictor"]],
+            "Estimate": number(row["value"], 3),
+            "Lower": number(row["lower"], 3),
+            "Upper": number(row["upper"], 3),
+            "Patients": _count(row["n"]),
+        }
+        for outcome in content["outcomes"]
+        for metric in METRIC_WORDS
+        for row in content["performance"][outcome["name"]]
+        if row["metric"] == metric
+    ]
+    caption = "Each patient predicted by models that had not seen that patient; 95 % intervals."
+    return Section(
+        heading="Cross-fitted in the development cohort",
+        paragraphs=[
+            "Beside the model stands a penalised logistic regression with arm x covariate products; a model "
+            "that does no better is no better. This is no external validation."
+        ],
+        tables=[Table(pd.DataFrame(shown), caption, ("Measure", "Predictor"))],
+    )
 
 
 def _validated(content: Any) -> Section:

@@ -8,13 +8,15 @@ import pandas as pd
 
 from treatsel.codebook import Codebook
 from treatsel.errors import ArtifactError, UnsupportedModelError
-from treatsel.models import AdditiveModel, Encoding, Trees
+from treatsel.models import AdditiveModel, Assignment, AssignmentModel, Encoding, Trees
 from treatsel.selector import TreatmentSelector
 
 SMALL_CELL = 5  # counts below this are not stored
 GOLDEN_ROWS = 5
 MOST_ROWS = 2000  # of the background
 GOLDEN_TOLERANCE = 1e-9
+_OVERLAP = ("effective_n", "lowest", "hardly_given", "auc")
+_METRICS = ("log_loss", "brier_score", "within_arm_auc")
 _MEANS = ("value", "lower", "upper", "se", "n")
 Arrays = dict[str, np.ndarray]
 
@@ -35,6 +37,10 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "ranges": {name: [float(v) for v in row] for name, row in selector.ranges_.T.items()},
         "fingerprint": selector.fingerprint_,
         "background": _pack_background(selector.background_, arrays),
+        "assignment": _pack_assignment(selector, arrays),
+        "performance": {
+            name: table.to_dict(orient="records") for name, table in selector.performance_.items()
+        },
     }
     return contents, arrays
 
@@ -50,9 +56,9 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
     arrays[f"{place}/coefficients.npy"] = model.coefficients
     if model.draws is not None:
         arrays[f"{place}/draws.npy"] = model.draws
-    for k, trees in enumerate(model.trees):
-        if trees is not None:
-            arrays |= {f"{place}/trees_{k}/{part}.npy": getattr(trees, part) for part in Trees.ARRAYS}
+    if model.trees is not None and model.mixing is not None:
+        arrays[f"{place}/mixing.npy"] = model.mixing
+        arrays |= {f"{place}/trees/{part}.npy": getattr(model.trees, part) for part in Trees.ARRAYS}
     rows = selector.background_.head(GOLDEN_ROWS)
     golden = selector.models_[name].predict_by_arm(rows)[selector.arms_].to_numpy()
     if (np.abs(model.predict_by_arm(rows).to_numpy() - golden) > GOLDEN_TOLERANCE).any():
@@ -63,7 +69,20 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         "event_is_good": selector.event_is_good_[name],
         "encoding": model.encoding.to_dict(),
         "has_draws": model.draws is not None,
-        "has_trees": [trees is not None for trees in model.trees],
+        "has_trees": model.trees is not None,
+    }
+
+
+def _pack_assignment(selector: TreatmentSelector, arrays: Arrays) -> dict[str, Any]:
+    """Return the assignment model and the overlap by arm; no counts."""
+    model, table = selector.assignment_.model, selector.assignment_.table.loc[selector.arms_]
+    arrays["assignment/intercept.npy"] = model.intercept
+    arrays["assignment/coefficients.npy"] = model.coefficients
+    return {
+        "stated": selector.assignment,
+        "encoding": model.encoding.to_dict(),
+        "overlap": {name: [None if np.isnan(v) else float(v) for v in table[name]] for name in _OVERLAP},
+        "floor": selector.assignment_.floor,
     }
 
 
@@ -104,7 +123,9 @@ def unpack(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Tre
     ranges = pd.DataFrame.from_dict(contents["ranges"], orient="index", columns=["lower", "upper"])
     ranges = ranges.loc[[name for name in codebook.covariates if name in ranges.index]]
     background = _unpack_background(contents["background"], arrays)
-    selector = TreatmentSelector(arm=contents["arm"])
+    stated = contents["assignment"]["stated"]
+    _require(stated in (None, "randomised", "routine"), "assignment is unknown")
+    selector = TreatmentSelector(arm=contents["arm"], assignment=stated)
     _require(list(background.columns) == list(codebook.covariates), "background and codebook differ")
     models = {}
     for i, outcome in enumerate(contents["outcomes"]):
@@ -121,33 +142,67 @@ def unpack(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Tre
     selector.fingerprint_ = contents["fingerprint"]
     selector.arm_means_, selector.default_arm_ = arm_means, contents["default_arm"]
     selector.ranges_, selector.background_ = ranges.astype("float64"), background
+    selector.assignment_ = _unpack_assignment(contents["assignment"], arms, arrays, background)
+    selector.performance_ = {name: _performance(contents["performance"][name]) for name in names}
     return selector
+
+
+def _unpack_assignment(
+    content: Mapping[str, Any], arms: list[str], arrays: Mapping[str, np.ndarray], background: pd.DataFrame
+) -> Assignment:
+    encoding = _unpack_encoding(content["encoding"])
+    _require(set(encoding.names) <= set(background.columns), "assignment and codebook differ")
+    shape = (len(arms), len(encoding.features))
+    model = AssignmentModel(
+        encoding=encoding,
+        arms_=np.array(arms, dtype=object),
+        intercept=_numbers(arrays, "assignment/intercept.npy", shape[:1]),
+        coefficients=_numbers(arrays, "assignment/coefficients.npy", shape),
+    )
+    overlap = {key: [np.nan if v is None else float(v) for v in content["overlap"][key]] for key in _OVERLAP}
+    table = pd.DataFrame(overlap, index=pd.Index(arms, name="arm"), dtype="float64")
+    return Assignment(probabilities=None, raw=None, table=table, model=model, floor=float(content["floor"]))
+
+
+def _performance(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["predictor", "metric", "value", "lower", "upper", "n"])
+    _require(table["predictor"].isin(["model", "baseline"]).all(), "performance is of no known predictor")
+    _require(table["metric"].isin(_METRICS).all(), "performance is in no known metric")
+    numbers = {"value": "float64", "lower": "float64", "upper": "float64", "n": "int64"}
+    return table.astype(numbers)
+
+
+def _unpack_encoding(content: Mapping[str, Any]) -> Encoding:
+    encoding = Encoding.from_dict(content)
+    numbers = [v for c in encoding.columns for v in (c.center, c.scale, *c.knots, *c.shares)]
+    _require(bool(np.isfinite(numbers).all()), "a number of an encoding is not finite")
+    _require(all(c.scale for c in encoding.columns), "a scale is 0")
+    fits = all(len(c.shares) == len(c.levels) for c in encoding.columns if c.levels is not None)
+    _require(fits, "levels and their shares differ in number")
+    return encoding
 
 
 def _unpack_outcome(
     outcome: Mapping[str, Any], arms: list[str], arrays: Mapping[str, np.ndarray], place: str
 ) -> AdditiveModel:
-    encoding = Encoding.from_dict(outcome["encoding"])
-    _require(
-        all(np.isfinite([c.center, c.scale]).all() and c.scale for c in encoding.columns), "a scale is 0"
-    )
+    encoding = _unpack_encoding(outcome["encoding"])
     n_arms, n_features = len(arms), len(encoding.features)
     intercept = _numbers(arrays, f"{place}/intercept.npy", (n_arms,))
     coefficients = _numbers(arrays, f"{place}/coefficients.npy", (n_arms, n_features))
-    draws = None
+    trees, mixing, draws = None, None, None
+    if outcome["has_trees"]:
+        trees = _unpack_trees(arrays, f"{place}/trees", n_features)
+        mixing = _numbers(arrays, f"{place}/mixing.npy", (n_arms, trees.n_members))
     if outcome["has_draws"]:
-        draws = _numbers(arrays, f"{place}/draws.npy", (None, n_arms, n_features + 1))
-    _require(len(outcome["has_trees"]) == n_arms, "trees and arms differ in number")
-    trees = tuple(
-        _unpack_trees(arrays, f"{place}/trees_{k}", n_features) if has else None
-        for k, has in enumerate(outcome["has_trees"])
-    )
+        n_terms = 1 + n_features + (0 if trees is None else trees.n_members)
+        draws = _numbers(arrays, f"{place}/draws.npy", (None, n_arms, n_terms))
     return AdditiveModel(
         encoding=encoding,
         arms_=np.array(arms, dtype=object),
         intercept=intercept,
         coefficients=coefficients,
         trees=trees,
+        mixing=mixing,
         draws=draws,
     )
 

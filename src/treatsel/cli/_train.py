@@ -11,7 +11,7 @@ from treatsel.cli._io import check_outputs, say
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.manifest import check_intended_use
-from treatsel.selector import TreatmentSelector
+from treatsel.selector import ASSIGNMENTS, ESTIMATORS, TreatmentSelector
 
 
 def add_parser(commands: Any) -> None:
@@ -36,6 +36,14 @@ def add_parser(commands: Any) -> None:
         metavar="COLUMN",
         help="outcome to learn, the main one first; repeatable (default: all in the codebook)",
     )
+    parser.add_argument(
+        "--assignment",
+        choices=ASSIGNMENTS,
+        help="how arms were given; only after randomisation are differences between arms effects",
+    )
+    parser.add_argument(
+        "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="deals patients to folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
     parser.set_defaults(run=run)
@@ -48,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     cohort = Cohort.read(args.cohort, args.codebook)
     selector, X, y = selector_for(cohort, args.outcome, seed=args.seed, n_jobs=args.n_jobs)
     say(f"Fitting {len(X)} patients, {len(cohort.codebook.covariates)} covariates ...")
-    selector.fit(X, y)
+    selector.set_params(assignment=args.assignment, estimator=args.estimator).fit(X, y)
     manifest = save_model(selector, args.out, intended_use=intended_use)
     best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
     good = main if selector.event_is_good_[main] else f"no {main}"

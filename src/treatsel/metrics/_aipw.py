@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import check_binary, check_by_arm
+from treatsel._checks import check_binary, check_by_arm, check_probability
 from treatsel.metrics._arms import (
     cells_of,
     check_propensities,
@@ -19,17 +19,23 @@ from treatsel.metrics._units import check_units, mean_estimate, mean_of
 
 
 def aipw_scores(
-    y_true: npt.ArrayLike, received: npt.ArrayLike, by_arm: pd.DataFrame, propensities: pd.DataFrame
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    propensities: pd.DataFrame,
+    *,
+    observation: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Doubly robust score of each patient under each arm; its mean estimates the remission rate of the arm.
 
     Prediction plus, for the received arm only, (outcome - prediction) / propensity. Right on average if
-    either the predictions or the propensities are.
+    either the predictions or the propensities are. Where outcomes were not observed, the prediction
+    alone, and the others are divided by the probability of being observed, too.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Remission, 0 or 1; with `observation` also NaN: not observed.
     received : array-like of shape (n_patients,)
         Arm labels.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
@@ -37,6 +43,8 @@ def aipw_scores(
         come from a model fitted to these patients, unless out of fold.
     propensities : pandas.DataFrame of shape (n_patients, n_arms)
         Probability of being given each arm; rows sum to 1 (within 1e-6); above 0 for the received arm.
+    observation : array-like of shape (n_patients,), optional
+        Probability, in (0, 1], that the outcome is observed, under the received arm.
 
     Returns
     -------
@@ -69,12 +77,17 @@ def aipw_scores(
     predicted = check_by_arm("by_arm", by_arm)
     assigned = check_propensities(propensities, predicted.columns)
     check_patients(by_arm=by_arm, propensities=propensities, y_true=y_true, received=received)
-    outcome, labels = check_binary("y_true", y_true), check_labels("received", received)
+    outcome = check_binary("y_true", y_true, allow_missing=observation is not None)
+    labels = check_labels("received", received)
     own = check_received_probability("propensities", cells_of("received", labels, assigned))
+    if observation is not None:
+        check_patients(by_arm=by_arm, observation=observation)
+        own = own * check_received_probability("observation", check_probability("observation", observation))
     warn_of_no_overlap(assigned)
     scores = predicted.to_numpy(dtype=float, copy=True)
     rows, columns = np.arange(len(scores)), positions_of("received", labels, predicted.columns)
-    scores[rows, columns] += (outcome - scores[rows, columns]) / own
+    residual = np.nan_to_num(outcome - scores[rows, columns])
+    scores[rows, columns] += residual / own
     return pd.DataFrame(scores, index=predicted.index, columns=predicted.columns)
 
 

@@ -1,6 +1,5 @@
 """`TreatmentSelector`: one model per outcome, and what each patient's best arm is."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,19 +11,22 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._version import __version__
-from treatsel.errors import CohortError, InputError, TreatselWarning, UnsupportedModelError
-from treatsel.models import balanced_folds
+from treatsel.errors import CohortError, InputError, UnsupportedModelError
 from treatsel.predictions import Predictions, digest, fingerprint
 from treatsel.preference import check_preferences, utility
 from treatsel.recommendation import Recommendations, recommend
 from treatsel.selector._background import counts_by_arm, ranges_of, summarise
-from treatsel.selector._fit import (
-    additive_form,
-    check_trainable,
+from treatsel.selector._default_arm import (
+    ASSIGNMENTS,
+    check_assignment,
     doubly_robust_arm_means,
-    fit_model,
-    model_of,
+    guard_overlap,
+    learn_assignment,
+    rarely_given,
+    warn_of,
 )
+from treatsel.selector._fit import ESTIMATORS
+from treatsel.selector._guards import guard_auc, guard_table
 from treatsel.selector._input import (
     by_id,
     check_no_outcome,
@@ -35,8 +37,9 @@ from treatsel.selector._input import (
     frame_of,
     outcome_table,
 )
+from treatsel.selector._outcome import FittedOutcome, learn_outcome
 
-__all__ = ["MIN_EVENTS", "TreatmentSelector"]
+__all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
 MIN_EVENTS = 10  # events, and non-events, that an arm needs before it can be called better or worse
 _BLOCK = 512  # patients whose draws are held in memory at once
@@ -49,9 +52,10 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     ----------
     arm : str, default="arm"
         Column of X that holds the received arm. Patients to be predicted need not have it.
-    estimator : "auto" or model, default="auto"
-        "auto": ridge logistic regression with arm x covariate interactions, penalties chosen by
-        cross-validation. Or any model of `treatsel.models`, or a grid search over one.
+    estimator : {"auto", "hierarchical", "stacked"} or model, default="auto"
+        "auto" and "stacked": `StackedClassifier`, the hierarchical model with as many trees as the data
+        ask for. "hierarchical": `HierarchicalClassifier` alone. Or any model of `treatsel.models`, or a
+        grid search over one.
     codebook : Codebook, path or None, default=None
         What the covariates mean and may hold. None drafts one from X, without ranges.
     event_is_good : bool, mapping of str to bool, or None, default=None
@@ -59,11 +63,16 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         outcome counts as good where nothing is stated (and its name, such as "dropout", does not say
         otherwise), others as not stated.
     groups : str or None, default=None
-        Column of X that names the site or service. It keeps folds together and is never a predictor.
+        Column of X that names the site or service. It keeps folds together, is a random effect where
+        the model has one, and never a predictor; patients to be predicted need not have it.
     random_state : int, RandomState or None, default=None
-        Deals patients to folds. The models themselves are deterministic.
+        Deals patients to folds for `assignment_`, `observation_` and `performance_`; the model of "auto"
+        is deterministic.
     n_jobs : int or None, default=None
         Jobs for cross-validation, as in joblib.
+    assignment : {"randomised", "routine"} or None, default=None
+        How arms were given. Only "randomised" makes differences between arms effects; else (None: nobody
+        said) they are called associations, and patients who hardly ever got an arm are flagged.
 
     Attributes
     ----------
@@ -81,6 +90,14 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         Direction of each outcome; None: not stated.
     arm_means_ : DataFrame of shape (n_arms, 5)
         Rate of the good main outcome if everyone got an arm: doubly robust, with interval.
+    assignment_ : Assignment
+        Model of who got which arm, with overlap and effective sample size by arm.
+    observation_ : dict of str to Observation
+        Outcomes that were not always observed, with the weights that make up for it.
+    performance_ : dict of str to DataFrame
+        Cross-fitted figures of each outcome's model, beside those of a penalised logistic regression.
+    guards_ : list of Guard
+        What was found shaky about the development cohort: code and message.
     default_arm_ : label
         The best single arm of the development cohort, by `arm_means_`.
     training_ : DataFrame
@@ -110,6 +127,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         groups: str | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
+        assignment: str | None = None,
     ) -> None:
         self.arm = arm
         self.estimator = estimator
@@ -118,6 +136,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         self.groups = groups
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.assignment = assignment
 
     # --- learning
 
@@ -129,8 +148,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         X : DataFrame of shape (n_patients, n_columns)
             Covariates and the arm column.
         y : Series or array of shape (n_patients,), or DataFrame of shape (n_patients, n_outcomes)
-            Outcomes, 0 or 1; NaN: not observed. Such patients are left out of that outcome's model,
-            with a warning.
+            Outcomes, 0 or 1; NaN: not observed. The others are weighted to stand for such patients
+            (inverse probability of observation), with a warning.
 
         Raises
         ------
@@ -146,6 +165,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     def _fit(self, X: Any, y: Any) -> "TreatmentSelector":
         frame = frame_of(X)
         outcomes = outcome_table(y, frame)
+        randomised = check_assignment(self.assignment) == "randomised"
         book = development_codebook(self.codebook, frame, self.arm, self.groups)
         check_no_outcome(book, outcomes)
         by_id(frame, book)  # raises on an id that occurs twice
@@ -154,55 +174,43 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         if faults:
             raise CohortError(f"X does not fit the codebook ({len(faults)} faults):", faults)
         groups = frame[self.groups].astype("object") if self.groups else None
-        self.arms_ = sorted(clean[self.arm].unique(), key=str)
+        covariates, received = clean[list(book.covariates)], clean[self.arm]
+        self.arms_ = sorted(received.unique(), key=str)
         self.outcomes_ = list(outcomes.columns)
         self.event_is_good_ = directions(self.event_is_good, self.outcomes_, book)
         self.codebook_ = completed_codebook(book, clean, self.event_is_good_)
-        self.training_ = counts_by_arm(outcomes, clean[self.arm])
-        self.models_ = {name: self._fit_outcome(clean, outcomes[name], groups) for name in self.outcomes_}
-        self.additive_ = {name: additive_form(model) for name, model in self.models_.items()}
-        self._find_default_arm(clean, outcomes[self.outcomes_[0]], groups)
-        covariates = clean[list(book.covariates)]
+        self.training_ = counts_by_arm(outcomes, received)
+        fitted = {name: self._learn(clean, outcomes[name], groups) for name in self.outcomes_}
+        self.models_ = {name: part.model for name, part in fitted.items()}
+        self.additive_ = {name: part.additive for name, part in fitted.items()}
+        self.performance_ = {name: part.performance for name, part in fitted.items()}
+        self.observation_ = {name: part.observation for name, part in fitted.items() if part.observation}
+        self.assignment_ = learn_assignment(clean, self.arm, groups=groups, random_state=self.random_state)
+        main = self.outcomes_[0]
+        self.arm_means_ = doubly_robust_arm_means(
+            fitted[main],
+            outcomes[main],
+            received,
+            self.assignment_,
+            randomised=randomised,
+            good=bool(self.event_is_good_[main]),
+            groups=groups,
+        )
+        self.default_arm_: Any = self.arm_means_["value"].idxmax()
         self.ranges_, self.background_ = ranges_of(covariates), summarise(covariates)
         self.intended_use_: Mapping[str, Any] | None = None
         self.model_id_: str | None = None
         self.fingerprint_: str | None = fingerprint(clean)
+        self.guards_ = guard_table(covariates, received, outcomes, groups=groups)
+        self.guards_ += [] if randomised else guard_overlap(self.assignment_)
+        for name, part in fitted.items():
+            self.guards_ += guard_auc(part.figure("within_arm_auc"), name)
+        warn_of(self.guards_)
         return self
 
-    def _observed(
-        self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None
-    ) -> tuple[pd.DataFrame, FloatArray, pd.Series | None]:
-        seen = y.notna()
-        return X[seen], y[seen].to_numpy(dtype=float), None if groups is None else groups[seen]
-
-    def _fit_outcome(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> Any:
-        if y.isna().all():
-            raise InputError(f"Outcome {y.name!r} was observed in no patient.")
-        if n := int(y.isna().sum()):
-            warnings.warn(
-                f"Outcome {y.name!r} was not observed in {n} of {len(y)} patients ({n / len(y):.0%}); its "
-                "model learns from the others, which is right only if they are alike given the covariates.",
-                TreatselWarning,
-                stacklevel=3,
-            )
-        X, seen, groups = self._observed(X, y, groups)
-        folds = balanced_folds(X[self.arm], seen, groups=groups, random_state=self.random_state)
-        check_trainable(X, pd.Series(seen, X.index, name=y.name), self.arm, self.arms_, folds)
-        return fit_model(model_of(self.estimator, self.arm, folds, self.n_jobs), X, seen, groups)
-
-    def _find_default_arm(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> None:
-        X, seen, groups = self._observed(X, y, groups)
-        self.arm_means_ = doubly_robust_arm_means(
-            self.models_[self.outcomes_[0]],
-            X,
-            seen,
-            self.arm,
-            good=bool(self.event_is_good_[self.outcomes_[0]]),
-            groups=groups,
-            random_state=self.random_state,
-            n_jobs=self.n_jobs,
-        )
-        self.default_arm_: Any = self.arm_means_["value"].idxmax()
+    def _learn(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> FittedOutcome:
+        own = {name: getattr(self, name) for name in ("arm", "estimator", "random_state", "n_jobs")}
+        return learn_outcome(X, y, arms=self.arms_, groups=groups, **own)
 
     # --- predicting
 
@@ -291,11 +299,14 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         if not all(self.has_draws(name) for name in self.outcomes_):
             rows = {"patient": clean.index.astype(object), "code": "no_interval", "column": None}
             found = pd.concat([found, pd.DataFrame(rows)], ignore_index=True)
+        if self.assignment != "randomised" and len(rare := rarely_given(self.assignment_, clean)):
+            found = pd.concat([found, rare], ignore_index=True)
         audit = {
             "model_id": self.model_id_,
             "library_version": __version__,
             "input_sha256": digest(clean),
             "intended_use": self.intended_use_,
+            "assignment": self.assignment,
         }
         return Predictions(tables=tables, lower=lower, upper=upper, level=level, warnings=found, audit=audit)
 

@@ -1,4 +1,4 @@
-"""What fitting a selector takes: the default model, cross-fitted predictions, the best single arm."""
+"""Which model a selector fits, and how: checks, weights, sites, cross-fitting."""
 
 from typing import Any
 
@@ -6,40 +6,23 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils.validation import has_fit_parameter
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel.errors import CohortError, Fault, InputError, UnsupportedModelError
-from treatsel.metrics import aipw_scores, arm_means, enough_clusters
-from treatsel.models import AdditiveModel, PooledClassifier, assignment_probabilities, balanced_folds
+from treatsel.models import AdditiveModel, HierarchicalClassifier, StackedClassifier
 
-# Ridge penalties and shrinkage of effect modification that the default model is chosen from.
-PENALTIES = (0.003, 0.03, 0.3, 3.0)
-INTERACTION_SCALES = (0.1, 0.3, 1.0)
+ESTIMATORS = ("auto", "hierarchical", "stacked")
 
 
-def log_likelihood(model: Any, X: pd.DataFrame, y: Any) -> float:
-    """Mean log-likelihood of the outcomes under the received arm; higher is better."""
-    p = model.predict_proba(X)
-    chosen = np.where(np.asarray(y) == 1, p[:, 1], p[:, 0])
-    return float(np.mean(np.log(np.maximum(chosen, 1e-15))))
-
-
-def default_model(arm: str, folds: Any, n_jobs: int | None) -> GridSearchCV:
-    """Ridge logistic regression with arm x covariate interactions, penalties by cross-validation."""
-    ridge = LogisticRegression(solver="newton-cholesky", tol=1e-6, max_iter=200)
-    grid = {"estimator__C": PENALTIES, "interaction_scale": INTERACTION_SCALES}
-    model = PooledClassifier(ridge, arm=arm)
-    return GridSearchCV(model, grid, cv=folds, scoring=log_likelihood, n_jobs=n_jobs, error_score="raise")
-
-
-def model_of(estimator: Any, arm: str, folds: Any, n_jobs: int | None) -> Any:
-    """Return the unfitted model that `estimator` names."""
+def model_of(estimator: Any, arm: str, groups: str | None) -> Any:
+    """Return the unfitted model that `estimator` names, with the selector's arm and site columns."""
     if isinstance(estimator, str):
-        check_choice("estimator", estimator, ["auto"])
-        return default_model(arm, folds, n_jobs)
+        check_choice("estimator", estimator, ESTIMATORS)
+        if estimator == "hierarchical":
+            return HierarchicalClassifier(arm=arm, groups=groups)
+        return StackedClassifier(arm=arm, groups=groups)
     wrapped = estimator.estimator if isinstance(estimator, BaseSearchCV) else estimator
     if isinstance(wrapped, type):
         raise InputError(f"estimator is the class {wrapped.__name__}. Give an instance of it.")
@@ -49,19 +32,35 @@ def model_of(estimator: Any, arm: str, folds: Any, n_jobs: int | None) -> Any:
             "PooledClassifier(estimator) or ArmwiseClassifier(estimator)."
         )
     model = clone(estimator)
-    arms = [name for name in model.get_params() if name == "arm" or name.endswith("__arm")]
-    return model.set_params(**dict.fromkeys(arms, arm))
+    columns = {"arm": arm, "groups": groups}
+    found = {name: name.rsplit("__", 1)[-1] for name in model.get_params()}
+    return model.set_params(**{name: columns[end] for name, end in found.items() if end in columns})
 
 
-def fit_model(model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None) -> Any:
-    """Fit a model; of a search, return the best."""
+def knows_groups(model: Any) -> bool:
+    """Whether a model learns from the site column itself."""
+    return any(name.rsplit("__", 1)[-1] == "groups" for name in model.get_params())
+
+
+def fit_model(
+    model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None, weights: FloatArray | None
+) -> Any:
+    """Fit a model; of a search, return the best. X holds the site column if the model knows of it."""
+    passed: dict[str, Any] = {}
+    if weights is not None:
+        if not isinstance(model, BaseSearchCV) and not has_fit_parameter(model, "sample_weight"):
+            raise InputError(
+                f"{type(model).__name__}.fit takes no sample_weight, and outcomes are missing. Leave the "
+                "patients without outcome out, or choose another estimator."
+            )
+        passed["sample_weight"] = weights
     if not isinstance(model, BaseSearchCV):
-        return model.fit(X, y)
+        return model.fit(X, y, **passed)
     if not model.refit:
         raise InputError(
             "The search in estimator has refit=False, so there is no best model. Set it to True."
         )
-    return model.fit(X, y, groups=groups).best_estimator_
+    return model.fit(X, y, groups=groups, **passed).best_estimator_
 
 
 def check_trainable(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any], folds: Any) -> None:
@@ -107,40 +106,22 @@ def additive_form(model: Any) -> AdditiveModel | None:
     return additive
 
 
-def cross_fit(model: Any, X: pd.DataFrame, y: FloatArray, folds: Any, n_jobs: int | None) -> pd.DataFrame:
+def cross_fit(
+    model: Any,
+    X: pd.DataFrame,
+    y: FloatArray,
+    folds: Any,
+    *,
+    weights: FloatArray | None = None,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
     """Return by-arm predictions for each patient by a model that has not seen that patient."""
 
     def held_out(rest: np.ndarray, fold: np.ndarray) -> pd.DataFrame:
-        table: pd.DataFrame = clone(model).fit(X.iloc[rest], y[rest]).predict_by_arm(X.iloc[fold])
+        passed = {} if weights is None else {"sample_weight": weights[rest]}
+        table: pd.DataFrame = clone(model).fit(X.iloc[rest], y[rest], **passed).predict_by_arm(X.iloc[fold])
         return table
 
     parts = Parallel(n_jobs=n_jobs)(delayed(held_out)(rest, fold) for rest, fold in folds)
     joined: pd.DataFrame = pd.concat(parts).loc[X.index]
     return joined
-
-
-def doubly_robust_arm_means(
-    model: Any,
-    X: pd.DataFrame,
-    y: FloatArray,
-    arm: str,
-    *,
-    good: bool,
-    groups: pd.Series | None,
-    random_state: Any,
-    n_jobs: int | None,
-) -> pd.DataFrame:
-    """Return the rate of the good outcome if everyone got an arm: arm, value, lower, upper, ...
-
-    References
-    ----------
-    Robins, Rotnitzky & Zhao (1994), JASA 89(427), 846-866. doi:10.1080/01621459.1994.10476818
-    """
-    received = X[arm]
-    folds = balanced_folds(received, y, groups=groups, random_state=random_state)
-    by_arm = cross_fit(model, X, y, folds, n_jobs)
-    chances = assignment_probabilities(X.drop(columns=arm), received, folds)
-    outcome = y if good else 1 - y
-    table = by_arm if good else 1 - by_arm
-    scores = aipw_scores(outcome, received, table, chances)
-    return arm_means(scores, groups=enough_clusters(groups))

@@ -1,0 +1,108 @@
+"""Who got which arm, and which single arm would have done best for everybody."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_choice
+from treatsel.errors import GuardWarning
+from treatsel.metrics import aipw_scores, arm_means, enough_clusters
+from treatsel.models import RARELY, Assignment, assess_assignment, balanced_folds, randomised_probabilities
+from treatsel.selector._guards import Guard
+from treatsel.selector._outcome import FittedOutcome
+
+ASSIGNMENTS = ("randomised", "routine")
+MOST_HARDLY_GIVEN = 0.05  # share of patients who hardly ever get an arm, from which on a guard speaks
+
+
+def check_assignment(assignment: Any) -> str | None:
+    """Return how arms were assigned: "randomised", "routine", or None where nobody said."""
+    return None if assignment is None else check_choice("assignment", assignment, ASSIGNMENTS)
+
+
+def learn_assignment(X: pd.DataFrame, arm: str, *, groups: pd.Series | None, random_state: Any) -> Assignment:
+    """Cross-fit the assignment model on all patients; X holds covariates and arm."""
+    folds = balanced_folds(X[arm], np.zeros(len(X)), groups=groups, random_state=random_state)
+    return assess_assignment(X.drop(columns=arm), X[arm], folds)
+
+
+def doubly_robust_arm_means(
+    fitted: FittedOutcome,
+    y: pd.Series,
+    received: pd.Series,
+    assignment: Assignment,
+    *,
+    randomised: bool,
+    good: bool,
+    groups: pd.Series | None,
+) -> pd.DataFrame:
+    """Return the rate of the good outcome if everyone got an arm: arm, value, lower, upper, ...
+
+    References
+    ----------
+    Robins, Rotnitzky & Zhao (1994), JASA 89(427), 846-866. doi:10.1080/01621459.1994.10476818
+    """
+    chances = assignment.probabilities
+    if randomised or chances is None:
+        chances = randomised_probabilities(received)
+    table = fitted.cross_fitted if good else 1 - fitted.cross_fitted
+    scores = aipw_scores(
+        y if good else 1 - y,
+        received,
+        table,
+        chances[table.columns],
+        observation=_chance_of_observation(fitted, received),
+    )
+    return arm_means(scores, groups=enough_clusters(groups))
+
+
+def _chance_of_observation(fitted: FittedOutcome, received: pd.Series) -> FloatArray:
+    """Return the probability of being observed that the (truncated) weights stand for; 1 without any."""
+    if fitted.observation is None:
+        return np.ones(len(received))
+    share = received.map(fitted.observation.table["share"]).to_numpy(dtype=float)
+    weights = fitted.observation.weights.to_numpy()
+    return np.asarray(np.clip(share / np.where(weights > 0, weights, 1.0), 1e-6, 1.0))
+
+
+def rarely_given(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
+    """Return one warning (patient, code, column: the arm) where such patients hardly ever got an arm."""
+    chances = assignment.model.predict(clean)
+    rows, columns = np.nonzero(chances.to_numpy() < RARELY)
+    return pd.DataFrame(
+        {
+            "patient": clean.index.to_numpy(dtype=object)[rows],
+            "code": "rarely_given",
+            "column": chances.columns.to_numpy(dtype=object)[columns],
+        }
+    )
+
+
+def guard_overlap(assignment: Assignment) -> list[Guard]:
+    """Tell of arms that many patients hardly ever got: what is said of them there is extrapolated.
+
+    References
+    ----------
+    Crump et al. (2009), Biometrika 96(1), 187-199. doi:10.1093/biomet/asn055
+    """
+    rare = assignment.table["hardly_given"]
+    rare = rare[rare > MOST_HARDLY_GIVEN]
+    if not len(rare):
+        return []
+    arms = ", ".join(f"{arm!r}: {share:.0%}" for arm, share in rare.items())
+    message = (
+        f"{len(rare)} arms were given to fewer than 2 % of patients like many of these (share of such "
+        f"patients: {arms}). What the model says of the arm there is extrapolated, and each such patient "
+        "is flagged rarely_given. See assignment_."
+    )
+    return [Guard("poor_overlap", message)]
+
+
+def warn_of(guards: Sequence[Guard]) -> None:
+    """Say all in one warning."""
+    if guards:
+        listed = "\n".join(f"- {guard.message}" for guard in guards)
+        warnings.warn(f"The development cohort is shaky ground:\n{listed}", GuardWarning, stacklevel=5)

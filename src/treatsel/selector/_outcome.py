@@ -1,0 +1,178 @@
+"""One outcome's model, and what was measured on the way: observation, cross-fitted predictions, figures."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+
+from treatsel._checks import FloatArray
+from treatsel.errors import InputError, TreatselWarning
+from treatsel.metrics import brier_score, log_loss, within_arm_auc
+from treatsel.models import (
+    AdditiveModel,
+    Observation,
+    PooledClassifier,
+    balanced_folds,
+    observation_weights,
+    seed_of,
+)
+from treatsel.selector._fit import (
+    additive_form,
+    check_trainable,
+    cross_fit,
+    fit_model,
+    knows_groups,
+    model_of,
+)
+
+PENALTIES = (0.003, 0.03, 0.3)  # C of the baseline
+INTERACTION_SCALE = 0.3  # of the baseline
+_INTERVAL = ("value", "lower", "upper")
+MOST_COMPARED = 20_000  # patients that model and baseline are compared on
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FittedOutcome:
+    """A fitted model and what belongs to it.
+
+    Attributes
+    ----------
+    model : model
+        Fitted to the patients whose outcome was observed.
+    additive : AdditiveModel or None
+        The same as a sum of terms.
+    cross_fitted : DataFrame of shape (n_patients, n_arms)
+        Predictions for each patient by a model that has not seen that patient's outcome.
+    observation : Observation or None
+        Weights that make up for outcomes not observed; None where all were.
+    performance : DataFrame
+        Cross-fitted figures of model and baseline, one row each: predictor, metric, value, lower, upper, n.
+    """
+
+    model: Any
+    additive: AdditiveModel | None
+    cross_fitted: pd.DataFrame
+    observation: Observation | None
+    performance: pd.DataFrame
+
+    def figure(self, metric: str) -> float:
+        """Return one of the model's figures."""
+        rows = self.performance
+        return float(rows.loc[(rows["predictor"] == "model") & (rows["metric"] == metric), "value"].iloc[0])
+
+
+def learn_outcome(
+    X: pd.DataFrame,
+    y: pd.Series,
+    *,
+    arm: str,
+    arms: list[Any],
+    groups: pd.Series | None,
+    estimator: Any,
+    random_state: Any,
+    n_jobs: int | None,
+) -> FittedOutcome:
+    """Fit the model of one outcome; X holds covariates and arm, y 0, 1 or NaN."""
+    if y.isna().all():
+        raise InputError(f"Outcome {y.name!r} was observed in no patient.")
+    seed = seed_of(random_state)
+    seen = y.notna().to_numpy()
+    observation = _observation(X, y, arm, groups, seed)
+    weights = None if observation is None else _informative(observation, X[arm])[seen]
+    target, there = y[seen].to_numpy(dtype=float), X[seen]
+    sites = None if groups is None else groups[seen]
+    folds = balanced_folds(there[arm], target, groups=sites, random_state=seed)
+    check_trainable(there, pd.Series(target, there.index, name=y.name), arm, arms, folds)
+    unfitted = model_of(estimator, arm, None if groups is None else str(groups.name))
+    with_sites = there
+    if sites is not None and knows_groups(unfitted):
+        with_sites = there.assign(**{str(sites.name): sites})
+    model = fit_model(unfitted, with_sites, target, sites, weights)
+    by_arm = getattr(model, "cross_fitted_", None)
+    if by_arm is None:
+        by_arm = cross_fit(model, with_sites, target, folds, weights=weights, n_jobs=n_jobs)
+    if not seen.all():
+        by_arm = pd.concat([by_arm, model.predict_by_arm(X[~seen])]).loc[X.index]
+    return FittedOutcome(
+        model=model,
+        additive=additive_form(model),
+        cross_fitted=by_arm[arms],
+        observation=observation,
+        performance=_performance(by_arm[seen], there, target, arm, sites, seed, n_jobs),
+    )
+
+
+def _observation(
+    X: pd.DataFrame, y: pd.Series, arm: str, groups: pd.Series | None, seed: int | None
+) -> Observation | None:
+    """Model who was observed, if not everybody was."""
+    seen = y.notna()
+    if seen.all():
+        return None
+    n = int((~seen).sum())
+    warnings.warn(
+        f"Outcome {y.name!r} was not observed in {n} of {len(y)} patients ({n / len(y):.0%}); its model "
+        "weights the others so that they stand for all, which is right only if who was lost depends on "
+        "arm and covariates alone. See observation_.",
+        TreatselWarning,
+        stacklevel=5,
+    )
+    folds = balanced_folds(X[arm], seen.to_numpy(dtype=float), groups=groups, random_state=seed)
+    return observation_weights(X.drop(columns=arm), X[arm], seen, folds)
+
+
+def _informative(observation: Observation, received: pd.Series) -> FloatArray:
+    """Return the weights scaled to the effective sample size of each arm: weighting adds no information."""
+    share = observation.table["effective_n"] / observation.table["n_observed"].clip(lower=1)
+    return np.asarray(observation.weights * received.map(share).to_numpy(dtype=float))
+
+
+def _performance(
+    by_arm: pd.DataFrame,
+    X: pd.DataFrame,
+    y: FloatArray,
+    arm: str,
+    groups: pd.Series | None,
+    seed: int | None,
+    n_jobs: int | None,
+) -> pd.DataFrame:
+    """Compare the model's cross-fitted predictions with those of a penalised logistic regression."""
+    rows = np.arange(len(y))
+    if len(rows) > MOST_COMPARED:
+        parts = balanced_folds(X[arm], y, n_splits=-(-len(y) // MOST_COMPARED), random_state=0)
+        rows = parts[0][1]
+    X, y, by_arm = X.iloc[rows], y[rows], by_arm.iloc[rows]
+    sites = None if groups is None else groups.iloc[rows]
+    received = X[arm]
+    folds = balanced_folds(received, y, groups=sites, random_state=seed)
+    found = []
+    for c in PENALTIES:
+        ridge = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-4, max_iter=200)
+        baseline = PooledClassifier(ridge, arm=arm, interaction_scale=INTERACTION_SCALE)
+        p = _own(cross_fit(baseline, X, y, folds, n_jobs=n_jobs), received)
+        found.append((float(log_loss(y, p).value), p))
+    predictors = {"model": _own(by_arm, received), "baseline": min(found, key=lambda pair: pair[0])[1]}
+    return pd.concat([_figures(name, y, p, received) for name, p in predictors.items()], ignore_index=True)
+
+
+def _own(by_arm: pd.DataFrame, received: pd.Series) -> FloatArray:
+    """Return the probability under the received arm; certainty counts as one in a million less."""
+    column = by_arm.columns.get_indexer(pd.Index(received))
+    p = by_arm.to_numpy()[np.arange(len(by_arm)), column]
+    return np.asarray(np.clip(p, 1e-6, 1 - 1e-6))
+
+
+def _figures(predictor: str, y: FloatArray, p: FloatArray, received: pd.Series) -> pd.DataFrame:
+    estimates = {
+        "log_loss": log_loss(y, p),
+        "brier_score": brier_score(y, p),
+        "within_arm_auc": within_arm_auc(y, p, received),
+    }
+    rows = [
+        {"predictor": predictor, "metric": name, "n": e.n} | {key: getattr(e, key) for key in _INTERVAL}
+        for name, e in estimates.items()
+    ]
+    return pd.DataFrame(rows)[["predictor", "metric", *_INTERVAL, "n"]]

@@ -1,0 +1,237 @@
+"""Guards: each speaks when it should, is silent when it should, and names no value."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from treatsel.models import balanced_folds
+from treatsel.selector._guards import (
+    Guard,
+    columns_of,
+    guard_auc,
+    guard_columns,
+    guard_constant,
+    guard_events,
+    guard_persons,
+    guard_rows,
+    guard_sample_size,
+    guard_separation,
+    guard_table,
+)
+
+SECRET = 98765.4321
+
+
+def table(n=2000, seed=0):
+    """Mixed columns, correlated but not alike; three arms; two outcomes."""
+    rng = np.random.default_rng(seed)
+    severity = rng.normal(15, 5, n)
+    X = pd.DataFrame(
+        {
+            "age": rng.integers(18, 80, n).astype(float),
+            "severity": severity,
+            "score": severity + rng.normal(0, 2, n),
+            "job": rng.choice(["work", "school", "none"], n),
+            "married": rng.random(n) < 0.5,
+        },
+        index=[f"p{i}" for i in range(n)],
+    )
+    X["score"] = X["score"].where(rng.random(n) > 0.2)
+    X["job"] = X["job"].where(rng.random(n) > 0.1, None)
+    received = pd.Series(rng.choice(["A", "B", "C"], n), X.index, name="arm")
+    y = pd.DataFrame({"remission": rng.random(n) < 0.4, "dropout": rng.random(n) < 0.2}, X.index).astype(
+        float
+    )
+    return X, received, y
+
+
+def codes(guards):
+    return [guard.code for guard in guards]
+
+
+def test_a_sound_table_is_met_with_silence():
+    X, received, y = table()
+    folds = balanced_folds(received, y["remission"].to_numpy(), random_state=0)
+    sites = pd.Series(np.arange(2000) % 5, X.index)
+    persons = pd.Series(np.arange(2000), X.index, name="person")
+    assert guard_table(X, received, y, groups=sites, persons=persons, folds=folds) == []
+
+
+def test_everything_shaky_is_told_at_once():
+    X, received, y = table(600)
+    received.iloc[:80] = "A"
+    X = X.assign(
+        constant=1.0, twice=2 * X["severity"], ward=received.map({"A": "x", "B": "y", "C": "y"}).to_numpy()
+    )
+    X.iloc[:40] = X.iloc[40:80].to_numpy()
+    persons = pd.Series(np.arange(600) // 2, X.index, name="person")
+    y["remission"] = y["remission"].where(received != "B", 0.0)
+    folds = balanced_folds(received, y["dropout"].to_numpy(), random_state=0)
+    found = guard_table(X, received, y, persons=persons, groups=pd.Series(range(600)), folds=folds)
+    assert set(codes(found)) == {
+        "few_events",
+        "few_patients",
+        "constant_column",
+        "column_fixes_arm",
+        "same_columns",
+        "same_patients",
+        "person_divided",
+    }
+    assert codes(found).count("person_divided") == 2
+    assert all(isinstance(guard, Guard) and guard.message.endswith(".") for guard in found)
+
+
+@pytest.mark.parametrize("rare", [0.0, 1.0])
+def test_few_events_or_few_others(rare):
+    received = pd.Series(["A"] * 40 + ["B"] * 40)
+    y = pd.Series([0.0, 1.0] * 40, name="remission")
+    assert guard_events(received, y) == []
+    y[:40] = 1 - rare
+    y[:9] = rare
+    y[39] = np.nan
+    (guard,) = guard_events(received, y)
+    assert guard.code == "few_events"
+    assert ("'A': 9 of 39" if rare else "'A': 30 of 39") in guard.message
+    assert "'B'" not in guard.message
+    y[9] = rare
+    assert guard_events(received, y) == []
+
+
+def test_few_patients_counts_observed_outcomes():
+    received = pd.Series(["A"] * 300 + ["B"] * 300)
+    y = pd.Series(1.0, received.index, name="remission")
+    assert guard_sample_size(received, y) == []
+    y[0] = np.nan
+    (guard,) = guard_sample_size(received, y)
+    assert "1 of 2 arms" in guard.message
+    assert "'A': 299" in guard.message
+
+
+@pytest.mark.parametrize(("auc", "told"), [(0.7, False), (0.85, False), (0.86, True), (np.nan, False)])
+def test_an_auc_too_good_to_be_true(auc, told):
+    assert codes(guard_auc(auc, "remission")) == ["high_auc"] * told
+
+
+@pytest.mark.parametrize("column", ["text", "flag", "end", "number", "missing"])
+def test_a_column_that_fixes_the_arm(column):
+    X, received, _ = table()
+    mine = (received == "B").to_numpy()
+    if column == "text":
+        X["job"] = X["job"].mask(mine & (X["age"] > 40), "ward")
+        n = (mine & (X["age"] > 40)).sum()
+    elif column == "flag":
+        X["job"], n = ~mine, 2000 - (~mine).sum()
+    elif column == "end":
+        X["job"] = X["severity"].mask(mine & (X["age"] > 40), -100 - X["age"])
+        n = (mine & (X["age"] > 40)).sum()
+    elif column == "number":
+        X["job"], n = received.map({"A": 1, "B": 2, "C": 3}), 2000
+    else:
+        X["job"], n = X["severity"].mask(mine), mine.sum()
+    (guard,) = guard_separation(columns_of(X), received)
+    assert guard.code == "column_fixes_arm"
+    assert "'job'" in guard.message
+    assert f"{n} of 2000" in guard.message
+
+
+def test_values_that_meet_one_arm_by_chance_are_no_news():
+    X, received, _ = table()
+    received.iloc[:1950] = "A"
+    received.iloc[1950:] = "B"
+    assert guard_separation(columns_of(X.drop(columns="severity")), received) == []  # A is nearly everybody
+    X, received, _ = table()
+    X["job"] = [f"t{i // 10}" for i in range(2000)]
+    received = received.mask(X["job"].isin([f"t{i}" for i in range(20)]), "B")
+    assert guard_separation(columns_of(X), received) == []  # ten patients a value
+    assert guard_separation(columns_of(X), received.mask(received != "A", "A")) == []  # a single arm
+
+
+def test_constant_columns_are_counted_and_named():
+    X, *_ = table()
+    assert guard_constant(columns_of(X)) == []
+    X = X.assign(one=1.0, text="same", with_gaps=X["score"].where(X["score"].isna(), 3.0))
+    (guard,) = guard_constant(columns_of(X))
+    assert guard.message.startswith("3 columns")
+    assert all(name in guard.message for name in ("one", "text", "with_gaps"))
+
+
+def test_columns_that_say_the_same():
+    X, *_ = table()
+    assert guard_columns(columns_of(X)) == []
+    rng = np.random.default_rng(1)
+    X["pounds"] = 2.2 * X["severity"] + rng.normal(0, 0.1, 2000)
+    X["less"] = -X["pounds"].where(rng.random(2000) > 0.3)
+    X["recoded"] = X["job"].map({"work": 3, "school": 1, "none": 2})
+    X["single"] = X["married"].map({True: "no", False: "yes"})
+    found = sorted(guard_columns(columns_of(X)), key=lambda guard: guard.message)
+    assert codes(found) == ["same_columns"] * 3
+    assert "['job', 'recoded']" in found[0].message
+    assert "['married', 'single']" in found[1].message
+    assert "['severity', 'pounds', 'less']" in found[2].message
+
+
+def test_columns_that_are_merely_close_are_left_alone():
+    X, *_ = table()
+    rng = np.random.default_rng(1)
+    X["close"] = X["severity"] + rng.normal(0, 1, 2000)  # correlation 0.98
+    X["nearly"] = X["job"].where(rng.random(2000) > 0.02, "none")
+    X["few_in_common"] = X["severity"].where(np.arange(2000) < 20)
+    assert guard_columns(columns_of(X)) == []
+
+
+def test_numbers_of_any_size_and_few_rows_are_no_error():
+    X, received, y = table(3)
+    assert guard_columns(columns_of(X)) == []
+    X = X.assign(huge=[1e150, -1e150, 0.0], empty=np.nan)
+    assert set(codes(guard_table(X, received, y))) == {"few_events", "few_patients"}
+    assert guard_rows(columns_of(X[[]])) == guard_columns(columns_of(X[[]])) == []
+
+
+def test_copied_rows_are_counted():
+    X, *_ = table()
+    X.iloc[:7] = X.iloc[100:107].to_numpy()
+    (guard,) = guard_rows(columns_of(X))
+    assert guard.code == "same_patients"
+    assert guard.message.startswith("14 patients")
+    assert "7 sets" in guard.message
+    X.iloc[:6] = X.iloc[200:206].assign(age=99.0).to_numpy()
+    assert guard_rows(columns_of(X)) == []  # one pair is left: too few
+
+
+@pytest.mark.parametrize("kind", ["few_categories", "correlated", "score_of_items", "forms_left_empty"])
+def test_rows_that_are_alike_by_coincidence_are_no_copies(kind):
+    rng = np.random.default_rng(0)
+    X, *_ = table(3000)
+    items = pd.DataFrame(rng.integers(0, 4, (3000, 4)).astype(float), columns=list("pqrs"))
+    if kind == "few_categories":
+        X = X[["job", "married"]]
+    elif kind == "correlated":
+        base = rng.integers(0, 4, 3000)
+        X = pd.DataFrame({f"c{j}": np.where(rng.random(3000) < 0.8, base, 3) for j in range(6)})
+    elif kind == "score_of_items":
+        X = items.assign(total=items.sum(axis=1))
+    else:
+        X.loc[rng.random(3000) < 0.3, ["age", "severity", "score"]] = np.nan
+    assert guard_rows(columns_of(X)) == []
+
+
+def test_persons_divided_between_parts():
+    persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
+    assert guard_persons(persons, np.array([0, 0, 1, 1, 2, 0, 1]), "folds") == []
+    (guard,) = guard_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]), "groups")
+    assert guard.code == "person_divided"
+    assert guard.message.startswith("1 persons (column 'person', 2 rows)")
+    assert "groups" in guard.message
+    assert guard_persons(persons.where(persons.isna()), np.zeros(7), "folds") == []
+
+
+def test_messages_name_no_value():
+    X, received, y = table(300)
+    received.iloc[:40] = "A"
+    X = X.assign(constant=SECRET, ward=received.map({"A": SECRET, "B": 0.0, "C": 0.0}))
+    X["job"] = X["job"].mask(received == "A", "98765 street")
+    X.iloc[:20] = X.iloc[20:40].to_numpy()
+    persons = pd.Series(np.repeat(["98765-a", "98765-b"], 150), X.index, name="person")
+    found = guard_table(X, received, y, persons=persons, groups=received)
+    assert len(set(codes(found))) >= 5
+    assert not any("98765" in guard.message for guard in found)

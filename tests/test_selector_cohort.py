@@ -1,0 +1,141 @@
+"""What a selector says about its development cohort: who got what, who was lost, how shaky it is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import treatsel as ts
+from treatsel.errors import GuardWarning, InputError, TreatselWarning
+from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, StackedClassifier
+
+
+def routine(n, seed, *, confounding=0.0, lost=0.0):
+    """Two covariates, two arms, a site; the severe get B and drop out more, above all under A."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 2))
+    truth = expit(np.column_stack([0.3 - 0.8 * z[:, 0], 0.1 - 0.8 * z[:, 0]]))
+    arm = (rng.random(n) < expit(confounding * z[:, 0])).astype(int)
+    y = (rng.random(n) < truth[np.arange(n), arm]).astype(float)
+    seen = rng.random(n) > expit(np.log(lost / (1 - lost)) + 1.2 * z[:, 0] - 0.6 * arm) if lost else True
+    X = pd.DataFrame({"severity": z[:, 0], "age": z[:, 1], "site": rng.choice(list("abcdefgh"), n)})
+    X["arm"] = np.array(["A", "B"])[arm]
+    return X, pd.Series(np.where(seen, y, np.nan), name="remission"), truth.mean(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("auto", StackedClassifier), ("stacked", StackedClassifier), ("hierarchical", HierarchicalClassifier)],
+)
+def test_an_estimator_has_a_name(name, kind):
+    X, y, _ = routine(300, 0)
+    selector = ts.TreatmentSelector(estimator=name, groups="site").fit(X, y)
+    assert type(selector.models_["remission"]) is kind
+    assert selector.models_["remission"].groups == "site"
+    assert selector.has_draws()
+    assert selector.predict_by_arm(X.drop(columns=["site", "arm"])).shape == (300, 2)
+
+
+def test_an_unknown_estimator_or_assignment_is_refused():
+    X, y, _ = routine(100, 0)
+    X = X.drop(columns="site")
+    with pytest.raises(InputError, match="'forest'"):
+        ts.TreatmentSelector(estimator="forest").fit(X, y)
+    with pytest.raises(InputError, match="'by hand'"):
+        ts.TreatmentSelector(assignment="by hand").fit(X, y)
+
+
+def test_dropout_that_depends_on_arm_and_severity_leaves_no_bias():
+    X, y, truth = routine(6000, 1, lost=0.45)
+    X = X.drop(columns="site")
+    naive = y.groupby(X["arm"]).mean().to_numpy()
+    with pytest.warns(TreatselWarning, match="was not observed in"):
+        selector = ts.TreatmentSelector(estimator="hierarchical", assignment="randomised").fit(X, y)
+    means = selector.arm_means_
+    assert (np.abs(naive - truth) > 0.04).all()
+    assert (np.abs(means["value"].to_numpy() - truth) < 0.025).all()
+    assert (means["lower"] < truth).all()
+    assert (truth < means["upper"]).all()
+    table = selector.observation_["remission"].to_frame()
+    assert (table["effective_n"] < table["n_observed"]).all()
+
+
+def test_confounding_is_seen_and_rare_arms_are_flagged():
+    X, y, truth = routine(3000, 2, confounding=2.5)
+    X = X.drop(columns="site")
+    with pytest.warns(GuardWarning, match=r"given to fewer than 2 % of patients like many of these"):
+        selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
+    assert (selector.assignment_.table["auc"] > 0.8).all()
+    assert (selector.assignment_.table["hardly_given"] > 0.02).all()
+    assert (np.abs(selector.arm_means_["value"].to_numpy() - truth) < 0.06).all()
+    warnings = selector.predict({"severity": -2.5, "age": 0.0}).warnings
+    assert ("rarely_given", "B") in set(zip(warnings["code"], warnings["column"], strict=True))
+    trial = ts.TreatmentSelector(estimator="hierarchical", assignment="randomised").fit(X, y)
+    assert "rarely_given" not in set(trial.predict({"severity": -2.5, "age": 0.0}).warnings["code"])
+    assert trial.predict({"severity": -2.5, "age": 0.0}).audit["assignment"] == "randomised"
+
+
+def test_the_baseline_stands_beside_the_model():
+    X, y, _ = routine(800, 3)
+    X = X.drop(columns="site")
+    selector = ts.TreatmentSelector(random_state=0).fit(X, y)
+    table = selector.performance_["remission"].set_index(["metric", "predictor"])
+    assert set(table.index.get_level_values("predictor")) == {"model", "baseline"}
+    assert (table["lower"] < table["value"]).all()
+    assert (table["value"] < table["upper"]).all()
+    auc = table.loc["within_arm_auc", "value"]
+    assert 0.6 < auc["model"] < 0.8
+    assert abs(auc["model"] - auc["baseline"]) < 0.02
+    assert table.loc[("log_loss", "model"), "value"] < np.log(2)
+
+
+def test_one_warning_holds_all_guards_and_no_value():
+    X, y, _ = routine(120, 4)
+    X = X.drop(columns="site").assign(constant=1.0, copy=X["severity"] * 2 + 1)
+    with pytest.warns(GuardWarning) as caught:
+        selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
+    assert len([w for w in caught if w.category is GuardWarning]) == 1
+    codes = {guard.code for guard in selector.guards_}
+    assert {"few_patients", "constant_column", "same_columns"} <= codes
+    assert all(guard.message in str(caught[0].message) for guard in selector.guards_)
+
+
+def test_a_leak_is_suspected():
+    X, y, _ = routine(1500, 5)
+    X = X.drop(columns="site").assign(leak=y + np.random.default_rng(0).normal(0, 0.4, len(y)))
+    selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
+    assert "high_auc" in {guard.code for guard in selector.guards_}
+
+
+def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
+    X, y, _ = routine(200, 6, lost=0.3)
+
+    class Stubborn(ArmwiseClassifier):
+        def fit(self, X, y):
+            return super().fit(X, y)
+
+    from sklearn.linear_model import LogisticRegression
+
+    with pytest.raises(InputError, match="takes no sample_weight"), pytest.warns(TreatselWarning):
+        ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(X.drop(columns="site"), y)
+
+
+def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
+    X, y, _ = routine(600, 7, confounding=1.5)
+    selector = ts.TreatmentSelector(groups="site", random_state=0, assignment="routine").fit(X, y)
+    ts.save_model(selector, tmp_path / "m.treatsel", intended_use="A test.")
+    loaded = ts.load_model(tmp_path / "m.treatsel")
+    assert loaded.assignment == "routine"
+    pd.testing.assert_frame_equal(loaded.performance_["remission"], selector.performance_["remission"])
+    columns = list(loaded.assignment_.table.columns)
+    pd.testing.assert_frame_equal(loaded.assignment_.table, selector.assignment_.table[columns])
+    new = X.head(50).assign(severity=np.linspace(-4, 4, 50))
+    pd.testing.assert_frame_equal(loaded.predict(new).warnings, selector.predict(new).warnings)
+    pd.testing.assert_frame_equal(
+        loaded.recommend(new).table.drop(columns="excluded"),
+        selector.recommend(new).table.drop(columns="excluded"),
+        rtol=1e-9,
+    )
+    card = ts.report.model_card(ts.artifact.read_manifest(tmp_path / "m.treatsel"))
+    assert "associations: arms were given in routine care" in card
+    assert "Penalised logistic regression" in card
