@@ -1,0 +1,243 @@
+"""Fits methods of EconML and CausalML for `peers.py`, in whatever environment has them.
+
+Knows nothing of the rest of the benchmark. Says on its first line of output which methods it has; then
+reads requests, one JSON line each: {"folder", "method", "seed"}. The folder holds data.npz (matrix, arm
+codes and y of the patients to learn from, new_matrix of the others); the answer is effects.npy in it, of
+shape (n_new, n_arms): differences from the first arm. Every fit runs in a forked process of its own.
+"""
+
+import importlib.metadata
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+SMALL = {
+    "n_estimators": 150,
+    "learning_rate": 0.03,
+    "num_leaves": 8,
+    "min_child_samples": 20,
+    "reg_lambda": 5.0,
+    "subsample": 0.8,
+    "subsample_freq": 1,
+    "colsample_bytree": 0.5,
+    "n_jobs": 1,
+    "verbosity": -1,
+}
+TREES_IN_FOREST = 400
+
+
+def classifier(seed: int) -> LGBMClassifier:
+    return LGBMClassifier(random_state=seed, **SMALL)
+
+
+def regressor(seed: int) -> LGBMRegressor:
+    return LGBMRegressor(random_state=seed, **SMALL)
+
+
+def propensity() -> LogisticRegression:
+    return LogisticRegression(C=0.1, max_iter=1000)
+
+
+def fit_econml(model: Any, x: np.ndarray, codes: np.ndarray, y: np.ndarray) -> Callable[..., np.ndarray]:
+    """Fit; return a function of new covariates that gives the differences of all later arms."""
+    model.fit(y, codes, X=x)
+    return lambda new: np.asarray(model.const_marginal_effect(new)).reshape(len(new), -1)
+
+
+def fit_dr_linear(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    from econml.dr import LinearDRLearner
+
+    ridge = LogisticRegression(solver="newton-cholesky")
+    outcome = GridSearchCV(ridge, {"C": np.logspace(-4, 1, 6)}, scoring="neg_log_loss", cv=3)
+    model = LinearDRLearner(
+        model_propensity=propensity(),
+        model_regression=outcome,
+        discrete_outcome=True,
+        min_propensity=0.01,
+        cv=3,
+        random_state=seed,
+    )
+    return fit_econml(model, x, codes, y)
+
+
+def fit_dr_trees(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    from econml.dr import DRLearner
+
+    model = DRLearner(
+        model_propensity=propensity(),
+        model_regression=classifier(seed),
+        model_final=regressor(seed),
+        discrete_outcome=True,
+        min_propensity=0.01,
+        cv=3,
+        random_state=seed,
+    )
+    return fit_econml(model, x, codes, y)
+
+
+def fit_causal_forest(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    from econml.dml import CausalForestDML
+
+    model = CausalForestDML(
+        model_y=classifier(seed),
+        model_t=propensity(),
+        discrete_outcome=True,
+        discrete_treatment=True,
+        n_estimators=TREES_IN_FOREST,
+        inference=False,
+        cv=3,
+        n_jobs=1,
+        random_state=seed,
+    )
+    return fit_econml(model, x, codes, y)
+
+
+def fit_econml_x(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    from econml.metalearners import XLearner
+
+    model = XLearner(models=regressor(seed), propensity_model=propensity())
+    return fit_econml(model, x, codes, y)
+
+
+def against_first(probability: np.ndarray) -> dict[str, np.ndarray]:
+    """Return, per later arm, its probability among patients of that arm and of the first."""
+    pairs = probability / (probability + probability[:, [0]])
+    return {name_of(k): pairs[:, k] for k in range(1, probability.shape[1])}
+
+
+def name_of(code: int) -> str:
+    """Return the name of an arm: names sort as codes do."""
+    return f"arm{code:02d}"
+
+
+def fit_causalml_x(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    from causalml.inference.meta import BaseXClassifier
+
+    assignment = propensity().fit(x, codes)
+    model = BaseXClassifier(
+        outcome_learner=classifier(seed), effect_learner=regressor(seed), control_name=name_of(0)
+    )
+    model.fit(x, names(codes), y, p=against_first(assignment.predict_proba(x)))
+    return lambda new: model.predict(new, p=against_first(assignment.predict_proba(new)), verbose=False)
+
+
+def fit_causalml_t(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    from causalml.inference.meta import BaseTClassifier
+
+    model = BaseTClassifier(learner=classifier(seed), control_name=name_of(0))
+    model.fit(x, names(codes), y)
+    return lambda new: model.predict(new, verbose=False)
+
+
+def fit_uplift_forest(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    from causalml.inference.tree import UpliftRandomForestClassifier
+
+    model = UpliftRandomForestClassifier(
+        control_name=name_of(0),
+        n_estimators=100,
+        min_samples_leaf=20,
+        random_state=seed,
+        n_jobs=1,
+    )
+    model.fit(x, names(codes), y.astype(int))
+    return lambda new: np.asarray(model.predict(new))
+
+
+def names(codes: np.ndarray) -> np.ndarray:
+    return np.array([name_of(code) for code in codes])
+
+
+METHODS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "EconML DRLearner, linear": ("econml", fit_dr_linear),
+    "EconML DRLearner, LightGBM": ("econml", fit_dr_trees),
+    "EconML CausalForestDML": ("econml", fit_causal_forest),
+    "EconML XLearner": ("econml", fit_econml_x),
+    "CausalML X-learner": ("causalml", fit_causalml_x),
+    "CausalML T-learner": ("causalml", fit_causalml_t),
+    "CausalML uplift forest": ("causalml", fit_uplift_forest),
+}
+
+
+def available() -> dict[str, str]:
+    """Import the libraries, once for all fits; return the version of each that is there."""
+    versions = {}
+    try:
+        import econml.dml
+        import econml.dr
+        import econml.metalearners  # noqa: F401
+
+        versions["econml"] = importlib.metadata.version("econml")
+    except ImportError as error:
+        print(f"EconML cannot be imported: {error}", file=sys.stderr)
+    try:
+        import causalml.inference.meta
+        import causalml.inference.tree  # noqa: F401
+
+        versions["causalml"] = importlib.metadata.version("causalml")
+    except ImportError as error:
+        print(f"CausalML cannot be imported: {error}", file=sys.stderr)
+    return versions
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """Fit and predict; write the effects, return time and memory."""
+    warnings.simplefilter("ignore")
+    folder = Path(request["folder"])
+    with np.load(folder / "data.npz") as data:
+        x, codes, y, new = (data[name] for name in ("matrix", "codes", "y", "new_matrix"))
+    np.random.seed(request["seed"])  # noqa: NPY002 # what the libraries draw from without being asked
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    effects_of = METHODS[request["method"]][1](x, codes, y, request["seed"])
+    fitted = time.perf_counter()
+    effects = effects_of(new)
+    ended = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    np.save(folder / "effects.npy", np.column_stack([np.zeros(len(new)), effects]))
+    return {
+        "fit_seconds": fitted - started,
+        "predict_seconds": ended - fitted,
+        "peak_mb": (peak - before) / 1024,
+    }
+
+
+def in_fork(request: dict[str, Any]) -> dict[str, Any]:
+    """Serve a request in a forked process; return its answer, or what went wrong."""
+    answer = Path(request["folder"]) / "answer.json"
+    answer.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        try:
+            reply = serve(request)
+        except Exception:
+            reply = {"error": traceback.format_exc()}
+        answer.write_text(json.dumps(reply))
+        os._exit(0)
+    os.waitpid(child, 0)
+    return json.loads(answer.read_text()) if answer.exists() else {"error": "the process died"}
+
+
+def main() -> None:
+    """Answer requests until the input ends; what the libraries print goes to standard error."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    versions = available()
+    methods = [name for name, (library, _) in METHODS.items() if library in versions]
+    print(json.dumps({"methods": methods, "versions": versions}), file=replies, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(in_fork(json.loads(line))), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()
