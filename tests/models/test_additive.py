@@ -1,14 +1,17 @@
 """The additive form: trees against LightGBM itself, draws against theory."""
 
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from treatsel.errors import UnsupportedModelError
-from treatsel.models import ArmwiseClassifier, PooledClassifier
-from treatsel.models._additive import Posterior
+from treatsel.models import ArmwiseClassifier, Encoding, PooledClassifier, _trees
+from treatsel.models._additive import AdditiveModel, Posterior
 from treatsel.models._trees import Trees, trees_of_lightgbm
 
 
@@ -26,7 +29,7 @@ def test_trees_equal_lightgbm_with_missing_values(missing):
         new[rng.random(new.shape) < 0.3] = np.nan
     trees = trees_of_lightgbm(model.booster_)
     assert trees.problem(5) is None
-    np.testing.assert_array_equal(trees.score(new), model.predict(new, raw_score=True))
+    np.testing.assert_array_equal(trees.score(new)[:, 0], model.predict(new, raw_score=True))
 
 
 def test_arm_splits_are_decided_per_arm(patients):
@@ -34,7 +37,7 @@ def test_arm_splits_are_decided_per_arm(patients):
     model = PooledClassifier(lightgbm.LGBMClassifier(n_estimators=30, min_child_samples=5)).fit(X, y)
     additive = model.additive()
     n_features = len(additive.encoding.features)
-    assert all(trees.feature.max() < n_features for trees in additive.trees)
+    assert all(additive.trees_of(k).feature.max() < n_features for k in range(3))
     raw = logit(model.predict_by_arm(X).to_numpy())
     np.testing.assert_allclose(additive.logit(additive.encoding.encode(X)), raw, atol=1e-9)
 
@@ -43,7 +46,7 @@ def test_a_stump_without_splits_is_read():
     x, y = np.zeros((40, 1)), np.arange(40) % 2
     model = lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbosity=-1).fit(x, y)
     np.testing.assert_array_equal(
-        trees_of_lightgbm(model.booster_).score(x), model.predict(x, raw_score=True)
+        trees_of_lightgbm(model.booster_).score(x)[:, 0], model.predict(x, raw_score=True)
     )
 
 
@@ -133,21 +136,41 @@ def trees_from(feature, left, right, roots):
         missing_left=np.zeros(n, dtype=bool),
         value=np.zeros(n),
         roots=np.array(roots, dtype=np.int32),
+        member=np.zeros(len(roots), dtype=np.int32),
     )
+
+
+STUMP = trees_from([0, -1, -1], [1, 1, 2], [2, 1, 2], [0])
 
 
 @pytest.mark.parametrize(
     ("trees", "problem"),
     [
-        (trees_from([0, -1, -1], [1, 1, 2], [2, 1, 2], [0]), None),
+        (STUMP, None),
         (trees_from([0, -1, -1], [1, 1, 2], [2, 1, 2], [0, 0]), "not in order"),
         (trees_from([0, -1, -1], [1, 1, 2], [1, 1, 2], [0]), "no parent, or more than one"),
         (trees_from([0, 0, -1, -1], [1, 2, 2, 3], [2, 3, 2, 3], [0]), "no parent, or more than one"),
+        (trees_from([1, -1, -1], [1, 1, 2], [2, 1, 2], [0]), "a feature that does not exist"),
+        (trees_from([0, -1, -1], [1, 1, 2], [3, 1, 2], [0]), "points outside the tree"),
+        (trees_from([0, -1, -1], [0, 1, 2], [2, 1, 2], [0]), "a child comes before its parent"),
+        (replace(STUMP, value=np.array([0, np.inf, 0])), "not finite"),
+        (replace(STUMP, threshold=np.zeros(2)), "differ in length"),
+        (replace(STUMP, member=np.zeros(2, dtype=np.int32)), "differ in length"),
+        (replace(STUMP, roots=np.zeros(0, np.int32), member=np.zeros(0, np.int32)), "differ in length"),
     ],
 )
 def test_a_structure_that_is_no_forest_is_found(trees, problem):
     found = trees.problem(1)
     assert found is None if problem is None else problem in found
+
+
+@pytest.mark.parametrize(
+    ("member", "sound"),
+    [([0, 0, 1], True), ([0, 1, 2], True), ([1, 1, 2], False), ([0, 2, 2], False), ([0, 1, 0], False)],
+)
+def test_members_that_are_not_in_order_are_found(member, sound):
+    three = replace(Trees.join([STUMP] * 3), member=np.array(member, dtype=np.int32))
+    assert three.problem(1) == (None if sound else "its members are not in order")
 
 
 def test_a_tree_that_is_too_deep_is_found():
@@ -158,3 +181,117 @@ def test_a_tree_that_is_too_deep_is_found():
     left, right = np.arange(2 * depth + 1), np.arange(2 * depth + 1)
     left[inner], right[inner] = inner + 1, inner + 2
     assert "deeper than 256" in trees_from(feature, left, right, [0]).problem(1)
+
+
+# -- several ensembles -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ensembles():
+    """Three ensembles of different size over four columns, and patients to score."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(800, 4)).round(2)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    y = rng.random(800) < expit(np.nan_to_num(x[:, 0] * x[:, 1]))
+    models = [
+        lightgbm.LGBMClassifier(n_estimators=n, num_leaves=leaves, n_jobs=1, verbosity=-1).fit(x, y)
+        for n, leaves in ((12, 4), (1, 2), (30, 8))
+    ]
+    return [trees_of_lightgbm(model.booster_) for model in models], x[:200]
+
+
+def test_joined_ensembles_stay_apart(ensembles):
+    parts, x = ensembles
+    joined = Trees.join(parts)
+    assert joined.problem(4) is None
+    assert joined.n_members == 3
+    assert np.bincount(joined.member).tolist() == [len(part.roots) for part in parts]
+    expected = np.column_stack([part.score(x)[:, 0] for part in parts])
+    np.testing.assert_array_equal(joined.score(x), expected)
+    again = Trees.join([Trees.join(parts[:2]), parts[2]])
+    for name in Trees.ARRAYS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(joined, name))
+        assert getattr(again, name).dtype == getattr(joined, name).dtype
+
+
+def test_weighted_members_are_one_sum(ensembles):
+    parts, x = ensembles
+    joined = Trees.join(parts)
+    for weights in ([1.0, 1.0, 1.0], [0.5, 0.0, -2.0], [0.0, 0.0, 0.7], [0.3, 0.0, 0.0]):
+        one = joined.weighted(np.array(weights))
+        assert one.problem(4) is None
+        assert one.n_members == 1
+        sizes = [len(part.roots) for part, weight in zip(parts, weights, strict=True) if weight]
+        assert len(one.roots) == sum(sizes)
+        np.testing.assert_allclose(one.score(x)[:, 0], joined.score(x) @ weights, atol=1e-12)
+
+
+def test_members_of_no_weight_leave_nothing(ensembles):
+    parts, _ = ensembles
+    assert Trees.join(parts).weighted(np.zeros(3)) is None
+
+
+def test_columns_can_be_renumbered(ensembles):
+    parts, x = ensembles
+    joined, wide = Trees.join(parts), np.full((len(x), 7), np.nan)
+    columns = np.array([6, 0, 3, 2])
+    wide[:, columns] = x
+    renumbered = joined.renumbered(columns)
+    assert renumbered.problem(7) is None
+    assert renumbered.feature.dtype == np.int32
+    np.testing.assert_array_equal(renumbered.score(wide), joined.score(x))
+
+
+def test_scores_do_not_depend_on_who_stands_beside(ensembles, monkeypatch):
+    parts, x = ensembles
+    joined = Trees.join(parts)
+    expected = joined.score(x)
+    monkeypatch.setattr(_trees, "_BLOCK_CELLS", 100)
+    np.testing.assert_array_equal(joined.score(x), expected)
+    assert joined.score(x[:0]).shape == (0, 3)
+
+
+def test_linear_terms_and_members_add_up_arm_by_arm(ensembles):
+    parts, _ = ensembles
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(50, 4)), columns=list("abcd"))
+    encoding = Encoding.learn(X, np.ones(50), native_missing=False)
+    model = AdditiveModel(
+        encoding=encoding,
+        arms_=np.array(["A", "B"], dtype=object),
+        intercept=np.array([0.1, -0.2]),
+        coefficients=rng.normal(size=(2, 4)),
+        trees=Trees.join(parts),
+        mixing=np.array([[1.0, 0.5, 0.0], [0.0, 0.0, 0.0]]),
+    )
+    matrix = encoding.encode(X)
+    expected = model.intercept + matrix @ model.coefficients.T
+    expected[:, 0] += parts[0].score(matrix)[:, 0] + 0.5 * parts[1].score(matrix)[:, 0]
+    np.testing.assert_allclose(model.logit(matrix), expected, atol=1e-12)
+    assert model.trees_of(1) is None
+    np.testing.assert_allclose(
+        model.trees_of(0).score(matrix)[:, 0],
+        parts[0].score(matrix)[:, 0] + 0.5 * parts[1].score(matrix)[:, 0],
+    )
+    certain = np.concatenate([model.intercept[:, None], model.coefficients, model.mixing], axis=1)
+    drawn = replace(model, draws=np.tile(certain, (6, 1, 1)))
+    np.testing.assert_allclose(drawn.predict_draws(X), np.tile(expit(expected), (6, 1, 1)), atol=1e-12)
+
+
+def test_a_missing_value_is_drawn_anew_in_each_draw():
+    X = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "b": list("pqpq")})
+    encoding = Encoding.learn(X, np.ones(4), native_missing=False)
+    certain = np.array([[0.2, 0.8, -0.5, 0.5]])
+    model = AdditiveModel(
+        encoding=encoding,
+        arms_=np.array(["A"], dtype=object),
+        intercept=certain[:, 0],
+        coefficients=certain[:, 1:],
+        draws=np.tile(certain, (1000, 1, 1)),
+    )
+    new = pd.DataFrame({"a": [1.5, np.nan, 1.5], "b": ["p", "p", None]})
+    logits = logit(model.predict_draws(new))[:, :, 0]
+    np.testing.assert_allclose(logits[:, 0], 0.2 - 0.5, atol=1e-9)
+    assert logits[:, 1].mean() == pytest.approx(0.2 - 0.5, abs=1e-9)
+    assert logits[:, 1].std() == pytest.approx(0.8, abs=0.05)
+    np.testing.assert_allclose(np.unique(logits[:, 2].round(9)), [-0.3, 0.7])

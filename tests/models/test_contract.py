@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from treatsel.errors import CohortError, InputError, UnsupportedModelError
-from treatsel.models import ArmwiseClassifier, PooledClassifier
+from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier, StackedClassifier
 
 LOGISTIC = LogisticRegression(C=0.5, tol=1e-8, max_iter=1000)
 BOOSTED = lightgbm.LGBMClassifier(n_estimators=12, num_leaves=6, min_child_samples=10)
@@ -21,12 +21,32 @@ MODELS = {
     "armwise boosted": ArmwiseClassifier(BOOSTED),
     "pooled logistic": PooledClassifier(LOGISTIC, interaction_scale=0.5),
     "pooled boosted": PooledClassifier(BOOSTED),
+    "hierarchical": HierarchicalClassifier(),
+    "stacked": StackedClassifier(),
+}
+SEARCHED = {
+    "armwise logistic": {"estimator__C": [3, 5]},
+    "armwise boosted": {"estimator__num_leaves": [3, 5]},
+    "pooled logistic": {"estimator__C": [3, 5]},
+    "pooled boosted": {"estimator__num_leaves": [3, 5]},
+    "hierarchical": {"groups": [None]},
+    "stacked": {"n_splits": [2, 3]},
+}
+COUNTS_ROWS = {
+    "armwise boosted": "histograms and leaf sizes of boosted trees count rows, not weights",
+    "pooled boosted": "histograms and leaf sizes of boosted trees count rows, not weights",
+    "stacked": "folds are dealt, and trees grown, row by row",
 }
 
 
-@pytest.fixture(params=MODELS.values(), ids=MODELS.keys(), scope="module")
-def model(request):
+@pytest.fixture(params=MODELS, scope="module")
+def name(request):
     return request.param
+
+
+@pytest.fixture(scope="module")
+def model(name):
+    return MODELS[name]
 
 
 @pytest.fixture(scope="module")
@@ -118,24 +138,23 @@ def test_additive_form_equals_the_model(fitted, patients):
     )
 
 
-def test_weights_equal_repeated_rows(model, patients):
-    if "boosted" in str(model) or "LGBM" in str(model):
-        pytest.skip("histograms and leaf sizes of boosted trees count rows, not weights")
+def test_weights_equal_repeated_rows(name, model, patients):
+    if name in COUNTS_ROWS:
+        pytest.skip(COUNTS_ROWS[name])
     X, y = patients
     weights = np.tile([1, 2, 3], len(X))[: len(X)]
     repeated = np.repeat(np.arange(len(X)), weights)
     once = clone(model).fit(X, y, sample_weight=weights).predict_by_arm(X)
     many = clone(model).fit(X.iloc[repeated], y.iloc[repeated]).predict_by_arm(X)
-    pd.testing.assert_frame_equal(once, many, rtol=1e-5)
+    pd.testing.assert_frame_equal(once, many, rtol=1e-6)
 
 
-def test_cross_validation_and_grid_search_run_with_groups(model, patients):
+def test_cross_validation_and_grid_search_run_with_groups(name, model, patients):
     X, y = patients
     sites = np.arange(len(X)) % 4
     proba = cross_val_predict(model, X, y, groups=sites, cv=GroupKFold(4), method="predict_proba")
     assert proba.shape == (len(X), 2)
-    name = "estimator__C" if "Logistic" in str(model) else "estimator__num_leaves"
-    search = GridSearchCV(model, {name: [3, 5]}, cv=GroupKFold(2), scoring="neg_log_loss")
+    search = GridSearchCV(model, SEARCHED[name], cv=GroupKFold(2), scoring="neg_log_loss")
     search.fit(X, y, groups=sites)
     assert list(search.best_estimator_.predict_by_arm(X).columns) == ["CBT", "SSRI", "TAU"]
 
@@ -208,16 +227,16 @@ def test_other_classifiers_predict_but_are_not_additive(patients):
         model.additive()
 
 
-def weights_do_not_repeat_rows_in_boosting(estimator):
-    if "LGBM" not in str(estimator):
+SINGLE_ARM_MODELS = {name: clone(model).set_params(arm=None) for name, model in MODELS.items()}
+
+
+def checks_that_fail(estimator):
+    name = next(name for name, model in SINGLE_ARM_MODELS.items() if model is estimator)
+    if name not in COUNTS_ROWS:
         return {}
-    name = "check_sample_weight_equivalence_on_dense_data"
-    return {name: "LightGBM's histograms and leaf sizes count rows, not weights"}
+    return {"check_sample_weight_equivalence_on_dense_data": COUNTS_ROWS[name]}
 
 
-@parametrize_with_checks(
-    [clone(model).set_params(arm=None) for model in MODELS.values()],
-    expected_failed_checks=weights_do_not_repeat_rows_in_boosting,
-)
+@parametrize_with_checks(list(SINGLE_ARM_MODELS.values()), expected_failed_checks=checks_that_fail)
 def test_scikit_learn_contract_with_a_single_arm(estimator, check):
     check(estimator)

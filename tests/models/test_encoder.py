@@ -19,8 +19,9 @@ FRAME = pd.DataFrame(
 )
 
 
-def learn(frame=FRAME, weights=None, native=False):
-    return Encoding.learn(frame, np.ones(len(frame)) if weights is None else weights, native_missing=native)
+def learn(frame=FRAME, weights=None, native=False, knots=False):
+    weights = np.ones(len(frame)) if weights is None else weights
+    return Encoding.learn(frame, weights, native_missing=native, knots=knots)
 
 
 def test_the_matrix_by_hand():
@@ -35,6 +36,15 @@ def test_the_matrix_by_hand():
         "constant",
     ]
     assert encoding.sources.tolist() == [0, 0, 1, 1, 1, 2, 3]
+    assert encoding.kinds.tolist() == [
+        "number",
+        "missing",
+        "category",
+        "category",
+        "missing",
+        "number",
+        "number",
+    ]
     sd = np.sqrt(200 / 3)
     expected = [
         [-10 / sd, 0, 1, 0, 0, 0.25 / np.sqrt(0.1875), 0],
@@ -102,3 +112,112 @@ def test_every_fault_at_once_and_no_value():
     assert [fault.column for fault in caught.value.faults] == ["age", "constant"]
     with pytest.raises(CohortError, match="'age' holds dates"):
         learn(FRAME.assign(age=pd.Timestamp("2024-01-01", tz="Europe/London")))
+
+
+# -- knots -------------------------------------------------------------------------------------------------
+
+BENT = pd.DataFrame({"age": [20.0, 30, 40, 50, 60, 70, 80, 90, np.nan], "band": list("aabbccddd")})
+
+
+def test_a_number_may_bend_at_its_quartiles():
+    encoding = learn(BENT, knots=True)
+    assert encoding.features[:5] == ["age", "age above 30", "age above 50", "age above 70", "age is missing"]
+    assert encoding.kinds.tolist() == ["number", "bend", "bend", "bend", "missing"] + ["category"] * 4
+    assert encoding.sources.tolist() == [0] * 5 + [1] * 4
+    matrix = encoding.encode(BENT)
+    center, scale = encoding.columns[0].center, encoding.columns[0].scale
+    z = (BENT["age"].fillna(center) - center) / scale
+    np.testing.assert_allclose(matrix[:, 0], z, atol=1e-12)
+    for column, knot in enumerate((30, 50, 70), start=1):
+        np.testing.assert_allclose(matrix[:, column], np.maximum(z - (knot - center) / scale, 0), atol=1e-12)
+    np.testing.assert_array_equal(matrix[:, 4], BENT["age"].isna())
+
+
+@pytest.mark.parametrize(
+    ("values", "knots"),
+    [
+        (range(7), 0),  # too few distinct values
+        (range(8), 3),
+        ([0] * 20 + list(range(1, 9)), 1),  # quartiles 0, 0, 1: none at an end of the range
+        ([0.5] * 28 + list(range(1, 9)), 0),
+        ([0] * 10 + [5] * 30 + list(range(10, 20)), 1),  # 5 and 5 are one knot
+    ],
+)
+def test_knots_are_distinct_and_inside_the_range(values, knots):
+    frame = pd.DataFrame({"x": np.array(values, dtype=float)})
+    assert learn(frame, knots=True).kinds.tolist() == ["number"] + ["bend"] * knots
+    assert learn(frame).kinds.tolist() == ["number"]
+    assert learn(frame, native=True, knots=True).kinds.tolist() == ["number"]
+
+
+def test_knots_count_weights_as_repeated_rows():
+    weights = np.array([1, 1, 5, 1, 2, 3, 1, 1, 4])
+    repeated = BENT.loc[np.repeat(BENT.index, weights)]
+    one, other = learn(BENT, weights, knots=True), learn(repeated, knots=True)
+    assert one.features == other.features
+    np.testing.assert_allclose(one.encode(BENT), other.encode(BENT), atol=1e-12)
+
+
+def test_knots_survive_json_and_a_change_of_unit():
+    encoding = learn(BENT, knots=True)
+    assert Encoding.from_dict(json.loads(json.dumps(encoding.to_dict()))) == encoding
+    scaled = BENT.assign(age=BENT["age"] * 1e6 - 5)
+    np.testing.assert_allclose(
+        learn(scaled, knots=True).encode(scaled), encoding.encode(BENT), rtol=1e-9, atol=1e-9
+    )
+
+
+# -- what is missing ---------------------------------------------------------------------------------------
+
+
+def test_missing_is_told_by_source_column():
+    encoding = learn()
+    expected = [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(encoding.missing(FRAME), expected)
+    new = FRAME.assign(married=[None, True, True, None], extra=np.nan)[["extra", *FRAME.columns[::-1]]]
+    assert encoding.missing(new)[:, 2].tolist() == [1, 0, 0, 1]
+    assert encoding.missing(FRAME).dtype == np.float64
+
+
+def test_a_missing_number_departs_as_numbers_do():
+    encoding = learn(BENT, knots=True)
+    found = encoding.departures(0, 1000)
+    assert found.shape == (1000, 4)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-12)
+    assert found[:, 0].std() == pytest.approx(1, abs=0.05)
+    column = encoding.columns[0]
+    expected = column.expand(found[:, 0])
+    np.testing.assert_allclose(found, expected - expected.mean(axis=0), atol=1e-12)
+    np.testing.assert_array_equal(found, encoding.departures(0, 1000))
+    assert encoding.departures(0, 7).shape == (7, 4)
+
+
+def test_a_missing_category_departs_by_its_shares():
+    weights = np.array([1.0, 1, 2, 2, 1, 1, 1, 1, 0])
+    encoding = learn(BENT, weights)
+    assert encoding.columns[1].shares == pytest.approx((0.2, 0.4, 0.2, 0.2))
+    found = encoding.departures(1, 20_000)
+    np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-12)
+    chosen = found + encoding.columns[1].shares
+    np.testing.assert_allclose(np.sort(chosen, axis=1), np.tile([0.0, 0, 0, 1], (20_000, 1)), atol=1e-12)
+    np.testing.assert_allclose(chosen.mean(axis=0), encoding.columns[1].shares, atol=0.015)
+
+
+def test_columns_depart_independently():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=list("abc"))
+    found = np.column_stack([learn(frame).departures(j, 1000)[:, 0] for j in range(3)])
+    assert np.abs(np.corrcoef(found.T) - np.eye(3)).max() < 0.12
+
+
+def test_a_category_of_a_single_level_does_not_depart():
+    encoding = learn(pd.DataFrame({"country": ["here"] * 3}))
+    np.testing.assert_array_equal(encoding.departures(0, 50), np.zeros((50, 1)))
+
+
+def test_a_category_whose_shares_were_not_stored_departs_evenly():
+    content = learn(pd.DataFrame({"band": ["a", "a", "b"]})).to_dict()
+    for part in ("shares", "knots"):
+        del content["columns"][0][part]
+    found = Encoding.from_dict(content).departures(0, 4000)
+    assert found.shape == (4000, 2)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.03)

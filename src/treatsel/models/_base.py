@@ -57,6 +57,8 @@ def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, n
     """
     if groups is None:
         return X, None
+    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):  # polars, pyarrow
+        X = X.to_pandas()
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
         raise InputError(f"X has no column {groups!r}, which groups names.")
     if n := int(X[groups].isna().sum()):

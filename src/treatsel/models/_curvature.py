@@ -5,6 +5,7 @@ blocks, so that memory does not grow with the number of patients.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +106,21 @@ class Patients:
         """Give the design matrix, with its column of ones, block by block."""
         for rows in self._slices:
             yield (self._design(rows) if self._kept is None else self._kept), rows
+
+    def with_arms(self, arms: npt.NDArray[np.intp]) -> "Patients":
+        """Return the same patients with their arms numbered otherwise."""
+        other = copy(self)
+        other.arms = arms
+        return other
+
+    def totals_by_arm(self) -> list[FloatArray]:
+        """Return sums by arm (covariates, events, patients) that tell arms apart without their names."""
+        totals = np.zeros((3, self.n_arms))
+        for design, rows in self.blocks():
+            weights, arms = self.weights[rows], self.arms[rows]
+            values = (weights * design.sum(axis=1), weights * self.y[rows], weights)
+            totals += [np.bincount(arms, value, self.n_arms) for value in values]
+        return list(totals)
 
     def logits(self, terms: FloatArray) -> FloatArray:
         """Return each patient's logit under each arm, for a site of no effect: (n_patients, K)."""

@@ -153,7 +153,8 @@ class Encoding:
             return np.asarray(values - values.mean(axis=0))
         if not len(column.levels):
             return np.zeros((n_draws, 0))
-        shares = np.array(column.shares) / np.sum(column.shares)
+        shares = np.array(column.shares or np.ones(len(column.levels)))
+        shares /= shares.sum()
         chosen = random.choice(len(shares), size=n_draws, p=shares)
         return np.asarray(np.eye(len(shares))[chosen] - shares)
 
@@ -180,6 +181,8 @@ class Encoding:
             codes = pd.Index(column.levels).get_indexer(pd.Index(values, dtype=object))
             known = np.flatnonzero(codes >= 0)
             block[known, codes[known]] = 1.0
+            if not column.indicator and column.shares:  # never missing before: a mixture of all levels
+                block[absent] = column.shares
         elif self.native_missing:
             block[:, 0] = values
         else:

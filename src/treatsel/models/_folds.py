@@ -43,15 +43,7 @@ def balanced_folds(
     random = np.random.default_rng(seed_of(random_state))
     fold = None
     if groups is not None and len(groups.unique()) > 1:
-        fold = _fold_of_groups(groups, n_splits, random)
-        if lost := _arms_in_one_fold(received, y, fold):
-            warnings.warn(
-                f"Arms {lost} have all events, or all non-events, in one fold of groups only, so folds "
-                "divide groups here.",
-                TreatselWarning,
-                stacklevel=2,
-            )
-            fold = None
+        fold = _unless_lost(_fold_of_groups(groups, n_splits, random), received, y)
     if fold is None:
         fold = _fold_of_patients(received, y, n_splits, random)
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
@@ -88,12 +80,25 @@ def folds_by_risk(
         sizes = np.bincount(sites)
         mean_risk = np.bincount(sites, risk) / np.maximum(sizes, 1)
         fold = _deal_groups(sizes, np.lexsort((mean_risk, -sizes)), n_splits)[sites]
-        if _arms_in_one_fold(pd.Series(arms), y, fold):
-            fold = None
+        fold = _unless_lost(fold, pd.Series(arms), y)
     if fold is None:
         fold = np.empty(len(y), dtype=int)
         fold[np.lexsort((risk, y, arms))] = np.arange(len(y)) % n_splits
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+
+
+def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.ndarray | None:
+    """Return folds of groups; None, with a warning, if an arm could not be learned without one of them."""
+    lost = _arms_in_one_fold(received, y, fold)
+    if not lost:
+        return fold
+    warnings.warn(
+        f"Arms {lost} have all events, or all non-events, in one fold of groups only, so folds divide "
+        "groups here.",
+        TreatselWarning,
+        stacklevel=4,
+    )
+    return None
 
 
 def _arms_in_one_fold(received: pd.Series, y: np.ndarray, fold: np.ndarray) -> list[str]:
@@ -124,7 +129,8 @@ def _fold_of_patients(
     received: pd.Series, y: np.ndarray, n_splits: int, random: np.random.Generator
 ) -> np.ndarray:
     order = random.permutation(len(y))
-    table = pd.DataFrame({"arm": received.to_numpy()[order].astype(str), "y": np.asarray(y)[order]})
+    arm = pd.factorize(received.to_numpy()[order])[0]  # in random order: names have no part in it
+    table = pd.DataFrame({"arm": arm, "y": np.asarray(y)[order]})
     rank = np.empty(len(y), dtype=int)
     rank[order[table.sort_values(["arm", "y"], kind="stable").index]] = np.arange(len(y))
     return rank % n_splits

@@ -88,9 +88,12 @@ class Sparsity:
         return self.prior(np.maximum(random.gamma(self.shape) / self.rate, 1e-6))
 
     def log_bound(self) -> float:
-        """Return what to add to the Laplace log evidence at the mean for the bound on the log evidence.
+        """Return what to add to the Laplace log evidence at the mean, to weigh this model.
 
-        Relative to the bound without any data, which is loose by a constant.
+        The variational bound, relative to the bound without any data, which is loose by a constant. That
+        credits a covariate on which data speak with some half a nat (measured against sampling: .5 to .9)
+        more than exact evidence would, and so leans towards sparse modification. Exact evidence did worse
+        on simulated processes: a point less gain and 9 % less coverage at 1,000 patients.
         """
         count = 2 * self.shape - SPARSE_FREEDOM
         used = count > 0

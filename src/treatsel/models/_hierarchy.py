@@ -27,31 +27,31 @@ class Hierarchy:
     Attributes
     ----------
     components : list of Component
-        Posteriors under priors of different size and shape of effect modification.
+        Posteriors under priors of different size and shape of effect modification. Inside them arms stand
+        in an order that their names have no part in: by size, events and covariates.
     terms : ndarray of shape (n_arms, n_terms)
         Intercept and coefficients whose probabilities come closest to the posterior mean.
-    order : ndarray of shape (n_arms,)
-        Arms by size and events: an order that their names have no part in.
+    rank : ndarray of shape (n_arms,)
+        Where each arm stands in the components.
     """
 
     components: list[Component]
     terms: FloatArray
-    order: np.ndarray
+    rank: np.ndarray
 
     @classmethod
     def learn(cls, patients: Patients, encoding: Encoding) -> "Hierarchy":
         """Fit the model to patients."""
-        components = average_over_sizes(patients, encoding.kinds, encoding.sources)
-        events, n = (
-            np.bincount(patients.arms, w, patients.n_arms)
-            for w in (patients.weights * patients.y, patients.weights)
-        )
-        return cls(components, _projected(components, patients), np.lexsort((events, n)))
+        order = np.lexsort(patients.totals_by_arm())
+        rank = np.argsort(order)
+        ordered = patients.with_arms(rank[patients.arms])
+        components = average_over_sizes(ordered, encoding.kinds, encoding.sources)
+        return cls(components, _projected(components, ordered)[rank], rank)
 
     @property
     def p_modification(self) -> float:
         """Posterior probability that effects differ between patients; NaN for a single arm."""
-        if len(self.order) == 1:
+        if len(self.rank) == 1:
             return float("nan")
         return float(sum(c.weight for c in self.components if c.size > 0))
 
@@ -76,50 +76,39 @@ class Hierarchy:
         ends = np.round(np.cumsum([c.weight for c in self.components]) * n_draws / 2).astype(int)
         sizes = np.diff(ends, prepend=0)
         pairs = [
-            _draw_component(component, self.order, size, np.random.default_rng([0, number]))
+            _draw_component(component, size, np.random.default_rng([0, number]))
             for number, (component, size) in enumerate(zip(self.components, sizes, strict=True))
             if size
         ]
-        return np.concatenate(pairs)
+        return np.concatenate(pairs)[:, self.rank]
 
     def draw_sites(self, n_draws: int) -> FloatArray:
         """Return what a new site adds to each arm's intercept, shape (n_draws, n_arms)."""
         random, prior = np.random.default_rng([5]), self.components[0].prior
-        effects = np.empty((n_draws, len(self.order)))
-        effects[:, self.order] = prior.site_by_arm * random.standard_normal(effects.shape)
-        return np.asarray(effects + prior.site * random.standard_normal((n_draws, 1)))
+        effects = prior.site_by_arm * random.standard_normal((n_draws, len(self.rank)))
+        return np.asarray(effects + prior.site * random.standard_normal((n_draws, 1)))[:, self.rank]
 
 
-def _draw_component(c: Component, order: np.ndarray, n_pairs: int, random: np.random.Generator) -> FloatArray:
+def _draw_component(c: Component, n_pairs: int, random: np.random.Generator) -> FloatArray:
     """Draw from one posterior; a sparse one with precisions drawn anew every so often."""
     if c.sparse is None:
-        return _draw_pairs(c, c.mode.system, c.mode.state.by_arm, order, n_pairs, random)
+        return _draw_pairs(c.mode.system, c.mode.state.by_arm, n_pairs, random)
     parts = []
     for rows in np.array_split(np.arange(n_pairs), min(n_pairs, PRECISION_DRAWS)):
         system = System.build(c.mode.curvature, c.mode.state, c.sparse.draw(random))
         terms = system.terms(system.optimum(), c.prior.terms.shape)
-        parts.append(_draw_pairs(c, system, terms[0] + terms[1:], order, len(rows), random))
+        parts.append(_draw_pairs(system, terms[0] + terms[1:], len(rows), random))
     return np.concatenate(parts)
 
 
-def _draw_pairs(
-    c: Component,
-    system: System,
-    mean: FloatArray,
-    order: np.ndarray,
-    n_pairs: int,
-    random: np.random.Generator,
-) -> FloatArray:
-    shape = c.prior.terms.shape
-    layers = np.concatenate([[0], 1 + order])
-    white = np.empty((*shape, n_pairs))
-    white[layers] = random.standard_normal(white.shape)
-    active = white.reshape(c.prior.terms.size, n_pairs)[system.active]
-    z = solve_triangular(system.factor, active, lower=True, trans="T", check_finite=False)
-    moves = np.zeros((c.prior.terms.size, n_pairs))
+def _draw_pairs(system: System, mean: FloatArray, n_pairs: int, random: np.random.Generator) -> FloatArray:
+    n_arms, q = mean.shape
+    white = random.standard_normal((len(system.factor), n_pairs))
+    z = solve_triangular(system.factor, white, lower=True, trans="T", check_finite=False)
+    moves = np.zeros(((n_arms + 1) * q, n_pairs))
     moves[system.active] = system.scale[:, None] * z
-    layered = moves.reshape(*shape, n_pairs)
-    steps = np.moveaxis(layered[0] + layered[1:], -1, 0)
+    layers = moves.reshape(n_arms + 1, q, n_pairs)
+    steps = np.moveaxis(layers[0] + layers[1:], -1, 0)
     return np.concatenate([mean + steps, mean - steps])
 
 

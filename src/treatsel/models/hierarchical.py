@@ -43,8 +43,10 @@ class HierarchicalClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (2,)
         Outcomes; the second is the event.
     p_modification_ : float
-        Posterior probability that effects differ between patients at all (prior: 0.8): the probability
-        that tailoring matters. NaN for a single arm.
+        Weight of the models in which effects differ between patients at all (prior: 0.8): the
+        probability that tailoring matters. It leans upwards, since the evidence of sparse models is
+        counted generously: expect some .4 where there is nothing to find among 4,000 patients, and more
+        among fewer. NaN for a single arm.
     modification_ : DataFrame
         The posteriors that are averaged: size (standard deviation over patients of an arm's effect
         modification, in logits), sparse, and weight.

@@ -115,8 +115,9 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
         self.prior_ = hierarchy.prior
         risk = patients.logits(hierarchy.terms)[np.arange(len(y)), codes]
-        rank = np.argsort(hierarchy.order)[codes]
-        folds = folds_by_risk(rank, y, risk, sites=sites, n_splits=min(self.n_splits, len(y)))
+        folds = folds_by_risk(
+            hierarchy.rank[codes], y, risk, sites=sites, n_splits=min(self.n_splits, len(y))
+        )
         parts = _Parts.learn(hierarchy, patients, encoding, folds)
         self.weights_ = parts.weights.to_frame()
         by_arm = expit(parts.cross_fitted)
@@ -235,7 +236,7 @@ class _Parts:
         operators = self.weights.operators(self.weights.draw(N_DRAWS), n_arms)
         linear = self._linear(self.hierarchy.draw(N_DRAWS), operators)
         missed = np.sqrt(MISSED_SHARE) * self.moved * random.standard_normal((N_DRAWS, n_arms))
-        linear[:, self.hierarchy.order, 0] += missed
+        linear[:, :, 0] += missed[:, self.hierarchy.rank]
         linear[:, :, 0] += self.hierarchy.draw_sites(N_DRAWS)
         parts = [linear]
         if self.trees:
