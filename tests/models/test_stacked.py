@@ -141,7 +141,7 @@ def test_too_few_patients_are_not_boosted():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(FEWEST_ROWS - 1, 2)), np.arange(FEWEST_ROWS - 1) % 2.0
     folds = [(np.flatnonzero(np.arange(len(y)) % 5 != k), np.arange(k, len(y), 5)) for k in range(5)]
-    assert boost(x, y, np.ones(len(y)), None, folds) is None
+    assert boost(x, y, np.ones(len(y)), None, [folds]) is None
 
 
 def test_boosting_stops_where_noise_begins():
@@ -149,10 +149,10 @@ def test_boosting_stops_where_noise_begins():
     x = rng.normal(size=(600, 3))
     folds = [(np.flatnonzero(np.arange(600) % 5 != k), np.arange(k, 600, 5)) for k in range(5)]
     noise = (rng.random(600) < 0.4).astype(float)
-    found = boost(x, noise, np.ones(600), np.full(600, logit(noise.mean())), folds)
+    found = boost(x, noise, np.ones(600), np.full(600, logit(noise.mean())), [folds])
     assert found is None or found[0].num_trees() < 10
     signal = (rng.random(600) < expit(2 * np.sign(x[:, 0] * x[:, 1]))).astype(float)
-    full, *others = boost(x, signal, np.ones(600), None, folds)
+    full, *others = boost(x, signal, np.ones(600), None, [folds])
     assert len(others) == 5
     assert {booster.num_trees() for booster in (full, *others)} >= {full.num_trees()}
     scores = trees_of_lightgbm(full).score(x)[:, 0]

@@ -18,29 +18,34 @@ Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Trees from all patients, and from all but one fold, for each fold."""
+    """Trees from all patients, and from all but one fold, for each fold of each deal."""
 
     full: Trees
-    folds: list[Trees]
+    folds: list[list[Trees]]
 
-    def held_out(self, folds: Folds, matrix: FloatArray) -> FloatArray:
-        """Return each patient's score by the trees that were fitted without that patient's fold."""
+    def held_out(self, deals: Sequence[Folds], matrix: FloatArray) -> FloatArray:
+        """Return each patient's score by trees fitted without that patient's fold, mean over deals."""
         score = np.zeros(len(matrix))
-        for (_, fold), trees in zip(folds, self.folds, strict=True):
-            score[fold] = trees.score(matrix[fold])[:, 0]
+        for deal, ensembles in zip(deals, self.folds, strict=True):
+            for (_, fold), trees in zip(deal, ensembles, strict=True):
+                score[fold] += trees.score(matrix[fold])[:, 0] / len(deals)
         return score
 
 
 def boost(
-    matrix: FloatArray, y: FloatArray, weights: FloatArray, offset: FloatArray | None, folds: Folds
+    matrix: FloatArray,
+    y: FloatArray,
+    weights: FloatArray,
+    offset: FloatArray | None,
+    deals: Sequence[Folds],
 ) -> list[Any] | None:
     """Boost trees from an offset (None: from nothing), as many rounds as serve the left-out folds best.
 
     Returns
     -------
     list of lightgbm.Booster
-        The first from all patients, then one without each fold. None where no round improves on the
-        offset alone, or patients are too few.
+        The first from all patients, then one without each fold, deal after deal. None where no round
+        improves on the offset alone, or patients are too few.
 
     References
     ----------
@@ -48,33 +53,36 @@ def boost(
     """
     import lightgbm
 
-    if len(y) < FEWEST_ROWS or any(len(np.unique(y[rest])) < 2 or not len(fold) for rest, fold in folds):
+    splits = [split for deal in deals for split in deal]
+    if len(y) < FEWEST_ROWS or any(len(np.unique(y[rest])) < 2 or not len(fold) for rest, fold in splits):
         return None
     parameters = _parameters(len(y))
     data = lightgbm.Dataset(
         matrix, y, weight=weights, init_score=offset, params=parameters, free_raw_data=False
     )
-    result: dict[str, Any] = lightgbm.cv(
+    found: dict[str, Any] = lightgbm.cv(
         parameters,
         data,
         num_boost_round=MAX_ROUNDS,
-        folds=folds,
+        folds=splits,
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
         return_cvbooster=True,
     )
-    loss = result["valid binary_logloss-mean"]
-    if loss[-1] >= _loss(y, weights, offset, folds):
+    loss = found["valid binary_logloss-mean"]
+    if loss[-1] >= _loss(y, weights, offset, splits):
         return None
     full = lightgbm.train(parameters, data, num_boost_round=len(loss))
-    for booster in result["cvbooster"].boosters:
+    for booster in found["cvbooster"].boosters:
         booster.best_iteration = len(loss)
-    return [full, *result["cvbooster"].boosters]
+    return [full, *found["cvbooster"].boosters]
 
 
-def read(boosters: Sequence[Any], fixed: Mapping[int, float] | None = None) -> Ensemble:
+def read(
+    boosters: Sequence[Any], deals: Sequence[Folds], fixed: Mapping[int, float] | None = None
+) -> Ensemble:
     """Return the trees as flat arrays, with some features `fixed`."""
-    full, *folds = (trees_of_lightgbm(booster, fixed) for booster in boosters)
-    return Ensemble(full, folds)
+    trees = iter([trees_of_lightgbm(booster, fixed) for booster in boosters])
+    return Ensemble(next(trees), [[next(trees) for _ in deal] for deal in deals])
 
 
 def _parameters(n: int) -> dict[str, Any]:

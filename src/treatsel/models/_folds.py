@@ -56,11 +56,12 @@ def folds_by_risk(
     *,
     sites: np.ndarray | None = None,
     n_splits: int = 5,
+    deal: int = 0,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Split patients into folds that are alike in arm, outcome and risk; nothing is random.
 
-    Patients are dealt in turn, in the order of arm, outcome and risk; sites whole, the largest first, each to
-    the smallest fold, unless an arm would have all its events, or non-events, in one fold.
+    Patients are dealt in turn, in the order of arm, outcome and risk; sites whole, in the order of size and
+    risk, unless an arm would have all its events, or non-events, in one fold.
 
     Parameters
     ----------
@@ -74,17 +75,26 @@ def folds_by_risk(
         Number of the site.
     n_splits : int
         Number of folds; fewer if there are fewer sites.
+    deal : int
+        Another number deals otherwise, just as evenly: it shifts each round of dealing by so many folds.
     """
     fold = None
     if sites is not None and len(np.unique(sites)) > 1:
         sizes = np.bincount(sites)
         mean_risk = np.bincount(sites, risk) / np.maximum(sizes, 1)
-        fold = _deal_groups(sizes, np.lexsort((mean_risk, -sizes)), n_splits)[sites]
+        fold = _dealt(np.lexsort((mean_risk, -sizes)), min(n_splits, len(sizes)), deal)[sites]
         fold = _unless_lost(fold, pd.Series(arms), y)
     if fold is None:
-        fold = np.empty(len(y), dtype=int)
-        fold[np.lexsort((risk, y, arms))] = np.arange(len(y)) % n_splits
+        fold = _dealt(np.lexsort((risk, y, arms)), n_splits, deal)
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+
+
+def _dealt(order: np.ndarray, n_splits: int, deal: int) -> np.ndarray:
+    """Return the fold of each unit, dealt in this order."""
+    turn = np.arange(len(order))
+    fold = np.empty(len(order), dtype=int)
+    fold[order] = (turn + deal * (turn // n_splits)) % n_splits
+    return fold
 
 
 def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.ndarray | None:

@@ -55,6 +55,7 @@ class Component:
     size: float
     sparse: "Sparsity | None"
     weight: float
+    log_prior: float  # of the size and shape; of a sparse one with what its bound adds
     scales: Scales
     prior: Prior
     mode: Mode
@@ -156,26 +157,41 @@ def average_over_sizes(
     scales, state = maximise_evidence(patients, layout)
     if patients.n_arms == 1:
         prior = layout.prior(scales)
-        return [Component(0.0, None, 1.0, scales, prior, find_mode(patients, state, prior))]
-    found, log_weights = [], []
+        return [Component(0.0, None, 1.0, 0.0, scales, prior, find_mode(patients, state, prior))]
+    found = []
     for size in _standing(patients, layout, scales, state):
         at_size = replace(scales, size=size)
         prior = layout.prior(at_size)
         mode = find_mode(patients, state, prior)
         state = mode.state
-        share = 0.0 if size == 0 else np.log(1 - SPARSE_WEIGHT)
-        found.append(Component(size, None, 1.0, at_size, prior, mode))
-        log_weights.append(mode.log_evidence + log_prior_of_size(size) + share)
+        log_prior = log_prior_of_size(size) + (0.0 if size == 0 else float(np.log(1 - SPARSE_WEIGHT)))
+        found.append(Component(size, None, 1.0, log_prior, at_size, prior, mode))
         if size > 0:
             sparse = sparsity(mode, prior, layout)
             mode = find_mode(patients, state, sparse.mean())
-            found.append(Component(size, sparse, 1.0, at_size, sparse.mean(), mode))
-            share = np.log(SPARSE_WEIGHT)
-            log_weights.append(mode.log_evidence + sparse.log_bound() + log_prior_of_size(size) + share)
-    weights = _normalised(np.array(log_weights))
+            log_prior = log_prior_of_size(size) + float(np.log(SPARSE_WEIGHT)) + sparse.log_bound()
+            found.append(Component(size, sparse, 1.0, log_prior, at_size, sparse.mean(), mode))
+    log_weights = [c.mode.log_evidence + c.log_prior for c in found]
+    return _weighted(found, np.array(log_weights))
+
+
+def reweighted(patients: Patients, components: list[Component]) -> list[Component]:
+    """Fit the same priors to other patients, and weigh them anew."""
+    found, log_weights = [], []
+    for c in components:
+        sites = np.zeros((patients.n_sites, patients.n_arms))
+        mode = find_mode(patients, State(c.mode.state.terms, sites), c.prior)
+        found.append(replace(c, mode=mode))
+        log_weights.append(mode.log_evidence + c.log_prior)
+    return _weighted(found, np.array(log_weights))
+
+
+def _weighted(components: list[Component], log_weights: FloatArray) -> list[Component]:
+    """Return components with their weights, without those that hardly count."""
+    weights = _normalised(log_weights)
     weights = np.where(weights > NEGLIGIBLE, weights, 0.0)
     weights /= weights.sum()
-    return [replace(c, weight=float(w)) for c, w in zip(found, weights, strict=True) if w > 0]
+    return [replace(c, weight=float(w)) for c, w in zip(components, weights, strict=True) if w > 0]
 
 
 def log_prior_of_size(size: float) -> float:

@@ -12,7 +12,7 @@ from treatsel._checks import FloatArray
 from treatsel.models._curvature import Patients
 from treatsel.models._encoder import Encoding
 from treatsel.models._evidence import System
-from treatsel.models._heterogeneity import Component, average_over_sizes
+from treatsel.models._heterogeneity import Component, average_over_sizes, reweighted
 
 PROJECTION_ROWS = 2000  # patients whose averaged probabilities the additive form is matched to
 PRECISION_DRAWS = 20  # of a sparse posterior
@@ -47,6 +47,12 @@ class Hierarchy:
         ordered = patients.with_arms(rank[patients.arms])
         components = average_over_sizes(ordered, encoding.kinds, encoding.sources)
         return cls(components, _projected(components, ordered)[rank], rank)
+
+    def again(self, patients: Patients) -> "Hierarchy":
+        """Fit the same priors to some of the patients: cross-fitting without learning variances anew."""
+        ordered = patients.with_arms(self.rank[patients.arms])
+        components = reweighted(ordered, self.components)
+        return Hierarchy(components, _projected(components, ordered)[self.rank], self.rank)
 
     @property
     def p_modification(self) -> float:

@@ -1,6 +1,8 @@
 """The stack: the hierarchical model, and trees for what it missed, as far as the data ask for them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from treatsel.models._hierarchy import Hierarchy
 from treatsel.models._stack import StackWeights
 from treatsel.models._trees import Trees
 
+DEALS = 3  # of patients to folds, whose results are averaged, where patients are few
+MANY = 3000  # patients from which on one deal is enough
 MISSED_SHARE = 0.5  # of the variance of what trees change, taken to be what they still miss
 
 
@@ -41,7 +45,8 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     groups : str or None, default=None
         Column of X that names the site; sites stay together in folds. See `HierarchicalClassifier`.
     n_splits : int, default=5
-        Folds of the cross-fitting. Patients are dealt to them by arm, outcome and predicted risk.
+        Folds of the cross-fitting. Patients are dealt to them by arm, outcome and predicted risk; three
+        times, and averaged, below 3,000 patients.
 
     Attributes
     ----------
@@ -115,10 +120,12 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
         self.prior_ = hierarchy.prior
         risk = patients.logits(hierarchy.terms)[np.arange(len(y)), codes]
-        folds = folds_by_risk(
-            hierarchy.rank[codes], y, risk, sites=sites, n_splits=min(self.n_splits, len(y))
-        )
-        parts = _Parts.learn(hierarchy, patients, encoding, folds)
+        n_splits = min(self.n_splits, len(y))
+        deals = [
+            folds_by_risk(hierarchy.rank[codes], y, risk, sites=sites, n_splits=n_splits, deal=deal)
+            for deal in range(DEALS if len(y) < MANY else 1)
+        ]
+        parts = _Parts.learn(hierarchy, patients, encoding, deals)
         self.weights_ = parts.weights.to_frame()
         by_arm = expit(parts.cross_fitted)
         self.cross_fitted_ = pd.DataFrame(by_arm, index=covariates.index, columns=pd.Index(self.arms_))
@@ -162,37 +169,40 @@ class _Parts:
     center: float
     trees: dict[str, dict[int, Ensemble]]
     weights: StackWeights
-    n_folds: int
+    folds: list[int]
     moved: float
     cross_fitted: FloatArray
 
     @classmethod
-    def learn(cls, hierarchy: Hierarchy, patients: Patients, encoding: Encoding, folds: Folds) -> "_Parts":
+    def learn(
+        cls, hierarchy: Hierarchy, patients: Patients, encoding: Encoding, deals: Sequence[Folds]
+    ) -> "_Parts":
         """Fit each part without each fold, then its weights on what the folds show."""
         base = np.zeros((len(patients.y), patients.n_arms))
-        for rest, fold in folds:
-            terms = Hierarchy.learn(patients.subset(rest), encoding).terms
-            base[fold] = patients.subset(fold).logits(terms)
+        for rest, fold in (split for deal in deals for split in deal):
+            terms = hierarchy.again(patients.subset(rest)).terms
+            base[fold] += patients.subset(fold).logits(terms) / len(deals)
         center = float(np.average(base.mean(axis=1), weights=patients.weights))
         sources, trees = {"base": base - center}, {}
         matrix = patients.columns(_columns(encoding))
-        if joint := _joint_trees(matrix, patients, folds):
+        if joint := _joint_trees(matrix, patients, deals):
             trees["joint"] = joint
-            sources["joint"] = _held_out(joint, folds, matrix, patients.n_arms) - base
+            sources["joint"] = _held_out(joint, deals, matrix, patients.n_arms) - base
         weights = StackWeights.learn(
             base, sources, arms=patients.arms, y=patients.y, weights=patients.weights
         )
         offset = base + weights.combine(sources)
-        if own := _trees_by_arm(matrix, offset, patients, folds):
+        if own := _trees_by_arm(matrix, offset, patients, deals):
             trees["own"] = own
-            sources["own"] = _held_out(own, folds, matrix, patients.n_arms)
+            sources["own"] = _held_out(own, deals, matrix, patients.n_arms)
             weights = StackWeights.learn(
                 base, sources, arms=patients.arms, y=patients.y, weights=patients.weights
             )
         change = weights.combine({**sources, "base": np.zeros_like(base)})
         moved = float(np.sqrt(np.average((change**2).mean(axis=1), weights=patients.weights)))
         cross_fitted = base + weights.combine(sources)
-        return cls(hierarchy, encoding, center, trees, weights, len(folds), moved, cross_fitted)
+        folds = [len(deal) for deal in deals]
+        return cls(hierarchy, encoding, center, trees, weights, folds, moved, cross_fitted)
 
     def additive(self, arms: np.ndarray) -> AdditiveModel:
         """Return all parts as one sum per arm, with draws."""
@@ -202,7 +212,7 @@ class _Parts:
             trees
             for by_arm in self.trees.values()
             for ensemble in by_arm.values()
-            for trees in (ensemble.full, *ensemble.folds)
+            for trees in (ensemble.full, *chain.from_iterable(ensemble.folds))
         ]
         return AdditiveModel(
             encoding=self.encoding,
@@ -210,7 +220,7 @@ class _Parts:
             intercept=terms[:, 0],
             coefficients=terms[:, 1:],
             trees=Trees.join(members).renumbered(_columns(self.encoding)) if members else None,
-            mixing=self._mixing(operators, np.zeros(self.n_folds)) if members else None,
+            mixing=self._mixing(operators, np.zeros(sum(self.folds))) if members else None,
             draws=self._draws(len(arms)),
         )
 
@@ -240,10 +250,17 @@ class _Parts:
         linear[:, :, 0] += self.hierarchy.draw_sites(N_DRAWS)
         parts = [linear]
         if self.trees:
-            noise = random.standard_normal((N_DRAWS, self.n_folds))
-            noise -= noise.mean(axis=1, keepdims=True)
-            parts.append(self._mixing(operators, noise * np.sqrt((self.n_folds - 1) / self.n_folds)))
+            parts.append(self._mixing(operators, self._jackknife(random)))
         return np.concatenate(parts, axis=-1).astype(np.float32)
+
+    def _jackknife(self, random: np.random.Generator) -> FloatArray:
+        """Return draws of what each fold's trees count on top: deviations from their deal's mean."""
+        parts = []
+        for n in self.folds:
+            noise = random.standard_normal((N_DRAWS, n))
+            noise -= noise.mean(axis=1, keepdims=True)
+            parts.append(noise * np.sqrt((n - 1) / (n * len(self.folds))))
+        return np.concatenate(parts, axis=1)
 
 
 def _columns(encoding: Encoding) -> npt.NDArray[np.intp]:
@@ -251,18 +268,19 @@ def _columns(encoding: Encoding) -> npt.NDArray[np.intp]:
     return np.flatnonzero(encoding.kinds != "bend")
 
 
-def _joint_trees(matrix: FloatArray, patients: Patients, folds: Folds) -> dict[int, Ensemble]:
+def _joint_trees(matrix: FloatArray, patients: Patients, deals: Sequence[Folds]) -> dict[int, Ensemble]:
     """Boost one model of covariates and arm from nothing; return it as it stands for each arm."""
     n_arms, n_columns = patients.n_arms, matrix.shape[1]
     arms = np.eye(n_arms)[patients.arms]
-    boosters = boost(np.column_stack([matrix, arms]), patients.y, patients.weights, None, folds)
+    boosters = boost(np.column_stack([matrix, arms]), patients.y, patients.weights, None, deals)
     if boosters is None:
         return {}
-    return {k: read(boosters, {n_columns + j: float(j == k) for j in range(n_arms)}) for k in range(n_arms)}
+    fixed = [{n_columns + j: float(j == k) for j in range(n_arms)} for k in range(n_arms)]
+    return {k: read(boosters, deals, fixed[k]) for k in range(n_arms)}
 
 
 def _trees_by_arm(
-    matrix: FloatArray, offset: FloatArray, patients: Patients, folds: Folds
+    matrix: FloatArray, offset: FloatArray, patients: Patients, deals: Sequence[Folds]
 ) -> dict[int, Ensemble]:
     """Boost what the offset, shape (n_patients, n_arms), leaves, in each arm that has enough patients."""
     found = {}
@@ -270,16 +288,22 @@ def _trees_by_arm(
         rows = np.flatnonzero(patients.arms == k)
         position = np.full(len(patients.y), -1)
         position[rows] = np.arange(len(rows))
-        inside = [tuple(position[part[patients.arms[part] == k]] for part in split) for split in folds]
+        mine = patients.arms == k
+        inside = [
+            [(position[rest[mine[rest]]], position[fold[mine[fold]]]) for rest, fold in deal]
+            for deal in deals
+        ]
         boosters = boost(matrix[rows], patients.y[rows], patients.weights[rows], offset[rows, k], inside)
         if boosters is not None:
-            found[k] = read(boosters)
+            found[k] = read(boosters, inside)
     return found
 
 
-def _held_out(by_arm: dict[int, Ensemble], folds: Folds, matrix: FloatArray, n_arms: int) -> FloatArray:
+def _held_out(
+    by_arm: dict[int, Ensemble], deals: Sequence[Folds], matrix: FloatArray, n_arms: int
+) -> FloatArray:
     """Return out-of-fold scores, shape (n_patients, n_arms); 0 for an arm without trees."""
     scores = np.zeros((len(matrix), n_arms))
     for k, ensemble in by_arm.items():
-        scores[:, k] = ensemble.held_out(folds, matrix)
+        scores[:, k] = ensemble.held_out(deals, matrix)
     return scores
