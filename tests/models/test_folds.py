@@ -6,7 +6,7 @@ import pytest
 
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.models import balanced_folds
-from treatsel.models._folds import folds_by_risk
+from treatsel.models._folds import folds_by_key
 
 
 def cohort(n=203, seed=0):
@@ -91,38 +91,28 @@ def test_missing_groups_and_useless_seeds_are_refused():
         balanced_folds(received, y, random_state=-1)
 
 
-@pytest.mark.parametrize("deal", [0, 1, 2])
-def test_folds_by_risk_are_alike_and_the_same_in_any_order(deal):
+def test_folds_by_key_are_alike_and_the_same_in_any_order():
     rng = np.random.default_rng(0)
-    arms, risk = rng.integers(0, 3, 400), rng.normal(size=400)
+    arms, key = rng.integers(0, 3, 400), rng.random(400)
     y = (rng.random(400) < 0.4).astype(float)
-    folds = folds_by_risk(arms, y, risk, deal=deal)
+    folds = folds_by_key(arms, y, key)
     assert sorted(np.concatenate([fold for _, fold in folds])) == list(range(400))
     for k in range(3):
-        shares = [((arms[fold] == k) & (y[fold] == 1)).sum() for _, fold in folds]
-        assert max(shares) - min(shares) <= 2
-    assert np.ptp([risk[fold].mean() for _, fold in folds]) < 0.2
+        shares = [(arms[fold] == k).sum() for _, fold in folds]
+        assert max(shares) - min(shares) <= 1
     order = rng.permutation(400)
-    again = folds_by_risk(arms[order], y[order], risk[order], deal=deal)
+    again = folds_by_key(arms[order], y[order], key[order])
     assert {frozenset(order[fold]) for _, fold in again} == {frozenset(fold) for _, fold in folds}
 
 
-def test_another_deal_divides_otherwise():
-    rng = np.random.default_rng(1)
-    arms, risk, y = np.zeros(100, dtype=int), rng.normal(size=100), rng.integers(0, 2, 100).astype(float)
-    parts = [[set(fold) for _, fold in folds_by_risk(arms, y, risk, deal=deal)] for deal in range(3)]
-    shared = [len(a & b) for a in parts[0] for b in parts[1]]
-    assert max(shared) <= 8  # 20 a fold; 4 if dealt at random
-
-
-def test_folds_by_risk_keep_sites_whole_unless_an_arm_would_be_lost():
+def test_folds_by_key_keep_sites_whole_unless_an_arm_would_be_lost():
     rng = np.random.default_rng(2)
     sites = np.repeat(np.arange(12), 20)
-    arms, risk = rng.integers(0, 2, 240), rng.normal(size=240)
+    arms, key = rng.integers(0, 2, 240), rng.random(240)
     y = rng.integers(0, 2, 240).astype(float)
-    for _, fold in folds_by_risk(arms, y, risk, sites=sites):
+    for _, fold in folds_by_key(arms, y, key, sites=sites):
         assert not set(sites[fold]) & set(np.delete(sites, fold))
     lonely = np.where(sites == 3, 1, 0)  # one arm lies in one site
     with pytest.warns(TreatselWarning, match="divide groups"):
-        folds = folds_by_risk(lonely, y, risk, sites=sites)
+        folds = folds_by_key(lonely, y, key, sites=sites)
     assert all(lonely[rest].any() for rest, _ in folds)

@@ -258,7 +258,7 @@ def test_the_posterior_agrees_with_integration_by_brute_force():
 @pytest.mark.parametrize("effect", [0.0, 1.0])
 def test_weights_of_sizes_and_shapes_are_their_evidence(effect):
     patients, encoding = tiny_problem(300, effect)
-    components = average_over_sizes(patients, encoding.kinds, encoding.sources)
+    components = average_over_sizes(patients, encoding.kinds, encoding.sources).components
     assert sum(c.weight for c in components) == pytest.approx(1)
     reference = components[0]
     shares = np.array([np.log(c.weight) - log_prior_of_size(c.size) for c in components])

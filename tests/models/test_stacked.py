@@ -364,3 +364,16 @@ def test_odd_tables_are_fitted(change):
     model = StackedClassifier().fit(X, y == 1)
     assert np.isfinite(model.predict_draws(X)).all()
     assert model.predict_by_arm(X).to_numpy().min() > 0.01
+
+
+def test_cross_fitted_predictions_know_nothing_of_pure_noise():
+    gains = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = pd.DataFrame(rng.normal(size=(300, 20)), columns=[f"v{j}" for j in range(20)])
+        X["arm"] = rng.choice(["A", "B"], 300)
+        y = (rng.random(300) < 0.5).astype(float)
+        table = StackedClassifier().fit(X, y).cross_fitted_
+        recommended = np.where(table["A"] > table["B"], "A", "B")
+        gains.append(np.mean((recommended == X["arm"]) * (y - 0.5) / 0.5))
+    assert abs(np.mean(gains)) < 0.06  # three standard errors; seven points with folds dealt by fitted risk

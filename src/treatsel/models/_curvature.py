@@ -7,6 +7,7 @@ blocks, so that memory does not grow with the number of patients.
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +122,17 @@ class Patients:
             values = (weights * design.sum(axis=1), weights * self.y[rows], weights)
             totals += [np.bincount(arms, value, self.n_arms) for value in values]
         return list(totals)
+
+    def keys(self, deal: int) -> FloatArray:
+        """Return a number from 0 to 1 for each patient, scrambled from the covariates: (n_patients,).
+
+        Chance that is the same for the same patient, whoever stands beside, in any order of the columns.
+        Each `deal` scrambles otherwise.
+        """
+        seeds = [crc32(f"{deal} {feature}".encode()) for feature in self._encoding.features]
+        direction = np.array([0.0, *(np.random.default_rng(seed).standard_normal() for seed in seeds)])
+        spread = np.concatenate([np.einsum("np,p->n", design, direction) for design, _ in self.blocks()])
+        return np.asarray(np.mod(1000.0 * spread, 1.0))
 
     def logits(self, terms: FloatArray) -> FloatArray:
         """Return each patient's logit under each arm, for a site of no effect: (n_patients, K)."""

@@ -55,7 +55,6 @@ class Component:
     size: float
     sparse: "Sparsity | None"
     weight: float
-    log_prior: float  # of the size and shape; of a sparse one with what its bound adds
     scales: Scales
     prior: Prior
     mode: Mode
@@ -138,15 +137,33 @@ class Layout:
         return Prior(terms, scales.site, scales.site_by_arm)
 
 
-def average_over_sizes(
-    patients: Patients, kinds: np.ndarray, sources: npt.NDArray[np.intp]
-) -> list[Component]:
-    """Fit the hierarchical model at every size and shape of modification that the data leave standing.
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """Models of several sizes and shapes of effect modification, averaged by evidence.
 
-    Returns
-    -------
-    list of Component
-        Weights add up to 1.
+    `components`: their weights add up to 1. `scales`: the variances found. `sizes`: those that stand.
+    """
+
+    components: list[Component]
+    layout: Layout
+    scales: Scales
+    sizes: list[float]
+    start: State
+
+    def again(self, patients: Patients) -> "Averaged":
+        """Fit other patients with the few variances found, all else anew: for cross-fitting.
+
+        What a sparse model learns of each covariate is learned anew, too: taken over, it would tell of the
+        patients left out.
+        """
+        sites = np.zeros((patients.n_sites, patients.n_arms))
+        start = State(self.start.terms, sites)
+        components = _components(patients, self.layout, self.scales, self.sizes, start)
+        return replace(self, components=components)
+
+
+def average_over_sizes(patients: Patients, kinds: np.ndarray, sources: npt.NDArray[np.intp]) -> Averaged:
+    """Fit the hierarchical model at every size and shape of modification that the data leave standing.
 
     References
     ----------
@@ -155,43 +172,33 @@ def average_over_sizes(
     """
     layout = Layout(kinds, sources, patients.moments()[1], patients.n_arms)
     scales, state = maximise_evidence(patients, layout)
-    if patients.n_arms == 1:
-        prior = layout.prior(scales)
-        return [Component(0.0, None, 1.0, 0.0, scales, prior, find_mode(patients, state, prior))]
-    found = []
-    for size in _standing(patients, layout, scales, state):
+    sizes = [0.0] if patients.n_arms == 1 else _standing(patients, layout, scales, state)
+    return Averaged(_components(patients, layout, scales, sizes, state), layout, scales, sizes, state)
+
+
+def _components(
+    patients: Patients, layout: Layout, scales: Scales, sizes: list[float], state: State
+) -> list[Component]:
+    """Return the posterior at each size, spread evenly and sparsely, without those that hardly count."""
+    found, log_weights = [], []
+    for size in sizes:
         at_size = replace(scales, size=size)
         prior = layout.prior(at_size)
         mode = find_mode(patients, state, prior)
         state = mode.state
-        log_prior = log_prior_of_size(size) + (0.0 if size == 0 else float(np.log(1 - SPARSE_WEIGHT)))
-        found.append(Component(size, None, 1.0, log_prior, at_size, prior, mode))
+        share = 0.0 if size == 0 else float(np.log(1 - SPARSE_WEIGHT))
+        found.append(Component(size, None, 1.0, at_size, prior, mode))
+        log_weights.append(mode.log_evidence + log_prior_of_size(size) + share)
         if size > 0:
             sparse = sparsity(mode, prior, layout)
             mode = find_mode(patients, state, sparse.mean())
-            log_prior = log_prior_of_size(size) + float(np.log(SPARSE_WEIGHT)) + sparse.log_bound()
-            found.append(Component(size, sparse, 1.0, log_prior, at_size, sparse.mean(), mode))
-    log_weights = [c.mode.log_evidence + c.log_prior for c in found]
-    return _weighted(found, np.array(log_weights))
-
-
-def reweighted(patients: Patients, components: list[Component]) -> list[Component]:
-    """Fit the same priors to other patients, and weigh them anew."""
-    found, log_weights = [], []
-    for c in components:
-        sites = np.zeros((patients.n_sites, patients.n_arms))
-        mode = find_mode(patients, State(c.mode.state.terms, sites), c.prior)
-        found.append(replace(c, mode=mode))
-        log_weights.append(mode.log_evidence + c.log_prior)
-    return _weighted(found, np.array(log_weights))
-
-
-def _weighted(components: list[Component], log_weights: FloatArray) -> list[Component]:
-    """Return components with their weights, without those that hardly count."""
-    weights = _normalised(log_weights)
+            share = float(np.log(SPARSE_WEIGHT)) + sparse.log_bound()
+            found.append(Component(size, sparse, 1.0, at_size, sparse.mean(), mode))
+            log_weights.append(mode.log_evidence + log_prior_of_size(size) + share)
+    weights = _normalised(np.array(log_weights))
     weights = np.where(weights > NEGLIGIBLE, weights, 0.0)
     weights /= weights.sum()
-    return [replace(c, weight=float(w)) for c, w in zip(components, weights, strict=True) if w > 0]
+    return [replace(c, weight=float(w)) for c, w in zip(found, weights, strict=True) if w > 0]
 
 
 def log_prior_of_size(size: float) -> float:

@@ -12,7 +12,7 @@ from treatsel._checks import FloatArray
 from treatsel.models._curvature import Patients
 from treatsel.models._encoder import Encoding
 from treatsel.models._evidence import System
-from treatsel.models._heterogeneity import Component, average_over_sizes, reweighted
+from treatsel.models._heterogeneity import Averaged, Component, average_over_sizes
 
 PROJECTION_ROWS = 2000  # patients whose averaged probabilities the additive form is matched to
 PRECISION_DRAWS = 20  # of a sparse posterior
@@ -26,16 +26,16 @@ class Hierarchy:
 
     Attributes
     ----------
-    components : list of Component
+    averaged : Averaged
         Posteriors under priors of different size and shape of effect modification. Inside them arms stand
         in an order that their names have no part in: by size, events and covariates.
     terms : ndarray of shape (n_arms, n_terms)
         Intercept and coefficients whose probabilities come closest to the posterior mean.
     rank : ndarray of shape (n_arms,)
-        Where each arm stands in the components.
+        Where each arm stands in them.
     """
 
-    components: list[Component]
+    averaged: Averaged
     terms: FloatArray
     rank: np.ndarray
 
@@ -45,14 +45,19 @@ class Hierarchy:
         order = np.lexsort(patients.totals_by_arm())
         rank = np.argsort(order)
         ordered = patients.with_arms(rank[patients.arms])
-        components = average_over_sizes(ordered, encoding.kinds, encoding.sources)
-        return cls(components, _projected(components, ordered)[rank], rank)
+        averaged = average_over_sizes(ordered, encoding.kinds, encoding.sources)
+        return cls(averaged, _projected(averaged.components, ordered)[rank], rank)
 
     def again(self, patients: Patients) -> "Hierarchy":
-        """Fit the same priors to some of the patients: cross-fitting without learning variances anew."""
+        """Fit other patients with the variances found: for cross-fitting."""
         ordered = patients.with_arms(self.rank[patients.arms])
-        components = reweighted(ordered, self.components)
-        return Hierarchy(components, _projected(components, ordered)[self.rank], self.rank)
+        averaged = self.averaged.again(ordered)
+        return Hierarchy(averaged, _projected(averaged.components, ordered)[self.rank], self.rank)
+
+    @property
+    def components(self) -> list[Component]:
+        """The posteriors that are averaged."""
+        return self.averaged.components
 
     @property
     def p_modification(self) -> float:

@@ -18,7 +18,7 @@ from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models._boosting import Ensemble, Folds, boost, read
 from treatsel.models._curvature import Patients
 from treatsel.models._encoder import Encoding
-from treatsel.models._folds import folds_by_risk
+from treatsel.models._folds import folds_by_key
 from treatsel.models._hierarchy import Hierarchy
 from treatsel.models._stack import StackWeights
 from treatsel.models._trees import Trees
@@ -45,8 +45,8 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     groups : str or None, default=None
         Column of X that names the site; sites stay together in folds. See `HierarchicalClassifier`.
     n_splits : int, default=5
-        Folds of the cross-fitting. Patients are dealt to them by arm, outcome and predicted risk; three
-        times, and averaged, below 3,000 patients.
+        Folds of the cross-fitting. Patients are dealt to them by arm and a key scrambled from their
+        covariates; three times, and averaged, below 3,000 patients.
 
     Attributes
     ----------
@@ -119,10 +119,9 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         hierarchy = Hierarchy.learn(patients, encoding)
         self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
         self.prior_ = hierarchy.prior
-        risk = patients.logits(hierarchy.terms)[np.arange(len(y)), codes]
         n_splits = min(self.n_splits, len(y))
         deals = [
-            folds_by_risk(hierarchy.rank[codes], y, risk, sites=sites, n_splits=n_splits, deal=deal)
+            folds_by_key(hierarchy.rank[codes], y, patients.keys(deal), sites=sites, n_splits=n_splits)
             for deal in range(DEALS if len(y) < MANY else 1)
         ]
         parts = _Parts.learn(hierarchy, patients, encoding, deals)
