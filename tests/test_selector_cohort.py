@@ -6,8 +6,11 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
+from treatsel.artifact import read_manifest
 from treatsel.errors import GuardWarning, InputError, TreatselWarning
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, StackedClassifier
+from treatsel.report import model_card
+from treatsel.selector._default_arm import learn_assignment
 
 
 def routine(n, seed, *, confounding=0.0, lost=0.0):
@@ -136,6 +139,38 @@ def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
         selector.recommend(new).table.drop(columns="excluded"),
         rtol=1e-9,
     )
-    card = ts.report.model_card(ts.artifact.read_manifest(tmp_path / "m.treatsel"))
+    card = model_card(read_manifest(tmp_path / "m.treatsel"))
     assert "associations: arms were given in routine care" in card
     assert "Penalised logistic regression" in card
+
+
+def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp_path):
+    X, y, _ = routine(900, 8)
+    X, y = X.drop(columns="site"), y.copy()
+    in_a = np.flatnonzero(X["arm"] == "A")
+    y.iloc[in_a] = 1.0
+    y.iloc[in_a[:6]] = 0.0  # six non-events
+    y.iloc[in_a[-2:]] = np.nan  # two lost: a cell too small to be stored
+    with pytest.warns(TreatselWarning, match="was not observed in 2"):
+        selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
+    assert selector.default_arm_ == "B"
+    ts.save_model(selector, tmp_path / "m.treatsel", intended_use="A test.")
+    for each in (selector, ts.load_model(tmp_path / "m.treatsel")):
+        status = each.recommend(X.head(50), on_invalid="flag").table["status"]
+        assert set(status) <= {"insufficient_evidence", "out_of_scope"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_assignment_is_learned_though_a_column_is_known_in_one_site_only(seed):
+    X, _, _ = routine(400, 9)
+    X["lab"] = np.where(X["site"] == "a", X["age"] + 1, np.nan)
+    found = learn_assignment(X.drop(columns="site"), "arm", groups=X["site"], random_state=seed)
+    assert np.isfinite(found.raw.to_numpy()).all()
+
+
+def test_a_rare_arm_among_very_many_patients_is_compared_too():
+    X, y, _ = routine(21_000, 10)
+    X = X.drop(columns="site")
+    X.loc[X.index[:40], "arm"] = "C"
+    selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
+    assert set(selector.performance_["remission"]["predictor"]) == {"model", "baseline"}

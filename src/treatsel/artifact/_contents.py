@@ -104,6 +104,7 @@ def _without_small_cells(row: Mapping[Any, Any]) -> dict[str, Any]:
     counts = {key: int(row[key]) for key in ("n", "n_observed", "n_events")}
     lost, missed = counts["n"] - counts["n_observed"], counts["n_observed"] - counts["n_events"]
     kept: dict[str, Any] = {"outcome": row["outcome"], "arm": row["arm"], **counts}
+    kept["enough"] = bool(row["enough"])
     if 0 < lost < SMALL_CELL or counts["n_observed"] < SMALL_CELL:
         kept["n"] = kept["n_observed"] = None
     if counts["n_events"] < SMALL_CELL or missed < SMALL_CELL:
@@ -243,6 +244,7 @@ def _training(rows: list[Mapping[str, Any]], outcomes: list[str], arms: list[str
     table = pd.DataFrame([{key: row[key] for key in ("outcome", "arm")} for row in rows])
     for key in ("n", "n_observed", "n_events"):
         table[key] = [float("nan") if row[key] is None else float(row[key]) for row in rows]
+    table["enough"] = [row["enough"] is True for row in rows]
     _require(table["outcome"].isin(outcomes).all() and table["arm"].isin(arms).all(), "training is foreign")
     return table
 

@@ -42,9 +42,10 @@ class AssignmentModel:
     coefficients: FloatArray
 
     @classmethod
-    def learn(cls, covariates: pd.DataFrame, codes: np.ndarray, arms: np.ndarray) -> "AssignmentModel":
+    def learn(
+        cls, covariates: pd.DataFrame, codes: np.ndarray, arms: np.ndarray, encoding: Encoding
+    ) -> "AssignmentModel":
         """Fit a ridge regression; `codes` are positions in `arms`, some of which may not occur."""
-        encoding = Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False)
         known = np.unique(codes)
         intercept = np.full(len(arms), -np.inf)
         coefficients = np.zeros((len(arms), len(encoding.features)))
@@ -196,7 +197,7 @@ def assess_assignment(
         probabilities=probabilities,
         raw=raw,
         table=pd.DataFrame(rows, index=raw.columns.rename("arm")),
-        model=AssignmentModel.learn(covariates, codes, raw.columns.to_numpy()),
+        model=AssignmentModel.learn(covariates, codes, raw.columns.to_numpy(), _encoding(covariates)),
         floor=floor,
     )
 
@@ -255,10 +256,15 @@ def _cross_fitted(covariates: pd.DataFrame, received: pd.Series, folds: Folds) -
     arms = _arms_of(received)
     values = np.zeros((len(received), len(arms)))
     codes = arms.get_indexer(pd.Index(received))
+    encoding = _encoding(covariates)  # of covariates alone: a column may be empty in the rest
     for rest, fold in folds:
-        model = AssignmentModel.learn(covariates.iloc[rest], codes[rest], arms.to_numpy())
+        model = AssignmentModel.learn(covariates.iloc[rest], codes[rest], arms.to_numpy(), encoding)
         values[fold] = model.predict(covariates.iloc[fold]).to_numpy()
     return pd.DataFrame(values, index=received.index, columns=arms)
+
+
+def _encoding(covariates: pd.DataFrame) -> Encoding:
+    return Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False)
 
 
 def _raised(raw: pd.DataFrame, floor: float) -> pd.DataFrame:

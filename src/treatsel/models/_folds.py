@@ -99,8 +99,10 @@ def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.nda
     lost = _arms_in_one_fold(received, y, fold)
     if not lost:
         return fold
+    numbered = pd.api.types.is_integer_dtype(received.dtype)  # positions, which name no arm
+    who = f"{len(lost)} arms" if numbered else f"Arms {lost}"
     warnings.warn(
-        f"Arms {lost} have all events, or all non-events, in one fold of groups only, so folds divide "
+        f"{who} have all events, or all non-events, in one fold of groups only, so folds divide "
         "groups here.",
         TreatselWarning,
         stacklevel=4,

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
+from treatsel.errors import InputError
 from treatsel.models._additive import N_DRAWS, AdditiveModel
 from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models._boosting import Ensemble, Folds, boost, read
@@ -64,7 +65,8 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    Deterministic: nothing hangs on a seed, on the order of the patients or on the names of the arms.
+    Deterministic: nothing hangs on a seed or on the names of the arms; on the order of the patients not up
+    to 2,000 of them, and little beyond, where a sample of the rows serves the projection.
 
     References
     ----------
@@ -108,6 +110,8 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         InputError
             If the arm column is missing, an arm has only one class of outcome, or y is not 0/1.
         """
+        if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
+            raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number of at least 2.")
         X, sites = split_groups(X, self.groups, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
         encoding = Encoding.learn(covariates, weights, native_missing=False, knots=True)

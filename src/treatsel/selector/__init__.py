@@ -15,7 +15,7 @@ from treatsel.errors import CohortError, InputError, UnsupportedModelError
 from treatsel.predictions import Predictions, digest, fingerprint
 from treatsel.preference import check_preferences, utility
 from treatsel.recommendation import Recommendations, recommend
-from treatsel.selector._background import counts_by_arm, ranges_of, summarise
+from treatsel.selector._background import MIN_EVENTS, counts_by_arm, ranges_of, summarise
 from treatsel.selector._default_arm import (
     ASSIGNMENTS,
     check_assignment,
@@ -41,7 +41,6 @@ from treatsel.selector._outcome import FittedOutcome, learn_outcome
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
-MIN_EVENTS = 10  # events, and non-events, that an arm needs before it can be called better or worse
 _BLOCK = 512  # patients whose draws are held in memory at once
 
 
@@ -99,9 +98,9 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     guards_ : list of Guard
         What was found shaky about the development cohort: code and message.
     default_arm_ : label
-        The best single arm of the development cohort, by `arm_means_`.
+        The best single arm of the development cohort by `arm_means_`, of those with enough events.
     training_ : DataFrame
-        Per outcome and arm: n, n_observed and n_events.
+        Per outcome and arm: n, n_observed, n_events, and whether these are enough to compare the arm.
     ranges_ : DataFrame of shape (n_numbers, 2)
         Per numeric covariate the lower and upper end of what the development cohort held: from the
         1st to the 99th percentile, half as much again wider on both sides.
@@ -196,7 +195,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             good=bool(self.event_is_good_[main]),
             groups=groups,
         )
-        self.default_arm_: Any = self.arm_means_["value"].idxmax()
+        enough = [arm for arm, is_enough in self._evidence({main: 1.0}).items() if is_enough]
+        self.default_arm_: Any = self.arm_means_.loc[enough or self.arms_, "value"].idxmax()
         self.ranges_, self.background_ = ranges_of(covariates), summarise(covariates)
         self.intended_use_: Mapping[str, Any] | None = None
         self.model_id_: str | None = None
@@ -396,5 +396,4 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
 
     def _evidence(self, weights: Mapping[str, float]) -> dict[Any, bool]:
         rows = self.training_[self.training_["outcome"].isin(list(weights))]
-        fewest = pd.concat([rows["n_events"], rows["n_observed"] - rows["n_events"]], axis=1).min(axis=1)
-        return dict((fewest >= MIN_EVENTS).groupby(rows["arm"]).all())
+        return dict(rows["enough"].astype(bool).groupby(rows["arm"]).all())

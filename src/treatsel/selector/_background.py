@@ -8,6 +8,7 @@ from treatsel.models import Encoding
 
 SMALLEST_GROUP = 5
 MOST_GROUPS = 500
+MIN_EVENTS = 10  # events, and non-events, that an arm needs before it can be called better or worse
 
 
 def summarise(covariates: pd.DataFrame) -> pd.DataFrame:
@@ -53,12 +54,13 @@ def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
 
 
 def counts_by_arm(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
-    """Return n, n_observed and n_events per outcome and arm."""
+    """Return n, n_observed, n_events and whether these are enough to compare, per outcome and arm."""
     rows = []
     for name in outcomes.columns:
         for arm, y in outcomes[name].groupby(received.to_numpy()):
             counts = {"n": len(y), "n_observed": int(y.notna().sum()), "n_events": int(y.sum())}
-            rows.append({"outcome": name, "arm": arm, **counts})
+            fewest = min(counts["n_events"], counts["n_observed"] - counts["n_events"])
+            rows.append({"outcome": name, "arm": arm, **counts, "enough": fewest >= MIN_EVENTS})
     return pd.DataFrame(rows)
 
 

@@ -31,7 +31,8 @@ from treatsel.selector._fit import (
 PENALTIES = (0.003, 0.03, 0.3)  # C of the baseline
 INTERACTION_SCALE = 0.3  # of the baseline
 _INTERVAL = ("value", "lower", "upper")
-MOST_COMPARED = 20_000  # patients that model and baseline are compared on
+MOST_COMPARED = 20_000  # patients (and those of rare arms) that model and baseline are compared on
+FEWEST_VALUES = 200  # that a column needs in such a sample
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,6 +80,7 @@ def learn_outcome(
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was observed in no patient.")
     seed = seed_of(random_state)
+    seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed  # one deal for all
     seen = y.notna().to_numpy()
     observation = _observation(X, y, arm, groups, seed)
     weights = None if observation is None else _informative(observation, X[arm])[seen]
@@ -140,11 +142,10 @@ def _performance(
     n_jobs: int | None,
 ) -> pd.DataFrame:
     """Compare the model's cross-fitted predictions with those of a penalised logistic regression."""
-    rows = np.arange(len(y))
-    if len(rows) > MOST_COMPARED:
-        parts = balanced_folds(X[arm], y, n_splits=-(-len(y) // MOST_COMPARED), random_state=0)
-        rows = parts[0][1]
+    rows = _compared(X[arm], y)
     X, y, by_arm = X.iloc[rows], y[rows], by_arm.iloc[rows]
+    if len(rows) >= MOST_COMPARED:  # a sample: of some columns hardly anything may be left
+        X = X.loc[:, X.notna().sum() >= FEWEST_VALUES]
     sites = None if groups is None else groups.iloc[rows]
     received = X[arm]
     folds = balanced_folds(received, y, groups=sites, random_state=seed)
@@ -156,6 +157,16 @@ def _performance(
         found.append((float(log_loss(y, p).value), p))
     predictors = {"model": _own(by_arm, received), "baseline": min(found, key=lambda pair: pair[0])[1]}
     return pd.concat([_figures(name, y, p, received) for name, p in predictors.items()], ignore_index=True)
+
+
+def _compared(received: pd.Series, y: FloatArray) -> np.ndarray:
+    """Return the rows that model and baseline are compared on: all, or a sample with all rare cells."""
+    if len(y) <= MOST_COMPARED:
+        return np.arange(len(y))
+    parts = balanced_folds(received, y, n_splits=-(-len(y) // MOST_COMPARED), random_state=0)
+    cell = pd.Series(pd.factorize(received)[0] * 2 + y)
+    rare = np.flatnonzero(cell.map(cell.value_counts()) < MOST_COMPARED // 100)
+    return np.union1d(parts[0][1], rare)
 
 
 def _own(by_arm: pd.DataFrame, received: pd.Series) -> FloatArray:
