@@ -102,8 +102,7 @@ def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.nda
     numbered = pd.api.types.is_integer_dtype(received.dtype)  # positions, which name no arm
     who = f"{len(lost)} arms" if numbered else f"Arms {lost}"
     warnings.warn(
-        f"{who} have all events, or all non-events, in one fold of groups only, so folds divide "
-        "groups here.",
+        f"{who} have all events, or all non-events, in one fold of groups only, so folds divide groups here.",
         TreatselWarning,
         stacklevel=4,
     )
