@@ -12,6 +12,7 @@ from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
 from treatsel.errors import InputError, UnsupportedModelError
+from treatsel.metrics import calibration_slope
 from treatsel.models import ArmwiseClassifier, Encoding, HierarchicalClassifier, _curvature
 from treatsel.models._curvature import Patients
 from treatsel.models._evidence import Prior, State, System, find_mode, newton_step
@@ -57,8 +58,7 @@ def drawn_modifiers(sd, n_covariates, seed=7):
 
 def slope(model, X, y):
     """Return the calibration slope on new patients."""
-    logits = logit(model.predict_proba(X)[:, [1]])
-    return LogisticRegression(C=np.inf).fit(logits, y).coef_[0, 0]
+    return calibration_slope(y, model.predict_proba(X)[:, 1]).value
 
 
 def width(draws):
