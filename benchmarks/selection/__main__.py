@@ -23,7 +23,7 @@ from benchmarks.selection.peer_worker import METHODS as PEERS
 from benchmarks.selection.peers import PeerWorker
 from benchmarks.selection.process import Process, Sample
 from benchmarks.selection.processes import HELD_BACK, PROCESSES, named
-from benchmarks.selection.results import write_results
+from benchmarks.selection.results import CHANGES, write_results
 from benchmarks.selection.run import Contestant, MethodFailedError, local
 from benchmarks.selection.scores import SCORES, changed, score
 from benchmarks.selection.store import Store
@@ -90,7 +90,7 @@ def measure_stability(
     *,
     redo: bool,
 ) -> None:
-    """Fit the same patients again: with another seed of the method, and with arms renamed and reversed."""
+    """Fit again: with another seed of the method, with arms renamed and reversed, without one patient."""
     for process in processes:
         for seed in seeds:
             keys = {c.name: (process.name, STABILITY_N, seed, c.name) for c in contestants}
@@ -126,7 +126,9 @@ def changes(
     ]
     other = contestant.predict(*renamed, seed, process.site, False).by_arm
     back = other.rename(columns={new: arm for arm, new in names.items()})
-    return {"changed_by_seed": changed(first, reseeded), "changed_by_order": changed(first, back)}
+    without_one = Sample(X=train.X[1:], y=train.y[1:], truth=train.truth[1:], oracle=train.oracle[1:])
+    shorter = contestant.predict(without_one, test, seed, process.site, False).by_arm
+    return dict(zip(CHANGES, (changed(first, table) for table in (reseeded, back, shorter)), strict=True))
 
 
 def chosen_contestants(args: argparse.Namespace, stack: ExitStack) -> list[Contestant]:
@@ -172,7 +174,11 @@ def arguments() -> argparse.Namespace:
         help="interpreter with EconML and CausalML; default: this one",
     )
     parser.add_argument("--held-back", action="store_true", help="also the processes kept for the end")
-    parser.add_argument("--stability", action="store_true", help="also refit with other seeds and arm orders")
+    parser.add_argument(
+        "--stability",
+        action="store_true",
+        help="also refit with other seeds, other arm names, one patient less",
+    )
     parser.add_argument("--redo", action="store_true", help="run also what stands in the results")
     parser.add_argument("--report-only", action="store_true", help="run nothing, write RESULTS.md")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the raw results")
@@ -190,7 +196,7 @@ def main() -> None:
     if args.held_back:
         processes += [process for process in HELD_BACK if process not in processes]
     cells = Store(args.out / "simulated.csv", list(SCORES))
-    stability = Store(args.out / "stability.csv", ["changed_by_seed", "changed_by_order"])
+    stability = Store(args.out / "stability.csv", list(CHANGES))
     if not args.report_only:
         with ExitStack() as stack:
             contestants = chosen_contestants(args, stack)

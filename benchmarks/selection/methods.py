@@ -15,20 +15,11 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 import treatsel.models
+from benchmarks.selection.peer_worker import SMALL
 from treatsel.errors import UnsupportedModelError
 from treatsel.models import ArmwiseClassifier, Encoding, PooledClassifier, balanced_folds
 
 OURS = ("hierarchical", "stacked")
-REGULARISED = {
-    "n_estimators": 150,
-    "learning_rate": 0.03,
-    "num_leaves": 8,
-    "min_child_samples": 20,
-    "reg_lambda": 5.0,
-    "subsample": 0.8,
-    "subsample_freq": 1,
-    "colsample_bytree": 0.5,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +158,7 @@ def trees(seed: int) -> LGBMClassifier:
 
 
 def small_trees(seed: int) -> LGBMClassifier:
-    return LGBMClassifier(n_jobs=1, random_state=seed, verbosity=-1, **REGULARISED)
+    return LGBMClassifier(random_state=seed, **SMALL)
 
 
 METHODS = (

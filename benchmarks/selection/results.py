@@ -29,6 +29,11 @@ its row does not compare.
 - EconML and CausalML give differences and no probabilities: no RMSE, slope or coverage for them.
 - On `sites` the oracle knows no site, but the truth does: nobody can have an RMSE near 0.
 """
+CHANGES = {
+    "changed_by_seed": "other seed",
+    "changed_by_order": "other names and order of arms",
+    "changed_by_patient": "one patient less",
+}
 
 
 def write_results(
@@ -217,10 +222,10 @@ def stability_tables(stability: pd.DataFrame) -> list[str]:
     if not len(stability):
         return []
     parts = ["## Stability\n", "Share of test patients whose recommended arm changes, same 1,000 patients.\n"]
-    means = stability.groupby("method")[["changed_by_seed", "changed_by_order"]].agg(["mean", "max"])
+    means = stability.groupby("method")[list(CHANGES)].agg(["mean", "max"])
     rows = [
-        "| method | other seed | worst process | other arm order | worst process |",
-        "|---|---|---|---|---|",
+        "| method |" + "".join(f" {what} | worst process |" for what in CHANGES.values()),
+        "|---|" + "---|---|" * len(CHANGES),
     ]
     methods = sorted(means.index, key=ORDER.index)
     rows += [f"| {m} | {' | '.join(f'{value:.3f}' for value in means.loc[m])} |" for m in methods]
