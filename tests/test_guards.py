@@ -4,20 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treatsel.models import balanced_folds
-from treatsel.selector._guards import (
-    Guard,
+from treatsel.selector._guard_columns import (
     columns_of,
-    guard_auc,
     guard_columns,
     guard_constant,
-    guard_events,
-    guard_persons,
     guard_rows,
-    guard_sample_size,
     guard_separation,
-    guard_table,
 )
+from treatsel.selector._guard_table import guard_table
+from treatsel.selector._guards import Guard, guard_auc, guard_events, guard_persons, guard_sample_size
 
 SECRET = 98765.4321
 
@@ -51,10 +46,9 @@ def codes(guards):
 
 def test_a_sound_table_is_met_with_silence():
     X, received, y = table()
-    folds = balanced_folds(received, y["remission"].to_numpy(), random_state=0)
     sites = pd.Series(np.arange(2000) % 5, X.index)
     persons = pd.Series(np.arange(2000), X.index, name="person")
-    assert guard_table(X, received, y, groups=sites, persons=persons, folds=folds) == []
+    assert guard_table(X, received, y, groups=sites, persons=persons) == []
 
 
 def test_everything_shaky_is_told_at_once():
@@ -66,8 +60,7 @@ def test_everything_shaky_is_told_at_once():
     X.iloc[:40] = X.iloc[40:80].to_numpy()
     persons = pd.Series(np.arange(600) // 2, X.index, name="person")
     y["remission"] = y["remission"].where(received != "B", 0.0)
-    folds = balanced_folds(received, y["dropout"].to_numpy(), random_state=0)
-    found = guard_table(X, received, y, persons=persons, groups=pd.Series(range(600)), folds=folds)
+    found = guard_table(X, received, y, persons=persons, groups=pd.Series(range(600)))
     assert set(codes(found)) == {
         "few_events",
         "few_patients",
@@ -77,7 +70,6 @@ def test_everything_shaky_is_told_at_once():
         "same_patients",
         "person_divided",
     }
-    assert codes(found).count("person_divided") == 2
     assert all(isinstance(guard, Guard) and guard.message.endswith(".") for guard in found)
 
 
@@ -215,14 +207,21 @@ def test_rows_that_are_alike_by_coincidence_are_no_copies(kind):
     assert guard_rows(columns_of(X)) == []
 
 
-def test_persons_divided_between_parts():
+def test_persons_divided_between_groups():
     persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
-    assert guard_persons(persons, np.array([0, 0, 1, 1, 2, 0, 1]), "folds") == []
-    (guard,) = guard_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]), "groups")
+    assert guard_persons(persons, pd.Series([0, 0, 1, 1, 2, 0, 1])) == []
+    (guard,) = guard_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]))
     assert guard.code == "person_divided"
     assert guard.message.startswith("1 persons (column 'person', 2 rows)")
-    assert "groups" in guard.message
-    assert guard_persons(persons.where(persons.isna()), np.zeros(7), "folds") == []
+    assert "in several groups" in guard.message
+    assert guard_persons(persons.where(persons.isna()), None) == []
+
+
+def test_persons_with_several_rows_where_no_groups_keep_them_together():
+    persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
+    (guard,) = guard_persons(persons, None)
+    assert guard.message.startswith("2 persons (column 'person', 4 rows) have several rows.")
+    assert guard_persons(persons.drop_duplicates(), None) == []
 
 
 def test_messages_name_no_value():

@@ -27,7 +27,7 @@ from treatsel.errors import (
     TreatselWarning,
     UnsupportedModelError,
 )
-from treatsel.models import ArmwiseClassifier, PooledClassifier
+from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
 from treatsel.predictions import WARNING_CODES
 from treatsel.selector import MIN_EVENTS
 
@@ -467,6 +467,11 @@ def test_bad_input_to_fit_is_refused(name, data):
         ),
         ({"arm": "therapy"}, InputError, "no column 'therapy', which arm names"),
         ({"groups": "site"}, InputError, "no column 'site', which groups names"),
+        (
+            {"estimator": HierarchicalClassifier(groups="site")},
+            InputError,
+            "give the selector itself groups='site'",
+        ),
         ({"groups": "arm"}, InputError, "both name the column 'arm'"),
         ({"event_is_good": {"cure": True}}, InputError, "unknown key 'cure'"),
         ({"event_is_good": "yes"}, CodebookError, "must be true or false"),

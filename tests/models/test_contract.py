@@ -187,6 +187,12 @@ def test_bad_input_to_fit_is_refused(model, patients, change, error, message):
         clone(model).fit(*change(*patients))
 
 
+def test_an_arm_whose_patients_count_nothing_is_refused(model, patients):
+    X, y = patients
+    with pytest.raises(InputError, match="'TAU' has 0 patients that count"):
+        clone(model).fit(X, y, sample_weight=(X["arm"] != "TAU").astype(float))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

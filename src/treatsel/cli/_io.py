@@ -1,8 +1,10 @@
 """Tables from and to CSV and Parquet, pairs on the command line, and words on stderr."""
 
 import argparse
+import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,20 @@ def say(text: str) -> None:
     """Tell a person at a terminal what goes on; say nothing into a pipe or a log."""
     if sys.stderr.isatty():
         print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show a person at a terminal what the library's loggers tell; into a pipe or a log, nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    logger, handler = logging.getLogger("treatsel"), logging.StreamHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

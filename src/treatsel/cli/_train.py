@@ -82,8 +82,8 @@ def selector_for(
     if not names:
         raise InputError("The codebook gives no column the role outcome.")
     site = book.name("site")
-    if site is not None:
-        X[site] = cohort.groups
+    extra = [*book.names("site"), *book.names("person")]
+    X[extra] = cohort.frame[extra]
     selector = TreatmentSelector(arm=book.arm, codebook=book, groups=site, random_state=seed, n_jobs=n_jobs)
     return selector, X, cohort.frame[names]
 

@@ -19,6 +19,7 @@ from treatsel.cli import (
     _train,
     _validate,
 )
+from treatsel.cli._io import progress
 from treatsel.errors import TreatselError, TreatselWarning
 
 COMMANDS: tuple[ModuleType, ...] = (
@@ -50,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return 0, or 2 after one line on stderr if the input cannot be used."""
     args = build_parser().parse_args(argv)
-    with warnings.catch_warnings():
+    with progress(), warnings.catch_warnings():
         warnings.simplefilter("always", TreatselWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment] # it takes what it needs
         try:

@@ -68,15 +68,17 @@ def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, n
     return X.drop(columns=groups), codes if len(names) > 1 else None
 
 
-def check_outcome_by_arm(y: Any, received: pd.Series) -> FloatArray:
-    """Return a 0/1 vector after making sure that every arm has both outcomes."""
+def check_outcome_by_arm(y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:
+    """Return a 0/1 vector after making sure that every arm has both outcomes in the rows in use."""
     check_same_length(X=received, y=np.asarray(y))
     y = check_binary("y", y)
-    events = pd.Series(y).groupby(received.to_numpy()).agg(["size", "sum"])
+    counted = pd.DataFrame({"size": used, "sum": y * used})
+    events = counted.groupby(received.to_numpy()).sum()
     for arm, (n, n_events) in events.iterrows():
         if n_events in (0, n):
             raise InputError(
-                f"Arm {arm!r} has {int(n)} patients and only one class of outcome ({int(n_events)} events). "
+                f"Arm {arm!r} has {int(n)} patients that count and only one class of outcome "
+                f"({int(n_events)} events). "
                 "A model needs both in every arm: merge this arm with another, or leave it out."
             )
     return np.asarray(y)
@@ -94,7 +96,8 @@ class ByArmMixin:
             raise InputError("X has no rows.")
         received = received_arms(frame, self.arm)
         weights = check_weights("sample_weight", sample_weight, len(frame))
-        y = self._encode_classes(y, received)
+        used = weights > 0
+        y = self._encode_classes(y, received, used)
         covariates = covariates_of(frame, self.arm)
         if not len(covariates.columns):
             raise InputError("X has no covariates beside the arm.")
@@ -104,13 +107,12 @@ class ByArmMixin:
         if not weights.any():
             raise InputError("Every sample_weight is 0. Some patients must count.")
         self.arms_ = np.array(sorted(received.unique(), key=str), dtype=object)
-        used = weights > 0
         return covariates[used], received[used], y[used], weights[used]
 
-    def _encode_classes(self, y: Any, received: pd.Series) -> FloatArray:
+    def _encode_classes(self, y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:
         if self.arm is not None:
             self.classes_ = np.array([0, 1])
-            return check_outcome_by_arm(y, received)
+            return check_outcome_by_arm(y, received, used)
         if y is None:
             raise InputError("This estimator requires y to be passed, but the target y is None.")
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=None), warn=True)

@@ -48,7 +48,7 @@ class Curvature:
 
 
 class Patients:
-    """Patients as blocks of one design matrix, sorted by arm within a block.
+    """Patients as blocks of one design matrix, summed arm by arm.
 
     Parameters
     ----------

@@ -103,9 +103,9 @@ class System:
         return np.asarray(own + wide[0, :, 0])
 
     def log_evidence(self) -> float:
-        """Return the log evidence of the quadratic approximation, up to what does not hang on the prior.
+        """Return the log evidence of the quadratic approximation, up to what no prior of terms changes.
 
-        Sites that do not change (`site_cov` as given) only.
+        It compares priors of terms at one and the same prior of sites.
         """
         half = solve_triangular(self.factor, self.linear, lower=True, check_finite=False)
         return 0.5 * float(half @ half) - 0.5 * self.log_det

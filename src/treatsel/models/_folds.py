@@ -151,15 +151,9 @@ def _fold_of_groups(groups: pd.Series, n_splits: int, random: np.random.Generato
             "them out."
         )
     names, codes, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
-    shuffled = random.permutation(len(names))
-    return _deal_groups(sizes, shuffled[np.argsort(-sizes[shuffled], kind="stable")], n_splits)[codes]
-
-
-def _deal_groups(sizes: np.ndarray, order: np.ndarray, n_splits: int) -> np.ndarray:
-    """Return the fold of each group: in this order, each to the fold that is smallest so far."""
-    n_splits = min(n_splits, len(sizes))
-    fold_of, filled = np.empty(len(sizes), dtype=int), np.zeros(n_splits)
-    for group in order:
+    shuffled, n_splits = random.permutation(len(names)), min(n_splits, len(names))
+    fold_of, filled = np.empty(len(names), dtype=int), np.zeros(n_splits)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:  # each to the smallest fold so far
         fold_of[group] = filled.argmin()
         filled[fold_of[group]] += sizes[group]
-    return fold_of
+    return fold_of[codes]

@@ -5,6 +5,7 @@ size of effect modification, is not set at all: models of a grid of sizes, zero 
 by their evidence; each size once spread evenly over the covariates, and once sparsely.
 """
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from treatsel._checks import FloatArray
 from treatsel.models._curvature import Patients
 from treatsel.models._evidence import Mode, Prior, State, System, find_mode, newton_step
 
+LOG = logging.getLogger(__name__)
 INTERCEPT_SD = 5.0  # of the common intercept: two of these from 1 in 2 lies 1 in 20,000
 ARM_SD = 0.5  # guess: prior SD of the arms' deviations, logits
 TOTALS = {"number": 0.6, "category": 0.4, "missing": 0.2, "bend": 0.2}  # guesses: SD over patients of a kind
@@ -181,7 +183,8 @@ def _components(
 ) -> list[Component]:
     """Return the posterior at each size, spread evenly and sparsely, without those that hardly count."""
     found, log_weights = [], []
-    for size in sizes:
+    for number, size in enumerate(sizes):
+        LOG.info("Effect modification: size %d of %d", number + 1, len(sizes))
         at_size = replace(scales, size=size)
         prior = layout.prior(at_size)
         mode = find_mode(patients, state, prior)
@@ -269,7 +272,8 @@ def maximise_evidence(patients: Patients, layout: Layout) -> tuple[Scales, State
     state = State(np.zeros(layout.shape), np.zeros((patients.n_sites, patients.n_arms)))
     rate = float(np.clip(patients.weights @ patients.y / patients.weights.sum(), 1e-3, 1 - 1e-3))
     state.terms[0, 0] = np.log(rate / (1 - rate))
-    for _ in range(MAX_ROUNDS):
+    for number in range(MAX_ROUNDS):
+        LOG.info("Learning how much terms vary: round %d, at most %d", number + 1, MAX_ROUNDS)
         curvature = patients.curvature(state.by_arm, state.sites)
         before = scales
         for _ in range(3):

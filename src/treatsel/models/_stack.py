@@ -113,7 +113,10 @@ class StackWeights:
         return pd.DataFrame(self.mean.T, index=self.names, columns=["prognosis", "modification"])
 
     def draw(self, n_draws: int) -> FloatArray:
-        """Return draws of the weights, shape (n_draws, 2, n_sources); one fixed stream."""
+        """Return draws of the weights, shape (n_draws, 2, n_sources); one fixed stream.
+
+        Normal, cut off at the bounds, and then moved so that their mean is the weight that serves.
+        """
         random = np.random.default_rng([3])
         ends = np.round(np.cumsum([choice.probability for choice in self.choices]) * n_draws).astype(int)
         parts = []
@@ -121,7 +124,10 @@ class StackWeights:
             weights = np.tile(choice.mean, (size, 1))
             white = random.standard_normal((size, int(choice.used.sum())))
             weights[:, choice.used] += np.linalg.solve(choice.factor.T, white.T).T
-            parts.append(np.clip(weights, self.least, self.most) * choice.used)
+            weights = np.clip(weights, self.least, self.most)
+            if size:
+                weights += choice.mean - weights.mean(axis=0)
+            parts.append(weights)
         return random.permutation(np.concatenate(parts)).reshape(n_draws, 2, -1)
 
 

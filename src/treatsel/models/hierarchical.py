@@ -1,21 +1,16 @@
 """Hierarchical logistic regression: arms share what they have in common, and differ where data say so."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
-from treatsel._checks import FloatArray
 from treatsel.models._additive import N_DRAWS, AdditiveModel
-from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models._curvature import Patients
 from treatsel.models._encoder import Encoding
 from treatsel.models._hierarchy import Hierarchy
+from treatsel.models._sited import SitedClassifier
 
 
-class HierarchicalClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+class HierarchicalClassifier(SitedClassifier):
     """Logistic regression in which arms borrow from each other as far as the data allow.
 
     logit p_k(x) = a + a_k + h(x)'b + h(x)'g_k (+ u_site + v_site,k), where h(x) are standardised numbers,
@@ -55,6 +50,8 @@ class HierarchicalClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    Draws vary with the terms, the site, and values that are missing.
+
     Deterministic: there is no cross-validation and no randomness. The design matrix is added up in
     blocks, so memory grows with the patient table only.
 
@@ -77,60 +74,17 @@ class HierarchicalClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.arm = arm
         self.groups = groups
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "HierarchicalClassifier":
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_patients, n_columns)
-            Covariates, the arm column, and the column of sites if `groups` names one.
-        y : array-like of shape (n_patients,)
-            Outcome, 0 or 1.
-        sample_weight : array-like of shape (n_patients,), optional
-            Weights, not negative; a weight of 2 is a patient who stands there twice.
-
-        Raises
-        ------
-        InputError
-            If the arm column is missing, an arm has only one class of outcome, or y is not 0/1.
-        """
-        X, sites = split_groups(X, self.groups, sample_weight)
-        covariates, received, y, weights = self._start_fit(X, y, sample_weight)
-        self.encoding_ = Encoding.learn(covariates, weights, native_missing=False, knots=True)
-        codes = pd.Index(self.arms_).get_indexer(received)
-        n_arms = len(self.arms_)
-        patients = Patients(
-            covariates, self.encoding_, arms=codes, y=y, weights=weights, n_arms=n_arms, sites=sites
-        )
-        hierarchy = Hierarchy.learn(patients, self.encoding_)
-        self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
-        self.prior_ = hierarchy.prior
+    def _learn(
+        self, patients: Patients, encoding: Encoding, index: pd.Index
+    ) -> tuple[Hierarchy, AdditiveModel]:
+        hierarchy = Hierarchy.learn(patients, encoding)
         draws = hierarchy.draw(N_DRAWS)
         draws[:, :, 0] += hierarchy.draw_sites(N_DRAWS)
-        self._additive = AdditiveModel(
-            encoding=self.encoding_,
+        additive = AdditiveModel(
+            encoding=encoding,
             arms_=self.arms_,
             intercept=hierarchy.terms[:, 0],
             coefficients=hierarchy.terms[:, 1:],
             draws=draws.astype(np.float32),
         )
-        return self
-
-    def predict_by_arm(self, X: Any) -> pd.DataFrame:
-        """Return outcome probabilities, averaged over the posterior: DataFrame (n_patients, n_arms)."""
-        covariates = self._covariates(X)
-        return self._additive.predict_by_arm(covariates)
-
-    def predict_draws(self, X: Any) -> FloatArray:
-        """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms).
-
-        Arms in the order of `arms_`. They vary with what is not known: the terms, the site, and values
-        that are missing.
-        """
-        covariates = self._covariates(X)
-        return self._additive.predict_draws(covariates)
-
-    def additive(self) -> AdditiveModel:
-        """Return the fitted model as sums of terms on the logit scale."""
-        check_is_fitted(self)
-        return self._additive
+        return hierarchy, additive

@@ -1,35 +1,34 @@
 """The stack: the hierarchical model, and trees for what it missed, as far as the data ask for them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
 from treatsel.errors import InputError
 from treatsel.models._additive import N_DRAWS, AdditiveModel
-from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models._boosting import Ensemble, Folds, boost, read
 from treatsel.models._curvature import Patients
 from treatsel.models._encoder import Encoding
 from treatsel.models._folds import folds_by_key
 from treatsel.models._hierarchy import Hierarchy
+from treatsel.models._sited import SitedClassifier
 from treatsel.models._stack import StackWeights
 from treatsel.models._trees import Trees
 
+LOG = logging.getLogger(__name__)
 DEALS = 3  # of patients to folds, whose results are averaged, where patients are few
 MANY = 3000  # patients from which on one deal is enough
 MISSED_SHARE = 0.5  # of the variance of what trees change, taken to be what they still miss
 
 
-class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+class StackedClassifier(SitedClassifier):
     """Hierarchical logistic regression stacked with boosted trees; what "auto" means.
 
     Three parts, all sums on the logit scale: the hierarchical model (see `HierarchicalClassifier`); boosted
@@ -65,6 +64,12 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    Draws vary with the posterior of the hierarchical model, with the weights of the parts, and with the trees
+    as they change from fold to fold (delete-a-group jackknife; Kott 2001, J Official Statistics 17(4),
+    521-526). Where trees move the logits far from the hierarchical model, they will have missed something
+    too: half the variance of what they move is added to each arm, in the spirit of Buckland, Burnham &
+    Augustin (1997), Biometrics 53(2), 603-618, doi:10.2307/2533961.
+
     Deterministic: nothing hangs on a seed or on the names of the arms; on the order of the patients not up
     to 2,000 of them, and little beyond, where a sample of the rows serves the projection.
 
@@ -93,69 +98,28 @@ class StackedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.groups = groups
         self.n_splits = n_splits
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "StackedClassifier":
-        """Fit all parts and their weights.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_patients, n_columns)
-            Covariates, the arm column, and the column of sites if `groups` names one.
-        y : array-like of shape (n_patients,)
-            Outcome, 0 or 1.
-        sample_weight : array-like of shape (n_patients,), optional
-            Weights, not negative.
-
-        Raises
-        ------
-        InputError
-            If the arm column is missing, an arm has only one class of outcome, or y is not 0/1.
-        """
+    def _learn(
+        self, patients: Patients, encoding: Encoding, index: pd.Index
+    ) -> tuple[Hierarchy, AdditiveModel]:
         if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
             raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number of at least 2.")
-        X, sites = split_groups(X, self.groups, sample_weight)
-        covariates, received, y, weights = self._start_fit(X, y, sample_weight)
-        encoding = Encoding.learn(covariates, weights, native_missing=False, knots=True)
-        codes = pd.Index(self.arms_).get_indexer(received)
-        n_arms = len(self.arms_)
-        patients = Patients(
-            covariates, encoding, arms=codes, y=y, weights=weights, n_arms=n_arms, sites=sites
-        )
         hierarchy = Hierarchy.learn(patients, encoding)
-        self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
-        self.prior_ = hierarchy.prior
-        n_splits = min(self.n_splits, len(y))
+        n_splits = min(self.n_splits, len(patients.y))
         deals = [
-            folds_by_key(hierarchy.rank[codes], y, patients.keys(deal), sites=sites, n_splits=n_splits)
-            for deal in range(DEALS if len(y) < MANY else 1)
+            folds_by_key(
+                hierarchy.rank[patients.arms],
+                patients.y,
+                patients.keys(deal),
+                sites=patients.sites if patients.n_sites else None,
+                n_splits=n_splits,
+            )
+            for deal in range(DEALS if len(patients.y) < MANY else 1)
         ]
         parts = _Parts.learn(hierarchy, patients, encoding, deals)
         self.weights_ = parts.weights.to_frame()
         by_arm = expit(parts.cross_fitted)
-        self.cross_fitted_ = pd.DataFrame(by_arm, index=covariates.index, columns=pd.Index(self.arms_))
-        self._additive = parts.additive(self.arms_)
-        return self
-
-    def predict_by_arm(self, X: Any) -> pd.DataFrame:
-        """Return outcome probabilities, DataFrame of shape (n_patients, n_arms)."""
-        covariates = self._covariates(X)
-        return self._additive.predict_by_arm(covariates)
-
-    def predict_draws(self, X: Any) -> FloatArray:
-        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`.
-
-        They vary with the posterior of the hierarchical model, with the weights of the parts, and with
-        the trees as they change from fold to fold (delete-a-group jackknife; Kott 2001, J Official
-        Statistics 17(4), 521-526). Where trees move the logits far from the hierarchical model, they will
-        have missed something too: half the variance of what they move is added to each arm, in the spirit
-        of Buckland, Burnham & Augustin (1997), Biometrics 53(2), 603-618, doi:10.2307/2533961.
-        """
-        covariates = self._covariates(X)
-        return self._additive.predict_draws(covariates)
-
-    def additive(self) -> AdditiveModel:
-        """Return the fitted model as sums of terms on the logit scale."""
-        check_is_fitted(self)
-        return self._additive
+        self.cross_fitted_ = pd.DataFrame(by_arm, index=index, columns=pd.Index(self.arms_))
+        return hierarchy, parts.additive(self.arms_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +146,14 @@ class _Parts:
     ) -> "_Parts":
         """Fit each part without each fold, then its weights on what the folds show."""
         base = np.zeros((len(patients.y), patients.n_arms))
-        for rest, fold in (split for deal in deals for split in deal):
+        splits = [split for deal in deals for split in deal]
+        for number, (rest, fold) in enumerate(splits):
+            LOG.info("Cross-fitting the hierarchical model: fold %d of %d", number + 1, len(splits))
             terms = hierarchy.again(patients.subset(rest)).terms
             base[fold] += patients.subset(fold).logits(terms) / len(deals)
         center = float(np.average(base.mean(axis=1), weights=patients.weights))
         sources, trees = {"base": base - center}, {}
+        LOG.info("Boosting trees of covariates and arm")
         matrix = patients.columns(_columns(encoding))
         if joint := _joint_trees(matrix, patients, deals):
             trees["joint"] = joint
@@ -195,6 +162,7 @@ class _Parts:
             base, sources, arms=patients.arms, y=patients.y, weights=patients.weights
         )
         offset = base + weights.combine(sources)
+        LOG.info("Boosting trees of each arm")
         if own := _trees_by_arm(matrix, offset, patients, deals):
             trees["own"] = own
             sources["own"] = _held_out(own, deals, matrix, patients.n_arms)

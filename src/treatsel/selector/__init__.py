@@ -20,13 +20,12 @@ from treatsel.selector._default_arm import (
     ASSIGNMENTS,
     check_assignment,
     doubly_robust_arm_means,
-    guard_overlap,
     learn_assignment,
     rarely_given,
-    warn_of,
 )
 from treatsel.selector._fit import ESTIMATORS
-from treatsel.selector._guards import guard_auc, guard_table
+from treatsel.selector._guard_table import guard_table, warn_of
+from treatsel.selector._guards import guard_auc, guard_overlap
 from treatsel.selector._input import (
     by_id,
     check_no_outcome,
@@ -201,7 +200,8 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         self.intended_use_: Mapping[str, Any] | None = None
         self.model_id_: str | None = None
         self.fingerprint_: str | None = fingerprint(clean)
-        self.guards_ = guard_table(covariates, received, outcomes, groups=groups)
+        persons = next((frame[name] for name in book.names("person") if name in frame), None)
+        self.guards_ = guard_table(covariates, received, outcomes, groups=groups, persons=persons)
         self.guards_ += [] if randomised else guard_overlap(self.assignment_)
         for name, part in fitted.items():
             self.guards_ += guard_auc(part.figure("within_arm_auc"), name)

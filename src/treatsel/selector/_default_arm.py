@@ -1,21 +1,16 @@
 """Who got which arm, and which single arm would have done best for everybody."""
 
-import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel.errors import GuardWarning
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
 from treatsel.models import RARELY, Assignment, assess_assignment, balanced_folds, randomised_probabilities
-from treatsel.selector._guards import Guard
 from treatsel.selector._outcome import FittedOutcome
 
 ASSIGNMENTS = ("randomised", "routine")
-MOST_HARDLY_GIVEN = 0.05  # share of patients who hardly ever get an arm, from which on a guard speaks
 
 
 def check_assignment(assignment: Any) -> str | None:
@@ -79,30 +74,3 @@ def rarely_given(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
             "column": chances.columns.to_numpy(dtype=object)[columns],
         }
     )
-
-
-def guard_overlap(assignment: Assignment) -> list[Guard]:
-    """Tell of arms that many patients hardly ever got: what is said of them there is extrapolated.
-
-    References
-    ----------
-    Crump et al. (2009), Biometrika 96(1), 187-199. doi:10.1093/biomet/asn055
-    """
-    rare = assignment.table["hardly_given"]
-    rare = rare[rare > MOST_HARDLY_GIVEN]
-    if not len(rare):
-        return []
-    arms = ", ".join(f"{arm!r}: {share:.0%}" for arm, share in rare.items())
-    message = (
-        f"{len(rare)} arms were given to fewer than 2 % of patients like many of these (share of such "
-        f"patients: {arms}). What the model says of the arm there is extrapolated, and each such patient "
-        "is flagged rarely_given. See assignment_."
-    )
-    return [Guard("poor_overlap", message)]
-
-
-def warn_of(guards: Sequence[Guard]) -> None:
-    """Say all in one warning."""
-    if guards:
-        listed = "\n".join(f"- {guard.message}" for guard in guards)
-        warnings.warn(f"The development cohort is shaky ground:\n{listed}", GuardWarning, stacklevel=5)

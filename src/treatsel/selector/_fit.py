@@ -34,6 +34,9 @@ def model_of(estimator: Any, arm: str, groups: str | None) -> Any:
     model = clone(estimator)
     columns = {"arm": arm, "groups": groups}
     found = {name: name.rsplit("__", 1)[-1] for name in model.get_params()}
+    own = {name: model.get_params()[name] for name, end in found.items() if end == "groups"}
+    if lost := [column for column in own.values() if column not in (None, groups)]:
+        raise InputError(f"estimator has groups={lost[0]!r}; give the selector itself groups={lost[0]!r}.")
     return model.set_params(**{name: columns[end] for name, end in found.items() if end in columns})
 
 

@@ -30,7 +30,6 @@ from treatsel.selector._fit import (
 
 PENALTIES = (0.003, 0.03, 0.3)  # C of the baseline
 INTERACTION_SCALE = 0.3  # of the baseline
-_INTERVAL = ("value", "lower", "upper")
 MOST_COMPARED = 20_000  # patients (and those of rare arms) that model and baseline are compared on
 FEWEST_VALUES = 200  # that a column needs in such a sample
 
@@ -138,7 +137,7 @@ def _performance(
     y: FloatArray,
     arm: str,
     groups: pd.Series | None,
-    seed: int | None,
+    seed: int,
     n_jobs: int | None,
 ) -> pd.DataFrame:
     """Compare the model's cross-fitted predictions with those of a penalised logistic regression."""
@@ -182,8 +181,16 @@ def _figures(predictor: str, y: FloatArray, p: FloatArray, received: pd.Series) 
         "brier_score": brier_score(y, p),
         "within_arm_auc": within_arm_auc(y, p, received),
     }
-    rows = [
-        {"predictor": predictor, "metric": name, "n": e.n} | {key: getattr(e, key) for key in _INTERVAL}
-        for name, e in estimates.items()
-    ]
-    return pd.DataFrame(rows)[["predictor", "metric", *_INTERVAL, "n"]]
+    return pd.DataFrame(
+        [
+            {
+                "predictor": predictor,
+                "metric": name,
+                "value": estimate.value,
+                "lower": estimate.lower,
+                "upper": estimate.upper,
+                "n": estimate.n,
+            }
+            for name, estimate in estimates.items()
+        ]
+    )

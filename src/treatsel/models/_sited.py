@@ -1,0 +1,82 @@
+"""What the hierarchical model and the stack share: fitting with sites, one additive form, its draws."""
+
+from typing import Any, Self
+
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+
+from treatsel._checks import FloatArray
+from treatsel.models._additive import AdditiveModel
+from treatsel.models._base import ByArmMixin, split_groups
+from treatsel.models._curvature import Patients
+from treatsel.models._encoder import Encoding
+from treatsel.models._hierarchy import Hierarchy
+
+
+class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+    """Base of the models that learn a `Hierarchy`, and end as one `AdditiveModel`."""
+
+    groups: str | None
+
+    def _learn(
+        self, patients: Patients, encoding: Encoding, index: pd.Index
+    ) -> tuple[Hierarchy, AdditiveModel]:
+        """Fit the model; `index` names the patients."""
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Covariates, the arm column, and the column of sites if `groups` names one.
+        y : array-like of shape (n_patients,)
+            Outcome, 0 or 1.
+        sample_weight : array-like of shape (n_patients,), optional
+            Weights, not negative; a weight of 2 is a patient who stands there twice.
+
+        Raises
+        ------
+        InputError
+            If the arm column is missing, an arm has only one class of outcome, or y is not 0/1.
+        """
+        X, sites = split_groups(X, self.groups, sample_weight)
+        covariates, received, y, weights = self._start_fit(X, y, sample_weight)
+        # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
+        with threadpool_limits(limits=1, user_api="blas"):
+            encoding = Encoding.learn(covariates, weights, native_missing=False, knots=True)
+            patients = Patients(
+                covariates,
+                encoding,
+                arms=pd.Index(self.arms_).get_indexer(received),
+                y=y,
+                weights=weights,
+                n_arms=len(self.arms_),
+                sites=sites,
+            )
+            hierarchy, self._additive = self._learn(patients, encoding, covariates.index)
+        self.encoding_ = encoding
+        self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
+        self.prior_ = hierarchy.prior
+        return self
+
+    def predict_by_arm(self, X: Any) -> pd.DataFrame:
+        """Return outcome probabilities, averaged over the posterior: DataFrame (n_patients, n_arms)."""
+        covariates = self._covariates(X)
+        return self._additive.predict_by_arm(covariates)
+
+    def predict_draws(self, X: Any) -> FloatArray:
+        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`.
+
+        They vary with all that is not known: see the notes of the class.
+        """
+        covariates = self._covariates(X)
+        return self._additive.predict_draws(covariates)
+
+    def additive(self) -> AdditiveModel:
+        """Return the fitted model as sums of terms on the logit scale."""
+        check_is_fitted(self)
+        return self._additive
