@@ -32,7 +32,7 @@ LEVELS = {
     "_version": 0,
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
-LAZY_ONLY = {"matplotlib", "shap", "jinja2", "lightgbm", "dask", "pyarrow"}
+LAZY_ONLY = {"matplotlib", "shap", "jinja2", "lightgbm", "dask", "pyarrow", "statsmodels", "skmisc"}
 
 
 def imports(node: ast.AST):

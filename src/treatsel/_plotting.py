@@ -136,6 +136,32 @@ def estimates(table: pd.DataFrame, *, reference: float | None, xlabel: str, ax: 
     return ax
 
 
+def curves(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    by: str,
+    xlabel: str,
+    ylabel: str,
+    reference: float | None = None,
+    ax: Any = None,
+) -> Any:
+    """Draw one line per value of column `by` over `x`: columns value and, for a band, lower, upper."""
+    ax = new_axes(ax, width=7, height=4.2)
+    if reference is not None:
+        ax.axhline(reference, color=GREY, linestyle="--", linewidth=1)
+    for name, rows in table.groupby(by, sort=False):
+        (line,) = ax.plot(rows[x], rows["value"], label=_text(name), linewidth=1.8)
+        if {"lower", "upper"} <= set(rows) and rows["lower"].notna().any():
+            shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
+            ax.fill_between(rows[x], rows["lower"], rows["upper"], **shade)
+    ax.set(xlabel=_text(xlabel), ylabel=_text(ylabel))
+    if len(table[by].unique()) > 1:
+        ax.legend(frameon=False)
+    _bare(ax)
+    return ax
+
+
 def to_svg(ax: Any, *, name: str) -> str:
     """Return the figure of `ax` as an SVG element whose inner ids are its own, the same in each run."""
     from matplotlib import rc_context
