@@ -1,5 +1,6 @@
 import math
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -7,25 +8,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
+from scipy.stats import chi2
 
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics import (
+from treatsel.metrics import _calibration_errors
+from treatsel.metrics._logistic import fit_logistic
+from treatsel.metrics._spline import Refits, fit_smooth, spline_design
+from treatsel.metrics.calibration import (
     calibration_curve,
     calibration_errors,
     calibration_groups,
     calibration_in_the_large,
     calibration_line,
     calibration_slope,
+    calibration_test,
+    hosmer_lemeshow,
     observed_expected_ratio,
 )
 
 ESTIMATES = [calibration_in_the_large, calibration_slope, observed_expected_ratio]
+PROFILES = [
+    partial(calibration_in_the_large, interval="profile"),
+    partial(calibration_slope, interval="profile"),
+]
+SMOOTHERS = ["spline", "loess", "lowess"]
+FEW = {"n_resamples": 20, "n_simulations": 20}
 PATIENTS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(1, 9), st.integers(0, 3)), min_size=8, max_size=30
 )
 
 
-@pytest.mark.parametrize("metric", ESTIMATES)
+@pytest.mark.parametrize("metric", ESTIMATES + PROFILES)
 @settings(max_examples=30, deadline=None)
 @given(rows=PATIENTS, random=st.randoms(use_true_random=False))
 def test_weights_are_repeated_rows_and_order_does_not_matter(metric, rows, random):
@@ -51,10 +64,25 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
     expected = calibration_curve(again["y"], again["p"], arm=again["arm"], **options)
     for name in ("table", "groups"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), rtol=1e-7)
-    errors = calibration_errors(part["y"], part["p"], sample_weight=part["weight"]).to_dict()
-    repeated = calibration_errors(again["y"], again["p"]).to_dict()
-    assert errors.pop("smoother") == repeated.pop("smoother")
-    assert errors == pytest.approx(repeated, rel=1e-7)
+    errors = calibration_errors(part["y"], part["p"], sample_weight=part["weight"], **FEW)
+    repeated = calibration_errors(again["y"], again["p"], **FEW)
+    assert (errors.n, errors.smoother) == (repeated.n, repeated.smoother)
+    random = ["lower", "upper"]  # resamples are drawn otherwise from counts; draws of outcomes are not
+    pd.testing.assert_frame_equal(
+        errors.to_frame().drop(columns=random), repeated.to_frame().drop(columns=random)
+    )
+
+
+@pytest.mark.parametrize("smooth", SMOOTHERS)
+@pytest.mark.parametrize("smooth_on", ["logit", "probability"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_every_smoother_repeats_rows_by_weight_and_knows_no_order(cohort, smooth, smooth_on, exact):
+    again = cohort.loc[cohort.index.repeat(cohort["weight"])].sample(frac=1, random_state=0)
+    options = {"smooth": smooth, "smooth_on": smooth_on, "exact": exact, "at": [0.3, 0.5, 0.71]}
+    found = calibration_curve(cohort["y"], cohort["p"], sample_weight=cohort["weight"], **options)
+    expected = calibration_curve(again["y"], again["p"], **options)
+    pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame(), rtol=1e-6)
+    assert found.fits["smoother"].item() == expected.fits["smoother"].item()
 
 
 def test_recalibrated_predictions_are_calibrated(cohort):
@@ -127,12 +155,13 @@ def test_curve_falls_back_and_says_so():
     few = {1: "constant", 2: "straight line", 4: "4 knots", 5: "5 knots", 60: "5 knots"}
     for distinct, smoother in few.items():
         p = np.linspace(0.2, 0.8, distinct)[np.arange(90) % distinct]
-        found = calibration_errors(y, p)
+        found = calibration_errors(y, p, **FEW)
         assert smoother in found.smoother, distinct
-        assert math.isfinite(found.ici)
-    assert calibration_errors(y, np.full(90, 0.3)).ici == pytest.approx(abs(y.mean() - 0.3))
+        assert found.to_frame().notna().all(axis=None)
+    assert calibration_errors(y, np.full(90, 0.3), **FEW).ici == pytest.approx(abs(y.mean() - 0.3))
     nothing = calibration_errors([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
     assert math.isnan(nothing.emax)
+    assert nothing.to_frame().isna().all(axis=None)
     assert nothing.smoother.startswith("not estimable")
 
 
@@ -180,6 +209,224 @@ def test_slope_and_band_cover():
         assert 0.9 < covered / times < 0.99
 
 
+def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
+    rng = np.random.default_rng(4)
+    p = rng.uniform(0.1, 0.9, 40)
+    y, x = rng.binomial(1, p), logit(p)
+    large = calibration_in_the_large(y, p, interval="profile", level=0.9)
+    for limit in (large.lower, large.upper):
+        test = calibration_test(y, expit(x + limit)).in_the_large
+        assert test.statistic == pytest.approx(chi2.ppf(0.9, 1), rel=1e-6)
+    tilt = calibration_slope(y, p, interval="profile", level=0.9)
+    for limit in (tilt.lower, tilt.upper):
+        test = calibration_test(y, expit(limit * x)).slope
+        assert test.statistic == pytest.approx(chi2.ppf(0.9, 1), rel=1e-6)
+    assert tilt.upper - tilt.value > tilt.value - tilt.lower  # the likelihood is skew
+
+
+def test_profile_needs_a_maximum_and_no_groups(cohort):
+    found = calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], interval="profile")
+    assert math.isnan(found.lower)
+    with pytest.raises(InputError, match="interval='profile' knows no groups"):
+        calibration_slope(cohort["y"], cohort["p"], interval="profile", groups=cohort["site"])
+
+
+def test_tests_add_up_and_vanish_after_recalibration(cohort):
+    test = calibration_test(cohort["y"], cohort["q"])
+    assert test.weak.statistic == pytest.approx(test.in_the_large.statistic + test.slope.statistic)
+    assert test.quality == pytest.approx(test.discrimination - test.unreliability)
+    line = calibration_line(cohort["y"], cohort["q"])
+    better = calibration_test(
+        cohort["y"], expit(line.intercept.value + line.slope.value * logit(cohort["q"]))
+    )
+    assert better.weak.statistic == pytest.approx(0, abs=1e-8)
+    assert better.weak.p_value == pytest.approx(1)
+    assert better.quality == pytest.approx(test.discrimination + test.weak.statistic / 200 + 2 / 200)
+    assert list(test.to_frame().index) == ["weak", "in_the_large", "slope"]
+    nothing = calibration_test([1, 1], [0.3, 0.4])
+    assert math.isnan(nothing.weak.p_value)
+    assert nothing.method.startswith("not estimable")
+
+
+def test_tests_hold_their_size():
+    rng, rejected = np.random.default_rng(8), np.zeros(4)
+    for _ in range(250):
+        p = expit(rng.normal(0, 1, 200))
+        y = rng.binomial(1, p)
+        test = calibration_test(y, p)
+        values = [test.weak.p_value, test.in_the_large.p_value, test.slope.p_value]
+        rejected += np.array([*values, hosmer_lemeshow(y, p).p_value]) < 0.05
+    assert ((rejected / 250 > 0.016) & (rejected / 250 < 0.09)).all()
+
+
+def test_hosmer_lemeshow_by_hand_and_at_the_ends():
+    test = hosmer_lemeshow([0, 1, 1, 0, 1, 1], [0.2, 0.2, 0.2, 0.5, 0.5, 0.5], n_groups=2)
+    assert test.statistic == pytest.approx((2 - 0.6) ** 2 / 0.48 + (2 - 1.5) ** 2 / 0.75)
+    assert (test.df, list(test.to_frame()["n"])) == (2, [3, 3])
+    assert hosmer_lemeshow([0, 0, 1, 1], [0, 0, 1, 1]).statistic == 0
+    assert hosmer_lemeshow([0, 1, 1, 1], [0, 0, 1, 1]).p_value == 0
+
+
+@pytest.mark.parametrize("metric", ESTIMATES)
+def test_clusters_that_repeat_each_other_count_once(metric, cohort):
+    """Every patient four times, as a cluster: the interval is that of the patients, nearly."""
+    four = cohort.loc[cohort.index.repeat(4)]
+    once = metric(cohort["y"], cohort["q"], groups=cohort.index)
+    found = metric(four["y"], four["q"], groups=four.index)
+    assert (found.value, found.se) == pytest.approx((once.value, once.se))
+    assert found.se > 1.9 * metric(four["y"], four["q"]).se
+    assert "200 groups, t with 199 df" in found.method
+    alone = metric(cohort["y"], cohort["q"], groups=["a"] * 200)
+    assert math.isnan(alone.upper)
+    assert alone.method == "no interval: it needs at least two groups"
+
+
+def test_intervals_by_site_cover_where_sites_differ():
+    rng, times = np.random.default_rng(5), 150
+    robust = naive = ratio = 0
+    for _ in range(times):
+        site = np.repeat(np.arange(30), 20)
+        x = rng.normal(0, 1, 600)
+        y, p = rng.binomial(1, expit(x + rng.normal(0, 0.8, 30)[site])), expit(x)
+        truth = 0.0  # of the intercept, by symmetry
+        found = calibration_in_the_large(y, p, groups=site)
+        robust += found.lower <= truth <= found.upper
+        found = calibration_in_the_large(y, p)
+        naive += found.lower <= truth <= found.upper
+        found = observed_expected_ratio(y, p, groups=site)
+        ratio += found.lower <= 1 <= found.upper
+    assert 0.9 < robust / times < 0.99
+    assert 0.9 < ratio / times < 0.99
+    assert naive / times < 0.85
+
+
+@pytest.mark.parametrize("smooth", SMOOTHERS)
+def test_errors_of_a_known_curve(smooth):
+    """With y = 1 at 70 % of each of many predictions, the curve is flat at 0.7."""
+    p = np.repeat(np.linspace(0.1, 0.9, 41), 10)
+    y = np.tile([1] * 7 + [0] * 3, 41)
+    found = calibration_errors(y, p, smooth=smooth, **FEW)
+    away = np.abs(p - 0.7)
+    expected = {"ici": away.mean(), "e50": np.median(away), "e90": np.quantile(away, 0.9)}
+    expected |= {"emax": away.max(), "eci": 100 * (away**2).mean()}
+    for name, value in expected.items():
+        assert getattr(found, name) == pytest.approx(value, abs=1e-9), name
+        assert found.estimates[name].value == getattr(found, name)
+        assert found.estimates[name].p_value == pytest.approx(1 / 21)
+    table = found.to_frame()
+    assert (table["lower"] < table["upper"]).all()
+    assert (table["expected_if_perfect"] < table["p95_if_perfect"]).all()
+    assert (table["p95_if_perfect"] < table["lower"]).all()
+
+
+def test_perfect_predictions_have_no_errors():
+    with pytest.warns(TreatselWarning, match="20 of 20"):
+        found = calibration_errors([0, 1] * 10, [0, 1] * 10, **FEW)
+    assert (found.to_frame()[["value", "lower", "upper", "expected_if_perfect"]] == 0).all(axis=None)
+    assert found.smoother == "none: each prediction is its outcome"
+
+
+def test_what_perfect_calibration_shows_is_what_it_shows():
+    """The mean over cohorts that are calibrated is what each of them expects, and p values are uniform."""
+    rng, values, expected, small = np.random.default_rng(6), [], [], 0
+    for seed in range(40):
+        p = expit(rng.normal(0, 1, 300))
+        row = calibration_errors(
+            rng.binomial(1, p), p, n_resamples=0, n_simulations=40, random_state=seed
+        ).intervals.loc["ici"]
+        values.append(row["value"])
+        expected.append(row["expected_if_perfect"])
+        small += row["p_value"] < 0.2
+        assert math.isnan(row["lower"])
+    assert np.mean(values) == pytest.approx(np.mean(expected), rel=0.15)
+    assert 2 <= small <= 16
+
+
+def test_interval_of_the_ici_covers_a_model_that_is_off():
+    rng, times, covered = np.random.default_rng(7), 50, 0
+    many = rng.normal(0, 1, 200_000)
+    truth = np.abs(expit(0.6 + 0.5 * many) - expit(many)).mean()
+    for seed in range(times):
+        x = rng.normal(0, 1, 600)
+        y = rng.binomial(1, expit(0.6 + 0.5 * x))
+        row = calibration_errors(y, expit(x), n_resamples=60, n_simulations=0, random_state=seed)
+        ici = row.estimates["ici"]
+        covered += ici.lower <= truth <= ici.upper
+    assert covered / times > 0.85
+
+
+def test_refits_are_fits_from_scratch(cohort):
+    x, y = logit(cohort["q"].to_numpy()), cohort["y"].to_numpy(dtype=float)
+    smooth = fit_smooth(x, y, np.ones(200), 5)
+    counts = np.random.default_rng(0).multinomial(200, np.full(200, 1 / 200)).astype(float)
+    kept = counts > 0
+    expected = fit_logistic(spline_design(x[kept], smooth.knots), y[kept], counts[kept])
+    found = Refits.of(smooth, x, np.ones(200))(counts, counts * y)
+    assert found == pytest.approx(expit(expected.linear(spline_design(x, smooth.knots))), abs=1e-9)
+
+
+def test_cells_hardly_move_the_limits(monkeypatch):
+    rng = np.random.default_rng(3)
+    p = expit(rng.normal(0, 1.3, 12_000))
+    y = rng.binomial(1, expit(0.2 + 0.8 * logit(p)))
+    tables = []
+    for cells in (_calibration_errors.CELLS, 10**6):
+        monkeypatch.setattr(_calibration_errors, "CELLS", cells)
+        tables.append(calibration_errors(y, p, n_resamples=10, n_simulations=0).to_frame())
+    assert tables[0]["value"].equals(tables[1]["value"])
+    assert tables[0]["upper"].to_numpy() == pytest.approx(tables[1]["upper"].to_numpy(), abs=5e-5)
+
+
+def test_errors_resample_whole_sites():
+    rng = np.random.default_rng(9)
+    site = np.repeat(np.arange(20), 50)
+    p = expit(rng.normal(0, 1, 1000))
+    y = rng.binomial(1, expit(logit(p) + rng.normal(0, 1, 20)[site]))
+    options = {"n_resamples": 100, "n_simulations": 0}
+    wide, narrow = (
+        calibration_errors(y, p, groups=groups, **options).estimates["ici"] for groups in (site, None)
+    )
+    assert wide.upper - wide.lower > 1.3 * (narrow.upper - narrow.lower)
+    assert wide.method == "percentile bootstrap of groups, 100 resamples"
+
+
+def test_loess_needs_four_predictions_and_whole_weights_are_for_lowess(cohort):
+    p = np.tile([0.2, 0.4, 0.6], 20)
+    y = np.tile([0, 1, 0, 1], 15)
+    for smooth in ("loess", "lowess"):
+        found = calibration_errors(y, p, smooth=smooth)
+        assert found.smoother == f"not estimable: too few distinct predictions for {smooth}"
+        assert math.isnan(found.ici)
+    half = np.full(200, 0.5)
+    with pytest.raises(InputError, match="whole numbers only"):
+        calibration_curve(cohort["y"], cohort["p"], smooth="lowess", sample_weight=half)
+    options = {"smooth": "loess", "at": [0.3, 0.5, 0.7]}
+    found = calibration_curve(cohort["y"], cohort["p"], sample_weight=half, **options).to_frame()
+    plain = calibration_curve(cohort["y"], cohort["p"], **options).to_frame()
+    assert found["observed"].to_numpy() == pytest.approx(plain["observed"].to_numpy())
+
+
+def test_band_of_loess_hardly_changes_where_its_formula_does():
+    rng = np.random.default_rng(1)
+    p = rng.uniform(0.05, 0.95, 3400)
+    y = rng.binomial(1, p)
+    width = {}
+    for n in (3000, 3400):  # beyond 3,000 rows the standard error is that of the exact local fit
+        table = calibration_curve(
+            y[:n], p[:n], at=[0.3, 0.5, 0.7], smooth="loess", smooth_on="probability"
+        ).to_frame()
+        width[n] = (table["upper"] - table["lower"]).to_numpy() * np.sqrt(n)
+    assert width[3400] == pytest.approx(width[3000], rel=0.08)
+
+
+def test_local_curves_end_with_the_data(cohort):
+    for smooth, exact, ends in (("loess", False, True), ("lowess", False, True), ("loess", True, False)):
+        table = calibration_curve(
+            cohort["y"], cohort["p"].clip(0.2, 0.8), at=[0.1, 0.5, 0.9], smooth=smooth, exact=exact
+        ).to_frame()
+        assert table["observed"].isna().tolist() == [ends, False, ends]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -193,6 +440,11 @@ def test_slope_and_band_cover():
         (lambda: calibration_groups([0, 1], [0.2, 0.3], n_groups=0), "n_groups is 0"),
         (lambda: calibration_errors([0, 1], [0.2, 0.3], smooth_on="log"), "Did you mean 'logit'"),
         (lambda: observed_expected_ratio([0, 1], [0.2, 0.3], interval="raw"), "interval is 'raw'"),
+        (lambda: calibration_slope([0, 1], [0.2, 0.3], interval="exact"), "interval is 'exact'"),
+        (lambda: calibration_curve([0, 1], [0.2, 0.3], smooth="los"), "smooth is 'los'"),
+        (lambda: calibration_errors([0, 1], [0.2, 0.3], n_resamples=-1), "n_resamples is -1"),
+        (lambda: calibration_errors([0, 1], [0.2, 0.3], groups=["a"]), "Lengths differ"),
+        (lambda: calibration_slope([0, 1], [0.2, 0.3], groups=["a"]), "Lengths differ"),
     ],
 )
 def test_bad_input_says_what_and_how(call, message):

@@ -1,20 +1,17 @@
 """Calibration by groups and by a smooth curve; public through `treatsel.metrics.calibration`."""
 
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit, logit
 
-from treatsel._checks import FloatArray, check_choice, check_level, check_probability
+from treatsel._checks import FloatArray, check_level, check_probability
 from treatsel.errors import InputError
-from treatsel.metrics._calibration_results import CalibrationCurve, CalibrationErrors
+from treatsel.metrics._calibration_results import CalibrationCurve
 from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted, ordered_labels
 from treatsel.metrics._intervals import weighted_quantile, wilson
-from treatsel.metrics._logit import NEAREST, inside, logits
-from treatsel.metrics._spline import KNOT_QUANTILES, SmoothFit, fit_smooth
+from treatsel.metrics._smooth import Scale, Smooth, Smoother, Smoothing
 
 EVERYONE = "all"  # the name of the only curve if no arms are given
 
@@ -84,17 +81,24 @@ def calibration_curve(
     *,
     arm: npt.ArrayLike | None = None,
     at: npt.ArrayLike | None = None,
+    smooth: Smoother = "spline",
+    smooth_on: Scale = "logit",
     n_knots: int = 5,
+    exact: bool = False,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> CalibrationCurve:
     """Smooth curve of the observed against the predicted probability.
 
-    A logistic regression of the outcome on a restricted cubic spline of the logit of the prediction, with
-    knots at Harrell's quantiles (type 7; five knots: .05 .275 .5 .725 .95; below 100 patients the outer knots
-    are the 5th smallest and 5th largest prediction, as in R's Hmisc). Where there are too few distinct
-    predictions, or no maximum of the likelihood, it has fewer knots, down to a straight line on the logit
-    scale (or a constant, if all predictions are equal): `.fits` names what was fitted.
+    "spline", for any number of patients: a logistic regression of the outcome on a restricted cubic spline of
+    the prediction, with knots at Harrell's quantiles (type 7; five knots: .05 .275 .5 .725 .95; below 100
+    patients the outer knots are the 5th smallest and 5th largest prediction, as in R's Hmisc). Where there
+    are too few distinct predictions, or no maximum of the likelihood, it has fewer knots, down to a straight
+    line on the logit scale (or a constant, if all predictions are equal): `.fits` names what was fitted.
+
+    "loess", for hundreds of patients: local quadratic least squares, span 0.75; "lowess": local straight
+    lines, span 2/3; neither reweighs outliers, both as in R. They are not bound to [0, 1]: near the ends
+    their values may leave it, and stay as they are. They need four distinct predictions.
 
     Parameters
     ----------
@@ -107,27 +111,40 @@ def calibration_curve(
     at : array-like of shape (n_points,), optional
         Probabilities at which to evaluate (0 and 1 stand for 1e-8 and 1 - 1e-8); by default 101 from the
         1st to the 99th percentile predicted.
+    smooth : {"spline", "loess", "lowess"}, default "spline"
+        The smoother.
+    smooth_on : {"logit", "probability"}, default "logit"
+        Scale of the prediction on which the curve bends.
     n_knots : int, default 5
-        From 3 to 7.
+        Of the spline, from 3 to 7.
+    exact : bool, default False
+        Fit a loess at each point and a lowess at each prediction, rather than interpolate between fewer
+        fits as R does by default; slow beyond a few thousand patients. A spline is always exact.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Counts: a weight of 2 is the same row twice. Fractions are refused by lowess; loess takes them as
+        R's loess does, so that its span counts rows.
     level : float, default 0.95
-        Confidence level of the pointwise Wald band (on the logit scale) and of the groups.
+        Confidence level of the pointwise band and of the groups. The band is Wald's: of a spline on the
+        logit scale, of a loess on the probability scale; a lowess has none (NaN).
 
     Returns
     -------
     CalibrationCurve
-        `.to_frame()` and `.plot()`; with ten groups of patients in `.groups`. The diagonal is perfect.
+        `.to_frame()` and `.plot()`; with ten groups of patients in `.groups`. The diagonal is perfect. NaN
+        without a curve; beyond the smallest and the largest prediction NaN for loess (unless exact), lowess.
 
     Raises
     ------
     InputError
-        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_knots` is not 3 to 7.
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], an option is unknown, or a
+        lowess gets weights with fractions.
 
     References
     ----------
     Harrell (2015), Regression Modeling Strategies, 2nd ed., section 2.4. doi:10.1007/978-3-319-19425-7
     Austin & Steyerberg (2014), Statistics in Medicine 33(3), 517-535. doi:10.1002/sim.5941
+    Cleveland & Devlin (1988), Journal of the American Statistical Association 83, 596-610.
+    doi:10.1080/01621459.1988.10478639
 
     Examples
     --------
@@ -138,85 +155,20 @@ def calibration_curve(
     >>> curve.fits["smoother"].item(), len(curve.to_frame())
     ('restricted cubic spline, 5 knots', 3)
     """
-    check_choice("n_knots", n_knots, KNOT_QUANTILES)
+    smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    data = replace(data, score=inside(data.score))
+    x, parts = smoothing.scale(data.score), _by_arm(data, arm, y_true)
     grid = None if at is None else check_probability("at", at)
     tables, fits = [], []
-    for name, part in _by_arm(data, arm, y_true).items():
-        smooth = fit_smooth(logit(part.score), part.outcome, part.weight, n_knots)
-        tables.append(_curve(name, part, smooth, grid, level=level))
-        row = {"arm": name, "n": part.n, "n_events": part.n_events, "smoother": smooth.smoother}
-        fits.append(row | {"knots": tuple(expit(smooth.knots).tolist())})
+    for name, part in parts.items():
+        mine = x if arm is None else x[np.isin(data.rows, part.rows)]
+        fitted = smoothing.fit(mine, part.outcome, part.weight)
+        tables.append(_curve(name, part, fitted, smoothing, grid, level=level))
+        row = {"arm": name, "n": part.n, "n_events": part.n_events, "smoother": fitted.smoother}
+        fits.append(row | {"knots": tuple(smoothing.unscale(fitted.knots).tolist())})
     groups = calibration_groups(y_true, y_prob, arm=arm, sample_weight=sample_weight, level=level)
     table = pd.concat(tables, ignore_index=True)
     return CalibrationCurve(table=table, groups=groups, fits=pd.DataFrame(fits), level=level)
-
-
-def calibration_errors(
-    y_true: npt.ArrayLike,
-    y_prob: npt.ArrayLike,
-    *,
-    n_knots: int = 5,
-    smooth_on: Literal["logit", "probability"] = "logit",
-    sample_weight: npt.ArrayLike | None = None,
-) -> CalibrationErrors:
-    """Summaries of the distance between the predictions and their smooth calibration curve.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1.
-    y_prob : array-like of shape (n_patients,)
-        Predicted probability of outcome 1, in [0, 1].
-    n_knots : int, default 5
-        Knots of the curve, from 3 to 7; fewer where the data do not allow them.
-    smooth_on : {"logit", "probability"}, default "logit"
-        Scale of the prediction on which the spline bends.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-
-    Returns
-    -------
-    CalibrationErrors
-        `.ici`, `.e50`, `.e90`, `.emax` in [0, 1] and `.eci` in [0, 100]; lower is better. They are above 0
-        by chance even for a perfect model, the more so the smaller the cohort. NaN without a curve.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_knots` is not 3 to 7.
-
-    References
-    ----------
-    Austin & Steyerberg (2019), Statistics in Medicine 38(21), 4051-4065. doi:10.1002/sim.8281
-    Van Hoorde et al. (2015), Journal of Biomedical Informatics 54, 283-293. doi:10.1016/j.jbi.2014.12.016
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> p = rng.uniform(0.1, 0.9, 500)
-    >>> bool(calibration_errors(rng.binomial(1, p), p**2).ici > 0.1)
-    True
-    """
-    check_choice("n_knots", n_knots, KNOT_QUANTILES)
-    check_choice("smooth_on", smooth_on, ["logit", "probability"])
-    data = check_predicted(y_true, y_prob, sample_weight)
-    x = logits(data.score) if smooth_on == "logit" else data.score
-    smooth = fit_smooth(x, data.outcome, data.weight, n_knots)
-    distance = np.abs(smooth.at(x) - data.score)
-    middle, high = weighted_quantile(distance, data.weight, [0.5, 0.9])
-    return CalibrationErrors(
-        ici=data.mean(distance),
-        e50=float(middle),
-        e90=float(high),
-        emax=float(distance.max()),
-        eci=100 * data.mean(distance**2),
-        n=data.n,
-        n_events=data.n_events,
-        smoother=smooth.smoother,
-    )
 
 
 def _by_arm(data: Scored, arm: Any, y_true: Any) -> dict[Any, Scored]:
@@ -228,14 +180,14 @@ def _by_arm(data: Scored, arm: Any, y_true: Any) -> dict[Any, Scored]:
 
 
 def _curve(
-    name: Any, part: Scored, smooth: SmoothFit, grid: FloatArray | None, *, level: float
+    name: Any, part: Scored, fitted: Smooth, smoothing: Smoothing, grid: FloatArray | None, *, level: float
 ) -> pd.DataFrame:
     if grid is None:
         low, high = weighted_quantile(part.score, part.weight, [0.01, 0.99])
         grid = np.linspace(low, high, 101) if high > low else np.array([low])
-    x = logit(np.clip(grid, NEAREST, 1 - NEAREST))
-    lower, upper = smooth.band(x, level)
-    columns = {"predicted": grid, "observed": smooth.at(x), "lower": lower, "upper": upper}
+    x = smoothing.grid(grid)
+    lower, upper = fitted.band(x, level)
+    columns = {"predicted": grid, "observed": fitted.at(x), "lower": lower, "upper": upper}
     return pd.DataFrame({"arm": name, **columns})
 
 

@@ -1,12 +1,16 @@
 """Unpenalised logistic regression, fitted to convergence, that says when there is no maximum."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.optimize import brentq
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
+from treatsel.metrics._intervals import Interval, quantile_of
 
 MAX_STEPS = 30
 LONGEST_STEP = 10.0  # on the logit scale
@@ -69,6 +73,75 @@ def fit_logistic(
     )
 
 
+def clustered(
+    fit: LogisticFit,
+    design: FloatArray,
+    outcome: FloatArray,
+    weights: FloatArray,
+    codes: FloatArray,
+    *,
+    offset: FloatArray | None = None,
+) -> LogisticFit:
+    """Return the fit with a covariance that is robust to clusters; NaN with fewer than two of them.
+
+    The sandwich of the cluster sums of the scores, times G / (G - 1) with G clusters (Liang & Zeger 1986,
+    doi:10.1093/biomet/73.1.13; Cameron & Miller 2015, doi:10.3368/jhr.50.2.317).
+    """
+    linear = fit.linear(design) + (0.0 if offset is None else offset)
+    scores = design * (weights * (outcome - expit(linear)))[:, None]
+    position = np.unique(codes, return_inverse=True)[1]
+    sums = np.column_stack([np.bincount(position, weights=column) for column in scores.T])
+    count = len(sums)
+    if count < 2:
+        return replace(fit, covariance=np.full_like(fit.covariance, np.nan))
+    middle = count / (count - 1) * sums.T @ sums
+    return replace(fit, covariance=fit.covariance @ middle @ fit.covariance)
+
+
+def profile_limits(
+    fit: LogisticFit,
+    design: FloatArray,
+    outcome: FloatArray,
+    weights: FloatArray,
+    *,
+    column: int,
+    level: float,
+    offset: FloatArray | None = None,
+) -> Interval:
+    """Return the profile-likelihood limits of one coefficient.
+
+    All values that a likelihood-ratio test does not reject (Venzon & Moolgavkar 1988, doi:10.2307/2347496).
+    """
+    others = np.delete(design, column, axis=1)
+    start = np.zeros(len(outcome)) if offset is None else offset
+    linear = start + fit.linear(design)
+    along = design @ (fit.covariance[column] / fit.covariance[column, column])  # the others move along
+    z = quantile_of(level)
+
+    @cache
+    def above(value: float) -> float:
+        """Return the distance from the limit, as a signed root: nearly linear in the coefficient."""
+        fixed = linear + (value - best) * along
+        height = _log_likelihood(outcome, weights, fixed)
+        if others.shape[1]:
+            rest = fit_logistic(others, outcome, weights, offset=fixed)
+            height = -np.inf if rest is None else rest.log_likelihood
+        return z - float(np.sqrt(2 * max(fit.log_likelihood - height, 0.0)))
+
+    best, reach = float(fit.coefficients[column]), float(z * fit.se[column])
+    return Interval(_crossing(above, best, -reach), _crossing(above, best, reach))
+
+
+def _crossing(above: Callable[[float], float], best: float, reach: float) -> float:
+    """Return where `above`, positive at `best`, falls to 0 in the direction of `reach`."""
+    near, far = best, best + reach
+    while above(far) > 0:
+        near, far, reach = far, far + reach, 2 * reach
+    while not np.isfinite(above(far)):
+        far = (near + far) / 2
+    return float(brentq(above, near, far, xtol=1e-9, rtol=1e-12)) if above(far) < 0 else far
+
+
 def _climb(
     basis: FloatArray, outcome: FloatArray, weights: FloatArray, offset: FloatArray
 ) -> FloatArray | None:
@@ -100,4 +173,5 @@ def _information(basis: FloatArray, weights: FloatArray, linear: FloatArray) -> 
 
 
 def _log_likelihood(outcome: FloatArray, weights: FloatArray, linear: FloatArray) -> float:
-    return float(-weights @ np.logaddexp(0.0, np.where(outcome == 1, -linear, linear)))
+    against = np.where(outcome == 1, -linear, linear)
+    return float(-weights @ (np.maximum(against, 0.0) + np.log1p(np.exp(-np.abs(against)))))

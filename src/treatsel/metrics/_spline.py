@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
@@ -58,17 +59,17 @@ class SmoothFit:
 
     def at(self, x: FloatArray) -> FloatArray:
         """Return smoothed probabilities; NaN if there is no fit."""
-        return np.full(len(x), np.nan) if self.fit is None else expit(self.fit.linear(self._design(x)))
+        return np.full(len(x), np.nan) if self.fit is None else expit(self.fit.linear(self.design(x)))
 
     def band(self, x: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
         """Return pointwise Wald limits, made on the logit scale."""
         if self.fit is None:
             return np.full(len(x), np.nan), np.full(len(x), np.nan)
-        design = self._design(x)
+        design = self.design(x)
         linear, half = self.fit.linear(design), quantile_of(level) * self.fit.linear_se(design)
         return expit(linear - half), expit(linear + half)
 
-    def _design(self, x: FloatArray) -> FloatArray:
+    def design(self, x: FloatArray) -> FloatArray:
         return np.ones((len(x), 1)) if self.is_constant else spline_design(x, self.knots)
 
 
@@ -94,3 +95,62 @@ def _describe(fit: LogisticFit | None, knots: FloatArray, *, is_constant: bool =
     if fit is None:
         smoother = "not estimable: one class only, or predictions that separate the classes"
     return SmoothFit(smoother=smoother, knots=knots, is_constant=is_constant, fit=fit)
+
+
+STEPS = 30
+CLOSE = 1e-6  # on the probability scale; the last step squares the error
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Refits:
+    """Fits of one spline, with its knots, to many resamples: Newton's method from the fit to all patients.
+
+    It stops when the probabilities do; they have a limit even where the coefficients have none (a resample
+    without events at the smallest predictions).
+
+    `basis`: of the places at which patients lie, orthonormal; `start`: coefficients of the fit to all.
+    """
+
+    basis: FloatArray
+    start: FloatArray
+
+    @classmethod
+    def of(cls, smooth: SmoothFit, x: FloatArray, counts: FloatArray) -> "Refits | None":
+        """Return the refits at the places x, which hold so many patients; None without a fit."""
+        if smooth.fit is None:
+            return None
+        design = smooth.design(x)
+        upper = np.linalg.qr(design * np.sqrt(counts)[:, None], mode="r")
+        basis = solve_triangular(upper, design.T, trans="T").T
+        return cls(basis=np.asfortranarray(basis), start=upper @ smooth.fit.coefficients)
+
+    def __call__(self, counts: FloatArray, events: FloatArray) -> FloatArray:
+        """Return the smoothed probability at each place; NaN if there is no fit."""
+        coefficients = self._climb(counts, events)
+        if coefficients is None:
+            coefficients = self._from_scratch(counts, events)
+        if coefficients is None:
+            return np.full(len(self.basis), np.nan)
+        return np.asarray(expit(self.basis @ coefficients))
+
+    def _climb(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
+        current, share = self.start, expit(self.basis @ self.start)
+        for _ in range(STEPS):
+            information = self.basis.T @ (self.basis * (counts * share * (1 - share))[:, None])
+            try:
+                step = np.linalg.solve(information, self.basis.T @ (events - counts * share))
+            except np.linalg.LinAlgError:
+                return None
+            current = current + step
+            before, share = share, expit(self.basis @ current)
+            if np.abs(share - before).max() < CLOSE:
+                return np.asarray(current)
+        return None
+
+    def _from_scratch(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
+        weights = np.concatenate([events, counts - events])
+        outcome = np.repeat([1.0, 0.0], len(events))
+        kept = weights > 0
+        rows = np.concatenate([self.basis, self.basis])[kept]
+        fit = fit_logistic(rows, outcome[kept], weights[kept])
+        return None if fit is None else fit.coefficients

@@ -1,0 +1,243 @@
+"""Distances from the smooth calibration curve; public through `treatsel.metrics.calibration`."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_level
+from treatsel.errors import InputError
+from treatsel.metrics._calibration_results import ERRORS, CalibrationErrors
+from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted
+from treatsel.metrics._intervals import weighted_quantile
+from treatsel.metrics._resample import Resamples, percentile_interval
+from treatsel.metrics._smooth import Scale, Smooth, Smoother, Smoothing
+from treatsel.metrics._spline import Refits, SmoothFit
+
+PERFECT = "none: each prediction is its outcome"
+CELLS = 8192  # more distinct predictions than this share cells in resamples and draws
+
+
+def calibration_errors(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    smooth: Smoother = "spline",
+    smooth_on: Scale = "logit",
+    n_knots: int = 5,
+    exact: bool = False,
+    n_resamples: int = 200,
+    n_simulations: int = 200,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    random_state: int = 0,
+) -> CalibrationErrors:
+    """Summaries of the distance between the predictions and their smooth calibration curve.
+
+    They are above 0 by chance even for a perfect model, the more so the smaller the cohort; therefore each
+    comes with what a perfect model would show: the curve is fitted again to outcomes that are drawn from the
+    predictions themselves.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    smooth, smooth_on, n_knots, exact
+        The curve, as in `calibration_curve`.
+    n_resamples : int, default 200
+        Bootstrap resamples for the intervals; 0: none. A resample of the spline keeps its knots. Beyond
+        8,192 distinct predictions, resamples and draws (not the estimates) put those that are closer than
+        1/8,192 of the range at their mean: that moves limits of the ICI by about 1e-6, others by 1e-5.
+    n_simulations : int, default 200
+        Draws of outcomes from the predictions; 0: none.
+    groups : array-like of shape (n_patients,), optional
+        Sites or other clusters, which are then resampled whole.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice. See `calibration_curve` for fractions.
+    level : float, default 0.95
+        Confidence level of the percentile intervals.
+    random_state : int, default 0
+        Seed of resamples and draws.
+
+    Returns
+    -------
+    CalibrationErrors
+        `.ici`, `.e50`, `.e90`, `.emax` in [0, 1] and `.eci` in [0, 100]; lower is better. `.to_frame()` has
+        value, lower, upper, the mean and the 95th percentile under perfect calibration, and the p value of
+        perfect calibration. The errors of a resample are biased upwards, as the estimate itself is: the
+        interval can lie above the estimate, and never reaches 0. In simulations those of the ICI covered a
+        true error of 0.06 to 0.14 in 91 to 96 % at n = 1,000, and in 85 to 90 % at n = 300. NaN without a
+        curve. If each prediction equals its outcome, all are 0.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], an option is unknown, or
+        a lowess gets weights with fractions.
+
+    References
+    ----------
+    Austin & Steyerberg (2019), Statistics in Medicine 38(21), 4051-4065. doi:10.1002/sim.8281
+    Van Hoorde et al. (2015), Journal of Biomedical Informatics 54, 283-293. doi:10.1016/j.jbi.2014.12.016
+    Davison & Hinkley (1997), Bootstrap Methods and their Application, section 4.2.
+    doi:10.1017/CBO9780511802843
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.uniform(0.1, 0.9, 500)
+    >>> errors = calibration_errors(rng.binomial(1, p), p**2)
+    >>> row = errors.intervals.loc["ici"]
+    >>> bool(row["p95_if_perfect"] < 0.1 < row["lower"] < errors.ici < row["upper"])
+    True
+    """
+    smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    if groups is not None:
+        check_patients(y_true=y_true, groups=groups)
+    for name, number in {"n_resamples": n_resamples, "n_simulations": n_simulations}.items():
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise InputError(f"{name} is {number!r}; it must be a whole number of 0 (none) or more.")
+    x = smoothing.scale(data.score)
+    is_perfect = bool((data.score == data.outcome).all())
+    fitted = smoothing.fit(x, data.outcome, data.weight)
+    smooth_at = data.score if is_perfect else fitted.at(x)
+    values = _errors(np.abs(smooth_at - data.score), data.weight)
+    drawn = perfect = np.empty((0, len(ERRORS)))
+    if np.isfinite(values).all():
+        again = _Again.of(data, x, None if is_perfect else fitted, smoothing)
+        if n_resamples:
+            clusters = None if groups is None else check_labels("groups", groups)[data.rows]
+            resamples = Resamples.of(data.weight, groups=clusters, n_resamples=n_resamples, seed=random_state)
+            drawn = again.many(again.resampled(resamples))
+        perfect = again.many(again.simulated(n_simulations, random_state))
+    return CalibrationErrors(
+        **dict(zip(ERRORS, values.tolist(), strict=True)),
+        n=data.n,
+        n_events=data.n_events,
+        smoother=PERFECT if is_perfect else fitted.smoother,
+        level=level,
+        method=_method(n_resamples, groups is not None),
+        intervals=_table(values, drawn, perfect, level=level),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Again:
+    """What it takes to fit the curve again and again: places where patients lie, each with its prediction.
+
+    Places are the distinct predictions or, if these are many, cells of them (`shared`).
+    """
+
+    data: Scored
+    place: npt.NDArray[np.intp]
+    x: FloatArray
+    score: FloatArray
+    counts: FloatArray
+    shared: bool
+    fit: Callable[[FloatArray, FloatArray], FloatArray]
+
+    @classmethod
+    def of(cls, data: Scored, x: FloatArray, fitted: Smooth | None, smoothing: Smoothing) -> "_Again":
+        """Return the places; without a fitted curve, the smoothed values are the predictions."""
+        distinct, place = np.unique(x, return_inverse=True)
+        if shared := len(distinct) > CELLS:
+            cell = np.floor((x - distinct[0]) * (CELLS / (distinct[-1] - distinct[0])))
+            place = np.unique(cell, return_inverse=True)[1]
+        counts = _sums(place, data.weight)
+        at, score = (_sums(place, data.weight * values) / counts for values in (x, data.score))
+        refits = Refits.of(fitted, at, counts) if isinstance(fitted, SmoothFit) else None
+
+        def fit(counts: FloatArray, events: FloatArray) -> FloatArray:
+            return score if fitted is None else _local(smoothing, at, counts, events)
+
+        return cls(data=data, place=place, x=at, score=score, counts=counts, shared=shared, fit=refits or fit)
+
+    def many(self, samples: Iterable[tuple[FloatArray, FloatArray]]) -> FloatArray:
+        """Return one row of errors for each sample of patients and events at the places."""
+        rows = [
+            _errors(np.abs(self.fit(counts, events) - self.score), counts, shared=self.shared)
+            for counts, events in samples
+        ]
+        return np.array(rows).reshape(-1, len(ERRORS))
+
+    def resampled(self, resamples: Resamples) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Give patients and events at each place in each resample."""
+        cases, size = np.flatnonzero(self.data.outcome), len(self.score)
+        for weight in resamples:
+            yield _sums(self.place, weight, size), _sums(self.place[cases], weight[cases], size)
+
+    def simulated(self, times: int, seed: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Give patients and events if the outcomes are drawn from the predictions."""
+        random = np.random.default_rng([seed, 1])  # apart from the draws of the resamples
+        weight, size = self.data.weight, len(self.score)
+        whole = np.round(self.counts).astype(int)
+        for _ in range(times):
+            if (weight == np.round(weight)).all():
+                yield self.counts, random.binomial(whole, self.score).astype(float)
+            else:
+                happened = weight * (random.random(len(weight)) < self.data.score)
+                yield self.counts, _sums(self.place, happened, size)
+
+
+def _sums(place: npt.NDArray[np.intp], weights: FloatArray, size: int = 0) -> FloatArray:
+    """Return the sum of the weights at each place."""
+    return np.asarray(np.bincount(place, weights=weights, minlength=size), dtype=float)
+
+
+def _local(smoothing: Smoothing, x: FloatArray, counts: FloatArray, events: FloatArray) -> FloatArray:
+    weights = np.concatenate([events, counts - events])
+    kept = weights > 0
+    rows, outcome = np.concatenate([x, x])[kept], np.repeat([1.0, 0.0], len(x))[kept]
+    return smoothing.fit(rows, outcome, weights[kept]).at(x)
+
+
+def _errors(distance: FloatArray, counts: FloatArray, *, shared: bool = False) -> FloatArray:
+    """Return the errors in the order of ``ERRORS``; NaN if a patient has no smoothed value.
+
+    Patients who share a place are spread evenly to the next larger and smaller distance.
+    """
+    present = counts > 0
+    distance, counts = distance[present], counts[present]
+    if not np.isfinite(distance).all():
+        return np.full(len(ERRORS), np.nan)
+    total = counts.sum()
+    if shared:
+        order = np.argsort(distance)
+        middle_of = np.cumsum(counts[order]) - counts[order] / 2
+        middle, high = np.interp([0.5 * total, 0.9 * total], middle_of, distance[order])
+    else:
+        middle, high = weighted_quantile(distance, counts, [0.5, 0.9])
+    mean, square = counts @ distance / total, counts @ distance**2 / total
+    return np.array([mean, middle, high, distance.max(), 100 * square])
+
+
+def _table(values: FloatArray, drawn: FloatArray, perfect: FloatArray, *, level: float) -> pd.DataFrame:
+    """Return value, interval and what perfect calibration would show, one row an error."""
+    limits = [percentile_interval(column, level) for column in drawn.T]
+    usable = perfect[np.isfinite(perfect).all(axis=1)]
+    if len(usable) < 0.9 * len(perfect) or not len(usable):
+        usable = np.full((1, len(values)), np.nan)
+    above = (usable >= values * (1 - 1e-12)).sum(axis=0)
+    p_value = (1 + above) / (1 + len(usable))
+    columns = {
+        "value": values,
+        "lower": [limit.lower for limit in limits],
+        "upper": [limit.upper for limit in limits],
+        "expected_if_perfect": usable.mean(axis=0),
+        "p95_if_perfect": np.quantile(usable, 0.95, axis=0),
+        "p_value": np.where(np.isnan(usable).any(axis=0), np.nan, p_value),
+    }
+    return pd.DataFrame(columns, index=pd.Index(ERRORS, name="error"))
+
+
+def _method(n_resamples: int, by_group: bool) -> str:
+    if not n_resamples:
+        return "no interval: n_resamples is 0"
+    return f"percentile bootstrap of {'groups' if by_group else 'patients'}, {n_resamples} resamples"
