@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -5,9 +6,17 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from treatsel.errors import InputError
-from treatsel.metrics import roc_auc, roc_auc_difference, within_arm_auc
+from treatsel.metrics.discrimination import (
+    average_precision,
+    balanced_accuracy,
+    model_based_concordance,
+    roc_auc,
+    roc_auc_difference,
+    within_arm_auc,
+)
 
 PATIENTS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(-5, 5), st.integers(0, 3)), min_size=4, max_size=30
@@ -155,6 +164,177 @@ def test_intervals_cover():
     assert 0.92 < apart / 600 < 0.98
 
 
+def test_twins_in_one_group_tell_nothing_new(cohort):
+    """Each patient twice, both in one group: DeLong's error of each patient once."""
+    again = cohort.loc[cohort.index.repeat(2)]
+    for name in ("p", "q"):
+        once, twice = roc_auc(cohort["y"], cohort[name]), roc_auc(again["y"], again[name], groups=again.index)
+        assert (twice.value, twice.se) == pytest.approx((once.value, once.se))
+        assert "200 groups, t with 199 df" in twice.method
+    once = roc_auc_difference(cohort["y"], cohort["p"], cohort["q"])
+    twice = roc_auc_difference(again["y"], again["p"], again["q"], groups=again.index)
+    assert twice.se == pytest.approx(once.se)
+
+
+def test_groups_across_arms_and_within_one(cohort):
+    alone = ["x"] * len(cohort)
+    vectors, options = (cohort["y"], cohort["p"]), {"groups": cohort["site"]}
+    same(
+        dataclasses.replace(within_arm_auc(*vectors, alone, **options), method=""),
+        dataclasses.replace(roc_auc(*vectors, **options), method=""),
+    )
+    single = within_arm_auc(*vectors, cohort["arm"], groups=alone)
+    assert math.isnan(single.lower)
+    assert "two groups" in single.method
+    moved = cohort.iloc[::-1]
+    same(
+        within_arm_auc(*vectors, cohort["arm"], **options),
+        within_arm_auc(moved["y"], moved["p"], moved["arm"], groups=moved["site"]),
+    )
+
+
+def test_weights_are_repeated_rows_in_groups(cohort):
+    again, weight = cohort.loc[cohort.index.repeat(cohort["weight"])], cohort["weight"]
+    for metric in (roc_auc, average_precision):
+        found = metric(cohort["y"], cohort["p"], groups=cohort["site"], sample_weight=weight)
+        same(found, metric(again["y"], again["p"], groups=again["site"]))
+    found = within_arm_auc(
+        cohort["y"], cohort["p"], cohort["arm"], groups=cohort["site"], sample_weight=weight
+    )
+    same(found, within_arm_auc(again["y"], again["p"], again["arm"], groups=again["site"]))
+
+
+def test_clustered_error_is_the_spread_over_repetitions():
+    rng, values, alone, grouped = np.random.default_rng(2), [], [], []
+    site = np.repeat(np.arange(30), 20)
+    for _ in range(300):
+        shift = rng.normal(size=30)[site]
+        y = rng.binomial(1, 1 / (1 + np.exp(-shift)))
+        score = y + shift + rng.normal(size=600)
+        found = roc_auc(y, score, groups=site)
+        values.append(found.value)
+        grouped.append(found.se)
+        alone.append(roc_auc(y, score).se)
+    assert np.mean(grouped) == pytest.approx(np.std(values), rel=0.12)
+    assert np.mean(alone) < 0.85 * np.std(values)
+
+
+def test_separation_in_groups_counts_pairs_of_groups():
+    y, site = [0, 0, 1, 1] * 3, np.repeat(list("abc"), 4)
+    found = roc_auc(y, y, groups=site)
+    assert (found.value, found.upper) == (1, 1)
+    assert found.lower == pytest.approx(0.025)  # three groups: one pair without a common group
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 3), st.booleans()), min_size=2, max_size=15))
+def test_model_based_concordance_is_a_sum_over_pairs(rows):
+    tenth, weight, arm = (np.array(column) for column in zip(*rows, strict=True))
+    if not weight.any():
+        return
+    again = np.repeat(tenth / 10, weight)
+    pairs = again[:, None] * (1 - again) * (1 - np.eye(len(again)))
+    above = (again[:, None] > again) + (again[:, None] == again) / 2
+    found = model_based_concordance(tenth / 10, sample_weight=weight)
+    same(found, model_based_concordance(again[::-1]))
+    if pairs.sum() > 1e-9:
+        assert found.value == pytest.approx((pairs * above).sum() / pairs.sum())
+    else:
+        assert math.isnan(found.value)
+    arms = np.repeat(arm, weight)
+    pairs = pairs * (arms[:, None] == arms)
+    if pairs.sum() > 1e-9:
+        within = model_based_concordance(tenth / 10, arm, sample_weight=weight)
+        assert within.value == pytest.approx((pairs * above).sum() / pairs.sum())
+
+
+def test_model_based_concordance_is_the_auc_of_a_calibrated_model(cohort):
+    rng = np.random.default_rng(5)
+    p, arm = rng.beta(2, 3, 40_000), rng.choice(["a", "b"], 40_000)
+    y = rng.binomial(1, p)
+    expected, found = model_based_concordance(p), roc_auc(y, p)
+    assert found.value == pytest.approx(expected.value, abs=4 * found.se)
+    within = within_arm_auc(y, p, arm)
+    assert within.value == pytest.approx(model_based_concordance(p, arm).value, abs=4 * within.se)
+    assert model_based_concordance([0, 1, 0, 1]).value == 1
+    assert model_based_concordance([0.3] * 5).value == pytest.approx(0.5)
+    assert math.isnan(model_based_concordance([0.3]).value)
+
+
+def test_model_based_concordance_covers():
+    """Of two uniform probabilities, E p (1 - q) is 1/4, of which 5/24 where p > q."""
+    rng, covered, truth = np.random.default_rng(6), 0, 5 / 6
+    for _ in range(300):
+        found = model_based_concordance(rng.random(120))
+        covered += found.lower <= truth <= found.upper
+    assert 0.91 < covered / 300 < 0.98
+
+
+@settings(max_examples=50, deadline=None)
+@given(PATIENTS)
+def test_average_precision_and_balanced_accuracy_are_those_of_scikit_learn(rows):
+    y, score, weight = columns(rows)
+    if not (weight @ y) or not (weight @ (1 - y)):
+        return
+    found = average_precision(y, score, sample_weight=weight)
+    assert found.value == pytest.approx(average_precision_score(y, score, sample_weight=weight))
+    again = np.repeat(np.arange(len(y)), weight)
+    same(found, average_precision(y[again], score[again]))
+    p = (score + 5) / 10
+    result = balanced_accuracy(y, p, threshold=0.6, sample_weight=weight)
+    expected = balanced_accuracy_score(y, p >= 0.6, sample_weight=weight)
+    assert result.balanced_accuracy.value == pytest.approx(expected)
+    pd.testing.assert_frame_equal(
+        result.to_frame(), balanced_accuracy(y[again], p[again], threshold=0.6).to_frame()
+    )
+
+
+def test_average_precision_without_information_is_the_base_rate():
+    found = average_precision([0, 1, 0, 0], [0.3] * 4)
+    assert found.value == 0.25
+    perfect = average_precision([0, 1, 0, 1], [0.1, 0.8, 0.2, 0.7])
+    assert perfect.value == 1
+    assert math.isnan(perfect.lower)
+    assert math.isnan(average_precision([0, 0], [0.1, 0.2]).value)
+
+
+def test_average_precision_covers():
+    rng = np.random.default_rng(7)
+
+    def draw(n):
+        y = rng.binomial(1, 0.3, n)
+        return y, rng.normal(y)
+
+    truth, covered = average_precision(*draw(1_000_000)).value, 0
+    for _ in range(400):
+        found = average_precision(*draw(300))
+        covered += found.lower <= truth <= found.upper
+    assert 0.92 < covered / 400 < 0.98
+
+
+def test_a_trivial_rule_has_half_the_balanced_accuracy():
+    found = balanced_accuracy([0, 1, 1, 1], [0.9] * 4)
+    assert found.balanced_accuracy.value == 0.5
+    assert found.accuracy.value == found.trivial_accuracy == found.base_rate.value == 0.75
+    assert (found.sensitivity.value, found.specificity.value) == (1, 0)
+    one = balanced_accuracy([1, 1], [0.2, 0.9])
+    assert math.isnan(one.balanced_accuracy.value)
+    assert math.isnan(one.specificity.value)
+    assert one.sensitivity.value == 0.5
+    grouped = balanced_accuracy([0, 1, 1, 1], [0.2, 0.9, 0.4, 0.8], groups=list("abab"))
+    assert "2 groups" in grouped.balanced_accuracy.method
+
+
+def test_balanced_accuracy_covers():
+    rng, covered = np.random.default_rng(8), 0
+    for _ in range(400):
+        y = rng.binomial(1, 0.3, 200)
+        right = rng.random(200) < np.where(y, 0.9, 0.6)
+        found = balanced_accuracy(y, np.where(right, y, 1 - y)).balanced_accuracy
+        covered += found.lower <= 0.75 <= found.upper
+    assert 0.92 < covered / 400 < 0.985
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -168,6 +348,12 @@ def test_intervals_cover():
         (lambda: roc_auc([0, 1], [0.1, 0.2], sample_weight=[1]), "Lengths differ"),
         (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a", None]), "received holds 1 missing labels"),
         (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a"]), "received 1"),
+        (lambda: roc_auc([0, 1], [0.1, 0.2], groups=["a", None]), "groups holds 1 missing labels"),
+        (lambda: model_based_concordance([0.1, 20]), "y_prob holds 1 values outside 0 to 1"),
+        (lambda: model_based_concordance([]), "holds no patients"),
+        (lambda: model_based_concordance([0.1, 0.2], ["a"]), "Lengths differ"),
+        (lambda: balanced_accuracy([0, 1], [0.1, 0.2], threshold=50), "threshold is 50"),
+        (lambda: average_precision([0, 1], [0.1, np.inf]), "y_score holds 1 infinite values"),
         (
             lambda: roc_auc(pd.Series([0, 1], ["x", "y"]), pd.Series([0.1, 0.2], ["y", "x"])),
             "y_score holds the same patients as y_true in another order",

@@ -1,12 +1,23 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
 
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics import brier_score, log_loss, nagelkerke_r2, scaled_brier_score
+from treatsel.metrics.overall import (
+    brier_decomposition,
+    brier_score,
+    log_loss,
+    nagelkerke_r2,
+    prevalence,
+    scaled_brier_score,
+    spiegelhalter_z,
+)
 
 METRICS = [brier_score, scaled_brier_score, log_loss, nagelkerke_r2]
 PATIENTS = st.lists(
@@ -14,7 +25,9 @@ PATIENTS = st.lists(
 )
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    "metric", [*METRICS, partial(nagelkerke_r2, recalibrated=True), spiegelhalter_z, brier_decomposition]
+)
 @settings(max_examples=25, deadline=None)
 @given(rows=PATIENTS, random=st.randoms(use_true_random=False))
 def test_weights_are_repeated_rows_and_order_does_not_matter(metric, rows, random):
@@ -83,9 +96,107 @@ def test_intervals_cover():
         assert 0.91 < times / 400 < 0.985, metric.__name__
 
 
+@pytest.mark.parametrize("metric", [*METRICS, partial(nagelkerke_r2, recalibrated=True)])
+def test_twins_in_one_group_tell_nothing_new(cohort, metric):
+    again = cohort.loc[cohort.index.repeat(2)]
+    once, twice = metric(cohort["y"], cohort["p"]), metric(again["y"], again["p"], groups=again.index)
+    assert (twice.value, twice.se) == pytest.approx((once.value, once.se))
+    assert "200 groups, t with 199 df" in twice.method
+    base = prevalence(again["y"], groups=again.index)
+    assert base.se == pytest.approx(prevalence(cohort["y"]).se)
+
+
+def test_clustered_brier_covers():
+    rng, covered, alone = np.random.default_rng(4), 0, 0
+    site, truth = np.repeat(np.arange(25), 12), 0.5 * 0.2**2 + 0.5 * 0.8**2
+    for _ in range(400):
+        y = rng.binomial(1, rng.beta(2, 2, 25)[site])
+        found, naive = brier_score(y, np.full(300, 0.8), groups=site), brier_score(y, np.full(300, 0.8))
+        covered += found.lower <= truth <= found.upper
+        alone += naive.lower <= truth <= naive.upper
+    assert 0.92 < covered / 400 < 0.98
+    assert alone / 400 < 0.85
+
+
+def test_recalibrated_r2_forgives_what_a_line_on_the_logit_mends(cohort):
+    y, p = cohort["y"], cohort["p"]
+    bent = expit(1.7 * logit(p) - 0.6)
+    found = nagelkerke_r2(y, p, recalibrated=True)
+    assert nagelkerke_r2(y, bent, recalibrated=True).value == pytest.approx(found.value)
+    assert found.value > nagelkerke_r2(y, p).value > nagelkerke_r2(y, bent).value
+    assert nagelkerke_r2(y, [0.3] * len(y), recalibrated=True).value == pytest.approx(0, abs=1e-12)
+    apart = nagelkerke_r2([0, 0, 1], [0.1, 0.2, 0.3], recalibrated=True)
+    assert apart.value == 1
+    assert "separate" in apart.method
+
+
+def test_spiegelhalter_z_is_standard_normal_under_calibration():
+    rng = np.random.default_rng(5)
+    p = rng.beta(2, 4, 300)
+    found = [spiegelhalter_z(rng.binomial(1, p), p) for _ in range(1000)]
+    z, p_value = (np.array([getattr(one, name) for one in found]) for name in ("value", "p_value"))
+    assert abs(z.mean()) < 0.12
+    assert z.std() == pytest.approx(1, abs=0.08)
+    assert 0.03 < (p_value < 0.05).mean() < 0.07
+    extreme = expit(2 * logit(p))
+    assert spiegelhalter_z(rng.binomial(1, p), extreme).value > 2
+    assert math.isnan(spiegelhalter_z([0, 1], [0.5, 1]).value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=PATIENTS)
+def test_decomposition_adds_up_and_is_that_of_isotonic_regression(rows):
+    y, tenth, weight = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    if not weight.any():
+        return
+    found = brier_decomposition(y, tenth / 10, sample_weight=weight, n_resamples=0)
+    total = found.miscalibration - found.discrimination + found.uncertainty
+    assert total == pytest.approx(found.brier)
+    assert min(found.miscalibration, found.discrimination) >= -1e-12
+    kept = weight > 0
+    fitted = IsotonicRegression().fit(tenth[kept], y[kept], weight[kept]).predict(tenth[kept])
+    best = np.average((fitted - y[kept]) ** 2, weights=weight[kept])
+    assert found.miscalibration == pytest.approx(found.brier - best, abs=1e-9)
+    assert math.isnan(found.p_value)
+    strange = brier_decomposition(y, (tenth / 10) ** 3, sample_weight=weight, n_resamples=0)
+    assert strange.discrimination == pytest.approx(found.discrimination, abs=1e-9)
+
+
+def test_miscalibration_is_judged_by_what_chance_gives():
+    rng, low = np.random.default_rng(6), 0
+    p = rng.uniform(0.1, 0.9, 400)
+    for seed in range(40):
+        found = brier_decomposition(rng.binomial(1, p), p, n_resamples=99, random_state=seed)
+        assert found.miscalibration > 0
+        low += found.p_value <= 0.05
+    assert low <= 6
+    bad = brier_decomposition(rng.binomial(1, p), p**2)
+    assert bad.p_value < 0.01
+    assert bad.miscalibration > bad.highest_miscalibration > bad.expected_miscalibration
+
+
+def test_prevalence():
+    found = prevalence([0] * 10)
+    assert (found.value, found.lower) == (0, 0)
+    assert found.upper == pytest.approx(0.2775, abs=1e-4)
+    exact = prevalence([0] * 10, interval="clopper-pearson")
+    assert exact.upper == pytest.approx(1 - 0.025 ** (1 / 10))
+    weighted = prevalence([0, 1], sample_weight=[7, 3])
+    assert (weighted.value, weighted.lower) == (0.3, prevalence([0] * 7 + [1] * 3).lower)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_bad_input(metric):
     with pytest.raises(InputError, match="y_prob holds 1 values outside 0 to 1"):
         metric([0, 1], [50, 0.5])
     with pytest.raises(InputError, match="y_true holds 1 missing values"):
         metric([0, np.nan], [0.5, 0.5])
+
+
+def test_unknown_options():
+    with pytest.raises(InputError, match="interval is 'wald'"):
+        prevalence([0, 1], interval="wald")
+    with pytest.raises(InputError, match="n_resamples is -1"):
+        brier_decomposition([0, 1], [0.2, 0.3], n_resamples=-1)
+    with pytest.raises(InputError, match="groups 1"):
+        brier_score([0, 1], [0.2, 0.3], groups=["a"])

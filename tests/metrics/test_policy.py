@@ -3,17 +3,24 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
 
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics import (
+from treatsel.metrics._two_proportions import LIMITS, fisher
+from treatsel.metrics.policy import (
     aipw_scores,
     arm_means,
     concordant_difference,
     effective_sample_size,
     gain_over_best_arm,
+    gain_over_each_arm,
+    gain_over_random,
     gain_over_received,
     policy_value,
     policy_value_aipw,
+    policy_value_direct,
     received_propensity,
 )
 
@@ -38,6 +45,10 @@ def recommended(tables):
     return tables[0].idxmax(axis=1)
 
 
+def allowing(scores, recommended, **options):
+    return gain_over_best_arm(scores, recommended, picking="allowed_for", **options)
+
+
 def fields(result):
     return {name: value for name, value in result.to_dict().items() if not isinstance(value, str)}
 
@@ -47,10 +58,14 @@ def test_weights_are_repeated_rows(cohort, scores, recommended, groups):
     again = cohort.index.repeat(cohort["weight"])
     sites = (None, None) if groups is None else (cohort[groups], cohort.loc[again, groups])
     weight = cohort["weight"]
-    for metric in (policy_value_aipw, gain_over_best_arm):
+    for metric in (policy_value_aipw, gain_over_best_arm, gain_over_random, allowing):
         found = metric(scores, recommended, groups=sites[0], sample_weight=weight)
         expected = metric(scores.loc[again], recommended[again], groups=sites[1])
         assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
+    pd.testing.assert_frame_equal(
+        gain_over_each_arm(scores, recommended, groups=sites[0], sample_weight=weight).to_frame(),
+        gain_over_each_arm(scores.loc[again], recommended[again], groups=sites[1]).to_frame(),
+    )
     pd.testing.assert_frame_equal(
         arm_means(scores, groups=sites[0], sample_weight=weight),
         arm_means(scores.loc[again], groups=sites[1]),
@@ -70,8 +85,13 @@ def test_weights_are_repeated_rows_for_weighted_values(cohort, tables, recommend
     repeated = [vector[again] for vector in vectors]
     expected = policy_value(*repeated, propensity=probability[again], method=method)
     assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
-    difference = concordant_difference(*vectors, sample_weight=cohort["weight"])
-    assert fields(difference) == pytest.approx(fields(concordant_difference(*repeated)))
+    names = {"prognosis": tables[0].mean(axis=1), "groups": cohort["site"]}
+    options = {name: values for name, values in names.items() if method == "ipw"}
+    difference = concordant_difference(*vectors, **options, sample_weight=cohort["weight"])
+    options = {name: values[again] for name, values in options.items()}
+    pd.testing.assert_frame_equal(
+        difference.to_frame(), concordant_difference(*repeated, **options).to_frame()
+    )
 
 
 def test_order_of_rows_and_columns_does_not_matter(cohort, tables, recommended):
@@ -139,8 +159,8 @@ def test_nobody_concordant():
     assert "no patient is concordant" in found.method
     for recommended, reason in ((["b", "b"], "nobody is concordant"), (["a", "a"], "nobody is discordant")):
         found = concordant_difference([1, 0], ["a", "a"], recommended)
-        assert math.isnan(found.value)
-        assert reason in found.method
+        assert math.isnan(found.difference.value)
+        assert reason in found.excess.method
 
 
 def test_effective_sample_size():
@@ -169,7 +189,7 @@ def trial(rng, n):
 
 def test_gain_and_values_cover_their_truth():
     """Value of the rule .475; always a .4, so the gain over a is .075."""
-    rng, times, covered = np.random.default_rng(4), 250, np.zeros(4)
+    rng, times, covered = np.random.default_rng(4), 150, np.zeros(4)
     for _ in range(times):
         x, arm, y, by_arm, propensities = trial(rng, 400)
         rule = np.where(x > 0, "b", "a")
@@ -182,16 +202,177 @@ def test_gain_and_values_cover_their_truth():
             (policy_value(y, arm, rule, propensity=probability, method="ipw"), 0.475),
         ]
         covered += [estimate.lower <= truth <= estimate.upper for estimate, truth in found]
-    assert (covered / times > 0.91).all()
-    assert (covered / times < 0.985).all()
+    assert (covered / times > 0.9).all()
+    assert (covered / times < 0.99).all()
 
 
-def test_naive_difference_shows_a_gain_where_there_is_none():
-    """b is better for all by .2, the rule gives b: no gain over b, but a 'difference' of .2."""
+def test_direct_value_is_what_the_model_promises(tables, recommended):
+    found = policy_value_direct(tables[0], recommended)
+    assert found.value == pytest.approx(tables[0].max(axis=1).mean())
+    assert "rests on the model alone" in found.method
+
+
+def test_counts_and_weights_of_effective_size():
+    weights, counts = np.array([2.0, 1.0, 0.0]), [1, 3, 2]
+    assert effective_sample_size(weights, sample_weight=counts) == pytest.approx(
+        effective_sample_size(np.repeat(weights, counts))
+    )
+
+
+def test_gains_over_each_arm_hold_the_one_over_the_best(scores, recommended):
+    gains = gain_over_each_arm(scores, recommended)
+    best = gain_over_best_arm(scores, recommended)
+    row = gains.to_frame().loc[best.best_arm]
+    assert (row["value"], row["lower"], row["upper"], row["n_differs"]) == (
+        best.value,
+        best.lower,
+        best.upper,
+        best.n_differs,
+    )
+    assert row["value"] == gains.to_frame()["value"].min()
+    wider = gain_over_each_arm(scores, recommended, simultaneous=True).to_frame()
+    assert (wider["lower"] < gains.to_frame()["lower"]).all()
+    assert "Bonferroni over 3 arms" in wider["method"].iloc[0]
+    assert len(gains.plot().get_yticklabels()) == 3
+
+
+def test_gain_over_random_is_that_over_shuffled_recommendations(scores, recommended):
+    rng, cells = np.random.default_rng(3), scores.to_numpy()
+    column = scores.columns.get_indexer(recommended)
+    shuffled = [cells[np.arange(len(cells)), rng.permutation(column)].mean() for _ in range(4000)]
+    own = cells[np.arange(len(cells)), column].mean()
+    found = gain_over_random(scores, recommended)
+    assert found.value == pytest.approx(own - np.mean(shuffled), abs=4 * np.std(shuffled) / 4000**0.5)
+    alone = gain_over_random(scores, ["IPT"] * len(scores))
+    assert (alone.value, alone.n_differs, alone.best_arm) == (pytest.approx(0, abs=1e-12), 0, None)
+
+
+def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
+    """Nobody gains from the rule: arms differ by the same amount in all; the rule follows the prognosis."""
+    x = rng.normal(size=n)
+    prognosis = 0.2 + 0.4 * expit(2 * x)
+    arm = rng.choice(3, n, p=shares)
+    y = rng.binomial(1, prognosis + np.array(effects)[arm])
+    noise = x + rng.normal(size=n)
+    rule = np.array(ARMS)[np.digitize(noise, [-0.8, 0.5])]
+    table = pd.DataFrame(np.tile(shares, (n, 1)), columns=ARMS)
+    by_arm = pd.DataFrame({name: np.clip(prognosis + 0.1, 0, 1) for name in ARMS})
+    return y, np.array(ARMS)[arm], rule, prognosis, by_arm, table
+
+
+def test_without_gain_intervals_exclude_zero_in_five_percent():
+    """All arms alike: over each arm, over the picked arm allowed for the pick, and over random."""
+    rng, times, wrong = np.random.default_rng(7), 160, np.zeros(3)
+    for _ in range(times):
+        y, arm, rule, _, by_arm, table = no_gain(rng, 250)
+        scores = aipw_scores(y, arm, by_arm, table)
+        found = [
+            gain_over_best_arm(scores, rule, best_arm="CBT"),
+            allowing(scores, rule),
+            gain_over_random(scores, rule),
+        ]
+        wrong += [not gain.lower <= 0 <= gain.upper for gain in found]
+        assert (found[1].p_value < 0.05) == (not found[1].lower <= 0 <= found[1].upper)
+    assert (wrong / times <= 0.08).all()
+    assert (wrong[[0, 2]] / times >= 0.015).all()
+
+
+def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommended):
+    plain, found = gain_over_best_arm(scores, recommended), allowing(scores, recommended)
+    assert found.value == plain.value
+    assert found.lower <= plain.lower <= plain.upper
+    assert found.upper >= found.value
+    named = gain_over_best_arm(scores, recommended, best_arm="IPT", picking="allowed_for")
+    assert named == gain_over_best_arm(scores, recommended, best_arm="IPT")
+
+
+def test_the_naive_difference_is_explained_where_nobody_gains():
+    """The commonest arm is better for all by .2, and recommended to those with a good prognosis."""
     rng = np.random.default_rng(6)
-    arm = rng.choice(["a", "b"], 20_000)
+    options = {"effects": (0.0, 0.0, 0.2), "shares": (0.15, 0.15, 0.7)}
+    y, arm, rule, *_ = no_gain(rng, 60_000, **options)
+    found = concordant_difference(y, arm, rule)
+    assert found.difference.lower > 0.07
+    assert found.without_gain.value == pytest.approx(found.difference.value, abs=0.02)
+    assert found.excess.value == pytest.approx(found.difference.value - found.without_gain.value)
+    times, wrong = 300, 0
+    for _ in range(times):
+        y, arm, rule, *_ = no_gain(rng, 300, **options)
+        excess = concordant_difference(y, arm, rule).excess
+        wrong += not excess.lower <= 0 <= excess.upper
+    assert 0.02 <= wrong / times <= 0.085
+
+
+def test_prognosis_explains_assignment_that_followed_it():
+    """Those with a good prognosis more often got what the rule recommends; the arms are all alike."""
+    rng = np.random.default_rng(8)
+    y, arm, rule, prognosis, *_ = no_gain(rng, 20_000)
+    obeyed = rng.random(20_000) < 2 * (prognosis - 0.2)
+    received = np.where(obeyed, rule, arm)
+    blind = concordant_difference(y, received, rule)
+    assert blind.excess.lower > 0.05
+    known = concordant_difference(y, received, rule, prognosis=prognosis)
+    assert abs(known.excess.value) < 3 * known.excess.se
+    assert known.without_gain.value == pytest.approx(known.difference.value, abs=0.02)
+
+
+def test_an_excess_shows_where_there_is_a_gain():
+    rng = np.random.default_rng(9)
+    x, arm, y, _, _ = trial(rng, 4000)
+    found = concordant_difference(y, arm, np.where(x > 0, "b", "a"))
+    assert found.excess.lower > 0
+    assert found.difference.value > 1.5 * 0.075  # about twice the gain over the best arm
+    grouped = concordant_difference(y, arm, np.where(x > 0, "b", "a"), groups=np.arange(4000))
+    assert grouped.difference.se == pytest.approx(found.difference.se, rel=1e-3)
+    assert grouped.excess.se == pytest.approx(found.excess.se, rel=1e-3)
+
+
+def test_one_arm_for_all_leaves_no_excess():
+    rng = np.random.default_rng(6)
+    arm = rng.choice(["a", "b"], 2000)
     y = rng.binomial(1, np.where(arm == "b", 0.5, 0.3))
-    assert concordant_difference(y, arm, np.full(20_000, "b")).value == pytest.approx(0.2, abs=0.03)
+    found = concordant_difference(y, arm, np.full(2000, "b"))
+    assert found.difference.value == pytest.approx(0.2, abs=0.07)
+    assert found.without_gain.value == pytest.approx(found.difference.value)
+    assert (found.excess.value, found.excess.se) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("events", "n", "newcombe", "score"),
+    [
+        ((56, 48), (70, 80), (0.0524, 0.3339), (0.0528, 0.3382)),
+        ((9, 3), (10, 10), (0.1705, 0.8090), (0.1700, 0.8406)),
+        ((10, 0), (10, 20), (0.6791, 1.0), (0.7156, 1.0)),
+        ((5, 0), (56, 29), (-0.0381, 0.1926), (-0.0326, 0.1933)),
+    ],
+)
+def test_published_limits(events, n, newcombe, score):
+    """Table II of Newcombe (1998): methods 10 and 6."""
+    counts = np.array(events, dtype=float), np.array(n, dtype=float)
+    assert LIMITS["newcombe"](*counts, 0.95) == pytest.approx(newcombe, abs=6e-5)
+    assert LIMITS["score"](*counts, 0.95) == pytest.approx(score, abs=6e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.integers(0, 12)] * 4))
+def test_limits_of_two_proportions_hold_the_difference_and_mirror(cells):
+    events = np.array(cells[:2], dtype=float)
+    n = events + cells[2:]
+    if not n.all():
+        return
+    share = events / n
+    for name, limits in LIMITS.items():
+        lower, upper = limits(events, n, 0.9)
+        assert -1 <= lower <= upper <= 1
+        assert limits(events[::-1], n[::-1], 0.9) == pytest.approx((-upper, -lower), abs=1e-7)
+        if name != "agresti-caffo":
+            assert lower - 1e-9 <= share[0] - share[1] <= upper + 1e-9
+
+
+def test_fisher_in_a_large_cohort():
+    ratio, p_value = fisher(np.array([30_000.0, 25_000.0]), np.array([60_000.0, 52_000.0]))
+    assert ratio == pytest.approx(30 * 27 / (30 * 25), rel=1e-4)
+    assert 0 < p_value < 1e-8
 
 
 GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
@@ -233,6 +414,15 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         (lambda: gain_over_best_arm(GOOD, ["a", "b"], groups=["s", None]), "groups holds 1 missing labels"),
         (lambda: gain_over_best_arm(GOOD * np.nan, ["a", "b"]), "2 missing values"),
         (lambda: effective_sample_size([0, 0]), "must not all be zero"),
+        (lambda: gain_over_best_arm(GOOD, ["a", "b"], picking="no"), "picking is 'no'"),
+        (lambda: gain_over_random(GOOD, ["a", "z"]), "without a column"),
+        (lambda: policy_value_direct(GOOD * 2, ["a", "b"]), "outside 0 to 1"),
+        (lambda: concordant_difference([1, 0], ["a", "b"], ["a"]), "recommended 1"),
+        (lambda: concordant_difference([1, 0], ["a", "b"], ["a", "a"], interval="exact"), "interval is"),
+        (
+            lambda: concordant_difference([1, 0], ["a", "b"], ["a", "a"], prognosis=[0.1, np.nan]),
+            "prognosis holds 1 missing",
+        ),
     ],
 )
 def test_bad_input_says_what_and_how(call, message):

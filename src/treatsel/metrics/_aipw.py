@@ -1,5 +1,7 @@
 """Doubly robust scores and their means; public through `treatsel.metrics.policy`."""
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -191,3 +193,60 @@ def policy_value_aipw(
     units = check_units(sample_weight, groups, level, scores=scores, recommended=recommended)
     own = cells_of("recommended", check_labels("recommended", recommended), table)
     return mean_estimate(own, units, n_events=None)
+
+
+def policy_value_direct(
+    by_arm: pd.DataFrame,
+    recommended: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Remission rate that the model itself promises if every patient got the recommended arm.
+
+    **No outcome is used.** If the rule picks the arm with the highest prediction, the promise is too high
+    even when each prediction is right on average (the winner's curse). The gap to `policy_value_aipw` says
+    by how much.
+
+    Parameters
+    ----------
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm.
+    recommended : array-like of shape (n_patients,)
+        Labels of the recommended arms.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        Proportion in [0, 1]; higher is better. The interval holds the predictions for right and counts only
+        that the patients are a sample. `n_events` is None.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, a probability is outside [0, 1], or an arm has no column.
+
+    References
+    ----------
+    Dudik, Langford & Li (2011), Proceedings of ICML 28, 1097-1104. doi:10.48550/arXiv.1103.4601
+    Andrews, Kitagawa & McCloskey (2024), Quarterly Journal of Economics 139(1), 305-358.
+    doi:10.1093/qje/qjad043
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4], "SSRI": [0.3, 0.6]})
+    >>> policy_value_direct(by_arm, ["CBT", "SSRI"]).value
+    0.55
+    """
+    table = check_by_arm("by_arm", by_arm)
+    units = check_units(sample_weight, groups, level, by_arm=by_arm, recommended=recommended)
+    own = cells_of("recommended", check_labels("recommended", recommended), table)
+    found = mean_estimate(own, units, n_events=None)
+    return dataclasses.replace(found, method=f"{found.method}; rests on the model alone")

@@ -60,3 +60,38 @@ def delong_covariance(data: Scored, first: FloatArray, second: FloatArray) -> fl
         a, b = (values[own] - weight @ values[own] / total for values in (first, second))
         covariance += float(weight @ (a * b)) / (total - 1) / total
     return covariance
+
+
+def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:
+    """Return each patient's part of the error of an AUC: the weighted parts of a class sum to 0."""
+    parts = np.empty(len(placement))
+    for own in (data.outcome == 1, data.outcome == 0):
+        weight = data.weight[own]
+        parts[own] = (placement[own] - weight @ placement[own] / weight.sum()) / weight.sum()
+    return parts
+
+
+def clustered_variance(data: Scored, parts: FloatArray, codes: FloatArray) -> float:
+    """Return the variance of an AUC whose patients hang together in groups.
+
+    Obuchowski (1997), doi:10.2307/2533958; DeLong's if each patient is a group. NaN unless two groups
+    hold events and two hold non-events.
+    """
+    position = np.unique(codes, return_inverse=True)[1]
+    count, sums, factors = int(position.max()) + 1, [], []
+    for own in (data.outcome == 1, data.outcome == 0):
+        holding = len(np.unique(position[own]))
+        if holding < 2:
+            return float("nan")
+        sums.append(np.bincount(position[own], weights=(data.weight * parts)[own], minlength=count))
+        factors.append(holding / (holding - 1))
+    alone = sum(factor * float(part @ part) for factor, part in zip(factors, sums, strict=True))
+    return max(alone + 2 * count / (count - 1) * float(sums[0] @ sums[1]), 0.0)
+
+
+def disjoint_pairs(data: Scored, codes: FloatArray | None) -> float:
+    """Return how many pairs (event, non-event) there are with no patient, or group, in two of them."""
+    if codes is None:
+        return min(data.events, data.total - data.events)
+    holding = [len(np.unique(codes[data.outcome == outcome])) for outcome in (0, 1)]
+    return min(*holding, len(np.unique(codes)) // 2)

@@ -1,8 +1,7 @@
 """The gain of a recommendation rule; public through `treatsel.metrics.policy`."""
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,59 +9,19 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_choice
 from treatsel.metrics._arms import cells_of, check_table, positions_of
-from treatsel.metrics._inputs import check_labels
-from treatsel.metrics._units import Units, check_units, mean_of
-
-BEFOREHAND, ON_THIS_DATA, OWN = "named beforehand", "picked on this data", "each patient's own"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gain:
-    """Remission rate under the recommendations less the rate under a simpler policy.
-
-    Attributes
-    ----------
-    value, lower, upper, se, p_value : float
-        Difference of two proportions, with its interval, its standard error and the two-sided p value of
-        no gain; positive: the recommendations are better.
-    compared_with : str
-        "best single arm" or "received arm".
-    best_arm : label or None
-        The arm compared with; None if it is the received one.
-    chosen : str
-        "named beforehand", "picked on this data" (the comparison is then a little too hard on the
-        recommendations), or "each patient's own".
-    n, n_groups : int
-        Patients; groups, or None if the patients count as independent.
-    n_differs : int
-        Patients for whom the recommendation is another arm than the one compared with.
-    level : float
-        Confidence level of [lower, upper].
-    method : str
-        How the interval was made, or why there is none.
-    """
-
-    value: float
-    lower: float
-    upper: float
-    se: float
-    p_value: float
-    compared_with: str
-    best_arm: Any
-    chosen: str
-    n: int
-    n_differs: int
-    n_groups: int | None
-    level: float
-    method: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all fields by name."""
-        return dataclasses.asdict(self)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a table with one row."""
-        return pd.DataFrame([self.to_dict()])
+from treatsel.metrics._gain_results import (
+    BEFOREHAND,
+    BEST,
+    ON_THIS_DATA,
+    OWN,
+    RANDOM,
+    RECEIVED,
+    Gain,
+    Gains,
+)
+from treatsel.metrics._inputs import Labels, check_labels
+from treatsel.metrics._intervals import Interval
+from treatsel.metrics._units import Mean, Units, check_units, mean_of
 
 
 def gain_over_best_arm(
@@ -70,6 +29,7 @@ def gain_over_best_arm(
     recommended: npt.ArrayLike,
     *,
     best_arm: Any = None,
+    picking: Literal["ignored", "allowed_for"] = "ignored",
     groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
@@ -85,8 +45,13 @@ def gain_over_best_arm(
     best_arm : label, optional
         The arm to compare with, best named beforehand (from the development cohort). Without it, the arm
         with the highest mean score in these data is picked (ties: the first column). That is a little too
-        hard on the recommendations, as the best of several noisy means is too high, and the interval takes
-        the pick as given.
+        hard on the recommendations, as the best of several noisy means is too high.
+    picking : {"ignored", "allowed_for"}, default "ignored"
+        If the arm is picked on these data: take the pick as given, or give an interval (and p value) for
+        the gain over the arm that is truly best, whichever that is. This gain is the smallest of the gains
+        over the single arms, so its lower limit is the smallest of their lower limits
+        (intersection-union), and its upper limit the smallest of their Bonferroni upper limits. It covers
+        at least at `level`, and is wider. No effect if `best_arm` is named.
     groups : array-like of shape (n_patients,), optional
         Site or service of each patient: cluster-robust standard error with the factor G / (G - 1), and
         Student's t with G - 1 degrees of freedom. Too short for fewer than about ten groups.
@@ -109,6 +74,7 @@ def gain_over_best_arm(
     References
     ----------
     Kallus (2018), Advances in Neural Information Processing Systems 31. doi:10.48550/arXiv.1705.07384
+    Berger (1982), Technometrics 24(4), 295-300. doi:10.1080/00401706.1982.10487790
     Cameron & Miller (2015), Journal of Human Resources 50(2), 317-372. doi:10.3368/jhr.50.2.317
 
     Examples
@@ -118,18 +84,142 @@ def gain_over_best_arm(
     >>> gain.best_arm, gain.chosen, round(gain.value, 3)
     ('CBT', 'picked on this data', 0.15)
     """
-    table = check_table("scores", scores)
-    units = check_units(sample_weight, groups, level, scores=scores, recommended=recommended)
-    labels = check_labels("recommended", recommended)
-    own = cells_of("recommended", labels, table)
+    check_choice("picking", picking, ["ignored", "allowed_for"])
+    table, units, labels, own = _checked(scores, recommended, groups, sample_weight, level)
     chosen = ON_THIS_DATA if best_arm is None else BEFOREHAND
     if best_arm is None:
         best_arm = table.columns[int(np.argmax(units.weight @ table.to_numpy(dtype=float)))]
     check_choice("best_arm", best_arm, table.columns)
     differs = positions_of("recommended", labels, table.columns) != table.columns.get_loc(best_arm)
-    return _gain(
-        own - table[best_arm].to_numpy(dtype=float), units, differs, best_arm=best_arm, chosen=chosen
-    )
+    mean = mean_of(own - table[best_arm].to_numpy(dtype=float), units)
+    if picking == "allowed_for" and chosen == ON_THIS_DATA:
+        mean = _smallest(own[:, None] - table.to_numpy(dtype=float), units, mean)
+    return _gain(mean, units, differs, compared_with=BEST, best_arm=best_arm, chosen=chosen)
+
+
+def gain_over_each_arm(
+    scores: pd.DataFrame,
+    recommended: npt.ArrayLike,
+    *,
+    simultaneous: bool = False,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Gains:
+    """Remission rate under the recommendations less that of each single arm for everybody.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame of shape (n_patients, n_arms)
+        Doubly robust scores from `aipw_scores`, columns named by arm.
+    recommended : array-like of shape (n_patients,)
+        Labels of the recommended arms.
+    simultaneous : bool, default False
+        Widen the intervals so that all of them together cover at `level` (Bonferroni).
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, as in `gain_over_best_arm`.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Gains
+        Differences of proportions; positive: the recommendations are better. A rule is worth its trouble
+        only if it beats every arm: the smallest gain counts.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, a score is not finite, or an arm has no column.
+
+    References
+    ----------
+    Robins, Rotnitzky & Zhao (1994), Journal of the American Statistical Association 89, 846-866.
+    doi:10.1080/01621459.1994.10476818
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
+    >>> gains = gain_over_each_arm(scores, ["CBT", "SSRI", "CBT", "CBT"])
+    >>> gains.to_frame()["value"].round(3).to_dict()
+    {'CBT': 0.15, 'SSRI': 0.3}
+    """
+    table, units, labels, own = _checked(scores, recommended, groups, sample_weight, level)
+    count = len(table.columns) if simultaneous else 1
+    each = dataclasses.replace(units, level=1 - (1 - units.level) / count)
+    position, rows = positions_of("recommended", labels, table.columns), {}
+    for number, arm in enumerate(table.columns):
+        mean = mean_of(own - table[arm].to_numpy(dtype=float), each)
+        rows[arm] = {
+            "value": mean.value,
+            "lower": mean.limits.lower,
+            "upper": mean.limits.upper,
+            "se": mean.se,
+            "p_value": min(1.0, count * mean.p_value),
+            "n": units.n,
+            "n_differs": round(float(units.weight @ (position != number))),
+            "method": f"{mean.method}, Bonferroni over {count} arms" if simultaneous else mean.method,
+        }
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
+    return Gains(table=frame, level=units.level, simultaneous=simultaneous)
+
+
+def gain_over_random(
+    scores: pd.DataFrame,
+    recommended: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Gain:
+    """Remission rate under the recommendations less that of arms drawn by lot with the same shares.
+
+    What the rule earns by who gets which arm, apart from how often it gives each: the comparison where
+    arms are scarce and not everybody can have the best one.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame of shape (n_patients, n_arms)
+        Doubly robust scores from `aipw_scores`, columns named by arm.
+    recommended : array-like of shape (n_patients,)
+        Labels of the recommended arms.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, as in `gain_over_best_arm`.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Gain
+        Difference of proportions; positive: the recommendations are better. The interval counts that the
+        shares are estimated, too. Exactly 0 if everybody gets the same arm.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, a score is not finite, or an arm has no column.
+
+    References
+    ----------
+    Imai & Li (2023), Journal of the American Statistical Association 118(541), 242-256.
+    doi:10.1080/01621459.2021.1923511 (the "population average prescriptive effect")
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
+    >>> round(gain_over_random(scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 4)
+    0.1875
+    """
+    table, units, labels, own = _checked(scores, recommended, groups, sample_weight, level)
+    cells, total = table.to_numpy(dtype=float), units.weight.sum()
+    given = np.eye(len(table.columns))[positions_of("recommended", labels, table.columns)]
+    shares, rates = units.weight @ given / total, units.weight @ cells / total
+    mean = mean_of(own - cells @ shares - (given - shares) @ rates, units)
+    return _gain(mean, units, 1 - given @ shares, compared_with=RANDOM, best_arm=None, chosen="by lot")
 
 
 def gain_over_received(
@@ -190,18 +280,45 @@ def gain_over_received(
     units = check_units(sample_weight, groups, level, scores=scores, **vectors)
     outcome, labels = check_binary("y_true", y_true), check_labels("recommended", recommended)
     differs = np.asarray(check_labels("received", received) != labels)
-    return _gain(cells_of("recommended", labels, table) - outcome, units, differs, best_arm=None, chosen=OWN)
+    mean = mean_of(cells_of("recommended", labels, table) - outcome, units)
+    return _gain(mean, units, differs, compared_with=RECEIVED, best_arm=None, chosen=OWN)
 
 
-def _gain(values: FloatArray, units: Units, differs: Any, *, best_arm: Any, chosen: str) -> Gain:
-    mean = mean_of(values, units)
+def _checked(
+    scores: Any, recommended: Any, groups: Any, sample_weight: Any, level: float
+) -> tuple[pd.DataFrame, Units, Labels, FloatArray]:
+    """Return the table, weights and groups, recommended arms, and the score of each one's arm."""
+    table = check_table("scores", scores)
+    units = check_units(sample_weight, groups, level, scores=scores, recommended=recommended)
+    labels = check_labels("recommended", recommended)
+    return table, units, labels, cells_of("recommended", labels, table)
+
+
+def _smallest(gains: FloatArray, units: Units, found: Mean) -> Mean:
+    """Return the smallest of the gains (columns) with an interval that holds whichever it truly is."""
+    count = gains.shape[1]
+    wider = dataclasses.replace(units, level=1 - (1 - units.level) / count)
+    own = [mean_of(column, units) for column in gains.T]
+    lower = min(mean.limits.lower for mean in own)
+    upper = min(mean_of(column, wider).limits.upper for column in gains.T)
+    above = float(np.max([mean.p_value if mean.value > 0 else 1.0 for mean in own]))
+    below = float(np.min([mean.p_value if mean.value < 0 else 1.0 for mean in own]))
+    return dataclasses.replace(
+        found,
+        limits=Interval(lower, upper),
+        p_value=min(1.0, above, count * below),
+        method=f"{found.method}, smallest of {count} gains (intersection-union, Bonferroni)",
+    )
+
+
+def _gain(mean: Mean, units: Units, differs: Any, *, compared_with: str, best_arm: Any, chosen: str) -> Gain:
     return Gain(
         value=mean.value,
         lower=mean.limits.lower,
         upper=mean.limits.upper,
         se=mean.se,
         p_value=mean.p_value,
-        compared_with="received arm" if chosen == OWN else "best single arm",
+        compared_with=compared_with,
         best_arm=best_arm,
         chosen=chosen,
         n=units.n,

@@ -1,20 +1,41 @@
 """Discrimination: how well a score tells patients with the outcome from those without."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 
-from treatsel._checks import check_choice, check_level, check_same_length
-from treatsel.metrics._delong import Placed, delong_covariance, place
+from treatsel._checks import FloatArray, check_choice, check_level, check_same_length
+from treatsel.metrics._classification import BalancedAccuracy, average_precision, balanced_accuracy
+from treatsel.metrics._clusters import Clusters, check_clusters
+from treatsel.metrics._concordance import model_based_concordance
+from treatsel.metrics._delong import (
+    Placed,
+    clustered_variance,
+    delong_covariance,
+    disjoint_pairs,
+    place,
+    placement_errors,
+)
 from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_scored, ordered_labels
-from treatsel.metrics._intervals import Interval, two_sided_p, wald
+from treatsel.metrics._intervals import Interval, two_sided_p
 from treatsel.metrics._result import Estimate, estimate_of, not_estimable
 
-__all__ = ["roc_auc", "roc_auc_difference", "within_arm_auc"]
+__all__ = [
+    "BalancedAccuracy",
+    "average_precision",
+    "balanced_accuracy",
+    "model_based_concordance",
+    "roc_auc",
+    "roc_auc_difference",
+    "within_arm_auc",
+]
 
 Scale = Literal["delong", "logit"]
 ONE_CLASS = "the outcome has one class only"
+TWO_EACH = "two events and two non-events"
 LARGEST_VARIANCE = 0.25  # of an AUC, times min(events, non-events); see within_arm_auc
 
 
@@ -23,6 +44,7 @@ def roc_auc(
     y_score: npt.ArrayLike,
     *,
     interval: Scale = "delong",
+    groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -36,6 +58,9 @@ def roc_auc(
         Probability or any finite score; higher must mean that the outcome 1 is likelier.
     interval : {"delong", "logit"}, default "delong"
         Wald interval with DeLong's variance on the AUC scale, cut off at 0 and 1, or on the logit scale.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
+        degree of freedom less than there are groups. Too short for fewer than about ten groups.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -48,7 +73,7 @@ def roc_auc(
         logit scale for "logit"). With one class only, NaN. With fewer than two events or non-events, no
         interval. An AUC of exactly 1 (or 0) has a DeLong variance of 0; its interval is then the exact
         binomial one of min(events, non-events) disjoint pairs, all of them concordant (discordant), which
-        covers at least at `level`, and `se` is NaN.
+        covers at least at `level`, and `se` is NaN. (With groups, no two pairs share a group.)
 
     Raises
     ------
@@ -58,6 +83,7 @@ def roc_auc(
     References
     ----------
     DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44(3), 837-845. doi:10.2307/2531595
+    Obuchowski (1997), Biometrics 53(2), 567-578. doi:10.2307/2533958
     Sun & Xu (2014), IEEE Signal Processing Letters 21(11), 1389-1393. doi:10.1109/LSP.2014.2337313
     Clopper & Pearson (1934), Biometrika 26(4), 404-413. doi:10.1093/biomet/26.4.404
 
@@ -69,13 +95,16 @@ def roc_auc(
     """
     check_choice("interval", interval, ["delong", "logit"])
     data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
+    clusters = check_clusters(groups, data, y_true)
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
     placed = place(data)
     if placed.separation:
-        pairs = min(data.events, data.total - data.events)
-        return _separated(data, placed.auc, pairs=pairs, level=level)
-    return _auc_estimate(data, placed.auc, placed.variance, scale=interval, level=level, of="DeLong")
+        return _separated(data, placed.auc, pairs=disjoint_pairs(data, clusters.codes), level=level)
+    variance = placed.variance
+    if clusters.codes is not None:
+        variance = clustered_variance(data, placement_errors(data, placed.placement), clusters.codes)
+    return _auc_estimate(data, placed.auc, variance, clusters, scale=interval, level=level, of="DeLong")
 
 
 def within_arm_auc(
@@ -84,6 +113,7 @@ def within_arm_auc(
     received: npt.ArrayLike,
     *,
     interval: Scale = "delong",
+    groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -103,6 +133,9 @@ def within_arm_auc(
         Label of the received arm. (Any other strata do as well.)
     interval : {"delong", "logit"}, default "delong"
         Scale of the Wald interval, as in `roc_auc`.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
+        degree of freedom less than there are groups. Too short for fewer than about ten groups.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -125,6 +158,7 @@ def within_arm_auc(
     References
     ----------
     DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44(3), 837-845. doi:10.2307/2531595
+    Obuchowski (1997), Biometrics 53(2), 567-578. doi:10.2307/2533958
     Birnbaum & Klose (1957), Annals of Mathematical Statistics 28(4), 933-945. doi:10.1214/aoms/1177706794
 
     Examples
@@ -136,20 +170,23 @@ def within_arm_auc(
     check_choice("interval", interval, ["delong", "logit"])
     data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
     check_patients(y_true=y_true, y_score=y_score, received=received)
+    clusters = check_clusters(groups, data, y_true)
     labels = check_labels("received", received)[data.rows]
-    per_arm = [data.subset(np.asarray(labels == arm)) for arm in ordered_labels(labels)]
-    arms = [(arm, place(arm)) for arm in per_arm if arm.has_both]
+    masks = [np.asarray(labels == arm) for arm in ordered_labels(labels)]
+    parts = [(mask, data.subset(mask)) for mask in masks]
+    arms = [Arm(mask=mask, data=arm, placed=place(arm)) for mask, arm in parts if arm.has_both]
     if not arms:
         reason = "no arm has both outcomes"
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
-    pairs = np.array([arm.events * (arm.total - arm.events) for arm, _ in arms])
+    pairs = np.array([arm.data.events * (arm.data.total - arm.data.events) for arm in arms])
     share = pairs / pairs.sum()
-    value = float(share @ np.array([placed.auc for _, placed in arms]))
-    if len({placed.separation for _, placed in arms} | {0}) == 2 and all(p.separation for _, p in arms):
-        smallest = sum(min(arm.events, arm.total - arm.events) for arm, _ in arms)
+    value = float(share @ np.array([arm.placed.auc for arm in arms]))
+    if all(arm.placed.separation for arm in arms) and len({arm.placed.separation for arm in arms}) == 1:
+        disjoint = [disjoint_pairs(arm.data, clusters.subset(arm.mask).codes) for arm in arms]
+        smallest = sum(disjoint) if clusters.codes is None else max(disjoint)
         return _separated(data, round(value), pairs=smallest, level=level)
-    variance = float(share**2 @ np.array([_variance(arm, placed) for arm, placed in arms]))
-    return _auc_estimate(data, value, variance, scale=interval, level=level, of="DeLong per arm")
+    variance = _pooled_variance(data, arms, share, clusters)
+    return _auc_estimate(data, value, variance, clusters, scale=interval, level=level, of="DeLong per arm")
 
 
 def roc_auc_difference(
@@ -157,6 +194,7 @@ def roc_auc_difference(
     first_score: npt.ArrayLike,
     second_score: npt.ArrayLike,
     *,
+    groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -168,6 +206,9 @@ def roc_auc_difference(
         Outcome, 0 or 1.
     first_score, second_score : array-like of shape (n_patients,)
         Probabilities or any finite scores.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
+        degree of freedom less than there are groups. Too short for fewer than about ten groups.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -189,6 +230,7 @@ def roc_auc_difference(
     References
     ----------
     DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44(3), 837-845. doi:10.2307/2531595
+    Obuchowski (1997), Biometrics 53(2), 567-578. doi:10.2307/2533958
     Demler, Pencina & D'Agostino (2012), Statistics in Medicine 31(23), 2577-2587. doi:10.1002/sim.5328
 
     Examples
@@ -202,43 +244,61 @@ def roc_auc_difference(
     first = check_scored(y_true, first_score, sample_weight, name="first_score")
     second = check_scored(y_true, second_score, sample_weight, name="second_score")
     check_same_length(first_score=first.score, second_score=second.score)
+    clusters = check_clusters(groups, first, y_true)
     if not first.has_both:
         return not_estimable(ONE_CLASS, n=first.n, n_events=first.n_events, level=level)
     a, b = place(first), place(second)
     value, apart = a.auc - b.auc, a.placement - b.placement
-    se = float(np.sqrt(delong_covariance(first, apart, apart)))
+    variance = delong_covariance(first, apart, apart)
+    if clusters.codes is not None:
+        variance = clustered_variance(first, placement_errors(first, apart), clusters.codes)
+    se = float(np.sqrt(variance))
     if se == 0 and value != 0:
         se = float("nan")
-    limits = wald(value, se, level, low=-1, high=1)
-    method, p_value = _named("paired DeLong, Wald", se), two_sided_p(value, se)
+    limits = clusters.limits(value, se, level, low=-1, high=1)
+    method = clusters.method("paired DeLong, Wald", se, needs=TWO_EACH)
+    p_value = two_sided_p(value, se, df=clusters.df)
     return estimate_of(first, value, limits, se=se, level=level, method=method, p_value=p_value)
 
 
-def _variance(arm: Scored, placed: Placed) -> float:
-    return placed.variance if np.isfinite(placed.variance) else LARGEST_VARIANCE
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """The patients of one arm, with their placements among themselves."""
+
+    mask: npt.NDArray[np.bool_]
+    data: Scored
+    placed: Placed
+
+
+def _pooled_variance(data: Scored, arms: list[Arm], share: FloatArray, clusters: Clusters) -> float:
+    own = np.array([arm.placed.variance for arm in arms])
+    known = np.isfinite(own)
+    unknown = float(share[~known] @ share[~known]) * LARGEST_VARIANCE
+    if clusters.codes is None:
+        return float(share[known] ** 2 @ own[known]) + unknown
+    parts = np.zeros(len(data.score))
+    for arm, weight in zip(arms, share, strict=True):
+        if np.isfinite(arm.placed.variance):
+            parts[arm.mask] = weight * placement_errors(arm.data, arm.placed.placement)
+    return clustered_variance(data, parts, clusters.codes) + unknown
 
 
 def _separated(data: Scored, auc: float, *, pairs: float, level: float) -> Estimate:
-    away = float(((1 - level) / 2) ** (1 / pairs))
+    away = float(((1 - level) / 2) ** (1 / pairs)) if pairs else 0.0
     limits = Interval(away, 1.0) if auc == 1 else Interval(0.0, 1 - away)
-    method = f"exact binomial bound from min(events, non-events) = {pairs:g} disjoint pairs"
+    method = f"exact binomial bound from {pairs:g} disjoint pairs of an event and a non-event"
     return estimate_of(data, auc, limits, se=float("nan"), level=level, method=method)
 
 
 def _auc_estimate(
-    data: Scored, auc: float, variance: float, *, scale: Scale, level: float, of: str
+    data: Scored, auc: float, variance: float, clusters: Clusters, *, scale: Scale, level: float, of: str
 ) -> Estimate:
     se = float(np.sqrt(variance))
     if scale == "logit" and 0 < auc < 1:
         se /= auc * (1 - auc)
-        logit = np.log(auc / (1 - auc))
-        limits = Interval(*(float(1 / (1 + np.exp(-limit))) for limit in wald(logit, se, level)))
-        return estimate_of(
-            data, auc, limits, se=se, level=level, method=_named(f"{of}, Wald on the logit", se)
-        )
-    limits = wald(auc, se, level, low=0, high=1)
-    return estimate_of(data, auc, limits, se=se, level=level, method=_named(f"{of}, Wald on the AUC", se))
-
-
-def _named(method: str, se: float) -> str:
-    return method if np.isfinite(se) else f"no interval: {method} needs two events and two non-events"
+        limits = clusters.limits(float(logit(auc)), se, level)
+        limits, method = Interval(*(float(expit(limit)) for limit in limits)), f"{of}, Wald on the logit"
+    else:
+        limits, method = clusters.limits(auc, se, level, low=0, high=1), f"{of}, Wald on the AUC"
+    named = clusters.method(method, se, needs=TWO_EACH)
+    return estimate_of(data, auc, limits, se=se, level=level, method=named)

@@ -6,37 +6,40 @@ of arms are matched with columns by name.
 
 from typing import Literal
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import (
-    FloatArray,
-    check_binary,
-    check_choice,
-    check_level,
-    check_probability,
-    check_vector,
-)
+from treatsel._checks import check_binary, check_choice, check_probability, check_vector, check_weights
 from treatsel.errors import InputError
-from treatsel.metrics._aipw import aipw_scores, arm_means, policy_value_aipw
+from treatsel.metrics._aipw import aipw_scores, arm_means, policy_value_aipw, policy_value_direct
 from treatsel.metrics._arms import cells_of, check_propensities, check_received_probability
-from treatsel.metrics._gain import Gain, gain_over_best_arm, gain_over_received
-from treatsel.metrics._inputs import check_labels, check_patients, check_scored
-from treatsel.metrics._intervals import Interval, two_sided_p, wald, wilson
-from treatsel.metrics._result import Estimate, estimate_of, not_estimable
+from treatsel.metrics._concordant import ConcordantDifference, concordant_difference
+from treatsel.metrics._gain import (
+    gain_over_best_arm,
+    gain_over_each_arm,
+    gain_over_random,
+    gain_over_received,
+)
+from treatsel.metrics._gain_results import Gain, Gains
+from treatsel.metrics._inputs import check_labels, check_patients
+from treatsel.metrics._result import Estimate, not_estimable
 from treatsel.metrics._units import check_units, mean_estimate
 
 __all__ = [
+    "ConcordantDifference",
     "Gain",
+    "Gains",
     "aipw_scores",
     "arm_means",
     "concordant_difference",
     "effective_sample_size",
     "gain_over_best_arm",
+    "gain_over_each_arm",
+    "gain_over_random",
     "gain_over_received",
     "policy_value",
     "policy_value_aipw",
+    "policy_value_direct",
     "received_propensity",
 ]
 
@@ -152,13 +155,15 @@ def received_propensity(received: npt.ArrayLike, propensities: pd.DataFrame) -> 
     return pd.Series(checked_cells, index=checked.index, name="propensity")
 
 
-def effective_sample_size(weights: npt.ArrayLike) -> float:
+def effective_sample_size(weights: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None) -> float:
     """Number of equally weighted patients with the same precision: (sum w)^2 / sum w^2 (Kish).
 
     Parameters
     ----------
     weights : array-like of shape (n_patients,)
         Weights of 0 or more, for example 1 / propensity for the concordant patients and 0 for the others.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
 
     Returns
     -------
@@ -168,7 +173,7 @@ def effective_sample_size(weights: npt.ArrayLike) -> float:
     Raises
     ------
     InputError
-        If a weight is negative or missing, or if all are zero.
+        If lengths differ, a weight is negative or missing, or all are zero.
 
     References
     ----------
@@ -181,90 +186,10 @@ def effective_sample_size(weights: npt.ArrayLike) -> float:
     2.0
     """
     vector = check_vector("weights", weights)
-    if (vector < 0).any() or not vector.any():
+    counts = check_weights("sample_weight", sample_weight, len(vector))
+    if (vector < 0).any() or not (counts * vector).any():
         raise InputError(
             "weights must not be negative and must not all be zero; give 0 to left-out patients."
         )
     scaled = vector / vector.max()
-    return float(scaled.sum() ** 2 / (scaled @ scaled))
-
-
-def concordant_difference(
-    y_true: npt.ArrayLike,
-    received: npt.ArrayLike,
-    recommended: npt.ArrayLike,
-    *,
-    interval: Literal["wald", "newcombe"] = "wald",
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """Remission rate of the concordant less that of the discordant patients: biased, for comparison only.
-
-    **This is not the gain from following the recommendations.** It compares different patients, about
-    doubles the true gain where there is one, and shows a gain where there is none as soon as some arm is
-    better on average or assignment followed prognosis. It is here so that published figures can be
-    reproduced. Report `gain_over_best_arm`.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
-    received, recommended : array-like of shape (n_patients,)
-        Arm labels.
-    interval : {"wald", "newcombe"}, default "wald"
-        Wald without continuity correction, or Newcombe's from two Wilson intervals.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    Estimate
-        Difference of proportions in [-1, 1]; positive: the concordant did better. NaN if nobody is
-        concordant, or everybody. `p_value` belongs to the Wald interval.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an outcome is not 0/1 or a label is missing.
-
-    References
-    ----------
-    DeRubeis et al. (2014), PLoS ONE 9(1), e83875. doi:10.1371/journal.pone.0083875
-    Newcombe (1998), Statistics in Medicine 17(8), 873-890.
-    doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I
-
-    Examples
-    --------
-    >>> received, recommended = ["CBT", "CBT", "SSRI", "SSRI"], ["CBT", "SSRI", "SSRI", "CBT"]
-    >>> concordant_difference([1, 0, 1, 1], received, recommended).value
-    0.5
-    """
-    check_choice("interval", interval, ["wald", "newcombe"])
-    check_patients(y_true=y_true, received=received, recommended=recommended, sample_weight=sample_weight)
-    agree = check_labels("received", received) == check_labels("recommended", recommended)
-    data, level = check_scored(y_true, agree.astype(float), sample_weight), check_level(level)
-    concordant = data.score == 1
-    if concordant.all() or not concordant.any():
-        reason = "nobody is discordant" if concordant.any() else "nobody is concordant"
-        return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
-    parts = [data.subset(concordant), data.subset(~concordant)]
-    n, events = np.array([part.total for part in parts]), np.array([part.events for part in parts])
-    share = events / n
-    value, se = float(share[0] - share[1]), float(np.sqrt((share * (1 - share) / n).sum()))
-    limits = wald(value, se, level, low=-1, high=1)
-    if interval == "newcombe":
-        limits = _newcombe(events, n, level)
-    method = f"{interval.capitalize()}; biased: not the gain from following the recommendations"
-    p_value = two_sided_p(value, se)
-    return estimate_of(data, value, limits, se=se, level=level, method=method, p_value=p_value)
-
-
-def _newcombe(events: FloatArray, n: FloatArray, level: float) -> Interval:
-    lower, upper = wilson(events, n, level)
-    share = events / n
-    value = share[0] - share[1]
-    below = np.hypot(share[0] - lower[0], upper[1] - share[1])
-    above = np.hypot(upper[0] - share[0], share[1] - lower[1])
-    return Interval(float(value - below), float(value + above))
+    return float((counts @ scaled) ** 2 / (counts @ scaled**2))

@@ -1,0 +1,231 @@
+"""Yes-or-no use and ranking of a score; public through `treatsel.metrics.discrimination`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit, logit
+
+from treatsel._checks import FloatArray, check_level
+from treatsel.errors import InputError
+from treatsel.metrics._clusters import Clusters, check_clusters
+from treatsel.metrics._inputs import Scored, check_predicted, check_scored
+from treatsel.metrics._intervals import Interval, wilson
+from treatsel.metrics._result import NAN, Estimate, estimate_of, not_estimable
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancedAccuracy:
+    """Balanced accuracy with its parts, the base rate, and what a rule without a model reaches.
+
+    Attributes
+    ----------
+    balanced_accuracy : Estimate
+        Mean of sensitivity and specificity; a rule that treats all alike has 0.5.
+    sensitivity, specificity : Estimate
+        Share of events predicted as such, and of non-events.
+    accuracy : Estimate
+        Share of patients predicted right.
+    base_rate : Estimate
+        Share of patients with outcome 1.
+    trivial_accuracy : float
+        Share predicted right by giving everybody the commoner outcome: what `accuracy` has to beat.
+    threshold : float
+        Predictions of at least this much count as 1.
+
+    Examples
+    --------
+    >>> balanced_accuracy([0, 1, 1, 0, 1], [0.2, 0.7, 0.4, 0.1, 0.9]).to_frame()["value"].round(2).to_dict()
+    {'balanced accuracy': 0.83, 'sensitivity': 0.67, 'specificity': 1.0, 'accuracy': 0.8,
+    'base rate': 0.6, 'trivial rule': 0.6}
+    """
+
+    balanced_accuracy: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    accuracy: Estimate
+    base_rate: Estimate
+    trivial_accuracy: float
+    threshold: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per measure, the trivial rule last."""
+        names = ("balanced_accuracy", "sensitivity", "specificity", "accuracy", "base_rate")
+        rows = {name.replace("_", " "): getattr(self, name).to_dict() for name in names}
+        counts = {name: rows["accuracy"][name] for name in ("n", "n_events", "level")}
+        trivial = {"value": self.trivial_accuracy, "lower": NAN, "upper": NAN, **counts}
+        rows["trivial rule"] = trivial | {"method": "accuracy of the commoner outcome for everybody"}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="measure")
+
+
+def balanced_accuracy(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    threshold: float = 0.5,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> BalancedAccuracy:
+    """Mean of sensitivity and specificity at a threshold, beside the base rate and the trivial rule.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    threshold : float, default 0.5
+        In [0, 1]; predictions of at least this much count as 1.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for cluster-robust standard errors with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    BalancedAccuracy
+        Proportions in [0, 1]; higher is better. Shares have Wilson intervals; their mean has the interval
+        put together from them (MOVER). With groups, all intervals are Wald. With one class, balanced
+        accuracy and the share of the absent class are NaN.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, or a probability or the threshold is outside [0, 1].
+
+    References
+    ----------
+    Brodersen, Ong, Stephan & Buhmann (2010), Proceedings of ICPR 20, 3121-3124. doi:10.1109/ICPR.2010.764
+    Zou & Donner (2008), Statistics in Medicine 27(10), 1693-1702. doi:10.1002/sim.3095
+
+    Examples
+    --------
+    >>> found = balanced_accuracy([0, 1, 1, 0, 1], [0.2, 0.7, 0.4, 0.1, 0.9])
+    >>> round(found.balanced_accuracy.value, 3), found.trivial_accuracy
+    (0.833, 0.6)
+    """
+    if not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold}; it is a probability, from 0 to 1.")
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    clusters, event = check_clusters(groups, data, y_true), data.outcome == 1
+    right = ((data.score >= threshold) == event).astype(float)
+    everybody = np.ones(len(right), dtype=bool)
+    sensitivity, specificity = (share_of(right, own, data, clusters, level) for own in (event, ~event))
+    return BalancedAccuracy(
+        balanced_accuracy=_mean_of_two(right, data, clusters, sensitivity, specificity),
+        sensitivity=sensitivity,
+        specificity=specificity,
+        accuracy=share_of(right, everybody, data, clusters, level),
+        base_rate=share_of(data.outcome, everybody, data, clusters, level),
+        trivial_accuracy=max(data.prevalence, 1 - data.prevalence),
+        threshold=float(threshold),
+    )
+
+
+def share_of(
+    values: FloatArray, own: npt.NDArray[np.bool_], data: Scored, clusters: Clusters, level: float
+) -> Estimate:
+    """Return the share of ones among the patients that `own` picks: Wilson, or cluster-robust Wald."""
+    part, values, groups = data.subset(own), values[own], clusters.subset(own)
+    if not own.any():
+        return not_estimable("nobody to count", n=0, n_events=0, level=level)
+    value, se = part.mean(values), groups.error(values, part.weight)
+    if clusters.codes is not None:
+        limits, method = groups.limits(value, se, level, low=0, high=1), groups.method("Wald", se)
+    else:
+        low, high = wilson(np.array([part.weight @ values]), np.array([part.total]), level)
+        limits, method = Interval(float(low[0]), float(high[0])), "Wilson"
+    return estimate_of(part, value, limits, se=se, level=level, method=method)
+
+
+def _mean_of_two(
+    right: FloatArray, data: Scored, clusters: Clusters, first: Estimate, second: Estimate
+) -> Estimate:
+    if not data.has_both:
+        reason = "the outcome has one class only"
+        return not_estimable(reason, n=data.n, n_events=data.n_events, level=first.level)
+    value, shares = (first.value + second.value) / 2, np.where(data.outcome == 1, first.value, second.value)
+    mass = np.where(data.outcome == 1, data.events, data.total - data.events)
+    se = clusters.error((right - shares) * data.total / mass / 2, data.weight)
+    if clusters.codes is not None:
+        limits, method = clusters.limits(value, se, first.level, low=0, high=1), clusters.method("Wald", se)
+    else:
+        below = np.hypot(first.value - first.lower, second.value - second.lower) / 2
+        above = np.hypot(first.upper - first.value, second.upper - second.value) / 2
+        limits, method = (
+            Interval(float(value - below), float(value + above)),
+            "MOVER from two Wilson intervals",
+        )
+    return estimate_of(data, value, limits, se=se, level=first.level, method=method)
+
+
+def average_precision(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Average precision: area under the precision-recall curve, without interpolation.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_score : array-like of shape (n_patients,)
+        Probability or any finite score; higher must mean that the outcome 1 is likelier.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        Proportion in [0, 1]; higher is better. A score without any information has the base rate
+        (n_events / n), not 0.5: values of cohorts with different base rates cannot be compared. Wald
+        interval on the logit scale with the standard error (on that scale) from the influence function;
+        none at exactly 1. NaN without events.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, or a score is missing or infinite.
+
+    References
+    ----------
+    Boyd, Eng & Page (2013), ECML PKDD, LNCS 8190, 451-466. doi:10.1007/978-3-642-40994-3_29
+    Hampel (1974), Journal of the American Statistical Association 69, 383-393. doi:10.2307/2285666
+
+    Examples
+    --------
+    >>> round(average_precision([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.7]).value, 3)
+    0.917
+    """
+    data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
+    clusters = check_clusters(groups, data, y_true)
+    if not data.outcome.any():
+        return not_estimable("nobody has outcome 1", n=data.n, n_events=0, level=level)
+    position = np.unique(data.score, return_inverse=True)[1]
+    mass = np.bincount(position, weights=data.weight)
+    events = np.bincount(position, weights=data.weight * data.outcome)
+    above, events_above = (np.cumsum(part[::-1])[::-1] for part in (mass, events))
+    precision, share = events_above / above, events / data.events
+    value = float(share @ precision)
+    if value >= 1 or data.outcome.all():
+        reason = "no interval: every event scores above every non-event"
+        return estimate_of(data, value, Interval(NAN, NAN), se=NAN, level=level, method=reason)
+    gained, lost = np.cumsum(share / above), np.cumsum(share * events_above / above**2)
+    parts = data.outcome * ((precision[position] - value) / data.events + gained[position]) - lost[position]
+    se = clusters.error(parts * data.total, data.weight) / (value * (1 - value))
+    limits = clusters.limits(float(logit(value)), se, level)
+    lower, upper = (float(expit(limit)) for limit in limits)
+    method = clusters.method("Wald on the logit, influence function", se)
+    return estimate_of(data, value, Interval(lower, upper), se=se, level=level, method=method)

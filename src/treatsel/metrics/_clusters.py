@@ -1,0 +1,64 @@
+"""Groups of patients (sites, services) whose outcomes may hang together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray
+from treatsel.metrics._inputs import Scored, check_labels, check_patients, ordered_labels
+from treatsel.metrics._intervals import Interval, standard_error, wald
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters:
+    """The group of each patient as a number, or no groups: every patient stands alone.
+
+    The numbers follow the labels, so that the order of the rows does not matter.
+    """
+
+    codes: FloatArray | None
+
+    @property
+    def count(self) -> int | None:
+        """Number of groups; None without groups."""
+        return None if self.codes is None else len(np.unique(self.codes))
+
+    @property
+    def df(self) -> float | None:
+        """Degrees of freedom of Student's t; None for a normal interval."""
+        return None if self.count is None else self.count - 1
+
+    def subset(self, mask: Any) -> "Clusters":
+        """Return the groups of the patients that `mask` picks."""
+        return Clusters(codes=None if self.codes is None else self.codes[mask])
+
+    def error(self, parts: FloatArray, weight: FloatArray) -> float:
+        """Return the standard error of the mean of `parts`."""
+        return standard_error(parts, weight, self.codes)
+
+    def limits(
+        self, value: float, se: float, level: float, *, low: float = -np.inf, high: float = np.inf
+    ) -> Interval:
+        """Return a Wald interval; with groups from Student's t."""
+        return wald(value, se, level, df=self.df, low=low, high=high)
+
+    def method(self, name: str, se: float, *, needs: str = "two patients") -> str:
+        """Return the name of the interval, or why there is none."""
+        if not np.isfinite(se):
+            return f"no interval: it needs at least {needs if self.count is None else 'two groups'}"
+        if self.count is None:
+            return name
+        return f"{name}, cluster-robust, {self.count} groups, t with {self.count - 1} df"
+
+
+def check_clusters(groups: Any, data: Scored, y_true: Any) -> Clusters:
+    """Return the groups of the patients of positive weight."""
+    if groups is None:
+        return Clusters(codes=None)
+    check_patients(y_true=y_true, groups=groups)
+    labels = check_labels("groups", groups)[data.rows]
+    codes, names = pd.factorize(labels)
+    position = {label: number for number, label in enumerate(ordered_labels(labels))}
+    return Clusters(codes=np.array([position[name] for name in names], dtype=float)[codes])

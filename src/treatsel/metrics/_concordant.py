@@ -1,0 +1,214 @@
+"""The naive contrast of concordant and discordant patients; public through `treatsel.metrics.policy`."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_choice, check_level, check_vector
+from treatsel.metrics._classification import share_of
+from treatsel.metrics._clusters import Clusters, check_clusters
+from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_scored, ordered_labels
+from treatsel.metrics._intervals import two_sided_p
+from treatsel.metrics._result import NAN, Estimate, estimate_of, not_estimable
+from treatsel.metrics._two_proportions import LIMITS, chi_squared, fisher, standard_error_of
+
+BIASED = "biased: not the gain from following the recommendations"
+NO_SPREAD = 1e-9  # of the contrast; below it arm and recommendation fix who is concordant
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcordantDifference:
+    """The naive contrast, and what it would show if nobody gained from the recommendations.
+
+    Attributes
+    ----------
+    concordant, discordant : Estimate
+        Remission rates of those who received the recommended arm and of those who did not (Wilson).
+    difference : Estimate
+        The first less the second. **Biased: not the gain from following the recommendations.**
+    without_gain : Estimate
+        The same contrast of the rates that the received arm, the recommended arm and, if given, the
+        prognosis give when they add up: the differences between the arms are then the same whatever is
+        recommended, so that nobody gains from the rule.
+    excess : Estimate
+        `difference` less `without_gain`, with the p value of no such excess. Not the gain either, but a
+        sign of one.
+    chi_squared, chi_squared_p, odds_ratio, fisher_p : float
+        Pearson's test without continuity correction, and the conditional odds ratio and p value of
+        Fisher's exact test, of `difference`: as published, and as biased. They take the patients as
+        independent.
+    """
+
+    concordant: Estimate
+    discordant: Estimate
+    difference: Estimate
+    without_gain: Estimate
+    excess: Estimate
+    chi_squared: float = NAN
+    chi_squared_p: float = NAN
+    odds_ratio: float = NAN
+    fisher_p: float = NAN
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields by name, each estimate as a dictionary."""
+        return dataclasses.asdict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per estimate."""
+        names = ("concordant", "discordant", "difference", "without_gain", "excess")
+        rows = {name.replace("_", " "): getattr(self, name).to_dict() for name in names}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="quantity")
+
+
+def concordant_difference(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    recommended: npt.ArrayLike,
+    *,
+    prognosis: npt.ArrayLike | None = None,
+    interval: Literal["wald", "newcombe", "agresti-caffo", "score"] = "newcombe",
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> ConcordantDifference:
+    """Remission rate of the concordant less that of the discordant patients, beside its bias.
+
+    **This is not the gain from following the recommendations.** It compares different patients, about
+    doubles the true gain where there is one, and shows a gain where there is none as soon as some arm is
+    better on average or assignment followed prognosis. It is here so that published figures can be
+    reproduced, and always comes with what it would show without any gain. Report `gain_over_best_arm`.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received, recommended : array-like of shape (n_patients,)
+        Arm labels.
+    prognosis : array-like of shape (n_patients,), optional
+        Chance of remission whatever the arm, for example the mean over the arms of a by-arm table. Needed
+        for `without_gain` if assignment followed prognosis (routine data); in a trial it may be left out.
+    interval : {"newcombe", "wald", "agresti-caffo", "score"}, default "newcombe"
+        Of `difference`: from two Wilson intervals; Wald without continuity correction; with one event and
+        one non-event added to each side; or the inverted score test of Miettinen and Nurminen.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient; all intervals are then cluster-robust Wald with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    ConcordantDifference
+        Differences of proportions in [-1, 1]; positive: the concordant did better. NaN if nobody is
+        concordant, or everybody. `without_gain` is the contrast of the fitted values of a linear
+        regression of the outcome on the received arm and the recommended arm (and `prognosis`) without
+        interaction; `excess` is the contrast of its residuals, with heteroscedasticity-robust errors.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a label is missing or a prognosis is not finite.
+
+    References
+    ----------
+    DeRubeis et al. (2014), PLoS ONE 9(1), e83875. doi:10.1371/journal.pone.0083875
+    Newcombe (1998), Statistics in Medicine 17(8), 873-890.
+    doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I
+    MacKinnon & White (1985), Journal of Econometrics 29(3), 305-325. doi:10.1016/0304-4076(85)90158-7
+
+    Examples
+    --------
+    >>> received = ["CBT"] * 4 + ["SSRI"] * 4
+    >>> found = concordant_difference([1, 1, 1, 0, 1, 0, 0, 0], received, ["CBT"] * 8)
+    >>> found.difference.value, round(found.without_gain.value, 3), found.excess.value
+    (0.5, 0.5, 0.0)
+    """
+    check_choice("interval", interval, LIMITS)
+    vectors = {"received": received, "recommended": recommended, "prognosis": prognosis}
+    check_patients(y_true=y_true, **vectors, sample_weight=sample_weight)
+    arms = [check_labels(name, vectors[name]) for name in ("received", "recommended")]
+    agree = np.asarray(arms[0] == arms[1])
+    data, level = check_scored(y_true, agree.astype(float), sample_weight), check_level(level)
+    clusters, concordant = check_clusters(groups, data, y_true), data.score == 1
+    if concordant.all() or not concordant.any():
+        reason = "nobody is discordant" if concordant.any() else "nobody is concordant"
+        nothing = not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
+        return ConcordantDifference(
+            concordant=nothing, discordant=nothing, difference=nothing, without_gain=nothing, excess=nothing
+        )
+    columns = [_indicators(labels[data.rows]) for labels in arms]
+    if prognosis is not None:
+        columns.append(check_vector("prognosis", prognosis)[data.rows, None])
+    parts = [data.subset(concordant), data.subset(~concordant)]
+    n, events = np.array([part.total for part in parts]), np.array([part.events for part in parts])
+    pearson, exact = chi_squared(events, n), fisher(events, n)
+    without_gain, excess = _split(data, clusters, np.hstack(columns), level)
+    return ConcordantDifference(
+        concordant=share_of(data.outcome, concordant, data, clusters, level),
+        discordant=share_of(data.outcome, ~concordant, data, clusters, level),
+        difference=_difference(data, events, n, clusters, interval=interval, level=level),
+        without_gain=without_gain,
+        excess=excess,
+        chi_squared=pearson[0],
+        chi_squared_p=pearson[1],
+        odds_ratio=exact[0],
+        fisher_p=exact[1],
+    )
+
+
+def _difference(
+    data: Scored, events: FloatArray, n: FloatArray, clusters: Clusters, *, interval: str, level: float
+) -> Estimate:
+    share = events / n
+    value, se = float(share[0] - share[1]), standard_error_of(events, n)
+    limits, method = LIMITS[interval](events, n, level), interval.capitalize()
+    if clusters.codes is not None:
+        own = np.where(data.score == 1, share[0], share[1])
+        se = clusters.error((data.outcome - own) * _contrast(data) * data.total, data.weight)
+        limits, method = clusters.limits(value, se, level, low=-1, high=1), clusters.method("Wald", se)
+    p_value = two_sided_p(value, se, df=clusters.df)
+    named = f"{method}; {BIASED}"
+    return estimate_of(data, value, limits, se=se, level=level, method=named, p_value=p_value)
+
+
+def _split(data: Scored, clusters: Clusters, columns: FloatArray, level: float) -> tuple[Estimate, Estimate]:
+    """Return the contrast of the fitted values without interaction, and that of the residuals."""
+    weight, contrast = data.weight, _contrast(data)
+    design = np.column_stack([np.ones(len(weight)), columns - weight @ columns / weight.sum()])
+    carried = design @ _coefficients(design, weight, contrast)
+    left = contrast - carried
+    if np.abs(left).max() <= NO_SPREAD * np.abs(contrast).max():
+        carried, left = contrast, np.zeros_like(contrast)
+    full = np.column_stack([design, left])
+    residual = data.outcome - full @ _coefficients(full, weight, data.outcome)
+    spare = data.total - np.linalg.matrix_rank(full.T @ (full * weight[:, None]), hermitian=True)
+    factor = np.sqrt((data.total - 1) / spare) if spare > 0 else NAN
+    found = []
+    for own in (carried, left):
+        value = float(weight @ (own * data.outcome))
+        se = clusters.error(own * residual * data.total * factor, weight)
+        limits, p_value = clusters.limits(value, se, level), two_sided_p(value, se, df=clusters.df)
+        method = clusters.method("regression without interaction, robust Wald", se)
+        found.append(estimate_of(data, value, limits, se=se, level=level, method=method, p_value=p_value))
+    return found[0], found[1]
+
+
+def _contrast(data: Scored) -> FloatArray:
+    """Return what each outcome counts in the difference of the two rates."""
+    concordant = data.score == 1
+    sizes = [float(data.weight[own].sum()) for own in (concordant, ~concordant)]
+    return np.where(concordant, 1 / sizes[0], -1 / sizes[1])
+
+
+def _coefficients(design: FloatArray, weight: FloatArray, values: FloatArray) -> FloatArray:
+    weighted = design * weight[:, None]
+    return np.asarray(np.linalg.pinv(weighted.T @ design, hermitian=True) @ (weighted.T @ values))
+
+
+def _indicators(labels: Any) -> FloatArray:
+    return np.column_stack([labels == arm for arm in ordered_labels(labels)]).astype(float)

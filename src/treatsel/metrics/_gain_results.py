@@ -1,0 +1,91 @@
+"""Results of comparing a recommendation rule with simpler policies."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from treatsel import _plotting
+
+BEFOREHAND, ON_THIS_DATA, OWN = "named beforehand", "picked on this data", "each patient's own"
+BEST, RECEIVED, RANDOM = "best single arm", "received arm", "random arm, same shares"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Remission rate under the recommendations less the rate under a simpler policy.
+
+    Attributes
+    ----------
+    value, lower, upper, se, p_value : float
+        Difference of two proportions, with its interval, its standard error and the two-sided p value of
+        no gain; positive: the recommendations are better.
+    compared_with : str
+        "best single arm", "received arm" or "random arm, same shares".
+    best_arm : label or None
+        The arm compared with; None if it is not the same for everybody.
+    chosen : str
+        "named beforehand", "picked on this data" (the comparison is then a little too hard on the
+        recommendations), "each patient's own", or "by lot".
+    n, n_groups : int
+        Patients; groups, or None if the patients count as independent.
+    n_differs : int
+        Patients for whom the recommendation is another arm than the one compared with (than a random one:
+        how many to expect).
+    level : float
+        Confidence level of [lower, upper].
+    method : str
+        How the interval was made, or why there is none.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    se: float
+    p_value: float
+    compared_with: str
+    best_arm: Any
+    chosen: str
+    n: int
+    n_differs: int
+    n_groups: int | None
+    level: float
+    method: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return dataclasses.asdict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with one row."""
+        return pd.DataFrame([self.to_dict()])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gains:
+    """Gains of the recommendations over each single arm for everybody.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_arms, 8)
+        One row per arm; columns value, lower, upper (differences of proportions; positive: the
+        recommendations are better), se, p_value, n, n_differs, method.
+    level : float
+        Confidence level of [lower, upper], of each interval or of all together.
+    simultaneous : bool
+        Whether all intervals together cover at `level` (Bonferroni; so are the p values).
+    """
+
+    table: pd.DataFrame
+    level: float
+    simultaneous: bool
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the table."""
+        return self.table.copy()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the gain over each arm with its interval; return the Axes."""
+        label = f"Gain in remission rate over this arm for everybody ({self.level:.0%} interval)"
+        return _plotting.estimates(self.table, reference=0.0, xlabel=label, ax=ax)

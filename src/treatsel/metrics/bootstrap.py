@@ -1,0 +1,166 @@
+"""Percentile intervals of several metrics from one and the same resamples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from joblib import Parallel, delayed
+
+from treatsel._checks import check_choice, check_level
+from treatsel.errors import InputError
+from treatsel.metrics._bootstrap import METRICS, Sorted, evaluate, values_of
+from treatsel.metrics._clusters import check_clusters
+from treatsel.metrics._inputs import check_labels, check_patients, check_predicted
+from treatsel.metrics._resample import Resamples, percentile_interval
+from treatsel.metrics._result import NAN, Estimate
+
+__all__ = ["Bootstrap", "bootstrap"]
+
+USUAL = ("roc_auc", "brier_score", "calibration_in_the_large", "calibration_slope", "ici")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bootstrap:
+    """Metrics with percentile intervals from shared resamples.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_metrics, 8)
+        One row per metric; columns value (in the patients themselves), lower, upper, se (standard deviation
+        of the draws), n, n_events, level, method.
+    draws : DataFrame of shape (n_resamples, n_metrics)
+        Each metric in each resample, NaN where it cannot be estimated. A row is one resample: differences of
+        two columns are paired.
+    """
+
+    table: pd.DataFrame
+    draws: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the table."""
+        return self.table.copy()
+
+    def estimate(self, metric: str) -> Estimate:
+        """Return one metric with its interval."""
+        row = self.table.loc[check_choice("metric", metric, list(self.table.index))]
+        return Estimate(
+            value=float(row["value"]),
+            lower=float(row["lower"]),
+            upper=float(row["upper"]),
+            n=int(row["n"]),
+            n_events=int(row["n_events"]),
+            level=float(row["level"]),
+            method=str(row["method"]),
+            se=float(row["se"]),
+        )
+
+
+def bootstrap(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    metrics: Sequence[str] = USUAL,
+    *,
+    received: npt.ArrayLike | None = None,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    n_resamples: int = 500,
+    random_state: int = 0,
+    level: float = 0.95,
+    n_jobs: int | None = None,
+) -> Bootstrap:
+    """Percentile bootstrap intervals of several metrics, from one and the same resamples.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1]. Where a logit is taken, values beyond 1e-8 and
+        1 - 1e-8 are moved there, with a `TreatselWarning` that counts the distinct ones.
+    metrics : sequence of str
+        Any of "roc_auc", "within_arm_auc", "average_precision", "prevalence", "brier_score",
+        "scaled_brier_score", "log_loss", "nagelkerke_r2", "calibration_in_the_large", "calibration_slope",
+        "observed_expected_ratio", and "ici", "e50", "e90", "emax" of the restricted cubic spline with five
+        knots, held where they are in all patients.
+        Beyond 8,192 distinct predictions, fits to resamples (not the values) put those whose logits are
+        closer than 1/8,192 of the range at their mean, which moves limits by about 1e-5.
+    received : array-like of shape (n_patients,), optional
+        Label of the received arm, for "within_arm_auc".
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient: groups are drawn whole.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice, drawn as two patients.
+    n_resamples : int, default 500
+        How many resamples.
+    random_state : int, default 0
+        Seed. The result does not depend on the order of the rows nor on `n_jobs`.
+    level : float, default 0.95
+        Confidence level.
+    n_jobs : int, optional
+        Threads; None for one.
+
+    Returns
+    -------
+    Bootstrap
+        `.to_frame()`, `.draws`, `.estimate(name)`. No interval where more than one resample in ten has no
+        value. With a few hundred patients percentile intervals are a little short (about 93 % at 300; the
+        calibration slope 92 %): where a formula gives an interval, prefer it. The draws of "ici" and its
+        kin lie above 0 by chance even under perfect calibration, so that their intervals never reach it.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], a metric is unknown, arms
+        are missing, or there are fewer than two groups or resamples.
+
+    References
+    ----------
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13. doi:10.1201/9780429246593
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.uniform(0.1, 0.9, 400)
+    >>> found = bootstrap(rng.binomial(1, p), p, n_resamples=100)
+    >>> found.to_frame()["value"].round(2).to_dict()
+    {'roc_auc': 0.78, 'brier_score': 0.19, 'calibration_in_the_large': -0.02, 'calibration_slope': 1.05,
+    'ici': 0.03}
+    """
+    names = [check_choice("metrics", name, METRICS) for name in metrics]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"metrics holds {len(names)} names; give at least one, and each once.")
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    clusters, labels = check_clusters(groups, data, y_true), None
+    if received is not None:
+        check_patients(y_true=y_true, received=received)
+        labels = check_labels("received", received)[data.rows]
+    elif "within_arm_auc" in names:
+        raise InputError("metrics holds 'within_arm_auc', which needs the received arms. Give `received`.")
+    patients = Sorted.of(data, labels, clusters.codes)
+    values = values_of(patients, names)
+    resamples = Resamples.of(
+        patients.data.weight, groups=patients.codes, n_resamples=n_resamples, seed=random_state
+    )
+    rows = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(_one)(patients, weight, names) for weight in resamples
+    )
+    draws = pd.DataFrame(np.array(rows), columns=names).rename_axis(index="resample")
+    drawn = "patients" if clusters.count is None else f"{clusters.count} groups"
+    table = {}
+    for name, value in zip(names, values, strict=True):
+        own = draws[name].to_numpy()
+        lower, upper = percentile_interval(own, level)
+        finite = own[np.isfinite(own)]
+        se = float(finite.std(ddof=1)) if len(finite) > 1 else NAN
+        numbers = {"value": value, "lower": lower, "upper": upper, "se": se}
+        counts = {"n": data.n, "n_events": data.n_events, "level": level}
+        method = f"percentile bootstrap, {len(finite)} resamples of {drawn}"
+        table[name] = numbers | counts | {"method": method}
+    frame = pd.DataFrame.from_dict(table, orient="index").rename_axis(index="metric")
+    return Bootstrap(table=frame, draws=draws)
+
+
+def _one(patients: Sorted, weight: npt.NDArray[np.float64], names: list[str]) -> list[float]:
+    return evaluate(patients.draw(weight), names)

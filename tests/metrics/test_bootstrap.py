@@ -1,0 +1,194 @@
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from treatsel.errors import InputError, TreatselWarning
+from treatsel.metrics import calibration, discrimination, overall
+from treatsel.metrics._bootstrap import METRICS, Sorted, evaluate
+from treatsel.metrics._inputs import check_predicted
+from treatsel.metrics.bootstrap import bootstrap
+
+ALL = list(METRICS)
+PREDICTED = [
+    name for name in ALL if name not in ("within_arm_auc", "prevalence", "ici", "e50", "e90", "emax")
+]
+
+
+def public(name, y, p, **options):
+    return next(
+        getattr(module, name) for module in (discrimination, overall, calibration) if hasattr(module, name)
+    )(y, p, **options).value
+
+
+def number(found):
+    return getattr(found, "value", found)
+
+
+def expected_values(rows, weight=None):
+    y, p = rows["y"], rows["p"]
+    errors = calibration.calibration_errors(y, p, sample_weight=weight)
+    found = {name: public(name, y, p, sample_weight=weight) for name in PREDICTED}
+    found |= {name: number(getattr(errors, name)) for name in ("ici", "e50", "e90", "emax")}
+    found["prevalence"] = overall.prevalence(y, sample_weight=weight).value
+    found["within_arm_auc"] = discrimination.within_arm_auc(y, p, rows["arm"], sample_weight=weight).value
+    return found
+
+
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_values_are_those_of_the_functions(cohort, weight):
+    weight = None if weight is None else cohort[weight]
+    found = bootstrap(
+        cohort["y"], cohort["p"], ALL, received=cohort["arm"], sample_weight=weight, n_resamples=2
+    )
+    values = found.to_frame()["value"].to_dict()
+    assert values == pytest.approx(expected_values(cohort, weight), abs=1e-6)
+
+
+def test_a_resample_gives_what_its_rows_give(cohort):
+    """Rows drawn with replacement, through the functions: all but the spline, whose knots are held."""
+    rng = np.random.default_rng(0)
+    data = check_predicted(cohort["y"], cohort["p"], None)
+    patients = Sorted.of(data, cohort["arm"].to_numpy(dtype=object), None)
+    for _ in range(5):
+        drawn = rng.integers(len(cohort), size=len(cohort))
+        weight = np.bincount(drawn, minlength=len(cohort)).astype(float)
+        draw = patients.draw(weight[patients.data.rows])
+        rows = cohort.iloc[drawn]
+        for name in PREDICTED:
+            assert METRICS[name](draw) == pytest.approx(public(name, rows["y"], rows["p"]), abs=1e-8), name
+        within = discrimination.within_arm_auc(rows["y"], rows["p"], rows["arm"]).value
+        assert METRICS["within_arm_auc"](draw) == pytest.approx(within)
+
+
+def test_shared_places_move_next_to_nothing():
+    rng = np.random.default_rng(4)
+    p = rng.beta(2, 3, 12_000)
+    patients = Sorted.of(check_predicted(rng.binomial(1, p), p, None), None, None)
+    assert patients.shared
+    exact = dataclasses.replace(patients, shared=False)
+    names = ["calibration_in_the_large", "calibration_slope", "ici", "e50", "e90", "emax"]
+    for _ in range(3):
+        weight = rng.multinomial(len(p), np.full(len(p), 1 / len(p))).astype(float)
+        found, expected = (evaluate(one.draw(weight), names) for one in (patients, exact))
+        np.testing.assert_allclose(found[:3], expected[:3], atol=2e-5)
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_neither_row_order_nor_threads_matter(cohort):
+    moved = cohort.sample(frac=1, random_state=1)
+    names = ["roc_auc", "calibration_slope", "ici"]
+    for groups in (None, "site"):
+        own = [None if groups is None else rows[groups] for rows in (cohort, moved)]
+        first = bootstrap(cohort["y"], cohort["p"], names, groups=own[0], n_resamples=20)
+        second = bootstrap(moved["y"], moved["p"], names, groups=own[1], n_resamples=20, n_jobs=2)
+        pd.testing.assert_frame_equal(first.draws, second.draws)
+        pd.testing.assert_frame_equal(first.to_frame(), second.to_frame())
+
+
+def test_metrics_share_their_resamples(cohort):
+    both = bootstrap(cohort["y"], cohort["p"], ["roc_auc", "brier_score"], n_resamples=30)
+    alone = bootstrap(cohort["y"], cohort["p"], ["brier_score"], n_resamples=30)
+    pd.testing.assert_series_equal(both.draws["brier_score"], alone.draws["brier_score"])
+    scaled = bootstrap(
+        cohort["y"], cohort["p"], ["brier_score", "scaled_brier_score", "prevalence"], n_resamples=30
+    ).draws
+    null = scaled["prevalence"] * (1 - scaled["prevalence"])
+    np.testing.assert_allclose(scaled["scaled_brier_score"], 1 - scaled["brier_score"] / null)
+    other = bootstrap(cohort["y"], cohort["p"], ["brier_score"], n_resamples=30, random_state=1)
+    assert not other.draws.equals(alone.draws)
+
+
+def test_spread_is_that_of_the_formulas():
+    rng = np.random.default_rng(1)
+    p = rng.beta(2, 3, 1500)
+    y = rng.binomial(1, p)
+    names = ["roc_auc", "brier_score", "scaled_brier_score", "log_loss", "nagelkerke_r2", "average_precision"]
+    names += ["calibration_in_the_large", "calibration_slope"]
+    table = bootstrap(y, p, names, n_resamples=400).to_frame()
+    for name in names:
+        module = next(m for m in (discrimination, overall, calibration) if hasattr(m, name))
+        found = getattr(module, name)(y, p)
+        se = found.se * (found.value * (1 - found.value) if name == "average_precision" else 1)
+        assert table.loc[name, "se"] == pytest.approx(se, rel=0.15), name
+        assert table.loc[name, "lower"] == pytest.approx(found.lower, abs=0.4 * se), name
+
+
+def test_whole_groups_are_drawn():
+    site = np.repeat(np.arange(20), 30)
+    y = (site % 2).astype(int)  # a site has one outcome only
+    p = np.where(y, 0.6, 0.5)
+    grouped = bootstrap(y, p, ["prevalence"], groups=site, n_resamples=300).estimate("prevalence")
+    alone = bootstrap(y, p, ["prevalence"], n_resamples=300).estimate("prevalence")
+    assert grouped.se == pytest.approx(math.sqrt(0.25 / 20), rel=0.15)
+    assert alone.se == pytest.approx(math.sqrt(0.25 / 600), rel=0.15)
+    assert "resamples of 20 groups" in grouped.method
+
+
+def test_weights_are_drawn_as_patients(cohort):
+    again = cohort.loc[cohort.index.repeat(cohort["weight"])]
+    found = bootstrap(cohort["y"], cohort["p"], sample_weight=cohort["weight"], n_resamples=400).to_frame()
+    expected = bootstrap(again["y"], again["p"], n_resamples=400).to_frame()
+    np.testing.assert_allclose(found["value"], expected["value"], rtol=1e-5)
+    np.testing.assert_allclose(found["se"], expected["se"], rtol=0.2)
+    assert (found["n"] == expected["n"]).all()
+
+
+def test_intervals_cover():
+    rng, times, covered = np.random.default_rng(2), 120, np.zeros(3)
+    names = ["roc_auc", "brier_score", "prevalence"]
+    large = rng.beta(2, 3, 400_000)
+    outcome = rng.binomial(1, large)
+    truth = [discrimination.roc_auc(outcome, large).value, overall.brier_score(outcome, large).value, 0.4]
+    for seed in range(times):
+        p = rng.beta(2, 3, 250)
+        table = bootstrap(rng.binomial(1, p), p, names, n_resamples=99, random_state=seed).to_frame()
+        covered += (table["lower"] <= truth) & (table["upper"] >= truth)
+    assert (covered / times > 0.88).all()
+    assert (covered / times < 0.99).all()
+
+
+def test_perfect_predictions_and_one_class():
+    y = [0, 1] * 10
+    with pytest.warns(TreatselWarning, match="0 or 1"):
+        found = bootstrap(y, y, ["roc_auc", "brier_score", "calibration_slope", "log_loss"], n_resamples=20)
+    table = found.to_frame()
+    assert table.loc["roc_auc", ["value", "lower", "upper"]].tolist() == [1, 1, 1]
+    assert table.loc["brier_score", "upper"] == 0
+    assert math.isnan(table.loc["calibration_slope", "value"])
+    one = bootstrap([1, 1, 1], [0.2, 0.5, 0.8], n_resamples=10).to_frame()
+    assert one["value"].notna().tolist() == [False, True, False, False, False]
+
+
+def test_a_rare_outcome_loses_its_interval():
+    y = [1] + [0] * 30
+    table = bootstrap(y, np.linspace(0.1, 0.5, 31), ["roc_auc", "brier_score"], n_resamples=100).to_frame()
+    assert math.isnan(table.loc["roc_auc", "lower"])
+    assert math.isfinite(table.loc["brier_score", "lower"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ["auc"]}, "metrics is 'auc'"),
+        ({"metrics": []}, "metrics holds 0 names"),
+        ({"metrics": ["ici", "ici"]}, "each once"),
+        ({"metrics": ["within_arm_auc"]}, "needs the received arms"),
+        ({"received": ["a"]}, "received 1"),
+        ({"groups": ["a", "a", "a"]}, "fewer than 2 groups"),
+        ({"n_resamples": 1}, "n_resamples is 1"),
+        ({"level": 95}, "level is 95"),
+    ],
+)
+def test_bad_input_says_what_and_how(options, message):
+    with pytest.raises(InputError, match=message):
+        bootstrap([0, 1, 1], [0.2, 0.5, 0.8], **options)
+
+
+def test_a_metric_that_was_not_asked_for(cohort):
+    found = bootstrap(cohort["y"], cohort["p"], ["roc_auc"], n_resamples=5)
+    assert found.estimate("roc_auc").n == 200
+    with pytest.raises(InputError, match="metric is 'ici'"):
+        found.estimate("ici")
