@@ -1,0 +1,209 @@
+"""Net benefit of choosing between arms; public through `treatsel.metrics.utility`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vector
+from treatsel._plotting import curves
+from treatsel.errors import InputError
+from treatsel.metrics._arms import check_table
+from treatsel.metrics._decision import check_grid
+from treatsel.metrics._units import Units, check_units, mean_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TreatmentChoiceCurve:
+    """Net benefit of choosing arms by the model, and of each arm for everybody, over thresholds.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Columns strategy ("model" or "<arm> for everybody"), arm (None for the model), threshold, value,
+        lower, upper, se: remission rate less that under the reference arm for everybody, less the mean cost.
+    differences : pandas.DataFrame
+        Columns strategy ("model"), compared_with, arm, threshold, value, lower, upper, se: the model less
+        each arm for everybody.
+    shares : pandas.DataFrame
+        Columns arm, threshold, share: of the patients to whom the model gives the arm.
+    reference : label
+        The arm that costs nothing.
+    costs : dict
+        Cost of each arm at threshold 1.
+    n : int
+        Patients.
+    n_groups : int or None
+        Groups; None if the patients count as independent.
+    level : float
+        Confidence level of all limits, which are pointwise.
+    method : str
+        How the intervals were made, or why there are none.
+    """
+
+    table: pd.DataFrame
+    differences: pd.DataFrame
+    shares: pd.DataFrame
+    reference: Any
+    costs: dict[Any, float]
+    n: int
+    n_groups: int | None
+    level: float
+    method: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the curves."""
+        return self.table.copy()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the curves on `ax` (new if None) and return it."""
+        xlabel = f"Threshold\n(rise in remission over {self.reference} that makes another arm worth choosing)"
+        ylabel = f"Net benefit over {self.reference} for everybody"
+        return curves(
+            self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, reference=0, ax=ax
+        )
+
+
+def treatment_choice_net_benefit(
+    scores: pd.DataFrame,
+    by_arm: pd.DataFrame,
+    *,
+    reference: Any = None,
+    thresholds: npt.ArrayLike | None = None,
+    costs: Mapping[Any, float] | None = None,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> TreatmentChoiceCurve:
+    """Net benefit of giving another arm than the reference only where it is worth its cost.
+
+    At threshold t an arm is worth choosing over the reference if it raises the chance of remission by at
+    least t (times its entry in `costs`): because it is dearer, scarcer or harder to bear. The model gives
+    each patient the arm with the largest predicted rise less this cost. Its net benefit is the remission
+    rate to expect, less the mean cost, less the remission rate with the reference arm for everybody.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame of shape (n_patients, n_arms)
+        Doubly robust scores from `aipw_scores`, columns named by arm.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm. Its predictions choose; ties go to the reference
+        and then to the first column. Differences are compared as computed.
+    reference : label, optional
+        The arm that costs nothing; the first column of `by_arm` by default.
+    thresholds : array-like of shape (n_thresholds,), optional
+        Increasing, 0 or more, as differences of probabilities; 0 to 0.2 by default.
+    costs : mapping of arm to float, optional
+        How much dearer than the threshold an arm is: 1 for every arm that is not named, 0 for the
+        reference. For thresholds of each arm's own, give them here and `thresholds=[1]`.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for cluster-robust standard errors with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    TreatmentChoiceCurve
+        Differences of proportions; higher is better, 0 is the reference arm for everybody. Wald intervals
+        that take scores and predictions as given.
+
+    Raises
+    ------
+    InputError
+        If lengths, patients or arms differ, there is one arm, a score is not finite, or thresholds do not
+        increase.
+
+    References
+    ----------
+    Chalkou et al. (2023), Medical Decision Making 43(3), 337-349. doi:10.1177/0272989X221143058
+    Vickers, Kattan & Sargent (2007), Trials 8, 14. doi:10.1186/1745-6215-8-14
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
+    >>> by_arm = pd.DataFrame({"CBT": [0.6, 0.3, 0.6, 0.5], "SSRI": [0.4, 0.5, 0.5, 0.52]})
+    >>> curve = treatment_choice_net_benefit(scores, by_arm, thresholds=[0, 0.05])
+    >>> curve.to_frame().query("strategy == 'model'")["value"].round(3).tolist()
+    [0.275, 0.137]
+    """
+    predicted, table = check_by_arm("by_arm", by_arm), check_table("scores", scores)
+    if set(predicted.columns) != set(table.columns) or len(table.columns) < 2:
+        raise InputError(
+            f"scores has the arms {list(table.columns)}, by_arm has {list(predicted.columns)}. Both need the "
+            "same arms, two or more."
+        )
+    grid = check_grid(np.arange(21) / 100 if thresholds is None else thresholds)
+    units = check_units(sample_weight, groups, level, scores=scores, by_arm=by_arm)
+    first = predicted.columns[0] if reference is None else reference
+    check_choice("reference", first, predicted.columns)
+    arms = [first, *(arm for arm in predicted.columns if arm != first)]
+    cost = _costs(costs, arms)
+    chooser = predicted[arms].to_numpy(dtype=float)
+    gained = table[arms].to_numpy(dtype=float)
+    chooser, gained = chooser - chooser[:, :1], gained - gained[:, :1]
+    figures, rows = _averaging(units), np.arange(len(gained))
+    curve, differences, shares = [], [], []
+    for threshold in grid:
+        paid = gained - threshold * cost
+        choice = np.argmax(chooser - threshold * cost, axis=1)
+        model = paid[rows, choice]
+        at = {"threshold": threshold}
+        curve.append({"strategy": "model", "arm": None} | at | figures(model))
+        for column, arm in enumerate(arms):
+            name, keys = f"{arm} for everybody", {"arm": arm} | at
+            curve.append({"strategy": name} | keys | figures(paid[:, column]))
+            apart = figures(model - paid[:, column])
+            differences.append({"strategy": "model", "compared_with": name} | keys | apart)
+            shares.append(keys | {"share": float(units.weight @ (choice == column) / units.weight.sum())})
+    return TreatmentChoiceCurve(
+        table=_by_strategy(curve, "strategy"),
+        differences=_by_strategy(differences, "compared_with"),
+        shares=_by_strategy(shares, "arm"),
+        reference=first,
+        costs=dict(zip(arms, cost.tolist(), strict=True)),
+        n=units.n,
+        n_groups=units.n_groups,
+        level=units.level,
+        method=mean_of(gained[:, -1], units).method,
+    )
+
+
+def _costs(costs: Mapping[Any, float] | None, arms: list[Any]) -> FloatArray:
+    given = dict(costs or {})
+    if unknown := [arm for arm in given if arm not in arms]:
+        raise InputError(f"costs names the arms {unknown}; there are {arms}.")
+    if given.setdefault(arms[0], 0.0):
+        raise InputError(f"costs gives the reference arm {arms[0]!r} a cost; it must be 0, or left out.")
+    return check_vector("costs", [given.get(arm, 1.0) for arm in arms])
+
+
+def _averaging(units: Units) -> Callable[[FloatArray], dict[str, float]]:
+    """Return a function of one value a patient that gives its mean with interval.
+
+    The cluster-robust one averages within groups first, which gives the same from far fewer numbers.
+    """
+    if units.codes is None:
+        return lambda values: _figures(values, units)
+    codes = np.unique(units.codes, return_inverse=True)[1]
+    weight = np.bincount(codes, weights=units.weight).astype(float)
+    groups = Units(weight=weight, codes=np.arange(len(weight), dtype=float), level=units.level)
+    divisor = np.where(weight > 0, weight, 1)
+    return lambda values: _figures(np.bincount(codes, weights=units.weight * values) / divisor, groups)
+
+
+def _figures(values: FloatArray, units: Units) -> dict[str, float]:
+    mean = mean_of(values, units)
+    return {"value": mean.value, "lower": mean.limits.lower, "upper": mean.limits.upper, "se": mean.se}
+
+
+def _by_strategy(rows: list[dict[str, Any]], column: str) -> pd.DataFrame:
+    """Return the rows with those of one strategy together, each in the order of the thresholds."""
+    table = pd.DataFrame(rows)
+    return table.sort_values(
+        column, key=lambda names: pd.factorize(names)[0], kind="stable", ignore_index=True
+    )

@@ -1,0 +1,213 @@
+"""Net benefit from counts: how many patients of each outcome reach each threshold; public through `utility`.
+
+Counts of patients by outcome and by the highest threshold that each prediction reaches hold all that a
+decision curve needs. A resample is a new draw of these few counts, never of the patients.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_probability, check_unique, check_vector
+from treatsel.errors import InputError
+from treatsel.metrics._inputs import check_labels, check_patients, check_predicted, ordered_labels
+from treatsel.metrics._resample import Resamples
+
+ALL, NONE = "treat all", "treat none"
+NEAR = 1e-12  # a prediction this little below a threshold reaches it: 1 - 0.9 reaches 0.1
+Counts = npt.NDArray[np.intp]
+
+
+def check_grid(thresholds: Any, *, below: float = np.inf) -> FloatArray:
+    """Return increasing thresholds of 0 or more, and below a bound."""
+    grid = check_vector("thresholds", np.atleast_1d(thresholds))
+    if not len(grid) or (grid < 0).any() or (grid >= below).any():
+        raise InputError(f"thresholds must lie in [0, {below:g}), and there must be at least one.")
+    if (np.diff(grid) <= 0).any():
+        raise InputError("thresholds must increase. Sort them, and leave out those given twice.")
+    return grid
+
+
+def check_thresholds(thresholds: Any) -> FloatArray:
+    """Return increasing thresholds in [0, 1); None means 0.01 to 0.99 in steps of 0.01."""
+    return check_grid(np.arange(1, 100) / 100 if thresholds is None else thresholds, below=1)
+
+
+def check_prevalence(prevalence: float | None) -> float | None:
+    """Return a known prevalence within (0, 1), or None."""
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise InputError(f"prevalence is {prevalence}; it must lie between 0 and 1, or be left out.")
+    return None if prevalence is None else float(prevalence)
+
+
+def check_harm(harm: float | Mapping[str, float], models: list[str]) -> FloatArray:
+    """Return the harm of each model; a model that a mapping does not name has none."""
+    given = harm if isinstance(harm, Mapping) else dict.fromkeys(models, harm)
+    if unknown := [name for name in given if name not in models]:
+        raise InputError(f"harm names {unknown}; the models are {models}.")
+    values = check_vector("harm", [given.get(name, 0.0) for name in models])
+    if (values < 0).any():
+        raise InputError("harm must not be negative: it is what making the prediction costs.")
+    return values
+
+
+def check_models(y_prob: Any) -> dict[str, Any]:
+    """Return the predictions of each model by name; a single vector is called "model"."""
+    if not isinstance(y_prob, Mapping | pd.DataFrame):
+        return {"model": y_prob}
+    check_unique("The names of the models in y_prob", [str(name) for name in y_prob])
+    models = {str(name): y_prob[name] for name in y_prob}
+    if not models or {ALL, NONE} & set(models):
+        raise InputError(
+            f"y_prob names the models {list(models)}; it needs at least one, and {ALL!r} and {NONE!r} are "
+            "taken."
+        )
+    for name, probability in models.items():
+        check_probability(f"y_prob[{name!r}]", probability)
+    return models
+
+
+def reaches(probability: FloatArray, threshold: float) -> npt.NDArray[np.bool_]:
+    """Return who reaches a threshold: a prediction of at least the threshold, up to binary rounding."""
+    return probability >= threshold - NEAR
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """Patients counted by outcome, by the thresholds that each model's prediction reaches, and by group.
+
+    Attributes
+    ----------
+    weight, outcome : ndarray of shape (n_cells,)
+        Patients in each cell, and their outcome.
+    reached : ndarray of shape (n_models, n_cells)
+        How many of the thresholds the prediction reaches.
+    group : ndarray of shape (n_cells,) or None
+        Number of the group, in an order that does not depend on the order of the patients.
+    thresholds : ndarray of shape (n_thresholds,)
+        Increasing.
+    """
+
+    weight: FloatArray
+    outcome: Counts
+    reached: Counts
+    group: Counts | None
+    thresholds: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        y_true: Any,
+        models: Mapping[str, Any],
+        *,
+        sample_weight: Any,
+        groups: Any,
+        thresholds: FloatArray,
+    ) -> "Table":
+        """Return the counts of checked patients."""
+        check_patients(y_true=y_true, sample_weight=sample_weight, groups=groups, **models)
+        data = {name: check_predicted(y_true, p, sample_weight) for name, p in models.items()}
+        first = next(iter(data.values()))
+        columns = [first.outcome.astype(np.intp)]
+        columns += [
+            np.searchsorted(thresholds - NEAR, scored.score, side="right") for scored in data.values()
+        ]
+        if groups is not None:
+            labels = check_labels("groups", groups)[first.rows]
+            columns.append(pd.Categorical(labels, categories=ordered_labels(labels)).codes.astype(np.intp))
+        cell, kept = _distinct(columns)
+        table = np.stack(columns)[:, kept]
+        return cls(
+            weight=np.bincount(cell, weights=first.weight).astype(float),
+            outcome=table[0],
+            reached=table[1 : 1 + len(data)],
+            group=None if groups is None else table[-1],
+            thresholds=thresholds,
+        )
+
+    @property
+    def events(self) -> float:
+        """Patients with outcome 1."""
+        return float(self.weight @ self.outcome)
+
+    @property
+    def total(self) -> float:
+        """Patients."""
+        return float(self.weight.sum())
+
+    def drawn(self, n_resamples: int) -> str:
+        """Return in words what is resampled."""
+        groups = "patients" if self.group is None else f"{len(np.unique(self.group))} groups"
+        return f"{n_resamples} resamples of {groups}"
+
+    def resamples(self, *, n_resamples: int, random_state: Any) -> Resamples:
+        """Return resamples of the cells: of patients, or of whole groups."""
+        if not isinstance(random_state, int | np.integer) or random_state < 0:
+            raise InputError(f"random_state is {random_state!r}; it must be a whole number of at least 0.")
+        return Resamples.of(self.weight, groups=self.group, n_resamples=n_resamples, seed=int(random_state))
+
+    def differing(self, first: int, second: int) -> npt.NDArray[np.int64]:
+        """Return how many two strategies treat differently, shape (2, n_thresholds).
+
+        All of them, and those with the outcome. The strategies are the models, treat all, treat none.
+        """
+        size = len(self.thresholds) + 1
+        ends = np.broadcast_to([[size - 1], [0]], (2, len(self.weight)))
+        a, b = (np.concatenate([self.reached, ends])[[first, second]]) + self.outcome * size
+        counts = [
+            np.bincount(end(a, b), weights=self.weight, minlength=2 * size)
+            for end in (np.minimum, np.maximum)
+        ]
+        without, events = (counts[0] - counts[1]).reshape(2, size).cumsum(axis=1)[:, :-1]
+        return np.rint([without + events, events]).astype(np.int64)
+
+    def positives(self, weight: FloatArray) -> FloatArray:
+        """Return how many reach each threshold, shape (n_models + 1, 2, n_thresholds).
+
+        Without and with the outcome; the last "model" is treat all.
+        """
+        size = len(self.thresholds) + 1
+        found = np.empty((len(self.reached) + 1, 2, size - 1))
+        for model, reached in enumerate(self.reached):
+            cells = np.bincount(self.outcome * size + reached, weights=weight, minlength=2 * size)
+            found[model] = cells.reshape(2, size)[:, ::-1].cumsum(axis=1)[:, -2::-1]
+        found[-1] = np.bincount(self.outcome, weights=weight, minlength=2)[:, None]
+        return found
+
+    def rates(self, weight: FloatArray, prevalence: float | None) -> FloatArray:
+        """Return the same as shares of all patients; with a known prevalence, of a population that has it."""
+        found = self.positives(weight)
+        with np.errstate(invalid="ignore"):  # a resample without patients of one outcome: not a number
+            if prevalence is None:
+                return np.asarray(found / weight.sum())
+            return np.asarray(found / found[-1] * np.array([1 - prevalence, prevalence])[:, None])
+
+
+def _distinct(columns: list[Counts]) -> tuple[Counts, Counts]:
+    """Return the number of each row's combination, and a row for each combination."""
+    cell = np.zeros(len(columns[0]), dtype=np.intp)
+    for column in columns:
+        cell = np.asarray(pd.factorize(cell * (column.max() + 1) + column, sort=True)[0])
+    kept = np.empty(cell.max() + 1, dtype=np.intp)
+    kept[cell] = np.arange(len(cell))
+    return cell, kept
+
+
+def net_benefits(rates: FloatArray, thresholds: FloatArray, harm: FloatArray) -> FloatArray:
+    """Return net benefits of the models, treat all and treat none, shape (n_models + 2, n_thresholds)."""
+    found = np.zeros((len(rates) + 1, len(thresholds)))
+    found[:-1] = rates[:, 1] - thresholds / (1 - thresholds) * rates[:, 0]
+    found[: len(harm)] -= harm[:, None]
+    return found
+
+
+def percentile_limits(draws: FloatArray, level: float) -> FloatArray:
+    """Return lower and upper percentiles over the first axis, shape (2, ...); NaN if too few are finite."""
+    finite = np.isfinite(draws).all(axis=tuple(range(1, draws.ndim)))
+    if not len(draws) or finite.mean() < 0.9:
+        return np.full((2, *draws.shape[1:]), np.nan)
+    return np.asarray(np.quantile(draws[finite], [(1 - level) / 2, (1 + level) / 2], axis=0))

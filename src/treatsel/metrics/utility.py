@@ -1,0 +1,329 @@
+"""Clinical utility: what acting on the predictions is worth, in true positives, at each threshold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_level
+from treatsel._plotting import curves
+from treatsel.metrics._choice import TreatmentChoiceCurve, treatment_choice_net_benefit
+from treatsel.metrics._decision import (
+    ALL,
+    NONE,
+    Table,
+    check_grid,
+    check_harm,
+    check_models,
+    check_prevalence,
+    check_thresholds,
+    net_benefits,
+    percentile_limits,
+    reaches,
+)
+from treatsel.metrics._information import ValueOfInformation, value_of_information
+from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted, codes_of
+from treatsel.metrics._result import Estimate, not_estimable
+from treatsel.metrics._units import Units, mean_estimate
+
+__all__ = [
+    "DecisionCurve",
+    "TreatmentChoiceCurve",
+    "ValueOfInformation",
+    "decision_curve",
+    "net_benefit",
+    "treatment_choice_net_benefit",
+    "value_of_information",
+]
+
+NEEDS_BOTH = "a known prevalence needs patients with both outcomes"
+NO_LIMITS = "more than one resample in ten lacks an outcome, which a known prevalence needs"
+TREAT = "rely on the arm when the predicted chance of remission is at least the threshold"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DecisionCurve:
+    """Net benefit of models, of treat all and of treat none over thresholds.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Columns strategy; threshold; value, lower, upper (net benefit, per patient); true_positive and
+        false_positive (shares of all patients); avoided, avoided_lower, avoided_upper (net interventions
+        avoided against treat all, per patient; NaN at threshold 0).
+    differences : pandas.DataFrame
+        Columns strategy, compared_with, threshold, value, lower, upper (net benefit of the first less that
+        of the second), n_differs and n_events_differ (patients whom the two treat differently, and those
+        with outcome 1 among them); for each model against the later models, treat all and treat none. All
+        intervals come from the same resamples.
+    prevalence : float
+        Share with outcome 1: of these patients, or as given.
+    n, n_events : int
+        Patients, and those among them with outcome 1.
+    level : float
+        Confidence level of all limits, which are pointwise.
+    method : str
+        How the intervals were made, or why there are none.
+    """
+
+    table: pd.DataFrame
+    differences: pd.DataFrame
+    prevalence: float
+    n: int
+    n_events: int
+    level: float
+    method: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the curves."""
+        return self.table.copy()
+
+    def plot(self, ax: Any = None, *, treat: str = TREAT) -> Any:
+        """Draw the curves on `ax` (new if None), say below the axis what "treat" means, and return `ax`."""
+        xlabel, ylabel = f'Threshold\n"Treat": {treat}', "Net benefit, per patient"
+        ax = curves(self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, ax=ax)
+        top = max(self.prevalence, 0.05)
+        ax.set_ylim(-0.15 * top, 1.1 * top)
+        return ax
+
+
+def net_benefit(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    threshold: float,
+    *,
+    prevalence: float | None = None,
+    harm: float = 0.0,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Net benefit of acting where the predicted probability is at least the threshold.
+
+    True positives less false positives, each as a share of all patients; a false positive counts
+    threshold / (1 - threshold) of a true one. See `decision_curve` for what that means here, and for when
+    to pass 1 - y and 1 - p.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1]. Exactly 0 and 1 are taken as they stand.
+    threshold : float
+        In [0, 1). A prediction of at least the threshold is positive, whatever binary rounding (up to
+        1e-12) did to either: 1 - 0.9 reaches 0.1.
+    prevalence : float, optional
+        Known share with outcome 1 in the population, if these patients were sampled by outcome.
+    harm : float, default 0
+        What making the prediction costs a patient, in true positives.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        In true positives per patient, at most the prevalence; higher is better; 0 is treat none. Wald
+        interval, not cut off; of no width where no prediction reaches the threshold. NaN if `prevalence` is
+        given and one outcome is missing.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], the threshold outside
+        [0, 1), or an option out of its range.
+
+    References
+    ----------
+    Vickers & Elkin (2006), Medical Decision Making 26(6), 565-574. doi:10.1177/0272989X06295361
+    Pfeiffer & Gail (2020), Biometrical Journal 62(3), 764-776. doi:10.1002/bimj.201800240
+
+    Examples
+    --------
+    >>> found = net_benefit([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.7], 0.4)
+    >>> f"{found.value:.3f} ({found.lower:.3f} to {found.upper:.3f})"
+    '0.222 (-0.302 to 0.747)'
+    """
+    (at,) = check_grid(threshold, below=1)
+    known, (cost,) = check_prevalence(prevalence), check_harm(harm, ["model"])
+    check_patients(y_true=y_true, y_prob=y_prob, groups=groups)
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    if known is not None and not data.has_both:
+        return not_estimable(NEEDS_BOTH, n=data.n, n_events=data.n_events, level=level)
+    codes = None if groups is None else codes_of(check_labels("groups", groups))[data.rows]
+    units = Units(weight=data.weight, codes=codes, level=level)
+    return mean_estimate(_parts(data, at, known) - cost, units, n_events=data.n_events)
+
+
+def _parts(data: Scored, threshold: float, prevalence: float | None) -> FloatArray:
+    """Return one value a patient whose mean is the net benefit, and whose spread is its uncertainty."""
+    positive = reaches(data.score, threshold).astype(float)
+    odds = threshold / (1 - threshold)
+    if prevalence is None:
+        return positive * (data.outcome - odds * (1 - data.outcome))
+    share, found = data.prevalence, np.zeros(len(positive))
+    pairs = ((data.outcome, prevalence, share), (1 - data.outcome, odds * (prevalence - 1), 1 - share))
+    for member, worth, of_all in pairs:
+        rate = data.mean(member * positive) / of_all
+        found += worth * (rate + member * (positive - rate) / of_all)
+    return found
+
+
+def decision_curve(
+    y_true: npt.ArrayLike,
+    y_prob: Any,
+    *,
+    thresholds: npt.ArrayLike | None = None,
+    prevalence: float | None = None,
+    harm: float | Mapping[str, float] = 0.0,
+    n_resamples: int = 500,
+    random_state: int = 0,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> DecisionCurve:
+    """Decision curves: net benefit of acting on the predictions over a range of thresholds.
+
+    Outcome 1 is remission, a good outcome. To "treat" is to **rely on the arm** (offer it, carry on with
+    it) for the patients whose predicted chance of remission is at least the threshold; treat all relies on
+    it for everybody, treat none for nobody. The threshold is also the price: at 0.3, relying on the arm in
+    vain costs 0.3 / 0.7 of what one remission under it is worth.
+
+    Pass `1 - y_true` and `1 - y_prob` where the decision is to do *more* for patients who are unlikely to
+    remit (step up, add a treatment, watch closely). "Treat" then means to do that where the predicted chance
+    of **no** remission is at least the threshold; tell `plot` so. The two curves answer different questions
+    and neither follows from the other at the same threshold.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,), or mapping or DataFrame of several
+        Predicted probability of outcome 1, in [0, 1], of one model (then called "model") or of several by
+        name.
+    thresholds : array-like of shape (n_thresholds,), optional
+        Increasing, in [0, 1); 0.01 to 0.99 by default. A prediction of at least the threshold is positive,
+        whatever binary rounding (up to 1e-12) did to either.
+    prevalence : float, optional
+        Known share with outcome 1 in the population, if these patients were sampled by outcome.
+    harm : float or mapping of model to float, default 0
+        What making the prediction costs a patient, in true positives; taken from the models only.
+    n_resamples : int, default 500
+        For the intervals; 0 for none.
+    random_state : int, default 0
+        Seed of the resamples. The order of the rows does not matter.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient: groups are drawn whole.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    DecisionCurve
+        Net benefit in true positives per patient; higher is better. At threshold 0 that of every model
+        without harm is the prevalence. Pointwise percentile intervals; that of a difference is too short
+        where fewer than about ten patients of either outcome are treated differently, and has no width
+        where none is.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], thresholds do not
+        increase within [0, 1), or an option is out of its range.
+
+    References
+    ----------
+    Vickers & Elkin (2006), Medical Decision Making 26(6), 565-574. doi:10.1177/0272989X06295361
+    Vickers et al. (2008), BMC Medical Informatics and Decision Making 8, 53. doi:10.1186/1472-6947-8-53
+
+    Examples
+    --------
+    >>> curve = decision_curve([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.7], thresholds=[0.2, 0.5])
+    >>> table = curve.to_frame()
+    >>> table.pivot(index="threshold", columns="strategy", values="value").round(3).to_dict("list")
+    {'model': [0.417, 0.333], 'treat all': [0.375, 0.0], 'treat none': [0.0, 0.0]}
+    """
+    models, grid, known = check_models(y_prob), check_thresholds(thresholds), check_prevalence(prevalence)
+    costs, level = check_harm(harm, list(models)), check_level(level)
+    table = Table.of(y_true, models, sample_weight=sample_weight, groups=groups, thresholds=grid)
+    rates = table.rates(table.weight, known)
+    value = net_benefits(rates, grid, costs)
+    draws = np.empty((0, *value.shape))
+    if n_resamples:
+        resamples = table.resamples(n_resamples=n_resamples, random_state=random_state)
+        draws = np.array([net_benefits(table.rates(weight, known), grid, costs) for weight in resamples])
+    drawn = _Drawn(names=[*models, ALL, NONE], counts=table, value=value, draws=draws, level=level)
+    laid_out = drawn.curves(rates)
+    return DecisionCurve(
+        table=laid_out,
+        differences=drawn.differences(),
+        prevalence=table.events / table.total if known is None else known,
+        n=round(table.total),
+        n_events=round(table.events),
+        level=level,
+        method=_described(laid_out, table.drawn(n_resamples) if n_resamples else None),
+    )
+
+
+def _described(table: pd.DataFrame, drawn: str | None) -> str:
+    if table["value"].isna().any():
+        return f"not estimable: {NEEDS_BOTH}"
+    if drawn is None:
+        return "no intervals asked for"
+    return f"percentiles of {drawn}" if table["lower"].notna().all() else f"no interval: {NO_LIMITS}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Drawn:
+    """Net benefits (n_strategies, n_thresholds) and their resamples, to be laid out as tables."""
+
+    names: list[str]
+    counts: Table
+    value: FloatArray
+    draws: FloatArray
+    level: float
+
+    def curves(self, rates: FloatArray) -> pd.DataFrame:
+        """Return net benefit, shares and interventions avoided of each strategy."""
+        lower, upper = percentile_limits(self.draws, self.level)
+        thresholds = self.counts.thresholds
+        per_avoided = (1 - thresholds) / np.where(thresholds > 0, thresholds, np.nan)
+        saved = (self.value - self.value[-2]) * per_avoided
+        saved_lower, saved_upper = (
+            percentile_limits(self.draws - self.draws[:, -2:-1], self.level) * per_avoided
+        )
+        shares = np.concatenate([rates, np.zeros((1, *rates.shape[1:]))])
+        columns = {"value": self.value, "lower": lower, "upper": upper}
+        columns |= {"true_positive": shares[:, 1], "false_positive": shares[:, 0]}
+        columns |= {"avoided": saved, "avoided_lower": saved_lower, "avoided_upper": saved_upper}
+        each = {name: values.ravel() for name, values in columns.items()}
+        return pd.DataFrame(self._keys("strategy", self.names) | each)
+
+    def differences(self) -> pd.DataFrame:
+        """Return the differences of each model from treat all, treat none and the models after it."""
+        n_models = len(self.names) - 2
+        pairs = [pair for pair in combinations(range(len(self.names)), 2) if pair[0] < n_models]
+        first, second = (list(side) for side in zip(*pairs, strict=True))
+        lower, upper = percentile_limits(self.draws[:, first] - self.draws[:, second], self.level)
+        differ = np.stack([self.counts.differing(*pair) for pair in pairs], axis=1)
+        columns = {"value": self.value[first] - self.value[second], "lower": lower, "upper": upper}
+        columns |= {"n_differs": differ[0], "n_events_differ": differ[1]}
+        keys = self._keys("strategy", [self.names[i] for i in first])
+        others = self._keys("compared_with", [self.names[i] for i in second])
+        frame = pd.DataFrame(keys | others | {name: v.ravel() for name, v in columns.items()})
+        return frame[["strategy", "compared_with", "threshold", *columns]]
+
+    def _keys(self, column: str, names: list[str]) -> dict[str, Any]:
+        thresholds = self.counts.thresholds
+        repeated = np.repeat(np.array(names, dtype=object), len(thresholds))
+        return {column: repeated, "threshold": np.tile(thresholds, len(names))}
