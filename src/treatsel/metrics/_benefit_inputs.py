@@ -1,0 +1,144 @@
+"""The patients of two arms: checked once, with predicted benefits and doubly robust scores."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_binary, check_by_arm
+from treatsel.errors import InputError
+from treatsel.metrics._aipw import aipw_scores
+from treatsel.metrics._arms import check_propensities, check_received_probability
+from treatsel.metrics._inputs import check_labels, check_patients
+from treatsel.metrics._units import Units, check_units
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArmPair:
+    """Patients of positive weight who received one of two arms; benefit = p_treated - p_control.
+
+    `rows`: their positions in what the caller gave.
+    """
+
+    arms: tuple[Hashable, Hashable]  # control, treated
+    outcome: FloatArray
+    treated: npt.NDArray[np.bool_]
+    p_control: FloatArray
+    p_treated: FloatArray
+    units: Units
+    rows: npt.NDArray[np.intp]
+
+    @property
+    def weight(self) -> FloatArray:
+        """Weight of each patient."""
+        return self.units.weight
+
+    @property
+    def n(self) -> int:
+        """Number of patients."""
+        return self.units.n
+
+    @property
+    def n_events(self) -> int:
+        """Number of patients with outcome 1."""
+        return round(float(self.weight @ self.outcome))
+
+    @property
+    def benefit(self) -> FloatArray:
+        """Predicted benefit of each patient."""
+        return self.p_treated - self.p_control
+
+    def counts(self) -> dict[str, Any]:
+        """Return n, n_events and level, as `not_estimable` takes them."""
+        return {"n": self.n, "n_events": self.n_events, "level": self.units.level}
+
+
+def check_pair(
+    y_true: Any,
+    received: Any,
+    by_arm: Any,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    sample_weight: Any = None,
+    groups: Any = None,
+    level: float = 0.95,
+    **patients: Any,
+) -> ArmPair:
+    """Return the patients of the two arms; `patients` are further vectors or tables of the same patients."""
+    table = check_by_arm("by_arm", by_arm)
+    for name, arm in (("control", control), ("treated", treated)):
+        if arm not in table.columns:
+            raise InputError(f"{name} is {arm!r}; by_arm has the arms {[str(a) for a in table.columns]}.")
+    if control == treated:
+        raise InputError(f"control and treated are both {control!r}; give two different arms.")
+    vectors = {"by_arm": by_arm, "y_true": y_true, "received": received, **patients}
+    units = check_units(sample_weight, groups, level, **vectors)
+    outcome, labels = check_binary("y_true", y_true), check_labels("received", received)
+    is_treated = np.asarray(labels == treated, dtype=bool)
+    of_pair = is_treated | np.asarray(labels == control, dtype=bool)
+    rows = np.flatnonzero(of_pair & (units.weight > 0))
+    for arm, found in ((control, ~is_treated[rows]), (treated, is_treated[rows])):
+        if not found.any():
+            raise InputError(f"No patient received arm {arm!r}; a benefit needs patients of both arms.")
+    codes = None if units.codes is None else units.codes[rows]
+    return ArmPair(
+        arms=(control, treated),
+        outcome=outcome[rows],
+        treated=is_treated[rows],
+        p_control=table[control].to_numpy(dtype=float)[rows],
+        p_treated=table[treated].to_numpy(dtype=float)[rows],
+        units=Units(weight=units.weight[rows], codes=codes, level=units.level),
+        rows=rows,
+    )
+
+
+def benefit_scores(pair: ArmPair, by_arm: Any, propensities: Any, *, model: bool = True) -> FloatArray:
+    """Return a score a patient whose mean estimates the average benefit of the pair.
+
+    Doubly robust, or without outcome `model` Horvitz and Thompson's: y / e for the treated, -y / (1 - e) for
+    the others, with the propensities renormalised to the two arms.
+    """
+    arms = list(pair.arms)
+    check_patients(by_arm=by_arm, propensities=propensities)
+    assigned = check_propensities(propensities, by_arm.columns)[arms].to_numpy(dtype=float)[pair.rows]
+    positions = pair.treated.astype(int)
+    check_received_probability("propensities", assigned[np.arange(len(assigned)), positions])
+    shares = assigned / assigned.sum(axis=1, keepdims=True)
+    predicted = np.column_stack([pair.p_control, pair.p_treated]) * model
+    received = np.array(arms, dtype=object)[positions]
+    scores = aipw_scores(
+        pair.outcome, received, pd.DataFrame(predicted, columns=arms), pd.DataFrame(shares, columns=arms)
+    )
+    return np.asarray(scores[arms[1]] - scores[arms[0]])
+
+
+def codes_or_none(codes: FloatArray | None) -> npt.NDArray[np.intp] | None:
+    """Return group numbers 0, 1, ..., or None."""
+    return None if codes is None else np.unique(codes, return_inverse=True)[1]
+
+
+def robust_covariance(bread: FloatArray, residuals: FloatArray, units: Units) -> FloatArray:
+    """Return the sandwich covariance of regression coefficients, or its cluster-robust form.
+
+    `bread`: inverse of the (weighted) information; `residuals`: one row of derivatives a patient. Finite
+    sample factors n / (n - k), and G / (G - 1) x (n - 1) / (n - k) with G groups (Cameron & Miller 2015,
+    doi:10.3368/jhr.50.2.317). NaN with fewer than two groups.
+    """
+    total, k = units.weight.sum(), residuals.shape[1]
+    codes = codes_or_none(units.codes)
+    if total <= k:
+        return np.full((k, k), np.nan)
+    if codes is None:
+        meat = residuals.T @ (residuals * units.weight[:, None]) * total / (total - k)
+        return np.asarray(bread @ meat @ bread)
+    count = codes.max() + 1
+    if count < 2:
+        return np.full((k, k), np.nan)
+    weighted = residuals * units.weight[:, None]
+    sums = np.column_stack([np.bincount(codes, weights=column) for column in weighted.T])
+    meat = sums.T @ sums * count / (count - 1) * (total - 1) / (total - k)
+    return np.asarray(bread @ meat @ bread)

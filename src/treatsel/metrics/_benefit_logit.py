@@ -1,0 +1,311 @@
+"""Calibration and concordance of the benefit without pairs or propensities; public through `benefit`."""
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from treatsel._checks import FloatArray, check_by_arm, check_choice
+from treatsel.errors import InputError
+from treatsel.metrics._benefit_inputs import ArmPair, check_pair, robust_covariance
+from treatsel.metrics._calibration_results import CalibrationLine
+from treatsel.metrics._inputs import check_patients
+from treatsel.metrics._intervals import wald
+from treatsel.metrics._logistic import LogisticFit, fit_logistic
+from treatsel.metrics._logit import logits
+from treatsel.metrics._result import Estimate, not_estimable
+from treatsel.metrics._units import Units, check_units
+
+NO_FIT = "one class only, equal predictions, or predictions that separate the classes"
+
+
+def benefit_calibration_line(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    among: Literal["both", "control", "treated"] = "both",
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> CalibrationLine:
+    """Calibration of the benefit on the logit scale, given the prediction under the other arm.
+
+    Among the treated, a logistic regression of the outcome with the logit of the prediction under control as
+    offset, and intercept + slope x (difference of the logits of the two predictions); among the controls
+    the mirror image. The offset is taken as true: a model that is badly calibrated in one arm shows in the
+    other arm's line, too.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels; patients of other arms are left out.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm.
+    control, treated : label
+        The two arms.
+    among : {"both", "control", "treated"}, default "both"
+        In whom the line is fitted.
+    groups : array-like of shape (n_patients,), optional
+        Site of each patient, for cluster-robust standard errors with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    CalibrationLine
+        Intercept (0 is perfect) and slope (1 is perfect; below 1: differences between the arms are
+        predicted too large) on the logit scale, with Wald intervals. NaN if there is no maximum.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an arm has no column or no patient, or an option is unknown.
+
+    Warns
+    -----
+    TreatselWarning
+        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+
+    References
+    ----------
+    Hoogland et al. (2024), Statistics in Medicine 43(23), 4481-4498. doi:10.1002/sim.10186
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> by_arm = pd.DataFrame({"CBT": rng.uniform(0.2, 0.8, 2000), "SSRI": rng.uniform(0.2, 0.8, 2000)})
+    >>> arm = rng.choice(["CBT", "SSRI"], 2000)
+    >>> y = rng.binomial(1, np.where(arm == "CBT", by_arm["CBT"], by_arm["SSRI"]))
+    >>> line = benefit_calibration_line(y, arm, by_arm, control="CBT", treated="SSRI")
+    >>> bool(line.slope.lower < 1 < line.slope.upper)
+    True
+    """
+    check_choice("among", among, ["both", "control", "treated"])
+    labels = {"control": control, "treated": treated}
+    pair = check_pair(
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+    )
+    mine = np.full(len(pair.rows), True) if among == "both" else pair.treated == (among == "treated")
+    pair = _subset(pair, mine)
+    low, high = _logits(pair)
+    sign = np.where(pair.treated, 1.0, -1.0)
+    design = np.column_stack([sign, sign * (high - low)])
+    offset = np.where(pair.treated, low, high)
+    fit = fit_logistic(design, pair.outcome, pair.weight, offset=offset)
+    if fit is None:
+        nothing = not_estimable(NO_FIT, **pair.counts())
+        return CalibrationLine(intercept=nothing, slope=nothing, covariance=float("nan"))
+    fit = _clustered(fit, design, offset, pair)
+    estimates = [_coefficient(fit, position, pair) for position in (0, 1)]
+    covariance = float(fit.covariance[0, 1])
+    return CalibrationLine(intercept=estimates[0], slope=estimates[1], covariance=covariance)
+
+
+def benefit_slope(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Regression for benefit: slope of the predicted benefit in a logistic regression of the outcome.
+
+    logit P(remission) = a + b x logit(prediction under control) + slope x benefit if treated, the benefit
+    being the difference of the logits. Unlike `benefit_calibration_line` it recalibrates the prognosis, too.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels; patients of other arms are left out.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm.
+    control, treated : label
+        The two arms.
+    groups : array-like of shape (n_patients,), optional
+        Site of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        1 is perfect; below 1: differences between the arms are predicted too large. Wald interval. NaN if
+        there is no maximum.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, or an arm has no column or no patient.
+
+    Warns
+    -----
+    TreatselWarning
+        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+
+    References
+    ----------
+    Efthimiou et al. (2023), Statistics in Medicine 42(8), 1188-1206. doi:10.1002/sim.9665
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> by_arm = pd.DataFrame({"CBT": rng.uniform(0.2, 0.8, 2000), "SSRI": rng.uniform(0.2, 0.8, 2000)})
+    >>> arm = rng.choice(["CBT", "SSRI"], 2000)
+    >>> y = rng.binomial(1, np.where(arm == "CBT", by_arm["CBT"], by_arm["SSRI"]))
+    >>> slope = benefit_slope(y, arm, by_arm, control="CBT", treated="SSRI")
+    >>> bool(slope.lower < 1 < slope.upper)
+    True
+    """
+    labels = {"control": control, "treated": treated}
+    pair = check_pair(
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+    )
+    low, high = _logits(pair)
+    design = np.column_stack([np.ones(len(low)), low, pair.treated * (high - low)])
+    fit = fit_logistic(design, pair.outcome, pair.weight)
+    if fit is None:
+        return not_estimable(NO_FIT, **pair.counts())
+    return _coefficient(_clustered(fit, design, np.zeros(len(low)), pair), 2, pair)
+
+
+def model_based_c_for_benefit(
+    by_arm: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    truth: pd.DataFrame | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> Estimate:
+    """C-for-benefit to expect if the predicted (or other given) probabilities were true; no outcome is used.
+
+    Of two patients whose outcomes under both arms were drawn independently, and whose benefits (-1, 0, 1)
+    then differ, how often the one with the larger predicted benefit has the larger benefit. The yardstick for
+    an observed c-for-benefit in these patients: heterogeneity, not skill, limits it.
+
+    Parameters
+    ----------
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm.
+    control, treated : label
+        The two arms.
+    truth : pandas.DataFrame of shape (n_patients, n_arms), optional
+        Probabilities from which outcomes are drawn, for example of a model refitted on these patients. By
+        default `by_arm`.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+
+    Returns
+    -------
+    Estimate
+        Proportion in [0, 1], without interval; equal predicted benefits count half. NaN if no two benefits
+        could differ. `n` counts all patients, whatever arm they received.
+
+    Raises
+    ------
+    InputError
+        If an arm has no column, a probability is outside [0, 1] or lengths differ.
+
+    References
+    ----------
+    Hoogland et al. (2024), Statistics in Medicine 43(23), 4481-4498. doi:10.1002/sim.10186
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.2, 0.4, 0.5], "SSRI": [0.6, 0.5, 0.3]})
+    >>> round(model_based_c_for_benefit(by_arm, control="CBT", treated="SSRI").value, 3)
+    0.732
+    """
+    weight = check_units(sample_weight, None, 0.95, by_arm=by_arm).weight
+    low, high = _columns("by_arm", by_arm, control, treated)
+    p_low, p_high = (low, high)
+    if truth is not None:
+        check_patients(by_arm=by_arm, truth=truth)
+        p_low, p_high = _columns("truth", truth, control, treated)
+    chances = ((1 - p_high) * p_low, p_high * p_low + (1 - p_high) * (1 - p_low), p_high * (1 - p_low))
+    place = np.unique(high - low, return_inverse=True)[1]
+    right = possible = 0.0
+    for i, less in enumerate(chances):
+        for more in chances[i + 1 :]:
+            share, total = _ordered_right(place, weight * less, weight * more)
+            own = float(weight @ (less * more))  # nobody is compared with themselves
+            right, possible = right + share - own / 2, possible + total - own
+    n = round(float(weight.sum()))
+    if possible <= 0:
+        return not_estimable("no two benefits can differ", n=n, n_events=None, level=0.95)
+    method = "no interval: computed from predictions alone"
+    nan = float("nan")
+    return Estimate(
+        value=right / possible, lower=nan, upper=nan, n=n, n_events=None, level=0.95, method=method
+    )
+
+
+def _columns(name: str, table: pd.DataFrame, control: Hashable, treated: Hashable) -> list[FloatArray]:
+    checked = check_by_arm(name, table)
+    for arm in (control, treated):
+        if arm not in checked.columns:
+            raise InputError(f"{name} has no column {arm!r}; it has {[str(a) for a in checked.columns]}.")
+    return [checked[arm].to_numpy(dtype=float) for arm in (control, treated)]
+
+
+def _ordered_right(place: npt.NDArray[np.intp], less: FloatArray, more: FloatArray) -> tuple[float, float]:
+    """Return the mass of pairs whose `more` stands above their `less` (ties half), and of all pairs."""
+    below, above = np.bincount(place, weights=less), np.bincount(place, weights=more)
+    reached = np.cumsum(below) - below / 2
+    return float(reached @ above), float(below.sum() * above.sum())
+
+
+def _subset(pair: ArmPair, mine: npt.NDArray[np.bool_]) -> ArmPair:
+    codes = None if pair.units.codes is None else pair.units.codes[mine]
+    return dataclasses.replace(
+        pair,
+        outcome=pair.outcome[mine],
+        treated=pair.treated[mine],
+        p_control=pair.p_control[mine],
+        p_treated=pair.p_treated[mine],
+        rows=pair.rows[mine],
+        units=Units(weight=pair.weight[mine], codes=codes, level=pair.units.level),
+    )
+
+
+def _clustered(fit: LogisticFit, design: FloatArray, offset: FloatArray, pair: ArmPair) -> LogisticFit:
+    """Return the fit with a cluster-robust covariance if the patients have groups."""
+    if pair.units.codes is None:
+        return fit
+    residual = pair.outcome - expit(offset + design @ fit.coefficients)
+    covariance = robust_covariance(fit.covariance, design * residual[:, None], pair.units)
+    return dataclasses.replace(fit, covariance=covariance)
+
+
+def _coefficient(fit: LogisticFit, position: int, pair: ArmPair) -> Estimate:
+    value, se = float(fit.coefficients[position]), float(fit.se[position])
+    n_groups = pair.units.n_groups
+    df = None if n_groups is None else n_groups - 1
+    limits = wald(value, se, pair.units.level, df=df)
+    method = "Wald" if df is None else f"Wald, cluster-robust, {n_groups} groups, t with {df} df"
+    return Estimate(
+        value=value, lower=limits.lower, upper=limits.upper, method=method, se=se, **pair.counts()
+    )
+
+
+def _logits(pair: ArmPair) -> tuple[FloatArray, FloatArray]:
+    both = logits(np.concatenate([pair.p_control, pair.p_treated]))
+    return both[: len(pair.rows)], both[len(pair.rows) :]

@@ -1,0 +1,251 @@
+"""Value of the rule "treat whom the model predicts to benefit" in a trial; public through `benefit`.
+
+Complete randomisation between the two arms is assumed, with equal chances for all patients. With known,
+unequal chances, or routine data, use `policy_value` or `policy_value_aipw`.
+"""
+
+from collections.abc import Hashable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_choice
+from treatsel.metrics._benefit_inputs import ArmPair, check_pair
+from treatsel.metrics._intervals import standard_error, two_sided_p, wald
+from treatsel.metrics._result import Estimate
+
+
+def population_average_value(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Remission rate if all were treated whose predicted benefit is above 0, and the others not (PAV).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels; patients of other arms are left out. Assigned by complete randomisation.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm.
+    control, treated : label
+        The two arms.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        A proportion (by chance it may exceed 1); higher is better. Wald interval. No interval with fewer
+        than two patients in an arm.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, or an arm has no column or no patient.
+
+    References
+    ----------
+    Imai & Li (2023), Journal of the American Statistical Association 118, 242-256.
+    doi:10.1080/01621459.2021.1923511
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4, 0.6, 0.2], "SSRI": [0.3, 0.6, 0.5, 0.7]})
+    >>> arm = ["CBT", "SSRI", "CBT", "SSRI"]
+    >>> population_average_value([1, 0, 1, 1], arm, by_arm, control="CBT", treated="SSRI").value
+    1.5
+    """
+    pair = check_pair(
+        y_true, received, by_arm, control=control, treated=treated, sample_weight=sample_weight, level=level
+    )
+    agrees = _rule(pair) == pair.treated
+    value = sum(_mean(pair, arm, agrees * pair.outcome) for arm in (True, False))
+    variance = sum(_squared_error(pair, arm, agrees * pair.outcome) for arm in (True, False))
+    return _estimate(pair, value, float(np.sqrt(variance)))
+
+
+def prescription_effect(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    centered: bool = True,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Gain of treating by predicted benefit over treating as many at random (PAPE).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels; patients of other arms are left out. Assigned by complete randomisation.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm.
+    control, treated : label
+        The two arms.
+    centered : bool, default True
+        Subtract the mean outcome first, which makes the estimate more precise.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        Difference of proportions; above 0: the ranking of the patients is worth something. `p_value` tests
+        that. No interval with fewer than two patients in an arm.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, or an arm has no column or no patient.
+
+    References
+    ----------
+    Imai & Li (2023), Journal of the American Statistical Association 118, 242-256.
+    doi:10.1080/01621459.2021.1923511
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4, 0.6, 0.2], "SSRI": [0.3, 0.6, 0.5, 0.7]})
+    >>> arm = ["CBT", "SSRI", "CBT", "SSRI"]
+    >>> found = prescription_effect([1, 0, 1, 1], arm, by_arm, control="CBT", treated="SSRI")
+    >>> round(found.value, 6)
+    0.0
+    """
+    pair = check_pair(
+        y_true, received, by_arm, control=control, treated=treated, sample_weight=sample_weight, level=level
+    )
+    n, rule = float(pair.weight.sum()), _rule(pair).astype(float)
+    outcome = pair.outcome - centered * (pair.weight @ pair.outcome) / n
+    share = float(pair.weight @ rule / n)
+    followed = np.where(pair.treated, rule - share, share - rule) * outcome
+    scale = n / (n - 1)
+    value = scale * sum(_mean(pair, arm, followed) for arm in (True, False))
+    average = _mean(pair, True, outcome) - _mean(pair, False, outcome)
+    spread = value**2 + 2 * (n - 1) * value * average * (2 * share - 1) - (1 - share) * share * n * average**2
+    variance = sum(_squared_error(pair, arm, followed) for arm in (True, False)) + spread / n**2
+    se = float(scale * np.sqrt(np.maximum(variance, 0)))
+    return _estimate(pair, value, se, p_value=two_sided_p(value, se))
+
+
+def population_benefit(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    over: Literal["control", "treated"] = "control",
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Remission of the patients whose arm agreed with the rule less that of one whole arm.
+
+    The rule treats whom the model predicts to benefit (above 0). Randomisation 1:1 is assumed: only then do
+    the patients who agree resemble all patients. `gain_over_best_arm` has no such condition.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels; patients of other arms are left out. Randomised 1:1.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, columns named by arm.
+    control, treated : label
+        The two arms.
+    over : {"control", "treated"}, default "control"
+        The arm that everybody would get otherwise.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        Difference of proportions; above 0: the rule is better. Wald interval that allows for the patients
+        who are in both groups. NaN if nobody's arm agreed.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an arm has no column or no patient, or an option is unknown.
+
+    References
+    ----------
+    Efthimiou et al. (2023), Statistics in Medicine 42(8), 1188-1206. doi:10.1002/sim.9665
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4, 0.6, 0.2], "SSRI": [0.3, 0.6, 0.7, 0.1]})
+    >>> arm = ["CBT", "SSRI", "CBT", "SSRI"]
+    >>> population_benefit([1, 1, 0, 1], arm, by_arm, control="CBT", treated="SSRI").value
+    0.5
+    """
+    check_choice("over", over, ["control", "treated"])
+    pair = check_pair(
+        y_true, received, by_arm, control=control, treated=treated, sample_weight=sample_weight, level=level
+    )
+    rule, whole = _rule(pair), pair.treated == (over == "treated")
+    agrees = rule == pair.treated
+    n_agree, n_whole = float(pair.weight @ agrees), float(pair.weight @ whole)
+    if not n_agree:
+        nan = float("nan")
+        return _estimate(pair, nan, nan, method="not estimable: nobody's arm agreed with the rule")
+    share = agrees / n_agree - whole / n_whole
+    value, variance = float((pair.weight * share) @ pair.outcome), 0.0
+    for arm in (True, False):
+        for advised in (True, False):
+            cell = (pair.treated == arm) & (rule == advised)
+            if cell.any() and share[cell][0] != 0:
+                weight = pair.weight[cell]
+                error = standard_error(pair.outcome[cell], weight)
+                variance += float((error * share[cell][0] * weight.sum()) ** 2)
+    return _estimate(pair, value, float(np.sqrt(variance)))
+
+
+def _rule(pair: ArmPair) -> npt.NDArray[np.bool_]:
+    return np.asarray(pair.p_treated > pair.p_control)
+
+
+def _mean(pair: ArmPair, arm: bool, values: FloatArray) -> float:
+    mine = pair.treated == arm
+    return float(pair.weight[mine] @ values[mine] / pair.weight[mine].sum())
+
+
+def _squared_error(pair: ArmPair, arm: bool, values: FloatArray) -> float:
+    mine = pair.treated == arm
+    return standard_error(values[mine], pair.weight[mine]) ** 2
+
+
+def _estimate(pair: ArmPair, value: float, se: float, *, method: str = "", **fields: Any) -> Estimate:
+    limits = wald(value, se, pair.units.level)
+    usual = "Wald" if np.isfinite(se) else "no interval: it needs at least two patients in each group"
+    return Estimate(
+        value=value,
+        lower=limits.lower,
+        upper=limits.upper,
+        method=method or usual,
+        se=se,
+        **pair.counts(),
+        **fields,
+    )

@@ -1,0 +1,280 @@
+"""Average benefit and calibration of the benefit on doubly robust scores; public through `benefit`."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import special
+
+from treatsel._checks import FloatArray
+from treatsel._plotting import BLUE, GREY, new_axes
+from treatsel.errors import InputError
+from treatsel.metrics._benefit_inputs import ArmPair, benefit_scores, check_pair, robust_covariance
+from treatsel.metrics._intervals import two_sided_p, wald
+from treatsel.metrics._result import Estimate, not_estimable
+from treatsel.metrics._units import Units, mean_estimate, mean_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BenefitCalibration:
+    """Best linear predictor of the benefit: benefit = intercept + slope x predicted benefit.
+
+    Attributes
+    ----------
+    in_the_large : Estimate
+        Average benefit less the average predicted benefit; 0 is perfect.
+    intercept, slope : Estimate
+        Fitted together; 0 and 1 are perfect. A slope of 0: the predicted benefit tells nobody apart (its
+        `p_value` tests that); below 1: predicted differences are too large.
+    covariance : float
+        Of intercept and slope.
+    p_calibrated : float
+        P value of the joint test that the intercept is 0 and the slope 1.
+    groups : pandas.DataFrame
+        Groups by predicted benefit; columns group (1, 2, ...), n, predicted (mean), observed, lower, upper,
+        se.
+    level : float
+        Confidence level of all limits.
+    """
+
+    in_the_large: Estimate
+    intercept: Estimate
+    slope: Estimate
+    covariance: float
+    p_calibrated: float
+    groups: pd.DataFrame
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a group."""
+        return self.groups.copy()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the groups, the line and the ideal on `ax` (new if None) and return it."""
+        ax = new_axes(ax, width=5, height=5)
+        x = self.groups["predicted"].to_numpy()
+        ax.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1)
+        ax.axhline(0, color=GREY, linewidth=0.5)
+        ax.vlines(x, self.groups["lower"], self.groups["upper"], color=BLUE, linewidth=1)
+        ax.plot(x, self.groups["observed"], "o", color=BLUE, markersize=4)
+        if np.isfinite(self.slope.value):
+            ends = np.array([x.min(), x.max()])
+            ax.plot(ends, self.intercept.value + self.slope.value * ends, color=BLUE)
+        ax.set(xlabel="Predicted benefit", ylabel="Observed benefit (doubly robust)")
+        ax.spines[["top", "right"]].set_visible(False)
+        return ax
+
+
+def average_benefit(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    propensities: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Average benefit of one arm over another, from doubly robust scores of the patients who got either.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels; patients of other arms are left out.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, from a model that has not seen these patients.
+    propensities : pandas.DataFrame of shape (n_patients, n_arms)
+        Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
+    control, treated : label
+        The two arms.
+    groups : array-like of shape (n_patients,), optional
+        Site of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        Remission under `treated` less remission under `control`, a difference of proportions; above 0:
+        `treated` is better on average. `se` is sd / sqrt(n).
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an arm has no column or no patient, or a received arm has propensity 0.
+
+    References
+    ----------
+    Robins, Rotnitzky & Zhao (1994), Journal of the American Statistical Association 89, 846-866.
+    doi:10.1080/01621459.1994.10476818
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4], "SSRI": [0.3, 0.6]})
+    >>> even = pd.DataFrame({"CBT": [0.5, 0.5], "SSRI": [0.5, 0.5]})
+    >>> round(average_benefit([1, 0], ["CBT", "SSRI"], by_arm, even, control="CBT", treated="SSRI").value, 2)
+    -1.1
+    """
+    labels = {"control": control, "treated": treated}
+    pair = check_pair(
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+    )
+    return mean_estimate(benefit_scores(pair, by_arm, propensities), pair.units, n_events=pair.n_events)
+
+
+def benefit_calibration(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    propensities: pd.DataFrame,
+    *,
+    control: Hashable,
+    treated: Hashable,
+    n_groups: int = 5,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> BenefitCalibration:
+    """Calibration of the predicted benefit: regression of doubly robust scores on it, and groups.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Arm labels; patients of other arms are left out.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm, from a model that has not seen these patients.
+    propensities : pandas.DataFrame of shape (n_patients, n_arms)
+        Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
+    control, treated : label
+        The two arms.
+    n_groups : int, default 5
+        Largest number of groups of similar predicted benefit; equal predictions stay together.
+    groups : array-like of shape (n_patients,), optional
+        Site of each patient, for cluster-robust standard errors with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    BenefitCalibration
+        Intercept and slope with robust (sandwich, HC1) intervals, groups, `.to_frame()` and `.plot()`. No
+        matching is involved. Intercept and slope are NaN if all predicted benefits are equal.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an arm has no column or no patient, a received arm has propensity 0, or `n_groups`
+        is below 1.
+
+    References
+    ----------
+    Chernozhukov, Demirer, Duflo & Fernandez-Val (2025), Econometrica 93(4), 1121-1164.
+    doi:10.3982/ECTA19303
+    Semenova & Chernozhukov (2021), The Econometrics Journal 24(2), 264-289. doi:10.1093/ectj/utaa027
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> by_arm = pd.DataFrame({"CBT": rng.uniform(0.2, 0.6, 2000), "SSRI": rng.uniform(0.2, 0.6, 2000)})
+    >>> arm = rng.choice(["CBT", "SSRI"], 2000)
+    >>> y = rng.binomial(1, np.where(arm == "CBT", by_arm["CBT"], by_arm["SSRI"]))
+    >>> even = pd.DataFrame(0.5, index=by_arm.index, columns=by_arm.columns)
+    >>> found = benefit_calibration(y, arm, by_arm, even, control="CBT", treated="SSRI")
+    >>> bool(found.slope.lower < 1 < found.slope.upper), len(found.to_frame())
+    (True, 5)
+    """
+    if not isinstance(n_groups, int) or n_groups < 1:
+        raise InputError(f"n_groups is {n_groups!r}; it must be a whole number of at least 1.")
+    labels = {"control": control, "treated": treated}
+    pair = check_pair(
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+    )
+    score = benefit_scores(pair, by_arm, propensities)
+    intercept, slope, covariance, p_calibrated = _line(pair, score)
+    return BenefitCalibration(
+        in_the_large=mean_estimate(score - pair.benefit, pair.units, n_events=pair.n_events),
+        intercept=intercept,
+        slope=slope,
+        covariance=covariance,
+        p_calibrated=p_calibrated,
+        groups=_grouped(pair, score, n_groups),
+        level=pair.units.level,
+    )
+
+
+def _line(pair: ArmPair, score: FloatArray) -> tuple[Estimate, Estimate, float, float]:
+    nan = float("nan")
+    if np.ptp(pair.benefit) == 0:
+        nothing = not_estimable("all predicted benefits are equal", **pair.counts())
+        return nothing, nothing, nan, nan
+    design = np.column_stack([np.ones(len(score)), pair.benefit])
+    bread = np.asarray(np.linalg.inv(design.T @ (design * pair.weight[:, None])), dtype=float)
+    values = bread @ (design.T @ (pair.weight * score))
+    covariance = robust_covariance(bread, design * (score - design @ values)[:, None], pair.units)
+    n_groups = pair.units.n_groups
+    df = None if n_groups is None else n_groups - 1
+    errors = np.sqrt(np.diag(covariance))
+    method = "Wald, robust (HC1)"
+    if df is not None:
+        method = f"Wald, cluster-robust, {n_groups} groups, t with {df} df"
+    found = []
+    for value, se in zip(values, errors, strict=True):
+        limits = wald(value, se, pair.units.level, df=df)
+        p_value = two_sided_p(value, se, df=df)
+        estimate = Estimate(
+            value=float(value),
+            lower=limits.lower,
+            upper=limits.upper,
+            method=method,
+            se=float(se),
+            p_value=p_value,
+            **pair.counts(),
+        )
+        found.append(estimate)
+    return found[0], found[1], float(covariance[0, 1]), _joint_p(values - [0, 1], covariance, df)
+
+
+def _joint_p(away: FloatArray, covariance: FloatArray, df: int | None) -> float:
+    if not np.isfinite(covariance).all() or np.linalg.cond(covariance) > 1e12:
+        return float("nan")
+    statistic = float(away @ np.linalg.solve(covariance, away))
+    return float(special.chdtrc(2, statistic) if df is None else special.fdtrc(2, df, statistic / 2))
+
+
+def _grouped(pair: ArmPair, score: FloatArray, n_groups: int) -> pd.DataFrame:
+    """Cut as `calibration_groups` does: a group ends where j / n_groups of the patients are reached."""
+    position = np.unique(pair.benefit, return_inverse=True)[1]
+    reached = np.cumsum(np.bincount(position, weights=pair.weight))
+    wanted = np.arange(1, n_groups + 1) * reached[-1] / n_groups * (1 - 1e-12)
+    group = np.searchsorted(np.unique(np.searchsorted(reached, wanted)), position)
+    rows = []
+    for number in range(group.max() + 1):
+        mine = group == number
+        codes = None if pair.units.codes is None else pair.units.codes[mine]
+        units = Units(weight=pair.weight[mine], codes=codes, level=pair.units.level)
+        mean = mean_of(score[mine], units)
+        rows.append(
+            {
+                "group": number + 1,
+                "n": units.n,
+                "predicted": float(units.weight @ pair.benefit[mine] / units.weight.sum()),
+                "observed": mean.value,
+                "lower": mean.limits.lower,
+                "upper": mean.limits.upper,
+                "se": mean.se,
+            }
+        )
+    return pd.DataFrame(rows)

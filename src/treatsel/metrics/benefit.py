@@ -1,0 +1,50 @@
+"""Benefit of one arm over another, for any pair of arms; benefit = remission if treated less under control.
+
+Outcome 1 is good, so a positive benefit speaks for the arm named `treated`. Patients of other arms are left
+out, and propensities are renormalised to the two arms. Report first `benefit_calibration`, `rate` and
+`average_benefit`, which rest on doubly robust scores; what rests on matched pairs (`c_for_benefit`,
+`e_for_benefit` and the two losses) changes with the matching and comes second. Ties of predictions are exact
+ties: round predictions to the digits that they have.
+"""
+
+from treatsel.metrics._benefit_logit import (
+    benefit_calibration_line,
+    benefit_slope,
+    model_based_c_for_benefit,
+)
+from treatsel.metrics._benefit_pairs import (
+    BenefitErrors,
+    brier_for_benefit,
+    c_for_benefit,
+    cross_entropy_for_benefit,
+    e_for_benefit,
+)
+from treatsel.metrics._benefit_rule import (
+    population_average_value,
+    population_benefit,
+    prescription_effect,
+)
+from treatsel.metrics._benefit_scores import BenefitCalibration, average_benefit, benefit_calibration
+from treatsel.metrics._matching import Pairs, match_pairs
+from treatsel.metrics._rate import Rate, rate
+
+__all__ = [
+    "BenefitCalibration",
+    "BenefitErrors",
+    "Pairs",
+    "Rate",
+    "average_benefit",
+    "benefit_calibration",
+    "benefit_calibration_line",
+    "benefit_slope",
+    "brier_for_benefit",
+    "c_for_benefit",
+    "cross_entropy_for_benefit",
+    "e_for_benefit",
+    "match_pairs",
+    "model_based_c_for_benefit",
+    "population_average_value",
+    "population_benefit",
+    "prescription_effect",
+    "rate",
+]
