@@ -1,0 +1,72 @@
+"""Bounds under the marginal sensitivity model, from sums over patients that do not depend on Lambda."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from treatsel._checks import FloatArray
+from treatsel.metrics._inputs import Labels
+
+PARTS = ("recommended", "rule", "best")  # all concordant; those not at the best arm; at the best arm instead
+
+
+class Bounds(NamedTuple):
+    """Lowest and highest value that the model allows, one of each per row of sums."""
+
+    lowest: FloatArray
+    highest: FloatArray
+
+
+def statistics_of(
+    outcome: FloatArray, received: Labels, recommended: Labels, best_arm: object, propensity: FloatArray
+) -> FloatArray:
+    """Return what is to be summed over patients, shape (n_patients, 14).
+
+    For each of `PARTS`, of its patients with outcome 1 and of those with 0, a count and the sum of
+    1 / propensity - 1: a weight is 1 + (1 / propensity - 1) times a factor from 1 / Lambda to Lambda. Last:
+    the patients whose recommended arm is not the best single one, and all patients.
+    """
+    differs = recommended != best_arm
+    concordant = received == recommended
+    odds = 1 / propensity - 1
+    columns = []
+    for part in (concordant, concordant & differs, differs & (received == best_arm)):
+        for mine in (part * outcome, part * (1 - outcome)):
+            columns += [mine, mine * odds]
+    return np.column_stack([*columns, differs, np.ones(len(outcome))]).astype(float)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Sums of the statistics, one row per (re)sample; `method`: "hajek" or "ipw"."""
+
+    totals: FloatArray
+    method: str
+
+    def bounds(self, measure: str, factor: float) -> Bounds:
+        """Return the bounds of the "value" or the "gain" at one Lambda."""
+        if measure == "value":
+            return self._mean("recommended", factor, self.totals[:, -1])
+        differs, everybody = self.totals[:, -2], self.totals[:, -1]
+        rule, best = (self._mean(part, factor, differs) for part in ("rule", "best"))
+        share = differs / everybody
+        with np.errstate(invalid="ignore"):
+            low, high = share * (rule.lowest - best.highest), share * (rule.highest - best.lowest)
+        return Bounds(np.where(differs > 0, low, 0.0), np.where(differs > 0, high, 0.0))
+
+    def _mean(self, part: str, factor: float, patients: FloatArray) -> Bounds:
+        """Return bounds of the weighted share of outcome 1 among the patients of one part.
+
+        With a 0/1 outcome the extreme of the fractional linear programme is plain: the least weights for
+        one outcome and the greatest for the other.
+        """
+        at = 4 * PARTS.index(part)
+        ones, ones_odds, zeros, zeros_odds = self.totals[:, at : at + 4].T
+        least, most = ones + ones_odds / factor, ones + ones_odds * factor
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if self.method == "ipw":
+                empty = np.where(ones + zeros > 0, 0.0, np.nan)
+                return Bounds(least / patients + empty, most / patients + empty)
+            rest_least, rest_most = zeros + zeros_odds / factor, zeros + zeros_odds * factor
+            return Bounds(least / (least + rest_most), most / (most + rest_least))

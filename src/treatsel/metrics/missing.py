@@ -1,0 +1,369 @@
+"""Missing outcomes: how far they could move a rate, a contrast of two arms and a gain."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import brentq
+
+from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_vector, check_weights
+from treatsel.errors import InputError
+from treatsel.metrics._aipw import aipw_scores
+from treatsel.metrics._gain import gain_over_best_arm
+from treatsel.metrics._inputs import check_labels, check_patients
+from treatsel.metrics._intervals import Interval, quantile_of, wilson
+from treatsel.metrics._missing_results import MissingOutcomeBounds, TippingPoint
+from treatsel.metrics._missing_shares import ArmCount, Contrast, contrast_of, count_arms
+from treatsel.metrics._result import NAN
+
+__all__ = [
+    "MissingOutcomeBounds",
+    "TippingPoint",
+    "gain_missing_bounds",
+    "missing_outcome_bounds",
+    "tipping_point",
+]
+
+Shifted = Literal["first", "second", "opposite"]
+SIGNS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "opposite": (1.0, -1.0)}
+FARTHEST, STEPS = 30.0, 3001  # where a tipping point is looked for, on the logit scale
+
+
+def missing_outcome_bounds(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    *,
+    arms: tuple[Any, Any] | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> MissingOutcomeBounds:
+    """Rate of each arm, and a contrast of two arms, if the missing outcomes were all 0, all 1, or opposed.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1; NaN: not observed. If 1 is remission, "lowest" is the worst case; if 1 is
+        discontinuation, it is the best.
+    received : array-like of shape (n_patients,)
+        Arm labels.
+    arms : tuple of two labels, optional
+        First and second arm of the risk difference (first - second) and ratio (first / second). Without
+        it, the two arms if there are just two; else rates alone.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    MissingOutcomeBounds
+        Proportions with Wilson's interval, differences with Wald's, ratios with Wald's on the log scale
+        (none where an arm has no events, or where both rates are 0 or 1).
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or NaN, a label is missing or an arm does not occur.
+
+    References
+    ----------
+    Horowitz & Manski (2000), Journal of the American Statistical Association 95(449), 77-84.
+    doi:10.1080/01621459.2000.10473902
+    Hollis & Campbell (1999), BMJ 319, 670-674. doi:10.1136/bmj.319.7211.670
+
+    Examples
+    --------
+    >>> y, arm = [1, 0, None, 0, 1, 1, 0, None], ["CBT"] * 4 + ["SSRI"] * 4
+    >>> found = missing_outcome_bounds(y, arm).to_frame()
+    >>> found.query("measure == 'difference'").set_index("scenario")["value"].round(2).to_dict()
+    {'observed': -0.33, 'missing are 0': -0.25, 'missing are 1': -0.25, 'lowest': -0.5, 'highest': 0.0}
+    """
+    level = check_level(level)
+    counts = count_arms(y_true, received, sample_weight)
+    rows = [
+        _rate_row(arm, scenario, level) for arm in counts for scenario in ("observed", "lowest", "highest")
+    ]
+    if arms is None and len(counts) == 2:
+        arms = (counts[0].name, counts[1].name)
+    if arms is not None:
+        first, second = _pair(counts, arms)
+        measures: tuple[Contrast, ...] = ("difference", "ratio")
+        rows += [row for measure in measures for row in _contrast_rows(first, second, measure, level)]
+    return MissingOutcomeBounds(table=pd.DataFrame(rows), level=level)
+
+
+def gain_missing_bounds(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    by_arm: pd.DataFrame,
+    propensities: pd.DataFrame,
+    recommended: npt.ArrayLike,
+    *,
+    best_arm: Any = None,
+    observation: npt.ArrayLike | None = None,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> MissingOutcomeBounds:
+    """Gain over the best single arm under extreme assumptions about the missing outcomes.
+
+    The lowest gain has 0 for the missing who received the recommended arm where it is not the best single
+    one, and 1 for those who received the best single arm though another was recommended.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission (1 is good), 0 or 1; NaN: not observed.
+    received : array-like of shape (n_patients,)
+        Arm labels.
+    by_arm, propensities : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission, and probability of being given each arm, as in `aipw_scores`.
+    recommended : array-like of shape (n_patients,)
+        Labels of the recommended arms.
+    best_arm : label, optional
+        The arm to compare with. Without it, the best under "observed", in every scenario.
+    observation : array-like of shape (n_patients,), optional
+        Probability that the outcome is observed, for the scenario "observed"; without it, the observed
+        share of the patient's arm.
+    groups, sample_weight, level
+        As in `gain_over_best_arm`.
+
+    Returns
+    -------
+    MissingOutcomeBounds
+        Rows of measure "gain"; differences of proportions, positive: the recommendations are better.
+
+    Raises
+    ------
+    InputError
+        As `aipw_scores` and `gain_over_best_arm`.
+
+    References
+    ----------
+    Horowitz & Manski (2000), Journal of the American Statistical Association 95(449), 77-84.
+    doi:10.1080/01621459.2000.10473902
+
+    Examples
+    --------
+    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4, 0.6, 0.7], "SSRI": [0.3, 0.6, 0.5, 0.4]})
+    >>> chance = pd.DataFrame({"CBT": [0.5] * 4, "SSRI": [0.5] * 4})
+    >>> y, received, best = [1, None, 1, 0], ["CBT", "SSRI", "CBT", "SSRI"], by_arm.idxmax(axis=1)
+    >>> gain_missing_bounds(y, received, by_arm, chance, best).table["value"].round(2).tolist()
+    [0.05, -0.25, 0.25, -0.25, 0.25]
+    """
+    outcome = check_binary("y_true", y_true, allow_missing=True)
+    labels, advised = check_labels("received", received), check_labels("recommended", recommended)
+    patients = {"y_true": y_true, "received": received, "by_arm": by_arm, "recommended": recommended}
+    n = check_patients(**patients, sample_weight=sample_weight)
+    weight, absent = check_weights("sample_weight", sample_weight, n), np.isnan(outcome)
+    options: dict[str, Any] = {"groups": groups, "sample_weight": sample_weight, "level": level}
+    seen = aipw_scores(
+        y_true,
+        received,
+        by_arm,
+        propensities,
+        observation=_share_observed(labels, absent, weight) if observation is None else observation,
+    )
+    found = {"observed": gain_over_best_arm(seen, recommended, best_arm=best_arm, **options)}
+    best = found["observed"].best_arm
+    for_rule, for_best = np.asarray(advised == labels), labels == best
+    up, down = for_rule & ~for_best, for_best & ~for_rule
+    fills = {"missing are 0": 0.0, "missing are 1": 1.0, "lowest": down, "highest": up}
+    for scenario, fill in fills.items():
+        scores = aipw_scores(np.where(absent, fill, outcome), received, by_arm, propensities)
+        found[scenario] = gain_over_best_arm(scores, recommended, best_arm=best, **options)
+    about = {"measure": "gain", "arms": f"recommended v {best}"}
+    counts = {"n": found["observed"].n, "n_missing": round(float(weight @ absent))}
+    rows = [
+        {
+            **about,
+            "scenario": scenario,
+            **{"value": gain.value, "lower": gain.lower, "upper": gain.upper},
+            **counts,
+            "method": gain.method,
+        }
+        for scenario, gain in found.items()
+    ]
+    return MissingOutcomeBounds(table=pd.DataFrame(rows), level=check_level(level))
+
+
+def tipping_point(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    *,
+    arms: tuple[Any, Any],
+    measure: Contrast = "difference",
+    shifted: Shifted = "first",
+    deltas: Sequence[float] = tuple(np.linspace(-3, 3, 25)),
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> TippingPoint:
+    """Find how different the missing must be for a difference between two arms to vanish.
+
+    Delta adjustment: the log odds of the outcome among the missing of an arm are those of its observed
+    patients plus delta; at 0 the missing are like the observed.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1; NaN: not observed.
+    received : array-like of shape (n_patients,)
+        Arm labels.
+    arms : tuple of two labels
+        First and second arm.
+    measure : {"difference", "ratio"}, default "difference"
+        First - second (Wald interval), or first / second (Wald on the log scale). The variance counts that
+        of the observed rate and of the share that is missing.
+    shifted : {"first", "second", "opposite"}, default "first"
+        Whose missing are shifted; "opposite": the first arm's by delta, the second's by minus delta.
+    deltas : sequence of float
+        Where `table` shows the contrast.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    TippingPoint
+        NaN where an arm has no observed outcome, or one class only.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or NaN, an arm does not occur or an option is unknown.
+
+    References
+    ----------
+    Cro et al. (2020), Statistics in Medicine 39(21), 2815-2842. doi:10.1002/sim.8569
+    White, Horton, Carpenter & Pocock (2011), BMJ 342, d40. doi:10.1136/bmj.d40
+
+    Examples
+    --------
+    >>> y = [1] * 50 + [0] * 30 + [None] * 20 + [1] * 35 + [0] * 45 + [None] * 20
+    >>> found = tipping_point(y, ["CBT"] * 100 + ["SSRI"] * 100, arms=("CBT", "SSRI"))
+    >>> round(found.delta_interval, 2), round(found.rate_interval, 2), found.delta_estimate
+    (-0.69, 0.45, -inf)
+    """
+    check_choice("measure", measure, ["difference", "ratio"])
+    check_choice("shifted", shifted, list(SIGNS))
+    level, grid = check_level(level), check_vector("deltas", deltas)
+    first, second = _pair(count_arms(y_true, received, sample_weight), arms)
+    about: dict[str, Any] = {
+        "arms": (arms[0], arms[1]),
+        "measure": measure,
+        "shifted": shifted,
+        "level": level,
+    }
+    if not all(0 < arm.events < arm.observed for arm in (first, second)):
+        columns = ["delta", "rate_first", "rate_second", "value", "lower", "upper"]
+        return _no_tipping_point(about, pd.DataFrame(columns=columns, dtype=float))
+    one, two = SIGNS[shifted]
+
+    def contrast(delta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        shares = first.shifted(one * delta)[0], second.shifted(two * delta)[0]
+        return contrast_of(*shares, measure)
+
+    half = quantile_of(level)
+    start = float(contrast(np.zeros(1))[0][0])
+    toward = -np.sign(start) * (one or -two)  # a higher second rate makes the contrast smaller
+    found = [_first_zero(contrast, np.sign(start), toward, quantile) for quantile in (0.0, half)]
+    moved, sign = (second, two) if shifted == "second" else (first, one)
+    rates = [float(moved.shifted(np.asarray(sign * delta))[1]) for delta in found]
+    value, se = contrast(grid)
+    back = np.exp if measure == "ratio" else np.asarray
+    among = {"rate_first": first.shifted(one * grid)[1], "rate_second": second.shifted(two * grid)[1]}
+    limits = {"value": back(value), "lower": back(value - half * se), "upper": back(value + half * se)}
+    return TippingPoint(
+        delta_estimate=found[0],
+        delta_interval=found[1],
+        rate_estimate=rates[0],
+        rate_interval=rates[1],
+        **about,
+        table=pd.DataFrame({"delta": grid, **among, **limits}),
+    )
+
+
+def _no_tipping_point(about: dict[str, Any], table: pd.DataFrame) -> TippingPoint:
+    names = ("delta_estimate", "delta_interval", "rate_estimate", "rate_interval")
+    nothing: dict[str, Any] = dict.fromkeys(names, NAN)
+    return TippingPoint(**nothing, **about, table=table)
+
+
+def _pair(counts: list[ArmCount], arms: tuple[Any, Any]) -> tuple[ArmCount, ArmCount]:
+    known = {arm.name: arm for arm in counts}
+    if len(arms) != 2 or arms[0] == arms[1]:
+        raise InputError(f"arms holds {len(arms)} labels; give two different ones: (first, second).")
+    for arm in arms:
+        check_choice("arms", arm, known)
+    return known[arms[0]], known[arms[1]]
+
+
+def _share_observed(labels: Any, absent: Any, weight: FloatArray) -> FloatArray:
+    """Return the observed share of each patient's arm; 1 where nobody of it was observed."""
+    table = pd.DataFrame({"all": weight, "seen": weight * ~absent}).groupby(labels).transform("sum")
+    share = (table["seen"] / table["all"].where(table["all"] > 0)).to_numpy()
+    return np.where(share > 0, share, 1.0)
+
+
+def _rate_row(arm: ArmCount, scenario: str, level: float) -> dict[str, Any]:
+    share = arm.filled({"observed": None, "lowest": 0.0, "highest": 1.0}[scenario])
+    limits = Interval(NAN, NAN)
+    if share.n:
+        limits = Interval(*map(float, wilson(share.rate * share.n, np.asarray(share.n), level)))
+    method = "Wilson" if share.n else "not estimable: no outcome of this arm was observed"
+    return _row("rate", str(arm.name), scenario, float(share.rate), limits, [arm], method)
+
+
+def _contrast_rows(
+    first: ArmCount, second: ArmCount, measure: Contrast, level: float
+) -> list[dict[str, Any]]:
+    fills: dict[str, tuple[float | None, float | None]] = {
+        "observed": (None, None),
+        "missing are 0": (0.0, 0.0),
+        "missing are 1": (1.0, 1.0),
+        "lowest": (0.0, 1.0),
+        "highest": (1.0, 0.0),
+    }
+    rows = []
+    for scenario, (one, two) in fills.items():
+        a, b = first.filled(one), second.filled(two)
+        value, se = (float(part) for part in contrast_of(a, b, measure))
+        half = quantile_of(level) * se
+        limits, method = Interval(value - half, value + half), "Wald"
+        if measure == "ratio":
+            value = float(a.rate / b.rate) if b.rate > 0 else NAN
+            limits, method = Interval(*np.exp(limits).tolist()), "Wald on the log scale"
+        if not 0 < half < np.inf:
+            method = f"no interval: {method} needs events in both arms, and both outcomes in one"
+            limits = Interval(NAN, NAN)
+        label = f"{first.name} v {second.name}"
+        rows.append(_row(measure, label, scenario, value, limits, [first, second], method))
+    return rows
+
+
+def _row(
+    measure: str, label: str, scenario: str, value: float, limits: Interval, arms: list[ArmCount], method: str
+) -> dict[str, Any]:
+    counts = {"n": round(sum(arm.n for arm in arms)), "n_missing": round(sum(arm.missing for arm in arms))}
+    about = {"measure": measure, "arms": label, "scenario": scenario, "value": value}
+    return {**about, "lower": limits.lower, "upper": limits.upper, **counts, "method": method}
+
+
+def _first_zero(contrast: Any, sign: float, toward: float, quantile: float) -> float:
+    """Return the delta nearest to 0 at which the contrast, or its near limit, is no longer beyond 0."""
+
+    def beyond(distance: Any) -> FloatArray:
+        value, se = contrast(toward * np.atleast_1d(distance))
+        return np.asarray(sign * value - quantile * se)
+
+    distances = np.linspace(0, FARTHEST, STEPS)
+    reached = beyond(distances) <= 0
+    if not reached.any():
+        return float(toward * np.inf)
+    at = int(np.argmax(reached))
+    if at == 0:
+        return 0.0
+    return float(toward * brentq(lambda t: float(beyond(t)[0]), distances[at - 1], distances[at]))
