@@ -1,0 +1,170 @@
+"""`treatsel samplesize`: patients needed for development, for validation, or to show a gain."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from treatsel.cli._io import check_outputs, write_table
+from treatsel.metrics.sample_size import (
+    LinearPredictor,
+    SampleSize,
+    development_sample_size,
+    gain_sample_size,
+    validation_sample_size,
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command with its three purposes."""
+    parser = commands.add_parser(
+        "samplesize",
+        help="say how many patients a study needs",
+        description="Print the number of patients that each criterion needs; the largest decides.",
+    )
+    purposes = parser.add_subparsers(dest="purpose", required=True, metavar="purpose")
+    _add_development(purposes.add_parser("development", help="to develop a model that is not overfitted"))
+    _add_validation(purposes.add_parser("validation", help="to validate a model with narrow intervals"))
+    _add_gain(purposes.add_parser("gain", help="to show the gain over the best single arm"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute, write what was asked for, print the numbers."""
+    check_outputs([args.out])
+    size = args.compute(args)
+    if args.out is not None:
+        write_table(size.to_frame().reset_index(), args.out)
+    print(_text(size))
+    return 0
+
+
+def _add_development(parser: Any) -> None:
+    parser.add_argument(
+        "--parameters", type=int, required=True, help="prognostic parameters, without the intercept"
+    )
+    performance = parser.add_mutually_exclusive_group(required=True)
+    performance.add_argument("--cox-snell-r2", type=float, help="Cox-Snell R2 to expect, cautiously")
+    performance.add_argument("--nagelkerke-r2", type=float, help="or Nagelkerke's")
+    performance.add_argument("--auc", type=float, help="or the AUC")
+    parser.add_argument("--arms", type=int, default=1, help="arms distinguished (default: %(default)s)")
+    parser.add_argument(
+        "--modifiers",
+        type=int,
+        default=0,
+        help="parameters that interact with the arm (default: %(default)s)",
+    )
+    parser.add_argument("--shrinkage", type=float, default=0.9, help="default: %(default)s")
+    _finish(parser, _development)
+
+
+def _add_validation(parser: Any) -> None:
+    parser.add_argument("--auc", type=float, required=True, help="AUC to expect")
+    predictor = parser.add_mutually_exclusive_group()
+    about = "logit of the predictions is normal (default: two normals that give prevalence and AUC)"
+    predictor.add_argument("--lp-normal", type=float, nargs=2, metavar=("MEAN", "SD"), help=about)
+    predictor.add_argument(
+        "--lp-beta", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="predictions follow a beta"
+    )
+    parser.add_argument("--oe", type=float, default=1.0, help="observed / expected (default: %(default)s)")
+    parser.add_argument("--slope", type=float, default=1.0, help="calibration slope (default: %(default)s)")
+    parser.add_argument("--threshold", type=float, help="probability to act from; adds the net benefit")
+    parser.add_argument("--sensitivity", type=float, help="at the threshold (default: as predicted)")
+    parser.add_argument("--specificity", type=float, help="at the threshold (default: as predicted)")
+    for name, width in (("oe", 0.2), ("slope", 0.2), ("auc", 0.1), ("net-benefit", 0.2)):
+        parser.add_argument(
+            f"--{name}-width", type=float, default=width, help="of the interval (default: %(default)s)"
+        )
+    _finish(parser, _validation)
+
+
+def _add_gain(parser: Any) -> None:
+    parser.add_argument(
+        "--differs", type=float, required=True, help="share whose recommended arm is not the best single arm"
+    )
+    parser.add_argument(
+        "--allocation",
+        type=float,
+        nargs="+",
+        required=True,
+        metavar="P",
+        help="probability of being given the recommended and the best arm, or one for both",
+    )
+    parser.add_argument("--gain", type=float, help="gain to be shown, over all patients")
+    parser.add_argument("--power", type=float, default=0.8, help="to show it (default: %(default)s)")
+    parser.add_argument("--half-width", type=float, help="of the interval of the gain")
+    parser.add_argument(
+        "--r2", type=float, default=0.0, help="scaled Brier score within an arm (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--spread", type=float, default=0.0, help="SD of the predicted benefit (default: %(default)s)"
+    )
+    _finish(parser, _gain)
+
+
+def _finish(parser: Any, compute: Any) -> None:
+    parser.add_argument("--prevalence", type=float, required=True, help="share of patients with remission")
+    parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="CSV or Parquet file for the numbers")
+    parser.set_defaults(run=run, compute=compute)
+
+
+def _development(args: argparse.Namespace) -> SampleSize:
+    return development_sample_size(
+        prevalence=args.prevalence,
+        parameters=args.parameters,
+        cox_snell_r2=args.cox_snell_r2,
+        nagelkerke_r2=args.nagelkerke_r2,
+        auc=args.auc,
+        arms=args.arms,
+        modifiers=args.modifiers,
+        shrinkage=args.shrinkage,
+        level=args.level,
+    )
+
+
+def _validation(args: argparse.Namespace) -> SampleSize:
+    predictor = None
+    if args.lp_normal is not None:
+        predictor = LinearPredictor.normal(*args.lp_normal)
+    elif args.lp_beta is not None:
+        predictor = LinearPredictor.beta(*args.lp_beta)
+    return validation_sample_size(
+        prevalence=args.prevalence,
+        auc=args.auc,
+        predictor=predictor,
+        oe=args.oe,
+        slope=args.slope,
+        threshold=args.threshold,
+        sensitivity=args.sensitivity,
+        specificity=args.specificity,
+        widths={
+            "observed / expected": args.oe_width,
+            "calibration slope": args.slope_width,
+            "AUC": args.auc_width,
+            "net benefit": args.net_benefit_width,
+        },
+        level=args.level,
+    )
+
+
+def _gain(args: argparse.Namespace) -> SampleSize:
+    return gain_sample_size(
+        differs=args.differs,
+        prevalence=args.prevalence,
+        allocation=args.allocation[0] if len(args.allocation) == 1 else args.allocation,
+        r2=args.r2,
+        gain=args.gain,
+        spread=args.spread,
+        half_width=args.half_width,
+        power=args.power,
+        level=args.level,
+    )
+
+
+def _text(size: SampleSize) -> str:
+    """Return the headline, a line per criterion, and what was assumed."""
+    lines = [str(size), ""]
+    for criterion in size.criteria:
+        n = "-" if criterion.n is None else f"{criterion.n:,}"
+        lines.append(f"  {criterion.name:20s} {n:>10s}   {criterion.about} ({criterion.target:g})")
+    lines.append("  assumed: " + ", ".join(f"{name} {value:.4g}" for name, value in size.assumptions.items()))
+    return "\n".join(lines)
