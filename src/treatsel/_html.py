@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+LIGHT_COLUMNS = ("Question", "Figure (interval)", "Verdict", "How the verdict is made")
 DASH = "\N{EN DASH}"  # stands for a figure that does not exist
 
 
@@ -30,6 +31,19 @@ class Table:
     words: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Light:
+    """One row of a front table: question, figure with interval, verdict, and what the verdict means.
+
+    `verdict` is "good", "unclear", "poor" or "unknown"; it is written out, not only coloured.
+    """
+
+    question: str
+    figure: str
+    verdict: str
+    meaning: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
     """One part of a page, shown in this order: heading, paragraphs, figures, tables, note."""
@@ -45,12 +59,13 @@ class Section:
 class Page:
     """A whole page.
 
-    `headline` is the one sentence to read; `facts` are short label and value pairs below it;
-    `cautions` are what a reader must not overlook.
+    `headline` is the one sentence to read; `lights` the front table; `facts` are short label and value
+    pairs below it; `cautions` are what a reader must not overlook.
     """
 
     title: str
     headline: str
+    lights: Sequence[Light] = ()
     facts: Sequence[tuple[str, str]] = ()
     cautions: Sequence[str] = ()
     sections: Sequence[Section] = field(default=())
@@ -62,14 +77,17 @@ def to_html(page: Page) -> str:
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = resources.files("treatsel").joinpath("templates/page.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page)
+    return environment.from_string(template).render(page=page, light_columns=LIGHT_COLUMNS)
 
 
 def to_markdown(page: Page) -> str:
     """Return the page as Markdown, without its pictures."""
     lines = [f"# {page.title}", "", f"**{page.headline}**", ""]
-    lines += [f"- {label}: {value}" for label, value in page.facts] + [""]
+    if page.lights:
+        rows = [(light.question, light.figure, light.verdict, light.meaning) for light in page.lights]
+        lines += [*_markdown_rows(pd.DataFrame(rows, columns=LIGHT_COLUMNS)), ""]
     lines += [f"> {caution}\n" for caution in page.cautions]
+    lines += [f"- {label}: {value}" for label, value in page.facts] + [""]
     for section in page.sections:
         lines += [f"## {section.heading}", ""]
         for paragraph in section.paragraphs:

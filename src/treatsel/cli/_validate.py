@@ -1,14 +1,23 @@
 """`treatsel validate`: an external-validation report."""
 
 import argparse
-import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs, say, weight, write_table
+from treatsel.cli._pdf import write_pdf
 from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+from treatsel.models import HierarchicalClassifier, StackedClassifier
+from treatsel.table import read_table
 from treatsel.validation import validate
+
+REFITTED = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
 
 
 def add_parser(commands: Any) -> None:
@@ -18,8 +27,14 @@ def add_parser(commands: Any) -> None:
         help="validate a model on a cohort it has not seen",
         description="Write an external-validation report; print the headline and the main figures.",
     )
-    parser.add_argument("model", type=Path, help="file written by `treatsel train`")
+    parser.add_argument("model", type=Path, nargs="?", help="file written by `treatsel train`")
     parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="TABLE",
+        help="instead of a model: CSV or Parquet with the id and one column of probabilities per arm",
+    )
     parser.add_argument("--codebook", type=Path, help="of the cohort (default: the model's)")
     parser.add_argument("--outcome", help="outcome to validate (default: the model's first)")
     parser.add_argument("--best-arm", help="best single arm, named beforehand (default: the model's)")
@@ -36,41 +51,78 @@ def add_parser(commands: Any) -> None:
     about: dict[str, Any] = {"dest": "event_is_good", "default": None}
     direction.add_argument("--event-is-good", action="store_true", help="1 is the good outcome", **about)
     direction.add_argument("--event-is-bad", action="store_false", help="1 is the bad outcome", **about)
+    parser.add_argument(
+        "--leave-site-out",
+        choices=sorted(REFITTED),
+        metavar="MODEL",
+        help="also fit this model anew without each site and judge it there: hierarchical or stacked",
+    )
+    parser.add_argument("--n-jobs", type=int, help="sites refitted at once (default: 1)")
     parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
     parser.add_argument("--html", type=Path, help="page to write")
+    parser.add_argument("--pdf", type=Path, help="the page as PDF; needs Chromium")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
-    parser.add_argument("--json", type=Path, help="main figures as JSON")
+    parser.add_argument("--json", type=Path, help="every number as JSON, for `treatsel compare`")
+    parser.add_argument("--checklists", type=Path, help="reporting checklists, .md or .csv")
     parser.add_argument("--out", type=Path, help="all figures as CSV or Parquet")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Validate, write what was asked for, print the headline."""
-    outputs = [args.html, args.markdown, args.json, args.out]
-    check_outputs(outputs, [args.model, args.cohort, args.codebook])
-    selector = load_model(args.model)
-    book = selector.codebook_ if args.codebook is None else args.codebook
-    cohort = Cohort.read(args.cohort, book)
+    outputs = [args.html, args.pdf, args.markdown, args.json, args.checklists, args.out]
+    check_outputs(outputs, [args.model, args.predictions, args.cohort, args.codebook])
+    model, cohort = _read(args)
     say(f"Validating on {len(cohort)} patients ...")
     report = validate(
-        selector,
+        model,
         cohort,
         outcome=args.outcome,
         best_arm=args.best_arm,
         event_is_good=args.event_is_good,
         assignment=dict(args.share) if args.share else args.assignment,
+        refit=None if args.leave_site_out is None else _refitted(args.leave_site_out, cohort),
+        n_jobs=args.n_jobs,
         level=args.level,
     )
-    if args.html is not None:
-        report.to_html(args.html)
-    if args.markdown is not None:
-        report.to_markdown(args.markdown)
-    if args.json is not None:
-        args.json.write_text(json.dumps(report.summary(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    if args.out is not None:
-        write_table(report.to_frame(), args.out)
+    writers: list[tuple[Path | None, Callable[[Path], None]]] = [
+        (args.html, report.to_html),
+        (args.pdf, partial(write_pdf, report)),
+        (args.markdown, report.to_markdown),
+        (args.json, report.to_json),
+        (args.checklists, report.write_checklists),
+        (args.out, partial(write_table, report.to_frame())),
+    ]
+    for path, write in writers:
+        if path is not None:
+            write(path)
     print(summary_of(report))
     return 0
+
+
+def _refitted(name: str, cohort: Cohort) -> Any:
+    return REFITTED[name](arm=str(cohort.codebook.arm))
+
+
+def _read(args: argparse.Namespace) -> tuple[Any, Cohort]:
+    """Return the model, or the by-arm table that stands for it, and the cohort."""
+    if (args.model is None) == (args.predictions is None):
+        raise InputError("Give either a model file, or --predictions and no model file.")
+    if args.predictions is None:
+        selector = load_model(args.model)
+        book = selector.codebook_ if args.codebook is None else args.codebook
+        return selector, Cohort.read(args.cohort, book)
+    if args.codebook is None:
+        raise InputError("--predictions needs --codebook: what the columns of the cohort mean.")
+    cohort = Cohort.read(args.cohort, args.codebook)
+    table, name = read_table(args.predictions), cohort.codebook.name("id")
+    if name is None or name not in table.columns:
+        raise InputError(
+            f"{args.predictions.name} must hold the patients' ids in the column {name or 'of role id'!r}, "
+            "and the codebook must give that column the role id."
+        )
+    table = table.set_index(name).apply(pd.to_numeric, errors="coerce")
+    return table.set_axis(table.index.astype(cohort.frame.index.dtype)), cohort
 
 
 def summary_of(report: Any) -> str:

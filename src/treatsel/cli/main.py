@@ -10,10 +10,12 @@ from types import ModuleType
 from treatsel._version import __version__
 from treatsel.cli import (
     _codebook,
+    _compare,
     _demo,
     _explain,
     _predict,
     _recommend,
+    _samplesize,
     _show,
     _simulate,
     _train,
@@ -31,6 +33,8 @@ COMMANDS: tuple[ModuleType, ...] = (
     _recommend,
     _explain,
     _validate,
+    _compare,
+    _samplesize,
     _show,
 )
 

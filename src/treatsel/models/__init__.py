@@ -18,6 +18,7 @@ from treatsel.models._trees import Trees
 from treatsel.models.armwise import ArmwiseClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier
 from treatsel.models.pooled import PooledClassifier
+from treatsel.models.recalibrated import RecalibratedClassifier
 from treatsel.models.stacked import StackedClassifier
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "HierarchicalClassifier",
     "Observation",
     "PooledClassifier",
+    "RecalibratedClassifier",
     "StackedClassifier",
     "Trees",
     "assess_assignment",

@@ -91,11 +91,11 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     assignment_ : Assignment
         Model of who got which arm, with overlap and effective sample size by arm.
     observation_ : dict of str to Observation
-        Outcomes that were not always observed, with the weights that make up for it.
+        Outcomes not always observed, with the weights that make up for it (after `fit`; in no file).
     performance_ : dict of str to DataFrame
         Cross-fitted figures of each outcome's model, beside those of a penalised logistic regression.
     guards_ : list of Guard
-        What was found shaky about the development cohort: code and message.
+        What was found shaky about the development cohort: code and message (after `fit`; in no file).
     default_arm_ : label
         The best single arm of the development cohort by `arm_means_`, of those with enough events.
     training_ : DataFrame

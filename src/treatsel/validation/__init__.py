@@ -1,143 +1,64 @@
 """External validation: how far can a model's answer be trusted in patients it has never seen."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
-from treatsel import _html, _plotting
-from treatsel._checks import check_by_arm, check_choice, check_known_arms, check_level, check_unique
-from treatsel.codebook import guess_direction
+from treatsel._checks import check_choice, check_level
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
-from treatsel.metrics import MIN_CLUSTERS, CalibrationCurve, Gain
 from treatsel.predictions import fingerprint
-from treatsel.validation._figures import accuracy_figures, calibration_of, policy_figures
-from treatsel.validation._page import page_of
-from treatsel.validation._policy import Policies, evaluate_policies, recommended_arms
+from treatsel.validation._accuracy import accuracy
+from treatsel.validation._benefits import benefits
+from treatsel.validation._by_site import by_site, left_out
+from treatsel.validation._case_mix import CaseMix, case_mix
+from treatsel.validation._checklist import checklist, known_of
+from treatsel.validation._compare import compare
+from treatsel.validation._internal_external import InternalExternal, internal_external
+from treatsel.validation._optimism import Optimism, optimism
+from treatsel.validation._part import COLUMNS, Part, joined
+from treatsel.validation._parts import (
+    confounding,
+    errors,
+    fairness,
+    missing_outcomes,
+    size,
+    spread,
+    updating,
+    use,
+)
+from treatsel.validation._policy import Policies, effective_n, policies_of, policy
+from treatsel.validation._report import ValidationReport
+from treatsel.validation._setting import Setting
+from treatsel.validation._subgroups import Subgroups, subgroups
+from treatsel.validation._transport import Transported, TransportWeights, transport, transport_weights
+from treatsel.validation._updating import Updating, recalibrate
 
-__all__ = ["ValidationReport", "validate"]
+__all__ = [
+    "CaseMix",
+    "InternalExternal",
+    "Optimism",
+    "Subgroups",
+    "TransportWeights",
+    "Transported",
+    "Updating",
+    "ValidationReport",
+    "case_mix",
+    "compare",
+    "internal_external",
+    "optimism",
+    "recalibrate",
+    "subgroups",
+    "transport",
+    "transport_weights",
+    "validate",
+]
 
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ValidationReport:
-    """Figures of an external validation, each with interval, n and events.
-
-    Attributes
-    ----------
-    figures : DataFrame
-        Columns section, measure, group ("overall" or an arm), value, lower, upper, n, n_events (both
-        None where they do not apply), method.
-    gain : Gain
-        The headline: rate of the good outcome under the recommendations minus that under the best single
-        arm for everybody.
-    calibration, calibration_by_arm : CalibrationCurve
-        Observed against predicted, overall and by arm.
-    flow : DataFrame
-        By arm: n, n_observed, n_events (received it), n_recommended (of all patients).
-    effective_n : float
-        Effective sample size of the weighted estimate: what the concordant patients are worth.
-    outcome : str
-        Outcome validated.
-    event_is_good : bool
-        Whether the outcome is the good one; policies are always judged by the good one.
-    level : float
-        Confidence level of all intervals.
-    assignment : str
-        Where the probabilities of the received arms come from.
-    cautions : tuple of str
-        What a reader must not overlook.
-    model_id : str or None
-        Id of the model file, if there is one.
-    """
-
-    figures: pd.DataFrame
-    gain: Gain
-    calibration: CalibrationCurve
-    calibration_by_arm: CalibrationCurve
-    flow: pd.DataFrame
-    effective_n: float
-    outcome: str
-    event_is_good: bool
-    level: float
-    assignment: str
-    cautions: tuple[str, ...]
-    model_id: str | None
-
-    def __repr__(self) -> str:
-        """Show the headline."""
-        return f"ValidationReport({self.headline})"
-
-    @property
-    def headline(self) -> str:
-        """The gain over the best single arm, with its interval, in one sentence."""
-        gain, what = self.gain, self.outcome if self.event_is_good else f"no {self.outcome}"
-        if gain.lower != gain.lower:
-            return f"The gain over the best single arm cannot be estimated: {gain.method}."
-        if not gain.n_differs:
-            return (
-                f"The model recommends {gain.best_arm}, the best single arm, to everybody: no gain, no loss."
-            )
-        verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
-        bounds = f"{100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}"
-        points = f"{100 * gain.value:+.1f} percentage points ({100 * self.level:g}% interval {bounds})"
-        if verdict is None:
-            return (
-                f"No gain shown: giving each patient the recommended arm instead of {gain.best_arm} for "
-                f"everybody changes {what} by {points}."
-            )
-        return (
-            f"Giving each patient the recommended arm instead of {gain.best_arm} for everybody is followed "
-            f"by {verdict} patients with {what}: {points}."
-        )
-
-    def figure(self, measure: str, group: str = "overall") -> pd.Series:
-        """Return one row of `figures`."""
-        check_choice("measure", measure, sorted(set(self.figures["measure"])))
-        rows = self.figures[self.figures["measure"] == measure]
-        check_choice("group", group, list(rows["group"]))
-        return rows[rows["group"] == group].iloc[0]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return all figures, one per row."""
-        return self.figures.copy()
-
-    def summary(self) -> dict[str, Any]:
-        """Return the main figures as plain numbers, for a model file or a registry; no NaN."""
-        rows = self.figures[self.figures["group"] == "overall"]
-        kept = {
-            str(row["measure"]): {key: _plain(row[key]) for key in ("value", "lower", "upper")}
-            for row in rows.to_dict(orient="records")
-        }
-        return {
-            "outcome": self.outcome,
-            "n": int(self.flow["n_observed"].sum()),
-            "level": self.level,
-            "headline": self.headline,
-            "figures": kept,
-        }
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the calibration curve; return the Axes."""
-        return self.calibration.plot(ax)
-
-    def plot_policies(self, ax: Any = None) -> Any:
-        """Draw the expected rate of the good outcome under each policy; return the Axes."""
-        rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
-        good = self.outcome if self.event_is_good else f"no {self.outcome}"
-        label = f"Expected proportion with {good} ({100 * self.level:g}% interval)"
-        return _plotting.estimates(rows, reference=None, xlabel=label, ax=ax)
-
-    def to_html(self, path: str | Path) -> None:
-        """Write the report as one self-contained HTML page."""
-        Path(path).write_text(_html.to_html(page_of(self)), encoding="utf-8")
-
-    def to_markdown(self, path: str | Path) -> None:
-        """Write the report as Markdown, without pictures."""
-        Path(path).write_text(_html.to_markdown(page_of(self)), encoding="utf-8")
+LOG = logging.getLogger(__name__)
 
 
 def validate(
@@ -148,6 +69,9 @@ def validate(
     best_arm: Any = None,
     event_is_good: bool | None = None,
     assignment: str | Mapping[Any, float] | pd.DataFrame = "estimated",
+    parts: Sequence[str] | None = None,
+    refit: Any = None,
+    n_jobs: int | None = None,
     level: float = 0.95,
     random_state: int | None = 0,
 ) -> ValidationReport:
@@ -172,10 +96,19 @@ def validate(
     assignment : "estimated", "randomised", mapping of arm to probability, or by-arm DataFrame
         How the received arms came about. "estimated": cross-fitted multinomial logistic regression on the
         covariates. "randomised": the same probabilities for everybody, as observed. Or those known.
+    parts : sequence of str, optional
+        Which of "case mix", "errors" (distances from the calibration curve), "utility", "benefit", "sites",
+        "subgroups", "missing outcomes", "confounding", "updating" and "sample size" to add to policies and
+        accuracy, which are always there. None: all that the data allow.
+    refit : model, optional
+        An unfitted model of `treatsel.models`: internal-external cross-validation, that is, the model fitted
+        to all sites of this cohort but one, and judged at that one. See `internal_external`.
+    n_jobs : int, optional
+        Sites refitted at once.
     level : float
         Confidence level.
     random_state : int or None
-        Deals patients to folds for the assignment model.
+        Deals patients to folds for the assignment model, and draws resamples.
 
     Returns
     -------
@@ -199,138 +132,96 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
-    check_level(level)
-    name = _outcome(model, cohort, outcome)
-    by_arm = _by_arm(model, cohort, name)
-    good = _direction(model, cohort, name, event_is_good)
-    received = check_known_arms(cohort.received, by_arm.columns)
-    y = cohort.frame[name]
-    seen = y.notna().to_numpy()
-    if not seen.any():
-        raise InputError(f"Outcome {name!r} was observed in no patient of this cohort.")
-    best = best_arm
-    if best is None and name == getattr(model, "outcomes_", [None])[0]:
-        best = model.default_arm_
-    if best is not None:
-        check_choice("best_arm", best, list(by_arm.columns))
-    policies = evaluate_policies(
+    setting = Setting.of(
+        model,
         cohort,
-        y[seen],
-        by_arm[seen],
-        good=good,
-        best_arm=best,
-        assignment=assignment,
-        level=level,
+        outcome=outcome,
+        best_arm=best_arm,
+        event_is_good=event_is_good,
+        level=check_level(level),
         random_state=random_state,
     )
-    own = by_arm.to_numpy()[np.arange(len(by_arm)), by_arm.columns.get_indexer(pd.Index(received))]
-    seen_y, own, arms = y[seen].to_numpy(), own[seen], received[seen]
-    figures = [*accuracy_figures(seen_y, own, arms, level=level), *policy_figures(policies)]
-    return ValidationReport(
-        figures=pd.DataFrame(figures),
+    # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
+    with threadpool_limits(limits=1, user_api="blas"):
+        policies = policies_of(setting, assignment)
+        found = _parts(setting, policies, parts)
+        if refit is not None:
+            found["sites left out"] = left_out(setting, policies, refit, n_jobs)
+    whole, about = joined(found), _about(model, setting)
+    report = ValidationReport(
+        figures=pd.DataFrame(whole.figures, columns=COLUMNS),
         gain=policies.gain,
-        calibration=calibration_of(seen_y, own, None, level=level),
-        calibration_by_arm=calibration_of(seen_y, own, arms, level=level),
-        flow=_flow(y, received, by_arm if good else 1 - by_arm, best),
-        effective_n=policies.effective_n,
-        outcome=name,
-        event_is_good=good,
-        level=level,
+        tables=whole.tables,
+        outcome=setting.outcome,
+        event_is_good=setting.good,
+        level=setting.level,
         assignment=policies.assignment,
-        cautions=_cautions(model, cohort, y, arms, policies),
+        effective_n=effective_n(setting, policies),
+        cautions=(*_cautions(setting, about), *whole.cautions),
+        not_estimable=tuple(whole.not_estimable),
         model_id=getattr(model, "model_id_", None),
+        about=about,
     )
+    items = checklist(known_of(report), sites=setting.n_sites > 1)
+    return replace(report, tables=report.tables | {"checklist": items})
 
 
-def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
-    known = cohort.codebook.outcomes
-    if not known:
-        raise InputError("The cohort's codebook gives no column the role outcome.")
-    mine = list(getattr(model, "outcomes_", known))
-    name = mine[0] if outcome is None else outcome
-    check_choice("outcome", name, mine)
-    return str(check_choice("The outcome of the cohort", name, known))
+PARTS: dict[str, Callable[[Setting, Policies], Part]] = {
+    "case mix": spread,
+    "errors": errors,
+    "utility": use,
+    "benefit": benefits,
+    "sites": by_site,
+    "subgroups": fairness,
+    "missing outcomes": missing_outcomes,
+    "confounding": confounding,
+    "updating": updating,
+    "sample size": size,
+}
 
 
-def _by_arm(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
-    if isinstance(model, pd.DataFrame):
-        check_unique("The patients (index) of the by-arm table", model.index)
-        table = check_by_arm("The by-arm table", model)
-        if n := int((~cohort.frame.index.isin(table.index)).sum()):
-            raise InputError(f"The by-arm table lacks {n} of {len(cohort)} patients. Match them by index.")
-        return table.loc[cohort.frame.index]
-    if hasattr(model, "outcomes_"):
-        table = model.predict_by_arm(cohort.X, outcome=outcome)
-    elif hasattr(model, "predict_by_arm"):
-        table = model.predict_by_arm(cohort.X)
-    else:
-        raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
-    return check_by_arm("The predictions", table)
+def _parts(setting: Setting, policies: Policies, chosen: Sequence[str] | None) -> dict[str, Part]:
+    """Return every part; one that these data do not allow says why."""
+    for name in () if chosen is None else chosen:
+        check_choice("parts", name, PARTS)
+    found = {"policy": policy(setting, policies), "accuracy": accuracy(setting)}
+    for name, part in PARTS.items():
+        if chosen is None or name in chosen:
+            LOG.info("Validating: %s", name)
+            found[name] = _attempt(name, part, setting, policies)
+    return found
 
 
-def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:
-    stated = getattr(model, "event_is_good_", {}).get(outcome) if given is None else given
-    for fallback in (cohort.codebook[outcome].event_is_good, guess_direction(outcome)):
-        stated = fallback if stated is None else stated
-    if stated is None:
-        raise InputError(
-            f"Nobody said whether {outcome!r} = 1 is good. Say event_is_good=True or False, or state it in "
-            "the codebook of the cohort."
-        )
-    return bool(stated)
+def _attempt(name: str, part: Callable[..., Part], setting: Setting, policies: Policies) -> Part:
+    try:
+        return part(setting, policies)
+    except InputError as error:  # what a metric refuses is told in the report, with its reason
+        return Part(not_estimable=[(name.capitalize(), str(error))])
 
 
-def _flow(y: pd.Series, received: pd.Series, table: pd.DataFrame, best: Any) -> pd.DataFrame:
-    recommended = recommended_arms(table, best).value_counts()
-    rows = []
-    for arm in table.columns:
-        mine = y[received == arm]
-        counts = {"n": len(mine), "n_observed": int(mine.notna().sum()), "n_events": int(mine.sum())}
-        rows.append({"arm": arm, **counts, "n_recommended": int(recommended.get(arm, 0))})
-    return pd.DataFrame(rows)
+def _about(model: Any, setting: Setting) -> dict[str, Any]:
+    cohort = fingerprint(setting.cohort.X)
+    return {
+        "n": len(setting.y),
+        "n_observed": int(setting.seen.sum()),
+        "n_sites": setting.n_sites,
+        "arms": [str(arm) for arm in setting.by_arm.columns],
+        "cohort": cohort,
+        "development_cohort": getattr(model, "fingerprint_", None) == cohort,
+    }
 
 
-def _cautions(
-    model: Any, cohort: Cohort, y: pd.Series, received: pd.Series, policies: Policies
-) -> tuple[str, ...]:
+def _cautions(setting: Setting, about: dict[str, Any]) -> list[str]:
+    """Return what concerns the whole cohort: development patients, missing outcomes."""
     found = []
-    if n := int(y.isna().sum()):
+    if about["development_cohort"]:
         found.append(
-            f"The outcome was not observed in {n} of {len(y)} patients ({n / len(y):.0%}); they are left "
-            "out, which is right only if they are alike given the covariates."
-        )
-    if policies.assignment.startswith("estimated"):
-        found.append(
-            "The probabilities of the received arms were estimated. Policy figures are associations: they "
-            "hold only if every reason for choosing an arm is among the covariates"
-            + ("; the site is not." if policies.n_sites > 1 else ".")
-        )
-    if policies.gain.chosen != "named beforehand":
-        found.append(
-            "No best single arm that anybody here received was named beforehand; it was picked on this very "
-            "cohort, which is a little too hard on the recommendations."
-        )
-    if policies.n_replaced:
-        found.append(
-            f"{policies.n_replaced} patients are recommended an arm that nobody here received; the policy "
-            "figures give them the next best arm instead."
-        )
-    if 1 < policies.n_sites < MIN_CLUSTERS:
-        found.append(
-            f"There are {policies.n_sites} sites, too few for intervals that allow for differences between "
-            "sites: they speak of these sites only."
-        )
-    if getattr(model, "fingerprint_", None) == fingerprint(cohort.X):
-        found.insert(
-            0,
             "This is the very cohort that the model was developed on. The figures are apparent performance, "
-            "which flatters; they are no external validation.",
+            "which flatters; they are no external validation."
         )
-    events = pd.crosstab(received.to_numpy(), y.dropna().to_numpy()).reindex(columns=[0.0, 1.0], fill_value=0)
-    if few := sorted(map(str, events.index[events.min(axis=1) < 10])):
-        found.append(f"Arms {few} have fewer than 10 events or non-events: their own figures say little.")
-    return tuple(found)
-
-
-def _plain(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    if n := int(setting.y.isna().sum()):
+        found.append(
+            f"The outcome was not observed in {n} of {len(setting.y)} patients ({n / len(setting.y):.0%}); "
+            "they are left out, which is right only if they are alike given the covariates."
+        )
+    return found

@@ -1,159 +1,74 @@
-"""A validation report as a page: headline, facts, cautions, one section per question."""
+"""A validation report as a page: headline, front table, gravest cautions, one section per question."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from treatsel import _plotting
-from treatsel._html import DASH, Figure, Page, Section, Table, number, percent, points
+from treatsel._html import Page, Section, Table, number, percent
+from treatsel.validation import _further, _sections
+from treatsel.validation._checklist import section_of
+from treatsel.validation._lights import lights_of
 
 if TYPE_CHECKING:
-    from treatsel.validation import ValidationReport
+    from treatsel.validation._report import ValidationReport
 
-_PROPORTIONS = {"base rate", "policy"}
+ON_FRONT = 3  # cautions
+SECTIONS = (
+    _sections.flow,
+    _further.case_mix,
+    _sections.policies,
+    _sections.discrimination,
+    _sections.calibration,
+    _sections.overall,
+    _further.use,
+    _further.benefit,
+    _further.sites,
+    _further.sites_left_out,
+    _further.subgroups,
+    _further.missing_outcomes,
+    _further.confounding,
+    _further.updating,
+    _further.size,
+)
 
 
 def page_of(report: "ValidationReport") -> Page:
     """Return the whole page."""
+    found = [section(report) for section in SECTIONS]
     return Page(
         title=f"External validation: {report.outcome}",
         headline=report.headline,
+        lights=lights_of(report),
         facts=_facts(report),
-        cautions=report.cautions,
-        sections=[
-            _flow(report),
-            _benefit(report),
-            _discrimination(report),
-            _calibration(report),
-            _overall(report),
-        ],
+        cautions=report.cautions[:ON_FRONT],
+        sections=[section for section in [*found, *_ends(report)] if section is not None],
     )
 
 
 def _facts(report: "ValidationReport") -> list[tuple[str, str]]:
-    auc, slope = report.figure("within-arm AUC"), report.figure("calibration slope")
     base = report.figure("base rate")
+    sites = report.about.get("n_sites") or 0
     return [
         ("Patients with the outcome observed", f"{int(base['n']):,}"),
-        (f"Rate of {report.outcome}", _with_interval(base, percent)),
-        ("Within-arm AUC", _with_interval(auc, number)),
-        ("Calibration slope", _with_interval(slope, number)),
+        (f"Rate of {report.outcome}", _sections.with_interval(base, percent)),
+        ("Arms", ", ".join(report.about.get("arms", []))),
         ("Arms were assigned", report.assignment),
+        ("Sites", f"{sites:,}" if sites else "none named"),
+        ("Worth, for policies", f"{number(report.effective_n, 0)} patients of equal weight"),
         ("Intervals", f"{100 * report.level:g} %"),
-        ("Model", (report.model_id or "not from a file")[:12]),
+        ("Model", report.model_id[:12] if report.model_id else "not from a file"),
     ]
 
 
-def _with_interval(row: Any, shown: Any) -> str:
-    bounds = f"{shown(row['lower'])} to {shown(row['upper'])}"
-    return f"{shown(row['value'])} ({bounds.replace(' %', '')})"
-
-
-def _table(report: "ValidationReport", sections: list[str], caption: str) -> Table:
-    rows = report.figures[report.figures["section"].isin(sections)]
-    shown = pd.DataFrame(
-        {
-            "Measure": rows["measure"],
-            "Group": rows["group"],
-            "Estimate": [_shown(row, "value") for row in rows.to_dict(orient="records")],
-            "Lower": [_shown(row, "lower") for row in rows.to_dict(orient="records")],
-            "Upper": [_shown(row, "upper") for row in rows.to_dict(orient="records")],
-            "n": [f"{int(n):,}" for n in rows["n"]],
-            "Events": [DASH if pd.isna(n) else f"{int(n):,}" for n in rows["n_events"]],
-            "Interval by": rows["method"],
-        }
-    )
-    return Table(shown, caption, words=("Group", "Interval by"))
-
-
-def _shown(row: dict[Any, Any], key: str) -> str:
-    if row["section"] == "gain":
-        return points(row[key])
-    return percent(row[key]) if row["section"] in _PROPORTIONS else number(row[key], 3)
-
-
-def _flow(report: "ValidationReport") -> Section:
-    flow = report.flow
-    shown = pd.DataFrame(
-        {
-            "Received arm": flow["arm"].astype(str),
-            "Patients": [f"{n:,}" for n in flow["n"]],
-            "Outcome observed": [f"{n:,}" for n in flow["n_observed"]],
-            f"With {report.outcome}": [f"{n:,}" for n in flow["n_events"]],
-            "Recommended to": [f"{n:,}" for n in flow["n_recommended"]],
-        }
-    )
-    return Section(
-        heading="Who was validated",
-        paragraphs=[
-            "Patients by the arm they received, how many had the outcome observed, and to how many the "
-            "model would have given the arm."
-        ],
-        tables=[Table(shown, "Flow of patients by arm.")],
-    )
-
-
-def _benefit(report: "ValidationReport") -> Section:
-    n_policies = int((report.figures["section"] == "policy").sum())
-    axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
-    svg = _plotting.to_svg(report.plot_policies(axes), name="policies")
-    good = report.outcome if report.event_is_good else f"no {report.outcome}"
-    return Section(
-        heading="Does it help to follow the recommendation?",
-        paragraphs=[
-            f"Expected proportion of patients with {good} if everybody got one and the same arm, and if "
-            "everybody got the recommended arm. The recommendation must beat the best single arm, not the "
-            "average: comparing patients who happened to get their recommended arm with the others would "
-            "show a gain even where there is none."
-        ],
-        figures=[Figure(svg, f"Expected proportion with {good} under each policy, with intervals.")],
-        tables=[_table(report, ["policy", "gain"], "Policies and gains.")],
-        note=f"Best single arm: {report.gain.best_arm}, {report.gain.chosen}. Doubly robust (AIPW) scores; "
-        "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek, from patients who received their "
-        f"recommended arm, worth {report.effective_n:.0f} patients of equal weight.",
-    )
-
-
-def _discrimination(report: "ValidationReport") -> Section:
-    return Section(
-        heading="Does it tell patients apart?",
-        paragraphs=[
-            "Chance that a patient with the outcome has a higher prediction than one without (0.5 is "
-            "guessing). The within-arm AUC compares patients of the same arm only, so that differences "
-            "between arms do not count."
-        ],
-        tables=[_table(report, ["base rate", "discrimination"], "Base rate and discrimination.")],
-        note="DeLong 1988. Predictions are those for the received arm.",
-    )
-
-
-def _calibration(report: "ValidationReport") -> Section:
-    axes = _plotting.bare_axes(width=5, height=5)
-    curve = _plotting.to_svg(report.plot(axes), name="calibration")
-    panels = _plotting.to_svg(_plotting.calibration_panels(report.calibration_by_arm), name="arms")
-    return Section(
-        heading="Do the probabilities mean what they say?",
-        paragraphs=[
-            "Among patients with a prediction of 40 %, about 40 % should have the outcome: the curve should "
-            "lie on the dashed line. A slope below 1 means predictions that are too extreme; calibration in "
-            "the large above 0 means that the outcome is more frequent than predicted."
-        ],
-        figures=[
-            Figure(curve, "Observed against predicted, overall; band and groups with intervals."),
-            Figure(panels, "Observed against predicted, by received arm."),
-        ],
-        tables=[_table(report, ["calibration"], "Calibration.")],
-        note="Restricted cubic splines on the logit with a pointwise band; groups of equal size with Wilson "
-        "intervals. Van Calster et al. 2019.",
-    )
-
-
-def _overall(report: "ValidationReport") -> Section:
-    return Section(
-        heading="How close are predictions to outcomes?",
-        paragraphs=[
-            "Brier score: mean squared distance, lower is better. Scaled Brier score: the share of the "
-            "distance of the base rate that the model removes; at 0 it is no better than the base rate."
-        ],
-        tables=[_table(report, ["overall"], "Overall accuracy.")],
-    )
+def _ends(report: "ValidationReport") -> list[Section]:
+    """Return what stands at the end: all cautions, what was not estimable, checklists."""
+    found = []
+    if len(report.cautions) > ON_FRONT:
+        found.append(Section(heading="All cautions", paragraphs=list(report.cautions)))
+    if report.not_estimable:
+        frame = pd.DataFrame(report.not_estimable, columns=["What", "Why not"])
+        table = Table(frame, "What these data, or what was given, do not allow.", words=("Why not",))
+        found.append(Section(heading="What could not be estimated", tables=[table]))
+    if "checklist" in report.tables:
+        found.append(section_of(report.tables["checklist"]))
+    return found

@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import check_by_arm, check_choice
-from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import (
-    Estimate,
+    MIN_CLUSTERS,
     Gain,
     aipw_scores,
     arm_means,
     effective_sample_size,
-    enough_clusters,
     gain_over_best_arm,
     gain_over_received,
     policy_value,
@@ -24,72 +22,153 @@ from treatsel.metrics import (
     received_propensity,
 )
 from treatsel.models import assignment_probabilities, balanced_folds
+from treatsel.validation._part import Part, row, row_of
+from treatsel.validation._setting import Setting
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Policies:
-    """Values of the policies compared, all as rates of the good outcome.
+    """Policies compared by the rate of the good outcome, for patients with the outcome observed.
 
-    `arms`: one row per single arm for everybody; `rule`, `rule_ipw`: everybody gets the recommended arm,
-    by doubly robust and by weighted estimate (from so many effective patients). `n_replaced`: patients whose
-    recommended arm nobody received, so that the next best one is evaluated.
+    Attributes
+    ----------
+    table : DataFrame of shape (n_patients, n_given)
+        Predicted probability of the good outcome, of the arms that somebody received.
+    chances : DataFrame of shape (n_patients, n_given)
+        Probability of being given each arm.
+    everybody : DataFrame of shape (n_all, n_given)
+        The same, also for patients whose outcome was not observed.
+    scores : DataFrame of shape (n_patients, n_given)
+        Doubly robust scores.
+    recommended : Series
+        Recommended arm; the next best one where nobody received the best.
+    best_arm : label or None
+        Best single arm named beforehand, if somebody received it.
+    gain : Gain
+        Over the best single arm: the headline.
+    assignment : str
+        Where the chances come from.
+    n_replaced : int
+        Patients whose recommended arm nobody received.
+    options : dict
+        Groups and level, for metrics.
     """
 
+    table: pd.DataFrame
+    chances: pd.DataFrame
+    everybody: pd.DataFrame
+    scores: pd.DataFrame
+    recommended: pd.Series
+    best_arm: Any
     gain: Gain
-    gain_over_practice: Gain
-    arms: pd.DataFrame
-    rule: Estimate
-    rule_ipw: Estimate
-    effective_n: float
     assignment: str
     n_replaced: int
-    n_sites: int
+    options: dict[str, Any]
 
 
-def evaluate_policies(
-    cohort: Cohort,
-    y: pd.Series,
-    by_arm: pd.DataFrame,
-    *,
-    good: bool,
-    best_arm: Any,
-    assignment: str | Mapping[Any, float] | pd.DataFrame,
-    level: float,
-    random_state: int | None,
-) -> Policies:
-    """Evaluate the rule "highest predicted probability of the good outcome" against simpler ones."""
-    rows = y.index
-    received = cohort.received.loc[rows]
-    outcome, table = (y, by_arm) if good else (1 - y, 1 - by_arm)
-    covariates = cohort.X.loc[rows].drop(columns=[str(cohort.codebook.arm)])
-    chances, source = _chances(assignment, received, covariates, outcome, table.columns, random_state)
-    recommended = recommended_arms(table, best_arm)
-    sites = _sites(cohort, rows)
+def policies_of(setting: Setting, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
+    """Compare the rule "highest predicted probability of the good outcome" with simpler ones."""
+    received, table = setting.received[setting.seen], setting.good_table
+    covariates = setting.cohort.X.drop(columns=[str(setting.cohort.codebook.arm)])
+    everybody, source = _chances(
+        assignment, setting.received, covariates, table.columns, setting.random_state
+    )
+    chances = everybody[setting.seen]
+    recommended = recommended_arms(table, setting.best_arm)
     given = [arm for arm in table.columns if (received == arm).any()]
     if len(given) < 2:
         raise InputError(f"Every patient received {given[0]!r}. Policies need patients of two arms or more.")
-    scores = aipw_scores(outcome, received, table[given], chances[given])
+    scores = aipw_scores(setting.good_y, received, table[given], chances[given])
     possible = recommended.where(recommended.isin(given), table[given].idxmax(axis=1))
-    propensity = received_propensity(received, chances[given])
-    concordant = (possible == received).to_numpy()
-    best = best_arm if best_arm in given else None
-    options: dict[str, Any] = {"groups": enough_clusters(sites), "level": level}
+    best = setting.best_arm if setting.best_arm in given else None
+    options: dict[str, Any] = {"groups": setting.clusters, "level": setting.level}
     return Policies(
+        table=table[given],
+        chances=chances[given],
+        everybody=everybody[given],
+        scores=scores,
+        recommended=possible,
+        best_arm=best,
         gain=gain_over_best_arm(scores, possible, best_arm=best, **options),
-        gain_over_practice=gain_over_received(outcome, received, scores, possible, **options),
-        arms=arm_means(scores, **options),
-        rule=policy_value_aipw(scores, possible, **options),
-        rule_ipw=policy_value(outcome, received, possible, propensity=propensity, **options),
-        effective_n=effective_sample_size(1 / propensity[concordant]) if concordant.any() else 0.0,
         assignment=source,
         n_replaced=int((possible != recommended).sum()),
-        n_sites=0 if sites is None else sites.nunique(),
+        options=options,
     )
 
 
-def _sites(cohort: Cohort, rows: pd.Index) -> pd.Series | None:
-    """Return the site of each patient, with "not stated" as a site of its own."""
-    return None if cohort.groups is None else cohort.groups.loc[rows].fillna("not stated")
+def policy(setting: Setting, policies: Policies) -> Part:
+    """Return the rate of the good outcome under each policy, the gains, and who is sent where."""
+    y, received, options = setting.good_y, setting.arms, policies.options
+    scores, rule = policies.scores, policies.recommended
+    propensity = received_propensity(received, policies.chances)
+    rows = [
+        row(
+            "policy",
+            f"everybody gets {arm}",
+            *mean[["value", "lower", "upper"]],
+            n=mean["n"],
+            method=mean["method"],
+        )
+        for arm, mean in arm_means(scores, **options).iterrows()
+    ]
+    weighted = policy_value(y, received, rule, propensity=propensity, **options)
+    rows += [
+        row_of("policy", "recommended arm", policy_value_aipw(scores, rule, **options)),
+        row_of("policy", "recommended arm, weighted estimate", weighted),
+        row_of("gain", "gain over the best single arm", policies.gain),
+        row_of(
+            "gain", "gain over the received arm", gain_over_received(y, received, scores, rule, **options)
+        ),
+    ]
+    return Part(
+        figures=rows,
+        tables={"flow": _flow(setting)},
+        cautions=_cautions(setting, policies),
+    )
+
+
+def effective_n(setting: Setting, policies: Policies) -> float:
+    """Return what the concordant patients are worth, as patients of equal weight."""
+    propensity = received_propensity(setting.arms, policies.chances)
+    concordant = (policies.recommended == setting.arms).to_numpy()
+    return effective_sample_size(1 / propensity[concordant]) if concordant.any() else 0.0
+
+
+def _flow(setting: Setting) -> pd.DataFrame:
+    table = setting.by_arm if setting.good else 1 - setting.by_arm
+    recommended = recommended_arms(table, setting.best_arm).value_counts()
+    rows = []
+    for arm in table.columns:
+        mine = setting.y[setting.received == arm]
+        counts = {"n": len(mine), "n_observed": int(mine.notna().sum()), "n_events": int(mine.sum())}
+        rows.append({"arm": arm, **counts, "n_recommended": int(recommended.get(arm, 0))})
+    return pd.DataFrame(rows)
+
+
+def _cautions(setting: Setting, policies: Policies) -> list[str]:
+    found = []
+    if policies.assignment.startswith("estimated"):
+        found.append(
+            "The probabilities of the received arms were estimated. Policy figures are associations: they "
+            "hold only if every reason for choosing an arm is among the covariates"
+            + ("; the site is not." if setting.n_sites > 1 else ".")
+        )
+    if policies.gain.chosen != "named beforehand":
+        found.append(
+            "No best single arm that anybody here received was named beforehand; it was picked on this very "
+            "cohort, which is a little too hard on the recommendations."
+        )
+    if policies.n_replaced:
+        found.append(
+            f"{policies.n_replaced} patients are recommended an arm that nobody here received; the policy "
+            "figures give them the next best arm instead."
+        )
+    if 1 < setting.n_sites < MIN_CLUSTERS:
+        found.append(
+            f"There are {setting.n_sites} sites, too few for intervals that allow for differences between "
+            "sites: they speak of these sites only."
+        )
+    return found
 
 
 def recommended_arms(table: pd.DataFrame, best_arm: Any) -> pd.Series:
@@ -104,7 +183,6 @@ def _chances(
     assignment: str | Mapping[Any, float] | pd.DataFrame,
     received: pd.Series,
     covariates: pd.DataFrame,
-    outcome: pd.Series,
     arms: pd.Index,
     random_state: int | None,
 ) -> tuple[pd.DataFrame, str]:
@@ -128,7 +206,7 @@ def _chances(
     if assignment == "randomised":
         shares = received.value_counts(normalize=True).reindex(arms, fill_value=0.0)
         return _rescaled(_same_for_all(shares, received), received), "randomised, in the shares observed"
-    folds = balanced_folds(received, outcome.to_numpy(), random_state=random_state)
+    folds = balanced_folds(received, np.zeros(len(received)), random_state=random_state)
     table = assignment_probabilities(covariates, received, folds).reindex(columns=arms, fill_value=0.0)
     return table, "estimated from the covariates"
 

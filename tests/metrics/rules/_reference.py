@@ -119,7 +119,8 @@ def compare(found: Any, expected: Any, tol: float, where: str) -> None:
 
 def compare_number(found: Any, expected: Any, absolute: float, relative: float, where: str) -> None:
     if expected is None:
-        assert found is None or np.isnan(found), f"{where}: the original gives no number, we {found}"
+        missing = found is None or bool(np.all(np.isnan(np.asarray(found, dtype=float))))
+        assert missing, f"{where}: the original gives no number, we {found}"
     elif isinstance(expected, list | dict):
         parts = expected.items() if isinstance(expected, dict) else enumerate(expected)
         for name, value in parts:

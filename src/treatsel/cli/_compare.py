@@ -1,0 +1,45 @@
+"""`treatsel compare`: two validation reports side by side."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from treatsel.cli._io import check_outputs, write_table
+from treatsel.validation import ValidationReport, compare
+from treatsel.validation._compare import not_shared
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "compare",
+        help="compare two validation reports",
+        description="Compare the figures of two reports that `treatsel validate --json` wrote.",
+    )
+    parser.add_argument("first", type=Path, help="JSON file of a report")
+    parser.add_argument("second", type=Path, help="JSON file of another")
+    parser.add_argument("--all", action="store_true", help="also figures by arm, pair, site and subgroup")
+    parser.add_argument("--out", type=Path, help="table to write, CSV or Parquet (always all figures)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read both, print the differences."""
+    check_outputs([args.out], [args.first, args.second])
+    first, second = (ValidationReport.from_json(path) for path in (args.first, args.second))
+    table = compare(first, second)
+    if args.out is not None:
+        write_table(table, args.out)
+    print(f"Differences of {second.outcome}: second less first, {100 * first.level:g} % interval.\n")
+    shown = table if args.all else table[table["group"] == "overall"]
+    for row in shown.to_dict(orient="records"):
+        name = row["measure"] if row["group"] == "overall" else f"{row['measure']}, {row['group']}"
+        bounds = f"{row['lower']:+.3f} to {row['upper']:+.3f}"
+        print(f"  {name:44s} {row['first']:8.3f} {row['second']:8.3f}  {row['difference']:+.3f} ({bounds})")
+    if alone := len(not_shared(first, second)):
+        print(f"\n{alone} figures stand in one of the reports only.")
+    if len(table) and table["same_patients"].iloc[0]:
+        print(
+            "Both reports are on the same patients: the intervals, made for independent ones, are too wide."
+        )
+    return 0

@@ -1,0 +1,299 @@
+"""Recalibration of logits, logit' = shift_k + slope x logit, by maximum likelihood."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from treatsel._checks import FloatArray
+from treatsel.models._additive import N_DRAWS, AdditiveModel
+from treatsel.models._encoder import Encoding
+
+Method = Literal["none", "intercept", "slope", "per_arm", "refit"]
+METHODS: tuple[Method, ...] = ("none", "intercept", "slope", "per_arm", "refit")
+LEAST_SHARE = 1e-10  # singular values below this share of the largest are columns made of others
+MOST_STEPS = 100
+REACHED = 1e-11  # what another step could still add to the log-likelihood
+STEADY = 1e-3  # on the logit scale; an estimate whose last step is longer runs away
+Codes = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Maximum:
+    """Where a logistic log-likelihood is highest.
+
+    Attributes
+    ----------
+    coefficients : ndarray of shape (n_terms,)
+        Shortest of those that reach it.
+    root : ndarray of shape (n_terms, n_terms)
+        Symmetric square root of their covariance.
+    log_likelihood : float
+        Its height; where there is no maximum, its least upper bound.
+    rank : int
+        Number of parameters: columns of the design that are no combination of others.
+    exists : bool
+        False where predictors separate the classes: the coefficients are then infinite, and those given
+        come near the bound.
+    """
+
+    coefficients: FloatArray
+    root: FloatArray
+    log_likelihood: float
+    rank: int
+    exists: bool
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance of the coefficients, shape (n_terms, n_terms)."""
+        return np.asarray(self.root @ self.root.T)
+
+
+def maximise(
+    design: FloatArray, outcome: FloatArray, weights: FloatArray, offset: FloatArray | float = 0.0
+) -> Maximum:
+    """Climb the log-likelihood of a logistic regression by Newton's method with step halving.
+
+    References
+    ----------
+    McCullagh & Nelder (1989), Generalized Linear Models. doi:10.1007/978-1-4899-3242-6
+    Albert & Anderson (1984), Biometrika 71(1), 1-10. doi:10.1093/biomet/71.1.1 (existence)
+    """
+    left, singular, right = np.linalg.svd(design, full_matrices=False)
+    kept = singular > LEAST_SHARE * max(singular.max(initial=0.0), 1e-300)
+    basis, back = left[:, kept], right[kept].T / singular[kept]
+    linear = np.broadcast_to(np.asarray(offset, dtype=float), outcome.shape)
+    solution, height, exists = np.zeros(int(kept.sum())), log_likelihood(linear, outcome, weights), True
+    for _ in range(MOST_STEPS if kept.any() else 0):
+        gradient = basis.T @ (weights * (outcome - expit(linear)))
+        step = np.linalg.lstsq(_information(basis, linear, weights), gradient, rcond=None)[0]
+        move = basis @ step
+        longest = float(np.abs(move).max(initial=0.0))
+        last, exists = float(gradient @ step) < REACHED, longest < STEADY
+        length = 1.0
+        while (reached := log_likelihood(linear + length * move, outcome, weights)) < height - 1e-12 * abs(
+            height
+        ):
+            length /= 2
+        solution, linear, height = solution + length * step, linear + length * move, reached
+        if last:
+            break
+    inverse = np.linalg.pinv(_information(basis, linear, weights), rcond=1e-300, hermitian=True)
+    values, vectors = np.linalg.eigh(back @ inverse @ back.T)
+    root = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+    return Maximum(
+        coefficients=back @ solution,
+        root=root,
+        log_likelihood=height,
+        rank=int(kept.sum()),
+        exists=exists,
+    )
+
+
+def log_likelihood(linear: FloatArray, outcome: FloatArray, weights: FloatArray) -> float:
+    """Return the log-likelihood of 0/1 outcomes at these logits."""
+    return float(-weights @ np.logaddexp(0.0, np.where(outcome == 1, -linear, linear)))
+
+
+def _information(basis: FloatArray, linear: FloatArray, weights: FloatArray) -> FloatArray:
+    return np.asarray(basis.T @ (basis * (weights * expit(linear) * expit(-linear))[:, None]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recalibration:
+    """A recalibration that was learned: logit' = shift_k + slope x logit.
+
+    `design`: what the patients it was learned from gave to it, shape (n_patients, n_free), for the free
+    parameters (shifts, then the slope); `information`: weight x variance of their outcomes there.
+    """
+
+    method: Method
+    shift: FloatArray
+    slope: float
+    best: Maximum
+    design: FloatArray
+    information: FloatArray
+    codes: Codes
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters learned."""
+        return self.best.rank
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log-likelihood, or its least upper bound."""
+        return self.best.log_likelihood
+
+    @property
+    def problem(self) -> str | None:
+        """Say why there is no finite estimate, or None."""
+        if self.best.rank < self.design.shape[1]:
+            return "the predictions are all equal, or an arm was received by nobody; choose 'intercept'."
+        if not self.best.exists:
+            return "the outcome has one class only, or the predictions separate its classes perfectly."
+        return None
+
+    def without_patients(self) -> "Recalibration":
+        """Return the recalibration without what it keeps of each patient."""
+        empty = np.empty(0)
+        return replace(
+            self, design=np.empty((0, self.design.shape[1])), information=empty, codes=empty.astype(np.intp)
+        )
+
+    def apply(self, logits: FloatArray) -> FloatArray:
+        """Return recalibrated logits, shape (n_patients, n_arms)."""
+        return self.shift + self.slope * logits
+
+    def apply_to(self, model: AdditiveModel, covariates: Any) -> AdditiveModel:
+        """Return the recalibrated model; `covariates` are those of the patients it was learned from."""
+        draws = model.draws
+        if draws is not None and self.n_parameters:
+            draws = self._draws(model, draws, covariates)
+        return AdditiveModel(
+            encoding=model.encoding,
+            arms_=model.arms_,
+            intercept=self.shift + self.slope * model.intercept,
+            coefficients=self.slope * model.coefficients,
+            trees=model.trees,
+            mixing=None if model.mixing is None else self.slope * model.mixing,
+            draws=draws,
+        )
+
+    def _draws(self, model: AdditiveModel, draws: FloatArray, covariates: Any) -> FloatArray:
+        """Return the model's draws, recalibrated.
+
+        For each draw of the model the recalibration would have come out differently. To first order, what
+        it takes back is the projection of the draw's departure, over the patients seen, on what the
+        recalibration can move; so what these patients settle (such as the level of their site) no longer
+        varies with the draws. A draw from the recalibration's own error is added.
+        """
+        centre = np.column_stack([model.intercept, model.coefficients])
+        if model.mixing is not None:
+            centre = np.column_stack([centre, model.mixing])
+        kind, draws = draws.dtype, draws.astype(np.float64)
+        taken = np.einsum("dkp,fkp->df", draws - centre, self._projection(model, covariates))
+        noise = draw_normal(self.best.root, len(draws))
+        change = noise - self.slope * taken
+        n_shifts = self.design.shape[1] - (self.method != "intercept")
+        result = self.slope * draws
+        result[:, :, 0] += self.shift + change[:, :n_shifts]
+        if self.method != "intercept":
+            result += change[:, n_shifts, None, None] * centre
+        return np.asarray(result, dtype=kind)
+
+    def _projection(self, model: AdditiveModel, covariates: Any) -> FloatArray:
+        """Return the map from terms by arm to free parameters, shape (n_free, n_arms, n_terms)."""
+        matrix = model.encoding.encode(covariates)
+        columns = [np.ones(len(matrix)), np.where(np.isnan(matrix), 0.0, matrix)]
+        if model.trees is not None:
+            columns.append(model.trees.score(matrix))
+        terms = np.column_stack(columns)
+        scaled = self.design * self.information[:, None]
+        inverse = np.linalg.pinv(scaled.T @ self.design)
+        by_arm = [scaled[self.codes == k].T @ terms[self.codes == k] for k in range(len(model.arms_))]
+        return np.asarray(np.einsum("fg,kgp->fkp", inverse, np.stack(by_arm)))
+
+
+def learn_recalibration(
+    method: Method, logits: FloatArray, codes: Codes, outcome: FloatArray, weights: FloatArray
+) -> Recalibration:
+    """Learn a recalibration (any method but "refit") of by-arm logits from the arms received.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    logits : ndarray of shape (n_patients, n_arms)
+        The model's.
+    codes : ndarray of shape (n_patients,)
+        Column of the received arm.
+    outcome, weights : ndarray of shape (n_patients,)
+        Outcome, 0 or 1, and weight.
+    """
+    n, n_arms = logits.shape
+    own = logits[np.arange(n), codes]
+    design, offset = {
+        "none": (np.empty((n, 0)), own),
+        "intercept": (np.ones((n, 1)), own),
+        "slope": (np.column_stack([np.ones(n), own]), np.zeros(n)),
+        "per_arm": (np.column_stack([np.eye(n_arms)[codes], own]), np.zeros(n)),
+    }[method]
+    best = maximise(design, outcome, weights, offset)
+    found, fixed = best.coefficients, method in ("none", "intercept")
+    shifts = found if fixed else found[:-1]
+    shift = np.zeros(n_arms) + (shifts if len(shifts) else 0.0)
+    if method == "per_arm":
+        shift[np.bincount(codes, minlength=n_arms) == 0] = np.nan
+    probability = expit(offset + design @ found)
+    return Recalibration(
+        method=method,
+        shift=shift,
+        slope=1.0 if fixed else float(found[-1]),
+        best=best,
+        design=design,
+        information=weights * probability * (1 - probability),
+        codes=codes,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Refit:
+    """A logistic regression in each arm, without penalty, on encoded covariates."""
+
+    encoding: Encoding
+    by_arm: list[Maximum]
+
+    @classmethod
+    def learn(
+        cls, covariates: Any, codes: Codes, outcome: FloatArray, weights: FloatArray, *, n_arms: int
+    ) -> "Refit":
+        """Fit one regression in each arm: the same as one with all arm x covariate interactions."""
+        encoding = Encoding.learn(covariates, weights, native_missing=False)
+        design = np.column_stack([np.ones(len(codes)), encoding.encode(covariates)])
+        arms = [codes == k for k in range(n_arms)]
+        return cls(
+            encoding=encoding,
+            by_arm=[maximise(design[rows], outcome[rows], weights[rows]) for rows in arms],
+        )
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log-likelihood, or its least upper bound."""
+        return float(sum(best.log_likelihood for best in self.by_arm))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters learned."""
+        return sum(best.rank for best in self.by_arm)
+
+    @property
+    def problem(self) -> str | None:
+        """Say why there is no finite estimate, or None."""
+        if not all(best.rank for best in self.by_arm):
+            return "an arm was received by nobody."
+        if all(best.exists for best in self.by_arm):
+            return None
+        return "in an arm, the covariates separate the classes of the outcome perfectly."
+
+    def additive(self, arms: np.ndarray) -> AdditiveModel:
+        """Return the regressions as one model."""
+        found = np.array(
+            [best.coefficients if best.rank else best.coefficients * np.nan for best in self.by_arm]
+        )
+        draws = [b.coefficients + draw_normal(b.root, N_DRAWS, stream=k) for k, b in enumerate(self.by_arm)]
+        return AdditiveModel(
+            encoding=self.encoding,
+            arms_=arms,
+            intercept=found[:, 0],
+            coefficients=found[:, 1:],
+            draws=np.stack(draws, axis=1),
+        )
+
+
+def draw_normal(root: FloatArray, n_draws: int, *, stream: int = 0) -> FloatArray:
+    """Return normal draws around 0, shape (n_draws, n_terms), in pairs that mirror each other."""
+    half = np.random.default_rng([6, stream]).standard_normal((-(-n_draws // 2), root.shape[1]))
+    return np.asarray(np.concatenate([half, -half])[:n_draws] @ root.T)

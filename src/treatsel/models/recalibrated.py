@@ -1,0 +1,268 @@
+"""A fitted model, brought to the level and the spread of another population."""
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from treatsel._checks import (
+    FloatArray,
+    check_binary,
+    check_choice,
+    check_known_arms,
+    check_same_length,
+    check_weights,
+)
+from treatsel.errors import InputError, TreatselWarning, UnsupportedModelError
+from treatsel.models._additive import AdditiveModel
+from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
+from treatsel.models._recalibration import (
+    METHODS,
+    Codes,
+    Method,
+    Recalibration,
+    Refit,
+    learn_recalibration,
+)
+
+NEAREST = 1e-8  # the closest to 0 or 1 at which the logit of a probability is taken
+
+
+class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+    """A fitted model whose logits are moved, and stretched, to fit new patients.
+
+    logit' = shift_k + slope x logit, learned by maximum likelihood from the arms that the new patients
+    received, for all arms alike or with a shift for each. Ranking within an arm stays as it was; a shift
+    for each arm can change which arm comes first.
+
+    Parameters
+    ----------
+    model : fitted model
+        Of `treatsel.models`, or one out of a model file (``load_model(path).models_[outcome]``). It is
+        never refitted, and `sklearn.base.clone` keeps it fitted.
+    method : {"none", "intercept", "slope", "per_arm", "refit"}, default "slope"
+        "none": the model as it is. "intercept": one shift, slope 1. "slope": one shift and one slope.
+        "per_arm": a shift for each arm and one slope. "refit": forget the model and fit a logistic
+        regression without penalty in each arm, on the same covariates. `treatsel.validation.recalibrate`
+        chooses between them by a test.
+    arm : str or None, default "arm"
+        Column of X that holds the received arm. None: a single arm.
+
+    Attributes
+    ----------
+    arms_ : ndarray of shape (n_arms,)
+        Arms of the model.
+    classes_ : ndarray of shape (2,)
+        Outcomes, 0 and 1.
+    shift_ : Series by arm
+        What is added to the logit; 0 is no change. NaN for "refit".
+    slope_ : float
+        What the logit is multiplied by; 1 is no change, below 1: the predictions were too extreme. NaN for
+        "refit".
+    covariance_ : ndarray of shape (n_free, n_free) or None
+        Of the shift(s), in the order of `arms_`, and the slope; None for "refit".
+    log_likelihood_ : float
+        Of the new patients' outcomes, at the maximum.
+    n_parameters_ : int
+        Number of parameters learned from the new patients.
+
+    Notes
+    -----
+    The additive form has the terms of the original, rescaled: explanation, model file and service work as
+    before. Its draws vary with the draws of the original, less what the new patients settle (the level
+    of their site, say, no longer varies), and with the error of the recalibration itself: to first
+    order, the recalibration that each draw would have called for, plus a draw from its covariance.
+
+    References
+    ----------
+    Steyerberg et al. (2004), Statistics in Medicine 23(16), 2567-2586. doi:10.1002/sim.1844
+    Janssen et al. (2008), Journal of Clinical Epidemiology 61(1), 76-86. doi:10.1016/j.jclinepi.2007.04.018
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from treatsel.models import HierarchicalClassifier
+    >>> X = pd.DataFrame({"age": [20, 30, 40, 50] * 2, "arm": ["CBT"] * 4 + ["SSRI"] * 4})
+    >>> model = HierarchicalClassifier().fit(X, [0, 1, 0, 1, 1, 0, 1, 0])
+    >>> updated = RecalibratedClassifier(model, method="intercept").fit(X, [1, 1, 1, 1, 1, 0, 1, 0])
+    >>> updated.shift_.round(2).to_dict()
+    {'CBT': 1.1, 'SSRI': 1.1}
+    """
+
+    def __init__(self, model: Any, *, method: Method = "slope", arm: str | None = "arm") -> None:
+        self.model = model
+        self.method = method
+        self.arm = arm
+
+    def __sklearn_clone__(self) -> "RecalibratedClassifier":
+        return type(self)(copy.copy(self.model), method=self.method, arm=self.arm)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "RecalibratedClassifier":
+        """Learn the recalibration; the model itself stays as it is.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Covariates and the arm column of the new patients.
+        y : array-like of shape (n_patients,)
+            Outcome, 0 or 1.
+        sample_weight : array-like of shape (n_patients,), optional
+            Weights, not negative; a weight of 2 is a patient who stands there twice.
+
+        Raises
+        ------
+        InputError
+            If the model is not fitted, an arm is unknown to it, y is not 0/1, or the method has no finite
+            estimate (one class of outcome; predictions all equal, or separating the classes).
+        """
+        check_choice("method", self.method, METHODS)
+        self.arms_ = np.asarray(arms_of(self.model), dtype=object)
+        self.classes_ = np.array([0, 1])
+        frame = frame_of(X, self, reset=True)
+        received = check_known_arms(received_arms(frame, self.arm), self.arms_)
+        check_same_length(X=frame, y=np.asarray(y))
+        outcome = check_binary("y", y)
+        if not len(frame):
+            raise InputError("X has no rows.")
+        weights = check_weights("sample_weight", sample_weight, len(frame))
+        used = weights > 0
+        codes = pd.Index(self.arms_).get_indexer(received)[used]
+        self._learn(covariates_of(frame, self.arm)[used], codes, outcome[used], weights[used])
+        names = names_of(self.model, frame, self.arm)
+        self.n_features_in_ = len(names)
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        return self
+
+    def _learn(
+        self, covariates: pd.DataFrame, codes: Codes, outcome: FloatArray, weights: FloatArray
+    ) -> None:
+        if self.method == "refit":
+            named = covariates[names_of(self.model, covariates, self.arm)]
+            found: Refit | Recalibration = Refit.learn(named, codes, outcome, weights, n_arms=len(self.arms_))
+        else:
+            logits = base_logits(self.model, covariates)
+            found = learn_recalibration(self.method, logits, codes, outcome, weights)
+        if problem := self._problem(found, codes, outcome):
+            raise InputError(f"The recalibration {self.method!r} cannot be learned: {problem}")
+        self.covariance_: FloatArray | None = None
+        if isinstance(found, Recalibration):
+            additive = additive_of(self.model)
+            self._additive = None if additive is None else found.apply_to(additive, covariates)
+            self._recalibration = found.without_patients()
+            self.covariance_ = found.best.covariance
+            self.shift_, self.slope_ = pd.Series(found.shift, index=self.arms_), found.slope
+        else:
+            self._additive = found.additive(self.arms_)
+            self.shift_, self.slope_ = pd.Series(np.nan, index=self.arms_), float("nan")
+        self.log_likelihood_, self.n_parameters_ = found.log_likelihood, found.n_parameters
+
+    def _problem(self, found: "Refit | Recalibration", codes: Codes, outcome: FloatArray) -> str | None:
+        """Say why there is no finite estimate, or None."""
+        if self.method in ("per_arm", "refit"):
+            for k, arm in enumerate(self.arms_):
+                n, n_events = int((codes == k).sum()), int(outcome[codes == k].sum())
+                if n_events in (0, n):
+                    return (
+                        f"arm {arm!r} has {n} patients that count and only one class of outcome ({n_events} "
+                        "events). Both are needed in every arm; choose 'slope' or 'intercept'."
+                    )
+        return found.problem
+
+    def predict_by_arm(self, X: Any) -> pd.DataFrame:
+        """Return outcome probabilities, DataFrame of shape (n_patients, n_arms)."""
+        covariates = self._covariates(X)
+        if self._additive is not None:
+            return self._additive.predict_by_arm(covariates)
+        logits = self._recalibration.apply(base_logits(self.model, covariates))
+        return pd.DataFrame(expit(logits), index=covariates.index, columns=pd.Index(self.arms_))
+
+    def predict_draws(self, X: Any) -> FloatArray:
+        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the model is no sum of terms, or has no draws.
+        """
+        covariates = self._covariates(X)
+        return self.additive().predict_draws(covariates)
+
+    def additive(self) -> AdditiveModel:
+        """Return the recalibrated model as sums of terms on the logit scale.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the model is no such sum.
+        """
+        check_is_fitted(self)
+        if self._additive is None:
+            self.model.additive()  # raises, and says why
+            raise UnsupportedModelError(f"{type(self.model).__name__} cannot be written as a sum of terms.")
+        return self._additive
+
+
+def additive_of(model: Any) -> AdditiveModel | None:
+    """Return a fitted model as sums of terms on the logit scale, or None if it is no such sum."""
+    try:
+        additive: AdditiveModel = model.additive()
+    except (UnsupportedModelError, AttributeError):
+        return None
+    return additive
+
+
+def base_logits(model: Any, covariates: pd.DataFrame) -> FloatArray:
+    """Return the logits of a fitted model, shape (n_patients, n_arms).
+
+    A model that is no sum of terms may predict exactly 0 or 1; such predictions count as 1e-8 and
+    1 - 1e-8, with a warning.
+    """
+    additive = additive_of(model)
+    if additive is not None:
+        return additive.logit(additive.encoding.encode(covariates))
+    probability = model.predict_by_arm(covariates).to_numpy(dtype=float)
+    moved = np.clip(probability, NEAREST, 1 - NEAREST)
+    if n := int((moved != probability).sum()):
+        warnings.warn(
+            f"{n} of {probability.size} predicted probabilities are 0 or 1 (or within {NEAREST:g} of them), "
+            f"where the logit is infinite; they count as {NEAREST:g} and 1 - {NEAREST:g}.",
+            TreatselWarning,
+            stacklevel=4,
+        )
+    return np.asarray(logit(moved))
+
+
+def arms_of(model: Any) -> Any:
+    """Return the arms of a fitted model, or raise if it is none."""
+    if hasattr(model, "models_"):
+        names = ", ".join(map(repr, model.models_))
+        raise InputError(
+            f"model is a selector. Give its model of one outcome: selector.models_[...] with one of {names}."
+        )
+    if not hasattr(model, "predict_by_arm"):
+        raise InputError(f"model is a {type(model).__name__}, which has no predict_by_arm.")
+    try:
+        return model.arms_ if isinstance(model, AdditiveModel) else _fitted(model).arms_
+    except (NotFittedError, AttributeError):
+        raise InputError(
+            f"model is a {type(model).__name__} that is not fitted. Fit it to its development cohort first."
+        ) from None
+
+
+def _fitted(model: Any) -> Any:
+    check_is_fitted(model)
+    return model
+
+
+def names_of(model: Any, frame: pd.DataFrame, arm: str | None) -> list[Any]:
+    """Return the covariates that a fitted model was given; all of the frame if it does not say."""
+    if isinstance(model, AdditiveModel):
+        return model.encoding.names
+    return list(getattr(model, "feature_names_in_", covariates_of(frame, arm).columns))

@@ -1,0 +1,91 @@
+"""Base rate, discrimination, calibration and overall accuracy for the received arm, overall and by arm."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from treatsel._checks import FloatArray
+from treatsel.metrics import (
+    Estimate,
+    brier_score,
+    calibration_curve,
+    calibration_in_the_large,
+    calibration_slope,
+    log_loss,
+    observed_expected_ratio,
+    roc_auc,
+    scaled_brier_score,
+    within_arm_auc,
+)
+from treatsel.validation._part import OVERALL, Part, row_of
+from treatsel.validation._setting import Setting
+
+MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
+    "discrimination": {"AUC": roc_auc},
+    "calibration": {
+        "calibration in the large": calibration_in_the_large,
+        "calibration slope": calibration_slope,
+        "observed / expected": observed_expected_ratio,
+    },
+    "overall": {
+        "Brier score": brier_score,
+        "scaled Brier score": scaled_brier_score,
+        "log loss": log_loss,
+    },
+}
+FEWEST = 10  # events and non-events of an arm whose own figures say something
+
+
+def accuracy(setting: Setting) -> Part:
+    """Return all closed-form figures, and the calibration curves."""
+    y, own, arms, level = setting.observed, setting.own, setting.arms, setting.level
+    rows = [row_of("base rate", "base rate", base_rate(y, level))]
+    within = within_arm_auc(y, own, arms, level=level)
+    rows.append(row_of("discrimination", "within-arm AUC", within))
+    groups = {OVERALL: np.ones(len(y), dtype=bool)}
+    groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
+    for section, measures in MEASURES.items():
+        for measure, function in measures.items():
+            for group, mask in groups.items():
+                rows.append(row_of(section, measure, function(y[mask], own[mask], level=level), group))
+    curves = {
+        "": calibration_curve(y, own, level=level),
+        " by arm": calibration_curve(y, own, arm=arms, level=level),
+    }
+    tables: dict[str, Any] = {}
+    for name, curve in curves.items():
+        tables |= {
+            f"calibration curve{name}": curve.table,
+            f"calibration groups{name}": curve.groups,
+            f"calibration fits{name}": curve.fits,
+        }
+    return Part(figures=rows, tables=tables, cautions=_few_events(y, arms))
+
+
+def base_rate(y: FloatArray, level: float) -> Estimate:
+    """Return the share with the outcome, with Wilson's interval."""
+    from scipy.stats import binomtest
+
+    result = binomtest(int(y.sum()), len(y))
+    limits = result.proportion_ci(confidence_level=level, method="wilson")
+    return Estimate(
+        value=float(y.mean()),
+        lower=float(limits.low),
+        upper=float(limits.high),
+        n=len(y),
+        n_events=int(y.sum()),
+        level=level,
+        method="Wilson",
+    )
+
+
+def _few_events(y: FloatArray, arms: np.ndarray) -> list[str]:
+    few = [
+        str(arm)
+        for arm in sorted(set(arms), key=str)
+        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < FEWEST
+    ]
+    if not few:
+        return []
+    return [f"Arms {few} have fewer than {FEWEST} events or non-events: their own figures say little."]

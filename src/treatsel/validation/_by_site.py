@@ -1,0 +1,112 @@
+"""A model in each site, and pooled over sites as a sample of places where it may be used."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel.metrics.pooling import Pooled
+from treatsel.validation._internal_external import internal_external
+from treatsel.validation._part import Part, row
+from treatsel.validation._policy import Policies
+from treatsel.validation._setting import Setting
+from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, site_figures
+
+FEWEST_SITES = 3  # for a mean over sites with an interval for a new one
+SITES, LEFT_OUT = "sites", "sites left out"  # sections, and names of tables
+COLUMNS_BY_SITE = ["measure", "site", "value", "lower", "upper", "n", "n_events", "method"]
+MIN_EVENTS = 5  # events, and non-events, of a site with figures of its own
+
+
+def by_site(setting: Setting, policies: Policies) -> Part:
+    """Return the figures of each site, and their random-effects means with prediction intervals."""
+    if setting.sites is None or setting.n_sites < 2:
+        return Part(not_estimable=[("Differences between sites", "the cohort names fewer than two sites")])
+    arms = list(policies.table.columns)
+    data = SiteData(
+        outcome=setting.observed,
+        received=setting.arms,
+        weight=np.ones(len(setting.observed)),
+        predictions=setting.by_arm[setting.seen][arms],
+        propensities=policies.chances,
+        good=setting.good,
+        min_events=MIN_EVENTS,
+        level=setting.level,
+    )
+    sites, rows = setting.sites.to_numpy(), []
+    for site in sorted(set(sites)):
+        found, _ = site_figures(data, sites == site, site=site, best_arm=policies.gain.best_arm, note="")
+        rows += found
+    return _part(SITES, pd.DataFrame(rows), setting)
+
+
+def left_out(setting: Setting, policies: Policies, model: Any, n_jobs: int | None) -> Part:
+    """Return the figures of each site by a model fitted anew to the other sites, and their means."""
+    if setting.sites is None or setting.n_sites < 2:
+        return Part(not_estimable=[("Leave-one-site-out", "the cohort names fewer than two sites")])
+    found = internal_external(
+        model,
+        setting.cohort.X[setting.seen],
+        setting.observed,
+        setting.sites.to_numpy(),
+        propensities=policies.chances,
+        best_arm=policies.best_arm,
+        event_is_good=setting.good,
+        min_events=MIN_EVENTS,
+        level=setting.level,
+        n_jobs=n_jobs,
+    )
+    return _part(LEFT_OUT, found.figures, setting)
+
+
+def _part(section: str, figures: pd.DataFrame, setting: Setting) -> Part:
+    pooled = {measure: pooled_over(figures, measure, setting.level) for measure in MEASURES}
+    n, events = len(setting.observed), int(setting.observed.sum())
+    enough = {measure: mean for measure, mean in pooled.items() if mean.n_sites >= FEWEST_SITES}
+    rows = [line for measure, mean in enough.items() for line in _rows(section, measure, mean, n, events)]
+    left = [
+        (f"{measure}, mean over sites", f"only {mean.n_sites} sites have an estimate with an interval")
+        for measure, mean in pooled.items()
+        if measure not in enough
+    ]
+    tables = {section: figures[COLUMNS_BY_SITE], f"{section}: differences": _spread(pooled)}
+    return Part(figures=rows, tables=tables, not_estimable=left)
+
+
+def _rows(section: str, measure: str, mean: Pooled, n: int, events: int) -> list[dict[str, Any]]:
+    about = {"n": n, "n_events": events}
+    method = f"{mean.method}; {mean.n_sites} sites"
+    new = f"prediction interval for a new site, t with {mean.prediction_df} df"
+    return [
+        row(
+            "sites", f"{measure}, mean over sites", mean.value, mean.lower, mean.upper, **about, method=method
+        ),
+        row(
+            section,
+            f"{measure}, a new site",
+            mean.value,
+            mean.prediction_lower,
+            mean.prediction_upper,
+            **about,
+            method=new,
+        ),
+    ]
+
+
+def _spread(pooled: dict[str, Pooled]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "measure": measure,
+                "n_sites": mean.n_sites,
+                "n_left_out": mean.n_left_out,
+                "tau2": mean.tau2,
+                "i2": mean.i2,
+                "q": mean.q,
+                "q_p_value": mean.q_p_value,
+                "ideal": MEASURES[measure].ideal,
+                "p_better": mean.probability_above(MEASURES[measure].ideal),
+            }
+            for measure, mean in pooled.items()
+        ]
+    )

@@ -1,0 +1,130 @@
+"""Reporting checklists, filled where the report knows the answer."""
+
+import string
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import yaml
+
+from treatsel._html import Page, Section, Table, to_markdown
+from treatsel._version import __version__
+from treatsel.metrics import MIN_CLUSTERS
+from treatsel.validation._part import OVERALL
+
+if TYPE_CHECKING:
+    from treatsel.validation._report import ValidationReport
+
+BLANK = "author to complete"
+NOTE = "Filled where the figures know the answer. The items are shortened; the published lists decide."
+
+
+def checklist(known: dict[str, str], *, sites: bool) -> pd.DataFrame:
+    """Return the items of all checklists that apply: list, source, item, topic, asks, answer.
+
+    Parameters
+    ----------
+    known : dict of str to str
+        What the report can say, by the names that the answers use. An answer that needs a name that is not
+        there, or is empty, is left to the author.
+    sites : bool
+        Whether there are sites.
+    """
+    text = resources.files("treatsel").joinpath("validation/checklists.yaml").read_text(encoding="utf-8")
+    rows = [
+        {
+            "list": entry["list"],
+            "source": entry["source"],
+            "item": str(item[0]),
+            "topic": item[1],
+            "asks": item[2],
+            "answer": _answer(item[3], known) if len(item) > 3 else BLANK,
+        }
+        for entry in yaml.safe_load(text)
+        if entry.get("only") != "sites" or sites
+        for item in entry["items"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def _answer(pattern: str, known: dict[str, str]) -> str:
+    names = [name for _, name, _, _ in string.Formatter().parse(pattern) if name]
+    if any(not known.get(name) for name in names):
+        return BLANK
+    return pattern.format_map(known)
+
+
+def known_of(report: "ValidationReport") -> dict[str, str]:
+    """Return what a report can say about itself, by the names that the answers use."""
+    base, about, sites = report.figure("base rate"), report.about, int(report.about["n_sites"])
+    n, seen = int(about["n"]), int(about["n_observed"])
+    known = {
+        "outcome": report.outcome,
+        "arms": ", ".join(about["arms"]),
+        "assignment": report.assignment,
+        "n": f"{n:,}",
+        "n_observed": f"{seen:,}",
+        "n_events": f"{int(base['n_events']):,}",
+        "n_sites": f"{sites:,}",
+        "headline": report.headline,
+        "cautions": " ".join(report.cautions),
+        "version": __version__,
+        "model": f"Model file with id {report.model_id}." if report.model_id else "",
+        "missing": f"Outcome missing in {n - seen:,} of {n:,}; they were left out" + _bounds(report),
+        "overlap": _overlap(report),
+        "sites": f"{sites:,} sites." if sites else "",
+    }
+    if sites:
+        enough = sites >= MIN_CLUSTERS
+        known["clustering"] = (
+            f"Intervals of policy figures {'are' if enough else 'are not'} cluster-robust by site ({sites} "
+            "sites)."
+        )
+    if report.has("within-arm AUC, a new site"):
+        new = report.figure("within-arm AUC, a new site")
+        known["heterogeneity"] = (
+            f"Within-arm AUC of a new site: {new['lower']:.2f} to {new['upper']:.2f} (prediction interval)."
+        )
+    if "sample size" in report.tables:
+        needed = report.tables["sample size"].set_index("criterion")["n"].dropna()
+        known["sample_size"] = f"{seen:,} patients; needed by criterion: " + ", ".join(
+            f"{name} {int(count):,}" for name, count in needed.items()
+        )
+    if "updating" in report.tables and "chosen" in report.tables["updating"]:
+        table = report.tables["updating"]
+        chosen = table.loc[table["chosen"].astype(bool), "method"].iloc[0]
+        known["updating"] = f"Closed test among updates: {chosen}."
+    if "subgroups" in report.tables:
+        columns = sorted(set(report.tables["subgroups"]["variable"]) - {OVERALL})
+        known["fairness"] = f"Figures and tests of differences by {', '.join(map(str, columns))}."
+    return known
+
+
+def _bounds(report: "ValidationReport") -> str:
+    if not report.has("gain over the best single arm, lowest"):
+        return "."
+    ends = [report.figure(f"gain over the best single arm, {end}")["value"] for end in ("lowest", "highest")]
+    return f"; the gain lies between {100 * ends[0]:+.1f} and {100 * ends[1]:+.1f} points whatever they were."
+
+
+def _overlap(report: "ValidationReport") -> str:
+    if report.about.get("development_cohort"):
+        return "No: this is the development cohort."
+    return (
+        "The cohort is not the development cohort as a whole; that no patient is in both, the author knows."
+    )
+
+
+def markdown_of(items: pd.DataFrame) -> str:
+    """Return the checklists as Markdown."""
+    page = Page(title="Reporting checklists", headline=NOTE, sections=[section_of(items)])
+    return to_markdown(page)
+
+
+def section_of(items: pd.DataFrame) -> Section:
+    """Return the checklists as a section of a page."""
+    tables = []
+    for (name, source), rows in items.groupby(["list", "source"], sort=False):
+        frame = rows[["item", "topic", "asks", "answer"]].rename(columns=str.capitalize)
+        tables.append(Table(frame, f"{name}, after {source}", words=("Topic", "Asks", "Answer")))
+    return Section(heading="Reporting checklists", paragraphs=[NOTE], tables=tables)

@@ -1,0 +1,74 @@
+"""Two validation reports side by side."""
+
+import numpy as np
+import pandas as pd
+
+from treatsel.errors import InputError
+from treatsel.validation._report import ValidationReport
+
+KEYS = ["section", "measure", "group"]
+
+
+def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
+    """Compare the figures that two reports share.
+
+    Parameters
+    ----------
+    first, second : ValidationReport
+        Of one outcome, at one confidence level: two models on one cohort, one model on two cohorts, or one
+        cohort a year later.
+
+    Returns
+    -------
+    DataFrame
+        One row per figure: section, measure, group, first, second, difference (second less first) with lower
+        and upper, n_first, n_second, same_patients. The interval takes the two as independent (MOVER); for
+        two models on the same patients it is therefore too wide as a rule.
+
+    Raises
+    ------
+    InputError
+        If outcome, direction or level differ.
+
+    References
+    ----------
+    Zou & Donner (2008), Statistics in Medicine 27(10), 1693-1702. doi:10.1002/sim.3095
+
+    Examples
+    --------
+    >>> from treatsel.datasets import make_cohort
+    >>> from treatsel.validation import compare, validate
+    >>> a, b = (make_cohort(600, random_state=seed) for seed in (3, 4))
+    >>> reports = [validate(part.truth["dropout"], part.cohort, outcome="dropout") for part in (a, b)]
+    >>> compare(*reports).set_index("measure").loc["within-arm AUC", "n_first"].item()
+    600
+    """
+    for name in ("outcome", "event_is_good", "level"):
+        mine, theirs = getattr(first, name), getattr(second, name)
+        if mine != theirs:
+            raise InputError(
+                f"The reports differ in {name}: {mine!r} and {theirs!r}. Compare like with like."
+            )
+    both = first.figures.merge(second.figures, on=KEYS, suffixes=("_first", "_second"), how="inner")
+    a, b = both["value_first"], both["value_second"]
+    below = np.hypot(b - both["lower_second"], both["upper_first"] - a)
+    above = np.hypot(both["upper_second"] - b, a - both["lower_first"])
+    digests = first.about.get("cohort"), second.about.get("cohort")
+    return both[KEYS].assign(
+        first=a,
+        second=b,
+        difference=b - a,
+        lower=b - a - below,
+        upper=b - a + above,
+        n_first=both["n_first"],
+        n_second=both["n_second"],
+        same_patients=digests[0] is not None and digests[0] == digests[1],
+    )
+
+
+def not_shared(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
+    """Return the figures that only one of two reports holds: section, measure, group, only_in."""
+    keys = [report.figures[KEYS].assign(**{name: True}) for name, report in (("a", first), ("b", second))]
+    merged = keys[0].merge(keys[1], on=KEYS, how="outer")
+    alone = merged[merged["a"].isna() | merged["b"].isna()]
+    return alone[KEYS].assign(only_in=np.where(alone["a"].isna(), "second", "first"))

@@ -1,0 +1,382 @@
+"""Sections of a validation report's page that stand there if their tables do."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from treatsel import _plotting
+from treatsel._html import DASH, Figure, Section, Table, number, percent, points
+from treatsel.validation._sections import figures_table
+
+if TYPE_CHECKING:
+    from treatsel.validation._report import ValidationReport
+
+Shown = Callable[[Any], str]
+
+
+def count(value: Any) -> str:
+    """Return a whole number as text, or a dash."""
+    return DASH if value is None or value != value else f"{int(value):,}"
+
+
+def three(value: Any) -> str:
+    """Return a number with three digits, or a dash."""
+    return number(value, 3)
+
+
+def p_value(value: Any) -> str:
+    """Return a p value, or a dash."""
+    if value is None or value != value:
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def text(value: Any) -> str:
+    """Return a text, or a dash."""
+    return DASH if value is None or value != value else str(value)
+
+
+def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption: str) -> Table:
+    """Return columns of a table as texts, under their headings."""
+    frame = pd.DataFrame(
+        {heading: [form(value) for value in table[name]] for name, (heading, form) in columns.items()}
+    )
+    words = tuple(heading for heading, form in columns.values() if form is text)
+    return Table(frame, caption, words=words)
+
+
+def _figure(ax: Any, name: str, description: str) -> Figure:
+    return Figure(_plotting.to_svg(ax, name=name), description)
+
+
+def use(report: "ValidationReport") -> Section | None:
+    """Net benefit."""
+    if "decision curve" not in report.tables:
+        return None
+    curve, choice = report.tables["decision curve"], report.tables["choice curve"]
+    good = report.good_name
+    one = _plotting.curves(
+        curve,
+        x="threshold",
+        by="strategy",
+        xlabel=f"Threshold: least chance of {good} at which the received arm is thought worth giving",
+        ylabel="Net benefit, per patient",
+        ax=_plotting.bare_axes(width=7, height=4.2),
+    )
+    top = float(curve["value"].max())
+    one.set_ylim(-0.2 * max(top, 0.05), 1.1 * max(top, 0.05))
+    strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(report.gain.best_arm)].copy()
+    strategies.loc[strategies["strategy"].ne("model"), ["lower", "upper"]] = float("nan")
+    two = _plotting.curves(
+        strategies,
+        x="threshold",
+        by="strategy",
+        xlabel=f"Rise in the chance of {good} that another arm than {report.gain.best_arm} must bring",
+        ylabel=f"Net benefit over {report.gain.best_arm} for everybody",
+        reference=0,
+        ax=_plotting.bare_axes(width=7, height=4.6),
+    )
+    return Section(
+        heading="Is it worth using?",
+        paragraphs=[
+            "Left of all else, the first picture asks: if an arm is given only to patients whose chance of "
+            f"{good} under it reaches a threshold, is that better than giving it to all or to none? The "
+            "second compares the recommendations with each arm for everybody when every other arm than the "
+            "best single one must earn its cost: above 0, choosing pays."
+        ],
+        figures=[
+            _figure(one, "decision", "Decision curves with bands from shared resamples."),
+            _figure(two, "choice", "Net benefit of choosing among arms; the band is that of the model."),
+        ],
+        tables=[figures_table(report, ["utility"], "Net benefit of choosing at three costs.")],
+        note="Vickers & Elkin 2006; for choices among several arms, Chalkou et al. 2023. Net benefit counts "
+        "a good outcome as 1 and weighs each patient treated in vain by the odds of the threshold.",
+    )
+
+
+def benefit(report: "ValidationReport") -> Section | None:
+    """Pairs of arms."""
+    if "toc" not in report.tables:
+        return None
+    curve = _plotting.curves(
+        report.tables["toc"].drop(columns=["lower", "upper"]),
+        x="q",
+        by="pair",
+        xlabel="Share of patients, those with the largest predicted benefit first",
+        ylabel="Their benefit less everybody's",
+        reference=0,
+        ax=_plotting.bare_axes(width=7, height=4.2),
+    )
+    groups = shown(
+        report.tables["benefit groups"],
+        {
+            "pair": ("Arms", text),
+            "group": ("Fifth", count),
+            "n": ("n", count),
+            "predicted": ("Predicted", points),
+            "observed": ("Observed", points),
+            "lower": ("Lower", points),
+            "upper": ("Upper", points),
+        },
+        "Predicted and observed (doubly robust) benefit in groups by predicted benefit.",
+    )
+    return Section(
+        heading="Is the benefit larger where the model says so?",
+        paragraphs=[
+            f"Each arm against {report.gain.best_arm}, in patients who received either. A slope of benefit "
+            "of 1 means that predicted differences are as large as they turn out; 0, that they tell nothing. "
+            "AUTOC and Qini above 0 mean that patients ranked first benefit more. The c-for-benefit depends "
+            "on how patients were matched (here: by predicted benefit); read it last."
+        ],
+        figures=[
+            _figure(
+                curve, "toc", "Benefit of those ranked first (TOC curve); AUTOC in the table has intervals."
+            )
+        ],
+        tables=[figures_table(report, ["benefit"], "Benefit by pair of arms."), groups],
+        note="Calibration of benefit: regression of doubly robust scores. RATE: Yadlowsky et al. 2025. "
+        "c-for-benefit: van Klaveren et al. 2018, mean predicted benefit of matched pairs.",
+    )
+
+
+def sites(report: "ValidationReport") -> Section | None:
+    """Sites, and a new one."""
+    return _by_site(
+        report,
+        "sites",
+        "Does it hold at every site, and at a new one?",
+        "Each site by itself, the mean over sites, and the range in which the figure of a new site like "
+        "these is expected to lie. The last is what matters before the model is used elsewhere.",
+    )
+
+
+def sites_left_out(report: "ValidationReport") -> Section | None:
+    """Sites, each predicted by a model fitted to the others."""
+    return _by_site(
+        report,
+        "sites left out",
+        "How well does a model fitted here do at the next site?",
+        "Internal-external cross-validation: a new model is fitted to all sites but one and judged at that "
+        "one, for each in turn. It is the way of modelling that is judged, not the model validated above.",
+    )
+
+
+def _by_site(report: "ValidationReport", section: str, heading: str, about: str) -> Section | None:
+    if section not in report.tables:
+        return None
+    table, pictures = report.tables[section], []
+    for measure, reference in (("within-arm AUC", 0.5), ("calibration slope", 1.0)):
+        rows = _forest(report, section, measure)
+        if rows is not None:
+            axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * len(rows))
+            axes = _plotting.estimates(rows, reference=reference, xlabel=measure, ax=axes)
+            words = f"{measure} by site, with the mean over sites and a new site."
+            pictures.append(_figure(axes, f"{section} {measure}", words))
+    spread: dict[str, tuple[str, Shown]] = {
+        "measure": ("Measure", text),
+        "n_sites": ("Sites", count),
+        "n_left_out": ("Not pooled", count),
+        "tau2": ("Variance between sites", three),
+        "i2": ("Share of it", percent),
+        "q_p_value": ("p of no differences", p_value),
+    }
+    by_site: dict[str, tuple[str, Shown]] = {
+        "site": ("Site", text),
+        "measure": ("Measure", text),
+        "value": ("Estimate", three),
+        "lower": ("Lower", three),
+        "upper": ("Upper", three),
+        "n": ("n", count),
+        "n_events": ("Events", count),
+        "method": ("Interval by, or why none", text),
+    }
+    return Section(
+        heading=heading,
+        paragraphs=[about],
+        figures=pictures,
+        tables=[
+            figures_table(report, [section], "Means over sites, and a new site."),
+            shown(report.tables[f"{section}: differences"], spread, "Differences between sites."),
+            shown(table, by_site, "Every site."),
+        ],
+        note="Random effects by REML, Hartung-Knapp intervals, prediction interval with k - 2 degrees of "
+        "freedom. Debray et al. 2017; Steyerberg & Harrell 2016.",
+    )
+
+
+def _forest(report: "ValidationReport", section: str, measure: str) -> pd.DataFrame | None:
+    table, figures = report.tables[section], report.figures[report.figures["section"] == section]
+    rows = table[(table["measure"] == measure) & table["lower"].notna()]
+    ends = figures.set_index("measure")
+    labels = {label: f"{measure}, {label}" for label in ("mean over sites", "a new site")}
+    if len(rows) > MOST_SITES or not set(labels.values()) <= set(ends.index):
+        return None
+    named = rows.set_index("site")[["value", "lower", "upper"]].astype(float)
+    for label, name in labels.items():
+        named.loc[label] = ends.loc[name, ["value", "lower", "upper"]].astype(float)
+    return named
+
+
+MOST_SITES = 60  # in a picture
+
+
+def subgroups(report: "ValidationReport") -> Section | None:
+    """Subgroups by the columns with the role audit."""
+    if "subgroups" not in report.tables:
+        return None
+    table = report.tables["subgroups"]
+    table = table[table["variable"] != "overall"]
+    columns: dict[str, tuple[str, Shown]] = {
+        "variable": ("Column", text),
+        "group": ("Group", text),
+        "measure": ("Measure", text),
+        "value": ("Estimate", three),
+        "lower": ("Lower", three),
+        "upper": ("Upper", three),
+        "n": ("n", count),
+        "n_events": ("Events", count),
+        "method": ("Interval by, or why none", text),
+    }
+    tests: dict[str, tuple[str, Shown]] = {
+        "variable": ("Column", text),
+        "measure": ("Measure", text),
+        "n_groups": ("Groups compared", count),
+        "q": ("Q", number),
+        "df": ("df", count),
+        "p_value": ("p of no differences", p_value),
+        "p_holm": ("p, corrected for all tests", p_value),
+    }
+    return Section(
+        heading="Is it as good for every group?",
+        paragraphs=[
+            "Groups with fewer than 10 events or non-events have no figures of their own: an interval too "
+            "wide to tell is no evidence that all is well. 'recommended ...' is the share of the group that "
+            "is sent to an arm."
+        ],
+        tables=[
+            shown(report.tables["subgroup tests"], tests, "Differences between groups."),
+            shown(table, columns, "Figures by group."),
+        ],
+        note="Cochran's Q over groups, on a scale on which the measure is about normal; Holm's correction.",
+    )
+
+
+def missing_outcomes(report: "ValidationReport") -> Section | None:
+    """Bounds for missing outcomes."""
+    if "missing outcomes" not in report.tables:
+        return None
+    table = report.tables["missing outcomes"]
+    columns: dict[str, tuple[str, Shown]] = {
+        "measure": ("Measure", text),
+        "arms": ("Arms", text),
+        "scenario": ("If the missing ...", text),
+        "value": ("Estimate", percent),
+        "lower": ("Lower", percent),
+        "upper": ("Upper", percent),
+        "n": ("n", count),
+        "n_missing": ("Missing", count),
+    }
+    return Section(
+        heading="What if the missing outcomes were otherwise?",
+        paragraphs=[
+            f"Rates are those of {report.good_name}. 'observed' takes the missing as like the observed of "
+            "their arm; 'lowest' and 'highest' fill them in as badly and as well as can be for the figure. "
+            "Nothing inside the data can say which is true."
+        ],
+        tables=[shown(table, columns, "Bounds under extreme assumptions.")],
+        note="Horowitz & Manski 2000.",
+    )
+
+
+def confounding(report: "ValidationReport") -> Section | None:
+    """Sensitivity to what was not measured."""
+    if "confounding" not in report.tables:
+        return None
+    columns: dict[str, tuple[str, Shown]] = {
+        "Lambda": ("Lambda", number),
+        "lowest": ("Lowest gain", points),
+        "highest": ("Highest gain", points),
+        "lower": ("Lower limit", points),
+        "upper": ("Upper limit", points),
+    }
+    return Section(
+        heading="What if something unmeasured decided who got which arm?",
+        paragraphs=[
+            "Lambda is how much the odds of being given an arm may differ between patients who look alike. "
+            "At 1 all reasons were measured. If a small Lambda already lets the gain be of either sign, "
+            "little confounding would suffice to explain it."
+        ],
+        tables=[shown(report.tables["confounding"], columns, "Gain over the best single arm, by Lambda.")],
+        note="Marginal sensitivity model: Tan 2006; Zhao, Small & Bhattacharya 2019. Weighted estimate.",
+    )
+
+
+def updating(report: "ValidationReport") -> Section | None:
+    """Updating of the model."""
+    if "updating" not in report.tables:
+        return None
+    table = report.tables["updating"]
+    columns: dict[str, tuple[str, Shown]] = {
+        "method": ("Update", text),
+        "n_parameters": ("Numbers learned", count),
+        "log_likelihood": ("Log-likelihood", number),
+        "slope": ("Slope", number),
+    }
+    if "p_value" in table:
+        columns |= {"statistic": ("LR against refit", number), "df": ("df", count), "p_value": ("p", p_value)}
+    return Section(
+        heading="Should the model be updated first?",
+        paragraphs=[
+            "From no change to fitting anew: the first update that is not clearly worse than fitting anew is "
+            "enough."
+        ],
+        tables=[shown(table, columns, "Ways to update the model on these patients.")],
+        note="Closed test: Vergouwe et al. 2017.",
+    )
+
+
+def size(report: "ValidationReport") -> Section | None:
+    """Sample size."""
+    if "sample size" not in report.tables:
+        return None
+    columns: dict[str, tuple[str, Shown]] = {
+        "criterion": ("For", text),
+        "n": ("Patients needed", count),
+        "expected": ("Expected", three),
+        "target": ("Width of the interval", three),
+        "about": ("What is meant", text),
+    }
+    n = int(report.figure("base rate")["n"])
+    return Section(
+        heading="Were there enough patients?",
+        paragraphs=[
+            f"Needed for intervals of the usual widths, with the AUC and rate seen here; there are {n:,}."
+        ],
+        tables=[shown(report.tables["sample size"], columns, "Patients that a validation needs.")],
+        note="Riley et al. 2021; Archer et al. 2021.",
+    )
+
+
+def case_mix(report: "ValidationReport") -> Section | None:
+    """Spread of the predictions."""
+    if "case mix" not in report.tables:
+        return None
+    columns: dict[str, tuple[str, Shown]] = {
+        "group": ("Received arm", text),
+        "n": ("n", count),
+        "mean_prediction": ("Mean prediction", percent),
+        "observed": ("Observed", percent),
+        "mean_logit": ("Mean logit", number),
+        "sd_logit": ("SD of the logit", number),
+    }
+    return Section(
+        heading="How different are these patients?",
+        paragraphs=[
+            "The more predictions spread, the easier it is to tell patients apart: compare the SD of the "
+            "logit, and the AUC to expect in this case mix, with those of other cohorts before calling a "
+            "model better or worse."
+        ],
+        tables=[shown(report.tables["case mix"], columns, "Spread of the predictions for the received arm.")],
+        note="Debray et al. 2015.",
+    )

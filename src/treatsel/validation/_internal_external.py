@@ -1,0 +1,313 @@
+"""Internal-external cross-validation: the model is refitted without each site, and judged there."""
+
+import inspect
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import clone, is_classifier
+
+from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
+from treatsel.errors import InputError, TreatselError, TreatselWarning
+from treatsel.metrics._arms import check_propensities
+from treatsel.metrics._inputs import check_labels, check_patients
+from treatsel.metrics.pooling import Pooled
+from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, site_figures
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InternalExternal:
+    """How a way of modelling travels: held-out figures of each site, and pooled.
+
+    Attributes
+    ----------
+    predictions : pandas.DataFrame of shape (n_patients, n_arms)
+        By-arm table: each patient's probabilities from the model fitted without the patient's site; NaN
+        where that model could not be fitted or does not know the arm.
+    predicted : pandas.Series of shape (n_patients,)
+        The same for the received arm.
+    sites : pandas.DataFrame
+        One row per site: site, n, n_unobserved (no outcome), n_unpredicted (no prediction for the received
+        arm), n_events, arms (received here), best_arm (of the other sites), note (what the refit warned
+        of, or why there is none). Counts are sums of weights.
+    figures : pandas.DataFrame
+        One row per measure and site: measure, site, value, lower, upper, se (on the scale that is pooled),
+        n, n_events, pooled (whether it is part of the pooled figure), method (or why not estimable).
+    pooled : dict of str to Pooled
+        By measure; AUCs on the logit scale, observed / expected on the log scale.
+    level : float
+        Confidence level of all intervals.
+    """
+
+    predictions: pd.DataFrame
+    predicted: pd.Series
+    sites: pd.DataFrame
+    figures: pd.DataFrame
+    pooled: dict[str, Pooled]
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return `figures` with two rows more a measure: kind "pooled", and "new site" (prediction)."""
+        parts = []
+        for measure, rows in self.figures.groupby("measure", sort=False):
+            ends = self.pooled[str(measure)].to_frame().query("kind != 'site'")
+            methods = {"pooled": self.pooled[str(measure)].method, "new site": "prediction interval"}
+            about = {"measure": measure, "method": ends["kind"].map(methods)}
+            totals = {name: rows.loc[rows["pooled"], name].sum() for name in ("n", "n_events")}
+            parts += [rows.assign(kind="site"), ends.assign(**about, **totals)]
+        columns = ["measure", "kind", "site", "value", "lower", "upper", "se", "n", "n_events", "method"]
+        return pd.concat(parts, ignore_index=True)[columns]
+
+    def plot(self, ax: Any = None, *, measure: str = "AUC") -> Any:
+        """Draw the forest of one measure; return the Axes."""
+        check_choice("measure", measure, MEASURES)
+        name = measure[0].upper() + measure[1:]
+        return self.pooled[measure].plot(ax, xlabel=name, reference=MEASURES[measure].ideal)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Refit:
+    """What came of the fit without one site; `table` is None if there was none."""
+
+    site: Any
+    table: pd.DataFrame | None
+    default_arm: Any
+    note: str
+
+
+def internal_external(
+    model: Any,
+    X: pd.DataFrame,
+    y: npt.ArrayLike,
+    groups: npt.ArrayLike | str,
+    *,
+    propensities: pd.DataFrame | None = None,
+    best_arm: Any = None,
+    event_is_good: bool = True,
+    min_events: int = 1,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    n_jobs: int | None = None,
+) -> InternalExternal:
+    """Refit a model without each site in turn, predict that site, and pool the figures of the sites.
+
+    Tells how well this way of modelling works in a new site, and how much sites differ. What is judged is
+    the procedure; the model for use is fitted to all sites afterwards.
+
+    Parameters
+    ----------
+    model : estimator
+        Unfitted selector or model with an arm column: `fit(X, y)`, `predict_by_arm(X)`. It is cloned.
+    X : pandas.DataFrame of shape (n_patients, n_columns)
+        Covariates and the arm column.
+    y : array-like of shape (n_patients,)
+        Outcome, 0 or 1; NaN: not observed. A selector gets such patients (it weights the others), a
+        classifier does not; none of them is judged.
+    groups : array-like of shape (n_patients,), or str
+        Site of each patient, or the column of X that holds it; unless the model itself takes that column as
+        its `groups`, the model does not see it.
+    propensities : pandas.DataFrame of shape (n_patients, n_arms), optional
+        Probability of being given each arm, for the gain; without it the gain is not estimable.
+    best_arm : label, optional
+        The best single arm, to compare with. Without it, the `default_arm_` of each refit, or the arm with
+        the best weighted outcome (Hajek) among the other sites: never picked on the site itself.
+    event_is_good : bool, default True
+        Whether 1 is the good outcome: the recommended arm makes it likely, and gain is more of it.
+    min_events : int, default 1
+        Sites with fewer events or non-events are shown as not estimable. (AUC, intercept and slope need one
+        of each in any case; a standard error of the AUC needs two.)
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts, for the fits and for the figures: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Level of all intervals.
+    n_jobs : int, optional
+        Sites refitted at once, as in joblib. Progress is told by the logger of this module.
+
+    Returns
+    -------
+    InternalExternal
+        Held-out predictions, and AUC, within-arm AUC, calibration in the large, calibration slope,
+        observed / expected and gain over the best single arm, by site and pooled (REML, Hartung-Knapp). A
+        site whose figure has no standard error is shown and not pooled; so is a gain of exactly 0 where
+        everybody is recommended the best arm.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, there are fewer than two sites, the model has no arm column, or no refit succeeds.
+
+    Warns
+    -----
+    TreatselWarning
+        If refits warned or failed; column `note` of `sites` says which and why.
+
+    References
+    ----------
+    Steyerberg & Harrell (2016), J Clin Epidemiol 69, 245-247. doi:10.1016/j.jclinepi.2015.04.005
+    Debray et al. (2013), Statistics in Medicine 32(18), 3158-3180. doi:10.1002/sim.5732
+    Takada et al. (2021), J Clin Epidemiol 137, 83-91. doi:10.1016/j.jclinepi.2021.03.025
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from treatsel.datasets import make_cohort
+    >>> from treatsel.models import PooledClassifier
+    >>> cohort = make_cohort(600, random_state=1).cohort
+    >>> X = cohort.X[["age", "arm"]]
+    >>> model = PooledClassifier(LogisticRegression())
+    >>> found = internal_external(model, X, cohort.y["dropout"], cohort.groups, event_is_good=False)
+    >>> found.pooled["AUC"].n_sites == found.sites["site"].nunique()
+    True
+    """
+    if not isinstance(X, pd.DataFrame):
+        raise InputError(f"X must be a DataFrame with the arm column, not {type(X).__name__}.")
+    level = check_level(level)
+    arm = _parameter(model, "arm")
+    if arm is None or arm not in X:
+        raise InputError(f"The model's arm column is {arm!r}; X has the columns {list(map(str, X.columns))}.")
+    if isinstance(groups, str):
+        groups, X = _take_groups(model, X, groups)
+    check_patients(X=X, y=y, groups=groups, propensities=propensities, sample_weight=sample_weight)
+    outcome = check_binary("y", y, allow_missing=True)
+    sites, received = check_labels("groups", groups), check_labels(f"Column {arm!r}", X[arm])
+    weight = check_weights("sample_weight", sample_weight, len(X))
+    names = _in_order(sites[weight > 0])
+    if len(names) < 2:
+        raise InputError(f"groups holds {len(names)} site; leaving one out takes at least 2.")
+    passed = _checked_weight(model, sample_weight, weight)
+    named = pd.Series(outcome, index=X.index, name=getattr(y, "name", None) or "outcome")
+    refits = _refit_all(model, X, named, sites, names, passed, n_jobs=n_jobs)
+    chances = None if propensities is None else check_propensities(propensities, propensities.columns)
+    predictions = _assemble(refits, sites, received, X.index)
+    data = SiteData(
+        outcome=outcome,
+        received=received,
+        weight=weight,
+        predictions=predictions,
+        propensities=chances,
+        good=event_is_good,
+        min_events=min_events,
+        level=level,
+    )
+    parts = []
+    for refit in refits:
+        best = refit.default_arm if best_arm is None else best_arm
+        best = data.best_arm(sites != refit.site) if best is None else best
+        parts.append(site_figures(data, sites == refit.site, site=refit.site, best_arm=best, note=refit.note))
+    figures = pd.DataFrame([row for rows, _ in parts for row in rows])
+    figures = figures.sort_values("measure", key=lambda s: s.map(list(MEASURES).index), kind="stable")
+    pooled = {measure: pooled_over(figures, measure, level) for measure in MEASURES}
+    for measure, one in pooled.items():
+        figures.loc[figures["measure"] == measure, "pooled"] = one.sites["pooled"].to_numpy()
+    return InternalExternal(
+        predictions=predictions,
+        predicted=pd.Series(data.own, index=X.index, name="predicted"),
+        sites=pd.DataFrame([about for _, about in parts]),
+        figures=figures.reset_index(drop=True),
+        pooled=pooled,
+        level=level,
+    )
+
+
+def _parameter(model: Any, name: str) -> Any:
+    """Return a parameter of the model, or of the one inside a search or wrapper."""
+    if not hasattr(model, "get_params"):
+        raise InputError(f"model is a {type(model).__name__}; give an unfitted model or selector.")
+    parameters = model.get_params()
+    found = [value for key, value in sorted(parameters.items()) if key.rsplit("__", 1)[-1] == name]
+    return parameters.get(name, found[0] if found else None)
+
+
+def _take_groups(model: Any, X: pd.DataFrame, column: str) -> tuple[pd.Series, pd.DataFrame]:
+    """Return the site column, and X without it unless the model takes it for its own groups."""
+    if column not in X:
+        raise InputError(f"X has no column {column!r}, which groups names.")
+    return X[column], X if _parameter(model, "groups") == column else X.drop(columns=column)
+
+
+def _in_order(sites: Any) -> list[Any]:
+    """Return the distinct sites, numbers by size before names by letter."""
+    number = (int, float, np.number)
+    return sorted(
+        pd.unique(sites),
+        key=lambda s: (0, float(s), "") if isinstance(s, number) else (1, 0.0, str(s)),
+    )
+
+
+def _checked_weight(model: Any, given: Any, weight: FloatArray) -> FloatArray | None:
+    """Return the weights that the fits get: none if none were given."""
+    if given is None:
+        return None
+    parameters = inspect.signature(model.fit).parameters
+    if "sample_weight" not in parameters and "params" not in parameters:
+        raise InputError(f"{type(model).__name__}.fit takes no sample_weight. Leave it out, or repeat rows.")
+    return weight
+
+
+def _refit_all(
+    model: Any,
+    X: pd.DataFrame,
+    y: pd.Series,
+    sites: Any,
+    names: list[Any],
+    weight: FloatArray | None,
+    *,
+    n_jobs: int | None,
+) -> list[_Refit]:
+    """Fit the model once without each site, and tell of it; warn of what the fits warned of."""
+    usable = y.notna().to_numpy() if _is_classifier(model) else np.ones(len(y), dtype=bool)
+    tasks = (delayed(_refit)(model, X, y, weight, usable, sites == site, site) for site in names)
+    found: dict[Any, _Refit] = {}
+    for done, refit in enumerate(Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks), start=1):
+        LOG.info("Refitted without site %s: %d of %d", refit.site, done, len(names))
+        found[refit.site] = refit
+    refits = [found[site] for site in names]
+    if all(refit.table is None for refit in refits):
+        raise InputError(f"No refit succeeded. Without site {names[0]!r}: {refits[0].note}")
+    if n := sum(refit.note != "" for refit in refits):
+        message = f"{n} of {len(refits)} refits warned or failed; column note of `sites` says of what."
+        warnings.warn(message, TreatselWarning, stacklevel=3)
+    return refits
+
+
+def _refit(
+    model: Any, X: pd.DataFrame, y: pd.Series, weight: FloatArray | None, usable: Any, held: Any, site: Any
+) -> _Refit:
+    kept = usable & ~held
+    passed = {} if weight is None else {"sample_weight": weight[kept]}
+    table = default = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            fitted = clone(model).fit(X[kept], y[kept], **passed)
+            table = getattr(fitted, "best_estimator_", fitted).predict_by_arm(X[held])
+            default = getattr(fitted, "default_arm_", None)
+        except (TreatselError, ValueError) as error:
+            return _Refit(site=site, table=None, default_arm=None, note=f"not fitted: {error}")
+    told = dict.fromkeys(str(warning.message) for warning in caught)
+    return _Refit(site=site, table=table, default_arm=default, note=" ".join(told))
+
+
+def _is_classifier(model: Any) -> bool:
+    try:
+        return bool(is_classifier(model))
+    except (AttributeError, TypeError):  # no scikit-learn estimator: nothing is known of missing outcomes
+        return True
+
+
+def _assemble(refits: list[_Refit], sites: Any, received: Any, index: "pd.Index[Any]") -> pd.DataFrame:
+    """Return the held-out predictions of all patients for every arm received or predicted."""
+    arms = set(received).union(*(refit.table.columns for refit in refits if refit.table is not None))
+    table = pd.DataFrame(np.nan, index=index, columns=sorted(arms, key=str))
+    for refit in refits:
+        if refit.table is not None:
+            cells = refit.table.reindex(columns=table.columns).to_numpy(dtype=float)
+            table.iloc[np.flatnonzero(sites == refit.site), :] = cells
+    return table

@@ -1,0 +1,276 @@
+"""How much better a model looks on its own patients than on new ones: bootstrap of the whole procedure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+
+from treatsel import _plotting
+from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
+from treatsel.errors import InputError
+from treatsel.metrics import Estimate
+from treatsel.metrics._arms import check_propensities
+from treatsel.metrics._inputs import check_labels, check_patients
+from treatsel.metrics._intervals import Interval
+from treatsel.metrics._resample import percentile_interval
+from treatsel.models._base import received_arms
+from treatsel.validation._performance import MEASURES, Numbers, Patients, no_information, performance
+from treatsel.validation._procedure import corrected_again, long_table, number_of, run
+
+OF_THE_FIT = ("calibration_in_the_large", "calibration_intercept", "calibration_slope")
+FEWEST_OK = 0.9  # share of resamples that must give a number
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Optimism:
+    """Apparent and optimism-corrected performance of a modelling procedure.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row for each measure: apparent (on the patients it was fitted to), optimism (mean over
+        resamples of performance on the resample less that on the patients), corrected (apparent less
+        optimism), lower, upper, method (of the interval, or why there is none), n_resamples (that gave
+        the measure), out_of_bag (mean over resamples, on the patients not drawn), corrected_632plus
+        (AUC, Brier score and gain; else NaN).
+    resamples : DataFrame
+        One row for each resample and measure: resample (number), measure, bootstrap, test, out_of_bag.
+    n, n_events : int
+        Patients, and those with outcome 1.
+    n_resamples, n_failed : int
+        Resamples, and those in which the model could not be fitted.
+    failures : tuple of str
+        Kinds of error in them.
+    level : float
+        Confidence level of [lower, upper].
+    """
+
+    table: pd.DataFrame
+    resamples: pd.DataFrame
+    n: int
+    n_events: int
+    n_resamples: int
+    n_failed: int
+    failures: tuple[str, ...]
+    level: float
+
+    def __repr__(self) -> str:
+        """Show the size of it."""
+        return f"Optimism(n={self.n}, n_resamples={self.n_resamples}, n_failed={self.n_failed})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each measure."""
+        return self.table.copy()
+
+    def estimate(self, measure: str) -> Estimate:
+        """Return the corrected value of a measure with its interval."""
+        row = self.table.loc[check_choice("measure", measure, list(self.table.index))]
+        return Estimate(
+            value=float(row["corrected"]),
+            lower=float(row["lower"]),
+            upper=float(row["upper"]),
+            n=self.n,
+            n_events=self.n_events,
+            level=self.level,
+            method=f"bootstrap, {row['n_resamples']} resamples; {row['method']}",
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the corrected values with their intervals; return the Axes."""
+        points = self.table.rename(columns={"corrected": "value"})[["value", "lower", "upper"]]
+        label = f"Corrected for optimism ({100 * self.level:g}% interval)"
+        return _plotting.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax)
+
+
+def optimism(
+    model: Any,
+    X: pd.DataFrame,
+    y: npt.ArrayLike,
+    *,
+    arm: str | None = "arm",
+    resamples: int | npt.ArrayLike = 500,
+    two_stage: int = 0,
+    propensities: pd.DataFrame | None = None,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+) -> Optimism:
+    """Correct a model's performance on its own patients for optimism, by Harrell's bootstrap.
+
+    In each resample everything that `model.fit` does is done again: imputation, encoding, tuning, shrinkage.
+
+    Parameters
+    ----------
+    model : unfitted model with `fit` and `predict_by_arm`
+        Of `treatsel.models`, or a scikit-learn search around one. It is cloned, never changed.
+    X : DataFrame of shape (n_patients, n_columns)
+        Development cohort: covariates and the arm column.
+    y : array-like of shape (n_patients,)
+        Outcome, 0 or 1 (1 is the good one, for the gain).
+    arm : str or None, default "arm"
+        Column of X that holds the received arm. None: a single arm.
+    resamples : int or array-like of shape (n_resamples, n_drawn), default 500
+        Number of resamples, or the positions (from 0) of the rows that each of them draws.
+    two_stage : int, default 0
+        Outer resamples of the two-stage bootstrap for the intervals: the whole correction (with 100 inner
+        resamples) is done again in each, which takes 100 times `two_stage` fits; 200 or more are needed. 0:
+        location-shifted intervals, which cost nothing.
+    propensities : by-arm DataFrame, optional
+        Probability of being given each arm, for the gain. None: the shares of the arms, as in a trial.
+    groups : array-like of shape (n_patients,), optional
+        Site or person of each patient: groups are then drawn whole.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+    random_state : int, default 0
+        Seed of the resamples.
+    n_jobs : int, optional
+        Processes, as joblib counts them.
+
+    Returns
+    -------
+    Optimism
+        Measures: auc and within_arm_auc (higher is better), brier (lower is better), r2 (Nagelkerke's, of
+        the predictions as they are) and r2_recalibrated (after logistic recalibration; what R's rms
+        prints), calibration_in_the_large (0 is perfect), calibration_intercept and calibration_slope
+        (fitted together; 0 and 1 are perfect), and gain: rate of outcome 1 under each patient's most
+        promising arm less that under the best single arm, by doubly robust scores; the best arm is picked
+        in each resample, too.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, rows are out of range, or the model cannot be fitted.
+
+    Notes
+    -----
+    Location-shifted intervals are the percentiles of the resamples' apparent performance, moved so that
+    their mean is the corrected value. They take the spread for that of the corrected value and are a little
+    short: in simulations with 400 patients, 18 parameters and 80 resamples, 95 % intervals of the AUC
+    covered the AUC in new patients in 87 to 93 % of cohorts (68 to 80 % if moved by the optimism, as Noma et
+    al. do). A model's calibration on its own patients is fixed by the way it is fitted, so that its spread
+    says nothing: for calibration only the two-stage bootstrap gives an interval, the percentiles of the
+    corrected values of the outer resamples.
+
+    The .632+ estimate weighs the apparent performance and that on the patients not drawn by the relative
+    overfitting rate. For the gain prefer it, or `out_of_bag`: in the same simulations, without any
+    difference in effects, the gain in new patients was -3.1 points, the apparent one +4.0, the corrected
+    +0.2, by .632+ -0.4, out of bag -1.6.
+
+    References
+    ----------
+    Harrell, Lee & Mark (1996), Statistics in Medicine 15(4), 361-387.
+    doi:10.1002/(SICI)1097-0258(19960229)15:4<361::AID-SIM168>3.0.CO;2-4
+    Efron & Tibshirani (1997), Journal of the American Statistical Association 92, 548-560.
+    doi:10.1080/01621459.1997.10474007 (.632+)
+    Noma et al. (2021), Statistics in Medicine 40(26), 5691-5701. doi:10.1002/sim.9148 (intervals)
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from treatsel.models import PooledClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"age": rng.normal(40, 12, 100), "arm": rng.choice(["CBT", "SSRI"], 100)})
+    >>> y = rng.random(100) < 1 / (1 + np.exp((X["age"] - 40) / 10))
+    >>> found = optimism(PooledClassifier(LogisticRegression()), X, y, resamples=20)
+    >>> found.table.loc["auc", ["apparent", "corrected"]].astype(float).round(2).to_dict()
+    {'apparent': 0.78, 'corrected': 0.76}
+    """
+    level, patients = check_level(level), _checked(X, y, arm, propensities, groups, sample_weight)
+    table = patients.predict(patients.fit(clone(model)))
+    apparent = performance(patients, table)
+    n_resamples = number_of(resamples)
+    results = run(model, patients, resamples, random_state, n_jobs=n_jobs)
+    runs, failures = long_table(results), [result for result in results if isinstance(result, str)]
+    outer = corrected_again(model, patients, two_stage, random_state, n_jobs) if two_stage else None
+    rows = [_figures(name, apparent[name], runs, n_resamples, outer=outer, level=level) for name in MEASURES]
+    figures = pd.DataFrame(rows, index=pd.Index(MEASURES, name="measure"))
+    figures["corrected_632plus"] = _dot632plus(figures, no_information(patients, table))
+    weight = np.ones(len(patients)) if patients.weight is None else patients.weight
+    return Optimism(
+        table=figures,
+        resamples=runs,
+        n=round(float(weight.sum())),
+        n_events=round(float(weight @ patients.y)),
+        n_resamples=n_resamples,
+        n_failed=len(failures),
+        failures=tuple(sorted(set(failures))),
+        level=level,
+    )
+
+
+def _checked(
+    X: pd.DataFrame, y: Any, arm: str | None, propensities: Any, groups: Any, sample_weight: Any
+) -> Patients:
+    if not isinstance(X, pd.DataFrame):
+        raise InputError(f"X must be a DataFrame with the arm column {arm!r}; it is a {type(X).__name__}.")
+    check_patients(X=X, y=y, propensities=propensities, groups=groups, sample_weight=sample_weight)
+    outcome, received = check_binary("y", y), received_arms(X, arm)
+    arms = pd.Index(sorted(received.unique(), key=str))
+    codes = arms.get_indexer(received)
+    weight = None if sample_weight is None else check_weights("sample_weight", sample_weight, len(X))
+    if propensities is None:
+        shares = np.bincount(codes, weights=weight) / (len(X) if weight is None else weight.sum())
+        propensities = pd.DataFrame(np.tile(shares, (len(X), 1)), columns=arms)
+    return Patients(
+        X=X.reset_index(drop=True),
+        y=outcome,
+        codes=codes,
+        weight=weight,
+        propensities=check_propensities(propensities, arms).reset_index(drop=True),
+        groups=None if groups is None else check_labels("groups", groups),
+    )
+
+
+def _figures(
+    name: str,
+    apparent: float,
+    runs: pd.DataFrame,
+    n_resamples: int,
+    *,
+    outer: dict[str, FloatArray] | None,
+    level: float,
+) -> dict[str, Any]:
+    """Return the row of one measure."""
+    mine = runs[runs["measure"] == name].dropna(subset=["bootstrap", "test"])
+    boot = mine["bootstrap"].to_numpy()
+    enough = len(mine) >= max(2, FEWEST_OK * n_resamples)
+    lost = float((boot - mine["test"]).mean()) if enough else float("nan")
+    corrected = apparent - lost
+    limits, method = Interval(np.nan, np.nan), "no interval: the two-stage bootstrap gives one"
+    if not enough:
+        method = f"not estimable: only {len(mine)} of {n_resamples} resamples give it"
+    elif outer is not None:
+        limits = percentile_interval(outer[name], level)
+        method = f"two-stage bootstrap, percentiles of {len(outer[name])} outer resamples"
+    elif name not in OF_THE_FIT:
+        spread = percentile_interval(boot - boot.mean(), level)
+        limits = Interval(corrected + spread.lower, corrected + spread.upper)
+        method = "location-shifted bootstrap percentiles"
+    return {
+        "apparent": apparent,
+        "optimism": lost,
+        "corrected": corrected,
+        "lower": limits.lower,
+        "upper": limits.upper,
+        "method": method,
+        "n_resamples": len(mine),
+        "out_of_bag": float(mine["out_of_bag"].mean()),
+    }
+
+
+def _dot632plus(figures: pd.DataFrame, no_information: Numbers) -> pd.Series:
+    """Return the .632+ estimates; NaN for measures whose value without information is not known."""
+    nothing = pd.Series(no_information, dtype=float).reindex(figures.index)
+    apparent, outside = figures["apparent"], figures["out_of_bag"]
+    lost, most = apparent - outside, apparent - nothing
+    rate = (lost / most).where(lost * most > 0, 0.0).clip(upper=1.0)
+    outside = outside.where(rate < 1, nothing)
+    weight = 0.632 / (1 - 0.368 * rate)
+    return ((1 - weight) * apparent + weight * outside).where(nothing.notna())

@@ -1,0 +1,139 @@
+"""A modelling procedure done again in resamples of its patients."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from treatsel._checks import FloatArray
+from treatsel.errors import InputError, TreatselError, TreatselWarning
+from treatsel.metrics._resample import Resamples
+from treatsel.validation._performance import (
+    MEASURES,
+    Numbers,
+    Patients,
+    best_arm_of,
+    performance,
+    prediction_errors,
+)
+
+LOG = logging.getLogger(__name__)
+INNER = 100  # resamples within each outer one of the two-stage bootstrap
+Rows = npt.NDArray[np.intp]
+Result = dict[str, Numbers] | str  # performance in the resample, on all patients and on those left out
+
+
+def number_of(resamples: Any) -> int:
+    """Return the number of resamples."""
+    return int(resamples) if isinstance(resamples, int | np.integer) else len(np.asarray(resamples))
+
+
+def _draw(patients: Patients, resamples: Any, seed: int) -> Iterator[Rows]:
+    """Give the rows of each resample; a weight is a chance of being drawn, unless groups are drawn whole."""
+    n = len(patients)
+    if not isinstance(resamples, int | np.integer):
+        rows = np.asarray(resamples)
+        if rows.ndim != 2 or rows.dtype.kind not in "iu" or not rows.size:
+            raise InputError(
+                "resamples must be a number, or whole-numbered rows of shape (n_resamples, n_drawn)."
+            )
+        if rows.min() < 0 or rows.max() >= n:
+            raise InputError(f"resamples holds rows outside 0 to {n - 1}. Count rows from 0.")
+        yield from rows
+        return
+    weight = patients.weight if patients.weight is not None and patients.groups is None else np.ones(n)
+    drawn = Resamples.of(weight, groups=patients.groups, n_resamples=int(resamples), seed=seed)
+    for counts in drawn:
+        yield np.repeat(np.arange(n), counts.astype(np.intp))
+
+
+def run(
+    model: Any,
+    patients: Patients,
+    resamples: Any,
+    seed: int,
+    *,
+    n_jobs: int | None = None,
+    quiet: bool = False,
+) -> list[Result]:
+    """Return the performance in each resample, in their order."""
+    total, given = number_of(resamples), not isinstance(resamples, int | np.integer)
+    draws = _draw(patients, resamples, seed)
+    weighted = given or patients.groups is not None
+    calls = (delayed(_resample)(model, patients, rows, weighted) for rows in draws)
+    results = []
+    for number, result in enumerate(Parallel(n_jobs=n_jobs, return_as="generator")(calls), 1):
+        results.append(result)
+        if not quiet and number * 10 // total > (number - 1) * 10 // total:
+            LOG.info("Optimism: %d of %d resamples", number, total)
+    return results
+
+
+def _resample(model: Any, patients: Patients, rows: Rows, weighted: bool) -> Result:
+    """Fit the model to one resample; return its performance there, on all patients, and on those left out.
+
+    If that fails, return the kind of error instead. `weighted`: whether rows drawn keep their weight.
+    """
+    drawn = patients.take(rows, weighted=weighted)
+    with warnings.catch_warnings():
+        for category in (TreatselWarning, ConvergenceWarning):  # the fit to all patients warns of its own
+            warnings.simplefilter("ignore", category)
+        try:
+            if len(np.unique(drawn.codes)) < len(patients.propensities.columns):
+                return "an arm without patients"
+            fitted = drawn.fit(clone(model))
+            within, table = drawn.predict(fitted), patients.predict(fitted)
+        except (TreatselError, ValueError, np.linalg.LinAlgError) as error:
+            return type(error).__name__
+        best = best_arm_of(drawn, within)
+        found = {"bootstrap": performance(drawn, within)}
+        found["test"] = performance(patients, table, best_arm=best)
+        counts = True if patients.weight is None else patients.weight > 0
+        left_out = np.flatnonzero((np.bincount(rows, minlength=len(patients)) == 0) & counts)
+        if len(left_out):
+            part = table.iloc[left_out].reset_index(drop=True)
+            found["out_of_bag"] = prediction_errors(patients.take(left_out), part, best_arm=best)
+        return found
+
+
+def long_table(results: list[Result]) -> pd.DataFrame:
+    """Return one row for each resample (that did not fail) and measure."""
+    records = [
+        {"resample": number, "measure": name}
+        | {on: found.get(on, {}).get(name, np.nan) for on in ("bootstrap", "test", "out_of_bag")}
+        for number, found in enumerate(results)
+        if not isinstance(found, str)
+        for name in MEASURES
+    ]
+    return pd.DataFrame(records, columns=["resample", "measure", "bootstrap", "test", "out_of_bag"])
+
+
+def corrected_again(
+    model: Any, patients: Patients, n_outer: int, seed: int, n_jobs: int | None
+) -> dict[str, FloatArray]:
+    """Return each measure's corrected values in the outer resamples."""
+    draws = enumerate(_draw(patients, n_outer, seed + 1))
+    weighted = patients.groups is not None
+    calls = (delayed(_corrected)(model, patients.take(rows, weighted=weighted), k) for k, rows in draws)
+    rows = []
+    for number, row in enumerate(Parallel(n_jobs=n_jobs, return_as="generator")(calls), 1):
+        rows.append(row)
+        LOG.info("Optimism, two-stage: %d of %d outer resamples", number, n_outer)
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in MEASURES}
+
+
+def _corrected(model: Any, patients: Patients, seed: int) -> Numbers:
+    """Return the corrected measures of one outer resample; none if the model cannot be fitted to it."""
+    whole = _resample(model, patients, np.arange(len(patients)), True)
+    if isinstance(whole, str):
+        return {}
+    runs = long_table(run(model, patients, INNER, seed, quiet=True))
+    lost = (runs["bootstrap"] - runs["test"]).groupby(runs["measure"]).mean()
+    return {name: value - float(lost.get(name, np.nan)) for name, value in whole["bootstrap"].items()}

@@ -1,0 +1,154 @@
+"""Sections of a validation report's page that are always there."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from treatsel import _plotting
+from treatsel._html import DASH, Figure, Section, Table, number, percent, points
+
+if TYPE_CHECKING:
+    from treatsel.validation._report import ValidationReport
+
+_PROPORTIONS = {"base rate", "policy"}
+
+
+def with_interval(row: Any, shown: Any) -> str:
+    """Return an estimate with its interval as text."""
+    bounds = f"{shown(row['lower'])} to {shown(row['upper'])}"
+    return f"{shown(row['value'])} ({bounds.replace(' %', '')})"
+
+
+def figures_table(report: "ValidationReport", sections: list[str], caption: str) -> Table:
+    """Return the figures of some sections as a table."""
+    rows = report.figures[report.figures["section"].isin(sections)]
+    shown = pd.DataFrame(
+        {
+            "Measure": rows["measure"],
+            "Group": rows["group"],
+            "Estimate": [_shown(row, "value") for row in rows.to_dict(orient="records")],
+            "Lower": [_shown(row, "lower") for row in rows.to_dict(orient="records")],
+            "Upper": [_shown(row, "upper") for row in rows.to_dict(orient="records")],
+            "n": [f"{int(n):,}" for n in rows["n"]],
+            "Events": [DASH if pd.isna(n) else f"{int(n):,}" for n in rows["n_events"]],
+            "Interval by": rows["method"],
+        }
+    )
+    return Table(shown, caption, words=("Group", "Interval by"))
+
+
+def _shown(row: dict[Any, Any], key: str) -> str:
+    if row["section"] == "gain":
+        return points(row[key])
+    return percent(row[key]) if row["section"] in _PROPORTIONS else number(row[key], 3)
+
+
+def flow(report: "ValidationReport") -> Section:
+    flow = report.flow
+    shown = pd.DataFrame(
+        {
+            "Received arm": flow["arm"].astype(str),
+            "Patients": [f"{n:,}" for n in flow["n"]],
+            "Outcome observed": [f"{n:,}" for n in flow["n_observed"]],
+            f"With {report.outcome}": [f"{n:,}" for n in flow["n_events"]],
+            "Recommended to": [f"{n:,}" for n in flow["n_recommended"]],
+        }
+    )
+    return Section(
+        heading="Who was validated",
+        paragraphs=[
+            "Patients by the arm they received, how many had the outcome observed, and to how many the "
+            "model would have given the arm."
+        ],
+        tables=[Table(shown, "Flow of patients by arm.")],
+    )
+
+
+def policies(report: "ValidationReport") -> Section:
+    n_policies = int((report.figures["section"] == "policy").sum())
+    axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
+    svg = _plotting.to_svg(report.plot_policies(axes), name="policies")
+    good = report.outcome if report.event_is_good else f"no {report.outcome}"
+    return Section(
+        heading="Does it help to follow the recommendation?",
+        paragraphs=[
+            f"Expected proportion of patients with {good} if everybody got one and the same arm, and if "
+            "everybody got the recommended arm. The recommendation must beat the best single arm, not the "
+            "average: comparing patients who happened to get their recommended arm with the others would "
+            "show a gain even where there is none."
+        ],
+        figures=[Figure(svg, f"Expected proportion with {good} under each policy, with intervals.")],
+        tables=[figures_table(report, ["policy", "gain"], "Policies and gains.")],
+        note=f"Best single arm: {report.gain.best_arm}, {report.gain.chosen}. Doubly robust (AIPW) scores; "
+        "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek, from patients who received their "
+        f"recommended arm, worth {report.effective_n:.0f} patients of equal weight.",
+    )
+
+
+def discrimination(report: "ValidationReport") -> Section:
+    return Section(
+        heading="Does it tell patients apart?",
+        paragraphs=[
+            "Chance that a patient with the outcome has a higher prediction than one without (0.5 is "
+            "guessing). The within-arm AUC compares patients of the same arm only, so that differences "
+            "between arms do not count."
+        ],
+        tables=[figures_table(report, ["base rate", "discrimination"], "Base rate and discrimination.")],
+        note="DeLong 1988. Predictions are those for the received arm.",
+    )
+
+
+def calibration(report: "ValidationReport") -> Section:
+    axes = _plotting.bare_axes(width=5, height=5)
+    curve = _plotting.to_svg(report.plot(axes), name="calibration")
+    panels = _plotting.to_svg(_plotting.calibration_panels(report.calibration_by_arm), name="arms")
+    return Section(
+        heading="Do the probabilities mean what they say?",
+        paragraphs=[
+            "Among patients with a prediction of 40 %, about 40 % should have the outcome: the curve should "
+            "lie on the dashed line. A slope below 1 means predictions that are too extreme; calibration in "
+            "the large above 0 means that the outcome is more frequent than predicted."
+        ],
+        figures=[
+            Figure(curve, "Observed against predicted, overall; band and groups with intervals."),
+            Figure(panels, "Observed against predicted, by received arm."),
+        ],
+        tables=[figures_table(report, ["calibration"], "Calibration."), *_distances(report)],
+        note="Restricted cubic splines on the logit with a pointwise band; groups of equal size with Wilson "
+        "intervals. Van Calster et al. 2019.",
+    )
+
+
+def overall(report: "ValidationReport") -> Section:
+    return Section(
+        heading="How close are predictions to outcomes?",
+        paragraphs=[
+            "Brier score: mean squared distance, lower is better. Scaled Brier score: the share of the "
+            "distance of the base rate that the model removes; at 0 it is no better than the base rate."
+        ],
+        tables=[figures_table(report, ["overall"], "Overall accuracy.")],
+    )
+
+
+def _distances(report: "ValidationReport") -> list[Table]:
+    """Return the distances from the curve beside what perfect calibration would show."""
+    if "calibration errors" not in report.tables:
+        return []
+    rows = report.tables["calibration errors"]
+    frame = pd.DataFrame(
+        {
+            "Distance": [
+                str(name).upper() if name == "ici" else str(name).capitalize() for name in rows["measure"]
+            ],
+            "Estimate": [percent(value) for value in rows["value"]],
+            "Lower": [percent(value) for value in rows["lower"]],
+            "Upper": [percent(value) for value in rows["upper"]],
+            "If perfect: mean": [percent(value) for value in rows["expected_if_perfect"]],
+            "If perfect: 95 % below": [percent(value) for value in rows["p95_if_perfect"]],
+        }
+    )
+    caption = (
+        "Distance between prediction and curve: mean (ICI), median, 90th percentile, largest. They are above "
+        "0 even for perfect predictions; compare with the two last columns."
+    )
+    return [Table(frame, caption)]

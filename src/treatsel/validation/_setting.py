@@ -1,0 +1,190 @@
+"""What is validated, on whom: checked once, read by every part of the validation."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel.codebook import guess_direction
+from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+from treatsel.metrics import enough_clusters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setting:
+    """A by-arm table of predictions, a cohort, an outcome.
+
+    Attributes
+    ----------
+    cohort : Cohort
+        Validation cohort.
+    outcome : str
+        Outcome validated.
+    good : bool
+        Whether the outcome is the good one.
+    by_arm : DataFrame of shape (n_patients, n_arms)
+        Predicted probability of the outcome.
+    received : Series of shape (n_patients,)
+        Received arm.
+    y : Series of shape (n_patients,)
+        0, 1 or NaN: not observed.
+    best_arm : label or None
+        Best single arm, named beforehand.
+    level : float
+        Confidence level.
+    random_state : int or None
+        Source of all randomness.
+    """
+
+    cohort: Cohort
+    outcome: str
+    good: bool
+    by_arm: pd.DataFrame
+    received: pd.Series
+    y: pd.Series
+    best_arm: Any
+    level: float
+    random_state: int | None
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        cohort: Cohort,
+        *,
+        outcome: str | None,
+        best_arm: Any,
+        event_is_good: bool | None,
+        level: float,
+        random_state: int | None,
+    ) -> "Setting":
+        """Check that model and cohort fit each other.
+
+        Raises
+        ------
+        InputError
+            If the table lacks patients or arms, an arm is unknown, or no outcome was observed.
+        """
+        name = _outcome(model, cohort, outcome)
+        by_arm = _by_arm(model, cohort, name)
+        good = _direction(model, cohort, name, event_is_good)
+        received = check_known_arms(cohort.received, by_arm.columns)
+        y = cohort.frame[name]
+        if not y.notna().any():
+            raise InputError(f"Outcome {name!r} was observed in no patient of this cohort.")
+        best = best_arm
+        if best is None and name == getattr(model, "outcomes_", [None])[0]:
+            best = model.default_arm_
+        if best is not None:
+            check_choice("best_arm", best, list(by_arm.columns))
+        return cls(
+            cohort=cohort,
+            outcome=name,
+            good=good,
+            by_arm=by_arm,
+            received=received,
+            y=y,
+            best_arm=best,
+            level=level,
+            random_state=random_state,
+        )
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """Patients whose outcome was observed."""
+        return self.y.notna().to_numpy()
+
+    @cached_property
+    def own(self) -> FloatArray:
+        """Predicted probability under the received arm, of patients with the outcome observed."""
+        column = self.by_arm.columns.get_indexer(pd.Index(self.received))
+        return np.asarray(self.by_arm.to_numpy()[np.arange(len(self.by_arm)), column][self.seen])
+
+    @cached_property
+    def observed(self) -> FloatArray:
+        """Outcomes observed, 0 or 1."""
+        return self.y[self.seen].to_numpy(dtype=float)
+
+    @cached_property
+    def arms(self) -> np.ndarray:
+        """Received arms of patients with the outcome observed."""
+        return self.received[self.seen].to_numpy(dtype=object)
+
+    @property
+    def good_name(self) -> str:
+        """The good outcome in words."""
+        return self.outcome if self.good else f"no {self.outcome}"
+
+    @cached_property
+    def good_y(self) -> FloatArray:
+        """Good outcomes observed, 0 or 1."""
+        return self.observed if self.good else 1 - self.observed
+
+    @cached_property
+    def good_table(self) -> pd.DataFrame:
+        """Predicted probability of the good outcome, of patients with the outcome observed."""
+        table = self.by_arm[self.seen]
+        return table if self.good else 1 - table
+
+    @cached_property
+    def sites(self) -> pd.Series | None:
+        """Site of each patient with the outcome observed; "not stated" is a site of its own."""
+        groups = self.cohort.groups
+        return None if groups is None else groups[self.seen].fillna("not stated").astype(str)
+
+    @property
+    def seed(self) -> int:
+        """Seed of resamples."""
+        return 0 if self.random_state is None else self.random_state
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites; 0 where none are named."""
+        return 0 if self.sites is None else len(self.sites.unique())
+
+    @property
+    def clusters(self) -> np.ndarray | None:
+        """Sites, if there are enough of them for cluster-robust intervals."""
+        return None if self.sites is None else enough_clusters(self.sites.to_numpy())
+
+
+def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
+    known = cohort.codebook.outcomes
+    if not known:
+        raise InputError("The cohort's codebook gives no column the role outcome.")
+    mine = list(getattr(model, "outcomes_", known))
+    name = mine[0] if outcome is None else outcome
+    check_choice("outcome", name, mine)
+    return str(check_choice("The outcome of the cohort", name, known))
+
+
+def _by_arm(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
+    if isinstance(model, pd.DataFrame):
+        check_unique("The patients (index) of the by-arm table", model.index)
+        table = check_by_arm("The by-arm table", model)
+        if n := int((~cohort.frame.index.isin(table.index)).sum()):
+            raise InputError(f"The by-arm table lacks {n} of {len(cohort)} patients. Match them by index.")
+        return table.loc[cohort.frame.index]
+    if hasattr(model, "outcomes_"):
+        table = model.predict_by_arm(cohort.X, outcome=outcome)
+    elif hasattr(model, "predict_by_arm"):
+        table = model.predict_by_arm(cohort.X)
+    else:
+        raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
+    return check_by_arm("The predictions", table)
+
+
+def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:
+    stated = getattr(model, "event_is_good_", {}).get(outcome) if given is None else given
+    for fallback in (cohort.codebook[outcome].event_is_good, guess_direction(outcome)):
+        stated = fallback if stated is None else stated
+    if stated is None:
+        raise InputError(
+            f"Nobody said whether {outcome!r} = 1 is good. Say event_is_good=True or False, or state it in "
+            "the codebook of the cohort."
+        )
+    return bool(stated)

@@ -1,0 +1,298 @@
+"""Fairness: the same figures in each subgroup, with tests of whether they differ, and who is sent where."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import special
+
+from treatsel import _plotting
+from treatsel._checks import (
+    FloatArray,
+    check_binary,
+    check_choice,
+    check_level,
+    check_probability,
+    check_unique,
+    check_weights,
+)
+from treatsel.errors import InputError, TreatselWarning
+from treatsel.metrics import arm_means
+from treatsel.metrics._inputs import check_patients
+from treatsel.validation._subgroup_figures import MEASURES, SENT, Figure, Mask, Patients, figure_of, plan_of
+
+MOST_GROUPS = 30
+NOT_STATED = "not stated"
+OVERALL = "overall"
+NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subgroups:
+    """Figures by subgroup, and whether they differ.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row per variable, measure and group, beginning with everybody (variable and group "overall");
+        columns variable, measure, group, value, lower, upper, n, n_events, estimable, method (how the
+        interval was made, or why the figure is not estimable).
+    tests : pandas.DataFrame
+        One row per variable and measure: scale, n_groups (compared), left_out (groups that are not), q, df,
+        p_value (of no difference) and p_holm (Holm's correction for all tests of the table).
+    level : float
+        Confidence level of the intervals.
+    """
+
+    table: pd.DataFrame
+    tests: pd.DataFrame
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the figures, each with the test of its variable and measure."""
+        tests = self.tests.drop(columns=["n_groups", "left_out"])
+        return self.table.merge(tests, on=["variable", "measure"], how="left", validate="many_to_one")
+
+    def recommended(self) -> pd.DataFrame:
+        """Return who is sent where: share of each group (row) recommended each arm (column)."""
+        rows = self.table[self.table["measure"].str.startswith(f"{SENT} ")]
+        if rows.empty:
+            raise InputError("No recommendations were given, so none can be shown.")
+        arms = rows["measure"].str.removeprefix(f"{SENT} ")
+        wide = rows.assign(arm=arms).pivot_table(
+            index=["variable", "group"], columns="arm", values="value", sort=False
+        )
+        return wide.rename_axis(columns=None)
+
+    def plot(self, measure: str = "within-arm AUC", *, variable: Any = None, ax: Any = None) -> Any:
+        """Draw one measure by group, with the figure of everybody as a line; return the Axes.
+
+        Groups that are not estimable keep their row, without a point.
+        """
+        check_choice("measure", measure, pd.unique(self.table["measure"]))
+        rows = self.table[self.table["measure"] == measure]
+        everybody = rows[rows["variable"] == OVERALL]
+        rows = rows[rows["variable"] != OVERALL]
+        if variable is not None:
+            check_choice("variable", variable, pd.unique(rows["variable"]))
+            rows = rows[rows["variable"] == variable]
+        states = ["" if fine else ", not estimable" for fine in rows["estimable"]]
+        named = zip(rows["variable"], rows["group"], rows["n"], states, strict=True)
+        labels = [f"{name}: {group} (n = {n}{state})" for name, group, n, state in named]
+        reference = float(everybody["value"].iloc[0])
+        xlabel = f"{measure} ({100 * self.level:g}% interval; dashed: everybody)"
+        return _plotting.estimates(
+            rows.set_index(pd.Index(labels)),
+            reference=reference if math.isfinite(reference) else None,
+            xlabel=xlabel,
+            ax=ax,
+        )
+
+
+def subgroups(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    received: npt.ArrayLike,
+    labels: Any,
+    *,
+    scores: pd.DataFrame | None = None,
+    recommended: npt.ArrayLike | None = None,
+    best_arm: Any = None,
+    measures: Sequence[str] | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Subgroups:
+    """Figures of a validation in each subgroup, with an interaction test for each.
+
+    In groups with fewer than 10 events or non-events, whatever judges predictions or recommendations by the
+    outcome is "not estimable", and shown as such; base rate, mean prediction and recommended arms remain.
+    A figure that differs between groups is a reason to look, not a proof of unfairness: AUCs differ where
+    the case mix does. And no difference shown is not no difference, where groups are small. Patients count
+    as independent, also those of one site.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of remission under the received arm, in [0, 1].
+    received : array-like of shape (n_patients,)
+        Labels of the received arms.
+    labels : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_variables)
+        Group of each patient, by one variable or several (then each by itself); missing: "not stated".
+    scores : pandas.DataFrame of shape (n_patients, n_arms), optional
+        Doubly robust scores from `aipw_scores`; with `recommended`, for the gain.
+    recommended : array-like of shape (n_patients,), optional
+        Labels of the recommended arms.
+    best_arm : label, optional
+        The single arm that the gain is compared with, one for all groups. Without it, the one with the
+        highest mean score of all patients.
+    measures : sequence of str, optional
+        Of "base rate", "mean prediction", "within-arm AUC", "calibration in the large", "calibration
+        slope", "observed / expected", "Brier score", "gain", "recommended". Without it, all that what is
+        given allows.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Subgroups
+        `.table`, `.tests` (Cochran's Q with fixed weights, on the scale that `scale` names, over the
+        estimable groups that have a standard error), `.recommended()`, `.plot(measure)`.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], a measure is unknown or
+        lacks what it needs, a variable has one group only or more than 30, or rows are in another order.
+
+    References
+    ----------
+    Cochran (1954), Biometrics 10(1), 101-129. doi:10.2307/3001666
+    Altman & Bland (2003), BMJ 326, 219. doi:10.1136/bmj.326.7382.219
+    Collins et al. (2024), BMJ 385, e078378 (TRIPOD+AI, item 23a). doi:10.1136/bmj-2023-078378
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> p, sex = random.uniform(0.2, 0.8, 400), random.choice(["f", "m"], 400)
+    >>> found = subgroups(random.binomial(1, p), p, random.choice(["CBT", "SSRI"], 400), sex)
+    >>> int(found.tests.set_index("measure").loc["calibration slope", "df"])
+    1
+    """
+    check_patients(
+        y_true=y_true, y_prob=y_prob, received=received, labels=labels, scores=scores, recommended=recommended
+    )
+    everybody = _patients(y_true, y_prob, received, scores, recommended, best_arm, sample_weight, level)
+    variables = _variables(labels, everybody.weight > 0)
+    everybody = everybody.take(everybody.weight > 0)
+    plan = list(plan_of(_names(measures, everybody), everybody))
+    figures = [
+        (OVERALL, measure, OVERALL, everybody, figure_of(everybody, measure, f)) for measure, f in plan
+    ]
+    tests = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TreatselWarning)  # told above, of all patients at once
+        for variable, masks in variables.items():
+            parts = {group: everybody.take(mask) for group, mask in masks.items()}
+            for measure, compute in plan:
+                found = {group: figure_of(part, measure, compute) for group, part in parts.items()}
+                figures += [(variable, measure, group, parts[group], f) for group, f in found.items()]
+                tests.append({"variable": variable, "measure": measure} | _cochran(found))
+    tested = pd.DataFrame(tests)
+    tested["p_holm"] = _holm(tested["p_value"].to_numpy(dtype=float))
+    return Subgroups(
+        table=pd.DataFrame([_row(*figure) for figure in figures]), tests=tested, level=everybody.level
+    )
+
+
+def _patients(
+    y_true: Any,
+    y_prob: Any,
+    received: Any,
+    scores: Any,
+    recommended: Any,
+    best_arm: Any,
+    sample_weight: Any,
+    level: float,
+) -> Patients:
+    y, p = check_binary("y_true", y_true), check_probability("y_prob", y_prob)
+    weight = check_weights("sample_weight", sample_weight, len(y))
+    if scores is not None and best_arm is None:
+        best_arm = arm_means(scores, sample_weight=weight)["value"].idxmax()
+    arms = None if recommended is None else np.asarray(recommended, dtype=object)
+    if arms is not None and (n := int(pd.isna(arms).sum())):
+        raise InputError(f"recommended holds {n} missing labels; leave those patients out.")
+    return Patients(
+        y=y,
+        p=p,
+        received=np.asarray(received, dtype=object),
+        weight=weight,
+        scores=scores,
+        recommended=arms,
+        best_arm=best_arm,
+        level=check_level(level),
+    )
+
+
+def _variables(labels: Any, kept: Mask) -> dict[str, dict[str, Mask]]:
+    """Return, by variable, which of the patients kept belong to each group."""
+    if not isinstance(labels, pd.DataFrame):
+        name = str(getattr(labels, "name", None) or "group")
+        labels = pd.DataFrame({name: np.asarray(labels, dtype=object)})
+    check_unique("The columns of labels", labels.columns)
+    if not len(labels.columns):
+        raise InputError("labels has no columns; give at least one variable with groups.")
+    found = {}
+    for variable in labels.columns:
+        values = labels[variable].to_numpy(dtype=object)[kept]
+        text = np.where(pd.isna(values), NOT_STATED, values.astype(str))
+        groups = sorted(set(text), key=lambda group: (group == NOT_STATED, group))
+        if not 1 < len(groups) <= MOST_GROUPS:
+            raise InputError(
+                f"labels {str(variable)!r} holds {len(groups)} groups; 2 to {MOST_GROUPS} can be compared. "
+                "Put numbers into bands, or leave the variable out."
+            )
+        found[str(variable)] = {str(group): np.asarray(text == group) for group in groups}
+    return found
+
+
+def _names(measures: Sequence[str] | None, patients: Patients) -> list[str]:
+    """Return the measures to compute, in one order, if what they need is there."""
+    lacking = {"gain", SENT} if patients.recommended is None else set()
+    if patients.scores is None:
+        lacking.add("gain")
+    if measures is None:
+        return [name for name in MEASURES if name not in lacking]
+    for name in measures:
+        if check_choice("A measure", name, MEASURES) in lacking:
+            needs = "recommended" if name == SENT else "scores and recommended"
+            raise InputError(f"The measure {name!r} needs {needs}. Give that, or leave the measure out.")
+    return [name for name in MEASURES if name in measures]
+
+
+def _row(variable: str, measure: str, group: str, patients: Patients, figure: Figure) -> dict[str, Any]:
+    return {
+        "variable": variable,
+        "measure": measure,
+        "group": group,
+        "value": figure.value,
+        "lower": figure.lower,
+        "upper": figure.upper,
+        "n": round(patients.n),
+        "n_events": round(patients.events),
+        "estimable": math.isfinite(figure.value),
+        "method": figure.method,
+    }
+
+
+def _cochran(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """Return Cochran's test that all groups have the same value."""
+    used = {group: figure for group, figure in figures.items() if math.isfinite(figure.se)}
+    row = {
+        "scale": next((figure.scale for figure in figures.values() if figure.scale), ""),
+        "n_groups": len(used),
+        "left_out": ", ".join(group for group in figures if group not in used),
+    }
+    if len(used) < 2:
+        return row | {"q": NAN, "df": 0, "p_value": NAN}
+    values = np.array([figure.scaled for figure in used.values()])
+    weights = np.array([figure.se for figure in used.values()]) ** -2
+    q = float(weights @ (values - weights @ values / weights.sum()) ** 2)
+    return row | {"q": q, "df": len(used) - 1, "p_value": float(special.chdtrc(len(used) - 1, q))}
+
+
+def _holm(p_values: FloatArray) -> FloatArray:
+    """Return p values for all tests together (Holm 1979, Scandinavian Journal of Statistics 6(2), 65-70)."""
+    adjusted = np.full(len(p_values), NAN)
+    tested = np.flatnonzero(np.isfinite(p_values))
+    order = tested[np.argsort(p_values[tested], kind="stable")]
+    adjusted[order] = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)).clip(max=1)
+    return adjusted

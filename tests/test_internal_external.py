@@ -1,0 +1,280 @@
+import logging
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from treatsel.errors import InputError, TreatselWarning
+from treatsel.metrics.calibration import calibration_slope
+from treatsel.metrics.discrimination import roc_auc, within_arm_auc
+from treatsel.metrics.policy import aipw_scores, gain_over_best_arm
+from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
+from treatsel.selector import TreatmentSelector
+from treatsel.validation._internal_external import internal_external
+
+MODEL = ArmwiseClassifier(LogisticRegression())
+GAIN = "gain over the best single arm"
+
+
+def simulate(n=600, n_sites=5, *, modifier=1.0, seed=0):
+    """Arms a and b at sites 1, 2, ...; b helps where x > 0."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"x": rng.normal(size=n), "z": rng.normal(size=n)})
+    X["arm"] = rng.choice(["a", "b"], n)
+    X.index = [f"patient {i}" for i in range(n)]
+    p = expit(X["z"] + modifier * X["x"] * (X["arm"] == "b"))
+    y = pd.Series((rng.random(n) < p).astype(float), index=X.index)
+    sites = pd.Series(rng.integers(1, n_sites + 1, n), index=X.index)
+    return X, y, sites, pd.DataFrame(0.5, index=X.index, columns=["a", "b"])
+
+
+def figure(found, measure, site):
+    rows = found.figures
+    return rows[(rows["measure"] == measure) & (rows["site"] == site)].iloc[0]
+
+
+@pytest.fixture(scope="module")
+def run():
+    X, y, sites, chance = simulate()
+    return internal_external(MODEL, X, y, sites, propensities=chance), X, y, sites, chance
+
+
+def test_predictions_come_from_the_other_sites(run):
+    found, X, y, sites, _ = run
+    for site in (1, 4):
+        here = sites == site
+        fitted = MODEL.fit(X[~here], y[~here])
+        pd.testing.assert_frame_equal(found.predictions[here], fitted.predict_by_arm(X[here]))
+    own = found.predictions.to_numpy()[np.arange(len(X)), (X["arm"] == "b").astype(int)]
+    assert (found.predicted == own).all()
+
+
+def test_figures_are_those_of_the_metrics(run):
+    found, X, y, sites, chance = run
+    here = sites == 2
+    mine, p, arm = y[here], found.predicted[here], X["arm"][here]
+    auc = roc_auc(mine, p, interval="logit")
+    row = figure(found, "AUC", 2)
+    assert (row["value"], row["lower"], row["se"], row["n"]) == (auc.value, auc.lower, auc.se, auc.n)
+    assert figure(found, "within-arm AUC", 2)["value"] == within_arm_auc(mine, p, arm).value
+    assert figure(found, "calibration slope", 2)["value"] == calibration_slope(mine, p).value
+    table = found.predictions[here]
+    scores = aipw_scores(mine, arm, table, chance[here])
+    best = found.sites.set_index("site").loc[2, "best_arm"]
+    gain = gain_over_best_arm(scores, table.idxmax(axis=1), best_arm=best)
+    assert figure(found, GAIN, 2)["value"] == pytest.approx(gain.value)
+
+
+def test_the_best_arm_is_not_picked_on_the_site(run):
+    found, X, y, sites, _ = run
+    for site, best in zip(found.sites["site"], found.sites["best_arm"], strict=True):
+        rest = sites != site
+        assert best == y[rest].groupby(X["arm"][rest]).mean().idxmax()
+
+
+def test_a_true_gain_is_found_and_pooled(run):
+    found = run[0]
+    gain = found.pooled[GAIN]
+    assert gain.n_sites == 5
+    assert 0 < gain.lower < gain.upper < 0.3
+    assert found.pooled["AUC"].scale == "logit"
+    assert found.pooled["calibration slope"].value == pytest.approx(1, abs=0.3)
+    table = found.to_frame()
+    assert list(table.loc[table["kind"] == "pooled", "measure"]) == list(found.pooled)
+    assert table.loc[table["kind"] == "pooled", "n"].tolist() == [600] * 6
+    assert table["site"].tolist()[:5] == [1, 2, 3, 4, 5]
+    assert found.plot(measure=GAIN).get_xlabel().startswith("Gain over")
+
+
+def test_jobs_change_nothing():
+    X, y, sites, chance = simulate(200, 3)
+    one, two = (internal_external(MODEL, X, y, sites, propensities=chance, n_jobs=n) for n in (1, 2))
+    pd.testing.assert_frame_equal(one.to_frame(), two.to_frame())
+
+
+def test_order_and_weights_change_nothing(run):
+    _, X, y, sites, chance = run
+    exact = ArmwiseClassifier(LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10))
+    weight = np.arange(len(X)) % 3
+    again = np.random.default_rng(0).permutation(np.repeat(np.arange(len(X)), weight))
+    one = internal_external(exact, X, y, sites, propensities=chance, sample_weight=weight).to_frame()
+    rows = [part.iloc[again].reset_index(drop=True) for part in (X, y, sites, chance)]
+    other = internal_external(exact, *rows[:3], propensities=rows[3]).to_frame()
+    pd.testing.assert_frame_equal(one, other, atol=1e-6, rtol=1e-6)
+
+
+def test_progress_is_told_by_the_logger(caplog):
+    with caplog.at_level(logging.INFO, logger="treatsel"):
+        internal_external(MODEL, *simulate(200, 3)[:3])
+    told = [record.message for record in caplog.records if "Refitted" in record.message]
+    assert len(told) == 3
+    assert told[-1].endswith("3 of 3")
+
+
+def test_a_site_without_events_is_shown_and_not_pooled():
+    X, y, sites, chance = simulate()
+    y[sites == 3] = 0
+    found = internal_external(MODEL, X, y, sites, propensities=chance)
+    for measure in ("AUC", "within-arm AUC", "calibration in the large", "calibration slope"):
+        row = figure(found, measure, 3)
+        assert math.isnan(row["value"])
+        assert not row["pooled"]
+        assert "not estimable" in row["method"]
+        assert (found.pooled[measure].n_sites, found.pooled[measure].n_left_out) == (4, 1)
+    ratio = figure(found, "observed / expected", 3)
+    assert (ratio["value"], ratio["pooled"]) == (0, False)
+    labels = [text.get_text() for text in found.plot().get_yticklabels()]
+    assert "3 (not estimable)" in labels
+    labels = [text.get_text() for text in found.plot(measure="observed / expected").get_yticklabels()]
+    assert "3 (not pooled)" in labels
+    assert found.to_frame().query("kind == 'pooled' and measure == 'AUC'")["n"].item() == (sites != 3).sum()
+
+
+def test_small_sites_are_named():
+    X, y, sites, chance = simulate()
+    sites[:] = np.where(np.arange(len(X)) < 12, 9, sites)
+    found = internal_external(MODEL, X, y, sites, propensities=chance, min_events=10)
+    assert "min_events is 10" in figure(found, "AUC", 9)["method"]
+    assert found.pooled["observed / expected"].n_left_out == 1
+
+
+def test_an_arm_given_at_one_site_only():
+    X, y, sites, _ = simulate()
+    here = (sites == 2) & (np.arange(len(X)) % 3 == 0)
+    X.loc[here, "arm"] = "c"
+    chance = pd.DataFrame(1 / 3, index=X.index, columns=list("abc"))
+    found = internal_external(MODEL, X, y, sites, propensities=chance)
+    assert found.predictions.loc[sites == 2, "c"].isna().all()
+    assert found.predictions.loc[sites != 2, "c"].notna().all()
+    about = found.sites.set_index("site").loc[2]
+    assert (about["n_unpredicted"], about["arms"]) == (here.sum(), ("a", "b", "c"))
+    assert figure(found, "AUC", 2)["n"] == (sites == 2).sum() - here.sum()
+    assert math.isfinite(figure(found, GAIN, 1)["value"])
+
+
+def test_a_site_with_one_arm_has_no_gain():
+    X, y, sites, chance = simulate()
+    X.loc[sites == 1, "arm"] = "b"
+    found = internal_external(MODEL, X, y, sites, propensities=chance, best_arm="a")
+    assert "every patient received 'b'" in figure(found, GAIN, 1)["method"]
+    assert found.pooled[GAIN].n_sites == 4
+    without = internal_external(MODEL, X, y, sites)
+    assert "propensities" in figure(without, GAIN, 2)["method"]
+    assert math.isnan(without.pooled[GAIN].value)
+
+
+def test_a_best_arm_that_was_not_given():
+    X, y, sites, _ = simulate(900)
+    X.loc[(np.arange(len(X)) % 3 == 0) & (sites != 1), "arm"] = "c"
+    chance = pd.DataFrame(1 / 3, index=X.index, columns=list("abc"))
+    found = internal_external(MODEL, X, y, sites, propensities=chance, best_arm="c")
+    assert "'c', was not given here" in figure(found, GAIN, 1)["method"]
+    assert figure(found, GAIN, 2)["pooled"]
+
+
+def test_a_refit_that_fails_is_said():
+    X, y, sites, chance = simulate()
+    events = (X["arm"] == "b") & (sites != 4)
+    y[events] = 0  # without site 4, arm b has no events
+    with pytest.warns(TreatselWarning, match="1 of 5 refits"):
+        found = internal_external(MODEL, X, y, sites, propensities=chance)
+    assert "not fitted" in found.sites.set_index("site").loc[4, "note"]
+    assert "held-out prediction" in figure(found, "AUC", 4)["method"]
+    assert found.pooled["AUC"].n_sites == 4
+    with pytest.raises(InputError, match="No refit succeeded"):
+        internal_external(MODEL, X, np.zeros(len(X)), sites)
+
+
+def test_missing_outcomes_are_neither_fitted_nor_judged():
+    X, y, sites, chance = simulate()
+    lost = np.arange(len(X)) % 5 == 0
+    seen = internal_external(MODEL, X[~lost], y[~lost], sites[~lost], propensities=chance[~lost])
+    y[lost] = np.nan
+    found = internal_external(MODEL, X, y, sites, propensities=chance)
+    pd.testing.assert_frame_equal(found.to_frame(), seen.to_frame())
+    assert found.sites["n_unobserved"].sum() == lost.sum()
+    assert found.predicted.notna().all()
+
+
+def test_bad_outcomes_turn_the_rule():
+    X, y, sites, chance = simulate()
+    good = internal_external(MODEL, X, y, sites, propensities=chance)
+    bad = internal_external(MODEL, X, 1 - y, sites, propensities=chance, event_is_good=False)
+    assert bad.pooled[GAIN].value == pytest.approx(good.pooled[GAIN].value, abs=1e-4)
+    assert bad.pooled["AUC"].value == pytest.approx(good.pooled["AUC"].value, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        PooledClassifier(LogisticRegression()),
+        HierarchicalClassifier(groups="site"),
+        GridSearchCV(ArmwiseClassifier(LogisticRegression()), {"estimator__C": [0.1, 1.0]}, cv=2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_any_model_with_the_site_as_a_column(model):
+    X, y, sites, chance = simulate(400, 3)
+    found = internal_external(model, X.assign(site=sites.astype(str)), y, "site", propensities=chance)
+    assert found.predictions.notna().all().all()
+    assert found.pooled["AUC"].n_sites == 3
+
+
+def test_the_site_column_is_no_predictor():
+    X, y, sites, _ = simulate(400, 3)
+    by_name = internal_external(MODEL, X.assign(site=sites), y, "site")
+    pd.testing.assert_frame_equal(by_name.predictions, internal_external(MODEL, X, y, sites).predictions)
+
+
+def test_a_selector_brings_its_default_arm_and_its_guards():
+    X, y, sites, chance = simulate(240, 2)
+    y[::7] = np.nan
+    selector = TreatmentSelector(
+        estimator=ArmwiseClassifier(LogisticRegression()), random_state=0, event_is_good=True
+    )
+    with pytest.warns(TreatselWarning, match="refits warned"):
+        found = internal_external(selector, X, y, sites, propensities=chance)
+    assert (found.sites["note"] != "").any()
+    assert set(found.sites["best_arm"]) <= {"a", "b"}
+    assert found.pooled["AUC"].n_sites == 2
+
+
+class NoWeights(BaseEstimator):
+    def __init__(self, arm="arm"):
+        self.arm = arm
+
+    def fit(self, X, y):
+        return self
+
+    def predict_by_arm(self, X):
+        return pd.DataFrame(0.5, index=X.index, columns=["a", "b"])
+
+
+def test_a_constant_model_has_no_gain():
+    X, y, sites, chance = simulate()
+    found = internal_external(NoWeights(), X, y, sites, propensities=chance)
+    assert figure(found, "AUC", 1)["value"] == 0.5
+    assert (figure(found, GAIN, 1)["value"], found.pooled[GAIN].n_left_out) == (0, 5)
+
+
+def test_bad_input():
+    X, y, sites, chance = simulate(100, 3)
+    with pytest.raises(InputError, match="at least 2"):
+        internal_external(MODEL, X, y, ["one"] * 100)
+    with pytest.raises(InputError, match="arm column"):
+        internal_external(MODEL, X.drop(columns="arm"), y, sites)
+    with pytest.raises(InputError, match="DataFrame"):
+        internal_external(MODEL, X.to_numpy(), y, sites)
+    with pytest.raises(InputError, match="no column 'place'"):
+        internal_external(MODEL, X, y, "place")
+    with pytest.raises(InputError, match="takes no sample_weight"):
+        internal_external(NoWeights(), X, y, sites, sample_weight=np.ones(100))
+    with pytest.raises(InputError, match="unfitted model"):
+        internal_external(object(), X, y, sites)
+    with pytest.raises(InputError, match="measure"):
+        internal_external(MODEL, X, y, sites, propensities=chance).plot(measure="auc")

@@ -1,0 +1,194 @@
+"""The whole report: parts, front table, checklists, JSON there and back, and two reports compared."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import treatsel as ts
+from treatsel.datasets import load_synthetic
+from treatsel.errors import InputError
+from treatsel.validation import ValidationReport, compare, validate
+from treatsel.validation._lights import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, lights_of
+from treatsel.validation._page import page_of
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    """Two thousand synthetic patients of six services, a third of them without outcome."""
+    return load_synthetic("external")
+
+
+@pytest.fixture(scope="module")
+def report(simulated):
+    return validate(simulated.truth["recovery"], simulated.cohort, outcome="recovery", best_arm="ipt")
+
+
+def test_every_part_is_there(report):
+    assert set(report.figures["section"]) == {
+        *("policy", "gain", "base rate", "discrimination", "calibration", "overall", "calibration errors"),
+        *("utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding"),
+    }
+    wanted = {"flow", "decision curve", "toc", "sites", "subgroups", "checklist", "sample size"}
+    assert wanted <= set(report.tables)
+    headings = [section.heading for section in page_of(report).sections]
+    assert len(headings) == len(set(headings)) >= 15
+
+
+def test_every_figure_has_interval_or_a_reason(report):
+    bare = report.figures[report.figures["lower"].isna()]
+    assert (bare["method"].str.len() > 10).all()
+    whole = report.figures.drop(bare.index)
+    assert (whole["lower"] <= whole["value"] + 1e-12).all()
+    assert (whole["value"] <= whole["upper"] + 1e-12).all()
+    assert (report.figures["n"] > 0).all()
+
+
+def test_the_true_benefit_is_calibrated(report):
+    slopes = report.figures[report.figures["measure"] == "slope of benefit"]
+    assert len(slopes) == 5
+    assert ((slopes["lower"] < 1) & (slopes["upper"] > 1)).sum() >= 4
+
+
+def test_bounds_of_missing_outcomes_hold_the_estimate_between_them(report):
+    ends = ("lowest", "observed", "highest")
+    gain = {end: report.figure(f"gain over the best single arm, {end}") for end in ends}
+    assert gain["lowest"]["value"] < gain["observed"]["value"] < gain["highest"]["value"]
+    assert any("as bad as can be" in caution for caution in report.cautions)
+
+
+def test_json_gives_the_same_report_again(report, tmp_path):
+    report.to_json(tmp_path / "a.json")
+    again = ValidationReport.from_json(tmp_path / "a.json")
+    pd.testing.assert_frame_equal(again.figures, report.figures, check_dtype=False)
+    assert again.headline == report.headline
+    assert again.gain.to_dict() == report.gain.to_dict()
+    assert again.cautions == report.cautions
+    assert again.not_estimable == report.not_estimable
+    report.to_html(tmp_path / "a.html")
+    again.to_html(tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_text() == (tmp_path / "b.html").read_text()
+    again.to_json(tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+
+
+def test_json_is_plain_and_versioned(report):
+    text = json.dumps(report.to_dict(), allow_nan=False)
+    content = json.loads(text)
+    assert (content["kind"], content["schema"]) == ("treatsel validation report", 1)
+    assert set(content["figures"]) == set(report.figures.columns)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: [], "no validation report"),
+        (lambda content: content | {"kind": "model"}, "no validation report"),
+        (lambda content: content | {"schema": 2}, "has schema 2; this version of treatsel reads 1"),
+        (lambda content: {k: v for k, v in content.items() if k != "gain"}, "incomplete or damaged"),
+        (lambda content: content | {"figures": {"section": [1]}}, "incomplete or damaged"),
+        (lambda content: content | {"tables": 3}, "incomplete or damaged"),
+    ],
+)
+def test_a_file_that_is_no_report_is_refused(report, change, message):
+    with pytest.raises(InputError, match=message):
+        ValidationReport.from_dict(change(report.to_dict()))
+
+
+def test_a_file_that_is_no_json_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match=r"a\.json is not a JSON file"):
+        ValidationReport.from_json(tmp_path / "a.json")
+
+
+# --- front table
+
+
+@pytest.mark.parametrize(
+    ("bounds", "above", "within"),
+    [
+        (Bounds(1.0, 0.9, 1.1), GOOD, GOOD),
+        (Bounds(0.1, -0.1, 0.3), UNCLEAR, POOR),
+        (Bounds(-0.2, -0.3, -0.1), POOR, POOR),
+        (Bounds(0.9, 0.7, 1.1), GOOD, UNCLEAR),
+        (Bounds(2.0, 1.5, 2.5), GOOD, POOR),
+        (Bounds(1.0, np.nan, np.nan), UNKNOWN, UNKNOWN),
+    ],
+)
+def test_verdicts_follow_from_the_interval(bounds, above, within):
+    assert (bounds.above(0.0), bounds.within(0.8, 1.2)) == (above, within)
+
+
+def test_the_front_table_shows_each_interval(report):
+    lights = lights_of(report)
+    assert len(lights) == 6
+    assert {light.verdict for light in lights} <= {GOOD, UNCLEAR, POOR, UNKNOWN}
+    assert all(" to " in light.figure for light in lights[:4])
+    assert lights[-1].verdict == POOR  # outcomes: 29 % are missing
+    assert "577 of 2,000" in lights[-1].figure
+
+
+def test_a_figure_without_interval_is_unknown_not_good(report):
+    bare = replace(report, gain=replace(report.gain, lower=np.nan, upper=np.nan))
+    assert lights_of(bare)[0].verdict == UNKNOWN
+
+
+# --- checklists
+
+
+def test_checklists_are_filled_where_the_report_knows(report, tmp_path):
+    items = report.tables["checklist"].set_index(["list", "item"])["answer"]
+    assert "1,423" in items["TRIPOD+AI", "20a"]
+    assert items["TRIPOD+AI", "17"] == "author to complete"
+    assert "6 sites" in items["TRIPOD+AI", "6a"]
+    assert items["TRIPOD-Cluster", "1"] == "External validation across 6 sites."
+    assert len(items["TRIPOD+AI"]) == 52
+    report.write_checklists(tmp_path / "lists.md")
+    assert "| 20a | Results |" in (tmp_path / "lists.md").read_text()
+    report.write_checklists(tmp_path / "lists.csv")
+    assert len(pd.read_csv(tmp_path / "lists.csv")) == len(report.tables["checklist"])
+    with pytest.raises(InputError, match=r"\.md or \.csv"):
+        report.write_checklists(tmp_path / "lists.docx")
+
+
+def test_without_sites_there_is_no_checklist_of_clusters():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=300)
+    arm, remission = rng.choice(["CBT", "SSRI"], 300), rng.integers(0, 2, 300)
+    frame = pd.DataFrame({"x": x, "arm": arm, "remission": remission})
+    table = pd.DataFrame({"CBT": expit(x), "SSRI": expit(-x)})
+    report = validate(table, ts.Cohort(frame), assignment="randomised")
+    assert "TRIPOD-Cluster" not in set(report.tables["checklist"]["list"])
+    reasons = dict(report.not_estimable)
+    assert "fewer than two sites" in reasons["Differences between sites"]
+    assert "role audit" in reasons["Figures by subgroup (fairness)"]
+
+
+# --- two reports
+
+
+def test_a_report_against_itself_differs_in_nothing(report):
+    table = compare(report, report)
+    assert len(table) == len(report.figures)
+    assert (table["difference"].dropna() == 0).all()
+    assert table["same_patients"].all()
+
+
+def test_the_interval_of_a_difference_is_that_of_two_independent_ones(report):
+    a = report.figure("calibration slope")
+    moved = report.figures.copy()
+    rows = moved["measure"] == "calibration slope"
+    moved.loc[rows, ["value", "lower", "upper"]] += 0.5
+    found = compare(report, replace(report, figures=moved))
+    row = found[(found["measure"] == "calibration slope") & (found["group"] == "overall")].iloc[0]
+    half = np.sqrt(2) * (a["upper"] - a["value"])
+    assert row["difference"] == pytest.approx(0.5)
+    assert (row["lower"], row["upper"]) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_reports_of_different_outcomes_are_not_compared(report):
+    with pytest.raises(InputError, match="differ in outcome"):
+        compare(report, replace(report, outcome="dropout"))
