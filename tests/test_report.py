@@ -165,5 +165,9 @@ def test_a_browser_shows_the_page_without_errors_or_overflow(pages, tmp_path, na
     assert found["inner"] == width
     assert found["scroll"] <= found["inner"]
     assert found["empty"] == 0
-    assert found["pictures"] == (3 if name == "report.html" else 0)
+    assert (
+        found["pictures"]
+        == (pages[0] / name).read_text().count("<figure role")
+        == (8 if name == "report.html" else 0)
+    )
     assert len(found["headings"]) >= 5

@@ -10,7 +10,6 @@ with its interval. The data are not part of this project.
 import argparse
 import contextlib
 import io
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel.cli.main import main as treatsel
+from treatsel.validation import ValidationReport
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("TREATSEL_DATA", HERE.parents[1].parent / "shared" / "data"))
@@ -106,12 +106,13 @@ def run(name: str, data: Path, out: Path, *, most: int | None = None) -> dict[st
         *("explain", model, files["patients"], "--contrast", *trial.contrast),
         *("--scale", "probability", "--out", out / "explanation.csv", "--plot", out / "explanation.png"),
     )
+    refit = ["--leave-site-out", "hierarchical"] if trial.site else []
     shares = [part for arm, share in trial.shares.items() for part in ("--share", f"{arm}={share}")]
     call(
-        *("validate", model, files["validation"], *common, *shares),
+        *("validate", model, files["validation"], *common, *shares, *refit),
         *("--html", out / "report.html", "--json", out / "report.json", "--out", out / "figures.csv"),
     )
-    summary = json.loads((out / "report.json").read_text())
+    summary = ValidationReport.from_json(out / "report.json").summary()
     statuses = pd.read_csv(out / "recommendations.csv")["status"].value_counts().to_dict()
     return {
         "trial": name,

@@ -8,6 +8,7 @@ Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 import io
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,11 @@ def bare_axes(*, width: float, height: float) -> Any:
 def _text(label: Any) -> str:
     """Return a label as matplotlib must be told it: a dollar sign is a dollar sign."""
     return str(label).replace("$", r"\$")
+
+
+def _label(text: str, width: int = 56) -> str:
+    """Return the label of an axis in lines that fit beside it."""
+    return "\n".join(textwrap.fill(line, width) for line in _text(text).splitlines())
 
 
 def _bare(ax: Any) -> None:
@@ -130,7 +136,7 @@ def estimates(table: pd.DataFrame, *, reference: float | None, xlabel: str, ax: 
         ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
     ax.hlines(rows, table["lower"], table["upper"], color=BLUE, linewidth=2)
     ax.plot(table["value"], rows, "o", color=BLUE)
-    ax.set(yticks=rows, yticklabels=[_text(label) for label in table.index], xlabel=_text(xlabel))
+    ax.set(yticks=rows, yticklabels=[_text(label) for label in table.index], xlabel=_label(xlabel))
     ax.set_ylim(-0.6, len(table) - 0.4)
     _bare(ax)
     return ax
@@ -155,7 +161,7 @@ def curves(
         if {"lower", "upper"} <= set(rows) and rows["lower"].notna().any():
             shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
             ax.fill_between(rows[x], rows["lower"], rows["upper"], **shade)
-    ax.set(xlabel=_text(xlabel), ylabel=_text(ylabel))
+    ax.set(xlabel=_label(xlabel), ylabel=_label(ylabel, 44))
     if len(table[by].unique()) > 1:
         ax.legend(frameon=False)
     _bare(ax)

@@ -1,6 +1,7 @@
 """The command line: the whole path in files, and one line on bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 import treatsel as ts
+from treatsel.cli import _pdf
 from treatsel.cli.main import COMMANDS, build_parser, main
 
 TRAIN = ["--out", "x.treatsel"]
@@ -154,7 +156,72 @@ def test_validate_writes_all_forms(folder, capsys, tmp_path):
     )
     assert "within-arm AUC" in text
     assert all(path.stat().st_size > 200 for path in names.values())
-    assert json.loads(names["json"].read_text())["n"] == 600
+    assert json.loads(names["json"].read_text())["about"]["n"] == 600
+
+
+@pytest.fixture(scope="module")
+def predictions(folder):
+    """The true probabilities of dropout as a table of predictions."""
+    truth = pd.read_csv(folder / "truth.csv", dtype={"patient_id": str})
+    columns = {name: name.split(".")[1] for name in truth.columns if name.startswith("dropout.")}
+    path = folder / "predictions.csv"
+    truth[["patient_id", *columns]].rename(columns=columns).to_csv(path, index=False)
+    return path
+
+
+def test_predictions_alone_can_be_validated(folder, predictions, capsys, tmp_path):
+    text = output(
+        capsys,
+        *(
+            "validate",
+            folder / "cohort.csv",
+            "--predictions",
+            predictions,
+            "--codebook",
+            folder / "codebook.yaml",
+        ),
+        *("--outcome", "dropout", "--json", tmp_path / "a.json", "--checklists", tmp_path / "lists.md"),
+        *("--leave-site-out", "hierarchical"),
+    )
+    assert "picked on this very cohort" in text
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["model_id"] is None
+    assert "sites left out" in content["tables"]
+    assert "TRIPOD+AI" in (tmp_path / "lists.md").read_text()
+
+
+def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
+    plain = ["validate", folder / "m.treatsel", folder / "cohort.csv", "--json", tmp_path / "a.json"]
+    output(capsys, *plain)
+    output(
+        capsys,
+        *(
+            "validate",
+            folder / "cohort.csv",
+            "--predictions",
+            predictions,
+            "--codebook",
+            folder / "codebook.yaml",
+        ),
+        *("--outcome", "dropout", "--json", tmp_path / "b.json"),
+    )
+    text = output(capsys, "compare", tmp_path / "a.json", tmp_path / "b.json", "--out", tmp_path / "c.csv")
+    assert "within-arm AUC" in text
+    assert "on the same patients" in text
+    assert {"difference", "lower", "upper"} <= set(pd.read_csv(tmp_path / "c.csv").columns)
+    assert "JSON" in complaint(capsys, "compare", tmp_path / "a.json", folder / "cohort.csv")
+
+
+@pytest.mark.skipif(not any(map(shutil.which, _pdf.NAMES)), reason="no Chromium on this machine")
+def test_a_report_is_printed_as_pdf(folder, capsys, tmp_path):
+    output(capsys, "validate", folder / "m.treatsel", folder / "cohort.csv", "--pdf", tmp_path / "r.pdf")
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_pdf_without_chromium_is_refused_in_words(folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(_pdf, "NAMES", ("no-such-browser",))
+    arguments = ["validate", folder / "m.treatsel", folder / "cohort.csv", "--pdf", tmp_path / "r.pdf"]
+    assert "--pdf needs Chromium" in complaint(capsys, *arguments)
 
 
 def test_show_prints_card_manifest_and_check(folder, capsys, tmp_path):
@@ -204,6 +271,13 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "no folder 'nowhere'"),
         (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"], "No patient of that id"),
         (["validate", "m.treatsel", "cohort.csv", "--share", "cbt=0.5"], "An arm of the cohort"),
+        (["validate", "cohort.csv"], "Give either a model file, or --predictions"),
+        (["validate", "m.treatsel", "cohort.csv", "--predictions", "truth.csv"], "Give either a model file"),
+        (["validate", "cohort.csv", "--predictions", "truth.csv"], "--predictions needs --codebook"),
+        (
+            ["validate", "cohort.csv", "--predictions", "codebook.yaml", "--codebook", "codebook.yaml"],
+            "codebook.yaml",
+        ),
     ],
 )
 def test_bad_input_gives_one_line_and_status_2(folder, capsys, arguments, message, monkeypatch):

@@ -25,7 +25,7 @@ from treatsel.models._trees import Trees
 LOG = logging.getLogger(__name__)
 DEALS = 3  # of patients to folds, whose results are averaged, where patients are few
 MANY = 3000  # patients from which on one deal is enough
-MISSED_SHARE = 0.5  # of the variance of what trees change, taken to be what they still miss
+MISSED_ALL = 1000  # patients up to which trees are taken to miss as much as they find
 
 
 class StackedClassifier(SitedClassifier):
@@ -67,8 +67,9 @@ class StackedClassifier(SitedClassifier):
     Draws vary with the posterior of the hierarchical model, with the weights of the parts, and with the trees
     as they change from fold to fold (delete-a-group jackknife; Kott 2001, J Official Statistics 17(4),
     521-526). Where trees move the logits far from the hierarchical model, they will have missed something
-    too: half the variance of what they move is added to each arm, in the spirit of Buckland, Burnham &
-    Augustin (1997), Biometrics 53(2), 603-618, doi:10.2307/2533961.
+    too: the variance of what they move is added to each arm, times the root of 1,000 / n beyond 1,000
+    patients, in the spirit of Buckland, Burnham & Augustin (1997), Biometrics 53(2), 603-618,
+    doi:10.2307/2533961.
 
     Deterministic: nothing hangs on a seed or on the names of the arms; on the order of the patients not up
     to 2,000 of them, and little beyond, where a sample of the rows serves the projection.
@@ -216,7 +217,8 @@ class _Parts:
         random = np.random.default_rng([4])
         operators = self.weights.operators(self.weights.draw(N_DRAWS), n_arms)
         linear = self._linear(self.hierarchy.draw(N_DRAWS), operators)
-        missed = np.sqrt(MISSED_SHARE) * self.moved * random.standard_normal((N_DRAWS, n_arms))
+        share = min(1.0, float(np.sqrt(MISSED_ALL / len(self.cross_fitted))))
+        missed = np.sqrt(share) * self.moved * random.standard_normal((N_DRAWS, n_arms))
         linear[:, :, 0] += missed[:, self.hierarchy.rank]
         linear[:, :, 0] += self.hierarchy.draw_sites(N_DRAWS)
         parts = [linear]

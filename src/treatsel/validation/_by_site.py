@@ -74,22 +74,15 @@ def _part(section: str, figures: pd.DataFrame, setting: Setting) -> Part:
 
 
 def _rows(section: str, measure: str, mean: Pooled, n: int, events: int) -> list[dict[str, Any]]:
-    about = {"n": n, "n_events": events}
-    method = f"{mean.method}; {mean.n_sites} sites"
+    """Return the mean over sites, and the range for a new one, as rows of figures."""
     new = f"prediction interval for a new site, t with {mean.prediction_df} df"
+    ends = {
+        "mean over sites": (mean.lower, mean.upper, f"{mean.method}; {mean.n_sites} sites"),
+        "a new site": (mean.prediction_lower, mean.prediction_upper, new),
+    }
     return [
-        row(
-            "sites", f"{measure}, mean over sites", mean.value, mean.lower, mean.upper, **about, method=method
-        ),
-        row(
-            section,
-            f"{measure}, a new site",
-            mean.value,
-            mean.prediction_lower,
-            mean.prediction_upper,
-            **about,
-            method=new,
-        ),
+        row(section, f"{measure}, {label}", mean.value, low, high, n=n, n_events=events, method=method)
+        for label, (low, high, method) in ends.items()
     ]
 
 

@@ -39,9 +39,12 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
     >>> from treatsel.datasets import make_cohort
     >>> from treatsel.validation import compare, validate
     >>> a, b = (make_cohort(600, random_state=seed) for seed in (3, 4))
-    >>> reports = [validate(part.truth["dropout"], part.cohort, outcome="dropout") for part in (a, b)]
-    >>> compare(*reports).set_index("measure").loc["within-arm AUC", "n_first"].item()
-    600
+    >>> reports = [
+    ...     validate(part.truth["dropout"], part.cohort, outcome="dropout", parts=()) for part in (a, b)
+    ... ]
+    >>> table = compare(*reports)
+    >>> table[table["measure"] == "base rate"][["n_first", "n_second"]].values.tolist()
+    [[600, 600]]
     """
     for name in ("outcome", "event_is_good", "level"):
         mine, theirs = getattr(first, name), getattr(second, name)

@@ -206,16 +206,15 @@ def _by_site(report: "ValidationReport", section: str, heading: str, about: str)
 
 
 def _forest(report: "ValidationReport", section: str, measure: str) -> pd.DataFrame | None:
-    table, figures = report.tables[section], report.figures[report.figures["section"] == section]
-    rows = table[(table["measure"] == measure) & table["lower"].notna()]
-    ends = figures.set_index("measure")
-    labels = {label: f"{measure}, {label}" for label in ("mean over sites", "a new site")}
-    if len(rows) > MOST_SITES or not set(labels.values()) <= set(ends.index):
+    """Return the sites, their mean and a new site, or None where there is no mean or too many sites."""
+    table, ends = report.tables[section], report.figures[report.figures["section"] == section]
+    sites = table[(table["measure"] == measure) & table["lower"].notna()]
+    names = {f"{measure}, {label}": label for label in ("mean over sites", "a new site")}
+    ends = ends[ends["measure"].isin(names)]
+    if len(sites) > MOST_SITES or len(ends) < len(names):
         return None
-    named = rows.set_index("site")[["value", "lower", "upper"]].astype(float)
-    for label, name in labels.items():
-        named.loc[label] = ends.loc[name, ["value", "lower", "upper"]].astype(float)
-    return named
+    rows = pd.concat([sites, ends.assign(site=ends["measure"].map(names))])
+    return rows.set_index("site")[["value", "lower", "upper"]].astype(float)
 
 
 MOST_SITES = 60  # in a picture

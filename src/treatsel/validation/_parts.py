@@ -114,7 +114,8 @@ def missing_outcomes(setting: Setting, policies: Policies) -> Part:
         f"If the missing outcomes were as bad as can be for the recommendations, the gain would be "
         f"{100 * lowest['value']:+.1f} points; as good as can be, {100 * highest['value']:+.1f}."
     )
-    return Part(figures=rows, tables=tables, cautions=[caution])
+    cautions = [caution] if policies.gain.n_differs else []
+    return Part(figures=rows, tables=tables, cautions=cautions)
 
 
 def updating(setting: Setting, _: Policies) -> Part:
