@@ -30,7 +30,7 @@ def report(simulated):
 def test_every_part_is_there(report):
     assert set(report.figures["section"]) == {
         *("policy", "gain", "base rate", "discrimination", "calibration", "overall", "calibration errors"),
-        *("utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding"),
+        *("naive", "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding"),
     }
     wanted = {"flow", "decision curve", "toc", "sites", "subgroups", "checklist", "sample size"}
     assert wanted <= set(report.tables)
@@ -192,3 +192,92 @@ def test_the_interval_of_a_difference_is_that_of_two_independent_ones(report):
 def test_reports_of_different_outcomes_are_not_compared(report):
     with pytest.raises(InputError, match="differ in outcome"):
         compare(report, replace(report, outcome="dropout"))
+
+
+# --- what must not be told, and what must not stop a report
+
+
+def two_arms(n, seed=0, **columns):
+    """A cohort of two arms without effects, and its table."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    frame = pd.DataFrame({"x": x, "arm": rng.choice(["CBT", "SSRI"], n), "remission": rng.integers(0, 2, n)})
+    return frame.assign(**columns), pd.DataFrame({"CBT": expit(0.3 * x), "SSRI": expit(-0.3 * x)}), rng
+
+
+def with_roles(frame, **roles):
+    book = ts.Codebook.infer(frame)
+    edits = {"fields": [{"name": name, "role": role} for name, role in roles.items()]}
+    return ts.Cohort(frame, book.merge(edits))
+
+
+def test_a_person_is_no_site_and_never_shown():
+    frame, table, _ = two_arms(300)
+    frame["person"] = [f"NHS{i // 2:04d}" for i in range(300)]
+    report = validate(table, with_roles(frame, person="person"), assignment="randomised")
+    assert report.about["n_sites"] == 0
+    assert "sites" not in report.tables
+    assert "NHS0" not in json.dumps(report.to_dict())
+    assert report.gain.n_groups == 150
+
+
+def test_small_groups_and_sites_are_not_told_apart():
+    frame, table, rng = two_arms(400)
+    frame["sex"] = ["f"] * 200 + ["m"] * 188 + ["x"] * 9 + ["only one"] * 3
+    frame["age"] = rng.integers(18, 90, 400)
+    frame["hand"] = "right"
+    frame["place"] = ["big"] * 200 + ["other"] * 195 + ["tiny"] * 5
+    cohort = with_roles(frame, sex="audit", age="audit", hand="audit", place="site")
+    report = validate(table, cohort, assignment="randomised")
+    groups = set(report.figures.loc[report.figures["section"] == "subgroups", "group"])
+    assert {"sex: f", "sex: m", "sex: small groups"} <= groups
+    assert sum(group.startswith("age: ") for group in groups) == 4
+    assert any("Figures by hand" in what for what, _ in report.not_estimable)
+    tiny = report.tables["sites"][report.tables["sites"]["site"] == "tiny"]
+    assert tiny[["value", "n", "n_events"]].isna().all(axis=None)
+
+
+def test_an_arm_without_any_outcome_is_left_out_of_policies():
+    frame, table, rng = two_arms(400)
+    frame["remission"] = frame["remission"].astype(float)
+    lost = rng.choice(400, 60, replace=False)
+    frame.loc[lost, "arm"] = "TAU"
+    frame.loc[lost, "remission"] = np.nan
+    report = validate(table.assign(TAU=0.4), ts.Cohort(frame), assignment="randomised")
+    assert any("No outcome was observed under ['TAU']" in caution for caution in report.cautions)
+    assert report.has("gain over the best single arm, lowest")
+
+
+def test_no_arm_of_a_handful_is_picked_as_the_best():
+    frame, table, _ = two_arms(400)
+    frame.loc[:3, ["arm", "remission"]] = ["rare", 1]
+    report = validate(table.assign(rare=0.1), ts.Cohort(frame), assignment="randomised")
+    assert report.gain.best_arm in ("CBT", "SSRI")
+    assert report.gain.chosen == "picked on this data"
+
+
+def test_labels_that_are_numbers_are_matched_as_text():
+    frame, table, _ = two_arms(300)
+    frame["arm"] = (frame["arm"] == "SSRI").astype(int)
+    report = validate(table.set_axis([0, 1], axis=1), ts.Cohort(frame), best_arm=1, assignment="randomised")
+    assert str(report.gain.best_arm) == "1"
+
+
+def test_a_cohort_with_one_class_still_gives_a_report(tmp_path):
+    frame, table, _ = two_arms(200, remission=1)
+    report = validate(table, ts.Cohort(frame), assignment="randomised", best_arm="CBT")
+    report.to_json(tmp_path / "a.json")
+    report.to_html(tmp_path / "a.html")
+    ValidationReport.from_json(tmp_path / "a.json").to_html(tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_text() == (tmp_path / "b.html").read_text()
+
+
+def test_gains_over_different_arms_are_not_subtracted(report, simulated):
+    other = validate(
+        simulated.truth["recovery"], simulated.cohort, outcome="recovery", best_arm="cbt", parts=()
+    )
+    assert not compare(report, other)["measure"].str.contains("best single arm").any()
+
+
+def test_what_may_overturn_the_headline_stands_first(report):
+    assert "If the missing outcomes" in report.cautions[0]

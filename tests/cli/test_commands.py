@@ -151,7 +151,7 @@ def test_validate_writes_all_forms(folder, capsys, tmp_path):
     names = {kind: tmp_path / f"report.{kind}" for kind in ("html", "json", "md", "csv")}
     text = output(
         capsys,
-        *("validate", folder / "m.treatsel", folder / "cohort.csv", "--assignment", "randomised"),
+        *("validate", folder / "m.treatsel", "--assignment", "randomised", folder / "cohort.csv"),
         *("--html", names["html"], "--json", names["json"], "--markdown", names["md"], "--out", names["csv"]),
     )
     assert "within-arm AUC" in text
@@ -271,7 +271,27 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "no folder 'nowhere'"),
         (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"], "No patient of that id"),
         (["validate", "m.treatsel", "cohort.csv", "--share", "cbt=0.5"], "An arm of the cohort"),
-        (["validate", "cohort.csv"], "Give either a model file, or --predictions"),
+        (["validate", "cohort.csv"], "Give either a model file and a cohort, or --predictions"),
+        (["validate", "m.treatsel", "cohort.csv", "--n-jobs", "0"], "--n-jobs is 0"),
+        (
+            ["validate", "m.treatsel", "cohort.csv", "--html", "x.html", "--checklists", "x.pdf"],
+            ".md or .csv",
+        ),
+        (
+            [
+                "samplesize",
+                "gain",
+                "--differs",
+                "0.4",
+                "--allocation",
+                "0.2",
+                "--gain",
+                "1e-200",
+                "--prevalence",
+                "0.4",
+            ],
+            "1e-200",
+        ),
         (["validate", "m.treatsel", "cohort.csv", "--predictions", "truth.csv"], "Give either a model file"),
         (["validate", "cohort.csv", "--predictions", "truth.csv"], "--predictions needs --codebook"),
         (

@@ -10,12 +10,13 @@ import pandas as pd
 
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs, say, weight, write_table
-from treatsel.cli._pdf import write_pdf
+from treatsel.cli._pdf import find_chromium, write_pdf
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.table import read_table
 from treatsel.validation import validate
+from treatsel.validation._report import check_checklist_name
 
 REFITTED = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
 
@@ -27,8 +28,13 @@ def add_parser(commands: Any) -> None:
         help="validate a model on a cohort it has not seen",
         description="Write an external-validation report; print the headline and the main figures.",
     )
-    parser.add_argument("model", type=Path, nargs="?", help="file written by `treatsel train`")
-    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="MODEL COHORT: file written by `treatsel train`, and CSV or Parquet, one patient a row",
+    )
     parser.add_argument(
         "--predictions",
         type=Path,
@@ -65,13 +71,19 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", type=Path, help="every number as JSON, for `treatsel compare`")
     parser.add_argument("--checklists", type=Path, help="reporting checklists, .md or .csv")
     parser.add_argument("--out", type=Path, help="all figures as CSV or Parquet")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, more_files=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Validate, write what was asked for, print the headline."""
-    outputs = [args.html, args.pdf, args.markdown, args.json, args.checklists, args.out]
-    check_outputs(outputs, [args.model, args.predictions, args.cohort, args.codebook])
+    outputs = [args.json, args.out, args.html, args.markdown, args.checklists, args.pdf]
+    check_outputs(outputs, [*args.files, args.predictions, args.codebook])
+    if args.checklists is not None:
+        check_checklist_name(args.checklists)
+    if args.pdf is not None:
+        find_chromium()
+    if args.n_jobs == 0:
+        raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
     model, cohort = _read(args)
     say(f"Validating on {len(cohort)} patients ...")
     report = validate(
@@ -86,12 +98,12 @@ def run(args: argparse.Namespace) -> int:
         level=args.level,
     )
     writers: list[tuple[Path | None, Callable[[Path], None]]] = [
-        (args.html, report.to_html),
-        (args.pdf, partial(write_pdf, report)),
-        (args.markdown, report.to_markdown),
         (args.json, report.to_json),
-        (args.checklists, report.write_checklists),
         (args.out, partial(write_table, report.to_frame())),
+        (args.html, report.to_html),
+        (args.markdown, report.to_markdown),
+        (args.checklists, report.write_checklists),
+        (args.pdf, partial(write_pdf, report)),
     ]
     for path, write in writers:
         if path is not None:
@@ -106,23 +118,30 @@ def _refitted(name: str, cohort: Cohort) -> Any:
 
 def _read(args: argparse.Namespace) -> tuple[Any, Cohort]:
     """Return the model, or the by-arm table that stands for it, and the cohort."""
-    if (args.model is None) == (args.predictions is None):
-        raise InputError("Give either a model file, or --predictions and no model file.")
+    if len(args.files) != (2 if args.predictions is None else 1):
+        raise InputError("Give either a model file and a cohort, or --predictions and a cohort.")
     if args.predictions is None:
-        selector = load_model(args.model)
+        selector = load_model(args.files[0])
         book = selector.codebook_ if args.codebook is None else args.codebook
-        return selector, Cohort.read(args.cohort, book)
+        return selector, Cohort.read(args.files[1], book)
     if args.codebook is None:
         raise InputError("--predictions needs --codebook: what the columns of the cohort mean.")
-    cohort = Cohort.read(args.cohort, args.codebook)
+    cohort = Cohort.read(args.files[0], args.codebook)
     table, name = read_table(args.predictions), cohort.codebook.name("id")
     if name is None or name not in table.columns:
         raise InputError(
             f"{args.predictions.name} must hold the patients' ids in the column {name or 'of role id'!r}, "
             "and the codebook must give that column the role id."
         )
-    table = table.set_index(name).apply(pd.to_numeric, errors="coerce")
-    return table.set_axis(table.index.astype(cohort.frame.index.dtype)), cohort
+    table = table.set_index(name)
+    given = table.apply(pd.to_numeric, errors="coerce")
+    for arm in given:
+        if n := int((given[arm].isna() & (table[arm].astype(str).str.strip() != "")).sum()):
+            raise InputError(
+                f"Column {arm!r} of {args.predictions.name} holds {n} cells that are no numbers. Beside ids "
+                "it may hold probabilities from 0 to 1 only, one column per arm; leave other columns out."
+            )
+    return given.set_axis(given.index.astype(cohort.frame.index.dtype)), cohort
 
 
 def summary_of(report: Any) -> str:
@@ -130,6 +149,9 @@ def summary_of(report: Any) -> str:
     lines = [report.headline, ""]
     for measure in ("within-arm AUC", "calibration slope", "observed / expected", "base rate"):
         row = report.figure(measure)
+        if row["value"] != row["value"]:
+            lines.append(f"  {measure:20s} {row['method']}")
+            continue
         bounds = f"{row['lower']:.2f} to {row['upper']:.2f}"
         lines.append(f"  {measure:20s} {row['value']:6.2f}  ({bounds})  n = {int(row['n'])}")
     lines += [f"  caution: {caution}" for caution in report.cautions]

@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 from treatsel._version import __version__
@@ -54,7 +55,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return 0, or 2 after one line on stderr if the input cannot be used."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if getattr(args, "more_files", False):  # files may stand before and after options
+        args.files += [Path(name) for name in rest if not name.startswith("-")]
+        rest = [name for name in rest if name.startswith("-")]
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     with progress(), warnings.catch_warnings():
         warnings.simplefilter("always", TreatselWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment] # it takes what it needs

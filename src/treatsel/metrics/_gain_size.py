@@ -12,6 +12,8 @@ from treatsel.errors import InputError
 from treatsel.metrics._intervals import quantile_of
 from treatsel.metrics._sample_size import Criterion, SampleSize, check_between
 
+LEAST_GAIN = 1e-6  # that a study is planned for
+
 
 def gain_sample_size(
     *,
@@ -98,6 +100,8 @@ def gain_sample_size(
         )
     z = quantile_of(check_level(level))
     benefit = 0.0 if gain is None else check_between("gain", gain, -differs, differs) / differs
+    if gain is not None and abs(gain) < LEAST_GAIN:
+        raise InputError(f"gain is {gain!r}; a gain below {LEAST_GAIN:g} cannot be shown by any study.")
     rates = prevalence + benefit, prevalence
     check_between(
         "The remission rate under the recommended arm, prevalence + gain / differs,", rates[0], 0, 1

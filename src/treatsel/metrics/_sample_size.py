@@ -11,6 +11,8 @@ import pandas as pd
 from treatsel.errors import InputError
 from treatsel.metrics._result import NAN
 
+MOST_PATIENTS = 1_000_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Criterion:
@@ -60,6 +62,15 @@ class SampleSize:
     criteria: tuple[Criterion, ...]
     prevalence: float
     assumptions: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        """Refuse what no study can be."""
+        beyond = [c.name for c in self.criteria if c.n is not None and c.n > MOST_PATIENTS]
+        if beyond:
+            raise InputError(
+                f"{beyond} would need more than {MOST_PATIENTS:,} patients. Ask for less precision, or "
+                "look at the numbers given."
+            )
 
     @property
     def n(self) -> int:

@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
@@ -146,7 +148,8 @@ def validate(
         policies = policies_of(setting, assignment)
         found = _parts(setting, policies, parts)
         if refit is not None:
-            found["sites left out"] = left_out(setting, policies, refit, n_jobs)
+            again = partial(left_out, model=refit, n_jobs=n_jobs)
+            found["sites left out"] = _attempt("leaving sites out", again, setting, policies)
     whole, about = joined(found), _about(model, setting)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
@@ -157,7 +160,7 @@ def validate(
         level=setting.level,
         assignment=policies.assignment,
         effective_n=effective_n(setting, policies),
-        cautions=(*_cautions(setting, about), *whole.cautions),
+        cautions=tuple(sorted([*_cautions(setting, about), *whole.cautions], key=_gravity)),
         not_estimable=tuple(whole.not_estimable),
         model_id=getattr(model, "model_id_", None),
         about=about,
@@ -195,8 +198,26 @@ def _parts(setting: Setting, policies: Policies, chosen: Sequence[str] | None) -
 def _attempt(name: str, part: Callable[..., Part], setting: Setting, policies: Policies) -> Part:
     try:
         return part(setting, policies)
-    except InputError as error:  # what a metric refuses is told in the report, with its reason
+    except (
+        InputError,
+        np.linalg.LinAlgError,
+    ) as error:  # what a metric refuses is told in the report, with its reason
         return Part(not_estimable=[(name.capitalize(), str(error))])
+
+
+GRAVEST = (
+    "very cohort",
+    "If the missing",
+    "were estimated",
+    "asks for an update",
+    "was not observed",
+    "No outcome",
+)
+
+
+def _gravity(caution: str) -> int:
+    """Return the rank of a caution: what may overturn the headline first."""
+    return next((rank for rank, words in enumerate(GRAVEST) if words in caution), len(GRAVEST))
 
 
 def _about(model: Any, setting: Setting) -> dict[str, Any]:

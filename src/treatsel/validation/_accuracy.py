@@ -4,15 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel.metrics import (
     Estimate,
+    balanced_accuracy,
     brier_score,
     calibration_curve,
     calibration_in_the_large,
     calibration_slope,
     log_loss,
+    nagelkerke_r2,
     observed_expected_ratio,
     roc_auc,
     scaled_brier_score,
@@ -32,6 +35,7 @@ MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
         "Brier score": brier_score,
         "scaled Brier score": scaled_brier_score,
         "log loss": log_loss,
+        "Nagelkerke R2": nagelkerke_r2,
     },
 }
 FEWEST = 10  # events and non-events of an arm whose own figures say something
@@ -43,6 +47,12 @@ def accuracy(setting: Setting) -> Part:
     rows = [row_of("base rate", "base rate", base_rate(y, level))]
     within = within_arm_auc(y, own, arms, level=level)
     rows.append(row_of("discrimination", "within-arm AUC", within))
+    halves = balanced_accuracy(y, own, groups=setting.clusters, level=level)
+    rows += [
+        row_of("discrimination", "accuracy at 50 %", halves.accuracy),
+        row_of("discrimination", "balanced accuracy at 50 %", halves.balanced_accuracy),
+    ]
+    trivial = f"Accuracy at 50 % must beat {halves.trivial_accuracy:.1%}: the commoner outcome for everybody."
     groups = {OVERALL: np.ones(len(y), dtype=bool)}
     groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
     for section, measures in MEASURES.items():
@@ -60,6 +70,7 @@ def accuracy(setting: Setting) -> Part:
             f"calibration groups{name}": curve.groups,
             f"calibration fits{name}": curve.fits,
         }
+    tables["trivial rule"] = pd.DataFrame({"text": [trivial]})
     return Part(figures=rows, tables=tables, cautions=_few_events(y, arms))
 
 

@@ -15,6 +15,7 @@ from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, s
 FEWEST_SITES = 3  # for a mean over sites with an interval for a new one
 SITES, LEFT_OUT = "sites", "sites left out"  # sections, and names of tables
 COLUMNS_BY_SITE = ["measure", "site", "value", "lower", "upper", "n", "n_events", "method"]
+FEWEST_SHOWN = 10  # patients of a site of which anything is told
 MIN_EVENTS = 5  # events, and non-events, of a site with figures of its own
 
 
@@ -69,8 +70,17 @@ def _part(section: str, figures: pd.DataFrame, setting: Setting) -> Part:
         for measure, mean in pooled.items()
         if measure not in enough
     ]
-    tables = {section: figures[COLUMNS_BY_SITE], f"{section}: differences": _spread(pooled)}
+    tables = {section: _shown(figures), f"{section}: differences": _spread(pooled)}
     return Part(figures=rows, tables=tables, not_estimable=left)
+
+
+def _shown(figures: pd.DataFrame) -> pd.DataFrame:
+    """Return the figures of the sites; of those with fewer than ten patients only that they exist."""
+    table = figures[COLUMNS_BY_SITE].astype({"n": float, "n_events": float})
+    tiny = table["n"] < FEWEST_SHOWN
+    table.loc[tiny, ["value", "lower", "upper", "n", "n_events"]] = np.nan
+    table.loc[tiny, "method"] = f"not shown: fewer than {FEWEST_SHOWN} patients"
+    return table
 
 
 def _rows(section: str, measure: str, mean: Pooled, n: int, events: int) -> list[dict[str, Any]]:

@@ -70,7 +70,8 @@ def known_of(report: "ValidationReport") -> dict[str, str]:
         "cautions": " ".join(report.cautions),
         "version": __version__,
         "model": f"Model file with id {report.model_id}." if report.model_id else "",
-        "missing": f"Outcome missing in {n - seen:,} of {n:,}; they were left out" + _bounds(report),
+        "missing": _missing(report, n, seen),
+        "measures": ", ".join(dict.fromkeys(report.figures.loc[report.figures["value"].notna(), "section"])),
         "overlap": _overlap(report),
         "sites": f"{sites:,} sites." if sites else "",
     }
@@ -80,8 +81,10 @@ def known_of(report: "ValidationReport") -> dict[str, str]:
             f"Intervals of policy figures {'are' if enough else 'are not'} cluster-robust by site ({sites} "
             "sites)."
         )
-    if report.has("within-arm AUC, a new site"):
-        new = report.figure("within-arm AUC, a new site")
+    rows = report.figures
+    here = rows[(rows["section"] == "sites") & (rows["measure"] == "within-arm AUC, a new site")]
+    if len(here):
+        new = here.iloc[0]
         known["heterogeneity"] = (
             f"Within-arm AUC of a new site: {new['lower']:.2f} to {new['upper']:.2f} (prediction interval)."
         )
@@ -100,11 +103,16 @@ def known_of(report: "ValidationReport") -> dict[str, str]:
     return known
 
 
-def _bounds(report: "ValidationReport") -> str:
+def _missing(report: "ValidationReport", n: int, seen: int) -> str:
+    if n == seen:
+        return "No outcome was missing."
+    told = f"Outcome missing in {n - seen:,} of {n:,}; they were left out"
     if not report.has("gain over the best single arm, lowest"):
-        return "."
-    ends = [report.figure(f"gain over the best single arm, {end}")["value"] for end in ("lowest", "highest")]
-    return f"; the gain lies between {100 * ends[0]:+.1f} and {100 * ends[1]:+.1f} points whatever they were."
+        return f"{told}."
+    low, high = (
+        100 * report.figure(f"gain over the best single arm, {end}")["value"] for end in ("lowest", "highest")
+    )
+    return f"{told}; the gain lies between {low:+.1f} and {high:+.1f} points whatever they were."
 
 
 def _overlap(report: "ValidationReport") -> str:

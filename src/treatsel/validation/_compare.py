@@ -23,7 +23,8 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
     DataFrame
         One row per figure: section, measure, group, first, second, difference (second less first) with lower
         and upper, n_first, n_second, same_patients. The interval takes the two as independent (MOVER); for
-        two models on the same patients it is therefore too wide as a rule.
+        two models on the same patients it is therefore too wide as a rule. Figures against the best single
+        arm are left out where that is not the same arm in both.
 
     Raises
     ------
@@ -53,6 +54,9 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
                 f"The reports differ in {name}: {mine!r} and {theirs!r}. Compare like with like."
             )
     both = first.figures.merge(second.figures, on=KEYS, suffixes=("_first", "_second"), how="inner")
+    if first.gain.best_arm != second.gain.best_arm:  # such figures compare with different arms
+        against = both["measure"].str.contains("best single arm|net benefit of choosing")
+        both = both[~against & both["section"].ne("benefit")].reset_index(drop=True)
     a, b = both["value_first"], both["value_second"]
     below = np.hypot(b - both["lower_second"], both["upper_first"] - a)
     above = np.hypot(both["upper_second"] - b, a - both["lower_first"])

@@ -1,5 +1,7 @@
 """Parts that ask one question each: calibration errors, use, missing outcomes, updating, sample size."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -15,12 +17,14 @@ from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefi
 from treatsel.validation._part import Part, row, row_of
 from treatsel.validation._policy import Policies, recommended_arms
 from treatsel.validation._setting import Setting
-from treatsel.validation._subgroups import subgroups
+from treatsel.validation._subgroups import MOST_GROUPS, subgroups
 from treatsel.validation._updating import recalibrate
 
 N_RESAMPLES = 200
 THRESHOLDS = np.arange(1, 20) / 20
 EVENTS_PER_PARAMETER = 10  # Peduzzi et al. (1996). doi:10.1016/S0895-4356(96)00236-3
+FEWEST_SHOWN = 10  # patients of a subgroup, or of a site, of whom anything is told
+MOST_CODES = 5  # values of a number up to which each is a group
 COSTS = (0, 5, 10)  # points, shown as figures
 ERRORS = {"ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
 
@@ -85,17 +89,19 @@ def missing_outcomes(setting: Setting, policies: Policies) -> Part:
     """Return what extreme assumptions about the missing outcomes make of rates and gain."""
     if setting.seen.all():
         return Part()
-    y = setting.y if setting.good else 1 - setting.y
+    y, received = setting.y if setting.good else 1 - setting.y, setting.received
     arms = list(policies.table.columns)
     whole = setting.by_arm[arms] if setting.good else 1 - setting.by_arm[arms]
-    rates = missing_outcome_bounds(y, setting.received, level=setting.level).to_frame()
+    rates = missing_outcome_bounds(y, received, level=setting.level).to_frame()
+    there, groups = received.isin(arms).to_numpy(), setting.all_clusters
     bounds = gain_missing_bounds(
-        y,
-        setting.received,
-        whole,
-        policies.everybody,
-        recommended_arms(whole, policies.best_arm),
+        y[there],
+        received[there],
+        whole[there],
+        policies.everybody[there],
+        recommended_arms(whole[there], policies.best_arm),
         best_arm=policies.gain.best_arm,
+        groups=None if groups is None else groups[there],
         level=setting.level,
     ).to_frame()
     tables = {"missing outcomes": pd.concat([rates, bounds], ignore_index=True)}
@@ -208,8 +214,19 @@ def fairness(setting: Setting, policies: Policies) -> Part:
     if not names:
         why = "the codebook gives no column the role audit; sex, age group or ethnicity could have it"
         return Part(not_estimable=[("Figures by subgroup (fairness)", why)])
-    labels = setting.cohort.frame.loc[setting.seen, names].astype(object)
-    labels = labels.where(labels.notna(), "not stated").astype(str)
+    labels = pd.DataFrame({name: audited(setting.cohort.frame.loc[setting.seen, name]) for name in names})
+    n_groups = labels.nunique()
+    left = [
+        (
+            f"Figures by {name}",
+            f"it has {n} groups of {FEWEST_SHOWN} patients or more; 2 to {MOST_GROUPS} can be compared",
+        )
+        for name, n in n_groups.items()
+        if not 1 < n <= MOST_GROUPS
+    ]
+    labels = labels.loc[:, n_groups.between(2, MOST_GROUPS)]
+    if not len(labels.columns):
+        return Part(not_estimable=left)
     found = subgroups(
         y,
         setting.own,
@@ -235,9 +252,26 @@ def fairness(setting: Setting, policies: Policies) -> Part:
         )
         for line in table[table["variable"] != "overall"].to_dict(orient="records")
     ]
-    return Part(
-        figures=told, tables={"subgroups": table, "subgroup tests": found.tests.reset_index(drop=True)}
-    )
+    tests = found.tests.reset_index(drop=True)
+    return Part(figures=told, tables={"subgroups": table, "subgroup tests": tests}, not_estimable=left)
+
+
+def audited(column: pd.Series) -> pd.Series:
+    """Return the groups of a column with the role audit: quarters of a number, small groups together."""
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > MOST_CODES:
+        ends = np.unique(np.round(np.nanquantile(column.to_numpy(dtype=float), [0.25, 0.5, 0.75])))
+        groups = pd.cut(column.astype(float), [-np.inf, *ends, np.inf]).astype(str)
+    else:
+        groups = column.astype(object).astype(str)
+    groups = groups.where(column.notna(), "not stated")
+    counts = groups.value_counts()
+    small = counts[counts < FEWEST_SHOWN]
+    if small.empty or len(small) == len(counts):
+        return groups
+    if small.sum() >= FEWEST_SHOWN:
+        return groups.mask(groups.isin(small.index), "small groups")
+    least = counts[counts >= FEWEST_SHOWN].index[-1]  # even together too few to be shown
+    return groups.mask(groups.isin([*small.index, least]), f"{least} and others")
 
 
 def spread(setting: Setting, _: Policies) -> Part:
@@ -258,10 +292,11 @@ def spread(setting: Setting, _: Policies) -> Part:
             for name, mask in groups.items()
         ]
     )
+    options: dict[str, Any] = {"groups": setting.clusters, "level": setting.level}
+    auc = model_based_concordance(setting.own, **options)
+    within = model_based_concordance(setting.own, setting.arms, **options)
     rows = [
-        row_of(
-            "discrimination", f"{name} to expect in this case mix", model_based_concordance(setting.own, arms)
-        )
-        for name, arms in (("AUC", None), ("within-arm AUC", setting.arms))
+        row_of("discrimination", "AUC to expect in this case mix", auc),
+        row_of("discrimination", "within-arm AUC to expect in this case mix", within),
     ]
     return Part(figures=rows, tables={"case mix": table})

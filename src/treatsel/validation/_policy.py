@@ -1,7 +1,7 @@
 """What would have happened under other ways to choose arms, from doubly robust scores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from treatsel.metrics import (
     Gain,
     aipw_scores,
     arm_means,
+    concordant_difference,
     effective_sample_size,
     gain_over_best_arm,
+    gain_over_random,
     gain_over_received,
     policy_value,
     policy_value_aipw,
@@ -24,6 +26,9 @@ from treatsel.metrics import (
 from treatsel.models import assignment_probabilities, balanced_folds
 from treatsel.validation._part import Part, row, row_of
 from treatsel.validation._setting import Setting
+
+FEWEST_EVENTS = 10  # events, and non-events, of an arm that may be picked as the best single one
+PICKED = "picked on this data"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +55,8 @@ class Policies:
         Where the chances come from.
     n_replaced : int
         Patients whose recommended arm nobody received.
+    unseen : list
+        Arms received only by patients whose outcome was not observed.
     options : dict
         Groups and level, for metrics.
     """
@@ -63,6 +70,7 @@ class Policies:
     gain: Gain
     assignment: str
     n_replaced: int
+    unseen: list[Any]
     options: dict[str, Any]
 
 
@@ -73,27 +81,42 @@ def policies_of(setting: Setting, assignment: str | Mapping[Any, float] | pd.Dat
     everybody, source = _chances(
         assignment, setting.received, covariates, table.columns, setting.random_state
     )
-    chances = everybody[setting.seen]
     recommended = recommended_arms(table, setting.best_arm)
     given = [arm for arm in table.columns if (received == arm).any()]
     if len(given) < 2:
         raise InputError(f"Every patient received {given[0]!r}. Policies need patients of two arms or more.")
-    scores = aipw_scores(setting.good_y, received, table[given], chances[given])
+    everybody = everybody[given].div(everybody[given].sum(axis=1), axis=0)
+    chances = everybody[setting.seen]
+    scores = aipw_scores(setting.good_y, received, table[given], chances)
     possible = recommended.where(recommended.isin(given), table[given].idxmax(axis=1))
     best = setting.best_arm if setting.best_arm in given else None
     options: dict[str, Any] = {"groups": setting.clusters, "level": setting.level}
     return Policies(
         table=table[given],
-        chances=chances[given],
-        everybody=everybody[given],
+        chances=chances,
+        everybody=everybody,
         scores=scores,
         recommended=possible,
         best_arm=best,
-        gain=gain_over_best_arm(scores, possible, best_arm=best, **options),
+        gain=_gain(setting, scores, possible, best, options),
         assignment=source,
+        unseen=[arm for arm in pd.unique(setting.received) if arm not in given],
         n_replaced=int((possible != recommended).sum()),
         options=options,
     )
+
+
+def _gain(
+    setting: Setting, scores: pd.DataFrame, rule: pd.Series, best: Any, options: dict[str, Any]
+) -> Gain:
+    """Return the gain over the best arm; unless named, it is picked among arms with enough outcomes."""
+    if best is not None:
+        return gain_over_best_arm(scores, rule, best_arm=best, **options)
+    counts = pd.DataFrame({"event": setting.good_y, "other": 1 - setting.good_y}).groupby(setting.arms).sum()
+    enough = [arm for arm in scores.columns if counts.loc[arm].min() >= FEWEST_EVENTS]
+    picked = scores[enough or list(scores.columns)].mean().idxmax()
+    gain = gain_over_best_arm(scores, rule, best_arm=picked, **options)
+    return replace(gain, chosen=PICKED)
 
 
 def policy(setting: Setting, policies: Policies) -> Part:
@@ -119,6 +142,12 @@ def policy(setting: Setting, policies: Policies) -> Part:
         row_of(
             "gain", "gain over the received arm", gain_over_received(y, received, scores, rule, **options)
         ),
+    ]
+    naive = concordant_difference(y, received, rule, **options)
+    rows += [
+        row_of("gain", "gain over arms drawn by lot, same shares", gain_over_random(scores, rule, **options)),
+        row_of("naive", "concordant less discordant (biased)", naive.difference),
+        row_of("naive", "the same if nobody gained", naive.without_gain),
     ]
     return Part(
         figures=rows,
@@ -156,8 +185,12 @@ def _cautions(setting: Setting, policies: Policies) -> list[str]:
     if policies.gain.chosen != "named beforehand":
         found.append(
             "No best single arm that anybody here received was named beforehand; it was picked on this very "
-            "cohort, which is a little too hard on the recommendations."
+            f"cohort (among arms with {FEWEST_EVENTS} events and non-events or more), which is a little too "
+            "hard on the recommendations."
         )
+    lost = [str(arm) for arm in policies.unseen]
+    if lost:
+        found.append(f"No outcome was observed under {lost}: policies leave these arms out.")
     if policies.n_replaced:
         found.append(
             f"{policies.n_replaced} patients are recommended an arm that nobody here received; the policy "

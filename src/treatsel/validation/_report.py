@@ -181,13 +181,11 @@ class ValidationReport:
         InputError
             If the name ends otherwise.
         """
-        items, path = self.tables["checklist"], Path(path)
+        items, path = self.tables["checklist"], check_checklist_name(path)
         if path.suffix.lower() == ".csv":
             items.to_csv(path, index=False)
-        elif path.suffix.lower() == ".md":
-            path.write_text(markdown_of(items), encoding="utf-8")
         else:
-            raise InputError(f"Checklists are written as .md or .csv; {path.name!r} ends otherwise.")
+            path.write_text(markdown_of(items), encoding="utf-8")
 
     def _page(self) -> _html.Page:
         from treatsel.validation._page import page_of
@@ -259,7 +257,7 @@ class ValidationReport:
                 cautions=tuple(content["cautions"]),
                 not_estimable=tuple((entry["what"], entry["why"]) for entry in content["not_estimable"]),
                 effective_n=_number(content["effective_n"]),
-                **{key: content[key] for key in _AS_THEY_ARE},
+                **{key: content[key] for key in _AS_THEY_ARE} | {"about": _about(content["about"])},
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError("The report is incomplete or damaged. Validate again.") from error
@@ -268,6 +266,19 @@ class ValidationReport:
 _AS_THEY_ARE = ("outcome", "event_is_good", "level", "assignment", "model_id", "about")
 MAIN = ("base rate", "discrimination", "calibration", "overall", "policy", "gain")
 _FLOATS = ("value", "lower", "upper", "se", "p_value")
+
+
+def check_checklist_name(path: str | Path) -> Path:
+    """Return the path; raise if checklists cannot be written under such a name."""
+    path = Path(path)
+    if path.suffix.lower() not in (".md", ".csv"):
+        raise InputError(f"Checklists are written as .md or .csv; {path.name!r} ends otherwise.")
+    return path
+
+
+def _about(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of model and cohort; a KeyError tells that something is missing."""
+    return {key: content[key] for key in ("n", "n_observed", "n_sites", "arms")} | dict(content)
 
 
 def _plain(value: Any) -> float | None:
@@ -295,8 +306,11 @@ def _frame(columns: Mapping[str, list[Any]]) -> pd.DataFrame:
 
 def _series(values: list[Any]) -> Any:
     known = [value for value in values if value is not None]
-    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-        return np.array([np.nan if value is None else value for value in values])
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        whole = len(known) == len(values) and all(isinstance(value, int) for value in known)
+        return np.array(
+            [np.nan if value is None else value for value in values], dtype=int if whole else float
+        )
     return pd.Series(values, dtype=object)
 
 

@@ -38,7 +38,7 @@ def figures_table(report: "ValidationReport", sections: list[str], caption: str)
 
 
 def _shown(row: dict[Any, Any], key: str) -> str:
-    if row["section"] == "gain":
+    if row["section"] in ("gain", "naive"):
         return points(row[key])
     return percent(row[key]) if row["section"] in _PROPORTIONS else number(row[key], 3)
 
@@ -78,7 +78,15 @@ def policies(report: "ValidationReport") -> Section:
             "show a gain even where there is none."
         ],
         figures=[Figure(svg, f"Expected proportion with {good} under each policy, with intervals.")],
-        tables=[figures_table(report, ["policy", "gain"], "Policies and gains.")],
+        tables=[
+            figures_table(report, ["policy", "gain"], "Policies and gains."),
+            figures_table(
+                report,
+                ["naive"],
+                "Not a gain: patients who happened to get their recommended arm against the others, and what "
+                "the same contrast would show if nobody gained. For comparison with older papers only.",
+            ),
+        ],
         note=f"Best single arm: {report.gain.best_arm}, {report.gain.chosen}. Doubly robust (AIPW) scores; "
         "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek, from patients who received their "
         f"recommended arm, worth {report.effective_n:.0f} patients of equal weight.",
@@ -86,6 +94,7 @@ def policies(report: "ValidationReport") -> Section:
 
 
 def discrimination(report: "ValidationReport") -> Section:
+    trivial = str(report.tables["trivial rule"]["text"].iloc[0])
     return Section(
         heading="Does it tell patients apart?",
         paragraphs=[
@@ -94,7 +103,7 @@ def discrimination(report: "ValidationReport") -> Section:
             "between arms do not count."
         ],
         tables=[figures_table(report, ["base rate", "discrimination"], "Base rate and discrimination.")],
-        note="DeLong 1988. Predictions are those for the received arm.",
+        note=f"DeLong 1988. Predictions are those for the received arm. {trivial}",
     )
 
 

@@ -70,7 +70,8 @@ class Setting:
             If the table lacks patients or arms, an arm is unknown, or no outcome was observed.
         """
         name = _outcome(model, cohort, outcome)
-        by_arm = _by_arm(model, cohort, name)
+        labels = {str(arm): arm for arm in pd.unique(cohort.received)}
+        by_arm = _by_arm(model, cohort, name).rename(columns=lambda arm: labels.get(str(arm), arm))
         good = _direction(model, cohort, name, event_is_good)
         received = check_known_arms(cohort.received, by_arm.columns)
         y = cohort.frame[name]
@@ -80,6 +81,7 @@ class Setting:
         if best is None and name == getattr(model, "outcomes_", [None])[0]:
             best = model.default_arm_
         if best is not None:
+            best = labels.get(str(best), best)
             check_choice("best_arm", best, list(by_arm.columns))
         return cls(
             cohort=cohort,
@@ -133,8 +135,8 @@ class Setting:
     @cached_property
     def sites(self) -> pd.Series | None:
         """Site of each patient with the outcome observed; "not stated" is a site of its own."""
-        groups = self.cohort.groups
-        return None if groups is None else groups[self.seen].fillna("not stated").astype(str)
+        name = self.cohort.codebook.name("site")
+        return None if name is None else _named(self.cohort.frame.loc[self.seen, name])
 
     @property
     def seed(self) -> int:
@@ -146,10 +148,22 @@ class Setting:
         """Number of sites; 0 where none are named."""
         return 0 if self.sites is None else len(self.sites.unique())
 
+    @cached_property
+    def all_clusters(self) -> np.ndarray | None:
+        """Site (else the person behind the row) of each patient, if there are enough for robust intervals."""
+        groups = self.cohort.groups
+        if groups is None or enough_clusters(_named(groups[self.seen])) is None:
+            return None
+        return _named(groups).to_numpy()
+
     @property
     def clusters(self) -> np.ndarray | None:
-        """Sites, if there are enough of them for cluster-robust intervals."""
-        return None if self.sites is None else enough_clusters(self.sites.to_numpy())
+        """The same, of patients with the outcome observed."""
+        return None if self.all_clusters is None else self.all_clusters[self.seen]
+
+
+def _named(groups: pd.Series) -> pd.Series:
+    return groups.fillna("not stated").astype(str)
 
 
 def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
