@@ -14,7 +14,7 @@ from treatsel.models import ArmwiseClassifier, PooledClassifier
 from treatsel.validation._optimism import optimism
 from treatsel.validation._performance import Patients, doubly_robust, no_information
 
-MODEL = ArmwiseClassifier(LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-9))
+MODEL = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-9))
 RIDGE = PooledClassifier(LogisticRegression(C=0.1))
 
 

@@ -163,7 +163,7 @@ def test_intervals_cover_the_recalibrated_truth():
             return X, y.astype(int), expit(truth.to_numpy())
 
         X, y, _ = make(300, 0, 1)
-        model = ArmwiseClassifier(LogisticRegression(C=np.inf)).fit(X, y)
+        model = ArmwiseClassifier(LogisticRegression(C=1e12)).fit(X, y)
         X, y, truth = make(300, 0.8, 0.7)
         draws = RecalibratedClassifier(model).fit(X, y).predict_draws(X)
         lower, upper = np.quantile(draws, [0.025, 0.975], axis=0)

@@ -41,7 +41,7 @@ def quietly(rule):
 @cache
 def refits(ref):
     """Unpenalised arm-wise regressions: the full interaction model, without each site in turn."""
-    exact = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12)
+    exact = LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-12)
     table = ref.table
     X = table[[*ref.covariates, "arm"]]
     model = ArmwiseClassifier(exact)

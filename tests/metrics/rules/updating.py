@@ -88,7 +88,7 @@ def membership(ref):
 
 
 def procedure(ref, resamples):
-    model = ArmwiseClassifier(LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10))
+    model = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-10))
     development = ref.beside("development")
     X = covariates_and_arm(ref, development)
     return optimism(model, X, development["y"], resamples=resamples, n_jobs=-1)
