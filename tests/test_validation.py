@@ -262,7 +262,7 @@ def test_an_arm_with_few_events_is_named(example):
         (lambda c, t: (t, c, {"outcome": "relapse"}), "outcome is 'relapse'"),
         (lambda c, t: (t, c, {"best_arm": "cbt"}), "Did you mean 'CBT'"),
         (lambda c, t: (t, c, {"assignment": "guessed"}), "'estimated' or 'randomised'"),
-        (lambda c, t: (t, c, {"assignment": {"CBT": 1.0}}), "An arm of the cohort is 'SSRI'"),
+        (lambda c, t: (t, c, {"assignment": {"CBT": 1.0}}), "lacks the arms"),
         (lambda c, t: (t, c, {"assignment": {"CBT": 70, "SSRI": 30}}), "add up to 1"),
         (lambda c, t: (t, c, {"assignment": {"CBT": 0.5, "SSRI": 0.3, "yoga": 0.2}}), "'yoga'"),
         (lambda c, t: (pd.concat([t, t]), c, {}), "3000 duplicates"),

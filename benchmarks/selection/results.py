@@ -27,6 +27,7 @@ its row does not compare.
 - **coverage** and mean **width** of 95 % intervals, first 1,000 test patients: arms, and all differences.
 - **promised minus delivered**: gain as the model sees it (over the arm it takes for the best) less the gain.
 - EconML and CausalML give differences and no probabilities: no RMSE, slope or coverage for them.
+- The script resumes, so rows may stem from several runs: compare gains, but times only roughly.
 - On `sites` the oracle knows no site, but the truth does: nobody can have an RMSE near 0.
 """
 CHANGES = {

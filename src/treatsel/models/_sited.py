@@ -1,5 +1,6 @@
 """What the hierarchical model and the stack share: fitting with sites, one additive form, its draws."""
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import pandas as pd
@@ -15,16 +16,16 @@ from treatsel.models._encoder import Encoding
 from treatsel.models._hierarchy import Hierarchy
 
 
-class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     """Base of the models that learn a `Hierarchy`, and end as one `AdditiveModel`."""
 
     groups: str | None
 
+    @abstractmethod
     def _learn(
         self, patients: Patients, encoding: Encoding, index: pd.Index
     ) -> tuple[Hierarchy, AdditiveModel]:
         """Fit the model; `index` names the patients."""
-        raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model.

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from treatsel._checks import FloatArray
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import brier_score, log_loss, within_arm_auc
+from treatsel.metrics._arms import cells_of
 from treatsel.models import (
     AdditiveModel,
     Observation,
@@ -170,9 +171,7 @@ def _compared(received: pd.Series, y: FloatArray) -> np.ndarray:
 
 def _own(by_arm: pd.DataFrame, received: pd.Series) -> FloatArray:
     """Return the probability under the received arm; certainty counts as one in a million less."""
-    column = by_arm.columns.get_indexer(pd.Index(received))
-    p = by_arm.to_numpy()[np.arange(len(by_arm)), column]
-    return np.asarray(np.clip(p, 1e-6, 1 - 1e-6))
+    return np.asarray(np.clip(cells_of("received", received.to_numpy(dtype=object), by_arm), 1e-6, 1 - 1e-6))
 
 
 def _figures(predictor: str, y: FloatArray, p: FloatArray, received: pd.Series) -> pd.DataFrame:

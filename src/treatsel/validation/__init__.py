@@ -22,7 +22,7 @@ from treatsel.validation._checklist import checklist, known_of
 from treatsel.validation._compare import compare
 from treatsel.validation._internal_external import InternalExternal, internal_external
 from treatsel.validation._optimism import Optimism, optimism
-from treatsel.validation._part import COLUMNS, Part, joined
+from treatsel.validation._part import COLUMNS, Caution, Gravity, Part, joined
 from treatsel.validation._parts import (
     confounding,
     errors,
@@ -150,7 +150,8 @@ def validate(
         if refit is not None:
             again = partial(left_out, model=refit, n_jobs=n_jobs)
             found["sites left out"] = _attempt("leaving sites out", again, setting, policies)
-    whole, about = joined(found), _about(model, setting)
+    about = _about(model, setting)
+    whole = joined({"cohort": Part(cautions=_cautions(setting, about))} | found)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
         gain=policies.gain,
@@ -160,7 +161,7 @@ def validate(
         level=setting.level,
         assignment=policies.assignment,
         effective_n=effective_n(setting, policies),
-        cautions=tuple(sorted([*_cautions(setting, about), *whole.cautions], key=_gravity)),
+        cautions=tuple(caution.text for caution in whole.cautions),
         not_estimable=tuple(whole.not_estimable),
         model_id=getattr(model, "model_id_", None),
         about=about,
@@ -198,26 +199,8 @@ def _parts(setting: Setting, policies: Policies, chosen: Sequence[str] | None) -
 def _attempt(name: str, part: Callable[..., Part], setting: Setting, policies: Policies) -> Part:
     try:
         return part(setting, policies)
-    except (
-        InputError,
-        np.linalg.LinAlgError,
-    ) as error:  # what a metric refuses is told in the report, with its reason
+    except (InputError, np.linalg.LinAlgError) as error:  # told in the report, with its reason
         return Part(not_estimable=[(name.capitalize(), str(error))])
-
-
-GRAVEST = (
-    "very cohort",
-    "If the missing",
-    "were estimated",
-    "asks for an update",
-    "was not observed",
-    "No outcome",
-)
-
-
-def _gravity(caution: str) -> int:
-    """Return the rank of a caution: what may overturn the headline first."""
-    return next((rank for rank, words in enumerate(GRAVEST) if words in caution), len(GRAVEST))
 
 
 def _about(model: Any, setting: Setting) -> dict[str, Any]:
@@ -232,17 +215,19 @@ def _about(model: Any, setting: Setting) -> dict[str, Any]:
     }
 
 
-def _cautions(setting: Setting, about: dict[str, Any]) -> list[str]:
+def _cautions(setting: Setting, about: dict[str, Any]) -> list[Caution]:
     """Return what concerns the whole cohort: development patients, missing outcomes."""
     found = []
     if about["development_cohort"]:
-        found.append(
+        text = (
             "This is the very cohort that the model was developed on. The figures are apparent performance, "
             "which flatters; they are no external validation."
         )
+        found.append(Caution(Gravity.NO_VALIDATION, text))
     if n := int(setting.y.isna().sum()):
-        found.append(
+        text = (
             f"The outcome was not observed in {n} of {len(setting.y)} patients ({n / len(setting.y):.0%}); "
             "they are left out, which is right only if they are alike given the covariates."
         )
+        found.append(Caution(Gravity.LOST, text))
     return found

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel.metrics import (
@@ -17,11 +16,12 @@ from treatsel.metrics import (
     log_loss,
     nagelkerke_r2,
     observed_expected_ratio,
+    prevalence,
     roc_auc,
     scaled_brier_score,
     within_arm_auc,
 )
-from treatsel.validation._part import OVERALL, Part, row_of
+from treatsel.validation._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row_of
 from treatsel.validation._setting import Setting
 
 MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
@@ -38,21 +38,22 @@ MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
         "Nagelkerke R2": nagelkerke_r2,
     },
 }
-FEWEST = 10  # events and non-events of an arm whose own figures say something
 
 
 def accuracy(setting: Setting) -> Part:
     """Return all closed-form figures, and the calibration curves."""
     y, own, arms, level = setting.observed, setting.own, setting.arms, setting.level
-    rows = [row_of("base rate", "base rate", base_rate(y, level))]
-    within = within_arm_auc(y, own, arms, level=level)
-    rows.append(row_of("discrimination", "within-arm AUC", within))
     halves = balanced_accuracy(y, own, groups=setting.clusters, level=level)
-    rows += [
+    commoner = y if y.mean() >= 0.5 else 1 - y
+    rows = [
+        row_of("base rate", "base rate", prevalence(y, level=level)),
+        row_of(
+            "base rate", "accuracy of the commoner outcome for everybody", prevalence(commoner, level=level)
+        ),
         row_of("discrimination", "accuracy at 50 %", halves.accuracy),
         row_of("discrimination", "balanced accuracy at 50 %", halves.balanced_accuracy),
+        row_of("discrimination", "within-arm AUC", within_arm_auc(y, own, arms, level=level)),
     ]
-    trivial = f"Accuracy at 50 % must beat {halves.trivial_accuracy:.1%}: the commoner outcome for everybody."
     groups = {OVERALL: np.ones(len(y), dtype=bool)}
     groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
     for section, measures in MEASURES.items():
@@ -70,33 +71,16 @@ def accuracy(setting: Setting) -> Part:
             f"calibration groups{name}": curve.groups,
             f"calibration fits{name}": curve.fits,
         }
-    tables["trivial rule"] = pd.DataFrame({"text": [trivial]})
     return Part(figures=rows, tables=tables, cautions=_few_events(y, arms))
 
 
-def base_rate(y: FloatArray, level: float) -> Estimate:
-    """Return the share with the outcome, with Wilson's interval."""
-    from scipy.stats import binomtest
-
-    result = binomtest(int(y.sum()), len(y))
-    limits = result.proportion_ci(confidence_level=level, method="wilson")
-    return Estimate(
-        value=float(y.mean()),
-        lower=float(limits.low),
-        upper=float(limits.high),
-        n=len(y),
-        n_events=int(y.sum()),
-        level=level,
-        method="Wilson",
-    )
-
-
-def _few_events(y: FloatArray, arms: np.ndarray) -> list[str]:
+def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
     few = [
         str(arm)
         for arm in sorted(set(arms), key=str)
-        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < FEWEST
+        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < FEWEST_EVENTS
     ]
     if not few:
         return []
-    return [f"Arms {few} have fewer than {FEWEST} events or non-events: their own figures say little."]
+    text = f"Arms {few} have fewer than {FEWEST_EVENTS} events or non-events: their own figures say little."
+    return [Caution(Gravity.PARTIAL, text)]

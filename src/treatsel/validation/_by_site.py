@@ -7,7 +7,7 @@ import pandas as pd
 
 from treatsel.metrics.pooling import Pooled
 from treatsel.validation._internal_external import internal_external
-from treatsel.validation._part import Part, row
+from treatsel.validation._part import FEWEST_SHOWN, Part, row
 from treatsel.validation._policy import Policies
 from treatsel.validation._setting import Setting
 from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, site_figures
@@ -15,7 +15,6 @@ from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, s
 FEWEST_SITES = 3  # for a mean over sites with an interval for a new one
 SITES, LEFT_OUT = "sites", "sites left out"  # sections, and names of tables
 COLUMNS_BY_SITE = ["measure", "site", "value", "lower", "upper", "n", "n_events", "method"]
-FEWEST_SHOWN = 10  # patients of a site of which anything is told
 MIN_EVENTS = 5  # events, and non-events, of a site with figures of its own
 
 

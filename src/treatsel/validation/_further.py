@@ -1,4 +1,4 @@
-"""Sections of a validation report's page that stand there if their tables do."""
+"""Sections of a validation report's page that stand there if their table does (see `_page`)."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -50,10 +50,8 @@ def _figure(ax: Any, name: str, description: str) -> Figure:
     return Figure(_plotting.to_svg(ax, name=name), description)
 
 
-def use(report: "ValidationReport") -> Section | None:
+def use(report: "ValidationReport") -> Section:
     """Net benefit."""
-    if "decision curve" not in report.tables:
-        return None
     curve, choice = report.tables["decision curve"], report.tables["choice curve"]
     good = report.good_name
     one = _plotting.curves(
@@ -95,10 +93,8 @@ def use(report: "ValidationReport") -> Section | None:
     )
 
 
-def benefit(report: "ValidationReport") -> Section | None:
+def benefit(report: "ValidationReport") -> Section:
     """Pairs of arms."""
-    if "toc" not in report.tables:
-        return None
     curve = _plotting.curves(
         report.tables["toc"].drop(columns=["lower", "upper"]),
         x="q",
@@ -140,7 +136,7 @@ def benefit(report: "ValidationReport") -> Section | None:
     )
 
 
-def sites(report: "ValidationReport") -> Section | None:
+def sites(report: "ValidationReport") -> Section:
     """Sites, and a new one."""
     return _by_site(
         report,
@@ -151,7 +147,7 @@ def sites(report: "ValidationReport") -> Section | None:
     )
 
 
-def sites_left_out(report: "ValidationReport") -> Section | None:
+def sites_left_out(report: "ValidationReport") -> Section:
     """Sites, each predicted by a model fitted to the others."""
     return _by_site(
         report,
@@ -162,9 +158,7 @@ def sites_left_out(report: "ValidationReport") -> Section | None:
     )
 
 
-def _by_site(report: "ValidationReport", section: str, heading: str, about: str) -> Section | None:
-    if section not in report.tables:
-        return None
+def _by_site(report: "ValidationReport", section: str, heading: str, about: str) -> Section:
     table, pictures = report.tables[section], []
     for measure, reference in (("within-arm AUC", 0.5), ("calibration slope", 1.0)):
         rows = _forest(report, section, measure)
@@ -220,10 +214,8 @@ def _forest(report: "ValidationReport", section: str, measure: str) -> pd.DataFr
 MOST_SITES = 60  # in a picture
 
 
-def subgroups(report: "ValidationReport") -> Section | None:
+def subgroups(report: "ValidationReport") -> Section:
     """Subgroups by the columns with the role audit."""
-    if "subgroups" not in report.tables:
-        return None
     table = report.tables["subgroups"]
     table = table[table["variable"] != "overall"]
     columns: dict[str, tuple[str, Shown]] = {
@@ -271,10 +263,8 @@ SCENARIOS = {
 }
 
 
-def missing_outcomes(report: "ValidationReport") -> Section | None:
+def missing_outcomes(report: "ValidationReport") -> Section:
     """Bounds for missing outcomes."""
-    if "missing outcomes" not in report.tables:
-        return None
     table = report.tables["missing outcomes"].astype(object)
     for name in ("value", "lower", "upper"):
         table[name] = [FORMS[kind](x) for kind, x in zip(table["measure"], table[name], strict=True)]
@@ -301,10 +291,8 @@ def missing_outcomes(report: "ValidationReport") -> Section | None:
     )
 
 
-def confounding(report: "ValidationReport") -> Section | None:
+def confounding(report: "ValidationReport") -> Section:
     """Sensitivity to what was not measured."""
-    if "confounding" not in report.tables:
-        return None
     columns: dict[str, tuple[str, Shown]] = {
         "Lambda": ("Lambda", number),
         "lowest": ("Lowest gain", points),
@@ -324,10 +312,8 @@ def confounding(report: "ValidationReport") -> Section | None:
     )
 
 
-def updating(report: "ValidationReport") -> Section | None:
+def updating(report: "ValidationReport") -> Section:
     """Updating of the model."""
-    if "updating" not in report.tables:
-        return None
     table = report.tables["updating"]
     columns: dict[str, tuple[str, Shown]] = {
         "method": ("Update", text),
@@ -348,10 +334,8 @@ def updating(report: "ValidationReport") -> Section | None:
     )
 
 
-def size(report: "ValidationReport") -> Section | None:
+def size(report: "ValidationReport") -> Section:
     """Sample size."""
-    if "sample size" not in report.tables:
-        return None
     columns: dict[str, tuple[str, Shown]] = {
         "criterion": ("For", text),
         "n": ("Patients needed", count),
@@ -370,10 +354,8 @@ def size(report: "ValidationReport") -> Section | None:
     )
 
 
-def case_mix(report: "ValidationReport") -> Section | None:
+def case_mix(report: "ValidationReport") -> Section:
     """Spread of the predictions."""
-    if "case mix" not in report.tables:
-        return None
     columns: dict[str, tuple[str, Shown]] = {
         "group": ("Received arm", text),
         "n": ("n", count),

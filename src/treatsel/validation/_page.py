@@ -1,5 +1,6 @@
 """A validation report as a page: headline, front table, gravest cautions, one section per question."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,36 +13,37 @@ from treatsel.validation._lights import lights_of
 if TYPE_CHECKING:
     from treatsel.validation._report import ValidationReport
 
+Maker = Callable[["ValidationReport"], Section]
 ON_FRONT = 3  # cautions
-SECTIONS = (
-    _sections.flow,
-    _further.case_mix,
-    _sections.policies,
-    _sections.discrimination,
-    _sections.calibration,
-    _sections.overall,
-    _further.use,
-    _further.benefit,
-    _further.sites,
-    _further.sites_left_out,
-    _further.subgroups,
-    _further.missing_outcomes,
-    _further.confounding,
-    _further.updating,
-    _further.size,
+SECTIONS: tuple[tuple[str, Maker], ...] = (  # each stands there if the table before it does
+    ("flow", _sections.flow),
+    ("case mix", _further.case_mix),
+    ("flow", _sections.policies),
+    ("flow", _sections.discrimination),
+    ("calibration curve", _sections.calibration),
+    ("flow", _sections.overall),
+    ("decision curve", _further.use),
+    ("toc", _further.benefit),
+    ("sites", _further.sites),
+    ("sites left out", _further.sites_left_out),
+    ("subgroups", _further.subgroups),
+    ("missing outcomes", _further.missing_outcomes),
+    ("confounding", _further.confounding),
+    ("updating", _further.updating),
+    ("sample size", _further.size),
 )
 
 
 def page_of(report: "ValidationReport") -> Page:
     """Return the whole page."""
-    found = [section(report) for section in SECTIONS]
+    found = [section(report) for table, section in SECTIONS if table in report.tables]
     return Page(
         title=f"External validation: {report.outcome}",
         headline=report.headline,
         lights=lights_of(report),
         facts=_facts(report),
         cautions=report.cautions[:ON_FRONT],
-        sections=[section for section in [*found, *_ends(report)] if section is not None],
+        sections=[*found, *_ends(report)],
     )
 
 

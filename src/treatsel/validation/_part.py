@@ -2,14 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from treatsel.metrics import Estimate, Gain
 
 OVERALL = "overall"
+FEWEST_EVENTS = 10  # events, and non-events, of an arm whose own figures say something
+FEWEST_SHOWN = 10  # patients of a site or a subgroup of which anything is told
 COLUMNS = ["section", "measure", "group", "value", "lower", "upper", "n", "n_events", "method"]
+
+
+class Gravity(IntEnum):
+    """How much a caution weighs; the gravest is told first."""
+
+    NO_VALIDATION = 0
+    MAY_OVERTURN = 1
+    ASSOCIATION = 2
+    UPDATE = 3
+    LOST = 4
+    PARTIAL = 5
+    MILD = 6
+
+
+class Caution(NamedTuple):
+    """What a reader must not overlook, and how grave it is."""
+
+    gravity: Gravity
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +44,7 @@ class Part:
 
     figures: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    cautions: list[str] = field(default_factory=list)
+    cautions: list[Caution] = field(default_factory=list)
     not_estimable: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -68,11 +90,17 @@ def row(
 
 
 def joined(parts: Mapping[str, Part]) -> Part:
-    """Return all parts as one; what is not estimable is told by the part that says so."""
+    """Return all parts as one, cautions by gravity; what has no value is told as not estimable."""
     whole = Part()
     for part in parts.values():
         whole.figures.extend(part.figures)
         whole.tables.update(part.tables)
         whole.cautions.extend(part.cautions)
         whole.not_estimable.extend(part.not_estimable)
+    whole.cautions.sort(key=lambda caution: caution.gravity)
+    whole.not_estimable.extend(
+        (f"{line['measure']}, {line['group']}", line["method"])
+        for line in whole.figures
+        if line["value"] != line["value"] and line["section"] != "subgroups"
+    )
     return whole

@@ -14,7 +14,7 @@ from treatsel.metrics.missing import gain_missing_bounds, missing_outcome_bounds
 from treatsel.metrics.sample_size import LinearPredictor, validation_sample_size
 from treatsel.metrics.sensitivity import policy_sensitivity
 from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefit
-from treatsel.validation._part import Part, row, row_of
+from treatsel.validation._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
 from treatsel.validation._policy import Policies, recommended_arms
 from treatsel.validation._setting import Setting
 from treatsel.validation._subgroups import MOST_GROUPS, subgroups
@@ -23,7 +23,6 @@ from treatsel.validation._updating import recalibrate
 N_RESAMPLES = 200
 THRESHOLDS = np.arange(1, 20) / 20
 EVENTS_PER_PARAMETER = 10  # Peduzzi et al. (1996). doi:10.1016/S0895-4356(96)00236-3
-FEWEST_SHOWN = 10  # patients of a subgroup, or of a site, of whom anything is told
 MOST_CODES = 5  # values of a number up to which each is a group
 COSTS = (0, 5, 10)  # points, shown as figures
 ERRORS = {"ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
@@ -120,7 +119,9 @@ def missing_outcomes(setting: Setting, policies: Policies) -> Part:
         f"If the missing outcomes were as bad as can be for the recommendations, the gain would be "
         f"{100 * lowest['value']:+.1f} points; as good as can be, {100 * highest['value']:+.1f}."
     )
-    cautions = [caution] if policies.gain.n_differs else []
+    sure = (policies.gain.lower > 0 and lowest["lower"] <= 0) or (policies.gain.upper < 0 <= highest["upper"])
+    gravity = Gravity.MAY_OVERTURN if sure else Gravity.LOST
+    cautions = [Caution(gravity, caution)] if policies.gain.n_differs else []
     return Part(figures=rows, tables=tables, cautions=cautions)
 
 
@@ -148,7 +149,7 @@ def updating(setting: Setting, _: Policies) -> Part:
         f"The closed test asks for an update before use in such patients: {WORDS[found.chosen]}. See the "
         "section on updating."
     )
-    return Part(tables={"updating": table}, cautions=[caution])
+    return Part(tables={"updating": table}, cautions=[Caution(Gravity.UPDATE, caution)])
 
 
 WORDS = {

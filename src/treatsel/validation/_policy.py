@@ -23,12 +23,10 @@ from treatsel.metrics import (
     policy_value_aipw,
     received_propensity,
 )
+from treatsel.metrics._gain_results import ON_THIS_DATA
 from treatsel.models import assignment_probabilities, balanced_folds
-from treatsel.validation._part import Part, row, row_of
+from treatsel.validation._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
 from treatsel.validation._setting import Setting
-
-FEWEST_EVENTS = 10  # events, and non-events, of an arm that may be picked as the best single one
-PICKED = "picked on this data"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,7 +114,7 @@ def _gain(
     enough = [arm for arm in scores.columns if counts.loc[arm].min() >= FEWEST_EVENTS]
     picked = scores[enough or list(scores.columns)].mean().idxmax()
     gain = gain_over_best_arm(scores, rule, best_arm=picked, **options)
-    return replace(gain, chosen=PICKED)
+    return replace(gain, chosen=ON_THIS_DATA)
 
 
 def policy(setting: Setting, policies: Policies) -> Part:
@@ -174,33 +172,38 @@ def _flow(setting: Setting) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _cautions(setting: Setting, policies: Policies) -> list[str]:
+def _cautions(setting: Setting, policies: Policies) -> list[Caution]:
     found = []
     if policies.assignment.startswith("estimated"):
-        found.append(
+        text = (
             "The probabilities of the received arms were estimated. Policy figures are associations: they "
             "hold only if every reason for choosing an arm is among the covariates"
             + ("; the site is not." if setting.n_sites > 1 else ".")
         )
-    if policies.gain.chosen != "named beforehand":
-        found.append(
+        found.append(Caution(Gravity.ASSOCIATION, text))
+    if policies.unseen:
+        lost = [str(arm) for arm in policies.unseen]
+        text = f"No outcome was observed under {lost}: policies leave these arms out."
+        found.append(Caution(Gravity.PARTIAL, text))
+    if policies.n_replaced:
+        text = (
+            f"{policies.n_replaced} patients are recommended an arm that nobody here received; the policy "
+            "figures give them the next best arm instead."
+        )
+        found.append(Caution(Gravity.PARTIAL, text))
+    if 1 < setting.n_sites < MIN_CLUSTERS:
+        text = (
+            f"There are {setting.n_sites} sites, too few for intervals that allow for differences between "
+            "sites: they speak of these sites only."
+        )
+        found.append(Caution(Gravity.PARTIAL, text))
+    if policies.gain.chosen == ON_THIS_DATA:
+        text = (
             "No best single arm that anybody here received was named beforehand; it was picked on this very "
             f"cohort (among arms with {FEWEST_EVENTS} events and non-events or more), which is a little too "
             "hard on the recommendations."
         )
-    lost = [str(arm) for arm in policies.unseen]
-    if lost:
-        found.append(f"No outcome was observed under {lost}: policies leave these arms out.")
-    if policies.n_replaced:
-        found.append(
-            f"{policies.n_replaced} patients are recommended an arm that nobody here received; the policy "
-            "figures give them the next best arm instead."
-        )
-    if 1 < setting.n_sites < MIN_CLUSTERS:
-        found.append(
-            f"There are {setting.n_sites} sites, too few for intervals that allow for differences between "
-            "sites: they speak of these sites only."
-        )
+        found.append(Caution(Gravity.MILD, text))
     return found
 
 
@@ -227,13 +230,7 @@ def _chances(
             raise InputError(f"assignment lacks arms {lacking} or patients; it needs all of both.")
         return _rescaled(table.loc[received.index, list(arms)], received), "known for each patient"
     if isinstance(assignment, Mapping):
-        for arm in received.unique():
-            check_choice("An arm of the cohort", arm, assignment)
-        for arm in assignment:
-            check_choice("An arm of the assignment", arm, list(arms))
-        if abs(sum(assignment.values()) - 1) > 1e-6 or min(assignment.values()) < 0:
-            raise InputError("The probabilities of the arms must be 0 or more and add up to 1.")
-        shares = pd.Series({arm: float(assignment.get(arm, 0.0)) for arm in arms})
+        shares = _known_shares(assignment, received, arms)
         return _rescaled(_same_for_all(shares, received), received), "known by design"
     check_choice("assignment", assignment, ["estimated", "randomised"])
     if assignment == "randomised":
@@ -242,6 +239,22 @@ def _chances(
     folds = balanced_folds(received, np.zeros(len(received)), random_state=random_state)
     table = assignment_probabilities(covariates, received, folds).reindex(columns=arms, fill_value=0.0)
     return table, "estimated from the covariates"
+
+
+def _known_shares(assignment: Mapping[Any, float], received: pd.Series, arms: pd.Index) -> pd.Series:
+    """Return the known probability of each arm; labels are matched as text."""
+    given = {str(arm): float(share) for arm, share in assignment.items()}
+    for name in given:
+        check_choice("An arm of the assignment", name, [str(arm) for arm in arms])
+    lacking = sorted({str(arm) for arm in received.unique()} - set(given))
+    if lacking:
+        raise InputError(f"The assignment lacks the arms {lacking}, which patients received.")
+    total = sum(given.values())
+    if not (abs(total - 1) <= 1e-6 and min(given.values()) >= 0):
+        raise InputError(
+            f"The probabilities of the arms must be 0 or more and add up to 1, not to {total:g}."
+        )
+    return pd.Series({arm: given.get(str(arm), 0.0) for arm in arms})
 
 
 def _same_for_all(shares: pd.Series, received: pd.Series) -> pd.DataFrame:

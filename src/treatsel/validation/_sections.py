@@ -94,7 +94,6 @@ def policies(report: "ValidationReport") -> Section:
 
 
 def discrimination(report: "ValidationReport") -> Section:
-    trivial = str(report.tables["trivial rule"]["text"].iloc[0])
     return Section(
         heading="Does it tell patients apart?",
         paragraphs=[
@@ -103,7 +102,7 @@ def discrimination(report: "ValidationReport") -> Section:
             "between arms do not count."
         ],
         tables=[figures_table(report, ["base rate", "discrimination"], "Base rate and discrimination.")],
-        note=f"DeLong 1988. Predictions are those for the received arm. {trivial}",
+        note="DeLong 1988. Predictions are those for the received arm.",
     )
 
 

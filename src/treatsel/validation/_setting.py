@@ -12,6 +12,7 @@ from treatsel.codebook import guess_direction
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import enough_clusters
+from treatsel.metrics._arms import cells_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +80,7 @@ class Setting:
             raise InputError(f"Outcome {name!r} was observed in no patient of this cohort.")
         best = best_arm
         if best is None and name == getattr(model, "outcomes_", [None])[0]:
-            best = model.default_arm_
+            best = model.default_arm_ if good == bool(model.event_is_good_[name]) else None
         if best is not None:
             best = labels.get(str(best), best)
             check_choice("best_arm", best, list(by_arm.columns))
@@ -103,8 +104,7 @@ class Setting:
     @cached_property
     def own(self) -> FloatArray:
         """Predicted probability under the received arm, of patients with the outcome observed."""
-        column = self.by_arm.columns.get_indexer(pd.Index(self.received))
-        return np.asarray(self.by_arm.to_numpy()[np.arange(len(self.by_arm)), column][self.seen])
+        return cells_of("received", self.arms, self.by_arm[self.seen])
 
     @cached_property
     def observed(self) -> FloatArray:

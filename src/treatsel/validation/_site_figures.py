@@ -22,6 +22,7 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
+from treatsel.metrics._arms import cells_of
 from treatsel.metrics._result import not_estimable
 from treatsel.metrics.pooling import Pooled, Scale, pool
 from treatsel.validation._policy import recommended_arms
@@ -62,8 +63,7 @@ class SiteData:
     @cached_property
     def own(self) -> FloatArray:
         """Held-out prediction for the received arm."""
-        position = self.predictions.columns.get_indexer(pd.Index(self.received))
-        return np.asarray(self.predictions.to_numpy()[np.arange(len(position)), position])
+        return cells_of("received", self.received, self.predictions)
 
     @cached_property
     def benefit(self) -> FloatArray:
