@@ -5,16 +5,21 @@
 Each row runs in a fresh process on the same simulated cohort (50 sites, three arms), after a run on few
 patients that does the imports. CPU seconds count every thread; peak memory is that of the whole process.
 Peers that are not installed are left out. Where a peer would take minutes it does less, and its row says so.
+R's peers (`peers.R`) run on the same rows, with `--share` of their resamples; the ratio is per resample.
 """
 
 import argparse
 import multiprocessing
 import resource
+import shutil
+import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -193,6 +198,24 @@ def bootstrap_auc(data):
     return bootstrap(data.y, data.p, ["roc_auc"], n_resamples=2000)
 
 
+@task("figures of val.prob")
+def val_prob(data):
+    from treatsel.metrics import calibration_errors, roc_auc
+    from treatsel.metrics.calibration import calibration_line, calibration_test
+    from treatsel.metrics.overall import brier_score, nagelkerke_r2, spiegelhalter_z
+
+    figures = (roc_auc, calibration_line, calibration_test, brier_score, nagelkerke_r2, spiegelhalter_z)
+    smooth = {"smooth": "lowess", "smooth_on": "probability", "n_resamples": 0, "n_simulations": 0}
+    return [figure(data.y, data.p) for figure in figures], calibration_errors(data.y, data.p, **smooth)
+
+
+@task("spline calibration, 200 resamples")
+def spline_resampled(data):
+    from treatsel.metrics import calibration_errors
+
+    return calibration_errors(data.y, data.p, n_simulations=0)
+
+
 @task("AUC, 100 resamples", SKLEARN)
 def bootstrap_auc_sklearn(data):
     from sklearn.metrics import roc_auc_score
@@ -216,15 +239,43 @@ def measure(key: tuple[str, str], n: int) -> tuple[float, float, float] | None:
     return cpu, wall, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def r_peers(n: int, share: float) -> list[tuple[str, float, float]]:
+    """Return task, CPU seconds and share of the resamples of each peer in R; none without `Rscript`."""
+    if shutil.which("Rscript") is None:
+        return []
+    data = simulate(n)
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "patients.csv"
+        pd.DataFrame({"y": data.y, "p": data.p}).to_csv(table, index=False)
+        command = ["Rscript", str(Path(__file__).with_name("peers.R")), str(table), str(share)]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = [line.split("\t") for line in lines]
+    return [(name, float(seconds), float(done)) for name, seconds, done in rows]
+
+
+def print_ratios(ours: dict[str, float], args: argparse.Namespace) -> None:
+    """Print the peers in R and how many times as long they take as ours."""
+    peers = r_peers(args.n, args.share)
+    if not peers:
+        print("\nR's peers are left out: there is no Rscript, or none of pROC, rms and Hmisc")
+        return
+    print(f"\n{'task in R':<62} {'CPU s':>8} {'ours':>7} {'ratio':>7}")
+    for name, seconds, done in peers:
+        if mine := ours.get(name):
+            note = name if done == 1 else f"{name} (R: {done:.0%} of them, scaled up)"
+            print(f"{note:<62} {seconds / done:>8.2f} {mine:>7.2f} {seconds / done / mine:>7.1f}")
+
+
 def main() -> None:
     """Print one row per task."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n", type=int, default=100_000, help="patients")
     parser.add_argument("--only", default="", help="tasks whose name holds this text")
+    parser.add_argument("--share", type=float, default=0.02, help="of the resamples that R's peers do")
     args = parser.parse_args()
     print(f"{args.n:,} patients\n")
     print(f"{'task':<62} {'package':<13} {'CPU s':>7} {'wall s':>7} {'peak MB':>8}")
-    spawn = multiprocessing.get_context("spawn")
+    spawn, ours = multiprocessing.get_context("spawn"), {}
     for key in TASKS:
         if args.only not in key[0]:
             continue
@@ -232,7 +283,10 @@ def main() -> None:
             found = pool.apply(partial(measure, key, args.n))
         if found is not None:
             cpu, wall, memory = found
+            if key[1] == OURS:
+                ours[key[0]] = cpu
             print(f"{key[0]:<62} {key[1]:<13} {cpu:>7.2f} {wall:>7.2f} {memory:>8.0f}", flush=True)
+    print_ratios(ours, args)
 
 
 if __name__ == "__main__":

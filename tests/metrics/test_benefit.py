@@ -452,6 +452,17 @@ def test_distance_shrinks_with_the_number_of_pairs_and_grows_with_error():
     assert "not estimable" in hopeless.eavg.method
 
 
+def test_no_distance_from_a_curve_that_runs_away():
+    """Seven distinct benefits, some a rounding error apart: R's interpolation gives an error of 1e13."""
+    random, grid = np.random.default_rng(249), [0.2, 0.4, 0.6, 0.8]
+    high = random.choice(grid, 40, p=[0.1, 0.2, 0.3, 0.4])
+    low = random.choice(grid, 40, p=[0.4, 0.3, 0.2, 0.1])
+    pairs = Pairs.of(random.binomial(1, high) - random.binomial(1, low), high, low)
+    assert math.isnan(e_for_benefit(pairs, predicted="own_arm", n_resamples=None).eavg.value)
+    direct = e_for_benefit(pairs, predicted="own_arm", surface="direct", n_resamples=None)
+    assert 0 < direct.eavg.value < 1
+
+
 def test_bootstrap_matches_anew():
     vectors, _, x = cohort(11, 150, digits=9)
     pairs = match_pairs(**vectors, **ARMS, covariates=x)

@@ -13,7 +13,7 @@ from scipy.stats import chi2
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import _calibration_errors
 from treatsel.metrics._logistic import fit_logistic
-from treatsel.metrics._spline import Refits, fit_smooth, spline_design
+from treatsel.metrics._spline import Refits, fit_smooth, place_knots, spline_design
 from treatsel.metrics.calibration import (
     calibration_curve,
     calibration_errors,
@@ -152,7 +152,7 @@ def test_observed_expected_ratio_of_one_class_is_exact():
 def test_curve_falls_back_and_says_so():
     rng = np.random.default_rng(0)
     y = rng.binomial(1, 0.4, 90)
-    few = {1: "constant", 2: "straight line", 4: "4 knots", 5: "5 knots", 60: "5 knots"}
+    few = {1: "constant", 2: "straight line", 4: "4 knots", 5: "3 knots", 60: "5 knots"}
     for distinct, smoother in few.items():
         p = np.linspace(0.2, 0.8, distinct)[np.arange(90) % distinct]
         found = calibration_errors(y, p, **FEW)
@@ -163,6 +163,27 @@ def test_curve_falls_back_and_says_so():
     assert math.isnan(nothing.emax)
     assert nothing.to_frame().isna().all(axis=None)
     assert nothing.smoother.startswith("not estimable")
+
+
+@pytest.mark.parametrize(
+    ("x", "count", "knots"),  # R 4.2.2, Hmisc 4.8.0: rcspline.eval(x, nk = count, knots.only = TRUE)
+    [
+        ([0] * 12 + list(range(1, 81)) + [100] * 20, 5, [1, 5.85, 40.5, 75.15, 80]),  # heaps at both ends
+        ([0] * 12 + list(range(1, 81)) + [100] * 20, 3, [1, 40.5, 80]),
+        (
+            [0] * 12 + list(range(1, 81)) + [100] * 3,
+            5,
+            [1, 6.05, 30.35, 54.65, 79],
+        ),  # at one, and few patients
+        ([10, 20, 30, 50, 80] * 20, 5, [20, 30, 50]),  # few distinct values
+        ([30] * 50 + [100 * i / 101 for i in range(1, 101)], 5, [8.366337, 30, 58.44059, 91.63366]),  # inside
+        (range(1, 201), 7, [5.975, 37.4833333, 68.9916667, 100.5, 132.0083333, 163.5166667, 195.025]),
+    ],
+)
+def test_knots_are_where_r_puts_them(x, count, knots):
+    x = np.array(x, dtype=float)
+    assert place_knots(x, np.ones(len(x)), count) == pytest.approx(knots, rel=1e-6)
+    assert place_knots(*np.unique(x, return_counts=True), count) == pytest.approx(knots, rel=1e-6)
 
 
 def test_curve_holds_what_it_draws(cohort):

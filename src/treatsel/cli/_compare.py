@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from treatsel._html import DASH, fixed, number
 from treatsel.cli._io import check_outputs, write_table
 from treatsel.validation import ValidationReport, compare
 from treatsel.validation._compare import not_shared
@@ -34,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
     shown = table if args.all else table[table["group"] == "overall"]
     for row in shown.to_dict(orient="records"):
         name = row["measure"] if row["group"] == "overall" else f"{row['measure']}, {row['group']}"
-        bounds = f"{row['lower']:+.3f} to {row['upper']:+.3f}"
-        print(f"  {name:44s} {row['first']:8.3f} {row['second']:8.3f}  {row['difference']:+.3f} ({bounds})")
+        bounds = f"{_signed(row['lower'])} to {_signed(row['upper'])}"
+        both = f"{number(row['first'], 3):>8s} {number(row['second'], 3):>8s}"
+        print(f"  {name:44s} {both}  {_signed(row['difference'])} ({bounds})")
     if alone := len(not_shared(first, second)):
         print(f"\n{alone} figures stand in one of the reports only.")
     if len(table) and table["same_patients"].iloc[0]:
@@ -43,3 +45,7 @@ def run(args: argparse.Namespace) -> int:
             "Both reports are on the same patients: the intervals, made for independent ones, are too wide."
         )
     return 0
+
+
+def _signed(value: float) -> str:
+    return DASH if value != value else fixed(value, "+.3f")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._html import number
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs, say, weight, write_table
 from treatsel.cli._pdf import find_chromium, write_pdf
@@ -41,6 +42,7 @@ def add_parser(commands: Any) -> None:
         metavar="TABLE",
         help="instead of a model: CSV or Parquet with the id and one column of probabilities per arm",
     )
+    _add_cohorts(parser)
     parser.add_argument("--codebook", type=Path, help="of the cohort (default: the model's)")
     parser.add_argument("--outcome", help="outcome to validate (default: the model's first)")
     parser.add_argument("--best-arm", help="best single arm, named beforehand (default: the model's)")
@@ -74,10 +76,29 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run, more_files=True)
 
 
+def _add_cohorts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--development",
+        type=Path,
+        metavar="COHORT",
+        help="development cohort, CSV or Parquet: how far the patients differ, and re-weighted figures",
+    )
+    parser.add_argument(
+        "--imputations",
+        type=Path,
+        nargs="+",
+        action="extend",
+        metavar="COHORT",
+        help="the cohort with missing covariates imputed, two files or more (with --predictions: tables of "
+        "predictions): pools figures by Rubin's rules",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Validate, write what was asked for, print the headline."""
     outputs = [args.json, args.out, args.html, args.markdown, args.checklists, args.pdf]
-    check_outputs(outputs, [*args.files, args.predictions, args.codebook])
+    given = [*args.files, args.predictions, args.codebook, args.development, *(args.imputations or [])]
+    check_outputs(outputs, given)
     if args.checklists is not None:
         check_checklist_name(args.checklists)
     if args.pdf is not None:
@@ -85,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if args.n_jobs == 0:
         raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
     model, cohort = _read(args)
+    more = _read_more(args, cohort)
     say(f"Validating on {len(cohort)} patients ...")
     report = validate(
         model,
@@ -96,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         refit=None if args.leave_site_out is None else _refitted(args.leave_site_out, cohort),
         n_jobs=args.n_jobs,
         level=args.level,
+        **more,
     )
     writers: list[tuple[Path | None, Callable[[Path], None]]] = [
         (args.json, report.to_json),
@@ -127,21 +150,39 @@ def _read(args: argparse.Namespace) -> tuple[Any, Cohort]:
     if args.codebook is None:
         raise InputError("--predictions needs --codebook: what the columns of the cohort mean.")
     cohort = Cohort.read(args.files[0], args.codebook)
-    table, name = read_table(args.predictions), cohort.codebook.name("id")
+    return _read_predictions(args.predictions, cohort), cohort
+
+
+def _read_more(args: argparse.Namespace, cohort: Cohort) -> dict[str, Any]:
+    """Return the development cohort and the imputed tables, as `validate` takes them."""
+    more: dict[str, Any] = {}
+    if args.development is not None:
+        more["development"] = Cohort.read(args.development, cohort.codebook)
+    if args.imputations and args.predictions is None:
+        more["imputations"] = [Cohort.read(path, cohort.codebook) for path in args.imputations]
+    elif args.imputations:
+        more["imputations"] = [_read_predictions(path, cohort) for path in args.imputations]
+    return more
+
+
+def _read_predictions(path: Path, cohort: Cohort) -> pd.DataFrame:
+    """Return the by-arm table of a file, with the patients' ids as index."""
+    table, name = read_table(path), cohort.codebook.name("id")
     if name is None or name not in table.columns:
         raise InputError(
-            f"{args.predictions.name} must hold the patients' ids in the column {name or 'of role id'!r}, "
+            f"{path.name} must hold the patients' ids in the column {name or 'of role id'!r}, "
             "and the codebook must give that column the role id."
         )
     table = table.set_index(name)
-    given = table.apply(pd.to_numeric, errors="coerce")
+    given: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce")
     for arm in given:
         if n := int((given[arm].isna() & (table[arm].astype(str).str.strip() != "")).sum()):
             raise InputError(
-                f"Column {arm!r} of {args.predictions.name} holds {n} cells that are no numbers. Beside ids "
+                f"Column {arm!r} of {path.name} holds {n} cells that are no numbers. Beside ids "
                 "it may hold probabilities from 0 to 1 only, one column per arm; leave other columns out."
             )
-    return given.set_axis(given.index.astype(cohort.frame.index.dtype)), cohort
+    given.index = given.index.astype(cohort.frame.index.dtype)
+    return given
 
 
 def summary_of(report: Any) -> str:
@@ -152,7 +193,7 @@ def summary_of(report: Any) -> str:
         if row["value"] != row["value"]:
             lines.append(f"  {measure:20s} {row['method']}")
             continue
-        bounds = f"{row['lower']:.2f} to {row['upper']:.2f}"
-        lines.append(f"  {measure:20s} {row['value']:6.2f}  ({bounds})  n = {int(row['n'])}")
+        bounds = f"{number(row['lower'])} to {number(row['upper'])}"
+        lines.append(f"  {measure:20s} {number(row['value']):>6s}  ({bounds})  n = {int(row['n'])}")
     lines += [f"  caution: {caution}" for caution in report.cautions]
     return "\n".join(lines)

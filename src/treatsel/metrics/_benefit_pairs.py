@@ -20,6 +20,7 @@ from treatsel.metrics._units import Units, mean_estimate
 
 Definition = Literal["mean", "own_arm"]
 Surface = Literal["interpolate", "direct"]
+FURTHEST = 2.0  # a curve through benefits from -1 to 1 that goes further is singular
 NAN = float("nan")
 
 
@@ -311,9 +312,10 @@ def _distances(pairs: Pairs, predicted: Definition, surface: Surface) -> list[fl
     except ValueError as error:  # few distinct predictions: R warns, and the fit by pseudo-inverse stands
         if not any(word in str(error) for word in ("singularities", "pseudoinverse")):
             return [NAN] * 3
-    distance = np.abs(curve.outputs.fitted_values - harm)
-    if not np.isfinite(distance).all():
+    fitted = curve.outputs.fitted_values
+    if not (np.abs(fitted) <= FURTHEST).all():
         return [NAN] * 3
+    distance = np.abs(fitted - harm)
     middle, high = np.quantile(distance, [0.5, 0.9])
     return [float(distance.mean()), float(middle), float(high)]
 

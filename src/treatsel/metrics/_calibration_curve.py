@@ -91,10 +91,11 @@ def calibration_curve(
     """Smooth curve of the observed against the predicted probability.
 
     "spline", for any number of patients: a logistic regression of the outcome on a restricted cubic spline of
-    the prediction, with knots at Harrell's quantiles (type 7; five knots: .05 .275 .5 .725 .95; below 100
-    patients the outer knots are the 5th smallest and 5th largest prediction, as in R's Hmisc). Where there
-    are too few distinct predictions, or no maximum of the likelihood, it has fewer knots, down to a straight
-    line on the logit scale (or a constant, if all predictions are equal): `.fits` names what was fitted.
+    the prediction, with knots where R's Hmisc puts them: at Harrell's quantiles (type 7; five knots: .05 .275
+    .5 .725 .95); below 100 patients the outer knots are the 5th smallest and 5th largest prediction; with a
+    heap of 5 % or more equal predictions at an end, the next one. Where there are few distinct predictions,
+    or no maximum of the likelihood, it has fewer knots, down to a straight line on the logit scale (or a
+    constant, if all predictions are equal): `.fits` names what was fitted.
 
     "loess", for hundreds of patients: local quadratic least squares, span 0.75; "lowess": local straight
     lines, span 2/3; neither reweighs outliers, both as in R. They are not bound to [0, 1]: near the ends

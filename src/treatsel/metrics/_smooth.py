@@ -9,7 +9,7 @@ from treatsel._checks import FloatArray, check_choice
 from treatsel.errors import InputError
 from treatsel.metrics._intervals import quantile_of
 from treatsel.metrics._logit import NEAREST, logits
-from treatsel.metrics._spline import KNOT_QUANTILES, fit_smooth
+from treatsel.metrics._spline import LAST_KNOT, fit_smooth
 
 Smoother = Literal["spline", "loess", "lowess"]
 Scale = Literal["logit", "probability"]
@@ -51,7 +51,7 @@ class Smoothing:
     def __post_init__(self) -> None:
         check_choice("smooth", self.smooth, ["spline", "loess", "lowess"])
         check_choice("smooth_on", self.smooth_on, ["logit", "probability"])
-        check_choice("n_knots", self.n_knots, KNOT_QUANTILES)
+        check_choice("n_knots", self.n_knots, LAST_KNOT)
 
     def scale(self, probability: FloatArray) -> FloatArray:
         """Return predictions on the scale on which they are smoothed."""

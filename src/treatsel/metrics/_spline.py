@@ -10,26 +10,44 @@ from treatsel._checks import FloatArray
 from treatsel.metrics._intervals import quantile_of, weighted_quantile
 from treatsel.metrics._logistic import LogisticFit, fit_logistic
 
-KNOT_QUANTILES = {  # Harrell (2015), Regression Modeling Strategies, table 2.3
-    3: (0.1, 0.5, 0.9),
-    4: (0.05, 0.35, 0.65, 0.95),
-    5: (0.05, 0.275, 0.5, 0.725, 0.95),
-    6: (0.05, 0.23, 0.41, 0.59, 0.77, 0.95),
-    7: (0.025, 0.1833, 0.3417, 0.5, 0.6583, 0.8167, 0.975),
-}
-
+LAST_KNOT = {3: 0.9, 4: 0.95, 5: 0.95, 6: 0.95, 7: 0.975}  # quantile, by the number of knots, which are
+# evenly spaced from 1 - that quantile to it: Harrell (2015), Regression Modeling Strategies, table 2.3
 
 SMALL = 100  # below this many patients the outer knots are the 5th smallest and the 5th largest value
 OUTER = 5
+HEAP = 0.05  # this share of the patients at the smallest (or largest) value has a knot next to it
 
 
 def place_knots(x: FloatArray, weights: FloatArray, count: int) -> FloatArray:
-    """Return knots at Harrell's quantiles, with his rule for the outer ones in small cohorts."""
-    at = np.array(KNOT_QUANTILES[count])
+    """Return at most `count` distinct knots, where Hmisc's `rcspline.eval` puts them.
+
+    At Harrell's quantiles, with his rule for the outer ones in small cohorts. With a heap of equal values at
+    an end (and none inside), the outer knot is the next value, and the others are quantiles of the rest. With
+    few distinct values these are the knots, without the two outermost.
+    """
+    values, place = np.unique(x, return_inverse=True)
+    if 3 <= len(values) - 2 <= count:
+        return np.asarray(values[1:-1])
+    masses: FloatArray = np.bincount(place, weights=weights).astype(float)
+    heaped = masses >= HEAP * masses.sum()
+    inside = bool(heaped[1:-1].any())
+    first = values[:0] if inside or not heaped[0] else values[1:2]
+    last = values[:0] if inside or not heaped[-1] else values[-2:-1]
+    rest = slice(2 * len(first), len(values) - 2 * len(last))
+    between = _at_quantiles(values[rest], masses[rest], count, ends=(len(first), len(last)))
+    return np.unique(np.concatenate([first, between, last]))
+
+
+def _at_quantiles(x: FloatArray, weights: FloatArray, count: int, *, ends: tuple[int, int]) -> FloatArray:
+    """Return the knots that are quantiles: all `count` of them, less those that `ends` have placed."""
+    inner, outer = count - sum(ends), LAST_KNOT[count]
+    if not len(x):
+        return x
+    at = np.array([0.5]) if inner == 1 else np.linspace(0.5 if inner == 2 else 1 - outer, outer, inner)
     total = float(weights.sum())
-    if 2 * OUTER <= total < SMALL:
-        at[0] = (OUTER - 1) / (total - 1)
-        at[-1] = 1 - at[0]
+    if inner > 1 and 2 * OUTER <= total < SMALL:
+        at[0] = at[0] if ends[0] else (OUTER - 1) / (total - 1)
+        at[-1] = at[-1] if ends[1] else 1 - (OUTER - 1) / (total - 1)
     return weighted_quantile(x, weights, at)
 
 
@@ -81,7 +99,7 @@ def fit_smooth(x: FloatArray, outcome: FloatArray, weights: FloatArray, n_knots:
         return _describe(fit, np.empty(0), is_constant=True)
     for count in range(n_knots, 2, -1):
         knots = place_knots(x, weights, count)
-        if distinct < count or (np.diff(knots) <= 0).any():
+        if not 3 <= len(knots) <= distinct:
             continue
         if fit := fit_logistic(spline_design(x, knots), outcome, weights):
             return _describe(fit, knots)

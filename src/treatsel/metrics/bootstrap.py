@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
 
 from treatsel._checks import check_choice, check_level
+from treatsel._jobs import results_of
 from treatsel.errors import InputError
 from treatsel.metrics._bootstrap import METRICS, Sorted, evaluate, values_of
 from treatsel.metrics._clusters import check_clusters
@@ -143,8 +143,11 @@ def bootstrap(
     resamples = Resamples.of(
         patients.data.weight, groups=patients.codes, n_resamples=n_resamples, seed=random_state
     )
-    rows = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_one)(patients, weight, names) for weight in resamples
+    rows = results_of(
+        _one,
+        lambda: ((patients, weight, names) for weight in resamples),
+        n_jobs=n_jobs,
+        prefer="threads",
     )
     draws = pd.DataFrame(np.array(rows), columns=names).rename_axis(index="resample")
     drawn = "patients" if clusters.count is None else f"{clusters.count} groups"

@@ -1,7 +1,9 @@
 """External validation: how far can a model's answer be trusted in patients it has never seen."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import check_choice, check_level
 from treatsel.cohort import Cohort
-from treatsel.errors import InputError
+from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
 from treatsel.validation._accuracy import accuracy
 from treatsel.validation._benefits import benefits
@@ -20,6 +22,8 @@ from treatsel.validation._by_site import by_site, left_out
 from treatsel.validation._case_mix import CaseMix, case_mix
 from treatsel.validation._checklist import checklist, known_of
 from treatsel.validation._compare import compare
+from treatsel.validation._development import development_of, likeness
+from treatsel.validation._imputed import imputed_of, pooled
 from treatsel.validation._internal_external import InternalExternal, internal_external
 from treatsel.validation._optimism import Optimism, optimism
 from treatsel.validation._part import COLUMNS, Caution, Gravity, Part, joined
@@ -72,6 +76,8 @@ def validate(
     event_is_good: bool | None = None,
     assignment: str | Mapping[Any, float] | pd.DataFrame = "estimated",
     parts: Sequence[str] | None = None,
+    development: Cohort | pd.DataFrame | None = None,
+    imputations: Sequence[Cohort | pd.DataFrame] | None = None,
     refit: Any = None,
     n_jobs: int | None = None,
     level: float = 0.95,
@@ -102,6 +108,13 @@ def validate(
         Which of "case mix", "errors" (distances from the calibration curve), "utility", "benefit", "sites",
         "subgroups", "missing outcomes", "confounding", "updating" and "sample size" to add to policies and
         accuracy, which are always there. None: all that the data allow.
+    development : Cohort or DataFrame, optional
+        Development cohort, or its table by the codebook of `cohort`: adds how far the patients differ
+        (`case_mix`), and the figures re-weighted to patients like those of development (`transport`).
+    imputations : sequence of Cohort or of by-arm DataFrame, optional
+        The same patients two times or more with missing covariates imputed (for a by-arm table: the
+        predictions of each): adds the figures in closed form and the gain, pooled by Rubin's rules. All else
+        remains that of `cohort`.
     refit : model, optional
         An unfitted model of `treatsel.models`: internal-external cross-validation, that is, the model fitted
         to all sites of this cohort but one, and judged at that one. See `internal_external`.
@@ -119,7 +132,8 @@ def validate(
     Raises
     ------
     InputError
-        If the table lacks patients or arms, an arm is unknown to the model, or no outcome was observed.
+        If the table lacks patients or arms, an arm is unknown to the model, no outcome was observed, or
+        imputed tables are not of the same patients.
 
     References
     ----------
@@ -143,13 +157,20 @@ def validate(
         level=check_level(level),
         random_state=random_state,
     )
+    likened = None if development is None else development_of(development, setting)
     # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), _told_once():
         policies = policies_of(setting, assignment)
         found = _parts(setting, policies, parts)
+        more: dict[str, Callable[..., Part]] = {}
+        if likened is not None:
+            more["development"] = partial(likeness, model=model, development=likened)
+        if imputations is not None:
+            imputed = imputed_of(imputations, model, setting)
+            more["imputations"] = partial(pooled, imputed=imputed, assignment=assignment)
         if refit is not None:
-            again = partial(left_out, model=refit, n_jobs=n_jobs)
-            found["sites left out"] = _attempt("leaving sites out", again, setting, policies)
+            more["leaving sites out"] = partial(left_out, model=refit, n_jobs=n_jobs)
+        found |= {name: _attempt(name, part, setting, policies) for name, part in more.items()}
     about = _about(model, setting)
     whole = joined({"cohort": Part(cautions=_cautions(setting, about))} | found)
     report = ValidationReport(
@@ -190,10 +211,26 @@ def _parts(setting: Setting, policies: Policies, chosen: Sequence[str] | None) -
         check_choice("parts", name, PARTS)
     found = {"policy": policy(setting, policies), "accuracy": accuracy(setting)}
     for name, part in PARTS.items():
-        if chosen is None or name in chosen:
-            LOG.info("Validating: %s", name)
+        if chosen is not None and name not in chosen:
+            continue
+        LOG.info("Validating: %s", name)
+        if policies.problem is not None and name in (OF_OUTCOMES if setting.one_class else OF_POLICIES):
+            found[name] = Part(not_estimable=[(name.capitalize(), policies.problem)])
+        else:
             found[name] = _attempt(name, part, setting, policies)
     return found
+
+
+OF_POLICIES = ("utility", "benefit", "missing outcomes", "confounding")  # nothing without policies
+OF_OUTCOMES = tuple(name for name in PARTS if name != "case mix")  # nothing where everybody has one outcome
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Let no metric warn of predictions of 0 or 1: one caution counts them (see `accuracy`)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\d+ of \d+ predicted probabilities are 0 or 1", TreatselWarning)
+        yield
 
 
 def _attempt(name: str, part: Callable[..., Part], setting: Setting, policies: Policies) -> Part:
@@ -208,6 +245,7 @@ def _about(model: Any, setting: Setting) -> dict[str, Any]:
     return {
         "n": len(setting.y),
         "n_observed": int(setting.seen.sum()),
+        "n_incomplete": int(setting.cohort.X.isna().any(axis=1).sum()),
         "n_sites": setting.n_sites,
         "arms": [str(arm) for arm in setting.by_arm.columns],
         "cohort": cohort,
@@ -218,6 +256,12 @@ def _about(model: Any, setting: Setting) -> dict[str, Any]:
 def _cautions(setting: Setting, about: dict[str, Any]) -> list[Caution]:
     """Return what concerns the whole cohort: development patients, missing outcomes."""
     found = []
+    if setting.one_class is not None:
+        text = (
+            f"T{setting.one_class[1:]}, in {about['n_observed']} patients: nothing that needs patients with "
+            "and without it can be estimated. Check how the outcome was coded."
+        )
+        found.append(Caution(Gravity.NO_VALIDATION, text))
     if about["development_cohort"]:
         text = (
             "This is the very cohort that the model was developed on. The figures are apparent performance, "

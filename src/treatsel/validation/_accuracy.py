@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._html import with_p
 from treatsel.metrics import (
     Estimate,
     balanced_accuracy,
@@ -13,17 +15,21 @@ from treatsel.metrics import (
     calibration_curve,
     calibration_in_the_large,
     calibration_slope,
+    calibration_test,
     log_loss,
     nagelkerke_r2,
     observed_expected_ratio,
     prevalence,
     roc_auc,
     scaled_brier_score,
+    spiegelhalter_z,
     within_arm_auc,
 )
-from treatsel.validation._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row_of
+from treatsel.metrics._logit import NEAREST
+from treatsel.validation._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row, row_of
 from treatsel.validation._setting import Setting
 
+NAN = float("nan")
 MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
     "discrimination": {"AUC": roc_auc},
     "calibration": {
@@ -71,7 +77,60 @@ def accuracy(setting: Setting) -> Part:
             f"calibration groups{name}": curve.groups,
             f"calibration fits{name}": curve.fits,
         }
-    return Part(figures=rows, tables=tables, cautions=_few_events(y, arms))
+    tests = _tests(y, own, level)
+    return Part(
+        figures=[*rows, *tests.figures],
+        tables=tables | tests.tables,
+        cautions=[*([] if setting.one_class else _few_events(y, arms)), *_certain(setting)],
+    )
+
+
+def _tests(y: FloatArray, own: FloatArray, level: float) -> Part:
+    """Return the tests of calibration: of intercept and slope together, and Spiegelhalter's."""
+    weak, z = calibration_test(y, own), spiegelhalter_z(y, own, level=level)
+    nothing = "a test statistic has no interval"
+    method = f"{weak.method}, {weak.weak.df} df, {with_p(weak.weak.p_value)}; {nothing}"
+    counts: dict[str, Any] = {"n": weak.n, "n_events": weak.n_events}
+    known = weak.weak.statistic == weak.weak.statistic
+    rows = [
+        row(
+            "calibration tests",
+            "weak calibration (intercept 0, slope 1), chi-squared",
+            weak.weak.statistic,
+            NAN,
+            NAN,
+            **counts,
+            method=method if known else weak.method,
+        ),
+        row_of("calibration tests", "Spiegelhalter z", z)
+        | ({"method": f"{with_p(z.p_value)}; {z.method}"} if z.value == z.value else {}),
+    ]
+    table = pd.DataFrame(
+        {
+            "test": [line["measure"] for line in rows],
+            "statistic": [line["value"] for line in rows],
+            "df": [float(weak.weak.df), NAN],
+            "p_value": [weak.weak.p_value, z.p_value],
+            "n": weak.n,
+            "n_events": weak.n_events,
+        }
+    )
+    return Part(figures=rows, tables={"calibration tests": table})
+
+
+def _certain(setting: Setting) -> list[Caution]:
+    """Return how many predictions are 0 or 1, where the logit is infinite."""
+    table = setting.by_arm[setting.seen].to_numpy(dtype=float)
+    ends = [((part < NEAREST) | (part > 1 - NEAREST)) for part in (setting.own, table)]
+    if not ends[1].any():
+        return []
+    text = (
+        f"{int(ends[0].sum())} of {len(setting.own)} predictions for the received arm ({int(ends[1].sum())} "
+        f"of {table.size} over all arms) are 0 or 1, as if there were no doubt. Where a logit is needed they "
+        f"count as {NEAREST:g} and 1 - {NEAREST:g}; a few that are wrong then rule calibration slope, log "
+        "loss and Nagelkerke R2."
+    )
+    return [Caution(Gravity.PARTIAL, text)]
 
 
 def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:

@@ -1,5 +1,6 @@
 """Benefit of each arm over the best single arm: it should be larger where it is said to be larger."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,30 @@ import pandas as pd
 
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
-from treatsel.metrics.benefit import benefit_calibration, c_for_benefit, match_pairs, rate
+from treatsel.metrics.benefit import (
+    BenefitErrors,
+    Pairs,
+    benefit_calibration,
+    benefit_calibration_line,
+    brier_for_benefit,
+    c_for_benefit,
+    cross_entropy_for_benefit,
+    e_for_benefit,
+    match_pairs,
+    rate,
+)
 from treatsel.validation._part import Part, joined, row_of
 from treatsel.validation._policy import Policies
 from treatsel.validation._setting import Setting
 
 MOST_MATCHED = 5000  # patients of two arms that are matched; of more, a draw is
+N_RESAMPLES = 200  # each matches and smooths anew
+MANY_PAIRS = 1000  # from which on half as many resamples do
+ERRORS = {
+    "eavg": "E-for-benefit, mean",
+    "e50": "E-for-benefit, median",
+    "e90": "E-for-benefit, 90th percentile",
+}
 MOST_PAIRS = 5  # arms compared with the best single one: those that most patients received
 
 
@@ -22,10 +41,11 @@ def benefits(setting: Setting, policies: Policies) -> Part:
     others = [arm for arm in policies.table.columns if arm != control]
     counts = pd.Series(setting.arms).value_counts()
     chosen = sorted(others, key=lambda arm: (-counts[arm], str(arm)))[:MOST_PAIRS]
-    parts = {str(arm): _attempt(setting, policies, control, arm) for arm in chosen}
+    parts = {str(arm): _attempt(_pair, setting, policies, control, arm) for arm in chosen}
+    parts["main"] = _attempt(_main_pair, setting, policies, control, chosen[0])
     whole = joined(parts)
     tables = {}
-    for name in ("toc", "benefit groups"):
+    for name in ("toc", "benefit groups", "benefit errors"):
         found = [part.tables[name] for part in parts.values() if name in part.tables]
         if found:
             tables[name] = pd.concat(found, ignore_index=True)
@@ -37,10 +57,12 @@ def benefits(setting: Setting, policies: Policies) -> Part:
     return Part(figures=whole.figures, tables=tables, not_estimable=left)
 
 
-def _attempt(setting: Setting, policies: Policies, control: Any, treated: Any) -> Part:
+def _attempt(
+    part: Callable[..., Part], setting: Setting, policies: Policies, control: Any, treated: Any
+) -> Part:
     pair = f"{treated} v {control}"
     try:
-        return _pair(setting, policies, control, treated, pair)
+        return part(setting, policies, control, treated, pair)
     except InputError as error:
         return Part(not_estimable=[(f"Benefit of {pair}", str(error))])
 
@@ -68,11 +90,60 @@ def _pair(setting: Setting, policies: Policies, control: Any, treated: Any, pair
     return Part(figures=rows, tables=tables)
 
 
+def _main_pair(setting: Setting, policies: Policies, control: Any, treated: Any, pair: str) -> Part:
+    """Return what is told of one pair only: calibration on the logit, errors and losses of matched pairs."""
+    patients = (setting.good_y, setting.arms, policies.table)
+    line = benefit_calibration_line(*patients, control=control, treated=treated, **policies.options)
+    pairs = _matched(setting, policies, control, treated)
+    n_resamples = N_RESAMPLES if len(pairs) <= MANY_PAIRS else N_RESAMPLES // 2
+    errors = e_for_benefit(pairs, n_resamples=n_resamples, random_state=setting.seed, level=setting.level)
+    rows = [
+        row_of("benefit", "benefit on the logit, intercept", line.intercept, pair),
+        row_of("benefit", "benefit on the logit, slope", line.slope, pair),
+        *(row_of("benefit", label, getattr(errors, name), pair) for name, label in ERRORS.items()),
+        row_of("benefit", "Brier score for benefit", brier_for_benefit(pairs, level=setting.level), pair),
+        row_of(
+            "benefit",
+            "cross-entropy for benefit",
+            cross_entropy_for_benefit(pairs, level=setting.level),
+            pair,
+        ),
+    ]
+    if not np.isfinite(errors.eavg.value):
+        return Part(figures=rows)
+    return Part(
+        figures=rows, tables={"benefit errors": _if_perfect(setting, pairs, errors).assign(pair=pair)}
+    )
+
+
+def _if_perfect(setting: Setting, pairs: Pairs, errors: BenefitErrors) -> pd.DataFrame:
+    """Return the errors beside those of outcomes that are drawn from the predictions themselves."""
+    random, drawn = np.random.default_rng([setting.seed, 2]), []
+    for _ in range(N_RESAMPLES // 2):
+        outcomes = [random.random(len(pairs)) < chance for chance in (pairs.p_treated, pairs.p_control)]
+        observed = outcomes[0].astype(float) - outcomes[1]
+        again = Pairs.of(observed, pairs.p_treated, pairs.p_control, mean_benefit=pairs.mean_benefit)
+        found = e_for_benefit(again, n_resamples=None)
+        drawn.append([getattr(found, name).value for name in ERRORS])
+    table = errors.to_frame().loc[list(ERRORS), ["value", "lower", "upper", "n"]].reset_index()
+    return table.assign(
+        expected_if_perfect=np.nanmean(drawn, axis=0), p95_if_perfect=np.nanquantile(drawn, 0.95, axis=0)
+    )
+
+
 def _concordance(setting: Setting, policies: Policies, control: Any, treated: Any) -> Estimate:
+    return c_for_benefit(_matched(setting, policies, control, treated), level=setting.level)
+
+
+def _matched(setting: Setting, policies: Policies, control: Any, treated: Any) -> Pairs:
     mine = np.flatnonzero(np.isin(setting.arms, np.array([control, treated], dtype=object)))
     if len(mine) > MOST_MATCHED:
         mine = np.sort(np.random.default_rng(setting.seed).choice(mine, MOST_MATCHED, replace=False))
-    pairs = match_pairs(
-        setting.good_y[mine], setting.arms[mine], policies.table.iloc[mine], control=control, treated=treated
+    return match_pairs(
+        setting.good_y[mine],
+        setting.arms[mine],
+        policies.table.iloc[mine],
+        control=control,
+        treated=treated,
+        groups=None if setting.clusters is None else setting.clusters[mine],
     )
-    return c_for_benefit(pairs, level=setting.level)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
-from treatsel._html import Page, Section, Table, to_markdown
+from treatsel._html import Page, Section, Table, points, to_markdown
 from treatsel._version import __version__
 from treatsel.metrics import MIN_CLUSTERS
 from treatsel.validation._part import OVERALL
@@ -97,6 +97,12 @@ def known_of(report: "ValidationReport") -> dict[str, str]:
         table = report.tables["updating"]
         chosen = table.loc[table["chosen"].astype(bool), "method"].iloc[0]
         known["updating"] = f"Closed test among updates: {chosen}."
+    if report.has("membership AUC, case mix only"):
+        auc = report.figure("membership AUC, case mix only")
+        known["differences"] = (
+            f"Membership AUC {auc['value']:.2f} ({auc['lower']:.2f} to {auc['upper']:.2f}); standardised "
+            "differences and spread of the linear predictor are in the report."
+        )
     if "subgroups" in report.tables:
         columns = sorted(set(report.tables["subgroups"]["variable"]) - {OVERALL})
         known["fairness"] = f"Figures and tests of differences by {', '.join(map(str, columns))}."
@@ -110,9 +116,9 @@ def _missing(report: "ValidationReport", n: int, seen: int) -> str:
     if not report.has("gain over the best single arm, lowest"):
         return f"{told}."
     low, high = (
-        100 * report.figure(f"gain over the best single arm, {end}")["value"] for end in ("lowest", "highest")
+        report.figure(f"gain over the best single arm, {end}")["value"] for end in ("lowest", "highest")
     )
-    return f"{told}; the gain lies between {low:+.1f} and {high:+.1f} points whatever they were."
+    return f"{told}; the gain lies between {points(low)} and {points(high)} whatever they were."
 
 
 def _overlap(report: "ValidationReport") -> str:

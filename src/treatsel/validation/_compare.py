@@ -24,7 +24,7 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
         One row per figure: section, measure, group, first, second, difference (second less first) with lower
         and upper, n_first, n_second, same_patients. The interval takes the two as independent (MOVER); for
         two models on the same patients it is therefore too wide as a rule. Figures against the best single
-        arm are left out where that is not the same arm in both.
+        arm are left out where that is not the same arm in both. A test statistic has no interval.
 
     Raises
     ------
@@ -57,6 +57,9 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
     if first.gain.best_arm != second.gain.best_arm:  # such figures compare with different arms
         against = both["measure"].str.contains("best single arm|net benefit of choosing")
         both = both[~against & both["section"].ne("benefit")].reset_index(drop=True)
+    picked = [both[f"method_{which}"].str.partition(";")[0] for which in ("first", "second")]
+    same_pick = ~both["measure"].str.contains("picked on this data") | picked[0].eq(picked[1])
+    both = both[same_pick].reset_index(drop=True)
     a, b = both["value_first"], both["value_second"]
     below = np.hypot(b - both["lower_second"], both["upper_first"] - a)
     above = np.hypot(both["upper_second"] - b, a - both["lower_first"])

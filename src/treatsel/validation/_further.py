@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from treatsel import _plotting
-from treatsel._html import DASH, Figure, Section, Table, number, percent, points
+from treatsel._html import DASH, Figure, Section, Table, number, p_value, percent, points
 from treatsel.validation._sections import figures_table
 
 if TYPE_CHECKING:
@@ -25,13 +25,6 @@ def three(value: Any) -> str:
     return number(value, 3)
 
 
-def p_value(value: Any) -> str:
-    """Return a p value, or a dash."""
-    if value is None or value != value:
-        return DASH
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def text(value: Any) -> str:
     """Return a text, or a dash."""
     return DASH if value is None or value != value else str(value)
@@ -46,7 +39,8 @@ def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption
     return Table(frame, caption, words=words)
 
 
-def _figure(ax: Any, name: str, description: str) -> Figure:
+def figure(ax: Any, name: str, description: str) -> Figure:
+    """Return axes as a picture of the page."""
     return Figure(_plotting.to_svg(ax, name=name), description)
 
 
@@ -78,61 +72,18 @@ def use(report: "ValidationReport") -> Section:
     return Section(
         heading="Is it worth using?",
         paragraphs=[
-            "Left of all else, the first picture asks: if an arm is given only to patients whose chance of "
+            "The first picture asks: if an arm is given only to patients whose chance of "
             f"{good} under it reaches a threshold, is that better than giving it to all or to none? The "
             "second compares the recommendations with each arm for everybody when every other arm than the "
             "best single one must earn its cost: above 0, choosing pays."
         ],
         figures=[
-            _figure(one, "decision", "Decision curves with bands from shared resamples."),
-            _figure(two, "choice", "Net benefit of choosing among arms; the band is that of the model."),
+            figure(one, "decision", "Decision curves with bands from shared resamples."),
+            figure(two, "choice", "Net benefit of choosing among arms; the band is that of the model."),
         ],
         tables=[figures_table(report, ["utility"], "Net benefit of choosing at three costs.")],
         note="Vickers & Elkin 2006; for choices among several arms, Chalkou et al. 2023. Net benefit counts "
         "a good outcome as 1 and weighs each patient treated in vain by the odds of the threshold.",
-    )
-
-
-def benefit(report: "ValidationReport") -> Section:
-    """Pairs of arms."""
-    curve = _plotting.curves(
-        report.tables["toc"].drop(columns=["lower", "upper"]),
-        x="q",
-        by="pair",
-        xlabel="Share of patients, those with the largest predicted benefit first",
-        ylabel="Their benefit less everybody's",
-        reference=0,
-        ax=_plotting.bare_axes(width=7, height=4.2),
-    )
-    groups = shown(
-        report.tables["benefit groups"],
-        {
-            "pair": ("Arms", text),
-            "group": ("Fifth", count),
-            "n": ("n", count),
-            "predicted": ("Predicted", points),
-            "observed": ("Observed", points),
-            "lower": ("Lower", points),
-            "upper": ("Upper", points),
-        },
-        "Predicted and observed (doubly robust) benefit in groups by predicted benefit.",
-    )
-    return Section(
-        heading="Is the benefit larger where the model says so?",
-        paragraphs=[
-            f"Each arm against {report.gain.best_arm}, in patients who received either. A slope of benefit "
-            "of 1 means that predicted differences are as large as they turn out; 0, that they tell nothing. "
-            "AUTOC and Qini above 0 mean that patients ranked first benefit more. The c-for-benefit depends "
-            "on how patients were matched (here: by predicted benefit); read it last."
-        ],
-        figures=[
-            _figure(
-                curve, "toc", "Benefit of those ranked first (TOC curve); AUTOC in the table has intervals."
-            )
-        ],
-        tables=[figures_table(report, ["benefit"], "Benefit by pair of arms."), groups],
-        note="Calibration of benefit: regression of doubly robust scores. RATE: Yadlowsky et al. 2025. "
-        "c-for-benefit: van Klaveren et al. 2018, mean predicted benefit of matched pairs.",
     )
 
 
@@ -166,7 +117,7 @@ def _by_site(report: "ValidationReport", section: str, heading: str, about: str)
             axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * len(rows))
             axes = _plotting.estimates(rows, reference=reference, xlabel=measure, ax=axes)
             words = f"{measure} by site, with the mean over sites and a new site."
-            pictures.append(_figure(axes, f"{section} {measure}", words))
+            pictures.append(figure(axes, f"{section} {measure}", words))
     spread: dict[str, tuple[str, Shown]] = {
         "measure": ("Measure", text),
         "n_sites": ("Sites", count),
@@ -351,26 +302,4 @@ def size(report: "ValidationReport") -> Section:
         ],
         tables=[shown(report.tables["sample size"], columns, "Patients that a validation needs.")],
         note="Riley et al. 2021; Archer et al. 2021.",
-    )
-
-
-def case_mix(report: "ValidationReport") -> Section:
-    """Spread of the predictions."""
-    columns: dict[str, tuple[str, Shown]] = {
-        "group": ("Received arm", text),
-        "n": ("n", count),
-        "mean_prediction": ("Mean prediction", percent),
-        "observed": ("Observed", percent),
-        "mean_logit": ("Mean logit", number),
-        "sd_logit": ("SD of the logit", number),
-    }
-    return Section(
-        heading="How different are these patients?",
-        paragraphs=[
-            "The more predictions spread, the easier it is to tell patients apart: compare the SD of the "
-            "logit, and the AUC to expect in this case mix, with those of other cohorts before calling a "
-            "model better or worse."
-        ],
-        tables=[shown(report.tables["case mix"], columns, "Spread of the predictions for the received arm.")],
-        note="Debray et al. 2015.",
     )

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
+from treatsel._jobs import run_jobs
 from treatsel.errors import InputError, TreatselError, TreatselWarning
 from treatsel.metrics._arms import check_propensities
 from treatsel.metrics._inputs import check_labels, check_patients
@@ -263,12 +263,15 @@ def _refit_all(
 ) -> list[_Refit]:
     """Fit the model once without each site, and tell of it; warn of what the fits warned of."""
     usable = y.notna().to_numpy() if _is_classifier(model) else np.ones(len(y), dtype=bool)
-    tasks = (delayed(_refit)(model, X, y, weight, usable, sites == site, site) for site in names)
-    found: dict[Any, _Refit] = {}
-    for done, refit in enumerate(Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks), start=1):
-        LOG.info("Refitted without site %s: %d of %d", refit.site, done, len(names))
-        found[refit.site] = refit
-    refits = [found[site] for site in names]
+    found: dict[int, _Refit] = {}
+    for number, refit in run_jobs(
+        _refit,
+        lambda: ((model, X, y, weight, usable, sites == site, site) for site in names),
+        n_jobs=n_jobs,
+    ):
+        found[number] = refit
+        LOG.info("Refitted without site %s: %d of %d", refit.site, len(found), len(names))
+    refits = [found[number] for number in range(len(names))]
     if all(refit.table is None for refit in refits):
         raise InputError(f"No refit succeeded. Without site {names[0]!r}: {refits[0].note}")
     if n := sum(refit.note != "" for refit in refits):

@@ -48,7 +48,7 @@ def lights_of(report: "ValidationReport") -> list[Light]:
     auc = _bounds(report, "within-arm AUC")
     slope = _bounds(report, "calibration slope")
     ratio = _bounds(report, "observed / expected")
-    verdict = gain.above(0.0) if report.gain.n_differs else UNCLEAR
+    verdict = gain.above(0.0) if report.gain.n_differs or not gain.known else UNCLEAR
     return [
         Light(
             "Does following it beat the best single arm?",
@@ -85,6 +85,8 @@ def _bounds(report: "ValidationReport", measure: str) -> Bounds:
 
 
 def _with_interval(bounds: Bounds, shown: object) -> str:
+    if bounds.value != bounds.value:
+        return "not estimable"
     texts = [shown(value) for value in (bounds.value, bounds.lower, bounds.upper)]  # type: ignore[operator]
     return f"{texts[0]} ({texts[1].removesuffix(' points')} to {texts[2].removesuffix(' points')})"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from treatsel._html import Page, Section, Table, number, percent
-from treatsel.validation import _further, _sections
+from treatsel.validation import _further, _pairs, _patients, _sections
 from treatsel.validation._checklist import section_of
 from treatsel.validation._lights import lights_of
 
@@ -17,17 +17,19 @@ Maker = Callable[["ValidationReport"], Section]
 ON_FRONT = 3  # cautions
 SECTIONS: tuple[tuple[str, Maker], ...] = (  # each stands there if the table before it does
     ("flow", _sections.flow),
-    ("case mix", _further.case_mix),
+    ("case mix", _patients.case_mix),
+    ("development: covariates", _patients.likeness),
     ("flow", _sections.policies),
     ("flow", _sections.discrimination),
     ("calibration curve", _sections.calibration),
     ("flow", _sections.overall),
     ("decision curve", _further.use),
-    ("toc", _further.benefit),
+    ("toc", _pairs.benefit),
     ("sites", _further.sites),
     ("sites left out", _further.sites_left_out),
     ("subgroups", _further.subgroups),
     ("missing outcomes", _further.missing_outcomes),
+    ("imputations", _patients.imputations),
     ("confounding", _further.confounding),
     ("updating", _further.updating),
     ("sample size", _further.size),
@@ -56,10 +58,16 @@ def _facts(report: "ValidationReport") -> list[tuple[str, str]]:
         ("Arms", ", ".join(report.about.get("arms", []))),
         ("Arms were assigned", report.assignment),
         ("Sites", f"{sites:,}" if sites else "none named"),
-        ("Worth, for policies", f"{number(report.effective_n, 0)} patients of equal weight"),
+        ("Worth, for policies", _worth(report)),
         ("Intervals", f"{100 * report.level:g} %"),
         ("Model", report.model_id[:12] if report.model_id else "not from a file"),
     ]
+
+
+def _worth(report: "ValidationReport") -> str:
+    if report.effective_n != report.effective_n:
+        return "not estimable"
+    return f"{number(report.effective_n, 0)} patients of equal weight"
 
 
 def _ends(report: "ValidationReport") -> list[Section]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._html import points
 from treatsel.errors import InputError
 from treatsel.metrics import received_propensity, roc_auc
 from treatsel.metrics._logit import inside
@@ -116,8 +117,8 @@ def missing_outcomes(setting: Setting, policies: Policies) -> Part:
     ]
     lowest, highest = (bounds.set_index("scenario").loc[name] for name in ("lowest", "highest"))
     caution = (
-        f"If the missing outcomes were as bad as can be for the recommendations, the gain would be "
-        f"{100 * lowest['value']:+.1f} points; as good as can be, {100 * highest['value']:+.1f}."
+        "If the missing outcomes were as bad as can be for the recommendations, the gain would be "
+        f"{points(lowest['value'])}; as good as can be, {points(highest['value'])}."
     )
     sure = (policies.gain.lower > 0 and lowest["lower"] <= 0) or (policies.gain.upper < 0 <= highest["upper"])
     gravity = Gravity.MAY_OVERTURN if sure else Gravity.LOST
@@ -233,7 +234,7 @@ def fairness(setting: Setting, policies: Policies) -> Part:
         setting.own,
         setting.arms,
         labels,
-        scores=policies.scores,
+        scores=None if policies.problem else policies.scores,
         recommended=policies.recommended,
         best_arm=policies.gain.best_arm,
         level=setting.level,

@@ -7,26 +7,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_by_arm, check_choice
+from treatsel._checks import check_by_arm, check_choice, check_unique
 from treatsel.errors import InputError
 from treatsel.metrics import (
     MIN_CLUSTERS,
+    Estimate,
     Gain,
     aipw_scores,
     arm_means,
     concordant_difference,
     effective_sample_size,
     gain_over_best_arm,
+    gain_over_each_arm,
     gain_over_random,
     gain_over_received,
     policy_value,
     policy_value_aipw,
     received_propensity,
 )
-from treatsel.metrics._gain_results import ON_THIS_DATA
+from treatsel.metrics._gain_results import BEFOREHAND, BEST, ON_THIS_DATA
+from treatsel.metrics._result import not_estimable
 from treatsel.models import assignment_probabilities, balanced_folds
 from treatsel.validation._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
-from treatsel.validation._setting import Setting
+from treatsel.validation._setting import Setting, by_text
+
+FEWEST_RECEIVED = (
+    10  # patients with the outcome observed, of each of two arms, from whom a policy can be judged
+)
+NAN = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,6 +65,8 @@ class Policies:
         Arms received only by patients whose outcome was not observed.
     options : dict
         Groups and level, for metrics.
+    problem : str or None
+        Why these data tell nothing about policies; chances, scores and gain are then NaN.
     """
 
     table: pd.DataFrame
@@ -70,37 +80,75 @@ class Policies:
     n_replaced: int
     unseen: list[Any]
     options: dict[str, Any]
+    problem: str | None = None
 
 
 def policies_of(setting: Setting, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
     """Compare the rule "highest predicted probability of the good outcome" with simpler ones."""
     received, table = setting.received[setting.seen], setting.good_table
     covariates = setting.cohort.X.drop(columns=[str(setting.cohort.codebook.arm)])
+    given = [arm for arm in table.columns if (received == arm).any()]
+    problem = setting.one_class or _too_few(received)
     everybody, source = _chances(
-        assignment, setting.received, covariates, table.columns, setting.random_state
+        assignment,
+        setting.received,
+        covariates,
+        table.columns,
+        setting.random_state,
+        estimable=problem is None,
     )
     recommended = recommended_arms(table, setting.best_arm)
-    given = [arm for arm in table.columns if (received == arm).any()]
-    if len(given) < 2:
-        raise InputError(f"Every patient received {given[0]!r}. Policies need patients of two arms or more.")
     everybody = everybody[given].div(everybody[given].sum(axis=1), axis=0)
-    chances = everybody[setting.seen]
-    scores = aipw_scores(setting.good_y, received, table[given], chances)
     possible = recommended.where(recommended.isin(given), table[given].idxmax(axis=1))
     best = setting.best_arm if setting.best_arm in given else None
     options: dict[str, Any] = {"groups": setting.clusters, "level": setting.level}
+    if problem is None:
+        scores = aipw_scores(setting.good_y, received, table[given], everybody[setting.seen])
+        gain = _gain(setting, scores, possible, best, options)
+    else:
+        everybody, scores = everybody * NAN, table[given] * NAN
+        gain = _no_gain(setting, problem)
     return Policies(
         table=table[given],
-        chances=chances,
+        chances=everybody[setting.seen],
         everybody=everybody,
         scores=scores,
         recommended=possible,
         best_arm=best,
-        gain=_gain(setting, scores, possible, best, options),
+        gain=gain,
         assignment=source,
         unseen=[arm for arm in pd.unique(setting.received) if arm not in given],
         n_replaced=int((possible != recommended).sum()),
         options=options,
+        problem=problem,
+    )
+
+
+def _too_few(received: pd.Series) -> str | None:
+    """Return why policies cannot be judged by so few patients, if so."""
+    counts = received.value_counts()
+    if len(counts) < 2:
+        return f"every patient with the outcome observed received {str(counts.index[0])!r}"
+    if (enough := int((counts >= FEWEST_RECEIVED).sum())) < 2:
+        return (
+            f"too few patients; arms that {FEWEST_RECEIVED} or more of them received and have an outcome "
+            f"for: {enough} of {len(counts)} (2 are needed)"
+        )
+    return None
+
+
+def _no_gain(setting: Setting, problem: str) -> Gain:
+    nothing = {"value": NAN, "lower": NAN, "upper": NAN, "se": NAN, "p_value": NAN}
+    return Gain(
+        **nothing,
+        compared_with=BEST,
+        best_arm=setting.best_arm,
+        chosen=BEFOREHAND,
+        n=len(setting.observed),
+        n_differs=0,
+        n_groups=None,
+        level=setting.level,
+        method=f"not estimable: {problem}",
     )
 
 
@@ -110,15 +158,23 @@ def _gain(
     """Return the gain over the best arm; unless named, it is picked among arms with enough outcomes."""
     if best is not None:
         return gain_over_best_arm(scores, rule, best_arm=best, **options)
-    counts = pd.DataFrame({"event": setting.good_y, "other": 1 - setting.good_y}).groupby(setting.arms).sum()
-    enough = [arm for arm in scores.columns if counts.loc[arm].min() >= FEWEST_EVENTS]
-    picked = scores[enough or list(scores.columns)].mean().idxmax()
+    picked = scores[_enough(setting, scores.columns) or list(scores.columns)].mean().idxmax()
     gain = gain_over_best_arm(scores, rule, best_arm=picked, **options)
     return replace(gain, chosen=ON_THIS_DATA)
 
 
+def _enough(setting: Setting, arms: pd.Index) -> list[Any]:
+    """Return the arms with enough events and non-events to be picked as the best."""
+    counts = pd.DataFrame({"event": setting.good_y, "other": 1 - setting.good_y}).groupby(setting.arms).sum()
+    return [arm for arm in arms if counts.loc[arm].min() >= FEWEST_EVENTS]
+
+
 def policy(setting: Setting, policies: Policies) -> Part:
     """Return the rate of the good outcome under each policy, the gains, and who is sent where."""
+    tables = {"flow": _flow(setting)}
+    if policies.problem is not None:
+        rows = [row_of("gain", "gain over the best single arm", policies.gain)]
+        return Part(figures=rows, tables=tables, cautions=_cautions(setting, policies))
     y, received, options = setting.good_y, setting.arms, policies.options
     scores, rule = policies.scores, policies.recommended
     propensity = received_propensity(received, policies.chances)
@@ -133,29 +189,70 @@ def policy(setting: Setting, policies: Policies) -> Part:
         for arm, mean in arm_means(scores, **options).iterrows()
     ]
     weighted = policy_value(y, received, rule, propensity=propensity, **options)
+    naive = concordant_difference(y, received, rule, prognosis=policies.table.mean(axis=1), **options)
     rows += [
         row_of("policy", "recommended arm", policy_value_aipw(scores, rule, **options)),
         row_of("policy", "recommended arm, weighted estimate", weighted),
-        row_of("gain", "gain over the best single arm", policies.gain),
-        row_of(
-            "gain", "gain over the received arm", gain_over_received(y, received, scores, rule, **options)
-        ),
-    ]
-    naive = concordant_difference(y, received, rule, **options)
-    rows += [
-        row_of("gain", "gain over arms drawn by lot, same shares", gain_over_random(scores, rule, **options)),
+        *_gains(setting, policies),
         row_of("naive", "concordant less discordant (biased)", naive.difference),
         row_of("naive", "the same if nobody gained", naive.without_gain),
     ]
-    return Part(
-        figures=rows,
-        tables={"flow": _flow(setting)},
-        cautions=_cautions(setting, policies),
-    )
+    return Part(figures=rows, tables=tables, cautions=_cautions(setting, policies))
+
+
+def _gains(setting: Setting, policies: Policies) -> list[dict[str, Any]]:
+    """Return the gains over the best single arm (by both ways to name it), each arm, own and random arms."""
+    scores, rule, options = policies.scores, policies.recommended, policies.options
+    each = gain_over_each_arm(scores, rule, **options).table
+    over = "gain over the best single arm"
+    received = gain_over_received(setting.good_y, setting.arms, scores, rule, **options)
+    return [
+        row_of("gain", over, policies.gain),
+        *(row_of("gain", f"{over}, {name}", found) for name, found in _both(setting, policies).items()),
+        *(
+            row(
+                "gain",
+                "gain over one arm for everybody",
+                *found[["value", "lower", "upper"]],
+                n=found["n"],
+                method=found["method"],
+                group=arm,
+            )
+            for arm, found in each.iterrows()
+        ),
+        row_of("gain", "gain over the received arm", received),
+        row_of("gain", "gain over arms drawn by lot, same shares", gain_over_random(scores, rule, **options)),
+    ]
+
+
+def _both(setting: Setting, policies: Policies) -> dict[str, Gain | Estimate]:
+    """Return the gain over the arm named beforehand, and over the one that did best in these data."""
+    scores, rule, options = policies.scores, policies.recommended, policies.options
+    n = len(scores)
+    named: Gain | Estimate = policies.gain
+    if policies.best_arm is None:
+        named = not_estimable(
+            "no arm that somebody received was named", n=n, n_events=None, level=setting.level
+        )
+    else:
+        named = replace(policies.gain, method=f"over {policies.best_arm}; {policies.gain.method}")
+    picked = _gain(setting, scores, rule, None, options)
+    found = {
+        BEFOREHAND: named,
+        ON_THIS_DATA: replace(picked, method=f"over {picked.best_arm}; {picked.method}"),
+    }
+    rare = [str(arm) for arm in scores.columns if arm not in _enough(setting, scores.columns)]
+    allowed: Gain | Estimate = gain_over_best_arm(scores, rule, picking="allowed_for", **options)
+    if rare:
+        reason = f"arms {rare} have fewer than {FEWEST_EVENTS} events or non-events"
+        allowed = not_estimable(reason, n=n, n_events=None, level=setting.level)
+    return found | {f"{ON_THIS_DATA}, interval for any pick": allowed}
 
 
 def effective_n(setting: Setting, policies: Policies) -> float:
     """Return what the concordant patients are worth, as patients of equal weight."""
+    if policies.problem is not None:
+        return NAN
     propensity = received_propensity(setting.arms, policies.chances)
     concordant = (policies.recommended == setting.arms).to_numpy()
     return effective_sample_size(1 / propensity[concordant]) if concordant.any() else 0.0
@@ -173,6 +270,8 @@ def _flow(setting: Setting) -> pd.DataFrame:
 
 
 def _cautions(setting: Setting, policies: Policies) -> list[Caution]:
+    if policies.problem is not None:
+        return []
     found = []
     if policies.assignment.startswith("estimated"):
         text = (
@@ -186,9 +285,10 @@ def _cautions(setting: Setting, policies: Policies) -> list[Caution]:
         text = f"No outcome was observed under {lost}: policies leave these arms out."
         found.append(Caution(Gravity.PARTIAL, text))
     if policies.n_replaced:
+        never = [str(arm) for arm in setting.by_arm.columns if arm not in policies.table.columns]
         text = (
-            f"{policies.n_replaced} patients are recommended an arm that nobody here received; the policy "
-            "figures give them the next best arm instead."
+            f"{policies.n_replaced} patients are recommended an arm that nobody here received (of {never}); "
+            "the policy figures give them the next best arm instead."
         )
         found.append(Caution(Gravity.PARTIAL, text))
     if 1 < setting.n_sites < MIN_CLUSTERS:
@@ -221,13 +321,20 @@ def _chances(
     covariates: pd.DataFrame,
     arms: pd.Index,
     random_state: int | None,
+    *,
+    estimable: bool,
 ) -> tuple[pd.DataFrame, str]:
     """Return the probability of each arm for each patient, and where it comes from, in words."""
     if isinstance(assignment, pd.DataFrame):
-        table = check_by_arm("assignment", assignment)
+        table = check_by_arm("assignment", assignment).rename(columns=by_text(arms))
+        check_unique("The arms of assignment", table.columns)
         lacking = [str(arm) for arm in arms if arm not in table.columns]
-        if lacking or not received.index.isin(table.index).all():
-            raise InputError(f"assignment lacks arms {lacking} or patients; it needs all of both.")
+        lost = int((~received.index.isin(table.index)).sum())
+        if lacking or lost:
+            raise InputError(
+                f"assignment lacks the arms {lacking} and {lost} of {len(received)} patients; it needs all "
+                "of both."
+            )
         return _rescaled(table.loc[received.index, list(arms)], received), "known for each patient"
     if isinstance(assignment, Mapping):
         shares = _known_shares(assignment, received, arms)
@@ -236,6 +343,8 @@ def _chances(
     if assignment == "randomised":
         shares = received.value_counts(normalize=True).reindex(arms, fill_value=0.0)
         return _rescaled(_same_for_all(shares, received), received), "randomised, in the shares observed"
+    if not estimable:
+        return _same_for_all(pd.Series(NAN, index=arms), received), "not estimated"
     folds = balanced_folds(received, np.zeros(len(received)), random_state=random_state)
     table = assignment_probabilities(covariates, received, folds).reindex(columns=arms, fill_value=0.0)
     return table, "estimated from the covariates"

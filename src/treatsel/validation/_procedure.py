@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from treatsel._checks import FloatArray
+from treatsel._jobs import run_jobs
 from treatsel.errors import InputError, TreatselError, TreatselWarning
 from treatsel.metrics._resample import Resamples
 from treatsel.validation._performance import (
@@ -65,15 +65,17 @@ def run(
 ) -> list[Result]:
     """Return the performance in each resample, in their order."""
     total, given = number_of(resamples), not isinstance(resamples, int | np.integer)
-    draws = _draw(patients, resamples, seed)
     weighted = given or patients.groups is not None
-    calls = (delayed(_resample)(model, patients, rows, weighted) for rows in draws)
-    results = []
-    for number, result in enumerate(Parallel(n_jobs=n_jobs, return_as="generator")(calls), 1):
-        results.append(result)
-        if not quiet and number * 10 // total > (number - 1) * 10 // total:
-            LOG.info("Optimism: %d of %d resamples", number, total)
-    return results
+    found: dict[int, Result] = {}
+    for number, result in run_jobs(
+        _resample,
+        lambda: ((model, patients, rows, weighted) for rows in _draw(patients, resamples, seed)),
+        n_jobs=n_jobs,
+    ):
+        found[number] = result
+        if not quiet and len(found) * 10 // total > (len(found) - 1) * 10 // total:
+            LOG.info("Optimism: %d of %d resamples", len(found), total)
+    return [found[number] for number in range(len(found))]
 
 
 def _resample(model: Any, patients: Patients, rows: Rows, weighted: bool) -> Result:
@@ -119,14 +121,18 @@ def corrected_again(
     model: Any, patients: Patients, n_outer: int, seed: int, n_jobs: int | None
 ) -> dict[str, FloatArray]:
     """Return each measure's corrected values in the outer resamples."""
-    draws = enumerate(_draw(patients, n_outer, seed + 1))
     weighted = patients.groups is not None
-    calls = (delayed(_corrected)(model, patients.take(rows, weighted=weighted), k) for k, rows in draws)
-    rows = []
-    for number, row in enumerate(Parallel(n_jobs=n_jobs, return_as="generator")(calls), 1):
-        rows.append(row)
-        LOG.info("Optimism, two-stage: %d of %d outer resamples", number, n_outer)
-    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in MEASURES}
+
+    def calls() -> Iterator[tuple[Any, ...]]:
+        for k, rows in enumerate(_draw(patients, n_outer, seed + 1)):
+            yield model, patients.take(rows, weighted=weighted), k
+
+    found: dict[int, Numbers] = {}
+    for number, row in run_jobs(_corrected, calls, n_jobs=n_jobs):
+        found[number] = row
+        LOG.info("Optimism, two-stage: %d of %d outer resamples", len(found), n_outer)
+    in_order = [found[number] for number in range(len(found))]
+    return {name: np.array([row.get(name, np.nan) for row in in_order]) for name in MEASURES}
 
 
 def _corrected(model: Any, patients: Patients, seed: int) -> Numbers:

@@ -15,6 +15,7 @@ from treatsel._version import __version__
 from treatsel.errors import InputError
 from treatsel.metrics import CalibrationCurve, Gain
 from treatsel.validation._checklist import markdown_of
+from treatsel.validation._content import check_content
 from treatsel.validation._part import COLUMNS, OVERALL
 
 SCHEMA = 1
@@ -81,15 +82,21 @@ class ValidationReport:
     def headline(self) -> str:
         """The gain over the best single arm, with its interval, in one sentence."""
         gain, what = self.gain, self.good_name
+        if (rate := self.figure("base rate")["value"]) in (0, 1):
+            return (
+                f"The outcome is {rate:.0f} for everybody: whether the recommendations, or the predictions, "
+                f"are any good for {self.outcome} cannot be told from this cohort."
+            )
         if gain.lower != gain.lower:
-            return f"The gain over the best single arm cannot be estimated: {gain.method}."
+            why = gain.method.removeprefix("not estimable: ")
+            return f"The gain over the best single arm cannot be estimated: {why}."
         if not gain.n_differs:
             return (
                 f"The model recommends {gain.best_arm}, the best single arm, to everybody: no gain, no loss."
             )
         verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
-        bounds = f"{100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}"
-        points = f"{100 * gain.value:+.1f} percentage points ({100 * self.level:g}% interval {bounds})"
+        value, lower, upper = (_html.fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
+        points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
         if verdict is None:
             return (
                 f"No gain shown: giving each patient the recommended arm instead of {gain.best_arm} for "
@@ -228,9 +235,10 @@ class ValidationReport:
             If the file is no such report, or of a newer schema.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{Path(path).name} is not a JSON file.") from error
+            content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refused)
+        except (ValueError, RecursionError) as error:
+            why = f" ({error})" if isinstance(error, InputError) else ", or it is cut off"
+            raise InputError(f"{Path(path).name} is not a JSON file{why}.") from error
         return cls.from_dict(content)
 
     @classmethod
@@ -250,6 +258,7 @@ class ValidationReport:
                 "Update treatsel, or validate again."
             )
         try:
+            check_content(content)
             return cls(
                 figures=_frame(content["figures"])[COLUMNS],
                 gain=Gain(**content["gain"] | {key: _number(content["gain"][key]) for key in _FLOATS}),
@@ -260,12 +269,17 @@ class ValidationReport:
                 **{key: content[key] for key in _AS_THEY_ARE} | {"about": _about(content["about"])},
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError("The report is incomplete or damaged. Validate again.") from error
+            where = f" ({error})" if isinstance(error, InputError) else ""
+            raise InputError(f"The report is incomplete or damaged{where}. Validate again.") from error
 
 
 _AS_THEY_ARE = ("outcome", "event_is_good", "level", "assignment", "model_id", "about")
 MAIN = ("base rate", "discrimination", "calibration", "overall", "policy", "gain")
 _FLOATS = ("value", "lower", "upper", "se", "p_value")
+
+
+def _refused(constant: str) -> None:
+    raise InputError(f"it holds {constant}, which JSON does not know; what does not exist is null")
 
 
 def check_checklist_name(path: str | Path) -> Path:
@@ -278,7 +292,9 @@ def check_checklist_name(path: str | Path) -> Path:
 
 def _about(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of model and cohort; a KeyError tells that something is missing."""
-    return {key: content[key] for key in ("n", "n_observed", "n_sites", "arms")} | dict(content)
+    for key in ("n", "n_observed", "n_sites", "arms"):
+        content[key]
+    return dict(content)
 
 
 def _plain(value: Any) -> float | None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from treatsel import _plotting
-from treatsel._html import DASH, Figure, Section, Table, number, percent, points
+from treatsel._html import DASH, Figure, Section, Table, number, p_value, percent, points
+from treatsel.validation._part import OVERALL
 
 if TYPE_CHECKING:
     from treatsel.validation._report import ValidationReport
@@ -16,12 +17,16 @@ _PROPORTIONS = {"base rate", "policy"}
 def with_interval(row: Any, shown: Any) -> str:
     """Return an estimate with its interval as text."""
     bounds = f"{shown(row['lower'])} to {shown(row['upper'])}"
-    return f"{shown(row['value'])} ({bounds.replace(' %', '')})"
+    return f"{shown(row['value'])} ({bounds.replace(' %', '').replace(' points', '')})"
 
 
 def figures_table(report: "ValidationReport", sections: list[str], caption: str) -> Table:
     """Return the figures of some sections as a table."""
-    rows = report.figures[report.figures["section"].isin(sections)]
+    return table_of(report.figures[report.figures["section"].isin(sections)], caption)
+
+
+def table_of(rows: pd.DataFrame, caption: str) -> Table:
+    """Return rows of figures as a table; without groups it has no column for them."""
     shown = pd.DataFrame(
         {
             "Measure": rows["measure"],
@@ -34,6 +39,8 @@ def figures_table(report: "ValidationReport", sections: list[str], caption: str)
             "Interval by": rows["method"],
         }
     )
+    if set(shown["Group"]) <= {OVERALL}:
+        shown = shown.drop(columns="Group")
     return Table(shown, caption, words=("Group", "Interval by"))
 
 
@@ -66,11 +73,13 @@ def flow(report: "ValidationReport") -> Section:
 
 def policies(report: "ValidationReport") -> Section:
     n_policies = int((report.figures["section"] == "policy").sum())
+    heading, good = "Does it help to follow the recommendation?", report.good_name
+    if not n_policies:
+        return Section(heading=heading, paragraphs=[report.headline])
     axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
     svg = _plotting.to_svg(report.plot_policies(axes), name="policies")
-    good = report.outcome if report.event_is_good else f"no {report.outcome}"
     return Section(
-        heading="Does it help to follow the recommendation?",
+        heading=heading,
         paragraphs=[
             f"Expected proportion of patients with {good} if everybody got one and the same arm, and if "
             "everybody got the recommended arm. The recommendation must beat the best single arm, not the "
@@ -79,7 +88,13 @@ def policies(report: "ValidationReport") -> Section:
         ],
         figures=[Figure(svg, f"Expected proportion with {good} under each policy, with intervals.")],
         tables=[
-            figures_table(report, ["policy", "gain"], "Policies and gains."),
+            figures_table(report, ["policy"], "Policies."),
+            table_of(
+                _with_arms(report.figures[report.figures["section"] == "gain"]),
+                "Gains: the recommended arms against simpler policies. The first row is the headline; the "
+                "next show it by both ways to name the best single arm. Picked on this very cohort it is a "
+                "little too hard on the recommendations; the interval for any pick allows for that.",
+            ),
             figures_table(
                 report,
                 ["naive"],
@@ -91,6 +106,12 @@ def policies(report: "ValidationReport") -> Section:
         "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek, from patients who received their "
         f"recommended arm, worth {report.effective_n:.0f} patients of equal weight.",
     )
+
+
+def _with_arms(gains: pd.DataFrame) -> pd.DataFrame:
+    """Return the gains with the arms compared with in the name of the measure."""
+    named = gains["measure"].where(gains["group"] == OVERALL, gains["measure"] + ": " + gains["group"])
+    return gains.assign(measure=named, group=OVERALL)
 
 
 def discrimination(report: "ValidationReport") -> Section:
@@ -121,10 +142,35 @@ def calibration(report: "ValidationReport") -> Section:
             Figure(curve, "Observed against predicted, overall; band and groups with intervals."),
             Figure(panels, "Observed against predicted, by received arm."),
         ],
-        tables=[figures_table(report, ["calibration"], "Calibration."), *_distances(report)],
+        tables=[
+            figures_table(report, ["calibration"], "Calibration."),
+            *_distances(report),
+            *_tests(report),
+        ],
         note="Restricted cubic splines on the logit with a pointwise band; groups of equal size with Wilson "
         "intervals. Van Calster et al. 2019.",
     )
+
+
+def _tests(report: "ValidationReport") -> list[Table]:
+    if "calibration tests" not in report.tables:  # a report of an earlier version
+        return []
+    table = report.tables["calibration tests"]
+    frame = pd.DataFrame(
+        {
+            "Test": table["test"],
+            "Statistic": [number(value) for value in table["statistic"]],
+            "df": [number(value, 0) for value in table["df"]],
+            "p": [p_value(value) for value in table["p_value"]],
+            "n": [f"{int(n):,}" for n in table["n"]],
+            "Events": [f"{int(n):,}" for n in table["n_events"]],
+        }
+    )
+    caption = (
+        "Tests of calibration: a small p says that the probabilities are off, not by how much. With many "
+        "patients any model fails them."
+    )
+    return [Table(frame, caption)]
 
 
 def overall(report: "ValidationReport") -> Section:

@@ -1,5 +1,6 @@
 """What is validated, on whom: checked once, read by every part of the validation."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -71,8 +72,7 @@ class Setting:
             If the table lacks patients or arms, an arm is unknown, or no outcome was observed.
         """
         name = _outcome(model, cohort, outcome)
-        labels = {str(arm): arm for arm in pd.unique(cohort.received)}
-        by_arm = _by_arm(model, cohort, name).rename(columns=lambda arm: labels.get(str(arm), arm))
+        by_arm = predicted(model, cohort, name)
         good = _direction(model, cohort, name, event_is_good)
         received = check_known_arms(cohort.received, by_arm.columns)
         y = cohort.frame[name]
@@ -82,7 +82,7 @@ class Setting:
         if best is None and name == getattr(model, "outcomes_", [None])[0]:
             best = model.default_arm_ if good == bool(model.event_is_good_[name]) else None
         if best is not None:
-            best = labels.get(str(best), best)
+            best = by_text(by_arm.columns)(best)
             check_choice("best_arm", best, list(by_arm.columns))
         return cls(
             cohort=cohort,
@@ -115,6 +115,13 @@ class Setting:
     def arms(self) -> np.ndarray:
         """Received arms of patients with the outcome observed."""
         return self.received[self.seen].to_numpy(dtype=object)
+
+    @property
+    def one_class(self) -> str | None:
+        """The outcome that everybody has, in words; None if it differs between patients."""
+        if len(classes := np.unique(self.observed)) > 1:
+            return None
+        return f"the outcome {self.outcome} is {int(classes[0])} for everybody in whom it was observed"
 
     @property
     def good_name(self) -> str:
@@ -176,20 +183,35 @@ def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
     return str(check_choice("The outcome of the cohort", name, known))
 
 
-def _by_arm(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
+def by_text(labels: pd.Index | Iterable[Any]) -> Callable[[Any], Any]:
+    """Return a function that gives the label that reads like another one (1 for "1"), or that other one."""
+    known = {str(label): label for label in labels}
+    return lambda label: known.get(str(label), label)
+
+
+def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
+    """Return the by-arm table of a model for a cohort, arms named as the cohort does.
+
+    Raises
+    ------
+    InputError
+        If the table lacks patients, or is no table of probabilities.
+    """
     if isinstance(model, pd.DataFrame):
         check_unique("The patients (index) of the by-arm table", model.index)
-        table = check_by_arm("The by-arm table", model)
+        table = check_by_arm("the by-arm table", model)
         if n := int((~cohort.frame.index.isin(table.index)).sum()):
             raise InputError(f"The by-arm table lacks {n} of {len(cohort)} patients. Match them by index.")
-        return table.loc[cohort.frame.index]
-    if hasattr(model, "outcomes_"):
-        table = model.predict_by_arm(cohort.X, outcome=outcome)
+        table = table.loc[cohort.frame.index]
+    elif hasattr(model, "outcomes_"):
+        table = check_by_arm("the predictions", model.predict_by_arm(cohort.X, outcome=outcome))
     elif hasattr(model, "predict_by_arm"):
-        table = model.predict_by_arm(cohort.X)
+        table = check_by_arm("the predictions", model.predict_by_arm(cohort.X))
     else:
         raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
-    return check_by_arm("The predictions", table)
+    table = table.rename(columns=by_text(pd.unique(cohort.received)))
+    check_unique("The arms of the predictions, read as text,", table.columns)
+    return table
 
 
 def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,10 @@ FOLDER = Path(os.environ.get("TREATSEL_REFERENCE", BESIDE))
 WEIGHTS = ("weight", "weights", "w", "sample_weight")
 
 
+class AbsentError(Exception):
+    """A check cannot apply: what it needs is not there."""
+
+
 class Reference:
     """A data set: the file that the JSON names, read by its columns; nothing is known of it beforehand."""
 
@@ -26,43 +31,104 @@ class Reference:
         self.name = path.name.removesuffix("_expected.json")
         self.file_name = content.get("file")
         self.checks: dict[str, dict[str, Any]] = {check["id"]: check for check in content["checks"]}
+        self.names_of_weights = _names_of_weights(content)
 
     @cached_property
     def table(self) -> pd.DataFrame:
         return pd.read_csv(FOLDER / self.file_name)
 
+    def __getitem__(self, columns: str | list[str]) -> Any:
+        """The column (or columns) of that name, as of a table."""
+        wanted = [columns] if isinstance(columns, str) else columns
+        if missing := [name for name in wanted if name not in self.table]:
+            raise AbsentError(f"the data set has no column {', '.join(missing)}")
+        return self.table[columns]
+
     def beside(self, end: str) -> pd.DataFrame:
         """Another file of this data set, such as ``imputed`` for ``ref1_imputed.csv``."""
-        return pd.read_csv(FOLDER / f"{self.name}_{end}.csv")
+        path = FOLDER / f"{self.name}_{end}.csv"
+        if not path.is_file():
+            raise AbsentError(f"the folder has no {path.name}")
+        return pd.read_csv(path)
 
     @property
     def y(self) -> pd.Series:
-        return self.table["y"]
+        return self["y"]
 
     @property
     def p(self) -> pd.Series:
-        return self.table["p"]
+        return self["p"]
 
     @property
     def weight(self) -> pd.Series | None:
-        found = [name for name in WEIGHTS if name in self.table]
+        found = [name for name in self.names_of_weights if name in self.table]
         return self.table[found[0]] if found else None
+
+    def weighted_as(self, check: str) -> "Reference":
+        """Itself, or without weights where the check says that it is unweighted."""
+        said = f"{check} {self.checks[check].get('note', '')}".lower()
+        plain = self.checks[check].get("weights", True) in (None, False, "none")
+        return self.unweighted if plain or "unweighted" in said else self
+
+    @cached_property
+    def unweighted(self) -> "Reference":
+        other = copy(self)
+        other.names_of_weights = ()
+        return other
+
+    @property
+    def has_line(self) -> bool:
+        """Whether the predictions can be recalibrated."""
+        kept = slice(None) if self.weight is None else self.weight > 0
+        return has_line(self.y[kept], self.p[kept])
 
     @property
     def arms(self) -> list[str]:
-        return [column[2:] for column in self.table if column.startswith("e_")]
+        """Of the columns ``e_<arm>``; without them, of the column ``arm``."""
+        named = [column[2:] for column in self.table if column.startswith("e_")]
+        return named or sorted(self["arm"].astype(str).unique())
 
     @property
     def covariates(self) -> list[str]:
-        return [column for column in self.table if re.fullmatch(r"x\d+", column)]
+        if not (found := [column for column in self.table if re.fullmatch(r"x\d+", column)]):
+            raise AbsentError("the data set has no covariates")
+        return found
 
     def by_arm(self, prefix: str) -> pd.DataFrame:
         """Table of the columns ``p_<arm>`` or ``e_<arm>``, named by arm."""
-        return self.table[[prefix + arm for arm in self.arms]].set_axis(self.arms, axis=1)
+        return self[[prefix + arm for arm in self.arms]].set_axis(self.arms, axis=1)
 
     def value(self, check: str) -> Any:
         """What the original gives for a check; for grids and inputs, never for answers."""
-        return self.checks[check]["value"]
+        if (value := self.expected(check)) is None:
+            raise AbsentError(self.refusal(check))
+        return value
+
+    def expected(self, check: str) -> Any:
+        """What the original gives for a check, None if it refuses; to put reasons in its places."""
+        return self.checks.get(check, {}).get("value")
+
+    def refusal(self, check: str) -> str:
+        """Why the original gives nothing."""
+        return (
+            f"the original refuses these data: {self.checks.get(check, {}).get('note') or 'without a word'}"
+        )
+
+    @cached_property
+    def has_extremes(self) -> bool:
+        """Whether some prediction is exactly 0 or 1, so that its logit is infinite."""
+        if self.file_name is None:
+            return False
+        predictions = self.table.filter(regex=r"^p(_|$)")
+        return bool(predictions.isin([0, 1]).any(axis=None))
+
+
+def _names_of_weights(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The column that the JSON names; otherwise whichever of the usual names the table has."""
+    for key in ("weights", "weight", "weight_column"):
+        if key in content:
+            return (content[key],) if isinstance(content[key], str) else ()
+    return WEIGHTS
 
 
 Rule = Callable[..., Any]
@@ -96,6 +162,63 @@ def rule_for(rules: Mapping[str, Rule], check: str) -> tuple[Rule, dict[str, str
     return None
 
 
+NO_LINE = Different(
+    "one class, equal predictions, or predictions that separate the classes: the likelihood has no maximum, "
+    "and R's glm stops where its arithmetic gives out"
+)
+
+
+def has_line(y: pd.Series, p: pd.Series) -> bool:
+    """Whether a logistic regression of the outcome on a function of the prediction has a maximum."""
+    cases, others = p[y == 1], p[y == 0]
+    if not len(cases) or not len(others) or p.min() == p.max():
+        return False
+    return bool(cases.min() < others.max() and cases.max() > others.min())
+
+
+def is_missing(found: Any) -> bool:
+    """Whether an answer holds no finite number at all."""
+    if isinstance(found, str):
+        return True
+    if isinstance(found, Mapping):
+        return all(map(is_missing, found.values()))
+    if isinstance(found, Within):
+        return is_missing(found.value)
+    if isinstance(found, list | tuple):
+        return all(map(is_missing, found))
+    return found is None or isinstance(found, Different) or not np.isfinite(np.asarray(found, float)).any()
+
+
+def put_reason(found: Any, expected: Any, differs: Callable[[Any, Any], bool], reason: str) -> Any:
+    """Return `found` with a reason in place of every number that differs from the expected one in kind."""
+    if isinstance(found, Different) or (isinstance(found, Mapping) and not isinstance(expected, dict)):
+        return found
+    if isinstance(expected, dict):
+        parts = {
+            name: put_reason(found[name], expected[name], differs, reason)
+            for name in expected
+            if name in found
+        }
+        return {**found, **parts}
+    if isinstance(expected, list) and not isinstance(found, Within):
+        if len(found) != len(expected):
+            return found
+        return [
+            put_reason(ours, theirs, differs, reason) for ours, theirs in zip(found, expected, strict=True)
+        ]
+    return Different(reason) if differs(found, expected) else found
+
+
+def only_ours(found: Any, expected: Any) -> bool:
+    """Whether we give a number and the original none."""
+    return expected is None and not is_missing(found)
+
+
+def only_theirs(found: Any, expected: Any) -> bool:
+    """Whether the original gives a number and we none."""
+    return expected is not None and not isinstance(found, str) and is_missing(found)
+
+
 def compare(found: Any, expected: Any, tol: float, where: str) -> None:
     """Compare every part of `expected`; `found` must have it, or say why it has not (`Different`)."""
     if isinstance(found, Different):
@@ -112,15 +235,14 @@ def compare(found: Any, expected: Any, tol: float, where: str) -> None:
         for position, (a, b) in enumerate(zip(found, expected, strict=True)):
             compare(a, b, tol, f"{where}[{position}]")
     elif isinstance(expected, str):
-        assert found == expected, where
+        assert str(found) == expected, where
     else:
         compare_number(found, expected, tol, 0.0, where)
 
 
 def compare_number(found: Any, expected: Any, absolute: float, relative: float, where: str) -> None:
     if expected is None:
-        missing = found is None or bool(np.all(np.isnan(np.asarray(found, dtype=float))))
-        assert missing, f"{where}: the original gives no number, we {found}"
+        assert is_missing(found), f"{where}: the original gives no number, we {found}"
     elif isinstance(expected, list | dict):
         parts = expected.items() if isinstance(expected, dict) else enumerate(expected)
         for name, value in parts:

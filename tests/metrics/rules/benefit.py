@@ -1,10 +1,15 @@
 """Rules of the reference checks on the benefit of one arm over another."""
 
-import warnings
+from tests.metrics.rules._reference import (
+    NO_LINE,
+    Different,
+    Reference,
+    Within,
+    has_line,
+    only_theirs,
+    put_reason,
+)
 
-from tests.metrics.rules._reference import Different, Reference, Within
-
-from treatsel.errors import TreatselWarning
 from treatsel.metrics.benefit import (
     Pairs,
     average_benefit,
@@ -22,6 +27,10 @@ from treatsel.metrics.benefit import (
     rate,
 )
 
+SINGULAR = Different(
+    "too few distinct predictions for a local regression: R's pseudo-inverse gives a number, at times an "
+    "absurd one, and we none"
+)
 OTHER_SCALE = "{} normalises differently; we report grf's areas, which rest on doubly robust scores"
 
 
@@ -37,27 +46,8 @@ def arms_of(ref: Reference, arms: str) -> dict[str, str]:
 
 def of_pair(ref: Reference, arms: str) -> dict[str, object]:
     labels = arms_of(ref, arms)
-    cohort = {"y_true": ref.y, "received": ref.table["arm"], "by_arm": ref.by_arm("p_")}
+    cohort = {"y_true": ref.y, "received": ref["arm"], "by_arm": ref.by_arm("p_")}
     return cohort | labels | {"sample_weight": ref.weight}
-
-
-def with_extremes(ref: Reference, arms: str) -> bool:
-    """Whether a logit is infinite: then the originals refuse, and we move predictions by 1e-8."""
-    labels = arms_of(ref, arms)
-    rows = ref.table["arm"].isin(list(labels.values()))
-    values = ref.by_arm("p_").loc[rows, list(labels.values())]
-    return bool(((values == 0) | (values == 1)).any(axis=None))
-
-
-def refused(ref: Reference, arms: str, check: str) -> bool:
-    """Whether the original gives no number because of a prediction of exactly 0 or 1."""
-    return with_extremes(ref, arms) and ref.value(f"benefit_{arms}.{check}") is None
-
-
-def quietly(function, *args, **kwargs):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TreatselWarning)
-        return function(*args, **kwargs)
 
 
 def value_and_error(estimate):
@@ -66,7 +56,9 @@ def value_and_error(estimate):
 
 def pair(ref, arms):
     labels = arms_of(ref, arms)
-    counts = {arm: int((ref.table["arm"] == arm).sum()) for arm in labels.values()}  # rows
+    counts = {arm: int((ref["arm"] == arm).sum()) for arm in labels.values()}
+    if ref.weight is not None and ref.value(f"benefit_{arms}.pair")["n"] != sum(counts.values()):  # no rows
+        counts = {arm: int(ref.weight[ref["arm"] == arm].sum()) for arm in labels.values()}
     return labels | {
         "n": sum(counts.values()),
         "n_treated": counts[labels["treated"]],
@@ -79,8 +71,13 @@ def errors(pairs, surface="interpolate"):
     return {name: getattr(found, name).value for name in ("eavg", "e50", "e90")}
 
 
+def without_curve(found):
+    """R goes on with a pseudo-inverse where there are too few distinct predictions."""
+    return found | (dict.fromkeys(("eavg", "e50", "e90"), SINGULAR) if found["eavg"] != found["eavg"] else {})
+
+
 def losses(pairs):
-    entropy = quietly(cross_entropy_for_benefit, pairs).value
+    entropy = cross_entropy_for_benefit(pairs).value
     if ((pairs.p_treated % 1 == 0) | (pairs.p_control % 1 == 0)).any():
         entropy = Different("the original takes the logarithm of 0; we move predictions of 0 and 1 by 1e-8")
     return {"brier": brier_for_benefit(pairs).value, "cross_entropy": entropy}
@@ -88,15 +85,13 @@ def losses(pairs):
 
 def matched(ref, arms, what):
     """Match as the originals did: on covariates in row order, or by MatchIt's walk along the benefit."""
-    if refused(ref, arms, f"matched_{what}"):
-        return Different("the original stops at predictions of exactly 0")
     if ref.weight is not None and (ref.weight % 1 != 0).any():
         return Different("patients are matched whole: weights must be whole numbers")
-    how = {"covariates": ref.table[ref.covariates]} if what == "covariates" else {"neighbor": "above"}
+    how = {"covariates": ref[ref.covariates]} if what == "covariates" else {"neighbor": "above"}
     pairs = match_pairs(**of_pair(ref, arms), **how)
     found = c_for_benefit(pairs, predicted="own_arm")
     c = {"c_for_benefit": found.value, "c_se_noether": found.se}
-    return {"pairs": len(pairs)} | c | errors(pairs) | losses(pairs)
+    return without_curve({"pairs": len(pairs)} | c | errors(pairs) | losses(pairs))
 
 
 def pairs_of_file(ref, arms, what):
@@ -110,7 +105,7 @@ def from_file(ref, arms, what):
     pairs = pairs_of_file(ref, arms, what)
     exact = {"c_for_benefit": c_for_benefit(pairs, predicted="own_arm").value} | losses(pairs)
     exact = {k: v if isinstance(v, Different) else Within(v, absolute=1e-9) for k, v in exact.items()}
-    return exact | errors(pairs)
+    return without_curve(exact | errors(pairs))
 
 
 def from_file_mean(ref, arms, what):
@@ -119,29 +114,36 @@ def from_file_mean(ref, arms, what):
 
 
 def from_file_direct(ref, arms, what):
-    return errors(pairs_of_file(ref, arms, what), surface="direct")
+    return without_curve(errors(pairs_of_file(ref, arms, what), surface="direct"))
+
+
+def explained(ref, arms, check, found):
+    """Put the reason where the own-arm predictions of the pair separate the classes."""
+    rows = ref["arm"].isin(list(arms_of(ref, arms).values()))
+    if has_line(ref.y[rows], ref.p[rows]):
+        return found
+    return put_reason(found, ref.expected(f"benefit_{arms}.{check}"), only_theirs, NO_LINE.reason)
 
 
 def line(ref, arms, among):
-    if refused(ref, arms, f"itecal_{among}"):
-        return Different("the logit of a prediction is infinite; we move predictions of 0 and 1 by 1e-8")
-    found = quietly(benefit_calibration_line, **of_pair(ref, arms), among=among)
+    found = benefit_calibration_line(**of_pair(ref, arms), among=among)
     names = {"intercept": found.intercept, "slope": found.slope}
-    return {name: e.value for name, e in names.items()} | {f"{name}_se": e.se for name, e in names.items()}
+    values = {name: e.value for name, e in names.items()}
+    values |= {f"{name}_se": e.se for name, e in names.items()}
+    return explained(ref, arms, f"itecal_{among}", values)
 
 
 def model_based(ref, arms):
     """Among the patients of the two arms."""
     labels = arms_of(ref, arms)
-    rows = ref.table["arm"].isin(list(labels.values()))
+    rows = ref["arm"].isin(list(labels.values()))
     weight = None if ref.weight is None else ref.weight[rows]
     return model_based_c_for_benefit(ref.by_arm("p_")[rows], **labels, sample_weight=weight).value
 
 
 def slope(ref, arms):
-    if refused(ref, arms, "benefit_slope"):
-        return Different("the logit of a prediction is infinite; we move predictions of 0 and 1 by 1e-8")
-    return value_and_error(quietly(benefit_slope, **of_pair(ref, arms)))
+    found = value_and_error(benefit_slope(**of_pair(ref, arms)))
+    return explained(ref, arms, "benefit_slope", found)
 
 
 def rule_value(ref, arms):

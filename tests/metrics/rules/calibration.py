@@ -1,12 +1,16 @@
 """Calibration: metamisc, glm, rms, CalibrationCurves, pmcalibration and Hmisc of R; pyexvalid, pycaleva."""
 
-import warnings
-
 import numpy as np
 from scipy.special import expit, logit, ndtri
-from tests.metrics.rules._reference import Different, Within
+from tests.metrics.rules._reference import (
+    NO_LINE,
+    AbsentError,
+    Different,
+    Within,
+    only_theirs,
+    put_reason,
+)
 
-from treatsel.errors import TreatselWarning
 from treatsel.metrics.calibration import (
     calibration_curve,
     calibration_errors,
@@ -19,37 +23,51 @@ from treatsel.metrics.calibration import (
     observed_expected_ratio,
 )
 from treatsel.metrics.discrimination import roc_auc
-from treatsel.metrics.overall import brier_score, nagelkerke_r2, scaled_brier_score
+from treatsel.metrics.overall import brier_score, nagelkerke_r2, scaled_brier_score, spiegelhalter_z
 
 NAMES = {"Eavg": "ici", "E50": "e50", "E90": "e90", "Emax": "emax", "ECI": "eci"}
+PSEUDO_INVERSE = (
+    "too few distinct predictions for a local regression: R goes on with a pseudo-inverse; we give no curve"
+)
+EQUAL = Different("for equal predictions val.prob has fixed answers, some of them under another's name")
+IMPOSSIBLE = Different(
+    "an event was predicted with 0: val.prob's U is infinite; ours leaves it out, as its D does"
+)
 TIES_SPLIT = "equal predictions are put in different groups by the order of the rows; ours stay together"
 
 
-def rule(compute):
-    """Our rule for predictions of 0 and 1 stands, stated, where the original refuses them."""
+def with_line(compute, check):
+    """A rule that gives the reason wherever there is no line through the logits."""
 
-    def computed(ref, check, **groups):
-        with warnings.catch_warnings():
-            if ((ref.p == 0) | (ref.p == 1)).any():
-                warnings.simplefilter("ignore", TreatselWarning)
-            found = compute(ref, **groups)
-        if ref.value(check) is not None:
+    def computed(ref, **groups):
+        found = compute(ref, **groups)
+        if ref.has_line:
             return found
-        return (
-            None if _nothing(found) else Different("the original refuses these data; ours are defined there")
-        )
+        return put_reason(found, ref.expected(check.format(**groups)), only_theirs, NO_LINE.reason)
 
     return computed
 
 
-def _nothing(found):
-    if isinstance(found, dict):
-        return all(map(_nothing, found.values()))
-    if isinstance(found, Within):
-        return bool(np.isnan(found.value))
-    if isinstance(found, list):
-        return all(map(_nothing, found))
-    return isinstance(found, Different) or bool(np.isnan(np.asarray(found, dtype=float)).all())
+def with_curve(compute, check):
+    """A rule that gives the reason wherever there is no local regression."""
+
+    def computed(ref, **groups):
+        found = compute(ref, **groups)
+        smoothers = ["loess", "lowess"] if has_whole_weights(ref) else ["loess"]
+        if not any(_without_curve(ref, smooth) for smooth in smoothers):
+            return found
+        return put_reason(found, ref.expected(check.format(**groups)), only_theirs, PSEUDO_INVERSE)
+
+    return computed
+
+
+def has_whole_weights(ref):
+    return ref.weight is None or bool((ref.weight % 1 == 0).all())
+
+
+def _without_curve(ref, smooth):
+    curve = calibration_curve(**vectors(ref), at=[0.5], smooth=smooth, smooth_on="probability")
+    return curve.fits["smoother"].item().startswith("not estimable")
 
 
 def vectors(ref):
@@ -131,14 +149,14 @@ def val_prob_ci(ref):
 
 def val_prob(ref):
     """It leaves predictions of 0 and 1 out of what needs a logit."""
-    from treatsel.metrics.overall import spiegelhalter_z
-
+    if ref.p.min() == ref.p.max():
+        return EQUAL
     inside = (ref.p > 0) & (ref.p < 1)
     inside |= not inside.any()
     kept = {name: None if v is None else v[inside] for name, v in vectors(ref).items()}
     line, test = calibration_line(**kept), calibration_test(**kept)
     smooth, z = errors_of(ref, smooth="lowess", smooth_on="probability"), spiegelhalter_z(**vectors(ref))
-    return {
+    found = {
         "r2_as_is": nagelkerke_r2(**kept).value,
         "brier": brier_score(**vectors(ref)).value,
         "d": test.discrimination,
@@ -154,6 +172,9 @@ def val_prob(ref):
         "spiegelhalter_z": z.value,
         "spiegelhalter_p": z.p_value,
     }
+    if ((ref.p == 0) & (ref.y == 1)).any():
+        found |= dict.fromkeys(("u", "u_chisq", "u_p", "q"), IMPOSSIBLE)
+    return found
 
 
 def logistic_cal(ref):
@@ -166,7 +187,13 @@ def logistic_cal(ref):
     return profiles | {name: [one.statistic, one.df, one.p_value] for name, one in tests.items()}
 
 
+def _only_whole(ref, smooth):
+    if smooth == "lowess" and not has_whole_weights(ref):
+        raise AbsentError("our lowess takes whole-number weights only, which repeat rows")
+
+
 def errors_of(ref, **options):
+    _only_whole(ref, options["smooth"])
     found = calibration_errors(**vectors(ref), **options, n_resamples=0, n_simulations=0)
     return {theirs: getattr(found, ours) for theirs, ours in NAMES.items()}
 
@@ -179,14 +206,22 @@ def flexible(ref, smoother, scale):
     return errors_of(ref, smooth=smooth, smooth_on=SCALES[scale])
 
 
+def flexible_or_reason(ref, smoother, scale):
+    """R goes on without a maximum of the likelihood, or with a singular local regression."""
+    explained = with_line if smoother == "rcs" else with_curve
+    return explained(flexible, "flex_{smoother}_{scale}")(ref, smoother=smoother, scale=scale)
+
+
 def flexible_direct(ref, scale):
     """The original cuts the curve off at 0 and 1; we do not."""
     table = calibration_curve(
         **vectors(ref), at=ref.p, smooth="loess", smooth_on=SCALES[scale], exact=True
     ).to_frame()
     distance = np.abs(table["observed"].clip(0, 1) - table["predicted"])
+    if not has_whole_weights(ref):
+        raise AbsentError("quantiles of the rows of a weight with fractions are a convention")
     if ref.weight is not None:
-        distance = distance.repeat(ref.weight.round().astype(int))
+        distance = distance.repeat(ref.weight.astype(int))
     return {
         "Eavg": distance.mean(),
         "E50": distance.median(),
@@ -213,22 +248,21 @@ def gam(ref, scale):
     return Different("a penalised thin-plate spline of mgcv; we offer no smoother with a fitted penalty")
 
 
-def grid_of(ref, check):
-    return None if ref.value(check) is None else ref.value(check)["grid"]
-
-
 def local_curve(check, smooth, exact):
     def compute(ref):
-        options = {"at": grid_of(ref, check), "smooth": smooth, "smooth_on": "probability", "exact": exact}
-        table = calibration_curve(**vectors(ref), **options).to_frame()
+        _only_whole(ref, smooth)
+        options = {"smooth": smooth, "smooth_on": "probability", "exact": exact}
+        table = calibration_curve(**vectors(ref), at=ref.value(check)["grid"], **options).to_frame()
         se = (table["upper"] - table["lower"]) / 2 / ndtri(0.975)
         return {"grid": table["predicted"], "fit": table["observed"], "se": se}
 
-    return compute
+    return with_curve(compute, check)
 
 
 def spline_curve(ref):
-    curve = calibration_curve(**vectors(ref), at=grid_of(ref, "curve_rcs"))
+    if not ref.has_line:
+        return NO_LINE
+    curve = calibration_curve(**vectors(ref), at=ref.value("curve_rcs")["grid"])
     table, knots = curve.to_frame(), logit(np.array(curve.fits["knots"].item()))
     return {
         "grid": table["predicted"],
@@ -275,20 +309,16 @@ def hosmer(ref, n_groups):
     return {"chisq": test.statistic, "p": test.p_value, "df": test.df}
 
 
-def _named(check, compute):
-    return lambda ref, **groups: rule(compute)(ref, check.format(**groups), **groups)
-
-
 _RULES = {
     "oe": ratio,
     "oe_log": log_ratio,
     "cal_intercept": intercept,
-    "cal_slope": slope,
-    "val_prob_ci_2": val_prob_ci,
-    "val_prob": val_prob,
-    "logistic_cal": logistic_cal,
-    "flex_{smoother}_{scale}": flexible,
-    "flex_loess_direct_{scale}": flexible_direct,
+    "logistic_cal": with_line(logistic_cal, "logistic_cal"),
+    "cal_slope": with_line(slope, "cal_slope"),
+    "val_prob_ci_2": with_line(with_curve(val_prob_ci, "val_prob_ci_2"), "val_prob_ci_2"),
+    "val_prob": with_line(with_curve(val_prob, "val_prob"), "val_prob"),
+    "flex_{smoother}_{scale}": flexible_or_reason,
+    "flex_loess_direct_{scale}": with_curve(flexible_direct, "flex_loess_direct_{scale}"),
     "flex_gam_{scale}": gam,
     "flex_{smoother}_{scale}_boot_ci": flexible_interval,
     "curve_loess": local_curve("curve_loess", "loess", False),
@@ -297,7 +327,7 @@ _RULES = {
     "curve_lowess_delta0": local_curve("curve_lowess_delta0", "lowess", True),
     "curve_rcs": spline_curve,
     "deciles": deciles,
-    "py.pyexvalid": pyexvalid,
+    "py.pyexvalid": with_line(pyexvalid, "py.pyexvalid"),
     "py.hosmer_lemeshow_g{n_groups}": hosmer,
 }
 _PARTS = {
@@ -314,4 +344,4 @@ def _pattern(check):
     return pattern
 
 
-RULES = {_pattern(check): _named(check, compute) for check, compute in _RULES.items()}
+RULES = {_pattern(check): compute for check, compute in _RULES.items()}

@@ -15,7 +15,7 @@ PRINTED = 5.01e-4  # three digits are printed
 
 
 def development(ref, check):
-    if ref.value(check) is None:
+    if ref.expected(check) is None:
         return STOPS
     given = ref.value(check)["input"]
     names = {"csrsquared": "cox_snell_r2", "nagrsquared": "nagelkerke_r2", "cstatistic": "auc"}
@@ -44,7 +44,7 @@ def development(ref, check):
 
 
 def validation(ref, check):
-    if ref.value(check) is None:
+    if ref.expected(check) is None:
         return STOPS
     original = check.removeprefix("py.")
     given = ref.value(check)["input"]

@@ -1,15 +1,22 @@
 """Sites, refits without each site, and imputations: ids ``sites.*``, ``iecv_refit.*`` and ``mi.*``."""
 
 import re
-import warnings
 from functools import cache, wraps
 
 import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
-from tests.metrics.rules._reference import WEIGHTS, Different, Rule, Within
+from tests.metrics.rules._reference import (
+    NO_LINE,
+    AbsentError,
+    Different,
+    Rule,
+    Within,
+    has_line,
+    only_theirs,
+    put_reason,
+)
 
-from treatsel.errors import TreatselWarning
 from treatsel.metrics.calibration import (
     calibration_in_the_large,
     calibration_slope,
@@ -21,19 +28,21 @@ from treatsel.metrics.pooling import pool, pool_imputations
 from treatsel.models import ArmwiseClassifier
 from treatsel.validation._internal_external import internal_external
 
+ODD_SITE = (
+    "a site with one class, or a separated one, counts in one of the two; ours leaves it out and says so"
+)
+ONE_SITE = "with one site there are no degrees of freedom; metafor falls back to the ordinary interval"
 NO_MAXIMUM = "an arm has one class of outcome without some site: the regression has no maximum"
 
 
-def quietly(rule):
-    """Predictions of exactly 0 or 1 are part of some data sets; that we warn of them is tested elsewhere."""
+def fitted(rule):
+    """A rule that gives the reason where the model cannot be fitted without some site."""
 
     @wraps(rule)
     def compute(ref, **groups):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TreatselWarning)
-            if groups.get("source") == "iecv_refit" and refits(ref).predicted.isna().any():
-                return Different(NO_MAXIMUM)
-            return rule(ref, **groups)
+        if groups["source"] == "iecv_refit" and refits(ref).predicted.isna().any():
+            return Different(NO_MAXIMUM)
+        return rule(ref, **groups)
 
     return compute
 
@@ -42,23 +51,34 @@ def quietly(rule):
 def refits(ref):
     """Unpenalised arm-wise regressions: the full interaction model, without each site in turn."""
     exact = LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-12)
-    table = ref.table
-    X = table[[*ref.covariates, "arm"]]
+    X = ref[[*ref.covariates, "arm"]]
+    if ref["site"].nunique() == 1:
+        raise AbsentError("the data set has one site only")
     model = ArmwiseClassifier(exact)
-    return internal_external(model, X, table["y"], table["site"], sample_weight=ref.weight)
+    return internal_external(model, X, ref.y, ref["site"], sample_weight=ref.weight)
 
 
 def predictions(ref, source):
     return ref.p if source == "sites" else refits(ref).predicted
 
 
+def order_of_sites(ref, source):
+    """As the original lists them: how it sorts labels depends on its locale."""
+    checks = [ref.checks.get(f"{name}.by_site", {}).get("value") or {} for name in (source, "sites")]
+    ours = set(ref["site"].astype(str))
+    listed = [check["site"] for check in checks if set(map(str, check.get("site", ["?"]))) <= ours]
+    return listed[0] if listed else sorted(ref["site"].unique())
+
+
 def by_site(ref, source):
     rows, predicted = [], predictions(ref, source)
-    for site, part in ref.table.groupby("site"):
+    for site in order_of_sites(ref, source):
+        part = ref.table[ref["site"].astype(str) == str(site)]
         mine = {"sample_weight": None if ref.weight is None else ref.weight[part.index]}
         y, p = part["y"], predicted[part.index]
         auc, on_logit = roc_auc(y, p, **mine), roc_auc(y, p, interval="logit", **mine)
         large, slope = calibration_in_the_large(y, p, **mine), calibration_slope(y, p, **mine)
+        no_level, no_slope = y.min() == y.max(), not has_line(y, p)
         ratio = observed_expected_ratio(y, p, **mine)
         expected = float((p if ref.weight is None else p * ref.weight[part.index]).sum())
         rows.append(
@@ -70,12 +90,12 @@ def by_site(ref, source):
                 "auc": auc.value,
                 "auc_var": 0.0 if auc.value in (0, 1) else auc.se**2,
                 "logit_auc_se": on_logit.se,
-                "intercept": large.value,
-                "intercept_se": large.se,
-                "slope": slope.value,
-                "slope_se": slope.se,
+                "intercept": NO_LINE if no_level else large.value,
+                "intercept_se": NO_LINE if no_level else large.se,
+                "slope": NO_LINE if no_slope else slope.value,
+                "slope_se": NO_LINE if no_slope else slope.se,
                 "log_oe": np.log(ratio.value) if ratio.value > 0 else np.nan,
-                "log_oe_se": ratio.se,
+                "log_oe_se": 0.0 if y.all() else ratio.se,  # by the formula
             }
         )
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -84,15 +104,23 @@ def by_site(ref, source):
 def estimates(ref, source, measure):
     """Values, standard errors and scale of one measure at each site."""
     sites = by_site(ref, source)
+    numbers = {name: [np.nan if v is NO_LINE else v for v in column] for name, column in sites.items()}
     if measure == "auc_logit":
         with np.errstate(divide="ignore"):
-            return logit(sites["auc"]), sites["logit_auc_se"], "logit"
+            return logit(numbers["auc"]), numbers["logit_auc_se"], "logit"
     if measure == "auc_raw":
-        return sites["auc"], np.sqrt(sites["auc_var"]), "identity"
-    return sites[measure], sites[measure + "_se"], "log" if measure == "log_oe" else "identity"
+        return numbers["auc"], np.sqrt(numbers["auc_var"]), "identity"
+    scale = "log" if measure == "log_oe" else "identity"
+    return numbers[measure], numbers[measure + "_se"], scale
 
 
-@quietly
+def has_odd_site(ref, source):
+    """Whether some site has one class, or is separated: with what weight it counts is a matter of taste."""
+    predicted, site = predictions(ref, source), ref["site"]
+    return not all(has_line(ref.y[site == name], predicted[site == name]) for name in site.unique())
+
+
+@fitted
 def pooled(ref, source, measure):
     values, se, scale = estimates(ref, source, measure)
 
@@ -101,9 +129,10 @@ def pooled(ref, source, measure):
 
     found = {kind: run(interval=kind) for kind in ("hk", "hk_adhoc", "z")}
     main, moments, narrow = found["hk"], run(estimator="dl"), run(prediction_df="k-1")
-    if not main.n_sites:
-        return None
-    return {
+    expected = ref.expected(f"{source}.pooled_{measure}")
+    if expected and main.n_sites != expected["k"] and has_odd_site(ref, source):
+        return Different(ODD_SITE)
+    answer = {
         "k": main.n_sites,
         "est": main.value,
         "se_hk": main.se,
@@ -118,24 +147,26 @@ def pooled(ref, source, measure):
         "tau2_dl": moments.tau2,
         "est_dl": moments.value,
     }
+    return put_reason(answer, expected, only_theirs, ONE_SITE) if main.n_sites == 1 else answer
 
 
-@quietly
+@fitted
 def valmeta(ref, source):
     values, se, scale = estimates(ref, source, "auc_logit")
     found = pool(values, se, scale=scale)
-    if not found.n_sites:
-        return None
-    limits = {"lower": found.lower, "upper": found.upper}
-    return {
+    answer = {
         "est": found.value,
-        **limits,
+        "lower": found.lower,
+        "upper": found.upper,
         "pi_lower": found.prediction_lower,
         "pi_upper": found.prediction_upper,
     }
+    if found.n_sites > 1:
+        return answer
+    return put_reason(answer, ref.expected(f"{source}.valmeta_cstat"), only_theirs, ONE_SITE)
 
 
-@quietly
+@fitted
 def first_predictions(ref, source):
     return predictions(ref, source).head(10).tolist()
 
@@ -144,11 +175,10 @@ def imputed(ref):
     """Outcomes, the predictions of each imputation, weights."""
     table = ref.beside("imputed")
     columns = sorted((c for c in table if re.fullmatch(r"p_imp\d+", c)), key=lambda c: int(c[5:]))
-    weight = next((table[name] for name in WEIGHTS if name in table), ref.weight)
+    weight = next((table[name] for name in ref.names_of_weights if name in table), ref.weight)
     return table["y"], [table[column] for column in columns], weight
 
 
-@quietly
 def imputations(ref, measure):
     y, sets, weight = imputed(ref)
     if measure == "auc_logit":
@@ -162,29 +192,27 @@ def imputations(ref, measure):
     errors = [one.se for one in found]
     small = pool_imputations(values, errors, n=found[0].n, scale=scale)
     large = pool_imputations(values, errors, scale=scale)
-    if np.isnan(small.value):
-        return None
     return {
         "est": small.value,
         "within": small.within,
         "between": small.between,
         "total": small.total,
-        "df_barnard_rubin": small.df,
+        # R's glm stops with standard errors some 1e-10 off, which the degrees of freedom magnify
+        "df_barnard_rubin": Within(small.df, absolute=1e-6, relative=1e-6),
         "ci_barnard_rubin": [small.lower, small.upper],
-        "df_rubin87": large.df,
+        "df_rubin87": Within(large.df, absolute=1e-6, relative=1e-6),
         "ci_rubin87": [large.lower, large.upper],
         "fmi": small.fmi,
     }
 
 
-@quietly
 def mean_brier(ref):
     y, sets, weight = imputed(ref)
     return float(np.mean([brier_score(y, p, sample_weight=weight).value for p in sets]))
 
 
 RULES: dict[str, Rule] = {
-    r"(?P<source>sites|iecv_refit)\.by_site": quietly(by_site),
+    r"(?P<source>sites|iecv_refit)\.by_site": fitted(by_site),
     r"(?P<source>sites|iecv_refit)\.pooled_(?P<measure>auc_logit|auc_raw|intercept|slope|log_oe)": pooled,
     r"(?P<source>sites|iecv_refit)\.valmeta_cstat": valmeta,
     r"(?P<source>iecv_refit)\.p_first10": first_predictions,

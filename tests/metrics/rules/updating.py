@@ -1,23 +1,17 @@
 """Updating, case mix and optimism: R's glm, pROC and rms."""
 
-import warnings
-
 import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
-from tests.metrics.rules._reference import Different, Within
+from tests.metrics.rules._reference import NO_LINE, Different, Within, only_ours, put_reason
 
-from treatsel.errors import TreatselWarning
 from treatsel.models import ArmwiseClassifier
 from treatsel.validation._case_mix import case_mix
 from treatsel.validation._optimism import optimism
 from treatsel.validation._updating import recalibrate
 
 NAMES = {"none": "original", "intercept": "intercept", "slope": "logistic", "refit": "refit"}
-INFINITE = Different(
-    "predictions of 0 and 1 have no logit: the original refuses; ours count as 1e-8 and 1 - 1e-8"
-)
-REFUSED = Different("the original refuses; ours gives the least upper bound of a likelihood without maximum")
+REFUSED = "the original refuses; ours gives the least upper bound of a likelihood without maximum"
 
 
 def covariates_and_arm(ref, table):
@@ -25,24 +19,15 @@ def covariates_and_arm(ref, table):
 
 
 def updated(ref):
-    X = covariates_and_arm(ref, ref.table)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TreatselWarning)  # predictions of 0 and 1 are counted
-        return recalibrate(ref.by_arm("p_"), X, ref.y, methods=list(NAMES), sample_weight=ref.weight)
+    X = ref[[*ref.covariates, "arm"]]
+    return recalibrate(ref.by_arm("p_"), X, ref.y, methods=list(NAMES), sample_weight=ref.weight)
 
 
 def unless_refused(ref, check, found):
     """Put a reason in place of our number wherever the original gives none."""
-    reason = INFINITE if ref.p.isin([0, 1]).any() else REFUSED
-
-    def part(ours, theirs):
-        if theirs is None:
-            return reason
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            return {name: part(ours[name], theirs[name]) for name in ours if name in theirs}
-        return ours
-
-    return part(found, ref.value(check))
+    if ref.p.min() == ref.p.max():
+        found |= dict.fromkeys(("logistic", "refit_vs_logistic"), NO_LINE)
+    return put_reason(found, ref.expected(check), only_ours, REFUSED)
 
 
 def log_likelihoods(ref):
@@ -70,7 +55,7 @@ def first_predictions(ref, n):
 def membership(ref):
     development, weight = ref.beside("development"), ref.weight
     columns = [*ref.covariates, "arm", "y"]
-    validation = ref.table[columns] if weight is None else ref.table[columns].assign(weight=weight)
+    validation = ref[columns] if weight is None else ref[columns].assign(weight=weight)
     found = case_mix(
         development[columns], validation, outcome="y", weight=None if weight is None else "weight"
     )

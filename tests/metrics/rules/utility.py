@@ -8,8 +8,9 @@ from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefi
 
 def decision(ref, *, check, prevalence=None):
     """All columns that hold predictions, at the thresholds of the check."""
-    grid = ref.value(check)["threshold"]
-    models = {name: ref.table[name] for name in ref.table if name == "p" or name.startswith("p_")}
+    expected = ref.value(check)
+    grid = expected["threshold"]
+    models = {name: ref[name] for name in ref.table if name == "p" or name.startswith("p_")}
     known = None if prevalence is None else float(prevalence)
     options = {"thresholds": grid, "prevalence": known, "sample_weight": ref.weight, "n_resamples": 0}
     table = decision_curve(ref.y, models, **options).to_frame().set_index("strategy")
@@ -18,7 +19,7 @@ def decision(ref, *, check, prevalence=None):
     columns = {"nb": "value", "tp": "true_positive", "fp": "false_positive", "avoided": "avoided"}
     for theirs, ours in columns.items():
         found |= {f"{theirs}_{name}": table.loc[name, ours].tolist() for name in models}
-    return found
+    return dict.fromkeys(expected, Different("the data set has no such column of predictions")) | found
 
 
 def with_interval(row):
@@ -29,7 +30,7 @@ def choice(ref):
     """The curve of the model and of each arm for everybody; the first arm is the reference."""
     expected = ref.value("policy.net_benefit_threshold")
     predicted = ref.by_arm("p_")
-    scores = aipw_scores(ref.y, ref.table["arm"], predicted, ref.by_arm("e_"))
+    scores = aipw_scores(ref.y, ref["arm"], predicted, ref.by_arm("e_"))
     grid = [point["threshold"] for point in expected["curve"]]
     found = treatment_choice_net_benefit(scores, predicted, thresholds=grid, sample_weight=ref.weight)
     table, shares = found.to_frame().set_index("strategy"), found.shares.set_index("arm")

@@ -1,0 +1,239 @@
+"""Whether validation patients are like those of development, and the figures if they were."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray
+from treatsel._html import with_p
+from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+from treatsel.metrics import gain_over_best_arm
+from treatsel.metrics._arms import cells_of
+from treatsel.predictions import fingerprint
+from treatsel.validation._case_mix import OVERALL, CaseMix, case_mix, columns_of
+from treatsel.validation._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
+from treatsel.validation._policy import Policies
+from treatsel.validation._setting import Setting, predicted
+from treatsel.validation._transport import TransportWeights, transport, transport_weights
+
+SECTION = "development"
+ARM, OUTCOME, PREDICTION = " arm", " outcome", " prediction"  # no covariate begins with a space
+LABELS = {
+    "auc": "AUC",
+    "within_arm_auc": "within-arm AUC",
+    "brier": "Brier score",
+    "calibration_in_the_large": "calibration in the large",
+    "calibration_slope": "calibration slope",
+    "observed_expected_ratio": "observed / expected",
+}
+
+
+def development_of(given: Any, setting: Setting) -> Cohort:
+    """Return the development cohort; a table is checked against the codebook of the validation cohort.
+
+    Raises
+    ------
+    InputError
+        If it is neither a cohort nor a table, or shares no covariate with the validation cohort.
+    CohortError
+        If the table does not fit the codebook.
+    """
+    if isinstance(given, pd.DataFrame):
+        given = Cohort(given, setting.cohort.codebook)
+    if not isinstance(given, Cohort):
+        raise InputError(f"development is a {type(given).__name__}; give a Cohort or a table of patients.")
+    if not _shared(given, setting):
+        raise InputError("development shares no covariate with the cohort; name columns alike in both.")
+    return given
+
+
+def likeness(setting: Setting, policies: Policies, model: Any, development: Cohort) -> Part:
+    """Return how patients differ from those of development, and the figures re-weighted to the latter."""
+    names = _shared(development, setting)
+    linear, without = _predictions(model, development, setting)
+    old = _table(development, names, setting.outcome, linear)
+    new = setting.cohort.frame.loc[setting.seen, names].assign(
+        **{ARM: setting.arms, OUTCOME: setting.observed}
+    )
+    roles: dict[str, Any] = {"arm": ARM}
+    if OUTCOME in old:
+        roles["outcome"] = OUTCOME
+    else:
+        new = new.drop(columns=OUTCOME)
+    if linear is not None:
+        roles["prediction"], new = PREDICTION, new.assign(**{PREDICTION: setting.own})
+    old, new = _coarsened(old, new, names)
+    mix = case_mix(old, new, **roles, level=setting.level)
+    weights = _weights(new[names], old[names])
+    figures, table = _reweighted(setting, policies, weights)
+    lacking = [name for name in setting.cohort.codebook.covariates if name not in names]
+    left = [without] if without else []
+    if lacking:
+        left.append((f"Case mix by {lacking}", "the development cohort has no such covariate"))
+    return Part(
+        figures=[*_membership(mix), *_spread(mix), *figures],
+        tables={
+            f"{SECTION}: covariates": _told(mix.covariates, old, new),
+            f"{SECTION}: linear predictor": mix.linear_predictor.rename_axis("group").reset_index(),
+            f"{SECTION}: re-weighted": table,
+        },
+        cautions=_cautions(setting, model, development),
+        not_estimable=left,
+    )
+
+
+def _shared(development: Cohort, setting: Setting) -> list[str]:
+    return [name for name in setting.cohort.codebook.covariates if name in development.codebook.covariates]
+
+
+def _predictions(
+    model: Any, development: Cohort, setting: Setting
+) -> tuple[FloatArray | None, tuple[str, str] | None]:
+    """Return the predictions for the received arms of the development patients, or why there are none."""
+    what = "Linear predictor in the development cohort"
+    if isinstance(model, pd.DataFrame):
+        return None, (what, "predictions were given for the validation patients only, without a model")
+    try:
+        table = predicted(model, development, setting.outcome)
+        return cells_of("received", development.received.to_numpy(dtype=object), table), None
+    except InputError as error:
+        return None, (what, str(error))
+
+
+def _table(development: Cohort, names: list[str], outcome: str, own: FloatArray | None) -> pd.DataFrame:
+    """Return covariates, arm and, if any, outcome (then of patients who have it) and prediction."""
+    frame = development.frame
+    table = frame[names].assign(**{ARM: development.received})
+    if own is not None:
+        table = table.assign(**{PREDICTION: own})
+    if outcome in development.codebook.outcomes and frame[outcome].notna().any():
+        seen = frame[outcome].notna()
+        return table[seen].assign(**{OUTCOME: frame.loc[seen, outcome]})
+    return table
+
+
+def _coarsened(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both tables with categories put together that fewer than ten patients of either have."""
+    old, new = old.copy(), new.copy()
+    for name in names:
+        if pd.api.types.is_numeric_dtype(new[name].dtype):
+            continue
+        counts = pd.DataFrame({"old": old[name].value_counts(), "new": new[name].value_counts()}).fillna(0)
+        counts = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index]
+        small = ((counts > 0) & (counts < FEWEST_SHOWN)).any(axis=1)
+        if not small.any():
+            continue
+        together, called = list(counts.index[small]), "small groups"
+        for level in counts.index[~small]:  # the rarest first, until enough are together
+            if (counts.loc[together].sum() >= FEWEST_SHOWN).all():
+                break
+            together, called = [*together, level], f"{level} and others"
+        old[name], new[name] = (
+            table[name].astype(object).mask(table[name].isin(together), called) for table in (old, new)
+        )
+    return old, new
+
+
+def _told(covariates: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of covariates without means that would tell of fewer than ten patients."""
+    table = covariates.copy()
+    for name, columns in zip(("development", "validation"), (old, new), strict=True):
+        for covariate in [key for key in table.index if key in columns]:
+            counts = columns[covariate].value_counts()
+            if len(counts) == 2 and counts.min() < FEWEST_SHOWN:
+                table.loc[covariate, [f"{name}_mean", f"{name}_sd", "standardised_difference"]] = np.nan
+    return table.rename_axis("covariate").reset_index()
+
+
+def _weights(new: pd.DataFrame, old: pd.DataFrame) -> TransportWeights:
+    """Return weights that give the validation patients the means of the development patients."""
+    tables = [table.fillna(table.mean()) for table in columns_of([new, old])]
+    return transport_weights(tables[0], tables[1])
+
+
+def _membership(mix: CaseMix) -> list[dict[str, Any]]:
+    found = {"with outcome": mix.membership, "case mix only": mix.membership_without_outcome}
+    rows = []
+    for name, auc in found.items():
+        method = f"{auc.method}, in the patients it was fitted to; likelihood ratio {with_p(auc.p_value)}"
+        rows.append(row_of(SECTION, f"membership AUC, {name}", auc) | {"method": method})
+    return rows
+
+
+def _spread(mix: CaseMix) -> list[dict[str, Any]]:
+    """Return difference of means and ratio of SDs of the linear predictor, if there is one."""
+    if OVERALL not in mix.linear_predictor.index:
+        return []
+    line: dict[Any, Any] = mix.linear_predictor.loc[OVERALL].to_dict()
+    about = f"validation against {line['development_n']:,.0f} development patients"
+    names = {
+        "difference": ("linear predictor, difference of means", f"Wald; {about}"),
+        "ratio": ("linear predictor, ratio of SDs", f"delta method on the log; {about}"),
+    }
+    return [
+        row(
+            SECTION,
+            measure,
+            *(line[f"{key}{end}"] for end in ("", "_lower", "_upper")),
+            n=line["validation_n"],
+            method=method,
+        )
+        for key, (measure, method) in names.items()
+    ]
+
+
+def _reweighted(
+    setting: Setting, policies: Policies, weights: TransportWeights
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Return the figures to expect in patients like those of development, and a table of both."""
+    found = transport(setting.observed, setting.own, weights, received=setting.arms, level=setting.level)
+    pairs: dict[str, Any] = {
+        label: (found.observed[key], found.expected[key]) for key, label in LABELS.items()
+    }
+    if policies.problem is None and np.isfinite(weights.effective_n):
+        again = gain_over_best_arm(
+            policies.scores,
+            policies.recommended,
+            best_arm=policies.gain.best_arm,
+            sample_weight=weights.sample_weight,
+            **policies.options,
+        )
+        pairs["gain over the best single arm"] = (policies.gain, again)
+    rows, table = [], []
+    for label, (here, there) in pairs.items():
+        method = there.method
+        if there.value == there.value:
+            method += f"; {weights.method}, {weights.effective_n:,.0f} effective of {weights.n:,} patients"
+        rows.append(row_of(SECTION, f"{label}, re-weighted", there) | {"method": method})
+        table.append(
+            {
+                "measure": label,
+                **{f"here{end}": getattr(here, key) for end, key in ENDS.items()},
+                **{f"reweighted{end}": getattr(there, key) for end, key in ENDS.items()},
+                "n": weights.n,
+                "effective_n": weights.effective_n,
+                "largest_share": weights.largest_share,
+                "method": method,
+            }
+        )
+    return rows, pd.DataFrame(table)
+
+
+ENDS = {"": "value", "_lower": "lower", "_upper": "upper"}
+
+
+def _cautions(setting: Setting, model: Any, development: Cohort) -> list[Caution]:
+    mine = fingerprint(development.X)
+    if mine == fingerprint(setting.cohort.X):
+        text = "What was given as the development cohort is this very cohort, which is like itself."
+        return [Caution(Gravity.NO_VALIDATION, text)]
+    fitted = getattr(model, "fingerprint_", None)
+    if fitted is not None and fitted != mine:
+        text = (
+            "What was given as the development cohort is not exactly what the model was fitted to: rows, "
+            "columns or values differ."
+        )
+        return [Caution(Gravity.MILD, text)]
+    return []

@@ -1,0 +1,189 @@
+"""Figures pooled over tables in which missing covariates were imputed, by Rubin's rules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+
+from treatsel._checks import check_known_arms
+from treatsel._html import points
+from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+from treatsel.metrics import (
+    Estimate,
+    Gain,
+    PooledImputations,
+    brier_score,
+    calibration_in_the_large,
+    calibration_slope,
+    gain_over_best_arm,
+    log_loss,
+    observed_expected_ratio,
+    pool_imputations,
+    roc_auc,
+    scaled_brier_score,
+    within_arm_auc,
+)
+from treatsel.metrics.pooling import Scale
+from treatsel.validation._part import Caution, Gravity, Part, row
+from treatsel.validation._policy import Policies, policies_of
+from treatsel.validation._sections import with_interval
+from treatsel.validation._setting import Setting, predicted
+
+SECTION = "imputations"
+GAIN = "gain over the best single arm"
+SCALES: dict[str, Scale] = {
+    "within-arm AUC": "logit",
+    "AUC": "logit",
+    "calibration in the large": "identity",
+    "calibration slope": "identity",
+    "observed / expected": "log",
+    "Brier score": "identity",
+    "scaled Brier score": "identity",
+    "log loss": "identity",
+    GAIN: "identity",
+}
+NOT_POOLED = (
+    "only figures in closed form and the gain are pooled; curves, calibration errors, net benefit, benefit, "
+    "sites, subgroups, bounds and figures by arm are those of the cohort as given"
+)
+
+
+def imputed_of(given: Any, model: Any, setting: Setting) -> list[Setting]:
+    """Return one setting for each imputed table, with the patients, arms and outcomes of the cohort.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two tables, or one has other patients, arms or outcomes.
+    """
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) < 2:
+        found = f"{len(given)} tables" if isinstance(given, Sequence) else f"a {type(given).__name__}"
+        raise InputError(f"imputations holds {found}; give a list of two imputed tables or more.")
+    return [_imputed(table, number, model, setting) for number, table in enumerate(given, start=1)]
+
+
+def _imputed(given: Any, number: int, model: Any, setting: Setting) -> Setting:
+    if isinstance(given, pd.DataFrame):
+        by_arm, cohort = predicted(given, setting.cohort, setting.outcome), setting.cohort
+    elif not isinstance(given, Cohort):
+        raise InputError(
+            f"Imputed table {number} is a {type(given).__name__}; give a Cohort or a by-arm table."
+        )
+    elif isinstance(model, pd.DataFrame):
+        raise InputError(
+            "A table of predictions cannot predict from imputed covariates. Give one by-arm table of "
+            "predictions for each imputed table."
+        )
+    else:
+        cohort = _same_patients(given, number, setting)
+        by_arm = predicted(model, cohort, setting.outcome)
+    check_known_arms(setting.received, by_arm.columns)
+    return replace(setting, cohort=cohort, by_arm=by_arm)
+
+
+def _same_patients(given: Cohort, number: int, setting: Setting) -> Cohort:
+    """Return the imputed cohort in the order of the cohort."""
+    ids, outcome = setting.cohort.frame.index, setting.outcome
+    lost, more = int((~ids.isin(given.frame.index)).sum()), int((~given.frame.index.isin(ids)).sum())
+    if lost or more:
+        raise InputError(
+            f"Imputed table {number} lacks {lost} patients of the cohort and has {more} others. Ids must be "
+            "the same."
+        )
+    if outcome not in given.codebook.outcomes:
+        raise InputError(f"Imputed table {number} has no outcome {outcome!r}.")
+    same = Cohort(given.frame.loc[ids], given.codebook)
+    arms = same.received.astype(str).to_numpy() != setting.received.astype(str).to_numpy()
+    outcomes = same.frame.loc[setting.seen, outcome].to_numpy(dtype=float) != setting.observed
+    if arms.any() or outcomes.any():
+        raise InputError(
+            f"Imputed table {number} gives another arm for {int(arms.sum())} patients and another outcome "
+            f"for {int(outcomes.sum())}. Only what is missing in the cohort may differ."
+        )
+    return same
+
+
+def pooled(
+    setting: Setting,
+    policies: Policies,
+    imputed: Sequence[Setting],
+    assignment: str | Mapping[Any, float] | pd.DataFrame,
+) -> Part:
+    """Return the pooled figures, each with the fraction of missing information."""
+    compute = partial(_figures, best_arm=policies.gain.best_arm)
+    own = [compute(each, policies_of(each, assignment)) for each in imputed]
+    as_given, rows, table = compute(setting, policies), [], []
+    n, n_events = len(setting.observed), int(setting.observed.sum())
+    for measure, given in as_given.items():
+        found = _pool(measure, [figures[measure] for figures in own], n, setting.level)
+        values = [figures[measure].value for figures in own]
+        method = f"{found.method}; {found.n_imputations} imputed tables, missing information {found.fmi:.0%}"
+        rows.append(
+            row(
+                SECTION,
+                f"{measure}, pooled",
+                found.value,
+                found.lower,
+                found.upper,
+                n=n,
+                n_events=n_events,
+                method=method if found.lower == found.lower else found.method,
+            )
+        )
+        ends = {"lowest": min(values), "highest": max(values), "as_given": given.value}
+        table.append({"measure": measure, "n": n, "n_events": n_events} | found.to_dict() | ends)
+    return Part(
+        figures=rows,
+        tables={SECTION: pd.DataFrame(table)},
+        cautions=_cautions(policies.gain, rows[-1], len(imputed)),
+        not_estimable=[("Other figures over imputed tables", NOT_POOLED)],
+    )
+
+
+def _figures(setting: Setting, policies: Policies, *, best_arm: Any) -> dict[str, Estimate | Gain]:
+    """Return the figures of one table, with standard errors on the scales of `SCALES`."""
+    y, p, level = setting.observed, setting.own, setting.level
+    gain = policies.gain
+    if policies.problem is None:
+        scores, rule = policies.scores, policies.recommended
+        gain = gain_over_best_arm(scores, rule, best_arm=best_arm, **policies.options)
+    return {
+        "within-arm AUC": within_arm_auc(y, p, setting.arms, interval="logit", level=level),
+        "AUC": roc_auc(y, p, interval="logit", level=level),
+        "calibration in the large": calibration_in_the_large(y, p, level=level),
+        "calibration slope": calibration_slope(y, p, level=level),
+        "observed / expected": observed_expected_ratio(y, p, level=level),
+        "Brier score": brier_score(y, p, level=level),
+        "scaled Brier score": scaled_brier_score(y, p, level=level),
+        "log loss": log_loss(y, p, level=level),
+        GAIN: gain,
+    }
+
+
+def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> PooledImputations:
+    scale, values = SCALES[measure], np.array([one.value for one in found])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        there = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
+    size = getattr(found[0], "n_groups", None) or n  # with clusters, they are what the complete data count
+    return pool_imputations(
+        there, [one.se for one in found], n=size if size > 1 else None, scale=scale, level=level
+    )
+
+
+def _cautions(gain: Gain, line: dict[str, Any], count: int) -> list[Caution]:
+    """Return a caution if the pooled gain says something else than the headline."""
+    verdicts = [
+        (low > 0) - (high < 0) for low, high in ((gain.lower, gain.upper), (line["lower"], line["upper"]))
+    ]
+    if line["lower"] != line["lower"] or verdicts[0] == verdicts[1]:
+        return []
+    text = (
+        f"Pooled over {count} imputed tables the gain is {with_interval(line, points)}, which says "
+        "something else than the headline. See the section on imputed covariates."
+    )
+    return [Caution(Gravity.MAY_OVERTURN, text)]

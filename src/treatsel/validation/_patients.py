@@ -1,0 +1,195 @@
+"""Sections of a validation report's page on its patients: case mix, development, imputed covariates."""
+
+from typing import TYPE_CHECKING
+
+from treatsel import _plotting
+from treatsel._html import DASH, Figure, Section, Table, number, percent, points
+from treatsel.validation._further import Shown, count, shown, text, three
+from treatsel.validation._sections import table_of, with_interval
+
+if TYPE_CHECKING:
+    from treatsel.validation._report import ValidationReport
+
+MOST_SHOWN = 40  # covariates in the picture
+
+
+def case_mix(report: "ValidationReport") -> Section:
+    """Spread of the predictions."""
+    columns: dict[str, tuple[str, Shown]] = {
+        "group": ("Received arm", text),
+        "n": ("n", count),
+        "mean_prediction": ("Mean prediction", percent),
+        "observed": ("Observed", percent),
+        "mean_logit": ("Mean logit", number),
+        "sd_logit": ("SD of the logit", number),
+    }
+    return Section(
+        heading="How different are these patients?",
+        paragraphs=[
+            "The more predictions spread, the easier it is to tell patients apart: compare the SD of the "
+            "logit, and the AUC to expect in this case mix, with those of other cohorts before calling a "
+            "model better or worse."
+        ],
+        tables=[shown(report.tables["case mix"], columns, "Spread of the predictions for the received arm.")],
+        note="Debray et al. 2015.",
+    )
+
+
+def likeness(report: "ValidationReport") -> Section:
+    """Validation patients against those of development."""
+    covariates, rows = report.tables["development: covariates"], report.figures
+    compared = rows[(rows["section"] == "development") & ~rows["measure"].str.endswith("re-weighted")]
+    return Section(
+        heading="Are these patients like those of development?",
+        paragraphs=[
+            "A membership model tries to tell from covariates, arm and outcome whether a patient belongs to "
+            "this cohort or to that of development: at an AUC of 0.5 they are alike, at 1 nothing is "
+            f"shared. {_alike(report)}",
+            "A linear predictor (logit of the prediction) with a larger SD than in development makes "
+            "patients easier to tell apart, with the same model equally right. The re-weighted figures are "
+            "those to expect in patients like those of development, if outcome and covariates hang together "
+            "there as here: what still falls short in them is not due to other patients.",
+        ],
+        figures=_differences(report),
+        tables=[
+            table_of(compared, "Membership, and linear predictor here against that in development."),
+            _reweighted(report),
+            *_linear_predictor(report),
+            shown(
+                covariates,
+                {
+                    "covariate": ("Covariate", text),
+                    "development_mean": ("Development: mean", three),
+                    "development_sd": ("SD", three),
+                    "validation_mean": ("Here: mean", three),
+                    "validation_sd": ("SD here", three),
+                    "standardised_difference": ("Standardised difference", number),
+                },
+                "Covariates in both cohorts (of a category: the share).",
+            ),
+        ],
+        note="Patients with the outcome observed. Membership model and linear predictor: Debray et al. 2015. "
+        "Weights by entropy balancing of the means of the covariates (Hainmueller 2012); a missing number "
+        "counts as the mean of its cohort.",
+    )
+
+
+def _alike(report: "ValidationReport") -> str:
+    auc = report.figure("membership AUC, case mix only")
+    return f"By covariates and arm alone it is {with_interval(auc, number)}."
+
+
+def _differences(report: "ValidationReport") -> list[Figure]:
+    """Return the largest standardised differences as a picture."""
+    table = report.tables["development: covariates"].dropna(subset="standardised_difference")
+    order = (
+        table["standardised_difference"].abs().sort_values(ascending=False, kind="stable").index[:MOST_SHOWN]
+    )
+    rows = table.loc[order].set_index("covariate")["standardised_difference"]
+    if rows.empty:
+        return []
+    axes = _plotting.estimates(
+        rows.to_frame("value").assign(lower=rows, upper=rows),
+        reference=0,
+        xlabel="Standardised difference: mean here less mean in development, in SDs",
+        ax=_plotting.bare_axes(width=7, height=1.2 + 0.3 * len(rows)),
+    )
+    svg = _plotting.to_svg(axes, name="development")
+    return [Figure(svg, "Standardised differences of the covariates, the largest first.")]
+
+
+def _reweighted(report: "ValidationReport") -> Table:
+    table = report.tables["development: re-weighted"]
+    rows = table.to_dict(orient="records")
+    for row in rows:
+        form = points if row["measure"].startswith("gain") else three
+        for name in ("here", "reweighted"):
+            ends = {"value": row[name], "lower": row[f"{name}_lower"], "upper": row[f"{name}_upper"]}
+            row[name] = DASH if row[name] != row[name] else with_interval(ends, form)
+    frame = table.assign(**{name: [row[name] for row in rows] for name in ("here", "reweighted")})
+    largest = table["largest_share"].iloc[0]
+    about = (
+        "" if largest != largest else f" The patient who counts most has {percent(largest)} of the weight."
+    )
+    return shown(
+        frame,
+        {
+            "measure": ("Measure", str),
+            "here": ("Here (interval)", str),
+            "n": ("n", count),
+            "reweighted": ("Re-weighted (interval)", str),
+            "effective_n": ("Effective n", lambda n: number(n, 0)),
+        },
+        f"Figures here, and re-weighted to the development patients.{about}",
+    )
+
+
+def _linear_predictor(report: "ValidationReport") -> list[Table]:
+    table = report.tables["development: linear predictor"]
+    if table.empty:
+        return []
+    columns: dict[str, tuple[str, Shown]] = {
+        "group": ("Received arm", text),
+        "development_n": ("Development: n", count),
+        "development_mean": ("mean", number),
+        "development_sd": ("SD", number),
+        "validation_n": ("Here: n", count),
+        "validation_mean": ("mean here", number),
+        "validation_sd": ("SD here", number),
+        "ratio": ("Ratio of SDs", number),
+    }
+    return [shown(table, columns, "Linear predictor in both cohorts.")]
+
+
+def imputations(report: "ValidationReport") -> Section:
+    """Figures pooled over imputed tables."""
+    table = report.tables["imputations"]
+    count_of, incomplete = int(table["n_imputations"].iloc[0]), report.about.get("n_incomplete")
+    rows = table.to_dict(orient="records")
+    for row in rows:
+        form = points if row["measure"].startswith("gain") else three
+        row["value"] = DASH if row["value"] != row["value"] else with_interval(row, form)
+        for name in ("as_given", "lowest", "highest"):
+            row[name] = form(row[name])
+    names = ("value", "as_given", "lowest", "highest")
+    frame = table.assign(**{name: [row[name] for row in rows] for name in names})
+    columns: dict[str, tuple[str, Shown]] = {
+        "measure": ("Measure", str),
+        "value": ("Pooled (interval)", str),
+        "fmi": ("Missing information", lambda share: percent(share, 0)),
+        "lowest": ("Lowest table", str),
+        "highest": ("Highest table", str),
+        "as_given": ("Cohort as given", str),
+        "n": ("n", count),
+        "n_events": ("Events", count),
+    }
+    return Section(
+        heading="What if the missing covariates are imputed?",
+        paragraphs=[
+            f"The same patients in {count_of} tables with imputed covariates: the model predicted in each, "
+            "and the figures were pooled. 'Missing information' is the share of what the figure could tell "
+            "that is lost because covariates are missing.",
+            _as_given(incomplete),
+            "Patients whose outcome was not observed are left out in all tables. Not pooled, and so of the "
+            "cohort as given: curves, calibration errors, net benefit, benefit of pairs, sites, subgroups, "
+            "bounds, figures by arm.",
+        ],
+        tables=[shown(frame, columns, "Figures pooled over imputed tables.")],
+        note="Rubin's rules with the degrees of freedom of Barnard & Rubin 1999; AUCs pooled on the logit, "
+        "observed / expected on the log, all else as it is (Marshall et al. 2009). Estimated chances of the "
+        "arms, if used, were estimated in each table.",
+    )
+
+
+def _as_given(incomplete: int | None) -> str:
+    """Return what was done about missing covariates in all other sections."""
+    if not incomplete:
+        return (
+            "The cohort as given lacks no covariate. If it is itself one of several imputed tables, the "
+            "pooled figures are the ones to report."
+        )
+    return (
+        f"In the cohort as given {incomplete:,} patients lack a covariate. All other sections, and the "
+        "headline, are on that cohort: what the model (or the maker of the predictions) itself does about "
+        "missing values was done."
+    )
