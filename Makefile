@@ -7,9 +7,9 @@ unexport PYTHONDONTWRITEBYTECODE # byte code spares every later start some secon
 INSTALL = -m pip install -qq --disable-pip-version-check
 LOCKED = $(INSTALL) --no-compile --require-hashes --only-binary :all:
 NOTEBOOKS = $(wildcard notebooks)
-CODE = $(wildcard src tests benchmarks notebooks docs *.md)  # ruff also formats the Python in Markdown
+CODE = $(wildcard src tests benchmarks examples fuzz notebooks docs *.md)  # ruff also formats the Python in Markdown
 
-.PHONY: help demo test test-lowest wheel lock clean
+.PHONY: help demo test test-lowest fuzz wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -26,6 +26,11 @@ test: .venv/.made ## lint, types, layers, doctests, tests, notebooks
 # Deprecations among old versions of other packages say nothing about treatsel; all other warnings still fail.
 test-lowest: .venv-lowest/.made ## doctests and tests with the oldest versions that pyproject.toml allows
 	.venv-lowest/bin/pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning src tests
+
+NUMBER ?= 10000
+fuzz: .venv/.made ## 10,000 mutants of each stored model file, 1,000,000 odd records (fewer: NUMBER=500)
+	.venv/bin/python -m fuzz --number $(NUMBER)
+	.venv/bin/python -m fuzz.records --number $$((100 * $(NUMBER)))
 
 wheel: .venv/.made ## build dist/*.tar.gz, and dist/*.whl from it
 	rm -rf dist

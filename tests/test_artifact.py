@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import random
 import subprocess
@@ -112,11 +113,20 @@ def test_a_loaded_selector_can_be_pickled_for_workers(loaded, cohort):
 
 
 def test_no_patient_is_in_the_file(path, cohort):
+    """Neither an id, nor a row: no stored array has one row a patient, and no stored row is a patient's."""
     archive = zipfile.ZipFile(path)
     text = archive.read("manifest.json").decode()
     assert not any(patient in text for patient in cohort.frame.index)
-    rows = len(ts.load_model(path).background_)
-    assert rows <= len(cohort) / 5
+    for name in archive.namelist()[1:]:
+        shape = np.load(io.BytesIO(archive.read(name)), allow_pickle=False).shape
+        assert name.startswith("outcome_0/trees/") or len(cohort) not in shape
+    background = ts.load_model(path).background_
+    assert len(background) <= len(cohort) / 5
+    covariates = cohort.X[list(background.columns)]
+    numbers = [name for name in background if pd.api.types.is_numeric_dtype(background[name])]
+    rows = set(map(tuple, covariates[numbers].dropna().to_numpy(dtype=float)))
+    assert len(rows) > 100
+    assert not rows & set(map(tuple, background[numbers].to_numpy()))
 
 
 def test_small_cells_are_left_out_of_the_file(cohort, tmp_path):
@@ -132,6 +142,8 @@ def test_small_cells_are_left_out_of_the_file(cohort, tmp_path):
     status = ts.load_model(tmp_path / "m.treatsel").recommend(cohort.X.head(50)).to_frame()
     compared = (status["top"] == "ipt") & (status["status"] != "out_of_scope")
     assert set(status.loc[compared, "status"]) <= {"insufficient_evidence"}
+    again = ts.save_model(ts.load_model(tmp_path / "m.treatsel"), tmp_path / "again", intended_use="Tests.")
+    assert again.content["training"] == manifest.content["training"]
 
 
 # --- intended use
@@ -299,22 +311,22 @@ def with_nan(array):
         (lambda m, p: m.update(format="1"), "no format number"),
         (lambda m, p: m.update(format=True), "no format number"),
         (lambda m, p: m.update(arms=["cbt", "cbt"]), "arms are not distinct"),
-        (lambda m, p: m.update(arms=["cbt"]), "default arm|does not fit|differ"),
+        (lambda m, p: m.update(arms=["cbt"]), "default arm is no arm"),
         (lambda m, p: m.update(default_arm="yoga"), "default arm is no arm"),
         (lambda m, p: m.update(outcomes=[]), "outcomes are not distinct"),
-        (lambda m, p: m.pop("codebook"), "damaged"),
-        (lambda m, p: m.update(codebook={"fields": 3}), "damaged"),
-        (lambda m, p: m.update(intended_use={}), "damaged"),
-        (lambda m, p: m.update(ranges={"age": [1, 2, 3]}), "damaged"),
+        (lambda m, p: m.pop("codebook"), "the manifest has no codebook"),
+        (lambda m, p: m.update(codebook={"fields": 3}), "no list of mappings"),
+        (lambda m, p: m.update(intended_use={}), "needs a purpose"),
+        (lambda m, p: m["ranges"].update(age=[1, 2, 3]), "there are not 2"),
         (lambda m, p: first(m).update(event_is_good="maybe"), "direction"),
         (lambda m, p: first(m)["encoding"]["columns"].pop(), "does not fit|differ"),
-        (lambda m, p: first(m)["encoding"]["columns"][0].update(scale=0), "scale is 0|golden"),
-        (lambda m, p: p.pop("outcome_0/intercept.npy"), "damaged"),
-        (lambda m, p: p.update({"outcome_0/intercept.npy": b"\x93NUMPY"}), "damaged"),
+        (lambda m, p: first(m)["encoding"]["columns"][0].update(scale=0), "a scale: a number is"),
+        (lambda m, p: p.pop("outcome_0/intercept.npy"), "is not there"),
+        (lambda m, p: p.update({"outcome_0/intercept.npy": b"\x93NUMPY"}), "no .npy file"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", with_nan), "does not fit"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", lambda a: a + 0.5), "not reproduced"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", lambda a: a[:2]), "does not fit"),
-        (lambda m, p: change_array(p, "outcome_0/golden.npy", lambda a: a[:, :2]), "another shape"),
+        (lambda m, p: change_array(p, "outcome_0/golden.npy", lambda a: a[:, :2]), "does not fit"),
         (lambda m, p: change_array(p, "background/column_0.npy", lambda a: a[:1]), "differ in length"),
         (lambda m, p: m["background"].pop(), "differ"),
     ],
@@ -365,7 +377,7 @@ def test_deep_json_is_refused(path, tmp_path):
 
 
 def test_a_manifest_that_is_no_mapping_is_refused(tmp_path):
-    for text in (b"[]", b"3", b"null", b'{"members": 3}', b"\xff\xfe"):
+    for text in (b"[]", b"3", b"null", b'{"members": 3}', b"\xff\xfe", b"", b'{"format":1,"members":3}'):
         assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": text}))
 
 
@@ -376,6 +388,152 @@ def test_a_changed_manifest_has_another_id(path, tmp_path):
     manifest["intended_use"] = {"purpose": "Everything."}
     parts["manifest.json"] = json.dumps(manifest).encode()
     assert_refused(tmp_path / "m.treatsel", sealed(parts), "model id is not that of its content")
+
+
+# --- numbers that could be served, but must not be
+
+
+def last(manifest):
+    return first(manifest)["encoding"]["columns"][-1]  # a text
+
+
+TAMPERED = {
+    "arm means out of order": (lambda m, p: m["arm_means"]["lower"].__setitem__(0, 0.9), "not in order"),
+    "a negative error": (lambda m, p: m["arm_means"]["se"].__setitem__(0, -1.0), "arm_means: se"),
+    "a range out of order": (lambda m, p: m["ranges"].update(age=[9.0, 1.0]), "range is not in order"),
+    "a range too few": (lambda m, p: m["ranges"].pop("age"), "ranges are not those"),
+    "a share above 1": (lambda m, p: last(m)["shares"].__setitem__(0, 1.5), "shares"),
+    "shares that do not add up": (lambda m, p: last(m)["shares"].__setitem__(0, 0.0), "do not add up"),
+    "a level twice": (lambda m, p: last(m)["levels"].__setitem__(0, last(m)["levels"][1]), "levels"),
+    "a text for a number": (lambda m, p: first(m)["encoding"]["columns"][0].update(center="1"), "center"),
+    "a whole number for a truth": (lambda m, p: first(m).update(has_draws=0), "neither true nor false"),
+    "events beyond patients": (lambda m, p: m["training"][0].update(n_events=10**6), "not in order"),
+    "an arm without counts": (lambda m, p: m["training"].pop(), "each outcome and arm once"),
+    "a rate beyond 1": (lambda m, p: m["assignment"]["overlap"]["auc"].__setitem__(0, 1.01), "auc"),
+    "no floor": (lambda m, p: m["assignment"].update(floor=0.0), "the floor"),
+    "a metric of no kind": (lambda m, p: m["performance"]["dropout"][0].update(metric="luck"), "metric"),
+    "another direction": (lambda m, p: first(m).update(event_is_good=True), "another direction"),
+    "another arm column": (lambda m, p: m.update(arm="age"), "another arm column"),
+    "a constraint of no kind": (
+        lambda m, p: m["codebook"]["fields"][3].update(constraints={"a": 1}),
+        "const",
+    ),
+    "a column that is no number": (lambda m, p: m["codebook"]["fields"][3].update(type="string"), "in kind"),
+    "an escape sequence": (lambda m, p: m["intended_use"].update(purpose="\x1b[2J"), "control characters"),
+    "half a character": (lambda m, p: m["intended_use"].update(purpose="\ud800"), "control characters"),
+    "a text without end": (lambda m, p: m["intended_use"].update(purpose="x" * 20_001), "20,000 characters"),
+    "a purpose of another form": (lambda m, p: m["intended_use"].update(purpose=" x "), "plain form"),
+    "an enormous whole number": (lambda m, p: m["training"][0].update(n=10**400), "too large"),
+    "no number": (lambda m, p: m["arm_means"]["se"].__setitem__(0, float("nan")), "not finite"),
+    "an array too many": (lambda m, p: p.update({"extra/x.npy": p["outcome_0/golden.npy"]}), "no part of"),
+    "a huge coefficient": (
+        lambda m, p: change_array(p, "outcome_0/coefficients.npy", lambda a: a + 1e31),
+        "too large",
+    ),
+    "infinite assignment": (
+        lambda m, p: change_array(p, "assignment/intercept.npy", lambda a: a - np.inf),
+        "not finite",
+    ),
+    "numbers of another kind": (
+        lambda m, p: change_array(p, "outcome_0/mixing.npy", lambda a: a.astype("f4")),
+        "does not fit",
+    ),
+    "a leaf that points away": (
+        lambda m, p: change_array(p, "outcome_0/trees/left.npy", lambda a: np.maximum(a - (a == a[-1]), 0)),
+        "a leaf does not point to itself",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), TAMPERED.values(), ids=TAMPERED)
+def test_what_cannot_be_served_is_refused(tmp_path, change, message):
+    assert_refused(tmp_path / "m.treatsel", resealed(STORED / "format_1.treatsel", change), message)
+
+
+def test_trees_whose_nodes_are_mixed_are_refused(tmp_path):
+    """Two stumps, the first of which owns leaves behind the root of the second."""
+    parts = {"feature": [0, -1, -1, -1], "left": [2, 1, 2, 3], "right": [3, 1, 2, 3], "roots": [0, 1]}
+    parts |= {"threshold": [0.0] * 4, "value": [0.0] * 4, "missing_left": [False] * 4, "member": [0, 0]}
+    kinds = {"threshold": "<f8", "value": "<f8", "missing_left": "|b1"}
+
+    def change(manifest, members):
+        for part, values in parts.items():
+            array = np.array(values, dtype=kinds.get(part, "<i4"))
+            members[f"outcome_0/trees/{part}.npy"] = _archive.array_bytes(array)
+
+    content = resealed(STORED / "format_1.treatsel", change)
+    assert_refused(tmp_path / "m.treatsel", content, "nodes among those of another")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(lambda a: a[:1], "1 draws"), (lambda a: a[:, :, :-1], "does not fit"), (with_nan, "not finite")],
+)
+def test_draws_that_cannot_be_used_are_refused(path, tmp_path, change, message):
+    if "outcome_0/draws.npy" not in zipfile.ZipFile(path).namelist():
+        pytest.skip("trees have no draws")
+    content = resealed(path, lambda m, p: change_array(p, "outcome_0/draws.npy", change))
+    assert_refused(tmp_path / "m.treatsel", content, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"a":' * 33 + b"1" + b"}" * 33, "33 levels deep"),
+        (b'{"a":"' + b"[" * 100 + b'"}', "no format number"),
+        (rb'{"a":"\\\"' + b"[" * 100 + b'"}', "no format number"),
+        (b'{"' + rb"\"" * 500_000, "no JSON"),
+        (b'{"a":1,"a":2}', "a key twice"),
+        (b'{"a":1e999}', "not finite"),
+        (b'{"a":Infinity}', "not finite"),
+        (b'{"a":[' + b"0," * 500_000 + b"0]}", "too long"),
+        ('{"format":1}'.encode("utf-16"), "UTF-8"),
+        (b"\xef\xbb\xbf{}", "UTF-8"),
+    ],
+    ids=range(10),
+)
+def test_json_is_bounded_before_it_is_parsed(text, message, tmp_path):
+    assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": text}), message)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "value"),
+    [(10, 12, 5000), (12, 16, 2**21), (16, 20, 0), (16, 20, 2**31), (20, 22, 65)],
+    ids=["members", "long directory", "prefix", "outside", "comment"],
+)
+def test_a_directory_that_is_elsewhere_is_refused(tmp_path, start, stop, value):
+    content = (STORED / "format_1.treatsel").read_bytes()[:-64]
+    at = len(content) - 22
+    changed = content[: at + start] + value.to_bytes(stop - start, "little") + content[at + stop :]
+    whole = changed + hashlib.sha256(changed).hexdigest().encode()
+    assert_refused(tmp_path / "m.treatsel", whole, "zip directory")
+
+
+def test_a_file_that_never_ends_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.treatsel")
+    for path in (tmp_path / "pipe.treatsel", Path("/dev/zero")):
+        with pytest.raises(ArtifactError, match="no regular file"):
+            ts.load_model(path)
+
+
+def test_too_little_memory_is_no_crash(path, monkeypatch):
+    monkeypatch.setattr(_archive, "array_of", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(ArtifactError, match="more memory than there is"):
+        ts.load_model(path)
+
+
+def test_what_could_not_be_loaded_is_not_saved(selector, tmp_path):
+    with pytest.raises(ArtifactError, match=r"cannot be saved.*control characters"):
+        ts.save_model(selector, tmp_path / "m.treatsel", intended_use="A \x07 bell.")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_newer_format_is_told_apart_from_damage(path, tmp_path):
+    """Whatever a later format holds: members of other names, a manifest of other keys."""
+    later = sealed({"manifest.json": b'{"format":2,"parts":[]}', "Model.onnx": b"x"})
+    assert_refused(tmp_path / "m.treatsel", later, r"has format 2, newer than .* 1\. Update treatsel")
+    with pytest.raises(ArtifactError, match="newer than"):
+        read_manifest(tmp_path / "m.treatsel")
 
 
 # --- files released before

@@ -1,8 +1,10 @@
 """Predictions: tables, JSON, warnings, audit record, plot."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -92,9 +94,16 @@ def test_any_index_can_be_written(index):
 
 @pytest.mark.parametrize("code", WARNING_CODES)
 def test_a_code_says_whether_the_patient_is_out_of_scope(code):
-    expected = code not in ("missing_covariate", "no_interval", "rarely_given")
+    expected = code not in ("missing_covariate", "no_interval", "rarely_given", "unknown_key")
     assert (code in OUT_OF_SCOPE_CODES) is expected
     assert make(codes=[code]).out_of_scope.to_dict() == {"a": False, "b": expected}
+
+
+def test_the_docs_list_every_code():
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "warnings.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (yes|no) \|$", page, flags=re.MULTILINE)
+    assert {code: words for code, words, _ in rows} == WARNING_CODES
+    assert {code for code, _, out in rows if out == "yes"} == OUT_OF_SCOPE_CODES
 
 
 def test_the_digest_depends_on_names_and_values_not_on_the_order_of_columns():

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from treatsel.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -16,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
     """Return `values` as a one-dimensional float64 array without infinities (or missing values)."""
     try:
-        values = values if isinstance(values, pd.Series) else np.asarray(values)
+        values = values if hasattr(values, "astype") else np.asarray(values)
         vector = np.asarray(values.astype("float64"))
     except (TypeError, ValueError):
         raise InputError(f"{name} must hold numbers only. Convert it first.") from None
@@ -81,8 +83,10 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     return value
 
 
-def check_by_arm(name: str, table: Any) -> pd.DataFrame:
+def check_by_arm(name: str, table: Any) -> "pd.DataFrame":
     """Return a by-arm table: rows are patients, columns are arms, each cell a probability."""
+    import pandas as pd
+
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{name} must be a DataFrame of patients by arms; it is a {type(table).__name__}.")
     if not len(table.columns) or not len(table):
@@ -94,12 +98,14 @@ def check_by_arm(name: str, table: Any) -> pd.DataFrame:
 
 def check_unique(name: str, values: Iterable[Any]) -> None:
     """Raise if a label occurs twice."""
+    import pandas as pd
+
     labels = pd.Index(list(values))
     if n := int(labels.duplicated().sum()):
         raise InputError(f"{name} hold {n} duplicates. Each must occur once.")
 
 
-def check_known_arms(received: pd.Series, known: Iterable[Any]) -> pd.Series:
+def check_known_arms(received: "pd.Series", known: Iterable[Any]) -> "pd.Series":
     """Return `received` if every arm in it is known."""
     known = list(known)
     unknown = ~received.isin(known)

@@ -1,6 +1,7 @@
 """What a model file says about itself: intended use, development cohort, covariates, validation."""
 
 import datetime
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +29,13 @@ class Manifest:
     ----------
     content : mapping
         The whole manifest, as plain lists and mappings.
+    signed_by : str or None
+        Fingerprint of the key that the file says it is signed by: SHA-256 of the public key in DER form.
+        ``load_model(path, require_signature=key)`` makes sure.
     """
 
     content: Mapping[str, Any]
+    signed_by: str | None = None
 
     def __repr__(self) -> str:
         """Show the id and the purpose."""
@@ -90,12 +95,17 @@ def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any
     if summary is None:
         return None
     fits = isinstance(summary, Mapping) and set(summary) == {"outcome", "n", "level", "headline", "figures"}
-    fits = fits and isinstance(summary["n"], int) and isinstance(summary["level"], float)
+    fits = fits and isinstance(summary["n"], int) and not isinstance(summary["n"], bool)
+    fits = fits and summary["n"] >= 0 and isinstance(summary["level"], float) and 0 < summary["level"] < 1
     fits = fits and all(isinstance(summary[key], str) for key in ("outcome", "headline"))
     fits = fits and isinstance(summary["figures"], Mapping)
     for row in summary["figures"].values() if fits else ():
         fits = fits and isinstance(row, Mapping) and set(row) == {"value", "lower", "upper"}
-        fits = fits and all(value is None or isinstance(value, float) for value in row.values())
+        fits = fits and all(value is None or _is_finite(value) for value in row.values())
     if not fits:
         raise InputError("validation must be the summary of a report: pass report.summary().")
     return dict(summary)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from treatsel import _plotting
-from treatsel._checks import check_choice, check_patient
+from treatsel._checks import FloatArray, check_choice, check_patient
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Every code that can stand in `Predictions.warnings`, and what it means.
 WARNING_CODES = {
@@ -23,9 +26,11 @@ WARNING_CODES = {
     "missing_covariate": "the value is missing",
     "outside_development_range": "the value lies well outside what the development cohort held",
     "no_interval": "this kind of model gives no interval",
+    "unknown_key": "the model knows no such key of the record; it was ignored",
     "rarely_given": "such patients hardly ever got this arm; what is said of it is extrapolated",
 }
-OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - {"missing_covariate", "no_interval", "rarely_given"}
+IN_SCOPE_CODES = frozenset({"missing_covariate", "no_interval", "rarely_given", "unknown_key"})
+OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -46,11 +51,11 @@ class Predictions:
         Model id, library version, digest of the input, intended use; no time unless the caller adds it.
     """
 
-    tables: Mapping[str, pd.DataFrame]
-    lower: Mapping[str, pd.DataFrame]
-    upper: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, "pd.DataFrame"]
+    lower: Mapping[str, "pd.DataFrame"]
+    upper: Mapping[str, "pd.DataFrame"]
     level: float
-    warnings: pd.DataFrame
+    warnings: "pd.DataFrame"
     audit: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -68,11 +73,11 @@ class Predictions:
         """Arms, in the order of the tables."""
         return tuple(self.tables[self.outcomes[0]].columns)
 
-    def by_arm(self, outcome: str | None = None) -> pd.DataFrame:
+    def by_arm(self, outcome: str | None = None) -> "pd.DataFrame":
         """Return the by-arm table of an outcome (None: the first)."""
         return self.tables[self._outcome(outcome)].copy()
 
-    def interval(self, outcome: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def interval(self, outcome: str | None = None) -> tuple["pd.DataFrame", "pd.DataFrame"]:
         """Return the lower and the upper by-arm table of an outcome (None: the first)."""
         name = self._outcome(outcome)
         return self.lower[name].copy(), self.upper[name].copy()
@@ -81,14 +86,18 @@ class Predictions:
         return self.outcomes[0] if outcome is None else check_choice("outcome", outcome, self.outcomes)
 
     @property
-    def out_of_scope(self) -> pd.Series:
+    def out_of_scope(self) -> "pd.Series":
         """Per patient, whether a warning says that the model was not made for such values."""
+        import pandas as pd
+
         patients = self.tables[self.outcomes[0]].index
         flagged = self.warnings.loc[self.warnings["code"].isin(OUT_OF_SCOPE_CODES), "patient"]
         return pd.Series(patients.isin(flagged), index=patients, name="out_of_scope")
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """Return a long table: patient, outcome, arm, probability, lower, upper."""
+        import pandas as pd
+
         parts = []
         for outcome, table in self.tables.items():
             cells = [t.to_numpy().ravel() for t in (table, self.lower[outcome], self.upper[outcome])]
@@ -124,11 +133,112 @@ class Predictions:
 
     def plot(self, ax: Any = None, *, outcome: str | None = None, patient: Any = None) -> Any:
         """Draw one patient's probabilities by arm with their intervals; return the Axes."""
+        from treatsel import _plotting
+
         name = self._outcome(outcome)
         table = self.tables[name]
         patient = table.index[0] if patient is None else check_patient(patient, table.index)
         bounds = [t.loc[patient] for t in (table, self.lower[name], self.upper[name])]
         return _plotting.by_arm_intervals(*bounds, ax=ax, xlabel=f"Predicted probability of {name}")
+
+
+class Prediction(Predictions):
+    """Predictions for one patient: plain numbers, of which tables are made only when they are asked for.
+
+    Attributes
+    ----------
+    patient : label
+        The id in the record, or 0.
+    probability, low, high : mapping of str to ndarray of shape (n_arms,)
+        Outcome to the probability under each arm, and to the bounds of its interval (NaN: none).
+    flags : tuple of (code, column)
+        Warnings; column is None where a code is about no column.
+
+    All of `Predictions` holds here, too.
+    """
+
+    patient: Any
+    probability: Mapping[str, FloatArray]
+    low: Mapping[str, FloatArray]
+    high: Mapping[str, FloatArray]
+    flags: tuple[tuple[str, Any], ...]
+
+    def __init__(
+        self,
+        *,
+        patient: Any,
+        arms: tuple[Any, ...],
+        probability: Mapping[str, FloatArray],
+        low: Mapping[str, FloatArray],
+        high: Mapping[str, FloatArray],
+        level: float,
+        flags: tuple[tuple[str, Any], ...],
+        audit: Mapping[str, Any],
+    ) -> None:
+        self.__dict__.update(
+            patient=patient, _arms=arms, probability=probability, low=low, high=high, level=level
+        )
+        self.__dict__.update(flags=flags, audit=audit)
+
+    def __repr__(self) -> str:
+        """Say what is in it, without showing the patient."""
+        return f"Prediction(1 patient, arms {list(self.arms)}, outcomes {list(self.outcomes)})"
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Names of the outcomes, the first one first."""
+        return tuple(self.probability)
+
+    @property
+    def arms(self) -> tuple[Any, ...]:
+        """Arms, in the order of the numbers."""
+        arms: tuple[Any, ...] = self.__dict__["_arms"]
+        return arms
+
+    @property
+    def in_scope(self) -> bool:
+        """Whether no warning says that the model was not made for such values."""
+        return not any(code in OUT_OF_SCOPE_CODES for code, _ in self.flags)
+
+    @cached_property
+    def tables(self) -> Mapping[str, "pd.DataFrame"]:
+        """Outcome to by-arm table."""
+        return {name: self._table(row) for name, row in self.probability.items()}
+
+    @cached_property
+    def lower(self) -> Mapping[str, "pd.DataFrame"]:
+        """Outcome to table of lower bounds."""
+        return {name: self._table(row) for name, row in self.low.items()}
+
+    @cached_property
+    def upper(self) -> Mapping[str, "pd.DataFrame"]:
+        """Outcome to table of upper bounds."""
+        return {name: self._table(row) for name, row in self.high.items()}
+
+    @cached_property
+    def warnings(self) -> "pd.DataFrame":
+        """Columns patient, code and column."""
+        import pandas as pd
+
+        rows = [(self.patient, code, column) for code, column in self.flags]
+        return pd.DataFrame(rows, columns=["patient", "code", "column"], dtype="object")
+
+    def _table(self, row: FloatArray) -> "pd.DataFrame":
+        import pandas as pd
+
+        return pd.DataFrame(row[None], index=pd.Index([self.patient]), columns=pd.Index(self.arms))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and mappings; a bound that does not exist is None, never NaN."""
+        patient = _plain(self.patient)
+        rows = []
+        for name, values in self.probability.items():
+            columns = (values.tolist(), self.low[name].tolist(), self.high[name].tolist())
+            for arm, p, low, high in zip(self.arms, *columns, strict=True):
+                numbers = {"probability": p, "lower": _plain(low), "upper": _plain(high)}
+                rows.append({"patient": patient, "outcome": name, "arm": _plain(arm), **numbers})
+        warnings = [{"patient": patient, "code": code, "column": column} for code, column in self.flags]
+        return {"level": self.level, "predictions": rows, "warnings": warnings, "audit": dict(self.audit)}
 
 
 def _plain(value: Any) -> Any:
@@ -138,8 +248,10 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def digest(frame: pd.DataFrame) -> str:
+def digest(frame: "pd.DataFrame") -> str:
     """Return the SHA-256 of a table's names and values, the same for any column order."""
+    import pandas as pd
+
     sha = hashlib.sha256()
     for name in sorted(frame.columns, key=str):
         column = frame[name]
@@ -153,10 +265,25 @@ def digest(frame: pd.DataFrame) -> str:
     return sha.hexdigest()
 
 
-def fingerprint(frame: pd.DataFrame) -> str:
+def digest_one(values: Mapping[str, float | str | None]) -> str:
+    """Return what `digest` gives for the table of one patient: floats, and texts or None, by covariate."""
+    sha = hashlib.sha256()
+    for name in sorted(values):
+        value = values[name]
+        sha.update(json.dumps(name).encode())
+        if isinstance(value, float):
+            sha.update(struct.pack("=d", value + 0.0 if value == value else np.nan))
+        else:
+            sha.update(json.dumps([value]).encode())
+    return sha.hexdigest()
+
+
+def fingerprint(frame: "pd.DataFrame") -> str:
     """Return the SHA-256 of a whole table whatever the order of its rows and columns.
 
     It says whether two tables are the same; no row can be told from it.
     """
+    import pandas as pd
+
     rows = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False)
     return hashlib.sha256(np.sort(rows.to_numpy()).tobytes()).hexdigest()

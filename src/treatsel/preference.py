@@ -1,15 +1,17 @@
 """One patient's weights turn by-arm tables of outcomes into one by-arm table of utility."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from treatsel._checks import check_mapping_keys
 from treatsel.errors import InputError
 
-Table = TypeVar("Table", pd.DataFrame, np.ndarray)
+if TYPE_CHECKING:
+    import pandas as pd
+
+Table = TypeVar("Table", "pd.DataFrame", np.ndarray)
 
 
 def check_preferences(
@@ -76,6 +78,7 @@ def utility(
 
     Examples
     --------
+    >>> import pandas as pd
     >>> remission = pd.DataFrame({"CBT": [0.5], "SSRI": [0.6]})
     >>> dropout = pd.DataFrame({"CBT": [0.2], "SSRI": [0.4]})
     >>> utility(

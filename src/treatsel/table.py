@@ -1,16 +1,28 @@
-"""Patient tables from CSV and Parquet files, or an error that says what is wrong with the file."""
+"""Patient tables from CSV and Parquet files, or an error that says what is wrong with the file.
+
+Whole, or a chunk at a time for files that are larger than memory; and the other way round, tables that are
+written piece by piece and stand there whole or not at all.
+"""
 
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self, TextIO
 
 import pandas as pd
 
 from treatsel.codebook import Codebook
-from treatsel.errors import CohortError
+from treatsel.errors import CohortError, TreatselError
 
-__all__ = ["read_csv", "read_parquet", "read_table"]
+__all__ = ["TableWriter", "is_parquet", "packed", "read_chunks", "read_csv", "read_parquet", "read_table"]
+
+
+def is_parquet(path: str | Path) -> bool:
+    """Whether a file is read and written as Parquet: by the ending ``.parquet``."""
+    return Path(path).suffix.lower() == ".parquet"
 
 
 def read_table(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame:
@@ -21,7 +33,7 @@ def read_table(path: str | Path, codebook: Codebook | None = None) -> pd.DataFra
     CohortError
         As `read_csv`.
     """
-    return read_parquet(path) if Path(path).suffix.lower() == ".parquet" else read_csv(path, codebook)
+    return read_parquet(path) if is_parquet(path) else read_csv(path, codebook)
 
 
 def read_csv(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame:
@@ -40,7 +52,8 @@ def read_csv(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame
         If the file cannot be read, is not text, is separated by something else than commas, or
         holds more cells than names.
     """
-    frame = _read(path, lambda: _as_text(path))
+    with _readable(path):
+        frame = _as_text(path)
     _check_layout(path, frame, codebook)
     return frame
 
@@ -53,12 +66,54 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
     CohortError
         If the file cannot be read, or pyarrow is not installed.
     """
-    return _read(path, lambda: pd.read_parquet(path))
+    with _readable(path):
+        return pd.read_parquet(path)
 
 
-def _read(path: str | Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def read_chunks(
+    path: str | Path,
+    codebook: Codebook | None = None,
+    *,
+    rows: int,
+    columns: Collection[str] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Read a file some rows at a time; the chunks joined are what `read_table` gives.
+
+    Parameters
+    ----------
+    path : path
+        Parquet (a file, or a folder of them) or CSV.
+    codebook : Codebook, optional
+        As in `read_csv`.
+    rows : int
+        Rows of a chunk; the last may have fewer. Of a Parquet file, memory holds a row group beside it.
+    columns : collection of str, optional
+        Columns to read, if they are there; None: all. A file that has none of them gives its first.
+
+    Yields
+    ------
+    DataFrame of shape (rows, n_columns)
+        The index runs on from chunk to chunk.
+
+    Raises
+    ------
+    CohortError
+        As `read_csv`, when the chunk is met that cannot be read.
+    """
+    with _readable(path):
+        if is_parquet(path):
+            yield from _parquet_chunks(path, rows, columns)
+        else:
+            yield from _csv_chunks(path, codebook, rows, columns)
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Turn what a file provokes in its reader into words about the file."""
     try:
-        return read()
+        yield
+    except TreatselError:
+        raise
     except OSError as error:
         raise CohortError(f"Cannot read {path}: {error.strerror or 'not a file of this kind'}.") from error
     except ImportError as error:
@@ -71,17 +126,30 @@ def _read(path: str | Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file{where}.") from error
 
 
-def _as_text(path: str | Path) -> pd.DataFrame:
-    def read(**options: Any) -> pd.DataFrame:
-        table: pd.DataFrame = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options
-        )
-        return table
+# --- CSV
 
-    header, frame = read(header=None, nrows=1).iloc[0], read()
+
+def _texts(path: str | Path, **options: Any) -> Any:
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+
+
+def _as_text(path: str | Path, **options: Any) -> pd.DataFrame:
+    header, frame = _texts(path, header=None, nrows=1).iloc[0], _texts(path, **options)
     # the names as they are written: pandas renames a repeated one in silence
     names = [name or unnamed for name, unnamed in zip(header, frame.columns, strict=True)]
-    return frame.set_axis(names, axis=1)
+    table: pd.DataFrame = frame.set_axis(names, axis=1)
+    return table
+
+
+def _csv_chunks(
+    path: str | Path, book: Codebook | None, rows: int, columns: Collection[str] | None
+) -> Iterator[pd.DataFrame]:
+    head = _as_text(path, nrows=1)
+    _check_layout(path, head, book)
+    wanted = [i for i, name in enumerate(head.columns) if columns is None or name in columns] or [0]
+    with _texts(path, chunksize=rows) as reader:  # usecols would let lines with too many cells pass
+        for chunk in reader:
+            yield chunk.set_axis(head.columns, axis=1).iloc[:, wanted]
 
 
 def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) -> None:
@@ -98,3 +166,118 @@ def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) 
         return
     faults = [] if book is None else book.parse(frame)[1]
     raise CohortError(f"{path} has no column that can be recognized. {remedy}", faults)
+
+
+# --- Parquet
+
+
+def _parquet_chunks(path: str | Path, rows: int, columns: Collection[str] | None) -> Iterator[pd.DataFrame]:
+    from pyarrow import dataset
+
+    data = dataset.dataset(path, format="parquet", partitioning="hive")
+    stored = (data.schema.pandas_metadata or {}).get("index_columns", [])
+    kept = [name for name in data.schema.names if columns is None or name in columns or name in stored]
+    options = dataset.ParquetFragmentScanOptions(pre_buffer=False)
+    batches = data.to_batches(
+        columns=kept or data.schema.names[:1],
+        batch_size=rows,
+        batch_readahead=1,
+        fragment_readahead=1,
+        fragment_scan_options=options,
+    )
+    index = pd.RangeIndex(data.count_rows())
+    if stored and isinstance(stored[0], dict):  # how pandas notes an index that only counts
+        index = pd.RangeIndex(stored[0]["start"], stored[0]["stop"], stored[0]["step"])
+    start = 0
+    for table in _of_size(batches, rows):
+        frame = table.to_pandas()
+        if isinstance(frame.index, pd.RangeIndex):
+            frame.index = index[start : start + len(frame)]
+        start += len(frame)
+        yield frame
+
+
+def _of_size(batches: Iterable[Any], rows: int) -> Iterator[Any]:
+    """Cut and join record batches, which end where row groups end, to tables of `rows` rows."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    n = 0
+    for batch in batches:
+        held.append(batch)
+        n += len(batch)
+        if n < rows:
+            continue
+        table = pa.Table.from_batches(held)
+        whole = n - n % rows
+        yield from (table.slice(i, rows) for i in range(0, whole, rows))
+        held, n = table.slice(whole).to_batches(), n - whole
+    if n:
+        yield pa.Table.from_batches(held)
+
+
+# --- writing
+
+
+class TableWriter:
+    """A table written piece by piece to a CSV or Parquet file: all of it, or nothing.
+
+    The pieces go to a temporary file beside `out` that takes its name, and the place of an older file, at
+    the end; after an error it is removed. A stream (or a device) gets the pieces as they come.
+
+    Parameters
+    ----------
+    out : path or text stream
+        Where to write; Parquet by the ending ``.parquet``, else CSV.
+    """
+
+    def __init__(self, out: str | Path | TextIO) -> None:
+        self._path = Path(out).resolve() if isinstance(out, str | Path) else None
+        self._part = self._path
+        if self._path is not None and (self._path.is_file() or not self._path.exists()):
+            self._part = self._path.with_name(f".{self._path.name}.part")
+        self.parquet = self._path is not None and is_parquet(self._path)
+        self._stream: Any = out
+        self._started = False
+
+    def __enter__(self) -> Self:
+        if self._part is not None and not self.parquet:
+            self._stream = self._part.open("w", encoding="utf-8", newline="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._path is None or self._part is None:
+            return
+        if self._started or not self.parquet:
+            self._stream.close()
+        if self._part == self._path:
+            return
+        if kind is not None:
+            self._part.unlink(missing_ok=True)
+            return
+        if self._path.exists():
+            shutil.copymode(self._path, self._part)
+        self._part.replace(self._path)
+
+    def write(self, piece: Any) -> None:
+        """Add a piece in the form that `packed` gives."""
+        if not self.parquet:
+            self._stream.write(piece.partition("\n")[2] if self._started else piece)
+        else:
+            if not self._started:
+                from pyarrow.parquet import ParquetWriter
+
+                self._stream = ParquetWriter(self._part, piece.schema, compression="snappy")
+            self._stream.write_table(piece.cast(self._stream.schema))
+        self._started = True
+
+
+def packed(table: pd.DataFrame, *, parquet: bool) -> Any:
+    """Return a table without its index as CSV text with its header line, or as an Arrow table."""
+    if not parquet:
+        return table.to_csv(index=False, lineterminator="\n")
+    import pyarrow as pa
+
+    return pa.Table.from_pandas(table, preserve_index=False)

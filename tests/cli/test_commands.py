@@ -190,6 +190,51 @@ def test_predictions_alone_can_be_validated(folder, predictions, capsys, tmp_pat
     assert "TRIPOD+AI" in (tmp_path / "lists.md").read_text()
 
 
+def imputed(folder, seed):
+    """The cohort with values drawn from the others in place of the missing covariates."""
+    frame = pd.read_csv(folder / "cohort.csv", dtype=str, keep_default_na=False)
+    rng, book = np.random.default_rng(seed), ts.Codebook.read(folder / "codebook.yaml")
+    for name in book.covariates:
+        lost = frame[name] == ""
+        frame.loc[lost, name] = rng.choice(frame.loc[~lost, name].to_numpy(), int(lost.sum()))
+    path = folder / f"imputed{seed}.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_development_and_imputed_cohorts_have_sections(folder, capsys, tmp_path):
+    tables = [imputed(folder, seed) for seed in (1, 2)]
+    output(
+        capsys,
+        *("validate", folder / "m.treatsel", folder / "cohort.csv", "--assignment", "randomised"),
+        *("--development", folder / "cohort.csv", "--imputations", *tables),
+        *("--json", tmp_path / "a.json"),
+    )
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert "very cohort" in content["cautions"][0]
+    assert content["tables"]["imputations"]["n_imputations"] == [2] * 9
+    assert content["about"]["n_incomplete"] > 0
+    assert max(content["tables"]["imputations"]["fmi"]) > 0
+    arguments = ["validate", folder / "m.treatsel", folder / "cohort.csv", "--imputations"]
+    assert "holds 1 tables" in complaint(capsys, *arguments, tables[0])
+    assert "input of this command" in complaint(capsys, *arguments, *tables, "--out", tables[1])
+
+
+def test_tables_of_predictions_are_pooled(folder, predictions, capsys, tmp_path):
+    table = pd.read_csv(predictions, dtype={"patient_id": str})
+    arms = [name for name in table if name != "patient_id"]
+    table.assign(**0.9 * table[arms]).to_csv(tmp_path / "b.csv", index=False)
+    options = ["--codebook", folder / "codebook.yaml", "--outcome", "dropout", "--predictions", predictions]
+    given = ["--imputations", predictions, "--imputations", tmp_path / "b.csv"]
+    output(capsys, "validate", folder / "cohort.csv", *options, *given, "--json", tmp_path / "a.json")
+    found = json.loads((tmp_path / "a.json").read_text())["tables"]["imputations"]
+    ratio = found["measure"].index("observed / expected")
+    assert found["highest"][ratio] == pytest.approx(found["lowest"][ratio] / 0.9)
+    table.assign(**{arms[0]: "high"}).to_csv(tmp_path / "b.csv", index=False)
+    error = complaint(capsys, "validate", folder / "cohort.csv", *options, *given)
+    assert "of b.csv holds 600 cells that are no numbers" in error
+
+
 def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
     plain = ["validate", folder / "m.treatsel", folder / "cohort.csv", "--json", tmp_path / "a.json"]
     output(capsys, *plain)

@@ -9,10 +9,11 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
+from treatsel.additive import AdditiveModel, Trees, _trees
 from treatsel.errors import UnsupportedModelError
-from treatsel.models import ArmwiseClassifier, Encoding, PooledClassifier, _trees
-from treatsel.models._additive import AdditiveModel, Posterior
-from treatsel.models._trees import Trees, trees_of_lightgbm
+from treatsel.models import ArmwiseClassifier, Encoding, PooledClassifier
+from treatsel.models._lightgbm import trees_of_lightgbm
+from treatsel.models._posterior import Posterior
 
 
 @pytest.mark.parametrize("missing", ["never", "in development", "only at prediction"])

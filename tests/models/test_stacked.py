@@ -9,8 +9,8 @@ from treatsel import explain
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.models._boosting import FEWEST_ROWS, boost
+from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._stack import StackWeights
-from treatsel.models._trees import trees_of_lightgbm
 
 ARMS = np.array(list("ABCDEF"))
 

@@ -1,33 +1,38 @@
 """One file that holds a model, its codebook, its intended use and its validation summary.
 
-Format 1: a zip of `manifest.json` and `.npy` arrays. Nothing in it is ever executed or unpickled. A
-damaged, truncated, oversized or foreign file raises `ArtifactError`, and so does one whose stored
-predictions are not reproduced.
+Format 1: a zip of `manifest.json` and `.npy` arrays. Nothing in it is ever executed, evaluated or unpickled.
+A damaged, truncated, oversized or foreign file raises `ArtifactError`, and so does one whose stored
+predictions are not reproduced. A file may be signed.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from treatsel._version import __version__
 from treatsel.artifact import _archive
-from treatsel.artifact._contents import pack, unpack
-from treatsel.errors import ArtifactError, InputError
+from treatsel.artifact._archive import FORMAT
+from treatsel.artifact._json import read_json
+from treatsel.artifact._models import unpack_assignment_model, unpack_models
+from treatsel.artifact._signature import check_signature, new_keys, public_key_of, sign, signed_by
+from treatsel.artifact._structure import check_manifest
+from treatsel.codebook import Codebook
+from treatsel.errors import ArtifactError, InputError, TreatselError
 from treatsel.manifest import Manifest, check_intended_use, check_validation_summary
-from treatsel.selector import TreatmentSelector
+from treatsel.serving import ServedModel
 
-__all__ = ["FORMAT", "load_model", "read_manifest", "save_model"]
+if TYPE_CHECKING:
+    from treatsel.selector import TreatmentSelector
 
-FORMAT = 1
+__all__ = ["FORMAT", "load_model", "load_served", "new_keys", "read_manifest", "save_model", "sign_model"]
 
 
 def save_model(
-    selector: TreatmentSelector,
+    selector: "TreatmentSelector",
     path: str | Path,
     *,
     intended_use: str | Mapping[str, Any],
@@ -61,8 +66,12 @@ def save_model(
     UnsupportedModelError
         If a model is no sum of linear terms and trees.
     ArtifactError
-        If the file cannot be written.
+        If the file cannot be written, or could not be loaded again.
     """
+    from sklearn.utils.validation import check_is_fitted
+
+    from treatsel.artifact._contents import pack, unpack
+
     check_is_fitted(selector, "models_")
     contents, arrays = pack(selector)
     members = {name: _archive.array_bytes(array) for name, array in arrays.items()}
@@ -78,17 +87,26 @@ def save_model(
         manifest["model_id"] = _identify(manifest)
     except (TypeError, ValueError) as error:
         raise InputError(f"The manifest holds a value that is not plain JSON: {error}.") from error
-    _archive.write(Path(path), _canonical(manifest), members)
+    text = _canonical(manifest)
+    with _refusing("The model cannot be saved"):
+        content = read_json(text)
+        check_manifest(content)
+        unpack(content, {name: _archive.array_of(name, data) for name, data in members.items()})
+    _archive.write(Path(path), text, members)
     return Manifest(manifest)
 
 
-def load_model(path: str | Path) -> TreatmentSelector:
+def load_model(
+    path: str | Path, *, require_signature: str | Path | bytes | None = None
+) -> "TreatmentSelector":
     """Return the selector in a model file, checked from the first byte to its stored predictions.
 
     Parameters
     ----------
     path : path
         A file written by `save_model`.
+    require_signature : path or bytes, optional
+        An Ed25519 public key as PEM, or a path to one: the file must be signed by it.
 
     Returns
     -------
@@ -98,18 +116,54 @@ def load_model(path: str | Path) -> TreatmentSelector:
     Raises
     ------
     ArtifactError
-        If the file is absent, damaged, truncated, oversized, foreign or of a newer format.
+        If the file is absent, damaged, truncated, oversized, foreign or of a newer format, or not signed
+        as required.
+    InputError
+        If the key is no Ed25519 public key, or the package cryptography is not installed.
     """
-    manifest, members = _read(Path(path))
-    with _refusing(path):
-        arrays: dict[str, np.ndarray] = {
-            name: _archive.array_of(name, data) for name, data in members.items()
-        }
-        selector = unpack(manifest.content, arrays)
-        selector.intended_use_ = check_intended_use(manifest.content["intended_use"])
-        selector.model_id_ = manifest.model_id
-        check_validation_summary(manifest.content["validation"])
+    from treatsel.artifact._contents import unpack
+
+    content, arrays = _parts(path, require_signature)
+    with _refusing(f"Cannot load {path}"):
+        selector = unpack(content, arrays)
+    selector.intended_use_, selector.model_id_ = content["intended_use"], content["model_id"]
     return selector
+
+
+def load_served(path: str | Path, *, require_signature: str | Path | bytes | None = None) -> ServedModel:
+    """Return the model in a file as one that reads records, without importing pandas or scikit-learn.
+
+    Parameters, checks and errors are those of `load_model`.
+    """
+    content, arrays = _parts(path, require_signature)
+    with _refusing(f"Cannot load {path}"):
+        evidence: dict[str, dict[str, bool]] = {outcome["name"]: {} for outcome in content["outcomes"]}
+        for row in content["training"]:
+            evidence[row["outcome"]][row["arm"]] = row["enough"]
+        return ServedModel(
+            models=unpack_models(content, arrays),
+            codebook=Codebook.from_dict(content["codebook"]),
+            ranges={name: (float(low), float(high)) for name, (low, high) in content["ranges"].items()},
+            event_is_good={outcome["name"]: outcome["event_is_good"] for outcome in content["outcomes"]},
+            default_arm=content["default_arm"],
+            evidence=evidence,
+            assignment=content["assignment"]["stated"],
+            assignment_model=unpack_assignment_model(content, arrays),
+            intended_use=content["intended_use"],
+            model_id=content["model_id"],
+        )
+
+
+def _parts(
+    path: str | Path, require_signature: str | Path | bytes | None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the checked manifest of a file, and its arrays."""
+    key = None if require_signature is None else public_key_of(require_signature)
+    with _refusing(f"Cannot load {path}"):
+        file = _read(Path(path))
+        if key is not None:
+            check_signature(file.signature, file.manifest, key)
+        return file.content, {name: _archive.array_of(name, data) for name, data in file.arrays.items()}
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -120,37 +174,70 @@ def read_manifest(path: str | Path) -> Manifest:
     ArtifactError
         As `load_model`.
     """
-    return _read(Path(path))[0]
+    with _refusing(f"Cannot load {path}"):
+        file = _read(Path(path))
+        signer = None if file.signature is None else signed_by(file.signature)
+    return Manifest(file.content, signer)
 
 
-def _read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    with _refusing(path):
-        content, members = _archive.read(path)
-        found = content.get("format")
-        if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-            raise ArtifactError("Its manifest has no format number.")
-        if found > FORMAT:
-            raise ArtifactError(
-                f"It has format {found}, newer than this library's {FORMAT}. Update treatsel to read it."
-            )
-        if content.get("model_id") != _identify(content):
-            raise ArtifactError("Its model id is not that of its content.")
-    return Manifest(content), members
+def sign_model(path: str | Path, private_key: str | Path | bytes, out: str | Path | None = None) -> Manifest:
+    """Sign a model file, after checking that it is sound; model id and hashes stay as they are.
+
+    Parameters
+    ----------
+    path : path
+        A file written by `save_model`; a signature that it has is replaced.
+    private_key : path or bytes
+        An Ed25519 private key as PEM, or a path to one (see `new_keys`).
+    out : path, optional
+        Where to write; None: to the same file.
+
+    Returns
+    -------
+    Manifest
+        Its ``signed_by`` is the fingerprint of the key.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is not sound, or cannot be written.
+    InputError
+        If the key is no Ed25519 private key, or the package cryptography is not installed.
+    """
+    load_model(path)
+    with _refusing(f"Cannot load {path}"):
+        file = _read(Path(path))
+    signature = sign(file.manifest, private_key)
+    _archive.write(Path(path if out is None else out), file.manifest, file.arrays, signature)
+    return Manifest(file.content, signed_by(signature))
 
 
-class _refusing:  # noqa: N801 # reads as a word: with _refusing(path)
-    """Turn whatever a hostile file provokes into one `ArtifactError` that names the file."""
+def _read(path: Path) -> _archive.Contents:
+    """Return the members of a file whose manifest and model id are right."""
+    file = _archive.read(path)
+    if file.content.get("model_id") != _identify(file.content):
+        raise ArtifactError("Its model id is not that of its content.")
+    if file.signature is not None:
+        signed_by(file.signature)
+    check_manifest(file.content)
+    return file
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
+
+class _refusing:  # noqa: N801 # reads as a word: with _refusing(...)
+    """Turn whatever a hostile file provokes into one `ArtifactError` that says what was to be done."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, MemoryError):
+            raise ArtifactError(f"{self.what}. It needs more memory than there is.") from error
         if isinstance(error, Exception):
-            reason = str(error) if isinstance(error, ArtifactError) else f"It is damaged ({kind.__name__})."
-            raise ArtifactError(f"Cannot load {self.path}. {reason}") from error
+            reason = str(error) if isinstance(error, TreatselError) else f"It is damaged ({kind.__name__})."
+            raise ArtifactError(f"{self.what}. {reason}") from error
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:

@@ -1,44 +1,65 @@
 """A sealed zip of JSON and `.npy` arrays: written byte for byte alike, read without trust.
 
-Sizes are bounded before memory is taken, nothing is unpickled or executed, no path leaves the archive,
-and every byte is covered: the zip comment is the SHA-256 of all bytes before it. The seal guards against
-damage, not against a forger.
+Sizes are bounded before memory is taken, nothing is unpickled, evaluated or executed, no path leaves the
+archive, and every byte is covered: the zip comment is the SHA-256 of all bytes before it. The seal guards
+against damage, not against a forger; a signature does.
 """
 
 import hashlib
 import io
-import json
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from treatsel.artifact._json import read_json
 from treatsel.errors import ArtifactError
 
+FORMAT = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.ed25519"
 MAX_FILE = 256 * 2**20
 MAX_MEMBER = 128 * 2**20
 MAX_TOTAL = 512 * 2**20
 MAX_MANIFEST = 8 * 2**20
+MAX_SIGNATURE = 1024
 MAX_MEMBERS = 4096
+MAX_DIRECTORY = 2**20
 MAX_RATIO = 1100  # deflate cannot compress better than about 1,030 to 1
 DTYPES = ("<f8", "<f4", "<i4", "|b1")
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.npy")
+_HASH = re.compile("[0-9a-f]{64}")
+_HEADER = re.compile(
+    rb"\{'descr': '(<f8|<f4|<i4|\|b1)', 'fortran_order': False, 'shape': \(((?:[0-9]{1,20}, ?){0,3})"
+    rb"([0-9]{1,20})?\), \} *\n"
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_SEAL = 64
+_SEAL, _END = 64, 22  # bytes of the seal, and of the zip's end record before it
 
 
-def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes]) -> None:
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The members of a file whose hashes are right: the manifest, as bytes and as JSON, and the others."""
+
+    manifest: bytes
+    content: dict[str, Any]
+    arrays: dict[str, bytes]
+    signature: bytes | None
+
+
+def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: bytes | None = None) -> None:
     """Write the archive under a temporary name, then rename it: never half a file."""
     sizes = [len(content) for content in arrays.values()]
     if max(sizes, default=0) > MAX_MEMBER or sum(sizes) > MAX_TOTAL or len(manifest) > MAX_MANIFEST:
         raise ArtifactError(f"The model is too large for a file: one array has {max(sizes):,} bytes.")
+    signed = [] if signature is None else [(SIGNATURE, signature)]
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        for name, content in [(MANIFEST, manifest), *sorted(arrays.items())]:
+        for name, content in [(MANIFEST, manifest), *signed, *sorted(arrays.items())]:
             entry = zipfile.ZipInfo(name, date_time=_EPOCH)
             entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
             entry.external_attr = 0o644 << 16
@@ -54,52 +75,91 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes]) -> None:
         raise ArtifactError(f"Cannot write {path}: {error.strerror}.") from error
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return the manifest and the bytes of all arrays, hashes checked."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE:
-            raise ArtifactError(f"It has {size:,} bytes; a model file has at most {MAX_FILE:,}.")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"It cannot be read ({error.strerror}).") from error
+def read(path: Path) -> Contents:
+    """Return the members of a file: size, seal, directory, manifest, format, names, hashes, in this order."""
+    content = _read_bytes(path)
     if not content.startswith(b"PK"):
         raise ArtifactError("It is no treatsel model: not a zip archive.")
     if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
         raise ArtifactError("Its seal is broken: the file is truncated, changed, or not from treatsel.")
-    end = content[-_SEAL - 22 : -_SEAL]  # the end record: its entry count, before anything is parsed
-    if end[:4] != b"PK\x05\x06" or int.from_bytes(end[10:12], "little") > MAX_MEMBERS:
-        raise ArtifactError("Its zip directory is not where it must be, or has too many members.")
+    _check_end(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = _checked_directory(archive)
-        members = {entry.filename: archive.read(entry) for entry in entries}
-    manifest = json.loads(members.pop(MANIFEST))
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("members"), dict):
-        raise ArtifactError("Its manifest is not a mapping with members.")
-    if set(manifest["members"]) != set(members):
-        raise ArtifactError("Its members are not those that the manifest lists.")
-    for name, data in members.items():
+        sizes = _checked_directory(archive)
+        text = archive.read(MANIFEST)
+        manifest = _checked_manifest(text, set(sizes) - {MANIFEST, SIGNATURE})
+        signature = archive.read(SIGNATURE) if SIGNATURE in sizes else None
+        arrays = {name: archive.read(name) for name in manifest["members"]}
+    for name, data in arrays.items():
         if hashlib.sha256(data).hexdigest() != manifest["members"][name]:
             raise ArtifactError(f"The hash of member {name} differs from the manifest.")
-    return manifest, members
+    return Contents(text, manifest, arrays, signature)
 
 
-def _checked_directory(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            raise ArtifactError("It cannot be read: it is no regular file.")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ArtifactError(f"It cannot be read ({error.strerror}).") from error
+    except ValueError as error:  # a zero byte in its name
+        raise ArtifactError("It cannot be read: its name is none.") from error
+    if len(content) > MAX_FILE:
+        raise ArtifactError(f"It has more bytes than a model file may have: at most {MAX_FILE:,}.")
+    return content
+
+
+def _check_end(content: bytes) -> None:
+    """Check the end record before anything is parsed: where the directory lies, how long it may be."""
+    place = len(content) - _SEAL - _END
+    end = content[max(place, 0) : place + _END]
+    bounds = ((10, 12), (12, 16), (16, 20), (20, 22))
+    members, size, start, comment = (int.from_bytes(end[a:b], "little") for a, b in bounds)
+    wide = content[max(place - 20, 0) :][:4] == b"PK\x06\x07"  # a directory of 64 bits has no bounds here
+    if end[:4] != b"PK\x05\x06" or wide or start + size != place or comment != _SEAL:
+        raise ArtifactError("Its zip directory is not where it must be.")
+    if members > MAX_MEMBERS or size > MAX_DIRECTORY:
+        raise ArtifactError("Its zip directory has too many members.")
+
+
+def _checked_directory(archive: zipfile.ZipFile) -> dict[str, int]:
     entries = archive.infolist()
-    names = [entry.filename for entry in entries]
-    if len(entries) > MAX_MEMBERS or len(set(names)) < len(names) or MANIFEST not in names:
+    sizes = {entry.filename: entry.file_size for entry in entries}
+    if len(entries) > MAX_MEMBERS or len(sizes) < len(entries) or MANIFEST not in sizes:
         raise ArtifactError("Its zip directory has no manifest, too many members, or one name twice.")
+    limits = {MANIFEST: MAX_MANIFEST, SIGNATURE: MAX_SIGNATURE}
     for entry in entries:
-        if entry.filename != MANIFEST and not _NAME.fullmatch(entry.filename):
-            raise ArtifactError("It holds a member whose name is not allowed.")
         if entry.flag_bits & 0x1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ArtifactError(f"Member {entry.filename} is encrypted or compressed in an unknown way.")
-        limit = MAX_MANIFEST if entry.filename == MANIFEST else MAX_MEMBER
+            raise ArtifactError("It holds a member that is encrypted or compressed in an unknown way.")
+        limit = limits.get(entry.filename, MAX_MEMBER)
         if entry.file_size > min(limit, MAX_RATIO * max(entry.compress_size, 1)):
-            raise ArtifactError(f"Member {entry.filename} claims {entry.file_size:,} bytes: too large.")
-    if sum(entry.file_size for entry in entries) > MAX_TOTAL:
+            raise ArtifactError(f"It holds a member that claims {entry.file_size:,} bytes: too large.")
+    if sum(sizes.values()) > MAX_TOTAL:
         raise ArtifactError(f"Its members claim more than {MAX_TOTAL:,} bytes in total.")
-    return entries
+    return sizes
+
+
+def _checked_manifest(text: bytes, names: set[str]) -> dict[str, Any]:
+    """Return the manifest, after its format and its list of members."""
+    manifest = read_json(text)
+    if not isinstance(manifest, dict):
+        raise ArtifactError("Its manifest is no mapping.")
+    found = manifest.get("format")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ArtifactError("Its manifest has no format number.")
+    if found > FORMAT:
+        raise ArtifactError(
+            f"It has format {found}, newer than this library's {FORMAT}. Update treatsel to read it."
+        )
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise ArtifactError("It holds a member whose name is not allowed.")
+    listed = manifest.get("members")
+    if not isinstance(listed, dict) or set(listed) != names:
+        raise ArtifactError("Its members are not those that the manifest lists.")
+    if not all(isinstance(value, str) and _HASH.fullmatch(value) for value in listed.values()):
+        raise ArtifactError("Its manifest lists a member without a hash.")
+    return manifest
 
 
 def array_bytes(array: np.ndarray) -> bytes:
@@ -112,21 +172,23 @@ def array_bytes(array: np.ndarray) -> bytes:
 
 
 def array_of(name: str, data: bytes) -> np.ndarray:
-    """Return a read-only array of the bytes of a `.npy` file; its size is checked before it is made."""
-    stream = io.BytesIO(data)
-    if np.lib.format.read_magic(stream) != (1, 0):
+    """Return a read-only array of the bytes of a `.npy` file; its size is checked before it is made.
+
+    The header is matched against the one form that is allowed, never evaluated.
+    """
+    if data[:8] != b"\x93NUMPY\x01\x00":
         raise ArtifactError(f"Member {name} is no .npy file of version 1.0.")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=1024)
-    if dtype.str not in DTYPES or fortran:
-        raise ArtifactError(f"Member {name} holds {dtype.str}; allowed: {', '.join(DTYPES)}, C order.")
-    size = dtype.itemsize
+    start = 10 + int.from_bytes(data[8:10], "little")
+    header = _HEADER.fullmatch(data, 10, start)
+    if header is None or start % 64:
+        raise ArtifactError(f"Member {name} holds what is not allowed: {', '.join(DTYPES)}, in C order, are.")
+    dtype = np.dtype(header[1].decode())
+    lengths = [*header[2].replace(b",", b" ").split(), *([header[3]] if header[3] else [])]
+    shape, size = tuple(map(int, lengths)), dtype.itemsize
     for length in shape:
-        if length < 0:
-            raise ArtifactError(f"Member {name} has a negative length.")
-        size *= int(length)
-    if size != len(data) - stream.tell():
+        size *= length
+    if size != len(data) - start:
         raise ArtifactError(f"Member {name} does not hold what its header says.")
-    array = np.frombuffer(data, dtype=dtype, offset=stream.tell()).reshape(shape)
-    if dtype.kind == "b" and (np.frombuffer(data, np.uint8, offset=stream.tell()) > 1).any():
+    if dtype.kind == "b" and (np.frombuffer(data, np.uint8, offset=start) > 1).any():
         raise ArtifactError(f"Member {name} holds bytes that are neither true nor false.")
-    return array
+    return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)

@@ -14,10 +14,12 @@ from treatsel.cli import (
     _compare,
     _demo,
     _explain,
+    _monitor,
     _predict,
     _recommend,
     _samplesize,
     _show,
+    _sign,
     _simulate,
     _train,
     _validate,
@@ -35,8 +37,10 @@ COMMANDS: tuple[ModuleType, ...] = (
     _explain,
     _validate,
     _compare,
+    _monitor,
     _samplesize,
     _show,
+    _sign,
 )
 
 
@@ -54,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, or 2 after one line on stderr if the input cannot be used."""
+    """Run a command; return its status, or 2 after one line on stderr if the input cannot be used."""
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
     if getattr(args, "more_files", False):  # files may stand before and after options

@@ -11,14 +11,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import yaml
-
-from treatsel.codebook._draft import draft_fields, guess_direction
-from treatsel.codebook._field import ROLES, TYPES, Field
+from treatsel.codebook._field import ROLES, TYPES, Field, guess_direction
 from treatsel.errors import CodebookError, CohortError, Fault
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ROLES", "TYPES", "Codebook", "Field", "guess_direction"]
 
@@ -102,6 +101,8 @@ class Codebook:
 
     def to_yaml(self) -> str:
         """Return the codebook as YAML text."""
+        import yaml
+
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
         if re.search("[\x85\u2028\u2029]", text):  # line breaks to YAML, which it folds unless escaped
             return yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
@@ -128,7 +129,7 @@ class Codebook:
     @classmethod
     def infer(
         cls,
-        frame: pd.DataFrame,
+        frame: "pd.DataFrame",
         *,
         arm: str | None = None,
         outcomes: Sequence[str] | None = None,
@@ -159,6 +160,10 @@ class Codebook:
         -------
         Codebook
         """
+        import pandas as pd
+
+        from treatsel.codebook._draft import draft_fields
+
         if not isinstance(frame, pd.DataFrame) or not len(frame.columns) or not len(frame):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
@@ -245,15 +250,17 @@ class Codebook:
     # --- checking
 
     def parse(
-        self, frame: pd.DataFrame, *, names: Collection[str] | None = None
-    ) -> tuple[pd.DataFrame, list[Fault]]:
+        self, frame: "pd.DataFrame", *, names: Collection[str] | None = None
+    ) -> tuple["pd.DataFrame", list[Fault]]:
         """Return the columns named in clean form, in codebook order, and all faults found in them.
 
         Columns without a role, session scores and dates may be absent; every other column named must
         be there. Columns that the codebook does not know are left out (`unknown` reports them).
         """
+        import pandas as pd
+
         wanted = [field for field in self.fields if names is None or field.name in names]
-        clean: dict[str, pd.Series] = {}
+        clean: dict[str, Any] = {}
         faults: list[Fault] = []
         for field in wanted:
             if (n := list(frame.columns).count(field.name)) > 1:
@@ -268,7 +275,7 @@ class Codebook:
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
 
-    def unknown(self, frame: pd.DataFrame) -> list[Fault]:
+    def unknown(self, frame: "pd.DataFrame") -> list[Fault]:
         """Return a fault for each column of `frame` that the codebook does not list."""
         known = set(self.names())
         remedy = "Add it to the codebook (without a role, if it is not to be used), or drop it."
@@ -282,7 +289,7 @@ class Codebook:
             if name not in known
         ]
 
-    def check(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def check(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Return `frame` in clean form: all columns known, typed, and within range.
 
         Raises
@@ -322,6 +329,8 @@ def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def _load(path: Path) -> Any:
+    import yaml
+
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)

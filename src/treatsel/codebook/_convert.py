@@ -3,18 +3,15 @@
 Texts are converted once per distinct value, not once per patient.
 """
 
-import math
-import numbers
 from collections.abc import Callable, Collection
 from datetime import date
-from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-_WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
+from treatsel.codebook._values import boolean_of, is_absent, number_of, text_of
+
 # Kinds of object column in which two equal values are the same value (1, 1.0 and True are equal, too).
 _UNIFORM = ("string", "integer", "floating", "boolean", "datetime", "datetime64", "date")
 
@@ -42,42 +39,18 @@ def distinct_values(column: pd.Series, missing: Collection[str]) -> pd.Series:
     return values[~_absent(values, missing)]
 
 
-def as_text(value: Any) -> str:
-    """Return a label as text: 3.0, which a missing neighbour makes of 3, is 3 again."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def as_plain(value: Any) -> Any:
-    """Return a value as YAML and JSON can hold it: NumPy scalars as Python's, dates as text."""
-    value = value.item() if isinstance(value, np.generic) else value
-    value = str(value) if isinstance(value, str) else value
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def is_finite_number(value: Any) -> bool:
-    """Return whether a value is a number that a float can hold."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
-
-
 def to_number(values: pd.Series) -> pd.Series:
     """Return texts and numbers as float64; NaN for all else."""
-    return pd.to_numeric(values.map(_as_number), errors="coerce").astype("float64")
+    return values.map(number_of).astype("float64")
 
 
 def to_boolean(values: pd.Series) -> pd.Series:
     """Return true, false, 1 and 0, whatever their type, as 1.0 and 0.0; NaN for all else."""
-    return values.map(lambda value: _WORDS.get(str(value).strip().lower(), np.nan)).astype("float64")
+    return values.map(boolean_of).astype("float64")
 
 
 def _to_text(values: pd.Series) -> pd.Series:
-    return values.map(as_text).astype("object")
+    return values.map(text_of).astype("object")
 
 
 def _to_date(values: pd.Series) -> pd.Series:
@@ -95,17 +68,6 @@ CONVERT: dict[str, Callable[[pd.Series], pd.Series]] = {
 }
 
 
-def _as_number(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, np.bool_ | numbers.Real | Decimal):
-        try:
-            return float(value)
-        except OverflowError:
-            return -math.inf if str(value).startswith("-") else math.inf
-    return np.nan
-
-
 def _holds_real_numbers(column: pd.Series) -> bool:
     kind = pd.api.types
     return bool(kind.is_numeric_dtype(column.dtype)) and not kind.is_complex_dtype(column.dtype)
@@ -121,9 +83,5 @@ def _distinct(column: pd.Series) -> tuple[npt.NDArray[np.intp], pd.Series]:
 
 
 def _absent(values: pd.Series, missing: Collection[str]) -> pd.Series:
-    texts = set(missing)
-
-    def stands_for_missing(value: Any) -> bool:
-        return isinstance(value, str | numbers.Real) and as_text(value) in texts
-
-    return values.isna() | values.map(stands_for_missing).astype(bool)
+    texts = frozenset(missing)
+    return values.isna() | values.map(lambda value: is_absent(value, texts)).astype(bool)

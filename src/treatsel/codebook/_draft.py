@@ -6,15 +6,14 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from treatsel.codebook._convert import as_text, distinct_values, to_boolean, to_number
-from treatsel.codebook._field import Field
+from treatsel.codebook._convert import distinct_values, to_boolean, to_number
+from treatsel.codebook._field import Field, guess_direction
+from treatsel.codebook._values import as_text
 
 # Column names that give their role away. Compared in lower case, whole or as the first word.
 _ID_NAMES = {"id", "patient_id", "patient", "pid"}
 _ARM_NAMES = {"arm", "treatment", "treatment_arm", "therapy"}
 _SITE_NAMES = {"site", "service", "centre", "center", "clinic", "hospital", "country"}
-_GOOD_OUTCOMES = {"remission", "response", "recovery", "recovered", "improved", "improvement"}
-_BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"}
 # Measured after treatment began: hamd_6m, phq9_wk4, score_w2, phq_last, cesd_end
 _AFTER_BASELINE = re.compile(
     r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+(m|wk|w|d)|_(last|end|post))$"
@@ -79,12 +78,6 @@ def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | Non
     if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MOST_CATEGORIES):
         return None
     return "covariate"
-
-
-def guess_direction(name: str) -> bool | None:
-    """Return whether an outcome's name says that it is good (remission) or bad (dropout); else None."""
-    first = name.lower().split("_")[0]
-    return True if first in _GOOD_OUTCOMES else False if first in _BAD_OUTCOMES else None
 
 
 def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:

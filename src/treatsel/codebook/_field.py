@@ -1,15 +1,17 @@
 """One column of a codebook: what it means, what it may hold, and how raw values become clean ones."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from treatsel._checks import check_mapping_keys
-from treatsel.codebook._convert import CONVERT, as_plain, as_text, convert, is_finite_number
+from treatsel.codebook._values import CLEAN, NAN, as_plain, as_text, is_absent, is_finite_number
 from treatsel.errors import CodebookError, Fault, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROLES = (
     "id",
@@ -24,6 +26,17 @@ ROLES = (
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = ("id", "arm", "site", "person")  # roles whose values are names, whatever they look like
+_GOOD_OUTCOMES = {"remission", "response", "recovery", "recovered", "improved", "improvement"}
+_BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"}
+_PROBLEMS = {  # in words; a value of the wrong type is told by what is allowed
+    "infinite": "that are infinite",
+    "out_of_range": "out of range",
+    "not_whole": "that are not whole numbers",
+    "not_binary": "that are neither 0 nor 1",
+    "unseen_category": "that the codebook does not list",
+    "missing_required": "missing, but the column is required",
+    "duplicate": "that occur twice",
+}
 _KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
 
@@ -111,12 +124,11 @@ class Field:
             found.append(f"minimum {_shown(self.minimum)} is above maximum {_shown(self.maximum)}.")
         if self.enum is None:
             return found
-        entries = pd.Series(list(self.enum), dtype="object")
         if isinstance(self.enum, str):
             found.append("enum must be a list.")
         elif not self.enum:
             found.append("enum is empty; list the values allowed or leave it out.")
-        elif entries.isna().any():
+        elif any(is_absent(value, ()) for value in self.enum):
             found.append("enum has an empty entry; put quotes around null, or drop it.")
         elif len(set(map(as_text, self.enum))) < len(self.enum):
             found.append("enum lists a value twice.")
@@ -124,7 +136,7 @@ class Field:
             found.append("enum of a string column holds true or false; put quotes around yes and no.")
         elif self.type in ("number", "integer") and not all(map(is_finite_number, self.enum)):
             found.append(f"enum must hold numbers, as its type is {self.type}.")
-        elif CONVERT[self.type](entries).isna().any():
+        elif any(clean != clean for clean in self._allowed_values(self.type)):
             found.append(f"enum has an entry that does not fit its type, {self.type}.")
         return found
 
@@ -188,62 +200,109 @@ class Field:
             return f"{kind} of at most {_shown(self.maximum)}"
         return kind
 
+    def _allowed_values(self, kind: str) -> list[Any]:
+        """Return the values of `enum` in clean form."""
+        if kind in CLEAN:
+            return [CLEAN[kind](value) for value in self.enum or ()]
+        import pandas as pd
+
+        from treatsel.codebook._convert import CONVERT
+
+        return list(CONVERT[kind](pd.Series(list(self.enum or ()), dtype="object")))
+
+    def reader(self, missing: Sequence[str] = ("",)) -> Callable[[Any], tuple[Any, tuple[str, ...]]]:
+        """Return a function that does for one value of a covariate what `inspect` does for a column.
+
+        It returns the clean value (a float or a text; NaN where there is none) and the codes of the ways
+        in which it breaks the codebook.
+        """
+        clean, texts = CLEAN[self.type], frozenset(missing)
+        numeric, whole = self.type in ("number", "integer"), self.type == "integer"
+        low = -np.inf if self.minimum is None or not numeric else self.minimum
+        high = np.inf if self.maximum is None or not numeric else self.maximum
+        allowed = None if self.enum is None else frozenset(self._allowed_values(self.type))
+        # a float is its own clean form, unless a text such as -99 may stand for a missing one
+        plain = numeric and not any(CLEAN["number"](text) == CLEAN["number"](text) for text in texts)
+
+        def read(value: Any) -> tuple[Any, tuple[str, ...]]:
+            if plain and type(value) is float and value == value:
+                found = value
+            elif is_absent(value, texts):
+                return NAN, ("missing_required",) if self.required else ()
+            elif (found := clean(value)) != found:
+                return NAN, ("wrong_type",)
+            codes = []
+            if numeric:
+                if abs(found) == np.inf:
+                    codes.append("infinite")
+                elif not low <= found <= high:
+                    codes.append("out_of_range")
+                if whole and abs(found) != np.inf and found % 1 != 0:
+                    codes.append("not_whole")
+            if allowed is not None and found not in allowed:
+                codes.append("unseen_category")
+            return found, tuple(codes)
+
+        return read
+
     def inspect(
-        self, column: pd.Series, missing: Sequence[str] = ("",)
-    ) -> tuple[pd.Series, list["Violation"]]:
+        self, column: "pd.Series", missing: Sequence[str] = ("",)
+    ) -> tuple["pd.Series", list["Violation"]]:
         """Return the column in clean form, and where it breaks the codebook.
 
         Numbers and booleans become float64, dates datetime64, texts Python strings, and so do arms, sites,
         persons and ids, whatever their type; what is missing, or not of the column's type, becomes NaN.
         """
+        from treatsel.codebook._convert import convert
+
         values, absent = convert(column, self.type, missing)
         clean = values
         if self.role in _LABELS and self.type != "string":
             clean = convert(column, "string", missing)[0].where(values.notna())
-        wrong_type = Violation("wrong_type", f"that are not {self.allowed}", values.isna() & ~absent)
+        wrong_type = Violation("wrong_type", values.isna() & ~absent)
         found = (wrong_type, *self._violations_of_range(values), *self._violations(clean, absent))
         return clean, [violation for violation in found if violation.mask.any()]
 
-    def _violations_of_range(self, numbers: pd.Series) -> Iterator["Violation"]:
+    def _violations_of_range(self, numbers: "pd.Series") -> Iterator["Violation"]:
         if self.type not in ("number", "integer"):
             return
         infinite = numbers.isin([np.inf, -np.inf])
         low = -np.inf if self.minimum is None else self.minimum
         high = np.inf if self.maximum is None else self.maximum
-        yield Violation("infinite", "that are infinite", infinite)
-        yield Violation("out_of_range", "out of range", ((numbers < low) | (numbers > high)) & ~infinite)
+        yield Violation("infinite", infinite)
+        yield Violation("out_of_range", ((numbers < low) | (numbers > high)) & ~infinite)
         if self.type == "integer" and self.role != "outcome":
             broken = numbers.notna() & ~infinite & (numbers % 1 != 0)
-            yield Violation("not_whole", "that are not whole numbers", broken)
+            yield Violation("not_whole", broken)
 
-    def _violations(self, clean: pd.Series, absent: pd.Series) -> Iterator["Violation"]:
+    def _violations(self, clean: "pd.Series", absent: "pd.Series") -> Iterator["Violation"]:
         present = clean.notna()
         if self.role == "outcome":
-            yield Violation("not_binary", "that are neither 0 nor 1", present & ~clean.isin([0, 1]))
+            yield Violation("not_binary", present & ~clean.isin([0, 1]))
         elif self.enum is not None:
             kind = "string" if self.role in _LABELS else self.type
-            allowed = CONVERT[kind](pd.Series(list(self.enum), dtype="object"))
-            unseen = present & ~clean.isin(allowed)
-            yield Violation("unseen_category", "that the codebook does not list", unseen)
+            unseen = present & ~clean.isin(self._allowed_values(kind))
+            yield Violation("unseen_category", unseen)
         if self.required or self.role in ("id", "arm"):
-            yield Violation("missing_required", "missing, but the column is required", absent)
+            yield Violation("missing_required", absent)
         if self.unique or self.role == "id":
-            yield Violation("duplicate", "that occur twice", present & clean.duplicated())
+            yield Violation("duplicate", present & clean.duplicated())
 
-    def parse(self, column: pd.Series, missing: Sequence[str] = ("",)) -> tuple[pd.Series, list[Fault]]:
+    def parse(self, column: "pd.Series", missing: Sequence[str] = ("",)) -> tuple["pd.Series", list[Fault]]:
         """Return the column in clean form, and a fault for each way in which it breaks the codebook."""
         clean, violations = self.inspect(column, missing)
-        return clean, [self._fault(violation) for violation in violations]
+        return clean, [self.fault(violation.code, int(violation.mask.sum())) for violation in violations]
 
-    def _fault(self, violation: "Violation") -> Fault:
+    def fault(self, code: str, count: int) -> Fault:
+        """Return in words that `count` values break the codebook in one way."""
         remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
-        if violation.code == "duplicate":
+        if code == "duplicate":
             remedy = "Each value may occur once. Correct the values, or change the codebook if it is wrong."
         if self.role == "id":
             remedy = "Each patient needs one row and an id of their own."
         if self.role == "outcome":
             remedy = "Allowed: 0 and 1, empty where the outcome was not observed. Recode the column."
-        count, problem, noun = int(violation.mask.sum()), violation.problem, "values"
+        problem, noun = _PROBLEMS.get(code, f"that are not {self.allowed}"), "values"
         if count == 1:
             problem = problem.replace("that are ", "that is ", 1).replace("that occur ", "that occurs ", 1)
             noun = "value"
@@ -252,11 +311,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Violation:
-    """Patients whose value breaks the codebook in one way: a stable code, words, and a mask."""
+    """Patients whose value breaks the codebook in one way: a stable code, and a mask."""
 
     code: str
-    problem: str
-    mask: pd.Series
+    mask: "pd.Series"
+
+
+def guess_direction(name: str) -> bool | None:
+    """Return whether an outcome's name says that it is good (remission) or bad (dropout); else None."""
+    first = name.lower().split("_")[0]
+    return True if first in _GOOD_OUTCOMES else False if first in _BAD_OUTCOMES else None
 
 
 def _shown(bound: float) -> str:

@@ -1,20 +1,16 @@
 """Outcome models: scikit-learn classifiers over covariates and the arm column, with `predict_by_arm`."""
 
-from treatsel.models._additive import AdditiveModel
+from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees
 from treatsel.models._assignment import (
     PROPENSITY_FLOOR,
-    RARELY,
     Assignment,
-    AssignmentModel,
     assess_assignment,
     assignment_probabilities,
     randomised_probabilities,
 )
 from treatsel.models._base import SINGLE_ARM
-from treatsel.models._encoder import Encoding
 from treatsel.models._folds import balanced_folds, seed_of
 from treatsel.models._observation import Observation, observation_weights
-from treatsel.models._trees import Trees
 from treatsel.models.armwise import ArmwiseClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier
 from treatsel.models.pooled import PooledClassifier
@@ -23,7 +19,6 @@ from treatsel.models.stacked import StackedClassifier
 
 __all__ = [
     "PROPENSITY_FLOOR",
-    "RARELY",
     "SINGLE_ARM",
     "AdditiveModel",
     "ArmwiseClassifier",

@@ -6,74 +6,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from treatsel._checks import FloatArray, check_same_length
+from treatsel.additive import RARELY, AssignmentModel, Encoding
 from treatsel.errors import InputError
-from treatsel.models._encoder import Encoding
 
 PROPENSITY_FLOOR = 0.01
-RARELY = 0.02  # an arm less likely than this is hardly ever given to such patients
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AssignmentModel:
-    """Multinomial logistic regression of the received arm on the covariates.
-
-    Attributes
-    ----------
-    encoding : Encoding
-        Turns covariates into the matrix.
-    arms_ : ndarray of shape (n_arms,)
-        Arms, in the order of everything below.
-    intercept : ndarray of shape (n_arms,)
-        Linear predictor of a patient whose matrix is all zero; minus infinity for an arm never given.
-    coefficients : ndarray of shape (n_arms, n_features)
-        Linear terms.
-    """
-
-    encoding: Encoding
-    arms_: np.ndarray
-    intercept: FloatArray
-    coefficients: FloatArray
-
-    @classmethod
-    def learn(
-        cls, covariates: pd.DataFrame, codes: np.ndarray, arms: np.ndarray, encoding: Encoding
-    ) -> "AssignmentModel":
-        """Fit a ridge regression; `codes` are positions in `arms`, some of which may not occur."""
-        known = np.unique(codes)
-        intercept = np.full(len(arms), -np.inf)
-        coefficients = np.zeros((len(arms), len(encoding.features)))
-        intercept[known] = 0.0
-        if len(known) > 1:
-            fitted = LogisticRegression(C=0.1, max_iter=1000).fit(encoding.encode(covariates), codes)
-            terms = np.column_stack([fitted.intercept_, fitted.coef_])
-            if len(known) == 2:  # one logit: half of it for one arm, half against the other
-                terms = np.concatenate([-terms / 2, terms / 2])
-            intercept[known], coefficients[known] = terms[:, 0], terms[:, 1:]
-        return cls(encoding=encoding, arms_=arms, intercept=intercept, coefficients=coefficients)
-
-    def predict(self, covariates: pd.DataFrame) -> pd.DataFrame:
-        """Return the probability of each arm, DataFrame of shape (n_patients, n_arms); rows add up to 1.
-
-        Parameters
-        ----------
-        covariates : DataFrame of shape (n_patients, n_covariates)
-            Baseline columns, matched by name.
-
-        Raises
-        ------
-        CohortError
-            If a column is missing, infinite, or holds text where numbers were learned.
-        """
-        logits = np.einsum("np,kp->nk", self.encoding.encode(covariates), self.coefficients)
-        probabilities = softmax(logits + self.intercept, axis=1)
-        return pd.DataFrame(probabilities, index=covariates.index, columns=pd.Index(self.arms_))
+def learn_model(
+    covariates: pd.DataFrame, codes: np.ndarray, arms: np.ndarray, encoding: Encoding
+) -> AssignmentModel:
+    """Fit a ridge regression; `codes` are positions in `arms`, some of which may not occur."""
+    known = np.unique(codes)
+    intercept = np.full(len(arms), -np.inf)
+    coefficients = np.zeros((len(arms), len(encoding.features)))
+    intercept[known] = 0.0
+    if len(known) > 1:
+        fitted = LogisticRegression(C=0.1, max_iter=1000).fit(encoding.encode(covariates), codes)
+        terms = np.column_stack([fitted.intercept_, fitted.coef_])
+        if len(known) == 2:  # one logit: half of it for one arm, half against the other
+            terms = np.concatenate([-terms / 2, terms / 2])
+        intercept[known], coefficients[known] = terms[:, 0], terms[:, 1:]
+    return AssignmentModel(encoding=encoding, arms_=arms, intercept=intercept, coefficients=coefficients)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -197,7 +156,7 @@ def assess_assignment(
         probabilities=probabilities,
         raw=raw,
         table=pd.DataFrame(rows, index=raw.columns.rename("arm")),
-        model=AssignmentModel.learn(covariates, codes, raw.columns.to_numpy(), _encoding(covariates)),
+        model=learn_model(covariates, codes, raw.columns.to_numpy(), _encoding(covariates)),
         floor=floor,
     )
 
@@ -258,7 +217,7 @@ def _cross_fitted(covariates: pd.DataFrame, received: pd.Series, folds: Folds) -
     codes = arms.get_indexer(pd.Index(received))
     encoding = _encoding(covariates)  # of covariates alone: a column may be empty in the rest
     for rest, fold in folds:
-        model = AssignmentModel.learn(covariates.iloc[rest], codes[rest], arms.to_numpy(), encoding)
+        model = learn_model(covariates.iloc[rest], codes[rest], arms.to_numpy(), encoding)
         values[fold] = model.predict(covariates.iloc[fold]).to_numpy()
     return pd.DataFrame(values, index=received.index, columns=arms)
 

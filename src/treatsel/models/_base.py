@@ -13,8 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from treatsel._checks import FloatArray, check_binary, check_known_arms, check_same_length, check_weights
+from treatsel.additive import Encoding
 from treatsel.errors import InputError, UnsupportedModelError
-from treatsel.models._encoder import Encoding
 
 SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
 

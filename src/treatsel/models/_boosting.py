@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
-from treatsel.models._trees import Trees, trees_of_lightgbm
+from treatsel.additive import Trees
+from treatsel.models._lightgbm import trees_of_lightgbm
 
 MAX_ROUNDS = 400
 PATIENCE = 20  # rounds without improvement after which boosting stops

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
-from treatsel.models._encoder import Encoding
+from treatsel.additive import Encoding
 
 BLOCK_CELLS = 4_000_000  # numbers of the design matrix that are held at once
 

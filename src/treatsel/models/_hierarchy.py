@@ -9,8 +9,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
+from treatsel.additive import Encoding
 from treatsel.models._curvature import Patients
-from treatsel.models._encoder import Encoding
 from treatsel.models._evidence import System
 from treatsel.models._heterogeneity import Averaged, Component, average_over_sizes
 

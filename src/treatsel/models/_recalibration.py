@@ -8,8 +8,8 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
-from treatsel.models._additive import N_DRAWS, AdditiveModel
-from treatsel.models._encoder import Encoding
+from treatsel.additive import AdditiveModel, Encoding
+from treatsel.models._posterior import N_DRAWS
 
 Method = Literal["none", "intercept", "slope", "per_arm", "refit"]
 METHODS: tuple[Method, ...] = ("none", "intercept", "slope", "per_arm", "refit")

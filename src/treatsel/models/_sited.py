@@ -9,10 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
-from treatsel.models._additive import AdditiveModel
+from treatsel.additive import AdditiveModel, Encoding
 from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models._curvature import Patients
-from treatsel.models._encoder import Encoding
 from treatsel.models._hierarchy import Hierarchy
 
 

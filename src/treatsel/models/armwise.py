@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from treatsel.models._additive import AdditiveModel, Posterior, posterior_of, stack_arms
+from treatsel.additive import AdditiveModel, Trees
 from treatsel.models._base import (
     ByArmMixin,
     is_lightgbm,
@@ -16,7 +16,8 @@ from treatsel.models._base import (
     prepare,
     unsupported,
 )
-from treatsel.models._trees import Trees, trees_of_lightgbm
+from treatsel.models._lightgbm import trees_of_lightgbm
+from treatsel.models._posterior import Posterior, posterior_of, stack_arms
 
 
 class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):

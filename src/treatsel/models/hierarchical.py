@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from treatsel.models._additive import N_DRAWS, AdditiveModel
+from treatsel.additive import AdditiveModel, Encoding
 from treatsel.models._curvature import Patients
-from treatsel.models._encoder import Encoding
 from treatsel.models._hierarchy import Hierarchy
+from treatsel.models._posterior import N_DRAWS
 from treatsel.models._sited import SitedClassifier
 
 

@@ -8,8 +8,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
+from treatsel.additive import AdditiveModel, Trees
 from treatsel.errors import InputError
-from treatsel.models._additive import AdditiveModel, posterior_of
 from treatsel.models._base import (
     ByArmMixin,
     is_lightgbm,
@@ -19,7 +19,8 @@ from treatsel.models._base import (
     prepare,
     unsupported,
 )
-from treatsel.models._trees import Trees, trees_of_lightgbm
+from treatsel.models._lightgbm import trees_of_lightgbm
+from treatsel.models._posterior import posterior_of
 
 
 class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):

@@ -19,8 +19,8 @@ from treatsel._checks import (
     check_same_length,
     check_weights,
 )
+from treatsel.additive import AdditiveModel
 from treatsel.errors import InputError, TreatselWarning, UnsupportedModelError
-from treatsel.models._additive import AdditiveModel
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
 from treatsel.models._recalibration import (
     METHODS,

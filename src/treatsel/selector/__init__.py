@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -21,7 +20,6 @@ from treatsel.selector._default_arm import (
     check_assignment,
     doubly_robust_arm_means,
     learn_assignment,
-    rarely_given,
 )
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._guard_table import guard_table, warn_of
@@ -37,6 +35,7 @@ from treatsel.selector._input import (
     outcome_table,
 )
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
+from treatsel.selector._served import evidence, interval, served, utility_draws, warnings_of_models
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
@@ -194,7 +193,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             good=bool(self.event_is_good_[main]),
             groups=groups,
         )
-        enough = [arm for arm, is_enough in self._evidence({main: 1.0}).items() if is_enough]
+        enough = [arm for arm, is_enough in evidence(self.training_, [main]).items() if is_enough]
         self.default_arm_: Any = self.arm_means_.loc[enough or self.arms_, "value"].idxmax()
         self.ranges_, self.background_ = ranges_of(covariates), summarise(covariates)
         self.intended_use_: Mapping[str, Any] | None = None
@@ -250,8 +249,9 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             If a covariate is missing or a value breaks the codebook.
         """
         name = self._outcome(outcome)
-        model = self.models_[name]
-        table: pd.DataFrame = model.predict_by_arm(self._clean(X, "raise")[0])
+        if (model := served(self, X)) is not None:
+            return model.predict_table(X, name)
+        table: pd.DataFrame = self.models_[name].predict_by_arm(self._clean(X, "raise")[0])
         return table
 
     def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
@@ -290,37 +290,41 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         -------
         Predictions
         """
+        check_is_fitted(self, "models_")
+        if (model := served(self, X)) is not None:
+            return model.predict(X, level=level, on_invalid=on_invalid)
         clean, found = self._clean(X, on_invalid)
         check_level(level)
         tables, lower, upper = {}, {}, {}
         for name in self.outcomes_:
             tables[name] = self.models_[name].predict_by_arm(clean)
-            lower[name], upper[name] = self._interval(name, tables[name], clean, level)
-        if not all(self.has_draws(name) for name in self.outcomes_):
-            rows = {"patient": clean.index.astype(object), "code": "no_interval", "column": None}
-            found = pd.concat([found, pd.DataFrame(rows)], ignore_index=True)
-        if self.assignment != "randomised" and len(rare := rarely_given(self.assignment_, clean)):
-            found = pd.concat([found, rare], ignore_index=True)
+            lower[name], upper[name] = interval(self.additive_[name], tables[name], clean, level)
+        found = pd.concat([found, *warnings_of_models(self, clean)], ignore_index=True)
         audit = {
             "model_id": self.model_id_,
             "library_version": __version__,
             "input_sha256": digest(clean),
             "intended_use": self.intended_use_,
             "assignment": self.assignment,
+            "level": level,
+            "on_invalid": on_invalid,
         }
         return Predictions(tables=tables, lower=lower, upper=upper, level=level, warnings=found, audit=audit)
 
-    def _interval(
-        self, outcome: str, table: pd.DataFrame, clean: pd.DataFrame, level: float
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        bounds, model = np.full((2, *table.shape), np.nan), self.additive_[outcome]
-        if model is not None and model.draws is not None:
-            for start in range(0, len(clean), _BLOCK):
-                draws = model.predict_draws(clean.iloc[start : start + _BLOCK])
-                tails = [(1 - level) / 2, (1 + level) / 2]
-                bounds[:, start : start + _BLOCK] = np.quantile(draws, tails, axis=0)
-        lower, upper = (pd.DataFrame(b, index=table.index, columns=table.columns) for b in bounds)
-        return lower, upper
+    def replay(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
+        """Return the prediction that an audit record is about, made again; see `ServedModel.replay`.
+
+        Raises
+        ------
+        InputError
+            If the audit record is of another model, another version of the library, or another record.
+        UnsupportedModelError
+            If a model is no sum of terms.
+        """
+        check_is_fitted(self, "models_")
+        if (model := served(self, record)) is None:
+            raise UnsupportedModelError("Only a record (a dict) of models that are sums can be replayed.")
+        return model.replay(audit, record)
 
     def recommend(
         self,
@@ -352,6 +356,17 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         -------
         Recommendations
         """
+        check_is_fitted(self, "models_")
+        if allowed is None and (model := served(self, X)) is not None:
+            return model.recommend(
+                X,
+                preferences=preferences,
+                excluded=excluded,
+                rule=rule,
+                margin=margin,
+                level=level,
+                on_invalid=on_invalid,
+            )
         clean, found = self._clean(X, on_invalid)
         weights = check_preferences(preferences, tuple(self.outcomes_), self.event_is_good_)
         tables = {name: self.models_[name].predict_by_arm(clean) for name in weights}
@@ -363,11 +378,11 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             parts.append(
                 recommend(
                     utility(block, weights, self.event_is_good_),
-                    draws=self._utility_draws(clean.iloc[rows], weights),
+                    draws=utility_draws(self.additive_, clean.iloc[rows], weights, self.event_is_good_),
                     default_arm=self.default_arm_,
                     allowed=allowed,
                     excluded=excluded,
-                    evidence=self._evidence(weights),
+                    evidence=evidence(self.training_, weights),
                     in_scope=~flagged,
                     rule=rule,
                     margin=margin,
@@ -381,19 +396,3 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             margin=margin,
             level=level,
         )
-
-    def _utility_draws(self, clean: pd.DataFrame, weights: Mapping[str, float]) -> FloatArray | None:
-        draws = {}
-        for number, name in enumerate(weights):
-            model = self.additive_[name]
-            if model is None or model.draws is None:
-                return None
-            of_outcome = model.predict_draws(clean)
-            # models of different outcomes were fitted apart: pair their draws at random, always alike
-            order = np.random.default_rng([1, number]).permutation(len(of_outcome))
-            draws[name] = of_outcome[order]
-        return np.asarray(utility(draws, weights, self.event_is_good_))
-
-    def _evidence(self, weights: Mapping[str, float]) -> dict[Any, bool]:
-        rows = self.training_[self.training_["outcome"].isin(list(weights))]
-        return dict(rows["enough"].astype(bool).groupby(rows["arm"]).all())

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
+from treatsel.additive import RARELY
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
-from treatsel.models import RARELY, Assignment, assess_assignment, balanced_folds, randomised_probabilities
+from treatsel.models import Assignment, assess_assignment, balanced_folds, randomised_probabilities
 from treatsel.selector._outcome import FittedOutcome
 
 ASSIGNMENTS = ("randomised", "routine")

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import has_fit_parameter
 
 from treatsel._checks import FloatArray, check_choice
+from treatsel._jobs import results_of
 from treatsel.errors import CohortError, Fault, InputError, UnsupportedModelError
 from treatsel.models import AdditiveModel, HierarchicalClassifier, StackedClassifier
 
@@ -119,12 +119,19 @@ def cross_fit(
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
     """Return by-arm predictions for each patient by a model that has not seen that patient."""
-
-    def held_out(rest: np.ndarray, fold: np.ndarray) -> pd.DataFrame:
-        passed = {} if weights is None else {"sample_weight": weights[rest]}
-        table: pd.DataFrame = clone(model).fit(X.iloc[rest], y[rest], **passed).predict_by_arm(X.iloc[fold])
-        return table
-
-    parts = Parallel(n_jobs=n_jobs)(delayed(held_out)(rest, fold) for rest, fold in folds)
-    joined: pd.DataFrame = pd.concat(parts).loc[X.index]
+    calls = [(model, X, y, weights, rest, fold) for rest, fold in folds]
+    joined: pd.DataFrame = pd.concat(results_of(_held_out, lambda: calls, n_jobs=n_jobs)).loc[X.index]
     return joined
+
+
+def _held_out(
+    model: Any,
+    X: pd.DataFrame,
+    y: FloatArray,
+    weights: FloatArray | None,
+    rest: np.ndarray,
+    fold: np.ndarray,
+) -> pd.DataFrame:
+    passed = {} if weights is None else {"sample_weight": weights[rest]}
+    table: pd.DataFrame = clone(model).fit(X.iloc[rest], y[rest], **passed).predict_by_arm(X.iloc[fold])
+    return table

@@ -11,8 +11,7 @@ import pandas as pd
 from treatsel._checks import check_binary, check_mapping_keys, check_same_length, check_unique
 from treatsel.codebook import Codebook, Field, guess_direction
 from treatsel.errors import CodebookError, CohortError, Fault, InputError
-
-LARGEST = 1e100  # sums of products of larger numbers overflow
+from treatsel.serving import LARGEST
 
 
 def frame_of(X: Any) -> pd.DataFrame:

@@ -1,19 +1,30 @@
 """From by-arm tables to a recommendation that may honestly say: no clear best."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from treatsel import _plotting
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_unique
 from treatsel.errors import InputError
+from treatsel.recommendation._decision import STATUSES, Decisions, decide
 
-STATUSES = ("supported", "no_clear_best", "insufficient_evidence", "out_of_scope")
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "RULES",
+    "STATUSES",
+    "Recommendation",
+    "Recommendations",
+    "check_rule",
+    "recommend",
+    "recommend_one",
+]
+
 RULES = ("expected", "supported")
-_BLOCK = 256  # patients compared at once
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -40,8 +51,8 @@ class Recommendations:
         Confidence of the best set (simultaneous over arms) and of the interval of the advantage.
     """
 
-    table: pd.DataFrame
-    utility: pd.DataFrame
+    table: "pd.DataFrame"
+    utility: "pd.DataFrame"
     rule: str
     margin: float
     level: float
@@ -52,24 +63,92 @@ class Recommendations:
         found = ", ".join(f"{count} {status}" for status, count in counts.items())
         return f"Recommendations({len(self.table)} patients: {found})"
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """Return one row per patient."""
         return self.table.copy()
 
     def plot(self, ax: Any = None) -> Any:
         """Draw each patient's advantage with its interval, coloured by status; return the Axes."""
+        from treatsel import _plotting
+
         return _plotting.advantages(self.table, ax, level=self.level)
 
 
+class Recommendation(Recommendations):
+    """What the rule gives one patient: plain values, of which tables are made only when they are asked for.
+
+    Attributes
+    ----------
+    patient : label
+        The id in the record, or 0.
+    row : mapping
+        arm, status, best_set, advantage, advantage_lower, advantage_upper, p_best, top, excluded: what
+        they mean in `Recommendations.table`.
+    arms : tuple
+        Arms, in the order of `values`.
+    values : ndarray of shape (n_arms,)
+        The utility of each arm.
+
+    All of `Recommendations` holds here, too.
+    """
+
+    patient: Any
+    row: Mapping[str, Any]
+    arms: tuple[Any, ...]
+    values: FloatArray
+
+    def __init__(
+        self,
+        *,
+        patient: Any,
+        row: Mapping[str, Any],
+        arms: tuple[Any, ...],
+        values: FloatArray,
+        **options: Any,
+    ) -> None:
+        self.__dict__.update(patient=patient, row=row, arms=arms, values=values, **options)
+
+    def __repr__(self) -> str:
+        """Say what is in it, without showing the patient."""
+        return f"Recommendation(1 patient: {self.row['status']})"
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """One row: the patient."""
+        import pandas as pd
+
+        labels = ("arm", "best_set", "top", "excluded")
+        columns = {
+            name: pd.Series([value], index=[self.patient], dtype="object" if name in labels else None)
+            for name, value in self.row.items()
+        }
+        return pd.DataFrame(columns, index=pd.Index([self.patient]))
+
+    @cached_property
+    def utility(self) -> "pd.DataFrame":
+        """What was compared."""
+        import pandas as pd
+
+        return pd.DataFrame(self.values[None], index=pd.Index([self.patient]), columns=pd.Index(self.arms))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and mappings; a number that does not exist is None, never NaN."""
+        plain = {name: None if value != value else value for name, value in self.row.items()}
+        plain["best_set"] = list(self.row["best_set"])
+        plain["excluded"] = {str(arm): reason for arm, reason in self.row["excluded"].items()}
+        utility = {str(arm): value for arm, value in zip(self.arms, self.values.tolist(), strict=True)}
+        return plain | {"utility": utility, "rule": self.rule, "margin": self.margin, "level": self.level}
+
+
 def recommend(
-    by_arm: pd.DataFrame,
+    by_arm: "pd.DataFrame",
     *,
     draws: FloatArray | None = None,
     default_arm: Any = None,
-    allowed: pd.DataFrame | None = None,
+    allowed: "pd.DataFrame | None" = None,
     excluded: Mapping[Any, str] | None = None,
     evidence: Mapping[Any, bool] | None = None,
-    in_scope: pd.Series | None = None,
+    in_scope: "pd.Series | None" = None,
     rule: str = "expected",
     margin: float = 0.0,
     level: float = 0.95,
@@ -122,6 +201,7 @@ def recommend(
 
     Examples
     --------
+    >>> import numpy as np, pandas as pd
     >>> by_arm = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40]})
     >>> draws = by_arm.to_numpy() + np.random.default_rng(0).normal(0, 0.02, (500, 2, 2))
     >>> recommend(by_arm, draws=draws).to_frame()[["arm", "status", "best_set"]]
@@ -136,6 +216,81 @@ def recommend(
             "be predicted, not recommended."
         )
     check_unique("The patients (index) of by_arm", by_arm.index)
+    arms = list(by_arm.columns)
+    check_rule(rule, margin, level, default_arm, arms)
+    reasons = _reasons(excluded, arms)
+    permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
+    decisions = decide(
+        by_arm.to_numpy(),
+        _check_draws(draws, by_arm),
+        permitted=permitted,
+        default=None if default_arm is None else arms.index(default_arm),
+        enough=np.array([bool((evidence or {}).get(arm, True)) for arm in by_arm.columns]),
+        in_scope=_scope(in_scope, by_arm.index),
+        rule=rule,
+        margin=margin,
+        level=level,
+    )
+    return Recommendations(
+        table=_table(decisions, by_arm.index, arms, _excluded(permitted, reasons, arms)),
+        utility=by_arm,
+        rule=rule,
+        margin=margin,
+        level=level,
+    )
+
+
+def recommend_one(
+    values: FloatArray,
+    arms: tuple[Any, ...],
+    *,
+    patient: Any,
+    draws: FloatArray | None,
+    default_arm: Any,
+    excluded: Mapping[Any, str] | None,
+    evidence: Mapping[Any, bool],
+    in_scope: bool,
+    rule: str,
+    margin: float,
+    level: float,
+) -> Recommendation:
+    """Recommend an arm to one patient; `values` has shape (n_arms,), `draws` (n_draws, n_arms)."""
+    check_rule(rule, margin, level, default_arm, arms)
+    reasons = _reasons(excluded, arms)
+    permitted = np.array([[arm not in reasons for arm in arms]])
+    decisions = decide(
+        values[None],
+        None if draws is None else draws[:, None, :],
+        permitted=permitted,
+        default=arms.index(default_arm),
+        enough=np.array([bool(evidence.get(arm, True)) for arm in arms]),
+        in_scope=np.array([in_scope]),
+        rule=rule,
+        margin=margin,
+        level=level,
+    )
+    row = {
+        "arm": _arm_at(arms, decisions.arm),
+        "status": str(decisions.status[0]),
+        "best_set": tuple(arm for arm, kept in zip(arms, decisions.best_set[0], strict=True) if kept),
+        "advantage": float(decisions.advantage[0]),
+        "advantage_lower": float(decisions.lower[0]),
+        "advantage_upper": float(decisions.upper[0]),
+        "p_best": float(decisions.p_best[0]),
+        "top": _arm_at(arms, decisions.top),
+        "excluded": reasons,
+    }
+    return Recommendation(
+        patient=patient, row=row, arms=arms, values=values, rule=rule, margin=margin, level=level
+    )
+
+
+def _arm_at(arms: tuple[Any, ...], position: np.ndarray) -> Any:
+    return None if position[0] < 0 else arms[position[0]]
+
+
+def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: Sequence[Any]) -> None:
+    """Raise unless the options of a decision can be used."""
     check_choice("rule", rule, RULES)
     check_level(level)
     if not 0 <= margin < 1:
@@ -143,28 +298,12 @@ def recommend(
             f"margin is {margin}; it must be 0 or more and below 1 (a difference of proportions)."
         )
     if default_arm is not None:
-        check_choice("default_arm", default_arm, by_arm.columns)
+        check_choice("default_arm", default_arm, arms)
     elif rule == "supported":
         raise InputError("Rule 'supported' falls back on default_arm. Name one, or use rule='expected'.")
-    reasons = _reasons(excluded, by_arm.columns)
-    permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
-    rows = _compare(by_arm, _check_draws(draws, by_arm), permitted, default_arm, margin, level)
-    enough = np.array([bool((evidence or {}).get(arm, True)) for arm in by_arm.columns])
-    table = _table(rows, by_arm, permitted, enough, _scope(in_scope, by_arm.index))
-    why = _excluded(permitted, reasons, by_arm.columns)
-    table["excluded"] = pd.Series(why, index=by_arm.index, dtype="object")
-    table["arm"] = table["top"]
-    if rule == "supported":
-        fallback = permitted[:, by_arm.columns.get_loc(default_arm)] & (table["status"] != "supported")
-        table["arm"] = table["top"].mask(fallback, default_arm)
-    table["arm"] = table["arm"].mask(table["status"] == "out_of_scope", None)
-    order = ["arm", "status", "best_set", "advantage", "advantage_lower", "advantage_upper", "p_best"]
-    return Recommendations(
-        table=table[[*order, "top", "excluded"]], utility=by_arm, rule=rule, margin=margin, level=level
-    )
 
 
-def _reasons(excluded: Any, arms: pd.Index) -> dict[Any, str]:
+def _reasons(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:
     """Return the arms that nobody can get, with reasons."""
     if excluded is None:
         return {}
@@ -177,8 +316,10 @@ def _reasons(excluded: Any, arms: pd.Index) -> dict[Any, str]:
     return dict(excluded)
 
 
-def _permitted(allowed: Any, by_arm: pd.DataFrame) -> np.ndarray:
+def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
     """Return what is permitted, shape (n_patients, n_arms)."""
+    import pandas as pd
+
     if allowed is None:
         return np.ones(by_arm.shape, dtype=bool)
     if not isinstance(allowed, pd.DataFrame):
@@ -197,7 +338,9 @@ def _permitted(allowed: Any, by_arm: pd.DataFrame) -> np.ndarray:
     return table.to_numpy(dtype=bool)
 
 
-def _scope(in_scope: pd.Series | None, patients: pd.Index) -> np.ndarray:
+def _scope(in_scope: "pd.Series | None", patients: "pd.Index[Any]") -> np.ndarray:
+    import pandas as pd
+
     if in_scope is None:
         return np.ones(len(patients), dtype=bool)
     if not isinstance(in_scope, pd.Series) or not pd.api.types.is_bool_dtype(in_scope.dtype):
@@ -208,7 +351,7 @@ def _scope(in_scope: pd.Series | None, patients: pd.Index) -> np.ndarray:
     return in_scope.loc[patients].to_numpy(dtype=bool)
 
 
-def _check_draws(draws: Any, by_arm: pd.DataFrame) -> FloatArray | None:
+def _check_draws(draws: Any, by_arm: "pd.DataFrame") -> FloatArray | None:
     if draws is None:
         return None
     try:
@@ -223,97 +366,35 @@ def _check_draws(draws: Any, by_arm: pd.DataFrame) -> FloatArray | None:
     return np.asarray(draws)
 
 
-def _excluded(permitted: np.ndarray, reasons: Mapping[Any, str], arms: pd.Index) -> list[dict[Any, str]]:
+def _excluded(permitted: np.ndarray, reasons: Mapping[Any, str], arms: Sequence[Any]) -> list[dict[Any, str]]:
     words = {arm: reasons.get(arm, "not permitted for this patient") for arm in arms}
     return [{arm: words[arm] for arm, may in zip(arms, row, strict=True) if not may} for row in permitted]
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """Per patient: top and runner-up (positions; -1: none), best set, advantage, P(best)."""
-
-    top: np.ndarray
-    runner_up: np.ndarray
-    best_set: np.ndarray
-    advantage: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    p_best: np.ndarray
-
-
-def _compare(
-    by_arm: pd.DataFrame,
-    draws: FloatArray | None,
-    permitted: np.ndarray,
-    default_arm: Any,
-    margin: float,
-    level: float,
-) -> _Comparison:
-    values = np.where(permitted, by_arm.to_numpy(), -np.inf)
-    if default_arm is not None:  # the default arm wins ties
-        values[:, by_arm.columns.get_loc(default_arm)] += 1e-12
-    order = np.argsort(-values, axis=1, kind="stable")
-    rows = np.arange(len(values))
-    n_permitted = permitted.sum(axis=1)
-    top = np.where(n_permitted > 0, order[:, 0], -1)
-    runner_up = np.where(n_permitted > 1, order[:, 1], -1)
-    table = by_arm.to_numpy()
-    advantage = np.where(runner_up >= 0, table[rows, top] - table[rows, runner_up], np.nan)
-    unknown = np.full(len(values), np.nan)
-    if draws is None:
-        return _Comparison(top, runner_up, permitted.copy(), advantage, unknown, unknown, unknown)
-    lower, upper, p_best, best_set = unknown.copy(), unknown.copy(), unknown.copy(), permitted.copy()
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    comparable = np.flatnonzero(runner_up >= 0)
-    for start in range(0, len(comparable), _BLOCK):
-        i = comparable[start : start + _BLOCK]
-        each = np.arange(len(i))
-        lead = draws[:, i, top[i]][:, :, None] - draws[:, i]
-        lower[i], upper[i] = np.quantile(lead[:, each, runner_up[i]], tails, axis=0)
-        p_best[i] = np.mean((lead >= 0).all(axis=2, where=permitted[i]), axis=0)
-        others = permitted[i].copy()
-        others[each, top[i]] = False
-        best_set[i] &= ~others | (_simultaneous_lower(lead, others, (1 + level) / 2) <= margin)
-    return _Comparison(top, runner_up, best_set, advantage, lower, upper, p_best)
-
-
-def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:
-    """Lower bounds of (top - arm), shape (n_patients, n_arms), by the largest standardised deviation.
-
-    They hold for all `others` of a patient at once.
-    """
-    center, spread = lead.mean(axis=0), lead.std(axis=0)
-    deviation = (center - lead) / np.where(spread > 0, spread, np.inf)
-    largest = deviation.max(axis=2, where=others, initial=-np.inf)
-    return np.asarray(center - np.quantile(largest, level, axis=0)[:, None] * spread)
-
-
 def _table(
-    rows: _Comparison,
-    by_arm: pd.DataFrame,
-    permitted: np.ndarray,
-    enough: np.ndarray,
-    in_scope: np.ndarray,
-) -> pd.DataFrame:
-    arms = np.array([*by_arm.columns, None], dtype=object)  # position -1: no arm
-    known = np.array([*enough, False])
-    best_set = rows.best_set | (permitted & ~enough)
-    comparable = ~np.isnan(rows.p_best) & known[rows.top] & known[rows.runner_up]
-    undecided = (best_set & enough).sum(axis=1) > 1
-    status = np.where(undecided, "no_clear_best", "insufficient_evidence").astype(object)
-    status[best_set.sum(axis=1) == 1] = "supported"
-    status[~comparable] = "insufficient_evidence"
-    status[~in_scope | (rows.top < 0)] = "out_of_scope"
-    sets = [tuple(arms[:-1][row]) for row in best_set]
+    decisions: Decisions, patients: "pd.Index[Any]", arms: Sequence[Any], why: Sequence[Mapping[Any, str]]
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    labels_of = np.array([*arms, None], dtype=object)  # position -1: no arm
+    labels = {
+        "best_set": [tuple(labels_of[:-1][row]) for row in decisions.best_set],
+        "top": labels_of[decisions.top],
+        "arm": labels_of[decisions.arm],
+        "excluded": why,
+    }
+    columns = {name: pd.Series(column, index=patients, dtype="object") for name, column in labels.items()}
     return pd.DataFrame(
         {
-            "status": status,
-            "best_set": pd.Series(sets, index=by_arm.index, dtype="object"),
-            "advantage": rows.advantage,
-            "advantage_lower": rows.lower,
-            "advantage_upper": rows.upper,
-            "p_best": rows.p_best,
-            "top": pd.Series(arms[rows.top], index=by_arm.index, dtype="object"),
+            "arm": columns["arm"],
+            "status": decisions.status,
+            "best_set": columns["best_set"],
+            "advantage": decisions.advantage,
+            "advantage_lower": decisions.lower,
+            "advantage_upper": decisions.upper,
+            "p_best": decisions.p_best,
+            "top": columns["top"],
+            "excluded": columns["excluded"],
         },
-        index=by_arm.index,
+        index=patients,
     )

@@ -6,15 +6,18 @@ category, and a column that had missing values gets an indicator. A category tha
 category: all its columns are 0. No learner ever sees anything but this matrix.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel.errors import CohortError, Fault
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NUMBERS = (int, float, np.number, np.bool_)
 QUARTILES = (0.25, 0.5, 0.75)
@@ -86,13 +89,13 @@ class Encoding:
 
     @classmethod
     def learn(
-        cls, covariates: pd.DataFrame, weights: FloatArray, *, native_missing: bool, knots: bool = False
+        cls, covariates: "pd.DataFrame", weights: FloatArray, *, native_missing: bool, knots: bool = False
     ) -> "Encoding":
         """Learn means, scales and categories (and knots at the quartiles) from a development cohort."""
         columns, faults = [], []
         for name in covariates.columns:
             values = _values(covariates[name])
-            absent = pd.isna(values)
+            absent = values != values
             if absent.all():
                 remedy = "A covariate needs at least one value; drop the column."
                 faults.append(Fault(column=str(name), problem="holds no value at all", remedy=remedy))
@@ -136,7 +139,7 @@ class Encoding:
         """For each column of the matrix: number, bend, category or missing."""
         return np.array([kind for column in self.columns for kind in column.kinds])
 
-    def missing(self, covariates: pd.DataFrame) -> FloatArray:
+    def missing(self, covariates: "pd.DataFrame") -> FloatArray:
         """Return 1.0 where a source column has no value, shape (n_patients, n_columns)."""
         return np.column_stack([covariates[name].isna().to_numpy(dtype=float) for name in self.names])
 
@@ -156,9 +159,11 @@ class Encoding:
         shares = np.array(column.shares or np.ones(len(column.levels)))
         shares /= shares.sum()
         chosen = random.choice(len(shares), size=n_draws, p=shares)
-        return np.asarray(np.eye(len(shares))[chosen] - shares)
+        values = np.zeros((n_draws, len(shares)))
+        values[np.arange(n_draws), chosen] = 1.0
+        return np.asarray(values - shares)
 
-    def encode(self, covariates: pd.DataFrame) -> FloatArray:
+    def encode(self, covariates: "pd.DataFrame") -> FloatArray:
         """Return the matrix, shape (n_patients, n_features); extra columns are ignored.
 
         Raises
@@ -175,10 +180,49 @@ class Encoding:
             start += column.width
         return matrix
 
+    def encode_one(self, values: Mapping[str, Any]) -> FloatArray:
+        """Return the matrix of one patient, shape (1, n_features): the same bits as `encode` gives.
+
+        `values` are clean: a float or a text by covariate, NaN or None where there is none.
+        """
+        row = [0.0] * self._width
+        for column, start, codes in self._plan:
+            value = values[column.name]
+            absent = value is None or value != value
+            if codes is not None:
+                code = None if absent else codes.get(value if isinstance(value, str) else _as_text(value))
+                if code is not None:
+                    row[start + code] = 1.0
+                elif absent and not column.indicator and column.shares:
+                    row[start : start + len(codes)] = column.shares
+            elif self.native_missing:
+                row[start] = np.nan if absent else float(value)
+            else:
+                z = 0.0 if absent else (value - column.center) / column.scale
+                row[start] = z
+                for i, knot in enumerate(column.knots, start + 1):
+                    row[i] = max(z - knot, 0.0)
+            if absent and column.indicator:
+                row[start + column.width - 1] = 1.0
+        return np.array([row])
+
+    @cached_property
+    def _plan(self) -> list[tuple[Column, int, dict[str, int] | None]]:
+        """Each source column, where its columns start, and the position of each of its levels."""
+        starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
+        return [
+            (c, start, None if c.levels is None else {level: i for i, level in enumerate(c.levels)})
+            for c, start in zip(self.columns, starts, strict=False)
+        ]
+
+    @cached_property
+    def _width(self) -> int:
+        return sum(column.width for column in self.columns)
+
     def _fill(self, block: FloatArray, column: Column, values: np.ndarray) -> None:
-        absent = pd.isna(values)
+        absent = np.asarray(values != values)
         if column.levels is not None:
-            codes = pd.Index(column.levels).get_indexer(pd.Index(values, dtype=object))
+            codes = _codes(column.levels, values)
             known = np.flatnonzero(codes >= 0)
             block[known, codes[known]] = 1.0
             if not column.indicator and column.shares:  # never missing before: a mixture of all levels
@@ -191,7 +235,7 @@ class Encoding:
         if column.indicator:
             block[:, -1] = absent
 
-    def _check(self, covariates: pd.DataFrame) -> None:
+    def _check(self, covariates: "pd.DataFrame") -> None:
         faults = []
         for column in self.columns:
             if column.name not in covariates.columns:
@@ -201,7 +245,7 @@ class Encoding:
             values = _values(covariates[column.name], text=column.levels is not None)
             if column.levels is None and values.dtype == object:
                 remedy = "The model learned it as a number; convert it."
-                n = int(pd.Series(values).notna().sum())
+                n = int((values == values).sum())
                 problem = f"holds text among its {n} values"
                 faults.append(Fault(column=str(column.name), problem=problem, remedy=remedy))
             elif values.dtype != object and (n := int(np.isinf(values).sum())):
@@ -234,8 +278,10 @@ class Encoding:
         return cls(tuple(columns), bool(content["native_missing"]))
 
 
-def _values(column: pd.Series, *, text: bool = False) -> np.ndarray:
+def _values(column: "pd.Series", *, text: bool = False) -> np.ndarray:
     """Return float64 for numbers and booleans, and text (missing: NaN) for everything else."""
+    import pandas as pd
+
     kind = column.dtype
     if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
         remedy = "Derive a number known before treatment from it, for example days waited."
@@ -259,6 +305,13 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
+def _codes(levels: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """Return the position of each value among the levels; -1: none of them."""
+    import pandas as pd
+
+    return np.asarray(pd.Index(levels).get_indexer(pd.Index(values, dtype=object)))
+
+
 def _infinite(name: str, n: int) -> Fault:
     remedy = "Only finite numbers are allowed; empty means missing."
     return Fault(column=str(name), problem=f"holds {n} infinite values", remedy=remedy)
@@ -266,7 +319,7 @@ def _infinite(name: str, n: int) -> Fault:
 
 def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.ndarray) -> Column:
     levels = tuple(sorted(set(values[~absent])))
-    codes = pd.Index(levels).get_indexer(pd.Index(values[~absent]))
+    codes = _codes(levels, values[~absent])
     shares = np.bincount(codes, weights=weights[~absent], minlength=len(levels))
     parts = tuple(float(share) for share in shares / max(shares.sum(), 1e-300))
     return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))

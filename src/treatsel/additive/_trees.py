@@ -4,18 +4,20 @@ A node is a row of five arrays; children come after their parents; a leaf points
 missing value does is decided once, when the trees are read: `missing_left`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
-from treatsel.errors import UnsupportedModelError
+from treatsel.additive import _kernel
+from treatsel.additive._forest import Forest
 
 MAX_DEPTH = 256
 _BLOCK_CELLS = 1_000_000  # (patient, tree) pairs that are followed at once
+_WORTH_COMPILING = 3_000_000  # pairs from which on the kernel is loaded (compiled, the very first time)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,10 @@ class Trees:
             }
         )
 
+    def __getstate__(self) -> dict[str, np.ndarray]:
+        """Leave the bit vectors out of copies and pickles: they are made again where they are needed."""
+        return {part: getattr(self, part) for part in self.ARRAYS}
+
     @property
     def n_members(self) -> int:
         """Number of ensembles."""
@@ -104,8 +110,27 @@ class Trees:
             member=np.zeros(len(kept), dtype=np.int32),
         )
 
+    @cached_property
+    def forest(self) -> Forest | None:
+        """The same trees as bit vectors; None where they do not fit."""
+        return Forest.of(self)
+
     def score(self, matrix: FloatArray) -> FloatArray:
-        """Return the sums of the leaf values, shape (n_patients, n_members)."""
+        """Return the sums of the leaf values, shape (n_patients, n_members).
+
+        By bit vectors, or by walking from node to node: the same bits, as leaves are added tree by tree.
+        """
+        if len(matrix) == 1 and self.forest is not None:
+            return self.forest.score_one(matrix[0])[None]
+        if (
+            len(matrix) * len(self.roots) > _WORTH_COMPILING
+            and _kernel.is_available()
+            and self.forest is not None
+        ):
+            return _kernel.score(self.forest, matrix)
+        return self._walk(matrix)
+
+    def _walk(self, matrix: FloatArray) -> FloatArray:
         total = np.zeros((len(matrix), self.n_members))
         step = max(_BLOCK_CELLS // len(self.roots), 1)
         for start in range(0, len(matrix), step):
@@ -152,6 +177,11 @@ class Trees:
         parents = np.bincount(np.concatenate([self.left[~leaf], self.right[~leaf], self.roots]), minlength=n)
         if (parents != 1).any():
             return "a node has no parent, or more than one"
+        if (self.left[leaf] != own[leaf]).any() or (self.right[leaf] != own[leaf]).any():
+            return "a leaf does not point to itself"
+        tree = np.searchsorted(self.roots, own, side="right")
+        if (tree[self.left] != tree).any() or (tree[self.right] != tree).any():
+            return "a tree has nodes among those of another"
         if self._is_deep():
             return f"a tree is deeper than {MAX_DEPTH}"
         if not (np.isfinite(self.threshold).all() and np.isfinite(self.value).all()):
@@ -166,65 +196,3 @@ class Trees:
                 return False
             level = np.concatenate([self.left[level], self.right[level]])
         return True
-
-
-def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) -> Trees:
-    """Read a LightGBM booster with numeric splits.
-
-    Parameters
-    ----------
-    booster : lightgbm.Booster
-        Fitted with a logistic objective on a float64 matrix.
-    fixed : mapping of int to float, optional
-        Features whose value is known: their splits are decided here and leave the tree.
-    """
-    dump = booster.dump_model()
-    if dump.get("objective") != "binary sigmoid:1" or dump.get("average_output"):
-        raise UnsupportedModelError(
-            f"LightGBM with objective {dump.get('objective')!r} (or averaged trees) is no sum on the logit "
-            "scale; boosting with objective binary and sigmoid 1 is."
-        )
-    nodes: list[list[float]] = []
-    roots = []
-    for tree in dump["tree_info"]:
-        roots.append(len(nodes))
-        _append(nodes, tree["tree_structure"], fixed or {})
-    feature, threshold, left, right, missing_left, value = (
-        np.array(column) for column in zip(*nodes, strict=True)
-    )
-    return Trees(
-        feature=feature.astype(np.int32),
-        threshold=threshold.astype(np.float64),
-        left=left.astype(np.int32),
-        right=right.astype(np.int32),
-        missing_left=missing_left.astype(bool),
-        value=value.astype(np.float64),
-        roots=np.array(roots, dtype=np.int32),
-        member=np.zeros(len(roots), dtype=np.int32),
-    )
-
-
-def _append(nodes: list[list[float]], root: Mapping[str, Any], fixed: Mapping[int, float]) -> None:
-    """Append one tree, parents first."""
-    waiting: list[tuple[Mapping[str, Any], int, int]] = [(root, -1, 0)]
-    while waiting:
-        node, parent, side = waiting.pop()
-        while "leaf_value" not in node and node["split_feature"] in fixed:
-            goes_left = fixed[node["split_feature"]] <= node["threshold"]
-            node = node["left_child"] if goes_left else node["right_child"]
-        index = len(nodes)
-        if parent >= 0:
-            nodes[parent][2 + side] = index
-        if "leaf_coeff" in node:
-            raise UnsupportedModelError("The trees hold linear leaves; set linear_tree=False.")
-        if "leaf_value" in node:
-            nodes.append([-1, 0.0, index, index, False, node["leaf_value"]])
-            continue
-        if node["decision_type"] != "<=":
-            raise UnsupportedModelError("The trees hold categorical splits; encode categories first.")
-        if node["missing_type"] == "Zero":
-            raise UnsupportedModelError("The trees take 0 for missing; set zero_as_missing=False.")
-        # LightGBM reads a missing value as 0 unless it met missing values in this column when it learned
-        missing_left = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
-        nodes.append([node["split_feature"], node["threshold"], index, index, missing_left, 0.0])
-        waiting += [(node["right_child"], index, 1), (node["left_child"], index, 0)]

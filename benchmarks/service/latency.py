@@ -1,0 +1,222 @@
+"""How long does one patient take, beside what a user would have written, and threads?
+
+    python -m benchmarks.service.latency [--number 2000]
+
+Four arms, thirty covariates, 200 trees of 31 leaves an arm: the same trees in every line of the first table.
+Then treatsel's own models of the same cohort: the hierarchical model and the stack, with intervals.
+All in one run, one thread, alternating; p50 and p99 in microseconds.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ARMS = ("cbt", "counselling", "medication", "self_help")
+N_PATIENTS, N_TRAINED, N_COVARIATES = 8_000, 2_000, 30
+
+
+def cohort(n: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Return thirty covariates (two of them texts), the arm, and an outcome."""
+    random = np.random.default_rng(seed)
+    X = pd.DataFrame(random.normal(size=(n, N_COVARIATES - 2)).round(3))
+    X.columns = [f"x{j}" for j in range(N_COVARIATES - 2)]
+    X["sex"] = random.choice(["female", "male"], n)
+    X["work"] = random.choice(["employed", "unemployed", "student", "retired"], n)
+    X["arm"] = random.choice(ARMS, n)
+    logit = X["x0"] - X["x1"] + 0.5 * X["x2"] * (X["arm"] == "cbt") - 0.3
+    return X, pd.Series((random.random(n) < 1 / (1 + np.exp(-logit))).astype(int), name="remission")
+
+
+def pipelines(X: pd.DataFrame, y: pd.Series) -> dict[str, Any]:
+    """Return what a user would have written: a scikit-learn pipeline an arm."""
+    from lightgbm import LGBMClassifier
+    from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    found = {}
+    for arm in ARMS:
+        own = X["arm"] == arm
+        encode = make_column_transformer(
+            (SimpleImputer(), [name for name in X if name.startswith("x")]),
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["sex", "work"]),
+        ).set_output(transform="pandas")
+        model = LGBMClassifier(n_estimators=200, num_leaves=31, n_jobs=1, verbose=-1)
+        found[arm] = make_pipeline(encode, model).fit(X[own].drop(columns="arm"), y[own])
+    return found
+
+
+def alternatives(X: pd.DataFrame, y: pd.Series) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+    """Return ways to four probabilities without treatsel, by name."""
+    fitted = pipelines(X, y)
+    boosters = [pipeline[-1].booster_ for pipeline in fitted.values()]
+    row = next(iter(fitted.values()))[0].transform(X.drop(columns="arm").head(1)).to_numpy()
+
+    def whole(record: Mapping[str, Any]) -> Any:
+        frame = pd.DataFrame([record])
+        return [pipeline.predict_proba(frame)[0, 1] for pipeline in fitted.values()]
+
+    def classifier(_: Mapping[str, Any]) -> Any:
+        return [pipeline[-1].predict_proba(row, validate_features=False) for pipeline in fitted.values()]
+
+    def booster(_: Mapping[str, Any]) -> Any:
+        return [b.predict(row, num_threads=1) for b in boosters]
+
+    return {
+        "scikit-learn pipeline an arm, one-row DataFrame": whole,
+        "LGBMClassifier.predict_proba an arm, encoded row (no checks)": classifier,
+        "Booster.predict an arm, encoded row (no checks)": booster,
+    }
+
+
+def selector_of(estimator: Any, X: pd.DataFrame, y: pd.Series) -> Any:
+    import treatsel as ts
+
+    with warnings.catch_warnings(action="ignore"):
+        return ts.TreatmentSelector(estimator=estimator, assignment="randomised", random_state=0).fit(X, y)
+
+
+def served(selector: Any, folder: Path, name: str) -> Any:
+    import treatsel as ts
+    from treatsel import serve
+
+    path = folder / f"{name}.treatsel"
+    ts.save_model(selector, path, intended_use="A benchmark.")
+    start = time.perf_counter()
+    model = serve.load_model(path)
+    print(f"{name}: file {path.stat().st_size / 1e6:.2f} MB, loaded in {time.perf_counter() - start:.3f} s")
+    return model
+
+
+def timed(ways: Mapping[str, Callable[[Any], Any]], records: list[Any], number: int) -> pd.DataFrame:
+    """Return p50 and p99 of each way, in microseconds; the ways take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():
+        way(records[0])
+    for i in range(number):
+        for name, way in ways.items():
+            if len(seconds[name]) > 200 and sum(seconds[name]) > 20:
+                continue  # slow ways need no more
+            record = records[i % len(records)]
+            start = time.perf_counter()
+            way(record)
+            seconds[name].append(time.perf_counter() - start)
+    rows = {name: [1e6 * np.quantile(s, q) for q in (0.5, 0.99)] for name, s in seconds.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["p50", "p99"])
+
+
+def show(title: str, table: pd.DataFrame, reference: str | None = None) -> None:
+    print(f"\n### {title}\n\n| way | p50 us | p99 us | times the first |\n|---|---|---|---|")
+    first = table["p50"].iloc[0]
+    for name, row in table.iterrows():
+        print(f"| {name} | {row['p50']:.0f} | {row['p99']:.0f} | {first / row['p50']:.3g} |")
+
+
+def ways_of(model: Any) -> dict[str, Callable[[Any], Any]]:
+    """Return what a service asks a served model."""
+    return {
+        "record to four probabilities (predict_by_arm)": model.predict_by_arm,
+        "with intervals, warnings, audit (predict)": model.predict,
+        "the same as JSON (predict(...).to_json())": lambda record: model.predict(record).to_json(),
+        "ranking, best set, P(best) (recommend)": model.recommend,
+    }
+
+
+def rate(way: Callable[[Any], Any], records: list[Any], count: int, each: int) -> float:
+    """Return calls a second from so many threads."""
+
+    def work() -> None:
+        for i in range(each):
+            way(records[i % len(records)])
+
+    workers = [threading.Thread(target=work) for _ in range(count)]
+    start = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return each * count / (time.perf_counter() - start)
+
+
+def threads(model: Any, booster: Any, row: np.ndarray, records: list[Any], n: int) -> None:
+    """Print predictions a second from one, two and 64 threads."""
+    print(
+        "\n### Threads\n\n| threads | predict_by_arm/s | predict/s | Booster.predict/s |\n|---|---|---|---|"
+    )
+    for count in (1, 2, 64):
+        ways = (model.predict_by_arm, model.predict, lambda _: booster.predict(row, num_threads=1))
+        found = [f"{rate(way, records, count, n // count):.0f}" for way in ways]
+        print(f"| {count} | {' | '.join(found)} |")
+
+
+def imports(path: Path) -> None:
+    """Print what the serving path costs to import, in a fresh process."""
+    code = (
+        "import time,resource;t=time.process_time();from treatsel import serve;"
+        f"a=time.process_time()-t;m=serve.load_model({str(path)!r});b=time.process_time()-t;"
+        "print(a,b,resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported, loaded, peak = map(float, done.stdout.split())
+    print(
+        f"\nA fresh process: {imported:.2f} s CPU to import, {loaded:.2f} s with the stack loaded, "
+        f"{peak:.0f} MB at most"
+    )
+
+
+def memory(model: Any, records: list[Any], n: int) -> None:
+    """Print how resident memory grows over many calls."""
+    for record in records:
+        model.predict(record)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for i in range(n):
+        model.predict_by_arm(records[i % len(records)])
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"Peak memory grew by {grown:.1f} MB over {n:,} calls")
+
+
+def main() -> None:
+    from lightgbm import LGBMClassifier
+
+    from treatsel.models import ArmwiseClassifier
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--number", type=int, default=2000)
+    parser.add_argument("--calls", type=int, default=100_000, help="of the memory test")
+    args = parser.parse_args()
+    X, y = cohort(N_PATIENTS, 1)
+    records = cohort(200, 2)[0].drop(columns="arm").to_dict(orient="records")
+    boosted = LGBMClassifier(n_estimators=200, num_leaves=31, n_jobs=1, verbose=-1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trees = served(selector_of(ArmwiseClassifier(boosted), X, y), folder, "trees")
+        few = X.head(N_TRAINED), y.head(N_TRAINED)
+        hierarchical = served(selector_of("hierarchical", *few), folder, "hierarchical")
+        stack = served(selector_of("auto", *few), folder, "stack")
+        ways = alternatives(X, y) | {f"treatsel: {k}": way for k, way in ways_of(trees).items()}
+        show("The same trees", timed(ways, records, args.number))
+        show("The hierarchical model", timed(ways_of(hierarchical), records, args.number))
+        model = next(iter(stack.models.values()))
+        n_trees = 0 if model.trees is None else len(model.trees.roots)
+        show(f"The stack ({n_trees} trees)", timed(ways_of(stack), records, args.number))
+        fitted = pipelines(X, y)["cbt"]
+        row = fitted[0].transform(X.drop(columns="arm").head(1)).to_numpy()
+        threads(trees, fitted[-1].booster_, row, records, 10 * args.number)
+        imports(folder / "stack.treatsel")
+        memory(trees, records, args.calls)
+
+
+if __name__ == "__main__":
+    main()

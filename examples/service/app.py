@@ -1,0 +1,118 @@
+"""A small service around one treatsel model: predict, recommend, and what operations wants to know.
+
+Run: TREATSEL_MODEL=model.treatsel uvicorn app:app --port 8000
+
+A prediction takes a fraction of a millisecond, so it runs where the request arrives; more processes
+(`--workers`) use more cores. Answers and logs hold no value that a patient sent.
+"""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from treatsel import serve
+from treatsel.errors import TreatselError
+
+MOST_BYTES = 64 * 1024  # of a request
+
+
+class RefusedError(Exception):
+    """A request that is no record: status and words."""
+
+    def __init__(self, status: int, why: str) -> None:
+        self.status, self.why = status, why
+
+
+def make_app(model: serve.ServedModel) -> FastAPI:
+    """Return the application for a loaded model."""
+    app = FastAPI(title="treatsel", docs_url=None, redoc_url=None)
+    counts: Counter[str] = Counter()
+
+    @app.post("/predict")
+    async def predict(request: Request, on_invalid: str = "flag") -> Response:
+        """Probabilities of all outcomes under all arms, with intervals, warnings and the audit record."""
+        return await answered(request, lambda record: model.predict(record, on_invalid=on_invalid))
+
+    @app.post("/recommend")
+    async def recommend(request: Request, rule: str = "supported", on_invalid: str = "flag") -> Response:
+        """The arm that the rule gives, or that no arm is clearly best."""
+        return await answered(
+            request, lambda record: model.recommend(record, rule=rule, on_invalid=on_invalid)
+        )
+
+    @app.get("/model")
+    def describe() -> dict[str, Any]:
+        """What is served."""
+        return {
+            "model_id": model.model_id,
+            "intended_use": model.intended_use,
+            "outcomes": list(model.outcomes),
+            "arms": list(model.arms),
+            "covariates": {name: model.codebook[name].allowed for name in model.codebook.covariates},
+        }
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """Counters in the text format of Prometheus."""
+        lines = [f"treatsel_{name} {value:g}" for name, value in sorted(counts.items())]
+        return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+    async def answered(request: Request, work: Callable[[dict[str, Any]], Any]) -> Response:
+        start = time.perf_counter()
+        counts["requests_total"] += 1
+        try:
+            result = work(await record_of(request)).to_dict()
+        except RefusedError as refused:
+            return refusal(refused.status, refused.why)
+        except TreatselError as error:  # names columns and what is allowed, never a value
+            return refusal(422, str(error))
+        for warning in result.get("warnings", ()):
+            counts[f'warnings_total{{code="{warning["code"]}"}}'] += 1
+        counts["seconds_total"] += time.perf_counter() - start
+        return Response(json.dumps(result, allow_nan=False), media_type="application/json")
+
+    def refusal(status: int, why: str) -> Response:
+        counts[f'refused_total{{status="{status}"}}'] += 1
+        return JSONResponse({"error": why}, status_code=status)
+
+    return app
+
+
+async def record_of(request: Request) -> dict[str, Any]:
+    """Return the record in a request's body: one JSON object, each key once, numbers finite."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise RefusedError(413, f"A record has at most {MOST_BYTES:,} bytes.")
+    try:
+        record = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "The body is no JSON object with each key once and finite numbers.") from None
+    if not isinstance(record, dict):
+        raise RefusedError(400, "The body must be a JSON object: covariates by name.")
+    return record
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return record
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Load the model when the server asks for `app`, not when this file is imported."""
+    if name != "app":
+        raise AttributeError(name)
+    return make_app(serve.load_model(os.environ["TREATSEL_MODEL"]))

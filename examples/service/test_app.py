@@ -1,0 +1,85 @@
+"""What the service answers: records, broken requests, counters."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+fastapi = pytest.importorskip("fastapi", reason="the example has requirements of its own")
+from app import MOST_BYTES, make_app  # noqa: E402
+from fastapi.testclient import TestClient  # noqa: E402
+
+from treatsel import serve  # noqa: E402
+
+STORED = Path(__file__).parents[2] / "tests" / "artifacts" / "format_1.treatsel"
+
+
+@pytest.fixture
+def model():
+    return serve.load_model(STORED)
+
+
+@pytest.fixture
+def client(model):
+    return TestClient(make_app(model), raise_server_exceptions=True)
+
+
+@pytest.fixture
+def record(model):
+    return dict.fromkeys(model.codebook.covariates)
+
+
+def test_a_record_gets_what_the_library_says(client, model, record):
+    answer = client.post("/predict", json=record)
+    assert answer.status_code == 200
+    assert answer.json() == json.loads(model.predict(record, on_invalid="flag").to_json())
+    assert model.replay(answer.json()["audit"], record).to_dict() == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b"null", 400),
+        (b'{"age": NaN}', 400),
+        (b'{"age": 1, "age": 2}', 400),
+        (b"[" * 30_000, 400),
+        (b"\xff\xfe", 400),
+        (b'"' + b"x" * MOST_BYTES + b'"', 413),
+        (b"{}", 422),
+        (b'{"age": {"deep": [1]}}', 422),
+    ],
+)
+def test_a_broken_request_is_refused_in_words(client, body, status):
+    for path in ("/predict", "/recommend"):
+        answer = client.post(path, content=body)
+        assert answer.status_code == status
+        assert answer.json()["error"]
+
+
+def test_no_answer_repeats_a_value(client, record):
+    secret = dict.fromkeys(record, "secret-7431")
+    for options in ({"on_invalid": "raise"}, {"on_invalid": "flag"}):
+        assert "secret" not in client.post("/predict", json=secret, params=options).text
+
+
+def test_a_bad_option_is_refused(client, record):
+    assert client.post("/predict", json=record, params={"on_invalid": "ignore"}).status_code == 422
+    assert client.post("/recommend", json=record, params={"rule": "best"}).status_code == 422
+
+
+def test_counters_count(client, record):
+    client.post("/predict", json=record)
+    client.post("/predict", content=b"{")
+    told = client.get("/metrics").text.splitlines()
+    assert "treatsel_requests_total 2" in told
+    assert 'treatsel_refused_total{status="400"} 1' in told
+    assert any(line.startswith('treatsel_warnings_total{code="missing_covariate"}') for line in told)
+
+
+def test_the_model_says_what_it_is(client, model):
+    told = client.get("/model").json()
+    assert told["model_id"] == model.model_id
+    assert set(told["covariates"]) == set(model.codebook.covariates)

@@ -1,0 +1,130 @@
+"""Mutants of a file's bytes: what a broken disk, a cut transfer or a careless editor makes of it."""
+
+import hashlib
+import io
+import random
+import zipfile
+
+SEAL = 64
+SIGNATURES = (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06")
+EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+
+
+def damaged(content: bytes, other: bytes, source: random.Random) -> tuple[str, bytes]:
+    """Return a way of damaging and its result; the seal stays as it was."""
+    way = source.choice(WAYS if other != content else WAYS[:-1])  # nothing to mix with itself
+    return way.__name__, way(content, other, source)
+
+
+def sealed(content: bytes) -> bytes:
+    """Return the content with a seal that is right."""
+    body = content[:-SEAL]
+    return body + hashlib.sha256(body).hexdigest().encode()
+
+
+def flip_bits(content: bytes, _: bytes, source: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _i in range(source.choice((1, 1, 1, 2, 8, 64))):
+        changed[source.randrange(len(changed))] ^= 1 << source.randrange(8)
+    return bytes(changed)
+
+
+def truncate(content: bytes, _: bytes, source: random.Random) -> bytes:
+    return content[: source.randrange(len(content))]
+
+
+def cut_start(content: bytes, _: bytes, source: random.Random) -> bytes:
+    return content[source.randrange(1, len(content)) :]
+
+
+def append(content: bytes, other: bytes, source: random.Random) -> bytes:
+    return content + source.choice((b"\0", b"PK\x05\x06", source.randbytes(100), other))
+
+
+def splice(content: bytes, other: bytes, source: random.Random) -> bytes:
+    place = source.randrange(min(len(content), len(other)))
+    start = source.choice((place, source.randrange(len(other))))
+    return content[:place] + other[start:]
+
+
+def overwrite(content: bytes, other: bytes, source: random.Random) -> bytes:
+    place, length = source.randrange(len(content)), source.choice((1, 4, 16, 256))
+    start = source.randrange(len(other))
+    fill = source.choice((bytes(length), b"\xff" * length, source.randbytes(length), other[start:][:length]))
+    return content[:place] + fill + content[place + len(fill) :]
+
+
+def drop_block(content: bytes, _: bytes, source: random.Random) -> bytes:
+    place, length = source.randrange(len(content)), source.choice((1, 4, 64, 1024))
+    return content[:place] + content[place + length :]
+
+
+def repeat_block(content: bytes, _: bytes, source: random.Random) -> bytes:
+    place, length = source.randrange(len(content)), source.choice((1, 4, 64, 1024))
+    return content[: place + length] + content[place:]
+
+
+def change_header(content: bytes, _: bytes, source: random.Random) -> bytes:
+    """Set a field of a zip header, of any kind, to an extreme or to its neighbour's value."""
+    signature = source.choice(SIGNATURES)
+    places = [i for i in range(len(content) - 30) if content[i : i + 4] == signature]
+    place = source.choice(places) + source.randrange(4, 46)
+    size = source.choice((1, 2, 4))
+    old = int.from_bytes(content[place : place + size], "little")
+    value: int = source.choice((*EXTREMES, old + 1, old - 1, source.getrandbits(32))) % 256**size
+    return content[:place] + value.to_bytes(size, "little") + content[place + size :]
+
+
+def swap_members(content: bytes, _: bytes, source: random.Random) -> bytes:
+    """Exchange the contents, or the names, of two members."""
+    members = _members(content)
+    i, j = source.sample(range(len(members)), 2)
+    members[i], members[j] = (members[i][0], members[j][1]), (members[j][0], members[i][1])
+    return _zipped(members, content[-SEAL:])
+
+
+def repeat_member(content: bytes, _: bytes, source: random.Random) -> bytes:
+    """Give one member twice, or under the name of another."""
+    members = _members(content)
+    name, data = source.choice(members)
+    members.insert(source.randrange(len(members)), (source.choice((name, source.choice(members)[0])), data))
+    return _zipped(members, content[-SEAL:])
+
+
+def mix_members(content: bytes, other: bytes, source: random.Random) -> bytes:
+    """Take one member from another file."""
+    members, strange = _members(content), dict(_members(other))
+    shared = [i for i, (name, _) in enumerate(members) if name in strange]
+    for i in source.sample(shared, min(len(shared), source.choice((1, 3)))):
+        members[i] = (members[i][0], strange[members[i][0]])
+    return _zipped(members, content[-SEAL:])
+
+
+def _members(content: bytes) -> list[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
+
+
+def _zipped(members: list[tuple[str, bytes]], comment: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members:
+            archive.writestr(zipfile.ZipInfo(name), data)
+        archive.comment = comment
+    return stream.getvalue()
+
+
+WAYS = (
+    flip_bits,
+    truncate,
+    cut_start,
+    append,
+    splice,
+    overwrite,
+    drop_block,
+    repeat_block,
+    change_header,
+    swap_members,
+    repeat_member,
+    mix_members,
+)

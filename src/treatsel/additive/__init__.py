@@ -1,0 +1,19 @@
+"""A fitted model as sums of terms on the logit scale: plain arrays, scored alike for one patient or many."""
+
+from treatsel.additive._encoder import Column, Encoding
+from treatsel.additive._model import RARELY, AdditiveModel, AssignmentModel
+from treatsel.additive._numeric import logistic, logistic_quantiles, pairing, quantiles
+from treatsel.additive._trees import Trees
+
+__all__ = [
+    "RARELY",
+    "AdditiveModel",
+    "AssignmentModel",
+    "Column",
+    "Encoding",
+    "Trees",
+    "logistic",
+    "logistic_quantiles",
+    "pairing",
+    "quantiles",
+]

@@ -1,0 +1,168 @@
+"""Trees as tables of bit vectors: an exact score without walking.
+
+Number the leaves of a tree from left to right. A node whose condition fails rules out all leaves of its
+left branch; the leaf that a patient reaches is the first that no failed node rules out (Lucchese et al.).
+Which nodes on a feature fail depends only on how many of its thresholds lie below the patient's value, so
+for each such count, and for a missing value, a row of the table holds the leaves left in every tree of a
+block. A patient's leaves are the conjunction of as many rows as there are features.
+
+References
+----------
+Lucchese et al. (2015), QuickScorer, SIGIR, 73-82. doi:10.1145/2766462.2767733
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from treatsel._checks import FloatArray
+
+if TYPE_CHECKING:
+    from treatsel.additive._trees import Trees
+
+MOST_LEAVES = 64  # bits of the widest word
+MOST_RANKS = 20_000_000  # of all blocks: a table of trees that share no thresholds is too large for memory
+WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)  # as many bits as the largest tree has leaves
+LINE = 64  # bytes of a row: one cache line, which holds one word of each tree of a block
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Forest:
+    """Ensembles of trees with at most 64 leaves each, as bit vectors.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_used,), intp
+        Columns of the matrix that any tree looks at.
+    edges : list of list of float
+        Per used feature its distinct thresholds, ascending.
+    first_rank : ndarray of shape (n_used,), int64
+        Rank of a value below all thresholds of a feature; one more per threshold below the value, and
+        the last one for a missing value.
+    row_of : ndarray of shape (n_blocks, n_ranks), int32
+        Row of the table for a block of trees and a rank.
+    table : ndarray of shape (n_rows, n_lanes), unsigned integers
+        Leaves left in each tree of a block.
+    first_leaf : ndarray of shape (n_trees,), int64
+        Position of each tree's first leaf in `value`.
+    value : ndarray of shape (n_leaves,), float64
+        What each leaf adds.
+    member : ndarray of shape (n_trees,), int64
+        The ensemble that each tree belongs to, in order.
+    """
+
+    features: npt.NDArray[np.intp]
+    edges: list[list[float]]
+    first_rank: npt.NDArray[np.int64]
+    row_of: npt.NDArray[np.int32]
+    table: np.ndarray
+    first_leaf: npt.NDArray[np.int64]
+    value: FloatArray
+    member: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, trees: "Trees") -> "Forest | None":
+        """Return the table of some trees; None where these are too many or too large, or none has a split."""
+        first, count = _leaves_below(trees)
+        inner = np.flatnonzero(trees.feature >= 0)
+        n_leaves = int(count[trees.roots].max())
+        if n_leaves > MOST_LEAVES or not len(inner):
+            return None
+        tree_of = np.searchsorted(trees.roots, np.arange(len(trees.feature)), side="right") - 1
+        features, used = np.unique(trees.feature[inner], return_inverse=True)
+        edges = [np.unique(trees.threshold[inner[used == j]]) for j in range(len(features))]
+        first_rank = np.cumsum([0, *(len(own) + 2 for own in edges)])
+        kind = next(word for word in WORDS if n_leaves <= 8 * word().itemsize)
+        if int(first_rank[-1]) * (1 + len(trees.roots) * kind().itemsize // LINE) > MOST_RANKS:
+            return None
+        rank = first_rank[used] + 1
+        for j, own in enumerate(edges):
+            rank[used == j] += np.searchsorted(own, trees.threshold[inner[used == j]])
+        ruled_out = ~_bits(first[trees.left[inner]], count[trees.left[inner]], kind)
+        row_of, table = _table(tree_of[inner], used, rank, first_rank, ruled_out, ~trees.missing_left[inner])
+        leaf = np.flatnonzero(trees.feature < 0)
+        first_leaf = np.cumsum([0, *count[trees.roots]])[:-1]
+        value = np.zeros(len(leaf))
+        value[first_leaf[tree_of[leaf]] + first[leaf]] = trees.value[leaf]
+        return cls(
+            features=features.astype(np.intp),
+            edges=[own.tolist() for own in edges],
+            first_rank=first_rank[:-1],
+            row_of=row_of,
+            table=table,
+            first_leaf=first_leaf,
+            value=value,
+            member=trees.member.astype(np.int64),
+        )
+
+    @property
+    def n_members(self) -> int:
+        """Number of ensembles."""
+        return int(self.member[-1]) + 1
+
+    def score_one(self, x: FloatArray) -> FloatArray:
+        """Return the sums of one patient's leaf values, shape (n_members,)."""
+        ranks = [
+            first + (len(own) + 1 if v != v else bisect_left(own, v))
+            for first, own, v in zip(
+                self.first_rank.tolist(), self.edges, x[self.features].tolist(), strict=True
+            )
+        ]
+        rows = self.table.take(self.row_of.take(ranks, axis=1), axis=0)
+        left = np.bitwise_and.reduce(rows, axis=1).ravel()[: len(self.member)]
+        leaf = np.frexp((left & -left).astype(np.float64))[1] - 1
+        values = self.value.take(self.first_leaf + leaf)
+        # bincount adds one tree after the other, as LightGBM does
+        return np.bincount(self.member, weights=values, minlength=self.n_members).astype(np.float64)
+
+
+def _table(
+    tree: np.ndarray,
+    used: np.ndarray,
+    rank: np.ndarray,
+    first_rank: np.ndarray,
+    ruled_out: np.ndarray,
+    right_if_missing: np.ndarray,
+) -> tuple[npt.NDArray[np.int32], np.ndarray]:
+    """Return `row_of` and `table`: a block has a row only where one of its own nodes begins to fail."""
+    n_lanes = LINE // ruled_out.dtype.itemsize
+    block, lane = tree // n_lanes, tree % n_lanes
+    starts, missing = first_rank[:-1], first_rank[1:] - 1
+    begins = np.zeros((int(block[-1]) + 1, int(first_rank[-1])), dtype=bool)
+    begins[:, starts] = begins[:, missing] = True
+    begins[block, rank] = True
+    row_of = (np.cumsum(begins.ravel()) - 1).reshape(begins.shape)
+    table = np.full((int(row_of[-1, -1]) + 1, n_lanes), ~ruled_out.dtype.type(0))
+    np.bitwise_and.at(table, (row_of[block, rank], lane), ruled_out)
+    for low, high in zip(row_of[:, starts].ravel(), row_of[:, missing].ravel(), strict=True):
+        np.bitwise_and.accumulate(table[low:high], axis=0, out=table[low:high])
+    gone = right_if_missing
+    rows = row_of[block[gone], missing[used[gone]]]
+    np.bitwise_and.at(table, (rows, lane[gone]), ruled_out[gone])
+    return row_of.astype(np.int32), table
+
+
+def _leaves_below(trees: "Trees") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return for each node the number of its first leaf in its tree, and how many leaves it has."""
+    first = np.zeros(len(trees.feature), dtype=np.int64)
+    count = (trees.feature < 0).astype(np.int64)
+    levels, level = [], trees.roots[trees.feature[trees.roots] >= 0]
+    while len(level):
+        levels.append(level)
+        below = np.concatenate([trees.left[level], trees.right[level]])
+        level = below[trees.feature[below] >= 0]
+    for nodes in reversed(levels):
+        count[nodes] = count[trees.left[nodes]] + count[trees.right[nodes]]
+    for nodes in levels:
+        first[trees.left[nodes]] = first[nodes]
+        first[trees.right[nodes]] = first[nodes] + count[trees.left[nodes]]
+    return first, count
+
+
+def _bits(first: np.ndarray, count: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
+    """Return words whose bits `first` to `first + count - 1` are set; `count` is below the word's width."""
+    one = kind(1)
+    return np.asarray(((one << count.astype(kind)) - one) << first.astype(kind))

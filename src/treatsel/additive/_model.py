@@ -1,0 +1,185 @@
+"""The form that every model of the house ends in: a logit that is a sum.
+
+logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Exact explanation, the model file and
+scoring all read this one structure.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treatsel._checks import FloatArray, check_choice
+from treatsel.additive._encoder import Encoding
+from treatsel.additive._lightgbm_text import lightgbm_text
+from treatsel.additive._numeric import logistic, softmax
+from treatsel.additive._trees import Trees
+from treatsel.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RARELY = 0.02  # an arm less likely than this is hardly ever given to such patients
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AdditiveModel:
+    """A fitted model of one outcome: an encoding, and one additive logit per arm.
+
+    Attributes
+    ----------
+    encoding : Encoding
+        Turns covariates into the matrix.
+    arms_ : ndarray of shape (n_arms,)
+        Arms, in the order of everything below.
+    intercept : ndarray of shape (n_arms,)
+        Logit of a patient whose matrix is all zero.
+    coefficients : ndarray of shape (n_arms, n_features)
+        Linear terms; zero for a model of trees alone.
+    trees : Trees or None
+        Ensembles of trees: the tree terms.
+    mixing : ndarray of shape (n_arms, n_members)
+        What each ensemble counts in each arm's logit.
+    draws : ndarray of shape (n_draws, n_arms, 1 + n_features + n_members) or None
+        Draws of (intercept, coefficients, mixing) from their posterior; None where the learner gives none.
+    """
+
+    encoding: Encoding
+    arms_: np.ndarray
+    intercept: FloatArray
+    coefficients: FloatArray
+    trees: Trees | None = None
+    mixing: FloatArray | None = None
+    draws: FloatArray | None = None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there are linear terms (a matrix with missing values has none)."""
+        return not self.encoding.native_missing
+
+    def additive(self) -> "AdditiveModel":
+        """Return this model: it is in additive form."""
+        return self
+
+    def trees_of(self, k: int) -> Trees | None:
+        """Return the tree terms of arm number `k` as one ensemble."""
+        return None if self.trees is None or self.mixing is None else self.trees.weighted(self.mixing[k])
+
+    def to_lightgbm(self, arm: Any) -> Any:
+        """Return the tree terms of an arm as a booster, for tools that read LightGBM's models.
+
+        Its raw score for a row of ``encoding.encode(X)`` is the sum of the arm's tree terms: neither the
+        intercept nor the linear terms are in it.
+
+        Parameters
+        ----------
+        arm : label
+            One of ``arms_``.
+
+        Returns
+        -------
+        lightgbm.Booster
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the arm has no tree terms.
+        """
+        from lightgbm import Booster
+
+        trees = self.trees_of(list(self.arms_).index(check_choice("arm", arm, self.arms_)))
+        if trees is None:
+            raise UnsupportedModelError(
+                f"The model of arm {arm!r} has no trees; LightGBM holds nothing else."
+            )
+        return Booster(model_str=lightgbm_text(trees, self.encoding.features))
+
+    def logit(self, matrix: FloatArray) -> FloatArray:
+        """Return logits, shape (n_patients, n_arms), of an encoded matrix."""
+        return self.logit_of(matrix, None if self.trees is None else self.trees.score(matrix))
+
+    def logit_of(self, matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
+        """Return logits of an encoded matrix whose trees were scored before."""
+        logits = np.tile(self.intercept, (len(matrix), 1))
+        if self.is_linear:
+            # a sum over one axis at a time, so that a patient's logit does not depend on who stands beside
+            logits += np.einsum("np,kp->nk", matrix, self.coefficients)
+        if scores is not None and self.mixing is not None:
+            logits += np.einsum("nm,km->nk", scores, self.mixing)
+        return logits
+
+    def predict_by_arm(self, X: "pd.DataFrame") -> "pd.DataFrame":
+        """Return probabilities, DataFrame of shape (n_patients, n_arms)."""
+        import pandas as pd
+
+        probability = logistic(self.logit(self.encoding.encode(X)))
+        return pd.DataFrame(probability, index=X.index, columns=pd.Index(self.arms_))
+
+    def predict_draws(self, X: "pd.DataFrame") -> FloatArray:
+        """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms).
+
+        A value that is missing is drawn anew, from the development cohort's spread, in each draw, so that
+        intervals widen with what is not known about a patient.
+        """
+        matrix = self.encoding.encode(X)
+        scores = None if self.trees is None else self.trees.score(matrix)
+        return self.draw(matrix, scores, self.encoding.missing(X))
+
+    def draw(self, matrix: FloatArray, scores: FloatArray | None, missing: FloatArray) -> FloatArray:
+        """Return posterior draws for an encoded matrix, its trees' scores, and who misses what."""
+        if self.draws is None:
+            raise UnsupportedModelError("This model gives no posterior draws; a penalised logistic one does.")
+        draws = self.draws.astype(np.float64)
+        terms = matrix if scores is None else np.column_stack([matrix, scores])
+        logits = np.einsum("np,dkp->dnk", terms, draws[:, :, 1:], optimize=True)
+        logits += draws[:, None, :, 0]
+        for j in np.flatnonzero(missing.any(axis=0)):
+            noise = self.encoding.departures(int(j), len(draws))
+            columns = 1 + np.flatnonzero(self.encoding.sources == j)[: noise.shape[1]]
+            effect = np.einsum("dp,dkp->dk", noise, draws[:, :, columns])
+            logits += missing[:, j, None] * effect[:, None, :]
+        return logistic(logits)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AssignmentModel:
+    """Multinomial logistic regression of the received arm on the covariates.
+
+    Attributes
+    ----------
+    encoding : Encoding
+        Turns covariates into the matrix.
+    arms_ : ndarray of shape (n_arms,)
+        Arms, in the order of everything below.
+    intercept : ndarray of shape (n_arms,)
+        Linear predictor of a patient whose matrix is all zero; minus infinity for an arm never given.
+    coefficients : ndarray of shape (n_arms, n_features)
+        Linear terms.
+    """
+
+    encoding: Encoding
+    arms_: np.ndarray
+    intercept: FloatArray
+    coefficients: FloatArray
+
+    def chances(self, matrix: FloatArray) -> FloatArray:
+        """Return the probability of each arm, shape (n_patients, n_arms), of an encoded matrix."""
+        return softmax(np.einsum("np,kp->nk", matrix, self.coefficients) + self.intercept)
+
+    def predict(self, covariates: "pd.DataFrame") -> "pd.DataFrame":
+        """Return the probability of each arm, DataFrame of shape (n_patients, n_arms); rows add up to 1.
+
+        Parameters
+        ----------
+        covariates : DataFrame of shape (n_patients, n_covariates)
+            Baseline columns, matched by name.
+
+        Raises
+        ------
+        CohortError
+            If a column is missing, infinite, or holds text where numbers were learned.
+        """
+        import pandas as pd
+
+        probabilities = self.chances(self.encoding.encode(covariates))
+        return pd.DataFrame(probabilities, index=covariates.index, columns=pd.Index(self.arms_))

@@ -1,0 +1,70 @@
+"""The models in a file, from a checked manifest and its arrays: numbers only, no table."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees, logistic
+from treatsel.artifact._structure import GOLDEN_ROWS, check_arrays, require
+
+GOLDEN_TOLERANCE = 1e-9
+Arrays = Mapping[str, np.ndarray]
+
+
+def unpack_models(contents: Mapping[str, Any], arrays: Arrays) -> dict[str, AdditiveModel]:
+    """Return the model of each outcome, after checking all arrays and replaying the golden predictions."""
+    trees, models = check_arrays(contents, arrays), {}
+    for i, outcome in enumerate(contents["outcomes"]):
+        place = f"outcome_{i}"
+        model = _unpack_model(outcome, contents["arms"], arrays, place, trees.get(place))
+        _replay(model, contents["background"], arrays, arrays[f"{place}/golden.npy"])
+        models[outcome["name"]] = model
+    return models
+
+
+def unpack_assignment_model(contents: Mapping[str, Any], arrays: Arrays) -> AssignmentModel:
+    """Return the model of who got which arm."""
+    return AssignmentModel(
+        encoding=Encoding.from_dict(contents["assignment"]["encoding"]),
+        arms_=np.array(contents["arms"], dtype=object),
+        intercept=arrays["assignment/intercept.npy"],
+        coefficients=arrays["assignment/coefficients.npy"],
+    )
+
+
+def background_columns(columns: list[Mapping[str, Any]], arrays: Arrays) -> dict[str, np.ndarray]:
+    """Return the background by covariate: floats, or texts; NaN where there is none."""
+    found = {}
+    for j, column in enumerate(columns):
+        values, levels = arrays[f"background/column_{j}.npy"], column["levels"]
+        texts = None if levels is None else np.array([*levels, np.nan], dtype=object)
+        found[column["name"]] = values if texts is None else texts[values]
+    return found
+
+
+def _unpack_model(
+    outcome: Mapping[str, Any], arms: list[str], arrays: Arrays, place: str, trees: Trees | None
+) -> AdditiveModel:
+    return AdditiveModel(
+        encoding=Encoding.from_dict(outcome["encoding"]),
+        arms_=np.array(arms, dtype=object),
+        intercept=arrays[f"{place}/intercept.npy"],
+        coefficients=arrays[f"{place}/coefficients.npy"],
+        trees=trees,
+        mixing=arrays[f"{place}/mixing.npy"] if outcome["has_trees"] else None,
+        draws=arrays[f"{place}/draws.npy"] if outcome["has_draws"] else None,
+    )
+
+
+def _replay(model: AdditiveModel, columns: list[Any], arrays: Arrays, golden: np.ndarray) -> None:
+    """Predict the stored rows again: what is served must be what was saved."""
+    for row, stored in zip(_rows(background_columns(columns, arrays)), golden, strict=True):
+        off = np.abs(logistic(model.logit(model.encoding.encode_one(row)))[0] - stored)
+        require((off <= GOLDEN_TOLERANCE).all(), "golden predictions are not reproduced")
+
+
+def _rows(columns: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    lists = {name: values[:GOLDEN_ROWS].tolist() for name, values in columns.items()}
+    for i in range(len(next(iter(lists.values())))):
+        yield {name: values[i] for name, values in lists.items()}

@@ -1,0 +1,146 @@
+"""One row per figure of a report; alarms after Holm; counts too small to be told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray
+from treatsel.errors import InputError
+
+SMALL_CELL = 5  # counts below this are not told
+FEWEST = 30  # patients with a value, below whom a test says nothing
+NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What is large enough to matter; a smaller difference never gives an alarm.
+
+    Attributes
+    ----------
+    mean : float
+        Standardised mean difference, or Cohen's w of categories: in SD of the development cohort.
+    spread : float
+        Ratio of standard deviations, or its inverse.
+    share : float
+        Difference of shares, for missing values.
+    fault : float
+        Share of patients with a value that no development patient could have: tolerated up to here.
+    calibration : float
+        Difference between observed and predicted proportion.
+    slope : float
+        Calibration slope, or its inverse.
+    tolerance : float
+        Error of a prediction that the running test of calibration does not count as wrong.
+
+    References
+    ----------
+    Austin (2009), Statistics in Medicine 28(25), 3083-3107 (standardised difference of 0.1).
+    doi:10.1002/sim.3697
+    """
+
+    mean: float = 0.10
+    spread: float = 1.25
+    share: float = 0.05
+    fault: float = 0.01
+    calibration: float = 0.05
+    slope: float = 1.25
+    tolerance: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "share", "fault", "calibration", "tolerance"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"Size {name} is {getattr(self, name)}; it must be 0 or more and below 1.")
+        for name in ("spread", "slope"):
+            if not 1 <= getattr(self, name) < np.inf:
+                raise InputError(f"Size {name} is {getattr(self, name)}; a ratio must be 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One figure: what it is, its interval, what was expected and found, and its test if there is one.
+
+    `matters`: whether the difference is large enough for an alarm. `p_value` is NaN where nothing is
+    tested.
+    """
+
+    section: str
+    name: str
+    measure: str
+    value: float
+    lower: float = NAN
+    upper: float = NAN
+    expected: float = NAN
+    found: float = NAN
+    n: int
+    p_value: float = NAN
+    p_adjusted: float = NAN
+    matters: bool = False
+    alarm: bool = False
+    method: str
+
+
+COLUMNS = [one.name for one in fields(Finding)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Findings of one part of a report, cautions, and what could not be tested (what, why)."""
+
+    findings: list[Finding] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
+    not_estimable: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, other: "Part") -> None:
+        """Append another part."""
+        self.findings.extend(other.findings)
+        self.cautions.extend(other.cautions)
+        self.not_estimable.extend(other.not_estimable)
+
+
+def holm(p_values: FloatArray) -> FloatArray:
+    """Return p values adjusted so that the chance of any false alarm is at most the level.
+
+    Whatever the dependence between the tests. A rate of false discoveries would be the wrong promise: the
+    tests are few, and a single alarm sets people to work.
+
+    References
+    ----------
+    Holm (1979), Scandinavian Journal of Statistics 6(2), 65-70. https://www.jstor.org/stable/4615733
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def judged(findings: Sequence[Finding], rate: float) -> list[Finding]:
+    """Return the findings of one family with adjusted p values and alarms: unlikely, and large enough."""
+    tested = [i for i, finding in enumerate(findings) if finding.p_value == finding.p_value]
+    adjusted = dict(zip(tested, holm(np.array([findings[i].p_value for i in tested])), strict=True))
+    return [
+        replace(
+            finding,
+            p_adjusted=float(adjusted[i]),
+            alarm=bool(adjusted[i] <= rate and finding.matters),
+        )
+        if i in adjusted
+        else finding
+        for i, finding in enumerate(findings)
+    ]
+
+
+def table_of(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Return findings as a table."""
+    return pd.DataFrame(
+        [[getattr(finding, name) for name in COLUMNS] for finding in findings], columns=COLUMNS
+    )
+
+
+def is_small(count: Any, n: Any) -> bool:
+    """Whether a count, or what is left of n, is too small to be told; none and all may be told."""
+    return bool(0 < count < SMALL_CELL or 0 < n - count < SMALL_CELL)

@@ -1,0 +1,132 @@
+"""The decision for arrays of patients and arms: top arm, best set, status."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from treatsel._checks import FloatArray
+from treatsel.additive import quantiles
+
+STATUSES = ("supported", "no_clear_best", "insufficient_evidence", "out_of_scope")
+_BLOCK = 256  # patients compared at once
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decisions:
+    """Per patient: arms as positions (-1: none), best set, status, and the advantage with its interval."""
+
+    arm: np.ndarray
+    top: np.ndarray
+    status: np.ndarray
+    best_set: np.ndarray
+    advantage: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    p_best: FloatArray
+
+
+def decide(
+    values: FloatArray,
+    draws: FloatArray | None,
+    *,
+    permitted: np.ndarray,
+    default: int | None,
+    enough: np.ndarray,
+    in_scope: np.ndarray,
+    rule: str,
+    margin: float,
+    level: float,
+) -> Decisions:
+    """Return decisions by the rules of `recommend`.
+
+    Parameters
+    ----------
+    values : array of shape (n_patients, n_arms)
+        What is compared.
+    draws : array of shape (n_draws, n_patients, n_arms) or None
+        Posterior draws of it.
+    permitted : array of bool of shape (n_patients, n_arms)
+        Arms that a patient may get.
+    default : int or None
+        Position of the default arm.
+    enough : array of bool of shape (n_arms,)
+        Arms with enough evidence.
+    in_scope : array of bool of shape (n_patients,)
+        Patients that the model may be used for.
+    rule, margin, level
+        As in `recommend`.
+    """
+    ranked = np.where(permitted, values, -np.inf)
+    if default is not None:  # the default arm wins ties
+        ranked[:, default] += 1e-12
+    order = np.argsort(-ranked, axis=1, kind="stable")
+    rows, n_permitted = np.arange(len(values)), permitted.sum(axis=1)
+    top = np.where(n_permitted > 0, order[:, 0], -1)
+    runner_up = np.where(n_permitted > 1, order[:, 1], -1)
+    advantage = np.where(runner_up >= 0, values[rows, top] - values[rows, runner_up], np.nan)
+    lower, upper, p_best = (np.full(len(values), np.nan) for _ in range(3))
+    best_set = permitted.copy()
+    for start in range(0, len(values) if draws is not None else 0, _BLOCK):
+        i = start + np.flatnonzero(runner_up[start : start + _BLOCK] >= 0)
+        if draws is not None and len(i):
+            lower[i], upper[i], p_best[i], clearly_worse = _compare(
+                draws[:, i], top[i], runner_up[i], permitted[i], margin, level
+            )
+            best_set[i] &= ~clearly_worse
+    best_set |= permitted & ~enough
+    known = np.append(enough, False)
+    comparable = ~np.isnan(p_best) & known[top] & known[runner_up]
+    status = _status(best_set, enough, comparable, in_scope & (top >= 0))
+    arm = top
+    if rule == "supported" and default is not None:
+        arm = np.where(permitted[:, default] & (status != "supported"), default, top)
+    return Decisions(
+        arm=np.where(status == "out_of_scope", -1, arm),
+        top=top,
+        status=status,
+        best_set=best_set,
+        advantage=advantage,
+        lower=lower,
+        upper=upper,
+        p_best=p_best,
+    )
+
+
+def _compare(
+    draws: FloatArray,
+    top: np.ndarray,
+    runner_up: np.ndarray,
+    permitted: np.ndarray,
+    margin: float,
+    level: float,
+) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
+    """Return the interval of the advantage, P(top is best), and which arms are clearly worse than the top."""
+    each = np.arange(len(top))
+    lead = draws[:, each, top][:, :, None] - draws
+    lower, upper = quantiles(lead[:, each, runner_up], [(1 - level) / 2, (1 + level) / 2])
+    p_best = (lead >= 0).all(axis=2, where=permitted).mean(axis=0)
+    others = permitted.copy()
+    others[each, top] = False
+    return lower, upper, p_best, others & (_simultaneous_lower(lead, others, (1 + level) / 2) > margin)
+
+
+def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:
+    """Lower bounds of (top - arm), shape (n_patients, n_arms), by the largest standardised deviation.
+
+    They hold for all `others` of a patient at once.
+    """
+    center, spread = lead.mean(axis=0), lead.std(axis=0)
+    deviation = (center - lead) / np.where(spread > 0, spread, np.inf)
+    largest = deviation.max(axis=2, where=others, initial=-np.inf)
+    return np.asarray(center - quantiles(largest, [level])[0][:, None] * spread)
+
+
+def _status(
+    best_set: np.ndarray, enough: np.ndarray, comparable: np.ndarray, in_scope: np.ndarray
+) -> np.ndarray:
+    undecided = (best_set & enough).sum(axis=1) > 1
+    status = np.where(undecided, "no_clear_best", "insufficient_evidence").astype(object)
+    status[best_set.sum(axis=1) == 1] = "supported"
+    status[~comparable] = "insufficient_evidence"
+    status[~in_scope] = "out_of_scope"
+    return status

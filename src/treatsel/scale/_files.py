@@ -1,0 +1,210 @@
+"""Files of patients that are larger than memory: read, predicted and written chunk by chunk."""
+
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+from joblib import effective_n_jobs
+from threadpoolctl import threadpool_limits
+
+from treatsel._checks import check_choice, check_level
+from treatsel._jobs import results_of
+from treatsel.codebook import Codebook
+from treatsel.errors import CohortError, Fault, InputError
+from treatsel.selector import TreatmentSelector
+from treatsel.table import TableWriter, packed, read_chunks
+
+CHUNK = 8_192  # patients; a multiple of the blocks in which intervals are computed
+IDS_CHUNK = 262_144  # patients whose ids alone are read at once
+
+Progress = Callable[[int, int], None]  # patients done, patients in all
+
+
+def predict_file(
+    selector: TreatmentSelector,
+    patients: str | Path,
+    out: str | Path | TextIO,
+    *,
+    level: float | None = 0.95,
+    on_invalid: str = "raise",
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Predict every patient of a file into another, whatever their number.
+
+    Memory holds some chunks of 8,192 patients, and 8 bytes a patient to tell ids apart. The numbers are
+    those of `TreatmentSelector.predict` for the whole file, for any `n_jobs`.
+
+    Parameters
+    ----------
+    selector : TreatmentSelector
+        Fitted or loaded.
+    patients : path
+        CSV or Parquet, one patient a row.
+    out : path or text stream
+        CSV or Parquet, by the ending: a long table of patient, outcome, arm, probability, lower, upper. The
+        file takes its name when it is whole; a run that ends early leaves none, and an older one as it was.
+    level : float or None
+        Confidence level of the intervals; None leaves lower and upper out, which takes a fraction of the
+        time.
+    on_invalid : {"raise", "flag"}
+        As in `TreatmentSelector.predict`.
+    n_jobs : int, optional
+        Chunks predicted at once, as in joblib.
+    progress : callable, optional
+        Called with the number of patients done and in all.
+
+    Returns
+    -------
+    DataFrame
+        How often each warning was given: code, column, n_patients.
+
+    Raises
+    ------
+    CohortError
+        If the file cannot be read, or the patients of a chunk not be predicted; with the row of the file
+        where each fault is first met in this chunk (row 1: the first patient). Later rows are not looked at.
+    InputError
+        If an id occurs twice, or there are no rows; before any work is done.
+    """
+    check_choice("on_invalid", on_invalid, ["raise", "flag"])
+    if n_jobs == 0:
+        raise InputError("n_jobs is 0; give a number of jobs, or -1 for all cores.")
+    level = None if level is None else check_level(level)
+    book = selector.codebook_
+    total = _count_patients(patients, book)
+    names = [*book.covariates, *book.names("id")]
+    served = selector if level is not None else _without_draws(selector)
+    counts, done = [], 0
+    with TableWriter(out) as writer:
+        chunks = read_chunks(patients, book, rows=CHUNK, columns=names)
+        calls = (
+            (served, chunk, number * CHUNK, writer.parquet, level, on_invalid)
+            for number, chunk in enumerate(chunks)
+        )
+        for piece, n_rows, found in in_order(_predict, calls, n_jobs):
+            writer.write(piece)
+            counts.append(found)
+            done += n_rows
+            if progress is not None:
+                progress(done, total)
+    joined = pd.concat(counts, ignore_index=True)
+    grouped = joined.groupby(["code", "column"], dropna=False, as_index=False)
+    summed: pd.DataFrame = grouped["n_patients"].sum()
+    return summed
+
+
+def in_order(
+    function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], n_jobs: int | None
+) -> Iterator[Any]:
+    """Make calls, some at a time, and give their results in order; no more are held than are made."""
+    jobs, waiting = effective_n_jobs(n_jobs), iter(calls)
+    while some := list(islice(waiting, 1 if jobs == 1 else 4 * jobs)):
+        yield from results_of(function, partial(iter, some), n_jobs=n_jobs)
+
+
+def _predict(
+    selector: TreatmentSelector,
+    chunk: pd.DataFrame,
+    start: int,
+    parquet: bool,
+    level: float | None,
+    on_invalid: str,
+) -> tuple[Any, int, pd.DataFrame]:
+    """Return the long table of a chunk ready to be written, its number of rows, and counts of warnings."""
+    try:
+        # one BLAS thread: the last bit of an interval must not hang on the number of cores
+        with threadpool_limits(limits=1, user_api="blas"):
+            predictions = selector.predict(chunk, level=level or 0.95, on_invalid=on_invalid)
+    except CohortError as error:
+        raise _located(error, chunk, selector.codebook_, start) from None
+    table, found = predictions.to_frame(), predictions.warnings
+    if level is None:
+        table = table.drop(columns=["lower", "upper"])
+        found = found[found["code"] != "no_interval"]
+    counts = found.groupby(["code", "column"], dropna=False).size().reset_index(name="n_patients")
+    return packed(table, parquet=parquet), len(chunk), counts
+
+
+def _without_draws(selector: TreatmentSelector) -> TreatmentSelector:
+    """Return the same selector without what its intervals are made of."""
+    bare = copy(selector)
+    bare.additive_ = {
+        name: None if model is None else replace(model, draws=None)
+        for name, model in selector.additive_.items()
+    }
+    return bare
+
+
+def _located(error: CohortError, chunk: pd.DataFrame, book: Codebook, start: int) -> CohortError:
+    """Return the error with the row of the file where each fault is first met."""
+    faults = [_with_row(fault, chunk, book, start) for fault in error.faults]
+    if not faults:
+        return error
+    return CohortError(f"Rows {start + 1:,} to {start + len(chunk):,} cannot be predicted:", faults)
+
+
+def _with_row(fault: Fault, chunk: pd.DataFrame, book: Codebook, start: int) -> Fault:
+    if fault.column not in chunk.columns:
+        return fault
+    field, column = book[fault.column], chunk[fault.column]
+    violations = field.inspect(column, book.missing_values)[1]
+    for violation, same in zip(violations, field.parse(column, book.missing_values)[1], strict=True):
+        if same == fault:
+            row = start + 1 + int(np.argmax(violation.mask.to_numpy(dtype=bool)))
+            return replace(fault, problem=f"{fault.problem}, first in row {row:,}")
+    return fault
+
+
+# --- ids
+
+
+def _count_patients(path: str | Path, book: Codebook) -> int:
+    """Return the number of rows, after making sure that each has an id of its own."""
+    n, parts, missing = 0, [], 0
+    for ids, n_rows in _ids(path, book):
+        n += n_rows
+        if ids is not None:
+            missing += int(ids.isna().sum())
+            parts.append(pd.util.hash_array(ids.dropna().to_numpy()))
+    if n == 0:
+        raise InputError(f"{path} has no rows.")
+    if missing:
+        raise InputError(f"{path} holds {missing} patients without an id. Each needs one of their own.")
+    hashes = np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
+    parts.clear()
+    hashes.sort()
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if len(repeated) and (n_twice := _count_twice(path, book, repeated)):
+        raise InputError(f"The ids of {path} hold {n_twice} duplicates. Each must occur once.")
+    return n
+
+
+def _ids(path: str | Path, book: Codebook) -> Iterator[tuple[pd.Series | None, int]]:
+    """Give the ids of a file, in its column of ids or in the index of a Parquet file; None: it has none."""
+    name = book.name("id")
+    for chunk in read_chunks(path, book, rows=IDS_CHUNK, columns=() if name is None else (name,)):
+        if name is not None and name in chunk.columns:
+            yield chunk[name].astype("object"), len(chunk)
+        elif isinstance(chunk.index, pd.RangeIndex):
+            yield None, len(chunk)
+        else:
+            yield chunk.index.to_series().astype("object"), len(chunk)
+
+
+def _count_twice(path: str | Path, book: Codebook, hashes: np.ndarray) -> int:
+    """Return how many ids with one of these hashes stood there before: ids may share one by chance."""
+    seen: set[Any] = set()
+    n = 0
+    for ids, _ in _ids(path, book):
+        if ids is not None:
+            found = ids[np.isin(pd.util.hash_array(ids.to_numpy()), hashes)].tolist()
+            n += len(found)
+            seen.update(found)
+    return n - len(seen)

@@ -1,0 +1,213 @@
+"""By-arm tables of data frames that are cut in pieces: in chunks, by Dask, by Spark."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from treatsel._checks import check_choice
+from treatsel.errors import CohortError, Fault, InputError
+from treatsel.scale._files import CHUNK, Progress, in_order
+from treatsel.selector import TreatmentSelector
+
+
+def predict_in_chunks(
+    selector: TreatmentSelector,
+    X: Any,
+    outcome: str | None = None,
+    *,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Return `selector.predict_by_arm` of a frame, in memory that grows with the result only.
+
+    Parameters
+    ----------
+    selector : TreatmentSelector
+        Fitted or loaded.
+    X : DataFrame or Arrow table
+        Covariates by name, whatever their columns are stored as; others are ignored.
+    outcome : str, optional
+        Name of the outcome; None: the first.
+    n_jobs : int, optional
+        Chunks of 8,192 patients predicted at once, as in joblib.
+    progress : callable, optional
+        Called with the number of patients done and in all.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, n_arms)
+        Probabilities, 0 to 1, as `predict_by_arm` gives them.
+
+    Raises
+    ------
+    CohortError, InputError
+        As `TreatmentSelector.predict_by_arm`; of values, those of the first chunk that has any.
+    """
+    columns = X.columns if isinstance(X, pd.DataFrame) else getattr(X, "column_names", X.columns)
+    needed = _needed(selector, columns, outcome)
+    X = X[needed] if isinstance(X, pd.DataFrame) else X.select(needed)
+    if not len(X):
+        raise InputError("X has no rows.")
+    calls = ((selector, outcome, part) for part in _parts(X))
+    tables, done = [], 0
+    for table in in_order(_by_arm, calls, n_jobs):
+        tables.append(table)
+        done += len(table)
+        if progress is not None:
+            progress(done, len(X))
+    joined: pd.DataFrame = pd.concat(tables)
+    if n := int(joined.index.duplicated().sum()):
+        raise InputError(f"The patients of X hold {n} duplicates. Each must occur once.")
+    return joined
+
+
+def _by_arm(selector: TreatmentSelector, outcome: str | None, part: pd.DataFrame) -> pd.DataFrame:
+    return selector.predict_by_arm(part, outcome)
+
+
+def _parts(X: Any) -> Iterator[pd.DataFrame]:
+    for start in range(0, len(X), CHUNK):
+        if isinstance(X, pd.DataFrame):
+            yield X.iloc[start : start + CHUNK]
+        else:
+            part = X.slice(start, CHUNK).to_pandas()
+            yield part.set_axis(pd.RangeIndex(start, start + len(part)))
+
+
+def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = None) -> Any:
+    """Return `selector.predict_by_arm` of a Dask DataFrame, partition by partition, as a Dask DataFrame.
+
+    Nothing is shuffled: every partition is read, reduced to the columns needed and predicted where it
+    lies, and the model travels once to each worker. Needs ``pip install 'treatsel[dask]'``.
+
+    Parameters
+    ----------
+    selector : TreatmentSelector
+        Fitted or loaded.
+    ddf : dask.dataframe.DataFrame
+        Covariates by name. The column of patient ids, if the codebook names one and it is there, becomes
+        the index; else the index stays as it is.
+    outcome : str, optional
+        Name of the outcome; None: the first.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame of shape (n_patients, n_arms)
+        Probabilities, 0 to 1; lazy. An id that occurs twice is refused within a partition only, since to
+        see it across them all ids would have to be shuffled.
+
+    Raises
+    ------
+    CohortError
+        At once if a column is missing; at compute, as `TreatmentSelector.predict_by_arm`.
+    """
+    import dask
+
+    needed = _needed(selector, ddf.columns, outcome)
+    ids = selector.codebook_.name("id")
+    empty = ddf[needed]._meta
+    index = empty.set_index(ids).index if ids in needed else empty.index
+    meta = pd.DataFrame(np.zeros((0, len(selector.arms_))), index=index, columns=_arms(selector, outcome))
+    model = dask.delayed(selector, traverse=False)
+    changed = ids in needed
+    return ddf[needed].map_partitions(
+        _predict_part, model, outcome, meta, meta=meta, clear_divisions=changed, enforce_metadata=True
+    )
+
+
+def _predict_part(
+    part: pd.DataFrame, selector: TreatmentSelector, outcome: str | None, empty: pd.DataFrame
+) -> pd.DataFrame:
+    return selector.predict_by_arm(part, outcome) if len(part) else empty
+
+
+def predict_spark(
+    selector: TreatmentSelector, sdf: Any, outcome: str | None = None, *, keep: Iterable[str] = ()
+) -> Any:
+    """Return probabilities by arm of a Spark DataFrame, batch by batch, as a Spark DataFrame.
+
+    The model is broadcast, and `mapInPandas` predicts every partition where it lies; nothing is shuffled.
+    Needs ``pip install 'treatsel[spark]'`` here and treatsel on the executors.
+
+    Parameters
+    ----------
+    selector : TreatmentSelector
+        Fitted or loaded.
+    sdf : pyspark.sql.DataFrame
+        Covariates by name.
+    outcome : str, optional
+        Name of the outcome; None: the first.
+    keep : iterable of str
+        Columns to carry along, beside the patient ids (the column of that role in the codebook, if there).
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        Lazy: the columns kept, and one column of probabilities per arm, named by it. Whether an id occurs
+        twice is not looked at: rows have no order in Spark, and no index.
+
+    Raises
+    ------
+    CohortError
+        At once if a column is missing. Values that break the codebook fail the Spark job, with the words of
+        `TreatmentSelector.predict_by_arm`.
+    InputError
+        At once if a column to keep is missing, or named like an arm.
+    """
+    from pyspark.sql.types import DoubleType, StructField, StructType
+
+    needed = _needed(selector, sdf.columns, outcome)
+    ids = selector.codebook_.name("id")
+    kept = list(dict.fromkeys([*([ids] if ids in needed else []), *keep]))
+    arms = [str(arm) for arm in selector.arms_]
+    for name in kept:
+        check_choice("A column to keep", name, sdf.columns)
+        if name in arms:
+            raise InputError(f"Column {name!r} cannot be kept: an arm has the same name. Rename the column.")
+    fields = [sdf.schema[name] for name in kept]
+    fields += [StructField(arm, DoubleType(), nullable=False) for arm in arms]
+    model = sdf.sparkSession.sparkContext.broadcast(selector)
+    chosen = sdf.select(*dict.fromkeys([*needed, *kept]))
+    return chosen.mapInPandas(_batches(model, outcome, kept, ids, arms), StructType(fields))
+
+
+def _batches(
+    model: Any, outcome: str | None, kept: list[str], ids: str | None, arms: list[str]
+) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """Return the function that Spark's workers call with the batches of a partition."""
+
+    def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for batch in batches:
+            if len(batch):
+                rows = batch.reset_index(drop=True)
+                covariates = rows.drop(columns=ids, errors="ignore") if ids else rows
+                by_arm = model.value.predict_by_arm(covariates, outcome).set_axis(arms, axis=1)
+                yield pd.concat([rows[kept], by_arm], axis=1)
+
+    return predict
+
+
+def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | None) -> list[str]:
+    """Return the columns to hand over: covariates and, if they are there, ids; raise if any is missing."""
+    check_is_fitted(selector, "models_")
+    if outcome is not None:
+        check_choice("outcome", outcome, selector.outcomes_)
+    there, book = list(columns), selector.codebook_
+    remedy = f"The model needs {list(book.covariates)}; give null where a value is not known."
+    faults = [
+        Fault(column=name, problem="is missing", remedy=remedy)
+        for name in book.covariates
+        if name not in there
+    ]
+    if faults:
+        raise CohortError("The patients cannot be predicted:", faults)
+    return [name for name in [*book.names("id"), *book.covariates] if name in there]
+
+
+def _arms(selector: TreatmentSelector, outcome: str | None) -> "pd.Index[Any]":
+    """Return the columns of the by-arm table of an outcome."""
+    arms: pd.Index[Any] = pd.Index(selector.models_[outcome or selector.outcomes_[0]].arms_)
+    return arms

@@ -1,0 +1,295 @@
+"""The hierarchical model from a Dask DataFrame: every step adds up sums over partitions."""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import fields
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from treatsel._checks import FloatArray
+from treatsel.additive import Encoding
+from treatsel.errors import InputError
+from treatsel.models import HierarchicalClassifier
+from treatsel.models._curvature import Curvature, Patients
+
+FAN_IN = 16  # sums that one task adds up
+Counts = dict[str, pd.Series]  # how often each value of a column occurs
+
+
+def fit_hierarchical_dask(
+    ddf: Any, outcome: str, *, arm: str = "arm", groups: str | None = None
+) -> HierarchicalClassifier:
+    """Fit `HierarchicalClassifier` to a Dask DataFrame that no single memory need hold.
+
+    Partitions are encoded once and stay where they lie. Every step of the optimisation sends them the terms
+    and adds up what comes back: log-likelihood, gradient and curvature. The fit is the local one up to
+    rounding (1e-8). The workers hold 8 bytes per patient and term; this process, the distinct values of each
+    covariate. Needs ``pip install 'treatsel[dask]'``.
+
+    Parameters
+    ----------
+    ddf : dask.dataframe.DataFrame
+        Outcome, arm, groups; every other column is a covariate, of numbers or of texts.
+    outcome : str
+        Column of the outcome, 0 or 1. Leave patients out in whom it was not observed.
+    arm : str
+        Column of the received arm.
+    groups : str, optional
+        Column of the site, as in `HierarchicalClassifier`.
+
+    Returns
+    -------
+    HierarchicalClassifier
+        Fitted.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, the outcome is not 0 or 1, an arm or a site is missing, or an arm has only one
+        class of outcome.
+    """
+    import dask
+
+    named = [outcome, arm, *([groups] if groups else [])]
+    if lost := [name for name in named if name not in ddf.columns]:
+        raise InputError(f"The frame has no columns {lost}. It has {list(map(str, ddf.columns))}.")
+    covariates = [name for name in ddf.columns if name not in named]
+    if not covariates:
+        raise InputError(f"The frame has no covariates beside {named}.")
+    parts = ddf.to_delayed()
+    lengths, counts = dask.compute(
+        [dask.delayed(len)(part) for part in parts],
+        _tree([dask.delayed(_counted)(part, outcome, arm) for part in parts], _merged),
+    )
+    arms, n_events = _checked_arms(counts.pop(""), outcome, arm)
+    sites = _checked_sites(counts[groups], groups) if groups else None
+    encoding = _encoding(counts, covariates)
+    held = dask.persist(
+        *(
+            dask.delayed(_local)(part, encoding, outcome, (arm, arms), (groups, sites))
+            for part, n in zip(parts, lengths, strict=True)
+            if n
+        )
+    )
+    n_sites = 0 if sites is None else len(sites)
+    patients = PatientParts(held, [n for n in lengths if n], n_events, len(arms), n_sites, encoding)
+    return _fitted(patients, encoding, arms, arm, groups)
+
+
+class PatientParts:
+    """What `HierarchicalClassifier` asks of `Patients`, of patients who lie in many places.
+
+    Parameters
+    ----------
+    parts : sequence of Delayed
+        `Patients` of each partition.
+    lengths : sequence of int
+        Patients in each.
+    n_events : float
+        Patients with outcome 1.
+    n_arms, n_sites : int
+        Of all partitions.
+    encoding : Encoding
+        Of all partitions.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Any],
+        lengths: Sequence[int],
+        n_events: float,
+        n_arms: int,
+        n_sites: int,
+        encoding: Encoding,
+    ) -> None:
+        self._parts, self._ends = parts, np.cumsum(lengths)
+        self.n_arms, self.n_sites, self.n_terms = n_arms, n_sites, len(encoding.features) + 1
+        n = float(self._ends[-1])
+        self.weights, self.y = (
+            np.array([n]),
+            np.array([n_events / n]),
+        )  # all as one patient who counts n times
+        self.arms = np.arange(n_arms)  # new number of each arm
+
+    def with_arms(self, arms: npt.NDArray[np.intp]) -> "PatientParts":
+        """Return the same patients with their arms numbered otherwise."""
+        other = copy(self)
+        other.arms = arms
+        return other
+
+    def _sum(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Return the sum over partitions of a function of their patients."""
+        import dask
+
+        return _tree(
+            [dask.delayed(function)(part, self.arms, *given) for part in self._parts], _added
+        ).compute()
+
+    def totals_by_arm(self) -> list[FloatArray]:
+        """As `Patients.totals_by_arm`."""
+        return list(self._sum(_totals))
+
+    def moments(self) -> tuple[FloatArray, FloatArray]:
+        """As `Patients.moments`."""
+        total, squares = self._sum(_power_sums) / self.weights[0]
+        return total, np.maximum(squares - total**2, 0.0)
+
+    def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
+        """As `Patients.curvature`."""
+        return Curvature(*self._sum(_curvature, terms, site_effects))
+
+    def sample(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
+        """As `Patients.sample`: the same rows."""
+        import dask
+
+        n = int(self._ends[-1])
+        rows = np.unique(np.linspace(0, n - 1, min(n_rows, n)).round().astype(int))
+        own = np.split(rows, np.searchsorted(rows, self._ends[:-1]))
+        where = zip(self._parts, own, np.append(0, self._ends[:-1]), strict=True)
+        tasks = [dask.delayed(_rows)(part, mine - start) for part, mine, start in where if len(mine)]
+        return np.concatenate(dask.compute(*tasks)), np.ones(len(rows))
+
+
+# --- what runs where the partitions lie
+
+
+def _counted(part: pd.DataFrame, outcome: str, arm: str) -> Counts:
+    """Count the values of each column; under "", those of arm and outcome together."""
+    counts: Counts = {name: _plain(part[name]).value_counts(dropna=False) for name in part.columns}
+    both = pd.DataFrame({"arm": part[arm].astype("object"), "outcome": part[outcome].astype("float64")})
+    counts[""] = both.groupby(["arm", "outcome"], dropna=False).size()
+    return counts
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """Return numbers as float64 and all else as objects, the same for every way to store them."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+    return column.astype("object")
+
+
+def _local(
+    part: pd.DataFrame,
+    encoding: Encoding,
+    outcome: str,
+    arms: tuple[str, np.ndarray],
+    sites: tuple[str | None, np.ndarray | None],
+) -> Patients:
+    (arm, known), (groups, names) = arms, sites
+    codes = None
+    if groups is not None and names is not None:
+        codes = pd.Index(names).get_indexer(part[groups].astype("object"))
+    patients = Patients(
+        pd.DataFrame({name: _plain(part[name]) for name in encoding.names}),
+        encoding,
+        arms=pd.Index(known).get_indexer(part[arm].astype("object")),
+        y=part[outcome].to_numpy(dtype=np.float64),
+        weights=np.ones(len(part)),
+        n_arms=len(known),
+        sites=codes,
+    )
+    patients.n_sites = 0 if names is None else len(names)  # some may be elsewhere
+    return patients
+
+
+def _totals(part: Patients, arms: npt.NDArray[np.intp]) -> FloatArray:
+    return np.array(part.with_arms(arms[part.arms]).totals_by_arm())
+
+
+def _power_sums(part: Patients, _: Any) -> FloatArray:
+    sums = np.zeros((2, part.n_terms))
+    for design, _rows_of in part.blocks():
+        sums += [design.sum(axis=0), (design**2).sum(axis=0)]
+    return sums
+
+
+def _curvature(
+    part: Patients, arms: npt.NDArray[np.intp], terms: FloatArray, site_effects: FloatArray
+) -> tuple[Any, ...]:
+    found = part.with_arms(arms[part.arms]).curvature(terms, site_effects)
+    return tuple(getattr(found, field.name) for field in fields(found))
+
+
+def _rows(part: Patients, rows: npt.NDArray[np.intp]) -> FloatArray:
+    return np.concatenate([design for design, _ in part.subset(rows).blocks()])
+
+
+def _added(sums: Sequence[Any]) -> Any:
+    """Add up arrays, or tuples of them."""
+    if isinstance(sums[0], tuple):
+        return tuple(sum(some) for some in zip(*sums, strict=True))
+    return sum(sums)
+
+
+def _merged(counts: Sequence[Counts]) -> Counts:
+    merged = {}
+    for name, first in counts[0].items():
+        joined = pd.concat([one[name] for one in counts])
+        levels = list(range(first.index.nlevels))
+        merged[name] = joined.groupby(level=levels, dropna=False).sum()
+    return merged
+
+
+def _tree(tasks: list[Any], combine: Callable[[Sequence[Any]], Any]) -> Any:
+    """Combine results some at a time, in an order that hangs on their number alone."""
+    import dask
+
+    while len(tasks) > 1:
+        tasks = [dask.delayed(combine)(tasks[i : i + FAN_IN]) for i in range(0, len(tasks), FAN_IN)]
+    return tasks[0]
+
+
+# --- what runs here
+
+
+def _checked_arms(counts: pd.Series, outcome: str, arm: str) -> tuple[np.ndarray, float]:
+    """Return the arms, sorted, and the number of events."""
+    table = counts.reset_index(name="n")
+    if n := int(table.loc[table["arm"].isna(), "n"].sum()):
+        raise InputError(f"Column {arm!r} holds {n} missing arms. Leave those patients out.")
+    if n := int(table.loc[~table["outcome"].isin([0, 1]), "n"].sum()):
+        raise InputError(f"Column {outcome!r} holds {n} values that are neither 0 nor 1. Leave them out.")
+    for name, rows in table.groupby("arm"):
+        if len(rows) < 2:
+            raise InputError(
+                f"Arm {name!r} has {int(rows['n'].sum())} patients and only one class of outcome. A model "
+                "needs both in every arm: merge this arm with another, or leave it out."
+            )
+    arms = np.array(sorted(table["arm"].unique(), key=str), dtype=object)
+    return arms, float(table.loc[table["outcome"] == 1, "n"].sum())
+
+
+def _checked_sites(counts: pd.Series, groups: str) -> np.ndarray | None:
+    """Return the sites; None if there are fewer than two, and nothing to learn of them."""
+    missing = counts.index.isna()
+    if n := int(counts[missing].sum()):
+        raise InputError(f"Column {groups!r} holds {n} missing sites. Name a site, or leave them out.")
+    return counts.index.to_numpy(dtype=object) if len(counts) > 1 else None
+
+
+def _encoding(counts: Counts, names: Sequence[str]) -> Encoding:
+    """Learn each column from its distinct values, which count as often as they occur."""
+    columns: list[Any] = []
+    for name in names:
+        values, n = pd.DataFrame({name: counts[name].index}), counts[name].to_numpy(dtype=np.float64)
+        columns += Encoding.learn(values, n, native_missing=False, knots=True).columns
+    return Encoding(tuple(columns), False)
+
+
+def _fitted(
+    patients: PatientParts, encoding: Encoding, arms: np.ndarray, arm: str, groups: str | None
+) -> HierarchicalClassifier:
+    model = HierarchicalClassifier(arm=arm, groups=groups)
+    model.classes_, model.arms_ = np.array([0, 1]), arms
+    model.feature_names_in_ = np.asarray(encoding.names, dtype=object)
+    model.n_features_in_ = len(encoding.names)
+    with threadpool_limits(limits=1, user_api="blas"):
+        hierarchy, model._additive = model._learn(cast(Patients, patients), encoding, pd.Index([]))
+    model.encoding_ = encoding
+    model.p_modification_, model.modification_ = hierarchy.p_modification, hierarchy.modification
+    model.prior_ = hierarchy.prior
+    return model

@@ -1,0 +1,92 @@
+"""What a selector says of one record, without a table; and what it draws for many."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import FloatArray
+from treatsel.additive import AdditiveModel, pairing, quantiles
+from treatsel.preference import utility
+from treatsel.selector._default_arm import rarely_given
+from treatsel.serving import ServedModel
+
+if TYPE_CHECKING:
+    from treatsel.selector import TreatmentSelector
+
+_BLOCK = 512  # patients whose draws are held in memory at once
+
+
+def served(selector: "TreatmentSelector", X: Any) -> ServedModel | None:
+    """Return the selector as a model that reads records, made once; None if X is no record.
+
+    None also if a model is no sum of terms: such a selector reads tables only.
+    """
+    if not isinstance(X, Mapping) or None in selector.additive_.values():
+        return None
+    made = selector.__dict__.get("_served")
+    if made is None or made.models != selector.additive_ or made.model_id != selector.model_id_:
+        made = selector.__dict__["_served"] = _serve(selector)
+    return made
+
+
+def _serve(selector: "TreatmentSelector") -> ServedModel:
+    return ServedModel(
+        models={name: model for name, model in selector.additive_.items() if model is not None},
+        codebook=selector.codebook_,
+        ranges={str(name): (float(low), float(high)) for name, low, high in selector.ranges_.itertuples()},
+        event_is_good=dict(selector.event_is_good_),
+        default_arm=selector.default_arm_,
+        evidence={name: evidence(selector.training_, [name]) for name in selector.outcomes_},
+        assignment=selector.assignment,
+        assignment_model=selector.assignment_.model,
+        intended_use=selector.intended_use_,
+        model_id=selector.model_id_,
+    )
+
+
+def evidence(training: pd.DataFrame, outcomes: Collection[str]) -> dict[Any, bool]:
+    """Return whether each arm had enough patients in all of some outcomes."""
+    rows = training[training["outcome"].isin(list(outcomes))]
+    enough = rows["enough"].astype(bool).groupby(rows["arm"]).all()
+    return {arm: bool(value) for arm, value in enough.items()}
+
+
+def warnings_of_models(selector: "TreatmentSelector", clean: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Give rows (patient, code, column) for models without intervals, and for arms hardly ever given."""
+    if not all(selector.has_draws(name) for name in selector.outcomes_):
+        rows = {"patient": clean.index.astype(object), "code": "no_interval", "column": None}
+        yield pd.DataFrame(rows)
+    if selector.assignment != "randomised" and len(rare := rarely_given(selector.assignment_, clean)):
+        yield rare
+
+
+def interval(
+    model: AdditiveModel | None, table: pd.DataFrame, clean: pd.DataFrame, level: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the bounds of a by-arm table from the model's draws; NaN where it has none."""
+    bounds = np.full((2, *table.shape), np.nan)
+    if model is not None and model.draws is not None:
+        for start in range(0, len(clean), _BLOCK):
+            draws = model.predict_draws(clean.iloc[start : start + _BLOCK])
+            bounds[:, start : start + _BLOCK] = quantiles(draws, [(1 - level) / 2, (1 + level) / 2])
+    lower, upper = (pd.DataFrame(b, index=table.index, columns=table.columns) for b in bounds)
+    return lower, upper
+
+
+def utility_draws(
+    models: Mapping[str, AdditiveModel | None],
+    clean: pd.DataFrame,
+    weights: Mapping[str, float],
+    event_is_good: Mapping[str, bool | None],
+) -> FloatArray | None:
+    """Return draws of the utility, shape (n_draws, n_patients, n_arms); None if a model has none."""
+    draws = {}
+    for number, name in enumerate(weights):
+        model = models[name]
+        if model is None or model.draws is None:
+            return None
+        of_outcome = model.predict_draws(clean)
+        draws[name] = of_outcome[pairing(number, len(of_outcome))]
+    return np.asarray(utility(draws, weights, event_is_good))

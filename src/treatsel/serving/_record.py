@@ -1,0 +1,107 @@
+"""One patient's record, checked against the codebook without a table."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from treatsel.codebook import Codebook, Field
+from treatsel.errors import CohortError, Fault, InputError
+
+LARGEST = 1e100  # sums of products of larger numbers overflow
+_ABSENT = object()
+
+Flags = list[tuple[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecordReader:
+    """Reads records: a clean value for each covariate, and warnings; or all faults at once.
+
+    Attributes
+    ----------
+    codebook : Codebook
+        Covariates, and what they may hold.
+    ranges : mapping of str to (float, float)
+        What the development cohort held of each number.
+    """
+
+    codebook: Codebook
+    ranges: Mapping[str, tuple[float, float]]
+
+    @cached_property
+    def _steps(self) -> list[tuple[Field, Callable[[Any], tuple[Any, tuple[str, ...]]], float, float]]:
+        steps = []
+        for name in self.codebook.covariates:
+            field = self.codebook[name]
+            low, high = self.ranges.get(name, (-np.inf, np.inf))
+            steps.append((field, field.reader(self.codebook.missing_values), low, high))
+        return steps
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.codebook.names())
+
+    def patient(self, record: Mapping[str, Any]) -> Any:
+        """Return the id in the record; 0 where the codebook or the record has none."""
+        name = self.codebook.name("id")
+        return 0 if name is None else record.get(name, 0)
+
+    def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
+        """Return clean values by covariate (float or text; NaN or None: missing) and (code, column) pairs.
+
+        Raises
+        ------
+        InputError
+            If a key is no text.
+        CohortError
+            If a covariate has no key; with on_invalid="raise" also if a value breaks the codebook.
+        """
+        values: dict[str, Any] = {}
+        flags: Flags = []
+        faults: list[Fault] = []
+        for field, read, low, high in self._steps:
+            name = field.name
+            raw = record.get(name, _ABSENT)
+            if raw is _ABSENT:
+                remedy = (
+                    f"The model needs {list(self.codebook.covariates)}; give None where a value is not known."
+                )
+                faults.append(Fault(column=name, problem="is missing", remedy=remedy))
+                continue
+            value, codes = read(raw)
+            if codes or (name in self.ranges and abs(value) > LARGEST):
+                value, found = self._broken(field, value, codes, flags)
+                faults += found if on_invalid == "raise" else []
+            elif value != value:
+                flags.append(("missing_covariate", name))
+            if value is not None and value == value and name in self.ranges and not low <= value <= high:
+                flags.append(("outside_development_range", name))
+            values[name] = value if isinstance(value, str) or field.type != "string" else None
+        if n := sum(not isinstance(key, str) for key in record):
+            raise InputError(f"The record has {n} keys that are no text. Covariates are found by name.")
+        if faults:
+            raise CohortError("The patients cannot be predicted:", faults)
+        if len(record) > len(values):
+            flags += [("unknown_key", key) for key in record if key not in self._known]
+        return values, flags
+
+    def _broken(
+        self, field: Field, value: Any, codes: tuple[str, ...], flags: Flags
+    ) -> tuple[Any, list[Fault]]:
+        """Flag how a value breaks the codebook; return what is computed with, and the same as faults."""
+        faults = [field.fault(code, 1) for code in codes]
+        if field.name in self.ranges and abs(value) > LARGEST:
+            if np.isfinite(value):
+                remedy = f"Numbers beyond {LARGEST:g} cannot be computed with; correct them."
+                faults.append(
+                    Fault(column=field.name, problem="holds 1 values that are too large", remedy=remedy)
+                )
+            codes = codes if "infinite" in codes else (*codes, "infinite")
+            value = np.nan
+        flags += [(code, field.name) for code in codes]
+        if value != value and not {"wrong_type", "infinite"} & set(codes):
+            flags.append(("missing_covariate", field.name))
+        return value, faults

@@ -1,0 +1,142 @@
+"""Bit vectors, the compiled kernel and walking from node to node give the same bits."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+from scipy.special import softmax as scipy_softmax
+
+from treatsel.additive import Trees, _kernel, _trees, logistic, logistic_quantiles, quantiles
+from treatsel.additive._numeric import softmax
+
+N_FEATURES = 5
+
+
+def grown(random, n_leaves):
+    """One tree of random shape: rows of feature, threshold, left, right, missing_left, value."""
+    nodes = []
+
+    def grow(n):
+        i = len(nodes)
+        nodes.append([-1, 0.0, i, i, False, random.normal()])
+        if n > 1:
+            below = int(random.integers(1, n))
+            threshold = float(random.integers(-3, 4)) / 2  # a grid: ties between nodes, and with values
+            left, right = grow(below), grow(n - below)
+            nodes[i] = [
+                int(random.integers(N_FEATURES)),
+                threshold,
+                left,
+                right,
+                bool(random.integers(2)),
+                0.0,
+            ]
+        return i
+
+    grow(n_leaves)
+    return nodes
+
+
+def forest_of(seed, n_trees, most_leaves, n_members=1):
+    random = np.random.default_rng(seed)
+    parts, roots = [], []
+    for _ in range(n_trees):
+        nodes = grown(random, int(random.integers(1, most_leaves + 1)))
+        roots.append(sum(map(len, parts)))
+        parts.append([[f, t, a + roots[-1], b + roots[-1], m, v] for f, t, a, b, m, v in nodes])
+    columns = list(zip(*(node for part in parts for node in part), strict=True))
+    kinds = (np.int32, np.float64, np.int32, np.int32, bool, np.float64)
+    arrays = [np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)]
+    member = np.sort(random.integers(0, n_members, n_trees))
+    member = np.unique(member, return_inverse=True)[1].astype(np.int32)
+    trees = Trees(*arrays, roots=np.array(roots, dtype=np.int32), member=member)
+    assert trees.problem(N_FEATURES) is None
+    return trees
+
+
+def patients(seed, n=40):
+    random = np.random.default_rng(seed)
+    matrix = random.integers(-4, 5, size=(n, N_FEATURES)) / 2
+    matrix[random.random(matrix.shape) < 0.15] = np.nan
+    return matrix
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    n_trees=st.integers(1, 90),
+    most_leaves=st.sampled_from([1, 2, 3, 8, 9, 16, 17, 32, 33, 64]),
+    n_members=st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_all_ways_of_scoring_give_the_same_bits(seed, n_trees, most_leaves, n_members):
+    trees, matrix = forest_of(seed, n_trees, most_leaves, n_members), patients(seed + 1)
+    walked = trees._walk(matrix)
+    if trees.forest is None:
+        assert (trees.feature < 0).all()  # nothing to look up
+        return
+    np.testing.assert_array_equal(np.vstack([trees.forest.score_one(x) for x in matrix]), walked)
+    np.testing.assert_array_equal(_kernel.score(trees.forest, matrix), walked)
+
+
+def test_trees_with_more_leaves_than_a_word_has_bits_are_walked():
+    trees = forest_of(0, 3, 200)
+    assert trees.forest is None
+    matrix = patients(1)
+    one_by_one = np.vstack([trees.score(x[None]) for x in matrix])
+    np.testing.assert_array_equal(trees.score(matrix), one_by_one)
+
+
+@pytest.mark.parametrize("with_kernel", [True, False])
+def test_many_patients_get_the_bits_of_one(monkeypatch, with_kernel):
+    monkeypatch.setattr(_trees, "_WORTH_COMPILING", 10)
+    monkeypatch.setattr(_kernel, "is_available", lambda: with_kernel)
+    trees, matrix = forest_of(5, 70, 12, 3), patients(6, n=3000)
+    scores = trees.score(matrix)
+    np.testing.assert_array_equal(scores, trees._walk(matrix))
+    np.testing.assert_array_equal(scores[:20], np.vstack([trees.score(x[None]) for x in matrix[:20]]))
+
+
+def test_scores_are_those_of_lightgbm_to_the_last_bit():
+    import lightgbm
+
+    from treatsel.models._lightgbm import trees_of_lightgbm
+
+    random = np.random.default_rng(2)
+    X = random.normal(size=(2000, N_FEATURES))
+    X[random.random(X.shape) < 0.1] = np.nan
+    y = random.random(2000) < 1 / (1 + np.exp(-np.nan_to_num(X[:, 0])))
+    options = {"objective": "binary", "num_leaves": 31, "verbose": -1, "num_threads": 1}
+    booster = lightgbm.train(options, lightgbm.Dataset(X, y.astype(float)), 60)
+    trees, raw = trees_of_lightgbm(booster), booster.predict(X, raw_score=True)
+    np.testing.assert_array_equal(trees._walk(X)[:, 0], raw)
+    np.testing.assert_array_equal(_kernel.score(trees.forest, X)[:, 0], raw)
+    np.testing.assert_array_equal([trees.forest.score_one(x)[0] for x in X[:100]], raw[:100])
+
+
+def test_bit_vectors_stay_out_of_pickles():
+    trees = forest_of(3, 200, 8)
+    before = len(pickle.dumps(trees))
+    trees.score(patients(4, n=1))
+    again = pickle.loads(pickle.dumps(trees))
+    assert len(pickle.dumps(trees)) == before
+    np.testing.assert_array_equal(again.score(patients(4)), trees.score(patients(4)))
+
+
+def test_the_logistic_function_never_overflows():
+    x = np.array([-1e5, -745.0, -40.0, -1.0, 0.0, 1.0, 40.0, 1e5])
+    np.testing.assert_allclose(logistic(x), expit(x), rtol=1e-15, atol=1e-300)
+    rows = np.random.default_rng(0).normal(size=(5, 4)) * 300
+    rows[0, 0] = -np.inf  # an arm that was never given
+    np.testing.assert_allclose(softmax(rows), scipy_softmax(rows, axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1000, 3), (7,), (2, 2, 2), (1, 4)])
+def test_quantiles_are_those_of_numpy(shape):
+    draws, levels = np.random.default_rng(1).normal(size=shape), [0.0, 0.025, 0.5, 0.77, 0.975, 1.0]
+    np.testing.assert_allclose(quantiles(draws, levels), np.quantile(draws, levels, axis=0), rtol=1e-14)
+    last = np.moveaxis(draws, 0, -1)
+    expected = np.quantile(logistic(last), levels, axis=-1)
+    np.testing.assert_allclose(logistic_quantiles(last, levels), expected, rtol=1e-14)

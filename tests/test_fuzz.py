@@ -1,0 +1,58 @@
+"""A few hundred mutants of model files; `make fuzz` tries tens of thousands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("resource", reason="limits of memory are those of Unix")
+
+from fuzz.worker import Judge, mutant
+
+ROOT = Path(__file__).parents[1]
+STORED = ROOT / "tests" / "artifacts" / "format_1.treatsel"
+
+
+@pytest.fixture
+def judge(tmp_path):
+    return Judge(STORED, STORED.with_suffix(".patients.csv"), tmp_path)
+
+
+def test_no_mutant_crashes_hangs_or_deceives():
+    """In a process of their own, under limits."""
+    command = [sys.executable, "-m", "fuzz", "--files", str(STORED), "--number", "150"]
+    done = subprocess.run([*command, "--jobs", "1"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "150 mutants, 0 of them bad" in done.stdout
+
+
+def test_mutants_are_the_same_each_time():
+    content = STORED.read_bytes()
+    for kind in ("damaged", "sealed", "forged"):
+        assert mutant(kind, content, content, "1") == mutant(kind, content, content, "1")
+        assert mutant(kind, content, content, "1") != mutant(kind, content, content, "2")
+
+
+def test_the_judge_sees_an_exception_that_is_no_refusal(judge, monkeypatch):
+    monkeypatch.setattr("treatsel.load_model", lambda path: {}["key"])
+    assert judge.verdict(STORED.read_bytes()) == ("wrong", "loading raised KeyError: 'key'")
+
+
+def test_the_judge_sees_predictions_that_changed_in_silence(judge):
+    judge.expected[-1] = judge.expected[-1].replace("0.", "0.1", 1)
+    assert judge.verdict(STORED.read_bytes()) == ("wrong", "the same model id, but other predictions")
+
+
+def test_the_judge_sees_what_is_no_probability(judge, monkeypatch):
+    class Beyond(type(judge.sound)):
+        def predict(self, *arguments, **options):
+            predictions = super().predict(*arguments, **options)
+            predictions.tables["dropout"].iloc[0, 0] = 1.5
+            return predictions
+
+    judge.sound.__class__ = Beyond
+    monkeypatch.setattr("treatsel.load_model", lambda path: judge.sound)
+    verdict, why = judge.verdict(STORED.read_bytes())
+    assert verdict == "wrong"
+    assert "a prediction is no probability" in why

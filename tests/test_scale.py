@@ -1,0 +1,368 @@
+"""Many patients: chunks, Dask and Spark give what one frame in one process gives."""
+
+import os
+import pickle
+import shutil
+import signal
+import threading
+import time
+import warnings
+
+import dask
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from distributed import Client, LocalCluster
+from joblib import parallel_config
+from sklearn.linear_model import LogisticRegression
+
+import treatsel as ts
+from treatsel import scale
+from treatsel._jobs import ATTEMPTS, results_of
+from treatsel.datasets import make_cohort
+from treatsel.errors import CohortError, InputError, TreatselWarning
+from treatsel.metrics.bootstrap import bootstrap
+from treatsel.models import HierarchicalClassifier, PooledClassifier
+from treatsel.scale import _frames
+from treatsel.validation import internal_external, optimism
+
+N = 900
+NAMES = ["patient_id", "age", "phq9_start", "employment", "arm", "dropout"]
+RIDGE = PooledClassifier(LogisticRegression(C=1.0))
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return make_cohort(N, missing=0.05, random_state=1).cohort
+
+
+@pytest.fixture(scope="module")
+def fitted(cohort):
+    book = cohort.codebook.only(NAMES)
+    unfitted = ts.TreatmentSelector(estimator=RIDGE, codebook=book, random_state=0)
+    return unfitted.fit(cohort.frame[[*book.covariates, "arm"]], cohort.y["dropout"])
+
+
+@pytest.fixture(scope="module")
+def selector(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("scale") / "m.treatsel"
+    ts.save_model(fitted, path, intended_use="Tests.")
+    return ts.load_model(path)
+
+
+@pytest.fixture(scope="module")
+def patients(cohort):
+    return cohort.frame.reset_index()[NAMES]
+
+
+@pytest.fixture(scope="module")
+def by_arm(selector, patients):
+    return selector.predict_by_arm(patients)
+
+
+def assert_same(found, expected):
+    assert list(found.columns) == list(expected.columns)
+    assert found.index.tolist() == expected.index.tolist()
+    np.testing.assert_array_equal(found.to_numpy(), expected.to_numpy())
+    assert (found.dtypes == np.float64).all()
+
+
+# --- chunks
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_chunks_give_the_same_bits(selector, patients, by_arm, monkeypatch, n_jobs):
+    monkeypatch.setattr(_frames, "CHUNK", 200)
+    told = []
+    tell = lambda done, total: told.append((done, total))  # noqa: E731
+    with parallel_config(backend="threading"):
+        found = scale.predict_in_chunks(selector, patients, n_jobs=n_jobs, progress=tell)
+    assert_same(found, by_arm)
+    assert told == [(min(200 * i, N), N) for i in range(1, 6)]
+
+
+def test_columns_may_be_stored_as_arrow_and_stand_in_any_order(selector, patients, by_arm, monkeypatch):
+    monkeypatch.setattr(_frames, "CHUNK", 400)
+    arrow = patients.convert_dtypes(dtype_backend="pyarrow")
+    assert all(isinstance(kind, pd.ArrowDtype) for kind in arrow.dtypes)
+    categories = patients.assign(employment=patients["employment"].astype("category"))
+    coded = pa.Table.from_pandas(categories)
+    for stored in (arrow, arrow[NAMES[::-1]], categories, patients.astype({"age": "Float32"})):
+        assert_same(selector.predict_by_arm(stored), by_arm)
+        assert_same(scale.predict_in_chunks(selector, stored), by_arm)
+    assert_same(scale.predict_in_chunks(selector, coded), by_arm)
+    unnamed = coded.drop_columns(["patient_id"])
+    assert scale.predict_in_chunks(selector, unnamed).index.equals(pd.RangeIndex(N))
+
+
+def test_chunks_refuse_what_the_whole_frame_would(selector, patients, monkeypatch):
+    monkeypatch.setattr(_frames, "CHUNK", 400)
+    with pytest.raises(CohortError, match="Column 'age' is missing"):
+        scale.predict_in_chunks(selector, patients.drop(columns="age"))
+    with pytest.raises(InputError, match="no rows"):
+        scale.predict_in_chunks(selector, patients.head(0))
+    twice = pd.concat([patients, patients.head(2)], ignore_index=True)
+    with pytest.raises(InputError, match="2 duplicates"):
+        scale.predict_in_chunks(selector, twice)
+    with pytest.raises(InputError, match="outcome is 'relapse'"):
+        scale.predict_in_chunks(selector, patients, "relapse")
+
+
+def test_a_selector_survives_pickle_bit_for_bit(fitted, selector, patients):
+    few = patients.head(20)
+    for original in (fitted, selector):
+        copy = pickle.loads(pickle.dumps(original))
+        assert_same(copy.predict_by_arm(patients), original.predict_by_arm(patients))
+        pd.testing.assert_frame_equal(
+            copy.predict(few).to_frame(), original.predict(few).to_frame(), check_exact=True
+        )
+
+
+# --- joblib
+
+
+def test_results_stand_in_the_order_of_the_calls():
+    assert results_of(pow, lambda: ((base, 2) for base in range(5)), n_jobs=2) == [0, 1, 4, 9, 16]
+
+
+def test_calls_that_were_cancelled_are_made_again():
+    from concurrent.futures import CancelledError
+
+    told = []
+
+    def lose(number, n_times):
+        told.append(number)
+        if told.count(number) <= n_times:
+            raise CancelledError
+        return -number
+
+    assert results_of(lose, lambda: [(1, 0), (2, 2), (3, 0)], n_jobs=None) == [-1, -2, -3]
+    assert told.count(1) == 1
+    with pytest.raises(CancelledError):
+        results_of(lose, lambda: [(4, ATTEMPTS)], n_jobs=None)
+
+
+# --- Dask: one cluster of processes for all
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with LocalCluster(**options, dashboard_address=None, silence_logs=50) as local, Client(local) as client:
+        client.run(_import)
+        yield client
+
+
+def _import():
+    import treatsel.validation  # noqa: F401
+
+
+def test_dask_gives_the_same_bits(cluster, selector, patients, by_arm):
+    ddf = dd.from_pandas(patients, npartitions=4)
+    lazy = scale.predict_dask(selector, ddf[ddf["age"] >= 0])  # drops whom it does not know
+    found = lazy.compute()
+    assert_same(found, by_arm.loc[patients.set_index("patient_id")["age"] >= 0])
+    assert lazy.index.name == found.index.name == "patient_id"
+    assert (lazy.dtypes == found.dtypes).all()
+    unnamed = dd.from_pandas(patients.drop(columns="patient_id"), npartitions=3)
+    assert_same(scale.predict_dask(selector, unnamed, "dropout").compute(), by_arm.reset_index(drop=True))
+
+
+def test_dask_partitions_may_be_empty(cluster, selector, patients, by_arm):
+    ddf = dd.from_pandas(patients, npartitions=4)
+    first = ddf[ddf["patient_id"] == patients["patient_id"][0]]
+    assert_same(scale.predict_dask(selector, first).compute(), by_arm.head(1))
+
+
+def test_dask_misses_columns_before_any_work(selector, patients):
+    ddf = dd.from_pandas(patients.drop(columns=["age", "employment"]), npartitions=2)
+    with pytest.raises(CohortError, match="'age' is missing") as caught:
+        scale.predict_dask(selector, ddf)
+    assert [fault.column for fault in caught.value.faults] == ["age", "employment"]
+
+
+@pytest.fixture(scope="module")
+def work(cohort):
+    """Each kind of parallel work, as a function that returns its numbers, and the numbers themselves."""
+    seen = cohort.y["dropout"].notna()
+    X, y = cohort.X.loc[seen, ["age", "phq9_start", "arm"]], cohort.y.loc[seen, "dropout"]
+    sites, p = cohort.groups[seen], np.linspace(0.2, 0.8, int(seen.sum()))
+
+    def internal():
+        with warnings.catch_warnings(action="ignore", category=TreatselWarning):
+            return internal_external(RIDGE, X, y, sites, event_is_good=False).predictions
+
+    def crossed():
+        unfitted = ts.TreatmentSelector(estimator=RIDGE, event_is_good=False, random_state=0)
+        return unfitted.fit(X, y).performance_["dropout"]["value"]
+
+    tasks = {
+        "internal-external": internal,
+        "cross-fitting": crossed,
+        "optimism": lambda: optimism(RIDGE, X, y, resamples=20).resamples[["bootstrap", "test"]],
+        "bootstrap": lambda: bootstrap(y.to_numpy(), p, n_resamples=40).draws,
+    }
+    return {name: (task, task().to_numpy()) for name, task in tasks.items()}
+
+
+NAMES_OF_WORK = ["internal-external", "cross-fitting", "optimism", "bootstrap"]
+
+
+@pytest.mark.parametrize("name", NAMES_OF_WORK)
+def test_joblib_on_dask_equals_local(cluster, work, name):
+    task, expected = work[name]
+    with parallel_config(backend="dask"):
+        found = task()
+    np.testing.assert_allclose(found.to_numpy(), expected, rtol=0, atol=1e-9)
+
+
+def _kill_one(client, when):
+    """Kill a worker in a moment; return the thread that does it, and the list that its id is then in."""
+    pids, killed = list(client.run(os.getpid).values()), []
+
+    def kill():
+        deadline = time.monotonic() + 20
+        while not when() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os.kill(pids[0], signal.SIGKILL)
+        killed.append(pids[0])
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread, killed
+
+
+def _slowly(call):
+    """Return the call with a pause before it, so that there is a middle to be killed in."""
+
+    def slow(*given):
+        time.sleep(0.1)
+        return call(*given)
+
+    return slow
+
+
+def test_a_killed_worker_loses_nothing_under_joblib(cluster, work, monkeypatch):
+    from treatsel.validation import _procedure
+
+    task, expected = work["optimism"]
+    monkeypatch.setattr(_procedure, "_resample", _slowly(_procedure._resample))
+    started = time.monotonic()
+    cluster.wait_for_workers(2)
+    thread, killed = _kill_one(cluster, lambda: time.monotonic() > started + 0.7)
+    with parallel_config(backend="dask"):
+        found = task()
+    assert killed, "the work was done before the worker died"
+    thread.join()
+    np.testing.assert_allclose(found.to_numpy(), expected, rtol=0, atol=1e-9)
+
+
+def test_a_killed_worker_loses_nothing_of_a_frame(cluster, selector, patients, by_arm):
+    cluster.wait_for_workers(2, timeout=60)
+    ddf = dd.from_pandas(patients, npartitions=30).map_partitions(_slowly(lambda part: part), meta=patients)
+    future = cluster.compute(scale.predict_dask(selector, ddf))
+    started = time.monotonic()
+    thread, killed = _kill_one(cluster, lambda: time.monotonic() > started + 0.7)
+    thread.join()
+    assert killed
+    assert not future.done()
+    assert_same(future.result(timeout=60), by_arm)
+
+
+# --- the hierarchical model from partitions
+
+
+@pytest.fixture(scope="module")
+def development():
+    cohort = make_cohort(1500, missing=0.05, heterogeneity="strong", random_state=2).cohort
+    names = ["age", "phq9_start", "employment", "arm", "dropout"]
+    table = cohort.frame[names].assign(site=cohort.groups).dropna(subset="dropout")
+    return table.reset_index(drop=True)
+
+
+@pytest.mark.parametrize("groups", [None, "site"])
+def test_a_fit_from_partitions_equals_the_local_one(cluster, development, groups):
+    table = development if groups else development.drop(columns="site")
+    X = table.drop(columns="dropout")
+    local = HierarchicalClassifier(groups=groups).fit(X, table["dropout"])
+    parts = dd.from_pandas(table, npartitions=5)
+    parts = dd.concat([parts, parts[parts["age"] < 0]])  # and an empty one
+    found = scale.fit_hierarchical_dask(parts, "dropout", groups=groups)
+    ours, expected = found.additive(), local.additive()
+    assert ours.encoding.features == expected.encoding.features
+    for name in ("intercept", "coefficients", "draws"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(found.predict_by_arm(X), local.predict_by_arm(X), rtol=0, atol=1e-8)
+    pd.testing.assert_series_equal(found.prior_, local.prior_, rtol=0, atol=1e-8)
+    pd.testing.assert_frame_equal(found.modification_, local.modification_, rtol=0, atol=1e-8)
+    assert (found.prior_[["site", "site x arm"]] > 0).all() == bool(groups)
+    np.testing.assert_allclose(found.predict_proba(X), local.predict_proba(X), rtol=0, atol=1e-8)
+
+
+def test_sums_over_many_partitions_are_added_in_a_tree(monkeypatch):
+    added = scale._hierarchical._added
+    numbers = [np.array([float(i), 1.0]) for i in range(40)]
+    total = scale._hierarchical._tree([dask.delayed(number) for number in numbers], added)
+    np.testing.assert_array_equal(total.compute(scheduler="sync"), [780.0, 40.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="arm"), "no columns \\['arm'\\]"),
+        (lambda t: t[["arm", "dropout", "site"]], "no covariates"),
+        (lambda t: t.assign(dropout=t["dropout"].where(t.index > 4)), "5 values that are neither 0 nor 1"),
+        (lambda t: t.assign(dropout=t["dropout"] + 1), "neither 0 nor 1"),
+        (lambda t: t.assign(arm=t["arm"].where(t.index > 2)), "3 missing arms"),
+        (lambda t: t.assign(site=t["site"].where(t.index > 2)), "3 missing sites"),
+        (lambda t: t.assign(dropout=t["dropout"] * (t["arm"] != "cbt")), "Arm 'cbt' has .* only one class"),
+    ],
+)
+def test_partitions_that_cannot_be_fitted_are_refused(development, change, message):
+    ddf = dd.from_pandas(change(development), npartitions=3)
+    with dask.config.set(scheduler="sync"), pytest.raises(InputError, match=message):
+        scale.fit_hierarchical_dask(ddf, "dropout", groups="site")
+
+
+# --- Spark
+
+
+@pytest.fixture(scope="module")
+def spark():
+    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: treatsel[spark]")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("no Java on this machine")
+    builder = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    session = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", "100").getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def sdf(spark, patients, tmp_path):
+    patients.to_parquet(tmp_path / "patients.parquet", index=False)
+    return spark.read.parquet(str(tmp_path / "patients.parquet")).repartition(3)
+
+
+@pytest.mark.filterwarnings("ignore:.*pandas:FutureWarning", "ignore::DeprecationWarning")
+def test_spark_gives_the_same_bits(selector, patients, by_arm, sdf):
+    lazy = scale.predict_spark(selector, sdf, keep=["arm"])
+    assert lazy.columns == ["patient_id", "arm", *by_arm.columns]
+    found = lazy.toPandas().set_index("patient_id").loc[by_arm.index]
+    assert_same(found[by_arm.columns], by_arm)
+    assert found["arm"].tolist() == patients["arm"].tolist()
+
+
+@pytest.mark.filterwarnings("ignore:.*pandas:FutureWarning", "ignore::DeprecationWarning")
+def test_spark_refuses_before_any_work(selector, sdf):
+    with pytest.raises(CohortError, match="'age' is missing"):
+        scale.predict_spark(selector, sdf.drop("age"))
+    with pytest.raises(InputError, match="A column to keep is 'site'"):
+        scale.predict_spark(selector, sdf, keep=["site"])
+    arm = str(selector.arms_[0])
+    with pytest.raises(InputError, match="an arm has the same name"):
+        scale.predict_spark(selector, sdf.withColumnRenamed("dropout", arm), keep=[arm])

@@ -1,0 +1,323 @@
+"""One record at a time: the same numbers as in a table, from any thread, whatever the record holds."""
+
+import copy
+import json
+import math
+import pickle
+import subprocess
+import sys
+import threading
+import tracemalloc
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from decimal import Decimal
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import treatsel as ts
+from treatsel import serve
+from treatsel.datasets import make_cohort
+from treatsel.errors import CohortError, InputError, TreatselError
+from treatsel.predictions import WARNING_CODES, Prediction
+from treatsel.recommendation import Recommendation
+
+STORED = Path(__file__).parent / "artifacts" / "format_1.treatsel"
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return make_cohort(600, random_state=3).cohort
+
+
+@pytest.fixture(scope="module")
+def fitted(cohort):
+    with pytest.warns(ts.errors.TreatselWarning):
+        return ts.TreatmentSelector(codebook=cohort.codebook, random_state=0).fit(cohort.X, cohort.y)
+
+
+@pytest.fixture(scope="module")
+def path(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("served") / "model.treatsel"
+    ts.save_model(fitted, path, intended_use="A test.")
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(path):
+    return ts.load_model(path)
+
+
+@pytest.fixture(scope="module")
+def served(path):
+    return serve.load_model(path)
+
+
+@pytest.fixture(scope="module")
+def records(cohort):
+    rows = cohort.X.drop(columns="arm").head(60).to_dict(orient="records")
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
+
+
+def as_told(selector, X, **options):
+    """What a prediction tells, or how it fails."""
+    try:
+        return selector.predict(X, **options).to_dict()
+    except TreatselError as error:
+        return type(error), str(error)
+
+
+def without_keys(told):
+    """Unknown keys are told of records only: a table's other columns are ignored."""
+    if isinstance(told, dict):
+        told["warnings"] = [row for row in told["warnings"] if row["code"] != "unknown_key"]
+    return told
+
+
+def assert_same(one, many):
+    if isinstance(one, tuple) or isinstance(many, tuple):
+        assert one == many
+        return
+    assert {**one, "predictions": None} == {**many, "predictions": None}
+    for a, b in zip(one["predictions"], many["predictions"], strict=True):
+        assert a["probability"] == b["probability"]  # to the last bit
+        assert (a["outcome"], a["arm"]) == (b["outcome"], b["arm"])
+        assert [a["lower"], a["upper"]] == pytest.approx([b["lower"], b["upper"]], abs=1e-12)
+
+
+class TestOneRecordIsOneRow:
+    @pytest.mark.parametrize("name", ["fitted", "loaded", "served"])
+    def test_predictions_are_those_of_a_table(self, request, loaded, records, name):
+        model = request.getfixturevalue(name)
+        for record in records[:15]:
+            one, many = as_told(model, record), as_told(loaded, [record])
+            if name == "fitted":  # it was saved, but does not know under which id
+                many["audit"] = {**many["audit"], "model_id": None, "intended_use": None}
+            assert_same(one, many)
+
+    def test_recommendations_are_those_of_a_table(self, loaded, served, records):
+        preferences = dict(zip(loaded.outcomes_, (0.7, 0.3), strict=True))
+        for record in records[:8]:
+            options = {"preferences": preferences, "rule": "supported", "on_invalid": "flag"}
+            many = loaded.recommend([record], **options)
+            for model in (loaded, served):
+                one = model.recommend(record, **options)
+                assert isinstance(one, Recommendation)
+                pd.testing.assert_frame_equal(one.to_frame(), many.to_frame())
+                pd.testing.assert_frame_equal(one.utility, many.utility)
+
+    def test_by_arm_values_are_those_of_a_table(self, loaded, served, records):
+        for outcome in (None, *loaded.outcomes_):
+            table = loaded.predict_by_arm([records[0]], outcome)
+            pd.testing.assert_frame_equal(loaded.predict_by_arm(records[0], outcome), table)
+            assert served.predict_by_arm(records[0], outcome) == table.iloc[0].to_dict()
+
+    def test_tables_are_made_when_they_are_asked_for(self, loaded, records):
+        one, many = loaded.predict(records[0]), loaded.predict([records[0]])
+        assert isinstance(one, Prediction)
+        assert repr(one).startswith("Prediction(1 patient")
+        for name in loaded.outcomes_:
+            pd.testing.assert_frame_equal(one.by_arm(name), many.by_arm(name))
+        pd.testing.assert_frame_equal(one.to_frame(), many.to_frame(), atol=1e-12)
+        pd.testing.assert_series_equal(one.out_of_scope, many.out_of_scope)
+        assert one.in_scope is not bool(many.out_of_scope.iloc[0])
+        assert one.plot().get_xlabel() == many.plot().get_xlabel()
+
+    def test_a_model_that_is_no_sum_reads_records_as_tables(self, cohort, records):
+        from sklearn.ensemble import RandomForestClassifier
+
+        forest = ts.models.PooledClassifier(RandomForestClassifier(10, random_state=0))
+        selector = ts.TreatmentSelector(estimator=forest, codebook=cohort.codebook, random_state=0)
+        with pytest.warns(ts.errors.TreatselWarning):
+            selector.fit(cohort.X, cohort.y["recovery"])
+        assert_same(as_told(selector, records[0]), as_told(selector, [records[0]]))
+
+    def test_a_new_fit_is_served_anew(self, cohort, records):
+        selector = ts.TreatmentSelector(
+            estimator="hierarchical", codebook=cohort.codebook, assignment="randomised", random_state=0
+        )
+        y = cohort.y["recovery"].fillna(0)
+        first = selector.fit(cohort.X, y).predict(records[0]).by_arm().to_numpy()
+        second = selector.fit(cohort.X, 1 - y).predict(records[0]).by_arm().to_numpy()
+        assert (first != second).all()
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["", " 31 ", "1e5", "nan", "-inf", "1_000", "٣", "0x10", "true", "False", "1.0", "\x00"]),
+    st.sampled_from([10**400, -(10**5000), 1e308, -1e101, math.inf, -math.inf, math.nan, -0.0, 5e-324]),
+    st.sampled_from(
+        [np.float32("nan"), np.int8(3), np.bool_(True), np.str_("x"), Decimal("NaN"), Decimal("1e500")]
+    ),
+    st.sampled_from([pd.NA, pd.NaT, np.datetime64("NaT"), pd.Timestamp("2024-01-01"), b"31", 3 + 4j]),
+    st.sampled_from([[], [1], {}, {"a": 1}, (1, 2), {1}, object, len]),
+)
+
+
+@given(data=st.data(), on_invalid=st.sampled_from(["raise", "flag"]))
+@settings(max_examples=60, deadline=None)
+def test_odd_values_mean_the_same_in_a_record_and_in_a_table(loaded, records, data, on_invalid):
+    record = dict(data.draw(st.sampled_from(records)))
+    for name in data.draw(st.lists(st.sampled_from(sorted(record)), max_size=3)):
+        record[name] = data.draw(ODD)
+    one, many = (as_told(loaded, X, on_invalid=on_invalid) for X in (record, [record]))
+    assert_same(without_keys(one), many)
+
+
+class TestBadRecords:
+    def test_all_faults_are_told_at_once_and_no_value(self, served, records):
+        record = {**records[0], "age": "secret", "phq9_start": 99}
+        del record[next(name for name in served.codebook.covariates if name not in ("age", "phq9_start"))]
+        with pytest.raises(CohortError) as caught:
+            served.predict(record)
+        assert len(caught.value.faults) == 3
+        assert "secret" not in str(caught.value)
+        assert "99" not in str(caught.value)
+
+    def test_a_flagged_record_is_predicted_and_out_of_scope(self, served, records):
+        found = served.predict({**records[0], "age": "secret", "phq9_start": 1e200}, on_invalid="flag")
+        assert {("wrong_type", "age"), ("infinite", "phq9_start")} <= set(found.flags)
+        assert not found.in_scope
+        told = served.recommend({**records[0], "age": -1}, on_invalid="flag").to_dict()
+        assert (told["status"], told["arm"]) == ("out_of_scope", None)
+        json.dumps(told, allow_nan=False)
+
+    def test_unknown_keys_are_told(self, served, records):
+        known = {"arm": "cbt", served.outcomes[0]: 1}
+        found = served.predict({**records[0], "Age": 40, **known})
+        assert [flag for flag in found.flags if flag[0] == "unknown_key"] == [("unknown_key", "Age")]
+        assert found.in_scope == served.predict(records[0]).in_scope
+
+    @pytest.mark.parametrize("record", [None, 3, "x", [], [("age", 3)]])
+    def test_what_is_no_record_is_refused(self, served, record):
+        for method in (served.predict, served.predict_by_arm, served.recommend):
+            with pytest.raises(InputError, match="maps names to values"):
+                method(record)
+
+    def test_keys_must_be_texts(self, served, records):
+        with pytest.raises(InputError, match="1 keys that are no text"):
+            served.predict({**records[0], 3: 4})
+
+    @pytest.mark.parametrize(
+        ("method", "options", "message"),
+        [
+            ("predict", {"level": 1.5}, "level is 1.5"),
+            ("predict", {"on_invalid": "ignore"}, "'raise' or 'flag'"),
+            ("predict_by_arm", {"outcome": "remision"}, "outcome is 'remision'"),
+            ("recommend", {"rule": "best"}, "rule is 'best'"),
+            ("recommend", {"margin": 1}, "margin is 1"),
+            ("recommend", {"excluded": {"surgery": "no"}}, "An arm to exclude is 'surgery'"),
+            ("recommend", {"preferences": {"sleep": 1}}, "unknown key 'sleep'"),
+        ],
+    )
+    def test_bad_options_are_refused(self, served, records, method, options, message):
+        with pytest.raises(InputError, match=message):
+            getattr(served, method)(records[0], **options)
+
+
+class TestAudit:
+    def test_an_audit_record_replays_to_the_same_prediction(self, served, loaded, records):
+        for record in records[:5]:
+            found = served.predict(record, level=0.9, on_invalid="flag")
+            audit = json.loads(found.to_json())["audit"]
+            for model in (served, loaded):
+                assert model.replay(audit, record).to_json() == found.to_json()
+
+    def test_another_record_model_or_version_is_refused(self, served, records):
+        audit = served.predict(records[0]).audit
+        for changed, record, message in [
+            (audit, records[1], "its digest differs"),
+            ({**audit, "model_id": "0" * 64}, records[0], "model_id"),
+            ({**audit, "library_version": "0"}, records[0], "library_version"),
+            ({"model_id": audit["model_id"]}, records[0], "lacks"),
+            (None, records[0], "no mapping"),
+        ]:
+            with pytest.raises(InputError, match=message):
+                served.replay(changed, record)
+
+    def test_the_intended_use_travels(self, served, records):
+        assert served.predict(records[0]).audit["intended_use"] == {"purpose": "A test."}
+
+
+class TestManyAtOnce:
+    def test_threads_give_the_serial_bits(self, served, records):
+        serial = [served.predict(record, on_invalid="flag").to_json() for record in records]
+        start = threading.Barrier(64)
+
+        def work(number):
+            start.wait()
+            picked = [(number * 7 + i) % len(records) for i in range(12)]
+            return [(i, served.predict(records[i], on_invalid="flag").to_json()) for i in picked]
+
+        with ThreadPoolExecutor(64) as pool:
+            for part in pool.map(work, range(64)):
+                assert all(serial[i] == text for i, text in part)
+
+    @pytest.mark.parametrize("method", ["spawn", "fork"])
+    def test_processes_give_the_serial_bits(self, served, records, method):
+        with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
+            found = pool.submit(served.predict, records[0]).result()
+        assert found.to_json() == served.predict(records[0]).to_json()
+
+    def test_copies_and_pickles_are_whole(self, fitted, served, records):
+        for model in (fitted, served):
+            expected = model.predict(records[0]).to_json()
+            for same in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+                assert same.predict(records[0]).to_json() == expected
+
+    def test_memory_stays_flat(self, served, records):
+        for record in records:
+            served.predict(record, on_invalid="flag")
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(5):
+                for record in records:
+                    served.predict(record, on_invalid="flag")
+            grown = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert grown < 50_000
+
+    def test_a_model_cannot_be_changed(self, served):
+        with pytest.raises(AttributeError):
+            served.model_id = "other"
+        model = next(iter(served.models.values()))
+        with pytest.raises(ValueError, match="read-only"):
+            model.intercept[0] = 9
+
+
+def test_serving_imports_no_heavy_package():
+    code = f"""
+import sys
+from treatsel import serve
+model = serve.load_model({str(STORED)!r})
+record = dict.fromkeys(model.codebook.covariates)
+model.predict(record, on_invalid="flag").to_json()
+model.recommend(record, on_invalid="flag").to_dict()
+heavy = {{"pandas", "sklearn", "lightgbm", "shap", "scipy", "matplotlib", "numba", "yaml", "statsmodels"}}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_code_is_listed(served, records):
+    found = served.predict({**dict.fromkeys(records[0], "?"), "strange": 1}, on_invalid="flag")
+    assert {code for code, _ in found.flags} <= set(WARNING_CODES)
+
+
+def test_odd_records_are_predicted_or_refused():
+    from fuzz.records import run
+
+    counts = run(str(STORED), 0, 600)
+    assert counts.total() == 600
+    assert {"raise: predicted, flag: predicted", "raise: CohortError, flag: out of scope"} <= set(counts)
