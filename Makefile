@@ -24,8 +24,10 @@ test: .venv/.made ## lint, types, layers, doctests, tests, notebooks
 	.venv/bin/pytest --nbmake --nbmake-timeout=600 src tests $(NOTEBOOKS)
 
 # Deprecations among old versions of other packages say nothing about treatsel; all other warnings still fail.
+# Simulations and whole runs, which say nothing of versions, are left out.
 test-lowest: .venv-lowest/.made ## doctests and tests with the oldest versions that pyproject.toml allows
-	.venv-lowest/bin/pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning src tests
+	.venv-lowest/bin/pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
+	  -m 'not slow and not real_data' src tests
 
 NUMBER ?= 10000
 fuzz: .venv/.made ## 10,000 mutants of each stored model file, 1,000,000 odd records (fewer: NUMBER=500)

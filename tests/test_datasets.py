@@ -355,6 +355,7 @@ def test_effect_modification_has_its_size_and_favours_no_arm(heterogeneity, sd):
     assert np.abs(modifiers.mean(axis=0)).max() <= 0.08 * sd
 
 
+@pytest.mark.slow
 def test_total_spread_is_the_published_one():
     rng = np.random.default_rng(9)
     services = _population.draw_services(rng, 60_000, tuple(f"S{i}" for i in range(600)))
@@ -408,6 +409,7 @@ def test_dropout_is_informative(large):
     assert frame["recovery"].mean() - of_received(large, "recovery").mean() > 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.skipif(not NHS.exists(), reason=f"{NHS} is absent")
 def test_completers_resemble_the_published_courses_for_depression():

@@ -19,6 +19,7 @@ def judge(tmp_path):
     return Judge(STORED, STORED.with_suffix(".patients.csv"), tmp_path)
 
 
+@pytest.mark.slow
 def test_no_mutant_crashes_hangs_or_deceives():
     """In a process of their own, under limits."""
     command = [sys.executable, "-m", "fuzz", "--files", str(STORED), "--number", "150"]

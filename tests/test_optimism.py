@@ -101,6 +101,7 @@ def test_weights_count_as_rows():
     assert lost[0] == pytest.approx(lost[1], abs=0.03)  # other resamples of the same
 
 
+@pytest.mark.slow
 def test_corrected_figures_are_those_of_new_patients():
     """Mean over cohorts: what the model does in many new patients, against apparent and corrected."""
     wide, y_wide = make(999, n=4000)

@@ -570,6 +570,7 @@ def test_a_service_never_sees_a_crash_nor_a_silent_guess(fitted, record):
 # --- whether it finds what is true
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth():
     inside, contrast = [], []
     for seed in range(6):
@@ -586,6 +587,7 @@ def test_intervals_cover_the_truth():
     assert 0.82 <= np.mean(contrast) <= 0.97
 
 
+@pytest.mark.slow
 def test_without_differences_hardly_anybody_is_supported():
     shares = []
     for seed in range(3):
@@ -595,6 +597,7 @@ def test_without_differences_hardly_anybody_is_supported():
     assert np.mean(shares) <= 0.1
 
 
+@pytest.mark.slow
 def test_a_strong_modifier_is_found():
     X, y, _ = simulate(4000, 7, k=2, modifier=1.0)
     selector = TreatmentSelector(random_state=0).fit(X, y)
@@ -605,6 +608,7 @@ def test_a_strong_modifier_is_found():
     assert (table["arm"] == truth.idxmax(axis=1))[supported].mean() > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [1.0, 1e-6], ids=["good outcome model", "useless outcome model"])
 def test_the_best_single_arm_is_doubly_robust(penalty):
     """Those who would do well anyway get arm C; no arm is better than another."""

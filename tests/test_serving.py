@@ -162,6 +162,7 @@ ODD = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(data=st.data(), on_invalid=st.sampled_from(["raise", "flag"]))
 @settings(max_examples=60, deadline=None)
 def test_odd_values_mean_the_same_in_a_record_and_in_a_table(loaded, records, data, on_invalid):

@@ -77,6 +77,7 @@ def test_flipped_predictions_show_a_loss():
     assert "fewer patients" in report.headline
 
 
+@pytest.mark.slow
 def test_without_a_true_gain_none_is_shown_in_most_cohorts():
     excluded = 0
     for seed in range(40):
@@ -89,6 +90,7 @@ def test_without_a_true_gain_none_is_shown_in_most_cohorts():
     assert excluded <= 6  # 5 % of 40 is 2; more than 6 has probability below .01
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_gain_covers_the_truth():
     covered = 0
     for seed in range(40):

@@ -91,6 +91,7 @@ def test_train_says_what_it_did(folder, capsys, tmp_path):
     assert ts.load_model(tmp_path / "m.treatsel").intended_use_["review_date"] == "2027-01-31"
 
 
+@pytest.mark.slow
 def test_the_same_training_gives_the_same_file(folder, capsys, tmp_path):
     arguments = [
         "train",
@@ -368,6 +369,7 @@ def test_the_console_script_survives_a_closed_pipe(folder):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_demo_runs_the_whole_path(tmp_path, capsys):
     text = output(capsys, "demo", "--out", tmp_path / "demo")
     written = {path.name for path in (tmp_path / "demo").iterdir()}

@@ -148,6 +148,7 @@ def test_line_through_doubly_robust_scores_by_statsmodels():
     assert found.to_frame()["n"].sum() == 200
 
 
+@pytest.mark.slow
 def test_line_of_the_true_benefit_covers_the_diagonal():
     """Where the predictions are true the slope is 1 and the intercept 0: in 95 % of the intervals."""
     slope, intercept, p_values = [], [], []

@@ -187,6 +187,7 @@ def trial(rng, n):
     return x, arm, y, by_arm, propensities
 
 
+@pytest.mark.slow
 def test_gain_and_values_cover_their_truth():
     """Value of the rule .475; always a .4, so the gain over a is .075."""
     rng, times, covered = np.random.default_rng(4), 150, np.zeros(4)
@@ -260,6 +261,7 @@ def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
     return y, np.array(ARMS)[arm], rule, prognosis, by_arm, table
 
 
+@pytest.mark.slow
 def test_without_gain_intervals_exclude_zero_in_five_percent():
     """All arms alike: over each arm, over the picked arm allowed for the pick, and over random."""
     rng, times, wrong = np.random.default_rng(7), 160, np.zeros(3)
@@ -286,6 +288,7 @@ def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommend
     assert named == gain_over_best_arm(scores, recommended, best_arm="IPT")
 
 
+@pytest.mark.slow
 def test_the_naive_difference_is_explained_where_nobody_gains():
     """The commonest arm is better for all by .2, and recommended to those with a good prognosis."""
     rng = np.random.default_rng(6)

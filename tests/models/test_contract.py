@@ -149,6 +149,7 @@ def test_weights_equal_repeated_rows(name, model, patients):
     pd.testing.assert_frame_equal(once, many, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_cross_validation_and_grid_search_run_with_groups(name, model, patients):
     X, y = patients
     sites = np.arange(len(X)) % 4

@@ -69,6 +69,7 @@ def on_linear():
 # -- what trees are for ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_trees_find_what_no_sum_of_terms_can_show(on_crossed):
     ratios, right, covered = [], [], []
     for seed in range(3):
@@ -96,6 +97,7 @@ def test_trees_find_what_no_sum_of_terms_can_show(on_crossed):
     assert alone < 0.2  # it does not know what it cannot express
 
 
+@pytest.mark.slow
 def test_on_a_linear_truth_trees_stay_out():
     ratios, sizes = [], []
     for seed in range(3):
@@ -238,6 +240,7 @@ def test_nothing_is_random_and_the_order_of_patients_does_not_matter(on_crossed)
     pd.testing.assert_frame_equal(other.predict_by_arm(X), model.predict_by_arm(X), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_patient_more_or_less_changes_few_recommendations(on_linear):
     X, y, model = on_linear
     new, _, _ = cohort(2000, 100, linear)
@@ -366,6 +369,7 @@ def test_odd_tables_are_fitted(change):
     assert model.predict_by_arm(X).to_numpy().min() > 0.01
 
 
+@pytest.mark.slow
 def test_cross_fitted_predictions_know_nothing_of_pure_noise():
     gains = []
     for seed in range(6):
