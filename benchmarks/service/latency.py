@@ -62,14 +62,15 @@ def alternatives(X: pd.DataFrame, y: pd.Series) -> dict[str, Callable[[Mapping[s
     """Return ways to four probabilities without treatsel, by name."""
     fitted = pipelines(X, y)
     boosters = [pipeline[-1].booster_ for pipeline in fitted.values()]
-    row = next(iter(fitted.values()))[0].transform(X.drop(columns="arm").head(1)).to_numpy()
+    frame = next(iter(fitted.values()))[0].transform(X.drop(columns="arm").head(1))
+    row = frame.to_numpy()
 
     def whole(record: Mapping[str, Any]) -> Any:
-        frame = pd.DataFrame([record])
-        return [pipeline.predict_proba(frame)[0, 1] for pipeline in fitted.values()]
+        patient = pd.DataFrame([record])
+        return [pipeline.predict_proba(patient)[0, 1] for pipeline in fitted.values()]
 
     def classifier(_: Mapping[str, Any]) -> Any:
-        return [pipeline[-1].predict_proba(row, validate_features=False) for pipeline in fitted.values()]
+        return [pipeline[-1].predict_proba(frame) for pipeline in fitted.values()]
 
     def booster(_: Mapping[str, Any]) -> Any:
         return [b.predict(row, num_threads=1) for b in boosters]
@@ -164,9 +165,9 @@ def threads(model: Any, booster: Any, row: np.ndarray, records: list[Any], n: in
 def imports(path: Path) -> None:
     """Print what the serving path costs to import, in a fresh process."""
     code = (
-        "import time,resource;t=time.process_time();from treatsel import serve;"
+        "import time;t=time.process_time();from treatsel import serve;"
         f"a=time.process_time()-t;m=serve.load_model({str(path)!r});b=time.process_time()-t;"
-        "print(a,b,resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)"
+        "peak=[x for x in open('/proc/self/status') if 'VmHWM' in x][0];print(a,b,int(peak.split()[1])/1024)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported, loaded, peak = map(float, done.stdout.split())

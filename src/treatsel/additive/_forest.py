@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST_LEAVES = 64  # bits of the widest word
 MOST_RANKS = 20_000_000  # of all blocks: a table of trees that share no thresholds is too large for memory
 WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)  # as many bits as the largest tree has leaves
+_LOWEST_OF_BYTE = np.array([0, *((byte & -byte).bit_length() - 1 for byte in range(1, 256))])
 LINE = 64  # bytes of a row: one cache line, which holds one word of each tree of a block
 
 
@@ -42,8 +43,8 @@ class Forest:
     first_rank : ndarray of shape (n_used,), int64
         Rank of a value below all thresholds of a feature; one more per threshold below the value, and
         the last one for a missing value.
-    row_of : ndarray of shape (n_blocks, n_ranks), int32
-        Row of the table for a block of trees and a rank.
+    row_of : ndarray of shape (n_ranks, n_blocks), int32
+        Row of the table for a rank and a block of trees.
     table : ndarray of shape (n_rows, n_lanes), unsigned integers
         Leaves left in each tree of a block.
     first_leaf : ndarray of shape (n_trees,), int64
@@ -111,12 +112,19 @@ class Forest:
                 self.first_rank.tolist(), self.edges, x[self.features].tolist(), strict=True
             )
         ]
-        rows = self.table.take(self.row_of.take(ranks, axis=1), axis=0)
-        left = np.bitwise_and.reduce(rows, axis=1).ravel()[: len(self.member)]
-        leaf = np.frexp((left & -left).astype(np.float64))[1] - 1
-        values = self.value.take(self.first_leaf + leaf)
+        rows = self.table.take(self.row_of.take(ranks, axis=0), axis=0)
+        words = rows.reshape(len(ranks), -1).view(np.uint64)
+        left = np.bitwise_and.reduce(words, axis=0).view(rows.dtype)[: len(self.member)]
+        values = self.value.take(self.first_leaf + _lowest_bit(left))
         # bincount adds one tree after the other, as LightGBM does
         return np.bincount(self.member, weights=values, minlength=self.n_members).astype(np.float64)
+
+
+def _lowest_bit(words: np.ndarray) -> np.ndarray:
+    """Return the number of the lowest bit that is set."""
+    if words.dtype == np.uint8:
+        return _LOWEST_OF_BYTE.take(words)
+    return np.asarray(np.frexp((words & -words).astype(np.float64))[1] - 1)
 
 
 def _table(
@@ -142,7 +150,7 @@ def _table(
     gone = right_if_missing
     rows = row_of[block[gone], missing[used[gone]]]
     np.bitwise_and.at(table, (rows, lane[gone]), ruled_out[gone])
-    return row_of.astype(np.int32), table
+    return np.ascontiguousarray(row_of.T, dtype=np.int32), table
 
 
 def _leaves_below(trees: "Trees") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

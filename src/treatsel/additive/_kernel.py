@@ -29,7 +29,7 @@ def score(forest: Forest, matrix: FloatArray) -> FloatArray:
         np.array([edge for own in forest.edges for edge in own]),
         np.cumsum([0, *sizes]),
         forest.first_rank,
-        forest.row_of,
+        np.ascontiguousarray(forest.row_of.T),
         forest.table,
         forest.first_leaf,
         forest.value,

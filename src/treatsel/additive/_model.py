@@ -100,10 +100,11 @@ class AdditiveModel:
 
     def logit_of(self, matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
         """Return logits of an encoded matrix whose trees were scored before."""
-        logits = np.tile(self.intercept, (len(matrix), 1))
+        # sums over one axis at a time, so that a patient's logit does not depend on who stands beside
         if self.is_linear:
-            # a sum over one axis at a time, so that a patient's logit does not depend on who stands beside
-            logits += np.einsum("np,kp->nk", matrix, self.coefficients)
+            logits = np.asarray(self.intercept + np.einsum("np,kp->nk", matrix, self.coefficients))
+        else:
+            logits = np.tile(self.intercept, (len(matrix), 1))
         if scores is not None and self.mixing is not None:
             logits += np.einsum("nm,km->nk", scores, self.mixing)
         return logits

@@ -23,15 +23,14 @@ def softmax(x: FloatArray) -> FloatArray:
 
 
 def quantiles(values: FloatArray, levels: Sequence[float]) -> FloatArray:
-    """Return quantiles over the first axis, shape (n_levels, ...), as `numpy.quantile` gives them (type 7).
+    """Return quantiles over the last axis, shape (n_levels, ...), as `numpy.quantile` gives them (type 7).
 
     References
     ----------
     Hyndman & Fan (1996), The American Statistician 50(4), 361-365. doi:10.1080/00031305.1996.10473566
     """
-    below, above, share = _places(len(values), levels)
-    # the first axis last: what is sorted lies together
-    ordered = np.sort(np.moveaxis(values, 0, -1), axis=-1)
+    below, above, share = _places(values.shape[-1], levels)
+    ordered = np.sort(values, axis=-1)
     return _between(ordered[..., below], ordered[..., above], share)
 
 

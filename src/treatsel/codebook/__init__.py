@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treatsel.codebook._field import ROLES, TYPES, Field, guess_direction
+from treatsel.codebook._values import number_of
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ROLES", "TYPES", "Codebook", "Field", "guess_direction"]
+__all__ = ["ROLES", "TYPES", "Codebook", "Field", "guess_direction", "number_of"]
 
 _ONCE = ("id", "arm", "site", "person")  # roles that one column can play
 

@@ -102,9 +102,10 @@ def _compare(
 ) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
     """Return the interval of the advantage, P(top is best), and which arms are clearly worse than the top."""
     each = np.arange(len(top))
-    lead = draws[:, each, top][:, :, None] - draws
-    lower, upper = quantiles(lead[:, each, runner_up], [(1 - level) / 2, (1 + level) / 2])
-    p_best = (lead >= 0).all(axis=2, where=permitted).mean(axis=0)
+    by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # a patient's draws of an arm lie together
+    lead = by_patient[each, top][:, None, :] - by_patient
+    lower, upper = quantiles(lead[each, runner_up], [(1 - level) / 2, (1 + level) / 2])
+    p_best = ((lead >= 0) | ~permitted[:, :, None]).all(axis=1).mean(axis=-1)
     others = permitted.copy()
     others[each, top] = False
     return lower, upper, p_best, others & (_simultaneous_lower(lead, others, (1 + level) / 2) > margin)
@@ -113,12 +114,12 @@ def _compare(
 def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:
     """Lower bounds of (top - arm), shape (n_patients, n_arms), by the largest standardised deviation.
 
-    They hold for all `others` of a patient at once.
+    `lead` has shape (n_patients, n_arms, n_draws); the bounds hold for all `others` of a patient at once.
     """
-    center, spread = lead.mean(axis=0), lead.std(axis=0)
-    deviation = (center - lead) / np.where(spread > 0, spread, np.inf)
-    largest = deviation.max(axis=2, where=others, initial=-np.inf)
-    return np.asarray(center - quantiles(largest, [level])[0][:, None] * spread)
+    center, spread = lead.mean(axis=-1), lead.std(axis=-1)
+    deviation = (center[:, :, None] - lead) / np.where(spread > 0, spread, np.inf)[:, :, None]
+    deviation[~others] = -np.inf
+    return np.asarray(center - quantiles(deviation.max(axis=1), [level])[0][:, None] * spread)
 
 
 def _status(

@@ -70,7 +70,8 @@ def interval(
     if model is not None and model.draws is not None:
         for start in range(0, len(clean), _BLOCK):
             draws = model.predict_draws(clean.iloc[start : start + _BLOCK])
-            bounds[:, start : start + _BLOCK] = quantiles(draws, [(1 - level) / 2, (1 + level) / 2])
+            tails = [(1 - level) / 2, (1 + level) / 2]
+            bounds[:, start : start + _BLOCK] = quantiles(np.moveaxis(draws, 0, -1), tails)
     lower, upper = (pd.DataFrame(b, index=table.index, columns=table.columns) for b in bounds)
     return lower, upper
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from treatsel.codebook import Codebook, Field
+from treatsel.codebook import Codebook, Field, number_of
 from treatsel.errors import CohortError, Fault, InputError
 
 LARGEST = 1e100  # sums of products of larger numbers overflow
 _ABSENT = object()
 
 Flags = list[tuple[str, Any]]
+Read = Callable[[Any], tuple[Any, tuple[str, ...]]]
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,12 +34,19 @@ class RecordReader:
     ranges: Mapping[str, tuple[float, float]]
 
     @cached_property
-    def _steps(self) -> list[tuple[Field, Callable[[Any], tuple[Any, tuple[str, ...]]], float, float]]:
+    def _steps(self) -> list[tuple[Field, Read, Bounds, Bounds]]:
+        """By covariate: its field, how it is read, the development range, and where a float is just right."""
+        numeric_texts = any(number_of(text) == number_of(text) for text in self.codebook.missing_values)
         steps = []
         for name in self.codebook.covariates:
             field = self.codebook[name]
-            low, high = self.ranges.get(name, (-np.inf, np.inf))
-            steps.append((field, field.reader(self.codebook.missing_values), low, high))
+            low, high = bounds = self.ranges.get(name, (-np.inf, np.inf))
+            usual = (np.inf, -np.inf)
+            if field.type == "number" and field.enum is None and not numeric_texts:
+                least = -LARGEST if field.minimum is None else field.minimum
+                most = LARGEST if field.maximum is None else field.maximum
+                usual = (max(low, least, -LARGEST), min(high, most, LARGEST))
+            steps.append((field, field.reader(self.codebook.missing_values), bounds, usual))
         return steps
 
     @cached_property
@@ -62,9 +71,12 @@ class RecordReader:
         values: dict[str, Any] = {}
         flags: Flags = []
         faults: list[Fault] = []
-        for field, read, low, high in self._steps:
+        for field, read, (low, high), (least, most) in self._steps:
             name = field.name
             raw = record.get(name, _ABSENT)
+            if type(raw) is float and least <= raw <= most:  # nothing to tell of it
+                values[name] = raw
+                continue
             if raw is _ABSENT:
                 remedy = (
                     f"The model needs {list(self.codebook.covariates)}; give None where a value is not known."

@@ -28,8 +28,12 @@ class Scorer:
         matrix = self.model.encoding.encode_one(values)
         scores = None if self.model.trees is None else self.model.trees.score(matrix)
         probability = logistic(self.model.logit_of(matrix, scores))[0]
-        missing = [j for j, name in enumerate(self.model.encoding.names) if _is_missing(values[name])]
+        missing = [j for j, name in enumerate(self._names) if _is_missing(values[name])]
         return Score(self, matrix, scores, probability, missing)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return self.model.encoding.names
 
     @cached_property
     def has_draws(self) -> bool:
