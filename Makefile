@@ -21,7 +21,7 @@ test: .venv/.made ## lint, types, layers, doctests, tests, notebooks
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/ruff format --check $(CODE)
 	.venv/bin/mypy
-	.venv/bin/pytest --nbmake --nbmake-timeout=600 src tests $(NOTEBOOKS)
+	.venv/bin/pytest --numprocesses=2 --dist=loadfile --nbmake --nbmake-timeout=600 src tests $(NOTEBOOKS)
 
 # Deprecations among old versions of other packages say nothing about treatsel; all other warnings still fail.
 # Simulations and whole runs, which say nothing of versions, are left out.

@@ -38,7 +38,8 @@ LEVELS = {
     "_version": 0,
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
-LAZY_ONLY = {"matplotlib", "shap", "jinja2", "lightgbm", "pyarrow", "statsmodels", "skmisc"} | {
+LAZY_ONLY = {"matplotlib", "shap", "jinja2", "lightgbm", "numba", "pyarrow", "statsmodels", "skmisc"} | {
+    "cryptography",
     "dask",
     "distributed",
     "pyspark",
