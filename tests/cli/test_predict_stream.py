@@ -242,7 +242,9 @@ def test_an_interrupted_run_leaves_the_old_file(folder, tmp_path, kill):
     code = (
         "import sys, time; from treatsel.scale import _files; from treatsel.cli.main import main\n"
         "_files.CHUNK = 512; real = _files._predict\n"
-        "def slow(*given): time.sleep(0.3); return real(*given)\n"
+        "def slow(selector, chunk, start, *rest):\n"
+        "    time.sleep(60 if start else 0)  # the first chunk is written, then nothing moves\n"
+        "    return real(selector, chunk, start, *rest)\n"
         "_files._predict = slow; main(sys.argv[1:])"
     )
     files = [str(folder / "m.treatsel"), str(folder / "many.csv"), "--out", str(out)]

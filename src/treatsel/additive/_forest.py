@@ -13,6 +13,7 @@ Lucchese et al. (2015), QuickScorer, SIGIR, 73-82. doi:10.1145/2766462.2767733
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,6 +104,21 @@ class Forest:
     def n_members(self) -> int:
         """Number of ensembles."""
         return int(self.member[-1]) + 1
+
+    @cached_property
+    def edge_values(self) -> FloatArray:
+        """All thresholds, one feature after the other."""
+        return np.array([edge for own in self.edges for edge in own])
+
+    @cached_property
+    def edge_start(self) -> npt.NDArray[np.int64]:
+        """Where the thresholds of each feature start, shape (n_used + 1,)."""
+        return np.cumsum([0, *map(len, self.edges)])
+
+    @cached_property
+    def row_of_block(self) -> npt.NDArray[np.int32]:
+        """`row_of` with the ranks of a block side by side, shape (n_blocks, n_ranks)."""
+        return np.ascontiguousarray(self.row_of.T)
 
     def score_one(self, x: FloatArray) -> FloatArray:
         """Return the sums of one patient's leaf values, shape (n_members,)."""

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from treatsel._plotting import diagonal_axes
@@ -218,7 +219,7 @@ class CalibrationCurve:
             below = (points["observed"] - points["lower"]).clip(lower=0)
             above = (points["upper"] - points["observed"]).clip(lower=0)
             marks = {"fmt": "o", "markersize": 4, "color": line.get_color()}
-            ax.errorbar(points["predicted"], points["observed"], yerr=[below, above], **marks)
+            ax.errorbar(points["predicted"], points["observed"], yerr=np.array([below, above]), **marks)
         if len(self.fits) > 1:
             ax.legend(frameon=False)
         return ax

@@ -71,9 +71,8 @@ class Arrived:
         sites = None
         if groups is not None:
             check_same_length(X=frame, groups=groups)
-            sites = (
-                pd.Series(np.asarray(groups, dtype=object)).fillna("not stated").astype(str).to_numpy()[kept]
-            )
+            stated = np.asarray(groups, dtype=object)[kept]
+            sites = np.where(pd.isna(stated), "not stated", stated.astype(str))
         order = np.arange(int(kept.sum()))
         if when is not None:
             order = np.argsort(when, kind="stable")[: int((~np.isnat(when)).sum())]  # no date comes last
