@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
-from treatsel import explanation
+from treatsel.additive._shapley import TreeGames
 from treatsel.datasets import make_cohort
 from treatsel.errors import AdditivityError, InputError, UnsupportedModelError
 from treatsel.explanation import explain
@@ -231,10 +231,10 @@ def test_values_that_do_not_add_up_are_never_returned(numbers, monkeypatch):
     X, y = numbers
     model = MODELS["armwise boosted"].fit(X, y)
 
-    def wrong(trees, matrix, reference, sources):
-        return np.full((len(matrix), sources.max() + 1), 0.1), 0.0
+    def wrong(games, matrix, weights, **options):
+        return np.full((len(matrix), games.paths.n_columns), 0.1)
 
-    monkeypatch.setattr(explanation, "interventional_shap", wrong)
+    monkeypatch.setattr(TreeGames, "values", wrong)
     with pytest.raises(AdditivityError, match="do not add up"):
         explain(model, X, arm="CBT", background=X)
 

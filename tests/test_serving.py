@@ -1,6 +1,7 @@
 """One record at a time: the same numbers as in a table, from any thread, whatever the record holds."""
 
 import copy
+import dataclasses
 import json
 import math
 import pickle
@@ -87,6 +88,21 @@ def assert_same(one, many):
         assert a["probability"] == b["probability"]  # to the last bit
         assert (a["outcome"], a["arm"]) == (b["outcome"], b["arm"])
         assert [a["lower"], a["upper"]] == pytest.approx([b["lower"], b["upper"]], abs=1e-12)
+
+
+def assert_close(one, other):
+    """The same content, numbers to 1e-12."""
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            assert_close(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        for a, b in zip(one, other, strict=True):
+            assert_close(a, b)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, abs=1e-12)
+    else:
+        assert one == other
 
 
 class TestOneRecordIsOneRow:
@@ -248,6 +264,64 @@ class TestAudit:
         assert served.predict(records[0]).audit["intended_use"] == {"purpose": "A test."}
 
 
+class TestExplaining:
+    @pytest.mark.parametrize(
+        "options", [{"arm": "cbt"}, {"contrast": ("cbt", "ipt"), "scale": "probability"}]
+    )
+    def test_attributions_are_those_of_a_table(self, loaded, served, records, options):
+        for outcome in served.outcomes:
+            one = served.explain(records[2], outcome=outcome, **options)
+            many = ts.explain(loaded, [records[2]], outcome=outcome, **options)
+            assert one.values == pytest.approx(many.values.iloc[0].to_dict(), abs=1e-12)
+            assert one.base_value == pytest.approx(many.base_value, abs=1e-12)
+            assert one.base_value + sum(one.values.values()) == pytest.approx(one.prediction, abs=1e-9)
+            assert (one.outcome, one.arm, one.contrast) == (outcome, many.arm, many.contrast)
+            assert one.model_id == served.model_id
+            told = json.loads(one.to_json())
+            assert told["values"] == one.values
+
+    def test_a_value_that_breaks_the_codebook_is_explained_as_it_is_predicted(self, served, records):
+        record = {**records[0], "age": "secret"}
+        with pytest.raises(CohortError):
+            served.explain(record, arm="cbt")
+        odd = served.explain(record, arm="cbt", on_invalid="flag")
+        assert odd.values == served.explain({**record, "age": None}, arm="cbt").values
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({}, "either arm="),
+            ({"arm": "cbd"}, "Did you mean 'cbt'"),
+            ({"contrast": ("cbt", "cbt")}, "two different arms"),
+            ({"arm": "cbt", "scale": "odds"}, "'logit' or 'probability'"),
+            ({"arm": "cbt", "outcome": "remision"}, "outcome is 'remision'"),
+        ],
+    )
+    def test_bad_options_are_refused(self, served, records, options, message):
+        with pytest.raises(InputError, match=message):
+            served.explain(records[0], **options)
+
+    def test_a_model_without_background_is_refused(self, served, records):
+        with pytest.raises(InputError, match="carries no background"):
+            dataclasses.replace(served, background=None).explain(records[0], arm="cbt")
+
+
+class TestCompiled:
+    def test_kernels_change_nothing(self, path, served, records):
+        compiled = serve.load_model(path, compiled=True)
+        for record in [dict.fromkeys(records[0]), *records[:20]]:
+            for method in ("predict", "recommend"):
+                one, other = (getattr(m, method)(record, on_invalid="flag") for m in (compiled, served))
+                assert_close(one.to_dict(), other.to_dict())
+            one, other = (m.explain(record, arm="ipt", on_invalid="flag") for m in (compiled, served))
+            assert_close(one.to_dict(), other.to_dict())
+
+    def test_without_numba_it_is_refused(self, path, monkeypatch):
+        monkeypatch.setattr("treatsel.additive._kernel.is_available", lambda: False)
+        with pytest.raises(InputError, match="needs numba"):
+            serve.load_model(path, compiled=True)
+
+
 class TestManyAtOnce:
     def test_threads_give_the_serial_bits(self, served, records):
         serial = [served.predict(record, on_invalid="flag").to_json() for record in records]
@@ -304,6 +378,7 @@ model = serve.load_model({str(STORED)!r})
 record = dict.fromkeys(model.codebook.covariates)
 model.predict(record, on_invalid="flag").to_json()
 model.recommend(record, on_invalid="flag").to_dict()
+model.explain(record, arm=model.arms[0], on_invalid="flag").to_json()
 heavy = {{"pandas", "sklearn", "lightgbm", "shap", "scipy", "matplotlib", "numba", "yaml", "statsmodels"}}
 print(sorted(heavy & set(sys.modules)))
 """

@@ -5,7 +5,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -267,15 +267,24 @@ def digest(frame: "pd.DataFrame") -> str:
 
 def digest_one(values: Mapping[str, float | str | None]) -> str:
     """Return what `digest` gives for the table of one patient: floats, and texts or None, by covariate."""
-    sha = hashlib.sha256()
-    for name in sorted(values):
+    parts = []
+    for name, written in _names_of(tuple(values)):
         value = values[name]
-        sha.update(json.dumps(name).encode())
         if isinstance(value, float):
-            sha.update(struct.pack("=d", value + 0.0 if value == value else np.nan))
+            value_bytes = _PACK(value + 0.0 if value == value else np.nan)
         else:
-            sha.update(json.dumps([value]).encode())
-    return sha.hexdigest()
+            value_bytes = json.dumps([value]).encode()
+        parts += [written, value_bytes]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+_PACK = struct.Struct("=d").pack
+
+
+@lru_cache(maxsize=64)  # the covariates of some models
+def _names_of(names: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    """Return sorted names, and how each is written."""
+    return [(name, json.dumps(name).encode()) for name in sorted(names)]
 
 
 def fingerprint(frame: "pd.DataFrame") -> str:

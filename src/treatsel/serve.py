@@ -6,6 +6,6 @@
 """
 
 from treatsel.artifact import load_served as load_model
-from treatsel.serving import ServedModel
+from treatsel.serving import Attributions, ServedModel
 
-__all__ = ["ServedModel", "load_model"]
+__all__ = ["Attributions", "ServedModel", "load_model"]

@@ -185,35 +185,30 @@ class Encoding:
 
         `values` are clean: a float or a text by covariate, NaN or None where there is none.
         """
-        row = [0.0] * self._width
-        for column, start, codes in self._plan:
+        plan, row = self._plan, np.zeros(self._width)
+        x = np.array([values[name] for name in plan.numbers], dtype=np.float64)
+        absent = np.isnan(x)
+        if self.native_missing:
+            row[plan.start] = x
+        else:
+            z = np.where(absent, 0.0, (x - plan.center) / plan.scale)
+            row[plan.start] = z
+            row[plan.bends] = np.maximum(z[plan.bent] - plan.knots, 0.0)
+        row[plan.indicators] = absent[plan.indicated]
+        for column, start, codes in plan.categories:
             value = values[column.name]
-            absent = value is None or value != value
-            if codes is not None:
-                code = None if absent else codes.get(value if isinstance(value, str) else _as_text(value))
-                if code is not None:
-                    row[start + code] = 1.0
-                elif absent and not column.indicator and column.shares:
+            if value is None or value != value:
+                if column.indicator:
+                    row[start + len(codes)] = 1.0
+                elif column.shares:
                     row[start : start + len(codes)] = column.shares
-            elif self.native_missing:
-                row[start] = np.nan if absent else float(value)
-            else:
-                z = 0.0 if absent else (value - column.center) / column.scale
-                row[start] = z
-                for i, knot in enumerate(column.knots, start + 1):
-                    row[i] = max(z - knot, 0.0)
-            if absent and column.indicator:
-                row[start + column.width - 1] = 1.0
-        return np.array([row])
+            elif (code := codes.get(value if isinstance(value, str) else _as_text(value))) is not None:
+                row[start + code] = 1.0
+        return row[None]
 
     @cached_property
-    def _plan(self) -> list[tuple[Column, int, dict[str, int] | None]]:
-        """Each source column, where its columns start, and the position of each of its levels."""
-        starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
-        return [
-            (c, start, None if c.levels is None else {level: i for i, level in enumerate(c.levels)})
-            for c, start in zip(self.columns, starts, strict=False)
-        ]
+    def _plan(self) -> "_Plan":
+        return _Plan.of(self.columns)
 
     @cached_property
     def _width(self) -> int:
@@ -276,6 +271,53 @@ class Encoding:
                 )
             )
         return cls(tuple(columns), bool(content["native_missing"]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Plan:
+    """Where one patient's values go: all numbers at once, categories one by one.
+
+    Numbers by name, with place, mean and scale; for each bend its place, the position of its number, and
+    the knot; for each indicator its place and the position of its number; for each category its column,
+    place, and the position of its levels.
+    """
+
+    numbers: list[str]
+    start: np.ndarray
+    center: FloatArray
+    scale: FloatArray
+    bends: np.ndarray
+    bent: np.ndarray
+    knots: FloatArray
+    indicators: np.ndarray
+    indicated: np.ndarray
+    categories: list[tuple[Column, int, dict[str, int]]]
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> "_Plan":
+        starts = np.cumsum([0, *(column.width for column in columns)]).tolist()
+        placed = list(zip(columns, starts, strict=False))
+        numbers = [(column, start) for column, start in placed if column.levels is None]
+        n_knots = [len(column.knots) for column, _ in numbers]
+        said = [i for i, (column, _) in enumerate(numbers) if column.indicator]
+        return cls(
+            numbers=[column.name for column, _ in numbers],
+            start=np.array([start for _, start in numbers], dtype=np.intp),
+            center=np.array([column.center for column, _ in numbers]),
+            scale=np.array([column.scale for column, _ in numbers]),
+            bends=np.array(
+                [start + 1 + i for column, start in numbers for i in range(len(column.knots))], dtype=np.intp
+            ),
+            bent=np.repeat(np.arange(len(numbers)), n_knots),
+            knots=np.array([knot for column, _ in numbers for knot in column.knots], dtype=np.float64),
+            indicators=np.array([numbers[i][1] + numbers[i][0].width - 1 for i in said], dtype=np.intp),
+            indicated=np.array(said, dtype=np.intp),
+            categories=[
+                (column, start, {level: i for i, level in enumerate(column.levels)})
+                for column, start in placed
+                if column.levels is not None
+            ],
+        )
 
 
 def _values(column: "pd.Series", *, text: bool = False) -> np.ndarray:

@@ -1,13 +1,17 @@
-"""The batch kernel of `Forest`, compiled by numba when it is first needed."""
+"""The inner loops of scoring and explaining, compiled by numba when they are first needed."""
 
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray
 from treatsel.additive._forest import Forest
+from treatsel.errors import InputError
+
+if TYPE_CHECKING:
+    from treatsel.additive._shapley import TreeGames
 
 ALL = np.uint64(2**64 - 1)
 ROWS = 256  # patients that go through one block of trees before the next
@@ -20,10 +24,16 @@ def is_available() -> bool:
     return find_spec("numba") is not None
 
 
+def check_compiled(compiled: bool) -> None:
+    """Raise `InputError` if kernels are asked for, and numba is not installed."""
+    if compiled and not is_available():
+        raise InputError("compiled=True needs numba; install it, or leave compiled out.")
+
+
 def score(forest: Forest, matrix: FloatArray) -> FloatArray:
     """Return the sums of the leaf values, shape (n_patients, n_members); runs without Python's lock."""
     out = np.zeros((len(matrix), forest.n_members))
-    _compiled()(
+    _compiled(_score)(
         np.ascontiguousarray(matrix),
         forest.features,
         forest.edge_values,
@@ -50,11 +60,42 @@ def _positions() -> np.ndarray:
     return positions
 
 
+def shapley(games: "TreeGames", matrix: FloatArray, value: FloatArray, factors: FloatArray) -> FloatArray:
+    """Return SHAP values, shape (n_patients, n_columns), where leaves add `value`; without Python's lock."""
+    paths = games.paths
+    out = np.zeros((len(matrix), paths.n_columns))
+    _compiled(_shapley)(
+        paths.goes_left(matrix),
+        paths.node,
+        paths.left,
+        paths.condition_start,
+        paths.column,
+        paths.pair_start,
+        value,
+        games.lacks,
+        games.n_lacks,
+        games.share,
+        games.first_pattern,
+        games.most_patterns,
+        factors,
+        _positions(),
+        out,
+    )
+    return out
+
+
+def weighted_sum(table: np.ndarray, weights: FloatArray) -> FloatArray:
+    """Return the sum of a table's rows (numbers of any kind), in float64; rows of weight 0 are not read."""
+    out = np.zeros(table.shape[1])
+    _compiled(_weighted_sum)(table, weights, out)
+    return out
+
+
 @cache
-def _compiled() -> Any:
+def _compiled(function: Any) -> Any:
     from numba import njit
 
-    return njit(nogil=True, cache=True)(_score)
+    return njit(nogil=True, cache=True)(function)
 
 
 def _score(  # type: ignore[no-untyped-def] # numba infers the types
@@ -120,3 +161,63 @@ def _score(  # type: ignore[no-untyped-def] # numba infers the types
                     lowest = word & (~word + np.uint64(1))
                     total += value[np.uint64(first_leaf[t]) + positions[(lowest * _MULTIPLIER) >> _SHIFT]]
                 out[start + i, ensemble] = total
+
+
+def _shapley(  # type: ignore[no-untyped-def] # numba infers the types
+    goes_left,
+    node,
+    left,
+    condition_start,
+    column,
+    pair_start,
+    value,
+    lacks,
+    n_lacks,
+    share,
+    first_pattern,
+    most_patterns,
+    factors,
+    positions,
+    out,
+):
+    gains, compatible = np.zeros(64), np.empty(most_patterns + 1, dtype=np.int64)
+    for i in range(len(out)):
+        for leaf in range(len(value)):
+            if value[leaf] == 0:
+                continue
+            first, mine, b = pair_start[leaf], 0, 0
+            width = pair_start[leaf + 1] - first
+            for place in range(width):
+                for c in range(condition_start[first + place], condition_start[first + place + 1]):
+                    if goes_left[i, node[c]] != left[c]:
+                        mine |= 1 << place
+                        b += 1
+                        break
+            n = 0  # of the patterns that satisfy all that the patient fails, found without a branch
+            for pattern in range(first_pattern[leaf], first_pattern[leaf + 1]):
+                compatible[n] = pattern
+                n += (lacks[pattern] & mine) == 0
+            loss = 0.0
+            gains[:width] = 0.0
+            for pattern in compatible[:n]:
+                a = n_lacks[pattern]
+                loss += share[pattern] * factors[b, a]
+                gain = share[pattern] * factors[a, b]
+                theirs = np.uint64(lacks[pattern])
+                for _ in range(a):
+                    lowest = theirs & (~theirs + np.uint64(1))
+                    gains[positions[(lowest * _MULTIPLIER) >> _SHIFT]] += gain
+                    theirs ^= lowest
+            for place in range(width):
+                if (mine >> place) & 1:
+                    out[i, column[first + place]] -= value[leaf] * loss
+                else:
+                    out[i, column[first + place]] += value[leaf] * gains[place]
+
+
+def _weighted_sum(table, weights, out):  # type: ignore[no-untyped-def] # numba infers the types
+    for i in range(len(weights)):
+        weight = weights[i]
+        if weight != 0:
+            for j in range(len(out)):
+                out[j] += weight * table[i, j]

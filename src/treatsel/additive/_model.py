@@ -4,7 +4,7 @@ logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Exact explanat
 scoring all read this one structure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +51,10 @@ class AdditiveModel:
     trees: Trees | None = None
     mixing: FloatArray | None = None
     draws: FloatArray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what was prepared for explanations out of copies and pickles."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def is_linear(self) -> bool:

@@ -1,7 +1,7 @@
 """Functions of arrays that every score ends in: the same bits for one patient as for a million."""
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -29,29 +29,33 @@ def quantiles(values: FloatArray, levels: Sequence[float]) -> FloatArray:
     ----------
     Hyndman & Fan (1996), The American Statistician 50(4), 361-365. doi:10.1080/00031305.1996.10473566
     """
-    below, above, share = _places(values.shape[-1], levels)
-    ordered = np.sort(values, axis=-1)
-    return _between(ordered[..., below], ordered[..., above], share)
+    return _between(values, levels)
 
 
 def logistic_quantiles(logits: FloatArray, levels: Sequence[float]) -> FloatArray:
     """Return quantiles of logistic(logits) over the last axis, shape (n_levels, ...)."""
-    below, above, share = _places(logits.shape[-1], levels)
-    ordered = np.sort(logits, axis=-1)  # the logistic function keeps the order
-    return _between(logistic(ordered[..., below]), logistic(ordered[..., above]), share)
+    return _between(logits, levels, logistic)  # which keeps the order
 
 
-def _places(n: int, levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray, FloatArray]:
-    place = np.asarray(levels) * (n - 1)
-    below = np.floor(place).astype(int)
-    return below, np.minimum(below + 1, n - 1), place - below
-
-
-def _between(low: FloatArray, high: FloatArray, share: FloatArray) -> FloatArray:
+def _between(
+    values: FloatArray, levels: Sequence[float], function: Callable[[FloatArray], FloatArray] | None = None
+) -> FloatArray:
+    neighbours, share = _places(values.shape[-1], tuple(levels))
+    found = np.sort(values, axis=-1)[..., neighbours]
+    if function is not None:
+        found = function(found)
+    low, high = found[..., : len(share)], found[..., len(share) :]
     step = high - low
-    return np.asarray(
-        np.moveaxis(np.where(share < 0.5, low + step * share, high - step * (1 - share)), -1, 0)
-    )
+    between = np.where(share < 0.5, low + step * share, high - step * (1 - share))
+    return between.transpose(-1, *range(between.ndim - 1))
+
+
+@lru_cache(maxsize=64)  # a service asks for the same ones again and again
+def _places(n: int, levels: tuple[float, ...]) -> tuple[np.ndarray, FloatArray]:
+    """Return the ranks below all quantiles, then those above; and how far these lie from the former."""
+    place = np.array(levels) * (n - 1)
+    below = np.floor(place).astype(int)
+    return np.concatenate([below, np.minimum(below + 1, n - 1)]), place - below
 
 
 @cache

@@ -115,19 +115,17 @@ class Trees:
         """The same trees as bit vectors; None where they do not fit."""
         return Forest.of(self)
 
-    def score(self, matrix: FloatArray) -> FloatArray:
+    def score(self, matrix: FloatArray, *, compiled: bool = False) -> FloatArray:
         """Return the sums of the leaf values, shape (n_patients, n_members).
 
-        By bit vectors, or by walking from node to node: the same bits, as leaves are added tree by tree.
+        By bit vectors, compiled or not, or by walking from node to node: the same bits, as leaves are added
+        tree by tree. `compiled`: whether to use the compiled kernel also for few patients.
         """
+        many = len(matrix) * len(self.roots) > _WORTH_COMPILING and _kernel.is_available()
+        if (compiled or many) and self.forest is not None:
+            return _kernel.score(self.forest, matrix)
         if len(matrix) == 1 and self.forest is not None:
             return self.forest.score_one(matrix[0])[None]
-        if (
-            len(matrix) * len(self.roots) > _WORTH_COMPILING
-            and _kernel.is_available()
-            and self.forest is not None
-        ):
-            return _kernel.score(self.forest, matrix)
         return self._walk(matrix)
 
     def _walk(self, matrix: FloatArray) -> FloatArray:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._version import __version__
+from treatsel.additive import check_compiled
 from treatsel.artifact import _archive
 from treatsel.artifact._archive import FORMAT
 from treatsel.artifact._json import read_json
-from treatsel.artifact._models import unpack_assignment_model, unpack_models
+from treatsel.artifact._models import background_columns, unpack_assignment_model, unpack_models
 from treatsel.artifact._signature import check_signature, new_keys, public_key_of, sign, signed_by
 from treatsel.artifact._structure import check_manifest
 from treatsel.codebook import Codebook
@@ -130,11 +131,21 @@ def load_model(
     return selector
 
 
-def load_served(path: str | Path, *, require_signature: str | Path | bytes | None = None) -> ServedModel:
+def load_served(
+    path: str | Path, *, require_signature: str | Path | bytes | None = None, compiled: bool = False
+) -> ServedModel:
     """Return the model in a file as one that reads records, without importing pandas or scikit-learn.
 
-    Parameters, checks and errors are those of `load_model`.
+    Parameters
+    ----------
+    path, require_signature
+        As in `load_model`, as are checks and errors.
+    compiled : bool
+        Whether to score by kernels that numba compiles (once, and keeps on disk): several times quicker for
+        thousands of trees and for explanations, at the price of numba's import. They are compiled, or read
+        from disk, here: no request waits for it.
     """
+    check_compiled(compiled)
     content, arrays = _parts(path, require_signature)
     with _refusing(f"Cannot load {path}"):
         evidence: dict[str, dict[str, bool]] = {outcome["name"]: {} for outcome in content["outcomes"]}
@@ -151,6 +162,8 @@ def load_served(path: str | Path, *, require_signature: str | Path | bytes | Non
             assignment_model=unpack_assignment_model(content, arrays),
             intended_use=content["intended_use"],
             model_id=content["model_id"],
+            background=background_columns(content["background"], arrays),
+            compiled=compiled,
         )
 
 

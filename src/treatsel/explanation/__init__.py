@@ -10,16 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
 from treatsel import _plotting
-from treatsel._checks import FloatArray, check_choice, check_patient
-from treatsel.errors import AdditivityError, InputError, UnsupportedModelError
-from treatsel.explanation._interventional import interventional_shap
-from treatsel.models import AdditiveModel
-
-TOLERANCE = 1e-9  # on the logit, relative to its size where that is above 1
+from treatsel._checks import check_choice, check_patient
+from treatsel.additive import AdditiveModel, Explainer, positions_of
+from treatsel.errors import InputError, UnsupportedModelError
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -185,27 +181,17 @@ def explain(
         age
     0 -1.22
     """
-    check_choice("scale", scale, ["logit", "probability"])
-    if (arm is None) == (contrast is None):
-        raise InputError("Give either arm='...' or contrast=('...', '...'), and not both.")
     additive, covariates, name = _parts(model, X, outcome)
     rows = background if background is not None else getattr(model, "background_", None)
     if rows is None or not len(rows):
         raise InputError("This model carries no background. Pass background=, rows of covariates.")
-    wanted = (arm,) if contrast is None else tuple(contrast)
-    if contrast is not None and (isinstance(contrast, str) or len(wanted) != 2 or wanted[0] == wanted[1]):
-        raise InputError(f"contrast must name two different arms; it is {contrast!r}.")
-    for each in wanted:
-        check_choice("arm", each, list(additive.arms_))
-    matrix, reference = additive.encoding.encode(covariates), additive.encoding.encode(rows)
-    parts = [_explain_arm(additive, each, matrix, reference, scale) for each in wanted]
-    values, base, prediction = parts[0]
-    if len(parts) == 2:
-        values, base, prediction = (first - second for first, second in zip(*parts, strict=True))
+    positions = positions_of(arm, contrast, scale, list(additive.arms_))
+    explainer = Explainer.of(additive, additive.encoding.encode(rows))
+    values, base, prediction = explainer.explain(additive.encoding.encode(covariates), positions, scale)
     columns = additive.encoding.names
     return Explanation(
         values=pd.DataFrame(values, index=covariates.index, columns=columns),
-        base_value=float(base),
+        base_value=base,
         prediction=pd.Series(prediction, index=covariates.index, name="prediction"),
         data=covariates[columns].copy(),
         arm=arm,
@@ -232,48 +218,6 @@ def _parts(model: Any, X: Any, outcome: str | None) -> tuple[AdditiveModel, pd.D
     if not isinstance(X, pd.DataFrame):
         raise InputError("X must be a DataFrame to explain a model by itself.")
     return model.additive(), X, "the outcome" if outcome is None else outcome
-
-
-def _explain_arm(
-    model: AdditiveModel, arm: Any, matrix: FloatArray, reference: FloatArray, scale: str
-) -> tuple[FloatArray, float, FloatArray]:
-    """Return attributions by source column, the base value and the predictions of one arm."""
-    k = list(model.arms_).index(arm)
-    sources, base = model.encoding.sources, float(model.intercept[k])
-    values = np.zeros((len(matrix), len(model.encoding.columns)))
-    if model.is_linear:
-        center = reference.mean(axis=0)
-        values += ((matrix - center) * model.coefficients[k]) @ np.eye(values.shape[1])[sources]
-        base += float(center @ model.coefficients[k])
-    trees = model.trees_of(k)
-    if trees is not None:
-        of_trees, base_of_trees = interventional_shap(trees, matrix, reference, sources)
-        values[:, : of_trees.shape[1]] += of_trees
-        base += base_of_trees
-    logit = model.logit(matrix)[:, k]
-    _check_additivity(base + values.sum(axis=1), logit)
-    if scale == "logit":
-        return values, base, logit
-    return _rescaled(values, base, logit), float(expit(base)), expit(logit)
-
-
-def _check_additivity(total: FloatArray, logit: FloatArray) -> None:
-    off = np.abs(total - logit) > TOLERANCE * np.maximum(1.0, np.abs(logit))
-    if n := int(off.sum()) + int((~np.isfinite(total)).sum()):
-        raise AdditivityError(
-            f"The attributions of {n} patients do not add up to the model's logit within {TOLERANCE:g}; "
-            "they are not shown. Please report this with the kind of model."
-        )
-
-
-def _rescaled(values: FloatArray, base: float, logit: FloatArray) -> FloatArray:
-    """Turn logit attributions into shares of the change in probability, in the same proportions."""
-    step = logit - base
-    small = np.abs(step) < 1e-6
-    slope = np.where(
-        small, expit(base) * expit(-base), (expit(logit) - expit(base)) / np.where(small, 1, step)
-    )
-    return np.asarray(values * slope[:, None])
 
 
 def _codes(column: pd.Series) -> pd.Series:

@@ -43,6 +43,7 @@ def _serve(selector: "TreatmentSelector") -> ServedModel:
         assignment_model=selector.assignment_.model,
         intended_use=selector.intended_use_,
         model_id=selector.model_id_,
+        background={str(name): column.to_numpy() for name, column in selector.background_.items()},
     )
 
 

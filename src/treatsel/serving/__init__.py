@@ -10,19 +10,28 @@ import numpy as np
 
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._version import __version__
-from treatsel.additive import RARELY, AdditiveModel, AssignmentModel, pairing
+from treatsel.additive import (
+    RARELY,
+    AdditiveModel,
+    AssignmentModel,
+    Explainer,
+    check_compiled,
+    pairing,
+    positions_of,
+)
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
 from treatsel.predictions import OUT_OF_SCOPE_CODES, Prediction, digest_one
 from treatsel.preference import check_preferences, utility
 from treatsel.recommendation import Recommendation, recommend_one
+from treatsel.serving._attributions import Attributions
 from treatsel.serving._record import LARGEST, RecordReader
 from treatsel.serving._score import Score, Scorer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LARGEST", "ServedModel"]
+__all__ = ["LARGEST", "Attributions", "ServedModel"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -54,6 +63,11 @@ class ServedModel:
         Travels into every prediction.
     model_id : str or None
         Hash of the model file's content; None for a selector that was never saved.
+    background : mapping of str to ndarray, or None
+        By covariate, the group means that stand in for the development cohort in explanations.
+    compiled : bool
+        Whether numba's compiled kernels score, rather than NumPy: the same probabilities to the last bit,
+        intervals and attributions to 1e-12.
     """
 
     models: Mapping[str, AdditiveModel]
@@ -66,9 +80,12 @@ class ServedModel:
     assignment_model: AssignmentModel
     intended_use: Mapping[str, Any] | None = None
     model_id: str | None = None
+    background: Mapping[str, np.ndarray] | None = None
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         """Compute all that is computed once, so that the first patient waits no longer than the next."""
+        check_compiled(self.compiled)
         self.predict(dict.fromkeys(self.codebook.covariates), on_invalid="flag")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -261,6 +278,66 @@ class ServedModel:
             level=level,
         )
 
+    def explain(
+        self,
+        record: Mapping[str, Any],
+        *,
+        arm: Any = None,
+        contrast: tuple[Any, Any] | None = None,
+        outcome: str | None = None,
+        scale: str = "logit",
+        on_invalid: str = "raise",
+    ) -> Attributions:
+        """Explain a prediction by exact SHAP values; see `treatsel.explain` for what they mean.
+
+        The first call for an outcome prepares the background, which takes seconds where there are
+        thousands of trees: explain one record at start-up.
+
+        Parameters
+        ----------
+        record : mapping of str to value
+            Covariates by name; None where a value is not known.
+        arm, contrast
+            The arm to be explained; or two, whose difference is: the first minus the second. One of both.
+        outcome : str, optional
+            Name of the outcome; None: the first.
+        scale : {"logit", "probability"}
+            Unit of the attributions.
+        on_invalid : {"raise", "flag"}
+            As in `predict`; with "flag" what `predict` would compute with is explained.
+
+        Returns
+        -------
+        Attributions
+
+        Raises
+        ------
+        InputError, CohortError
+            As `predict`; also if an option cannot be used, or the model carries no background.
+        AdditivityError
+            If the attributions do not add up to the model's prediction.
+        """
+        positions = positions_of(arm, contrast, scale, self.arms)
+        check_choice("on_invalid", on_invalid, ("raise", "flag"))
+        name = self.outcomes[0] if outcome is None else check_choice("outcome", outcome, self.outcomes)
+        values, _ = self._read(record, on_invalid)
+        encoding = self.models[name].encoding
+        explainer = Explainer.of(self.models[name], self._references[name])
+        found, base, prediction = explainer.explain(
+            encoding.encode_one(values), positions, scale, compiled=self.compiled
+        )
+        return Attributions(
+            patient=self._reader.patient(record),
+            values=dict(zip(encoding.names, found[0].tolist(), strict=True)),
+            base_value=base,
+            prediction=float(prediction[0]),
+            arm=arm,
+            contrast=None if contrast is None else (contrast[0], contrast[1]),
+            outcome=name,
+            scale=scale,
+            model_id=self.model_id,
+        )
+
     def _read(self, record: Any, on_invalid: str) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
         if not isinstance(record, Mapping):
             raise InputError(f"A record maps names to values; this is a {type(record).__name__}.")
@@ -286,4 +363,18 @@ class ServedModel:
 
     @cached_property
     def _scorers(self) -> Mapping[str, Scorer]:
-        return MappingProxyType({name: Scorer(model) for name, model in self.models.items()})
+        return MappingProxyType({name: Scorer(model, self.compiled) for name, model in self.models.items()})
+
+    @cached_property
+    def _references(self) -> Mapping[str, FloatArray]:
+        """The encoded background by outcome."""
+        if self.background is None:
+            raise InputError("This model carries no background, against which it could be explained.")
+        columns = {name: values.tolist() for name, values in self.background.items()}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return MappingProxyType(
+            {
+                name: np.vstack([model.encoding.encode_one(row) for row in rows])
+                for name, model in self.models.items()
+            }
+        )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import AdditiveModel, logistic, logistic_quantiles
+from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, weighted_sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,14 +19,17 @@ class Scorer:
     ----------
     model : AdditiveModel
         Of one outcome.
+    compiled : bool
+        Whether to use the compiled kernels.
     """
 
     model: AdditiveModel
+    compiled: bool = False
 
     def score(self, values: Mapping[str, Any]) -> "Score":
         """Return the score of a patient's clean values."""
         matrix = self.model.encoding.encode_one(values)
-        scores = None if self.model.trees is None else self.model.trees.score(matrix)
+        scores = None if self.model.trees is None else self.model.trees.score(matrix, compiled=self.compiled)
         probability = logistic(self.model.logit_of(matrix, scores))[0]
         missing = [j for j, name in enumerate(self._names) if _is_missing(values[name])]
         return Score(self, matrix, scores, probability, missing)
@@ -41,23 +44,35 @@ class Scorer:
         return self.model.draws is not None
 
     @cached_property
-    def draws(self) -> FloatArray:
-        """Draws of (intercept, terms), shape (n_arms x n_draws, 1 + n_terms): one product for all logits."""
+    def draws(self) -> np.ndarray:
+        """Draws of (intercept, terms) for one product of all logits.
+
+        Shape (n_arms x n_draws, 1 + n_terms); compiled: its transpose, as it is stored, of which only the
+        terms are read that are not 0.
+        """
         assert self.model.draws is not None
-        n_draws, n_arms, n_terms = self.model.draws.shape
-        by_arm = self.model.draws.astype(np.float64).transpose(1, 0, 2)
-        return np.ascontiguousarray(by_arm).reshape(n_arms * n_draws, n_terms)
+        by_arm = self.model.draws.transpose(1, 0, 2)
+        draws = by_arm.reshape(-1, by_arm.shape[2])
+        return np.ascontiguousarray(draws.T if self.compiled else draws.astype(np.float64))
+
+    def logits(self, terms: FloatArray) -> FloatArray:
+        """Return draws of the logits of a patient's terms, shape (n_arms x n_draws,)."""
+        if self.compiled:
+            return weighted_sum(self.draws, terms)
+        # einsum, not a product: BLAS would wake threads of its own, which harms a busy service
+        return np.asarray(np.einsum("dp,p->d", self.draws, terms))
 
     @cached_property
     def noise(self) -> list[FloatArray]:
         """By source column, what a missing value adds to each logit, shape (n_arms, n_draws)."""
-        n_arms, encoding = len(self.model.arms_), self.model.encoding
-        draws = self.draws.reshape(n_arms, -1, self.draws.shape[1])
+        assert self.model.draws is not None
+        (n_draws, n_arms, _), encoding = self.model.draws.shape, self.model.encoding
+        draws = (self.draws if self.compiled else self.draws.T).reshape(-1, n_arms, n_draws)
         found = []
         for j in range(len(encoding.columns)):
-            noise = encoding.departures(j, draws.shape[1])
+            noise = encoding.departures(j, n_draws)
             columns = 1 + np.flatnonzero(encoding.sources == j)[: noise.shape[1]]
-            found.append(np.einsum("dp,kdp->kd", noise, draws[:, :, columns]))
+            found.append(np.einsum("dp,pkd->kd", noise, draws[columns].astype(np.float64)))
         return found
 
 
@@ -79,9 +94,7 @@ class Score:
     @cached_property
     def _logits(self) -> FloatArray:
         terms = [np.ones(1), self.matrix[0]] + ([] if self.scores is None else [self.scores[0]])
-        # einsum, not a product: BLAS would wake threads of its own, which harms a busy service
-        logits = np.einsum("dp,p->d", self.scorer.draws, np.concatenate(terms))
-        logits = logits.reshape(len(self.probability), -1)
+        logits = self.scorer.logits(np.concatenate(terms)).reshape(len(self.probability), -1)
         for j in self.missing:
             logits += self.scorer.noise[j]
         return np.asarray(logits)

@@ -1,0 +1,139 @@
+"""Exact SHAP values of an additive model's logit, against one background."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from treatsel._checks import FloatArray, check_choice
+from treatsel.additive._model import AdditiveModel
+from treatsel.additive._numeric import logistic
+from treatsel.additive._shapley import TreeGames
+from treatsel.errors import AdditivityError, InputError
+
+TOLERANCE = 1e-9  # on the logit, relative to its size where that is above 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Explainer:
+    """Explains a model's predictions; what the background asks for is computed once, by `of`.
+
+    Attributes
+    ----------
+    model : AdditiveModel
+        What is explained.
+    reference : ndarray of shape (n_rows, n_features)
+        The encoded background.
+    games : TreeGames or None
+        The games of the leaves; None for a model without trees.
+    """
+
+    model: AdditiveModel
+    reference: FloatArray
+    games: TreeGames | None
+
+    @classmethod
+    def of(cls, model: AdditiveModel, reference: FloatArray) -> "Explainer":
+        """Prepare explanations against an encoded background, shape (n_rows, n_features).
+
+        The last one is kept with the model, so that the next patient need not wait for it.
+        """
+        made: Explainer | None = model.__dict__.get("_explainer")
+        if made is None or not np.array_equal(made.reference, reference, equal_nan=True):
+            games = None
+            if model.trees is not None:
+                games = TreeGames.of(model.trees, reference, model.encoding.sources)
+            made = model.__dict__["_explainer"] = cls(model=model, reference=reference, games=games)
+        return made
+
+    @cached_property
+    def center(self) -> FloatArray:
+        """Mean of the encoded background, shape (n_features,)."""
+        return np.asarray(self.reference.mean(axis=0))
+
+    def explain(
+        self, matrix: FloatArray, arms: Sequence[int], scale: str, *, compiled: bool = False
+    ) -> tuple[FloatArray, float, FloatArray]:
+        """Return attributions by source column, the base value, and the predictions.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n_patients, n_features)
+            Encoded patients.
+        arms : sequence of one or two int
+            Position of the arm; or of two, whose difference is explained: first minus second.
+        scale : {"logit", "probability"}
+            Unit. On the probability scale the logit attributions are rescaled along the straight path from
+            the base value (Aumann-Shapley).
+        compiled : bool
+            Whether to use the compiled kernel also for few patients.
+
+        Raises
+        ------
+        AdditivityError
+            If the attributions do not add up to the prediction.
+        """
+        if len(arms) == 1 or scale == "logit":  # a difference of sums is a sum
+            signs = np.zeros(len(self.model.arms_))
+            signs[list(arms)] = [1.0, -1.0][: len(arms)]
+            values, base, logit = self._attributions(matrix, signs, compiled)
+            if scale == "logit":
+                return values, base, logit
+            return _rescaled(values, base, logit), float(logistic(np.array([base]))[0]), logistic(logit)
+        first, second = (self.explain(matrix, [k], scale, compiled=compiled) for k in arms)
+        return first[0] - second[0], first[1] - second[1], first[2] - second[2]
+
+    def _attributions(
+        self, matrix: FloatArray, signs: FloatArray, compiled: bool
+    ) -> tuple[FloatArray, float, FloatArray]:
+        """Return attributions, base value and value of a sum of the arms' logits with signs."""
+        model, base = self.model, float(signs @ self.model.intercept)
+        values = np.zeros((len(matrix), len(model.encoding.columns)))
+        if model.is_linear:
+            coefficients = signs @ model.coefficients
+            np.add.at(values.T, model.encoding.sources, ((matrix - self.center) * coefficients).T)
+            base += float(self.center @ coefficients)
+        if self.games is not None and model.mixing is not None:
+            weights = signs @ model.mixing
+            of_trees = self.games.values(matrix, weights, compiled=compiled)
+            values[:, : of_trees.shape[1]] += of_trees
+            base += float(self.games.base @ weights)
+        logit = model.logit(matrix) @ signs
+        _check_additivity(base + values.sum(axis=1), logit)
+        return values, base, logit
+
+
+def positions_of(arm: Any, contrast: Any, scale: str, arms: Sequence[Any]) -> list[int]:
+    """Return the position of the arm to be explained, or of the two whose difference is.
+
+    Raises
+    ------
+    InputError
+        If neither or both of arm and contrast are given, or an arm or the scale is unknown.
+    """
+    check_choice("scale", scale, ["logit", "probability"])
+    if (arm is None) == (contrast is None):
+        raise InputError("Give either arm='...' or contrast=('...', '...'), and not both.")
+    wanted = (arm,) if contrast is None else tuple(contrast)
+    if contrast is not None and (isinstance(contrast, str) or len(wanted) != 2 or wanted[0] == wanted[1]):
+        raise InputError(f"contrast must name two different arms; it is {contrast!r}.")
+    return [list(arms).index(check_choice("arm", each, list(arms))) for each in wanted]
+
+
+def _check_additivity(total: FloatArray, logit: FloatArray) -> None:
+    off = np.abs(total - logit) > TOLERANCE * np.maximum(1.0, np.abs(logit))
+    if n := int(off.sum()) + int((~np.isfinite(total)).sum()):
+        raise AdditivityError(
+            f"The attributions of {n} patients do not add up to the model's logit within {TOLERANCE:g}; "
+            "they are not shown. Please report this with the kind of model."
+        )
+
+
+def _rescaled(values: FloatArray, base: float, logit: FloatArray) -> FloatArray:
+    """Turn logit attributions into shares of the change in probability, in the same proportions."""
+    start, step = logistic(np.array([base])), logit - base
+    small = np.abs(step) < 1e-6
+    slope = np.where(small, start * (1 - start), (logistic(logit) - start) / np.where(small, 1, step))
+    return np.asarray(values * slope[:, None])

@@ -1,0 +1,276 @@
+"""Exact interventional SHAP values of trees, in float64: prepared for a background, then quick for a patient.
+
+A leaf is reached by a mixture of patient and background row if each source column on its path agrees: columns
+taken from the patient must satisfy the path's conditions for the patient, the others for the background
+row. With a columns that only the patient satisfies and b that only the background row satisfies, the
+leaf's value v is a game with a closed-form Shapley value: v (a-1)! b! / (a+b)! for each of the a, and
+-v a! (b-1)! / (a+b)! for each of the b.  Patients and background rows matter only through which
+conditions they satisfy, so a leaf needs its distinct patterns of background rows, each a word of bits.
+
+References
+----------
+Lundberg et al. (2020), Nature Machine Intelligence 2, 56-67, section "Interventional Tree SHAP".
+doi:10.1038/s42256-019-0138-9
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import comb
+
+import numpy as np
+import numpy.typing as npt
+
+from treatsel._checks import FloatArray
+from treatsel.additive import _kernel
+from treatsel.additive._trees import Trees
+from treatsel.errors import UnsupportedModelError
+
+MOST_COLUMNS = 62  # on one path: as many as a word has bits for
+_WORTH_COMPILING = 20  # patients
+_LEAVES = 500  # whose background rows are sorted at once
+_CELLS = 2_000_000  # pairs of patient and node that are looked at at once
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Paths:
+    """The ways to all leaves: conditions belong to pairs of leaf and column, pairs to leaves; in order.
+
+    Attributes
+    ----------
+    trees : Trees
+        Ensembles.
+    node, left : ndarray of shape (n_conditions,)
+        The node that a condition is about, and whether its left side leads to the leaf.
+    n_columns : int
+        Number of source columns, the players.
+    first_condition, column, leaf, bit : ndarray of shape (n_pairs,)
+        First condition of each pair, its source column, the number of its leaf, and a bit of its own there.
+    first_pair, width, value, member : ndarray of shape (n_leaves,)
+        First pair of each leaf, its number of pairs, what it adds, and to which ensemble.
+    """
+
+    trees: Trees
+    node: Integers
+    left: npt.NDArray[np.bool_]
+    first_condition: Integers
+    column: Integers
+    leaf: Integers
+    bit: Integers
+    first_pair: Integers
+    width: Integers
+    value: FloatArray
+    member: Integers
+    n_columns: int
+
+    @classmethod
+    def of(cls, trees: Trees, sources: npt.NDArray[np.intp]) -> "Paths":
+        """Climb from all leaves to their roots; a leaf that is a root has no conditions, and is left out."""
+        leaf_nodes, at, node, left = _conditions(trees)
+        n_columns = int(sources.max()) + 1
+        key = at * n_columns + sources[trees.feature[node]]
+        order = np.argsort(key, kind="stable")
+        pairs, first_condition = np.unique(key[order], return_index=True)
+        number, first_pair, width = np.unique(pairs // n_columns, return_index=True, return_counts=True)
+        if len(width) and width.max() > MOST_COLUMNS:
+            raise UnsupportedModelError(
+                f"A tree asks about {width.max()} covariates on the way to one leaf; up to {MOST_COLUMNS} "
+                "can be explained."
+            )
+        tree = np.searchsorted(trees.roots, leaf_nodes[number], side="right") - 1
+        bit = np.int64(1) << (np.arange(len(pairs)) - np.repeat(first_pair, width))
+        return cls(
+            trees=trees,
+            node=node[order],
+            left=left[order],
+            first_condition=first_condition,
+            column=pairs % n_columns,
+            leaf=np.repeat(np.arange(len(number)), width),
+            bit=bit,
+            first_pair=first_pair,
+            width=width,
+            value=trees.value[leaf_nodes[number]],
+            member=trees.member[tree].astype(np.int64),
+            n_columns=n_columns,
+        )
+
+    @cached_property
+    def condition_start(self) -> Integers:
+        """Where the conditions of each pair start, shape (n_pairs + 1,)."""
+        return np.append(self.first_condition, len(self.node))
+
+    @cached_property
+    def pair_start(self) -> Integers:
+        """Where the pairs of each leaf start, shape (n_leaves + 1,)."""
+        return np.append(self.first_pair, len(self.column))
+
+    def goes_left(self, matrix: FloatArray, nodes: slice = slice(None)) -> npt.NDArray[np.bool_]:
+        """Return the decision of every row at every node, shape (n_rows, n_nodes)."""
+        x = matrix[:, np.maximum(self.trees.feature[nodes], 0)]
+        return np.where(np.isnan(x), self.trees.missing_left[nodes], x <= self.trees.threshold[nodes])
+
+    def lacks(self, matrix: FloatArray, start: int = 0, stop: int | None = None) -> Integers:
+        """Return, for some leaves, the bits of the columns whose conditions rows do not satisfy.
+
+        Shape (n_rows, n_leaves).
+        """
+        stop = len(self.width) if stop is None else stop
+        pairs = slice(self.pair_start[start], self.pair_start[stop])
+        conditions = slice(self.condition_start[pairs.start], self.condition_start[pairs.stop])
+        node = self.node[conditions]
+        nodes = slice(node.min(), node.max() + 1)
+        fails = self.goes_left(matrix, nodes)[:, node - nodes.start] != self.left[conditions]
+        of_pair = np.logical_or.reduceat(fails, self.first_condition[pairs] - conditions.start, axis=1)
+        bits = np.where(of_pair, self.bit[pairs], 0)
+        return np.add.reduceat(bits, self.first_pair[start:stop] - pairs.start, axis=1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TreeGames:
+    """The games of all leaves against one background.
+
+    Attributes
+    ----------
+    paths : Paths
+        The ways to the leaves.
+    lacks : ndarray of shape (n_patterns,)
+        The distinct patterns of background rows, leaf after leaf: bits of the columns that they fail.
+    share : ndarray of shape (n_patterns,)
+        Share of the background rows with each pattern.
+    first_pattern : ndarray of shape (n_leaves + 1,)
+        First pattern of each leaf.
+    base : ndarray of shape (n_members,)
+        Mean score of the background.
+    """
+
+    paths: Paths
+    lacks: Integers
+    share: FloatArray
+    first_pattern: Integers
+    base: FloatArray
+
+    @cached_property
+    def leaf(self) -> Integers:
+        """The leaf of each pattern."""
+        return np.repeat(np.arange(len(self.paths.width)), np.diff(self.first_pattern))
+
+    @cached_property
+    def n_lacks(self) -> npt.NDArray[np.uint8]:
+        """Number of columns that each pattern fails."""
+        return np.bitwise_count(self.lacks)
+
+    @cached_property
+    def most_patterns(self) -> int:
+        """Number of patterns of the leaf that has most."""
+        return int(np.diff(self.first_pattern).max(initial=0))
+
+    @classmethod
+    def of(cls, trees: Trees, reference: FloatArray, sources: npt.NDArray[np.intp]) -> "TreeGames":
+        """Prepare the games of trees against a background.
+
+        Parameters
+        ----------
+        trees : Trees
+            Ensembles.
+        reference : ndarray of shape (n_rows, n_features)
+            Encoded background; every row counts alike.
+        sources : ndarray of shape (n_features,)
+            The source column of each feature: the players of the game. The pieces of one source (its
+            categories, its missing indicator) always come from the same row.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the way to a leaf asks about more than `MOST_COLUMNS` source columns.
+        """
+        paths = Paths.of(trees, sources)
+        lacks, share, n_patterns = [paths.bit[:0]], [np.zeros(0)], [np.zeros(1, dtype=np.int64)]
+        for start in range(0, len(paths.width), _LEAVES):
+            stop = min(start + _LEAVES, len(paths.width))
+            ordered = np.sort(paths.lacks(reference, start, stop).T, axis=1)
+            new = np.ones(ordered.shape, dtype=bool)
+            new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+            where = np.flatnonzero(new)
+            lacks.append(ordered.ravel()[where])
+            share.append(np.diff(np.append(where, ordered.size)) / len(reference))
+            n_patterns.append(new.sum(axis=1))
+        return cls(
+            paths=paths,
+            lacks=np.concatenate(lacks),
+            share=np.concatenate(share),
+            first_pattern=np.cumsum(np.concatenate(n_patterns)),
+            base=trees.score(reference).mean(axis=0),
+        )
+
+    def values(self, matrix: FloatArray, weights: FloatArray, *, compiled: bool = False) -> FloatArray:
+        """Return SHAP values by source column, of the ensembles' sum with some weights.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n_patients, n_features)
+            Encoded patients; NaN is a missing value.
+        weights : ndarray of shape (n_members,)
+            What each ensemble counts.
+        compiled : bool
+            Whether to use the compiled kernel also for few patients.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_columns)
+        """
+        paths = self.paths
+        value = paths.value * weights[paths.member]
+        if compiled or (len(matrix) > _WORTH_COMPILING and _kernel.is_available()):
+            step = max(_CELLS // len(self.paths.trees.feature), 1)
+            blocks = [matrix[i : i + step] for i in range(0, len(matrix), step)]
+            return np.concatenate([_kernel.shapley(self, block, value, FACTORS) for block in blocks])
+        found = np.zeros((len(matrix), paths.n_columns))
+        for i in range(len(matrix) if len(value) else 0):
+            self._add(found[i], paths.lacks(matrix[i : i + 1])[0], value)
+        return found
+
+    def _add(self, found: FloatArray, mine: Integers, value: FloatArray) -> None:
+        """Add one patient's values, who fails the columns `mine` of each leaf."""
+        paths, n = self.paths, len(found)
+        # a background row counts where it satisfies all that the patient fails
+        all_mine = np.repeat(np.where(value == 0, -1, mine), np.diff(self.first_pattern))
+        counts = np.flatnonzero((self.lacks & all_mine) == 0)
+        lacks, leaf = self.lacks[counts], self.leaf[counts]
+        a, b = self.n_lacks[counts], np.bitwise_count(mine)[leaf]
+        scale = self.share[counts] * value[leaf]
+        loss = np.bincount(leaf, weights=scale * FACTORS[b, a], minlength=len(mine))
+        fails = np.flatnonzero(mine[paths.leaf] & paths.bit)
+        found -= np.bincount(paths.column[fails], weights=loss[paths.leaf[fails]], minlength=n)
+        # each pattern once more for every column that it fails, and the patient satisfies
+        gain = scale * FACTORS[a, b]
+        for place in range(int(paths.width.max(initial=0))):
+            some = np.flatnonzero((lacks >> place) & 1)
+            column = paths.column[paths.first_pair[leaf[some]] + place]
+            found += np.bincount(column, weights=gain[some], minlength=n)
+
+
+def _conditions(trees: Trees) -> tuple[Integers, Integers, Integers, npt.NDArray[np.bool_]]:
+    """Return the nodes of the leaves; and all conditions: number of the leaf, node, whether it is left."""
+    inner, leaves = np.flatnonzero(trees.feature >= 0), np.flatnonzero(trees.feature < 0)
+    parent = np.full(len(trees.feature), -1)
+    parent[trees.left[inner]] = parent[trees.right[inner]] = inner
+    is_left = np.zeros(len(parent), dtype=bool)
+    is_left[trees.left[inner]] = True
+    number, at, found = np.arange(len(leaves)), leaves, []
+    while len(at):
+        up = parent[at]
+        kept = up >= 0
+        found.append((number[kept], up[kept], is_left[at[kept]]))
+        number, at = number[kept], up[kept]
+    leaf, node, left = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return leaves, leaf, node, left
+
+
+def _factors() -> FloatArray:
+    """Return (a-1)! b! / (a+b)! for a and b up to `MOST_COLUMNS`; 0 for a = 0."""
+    counts = range(MOST_COLUMNS + 1)
+    return np.array([[1 / (a * comb(a + b, a)) if a else 0.0 for b in counts] for a in counts])
+
+
+FACTORS = _factors()
