@@ -81,7 +81,7 @@ def test_the_whole_path_runs_on_held_out_sites(trial, tmp_path):
 
 
 def test_the_whole_path_runs_on_a_large_trial(tmp_path):
-    result = run("ist", DATA, tmp_path, most=5000)
+    result = run("ist", DATA, tmp_path, most=2500)
     figures = result["figures"]
     assert figures["within-arm AUC"]["lower"] > 0.7
     assert figures["gain over the best single arm"]["upper"] >= 0

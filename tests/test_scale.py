@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -170,6 +171,18 @@ def test_dask_gives_the_same_bits(cluster, selector, patients, by_arm):
     assert_same(scale.predict_dask(selector, unnamed, "dropout").compute(), by_arm.reset_index(drop=True))
 
 
+def test_an_index_that_is_no_id_may_repeat_itself(selector, patients, by_arm):
+    repeated = patients.drop(columns="patient_id").set_axis(np.arange(len(patients)) // 2)
+    found = scale.predict_dask(selector, dd.from_pandas(repeated, npartitions=2)).compute()
+    np.testing.assert_array_equal(found.to_numpy(), by_arm.to_numpy())
+    assert found.index.tolist() == repeated.index.tolist()
+    named = dd.from_pandas(repeated.assign(patient_id=patients["patient_id"].to_numpy()), npartitions=2)
+    assert_same(scale.predict_dask(selector, named).compute(), by_arm)
+    twice = scale.predict_dask(selector, dd.from_pandas(patients.assign(patient_id="one"), npartitions=1))
+    with pytest.raises((InputError, CohortError), match=r"duplicate|Each patient"):
+        twice.compute()
+
+
 def test_dask_partitions_may_be_empty(cluster, selector, patients, by_arm):
     ddf = dd.from_pandas(patients, npartitions=4)
     first = ddf[ddf["patient_id"] == patients["patient_id"][0]]
@@ -334,6 +347,7 @@ def spark():
     sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: treatsel[spark]")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("no Java on this machine")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
     session = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", "100").getOrCreate()

@@ -152,6 +152,7 @@ class TestOneRecordIsOneRow:
             selector.fit(cohort.X, cohort.y["recovery"])
         assert_same(as_told(selector, records[0]), as_told(selector, [records[0]]))
 
+    @pytest.mark.slow
     def test_a_new_fit_is_served_anew(self, cohort, records):
         selector = ts.TreatmentSelector(
             estimator="hierarchical", codebook=cohort.codebook, assignment="randomised", random_state=0

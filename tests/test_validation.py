@@ -217,6 +217,7 @@ def test_a_recommended_arm_that_nobody_received_is_named():
     assert report.gain.chosen == "picked on this data"
 
 
+@pytest.mark.slow
 def test_the_development_cohort_is_recognised():
     cohort = make_cohort(400, random_state=2).cohort
     selector = ts.TreatmentSelector(random_state=0, codebook=cohort.codebook)

@@ -10,33 +10,40 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("latency", "batch", "growth")
+SCRIPTS = ("latency", "batch", "growth", "engines", "monitoring")
 PACKAGES = ("treatsel", "numpy", "pandas", "scikit-learn", "lightgbm", "numba")
 INTRO = """# The service path, measured
 
 Written by `python -m benchmarks.service`: each script once, one after the other. On a shared machine p50 and
 p99 move by a third from run to run: compare the lines of one table.
 """
+HEADING = "## `python -m benchmarks.service."
 
 
-def main() -> int:
+def sections_of(path: Path) -> dict[str, str]:
+    """Return the sections of an earlier run, by script."""
+    parts = path.read_text().split(HEADING)[1:] if path.exists() else []
+    return {part.split("`")[0]: HEADING + part.strip() + "\n" for part in parts}
+
+
+def run(name: str) -> str:
+    """Return what a script prints, as a section."""
+    command = [sys.executable, "-m", f"benchmarks.service.{name}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores; {packages}"
+    return f"{HEADING}{name}`\n\n{date.today()}, {machine}.\n\n{done.stdout.strip()}\n"
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=SCRIPTS, default=SCRIPTS)
+    parser.add_argument("--only", nargs="*", choices=SCRIPTS, default=SCRIPTS, help="others stay as they are")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     args = parser.parse_args()
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
-    parts = [INTRO, f"{date.today()}, {machine}; {packages}.\n"]
     for name in args.only:
-        command = [sys.executable, "-m", f"benchmarks.service.{name}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(done.stderr, file=sys.stderr)
-            return 1
-        parts.append(f"## `python -m benchmarks.service.{name}`\n\n{done.stdout.strip()}\n")
-    args.out.write_text("\n".join(parts))
-    return 0
+        sections = sections_of(args.out) | {name: run(name)}
+        args.out.write_text("\n".join([INTRO, *(sections[one] for one in SCRIPTS if one in sections)]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,10 +4,12 @@
 
 Four arms, thirty covariates, 200 trees of 31 leaves an arm: the same trees in every line of the first table.
 Then treatsel's own models of the same cohort: the hierarchical model and the stack, with intervals.
-All in one run, one thread, alternating; p50 and p99 in microseconds.
+All in one run, one thread; p50 and p99 in microseconds: of many calls in a row, and of all ways in turns,
+where each finds the processor's caches full of what the others left.
 """
 
 import argparse
+import ctypes
 import resource
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import pandas as pd
 
 ARMS = ("cbt", "counselling", "medication", "self_help")
 N_PATIENTS, N_TRAINED, N_COVARIATES = 8_000, 2_000, 30
+EMPTY: dict[str, Any] = dict.fromkeys([*(f"x{j}" for j in range(N_COVARIATES - 2)), "sex", "work"])
 
 
 def cohort(n: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
@@ -79,7 +83,38 @@ def alternatives(X: pd.DataFrame, y: pd.Series) -> dict[str, Callable[[Mapping[s
         "scikit-learn pipeline an arm, one-row DataFrame": whole,
         "LGBMClassifier.predict_proba an arm, encoded row (no checks)": classifier,
         "Booster.predict an arm, encoded row (no checks)": booster,
+        "LightGBM's C function for single rows, encoded row (no checks)": single_row(boosters, row),
     }
+
+
+def single_row(boosters: list[Any], row: np.ndarray) -> Callable[[Any], Any]:
+    """Return the quickest that LightGBM offers: its C function for one row, set up beforehand."""
+    from lightgbm import basic
+
+    library, row, configs = basic._LIB, np.ascontiguousarray(row, dtype=np.float64), []
+    for booster in boosters:
+        config, one = ctypes.c_void_p(), ctypes.c_int(0)
+        options = (one, one, ctypes.c_int(-1), ctypes.c_int(1), ctypes.c_int32(row.shape[1]))
+        basic._safe_call(
+            library.LGBM_BoosterPredictForMatSingleRowFastInit(
+                booster._handle, *options, ctypes.c_char_p(b"num_threads=1"), ctypes.byref(config)
+            )
+        )
+        configs.append(config)
+    data, length, found = row.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(), ctypes.c_double()
+
+    def fast(_: Mapping[str, Any]) -> Any:
+        probabilities = []
+        for config in configs:
+            library.LGBM_BoosterPredictForMatSingleRowFast(
+                config, data, ctypes.byref(length), ctypes.byref(found)
+            )
+            probabilities.append(found.value)
+        return probabilities
+
+    expected = [float(booster.predict(row, num_threads=1)[0]) for booster in boosters]
+    assert fast({}) == expected
+    return fast
 
 
 def selector_of(estimator: Any, X: pd.DataFrame, y: pd.Series) -> Any:
@@ -89,50 +124,74 @@ def selector_of(estimator: Any, X: pd.DataFrame, y: pd.Series) -> Any:
         return ts.TreatmentSelector(estimator=estimator, assignment="randomised", random_state=0).fit(X, y)
 
 
-def served(selector: Any, folder: Path, name: str) -> Any:
+def served(selector: Any, folder: Path, name: str) -> dict[str, Any]:
+    """Save a selector; return it as a service loads it, by NumPy and compiled."""
     import treatsel as ts
     from treatsel import serve
 
-    path = folder / f"{name}.treatsel"
+    path, models = folder / f"{name}.treatsel", {}
     ts.save_model(selector, path, intended_use="A benchmark.")
-    start = time.perf_counter()
-    model = serve.load_model(path)
-    print(f"{name}: file {path.stat().st_size / 1e6:.2f} MB, loaded in {time.perf_counter() - start:.3f} s")
-    return model
+    for kind in ("NumPy", "compiled"):
+        start = time.perf_counter()
+        models[kind] = serve.load_model(path, compiled=kind == "compiled")
+        loaded = time.perf_counter() - start
+        start = time.perf_counter()
+        models[kind].explain(EMPTY, contrast=ARMS[:2], on_invalid="flag")
+        print(
+            f"- {name}, {kind}: file {path.stat().st_size / 1e6:.2f} MB, loaded in {loaded:.3f} s, first "
+            f"explanation {time.perf_counter() - start:.1f} s"
+        )
+    return models
 
 
 def timed(ways: Mapping[str, Callable[[Any], Any]], records: list[Any], number: int) -> pd.DataFrame:
-    """Return p50 and p99 of each way, in microseconds; the ways take turns."""
+    """Return p50 and p99 of each way, in microseconds: in turns, and many times in a row."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way(records[0])
     for i in range(number):
         for name, way in ways.items():
-            if len(seconds[name]) > 200 and sum(seconds[name]) > 20:
+            if len(seconds[name]) > 200 and sum(seconds[name]) > 10:
                 continue  # slow ways need no more
-            record = records[i % len(records)]
-            start = time.perf_counter()
-            way(record)
-            seconds[name].append(time.perf_counter() - start)
-    rows = {name: [1e6 * np.quantile(s, q) for q in (0.5, 0.99)] for name, s in seconds.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["p50", "p99"])
+            seconds[name].append(clocked(way, records[i % len(records)]))
+    rows = {}
+    for name, way in ways.items():
+        often = min(number, int(5 / np.median(seconds[name])))
+        hot = [clocked(way, records[i % len(records)]) for i in range(often)]
+        rows[name] = [1e6 * np.quantile(s, q) for s in (hot, seconds[name]) for q in (0.5, 0.99)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["p50", "p99", "turns p50", "turns p99"])
 
 
-def show(title: str, table: pd.DataFrame, reference: str | None = None) -> None:
-    print(f"\n### {title}\n\n| way | p50 us | p99 us | times the first |\n|---|---|---|---|")
+def clocked(way: Callable[[Any], Any], record: Any) -> float:
+    start = time.perf_counter()
+    way(record)
+    return time.perf_counter() - start
+
+
+def show(title: str, table: pd.DataFrame) -> None:
+    print(f"\n### {title}\n\n| way | {' | '.join(f'{name} us' for name in table)} | p50: times the first |")
+    print("|---|---|---|---|---|---|")
     first = table["p50"].iloc[0]
     for name, row in table.iterrows():
-        print(f"| {name} | {row['p50']:.0f} | {row['p99']:.0f} | {first / row['p50']:.3g} |")
+        print(f"| {name} | {' | '.join(f'{v:.0f}' for v in row)} | {first / row['p50']:.3g} |")
 
 
-def ways_of(model: Any) -> dict[str, Callable[[Any], Any]]:
+def ways_of(models: Mapping[str, Any], first: str = "") -> dict[str, Callable[[Any], Any]]:
     """Return what a service asks a served model."""
-    return {
-        "record to four probabilities (predict_by_arm)": model.predict_by_arm,
-        "with intervals, warnings, audit (predict)": model.predict,
-        "the same as JSON (predict(...).to_json())": lambda record: model.predict(record).to_json(),
-        "ranking, best set, P(best) (recommend)": model.recommend,
-    }
+    ways: dict[str, Callable[[Any], Any]] = {}
+    for kind, model in models.items():
+        ways |= {
+            f"{first}{kind}: record to four probabilities (predict_by_arm)": model.predict_by_arm,
+            f"{first}{kind}: with intervals, warnings, audit (predict)": model.predict,
+            f"{first}{kind}: the same as JSON (predict(...).to_json())": partial(as_json, model),
+            f"{first}{kind}: ranking, best set, P(best) (recommend)": model.recommend,
+            f"{first}{kind}: exact contrast of two arms (explain)": partial(model.explain, contrast=ARMS[:2]),
+        }
+    return ways
+
+
+def as_json(model: Any, record: Mapping[str, Any]) -> str:
+    return str(model.predict(record).to_json())
 
 
 def rate(way: Callable[[Any], Any], records: list[Any], count: int, each: int) -> float:
@@ -151,30 +210,39 @@ def rate(way: Callable[[Any], Any], records: list[Any], count: int, each: int) -
     return each * count / (time.perf_counter() - start)
 
 
-def threads(model: Any, booster: Any, row: np.ndarray, records: list[Any], n: int) -> None:
-    """Print predictions a second from one, two and 64 threads."""
+def threads(models: Any, boosters: list[Any], row: np.ndarray, records: list[Any], n: int) -> None:
+    """Print predictions a second from one, two and 64 threads: four arms each."""
     print(
-        "\n### Threads\n\n| threads | predict_by_arm/s | predict/s | Booster.predict/s |\n|---|---|---|---|"
+        "\n### Threads\n\n| threads | predict_by_arm/s, NumPy | predict_by_arm/s, compiled | predict/s | "
+        "Booster.predict of four arms/s |\n|---|---|---|---|---|"
     )
+
+    def raw(_: Any) -> Any:
+        return [booster.predict(row, num_threads=1) for booster in boosters]
+
+    one, other = models.values()
     for count in (1, 2, 64):
-        ways = (model.predict_by_arm, model.predict, lambda _: booster.predict(row, num_threads=1))
+        ways = (one.predict_by_arm, other.predict_by_arm, one.predict, raw)
         found = [f"{rate(way, records, count, n // count):.0f}" for way in ways]
         print(f"| {count} | {' | '.join(found)} |")
 
 
 def imports(path: Path) -> None:
     """Print what the serving path costs to import, in a fresh process."""
-    code = (
-        "import time;t=time.process_time();from treatsel import serve;"
-        f"a=time.process_time()-t;m=serve.load_model({str(path)!r});b=time.process_time()-t;"
-        "peak=[x for x in open('/proc/self/status') if 'VmHWM' in x][0];print(a,b,int(peak.split()[1])/1024)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    imported, loaded, peak = map(float, done.stdout.split())
-    print(
-        f"\nA fresh process: {imported:.2f} s CPU to import, {loaded:.2f} s with the stack loaded, "
-        f"{peak:.0f} MB at most"
-    )
+    print()
+    for compiled in (False, True):
+        code = (
+            "import time;t=time.process_time();from treatsel import serve;a=time.process_time()-t;"
+            f"m=serve.load_model({str(path)!r},compiled={compiled});b=time.process_time()-t;"
+            "peak=[x for x in open('/proc/self/status') if 'VmHWM' in x][0].split()[1];"
+            "print(a,b,int(peak)/1024)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        imported, loaded, peak = map(float, done.stdout.split())
+        print(
+            f"- A fresh process, {'compiled' if compiled else 'NumPy'}: {imported:.2f} s CPU to import, "
+            f"{loaded:.2f} s with the stack loaded, {peak:.0f} MB at most"
+        )
 
 
 def memory(model: Any, records: list[Any], n: int) -> None:
@@ -185,7 +253,7 @@ def memory(model: Any, records: list[Any], n: int) -> None:
     for i in range(n):
         model.predict_by_arm(records[i % len(records)])
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"Peak memory grew by {grown:.1f} MB over {n:,} calls")
+    print(f"- Peak memory grew by {grown:.1f} MB over {n:,} calls")
 
 
 def main() -> None:
@@ -206,17 +274,17 @@ def main() -> None:
         few = X.head(N_TRAINED), y.head(N_TRAINED)
         hierarchical = served(selector_of("hierarchical", *few), folder, "hierarchical")
         stack = served(selector_of("auto", *few), folder, "stack")
-        ways = alternatives(X, y) | {f"treatsel: {k}": way for k, way in ways_of(trees).items()}
+        ways = alternatives(X, y) | ways_of(trees, "treatsel, ")
         show("The same trees", timed(ways, records, args.number))
         show("The hierarchical model", timed(ways_of(hierarchical), records, args.number))
-        model = next(iter(stack.models.values()))
+        model = next(iter(stack["NumPy"].models.values()))
         n_trees = 0 if model.trees is None else len(model.trees.roots)
         show(f"The stack ({n_trees} trees)", timed(ways_of(stack), records, args.number))
-        fitted = pipelines(X, y)["cbt"]
-        row = fitted[0].transform(X.drop(columns="arm").head(1)).to_numpy()
-        threads(trees, fitted[-1].booster_, row, records, 10 * args.number)
+        fitted = list(pipelines(X, y).values())
+        row = fitted[0][0].transform(X.drop(columns="arm").head(1)).to_numpy()
+        threads(trees, [one[-1].booster_ for one in fitted], row, records, 10 * args.number)
         imports(folder / "stack.treatsel")
-        memory(trees, records, args.calls)
+        memory(trees["NumPy"], records, args.calls)
 
 
 if __name__ == "__main__":

@@ -203,6 +203,7 @@ def imputed(folder, seed):
     return path
 
 
+@pytest.mark.slow
 def test_development_and_imputed_cohorts_have_sections(folder, capsys, tmp_path):
     tables = [imputed(folder, seed) for seed in (1, 2)]
     output(
@@ -258,6 +259,7 @@ def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
     assert "JSON" in complaint(capsys, "compare", tmp_path / "a.json", folder / "cohort.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, _pdf.NAMES)), reason="no Chromium on this machine")
 def test_a_report_is_printed_as_pdf(folder, capsys, tmp_path):
     output(capsys, "validate", folder / "m.treatsel", folder / "cohort.csv", "--pdf", tmp_path / "r.pdf")

@@ -230,6 +230,7 @@ def test_trees_are_explained_exactly(on_crossed):
     np.testing.assert_allclose(of_arm.base_value + of_arm.values.sum(axis=1), logits["A"], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_nothing_is_random_and_the_order_of_patients_does_not_matter(on_crossed):
     X, y, model = on_crossed
     again = StackedClassifier().fit(X, y)
@@ -240,6 +241,7 @@ def test_nothing_is_random_and_the_order_of_patients_does_not_matter(on_crossed)
     pd.testing.assert_frame_equal(other.predict_by_arm(X), model.predict_by_arm(X), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_patient_more_or_less_changes_few_recommendations(on_linear):
     X, y, model = on_linear
@@ -292,6 +294,7 @@ def test_draws_are_probabilities_around_the_prediction(on_crossed, on_linear):
 # -- sites, missing values and edges -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sites_widen_intervals_and_are_no_predictor():
     X, _, truth = cohort(800, 0, linear)
     rng = np.random.default_rng(0)
@@ -330,6 +333,7 @@ def test_a_dozen_patients_are_enough_to_fit(n_rare):
     assert np.isfinite(draws).all()
 
 
+@pytest.mark.slow
 def test_weights_are_used_and_zeros_are_not_there():
     X, y, _ = cohort(400, 0, linear)
     weights = (np.arange(400) % 4 > 0).astype(float)

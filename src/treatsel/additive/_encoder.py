@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray
+from treatsel._checks import SMALL_CELL, FloatArray
 from treatsel.errors import CohortError, Fault
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Column:
 
     `levels` is None for a number; a number is shifted by `center` and divided by `scale`. `knots`, in
     standardised units, are where its effect may bend: one column max(z - knot, 0) each. `shares` are the
-    proportions of the levels. `indicator`: whether a column says that the value is missing.
+    proportions of the levels, roughly. `indicator`: whether a column says that the value is missing.
     """
 
     name: str
@@ -362,8 +362,10 @@ def _infinite(name: str, n: int) -> Fault:
 def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.ndarray) -> Column:
     levels = tuple(sorted(set(values[~absent])))
     codes = _codes(levels, values[~absent])
-    shares = np.bincount(codes, weights=weights[~absent], minlength=len(levels))
-    parts = tuple(float(share) for share in shares / max(shares.sum(), 1e-300))
+    counts = np.bincount(codes, weights=weights[~absent], minlength=len(levels))
+    rough = np.round(counts / SMALL_CELL)  # shares travel in files, from which no small count may be told
+    rough = rough if rough.any() else np.ones(len(levels))
+    parts = tuple(float(share) for share in rough / rough.sum())
     return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._checks import SMALL_CELL
 from treatsel.additive import Trees
 from treatsel.artifact._models import (
     GOLDEN_TOLERANCE,
@@ -13,7 +14,7 @@ from treatsel.artifact._models import (
     unpack_assignment_model,
     unpack_models,
 )
-from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OVERLAP, SMALL_CELL
+from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OVERLAP
 from treatsel.codebook import Codebook
 from treatsel.errors import UnsupportedModelError
 from treatsel.models import Assignment

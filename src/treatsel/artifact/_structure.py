@@ -14,7 +14,6 @@ from treatsel.additive import Trees
 from treatsel.errors import ArtifactError
 from treatsel.manifest import check_intended_use, check_validation_summary
 
-SMALL_CELL = 5  # counts below this are not stored
 GOLDEN_ROWS = 5
 MOST_ROWS = 2000  # of the background
 MOST_ARMS = 256

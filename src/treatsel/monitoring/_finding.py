@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray
+from treatsel._checks import SMALL_CELL, FloatArray
 from treatsel.errors import InputError
 
-SMALL_CELL = 5  # counts below this are not told
 FEWEST = 30  # patients with a value, below whom a test says nothing
 NAN = float("nan")
 

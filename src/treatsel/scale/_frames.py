@@ -89,7 +89,7 @@ def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = No
         Fitted or loaded.
     ddf : dask.dataframe.DataFrame
         Covariates by name. The column of patient ids, if the codebook names one and it is there, becomes
-        the index; else the index stays as it is.
+        the index; else the index stays as it is, also where it repeats itself.
     outcome : str, optional
         Name of the outcome; None: the first.
 
@@ -121,7 +121,11 @@ def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = No
 def _predict_part(
     part: pd.DataFrame, selector: TreatmentSelector, outcome: str | None, empty: pd.DataFrame
 ) -> pd.DataFrame:
-    return selector.predict_by_arm(part, outcome) if len(part) else empty
+    if not len(part):
+        return empty
+    # the index is no id: where parts of a file were joined, it repeats itself
+    found = selector.predict_by_arm(part.reset_index(drop=True), outcome)
+    return found if selector.codebook_.name("id") in part else found.set_axis(part.index)
 
 
 def predict_spark(
