@@ -193,7 +193,7 @@ def test_a_missing_number_departs_as_numbers_do():
 
 
 def test_a_missing_category_departs_by_its_shares():
-    weights = np.array([1.0, 1, 2, 2, 1, 1, 1, 1, 0])
+    weights = 10 * np.array([1.0, 1, 2, 2, 1, 1, 1, 1, 0])
     encoding = learn(BENT, weights)
     assert encoding.columns[1].shares == pytest.approx((0.2, 0.4, 0.2, 0.2))
     found = encoding.departures(1, 20_000)
@@ -221,3 +221,19 @@ def test_a_category_whose_shares_were_not_stored_departs_evenly():
     found = Encoding.from_dict(content).departures(0, 4000)
     assert found.shape == (4000, 2)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.03)
+
+
+@pytest.mark.parametrize("rare", [1, 2, 3, 4])
+def test_shares_of_categories_tell_no_small_count(rare):
+    n = 400
+    work = np.array(["student"] * rare + ["retired"] * 150 + ["employed"] * (n - 150 - rare), dtype=object)
+    learned = Encoding.learn(pd.DataFrame({"work": work}), np.ones(n), native_missing=False).columns[0]
+    shares = dict(zip(learned.levels, learned.shares, strict=True))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["student"] == 0.0
+    assert shares["retired"] == 150 / {1: 400, 2: 400, 3: 395, 4: 395}[rare]  # which may stand for others
+
+
+def test_shares_of_a_handful_are_alike():
+    few = pd.DataFrame({"work": ["a", "b"]})
+    assert Encoding.learn(few, np.ones(2), native_missing=False).columns[0].shares == (0.5, 0.5)

@@ -30,7 +30,8 @@ class Column:
 
     `levels` is None for a number; a number is shifted by `center` and divided by `scale`. `knots`, in
     standardised units, are where its effect may bend: one column max(z - knot, 0) each. `shares` are the
-    proportions of the levels, roughly. `indicator`: whether a column says that the value is missing.
+    proportions of the levels; where fewer than `SMALL_CELL` patients hold a level its share is 0, and the
+    other ones are rounded. `indicator`: whether a column says that the value is missing.
     """
 
     name: str
@@ -362,10 +363,11 @@ def _infinite(name: str, n: int) -> Fault:
 def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.ndarray) -> Column:
     levels = tuple(sorted(set(values[~absent])))
     codes = _codes(levels, values[~absent])
-    counts = np.bincount(codes, weights=weights[~absent], minlength=len(levels))
-    rough = np.round(counts / SMALL_CELL)  # shares travel in files, from which no small count may be told
-    rough = rough if rough.any() else np.ones(len(levels))
-    parts = tuple(float(share) for share in rough / rough.sum())
+    counts = np.asarray(np.bincount(codes, weights=weights[~absent], minlength=len(levels)), dtype=float)
+    if (small := (counts > 0) & (counts < SMALL_CELL)).any():  # no small count may be told from a file
+        counts = np.where(small, 0.0, SMALL_CELL * np.round(counts / SMALL_CELL))
+    told = counts if counts.any() else np.ones(len(levels))
+    parts = tuple(float(share) for share in told / told.sum())
     return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))
 
 

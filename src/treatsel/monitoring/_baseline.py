@@ -145,6 +145,8 @@ def _counts(column: Any, groups: pd.Series, n: int, kind: str) -> tuple[int, int
 def _fits(column: Any, candidates: FloatArray) -> np.ndarray:
     """Return which counts make whole numbers of the stored shares, or of sum and sum of squares."""
     if column.levels is not None:
+        if 0.0 in column.shares:  # rounded, as a small count must not be told
+            return np.zeros(len(candidates), dtype=bool)
         totals = np.multiply.outer(candidates, np.array(column.shares))
         return np.asarray(_is_whole(totals, _EXACT).all(axis=1))
     squares = candidates * (column.scale**2 + column.center**2)
