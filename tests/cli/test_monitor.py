@@ -1,6 +1,8 @@
 """`treatsel monitor`: exit status, what it prints, and one line on bad input."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -63,6 +65,17 @@ def test_an_alarm_gives_status_1_and_files(folder, capsys, recent, tmp_path):
     assert content["false_alarm_rate"] == 0.01
     assert "<h2>Alarms</h2>" in (tmp_path / "a.html").read_text()
     assert (tmp_path / "a.md").read_text().startswith("# Monitoring: dropout")
+
+
+def test_the_status_survives_a_reader_that_leaves(folder, recent):
+    recent.loc[: N // 4, "employment"] = "retired"
+    recent.to_csv(folder / "changed.csv", index=False)
+    command = f"{sys.executable} -m treatsel.cli.main monitor {folder}/m.treatsel {folder}/changed.csv"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | exec true; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_outcomes_not_known_yet(folder, capsys, recent):

@@ -41,7 +41,7 @@ class Explainer:
         The last one is kept with the model, so that the next patient need not wait for it.
         """
         made: Explainer | None = model.__dict__.get("_explainer")
-        if made is None or not np.array_equal(made.reference, reference, equal_nan=True):
+        if made is None or not _is_same(made.reference, reference):
             games = None
             if model.trees is not None:
                 games = TreeGames.of(model.trees, reference, model.encoding.sources)
@@ -103,6 +103,10 @@ class Explainer:
         logit = model.logit(matrix) @ signs
         _check_additivity(base + values.sum(axis=1), logit)
         return values, base, logit
+
+
+def _is_same(one: FloatArray, other: FloatArray) -> bool:
+    return one is other or np.array_equal(one, other, equal_nan=True)
 
 
 def positions_of(arm: Any, contrast: Any, scale: str, arms: Sequence[Any]) -> list[int]:

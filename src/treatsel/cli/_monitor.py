@@ -1,6 +1,7 @@
 """`treatsel monitor`: recent patients against what a model knows of its development cohort."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     ):
         if path is not None:
             write(path)
-    print(report.summary())
+    with suppress(BrokenPipeError):  # whether or not anybody reads it, the status tells of an alarm
+        print(report.summary())
     return int(len(report.alarms) > 0)
 
 

@@ -69,14 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     with progress(), warnings.catch_warnings():
         warnings.simplefilter("always", TreatselWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment] # it takes what it needs
+        status = 0
         try:
-            status: int = args.run(args)
+            status = args.run(args)
             sys.stdout.flush()
         except TreatselError as error:
             return _fail(str(error))
         except BrokenPipeError:  # the reader of our output, such as `head`, has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         except OSError as error:
             return _fail(f"{error.filename or 'file'}: {error.strerror or error}.")
     return status
