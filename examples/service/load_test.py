@@ -31,8 +31,7 @@ def main() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port), "--log-level", "error"]
-    command += ["--workers", str(args.workers)]
+    command = [sys.executable, "app.py", "--port", str(port), "--workers", str(args.workers)]
     server = subprocess.Popen(
         command, cwd=Path(__file__).parent, env={**os.environ, "TREATSEL_MODEL": str(args.model.resolve())}
     )
