@@ -4,6 +4,8 @@ import hashlib
 import io
 import random
 import zipfile
+import zlib
+from collections.abc import Mapping
 
 SEAL = 64
 SIGNATURES = (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06")
@@ -100,16 +102,39 @@ def mix_members(content: bytes, other: bytes, source: random.Random) -> bytes:
     return _zipped(members, content[-SEAL:])
 
 
+def swell_member(content: bytes, _: bytes, source: random.Random) -> bytes:
+    """Let one member unpack to gigabytes, whatever number of bytes it claims."""
+    body = swollen(2500 * 2**20)
+    members = _members(content)
+    place, claim = source.randrange(len(members)), source.choice((16, 4096, len(body)))
+    members[place] = (members[place][0], body)
+    return _zipped(members, content[-SEAL:], {members[place][0]: claim})
+
+
+def swollen(size: int) -> bytes:
+    """Return deflated zeros, about `size` of them, without making them."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return block * (size // 2**20) + packer.flush()
+
+
 def _members(content: bytes) -> list[tuple[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return [(name, archive.read(name)) for name in archive.namelist()]
 
 
-def _zipped(members: list[tuple[str, bytes]], comment: bytes) -> bytes:
+def _zipped(
+    members: list[tuple[str, bytes]], comment: bytes, claims: Mapping[str, int] | None = None
+) -> bytes:
+    """Return a zip; members in `claims` are deflated zeros, and the directory says how many."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members:
             archive.writestr(zipfile.ZipInfo(name), data)
+        for name, claim in (claims or {}).items():
+            entry = archive.getinfo(name)
+            entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, claim
+            entry.CRC = zlib.crc32(bytes(claim))
         archive.comment = comment
     return stream.getvalue()
 
@@ -126,5 +151,6 @@ WAYS = (
     change_header,
     swap_members,
     repeat_member,
+    swell_member,
     mix_members,
 )

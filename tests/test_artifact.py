@@ -8,7 +8,10 @@ import pickle
 import random
 import subprocess
 import sys
+import tracemalloc
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import lightgbm
@@ -146,6 +149,90 @@ def test_small_cells_are_left_out_of_the_file(cohort, tmp_path):
     assert again.content["training"] == manifest.content["training"]
 
 
+def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
+    """Four patients of an arm, and three of another without the second outcome."""
+    y = cohort.y[["dropout", "recovery"]].fillna(0.0)
+    arm = cohort.X["arm"].to_numpy()
+    y.iloc[np.flatnonzero(arm == "cbt")[:3], 1] = np.nan
+    y.iloc[np.flatnonzero(arm == "medication")[:9], 1] = np.nan
+    ipt = np.flatnonzero(arm == "ipt")
+    y.iloc[ipt[:4]] = [[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]
+    kept = (arm != "ipt") | np.isin(np.arange(len(arm)), ipt[:4])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an arm with few patients
+        selector = ts.TreatmentSelector(codebook=cohort.codebook, random_state=0)
+        selector.fit(cohort.X[kept], y[kept])
+    assert selector.training_["n"].min() == 4
+    content = ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.").content
+    overlap, everybody = content["assignment"]["overlap"], content["arm_means"]["n"][0]
+    for name in y.columns:
+        rows = {row["arm"]: row for row in content["training"] if row["outcome"] == name}
+        few = [arm for arm in rows if rows[arm]["n"] is None]
+        assert "ipt" in few
+        assert everybody - sum(row["n"] or 0 for row in rows.values()) >= 10
+        observed = max(row["n"] for row in content["performance"][name] if row["n"] is not None)
+        assert observed == y.loc[kept, name].notna().sum()
+        assert observed - sum(row["n_observed"] or 0 for row in rows.values()) >= 10
+        assert {row["n"] for row in content["performance"][name]} <= {observed, None}
+        hidden = [arm for arm in rows if rows[arm]["n_observed"] is None]
+        assert len(few) >= 2
+        assert len(hidden) >= 2
+        told = [row["n"] - row["n_observed"] for row in rows.values() if row["n_observed"] is not None]
+        assert all(count == 0 or count >= 5 for count in [*told, everybody - observed - sum(told)])
+        for figures in overlap.values():
+            assert [arm for arm, v in zip(content["arms"], figures, strict=True) if v is None][:1]
+            assert all(figures[content["arms"].index(arm)] is None for arm in few)
+    for share in overlap["hardly_given"]:
+        assert share is None or not 0.5 < share * everybody < 4.5
+    loaded = ts.load_model(tmp_path / "m.treatsel")
+    ts.save_model(loaded, tmp_path / "again.treatsel", intended_use="Tests.")
+    assert (tmp_path / "again.treatsel").read_bytes() == (tmp_path / "m.treatsel").read_bytes()
+
+
+@pytest.mark.parametrize("n_missing", [3, 7])
+def test_a_few_outcomes_missing_in_one_arm_are_not_told(selector, cohort, tmp_path, monkeypatch, n_missing):
+    """Neither by that arm's counts, nor by what all arms have together."""
+    training = selector.training_.copy()
+    n, arm = training["n"].sum(), training["arm"].eq("cbt")
+    training["n_observed"] = training["n"] - np.where(arm, 3, 0)
+    training.loc[training["arm"].eq("ipt"), "n_observed"] -= n_missing - 3
+    performance = selector.performance_["dropout"].assign(n=n - n_missing)
+    monkeypatch.setattr(selector, "training_", training)
+    monkeypatch.setattr(selector, "performance_", {"dropout": performance})
+    content = ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.").content
+    assert all(row["n"] is not None for row in content["training"])
+    told = [row["n_observed"] for row in content["training"] if row["n_observed"] is not None]
+    totals = {row["n"] for row in content["performance"]["dropout"]}
+    if n_missing == 3:
+        assert totals == {None}
+        assert len(told) == len(training) - 1
+    else:
+        assert totals == {n - 7}
+        hidden = {row["arm"] for row in content["training"] if row["n_observed"] is None}
+        assert {"cbt", "ipt"} <= hidden
+    loaded = ts.load_model(tmp_path / "m.treatsel")
+    again = ts.save_model(loaded, tmp_path / "again.treatsel", intended_use="Tests.").content
+    for key in ("training", "performance", "assignment"):
+        assert again[key] == content[key]
+
+
+def test_a_link_in_the_way_of_the_temporary_file_is_not_followed(selector, tmp_path, monkeypatch):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    monkeypatch.setattr("os.urandom", lambda n: bytes(n))
+    (tmp_path / f".m.treatsel.{bytes(4).hex()}.part").symlink_to(victim)
+    with pytest.raises(ArtifactError, match="Cannot write"):
+        ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
+    assert victim.read_text() == "untouched"
+
+
+def test_a_saved_file_has_ordinary_permissions_and_leaves_nothing_else(selector, tmp_path):
+    (tmp_path / "plain").touch()
+    ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
+    assert {file.name for file in tmp_path.iterdir()} == {"plain", "m.treatsel"}
+    assert (tmp_path / "m.treatsel").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 # --- intended use
 
 
@@ -270,6 +357,44 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
     bomb = sealed({"manifest.json": b" " * (20 * 2**20)})
     assert_refused(tmp_path / "m.treatsel", bomb, "too large")
+
+
+def swollen(claims, name="manifest.json", size=64 * 2**20):
+    """Return a file with a member that claims some zeros, but unpacks to many more."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body, stream = packer.compress(bytes(size)) + packer.flush(), io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, body)
+        entry = archive.getinfo(name)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        entry.file_size, entry.CRC = claims, zlib.crc32(bytes(claims))
+        archive.comment = b"0" * 64
+    whole = stream.getvalue()[:-64]
+    return whole + hashlib.sha256(whole).hexdigest().encode()
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "no JSON in UTF-8")]
+)
+def test_a_member_is_never_unpacked_beyond_what_it_claims(tmp_path, claims, message):
+    """Of 64 MB behind a small claim not even one is taken: refused beforehand, or read up to the claim."""
+    content = swollen(claims)
+    tracemalloc.start()
+    try:
+        assert_refused(tmp_path / "m.treatsel", content, message)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2**20
+
+
+def test_a_member_that_holds_less_than_it_claims_is_refused(tmp_path):
+    packed = swollen(16, size=20_000)[:-64]
+    at = packed.rindex(b"PK\1\2")
+    crc, size = zlib.crc32(bytes(20_000)).to_bytes(4, "little"), (20_001).to_bytes(4, "little")
+    changed = packed[: at + 16] + crc + packed[at + 20 : at + 24] + size + packed[at + 28 :]
+    whole = changed + hashlib.sha256(changed).hexdigest().encode()
+    assert_refused(tmp_path / "m.treatsel", whole, "claims 20,001 bytes, but has 20,000")
 
 
 def test_a_bomb_of_many_members_is_refused(path, tmp_path, monkeypatch):
@@ -401,6 +526,7 @@ TAMPERED = {
     "arm means out of order": (lambda m, p: m["arm_means"]["lower"].__setitem__(0, 0.9), "not in order"),
     "a negative error": (lambda m, p: m["arm_means"]["se"].__setitem__(0, -1.0), "arm_means: se"),
     "a range out of order": (lambda m, p: m["ranges"].update(age=[9.0, 1.0]), "range is not in order"),
+    "too many outcomes": (lambda m, p: m.update(outcomes=m["outcomes"] * 33), "33 outcomes; 32 are the most"),
     "a range too few": (lambda m, p: m["ranges"].pop("age"), "ranges are not those"),
     "a share above 1": (lambda m, p: last(m)["shares"].__setitem__(0, 1.5), "shares"),
     "shares that do not add up": (lambda m, p: last(m)["shares"].__setitem__(0, 0.0), "do not add up"),

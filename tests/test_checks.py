@@ -9,6 +9,7 @@ from treatsel._checks import (
     check_known_arms,
     check_level,
     check_mapping_keys,
+    check_number,
     check_probability,
     check_same_length,
     check_unique,
@@ -108,6 +109,19 @@ def test_levels_lie_between_zero_and_one(level):
     assert check_level(0.95) == 0.95
     with pytest.raises(InputError, match="must lie between 0 and 1, for example"):
         check_level(level)
+
+
+@pytest.mark.parametrize(
+    "value", ["0.95", None, [0.95], True, np.True_, pd.NA, np.array([0.95, 0.9])], ids=repr
+)
+def test_what_is_no_number_is_refused_in_words(value):
+    with pytest.raises(InputError, match=f"level must be a number; it is a {type(value).__name__}"):
+        check_level(value)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int8(1)], ids=repr)
+def test_numbers_of_any_kind_pass(value):
+    assert check_number("x", value) is value
 
 
 def test_choices():

@@ -1,14 +1,19 @@
 """A few hundred mutants of model files; `make fuzz` tries tens of thousands."""
 
+import random
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("resource", reason="limits of memory are those of Unix")
 
+from fuzz.damage import sealed, swell_member
 from fuzz.worker import Judge, mutant
+
+from treatsel.artifact import _archive
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "tests" / "artifacts" / "format_1.treatsel"
@@ -38,6 +43,23 @@ def test_mutants_are_the_same_each_time():
 def test_the_judge_sees_an_exception_that_is_no_refusal(judge, monkeypatch):
     monkeypatch.setattr("treatsel.load_model", lambda path: {}["key"])
     assert judge.verdict(STORED.read_bytes()) == ("wrong", "loading raised KeyError: 'key'")
+
+
+def test_the_judge_sees_that_memory_was_not_bounded(judge, monkeypatch):
+    monkeypatch.setattr(_archive, "read", lambda path: (_ for _ in ()).throw(MemoryError))
+    assert judge.verdict(STORED.read_bytes()) == ("wrong", "loading took all memory before it was refused")
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_swollen_member_is_refused_with_little_memory(judge, number):
+    content = STORED.read_bytes()
+    mutated = sealed(swell_member(content, content, random.Random(number)))
+    tracemalloc.start()
+    verdict, why = judge.verdict(mutated)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert verdict == "refused", why
+    assert peak < 8 * len(mutated)
 
 
 def test_the_judge_sees_predictions_that_changed_in_silence(judge):

@@ -35,6 +35,7 @@ LEVELS = {
     "errors": 0,
     "_plotting": 0,
     "_html": 0,
+    "_lazy": 0,
     "_version": 0,
 }
 MODULES = sorted(SOURCE.rglob("*.py"))

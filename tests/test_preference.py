@@ -1,16 +1,22 @@
 """Weights and utilities: what a patient cares about."""
 
+import warnings
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treatsel.errors import InputError
+from treatsel import TreatmentSelector
+from treatsel.datasets import make_cohort
+from treatsel.errors import InputError, TreatselWarning
 from treatsel.preference import check_preferences, utility
 
 OUTCOMES = ("remission", "dropout", "burden")
 GOOD = {"remission": True, "dropout": False, "burden": None}
+ORDERS = list(permutations(OUTCOMES))
 
 
 def test_weights_are_normalised_and_nothing_means_the_first_outcome():
@@ -25,6 +31,31 @@ def test_an_outcome_of_weight_zero_needs_no_direction():
     assert check_preferences({"dropout": 2, "burden": 0}, OUTCOMES, GOOD) == {"dropout": 1.0}
 
 
+def test_weights_stand_in_the_order_of_the_outcomes():
+    good = {**GOOD, "burden": False}
+    given = {"burden": 0.1, "remission": 0.2, "dropout": 0.3}
+    found = [check_preferences({name: given[name] for name in order}, OUTCOMES, good) for order in ORDERS]
+    assert [list(weights.items()) for weights in found] == [list(found[0].items())] * len(ORDERS)
+    assert tuple(found[0]) == OUTCOMES
+
+
+def test_the_order_of_preferences_changes_no_recommendation():
+    cohort = make_cohort(300, random_state=1).cohort
+    X, y = cohort.X[["phq9_start", "arm"]], cohort.y[["recovery", "dropout"]]
+    directions = {"recovery": True, "dropout": False}
+    unfitted = TreatmentSelector(estimator="hierarchical", event_is_good=directions, random_state=0)
+    with warnings.catch_warnings(action="ignore", category=TreatselWarning):
+        selector = unfitted.fit(X, y)
+    patients = X.drop(columns="arm").head(5)
+    one, other = {"recovery": 0.6, "dropout": 0.4}, {"dropout": 0.4, "recovery": 0.6}
+    tables = [selector.recommend(patients, preferences=p).to_frame() for p in (one, other)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert tables[0]["p_best"].notna().all()
+    for record in patients.astype(object).where(patients.notna(), None).to_dict(orient="records"):
+        a, b = (selector.recommend(record, preferences=p).to_dict() for p in (one, other))
+        assert a == b
+
+
 @pytest.mark.parametrize(
     ("preferences", "message"),
     [
@@ -36,6 +67,7 @@ def test_an_outcome_of_weight_zero_needs_no_direction():
         ({"remission": np.inf}, "finite"),
         ({"remission": "much"}, "must be numbers"),
         ({"remission": None}, "must be numbers"),
+        ({"remission": 10**400}, "must be numbers"),
         ([("remission", 1)], "must map outcomes to weights; they are a list"),
         (
             {"remission": 1, "burden": 1},

@@ -98,6 +98,35 @@ def test_columns_may_be_stored_as_arrow_and_stand_in_any_order(selector, patient
     assert scale.predict_in_chunks(selector, unnamed).index.equals(pd.RangeIndex(N))
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.Index([f"p{i}" for i in range(N)]),
+        pd.Index([f"p{i}" for i in range(N)], name="patient_id"),
+        pd.RangeIndex(7, 7 + 3 * N, 3, name="row"),
+        pd.MultiIndex.from_product([["a", "b", "c"], range(N // 3)], names=["site", "number"]),
+    ],
+    ids=["unnamed", "named", "counted", "two levels"],
+)
+def test_chunks_keep_the_index_of_an_arrow_table(selector, patients, monkeypatch, index):
+    monkeypatch.setattr(_frames, "CHUNK", 400)
+    table = pa.Table.from_pandas(patients.drop(columns="patient_id").set_axis(index))
+    expected = selector.predict_by_arm(table)
+    pd.testing.assert_index_equal(expected.index, index, exact=False)
+    found = scale.predict_in_chunks(selector, table)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    part = table.slice(1, N - 1)  # pandas' note of an index that counts no longer fits
+    pd.testing.assert_frame_equal(scale.predict_in_chunks(selector, part), selector.predict_by_arm(part))
+
+
+@pytest.mark.parametrize(
+    "X", [None, {"age": 30}, [{"age": 30}], pa.array([1])], ids=lambda X: type(X).__name__
+)
+def test_chunks_refuse_what_is_no_table(selector, X):
+    with pytest.raises(InputError, match=f"a DataFrame or an Arrow table; it is a {type(X).__name__}"):
+        scale.predict_in_chunks(selector, X)
+
+
 def test_chunks_refuse_what_the_whole_frame_would(selector, patients, monkeypatch):
     monkeypatch.setattr(_frames, "CHUNK", 400)
     with pytest.raises(CohortError, match="Column 'age' is missing"):

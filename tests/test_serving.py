@@ -4,7 +4,9 @@ import copy
 import dataclasses
 import json
 import math
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -19,11 +21,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightgbm import LGBMClassifier
 
 import treatsel as ts
 from treatsel import serve
 from treatsel.datasets import make_cohort
 from treatsel.errors import CohortError, InputError, TreatselError
+from treatsel.models import ArmwiseClassifier
 from treatsel.predictions import WARNING_CODES, Prediction
 from treatsel.recommendation import Recommendation
 
@@ -152,6 +156,29 @@ class TestOneRecordIsOneRow:
             selector.fit(cohort.X, cohort.y["recovery"])
         assert_same(as_told(selector, records[0]), as_told(selector, [records[0]]))
 
+    def test_what_is_set_afterwards_is_served(self, loaded, records):
+        changed = copy.copy(loaded)
+        other = next(arm for arm in loaded.arms_ if arm != loaded.default_arm_)
+        for default in (loaded.default_arm_, other):
+            changed.default_arm_ = default
+            options = {"rule": "supported", "margin": 0.9, "on_invalid": "flag"}
+            one, many = changed.recommend(records[0], **options), changed.recommend([records[0]], **options)
+            assert one.to_frame()["arm"].tolist() == many.to_frame()["arm"].tolist() == [default]
+        changed.assignment = "randomised"
+        assert changed.predict(records[0]).audit["assignment"] == "randomised"
+
+    def test_boosted_trees_give_a_record_the_bits_of_a_table(self, cohort, records):
+        boosted = LGBMClassifier(n_estimators=15, min_child_samples=40, n_jobs=1, verbose=-1)
+        X = pd.concat([cohort.X, cohort.X.head(4).assign(arm="new")], ignore_index=True)
+        y = pd.concat([cohort.y["dropout"], cohort.y["dropout"].head(4)], ignore_index=True).fillna(0)
+        y.iloc[-4:] = [0, 1, 0, 1]  # an arm whose trees have no split
+        with pytest.warns(ts.errors.TreatselWarning):
+            model = ts.TreatmentSelector(estimator=ArmwiseClassifier(boosted), event_is_good=False).fit(X, y)
+        table = model.predict_by_arm(records)
+        assert "new" in table
+        for i, record in enumerate(records[:20]):
+            assert model.predict_by_arm(record).iloc[0].tolist() == table.iloc[i].tolist()
+
     @pytest.mark.slow
     def test_a_new_fit_is_served_anew(self, cohort, records):
         selector = ts.TreatmentSelector(
@@ -261,6 +288,20 @@ class TestAudit:
             with pytest.raises(InputError, match=message):
                 served.replay(changed, record)
 
+    def test_a_recommendation_carries_it_too(self, served, records):
+        record = {**records[0], "Age": 40}
+        found, told = served.recommend(record), served.predict(record)
+        assert found.audit == told.audit
+        assert ("unknown_key", "Age") in found.flags
+        written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+        assert written["audit"]["intended_use"] == {"purpose": "A test."}
+        assert {"code": "unknown_key", "column": "Age"} in written["warnings"]
+        assert served.replay(written["audit"], record).to_dict() == told.to_dict()
+
+    def test_a_model_without_an_id_replays_nothing(self, fitted, records):
+        with pytest.raises(InputError, match="never saved"):
+            fitted.replay(fitted.predict(records[0]).audit, records[0])
+
     def test_the_intended_use_travels(self, served, records):
         assert served.predict(records[0]).audit["intended_use"] == {"purpose": "A test."}
 
@@ -305,6 +346,11 @@ class TestExplaining:
     def test_a_model_without_background_is_refused(self, served, records):
         with pytest.raises(InputError, match="carries no background"):
             dataclasses.replace(served, background=None).explain(records[0], arm="cbt")
+
+    @pytest.mark.parametrize("patient", [np.int64(3), b"x", pd.NA, math.nan, pd.Timestamp("2024-01-01")])
+    def test_any_id_can_be_written(self, served, records, patient):
+        found = dataclasses.replace(served.explain(records[0], arm="cbt"), patient=patient)
+        assert json.loads(found.to_json())["patient"] in (3, "b'x'", "<NA>", None, "2024-01-01 00:00:00")
 
 
 class TestCompiled:
@@ -362,6 +408,41 @@ class TestManyAtOnce:
         finally:
             tracemalloc.stop()
         assert grown < 50_000
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_children_of_a_busy_process_answer(self, served, records):
+        busy = True
+
+        def work():
+            while busy:
+                served.predict(records[0])
+
+        with ThreadPoolExecutor(2) as pool:
+            others = [pool.submit(work) for _ in range(2)]
+            for _ in range(10):
+                if (child := os.fork()) == 0:
+                    signal.alarm(20)  # kills a child that waits for a lock
+                    served.predict(records[0])
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            busy = False
+            assert [other.result() for other in others] == [None, None]
+
+    def test_what_is_handed_out_is_not_the_model(self, served, records):
+        told = served.predict(records[0]).audit
+        told["intended_use"]["purpose"] = "other"
+        assert served.predict(records[0]).audit["intended_use"]["purpose"] == "A test."
+        for mapping in (
+            served.models,
+            served.ranges,
+            served.evidence[served.outcomes[0]],
+            served.intended_use,
+        ):
+            with pytest.raises(TypeError, match="does not support item"):
+                mapping["x"] = 1
+        with pytest.raises(ValueError, match="read-only"):
+            served.background["age"][0] = 1.0
 
     def test_a_model_cannot_be_changed(self, served):
         with pytest.raises(AttributeError):

@@ -179,6 +179,14 @@ def test_a_damaged_file_is_never_signed(keys, tmp_path):
         sign_model(path, keys / "mine.pem")
 
 
+def test_what_is_signed_is_what_was_checked(keys, tmp_path, monkeypatch):
+    """The file is read once: nobody can exchange it in between."""
+    reads, read = [], _archive.read
+    monkeypatch.setattr(_archive, "read", lambda path: reads.append(path) or read(path))
+    sign_model(STORED, keys / "mine.pem", tmp_path / "m.treatsel")
+    assert reads == [STORED]
+
+
 def test_new_keys_are_private_and_replace_nothing(tmp_path):
     private, public = tmp_path / "a.pem", tmp_path / "b.pem"
     new_keys(private, public)

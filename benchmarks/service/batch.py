@@ -3,21 +3,24 @@
     python -m benchmarks.service.batch [--rows 1000000] [--jobs 2]
 
 Both score the same encoded float64 matrix with the same number of threads, in one run, alternating; then the
-whole way from a table (checks, encoding, probabilities) through `treatsel.scale.predict_in_chunks`.
+whole way from a table (checks, encoding, probabilities) through `treatsel.scale.predict_in_chunks`; then, in
+a fresh process that holds no table, from a Parquet file into another through `treatsel.scale.predict_file`.
 """
 
 import argparse
-import resource
+import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.service.latency import ARMS, N_PATIENTS, cohort, selector_of
 
 CHUNK = 50_000
+ROW_GROUP = 100_000
 
 
 def boosters_of(selector: object) -> list[object]:
@@ -33,6 +36,24 @@ def bit_vectors(trees: object, matrix: np.ndarray, jobs: int) -> np.ndarray:
     parts = [matrix[start : start + CHUNK] for start in range(0, len(matrix), CHUNK)]
     with ThreadPoolExecutor(jobs) as pool:
         return np.concatenate(list(pool.map(trees.score, parts)))  # type: ignore[attr-defined]
+
+
+def megabytes() -> float:
+    """Return the largest memory that this process ever held; `getrusage` would tell its parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def of_file(folder: Path, few: pd.DataFrame) -> tuple[float, float, float]:
+    """Predict a file in this process; return seconds, and megabytes before it and at most."""
+    from treatsel import load_model
+    from treatsel.scale import predict_file
+
+    selector = load_model(folder / "model.treatsel")
+    selector.predict_by_arm(few)
+    before, start = megabytes(), time.perf_counter()
+    predict_file(selector, folder / "patients.parquet", folder / "out.parquet", level=None)
+    return time.perf_counter() - start, before, megabytes()
 
 
 def main() -> None:
@@ -70,16 +91,23 @@ def main() -> None:
     for name, found in best.items():
         print(f"| {name} | {found:.2f} | {best['LightGBM'] / found:.2f} |")
     del ours, theirs, matrix
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.treatsel"
-        ts.save_model(selector, path, intended_use="A benchmark.")
-        loaded = ts.load_model(path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    start = time.perf_counter()
-    table = predict_in_chunks(loaded, patients)
-    took, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\nFrom a table of {len(table):,} patients, one job: {took:.1f} s, checks and encoding included")
-    print(f"Peak memory of the process before and after: {before:.0f} and {after:.0f} MB")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ts.save_model(selector, folder / "model.treatsel", intended_use="A benchmark.")
+        loaded = ts.load_model(folder / "model.treatsel")
+        start = time.perf_counter()
+        table = predict_in_chunks(loaded, patients)
+        took = time.perf_counter() - start
+        print(
+            f"\nFrom a table of {len(table):,} patients, one job: {took:.1f} s, checks and encoding included"
+        )
+        patients.to_parquet(folder / "patients.parquet", row_group_size=ROW_GROUP)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            took, before, peak = pool.apply(of_file, (folder, patients.head(100)))
+    print(
+        f"From a Parquet file of as many into another, one job, no intervals, a fresh process: {took:.1f} s; "
+        f"{before:.0f} MB held before, {peak:.0f} MB at most"
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ is that of the whole process; "base" is what it held before the first patient. 1
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
 import warnings
@@ -52,8 +51,9 @@ def make_patients(path: Path, n: int) -> None:
 
 
 def megabytes() -> float:
-    """Return the largest memory that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the largest memory that this process ever held; `ru_maxrss` would count its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def measure(folder: Path, patients: Path, intervals: bool) -> dict[str, float]:

@@ -10,7 +10,7 @@ where each finds the processor's caches full of what the others left.
 
 import argparse
 import ctypes
-import resource
+import json
 import subprocess
 import sys
 import tempfile
@@ -27,6 +27,42 @@ import pandas as pd
 
 ARMS = ("cbt", "counselling", "medication", "self_help")
 N_PATIENTS, N_TRAINED, N_COVARIATES = 8_000, 2_000, 30
+RESIDENT = """
+import ctypes, json, os, sys
+from treatsel import serve
+
+def megabytes():  # what is in use: memory that was given back, but kept for later, would hide a leak
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+def call(times):
+    for i in range(times):
+        record = records[i % len(records)]
+        if i % 10 == 0:
+            model.predict(record)
+            model.explain(record, contrast=model.arms[:2])
+        model.predict_by_arm(record)
+
+path, source, n = sys.argv[1] + ".treatsel", sys.argv[2], int(sys.argv[3])
+with open(source) as file:
+    records = json.load(file)
+held = [megabytes()]
+model = serve.load_model(path)
+held.append(megabytes())
+model.explain(records[0], contrast=model.arms[:2])
+held.append(megabytes())
+call(len(records))
+held.append(megabytes())
+call(n)
+held.append(megabytes())
+copies = [serve.load_model(path) for _ in range(5)]
+held.append(megabytes())
+print(json.dumps({
+    "imported": held[0], "first": held[1] - held[0], "explained": held[2] - held[1],
+    "grown": held[4] - held[3], "one": (held[5] - held[4]) / 5,
+}))
+"""
 EMPTY: dict[str, Any] = dict.fromkeys([*(f"x{j}" for j in range(N_COVARIATES - 2)), "sex", "work"])
 
 
@@ -245,15 +281,19 @@ def imports(path: Path) -> None:
         )
 
 
-def memory(model: Any, records: list[Any], n: int) -> None:
-    """Print how resident memory grows over many calls."""
-    for record in records:
-        model.predict(record)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for i in range(n):
-        model.predict_by_arm(records[i % len(records)])
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"- Peak memory grew by {grown:.1f} MB over {n:,} calls")
+def memory(folder: Path, names: tuple[str, ...], records: list[Any], n: int) -> None:
+    """Print what a loaded model weighs, and how memory grows over many calls: each in a fresh process."""
+    (folder / "records.json").write_text(json.dumps(records))
+    for name in names:
+        command = [sys.executable, "-c", RESIDENT, str(folder / name), str(folder / "records.json"), str(n)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found = json.loads(done.stdout)
+        print(
+            f"- {name}, NumPy, a fresh process: {found['imported']:.0f} MB with treatsel.serve, "
+            f"{found['first']:.0f} MB more with the model, {found['one']:.1f} MB for one more copy of it, "
+            f"{found['explained']:.1f} MB more after its first explanation; grew by {found['grown']:.1f} MB "
+            f"over {n:,} calls of predict_by_arm and {n // 10:,} each of predict and explain"
+        )
 
 
 def main() -> None:
@@ -284,7 +324,7 @@ def main() -> None:
         row = fitted[0][0].transform(X.drop(columns="arm").head(1)).to_numpy()
         threads(trees, [one[-1].booster_ for one in fitted], row, records, 10 * args.number)
         imports(folder / "stack.treatsel")
-        memory(trees["NumPy"], records, args.calls)
+        memory(folder, ("trees", "hierarchical", "stack"), records, args.calls)
 
 
 if __name__ == "__main__":

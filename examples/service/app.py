@@ -3,7 +3,8 @@
 Run: TREATSEL_MODEL=model.treatsel python app.py --port 8000
 
 A prediction takes a fraction of a millisecond, so it runs where the request arrives; more processes
-(`--workers`) use more cores, and count each for itself. Answers and logs hold no value that a patient sent.
+(`--workers`) use more cores, and count each for itself. Answers hold no value that was sent but the patient's
+id, and the names of keys that nobody knows.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from treatsel import serve
 from treatsel.errors import TreatselError
 
 MOST_BYTES = 64 * 1024  # of a request
+ON_INVALID, RULES = ("flag", "raise"), ("expected", "supported")
 
 
 class RefusedError(Exception):
@@ -41,13 +43,21 @@ def make_app(model: serve.ServedModel) -> FastAPI:
     @app.post("/predict")
     async def predict(request: Request, on_invalid: str = "flag") -> Response:
         """Probabilities of all outcomes under all arms, with intervals, warnings and the audit record."""
-        return await answered(request, lambda record: model.predict(record, on_invalid=on_invalid))
+        return await answered(
+            request,
+            lambda record: model.predict(record, on_invalid=one_of("on_invalid", on_invalid, ON_INVALID)),
+        )
 
     @app.post("/recommend")
     async def recommend(request: Request, rule: str = "supported", on_invalid: str = "flag") -> Response:
         """The arm that the rule gives, or that no arm is clearly best."""
         return await answered(
-            request, lambda record: model.recommend(record, rule=rule, on_invalid=on_invalid)
+            request,
+            lambda record: model.recommend(
+                record,
+                rule=one_of("rule", rule, RULES),
+                on_invalid=one_of("on_invalid", on_invalid, ON_INVALID),
+            ),
         )
 
     @app.get("/model")
@@ -55,7 +65,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
         """What is served."""
         return {
             "model_id": model.model_id,
-            "intended_use": model.intended_use,
+            "intended_use": model.intended_use and dict(model.intended_use),
             "outcomes": list(model.outcomes),
             "arms": list(model.arms),
             "covariates": {name: model.codebook[name].allowed for name in model.codebook.covariates},
@@ -102,6 +112,13 @@ async def record_of(request: Request) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise RefusedError(400, "The body must be a JSON object: covariates by name.")
     return record
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Return an option if it is allowed; else refuse it in words that do not repeat it."""
+    if value not in allowed:
+        raise RefusedError(422, f"{name} must be {' or '.join(allowed)}.")
+    return value
 
 
 def _no_constant(name: str) -> float:

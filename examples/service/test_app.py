@@ -65,9 +65,21 @@ def test_no_answer_repeats_a_value(client, record):
         assert "secret" not in client.post("/predict", json=secret, params=options).text
 
 
-def test_a_bad_option_is_refused(client, record):
-    assert client.post("/predict", json=record, params={"on_invalid": "ignore"}).status_code == 422
-    assert client.post("/recommend", json=record, params={"rule": "best"}).status_code == 422
+@pytest.mark.parametrize(
+    ("path", "option"), [("/predict", "on_invalid"), ("/recommend", "on_invalid"), ("/recommend", "rule")]
+)
+def test_a_bad_option_is_refused_and_not_repeated(client, record, path, option):
+    answer = client.post(path, json=record, params={option: "secret-7431"})
+    assert answer.status_code == 422
+    assert option in answer.json()["error"]
+    assert "secret" not in answer.text + client.get("/metrics").text
+
+
+def test_of_what_was_sent_only_names_of_keys_come_back(client, record):
+    answer = client.post("/predict", json={**record, "shoe_size": "secret-7431"})
+    assert ("unknown_key", "shoe_size") in [(row["code"], row["column"]) for row in answer.json()["warnings"]]
+    assert "secret" not in answer.text
+    assert "shoe_size" not in client.get("/metrics").text
 
 
 def test_counters_count(client, record):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,9 +70,16 @@ def check_same_length(**vectors: Any) -> None:
         raise InputError(f"Lengths differ: {found}. Each needs one value a patient, in the same order.")
 
 
+def check_number(name: str, value: Any) -> Any:
+    """Return `value` if it is a real number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{name} must be a number; it is a {type(value).__name__}.")
+    return value
+
+
 def check_level(level: float) -> float:
     """Return a confidence level within (0, 1)."""
-    if not 0 < level < 1:
+    if not 0 < check_number("level", level) < 1:
         raise InputError(f"level is {level}; it must lie between 0 and 1, for example 0.95.")
     return float(level)
 

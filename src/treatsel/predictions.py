@@ -5,12 +5,13 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice, check_patient
+from treatsel._lazy import lazy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,9 +120,9 @@ class Predictions:
         rows = self.to_frame().to_dict(orient="records")
         return {
             "level": self.level,
-            "predictions": [{str(key): _plain(value) for key, value in row.items()} for row in rows],
+            "predictions": [{str(key): plain(value) for key, value in row.items()} for row in rows],
             "warnings": [
-                {str(key): _plain(value) for key, value in row.items()}
+                {str(key): plain(value) for key, value in row.items()}
                 for row in self.warnings.to_dict(orient="records")
             ],
             "audit": dict(self.audit),
@@ -200,22 +201,22 @@ class Prediction(Predictions):
         """Whether no warning says that the model was not made for such values."""
         return not any(code in OUT_OF_SCOPE_CODES for code, _ in self.flags)
 
-    @cached_property
+    @lazy
     def tables(self) -> Mapping[str, "pd.DataFrame"]:
         """Outcome to by-arm table."""
         return {name: self._table(row) for name, row in self.probability.items()}
 
-    @cached_property
+    @lazy
     def lower(self) -> Mapping[str, "pd.DataFrame"]:
         """Outcome to table of lower bounds."""
         return {name: self._table(row) for name, row in self.low.items()}
 
-    @cached_property
+    @lazy
     def upper(self) -> Mapping[str, "pd.DataFrame"]:
         """Outcome to table of upper bounds."""
         return {name: self._table(row) for name, row in self.high.items()}
 
-    @cached_property
+    @lazy
     def warnings(self) -> "pd.DataFrame":
         """Columns patient, code and column."""
         import pandas as pd
@@ -230,18 +231,19 @@ class Prediction(Predictions):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings; a bound that does not exist is None, never NaN."""
-        patient = _plain(self.patient)
+        patient = plain(self.patient)
         rows = []
         for name, values in self.probability.items():
             columns = (values.tolist(), self.low[name].tolist(), self.high[name].tolist())
             for arm, p, low, high in zip(self.arms, *columns, strict=True):
-                numbers = {"probability": p, "lower": _plain(low), "upper": _plain(high)}
-                rows.append({"patient": patient, "outcome": name, "arm": _plain(arm), **numbers})
+                numbers = {"probability": p, "lower": plain(low), "upper": plain(high)}
+                rows.append({"patient": patient, "outcome": name, "arm": plain(arm), **numbers})
         warnings = [{"patient": patient, "code": code, "column": column} for code, column in self.flags]
         return {"level": self.level, "predictions": rows, "warnings": warnings, "audit": dict(self.audit)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a label or a number as JSON can hold it; None for a number that does not exist."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return None

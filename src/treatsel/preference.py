@@ -19,9 +19,10 @@ def check_preferences(
     outcomes: tuple[str, ...],
     event_is_good: Mapping[str, bool | None],
 ) -> dict[str, float]:
-    """Return weights that add up to 1; None means: only the first outcome counts.
+    """Return weights that add up to 1, in the order of `outcomes`; None: only the first outcome counts.
 
-    An outcome of weight 0 is left out: it neither needs a direction nor enough events.
+    The order matters: by it, draws of the outcomes are paired. An outcome of weight 0 is left out: it
+    neither needs a direction nor enough events.
 
     Raises
     ------
@@ -37,8 +38,8 @@ def check_preferences(
         )
     check_mapping_keys("preferences", preferences, outcomes)
     try:
-        weights = {name: float(weight) for name, weight in preferences.items()}
-    except (TypeError, ValueError):
+        weights = {name: float(preferences[name]) for name in outcomes if name in preferences}
+    except (TypeError, ValueError, OverflowError):
         raise InputError("preferences must be numbers: one weight of 0 or more per outcome.") from None
     total = sum(weights.values())
     if any(weight < 0 for weight in weights.values()) or not 0 < total < np.inf:

@@ -228,4 +228,4 @@ def _validated(content: Any) -> Section:
 
 
 def _count(value: int | None) -> str:
-    return "few" if value is None else f"{value:,}"
+    return "not told" if value is None else f"{value:,}"

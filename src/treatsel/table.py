@@ -238,11 +238,12 @@ class TableWriter:
             self._part = self._path.with_name(f".{self._path.name}.part")
         self.parquet = self._path is not None and is_parquet(self._path)
         self._stream: Any = out
+        self._file: Any = None  # what a Parquet writer writes to
         self._started = False
 
     def __enter__(self) -> Self:
         if self._part is not None and not self.parquet:
-            self._stream = self._part.open("w", encoding="utf-8", newline="")
+            self._stream = self._opened(encoding="utf-8", newline="")
         return self
 
     def __exit__(
@@ -252,6 +253,8 @@ class TableWriter:
             return
         if self._started or not self.parquet:
             self._stream.close()
+        if self._file is not None:
+            self._file.close()
         if self._part == self._path:
             return
         if kind is not None:
@@ -269,9 +272,18 @@ class TableWriter:
             if not self._started:
                 from pyarrow.parquet import ParquetWriter
 
-                self._stream = ParquetWriter(self._part, piece.schema, compression="snappy")
+                self._file = self._opened("b")
+                self._stream = ParquetWriter(self._file, piece.schema, compression="snappy")
             self._stream.write_table(piece.cast(self._stream.schema))
         self._started = True
+
+    def _opened(self, kind: str = "", **options: Any) -> Any:
+        """Open the temporary file anew: what lies there is removed, and no link is followed."""
+        assert self._part is not None
+        if self._part == self._path:
+            return self._part.open(f"w{kind}", **options)
+        self._part.unlink(missing_ok=True)
+        return self._part.open(f"x{kind}", **options)
 
 
 def packed(table: pd.DataFrame, *, parquet: bool) -> Any:

@@ -81,6 +81,48 @@ def test_all_ways_of_scoring_give_the_same_bits(seed, n_trees, most_leaves, n_me
     np.testing.assert_array_equal(_kernel.score(trees.forest, matrix), walked)
 
 
+def test_a_last_block_of_trees_without_a_split_counts():
+    stump = forest_of(9, 1, 1)
+    for n in (1, 16, 63, 64, 65, 128):  # with up to 8 leaves, 64 trees stand side by side
+        trees, matrix = Trees.join([forest_of(8, n, 8), *[stump] * 65]), patients(3)
+        walked = trees._walk(matrix)
+        np.testing.assert_array_equal(np.vstack([trees.forest.score_one(x) for x in matrix]), walked)
+        np.testing.assert_array_equal(_kernel.score(trees.forest, matrix), walked)
+        assert (walked[:, -1] == stump.value[0]).all()
+
+
+def test_tables_much_larger_than_their_trees_are_not_made():
+    n = 2000  # a feature for each tree: every block would have a row for each of them
+    parts = []
+    for feature in range(n):
+        nodes = ([feature, -1, -1], [0.0] * 3, [1, 1, 2], [2, 1, 2], [False] * 3, [0.0, 1.0, 2.0])
+        kinds = (np.int32, np.float64, np.int32, np.int32, bool, np.float64)
+        arrays = [np.array(part, dtype=kind) for part, kind in zip(nodes, kinds, strict=True)]
+        one = np.zeros(1, dtype=np.int32)
+        parts.append(Trees(*arrays, roots=one, member=one))
+    trees = Trees.join(parts)
+    assert trees.forest is None
+    assert trees.score(np.ones((1, n))).sum() == 2.0 * n
+
+
+def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
+    import numba
+
+    real, asked = numba.njit, []
+
+    def njit(*, cache=False, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    compiled = _kernel._compiled.__wrapped__(_kernel._weighted_sum)
+    out = np.zeros(2)
+    compiled(np.ones((1, 2)), np.ones(1), out)
+    assert (asked, out.tolist()) == ([True, False], [1.0, 1.0])
+
+
 def test_trees_with_more_leaves_than_a_word_has_bits_are_walked():
     trees = forest_of(0, 3, 200)
     assert trees.forest is None

@@ -5,6 +5,7 @@ from treatsel.additive._explainer import Explainer, positions_of
 from treatsel.additive._kernel import check_compiled, weighted_sum
 from treatsel.additive._model import RARELY, AdditiveModel, AssignmentModel
 from treatsel.additive._numeric import logistic, logistic_quantiles, pairing, quantiles
+from treatsel.additive._shapley import warm_up
 from treatsel.additive._trees import Trees
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "pairing",
     "positions_of",
     "quantiles",
+    "warm_up",
     "weighted_sum",
 ]

@@ -8,12 +8,12 @@ category: all its columns are 0. No learner ever sees anything but this matrix.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import SMALL_CELL, FloatArray
+from treatsel._lazy import lazy
 from treatsel.errors import CohortError, Fault
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Encoding:
         """Columns of the matrix."""
         return [feature for column in self.columns for feature in column.features]
 
-    @property
+    @lazy
     def sources(self) -> np.ndarray:
         """For each column of the matrix, the position of its source column."""
         return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
@@ -207,11 +207,11 @@ class Encoding:
                 row[start + code] = 1.0
         return row[None]
 
-    @cached_property
+    @lazy
     def _plan(self) -> "_Plan":
         return _Plan.of(self.columns)
 
-    @cached_property
+    @lazy
     def _width(self) -> int:
         return sum(column.width for column in self.columns)
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice
+from treatsel._lazy import lazy
 from treatsel.additive._model import AdditiveModel
 from treatsel.additive._numeric import logistic
 from treatsel.additive._shapley import TreeGames
 from treatsel.errors import AdditivityError, InputError
 
-TOLERANCE = 1e-9  # on the logit, relative to its size where that is above 1
+TOLERANCE = 1e-9  # on the logit, relative to the size of all that is added up where that is above 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,7 +48,7 @@ class Explainer:
             made = model.__dict__["_explainer"] = cls(model=model, reference=reference, games=games)
         return made
 
-    @cached_property
+    @lazy
     def center(self) -> FloatArray:
         """Mean of the encoded background, shape (n_features,)."""
         return np.asarray(self.reference.mean(axis=0))
@@ -101,7 +101,8 @@ class Explainer:
             values[:, : of_trees.shape[1]] += of_trees
             base += float(self.games.base @ weights)
         logit = model.logit(matrix) @ signs
-        _check_additivity(base + values.sum(axis=1), logit)
+        size = np.abs(base) + np.abs(values).sum(axis=1)
+        _check_additivity(base + values.sum(axis=1), logit, size)
         return values, base, logit
 
 
@@ -126,8 +127,8 @@ def positions_of(arm: Any, contrast: Any, scale: str, arms: Sequence[Any]) -> li
     return [list(arms).index(check_choice("arm", each, list(arms))) for each in wanted]
 
 
-def _check_additivity(total: FloatArray, logit: FloatArray) -> None:
-    off = np.abs(total - logit) > TOLERANCE * np.maximum(1.0, np.abs(logit))
+def _check_additivity(total: FloatArray, logit: FloatArray, size: FloatArray) -> None:
+    off = np.abs(total - logit) > TOLERANCE * np.maximum(1.0, size)
     if n := int(off.sum()) + int((~np.isfinite(total)).sum()):
         raise AdditivityError(
             f"The attributions of {n} patients do not add up to the model's logit within {TOLERANCE:g}; "

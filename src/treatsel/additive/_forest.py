@@ -13,19 +13,19 @@ Lucchese et al. (2015), QuickScorer, SIGIR, 73-82. doi:10.1145/2766462.2767733
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
+from treatsel._lazy import lazy
 
 if TYPE_CHECKING:
     from treatsel.additive._trees import Trees
 
 MOST_LEAVES = 64  # bits of the widest word
-MOST_RANKS = 20_000_000  # of all blocks: a table of trees that share no thresholds is too large for memory
+MOST_TIMES = 8  # as large as the trees themselves, and not much more than 1 MB: else they are walked
 WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)  # as many bits as the largest tree has leaves
 _LOWEST_OF_BYTE = np.array([0, *((byte & -byte).bit_length() - 1 for byte in range(1, 256))])
 LINE = 64  # bytes of a row: one cache line, which holds one word of each tree of a block
@@ -78,13 +78,16 @@ class Forest:
         edges = [np.unique(trees.threshold[inner[used == j]]) for j in range(len(features))]
         first_rank = np.cumsum([0, *(len(own) + 2 for own in edges)])
         kind = next(word for word in WORDS if n_leaves <= 8 * word().itemsize)
-        if int(first_rank[-1]) * (1 + len(trees.roots) * kind().itemsize // LINE) > MOST_RANKS:
+        n_blocks = -(-len(trees.roots) * kind().itemsize // LINE)
+        n_bytes = n_blocks * (5 * int(first_rank[-1]) + 2 * LINE * len(features)) + LINE * len(inner)
+        if n_bytes > 1_000_000 + MOST_TIMES * sum(getattr(trees, part).nbytes for part in trees.ARRAYS):
             return None
         rank = first_rank[used] + 1
         for j, own in enumerate(edges):
             rank[used == j] += np.searchsorted(own, trees.threshold[inner[used == j]])
         ruled_out = ~_bits(first[trees.left[inner]], count[trees.left[inner]], kind)
-        row_of, table = _table(tree_of[inner], used, rank, first_rank, ruled_out, ~trees.missing_left[inner])
+        gone = ~trees.missing_left[inner]
+        row_of, table = _table(n_blocks, tree_of[inner], used, rank, first_rank, ruled_out, gone)
         leaf = np.flatnonzero(trees.feature < 0)
         first_leaf = np.cumsum([0, *count[trees.roots]])[:-1]
         value = np.zeros(len(leaf))
@@ -105,17 +108,17 @@ class Forest:
         """Number of ensembles."""
         return int(self.member[-1]) + 1
 
-    @cached_property
+    @lazy
     def edge_values(self) -> FloatArray:
         """All thresholds, one feature after the other."""
         return np.array([edge for own in self.edges for edge in own])
 
-    @cached_property
+    @lazy
     def edge_start(self) -> npt.NDArray[np.int64]:
         """Where the thresholds of each feature start, shape (n_used + 1,)."""
         return np.cumsum([0, *map(len, self.edges)])
 
-    @cached_property
+    @lazy
     def row_of_block(self) -> npt.NDArray[np.int32]:
         """`row_of` with the ranks of a block side by side, shape (n_blocks, n_ranks)."""
         return np.ascontiguousarray(self.row_of.T)
@@ -144,6 +147,7 @@ def _lowest_bit(words: np.ndarray) -> np.ndarray:
 
 
 def _table(
+    n_blocks: int,
     tree: np.ndarray,
     used: np.ndarray,
     rank: np.ndarray,
@@ -155,7 +159,7 @@ def _table(
     n_lanes = LINE // ruled_out.dtype.itemsize
     block, lane = tree // n_lanes, tree % n_lanes
     starts, missing = first_rank[:-1], first_rank[1:] - 1
-    begins = np.zeros((int(block[-1]) + 1, int(first_rank[-1])), dtype=bool)
+    begins = np.zeros((n_blocks, int(first_rank[-1])), dtype=bool)
     begins[:, starts] = begins[:, missing] = True
     begins[block, rank] = True
     row_of = (np.cumsum(begins.ravel()) - 1).reshape(begins.shape)

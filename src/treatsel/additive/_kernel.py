@@ -95,7 +95,10 @@ def weighted_sum(table: np.ndarray, weights: FloatArray) -> FloatArray:
 def _compiled(function: Any) -> Any:
     from numba import njit
 
-    return njit(nogil=True, cache=True)(function)
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder to write to: compiled in every process
+        return njit(nogil=True)(function)
 
 
 def _score(  # type: ignore[no-untyped-def] # numba infers the types

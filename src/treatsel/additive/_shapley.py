@@ -14,20 +14,20 @@ doi:10.1038/s42256-019-0138-9
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import comb
 
 import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
+from treatsel._lazy import lazy
 from treatsel.additive import _kernel
 from treatsel.additive._trees import Trees
 from treatsel.errors import UnsupportedModelError
 
 MOST_COLUMNS = 62  # on one path: as many as a word has bits for
 _WORTH_COMPILING = 20  # patients
-_LEAVES = 500  # whose background rows are sorted at once
+_SORTED = 250_000  # pairs of leaf and background row that are sorted at once
 _CELLS = 2_000_000  # pairs of patient and node that are looked at at once
 
 Integers = npt.NDArray[np.int64]
@@ -95,12 +95,12 @@ class Paths:
             n_columns=n_columns,
         )
 
-    @cached_property
+    @lazy
     def condition_start(self) -> Integers:
         """Where the conditions of each pair start, shape (n_pairs + 1,)."""
         return np.append(self.first_condition, len(self.node))
 
-    @cached_property
+    @lazy
     def pair_start(self) -> Integers:
         """Where the pairs of each leaf start, shape (n_leaves + 1,)."""
         return np.append(self.first_pair, len(self.column))
@@ -150,17 +150,17 @@ class TreeGames:
     first_pattern: Integers
     base: FloatArray
 
-    @cached_property
+    @lazy
     def leaf(self) -> Integers:
         """The leaf of each pattern."""
         return np.repeat(np.arange(len(self.paths.width)), np.diff(self.first_pattern))
 
-    @cached_property
+    @lazy
     def n_lacks(self) -> npt.NDArray[np.uint8]:
         """Number of columns that each pattern fails."""
         return np.bitwise_count(self.lacks)
 
-    @cached_property
+    @lazy
     def most_patterns(self) -> int:
         """Number of patterns of the leaf that has most."""
         return int(np.diff(self.first_pattern).max(initial=0))
@@ -184,10 +184,10 @@ class TreeGames:
         UnsupportedModelError
             If the way to a leaf asks about more than `MOST_COLUMNS` source columns.
         """
-        paths = Paths.of(trees, sources)
+        paths, step = Paths.of(trees, sources), max(_SORTED // len(reference), 1)
         lacks, share, n_patterns = [paths.bit[:0]], [np.zeros(0)], [np.zeros(1, dtype=np.int64)]
-        for start in range(0, len(paths.width), _LEAVES):
-            stop = min(start + _LEAVES, len(paths.width))
+        for start in range(0, len(paths.width), step):
+            stop = min(start + step, len(paths.width))
             ordered = np.sort(paths.lacks(reference, start, stop).T, axis=1)
             new = np.ones(ordered.shape, dtype=bool)
             new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
@@ -274,3 +274,20 @@ def _factors() -> FloatArray:
 
 
 FACTORS = _factors()
+
+
+def warm_up() -> None:
+    """Compile the kernel, on a tree of one split."""
+    trees = Trees(
+        feature=np.array([0, -1, -1], dtype=np.int32),
+        threshold=np.zeros(3),
+        left=np.array([1, 1, 2], dtype=np.int32),
+        right=np.array([2, 1, 2], dtype=np.int32),
+        missing_left=np.zeros(3, dtype=bool),
+        value=np.array([0.0, 0.0, 1.0]),
+        roots=np.zeros(1, dtype=np.int32),
+        member=np.zeros(1, dtype=np.int32),
+    )
+    TreeGames.of(trees, np.zeros((1, 1)), np.zeros(1, dtype=np.intp)).values(
+        np.ones((1, 1)), np.ones(1), compiled=True
+    )

@@ -6,12 +6,12 @@ missing value does is decided once, when the trees are read: `missing_left`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
+from treatsel._lazy import lazy
 from treatsel.additive import _kernel
 from treatsel.additive._forest import Forest
 
@@ -110,7 +110,7 @@ class Trees:
             member=np.zeros(len(kept), dtype=np.int32),
         )
 
-    @cached_property
+    @lazy
     def forest(self) -> Forest | None:
         """The same trees as bit vectors; None where they do not fit."""
         return Forest.of(self)

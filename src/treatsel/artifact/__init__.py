@@ -176,7 +176,7 @@ def _parts(
         file = _read(Path(path))
         if key is not None:
             check_signature(file.signature, file.manifest, key)
-        return file.content, {name: _archive.array_of(name, data) for name, data in file.arrays.items()}
+        return file.content, _arrays_of(file)
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -217,12 +217,18 @@ def sign_model(path: str | Path, private_key: str | Path | bytes, out: str | Pat
     InputError
         If the key is no Ed25519 private key, or the package cryptography is not installed.
     """
-    load_model(path)
+    from treatsel.artifact._contents import unpack
+
     with _refusing(f"Cannot load {path}"):
         file = _read(Path(path))
+        unpack(file.content, _arrays_of(file))
     signature = sign(file.manifest, private_key)
     _archive.write(Path(path if out is None else out), file.manifest, file.arrays, signature)
     return Manifest(file.content, signed_by(signature))
+
+
+def _arrays_of(file: _archive.Contents) -> dict[str, np.ndarray]:
+    return {name: _archive.array_of(name, data) for name, data in file.arrays.items()}
 
 
 def _read(path: Path) -> _archive.Contents:

@@ -1,12 +1,14 @@
 """A sealed zip of JSON and `.npy` arrays: written byte for byte alike, read without trust.
 
-Sizes are bounded before memory is taken, nothing is unpickled, evaluated or executed, no path leaves the
-archive, and every byte is covered: the zip comment is the SHA-256 of all bytes before it. The seal guards
-against damage, not against a forger; a signature does.
+Sizes are bounded before memory is taken, and no member is unpacked beyond what it claims; nothing is
+unpickled, evaluated or executed, no path leaves the archive, and every byte is covered: the zip comment is
+the SHA-256 of all bytes before it. The seal guards against damage, not against a forger; a signature does.
 """
 
+import contextlib
 import hashlib
 import io
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -52,7 +54,7 @@ class Contents:
 
 
 def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: bytes | None = None) -> None:
-    """Write the archive under a temporary name, then rename it: never half a file."""
+    """Write the archive under a temporary name of its own, then rename it: never half a file."""
     sizes = [len(content) for content in arrays.values()]
     if max(sizes, default=0) > MAX_MEMBER or sum(sizes) > MAX_TOTAL or len(manifest) > MAX_MANIFEST:
         raise ArtifactError(f"The model is too large for a file: one array has {max(sizes):,} bytes.")
@@ -66,13 +68,16 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: b
             archive.writestr(entry, content, compresslevel=6)
         archive.comment = b"0" * _SEAL
     body = stream.getvalue()[:-_SEAL]
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
-        temporary.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+        with temporary.open("xb") as file:  # x: it follows no link that lies there
+            file.write(body + hashlib.sha256(body).hexdigest().encode())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ArtifactError(f"Cannot write {path}: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def read(path: Path) -> Contents:
@@ -84,11 +89,11 @@ def read(path: Path) -> Contents:
         raise ArtifactError("Its seal is broken: the file is truncated, changed, or not from treatsel.")
     _check_end(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        sizes = _checked_directory(archive)
-        text = archive.read(MANIFEST)
+        sizes = _checked_directory(archive, len(content))
+        text = _unpacked(archive, MANIFEST)
         manifest = _checked_manifest(text, set(sizes) - {MANIFEST, SIGNATURE})
-        signature = archive.read(SIGNATURE) if SIGNATURE in sizes else None
-        arrays = {name: archive.read(name) for name in manifest["members"]}
+        signature = _unpacked(archive, SIGNATURE) if SIGNATURE in sizes else None
+        arrays = {name: _unpacked(archive, name) for name in manifest["members"]}
     for name, data in arrays.items():
         if hashlib.sha256(data).hexdigest() != manifest["members"][name]:
             raise ArtifactError(f"The hash of member {name} differs from the manifest.")
@@ -100,7 +105,7 @@ def _read_bytes(path: Path) -> bytes:
         if path.exists() and not path.is_file():  # a pipe or a device may never end
             raise ArtifactError("It cannot be read: it is no regular file.")
         with path.open("rb") as stream:
-            content = stream.read(MAX_FILE + 1)
+            content = stream.read(min(os.fstat(stream.fileno()).st_size, MAX_FILE) + 1)
     except OSError as error:
         raise ArtifactError(f"It cannot be read ({error.strerror}).") from error
     except ValueError as error:  # a zero byte in its name
@@ -123,7 +128,7 @@ def _check_end(content: bytes) -> None:
         raise ArtifactError("Its zip directory has too many members.")
 
 
-def _checked_directory(archive: zipfile.ZipFile) -> dict[str, int]:
+def _checked_directory(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, int]:
     entries = archive.infolist()
     sizes = {entry.filename: entry.file_size for entry in entries}
     if len(entries) > MAX_MEMBERS or len(sizes) < len(entries) or MANIFEST not in sizes:
@@ -135,9 +140,25 @@ def _checked_directory(archive: zipfile.ZipFile) -> dict[str, int]:
         limit = limits.get(entry.filename, MAX_MEMBER)
         if entry.file_size > min(limit, MAX_RATIO * max(entry.compress_size, 1)):
             raise ArtifactError(f"It holds a member that claims {entry.file_size:,} bytes: too large.")
+        if entry.compress_size > entry.file_size + entry.file_size // 1000 + 64:  # stored, it is shorter
+            raise ArtifactError(
+                f"It holds a member that claims fewer bytes than it has: {entry.file_size:,}."
+            )
     if sum(sizes.values()) > MAX_TOTAL:
         raise ArtifactError(f"Its members claim more than {MAX_TOTAL:,} bytes in total.")
+    if sum(entry.compress_size for entry in entries) > n_bytes:
+        raise ArtifactError("Its members claim more bytes than the file has.")
     return sizes
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return a member, never unpacking more than it claims (which ``ZipFile.read`` does)."""
+    size = archive.getinfo(name).file_size
+    with archive.open(name) as stream:
+        data = stream.read(size + 1)
+    if len(data) != size:
+        raise ArtifactError(f"It holds a member that claims {size:,} bytes, but has {len(data):,}.")
+    return data
 
 
 def _checked_manifest(text: bytes, names: set[str]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import SMALL_CELL
 from treatsel.additive import Trees
+from treatsel.artifact._counts import COUNTS, tellable
 from treatsel.artifact._models import (
     GOLDEN_TOLERANCE,
     background_columns,
@@ -20,7 +20,6 @@ from treatsel.errors import UnsupportedModelError
 from treatsel.models import Assignment
 from treatsel.selector import TreatmentSelector
 
-_COUNTS = ("n", "n_observed", "n_events")
 Arrays = dict[str, np.ndarray]
 
 
@@ -28,7 +27,7 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
     """Return the contents of a fitted selector: plain lists and mappings, and arrays by member name."""
     arrays: Arrays = {}
     outcomes = [_pack_outcome(selector, name, i, arrays) for i, name in enumerate(selector.outcomes_)]
-    means = selector.arm_means_
+    means, told = selector.arm_means_, tellable(selector)
     contents = {
         "arm": selector.arm,
         "arms": list(selector.arms_),
@@ -36,14 +35,12 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in MEANS},
         "outcomes": outcomes,
         "codebook": selector.codebook_.to_dict(),
-        "training": [_without_small_cells(row) for row in selector.training_.to_dict(orient="records")],
+        "training": told.training,
         "ranges": {name: [float(v) for v in row] for name, row in selector.ranges_.T.items()},
         "fingerprint": selector.fingerprint_,
         "background": _pack_background(selector.background_, arrays),
-        "assignment": _pack_assignment(selector, arrays),
-        "performance": {
-            name: table.to_dict(orient="records") for name, table in selector.performance_.items()
-        },
+        "assignment": _pack_assignment(selector, told.overlap, arrays),
+        "performance": told.performance,
     }
     return contents, arrays
 
@@ -63,8 +60,9 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         arrays[f"{place}/mixing.npy"] = model.mixing
         arrays |= {f"{place}/trees/{part}.npy": getattr(model.trees, part) for part in Trees.ARRAYS}
     rows = selector.background_.head(GOLDEN_ROWS)
-    golden = selector.models_[name].predict_by_arm(rows)[selector.arms_].to_numpy()
-    if (np.abs(model.predict_by_arm(rows).to_numpy() - golden) > GOLDEN_TOLERANCE).any():
+    golden = model.predict_by_arm(rows).to_numpy()
+    own = selector.models_[name].predict_by_arm(rows)[selector.arms_].to_numpy()
+    if (np.abs(own - golden) > GOLDEN_TOLERANCE).any():
         raise UnsupportedModelError(f"The model of {name!r} cannot be saved: it is not its sum of terms.")
     arrays[f"{place}/golden.npy"] = golden
     return {
@@ -76,15 +74,14 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
     }
 
 
-def _pack_assignment(selector: TreatmentSelector, arrays: Arrays) -> dict[str, Any]:
-    """Return the assignment model and the overlap by arm; no counts."""
-    model, table = selector.assignment_.model, selector.assignment_.table.loc[selector.arms_]
+def _pack_assignment(selector: TreatmentSelector, overlap: Any, arrays: Arrays) -> dict[str, Any]:
+    model = selector.assignment_.model
     arrays["assignment/intercept.npy"] = model.intercept
     arrays["assignment/coefficients.npy"] = model.coefficients
     return {
         "stated": selector.assignment,
         "encoding": model.encoding.to_dict(),
-        "overlap": {name: [None if np.isnan(v) else float(v) for v in table[name]] for name in OVERLAP},
+        "overlap": overlap,
         "floor": selector.assignment_.floor,
     }
 
@@ -101,19 +98,6 @@ def _pack_background(background: pd.DataFrame, arrays: Arrays) -> list[dict[str,
             arrays[f"background/column_{j}.npy"] = codes.astype(np.int32)
             columns.append({"name": name, "levels": [str(level) for level in levels]})
     return columns
-
-
-def _without_small_cells(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return one row of counts; None: a small cell, or one that would tell a small cell."""
-    kept: dict[str, Any] = {"outcome": row["outcome"], "arm": row["arm"]}
-    n, observed, events = (float(row[key]) for key in _COUNTS)  # NaN where a file left it out
-    if 0 < n - observed < SMALL_CELL or observed < SMALL_CELL:
-        n = observed = np.nan
-    if events < SMALL_CELL or observed - events < SMALL_CELL:
-        events = np.nan
-    kept |= {k: None if np.isnan(v) else int(v) for k, v in zip(_COUNTS, (n, observed, events), strict=True)}
-    kept["enough"] = bool(row["enough"])
-    return kept
 
 
 def unpack(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TreatmentSelector:
@@ -148,13 +132,13 @@ def _unpack_assignment(contents: Mapping[str, Any], arrays: Mapping[str, np.ndar
 
 def _performance(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["predictor", "metric", "value", "lower", "upper", "n"])
-    numbers = {"value": "float64", "lower": "float64", "upper": "float64", "n": "int64"}
-    return table.astype(numbers)
+    n = "float64" if table["n"].isna().any() else "int64"
+    return table.astype({"value": "float64", "lower": "float64", "upper": "float64", "n": n})
 
 
 def _training(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame([{key: row[key] for key in ("outcome", "arm")} for row in rows])
-    for key in _COUNTS:
+    for key in COUNTS:
         table[key] = [float("nan") if row[key] is None else float(row[key]) for row in rows]
     table["enough"] = [row["enough"] for row in rows]
     return table

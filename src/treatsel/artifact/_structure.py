@@ -17,6 +17,7 @@ from treatsel.manifest import check_intended_use, check_validation_summary
 GOLDEN_ROWS = 5
 MOST_ROWS = 2000  # of the background
 MOST_ARMS = 256
+MOST_OUTCOMES = 32
 MOST_DRAWS = 10_000
 LARGEST = 1e30  # of what is multiplied; inputs are at most 1e100, so that no product overflows
 FARTHEST = 1e155  # a mean, or a bound of a range
@@ -49,6 +50,8 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
     require(_part(content, "default_arm") in arms, "the default arm is no arm")
     outcomes = _records(_part(content, "outcomes"), "outcomes")
+    n_outcomes = len(outcomes)
+    require(n_outcomes <= MOST_OUTCOMES, f"it has {n_outcomes} outcomes; {MOST_OUTCOMES} are the most")
     names = _labels([_part(outcome, "name", "an outcome") for outcome in outcomes], "outcomes")
     require(names, "outcomes are not distinct texts")
     require(_is_label(_part(content, "arm")), "the arm column has no name")
@@ -276,7 +279,7 @@ def _check_performance(performance: Any, outcomes: list[str]) -> None:
             found = [_part(row, key, "performance") for key in ("predictor", "metric", "n")]
             require(found[0] in ("model", "baseline"), "performance is of no known predictor")
             require(found[1] in METRICS, "performance is in no known metric")
-            require(_is_count(found[2]), "performance is of no number of patients")
+            require(found[2] is None or _is_count(found[2]), "performance is of no number of patients")
             for key in ("value", "lower", "upper"):
                 _check_number(_part(row, key, "performance"), "performance", -LARGEST, LARGEST, absent=True)
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_unique
+from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_number, check_unique
+from treatsel._lazy import lazy
 from treatsel.errors import InputError
-from treatsel.recommendation._decision import STATUSES, Decisions, decide
+from treatsel.recommendation._decision import STATUSES, Decisions, decide, reasons_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +88,10 @@ class Recommendation(Recommendations):
         Arms, in the order of `values`.
     values : ndarray of shape (n_arms,)
         The utility of each arm.
+    flags : tuple of (code, column)
+        Warnings, as in `Prediction`.
+    audit : mapping or None
+        Model, versions, input and options, as in `Prediction`; None where no model is known.
 
     All of `Recommendations` holds here, too.
     """
@@ -96,6 +100,8 @@ class Recommendation(Recommendations):
     row: Mapping[str, Any]
     arms: tuple[Any, ...]
     values: FloatArray
+    flags: tuple[tuple[str, Any], ...] = ()
+    audit: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -112,7 +118,7 @@ class Recommendation(Recommendations):
         """Say what is in it, without showing the patient."""
         return f"Recommendation(1 patient: {self.row['status']})"
 
-    @cached_property
+    @lazy
     def table(self) -> "pd.DataFrame":
         """One row: the patient."""
         import pandas as pd
@@ -124,7 +130,7 @@ class Recommendation(Recommendations):
         }
         return pd.DataFrame(columns, index=pd.Index([self.patient]))
 
-    @cached_property
+    @lazy
     def utility(self) -> "pd.DataFrame":
         """What was compared."""
         import pandas as pd
@@ -137,7 +143,9 @@ class Recommendation(Recommendations):
         plain["best_set"] = list(self.row["best_set"])
         plain["excluded"] = {str(arm): reason for arm, reason in self.row["excluded"].items()}
         utility = {str(arm): value for arm, value in zip(self.arms, self.values.tolist(), strict=True)}
-        return plain | {"utility": utility, "rule": self.rule, "margin": self.margin, "level": self.level}
+        plain |= {"utility": utility, "rule": self.rule, "margin": self.margin, "level": self.level}
+        plain["warnings"] = [{"code": code, "column": column} for code, column in self.flags]
+        return plain | {"audit": None if self.audit is None else dict(self.audit)}
 
 
 def recommend(
@@ -218,7 +226,7 @@ def recommend(
     check_unique("The patients (index) of by_arm", by_arm.index)
     arms = list(by_arm.columns)
     check_rule(rule, margin, level, default_arm, arms)
-    reasons = _reasons(excluded, arms)
+    reasons = reasons_of(excluded, arms)
     permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
     decisions = decide(
         by_arm.to_numpy(),
@@ -256,7 +264,7 @@ def recommend_one(
 ) -> Recommendation:
     """Recommend an arm to one patient; `values` has shape (n_arms,), `draws` (n_draws, n_arms)."""
     check_rule(rule, margin, level, default_arm, arms)
-    reasons = _reasons(excluded, arms)
+    reasons = reasons_of(excluded, arms)
     permitted = np.array([[arm not in reasons for arm in arms]])
     decisions = decide(
         values[None],
@@ -293,7 +301,7 @@ def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: S
     """Raise unless the options of a decision can be used."""
     check_choice("rule", rule, RULES)
     check_level(level)
-    if not 0 <= margin < 1:
+    if not 0 <= check_number("margin", margin) < 1:
         raise InputError(
             f"margin is {margin}; it must be 0 or more and below 1 (a difference of proportions)."
         )
@@ -301,19 +309,6 @@ def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: S
         check_choice("default_arm", default_arm, arms)
     elif rule == "supported":
         raise InputError("Rule 'supported' falls back on default_arm. Name one, or use rule='expected'.")
-
-
-def _reasons(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:
-    """Return the arms that nobody can get, with reasons."""
-    if excluded is None:
-        return {}
-    if not isinstance(excluded, Mapping):
-        raise InputError(f"excluded must map arms to reasons, not be a {type(excluded).__name__}.")
-    for arm, reason in excluded.items():
-        check_choice("An arm to exclude", arm, arms)
-        if not isinstance(reason, str) or not reason.strip():
-            raise InputError(f"excluded names {arm!r} without a reason. Say why, in a text.")
-    return dict(excluded)
 
 
 def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:

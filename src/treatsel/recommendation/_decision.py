@@ -1,11 +1,14 @@
 """The decision for arrays of patients and arms: top arm, best set, status."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, check_choice
 from treatsel.additive import quantiles
+from treatsel.errors import InputError
 
 STATUSES = ("supported", "no_clear_best", "insufficient_evidence", "out_of_scope")
 _BLOCK = 256  # patients compared at once
@@ -131,3 +134,16 @@ def _status(
     status[~comparable] = "insufficient_evidence"
     status[~in_scope] = "out_of_scope"
     return status
+
+
+def reasons_of(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:
+    """Return the arms that nobody can get, with reasons."""
+    if excluded is None:
+        return {}
+    if not isinstance(excluded, Mapping):
+        raise InputError(f"excluded must map arms to reasons, not be a {type(excluded).__name__}.")
+    for arm, reason in excluded.items():
+        check_choice("An arm to exclude", arm, arms)
+        if not isinstance(reason, str) or not reason.strip():
+            raise InputError(f"excluded names {arm!r} without a reason. Say why, in a text.")
+    return dict(excluded)

@@ -38,8 +38,8 @@ def predict_file(
 ) -> pd.DataFrame:
     """Predict every patient of a file into another, whatever their number.
 
-    Memory holds some chunks of 8,192 patients, and 8 bytes a patient to tell ids apart. The numbers are
-    those of `TreatmentSelector.predict` for the whole file, for any `n_jobs`.
+    Memory holds some chunks of 8,192 patients, and in a first pass 16 bytes a patient to tell ids apart.
+    The numbers are those of `TreatmentSelector.predict` for the whole file, for any `n_jobs`.
 
     Parameters
     ----------

@@ -28,7 +28,8 @@ def predict_in_chunks(
     selector : TreatmentSelector
         Fitted or loaded.
     X : DataFrame or Arrow table
-        Covariates by name, whatever their columns are stored as; others are ignored.
+        Covariates by name, whatever their columns are stored as; others are ignored. An Arrow table keeps
+        the index that pandas noted in it.
     outcome : str, optional
         Name of the outcome; None: the first.
     n_jobs : int, optional
@@ -46,12 +47,10 @@ def predict_in_chunks(
     CohortError, InputError
         As `TreatmentSelector.predict_by_arm`; of values, those of the first chunk that has any.
     """
-    columns = X.columns if isinstance(X, pd.DataFrame) else getattr(X, "column_names", X.columns)
-    needed = _needed(selector, columns, outcome)
-    X = X[needed] if isinstance(X, pd.DataFrame) else X.select(needed)
+    needed = _needed(selector, _names(X), outcome)
     if not len(X):
         raise InputError("X has no rows.")
-    calls = ((selector, outcome, part) for part in _parts(X))
+    calls = ((selector, outcome, part) for part in _parts(X, needed))
     tables, done = [], 0
     for table in in_order(_by_arm, calls, n_jobs):
         tables.append(table)
@@ -68,13 +67,34 @@ def _by_arm(selector: TreatmentSelector, outcome: str | None, part: pd.DataFrame
     return selector.predict_by_arm(part, outcome)
 
 
-def _parts(X: Any) -> Iterator[pd.DataFrame]:
+def _names(X: Any) -> list[str]:
+    """Return the names of the columns of a DataFrame or an Arrow table."""
+    if isinstance(X, pd.DataFrame):
+        return list(X.columns)
+    if not all(hasattr(X, name) for name in ("to_pandas", "select", "slice")):
+        raise InputError(f"X must be a DataFrame or an Arrow table; it is a {type(X).__name__}.")
+    return list(X.column_names if hasattr(X, "column_names") else X.columns)  # the latter: polars
+
+
+def _parts(X: Any, needed: list[str]) -> Iterator[pd.DataFrame]:
+    if isinstance(X, pd.DataFrame):
+        frame = X[needed]
+        yield from (frame.iloc[start : start + CHUNK] for start in range(0, len(X), CHUNK))
+        return
+    index, covariates = _index(X), X.select(needed)
     for start in range(0, len(X), CHUNK):
-        if isinstance(X, pd.DataFrame):
-            yield X.iloc[start : start + CHUNK]
-        else:
-            part = X.slice(start, CHUNK).to_pandas()
-            yield part.set_axis(pd.RangeIndex(start, start + len(part)))
+        part = covariates.slice(start, CHUNK).to_pandas()
+        yield part.set_axis(index[start : start + len(part)])
+
+
+def _index(X: Any) -> "pd.Index[Any]":
+    """Return the index that pandas noted in an Arrow table; without one, patients are counted."""
+    noted = (getattr(X.schema, "pandas_metadata", None) or {}).get("index_columns")
+    if not noted:
+        return pd.RangeIndex(len(X))
+    names = [name for name in noted if name in X.column_names]  # one that only counts is no name
+    index: pd.Index[Any] = X.select(names).to_pandas().index
+    return index
 
 
 def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = None) -> Any:

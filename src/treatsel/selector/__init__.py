@@ -35,7 +35,7 @@ from treatsel.selector._input import (
     outcome_table,
 )
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
-from treatsel.selector._served import evidence, interval, served, utility_draws, warnings_of_models
+from treatsel.selector._served import evidence, interval, scored, served, utility_draws, warnings_of_models
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
@@ -251,7 +251,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         name = self._outcome(outcome)
         if (model := served(self, X)) is not None:
             return model.predict_table(X, name)
-        table: pd.DataFrame = self.models_[name].predict_by_arm(self._clean(X, "raise")[0])
+        table: pd.DataFrame = scored(self, name).predict_by_arm(self._clean(X, "raise")[0])
         return table
 
     def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
@@ -297,7 +297,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         check_level(level)
         tables, lower, upper = {}, {}, {}
         for name in self.outcomes_:
-            tables[name] = self.models_[name].predict_by_arm(clean)
+            tables[name] = scored(self, name).predict_by_arm(clean)
             lower[name], upper[name] = interval(self.additive_[name], tables[name], clean, level)
         found = pd.concat([found, *warnings_of_models(self, clean)], ignore_index=True)
         audit = {
@@ -369,7 +369,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             )
         clean, found = self._clean(X, on_invalid)
         weights = check_preferences(preferences, tuple(self.outcomes_), self.event_is_good_)
-        tables = {name: self.models_[name].predict_by_arm(clean) for name in weights}
+        tables = {name: scored(self, name).predict_by_arm(clean) for name in weights}
         flagged = Predictions(tables=tables, lower={}, upper={}, level=level, warnings=found).out_of_scope
         parts = []
         for start in range(0, len(clean), _BLOCK):

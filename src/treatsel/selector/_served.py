@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from treatsel.selector import TreatmentSelector
 
 _BLOCK = 512  # patients whose draws are held in memory at once
+_PARTS = (
+    "codebook_",
+    "ranges_",
+    "event_is_good_",
+    "default_arm_",
+    "training_",
+    "assignment",
+    "assignment_",
+    "intended_use_",
+    "model_id_",
+    "background_",
+)
 
 
 def served(selector: "TreatmentSelector", X: Any) -> ServedModel | None:
@@ -25,10 +37,16 @@ def served(selector: "TreatmentSelector", X: Any) -> ServedModel | None:
     """
     if not isinstance(X, Mapping) or None in selector.additive_.values():
         return None
-    made = selector.__dict__.get("_served")
-    if made is None or made.models != selector.additive_ or made.model_id != selector.model_id_:
-        made = selector.__dict__["_served"] = _serve(selector)
-    return made
+    parts = [getattr(selector, name) for name in _PARTS] + list(selector.additive_.values())
+    made: tuple[ServedModel, list[Any]] | None = selector.__dict__.get("_served")
+    if made is None or list(map(id, made[1])) != list(map(id, parts)):
+        made = selector.__dict__["_served"] = _serve(selector), parts
+    return made[0]
+
+
+def scored(selector: "TreatmentSelector", outcome: str) -> Any:
+    """Return what gives probabilities by arm: the sum of terms, for a record and for a table alike."""
+    return selector.additive_[outcome] or selector.models_[outcome]
 
 
 def _serve(selector: "TreatmentSelector") -> ServedModel:

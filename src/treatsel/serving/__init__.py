@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice, check_level
+from treatsel._lazy import lazy
 from treatsel._version import __version__
 from treatsel.additive import (
     RARELY,
@@ -18,6 +18,7 @@ from treatsel.additive import (
     check_compiled,
     pairing,
     positions_of,
+    warm_up,
 )
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
@@ -27,6 +28,7 @@ from treatsel.recommendation import Recommendation, recommend_one
 from treatsel.serving._attributions import Attributions
 from treatsel.serving._record import LARGEST, RecordReader
 from treatsel.serving._score import Score, Scorer
+from treatsel.serving._state import frozen, thawed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,11 +88,18 @@ class ServedModel:
     def __post_init__(self) -> None:
         """Compute all that is computed once, so that the first patient waits no longer than the next."""
         check_compiled(self.compiled)
+        self.__setstate__({field.name: getattr(self, field.name) for field in fields(self)})
+        if self.compiled and any(model.trees is not None for model in self.models.values()):
+            warm_up()
         self.predict(dict.fromkeys(self.codebook.covariates), on_invalid="flag")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave what can be computed again out of copies and pickles."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return thawed({field.name: getattr(self, field.name) for field in fields(self)})
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Keep what nobody can change."""
+        self.__dict__.update(frozen(state))
 
     def __repr__(self) -> str:
         """Say what it predicts."""
@@ -102,7 +111,7 @@ class ServedModel:
         """Names of the outcomes, the main one first."""
         return tuple(self.models)
 
-    @cached_property
+    @lazy
     def arms(self) -> tuple[Any, ...]:
         """Arms, in the order of all numbers."""
         return tuple(self.models[self.outcomes[0]].arms_.tolist())
@@ -180,15 +189,7 @@ class ServedModel:
             high={name: high for name, (_, high) in bounds.items()},
             level=level,
             flags=tuple(flags),
-            audit={
-                "model_id": self.model_id,
-                "library_version": __version__,
-                "input_sha256": digest_one(values),
-                "intended_use": self.intended_use,
-                "assignment": self.assignment,
-                "level": level,
-                "on_invalid": on_invalid,
-            },
+            audit=self._audit(values, level, on_invalid),
         )
 
     def replay(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Prediction:
@@ -214,6 +215,8 @@ class ServedModel:
         if not isinstance(audit, Mapping) or (lacking := [key for key in wanted if key not in audit]):
             found = f"it lacks {lacking}" if isinstance(audit, Mapping) else "it is no mapping"
             raise InputError(f"This is no audit record of a prediction: {found}.")
+        if self.model_id is None:
+            raise InputError("This model has no id by which to know it, as it was never saved. Save it.")
         for key, mine in (("model_id", self.model_id), ("library_version", __version__)):
             if audit[key] != mine:
                 raise InputError(f"The audit record has {key} {audit[key]!r}, but this is {mine!r}.")
@@ -264,7 +267,7 @@ class ServedModel:
         values, flags = self._read(record, on_invalid)
         scores = {name: self._scorers[name].score(values) for name in weights}
         tables = {name: score.probability for name, score in scores.items()}
-        return recommend_one(
+        found = recommend_one(
             utility(tables, weights, self.event_is_good),
             self.arms,
             patient=self._reader.patient(record),
@@ -277,6 +280,8 @@ class ServedModel:
             margin=margin,
             level=level,
         )
+        audit = self._audit(values, level, on_invalid)
+        return Recommendation(**vars(found), flags=tuple(flags), audit=audit)
 
     def explain(
         self,
@@ -343,6 +348,17 @@ class ServedModel:
             raise InputError(f"A record maps names to values; this is a {type(record).__name__}.")
         return self._reader.read(record, on_invalid)
 
+    def _audit(self, values: Mapping[str, Any], level: float, on_invalid: str) -> dict[str, Any]:
+        return {
+            "model_id": self.model_id,
+            "library_version": __version__,
+            "input_sha256": digest_one(values),
+            "intended_use": None if self.intended_use is None else dict(self.intended_use),
+            "assignment": self.assignment,
+            "level": level,
+            "on_invalid": on_invalid,
+        }
+
     def _rarely_given(self, values: Mapping[str, Any]) -> list[Any]:
         chances = self.assignment_model.chances(self.assignment_model.encoding.encode_one(values))[0]
         return [
@@ -357,15 +373,15 @@ class ServedModel:
         }
         return np.asarray(utility(draws, weights, self.event_is_good))
 
-    @cached_property
+    @lazy
     def _reader(self) -> RecordReader:
         return RecordReader(codebook=self.codebook, ranges=self.ranges)
 
-    @cached_property
+    @lazy
     def _scorers(self) -> Mapping[str, Scorer]:
         return MappingProxyType({name: Scorer(model, self.compiled) for name, model in self.models.items()})
 
-    @cached_property
+    @lazy
     def _references(self) -> Mapping[str, FloatArray]:
         """The encoded background by outcome."""
         if self.background is None:

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+from treatsel.predictions import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,13 @@ class Attributions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings."""
-        content = asdict(self)
-        return content | {"contrast": None if self.contrast is None else list(self.contrast)}
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        return content | {
+            "patient": plain(self.patient),
+            "values": dict(self.values),
+            "arm": plain(self.arm),
+            "contrast": None if self.contrast is None else [plain(arm) for arm in self.contrast],
+        }
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from treatsel._lazy import lazy
 from treatsel.codebook import Codebook, Field, number_of
 from treatsel.errors import CohortError, Fault, InputError
 
@@ -33,7 +33,7 @@ class RecordReader:
     codebook: Codebook
     ranges: Mapping[str, tuple[float, float]]
 
-    @cached_property
+    @lazy
     def _steps(self) -> list[tuple[Field, Read, Bounds, Bounds]]:
         """By covariate: its field, how it is read, the development range, and where a float is just right."""
         numeric_texts = any(number_of(text) == number_of(text) for text in self.codebook.missing_values)
@@ -49,7 +49,7 @@ class RecordReader:
             steps.append((field, field.reader(self.codebook.missing_values), bounds, usual))
         return steps
 
-    @cached_property
+    @lazy
     def _known(self) -> frozenset[str]:
         return frozenset(self.codebook.names())
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._lazy import lazy
 from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, weighted_sum
 
 
@@ -34,16 +34,16 @@ class Scorer:
         missing = [j for j, name in enumerate(self._names) if _is_missing(values[name])]
         return Score(self, matrix, scores, probability, missing)
 
-    @cached_property
+    @lazy
     def _names(self) -> list[str]:
         return self.model.encoding.names
 
-    @cached_property
+    @lazy
     def has_draws(self) -> bool:
         """Whether there are draws."""
         return self.model.draws is not None
 
-    @cached_property
+    @lazy
     def draws(self) -> np.ndarray:
         """Draws of (intercept, terms) for one product of all logits.
 
@@ -62,7 +62,7 @@ class Scorer:
         # einsum, not a product: BLAS would wake threads of its own, which harms a busy service
         return np.asarray(np.einsum("dp,p->d", self.draws, terms))
 
-    @cached_property
+    @lazy
     def noise(self) -> list[FloatArray]:
         """By source column, what a missing value adds to each logit, shape (n_arms, n_draws)."""
         assert self.model.draws is not None
@@ -86,12 +86,12 @@ class Score:
     probability: FloatArray
     missing: list[int]
 
-    @cached_property
+    @lazy
     def draws(self) -> FloatArray:
         """Posterior draws of the probabilities, shape (n_draws, n_arms)."""
         return np.asarray(logistic(self._logits).T)
 
-    @cached_property
+    @lazy
     def _logits(self) -> FloatArray:
         terms = [np.ones(1), self.matrix[0]] + ([] if self.scores is None else [self.scores[0]])
         logits = self.scorer.logits(np.concatenate(terms)).reshape(len(self.probability), -1)

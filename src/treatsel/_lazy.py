@@ -1,0 +1,30 @@
+"""An attribute that is computed when it is first asked for, without a lock.
+
+`functools.cached_property` of Python 3.11 holds a lock that all instances share: a process that is forked
+while another thread computes inherits it locked, for ever. Here two threads may compute the same value twice.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from functools import cached_property as lazy
+else:
+
+    class lazy:  # noqa: N801 # reads like property
+        """A method as an attribute that is kept with the instance."""
+
+        def __init__(self, function: Callable[[Any], Any]) -> None:
+            self.function, self.__doc__ = function, function.__doc__
+
+        def __set_name__(self, owner: type, name: str) -> None:
+            self.name = name
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None:
+                return self
+            value = instance.__dict__[self.name] = self.function(instance)
+            return value
+
+
+__all__ = ["lazy"]
