@@ -17,16 +17,18 @@ import pyarrow as pa
 import pytest
 from distributed import Client, LocalCluster
 from joblib import parallel_config
+from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
 from treatsel import scale
 from treatsel._jobs import ATTEMPTS, results_of
+from treatsel.additive import Trees
 from treatsel.datasets import make_cohort
-from treatsel.errors import CohortError, InputError, TreatselWarning
+from treatsel.errors import CohortError, InputError, TreatselWarning, UnsupportedModelError
 from treatsel.metrics.bootstrap import bootstrap
-from treatsel.models import HierarchicalClassifier, PooledClassifier
-from treatsel.scale import _frames
+from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
+from treatsel.scale import _frames, _trees
 from treatsel.validation import internal_external, optimism
 
 N = 900
@@ -341,6 +343,60 @@ def test_a_fit_from_partitions_equals_the_local_one(cluster, development, groups
     pd.testing.assert_frame_equal(found.modification_, local.modification_, rtol=0, atol=1e-8)
     assert (found.prior_[["site", "site x arm"]] > 0).all() == bool(groups)
     np.testing.assert_allclose(found.predict_proba(X), local.predict_proba(X), rtol=0, atol=1e-8)
+
+
+# --- trees from partitions
+
+BOOSTED = LGBMClassifier(n_estimators=12, num_leaves=7, min_child_samples=10)
+SAMPLED = LGBMClassifier(n_estimators=12, num_leaves=7, subsample_for_bin=100, feature_pre_filter=False)
+COARSE = LGBMClassifier(n_estimators=5, max_bin=15, reg_lambda=2.0)
+
+
+@pytest.mark.parametrize("estimator", [BOOSTED, SAMPLED, COARSE], ids=["plain", "sampled bins", "coarse"])
+def test_trees_from_partitions_are_those_of_the_whole_table(cluster, development, estimator):
+    table = development.drop(columns="site")
+    X = table.drop(columns="dropout")
+    expected = ArmwiseClassifier(estimator).fit(X, table["dropout"]).additive()
+    parts = dd.from_pandas(table, npartitions=5)
+    parts = dd.concat([parts, parts[parts["age"] < 0]])  # and an empty one
+    found = scale.fit_trees_dask(parts, "dropout", estimator)
+    assert found.encoding == expected.encoding
+    assert found.arms_.tolist() == expected.arms_.tolist()
+    for part in Trees.ARRAYS:
+        np.testing.assert_array_equal(getattr(found.trees, part), getattr(expected.trees, part))
+    np.testing.assert_array_equal(found.predict_by_arm(X), expected.predict_by_arm(X))
+    explained = ts.explain(found, X.head(3), arm="cbt", background=X.head(50))
+    assert explained.values.abs().to_numpy().max() > 0
+
+
+def test_only_one_partition_is_held():
+    loaded = []
+
+    class Task:
+        def __init__(self, i):
+            self.i = i
+
+        def compute(self):
+            loaded.append(self.i)
+            return np.full((4, 2), float(self.i))
+
+    rows = _trees._rows([Task(i) for i in range(3)], [4, 4, 4])
+    assert [len(row) for row in rows] == [4, 4, 4]
+    found = [rows[i][j][0] for i in range(3) for j in range(4)]  # as bins are sampled, row by row
+    assert found == [0.0] * 4 + [1.0] * 4 + [2.0] * 4
+    assert loaded == [0, 1, 2]
+    assert rows[1][0:4].shape == (4, 2)
+    assert loaded == [0, 1, 2, 1]
+
+
+def test_what_is_no_lightgbm_is_refused(development):
+    ddf = dd.from_pandas(development.drop(columns="site"), npartitions=2)
+    with pytest.raises(UnsupportedModelError, match="not by LogisticRegression"):
+        scale.fit_trees_dask(ddf, "dropout", LogisticRegression())
+    with pytest.raises(InputError, match="class_weight"):
+        scale.fit_trees_dask(ddf, "dropout", LGBMClassifier(class_weight="balanced"))
+    with dask.config.set(scheduler="sync"), pytest.raises(InputError, match="no columns"):
+        scale.fit_trees_dask(ddf, "remission", BOOSTED)
 
 
 def test_sums_over_many_partitions_are_added_in_a_tree(monkeypatch):

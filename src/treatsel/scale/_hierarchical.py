@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import numpy as np
@@ -54,6 +54,38 @@ def fit_hierarchical_dask(
     """
     import dask
 
+    found = summarised(ddf, outcome, arm, groups)
+    arms, lengths = found.arms, found.lengths
+    sites = _checked_sites(found.counts[groups], groups) if groups else None
+    encoding = encoding_of(found.counts, found.covariates, knots=True)
+    held = dask.persist(
+        *(
+            dask.delayed(_local)(part, encoding, outcome, (arm, arms), (groups, sites))
+            for part, n in zip(found.parts, lengths, strict=True)
+            if n
+        )
+    )
+    n_sites = 0 if sites is None else len(sites)
+    patients = PatientParts(held, [n for n in lengths if n], found.n_events, len(arms), n_sites, encoding)
+    return _fitted(patients, encoding, arms, arm, groups)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a first pass over the partitions tells: their lengths, and how often each value occurs."""
+
+    parts: list[Any]
+    lengths: list[int]
+    covariates: list[str]
+    counts: Counts
+    arms: np.ndarray
+    n_events: float
+
+
+def summarised(ddf: Any, outcome: str, arm: str, groups: str | None = None) -> Summary:
+    """Check columns, outcome and arms of a frame, and count its values."""
+    import dask
+
     named = [outcome, arm, *([groups] if groups else [])]
     if lost := [name for name in named if name not in ddf.columns]:
         raise InputError(f"The frame has no columns {lost}. It has {list(map(str, ddf.columns))}.")
@@ -66,18 +98,7 @@ def fit_hierarchical_dask(
         _tree([dask.delayed(_counted)(part, outcome, arm) for part in parts], _merged),
     )
     arms, n_events = _checked_arms(counts.pop(""), outcome, arm)
-    sites = _checked_sites(counts[groups], groups) if groups else None
-    encoding = _encoding(counts, covariates)
-    held = dask.persist(
-        *(
-            dask.delayed(_local)(part, encoding, outcome, (arm, arms), (groups, sites))
-            for part, n in zip(parts, lengths, strict=True)
-            if n
-        )
-    )
-    n_sites = 0 if sites is None else len(sites)
-    patients = PatientParts(held, [n for n in lengths if n], n_events, len(arms), n_sites, encoding)
-    return _fitted(patients, encoding, arms, arm, groups)
+    return Summary(parts, lengths, covariates, counts, arms, n_events)
 
 
 class PatientParts:
@@ -159,13 +180,13 @@ class PatientParts:
 
 def _counted(part: pd.DataFrame, outcome: str, arm: str) -> Counts:
     """Count the values of each column; under "", those of arm and outcome together."""
-    counts: Counts = {name: _plain(part[name]).value_counts(dropna=False) for name in part.columns}
+    counts: Counts = {name: plain(part[name]).value_counts(dropna=False) for name in part.columns}
     both = pd.DataFrame({"arm": part[arm].astype("object"), "outcome": part[outcome].astype("float64")})
     counts[""] = both.groupby(["arm", "outcome"], dropna=False).size()
     return counts
 
 
-def _plain(column: pd.Series) -> pd.Series:
+def plain(column: pd.Series) -> pd.Series:
     """Return numbers as float64 and all else as objects, the same for every way to store them."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
@@ -184,7 +205,7 @@ def _local(
     if groups is not None and names is not None:
         codes = pd.Index(names).get_indexer(part[groups].astype("object"))
     patients = Patients(
-        pd.DataFrame({name: _plain(part[name]) for name in encoding.names}),
+        pd.DataFrame({name: plain(part[name]) for name in encoding.names}),
         encoding,
         arms=pd.Index(known).get_indexer(part[arm].astype("object")),
         y=part[outcome].to_numpy(dtype=np.float64),
@@ -271,13 +292,13 @@ def _checked_sites(counts: pd.Series, groups: str) -> np.ndarray | None:
     return counts.index.to_numpy(dtype=object) if len(counts) > 1 else None
 
 
-def _encoding(counts: Counts, names: Sequence[str]) -> Encoding:
+def encoding_of(counts: Counts, names: Sequence[str], **options: bool) -> Encoding:
     """Learn each column from its distinct values, which count as often as they occur."""
     columns: list[Any] = []
     for name in names:
         values, n = pd.DataFrame({name: counts[name].index}), counts[name].to_numpy(dtype=np.float64)
-        columns += Encoding.learn(values, n, native_missing=False, knots=True).columns
-    return Encoding(tuple(columns), False)
+        columns += Encoding.learn(values, n, **{"native_missing": False, **options}).columns
+    return Encoding(tuple(columns), options.get("native_missing", False))
 
 
 def _fitted(
