@@ -240,7 +240,8 @@ def test_an_interrupted_run_leaves_the_old_file(folder, tmp_path, kill):
     out = tmp_path / "out.csv"
     out.write_text("old")
     code = (
-        "import sys, time; from treatsel.scale import _files; from treatsel.cli.main import main\n"
+        "import signal, sys, time; from treatsel.scale import _files; from treatsel.cli.main import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background\n"
         "_files.CHUNK = 512; real = _files._predict\n"
         "def slow(selector, chunk, start, *rest):\n"
         "    time.sleep(60 if start else 0)  # the first chunk is written, then nothing moves\n"
