@@ -1,11 +1,11 @@
 """Every check of every ``*_expected.json`` in a folder: values of R and Python packages on fixed data.
 
-The folder is that of the variable TREATSEL_REFERENCE, or the one beside the project. `rules/` holds a rule
+The folder is `tests/reference/validation`, or that of the variable TREATSEL_REFERENCE. `rules/` holds a rule
 for each id, by topic; an id without one fails. Parts that another convention gives, and checks that cannot
 apply, say why.
 """
 
-import os
+import re
 import warnings
 
 import pytest
@@ -18,6 +18,7 @@ from tests.metrics.rules import (
     sites,
     updating,
     utility,
+    weighted,
 )
 from tests.metrics.rules._reference import (
     AbsentError,
@@ -33,25 +34,29 @@ from tests.metrics.rules._reference import (
 
 from treatsel.errors import InputError, TreatselWarning
 
-pytestmark = pytest.mark.real_data
-
-TOPICS = (overall, calibration, utility, benefit, sites, updating, sample_size)
+TOPICS = (overall, calibration, utility, benefit, sites, updating, sample_size, weighted)
 RULES = {pattern: rule for topic in TOPICS for pattern, rule in topic.RULES.items()}
 INFINITE = (
     "predictions of 0 and 1 have no logit: the original gives no number; ours count as 1e-8 and 1 - 1e-8"
 )
 REFERENCES = {reference.name: reference for reference in map(Reference, paths())}
-CASES = [(name, check) for name, reference in REFERENCES.items() for check in reference.checks]
+RESAMPLED = r"optimism\.rms_validate|flex_\w+_boot_ci"
+CASES = [
+    pytest.param(
+        *(name, check),
+        id=f"{name}-{check}",
+        marks=[pytest.mark.slow] if re.fullmatch(RESAMPLED, check) else [],
+    )
+    for name, reference in REFERENCES.items()
+    for check in reference.checks
+]
 
 
 def test_the_folder_holds_references():
-    """A folder that was named, or that lies beside the project, must hold some."""
-    if not _reference.FOLDER.is_dir() and "TREATSEL_REFERENCE" not in os.environ:
-        pytest.skip(f"no reference values at {_reference.FOLDER}; set TREATSEL_REFERENCE")
     assert CASES, f"no *_expected.json in {_reference.FOLDER}"
 
 
-@pytest.mark.parametrize(("name", "check"), CASES, ids=[f"{name}-{check}" for name, check in CASES])
+@pytest.mark.parametrize(("name", "check"), CASES)
 def test_value_of_another_package(name, check):
     reference = REFERENCES[name].weighted_as(check)
     entry = reference.checks[check]

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-BESIDE = Path(__file__).parents[4] / "shared" / "reference" / "validation"
-FOLDER = Path(os.environ.get("TREATSEL_REFERENCE", BESIDE))
+STORED = Path(__file__).parents[2] / "reference" / "validation"
+FOLDER = Path(os.environ.get("TREATSEL_REFERENCE", STORED))
 WEIGHTS = ("weight", "weights", "w", "sample_weight")
+SAMPLING = "weighted."  # ids that start so use sampling weights; other weights are counts
 
 
 class AbsentError(Exception):
@@ -65,10 +66,15 @@ class Reference:
         return self.table[found[0]] if found else None
 
     def weighted_as(self, check: str) -> "Reference":
-        """Itself, or without weights where the check says that it is unweighted."""
+        """Itself, or without weights where the check is unweighted.
+
+        It may say so; and where some checks use sampling weights, the others use none.
+        """
         said = f"{check} {self.checks[check].get('note', '')}".lower()
-        plain = self.checks[check].get("weights", True) in (None, False, "none")
-        return self.unweighted if plain or "unweighted" in said else self
+        plain = self.checks[check].get("weights", True) in (None, False, "none") or "unweighted" in said
+        if not check.startswith(SAMPLING):
+            plain |= any(other.startswith(SAMPLING) for other in self.checks)
+        return self.unweighted if plain else self
 
     @cached_property
     def unweighted(self) -> "Reference":
