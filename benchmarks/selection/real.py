@@ -24,14 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.selection.methods import METHODS, Method, exists
-from treatsel.metrics import (
-    MIN_CLUSTERS,
-    Estimate,
-    Gain,
-    aipw_scores,
-    calibration_slope,
-    gain_over_best_arm,
-)
+from treatsel.metrics import MIN_CLUSTERS, Estimate, Gain, aipw_scores, calibration_slope, gain_over_best_arm
 from treatsel.models import balanced_folds
 
 DATA = Path(os.environ.get("TREATSEL_DATA", Path(__file__).parents[2].resolve().parent / "shared" / "data"))

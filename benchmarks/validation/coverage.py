@@ -24,13 +24,7 @@ from treatsel.metrics.discrimination import (
     roc_auc,
     within_arm_auc,
 )
-from treatsel.metrics.overall import (
-    brier_score,
-    log_loss,
-    nagelkerke_r2,
-    prevalence,
-    scaled_brier_score,
-)
+from treatsel.metrics.overall import brier_score, log_loss, nagelkerke_r2, prevalence, scaled_brier_score
 from treatsel.metrics.policy import (
     aipw_scores,
     concordant_difference,

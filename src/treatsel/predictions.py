@@ -134,13 +134,13 @@ class Predictions:
 
     def plot(self, ax: Any = None, *, outcome: str | None = None, patient: Any = None) -> Any:
         """Draw one patient's probabilities by arm with their intervals; return the Axes."""
-        from treatsel import _plotting
+        from treatsel._reporting import plots
 
         name = self._outcome(outcome)
         table = self.tables[name]
         patient = table.index[0] if patient is None else check_patient(patient, table.index)
         bounds = [t.loc[patient] for t in (table, self.lower[name], self.upper[name])]
-        return _plotting.by_arm_intervals(*bounds, ax=ax, xlabel=f"Predicted probability of {name}")
+        return plots.by_arm_intervals(*bounds, ax=ax, xlabel=f"Predicted probability of {name}")
 
 
 class Prediction(Predictions):

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel import _html
-from treatsel._html import DASH, Page, Section, Table, number, percent
+from treatsel._reporting import page
+from treatsel._reporting.format import DASH, number, percent
+from treatsel._reporting.page import Page, Section, Table
 from treatsel.errors import InputError
 from treatsel.manifest import INTENDED_USE_KEYS, Manifest
 from treatsel.validation import ValidationReport
@@ -35,7 +36,7 @@ def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
     InputError
         If the result is of another kind.
     """
-    Path(path).write_text(_html.to_html(_page(result)), encoding="utf-8")
+    Path(path).write_text(page.to_html(_page(result)), encoding="utf-8")
 
 
 def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> None:
@@ -46,7 +47,7 @@ def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> Non
     InputError
         If the result is of another kind.
     """
-    Path(path).write_text(_html.to_markdown(_page(result)), encoding="utf-8")
+    Path(path).write_text(page.to_markdown(_page(result)), encoding="utf-8")
 
 
 def model_card(manifest: Manifest) -> str:
@@ -56,7 +57,7 @@ def model_card(manifest: Manifest) -> str:
     ----------
     Mitchell et al. (2019), FAT* '19, 220-229. doi:10.1145/3287560.3287596
     """
-    return _html.to_markdown(_page(manifest))
+    return page.to_markdown(_page(manifest))
 
 
 def _page(result: Any) -> Page:

@@ -6,12 +6,7 @@ import pytest
 
 from treatsel.errors import CohortError, InputError
 from treatsel.models import PROPENSITY_FLOOR, assignment_probabilities, balanced_folds
-from treatsel.models._assignment import (
-    RARELY,
-    assess_assignment,
-    effective_size,
-    randomised_probabilities,
-)
+from treatsel.models._assignment import RARELY, assess_assignment, effective_size, randomised_probabilities
 
 
 def cohort(n=3000, strength=1.0, seed=0):

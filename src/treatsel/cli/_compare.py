@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from treatsel._html import DASH, fixed, number
+from treatsel._reporting.format import DASH, fixed, number
 from treatsel.cli._io import check_outputs, write_table
 from treatsel.validation import ValidationReport, compare
 from treatsel.validation._compare import not_shared

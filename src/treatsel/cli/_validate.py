@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._html import number
+from treatsel._reporting.format import number
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs, say, weight, write_table
 from treatsel.cli._pdf import find_chromium, write_pdf

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from treatsel import _plotting
 from treatsel._checks import check_choice, check_patient
+from treatsel._reporting import plots
 from treatsel.additive import AdditiveModel, Explainer, positions_of
 from treatsel.errors import InputError, UnsupportedModelError
 
@@ -103,12 +103,12 @@ class Explanation:
         if patient is None:
             sizes = self.values.abs().mean()
             label = fill(f"Mean size of the attribution ({unit}) to {self.subject}", 52)
-            return _plotting.attributions(sizes, labels={}, xlabel=label, ax=ax)
+            return plots.attributions(sizes, labels={}, xlabel=label, ax=ax)
         check_patient(patient, self.values.index)
         row = self.data.loc[patient]
         labels = {name: f"{name} = {_shown(row[name])}" for name in self.values.columns}
         label = fill(f"Attribution ({unit}) to {self.subject}", 52)
-        ax = _plotting.attributions(self.values.loc[patient], labels=labels, xlabel=label, ax=ax)
+        ax = plots.attributions(self.values.loc[patient], labels=labels, xlabel=label, ax=ax)
         ends = (
             f"{self.base_value:+.3f} for the background, {self.prediction.loc[patient]:+.3f} for this patient"
         )

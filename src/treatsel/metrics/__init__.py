@@ -82,12 +82,7 @@ from treatsel.metrics.policy import (
     policy_value_direct,
     received_propensity,
 )
-from treatsel.metrics.pooling import (
-    Pooled,
-    PooledImputations,
-    pool,
-    pool_imputations,
-)
+from treatsel.metrics.pooling import Pooled, PooledImputations, pool, pool_imputations
 from treatsel.metrics.sample_size import (
     Criterion,
     LinearPredictor,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice, check_level
-from treatsel._plotting import estimates
+from treatsel._reporting.plots import estimates
 from treatsel.errors import InputError
 from treatsel.metrics._intervals import wald
 from treatsel.metrics._logit import inside

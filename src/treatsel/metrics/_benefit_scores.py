@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from treatsel._checks import FloatArray
-from treatsel._plotting import BLUE, GREY, new_axes
+from treatsel._reporting.plots import BLUE, GREY, new_axes
 from treatsel.errors import InputError
 from treatsel.metrics._benefit_inputs import ArmPair, benefit_scores, check_pair, robust_covariance
 from treatsel.metrics._intervals import two_sided_p, wald

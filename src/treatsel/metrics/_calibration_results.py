@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._plotting import diagonal_axes
+from treatsel._reporting.plots import diagonal_axes
 from treatsel.metrics._result import Estimate
 
 

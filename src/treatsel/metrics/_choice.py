@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vector
-from treatsel._plotting import curves
+from treatsel._reporting.plots import curves
 from treatsel.errors import InputError
 from treatsel.metrics._arms import check_table
 from treatsel.metrics._decision import check_grid

@@ -9,16 +9,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_choice
 from treatsel.metrics._arms import cells_of, check_table, positions_of
-from treatsel.metrics._gain_results import (
-    BEFOREHAND,
-    BEST,
-    ON_THIS_DATA,
-    OWN,
-    RANDOM,
-    RECEIVED,
-    Gain,
-    Gains,
-)
+from treatsel.metrics._gain_results import BEFOREHAND, BEST, ON_THIS_DATA, OWN, RANDOM, RECEIVED, Gain, Gains
 from treatsel.metrics._inputs import Labels, check_labels
 from treatsel.metrics._intervals import Interval
 from treatsel.metrics._units import Mean, Units, check_units, mean_of

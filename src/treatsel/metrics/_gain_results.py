@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel import _plotting
+from treatsel._reporting import plots
 
 BEFOREHAND, ON_THIS_DATA, OWN = "named beforehand", "picked on this data", "each patient's own"
 BEST, RECEIVED, RANDOM = "best single arm", "received arm", "random arm, same shares"
@@ -88,4 +88,4 @@ class Gains:
     def plot(self, ax: Any = None) -> Any:
         """Draw the gain over each arm with its interval; return the Axes."""
         label = f"Gain in remission rate over this arm for everybody ({self.level:.0%} interval)"
-        return _plotting.estimates(self.table, reference=0.0, xlabel=label, ax=ax)
+        return plots.estimates(self.table, reference=0.0, xlabel=label, ax=ax)

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import special
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel._plotting import curves
+from treatsel._reporting.plots import curves
 from treatsel.errors import InputError
 from treatsel.metrics._decision import ALL, NONE, Table, check_models, check_thresholds, net_benefits
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import check_choice
-from treatsel._plotting import curves, estimates
+from treatsel._reporting.plots import curves, estimates
 
 NULL = {"difference": 0.0, "ratio": 1.0}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit, stdtr
 
-from treatsel._plotting import estimates
+from treatsel._reporting.plots import estimates
 from treatsel.errors import InputError
 from treatsel.metrics._result import NAN
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import digamma
 
 from treatsel._checks import FloatArray, check_choice, check_vector
-from treatsel._plotting import curves
+from treatsel._reporting.plots import curves
 from treatsel.errors import InputError
 from treatsel.metrics._benefit_inputs import ArmPair, benefit_scores, check_pair, codes_or_none
 from treatsel.metrics._intervals import quantile_of, two_sided_p, wald

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import check_choice
-from treatsel._plotting import curves
+from treatsel._reporting.plots import curves
 
 
 @dataclass(frozen=True, kw_only=True)

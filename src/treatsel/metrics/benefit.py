@@ -7,11 +7,7 @@ out, and propensities are renormalised to the two arms. Report first `benefit_ca
 ties: round predictions to the digits that they have.
 """
 
-from treatsel.metrics._benefit_logit import (
-    benefit_calibration_line,
-    benefit_slope,
-    model_based_c_for_benefit,
-)
+from treatsel.metrics._benefit_logit import benefit_calibration_line, benefit_slope, model_based_c_for_benefit
 from treatsel.metrics._benefit_pairs import (
     BenefitErrors,
     brier_for_benefit,
@@ -19,11 +15,7 @@ from treatsel.metrics._benefit_pairs import (
     cross_entropy_for_benefit,
     e_for_benefit,
 )
-from treatsel.metrics._benefit_rule import (
-    population_average_value,
-    population_benefit,
-    prescription_effect,
-)
+from treatsel.metrics._benefit_rule import population_average_value, population_benefit, prescription_effect
 from treatsel.metrics._benefit_scores import BenefitCalibration, average_benefit, benefit_calibration
 from treatsel.metrics._matching import Pairs, match_pairs
 from treatsel.metrics._rate import Rate, rate

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
-from treatsel._plotting import curves
+from treatsel._reporting.plots import curves
 from treatsel.metrics._choice import TreatmentChoiceCurve, treatment_choice_net_benefit
 from treatsel.metrics._decision import (
     ALL,

@@ -8,14 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from treatsel.additive import AdditiveModel, Trees
-from treatsel.models._base import (
-    ByArmMixin,
-    is_lightgbm,
-    is_logistic,
-    learn_encoding,
-    prepare,
-    unsupported,
-)
+from treatsel.models._base import ByArmMixin, is_lightgbm, is_logistic, learn_encoding, prepare, unsupported
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._posterior import Posterior, posterior_of, stack_arms
 

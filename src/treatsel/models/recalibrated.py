@@ -22,14 +22,7 @@ from treatsel._checks import (
 from treatsel.additive import AdditiveModel
 from treatsel.errors import InputError, TreatselWarning, UnsupportedModelError
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
-from treatsel.models._recalibration import (
-    METHODS,
-    Codes,
-    Method,
-    Recalibration,
-    Refit,
-    learn_recalibration,
-)
+from treatsel.models._recalibration import METHODS, Codes, Method, Recalibration, Refit, learn_recalibration
 
 NEAREST = 1e-8  # the closest to 0 or 1 at which the logit of a probability is taken
 

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from treatsel import _plotting
-from treatsel._html import DASH, Figure, Light, Page, Section, Table, number, percent
+from treatsel._reporting import plots
+from treatsel._reporting.format import DASH, number, percent
+from treatsel._reporting.page import Figure, Light, Page, Section, Table
 from treatsel.monitoring._inputs import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
 from treatsel.monitoring._outcomes import GAP, LEVEL, RATIO, SLOPE
 from treatsel.monitoring._report import FAMILIES, sentence_of, shown_evidence, shown_p
@@ -99,9 +100,9 @@ def _inputs(report: "MonitoringReport") -> Section | None:
     drawn = int((rows["measure"].isin([MEAN, SHARES]) & rows["value"].notna()).sum())
     figures = []
     if drawn:
-        axes = report.plot(_plotting.bare_axes(width=7, height=1.2 + 0.36 * drawn))
+        axes = report.plot(plots.bare_axes(width=7, height=1.2 + 0.36 * drawn))
         words = "Standardised difference of each covariate, now less before, with intervals."
-        figures = [Figure(_plotting.to_svg(axes, name="inputs"), words)]
+        figures = [Figure(plots.to_svg(axes, name="inputs"), words)]
     is_empty = rows["measure"].isin([MISSING, OUTSIDE]) & (rows["found"] == 0)
     rows = rows[~is_empty].sort_values("alarm", ascending=False, kind="stable")
     records = rows.to_dict(orient="records")
@@ -273,7 +274,7 @@ def _running(report: "MonitoringReport") -> Section | None:
     running = report.running
     if running is None:
         return None
-    axes = running.plot(_plotting.bare_axes(width=7, height=4.2))
+    axes = running.plot(plots.bare_axes(width=7, height=4.2))
     verdict = (
         f"It did, within {running.alarm_at:,} patients: {running.direction} outcomes than predicted."
         if running.alarm
@@ -287,9 +288,7 @@ def _running(report: "MonitoringReport") -> Section | None:
             f"reached {running.threshold:g} would be at most {100 * running.false_alarm_rate:.2g} %, however "
             f"often one looks. {verdict}"
         ],
-        figures=[
-            Figure(_plotting.to_svg(axes, name="running"), "Evidence against calibration over patients.")
-        ],
+        figures=[Figure(plots.to_svg(axes, name="running"), "Evidence against calibration over patients.")],
         note="Test martingale of bets on higher and lower odds; Ville 1939; Arnold, Henzi & Ziegel 2023.",
     )
 

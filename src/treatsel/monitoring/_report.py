@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel import _html, _plotting
+from treatsel._reporting import page, plots
 from treatsel._version import __version__
 from treatsel.monitoring._finding import Sizes
 from treatsel.monitoring._inputs import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
@@ -111,7 +111,7 @@ class MonitoringReport:
         rows = self.figures[self.figures["measure"].isin([MEAN, SHARES]) & self.figures["value"].notna()]
         label = f"Standardised difference, now less before ({100 * self.level:g}% interval)"
         table = rows.set_index("name")[["value", "lower", "upper"]]
-        return _plotting.estimates(table, reference=0.0, xlabel=label, ax=ax)
+        return plots.estimates(table, reference=0.0, xlabel=label, ax=ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number as plain values: the content of the JSON file; NaN becomes None."""
@@ -144,13 +144,13 @@ class MonitoringReport:
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML page."""
-        Path(path).write_text(_html.to_html(self._page()), encoding="utf-8")
+        Path(path).write_text(page.to_html(self._page()), encoding="utf-8")
 
     def to_markdown(self, path: str | Path) -> None:
         """Write the report as Markdown, without pictures."""
-        Path(path).write_text(_html.to_markdown(self._page()), encoding="utf-8")
+        Path(path).write_text(page.to_markdown(self._page()), encoding="utf-8")
 
-    def _page(self) -> _html.Page:
+    def _page(self) -> page.Page:
         from treatsel.monitoring._page import page_of
 
         return page_of(self)

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel import _plotting
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_same_length
+from treatsel._reporting import plots
 from treatsel.errors import InputError
 
 ODDS = np.array([1.15, 1.3, 1.6, 2.2, 3.5])  # ratios of odds that the bets are best at
@@ -50,7 +50,7 @@ class RunningTest:
             {"n": self.table["n"], "value": np.log10(self.table["evidence"]), "name": "evidence"}
         )
         labels = {"xlabel": "Patients with a known outcome", "ylabel": "Evidence (log10); dashed: alarm"}
-        return _plotting.curves(lines, x="n", by="name", reference=np.log10(self.threshold), ax=ax, **labels)
+        return plots.curves(lines, x="n", by="name", reference=np.log10(self.threshold), ax=ax, **labels)
 
     @property
     def highest(self) -> float:

@@ -69,9 +69,9 @@ class Recommendations:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw each patient's advantage with its interval, coloured by status; return the Axes."""
-        from treatsel import _plotting
+        from treatsel._reporting import plots
 
-        return _plotting.advantages(self.table, ax, level=self.level)
+        return plots.advantages(self.table, ax, level=self.level)
 
 
 class Recommendation(Recommendations):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
-from treatsel._html import with_p
+from treatsel._reporting.format import with_p
 from treatsel.metrics import (
     Estimate,
     balanced_accuracy,

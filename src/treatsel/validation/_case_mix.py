@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2
 
-from treatsel import _plotting
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_weights
+from treatsel._reporting import plots
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate, roc_auc
 from treatsel.metrics._intervals import quantile_of
@@ -73,7 +73,7 @@ class CaseMix:
         value = self.covariates["standardised_difference"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
         label = "Standardised difference, validation less development"
-        return _plotting.estimates(points, reference=0, xlabel=label, ax=ax)
+        return plots.estimates(points, reference=0, xlabel=label, ax=ax)
 
 
 def case_mix(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
-from treatsel._html import Page, Section, Table, points, to_markdown
+from treatsel._reporting.format import points
+from treatsel._reporting.page import Page, Section, Table, to_markdown
 from treatsel._version import __version__
 from treatsel.metrics import MIN_CLUSTERS
 from treatsel.validation._part import OVERALL

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
-from treatsel._html import with_p
+from treatsel._reporting.format import with_p
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm

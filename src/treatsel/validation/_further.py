@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from treatsel import _plotting
-from treatsel._html import DASH, Figure, Section, Table, number, p_value, percent, points
+from treatsel._reporting import plots
+from treatsel._reporting.format import DASH, number, p_value, percent, points
+from treatsel._reporting.page import Figure, Section, Table
 from treatsel.validation._sections import figures_table
 
 if TYPE_CHECKING:
@@ -41,33 +42,33 @@ def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption
 
 def figure(ax: Any, name: str, description: str) -> Figure:
     """Return axes as a picture of the page."""
-    return Figure(_plotting.to_svg(ax, name=name), description)
+    return Figure(plots.to_svg(ax, name=name), description)
 
 
 def use(report: "ValidationReport") -> Section:
     """Net benefit."""
     curve, choice = report.tables["decision curve"], report.tables["choice curve"]
     good = report.good_name
-    one = _plotting.curves(
+    one = plots.curves(
         curve,
         x="threshold",
         by="strategy",
         xlabel=f"Threshold: least chance of {good} at which the received arm is thought worth giving",
         ylabel="Net benefit, per patient",
-        ax=_plotting.bare_axes(width=7, height=4.2),
+        ax=plots.bare_axes(width=7, height=4.2),
     )
     top = float(curve["value"].max())
     one.set_ylim(-0.2 * max(top, 0.05), 1.1 * max(top, 0.05))
     strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(report.gain.best_arm)].copy()
     strategies.loc[strategies["strategy"].ne("model"), ["lower", "upper"]] = float("nan")
-    two = _plotting.curves(
+    two = plots.curves(
         strategies,
         x="threshold",
         by="strategy",
         xlabel=f"Rise in the chance of {good} that another arm than {report.gain.best_arm} must bring",
         ylabel=f"Net benefit over {report.gain.best_arm} for everybody",
         reference=0,
-        ax=_plotting.bare_axes(width=7, height=4.6),
+        ax=plots.bare_axes(width=7, height=4.6),
     )
     return Section(
         heading="Is it worth using?",
@@ -114,8 +115,8 @@ def _by_site(report: "ValidationReport", section: str, heading: str, about: str)
     for measure, reference in (("within-arm AUC", 0.5), ("calibration slope", 1.0)):
         rows = _forest(report, section, measure)
         if rows is not None:
-            axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * len(rows))
-            axes = _plotting.estimates(rows, reference=reference, xlabel=measure, ax=axes)
+            axes = plots.bare_axes(width=7, height=1.2 + 0.36 * len(rows))
+            axes = plots.estimates(rows, reference=reference, xlabel=measure, ax=axes)
             words = f"{measure} by site, with the mean over sites and a new site."
             pictures.append(figure(axes, f"{section} {measure}", words))
     spread: dict[str, tuple[str, Shown]] = {

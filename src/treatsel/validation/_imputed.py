@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import check_known_arms
-from treatsel._html import points
+from treatsel._reporting.format import points, with_interval
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import (
@@ -31,7 +31,6 @@ from treatsel.metrics import (
 from treatsel.metrics.pooling import Scale
 from treatsel.validation._part import Caution, Gravity, Part, row
 from treatsel.validation._policy import Policies, policies_of
-from treatsel.validation._sections import with_interval
 from treatsel.validation._setting import Setting, predicted
 
 SECTION = "imputations"

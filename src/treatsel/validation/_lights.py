@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treatsel._html import Light, number, percent, points
+from treatsel._reporting.format import number, percent, points
+from treatsel._reporting.page import Light
 
 if TYPE_CHECKING:
     from treatsel.validation._report import ValidationReport

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
-from treatsel import _plotting
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
+from treatsel._reporting import plots
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.metrics._arms import check_propensities
@@ -82,7 +82,7 @@ class Optimism:
         """Draw the corrected values with their intervals; return the Axes."""
         points = self.table.rename(columns={"corrected": "value"})[["value", "lower", "upper"]]
         label = f"Corrected for optimism ({100 * self.level:g}% interval)"
-        return _plotting.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax)
+        return plots.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax)
 
 
 def optimism(

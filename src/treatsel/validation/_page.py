@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from treatsel._html import Page, Section, Table, number, percent
+from treatsel._reporting.format import number, percent
+from treatsel._reporting.page import Page, Section, Table
 from treatsel.validation import _further, _pairs, _patients, _sections
 from treatsel.validation._checklist import section_of
 from treatsel.validation._lights import lights_of

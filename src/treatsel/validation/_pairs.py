@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from treatsel import _plotting
-from treatsel._html import Section, Table, percent, points
+from treatsel._reporting import plots
+from treatsel._reporting.format import percent, points
+from treatsel._reporting.page import Section, Table
 from treatsel.validation._benefits import ERRORS
 from treatsel.validation._further import Shown, count, figure, shown, text
 from treatsel.validation._part import OVERALL
@@ -20,14 +21,14 @@ ERROR = "E-for-benefit"
 
 def benefit(report: "ValidationReport") -> Section:
     """Pairs of arms."""
-    curve = _plotting.curves(
+    curve = plots.curves(
         report.tables["toc"].drop(columns=["lower", "upper"]),
         x="q",
         by="pair",
         xlabel="Share of patients, those with the largest predicted benefit first",
         ylabel="Their benefit less everybody's",
         reference=0,
-        ax=_plotting.bare_axes(width=7, height=4.2),
+        ax=plots.bare_axes(width=7, height=4.2),
     )
     columns: dict[str, tuple[str, Shown]] = {
         "pair": ("Arms", text),

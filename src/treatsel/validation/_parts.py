@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._html import points
+from treatsel._reporting.format import points
 from treatsel.errors import InputError
 from treatsel.metrics import received_propensity, roc_auc
 from treatsel.metrics._logit import inside

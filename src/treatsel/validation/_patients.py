@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from treatsel import _plotting
-from treatsel._html import DASH, Figure, Section, Table, number, percent, points
+from treatsel._reporting import plots
+from treatsel._reporting.format import DASH, number, percent, points, with_interval
+from treatsel._reporting.page import Figure, Section, Table
 from treatsel.validation._further import Shown, count, shown, text, three
-from treatsel.validation._sections import table_of, with_interval
+from treatsel.validation._sections import table_of
 
 if TYPE_CHECKING:
     from treatsel.validation._report import ValidationReport
@@ -88,13 +89,13 @@ def _differences(report: "ValidationReport") -> list[Figure]:
     rows = table.loc[order].set_index("covariate")["standardised_difference"]
     if rows.empty:
         return []
-    axes = _plotting.estimates(
+    axes = plots.estimates(
         rows.to_frame("value").assign(lower=rows, upper=rows),
         reference=0,
         xlabel="Standardised difference: mean here less mean in development, in SDs",
-        ax=_plotting.bare_axes(width=7, height=1.2 + 0.3 * len(rows)),
+        ax=plots.bare_axes(width=7, height=1.2 + 0.3 * len(rows)),
     )
-    svg = _plotting.to_svg(axes, name="development")
+    svg = plots.to_svg(axes, name="development")
     return [Figure(svg, "Standardised differences of the covariates, the largest first.")]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel import _html, _plotting
 from treatsel._checks import check_choice
+from treatsel._reporting import page, plots
 from treatsel._version import __version__
 from treatsel.errors import InputError
 from treatsel.metrics import CalibrationCurve, Gain
@@ -95,7 +95,7 @@ class ValidationReport:
                 f"The model recommends {gain.best_arm}, the best single arm, to everybody: no gain, no loss."
             )
         verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
-        value, lower, upper = (_html.fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
+        value, lower, upper = (page.fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
         points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
         if verdict is None:
             return (
@@ -170,15 +170,15 @@ class ValidationReport:
         """Draw the expected rate of the good outcome under each policy; return the Axes."""
         rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
         label = f"Expected proportion with {self.good_name} ({100 * self.level:g}% interval)"
-        return _plotting.estimates(rows, reference=None, xlabel=label, ax=ax)
+        return plots.estimates(rows, reference=None, xlabel=label, ax=ax)
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML page."""
-        Path(path).write_text(_html.to_html(self._page()), encoding="utf-8")
+        Path(path).write_text(page.to_html(self._page()), encoding="utf-8")
 
     def to_markdown(self, path: str | Path) -> None:
         """Write the report as Markdown, without pictures."""
-        Path(path).write_text(_html.to_markdown(self._page()), encoding="utf-8")
+        Path(path).write_text(page.to_markdown(self._page()), encoding="utf-8")
 
     def write_checklists(self, path: str | Path) -> None:
         """Write the reporting checklists as Markdown, or as CSV by the ending of the name.
@@ -194,7 +194,7 @@ class ValidationReport:
         else:
             path.write_text(markdown_of(items), encoding="utf-8")
 
-    def _page(self) -> _html.Page:
+    def _page(self) -> page.Page:
         from treatsel.validation._page import page_of
 
         return page_of(self)

@@ -4,20 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from treatsel import _plotting
-from treatsel._html import DASH, Figure, Section, Table, number, p_value, percent, points
+from treatsel._reporting import plots
+from treatsel._reporting.format import DASH, number, p_value, percent, points
+from treatsel._reporting.page import Figure, Section, Table
 from treatsel.validation._part import OVERALL
 
 if TYPE_CHECKING:
     from treatsel.validation._report import ValidationReport
 
 _PROPORTIONS = {"base rate", "policy"}
-
-
-def with_interval(row: Any, shown: Any) -> str:
-    """Return an estimate with its interval as text."""
-    bounds = f"{shown(row['lower'])} to {shown(row['upper'])}"
-    return f"{shown(row['value'])} ({bounds.replace(' %', '').replace(' points', '')})"
 
 
 def figures_table(report: "ValidationReport", sections: list[str], caption: str) -> Table:
@@ -76,8 +71,8 @@ def policies(report: "ValidationReport") -> Section:
     heading, good = "Does it help to follow the recommendation?", report.good_name
     if not n_policies:
         return Section(heading=heading, paragraphs=[report.headline])
-    axes = _plotting.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
-    svg = _plotting.to_svg(report.plot_policies(axes), name="policies")
+    axes = plots.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
+    svg = plots.to_svg(report.plot_policies(axes), name="policies")
     return Section(
         heading=heading,
         paragraphs=[
@@ -128,9 +123,9 @@ def discrimination(report: "ValidationReport") -> Section:
 
 
 def calibration(report: "ValidationReport") -> Section:
-    axes = _plotting.bare_axes(width=5, height=5)
-    curve = _plotting.to_svg(report.plot(axes), name="calibration")
-    panels = _plotting.to_svg(_plotting.calibration_panels(report.calibration_by_arm), name="arms")
+    axes = plots.bare_axes(width=5, height=5)
+    curve = plots.to_svg(report.plot(axes), name="calibration")
+    panels = plots.to_svg(plots.calibration_panels(report.calibration_by_arm), name="arms")
     return Section(
         heading="Do the probabilities mean what they say?",
         paragraphs=[

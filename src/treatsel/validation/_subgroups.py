@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from treatsel import _plotting
 from treatsel._checks import (
     FloatArray,
     check_binary,
@@ -21,6 +20,7 @@ from treatsel._checks import (
     check_unique,
     check_weights,
 )
+from treatsel._reporting import plots
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
 from treatsel.metrics._inputs import check_patients
@@ -86,7 +86,7 @@ class Subgroups:
         labels = [f"{name}: {group} (n = {n}{state})" for name, group, n, state in named]
         reference = float(everybody["value"].iloc[0])
         xlabel = f"{measure} ({100 * self.level:g}% interval; dashed: everybody)"
-        return _plotting.estimates(
+        return plots.estimates(
             rows.set_index(pd.Index(labels)),
             reference=reference if math.isfinite(reference) else None,
             xlabel=xlabel,

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from treatsel import _plotting
 from treatsel._checks import FloatArray, check_level, check_same_length, check_weights
+from treatsel._reporting import plots
 from treatsel.errors import InputError
 from treatsel.metrics import (
     brier_score,
@@ -70,7 +70,7 @@ class TransportWeights:
         value = self.balance["difference_before"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
         label = "Standardised difference, validation less target"
-        return _plotting.estimates(points, reference=0, xlabel=label, ax=ax)
+        return plots.estimates(points, reference=0, xlabel=label, ax=ax)
 
 
 def transport_weights(
@@ -201,7 +201,7 @@ class Transported:
         frame = self.to_frame()
         points = frame.set_index(frame["measure"] + ", " + frame["population"])
         points = points[["value", "lower", "upper"]].dropna(subset="value")
-        return _plotting.estimates(points, reference=None, xlabel="Figure with its interval", ax=ax)
+        return plots.estimates(points, reference=None, xlabel="Figure with its interval", ax=ax)
 
 
 def transport(

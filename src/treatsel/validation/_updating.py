@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import chi2
 
-from treatsel import _plotting
 from treatsel._checks import (
     FloatArray,
     check_binary,
@@ -21,6 +20,7 @@ from treatsel._checks import (
     check_same_length,
     check_weights,
 )
+from treatsel._reporting import plots
 from treatsel.errors import InputError
 from treatsel.metrics._logit import logits as logits_of
 from treatsel.models import RecalibratedClassifier
@@ -81,7 +81,7 @@ class Updating:
         """Draw what each method adds to the log-likelihood of the model as it is; return the Axes."""
         gained = self.table["log_likelihood"] - self.table["log_likelihood"].iloc[0]
         points = pd.DataFrame({"value": gained, "lower": gained, "upper": gained})
-        return _plotting.estimates(points, reference=0, xlabel="Log-likelihood gained by updating", ax=ax)
+        return plots.estimates(points, reference=0, xlabel="Log-likelihood gained by updating", ax=ax)
 
 
 class _Update(NamedTuple):

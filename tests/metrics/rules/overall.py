@@ -4,11 +4,7 @@ import numpy as np
 import pandas as pd
 from tests.metrics.rules._reference import NO_LINE, AbsentError, Different, Rule, Within, has_line
 
-from treatsel.metrics.calibration import (
-    calibration_in_the_large,
-    calibration_slope,
-    observed_expected_ratio,
-)
+from treatsel.metrics.calibration import calibration_in_the_large, calibration_slope, observed_expected_ratio
 from treatsel.metrics.discrimination import (
     average_precision,
     model_based_concordance,

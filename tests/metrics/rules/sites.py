@@ -17,11 +17,7 @@ from tests.metrics.rules._reference import (
     put_reason,
 )
 
-from treatsel.metrics.calibration import (
-    calibration_in_the_large,
-    calibration_slope,
-    observed_expected_ratio,
-)
+from treatsel.metrics.calibration import calibration_in_the_large, calibration_slope, observed_expected_ratio
 from treatsel.metrics.discrimination import roc_auc
 from treatsel.metrics.overall import brier_score
 from treatsel.metrics.pooling import pool, pool_imputations

@@ -6,12 +6,10 @@ The page needs no script, no font and no file from elsewhere; pictures are inlin
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
 
 import pandas as pd
 
 LIGHT_COLUMNS = ("Question", "Figure (interval)", "Verdict", "How the verdict is made")
-DASH = "\N{EN DASH}"  # stands for a figure that does not exist
 
 
 @dataclass(frozen=True)
@@ -104,37 +102,3 @@ def _markdown_rows(frame: pd.DataFrame) -> list[str]:
     cells += [[str(value) for value in row] for row in frame.itertuples(index=False)]
     rows = [[" ".join(value.replace("|", "\\|").split()) for value in row] for row in cells]
     return [f"| {' | '.join(row)} |" for row in rows]
-
-
-def fixed(value: float, form: str) -> str:
-    """Return a number in a format such as "+.1f"; what rounds to 0 has no sign."""
-    text = format(value, form)
-    return text.lstrip("+-") if float(text) == 0 else text
-
-
-def percent(value: Any, digits: int = 1) -> str:
-    """Return a proportion as percent, or a dash."""
-    return DASH if value is None or value != value else f"{fixed(100 * value, f'.{digits}f')} %"
-
-
-def points(value: Any) -> str:
-    """Return a difference of proportions in percentage points, or a dash."""
-    return DASH if value is None or value != value else f"{fixed(100 * value, '+.1f')} points"
-
-
-def number(value: Any, digits: int = 2) -> str:
-    """Return a number with a fixed count of digits, or a dash."""
-    return DASH if value is None or value != value else fixed(value, f".{digits}f")
-
-
-def p_value(value: Any) -> str:
-    """Return a p value, or a dash."""
-    if value is None or value != value:
-        return DASH
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def with_p(value: float) -> str:
-    """Return "p = 0.012" or "p < 0.001"."""
-    text = p_value(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
