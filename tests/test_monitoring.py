@@ -9,12 +9,13 @@ from scipy import special, stats
 from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
+from treatsel._stats.multiplicity import holm
 from treatsel.datasets import make_cohort
 from treatsel.errors import CohortError, InputError
 from treatsel.models import PooledClassifier
 from treatsel.monitoring import Sizes, monitor, running_test
 from treatsel.monitoring._baseline import baseline_of
-from treatsel.monitoring._finding import Finding, holm, judged
+from treatsel.monitoring._finding import Finding, judged
 from treatsel.monitoring._inputs import MEAN, MISSING, OUTSIDE, SHARES, SPREAD, told
 from treatsel.monitoring._running import _capital
 

@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from treatsel._stats.vectors import check_predicted
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import calibration, discrimination, overall
 from treatsel.metrics._bootstrap import METRICS, Sorted, evaluate
-from treatsel.metrics._inputs import check_predicted
 from treatsel.metrics.bootstrap import bootstrap
 
 ALL = list(METRICS)

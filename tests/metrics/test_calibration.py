@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
+from treatsel._stats.logistic import fit_logistic
+from treatsel._stats.splines import Refits, fit_smooth, place_knots, spline_design
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import _calibration_errors
-from treatsel.metrics._logistic import fit_logistic
-from treatsel.metrics._spline import Refits, fit_smooth, place_knots, spline_design
 from treatsel.metrics.calibration import (
     calibration_curve,
     calibration_errors,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from treatsel._stats.two_proportions import LIMITS, fisher
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics._two_proportions import LIMITS, fisher
 from treatsel.metrics.policy import (
     aipw_scores,
     arm_means,

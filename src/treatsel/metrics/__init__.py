@@ -1,7 +1,7 @@
 """Metrics: outcomes and probabilities in, an estimate with its interval or a curve out."""
 
-from treatsel.metrics._result import Estimate
-from treatsel.metrics._units import MIN_CLUSTERS, enough_clusters
+from treatsel._stats.clustered_means import MIN_CLUSTERS, enough_clusters
+from treatsel._stats.estimate import Estimate
 from treatsel.metrics.benefit import (
     BenefitCalibration,
     BenefitErrors,

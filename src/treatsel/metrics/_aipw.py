@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import check_binary, check_by_arm, check_probability
-from treatsel.metrics._arms import (
+from treatsel._stats.by_arm_tables import (
     cells_of,
     check_propensities,
     check_received_probability,
@@ -15,9 +15,9 @@ from treatsel.metrics._arms import (
     positions_of,
     warn_of_no_overlap,
 )
-from treatsel.metrics._inputs import check_labels, check_patients
-from treatsel.metrics._result import Estimate
-from treatsel.metrics._units import check_units, mean_estimate, mean_of
+from treatsel._stats.clustered_means import check_units, mean_estimate, mean_of
+from treatsel._stats.estimate import Estimate
+from treatsel._stats.vectors import check_labels, check_patients
 
 
 def aipw_scores(

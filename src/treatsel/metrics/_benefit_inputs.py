@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_by_arm
+from treatsel._stats.by_arm_tables import check_propensities, check_received_probability
+from treatsel._stats.clustered_means import Units, check_units
+from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
 from treatsel.metrics._aipw import aipw_scores
-from treatsel.metrics._arms import check_propensities, check_received_probability
-from treatsel.metrics._inputs import check_labels, check_patients
-from treatsel.metrics._units import Units, check_units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

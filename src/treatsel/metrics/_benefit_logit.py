@@ -10,15 +10,15 @@ import pandas as pd
 from scipy.special import expit
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice
+from treatsel._stats.clustered_means import Units, check_units
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.intervals import wald
+from treatsel._stats.logistic import LogisticFit, fit_logistic
+from treatsel._stats.logits import logits
+from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError
 from treatsel.metrics._benefit_inputs import ArmPair, check_pair, robust_covariance
 from treatsel.metrics._calibration_results import CalibrationLine
-from treatsel.metrics._inputs import check_patients
-from treatsel.metrics._intervals import wald
-from treatsel.metrics._logistic import LogisticFit, fit_logistic
-from treatsel.metrics._logit import logits
-from treatsel.metrics._result import Estimate, not_estimable
-from treatsel.metrics._units import Units, check_units
 
 NO_FIT = "one class only, equal predictions, or predictions that separate the classes"
 

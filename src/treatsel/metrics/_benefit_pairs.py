@@ -10,13 +10,13 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._reporting.plots import estimates
+from treatsel._stats.clustered_means import Units, mean_estimate
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.intervals import wald
+from treatsel._stats.logits import inside
+from treatsel._stats.resampling import percentile_interval
 from treatsel.errors import InputError
-from treatsel.metrics._intervals import wald
-from treatsel.metrics._logit import inside
 from treatsel.metrics._matching import Pairs
-from treatsel.metrics._resample import percentile_interval
-from treatsel.metrics._result import Estimate, not_estimable
-from treatsel.metrics._units import Units, mean_estimate
 
 Definition = Literal["mean", "own_arm"]
 Surface = Literal["interpolate", "direct"]

@@ -11,11 +11,11 @@ from scipy import special
 
 from treatsel._checks import FloatArray
 from treatsel._reporting.plots import BLUE, GREY, new_axes
+from treatsel._stats.clustered_means import Units, mean_estimate, mean_of
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.errors import InputError
 from treatsel.metrics._benefit_inputs import ArmPair, benefit_scores, check_pair, robust_covariance
-from treatsel.metrics._intervals import two_sided_p, wald
-from treatsel.metrics._result import Estimate, not_estimable
-from treatsel.metrics._units import Units, mean_estimate, mean_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._inputs import Scored, ordered_labels
-from treatsel.metrics._intervals import weighted_quantile
-from treatsel.metrics._logistic import fit_logistic
-from treatsel.metrics._logit import inside
-from treatsel.metrics._result import NAN
-from treatsel.metrics._spline import Refits, fit_smooth
+from treatsel._stats.estimate import NAN
+from treatsel._stats.intervals import weighted_quantile
+from treatsel._stats.logistic import fit_logistic
+from treatsel._stats.logits import inside
+from treatsel._stats.splines import Refits, fit_smooth
+from treatsel._stats.vectors import Scored, ordered_labels
 
 N_KNOTS = 5
 CELLS = 8192  # more distinct predictions than this share places when resamples are recalibrated

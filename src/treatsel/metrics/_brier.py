@@ -10,9 +10,9 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from treatsel._checks import FloatArray, check_level
+from treatsel._stats.estimate import NAN
+from treatsel._stats.vectors import check_predicted
 from treatsel.errors import InputError
-from treatsel.metrics._inputs import check_predicted
-from treatsel.metrics._result import NAN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level, check_probability
+from treatsel._stats.intervals import weighted_quantile, wilson
+from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
+from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
 from treatsel.errors import InputError
 from treatsel.metrics._calibration_results import CalibrationCurve
-from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted, ordered_labels
-from treatsel.metrics._intervals import weighted_quantile, wilson
-from treatsel.metrics._smooth import Scale, Smooth, Smoother, Smoothing
 
 EVERYONE = "all"  # the name of the only curve if no arms are given
 

@@ -8,13 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
+from treatsel._stats.intervals import weighted_quantile
+from treatsel._stats.resampling import Resamples, percentile_interval
+from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
+from treatsel._stats.splines import Refits, SmoothFit
+from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
 from treatsel.metrics._calibration_results import ERRORS, CalibrationErrors
-from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted
-from treatsel.metrics._intervals import weighted_quantile
-from treatsel.metrics._resample import Resamples, percentile_interval
-from treatsel.metrics._smooth import Scale, Smooth, Smoother, Smoothing
-from treatsel.metrics._spline import Refits, SmoothFit
 
 PERFECT = "none: each prediction is its outcome"
 CELLS = 8192  # more distinct predictions than this share cells in resamples and draws

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._reporting.plots import diagonal_axes
-from treatsel.metrics._result import Estimate
+from treatsel._stats.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)

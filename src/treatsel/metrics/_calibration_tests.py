@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc
 
+from treatsel._stats.logistic import fit_logistic
+from treatsel._stats.logits import logits
+from treatsel._stats.vectors import check_predicted
 from treatsel.metrics._calibration_curve import calibration_groups
 from treatsel.metrics._calibration_results import CalibrationTest, ChiSquare, HosmerLemeshow
-from treatsel.metrics._inputs import check_predicted
-from treatsel.metrics._logistic import fit_logistic
-from treatsel.metrics._logit import logits
 
 NAN = float("nan")
 

@@ -10,10 +10,10 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vector
 from treatsel._reporting.plots import curves
+from treatsel._stats.by_arm_tables import check_table
+from treatsel._stats.clustered_means import Units, check_units, mean_of
 from treatsel.errors import InputError
-from treatsel.metrics._arms import check_table
 from treatsel.metrics._decision import check_grid
-from treatsel.metrics._units import Units, check_units, mean_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,11 +8,11 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray, check_level
+from treatsel._stats.clusters import Clusters, check_clusters
+from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
+from treatsel._stats.intervals import Interval, wilson
+from treatsel._stats.vectors import Scored, check_predicted, check_scored
 from treatsel.errors import InputError
-from treatsel.metrics._clusters import Clusters, check_clusters
-from treatsel.metrics._inputs import Scored, check_predicted, check_scored
-from treatsel.metrics._intervals import Interval, wilson
-from treatsel.metrics._result import NAN, Estimate, estimate_of, not_estimable
 
 
 @dataclass(frozen=True, kw_only=True)

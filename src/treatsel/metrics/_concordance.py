@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray, check_level, check_probability
-from treatsel.metrics._clusters import check_clusters
-from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted, ordered_labels
-from treatsel.metrics._result import Estimate, not_estimable
+from treatsel._stats.clusters import check_clusters
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
 
 LEAST = 1e-12  # of the chances of pairs per patient; below it there is only rounding
 

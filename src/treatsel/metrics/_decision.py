@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_probability, check_unique, check_vector
+from treatsel._stats.resampling import Resamples
+from treatsel._stats.vectors import check_labels, check_patients, check_predicted, ordered_labels
 from treatsel.errors import InputError
-from treatsel.metrics._inputs import check_labels, check_patients, check_predicted, ordered_labels
-from treatsel.metrics._resample import Resamples
 
 ALL, NONE = "treat all", "treat none"
 NEAR = 1e-12  # a prediction this little below a threshold reaches it: 1 - 0.9 reaches 0.1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._inputs import Scored
+from treatsel._stats.vectors import Scored
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_choice
-from treatsel.metrics._arms import cells_of, check_table, positions_of
+from treatsel._stats.by_arm_tables import cells_of, check_table, positions_of
+from treatsel._stats.clustered_means import Mean, Units, check_units, mean_of
+from treatsel._stats.intervals import Interval
+from treatsel._stats.vectors import Labels, check_labels
 from treatsel.metrics._gain_results import BEFOREHAND, BEST, ON_THIS_DATA, OWN, RANDOM, RECEIVED, Gain, Gains
-from treatsel.metrics._inputs import Labels, check_labels
-from treatsel.metrics._intervals import Interval
-from treatsel.metrics._units import Mean, Units, check_units, mean_of
 
 
 def gain_over_best_arm(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit, ndtri, polygamma
 
 from treatsel._checks import FloatArray, check_probability, check_weights
-from treatsel.metrics._logit import inside
+from treatsel._stats.logits import inside
 from treatsel.metrics._sample_size import check_between
 
 N_POINTS = 20_001  # odd, so that the middle is one of them

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._inputs import Labels
+from treatsel._stats.vectors import Labels
 
 PARTS = ("recommended", "rule", "best")  # all concordant; those not at the best arm; at the best arm instead
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray, check_binary, check_weights
-from treatsel.metrics._inputs import check_labels, check_patients, ordered_labels
-from treatsel.metrics._result import NAN
+from treatsel._stats.estimate import NAN
+from treatsel._stats.vectors import check_labels, check_patients, ordered_labels
 
 Contrast = Literal["difference", "ratio"]
 

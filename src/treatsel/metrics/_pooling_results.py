@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.special import expit, logit, stdtr
 
 from treatsel._reporting.plots import estimates
+from treatsel._stats.estimate import NAN
 from treatsel.errors import InputError
-from treatsel.metrics._result import NAN
 
 Scale = Literal["identity", "logit", "log"]
 BACK: dict[str, Callable[[Any], Any]] = {"identity": lambda x: x, "logit": expit, "log": np.exp}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._stats.estimate import NAN
 from treatsel.errors import InputError
-from treatsel.metrics._result import NAN
 
 MOST_PATIENTS = 1_000_000_000
 

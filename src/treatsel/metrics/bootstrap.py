@@ -9,12 +9,12 @@ import pandas as pd
 
 from treatsel._checks import check_choice, check_level
 from treatsel._jobs import results_of
+from treatsel._stats.clusters import check_clusters
+from treatsel._stats.estimate import NAN, Estimate
+from treatsel._stats.resampling import Resamples, percentile_interval
+from treatsel._stats.vectors import check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
 from treatsel.metrics._bootstrap import METRICS, Sorted, evaluate, values_of
-from treatsel.metrics._clusters import check_clusters
-from treatsel.metrics._inputs import check_labels, check_patients, check_predicted
-from treatsel.metrics._resample import Resamples, percentile_interval
-from treatsel.metrics._result import NAN, Estimate
 
 __all__ = ["Bootstrap", "bootstrap"]
 

@@ -10,6 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray, check_choice, check_level
+from treatsel._stats.estimate import Estimate, estimate_of, not_estimable
+from treatsel._stats.intervals import Interval, clopper_pearson, standard_error, wald
+from treatsel._stats.logistic import LogisticFit, clustered, fit_logistic, profile_limits
+from treatsel._stats.logits import logits
+from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, codes_of
 from treatsel.errors import InputError
 from treatsel.metrics._calibration_curve import calibration_curve, calibration_groups
 from treatsel.metrics._calibration_errors import calibration_errors
@@ -22,11 +27,6 @@ from treatsel.metrics._calibration_results import (
     HosmerLemeshow,
 )
 from treatsel.metrics._calibration_tests import calibration_test, hosmer_lemeshow
-from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted, codes_of
-from treatsel.metrics._intervals import Interval, clopper_pearson, standard_error, wald
-from treatsel.metrics._logistic import LogisticFit, clustered, fit_logistic, profile_limits
-from treatsel.metrics._logit import logits
-from treatsel.metrics._result import Estimate, estimate_of, not_estimable
 
 __all__ = [
     "CalibrationCurve",

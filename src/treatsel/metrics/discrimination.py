@@ -8,8 +8,11 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_same_length
+from treatsel._stats.clusters import Clusters, check_clusters
+from treatsel._stats.estimate import Estimate, estimate_of, not_estimable
+from treatsel._stats.intervals import Interval, two_sided_p
+from treatsel._stats.vectors import Scored, check_labels, check_patients, check_scored, ordered_labels
 from treatsel.metrics._classification import BalancedAccuracy, average_precision, balanced_accuracy
-from treatsel.metrics._clusters import Clusters, check_clusters
 from treatsel.metrics._concordance import model_based_concordance
 from treatsel.metrics._delong import (
     Placed,
@@ -19,9 +22,6 @@ from treatsel.metrics._delong import (
     place,
     placement_errors,
 )
-from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_scored, ordered_labels
-from treatsel.metrics._intervals import Interval, two_sided_p
-from treatsel.metrics._result import Estimate, estimate_of, not_estimable
 
 __all__ = [
     "BalancedAccuracy",

@@ -9,14 +9,14 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_vector, check_weights
+from treatsel._stats.estimate import NAN
+from treatsel._stats.intervals import Interval, quantile_of, wilson
+from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
 from treatsel.metrics._aipw import aipw_scores
 from treatsel.metrics._gain import gain_over_best_arm
-from treatsel.metrics._inputs import check_labels, check_patients
-from treatsel.metrics._intervals import Interval, quantile_of, wilson
 from treatsel.metrics._missing_results import MissingOutcomeBounds, TippingPoint
 from treatsel.metrics._missing_shares import ArmCount, Contrast, contrast_of, count_arms
-from treatsel.metrics._result import NAN
 
 __all__ = [
     "MissingOutcomeBounds",

@@ -7,14 +7,14 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from treatsel._checks import FloatArray, check_choice, check_level
+from treatsel._stats.clusters import Clusters, check_clusters
+from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
+from treatsel._stats.intervals import Interval, clopper_pearson, standard_error, two_sided_p, wilson
+from treatsel._stats.logistic import fit_logistic
+from treatsel._stats.logits import inside, logits
+from treatsel._stats.vectors import Scored, check_predicted, check_scored
 from treatsel.metrics._brier import BrierDecomposition, brier_decomposition
-from treatsel.metrics._clusters import Clusters, check_clusters
 from treatsel.metrics._delong import place
-from treatsel.metrics._inputs import Scored, check_predicted, check_scored
-from treatsel.metrics._intervals import Interval, clopper_pearson, standard_error, two_sided_p, wilson
-from treatsel.metrics._logistic import fit_logistic
-from treatsel.metrics._logit import inside, logits
-from treatsel.metrics._result import NAN, Estimate, estimate_of, not_estimable
 
 __all__ = [
     "BrierDecomposition",

@@ -10,9 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import check_binary, check_choice, check_probability, check_vector, check_weights
+from treatsel._stats.by_arm_tables import cells_of, check_propensities, check_received_probability
+from treatsel._stats.clustered_means import check_units, mean_estimate
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
 from treatsel.metrics._aipw import aipw_scores, arm_means, policy_value_aipw, policy_value_direct
-from treatsel.metrics._arms import cells_of, check_propensities, check_received_probability
 from treatsel.metrics._concordant import ConcordantDifference, concordant_difference
 from treatsel.metrics._gain import (
     gain_over_best_arm,
@@ -21,9 +24,6 @@ from treatsel.metrics._gain import (
     gain_over_received,
 )
 from treatsel.metrics._gain_results import Gain, Gains
-from treatsel.metrics._inputs import check_labels, check_patients
-from treatsel.metrics._result import Estimate, not_estimable
-from treatsel.metrics._units import check_units, mean_estimate
 
 __all__ = [
     "ConcordantDifference",

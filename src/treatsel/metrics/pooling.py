@@ -9,10 +9,10 @@ from scipy.optimize import brentq
 from scipy.special import chdtrc
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_same_length, check_unique
+from treatsel._stats.estimate import NAN
+from treatsel._stats.intervals import Interval, quantile_of, wald
 from treatsel.errors import InputError
-from treatsel.metrics._intervals import Interval, quantile_of, wald
 from treatsel.metrics._pooling_results import BACK, Pooled, PooledImputations, Scale
-from treatsel.metrics._result import NAN
 
 __all__ = ["Pooled", "PooledImputations", "Scale", "pool", "pool_imputations"]
 

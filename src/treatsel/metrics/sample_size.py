@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from scipy.special import expit
 
 from treatsel._checks import check_level, check_mapping_keys
+from treatsel._stats.intervals import quantile_of
 from treatsel.errors import InputError
 from treatsel.metrics._gain_size import gain_sample_size
-from treatsel.metrics._intervals import quantile_of
 from treatsel.metrics._linear_predictor import LinearPredictor, null_log_likelihood, r2_from_auc
 from treatsel.metrics._sample_size import Criterion, SampleSize, check_between, check_count
 

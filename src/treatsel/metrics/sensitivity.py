@@ -17,13 +17,13 @@ from treatsel._checks import (
     check_vector,
     check_weights,
 )
+from treatsel._stats.by_arm_tables import check_received_probability
+from treatsel._stats.estimate import NAN
+from treatsel._stats.intervals import quantile_of
+from treatsel._stats.resampling import Resamples, percentile_interval
+from treatsel._stats.vectors import Labels, check_labels, check_patients, ordered_labels
 from treatsel.errors import InputError
-from treatsel.metrics._arms import check_received_probability
-from treatsel.metrics._inputs import Labels, check_labels, check_patients, ordered_labels
-from treatsel.metrics._intervals import quantile_of
 from treatsel.metrics._marginal_model import Bounds, Sums, statistics_of
-from treatsel.metrics._resample import Resamples, percentile_interval
-from treatsel.metrics._result import NAN
 from treatsel.metrics._sensitivity_results import EValue, MarginalSensitivity
 
 __all__ = ["EValue", "MarginalSensitivity", "e_value", "e_value_of_difference", "policy_sensitivity"]

@@ -11,6 +11,9 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
 from treatsel._reporting.plots import curves
+from treatsel._stats.clustered_means import Units, mean_estimate
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, codes_of
 from treatsel.metrics._choice import TreatmentChoiceCurve, treatment_choice_net_benefit
 from treatsel.metrics._decision import (
     ALL,
@@ -26,9 +29,6 @@ from treatsel.metrics._decision import (
     reaches,
 )
 from treatsel.metrics._information import ValueOfInformation, value_of_information
-from treatsel.metrics._inputs import Scored, check_labels, check_patients, check_predicted, codes_of
-from treatsel.metrics._result import Estimate, not_estimable
-from treatsel.metrics._units import Units, mean_estimate
 
 __all__ = [
     "DecisionCurve",

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import SMALL_CELL, FloatArray, check_binary, check_known_arms, check_same_length
+from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError
-from treatsel.metrics._arms import cells_of
 from treatsel.monitoring._finding import FEWEST, Finding, Part
 from treatsel.monitoring._running import RunningTest, running_test
 from treatsel.selector import TreatmentSelector

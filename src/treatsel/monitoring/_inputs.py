@@ -8,8 +8,8 @@ import pandas as pd
 from scipy import special
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._intervals import quantile_of, two_sided_p, wilson
-from treatsel.metrics._two_proportions import chi_squared, fisher, newcombe
+from treatsel._stats.intervals import quantile_of, two_sided_p, wilson
+from treatsel._stats.two_proportions import chi_squared, fisher, newcombe
 from treatsel.monitoring._baseline import WIDTH_SHARE, Known
 from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, Sizes, is_small
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.metrics import (
     Estimate,
     calibration_in_the_large,
@@ -13,7 +14,6 @@ from treatsel.metrics import (
     enough_clusters,
     observed_expected_ratio,
 )
-from treatsel.metrics._intervals import two_sided_p, wald
 from treatsel.monitoring._arrived import Arrived
 from treatsel.monitoring._finding import NAN, Finding, Part, Sizes
 from treatsel.validation._part import FEWEST_EVENTS, OVERALL

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from treatsel.metrics._intervals import quantile_of, wilson
+from treatsel._stats.intervals import quantile_of, wilson
 from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, Sizes, is_small
 from treatsel.monitoring._inputs import HIDDEN, counted
 from treatsel.predictions import WARNING_CODES, Predictions

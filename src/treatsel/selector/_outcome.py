@@ -9,9 +9,9 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from treatsel._checks import FloatArray
+from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import brier_score, log_loss, within_arm_auc
-from treatsel.metrics._arms import cells_of
 from treatsel.models import (
     AdditiveModel,
     Observation,

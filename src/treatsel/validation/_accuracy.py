@@ -8,6 +8,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel._reporting.format import with_p
+from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
     Estimate,
     balanced_accuracy,
@@ -25,7 +26,6 @@ from treatsel.metrics import (
     spiegelhalter_z,
     within_arm_auc,
 )
-from treatsel.metrics._logit import NEAREST
 from treatsel.validation._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row, row_of
 from treatsel.validation._setting import Setting
 

@@ -12,12 +12,12 @@ from scipy.stats import chi2
 
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_weights
 from treatsel._reporting import plots
+from treatsel._stats.estimate import not_estimable
+from treatsel._stats.intervals import quantile_of
+from treatsel._stats.logistic_mle import maximise
+from treatsel._stats.logits import logits
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate, roc_auc
-from treatsel.metrics._intervals import quantile_of
-from treatsel.metrics._logit import logits
-from treatsel.metrics._result import not_estimable
-from treatsel.models._recalibration import maximise
 
 Moments = Mapping[Any, tuple[float, float] | tuple[float, float, float]]
 LINEAR_PREDICTOR = "linear predictor"

@@ -7,10 +7,10 @@ import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel._reporting.format import with_p
+from treatsel._stats.by_arm_tables import cells_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
-from treatsel.metrics._arms import cells_of
 from treatsel.predictions import fingerprint
 from treatsel.validation._case_mix import OVERALL, CaseMix, case_mix, columns_of
 from treatsel.validation._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of

@@ -13,9 +13,9 @@ from sklearn.base import clone, is_classifier
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
 from treatsel._jobs import run_jobs
+from treatsel._stats.by_arm_tables import check_propensities
+from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError, TreatselError, TreatselWarning
-from treatsel.metrics._arms import check_propensities
-from treatsel.metrics._inputs import check_labels, check_patients
 from treatsel.metrics.pooling import Pooled
 from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, site_figures
 

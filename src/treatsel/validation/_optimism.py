@@ -10,12 +10,12 @@ from sklearn.base import clone
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
 from treatsel._reporting import plots
+from treatsel._stats.by_arm_tables import check_propensities
+from treatsel._stats.intervals import Interval
+from treatsel._stats.resampling import percentile_interval
+from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
-from treatsel.metrics._arms import check_propensities
-from treatsel.metrics._inputs import check_labels, check_patients
-from treatsel.metrics._intervals import Interval
-from treatsel.metrics._resample import percentile_interval
 from treatsel.models._base import received_arms
 from treatsel.validation._performance import MEASURES, Numbers, Patients, no_information, performance
 from treatsel.validation._procedure import corrected_again, long_table, number_of, run

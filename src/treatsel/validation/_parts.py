@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from treatsel._reporting.format import points
+from treatsel._stats.by_arm_tables import recommended_arms
+from treatsel._stats.logits import inside
 from treatsel.errors import InputError
 from treatsel.metrics import received_propensity, roc_auc
-from treatsel.metrics._logit import inside
 from treatsel.metrics.calibration import calibration_errors
 from treatsel.metrics.discrimination import model_based_concordance
 from treatsel.metrics.missing import gain_missing_bounds, missing_outcome_bounds
@@ -16,7 +17,7 @@ from treatsel.metrics.sample_size import LinearPredictor, validation_sample_size
 from treatsel.metrics.sensitivity import policy_sensitivity
 from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefit
 from treatsel.validation._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
-from treatsel.validation._policy import Policies, recommended_arms
+from treatsel.validation._policy import Policies
 from treatsel.validation._setting import Setting
 from treatsel.validation._subgroups import MOST_GROUPS, subgroups
 from treatsel.validation._updating import recalibrate

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray
+from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
     brier_score,
     calibration_in_the_large,
@@ -17,7 +18,6 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
-from treatsel.metrics._logit import NEAREST
 
 MEASURES = (
     "auc",

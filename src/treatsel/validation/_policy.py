@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import check_by_arm, check_choice, check_unique
+from treatsel._stats.by_arm_tables import recommended_arms
+from treatsel._stats.estimate import not_estimable
 from treatsel.errors import InputError
 from treatsel.metrics import (
     MIN_CLUSTERS,
@@ -26,7 +28,6 @@ from treatsel.metrics import (
     received_propensity,
 )
 from treatsel.metrics._gain_results import BEFOREHAND, BEST, ON_THIS_DATA
-from treatsel.metrics._result import not_estimable
 from treatsel.models import assignment_probabilities, balanced_folds
 from treatsel.validation._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
 from treatsel.validation._setting import Setting, by_text
@@ -305,14 +306,6 @@ def _cautions(setting: Setting, policies: Policies) -> list[Caution]:
         )
         found.append(Caution(Gravity.MILD, text))
     return found
-
-
-def recommended_arms(table: pd.DataFrame, best_arm: Any) -> pd.Series:
-    """Return the arm most likely to do good; ties go to the best single arm, then to the first."""
-    values = table.copy()
-    if best_arm is not None:
-        values[best_arm] += 1e-12
-    return values.idxmax(axis=1)
 
 
 def _chances(

@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from treatsel._checks import FloatArray
 from treatsel._jobs import run_jobs
+from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError, TreatselError, TreatselWarning
-from treatsel.metrics._resample import Resamples
 from treatsel.validation._performance import (
     MEASURES,
     Numbers,

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel._stats.by_arm_tables import cells_of
 from treatsel.codebook import guess_direction
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import enough_clusters
-from treatsel.metrics._arms import cells_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

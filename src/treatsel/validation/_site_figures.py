@@ -11,6 +11,8 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import FloatArray
+from treatsel._stats.by_arm_tables import cells_of, recommended_arms
+from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import (
     Estimate,
     Gain,
@@ -22,10 +24,7 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
-from treatsel.metrics._arms import cells_of
-from treatsel.metrics._result import not_estimable
 from treatsel.metrics.pooling import Pooled, Scale, pool
-from treatsel.validation._policy import recommended_arms
 
 Mask = npt.NDArray[np.bool_]
 

@@ -21,9 +21,9 @@ from treatsel._checks import (
     check_weights,
 )
 from treatsel._reporting import plots
+from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
-from treatsel.metrics._inputs import check_patients
 from treatsel.validation._subgroup_figures import MEASURES, SENT, Figure, Mask, Patients, figure_of, plan_of
 
 MOST_GROUPS = 30

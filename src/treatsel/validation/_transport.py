@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from treatsel._checks import FloatArray, check_level, check_same_length, check_weights
 from treatsel._reporting import plots
+from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel.errors import InputError
 from treatsel.metrics import (
     brier_score,
@@ -21,7 +22,6 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
-from treatsel.metrics._result import Estimate, not_estimable
 from treatsel.validation._case_mix import columns_of
 
 BALANCED = 1e-3  # largest standardised difference that counts as balanced

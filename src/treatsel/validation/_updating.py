@@ -21,8 +21,8 @@ from treatsel._checks import (
     check_weights,
 )
 from treatsel._reporting import plots
+from treatsel._stats.logits import logits as logits_of
 from treatsel.errors import InputError
-from treatsel.metrics._logit import logits as logits_of
 from treatsel.models import RecalibratedClassifier
 from treatsel.models._base import covariates_of, received_arms
 from treatsel.models._recalibration import METHODS, Method, Recalibration, Refit, learn_recalibration

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_level, check_weights
-from treatsel.metrics._inputs import check_labels, check_patients, codes_of
-from treatsel.metrics._intervals import Interval, standard_error, two_sided_p, wald
-from treatsel.metrics._result import Estimate
+from treatsel._stats.estimate import Estimate
+from treatsel._stats.intervals import Interval, standard_error, two_sided_p, wald
+from treatsel._stats.vectors import check_labels, check_patients, codes_of
 
 
 @dataclass(frozen=True, kw_only=True)

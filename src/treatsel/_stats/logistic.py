@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._intervals import Interval, quantile_of
+from treatsel._stats.intervals import Interval, quantile_of
 
 MAX_STEPS = 30
 LONGEST_STEP = 10.0  # on the logit scale

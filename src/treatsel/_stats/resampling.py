@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._stats.intervals import Interval
+from treatsel._stats.vectors import check_labels, codes_of
 from treatsel.errors import InputError
-from treatsel.metrics._inputs import check_labels, codes_of
-from treatsel.metrics._intervals import Interval
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

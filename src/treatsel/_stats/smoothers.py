@@ -6,14 +6,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice
+from treatsel._stats.intervals import quantile_of
+from treatsel._stats.logits import NEAREST, logits
+from treatsel._stats.splines import LAST_KNOT, fit_smooth
 from treatsel.errors import InputError
-from treatsel.metrics._intervals import quantile_of
-from treatsel.metrics._logit import NEAREST, logits
-from treatsel.metrics._spline import LAST_KNOT, fit_smooth
 
 Smoother = Literal["spline", "loess", "lowess"]
 Scale = Literal["logit", "probability"]
-
 LOESS_SPAN = 0.75
 LOWESS_SPAN = 2 / 3
 LOWESS_DELTA = 0.01  # of the range: closer predictions are interpolated, as R does by default

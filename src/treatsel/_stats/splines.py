@@ -7,10 +7,12 @@ from scipy.linalg import solve_triangular
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._intervals import quantile_of, weighted_quantile
-from treatsel.metrics._logistic import LogisticFit, fit_logistic
+from treatsel._stats.intervals import quantile_of, weighted_quantile
+from treatsel._stats.logistic import LogisticFit, fit_logistic
 
 LAST_KNOT = {3: 0.9, 4: 0.95, 5: 0.95, 6: 0.95, 7: 0.975}  # quantile, by the number of knots, which are
+
+
 # evenly spaced from 1 - that quantile to it: Harrell (2015), Regression Modeling Strategies, table 2.3
 
 SMALL = 100  # below this many patients the outer knots are the 5th smallest and the 5th largest value

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel.metrics._inputs import Scored
-from treatsel.metrics._intervals import Interval
+from treatsel._stats.intervals import Interval
+from treatsel._stats.vectors import Scored
 
 NAN = float("nan")
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._intervals import Interval, quantile_of, two_sided_p, wald, wilson
+from treatsel._stats.intervals import Interval, quantile_of, two_sided_p, wald, wilson
 
 NEAR = 1e-9  # how close to its ends a root is looked for
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_unique, check_vector
+from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics._inputs import Labels
 
 SUM_TOLERANCE = 1e-6
 
@@ -78,3 +78,11 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
                 TreatselWarning,
                 stacklevel=3,
             )
+
+
+def recommended_arms(table: pd.DataFrame, best_arm: Any) -> pd.Series:
+    """Return the arm most likely to do good; ties go to the best single arm, then to the first."""
+    values = table.copy()
+    if best_arm is not None:
+        values[best_arm] += 1e-12
+    return values.idxmax(axis=1)

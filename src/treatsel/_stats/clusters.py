@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
-from treatsel.metrics._inputs import Scored, check_labels, check_patients, ordered_labels
-from treatsel.metrics._intervals import Interval, standard_error, wald
+from treatsel._stats.intervals import Interval, standard_error, wald
+from treatsel._stats.vectors import Scored, check_labels, check_patients, ordered_labels
 
 
 @dataclass(frozen=True, kw_only=True)
