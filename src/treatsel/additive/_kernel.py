@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive._forest import Forest
+from treatsel.additive._bit_vectors import Forest
 from treatsel.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
 from treatsel.additive import _kernel
-from treatsel.additive._forest import Forest
+from treatsel.additive._bit_vectors import Forest
 
 MAX_DEPTH = 256
 _BLOCK_CELLS = 1_000_000  # (patient, tree) pairs that are followed at once
