@@ -7,18 +7,20 @@ out, and propensities are renormalised to the two arms. Report first `benefit_ca
 ties: round predictions to the digits that they have.
 """
 
-from treatsel.metrics._benefit_logit import benefit_calibration_line, benefit_slope, model_based_c_for_benefit
-from treatsel.metrics._benefit_pairs import (
-    BenefitErrors,
-    brier_for_benefit,
-    c_for_benefit,
-    cross_entropy_for_benefit,
-    e_for_benefit,
+from treatsel.metrics.benefit._average_benefit import average_benefit
+from treatsel.metrics.benefit._benefit_calibration import BenefitCalibration, benefit_calibration
+from treatsel.metrics.benefit._c_for_benefit import c_for_benefit
+from treatsel.metrics.benefit._e_for_benefit import BenefitErrors, e_for_benefit
+from treatsel.metrics.benefit._logit_calibration import benefit_calibration_line, benefit_slope
+from treatsel.metrics.benefit._matching import Pairs, match_pairs
+from treatsel.metrics.benefit._model_based_c_for_benefit import model_based_c_for_benefit
+from treatsel.metrics.benefit._pair_losses import brier_for_benefit, cross_entropy_for_benefit
+from treatsel.metrics.benefit._rank_weighted import Rate, rate
+from treatsel.metrics.benefit._rule_value import (
+    population_average_value,
+    population_benefit,
+    prescription_effect,
 )
-from treatsel.metrics._benefit_rule import population_average_value, population_benefit, prescription_effect
-from treatsel.metrics._benefit_scores import BenefitCalibration, average_benefit, benefit_calibration
-from treatsel.metrics._matching import Pairs, match_pairs
-from treatsel.metrics._rate import Rate, rate
 
 __all__ = [
     "BenefitCalibration",

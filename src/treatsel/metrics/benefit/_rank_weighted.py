@@ -14,7 +14,7 @@ from treatsel._reporting.plots import curves
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import quantile_of, two_sided_p, wald
 from treatsel.errors import InputError
-from treatsel.metrics._benefit_inputs import ArmPair, benefit_scores, check_pair, codes_or_none
+from treatsel.metrics.benefit._arm_pair import ArmPair, benefit_scores, check_pair, codes_or_none
 
 GRID = np.arange(1, 11) / 10
 MOST_TABULATED = 10_000_000  # harmonic numbers

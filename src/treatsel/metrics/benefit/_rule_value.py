@@ -14,7 +14,7 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_choice
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import standard_error, two_sided_p, wald
-from treatsel.metrics._benefit_inputs import ArmPair, check_pair
+from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair
 
 
 def population_average_value(

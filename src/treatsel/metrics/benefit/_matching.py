@@ -11,7 +11,7 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_choice, check_probability, check_same_length, check_vector
 from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError
-from treatsel.metrics._benefit_inputs import ArmPair, check_pair
+from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair
 
 Neighbor = Literal["nearest", "above"]
 Positions = npt.NDArray[np.intp]

@@ -15,7 +15,7 @@ from treatsel._stats.clustered_means import Units, mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.errors import InputError
-from treatsel.metrics._benefit_inputs import ArmPair, benefit_scores, check_pair, robust_covariance
+from treatsel.metrics.benefit._arm_pair import ArmPair, benefit_scores, check_pair, robust_covariance
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,69 +66,6 @@ class BenefitCalibration:
         ax.set(xlabel="Predicted benefit", ylabel="Observed benefit (doubly robust)")
         ax.spines[["top", "right"]].set_visible(False)
         return ax
-
-
-def average_benefit(
-    y_true: npt.ArrayLike,
-    received: npt.ArrayLike,
-    by_arm: pd.DataFrame,
-    propensities: pd.DataFrame,
-    *,
-    control: Hashable,
-    treated: Hashable,
-    groups: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """Average benefit of one arm over another, from doubly robust scores of the patients who got either.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
-    received : array-like of shape (n_patients,)
-        Arm labels; patients of other arms are left out.
-    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, from a model that has not seen these patients.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms)
-        Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
-    control, treated : label
-        The two arms.
-    groups : array-like of shape (n_patients,), optional
-        Site of each patient, for a cluster-robust standard error with Student's t.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    Estimate
-        Remission under `treated` less remission under `control`, a difference of proportions; above 0:
-        `treated` is better on average. `se` is sd / sqrt(n).
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an arm has no column or no patient, or a received arm has propensity 0.
-
-    References
-    ----------
-    Robins, Rotnitzky & Zhao (1994), Journal of the American Statistical Association 89, 846-866.
-    doi:10.1080/01621459.1994.10476818
-
-    Examples
-    --------
-    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4], "SSRI": [0.3, 0.6]})
-    >>> even = pd.DataFrame({"CBT": [0.5, 0.5], "SSRI": [0.5, 0.5]})
-    >>> round(average_benefit([1, 0], ["CBT", "SSRI"], by_arm, even, control="CBT", treated="SSRI").value, 2)
-    -1.1
-    """
-    labels = {"control": control, "treated": treated}
-    pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
-    )
-    return mean_estimate(benefit_scores(pair, by_arm, propensities), pair.units, n_events=pair.n_events)
 
 
 def benefit_calibration(

@@ -1,0 +1,87 @@
+"""TODO docstring."""
+
+import dataclasses
+
+import numpy as np
+
+from treatsel._checks import FloatArray, check_level
+from treatsel._stats.clustered_means import Units, mean_estimate
+from treatsel._stats.estimate import Estimate
+from treatsel._stats.logits import inside
+from treatsel.metrics.benefit._matching import Pairs
+
+
+def brier_for_benefit(pairs: Pairs, *, level: float = 0.95) -> Estimate:
+    """Half the squared distance of the predicted probabilities of harm, no difference and benefit of a pair.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        From `match_pairs`, or `Pairs.of`; taken as given.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        In [0, 1]; lower is better. Mean over pairs with Wald's interval; `n` is the number of pairs. The two
+        outcomes of a pair are taken as independent given the predictions.
+
+    References
+    ----------
+    Maas et al. (2023), BMC Medical Research Methodology 23, 165. doi:10.1186/s12874-023-01974-w
+
+    Examples
+    --------
+    >>> brier_for_benefit(Pairs.of([1, 0], [1.0, 0.5], [0.0, 0.5])).value
+    0.09375
+    """
+    loss = sum((share - seen) ** 2 for share, seen in _shares(pairs, pairs.p_treated, pairs.p_control))
+    return _mean_loss(np.asarray(loss) / 2, pairs, level)
+
+
+def cross_entropy_for_benefit(pairs: Pairs, *, level: float = 0.95) -> Estimate:
+    """Minus the log probability that was predicted for the observed benefit of a pair.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        From `match_pairs`, or `Pairs.of`; taken as given.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        From 0 up; lower is better. Mean over pairs with Wald's interval; `n` is the number of pairs.
+
+    Warns
+    -----
+    TreatselWarning
+        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+
+    References
+    ----------
+    Maas et al. (2023), BMC Medical Research Methodology 23, 165. doi:10.1186/s12874-023-01974-w
+
+    Examples
+    --------
+    >>> round(cross_entropy_for_benefit(Pairs.of([1, 0], [0.8, 0.5], [0.2, 0.5])).value, 4)
+    0.5697
+    """
+    both = inside(np.concatenate([pairs.p_treated, pairs.p_control]))
+    high, low = both[: len(pairs)], both[len(pairs) :]
+    likelihood = sum(share * seen for share, seen in _shares(pairs, high, low))
+    return _mean_loss(-np.log(np.asarray(likelihood)), pairs, level)
+
+
+def _shares(pairs: Pairs, high: FloatArray, low: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+    benefit, harm = high * (1 - low), (1 - high) * low
+    same = (1 - high) * (1 - low) + high * low
+    return [(p, (pairs.observed == v).astype(float)) for p, v in ((benefit, 1), (same, 0), (harm, -1))]
+
+
+def _mean_loss(loss: FloatArray, pairs: Pairs, level: float) -> Estimate:
+    units = Units(weight=np.ones(len(loss)), codes=None, level=check_level(level))
+    found = mean_estimate(loss, units, n_events=None)
+    return dataclasses.replace(found, method=f"{found.method}; {pairs.matched_on}, taken as given")
