@@ -26,7 +26,7 @@ from treatsel._jobs import ATTEMPTS, results_of
 from treatsel.additive import Trees
 from treatsel.datasets import make_cohort
 from treatsel.errors import CohortError, InputError, TreatselWarning, UnsupportedModelError
-from treatsel.metrics.bootstrap import bootstrap
+from treatsel.metrics.resampled._percentile import bootstrap
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
 from treatsel.scale import _frames, _trees
 from treatsel.validation import internal_external, optimism

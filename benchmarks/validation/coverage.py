@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from treatsel.metrics.bootstrap import bootstrap
 from treatsel.metrics.discrimination import (
     average_precision,
     balanced_accuracy,
@@ -33,6 +32,7 @@ from treatsel.metrics.policy import (
     policy_value,
     policy_value_aipw,
 )
+from treatsel.metrics.resampled._percentile import bootstrap
 
 ARMS = np.array(["a", "b", "c"])
 SHARES = np.array([0.5, 0.3, 0.2])

@@ -186,14 +186,14 @@ def information_bootstrap(data):
 
 @task("AUC, Brier, intercept, slope, ICI, 500 resamples")
 def bootstrap_usual(data):
-    from treatsel.metrics.bootstrap import bootstrap
+    from treatsel.metrics.resampled._percentile import bootstrap
 
     return bootstrap(data.y, data.p)
 
 
 @task("AUC, 2,000 resamples")
 def bootstrap_auc(data):
-    from treatsel.metrics.bootstrap import bootstrap
+    from treatsel.metrics.resampled._percentile import bootstrap
 
     return bootstrap(data.y, data.p, ["roc_auc"], n_resamples=2000)
 

@@ -8,8 +8,8 @@ import pytest
 from treatsel._stats.vectors import check_predicted
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import calibration, discrimination, overall
-from treatsel.metrics._bootstrap import METRICS, Sorted, evaluate
-from treatsel.metrics.bootstrap import bootstrap
+from treatsel.metrics.resampled._fast_metrics import METRICS, Sorted, evaluate
+from treatsel.metrics.resampled._percentile import bootstrap
 
 ALL = list(METRICS)
 PREDICTED = [

@@ -14,7 +14,7 @@ from treatsel._stats.estimate import NAN, Estimate
 from treatsel._stats.resampling import Resamples, percentile_interval
 from treatsel._stats.vectors import check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
-from treatsel.metrics._bootstrap import METRICS, Sorted, evaluate, values_of
+from treatsel.metrics.resampled._fast_metrics import METRICS, Sorted, evaluate, values_of
 
 __all__ = ["Bootstrap", "bootstrap"]
 

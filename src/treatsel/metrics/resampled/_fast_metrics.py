@@ -24,7 +24,6 @@ CELLS = 8192  # more distinct predictions than this share places when resamples 
 STEPS = 25
 CLOSE = 1e-5  # on the logit scale; the last step squares the error
 FAR = 5.0  # on the logit scale; after a longer step the fit is made from scratch
-
 Positions = npt.NDArray[np.intp]
 
 
