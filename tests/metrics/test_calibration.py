@@ -13,8 +13,8 @@ from scipy.stats import chi2
 from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.splines import Refits, fit_smooth, place_knots, spline_design
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics import _calibration_errors
 from treatsel.metrics.calibration import (
+    _ici,
     calibration_curve,
     calibration_errors,
     calibration_groups,
@@ -391,8 +391,8 @@ def test_cells_hardly_move_the_limits(monkeypatch):
     p = expit(rng.normal(0, 1.3, 12_000))
     y = rng.binomial(1, expit(0.2 + 0.8 * logit(p)))
     tables = []
-    for cells in (_calibration_errors.CELLS, 10**6):
-        monkeypatch.setattr(_calibration_errors, "CELLS", cells)
+    for cells in (_ici.CELLS, 10**6):
+        monkeypatch.setattr(_ici, "CELLS", cells)
         tables.append(calibration_errors(y, p, n_resamples=10, n_simulations=0).to_frame())
     assert tables[0]["value"].equals(tables[1]["value"])
     assert tables[0]["upper"].to_numpy() == pytest.approx(tables[1]["upper"].to_numpy(), abs=5e-5)

@@ -15,8 +15,8 @@ from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import wald
 from treatsel._stats.logistic import LogisticFit, fit_logistic
 from treatsel._stats.logits import logits
-from treatsel.metrics._calibration_results import CalibrationLine
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair, robust_covariance
+from treatsel.metrics.calibration import CalibrationLine
 
 NO_FIT = "one class only, equal predictions, or predictions that separate the classes"
 

@@ -1,16 +1,76 @@
 """Tests of calibration; public through `treatsel.metrics.calibration`."""
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.special import chdtrc
 
 from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import logits
 from treatsel._stats.vectors import check_predicted
-from treatsel.metrics._calibration_curve import calibration_groups
-from treatsel.metrics._calibration_results import CalibrationTest, ChiSquare, HosmerLemeshow
 
 NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChiSquare:
+    """A chi-square test.
+
+    Attributes
+    ----------
+    statistic, p_value : float
+        NaN where the data do not allow the test.
+    df : int
+        Degrees of freedom.
+    """
+
+    statistic: float
+    df: int
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationTest:
+    """Likelihood-ratio tests of logistic recalibration, and Harrell's indexes made of them.
+
+    Attributes
+    ----------
+    weak : ChiSquare
+        Of weak calibration: intercept 0 and slope 1 together.
+    in_the_large : ChiSquare
+        Of the intercept, with the slope held at 1.
+    slope : ChiSquare
+        Of slope 1, with the intercept free. The last two add up to the first.
+    discrimination : float
+        D: (likelihood ratio of the predictions as they are against the prevalence - 1) / n.
+    unreliability : float
+        U: (statistic of `weak` - 2) / n.
+    quality : float
+        Q = D - U; higher is better.
+    n, n_events : int
+        Patients, and those among them with outcome 1.
+    method : str
+        The tests, or why there are none.
+    """
+
+    weak: ChiSquare
+    in_the_large: ChiSquare
+    slope: ChiSquare
+    discrimination: float
+    unreliability: float
+    quality: float
+    n: int
+    n_events: int
+    method: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row each for the tests; columns statistic, df, p_value."""
+        tests = {"weak": self.weak, "in_the_large": self.in_the_large, "slope": self.slope}
+        rows = [dataclasses.asdict(test) for test in tests.values()]
+        return pd.DataFrame(rows, index=pd.Index(list(tests), name="test"))
 
 
 def calibration_test(
@@ -76,60 +136,6 @@ def calibration_test(
         n_events=data.n_events,
         method="likelihood ratio" if line else "not estimable: one class, equal or separating predictions",
     )
-
-
-def hosmer_lemeshow(
-    y_true: npt.ArrayLike,
-    y_prob: npt.ArrayLike,
-    *,
-    n_groups: int = 10,
-    sample_weight: npt.ArrayLike | None = None,
-) -> HosmerLemeshow:
-    """Hosmer-Lemeshow test of predictions that were not fitted to these patients.
-
-    The sum over the groups of `calibration_groups` of (O - E)^2 / (n m (1 - m)), with m the mean prediction.
-    The result depends on the number of groups, and it has little power: prefer `calibration_test`.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1.
-    y_prob : array-like of shape (n_patients,)
-        Predicted probability of outcome 1, in [0, 1].
-    n_groups : int, default 10
-        Largest number of groups; equal predictions stay together.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-
-    Returns
-    -------
-    HosmerLemeshow
-        Chi-square statistic with as many degrees of freedom as groups. A group whose predictions are all 0,
-        or all 1, adds nothing if it is right and makes the statistic infinite if it is not.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_groups` is below 1.
-
-    References
-    ----------
-    Hosmer, Lemeshow & Sturdivant (2013), Applied Logistic Regression, 3rd ed., section 5.2.
-    doi:10.1002/9781118548387
-
-    Examples
-    --------
-    >>> test = hosmer_lemeshow([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], n_groups=2)
-    >>> round(test.statistic, 3), test.df, round(test.p_value, 3)
-    (1.934, 2, 0.38)
-    """
-    table = calibration_groups(y_true, y_prob, n_groups=n_groups, sample_weight=sample_weight)
-    n, mean = table["n"].to_numpy(dtype=float), table["predicted"].to_numpy()
-    apart, variance = (n * (table["observed"].to_numpy() - mean)) ** 2, n * mean * (1 - mean)
-    safe = np.where(variance > 0, variance, 1.0)
-    parts = np.where(variance > 0, apart / safe, np.where(apart > 0, np.inf, 0.0))
-    test = _chi_square(float(parts.sum()) / 2, len(table))
-    return HosmerLemeshow(statistic=test.statistic, df=test.df, p_value=test.p_value, table=table)
 
 
 def _chi_square(half: float, df: int) -> ChiSquare:

@@ -1,23 +1,91 @@
 """Distances from the smooth calibration curve; public through `treatsel.metrics.calibration`."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
+from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import weighted_quantile
 from treatsel._stats.resampling import Resamples, percentile_interval
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
 from treatsel._stats.splines import Refits, SmoothFit
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
-from treatsel.metrics._calibration_results import ERRORS, CalibrationErrors
 
+ERRORS = ("ici", "e50", "e90", "emax", "eci")
 PERFECT = "none: each prediction is its outcome"
 CELLS = 8192  # more distinct predictions than this share cells in resamples and draws
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CalibrationErrors:
+    """Distances between predicted probabilities and the smooth calibration curve; 0 is perfect.
+
+    Attributes
+    ----------
+    ici : float
+        Integrated calibration index: mean absolute distance over the patients (also Eavg).
+    e50, e90, emax : float
+        Median, 90th percentile and maximum of the absolute distance.
+    eci : float
+        Estimated calibration index: 100 times the mean squared distance.
+    n, n_events : int
+        Patients, and those among them with outcome 1.
+    smoother : str
+        The curve that could be fitted, or why there is none (then all distances are NaN).
+    level : float
+        Confidence level of the intervals.
+    method : str
+        How they were made.
+    intervals : pandas.DataFrame
+        One row each of ici, e50, e90, emax, eci; columns value, lower, upper, expected_if_perfect and
+        p95_if_perfect (mean and 95th percentile under perfect calibration at this n), p_value (of perfect
+        calibration, from the same draws). NaN where it was not asked for or could not be made.
+    """
+
+    ici: float
+    e50: float
+    e90: float
+    emax: float
+    eci: float
+    n: int
+    n_events: int
+    smoother: str
+    level: float
+    method: str
+    intervals: pd.DataFrame
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """Each error with its interval, by name."""
+        return {
+            str(error): Estimate(
+                value=float(row["value"]),
+                lower=float(row["lower"]),
+                upper=float(row["upper"]),
+                n=self.n,
+                n_events=self.n_events,
+                level=self.level,
+                method=self.method,
+                p_value=float(row["p_value"]),
+            )
+            for error, row in self.intervals.iterrows()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the intervals by name."""
+        fields = dataclasses.fields(self)
+        return {field.name: getattr(self, field.name) for field in fields if field.name != "intervals"}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an error, with interval and what perfect calibration would show."""
+        return self.intervals.copy()
 
 
 def calibration_errors(

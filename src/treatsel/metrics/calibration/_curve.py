@@ -1,5 +1,6 @@
 """Calibration by groups and by a smooth curve; public through `treatsel.metrics.calibration`."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level, check_probability
+from treatsel._reporting.plots import diagonal_axes
 from treatsel._stats.intervals import weighted_quantile, wilson
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
 from treatsel.errors import InputError
-from treatsel.metrics._calibration_results import CalibrationCurve
 
 EVERYONE = "all"  # the name of the only curve if no arms are given
 
@@ -73,6 +74,48 @@ def calibration_groups(
     parts = _by_arm(data, arm, y_true)
     tables = [_groups(name, part, n_groups=n_groups, level=level) for name, part in parts.items()]
     return pd.concat(tables, ignore_index=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CalibrationCurve:
+    """Observed against predicted probability: a smooth curve with its band, and groups of patients.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        The curve; columns arm, predicted, observed, lower, upper (proportions; the limits are pointwise).
+    groups : pandas.DataFrame
+        Quantile groups; columns arm, group, n, n_events, predicted (mean), observed, lower, upper (Wilson).
+    fits : pandas.DataFrame
+        Per arm: n, n_events, smoother (what could be fitted) and knots (proportions).
+    level : float
+        Confidence level of all limits.
+    """
+
+    table: pd.DataFrame
+    groups: pd.DataFrame
+    fits: pd.DataFrame
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the curve."""
+        return self.table.copy()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw curve, band and groups of each arm on `ax` (new if None) and return it."""
+        ax = diagonal_axes(ax, xlabel="Predicted probability", ylabel="Observed proportion")
+        for arm, curve in self.table.groupby("arm", sort=False):
+            (line,) = ax.plot(curve["predicted"], curve["observed"], label=str(arm))
+            shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
+            ax.fill_between(curve["predicted"], curve["lower"], curve["upper"], **shade)
+            points = self.groups[self.groups["arm"] == arm]
+            below = (points["observed"] - points["lower"]).clip(lower=0)
+            above = (points["upper"] - points["observed"]).clip(lower=0)
+            marks = {"fmt": "o", "markersize": 4, "color": line.get_color()}
+            ax.errorbar(points["predicted"], points["observed"], yerr=np.array([below, above]), **marks)
+        if len(self.fits) > 1:
+            ax.legend(frameon=False)
+        return ax
 
 
 def calibration_curve(

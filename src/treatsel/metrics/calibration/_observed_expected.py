@@ -1,0 +1,88 @@
+"""TODO docstring."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from treatsel._checks import check_choice, check_level
+from treatsel._stats.estimate import Estimate, estimate_of, not_estimable
+from treatsel._stats.intervals import Interval, clopper_pearson, standard_error, wald
+from treatsel._stats.vectors import check_predicted
+from treatsel.metrics.calibration._recalibration import _codes, _named
+
+
+def observed_expected_ratio(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    interval: Literal["log", "natural"] = "log",
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Observed number of events over the number expected (the sum of the predictions).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    interval : {"log", "natural"}, default "log"
+        Scale of the Wald interval: with O events of N patients and E expected, the standard error is
+        sqrt((1 - O/N) / O) on the log scale, sqrt(O (1 - O/N)) / E on the natural one. With groups it comes
+        from the sums of y - O/E x prediction over each group.
+    groups : array-like of shape (n_patients,), optional
+        Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
+        of groups - 1. With fewer than two groups there is no interval.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        0 or more; 1 is perfect, below 1: predictions are too high on average. `se` is on the scale of
+        `interval`. With no events, or with events only, the interval is the exact one (Clopper-Pearson) of
+        O/N over E/N. NaN if nothing is expected.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or a probability is outside [0, 1].
+
+    References
+    ----------
+    Debray et al. (2017), BMJ 356, i6460. doi:10.1136/bmj.i6460
+
+    Examples
+    --------
+    >>> ratio = observed_expected_ratio([0, 1, 1, 0, 1], [0.2, 0.7, 0.5, 0.4, 0.3])
+    >>> round(ratio.value, 3), round(ratio.lower, 3), round(ratio.upper, 3)
+    (1.429, 0.698, 2.922)
+    """
+    check_choice("interval", interval, ["log", "natural"])
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    codes, expected = _codes(groups, data, y_true), float(data.weight @ data.score)
+    if not expected:
+        reason = "every predicted probability is 0"
+        return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
+    ratio, spread = data.events / expected, 1 - data.prevalence
+    if not data.has_both:
+        exact = clopper_pearson(data.events, data.total, level)
+        limits = Interval(*(limit * data.total / expected for limit in exact))
+        method = "exact (Clopper-Pearson): the outcome has one class only"
+        return estimate_of(data, ratio, limits, se=float("nan"), level=level, method=method)
+    se = float(np.sqrt(spread / data.events))  # of log(O/E)
+    if codes is not None:
+        rest = standard_error(data.outcome - ratio * data.score, data.weight, codes)
+        se = rest * data.total / data.events
+    method, df = _named(f"Wald on the {interval} scale", codes)
+    if interval == "log":
+        limits = Interval(*(float(np.exp(limit)) for limit in wald(np.log(ratio), se, level, df=df)))
+    else:
+        se *= ratio
+        limits = wald(ratio, se, level, df=df, low=0)
+    return estimate_of(data, ratio, limits, se=se, level=level, method=method)

@@ -1,0 +1,164 @@
+"""TODO docstring."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import check_choice, check_level
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.logistic import clustered, fit_logistic
+from treatsel._stats.logits import logits
+from treatsel._stats.vectors import check_predicted
+from treatsel.metrics.calibration._recalibration import Likelihood, _codes, _profile_estimate, _wald_estimate
+
+NO_LINE = "one class only, equal predictions, or predictions that separate the classes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationLine:
+    """Logistic recalibration line: logit(observed) = intercept + slope x logit(predicted).
+
+    Attributes
+    ----------
+    intercept, slope : Estimate
+        Fitted together; `calibration_in_the_large` is the intercept with the slope held at 1.
+    covariance : float
+        Of the two estimates.
+    """
+
+    intercept: Estimate
+    slope: Estimate
+    covariance: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row each for intercept and slope."""
+        rows = [self.intercept.to_dict(), self.slope.to_dict()]
+        return pd.DataFrame(rows, index=pd.Index(["intercept", "slope"], name="parameter"))
+
+
+def calibration_slope(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    interval: Likelihood = "wald",
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Slope of the logistic regression of the outcome on the logit of the prediction.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    interval : {"wald", "profile"}, default "wald"
+        Wald interval, or the profile-likelihood interval: what a likelihood-ratio test does not reject. The
+        second is better in small cohorts; it knows no groups.
+    groups : array-like of shape (n_patients,), optional
+        Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
+        of groups - 1. With fewer than two groups there is no interval.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        1 is perfect; below 1: predictions are too extreme (overfitting); above 1: too timid. NaN
+        with one class, with equal predictions, or if the predictions separate the classes.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], or a profile interval is
+        asked for groups.
+
+    References
+    ----------
+    Cox (1958), Biometrika 45(3/4), 562-565. doi:10.1093/biomet/45.3-4.562
+    Van Calster et al. (2019), BMC Medicine 17, 230. doi:10.1186/s12916-019-1466-7
+    Venzon & Moolgavkar (1988), Applied Statistics 37(1), 87-94. doi:10.2307/2347496
+    Cameron & Miller (2015), Journal of Human Resources 50(2), 317-372. doi:10.3368/jhr.50.2.317
+
+    Examples
+    --------
+    >>> round(calibration_slope([0, 1, 1, 0, 1], [0.2, 0.7, 0.5, 0.4, 0.3]).value, 3)
+    2.305
+    """
+    check_choice("interval", interval, ["wald", "profile"])
+    if interval == "wald":
+        line = calibration_line(y_true, y_prob, groups=groups, sample_weight=sample_weight, level=level)
+        return line.slope
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    _codes(groups, data, y_true, interval=interval)
+    design = np.column_stack([np.ones(len(data.score)), logits(data.score)])
+    fit = fit_logistic(design, data.outcome, data.weight)
+    if fit is None:
+        return not_estimable(NO_LINE, n=data.n, n_events=data.n_events, level=level)
+    return _profile_estimate(data, fit, design, level=level)
+
+
+def calibration_line(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> CalibrationLine:
+    """Intercept and slope of logistic recalibration, fitted together.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    groups : array-like of shape (n_patients,), optional
+        Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
+        of groups - 1. With fewer than two groups there is no interval.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    CalibrationLine
+        `.intercept` (0 is perfect) and `.slope` (1 is perfect), each with a Wald interval on the logit
+        scale. NaN as in `calibration_slope`.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or a probability is outside [0, 1].
+
+    References
+    ----------
+    Miller, Hui & Tierney (1991), Statistics in Medicine 10(8), 1213-1226. doi:10.1002/sim.4780100805
+
+    Examples
+    --------
+    >>> line = calibration_line([0, 1, 1, 0, 1], [0.2, 0.7, 0.5, 0.4, 0.3])
+    >>> round(line.intercept.value, 3), round(line.slope.value, 3)
+    (1.541, 2.305)
+    """
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    codes = _codes(groups, data, y_true)
+    design = np.column_stack([np.ones(len(data.score)), logits(data.score)])
+    fit = fit_logistic(design, data.outcome, data.weight)
+    if fit is not None and codes is not None:
+        fit = clustered(fit, design, data.outcome, data.weight, codes)
+    if fit is None:
+        nothing = not_estimable(NO_LINE, n=data.n, n_events=data.n_events, level=level)
+        return CalibrationLine(intercept=nothing, slope=nothing, covariance=float("nan"))
+    return CalibrationLine(
+        intercept=_wald_estimate(data, fit.coefficients[0], fit.se[0], codes=codes, level=level),
+        slope=_wald_estimate(data, fit.coefficients[1], fit.se[1], codes=codes, level=level),
+        covariance=float(fit.covariance[0, 1]),
+    )
