@@ -14,7 +14,7 @@ from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import inside, logits
 from treatsel._stats.vectors import Scored, check_predicted, check_scored
 from treatsel.metrics._brier import BrierDecomposition, brier_decomposition
-from treatsel.metrics._delong import place
+from treatsel.metrics.discrimination._delong import place
 
 __all__ = [
     "BrierDecomposition",

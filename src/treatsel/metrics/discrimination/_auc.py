@@ -1,37 +1,23 @@
-"""Discrimination: how well a score tells patients with the outcome from those without."""
+"""TODO docstring."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from treatsel._checks import FloatArray, check_choice, check_level, check_same_length
+from treatsel._checks import check_choice, check_level, check_same_length
 from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval, two_sided_p
-from treatsel._stats.vectors import Scored, check_labels, check_patients, check_scored, ordered_labels
-from treatsel.metrics._classification import BalancedAccuracy, average_precision, balanced_accuracy
-from treatsel.metrics._concordance import model_based_concordance
-from treatsel.metrics._delong import (
-    Placed,
+from treatsel._stats.vectors import Scored, check_scored
+from treatsel.metrics.discrimination._delong import (
     clustered_variance,
     delong_covariance,
     disjoint_pairs,
     place,
     placement_errors,
 )
-
-__all__ = [
-    "BalancedAccuracy",
-    "average_precision",
-    "balanced_accuracy",
-    "model_based_concordance",
-    "roc_auc",
-    "roc_auc_difference",
-    "within_arm_auc",
-]
 
 Scale = Literal["delong", "logit"]
 ONE_CLASS = "the outcome has one class only"
@@ -107,88 +93,6 @@ def roc_auc(
     return _auc_estimate(data, placed.auc, variance, clusters, scale=interval, level=level, of="DeLong")
 
 
-def within_arm_auc(
-    y_true: npt.ArrayLike,
-    y_score: npt.ArrayLike,
-    received: npt.ArrayLike,
-    *,
-    interval: Scale = "delong",
-    groups: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """AUC over the pairs of patients who received the same arm.
-
-    The mean of the AUCs of the arms, weighted by their numbers of pairs (events x non-events), so that a
-    model earns nothing for knowing that one arm does better than another. The arms are independent: the
-    variance is the sum of the squared weights times the DeLong variances of the arms.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1.
-    y_score : array-like of shape (n_patients,)
-        Probability or any finite score for the received arm.
-    received : array-like of shape (n_patients,)
-        Label of the received arm. (Any other strata do as well.)
-    interval : {"delong", "logit"}, default "delong"
-        Scale of the Wald interval, as in `roc_auc`.
-    groups : array-like of shape (n_patients,), optional
-        Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are groups. Too short for fewer than about ten groups.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    Estimate
-        Proportion in [0, 1]; higher is better, 0.5 is chance. Arms with one class contribute no pairs; if
-        that leaves none, NaN. `n` and `n_events` count all patients. In an arm with a single event (or
-        non-event) DeLong's variance is undefined; 0.25, the largest that an AUC can have, stands in for
-        it. If every arm is perfectly separated in the same direction, the exact bound of `roc_auc` holds,
-        with the disjoint pairs of all arms and taking the AUC as the same in every arm.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an outcome is not 0/1, a score is not finite or a label is missing.
-
-    References
-    ----------
-    DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44(3), 837-845. doi:10.2307/2531595
-    Obuchowski (1997), Biometrics 53(2), 567-578. doi:10.2307/2533958
-    Birnbaum & Klose (1957), Annals of Mathematical Statistics 28(4), 933-945. doi:10.1214/aoms/1177706794
-
-    Examples
-    --------
-    >>> y, score = [0, 1, 0, 1, 0, 1, 1, 0], [0.1, 0.2, 0.3, 0.1, 0.6, 0.9, 0.8, 0.7]
-    >>> round(within_arm_auc(y, score, ["CBT"] * 4 + ["SSRI"] * 4).value, 3)
-    0.688
-    """
-    check_choice("interval", interval, ["delong", "logit"])
-    data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
-    check_patients(y_true=y_true, y_score=y_score, received=received)
-    clusters = check_clusters(groups, data, y_true)
-    labels = check_labels("received", received)[data.rows]
-    masks = [np.asarray(labels == arm) for arm in ordered_labels(labels)]
-    parts = [(mask, data.subset(mask)) for mask in masks]
-    arms = [Arm(mask=mask, data=arm, placed=place(arm)) for mask, arm in parts if arm.has_both]
-    if not arms:
-        reason = "no arm has both outcomes"
-        return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
-    pairs = np.array([arm.data.events * (arm.data.total - arm.data.events) for arm in arms])
-    share = pairs / pairs.sum()
-    value = float(share @ np.array([arm.placed.auc for arm in arms]))
-    if all(arm.placed.separation for arm in arms) and len({arm.placed.separation for arm in arms}) == 1:
-        disjoint = [disjoint_pairs(arm.data, clusters.subset(arm.mask).codes) for arm in arms]
-        smallest = sum(disjoint) if clusters.codes is None else max(disjoint)
-        return _separated(data, round(value), pairs=smallest, level=level)
-    variance = _pooled_variance(data, arms, share, clusters)
-    return _auc_estimate(data, value, variance, clusters, scale=interval, level=level, of="DeLong per arm")
-
-
 def roc_auc_difference(
     y_true: npt.ArrayLike,
     first_score: npt.ArrayLike,
@@ -259,28 +163,6 @@ def roc_auc_difference(
     method = clusters.method("paired DeLong, Wald", se, needs=TWO_EACH)
     p_value = two_sided_p(value, se, df=clusters.df)
     return estimate_of(first, value, limits, se=se, level=level, method=method, p_value=p_value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """The patients of one arm, with their placements among themselves."""
-
-    mask: npt.NDArray[np.bool_]
-    data: Scored
-    placed: Placed
-
-
-def _pooled_variance(data: Scored, arms: list[Arm], share: FloatArray, clusters: Clusters) -> float:
-    own = np.array([arm.placed.variance for arm in arms])
-    known = np.isfinite(own)
-    unknown = float(share[~known] @ share[~known]) * LARGEST_VARIANCE
-    if clusters.codes is None:
-        return float(share[known] ** 2 @ own[known]) + unknown
-    parts = np.zeros(len(data.score))
-    for arm, weight in zip(arms, share, strict=True):
-        if np.isfinite(arm.placed.variance):
-            parts[arm.mask] = weight * placement_errors(arm.data, arm.placed.placement)
-    return clustered_variance(data, parts, clusters.codes) + unknown
 
 
 def _separated(data: Scored, auc: float, *, pairs: float, level: float) -> Estimate:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray, check_level
 from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval, wilson
-from treatsel._stats.vectors import Scored, check_predicted, check_scored
+from treatsel._stats.vectors import Scored, check_predicted
 from treatsel.errors import InputError
 
 
@@ -161,71 +160,3 @@ def _mean_of_two(
             "MOVER from two Wilson intervals",
         )
     return estimate_of(data, value, limits, se=se, level=first.level, method=method)
-
-
-def average_precision(
-    y_true: npt.ArrayLike,
-    y_score: npt.ArrayLike,
-    *,
-    groups: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """Average precision: area under the precision-recall curve, without interpolation.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1.
-    y_score : array-like of shape (n_patients,)
-        Probability or any finite score; higher must mean that the outcome 1 is likelier.
-    groups : array-like of shape (n_patients,), optional
-        Site or service of each patient, for a cluster-robust standard error with Student's t.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    Estimate
-        Proportion in [0, 1]; higher is better. A score without any information has the base rate
-        (n_events / n), not 0.5: values of cohorts with different base rates cannot be compared. Wald
-        interval on the logit scale with the standard error (on that scale) from the influence function;
-        none at exactly 1. NaN without events.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an outcome is not 0/1, or a score is missing or infinite.
-
-    References
-    ----------
-    Boyd, Eng & Page (2013), ECML PKDD, LNCS 8190, 451-466. doi:10.1007/978-3-642-40994-3_29
-    Hampel (1974), Journal of the American Statistical Association 69, 383-393. doi:10.2307/2285666
-
-    Examples
-    --------
-    >>> round(average_precision([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.7]).value, 3)
-    0.917
-    """
-    data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
-    clusters = check_clusters(groups, data, y_true)
-    if not data.outcome.any():
-        return not_estimable("nobody has outcome 1", n=data.n, n_events=0, level=level)
-    position = np.unique(data.score, return_inverse=True)[1]
-    mass = np.bincount(position, weights=data.weight)
-    events = np.bincount(position, weights=data.weight * data.outcome)
-    above, events_above = (np.cumsum(part[::-1])[::-1] for part in (mass, events))
-    precision, share = events_above / above, events / data.events
-    value = float(share @ precision)
-    if value >= 1 or data.outcome.all():
-        reason = "no interval: every event scores above every non-event"
-        return estimate_of(data, value, Interval(NAN, NAN), se=NAN, level=level, method=reason)
-    gained, lost = np.cumsum(share / above), np.cumsum(share * events_above / above**2)
-    parts = data.outcome * ((precision[position] - value) / data.events + gained[position]) - lost[position]
-    se = clusters.error(parts * data.total, data.weight) / (value * (1 - value))
-    limits = clusters.limits(float(logit(value)), se, level)
-    lower, upper = (float(expit(limit)) for limit in limits)
-    method = clusters.method("Wald on the logit, influence function", se)
-    return estimate_of(data, value, Interval(lower, upper), se=se, level=level, method=method)
