@@ -1,34 +1,55 @@
-"""Missing outcomes: how far they could move a rate, a contrast of two arms and a gain."""
+"""TODO docstring."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
 
-from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_vector, check_weights
+from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
+from treatsel._reporting.plots import estimates
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import Interval, quantile_of, wilson
 from treatsel._stats.vectors import check_labels, check_patients
-from treatsel.errors import InputError
 from treatsel.metrics._aipw import aipw_scores
 from treatsel.metrics._gain import gain_over_best_arm
-from treatsel.metrics._missing_results import MissingOutcomeBounds, TippingPoint
-from treatsel.metrics._missing_shares import ArmCount, Contrast, contrast_of, count_arms
+from treatsel.metrics.missing._arm_counts import ArmCount, Contrast, _pair, contrast_of, count_arms
 
-__all__ = [
-    "MissingOutcomeBounds",
-    "TippingPoint",
-    "gain_missing_bounds",
-    "missing_outcome_bounds",
-    "tipping_point",
-]
+NULL = {"difference": 0.0, "ratio": 1.0}
 
-Shifted = Literal["first", "second", "opposite"]
-SIGNS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "opposite": (1.0, -1.0)}
-FARTHEST, STEPS = 30.0, 3001  # where a tipping point is looked for, on the logit scale
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MissingOutcomeBounds:
+    """What an estimate would be under extreme assumptions about the missing outcomes.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Columns measure ("rate", "difference", "ratio", "gain"), arms (an arm, or "A v B"), scenario, value,
+        lower, upper, n (patients), n_missing, method. Scenarios: "observed" (the missing are like the
+        observed of their arm), "missing are 0", "missing are 1", and those that make the estimate "lowest"
+        and "highest": in a contrast, 0 in one arm and 1 in the other. The interval of a scenario is that of
+        the data so completed; from `lower` of "lowest" to `upper` of "highest" covers at least at `level`
+        whatever the missing outcomes are.
+    level : float
+        Confidence level.
+    """
+
+    table: pd.DataFrame
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table.copy()
+
+    def plot(self, ax: Any = None, *, measure: str = "rate") -> Any:
+        """Draw one measure under each scenario; return the Axes."""
+        check_choice("measure", measure, list(self.table["measure"].unique()))
+        rows = self.table[self.table["measure"] == measure]
+        rows = rows.set_index(rows["arms"] + ": " + rows["scenario"])
+        text = f"{measure.capitalize()} ({100 * self.level:g}% intervals)"
+        return estimates(rows, reference={**NULL, "gain": 0.0}.get(measure), xlabel=text, ax=ax)
 
 
 def missing_outcome_bounds(
@@ -189,118 +210,6 @@ def gain_missing_bounds(
     return MissingOutcomeBounds(table=pd.DataFrame(rows), level=check_level(level))
 
 
-def tipping_point(
-    y_true: npt.ArrayLike,
-    received: npt.ArrayLike,
-    *,
-    arms: tuple[Any, Any],
-    measure: Contrast = "difference",
-    shifted: Shifted = "first",
-    deltas: Sequence[float] = tuple(np.linspace(-3, 3, 25)),
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> TippingPoint:
-    """Find how different the missing must be for a difference between two arms to vanish.
-
-    Delta adjustment: the log odds of the outcome among the missing of an arm are those of its observed
-    patients plus delta; at 0 the missing are like the observed.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1; NaN: not observed.
-    received : array-like of shape (n_patients,)
-        Arm labels.
-    arms : tuple of two labels
-        First and second arm.
-    measure : {"difference", "ratio"}, default "difference"
-        First - second (Wald interval), or first / second (Wald on the log scale). The variance counts that
-        of the observed rate and of the share that is missing.
-    shifted : {"first", "second", "opposite"}, default "first"
-        Whose missing are shifted; "opposite": the first arm's by delta, the second's by minus delta.
-    deltas : sequence of float
-        Where `table` shows the contrast.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    TippingPoint
-        NaN where an arm has no observed outcome, or one class only.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an outcome is not 0/1 or NaN, an arm does not occur or an option is unknown.
-
-    References
-    ----------
-    Cro et al. (2020), Statistics in Medicine 39(21), 2815-2842. doi:10.1002/sim.8569
-    White, Horton, Carpenter & Pocock (2011), BMJ 342, d40. doi:10.1136/bmj.d40
-
-    Examples
-    --------
-    >>> y = [1] * 50 + [0] * 30 + [None] * 20 + [1] * 35 + [0] * 45 + [None] * 20
-    >>> found = tipping_point(y, ["CBT"] * 100 + ["SSRI"] * 100, arms=("CBT", "SSRI"))
-    >>> round(found.delta_interval, 2), round(found.rate_interval, 2), found.delta_estimate
-    (-0.69, 0.45, -inf)
-    """
-    check_choice("measure", measure, ["difference", "ratio"])
-    check_choice("shifted", shifted, list(SIGNS))
-    level, grid = check_level(level), check_vector("deltas", deltas)
-    first, second = _pair(count_arms(y_true, received, sample_weight), arms)
-    about: dict[str, Any] = {
-        "arms": (arms[0], arms[1]),
-        "measure": measure,
-        "shifted": shifted,
-        "level": level,
-    }
-    if not all(0 < arm.events < arm.observed for arm in (first, second)):
-        columns = ["delta", "rate_first", "rate_second", "value", "lower", "upper"]
-        return _no_tipping_point(about, pd.DataFrame(columns=columns, dtype=float))
-    one, two = SIGNS[shifted]
-
-    def contrast(delta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        shares = first.shifted(one * delta)[0], second.shifted(two * delta)[0]
-        return contrast_of(*shares, measure)
-
-    half = quantile_of(level)
-    start = float(contrast(np.zeros(1))[0][0])
-    toward = -np.sign(start) * (one or -two)  # a higher second rate makes the contrast smaller
-    found = [_first_zero(contrast, np.sign(start), toward, quantile) for quantile in (0.0, half)]
-    moved, sign = (second, two) if shifted == "second" else (first, one)
-    rates = [float(moved.shifted(np.asarray(sign * delta))[1]) for delta in found]
-    value, se = contrast(grid)
-    back = np.exp if measure == "ratio" else np.asarray
-    among = {"rate_first": first.shifted(one * grid)[1], "rate_second": second.shifted(two * grid)[1]}
-    limits = {"value": back(value), "lower": back(value - half * se), "upper": back(value + half * se)}
-    return TippingPoint(
-        delta_estimate=found[0],
-        delta_interval=found[1],
-        rate_estimate=rates[0],
-        rate_interval=rates[1],
-        **about,
-        table=pd.DataFrame({"delta": grid, **among, **limits}),
-    )
-
-
-def _no_tipping_point(about: dict[str, Any], table: pd.DataFrame) -> TippingPoint:
-    names = ("delta_estimate", "delta_interval", "rate_estimate", "rate_interval")
-    nothing: dict[str, Any] = dict.fromkeys(names, NAN)
-    return TippingPoint(**nothing, **about, table=table)
-
-
-def _pair(counts: list[ArmCount], arms: tuple[Any, Any]) -> tuple[ArmCount, ArmCount]:
-    known = {arm.name: arm for arm in counts}
-    if len(arms) != 2 or arms[0] == arms[1]:
-        raise InputError(f"arms holds {len(arms)} labels; give two different ones: (first, second).")
-    for arm in arms:
-        check_choice("arms", arm, known)
-    return known[arms[0]], known[arms[1]]
-
-
 def _share_observed(labels: Any, absent: Any, weight: FloatArray) -> FloatArray:
     """Return the observed share of each patient's arm; 1 where nobody of it was observed."""
     table = pd.DataFrame({"all": weight, "seen": weight * ~absent}).groupby(labels).transform("sum")
@@ -350,20 +259,3 @@ def _row(
     counts = {"n": round(sum(arm.n for arm in arms)), "n_missing": round(sum(arm.missing for arm in arms))}
     about = {"measure": measure, "arms": label, "scenario": scenario, "value": value}
     return {**about, "lower": limits.lower, "upper": limits.upper, **counts, "method": method}
-
-
-def _first_zero(contrast: Any, sign: float, toward: float, quantile: float) -> float:
-    """Return the delta nearest to 0 at which the contrast, or its near limit, is no longer beyond 0."""
-
-    def beyond(distance: Any) -> FloatArray:
-        value, se = contrast(toward * np.atleast_1d(distance))
-        return np.asarray(sign * value - quantile * se)
-
-    distances = np.linspace(0, FARTHEST, STEPS)
-    reached = beyond(distances) <= 0
-    if not reached.any():
-        return float(toward * np.inf)
-    at = int(np.argmax(reached))
-    if at == 0:
-        return 0.0
-    return float(toward * brentq(lambda t: float(beyond(t)[0]), distances[at - 1], distances[at]))

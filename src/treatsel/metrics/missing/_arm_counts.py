@@ -5,9 +5,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from treatsel._checks import FloatArray, check_binary, check_weights
+from treatsel._checks import FloatArray, check_binary, check_choice, check_weights
 from treatsel._stats.estimate import NAN
 from treatsel._stats.vectors import check_labels, check_patients, ordered_labels
+from treatsel.errors import InputError
 
 Contrast = Literal["difference", "ratio"]
 
@@ -72,3 +73,12 @@ def contrast_of(a: Share, b: Share, measure: Contrast) -> tuple[FloatArray, Floa
     with np.errstate(divide="ignore", invalid="ignore"):
         value = np.log(a.rate) - np.log(b.rate)
         return np.asarray(value), np.sqrt(a.variance / a.rate**2 + b.variance / b.rate**2)
+
+
+def _pair(counts: list[ArmCount], arms: tuple[Any, Any]) -> tuple[ArmCount, ArmCount]:
+    known = {arm.name: arm for arm in counts}
+    if len(arms) != 2 or arms[0] == arms[1]:
+        raise InputError(f"arms holds {len(arms)} labels; give two different ones: (first, second).")
+    for arm in arms:
+        check_choice("arms", arm, known)
+    return known[arms[0]], known[arms[1]]
