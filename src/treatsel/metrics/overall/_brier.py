@@ -1,0 +1,116 @@
+"""TODO docstring."""
+
+import numpy.typing as npt
+
+from treatsel._checks import check_level
+from treatsel._stats.clusters import check_clusters
+from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.vectors import check_predicted
+from treatsel.metrics.overall._estimate import ONE_CLASS, _estimate
+
+
+def brier_score(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Mean squared distance of the predicted probability from the outcome.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        In [0, 1]; lower is better; 0.25 is what 50 % for everybody scores. Wald interval from the spread of
+        the squared distances, cut off at 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or a probability is outside [0, 1].
+
+    References
+    ----------
+    Brier (1950), Monthly Weather Review 78(1), 1-3. doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
+    Bradley, Schwartz & Hashino (2008), Weather and Forecasting 23(5), 992-1006. doi:10.1175/2007WAF2007049.1
+
+    Examples
+    --------
+    >>> round(brier_score([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 4)
+    0.1125
+    """
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    loss = (data.score - data.outcome) ** 2
+    clusters = check_clusters(groups, data, y_true)
+    return _estimate(data, data.mean(loss), loss, clusters, level=level, low=0, high=1)
+
+
+def scaled_brier_score(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Share of the Brier score that the model saves against predicting the prevalence for everybody.
+
+    1 - Brier / (prevalence x (1 - prevalence)), with the prevalence in these data; also called the index of
+    prediction accuracy (IPA) or Brier skill score.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1].
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        At most 1; higher is better; 0 is no better than the prevalence, below 0 is worse. Wald interval
+        from the influence function, which counts that the prevalence is estimated too. NaN with one class.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or a probability is outside [0, 1].
+
+    References
+    ----------
+    Kattan & Gerds (2018), Diagnostic and Prognostic Research 2, 7. doi:10.1186/s41512-018-0029-2
+    Hampel (1974), Journal of the American Statistical Association 69, 383-393. doi:10.2307/2285666
+
+    Examples
+    --------
+    >>> round(scaled_brier_score([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 2)
+    0.55
+    """
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    clusters = check_clusters(groups, data, y_true)
+    if not data.has_both:
+        return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
+    share, loss = data.prevalence, (data.score - data.outcome) ** 2
+    brier, null = data.mean(loss), share * (1 - share)
+    influence = -loss / null + brier / null**2 * (1 - 2 * share) * data.outcome
+    return _estimate(data, 1 - brier / null, influence, clusters, level=level, high=1)

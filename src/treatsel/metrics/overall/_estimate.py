@@ -1,0 +1,25 @@
+"""TODO docstring."""
+
+import numpy as np
+
+from treatsel._checks import FloatArray
+from treatsel._stats.clusters import Clusters
+from treatsel._stats.estimate import Estimate, estimate_of
+from treatsel._stats.vectors import Scored
+
+ONE_CLASS = "the outcome has one class only"
+
+
+def _estimate(
+    data: Scored,
+    value: float,
+    parts: FloatArray,
+    clusters: Clusters,
+    *,
+    level: float,
+    low: float = -np.inf,
+    high: float = np.inf,
+) -> Estimate:
+    se = clusters.error(parts, data.weight)
+    limits = clusters.limits(value, se, level, low=low, high=high)
+    return estimate_of(data, value, limits, se=se, level=level, method=clusters.method("Wald", se))

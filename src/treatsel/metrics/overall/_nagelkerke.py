@@ -1,0 +1,92 @@
+"""TODO docstring."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from treatsel._checks import FloatArray, check_level
+from treatsel._stats.clusters import check_clusters
+from treatsel._stats.estimate import NAN, Estimate, not_estimable
+from treatsel._stats.logistic import fit_logistic
+from treatsel._stats.logits import inside, logits
+from treatsel._stats.vectors import Scored, check_predicted
+from treatsel.metrics.discrimination._delong import place
+from treatsel.metrics.overall._estimate import ONE_CLASS, _estimate
+
+
+def nagelkerke_r2(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    recalibrated: bool = False,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Nagelkerke's R2: of the predictions as they stand, or after logistic recalibration.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    y_prob : array-like of shape (n_patients,)
+        Predicted probability of outcome 1, in [0, 1]; values beyond 1e-8 and 1 - 1e-8 are moved there, with
+        a `TreatselWarning` that counts them.
+    recalibrated : bool, default False
+        Refit intercept and slope first (what `lrm` on the logit of the prediction prints). The gap between
+        both values is what miscalibration costs.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust standard error with Student's t.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        At most 1; higher is better; 0 is no better than the prevalence, below 0 is worse (only possible
+        if nothing is refitted). Wald interval from the influence function. NaN with one class. Recalibrated:
+        1 without interval if the predictions separate the classes, 0 if all are equal.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or a probability is outside [0, 1].
+
+    References
+    ----------
+    Nagelkerke (1991), Biometrika 78(3), 691-692. doi:10.1093/biomet/78.3.691
+
+    Examples
+    --------
+    >>> round(nagelkerke_r2([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 3)
+    0.591
+    """
+    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    clusters = check_clusters(groups, data, y_true)
+    if not data.has_both:
+        return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
+    probability = _recalibrated(data) if recalibrated else inside(data.score)
+    if probability is None:
+        reason, limit = "the predictions separate the classes", float(abs(place(data).separation)) or NAN
+        return not_estimable(reason, n=data.n, n_events=data.n_events, level=level, value=limit)
+    share, each = data.prevalence, _log_likelihoods(data, probability)
+    null = share * np.log(share) + (1 - share) * np.log1p(-share)
+    kept, top = np.exp(2 * (null - data.mean(each))), 1 - np.exp(2 * null)
+    null_part = (np.log(share) - np.log1p(-share)) * data.outcome
+    influence = -2 * kept * (null_part - each) / top + (1 - kept) * 2 * (1 - top) * null_part / top**2
+    return _estimate(data, float((1 - kept) / top), influence, clusters, level=level, high=1)
+
+
+def _recalibrated(data: Scored) -> FloatArray | None:
+    """Return recalibrated probabilities; None if the predictions separate the classes."""
+    if data.score.min() == data.score.max():
+        return np.full(len(data.score), data.prevalence)
+    design = np.column_stack([np.ones(len(data.score)), logits(data.score)])
+    fit = fit_logistic(design, data.outcome, data.weight)
+    return None if fit is None else np.asarray(expit(fit.linear(design)))
+
+
+def _log_likelihoods(data: Scored, probability: FloatArray) -> FloatArray:
+    return np.where(data.outcome == 1, np.log(probability), np.log1p(-probability))

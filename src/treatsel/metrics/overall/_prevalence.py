@@ -1,0 +1,71 @@
+"""TODO docstring."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from treatsel._checks import check_choice, check_level
+from treatsel._stats.clusters import check_clusters
+from treatsel._stats.estimate import Estimate, estimate_of
+from treatsel._stats.intervals import Interval, clopper_pearson, standard_error, wilson
+from treatsel._stats.vectors import check_scored
+from treatsel.metrics.overall._estimate import _estimate
+
+
+def prevalence(
+    y_true: npt.ArrayLike,
+    *,
+    interval: Literal["wilson", "clopper-pearson"] = "wilson",
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Share of patients with outcome 1: the base rate that stands beside every measure.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Outcome, 0 or 1.
+    interval : {"wilson", "clopper-pearson"}, default "wilson"
+        Wilson's interval covers at about `level` on average, the exact one of Clopper and Pearson at least
+        at `level`.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, for a cluster-robust Wald interval with Student's t instead.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Estimate
+        Proportion in [0, 1]; neither high nor low is better.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1 or the interval is unknown.
+
+    References
+    ----------
+    Brown, Cai & DasGupta (2001), Statistical Science 16(2), 101-133. doi:10.1214/ss/1009213286
+
+    Examples
+    --------
+    >>> share = prevalence([0, 1, 1, 0, 1])
+    >>> f"{share.value:.2f} ({share.lower:.2f} to {share.upper:.2f})"
+    '0.60 (0.23 to 0.88)'
+    """
+    check_choice("interval", interval, ["wilson", "clopper-pearson"])
+    data, level = check_scored(y_true, y_true, sample_weight, name="y_true"), check_level(level)
+    clusters = check_clusters(groups, data, y_true)
+    if clusters.codes is not None:
+        return _estimate(data, data.prevalence, data.outcome, clusters, level=level, low=0, high=1)
+    if interval == "wilson":
+        lower, upper = wilson(np.array([data.events]), np.array([data.total]), level)
+        limits, method = Interval(float(lower[0]), float(upper[0])), "Wilson"
+    else:
+        limits, method = clopper_pearson(data.events, data.total, level), "Clopper-Pearson, exact"
+    se = standard_error(data.outcome, data.weight)
+    return estimate_of(data, data.prevalence, limits, se=se, level=level, method=method)
