@@ -27,7 +27,7 @@ from treatsel.metrics import (
     policy_value_aipw,
     received_propensity,
 )
-from treatsel.metrics._gain_results import BEFOREHAND, BEST, ON_THIS_DATA
+from treatsel.metrics.policy._gain_result import BEFOREHAND, BEST, ON_THIS_DATA
 from treatsel.models import assignment_probabilities, balanced_folds
 from treatsel.validation._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
 from treatsel.validation._setting import Setting, by_text

@@ -1,7 +1,5 @@
 """Doubly robust scores and their means; public through `treatsel.metrics.policy`."""
 
-import dataclasses
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -15,8 +13,7 @@ from treatsel._stats.by_arm_tables import (
     positions_of,
     warn_of_no_overlap,
 )
-from treatsel._stats.clustered_means import check_units, mean_estimate, mean_of
-from treatsel._stats.estimate import Estimate
+from treatsel._stats.clustered_means import check_units, mean_of
 from treatsel._stats.vectors import check_labels, check_patients
 
 
@@ -142,111 +139,3 @@ def arm_means(
         limits = {"lower": mean.limits.lower, "upper": mean.limits.upper}
         rows[arm] = {"value": mean.value, **limits, "se": mean.se, "n": units.n, "method": mean.method}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
-
-
-def policy_value_aipw(
-    scores: pd.DataFrame,
-    recommended: npt.ArrayLike,
-    *,
-    groups: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """Remission rate expected if every patient got the recommended arm, from doubly robust scores.
-
-    Parameters
-    ----------
-    scores : pandas.DataFrame of shape (n_patients, n_arms)
-        Doubly robust scores from `aipw_scores`, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
-    groups : array-like of shape (n_patients,), optional
-        Site or service of each patient, for a cluster-robust standard error with Student's t.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    Estimate
-        A proportion (the estimate may leave [0, 1] by chance); higher is better. `se` is sd / sqrt(n).
-        `n_events` is None: scores do not hold the outcome.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, a score is not finite, or an arm has no column.
-
-    References
-    ----------
-    Dudik, Langford & Li (2011), Proceedings of ICML 28, 1097-1104. doi:10.48550/arXiv.1103.4601
-    Zhang et al. (2012), Biometrics 68(4), 1010-1018. doi:10.1111/j.1541-0420.2012.01763.x
-
-    Examples
-    --------
-    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
-    >>> round(policy_value_aipw(scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 3)
-    0.8
-    """
-    table = check_table("scores", scores)
-    units = check_units(sample_weight, groups, level, scores=scores, recommended=recommended)
-    own = cells_of("recommended", check_labels("recommended", recommended), table)
-    return mean_estimate(own, units, n_events=None)
-
-
-def policy_value_direct(
-    by_arm: pd.DataFrame,
-    recommended: npt.ArrayLike,
-    *,
-    groups: npt.ArrayLike | None = None,
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """Remission rate that the model itself promises if every patient got the recommended arm.
-
-    **No outcome is used.** If the rule picks the arm with the highest prediction, the promise is too high
-    even when each prediction is right on average (the winner's curse). The gap to `policy_value_aipw` says
-    by how much.
-
-    Parameters
-    ----------
-    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
-    groups : array-like of shape (n_patients,), optional
-        Site or service of each patient, for a cluster-robust standard error with Student's t.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    Estimate
-        Proportion in [0, 1]; higher is better. The interval holds the predictions for right and counts only
-        that the patients are a sample. `n_events` is None.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, a probability is outside [0, 1], or an arm has no column.
-
-    References
-    ----------
-    Dudik, Langford & Li (2011), Proceedings of ICML 28, 1097-1104. doi:10.48550/arXiv.1103.4601
-    Andrews, Kitagawa & McCloskey (2024), Quarterly Journal of Economics 139(1), 305-358.
-    doi:10.1093/qje/qjad043
-
-    Examples
-    --------
-    >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4], "SSRI": [0.3, 0.6]})
-    >>> policy_value_direct(by_arm, ["CBT", "SSRI"]).value
-    0.55
-    """
-    table = check_by_arm("by_arm", by_arm)
-    units = check_units(sample_weight, groups, level, by_arm=by_arm, recommended=recommended)
-    own = cells_of("recommended", check_labels("recommended", recommended), table)
-    found = mean_estimate(own, units, n_events=None)
-    return dataclasses.replace(found, method=f"{found.method}; rests on the model alone")

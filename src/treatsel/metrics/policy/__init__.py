@@ -1,0 +1,31 @@
+"""Policy value: the remission rate to expect if every patient got the recommended arm.
+
+All intervals take propensities and outcome models as given; cross-fit them if they were estimated. Labels
+of arms are matched with columns by name.
+"""
+
+from treatsel.metrics.policy._aipw import aipw_scores, arm_means
+from treatsel.metrics.policy._gain import gain_over_best_arm, gain_over_each_arm
+from treatsel.metrics.policy._gain_comparators import gain_over_random, gain_over_received
+from treatsel.metrics.policy._gain_result import Gain, Gains
+from treatsel.metrics.policy._naive_contrast import ConcordantDifference, concordant_difference
+from treatsel.metrics.policy._policy_value import policy_value, policy_value_aipw, policy_value_direct
+from treatsel.metrics.policy._weights import effective_sample_size, received_propensity
+
+__all__ = [
+    "ConcordantDifference",
+    "Gain",
+    "Gains",
+    "aipw_scores",
+    "arm_means",
+    "concordant_difference",
+    "effective_sample_size",
+    "gain_over_best_arm",
+    "gain_over_each_arm",
+    "gain_over_random",
+    "gain_over_received",
+    "policy_value",
+    "policy_value_aipw",
+    "policy_value_direct",
+    "received_propensity",
+]

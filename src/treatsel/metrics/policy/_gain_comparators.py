@@ -1,0 +1,130 @@
+"""TODO docstring."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from treatsel._checks import check_binary
+from treatsel._stats.by_arm_tables import cells_of, check_table, positions_of
+from treatsel._stats.clustered_means import check_units, mean_of
+from treatsel._stats.vectors import check_labels
+from treatsel.metrics.policy._gain import _checked, _gain
+from treatsel.metrics.policy._gain_result import OWN, RANDOM, RECEIVED, Gain
+
+
+def gain_over_random(
+    scores: pd.DataFrame,
+    recommended: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Gain:
+    """Remission rate under the recommendations less that of arms drawn by lot with the same shares.
+
+    What the rule earns by who gets which arm, apart from how often it gives each: the comparison where
+    arms are scarce and not everybody can have the best one.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame of shape (n_patients, n_arms)
+        Doubly robust scores from `aipw_scores`, columns named by arm.
+    recommended : array-like of shape (n_patients,)
+        Labels of the recommended arms.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, as in `gain_over_best_arm`.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Gain
+        Difference of proportions; positive: the recommendations are better. The interval counts that the
+        shares are estimated, too. Exactly 0 if everybody gets the same arm.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, a score is not finite, or an arm has no column.
+
+    References
+    ----------
+    Imai & Li (2023), Journal of the American Statistical Association 118(541), 242-256.
+    doi:10.1080/01621459.2021.1923511 (the "population average prescriptive effect")
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
+    >>> round(gain_over_random(scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 4)
+    0.1875
+    """
+    table, units, labels, own = _checked(scores, recommended, groups, sample_weight, level)
+    cells, total = table.to_numpy(dtype=float), units.weight.sum()
+    given = np.eye(len(table.columns))[positions_of("recommended", labels, table.columns)]
+    shares, rates = units.weight @ given / total, units.weight @ cells / total
+    mean = mean_of(own - cells @ shares - (given - shares) @ rates, units)
+    return _gain(mean, units, 1 - given @ shares, compared_with=RANDOM, best_arm=None, chosen="by lot")
+
+
+def gain_over_received(
+    y_true: npt.ArrayLike,
+    received: npt.ArrayLike,
+    scores: pd.DataFrame,
+    recommended: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Gain:
+    """Remission rate under the recommendations less the one observed under the arms received.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Remission, 0 or 1.
+    received : array-like of shape (n_patients,)
+        Labels of the received arms.
+    scores : pandas.DataFrame of shape (n_patients, n_arms)
+        Doubly robust scores from `aipw_scores`, columns named by arm.
+    recommended : array-like of shape (n_patients,)
+        Labels of the recommended arms.
+    groups : array-like of shape (n_patients,), optional
+        Site or service of each patient, as in `gain_over_best_arm`.
+    sample_weight : array-like of shape (n_patients,), optional
+        Counts: a weight of 2 is the same row twice.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Gain
+        Difference of proportions; positive: the recommendations are better. In a trial the received arms
+        are drawn by lot, so most of it may be what one good arm for everybody would give as well: report
+        `gain_over_best_arm` first.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, an outcome is not 0/1, a score is not finite, or an arm has no column.
+
+    References
+    ----------
+    Robins, Rotnitzky & Zhao (1994), Journal of the American Statistical Association 89, 846-866.
+    doi:10.1080/01621459.1994.10476818
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
+    >>> received = ["CBT", "CBT", "CBT", "SSRI"]
+    >>> round(gain_over_received([1, 0, 1, 0], received, scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 3)
+    0.3
+    """
+    table = check_table("scores", scores)
+    vectors = {"y_true": y_true, "received": received, "recommended": recommended}
+    units = check_units(sample_weight, groups, level, scores=scores, **vectors)
+    outcome, labels = check_binary("y_true", y_true), check_labels("recommended", recommended)
+    differs = np.asarray(check_labels("received", received) != labels)
+    mean = mean_of(cells_of("recommended", labels, table) - outcome, units)
+    return _gain(mean, units, differs, compared_with=RECEIVED, best_arm=None, chosen=OWN)
