@@ -1,22 +1,113 @@
-"""Pooling: the estimates of several sites into one, and of several imputed data sets into one."""
+"""TODO docstring."""
 
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import chdtrc
+from scipy.special import chdtrc, stdtr
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_same_length, check_unique
+from treatsel._reporting.plots import estimates
 from treatsel._stats.estimate import NAN
-from treatsel._stats.intervals import Interval, quantile_of, wald
+from treatsel._stats.intervals import quantile_of, wald
 from treatsel.errors import InputError
-from treatsel.metrics._pooling_results import BACK, Pooled, PooledImputations, Scale
+from treatsel.metrics.pooling._scales import BACK, FORTH, RANGE, Scale, _check_estimates
 
-__all__ = ["Pooled", "PooledImputations", "Scale", "pool", "pool_imputations"]
 
-LEAST_BETWEEN = 1e-4  # share of the variance that lies between imputations, at least; as R's mice
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pooled:
+    """Estimates of several sites, pooled by random effects.
+
+    Attributes
+    ----------
+    value, lower, upper : float
+        Mean over the population of sites with its interval, transformed back to the natural scale.
+    prediction_lower, prediction_upper : float
+        Where the true value of one new site is expected to lie, with probability `level`; natural scale.
+    prediction_df : int
+        Degrees of freedom of the prediction interval.
+    se : float
+        Standard error of the mean on the scale that was pooled.
+    tau2 : float
+        Variance of the true values between sites, on the scale that was pooled.
+    i2 : float
+        Share (0 to 1) of the variance of the sites' estimates that lies between sites.
+    q, q_p_value : float
+        Cochran's Q and the p value of no differences between sites (chi-squared, n_sites - 1 df).
+    n_sites, n_left_out : int
+        Sites pooled; sites without a finite estimate and a standard error above 0.
+    scale, level, method : str, float, str
+        Scale that was pooled; level of all intervals; how the interval was made, or why there is none.
+    sites : pandas.DataFrame
+        One row per site given: site, value, lower, upper (natural scale; normal interval), se (pooled
+        scale), weight (share; 0: left out), pooled (bool).
+    """
+
+    value: float
+    lower: float
+    upper: float
+    prediction_lower: float
+    prediction_upper: float
+    prediction_df: int
+    se: float
+    tau2: float
+    i2: float
+    q: float
+    q_p_value: float
+    n_sites: int
+    n_left_out: int
+    scale: str
+    level: float
+    method: str
+    sites: pd.DataFrame
+
+    def probability_above(self, target: float) -> float:
+        """Return the probability that the true value of a new site exceeds a target (natural scale).
+
+        From the distribution of the prediction interval: Student's t around the mean with variance
+        tau2 + se^2 and `prediction_df` degrees of freedom (Riley et al. 2015, Statistics in Medicine 34(13),
+        2081-2103, doi:10.1002/sim.6471). NaN where there is no prediction interval.
+
+        Raises
+        ------
+        InputError
+            If the target is outside the natural scale.
+        """
+        low, high = RANGE[self.scale]
+        if not low <= target <= high:
+            raise InputError(f"target is {target}; on the {self.scale} scale it must be {low:g} to {high:g}.")
+        if self.prediction_df < 1 or not np.isfinite(self.prediction_lower):
+            return NAN
+        spread = np.sqrt(self.tau2 + self.se**2)
+        with np.errstate(divide="ignore"):
+            above = float(FORTH[self.scale](self.value) - FORTH[self.scale](target))
+        if not spread:
+            return float(above > 0)
+        return float(stdtr(self.prediction_df, above / spread))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the sites, then the pooled mean, then the prediction interval; column kind tells which."""
+        pooled = {"kind": "pooled", "site": "pooled", "se": self.se, "pooled": True}
+        mean = {**pooled, "value": self.value, "lower": self.lower, "upper": self.upper, "weight": 1.0}
+        limits = {"lower": self.prediction_lower, "upper": self.prediction_upper, "value": self.value}
+        new = {"kind": "new site", "site": "new site", "se": NAN, "weight": NAN, "pooled": True, **limits}
+        rows = [*self.sites.assign(kind="site").to_dict(orient="records"), mean, new]
+        return pd.DataFrame(rows, columns=["kind", *self.sites.columns])
+
+    def plot(self, ax: Any = None, *, xlabel: str = "Estimate", reference: float | None = None) -> Any:
+        """Draw the forest: each site, the mean, and the interval for a new site; return the Axes."""
+        table = self.to_frame()
+        ends = {"pooled": f"pooled, {self.n_sites} sites", "new site": "new site (prediction interval)"}
+        reason = np.where(table["value"].notna(), "not pooled", "not estimable")
+        columns = zip(table["kind"], table["site"], table["pooled"], reason, strict=True)
+        labels = [
+            ends.get(kind, f"{site}" if used else f"{site} ({why})") for kind, site, used, why in columns
+        ]
+        text = f"{xlabel} ({100 * self.level:g}% intervals)"
+        return estimates(table.set_index(pd.Index(labels)), reference=reference, xlabel=text, ax=ax)
 
 
 class _Mean(NamedTuple):
@@ -129,98 +220,6 @@ def pool(
     )
 
 
-def pool_imputations(
-    values: npt.ArrayLike,
-    se: npt.ArrayLike,
-    *,
-    n: int | None = None,
-    scale: Scale = "identity",
-    level: float = 0.95,
-) -> PooledImputations:
-    """Pool one estimate per imputed data set by Rubin's rules.
-
-    Parameters
-    ----------
-    values, se : array-like of shape (n_imputations,)
-        Estimate from each imputed data set and its standard error, **both on the scale to pool**, on which
-        the estimate is about normal: logit for an AUC, log for O/E, identity for intercept and slope.
-    n : int, optional
-        Patients. With it, the degrees of freedom of Barnard and Rubin (complete data: n - 1), never more
-        than those of the complete data; without it, the larger ones of Rubin (1987).
-    scale : {"identity", "logit", "log"}, default "identity"
-        Scale that `values` are on; value and interval are transformed back from it.
-    level : float, default 0.95
-        Level of the interval.
-
-    Returns
-    -------
-    PooledImputations
-        NaN, with the reason in `method`, if a value is not finite: leaving that imputation out would bias.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, there are fewer than two imputations, a standard error is negative or `n` is
-        below 2.
-
-    References
-    ----------
-    Rubin (1987), Multiple Imputation for Nonresponse in Surveys. doi:10.1002/9780470316696
-    Barnard & Rubin (1999), Biometrika 86(4), 948-955. doi:10.1093/biomet/86.4.948
-    Marshall et al. (2009), BMC Medical Research Methodology 9, 57. doi:10.1186/1471-2288-9-57
-
-    Examples
-    --------
-    >>> pooled = pool_imputations([0.56, 0.58, 0.55], [0.065, 0.066, 0.064], n=1200)
-    >>> f"{pooled.value:.3f} ({pooled.lower:.3f} to {pooled.upper:.3f}), {pooled.df:.0f} df"
-    '0.563 (0.431 to 0.696), 308 df'
-    """
-    check_choice("scale", scale, list(BACK))
-    level, (y, error) = check_level(level), _check_estimates(values, se)
-    if (m := len(y)) < 2:
-        raise InputError(f"values holds {m} imputations; Rubin's rules need at least 2.")
-    if n is not None and n < 2:
-        raise InputError(f"n is {n}; it must be the number of patients, at least 2.")
-    value, within = float(y.mean()), float((error**2).mean())
-    between = float(y.var(ddof=1)) if np.isfinite(value) else NAN
-    total = within + (1 + 1 / m) * between
-    df = _rubin_df(m, between, total, n)
-    relative = (1 + 1 / m) * between / within if within > 0 else NAN
-    limits = wald(value, float(np.sqrt(total)), level, df=df) if total > 0 else Interval(NAN, NAN)
-    named = "Rubin (1987)" if n is None else "Barnard & Rubin (1999)"
-    reason = "not estimable: an imputation gives no finite estimate or none has a standard error"
-    back = BACK[scale]
-    return PooledImputations(
-        value=float(back(value)) if np.isfinite(value) else NAN,
-        lower=float(back(limits.lower)),
-        upper=float(back(limits.upper)),
-        se=float(np.sqrt(total)),
-        df=df,
-        within=within,
-        between=between,
-        total=total,
-        fmi=(relative + 2 / (df + 3)) / (relative + 1),
-        n_imputations=m,
-        scale=scale,
-        level=level,
-        method=f"Rubin's rules, t with the df of {named}" if np.isfinite(limits.lower) else reason,
-    )
-
-
-def _check_estimates(values: Any, se: Any) -> tuple[FloatArray, FloatArray]:
-    """Return estimates and standard errors; infinite and missing ones are allowed."""
-    try:
-        y, error = np.asarray(values, dtype=float), np.asarray(se, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError("values and se must hold numbers only; NaN where a site has none.") from None
-    if y.ndim != 1 or error.ndim != 1:
-        raise InputError(f"values and se must be one-dimensional; they have shapes {y.shape}, {error.shape}.")
-    check_same_length(values=y, se=error)
-    if negative := int((error < 0).sum()):
-        raise InputError(f"se holds {negative} negative values; a standard error is 0 or more.")
-    return y, error
-
-
 def _mean(y: FloatArray, v: FloatArray, tau2: float) -> _Mean:
     if not len(y):
         return _Mean(NAN, NAN, NAN)
@@ -294,15 +293,3 @@ def _name(k: int, estimator: str, interval: str) -> str:
         return f"{between}, normal"
     adhoc = ", at least the ordinary standard error" if interval == "hk_adhoc" else ""
     return f"{between}, Hartung-Knapp{adhoc}, t with {k - 1} df"
-
-
-def _rubin_df(m: int, between: float, total: float, n: int | None) -> float:
-    if not total > 0:
-        return NAN
-    share = max((1 + 1 / m) * between / total, LEAST_BETWEEN)
-    old = (m - 1) / share**2
-    if n is None:
-        return float(old)
-    complete = n - 1
-    observed = (complete + 1) / (complete + 3) * complete * (1 - share)
-    return float(old * observed / (old + observed))
