@@ -9,7 +9,7 @@ from scipy.special import expit, logit, ndtri, polygamma
 
 from treatsel._checks import FloatArray, check_probability, check_weights
 from treatsel._stats.logits import inside
-from treatsel.metrics._sample_size import check_between
+from treatsel.metrics.sample_size._result import check_between
 
 N_POINTS = 20_001  # odd, so that the middle is one of them
 REACH = 12.0  # standard deviations to either side

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from treatsel._checks import check_level
 from treatsel._stats.intervals import quantile_of
 from treatsel.errors import InputError
-from treatsel.metrics._sample_size import Criterion, SampleSize, check_between
+from treatsel.metrics.sample_size._result import Criterion, SampleSize, check_between
 
 LEAST_GAIN = 1e-6  # that a study is planned for
 

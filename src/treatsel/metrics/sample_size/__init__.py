@@ -1,0 +1,19 @@
+"""Sample size: patients needed to develop a model, to validate one, or to show the gain of a rule.
+
+All answers are computed, none is simulated: the same question gives the same number.
+"""
+
+from treatsel.metrics.sample_size._development import development_sample_size
+from treatsel.metrics.sample_size._gain import gain_sample_size
+from treatsel.metrics.sample_size._linear_predictor import LinearPredictor
+from treatsel.metrics.sample_size._result import Criterion, SampleSize
+from treatsel.metrics.sample_size._validation import validation_sample_size
+
+__all__ = [
+    "Criterion",
+    "LinearPredictor",
+    "SampleSize",
+    "development_sample_size",
+    "gain_sample_size",
+    "validation_sample_size",
+]
