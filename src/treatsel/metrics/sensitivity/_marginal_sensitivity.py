@@ -1,6 +1,7 @@
-"""Unmeasured confounding: how strong it must be to explain a contrast, or a gain, away."""
+"""TODO docstring."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,136 +18,62 @@ from treatsel._checks import (
     check_vector,
     check_weights,
 )
+from treatsel._reporting.plots import curves
 from treatsel._stats.by_arm_tables import check_received_probability
 from treatsel._stats.estimate import NAN
-from treatsel._stats.intervals import quantile_of
-from treatsel._stats.resampling import Resamples, percentile_interval
+from treatsel._stats.resampling import Resamples
 from treatsel._stats.vectors import Labels, check_labels, check_patients, ordered_labels
 from treatsel.errors import InputError
-from treatsel.metrics._marginal_model import Bounds, Sums, statistics_of
-from treatsel.metrics._sensitivity_results import EValue, MarginalSensitivity
-
-__all__ = ["EValue", "MarginalSensitivity", "e_value", "e_value_of_difference", "policy_sensitivity"]
-
-LARGEST = 1e6  # Lambda, or bias factor, up to which a limit is looked for
+from treatsel.metrics.sensitivity._e_value import LARGEST, _high, _low, _near, _near_limit
+from treatsel.metrics.sensitivity._marginal_model import Sums, statistics_of
 
 
-def e_value(ratio: float, *, lower: float | None = None, upper: float | None = None) -> EValue:
-    """E-value of a risk ratio: the least confounding that could explain it away.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MarginalSensitivity:
+    """What a policy may be worth if unmeasured confounding is no stronger than Lambda.
 
-    Parameters
+    Attributes
     ----------
-    ratio : float
-        Risk ratio, above 0. (An odds ratio of a frequent outcome: its square root.)
-    lower, upper : float, optional
-        Confidence limits of the ratio.
-
-    Returns
-    -------
-    EValue
-        1 or more; higher is more robust.
-
-    Raises
-    ------
-    InputError
-        If the ratio is not above 0, or lies outside its limits.
-
-    References
-    ----------
-    VanderWeele & Ding (2017), Annals of Internal Medicine 167(4), 268-274. doi:10.7326/M16-2607
-
-    Examples
-    --------
-    >>> found = e_value(10.73, lower=8.02, upper=14.36)
-    >>> round(found.value, 1), round(found.limit, 1)
-    (20.9, 15.5)
+    table : pandas.DataFrame
+        Columns measure ("value": rate of the good outcome under the rule; "gain": less that under the best
+        single arm), Lambda, lowest and highest (bounds of the estimate), lower and upper (interval around
+        both bounds).
+    lambda_estimate, lambda_interval : float
+        Least Lambda at which the bounds of the gain, and its interval, include 0: the sign is lost. 1: it
+        never was clear; infinite: never; NaN: not estimable.
+    best_arm : label
+        The arm compared with.
+    n, n_events, n_differs : int
+        Patients; those with the good outcome; those whose recommended arm is not the best single one.
+    level, method : float, str
+        Confidence level; estimator and how the interval was made.
     """
-    if not 0 < ratio < np.inf:
-        raise InputError(f"ratio is {ratio}; it must be a risk ratio above 0.")
-    low, high = (NAN if limit is None else float(limit) for limit in (lower, upper))
-    if low > ratio or high < ratio or low < 0:
-        raise InputError(f"lower and upper ({low:g}, {high:g}) must be limits of the ratio, {ratio:g}.")
-    near = low if ratio >= 1 else high
-    crosses = near <= 1 if ratio >= 1 else near >= 1
-    limit = NAN if np.isnan(near) else 1.0 if crosses else _of_bias(near)
-    return EValue(value=_of_bias(ratio), limit=limit, ratio=float(ratio), measure="risk ratio")
 
+    table: pd.DataFrame
+    lambda_estimate: float
+    lambda_interval: float
+    best_arm: Any
+    n: int
+    n_events: int
+    n_differs: int
+    level: float
+    method: str
 
-def e_value_of_difference(
-    y_true: npt.ArrayLike,
-    received: npt.ArrayLike,
-    *,
-    arms: tuple[Any, Any],
-    sample_weight: npt.ArrayLike | None = None,
-    level: float = 0.95,
-) -> EValue:
-    """E-value of the risk difference between two arms.
+    def to_frame(self) -> pd.DataFrame:
+        """Return the bounds, one row per measure and Lambda."""
+        return self.table.copy()
 
-    Confounding with bias factor B leaves a difference of at least (p1 - p0 B)(f + (1 - f) / B), where p1 is
-    the higher rate and f the share of its arm. The limit is the B at which the lower confidence limit of
-    that (normal, delta method) is 0.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1.
-    received : array-like of shape (n_patients,)
-        Arm labels; only the two arms are used.
-    arms : tuple of two labels
-        The arms compared; their order does not matter.
-    sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
-    level : float, default 0.95
-        Confidence level.
-
-    Returns
-    -------
-    EValue
-        1 or more; infinite if the lower rate is 0; 1 if there is no difference.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, an outcome is not 0/1 or an arm does not occur.
-
-    References
-    ----------
-    Ding & VanderWeele (2016), Epidemiology 27(3), 368-377. doi:10.1097/EDE.0000000000000457
-
-    Examples
-    --------
-    >>> y, arm = [1] * 92 + [0] * 53 + [1] * 140 + [0] * 179, ["CBT"] * 145 + ["SSRI"] * 319
-    >>> found = e_value_of_difference(y, arm, arms=("CBT", "SSRI"))
-    >>> round(found.value, 2), round(found.limit, 2)
-    (2.25, 1.72)
-    """
-    outcome, level = check_binary("y_true", y_true), check_level(level)
-    check_patients(y_true=y_true, received=received, sample_weight=sample_weight)
-    labels = check_labels("received", received)
-    weight = check_weights("sample_weight", sample_weight, len(outcome))
-    counts = []
-    for arm in arms:
-        check_choice("arms", arm, ordered_labels(labels[weight > 0]))
-        counts.append((float(weight @ (labels == arm)), float(weight @ (outcome * (labels == arm)))))
-    (n1, events1), (n0, events0) = sorted(counts, key=lambda count: -count[1] / count[0])
-    p1, p0, f = events1 / n1, events0 / n0, n1 / (n1 + n0)
-    variances = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0, f * (1 - f) / (n1 + n0)
-    about: dict[str, Any] = {"ratio": p1 / p0 if p0 else np.inf, "measure": "risk difference"}
-    if p1 == p0:
-        return EValue(value=1.0, limit=1.0, **{**about, "ratio": 1.0})
-
-    def near_limit(bias: float) -> float:
-        share, rest = f + (1 - f) / bias, p1 - p0 * bias
-        variance = share**2 * (variances[0] + bias**2 * variances[1])
-        variance += rest**2 * (1 - 1 / bias) ** 2 * variances[2]
-        return float(rest * share - quantile_of(level) * np.sqrt(variance))
-
-    if near_limit(1.0) <= 0:
-        limit = 1.0
-    else:
-        end = p1 / p0 if p0 else LARGEST
-        limit = np.inf if near_limit(end) > 0 else _of_bias(float(brentq(near_limit, 1.0, end)))
-    return EValue(value=_of_bias(about["ratio"]), limit=limit, **about)
+    def plot(self, ax: Any = None, *, measure: str = "gain") -> Any:
+        """Draw both bounds over Lambda, each with its side of the interval; return the Axes."""
+        check_choice("measure", measure, ["value", "gain"])
+        rows = self.table[self.table["measure"] == measure]
+        low = rows.assign(bound="lowest", value=rows["lowest"], upper=rows["lowest"])
+        high = rows.assign(bound="highest", value=rows["highest"], lower=rows["highest"])
+        text = "Lambda: most that the odds of an arm may differ by what was not measured"
+        ylabel = f"{measure.capitalize()} ({100 * self.level:g}% interval)"
+        reference = 0.0 if measure == "gain" else None
+        table = pd.concat([low, high])
+        return curves(table, x="Lambda", by="bound", xlabel=text, ylabel=ylabel, reference=reference, ax=ax)
 
 
 def policy_sensitivity(
@@ -265,14 +192,6 @@ def policy_sensitivity(
     )
 
 
-def _of_bias(ratio: float) -> float:
-    """Return the E-value of a risk ratio."""
-    if ratio == np.inf:
-        return np.inf
-    above = max(ratio, 1 / ratio)
-    return float(above + np.sqrt(above * (above - 1)))
-
-
 def _best_arm(outcome: FloatArray, received: Labels, probability: FloatArray, weight: FloatArray) -> Any:
     inverse = weight / probability
     means = {
@@ -280,23 +199,6 @@ def _best_arm(outcome: FloatArray, received: Labels, probability: FloatArray, we
         for arm in ordered_labels(received[weight > 0])
     }
     return max(means, key=lambda arm: means[arm])
-
-
-def _low(draws: Bounds, level: float) -> float:
-    return percentile_interval(draws.lowest, level).lower
-
-
-def _high(draws: Bounds, level: float) -> float:
-    return percentile_interval(draws.highest, level).upper
-
-
-def _near(bounds: Bounds, start: float) -> float:
-    """Return the bound on the side of no gain, as a distance from it."""
-    return float(bounds.lowest[0] if start > 0 else -bounds.highest[0])
-
-
-def _near_limit(draws: Bounds, start: float, level: float) -> float:
-    return _low(draws, level) if start > 0 else -_high(draws, level)
 
 
 def _lost(start: float, distance: Any) -> float:

@@ -1,0 +1,6 @@
+"""Unmeasured confounding: how strong it must be to explain a contrast, or a gain, away."""
+
+from treatsel.metrics.sensitivity._e_value import EValue, e_value, e_value_of_difference
+from treatsel.metrics.sensitivity._marginal_sensitivity import MarginalSensitivity, policy_sensitivity
+
+__all__ = ["EValue", "MarginalSensitivity", "e_value", "e_value_of_difference", "policy_sensitivity"]
