@@ -9,13 +9,13 @@ from scipy.stats import norm
 
 from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
-from treatsel.metrics._information import expected_maximum
 from treatsel.metrics.utility import (
     decision_curve,
     net_benefit,
     treatment_choice_net_benefit,
     value_of_information,
 )
+from treatsel.metrics.utility._value_of_information import expected_maximum
 
 GRID = np.arange(20) * 0.05  # 0.15000000000000002 and the like
 PATIENTS = st.lists(

@@ -11,7 +11,14 @@ from scipy import special
 from treatsel._checks import FloatArray, check_choice
 from treatsel._reporting.plots import curves
 from treatsel.errors import InputError
-from treatsel.metrics._decision import ALL, NONE, Table, check_models, check_thresholds, net_benefits
+from treatsel.metrics.utility._threshold_counts import (
+    ALL,
+    NONE,
+    Table,
+    check_models,
+    check_thresholds,
+    net_benefits,
+)
 
 FARTHEST = 40.0  # standard deviations: beyond them a normal probability is 0 or 1 in double precision
 SMALLEST = 1e-150

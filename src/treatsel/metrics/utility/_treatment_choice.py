@@ -13,7 +13,7 @@ from treatsel._reporting.plots import curves
 from treatsel._stats.by_arm_tables import check_table
 from treatsel._stats.clustered_means import Units, check_units, mean_of
 from treatsel.errors import InputError
-from treatsel.metrics._decision import check_grid
+from treatsel.metrics.utility._threshold_counts import check_grid
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
