@@ -15,9 +15,9 @@ from treatsel.errors import CohortError, InputError
 from treatsel.models import PooledClassifier
 from treatsel.monitoring import Sizes, monitor, running_test
 from treatsel.monitoring._baseline import baseline_of
+from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD, told
 from treatsel.monitoring._finding import Finding, judged
-from treatsel.monitoring._inputs import MEAN, MISSING, OUTSIDE, SHARES, SPREAD, told
-from treatsel.monitoring._running import _capital
+from treatsel.monitoring._sequential_test import _capital
 
 N = 600  # development patients; as many are recent
 
@@ -291,7 +291,7 @@ def test_categories_agree_with_chi_square(quiet, X, simulated):
 
 def test_spread_keeps_its_rate_for_skewed_numbers(selector):
     from treatsel.monitoring._baseline import Known
-    from treatsel.monitoring._inputs import _spread
+    from treatsel.monitoring._covariate_drift import _spread
 
     random, alarms = np.random.default_rng(0), 0
     for _ in range(400):

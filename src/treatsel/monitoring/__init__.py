@@ -7,14 +7,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import check_choice, check_level
 from treatsel.errors import InputError
-from treatsel.monitoring._arrived import Arrived, received_in
 from treatsel.monitoring._baseline import Known, baseline_from, baseline_of
-from treatsel.monitoring._finding import Part, Sizes, judged, table_of
-from treatsel.monitoring._inputs import drift, levels_of
-from treatsel.monitoring._outcomes import calibration
+from treatsel.monitoring._calibration import calibration
+from treatsel.monitoring._covariate_drift import drift, levels_of
+from treatsel.monitoring._finding import Part, judged, table_of
+from treatsel.monitoring._model_use import (
+    MOST_RECOMMENDED,
+    predicted,
+    predictions_of,
+    recommended,
+    warnings_of,
+)
+from treatsel.monitoring._observed_outcomes import Arrived, received_in
 from treatsel.monitoring._report import FAMILIES, MonitoringReport
-from treatsel.monitoring._running import RunningTest, running_test
-from treatsel.monitoring._use import MOST_RECOMMENDED, predicted, predictions_of, recommended, warnings_of
+from treatsel.monitoring._sequential_test import RunningTest, running_test
+from treatsel.monitoring._thresholds import Sizes
 from treatsel.predictions import fingerprint
 from treatsel.selector import TreatmentSelector
 from treatsel.selector._input import by_id, clean_covariates, frame_of

@@ -7,10 +7,10 @@ import pandas as pd
 from treatsel._reporting import plots
 from treatsel._reporting.format import DASH, number, percent
 from treatsel._reporting.page import Figure, Light, Page, Section, Table
-from treatsel.monitoring._inputs import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
-from treatsel.monitoring._outcomes import GAP, LEVEL, RATIO, SLOPE
+from treatsel.monitoring._calibration import GAP, LEVEL, RATIO, SLOPE
+from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
+from treatsel.monitoring._model_use import MOST_RECOMMENDED
 from treatsel.monitoring._report import FAMILIES, sentence_of, shown_evidence, shown_p
-from treatsel.monitoring._use import MOST_RECOMMENDED
 
 if TYPE_CHECKING:
     from treatsel.monitoring._report import MonitoringReport

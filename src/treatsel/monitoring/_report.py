@@ -10,10 +10,10 @@ import pandas as pd
 
 from treatsel._reporting import page, plots
 from treatsel._version import __version__
-from treatsel.monitoring._finding import Sizes
-from treatsel.monitoring._inputs import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
-from treatsel.monitoring._outcomes import LEVEL, SLOPE
-from treatsel.monitoring._running import RunningTest
+from treatsel.monitoring._calibration import LEVEL, SLOPE
+from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
+from treatsel.monitoring._sequential_test import RunningTest
+from treatsel.monitoring._thresholds import Sizes
 
 SCHEMA = 1
 KIND = "treatsel monitoring report"

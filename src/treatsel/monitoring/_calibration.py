@@ -14,8 +14,9 @@ from treatsel.metrics import (
     enough_clusters,
     observed_expected_ratio,
 )
-from treatsel.monitoring._arrived import Arrived
-from treatsel.monitoring._finding import NAN, Finding, Part, Sizes
+from treatsel.monitoring._finding import NAN, Finding, Part
+from treatsel.monitoring._observed_outcomes import Arrived
+from treatsel.monitoring._thresholds import Sizes
 from treatsel.validation._part import FEWEST_EVENTS, OVERALL
 
 GAP, LEVEL, RATIO, SLOPE = (
@@ -24,7 +25,6 @@ GAP, LEVEL, RATIO, SLOPE = (
     "observed / expected",
     "calibration slope",
 )
-
 FEWEST_FOR_SLOPE = 30  # and as many non-events
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from treatsel._stats.intervals import quantile_of, wilson
-from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, Sizes, is_small
-from treatsel.monitoring._inputs import HIDDEN, counted
+from treatsel.monitoring._covariate_drift import HIDDEN, counted
+from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, is_small
+from treatsel.monitoring._thresholds import Sizes
 from treatsel.predictions import WARNING_CODES, Predictions
 from treatsel.recommendation import STATUSES, Recommendations
 from treatsel.selector import TreatmentSelector

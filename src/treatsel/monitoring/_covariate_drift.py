@@ -11,7 +11,8 @@ from treatsel._checks import FloatArray
 from treatsel._stats.intervals import quantile_of, two_sided_p, wilson
 from treatsel._stats.two_proportions import chi_squared, fisher, newcombe
 from treatsel.monitoring._baseline import WIDTH_SHARE, Known
-from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, Sizes, is_small
+from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, is_small
+from treatsel.monitoring._thresholds import Sizes
 
 MEAN, SPREAD, SHARES = "standardised mean difference", "ratio of SDs", "Cohen's w of the categories"
 MISSING, OUTSIDE = "share missing", "share outside the stored range"

@@ -10,7 +10,7 @@ from treatsel._checks import SMALL_CELL, FloatArray, check_binary, check_known_a
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError
 from treatsel.monitoring._finding import FEWEST, Finding, Part
-from treatsel.monitoring._running import RunningTest, running_test
+from treatsel.monitoring._sequential_test import RunningTest, running_test
 from treatsel.selector import TreatmentSelector
 
 MANY_UNKNOWN = 0.05  # share of outcomes not known yet that deserves a word
