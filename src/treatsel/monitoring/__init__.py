@@ -19,9 +19,10 @@ from treatsel.monitoring._model_use import (
     warnings_of,
 )
 from treatsel.monitoring._observed_outcomes import Arrived, received_in
-from treatsel.monitoring._report import FAMILIES, MonitoringReport
 from treatsel.monitoring._sequential_test import RunningTest, running_test
 from treatsel.monitoring._thresholds import Sizes
+from treatsel.monitoring.report._report import MonitoringReport
+from treatsel.monitoring.report._wording import FAMILIES
 from treatsel.predictions import fingerprint
 from treatsel.selector import TreatmentSelector
 from treatsel.selector._input import by_id, clean_covariates, frame_of

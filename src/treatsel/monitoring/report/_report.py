@@ -10,14 +10,13 @@ import pandas as pd
 
 from treatsel._reporting import page, plots
 from treatsel._version import __version__
-from treatsel.monitoring._calibration import LEVEL, SLOPE
-from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
+from treatsel.monitoring._covariate_drift import MEAN, SHARES
 from treatsel.monitoring._sequential_test import RunningTest
 from treatsel.monitoring._thresholds import Sizes
+from treatsel.monitoring.report._wording import FAMILIES, _places, sentence_of
 
 SCHEMA = 1
 KIND = "treatsel monitoring report"
-FAMILIES = ("inputs and warnings", "calibration", "running test of calibration")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -151,7 +150,7 @@ class MonitoringReport:
         Path(path).write_text(page.to_markdown(self._page()), encoding="utf-8")
 
     def _page(self) -> page.Page:
-        from treatsel.monitoring._page import page_of
+        from treatsel.monitoring.report._page import page_of
 
         return page_of(self)
 
@@ -166,59 +165,6 @@ class MonitoringReport:
         if self.not_estimable:
             lines += [f"Not tested: {'; '.join(f'{what} ({why})' for what, why in self.not_estimable)}.", ""]
         return "\n".join([*lines, self.promise])
-
-
-def _places(alarms: pd.DataFrame) -> list[str]:
-    """Return where alarms are, each place once."""
-    names = {section: list(dict.fromkeys(rows["name"])) for section, rows in alarms.groupby("section")}
-    groups = [section for section in ("warnings", "calibration") if section in names]
-    return [
-        *names.get("inputs", []),
-        *(f"{section} ({', '.join(names[section])})" for section in groups),
-        *(["running test of calibration"] if "running" in names else []),
-    ]
-
-
-def sentence_of(row: Any) -> str:
-    """Return what an alarm found."""
-    name, measure, p = row["name"], row["measure"], shown_p(row["p_adjusted"])
-    values = {key: float(row[key]) for key in ("value", "lower", "upper", "expected", "found")}
-    if row["section"] == "running":
-        return (
-            f"Running test: evidence of {shown_evidence(values['value'])} against calibration, threshold "
-            f"{values['expected']:g}."
-        )
-    bounds = f"{values['lower']:+.2f} to {values['upper']:+.2f}"
-    now, before = values["found"], values["expected"]
-    if measure == MEAN:
-        text = f"mean {before:.3g} before, {now:.3g} now: {values['value']:+.2f} SD ({bounds})"
-    elif measure == SPREAD:
-        text = f"SD {before:.3g} before, {now:.3g} now"
-    elif measure == SHARES:
-        text = f"categories have other shares, w = {values['value']:.2f}"
-    elif measure == MISSING:
-        known = f"{100 * before:.1f} % before, " if before == before else ""
-        text = f"{known}{100 * now:.1f} % missing now"
-    elif measure == OUTSIDE:
-        text = f"{100 * now:.1f} % outside the stored range, at most {100 * before:g} % expected"
-    elif measure == LEVEL:
-        text = f"predicted {100 * before:.1f} %, observed {100 * now:.1f} %"
-    elif measure == SLOPE:
-        text = f"slope {values['value']:.2f} ({values['lower']:.2f} to {values['upper']:.2f})"
-    else:
-        text = f"{100 * now:.1f} % of patients, {100 * before:g} % tolerated"
-    where = f"calibration, {name}" if row["section"] == "calibration" else name
-    return f"{where}: {text}; adjusted p {p}, n = {int(row['n']):,}."
-
-
-def shown_evidence(value: float) -> str:
-    """Return evidence as text."""
-    return "more than 1,000,000" if value > 1e6 else f"{value:,.1f}"
-
-
-def shown_p(p: float) -> str:
-    """Return a p value as text."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from treatsel._reporting.page import Figure, Light, Page, Section, Table
 from treatsel.monitoring._calibration import GAP, LEVEL, RATIO, SLOPE
 from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
 from treatsel.monitoring._model_use import MOST_RECOMMENDED
-from treatsel.monitoring._report import FAMILIES, sentence_of, shown_evidence, shown_p
+from treatsel.monitoring.report._wording import FAMILIES, sentence_of, shown_evidence, shown_p
 
 if TYPE_CHECKING:
-    from treatsel.monitoring._report import MonitoringReport
+    from treatsel.monitoring.report._report import MonitoringReport
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
 MEANING = "poor: alarm; unclear: a difference that matters, but chance may explain it"

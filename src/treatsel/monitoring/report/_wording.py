@@ -1,0 +1,63 @@
+"""TODO docstring."""
+
+from typing import Any
+
+import pandas as pd
+
+from treatsel.monitoring._calibration import LEVEL, SLOPE
+from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
+
+FAMILIES = ("inputs and warnings", "calibration", "running test of calibration")
+
+
+def _places(alarms: pd.DataFrame) -> list[str]:
+    """Return where alarms are, each place once."""
+    names = {section: list(dict.fromkeys(rows["name"])) for section, rows in alarms.groupby("section")}
+    groups = [section for section in ("warnings", "calibration") if section in names]
+    return [
+        *names.get("inputs", []),
+        *(f"{section} ({', '.join(names[section])})" for section in groups),
+        *(["running test of calibration"] if "running" in names else []),
+    ]
+
+
+def sentence_of(row: Any) -> str:
+    """Return what an alarm found."""
+    name, measure, p = row["name"], row["measure"], shown_p(row["p_adjusted"])
+    values = {key: float(row[key]) for key in ("value", "lower", "upper", "expected", "found")}
+    if row["section"] == "running":
+        return (
+            f"Running test: evidence of {shown_evidence(values['value'])} against calibration, threshold "
+            f"{values['expected']:g}."
+        )
+    bounds = f"{values['lower']:+.2f} to {values['upper']:+.2f}"
+    now, before = values["found"], values["expected"]
+    if measure == MEAN:
+        text = f"mean {before:.3g} before, {now:.3g} now: {values['value']:+.2f} SD ({bounds})"
+    elif measure == SPREAD:
+        text = f"SD {before:.3g} before, {now:.3g} now"
+    elif measure == SHARES:
+        text = f"categories have other shares, w = {values['value']:.2f}"
+    elif measure == MISSING:
+        known = f"{100 * before:.1f} % before, " if before == before else ""
+        text = f"{known}{100 * now:.1f} % missing now"
+    elif measure == OUTSIDE:
+        text = f"{100 * now:.1f} % outside the stored range, at most {100 * before:g} % expected"
+    elif measure == LEVEL:
+        text = f"predicted {100 * before:.1f} %, observed {100 * now:.1f} %"
+    elif measure == SLOPE:
+        text = f"slope {values['value']:.2f} ({values['lower']:.2f} to {values['upper']:.2f})"
+    else:
+        text = f"{100 * now:.1f} % of patients, {100 * before:g} % tolerated"
+    where = f"calibration, {name}" if row["section"] == "calibration" else name
+    return f"{where}: {text}; adjusted p {p}, n = {int(row['n']):,}."
+
+
+def shown_evidence(value: float) -> str:
+    """Return evidence as text."""
+    return "more than 1,000,000" if value > 1e6 else f"{value:,.1f}"
+
+
+def shown_p(p: float) -> str:
+    """Return a p value as text."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
