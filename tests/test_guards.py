@@ -4,15 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treatsel.selector._guard_columns import (
-    columns_of,
-    guard_columns,
-    guard_constant,
-    guard_rows,
-    guard_separation,
+from treatsel.selector.data_checks._arms import (
+    Guard,
+    guard_auc,
+    guard_events,
+    guard_persons,
+    guard_sample_size,
 )
-from treatsel.selector._guard_table import guard_table
-from treatsel.selector._guards import Guard, guard_auc, guard_events, guard_persons, guard_sample_size
+from treatsel.selector.data_checks._column import columns_of
+from treatsel.selector.data_checks._columns import guard_columns, guard_constant, guard_separation
+from treatsel.selector.data_checks._duplicate_rows import guard_rows
+from treatsel.selector.data_checks._table import guard_table
 
 SECRET = 98765.4321
 

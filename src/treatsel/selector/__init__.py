@@ -22,8 +22,6 @@ from treatsel.selector._default_arm import (
     learn_assignment,
 )
 from treatsel.selector._fit import ESTIMATORS
-from treatsel.selector._guard_table import guard_table, warn_of
-from treatsel.selector._guards import guard_auc, guard_overlap
 from treatsel.selector._input import (
     by_id,
     check_no_outcome,
@@ -36,6 +34,8 @@ from treatsel.selector._input import (
 )
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
 from treatsel.selector._served import evidence, interval, scored, served, utility_draws, warnings_of_models
+from treatsel.selector.data_checks._arms import guard_auc, guard_overlap
+from treatsel.selector.data_checks._table import guard_table, warn_of
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 

@@ -6,14 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from treatsel.errors import GuardWarning
-from treatsel.selector._guard_columns import (
-    columns_of,
-    guard_columns,
-    guard_constant,
-    guard_rows,
-    guard_separation,
-)
-from treatsel.selector._guards import Guard, guard_events, guard_persons, guard_sample_size
+from treatsel.selector.data_checks._arms import Guard, guard_events, guard_persons, guard_sample_size
+from treatsel.selector.data_checks._column import columns_of
+from treatsel.selector.data_checks._columns import guard_columns, guard_constant, guard_separation
+from treatsel.selector.data_checks._duplicate_rows import guard_rows
 
 
 def guard_table(

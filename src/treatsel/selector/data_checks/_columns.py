@@ -4,7 +4,6 @@ Nothing here compares patients in pairs: time grows with rows x columns.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -13,77 +12,12 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from treatsel._checks import FloatArray
-from treatsel.selector._guards import Guard
+from treatsel.selector.data_checks._arms import Guard
+from treatsel.selector.data_checks._column import Column, IntArray, _drawn, _varying
 
 SAME_COLUMN = 0.99  # correlation
 FEWEST_FIXED = 30  # patients of a value or range, before its all having one arm is worth a word
-FEWEST_COPIES = 5
 _CHANCE = 1e-6  # of a value's or range's patients all having one arm
-_SAMPLE = 50_000  # patients from whom correlations are computed
-_DISCRETE = 50  # a number with more distinct values among the first patients is continuous
-_PEEK = 10_000
-_VARIED = 1 / 30  # share of pairs of patients with the same value, in a column that tells patients apart
-_CANDIDATES = 12  # such columns that are left out in turn to see how rows come to be alike
-
-IntArray = np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Column:
-    """A column as numbers: its own, or a code per text; NaN where missing.
-
-    `codes`: 0, 1, ... per distinct value in the order in which they first occur, missing being a value, so
-    that columns that are recodings of one another have the same; None for a number that is continuous.
-    """
-
-    name: str
-    values: FloatArray
-    is_number: bool
-    codes: IntArray | None
-    n_values: int  # distinct, missing not counted; of a continuous number: 2
-
-    @classmethod
-    def read(cls, column: pd.Series) -> "Column":
-        is_number = pd.api.types.is_numeric_dtype(column.dtype)
-        if is_number:
-            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            if len(np.unique(values[:_PEEK][~np.isnan(values[:_PEEK])])) > _DISCRETE:
-                return cls(str(column.name), values, True, None, 2)
-        else:
-            values = pd.factorize(column)[0].astype(np.float64)
-            values[values < 0] = np.nan
-        codes, distinct = pd.factorize(values, use_na_sentinel=False)
-        return cls(str(column.name), values, is_number, codes, int((~np.isnan(distinct)).sum()))
-
-    @property
-    def agreement(self) -> float:
-        """Share of pairs of patients with the same value (continuous: from a draw)."""
-        if self.codes is not None:
-            counts = np.bincount(self.codes)
-        else:
-            counts = np.unique(self.values[_drawn(len(self.values))], return_counts=True)[1]
-        n = counts.sum()
-        return 2 * _pairs(counts) / float(max(n * (n - 1.0), 1.0))
-
-    @property
-    def mixed(self) -> np.ndarray:
-        """A number of 64 bits per patient, the same for the same value, without order."""
-        bits = np.where(np.isnan(self.values), np.nan, self.values + 0.0).view(np.uint64)
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return bits ^ (bits >> np.uint64(31))
-
-
-def _drawn(n: int) -> IntArray:
-    """Return positions of a fixed draw of patients: all, where there are not too many."""
-    if n <= _SAMPLE:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(0).choice(n, _SAMPLE, replace=False))
-
-
-def columns_of(covariates: pd.DataFrame) -> list[Column]:
-    """Return each column in the form that the guards of columns read."""
-    return [Column.read(covariates[name]) for name in covariates.columns]
 
 
 def guard_constant(columns: Sequence[Column]) -> list[Guard]:
@@ -212,54 +146,3 @@ def _recoded(columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
             i = first.setdefault(sha256(column.codes.tobytes()).digest(), j)
             if i != j:
                 yield i, j
-
-
-# --- patients who are alike
-
-
-def guard_rows(columns: Sequence[Column]) -> list[Guard]:
-    """Tell of patients whose covariates are all alike, where that is no coincidence.
-
-    Only patients with half of the covariates or more known are compared. By coincidence, leaving out a
-    column whose values agree in a share c of all pairs multiplies the pairs of patients that are alike by
-    about 1 / c; between copies of one row it changes nothing. Told only if ten times as many pairs are alike
-    as coincidence would leave, for each of the first twelve columns with c below 1/30; if there is none,
-    the table is too coarse to tell copies from coincidence.
-    """
-    columns = _varying(columns)
-    if not columns:
-        return []
-    known = sum((~np.isnan(column.values)).astype(np.int64) for column in columns)
-    rows = np.flatnonzero(2 * known >= len(columns))
-    total = np.zeros(len(rows), dtype=np.uint64)
-    for number, column in enumerate(columns):
-        total += _salted(column, number)[rows]
-    counts = np.unique(total, return_counts=True)[1]
-    n_alike, n_sets = int(counts[counts > 1].sum()), int((counts > 1).sum())
-    n_pairs, agreement = _pairs(counts), np.array([column.agreement for column in columns])
-    if n_alike < FEWEST_COPIES or agreement.min() >= _VARIED:
-        return []
-    for number in np.flatnonzero(agreement < _VARIED)[:_CANDIDATES].tolist():
-        without = np.unique(total - _salted(columns[number], number)[rows], return_counts=True)[1]
-        if n_pairs <= 10 * agreement[number] * _pairs(without):
-            return []
-    message = (
-        f"{n_alike} patients share all of their {len(columns)} covariates with another patient "
-        f"({n_sets} sets), more than by coincidence. Entered twice, or one person treated repeatedly, "
-        "they count too much and lie on both sides of a fold. Keep one row a person, or name the persons "
-        "as groups."
-    )
-    return [Guard("same_patients", message)]
-
-
-def _salted(column: Column, number: int) -> np.ndarray:
-    """Return numbers of 64 bits whose sum over columns stands for a row."""
-    return column.mixed * np.uint64(2 * (0x9E3779B97F4A7C15 * (number + 1) % 2**62) + 1)
-
-
-def _varying(columns: Sequence[Column]) -> list[Column]:
-    return [column for column in columns if column.n_values > 1]
-
-
-def _pairs(counts: IntArray) -> float:
-    return float((counts * (counts - 1.0)).sum() / 2)
