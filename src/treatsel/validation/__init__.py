@@ -39,8 +39,8 @@ from treatsel.validation._parts import (
 )
 from treatsel.validation._policy import Policies, effective_n, policies_of, policy
 from treatsel.validation._report import ValidationReport
-from treatsel.validation._setting import Setting
 from treatsel.validation._subgroups import Subgroups, subgroups
+from treatsel.validation._task import Setting
 from treatsel.validation._transport import Transported, TransportWeights, transport, transport_weights
 from treatsel.validation._updating import Updating, recalibrate
 

@@ -27,7 +27,7 @@ from treatsel.metrics import (
     within_arm_auc,
 )
 from treatsel.validation._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row, row_of
-from treatsel.validation._setting import Setting
+from treatsel.validation._task import Setting
 
 NAN = float("nan")
 MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {

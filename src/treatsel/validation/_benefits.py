@@ -22,7 +22,7 @@ from treatsel.metrics.benefit import (
 )
 from treatsel.validation._part import Part, joined, row_of
 from treatsel.validation._policy import Policies
-from treatsel.validation._setting import Setting
+from treatsel.validation._task import Setting
 
 MOST_MATCHED = 5000  # patients of two arms that are matched; of more, a draw is
 N_RESAMPLES = 200  # each matches and smooths anew

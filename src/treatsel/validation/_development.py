@@ -15,7 +15,7 @@ from treatsel.predictions import fingerprint
 from treatsel.validation._case_mix import OVERALL, CaseMix, case_mix, columns_of
 from treatsel.validation._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
 from treatsel.validation._policy import Policies
-from treatsel.validation._setting import Setting, predicted
+from treatsel.validation._task import Setting, predicted
 from treatsel.validation._transport import TransportWeights, transport, transport_weights
 
 SECTION = "development"

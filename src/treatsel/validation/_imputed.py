@@ -31,7 +31,7 @@ from treatsel.metrics import (
 from treatsel.metrics.pooling import Scale
 from treatsel.validation._part import Caution, Gravity, Part, row
 from treatsel.validation._policy import Policies, policies_of
-from treatsel.validation._setting import Setting, predicted
+from treatsel.validation._task import Setting, predicted
 
 SECTION = "imputations"
 GAIN = "gain over the best single arm"

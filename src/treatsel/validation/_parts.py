@@ -18,8 +18,8 @@ from treatsel.metrics.sensitivity import policy_sensitivity
 from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefit
 from treatsel.validation._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
 from treatsel.validation._policy import Policies
-from treatsel.validation._setting import Setting
 from treatsel.validation._subgroups import MOST_GROUPS, subgroups
+from treatsel.validation._task import Setting
 from treatsel.validation._updating import recalibrate
 
 N_RESAMPLES = 200
