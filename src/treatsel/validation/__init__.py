@@ -16,33 +16,31 @@ from treatsel._checks import check_choice, check_level
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
-from treatsel.validation._accuracy import accuracy
-from treatsel.validation._benefits import benefits
-from treatsel.validation._by_site import by_site, left_out
 from treatsel.validation._case_mix import CaseMix, case_mix
 from treatsel.validation._checklist import checklist, known_of
 from treatsel.validation._compare import compare
-from treatsel.validation._development import development_of, likeness
-from treatsel.validation._imputed import imputed_of, pooled
 from treatsel.validation._internal_external import InternalExternal, internal_external
 from treatsel.validation._optimism import Optimism, optimism
-from treatsel.validation._part import COLUMNS, Caution, Gravity, Part, joined
-from treatsel.validation._parts import (
-    confounding,
-    errors,
-    fairness,
-    missing_outcomes,
-    size,
-    spread,
-    updating,
-    use,
-)
-from treatsel.validation._policy import Policies, effective_n, policies_of, policy
 from treatsel.validation._report import ValidationReport
 from treatsel.validation._subgroups import Subgroups, subgroups
 from treatsel.validation._task import Setting
 from treatsel.validation._transport import Transported, TransportWeights, transport, transport_weights
 from treatsel.validation._updating import Updating, recalibrate
+from treatsel.validation.parts._accuracy import accuracy
+from treatsel.validation.parts._benefit import benefits
+from treatsel.validation.parts._calibration_errors import errors
+from treatsel.validation.parts._case_mix import spread
+from treatsel.validation.parts._confounding import confounding
+from treatsel.validation.parts._development import development_of, likeness
+from treatsel.validation.parts._imputations import imputed_of, pooled
+from treatsel.validation.parts._missing_outcomes import missing_outcomes
+from treatsel.validation.parts._part import COLUMNS, Caution, Gravity, Part, joined
+from treatsel.validation.parts._policies import Policies, effective_n, policies_of, policy
+from treatsel.validation.parts._sample_size import size
+from treatsel.validation.parts._sites import by_site, left_out
+from treatsel.validation.parts._subgroups import fairness
+from treatsel.validation.parts._updating import updating
+from treatsel.validation.parts._utility import use
 
 __all__ = [
     "CaseMix",

@@ -11,7 +11,7 @@ from treatsel._reporting.format import points
 from treatsel._reporting.page import Page, Section, Table, to_markdown
 from treatsel._version import __version__
 from treatsel.metrics import MIN_CLUSTERS
-from treatsel.validation._part import OVERALL
+from treatsel.validation.parts._part import OVERALL
 
 if TYPE_CHECKING:
     from treatsel.validation._report import ValidationReport

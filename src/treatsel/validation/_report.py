@@ -16,7 +16,7 @@ from treatsel.errors import InputError
 from treatsel.metrics import CalibrationCurve, Gain
 from treatsel.validation._checklist import markdown_of
 from treatsel.validation._content import check_content
-from treatsel.validation._part import COLUMNS, OVERALL
+from treatsel.validation.parts._part import COLUMNS, OVERALL
 
 SCHEMA = 1
 KIND = "treatsel validation report"

@@ -7,7 +7,7 @@ import pandas as pd
 from treatsel._reporting import plots
 from treatsel._reporting.format import DASH, number, p_value, percent, points
 from treatsel._reporting.page import Figure, Section, Table
-from treatsel.validation._part import OVERALL
+from treatsel.validation.parts._part import OVERALL
 
 if TYPE_CHECKING:
     from treatsel.validation._report import ValidationReport

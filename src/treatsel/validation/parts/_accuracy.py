@@ -26,8 +26,8 @@ from treatsel.metrics import (
     spiegelhalter_z,
     within_arm_auc,
 )
-from treatsel.validation._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row, row_of
 from treatsel.validation._task import Setting
+from treatsel.validation.parts._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row, row_of
 
 NAN = float("nan")
 MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {

@@ -29,8 +29,8 @@ from treatsel.metrics import (
 )
 from treatsel.metrics.policy._gain_result import BEFOREHAND, BEST, ON_THIS_DATA
 from treatsel.models import assignment_probabilities, balanced_folds
-from treatsel.validation._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
 from treatsel.validation._task import Setting, by_text
+from treatsel.validation.parts._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
 
 FEWEST_RECEIVED = (
     10  # patients with the outcome observed, of each of two arms, from whom a policy can be judged

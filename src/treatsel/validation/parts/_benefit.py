@@ -20,9 +20,9 @@ from treatsel.metrics.benefit import (
     match_pairs,
     rate,
 )
-from treatsel.validation._part import Part, joined, row_of
-from treatsel.validation._policy import Policies
 from treatsel.validation._task import Setting
+from treatsel.validation.parts._part import Part, joined, row_of
+from treatsel.validation.parts._policies import Policies
 
 MOST_MATCHED = 5000  # patients of two arms that are matched; of more, a draw is
 N_RESAMPLES = 200  # each matches and smooths anew

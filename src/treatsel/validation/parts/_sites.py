@@ -7,10 +7,10 @@ import pandas as pd
 
 from treatsel.metrics.pooling import Pooled
 from treatsel.validation._internal_external import internal_external
-from treatsel.validation._part import FEWEST_SHOWN, Part, row
-from treatsel.validation._policy import Policies
 from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, site_figures
 from treatsel.validation._task import Setting
+from treatsel.validation.parts._part import FEWEST_SHOWN, Part, row
+from treatsel.validation.parts._policies import Policies
 
 FEWEST_SITES = 3  # for a mean over sites with an interval for a new one
 SITES, LEFT_OUT = "sites", "sites left out"  # sections, and names of tables

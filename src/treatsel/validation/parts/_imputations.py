@@ -29,9 +29,9 @@ from treatsel.metrics import (
     within_arm_auc,
 )
 from treatsel.metrics.pooling import Scale
-from treatsel.validation._part import Caution, Gravity, Part, row
-from treatsel.validation._policy import Policies, policies_of
 from treatsel.validation._task import Setting, predicted
+from treatsel.validation.parts._part import Caution, Gravity, Part, row
+from treatsel.validation.parts._policies import Policies, policies_of
 
 SECTION = "imputations"
 GAIN = "gain over the best single arm"

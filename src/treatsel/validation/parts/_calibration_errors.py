@@ -1,0 +1,29 @@
+"""TODO docstring."""
+
+import numpy as np
+
+from treatsel.metrics.calibration import calibration_errors
+from treatsel.validation._task import Setting
+from treatsel.validation.parts._part import Part, row_of
+from treatsel.validation.parts._policies import Policies
+from treatsel.validation.parts._utility import N_RESAMPLES
+
+ERRORS = {"ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
+
+
+def errors(setting: Setting, _: Policies) -> Part:
+    """Return the distances from the calibration curve, and what perfect calibration would show."""
+    found = calibration_errors(
+        setting.observed,
+        setting.own,
+        n_resamples=N_RESAMPLES,
+        n_simulations=N_RESAMPLES,
+        groups=setting.clusters,
+        level=setting.level,
+        random_state=setting.seed,
+    )
+    rows = [row_of("calibration errors", ERRORS[name], found.estimates[name]) for name in ERRORS]
+    table = found.to_frame().loc[list(ERRORS)]
+    if not np.isfinite(found.ici):
+        return Part(not_estimable=[("Calibration errors (ICI, E50, E90)", found.smoother)])
+    return Part(figures=rows, tables={"calibration errors": table.rename_axis("measure").reset_index()})
