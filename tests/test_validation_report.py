@@ -12,8 +12,8 @@ import treatsel as ts
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError
 from treatsel.validation import ValidationReport, compare, validate
-from treatsel.validation._lights import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, lights_of
-from treatsel.validation._page import page_of
+from treatsel.validation.report._front_table import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, lights_of
+from treatsel.validation.report._page import page_of
 
 
 @pytest.fixture(scope="module")

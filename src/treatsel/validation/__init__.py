@@ -17,11 +17,8 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
 from treatsel.validation._case_mix import CaseMix, case_mix
-from treatsel.validation._checklist import checklist, known_of
-from treatsel.validation._compare import compare
 from treatsel.validation._internal_external import InternalExternal, internal_external
 from treatsel.validation._optimism import Optimism, optimism
-from treatsel.validation._report import ValidationReport
 from treatsel.validation._subgroups import Subgroups, subgroups
 from treatsel.validation._task import Setting
 from treatsel.validation._transport import Transported, TransportWeights, transport, transport_weights
@@ -41,6 +38,9 @@ from treatsel.validation.parts._sites import by_site, left_out
 from treatsel.validation.parts._subgroups import fairness
 from treatsel.validation.parts._updating import updating
 from treatsel.validation.parts._utility import use
+from treatsel.validation.report._checklist import checklist, known_of
+from treatsel.validation.report._compare import compare
+from treatsel.validation.report._report import ValidationReport
 
 __all__ = [
     "CaseMix",

@@ -11,7 +11,7 @@ from treatsel._reporting.page import Figure, Section, Table
 from treatsel.validation._sections import figures_table
 
 if TYPE_CHECKING:
-    from treatsel.validation._report import ValidationReport
+    from treatsel.validation.report._report import ValidationReport
 
 Shown = Callable[[Any], str]
 

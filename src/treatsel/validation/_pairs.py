@@ -13,7 +13,7 @@ from treatsel.validation.parts._benefit import ERRORS
 from treatsel.validation.parts._part import OVERALL
 
 if TYPE_CHECKING:
-    from treatsel.validation._report import ValidationReport
+    from treatsel.validation.report._report import ValidationReport
 
 ONE_PAIR = ("benefit on the logit", "Brier score for benefit", "cross-entropy for benefit")
 ERROR = "E-for-benefit"

@@ -9,7 +9,7 @@ from treatsel.validation._further import Shown, count, shown, text, three
 from treatsel.validation._sections import table_of
 
 if TYPE_CHECKING:
-    from treatsel.validation._report import ValidationReport
+    from treatsel.validation.report._report import ValidationReport
 
 MOST_SHOWN = 40  # covariates in the picture
 

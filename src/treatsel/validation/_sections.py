@@ -10,7 +10,7 @@ from treatsel._reporting.page import Figure, Section, Table
 from treatsel.validation.parts._part import OVERALL
 
 if TYPE_CHECKING:
-    from treatsel.validation._report import ValidationReport
+    from treatsel.validation.report._report import ValidationReport
 
 _PROPORTIONS = {"base rate", "policy"}
 

@@ -14,9 +14,9 @@ from treatsel._reporting import page, plots
 from treatsel._version import __version__
 from treatsel.errors import InputError
 from treatsel.metrics import CalibrationCurve, Gain
-from treatsel.validation._checklist import markdown_of
-from treatsel.validation._content import check_content
 from treatsel.validation.parts._part import COLUMNS, OVERALL
+from treatsel.validation.report._checklist import markdown_of
+from treatsel.validation.report._schema import check_content
 
 SCHEMA = 1
 KIND = "treatsel validation report"
@@ -195,7 +195,7 @@ class ValidationReport:
             path.write_text(markdown_of(items), encoding="utf-8")
 
     def _page(self) -> page.Page:
-        from treatsel.validation._page import page_of
+        from treatsel.validation.report._page import page_of
 
         return page_of(self)
 

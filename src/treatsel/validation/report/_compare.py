@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel.errors import InputError
-from treatsel.validation._report import ValidationReport
+from treatsel.validation.report._report import ValidationReport
 
 KEYS = ["section", "measure", "group"]
 

@@ -7,7 +7,7 @@ from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import Light
 
 if TYPE_CHECKING:
-    from treatsel.validation._report import ValidationReport
+    from treatsel.validation.report._report import ValidationReport
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
 SLOPE = (0.8, 1.2)  # calibration slopes, and ratios of observed to expected, that are near enough to 1

@@ -8,11 +8,11 @@ import pandas as pd
 from treatsel._reporting.format import number, percent
 from treatsel._reporting.page import Page, Section, Table
 from treatsel.validation import _further, _pairs, _patients, _sections
-from treatsel.validation._checklist import section_of
-from treatsel.validation._lights import lights_of
+from treatsel.validation.report._checklist import section_of
+from treatsel.validation.report._front_table import lights_of
 
 if TYPE_CHECKING:
-    from treatsel.validation._report import ValidationReport
+    from treatsel.validation.report._report import ValidationReport
 
 Maker = Callable[["ValidationReport"], Section]
 ON_FRONT = 3  # cautions

@@ -14,7 +14,7 @@ from treatsel.metrics import MIN_CLUSTERS
 from treatsel.validation.parts._part import OVERALL
 
 if TYPE_CHECKING:
-    from treatsel.validation._report import ValidationReport
+    from treatsel.validation.report._report import ValidationReport
 
 BLANK = "author to complete"
 NOTE = "Filled where the figures know the answer. The items are shortened; the published lists decide."
