@@ -7,9 +7,9 @@ import pandas as pd
 
 from treatsel._reporting.format import number, percent
 from treatsel._reporting.page import Page, Section, Table
-from treatsel.validation import _further, _pairs, _patients, _sections
 from treatsel.validation.report._checklist import section_of
 from treatsel.validation.report._front_table import lights_of
+from treatsel.validation.report.sections import _benefit, _case_mix, _participants, _tables
 
 if TYPE_CHECKING:
     from treatsel.validation.report._report import ValidationReport
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 Maker = Callable[["ValidationReport"], Section]
 ON_FRONT = 3  # cautions
 SECTIONS: tuple[tuple[str, Maker], ...] = (  # each stands there if the table before it does
-    ("flow", _sections.flow),
-    ("case mix", _patients.case_mix),
-    ("development: covariates", _patients.likeness),
-    ("flow", _sections.policies),
-    ("flow", _sections.discrimination),
-    ("calibration curve", _sections.calibration),
-    ("flow", _sections.overall),
-    ("decision curve", _further.use),
-    ("toc", _pairs.benefit),
-    ("sites", _further.sites),
-    ("sites left out", _further.sites_left_out),
-    ("subgroups", _further.subgroups),
-    ("missing outcomes", _further.missing_outcomes),
-    ("imputations", _patients.imputations),
-    ("confounding", _further.confounding),
-    ("updating", _further.updating),
-    ("sample size", _further.size),
+    ("flow", _participants.flow),
+    ("case mix", _case_mix.case_mix),
+    ("development: covariates", _case_mix.likeness),
+    ("flow", _participants.policies),
+    ("flow", _participants.discrimination),
+    ("calibration curve", _participants.calibration),
+    ("flow", _participants.overall),
+    ("decision curve", _tables.use),
+    ("toc", _benefit.benefit),
+    ("sites", _tables.sites),
+    ("sites left out", _tables.sites_left_out),
+    ("subgroups", _tables.subgroups),
+    ("missing outcomes", _tables.missing_outcomes),
+    ("imputations", _case_mix.imputations),
+    ("confounding", _tables.confounding),
+    ("updating", _tables.updating),
+    ("sample size", _tables.size),
 )
 
 
@@ -55,7 +55,7 @@ def _facts(report: "ValidationReport") -> list[tuple[str, str]]:
     sites = report.about.get("n_sites") or 0
     return [
         ("Patients with the outcome observed", f"{int(base['n']):,}"),
-        (f"Rate of {report.outcome}", _sections.with_interval(base, percent)),
+        (f"Rate of {report.outcome}", _participants.with_interval(base, percent)),
         ("Arms", ", ".join(report.about.get("arms", []))),
         ("Arms were assigned", report.assignment),
         ("Sites", f"{sites:,}" if sites else "none named"),

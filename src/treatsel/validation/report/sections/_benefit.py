@@ -7,10 +7,9 @@ import pandas as pd
 from treatsel._reporting import plots
 from treatsel._reporting.format import percent, points
 from treatsel._reporting.page import Section, Table
-from treatsel.validation._further import Shown, count, figure, shown, text
-from treatsel.validation._sections import table_of
 from treatsel.validation.parts._benefit import ERRORS
 from treatsel.validation.parts._part import OVERALL
+from treatsel.validation.report.sections._tables import Shown, count, figure, shown, table_of, text
 
 if TYPE_CHECKING:
     from treatsel.validation.report._report import ValidationReport

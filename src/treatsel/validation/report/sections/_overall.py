@@ -1,0 +1,20 @@
+"""TODO docstring."""
+
+from typing import TYPE_CHECKING
+
+from treatsel._reporting.page import Section
+from treatsel.validation.report.sections._tables import figures_table
+
+if TYPE_CHECKING:
+    from treatsel.validation.report._report import ValidationReport
+
+
+def overall(report: "ValidationReport") -> Section:
+    return Section(
+        heading="How close are predictions to outcomes?",
+        paragraphs=[
+            "Brier score: mean squared distance, lower is better. Scaled Brier score: the share of the "
+            "distance of the base rate that the model removes; at 0 it is no better than the base rate."
+        ],
+        tables=[figures_table(report, ["overall"], "Overall accuracy.")],
+    )

@@ -1,0 +1,76 @@
+"""TODO docstring."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from treatsel._reporting import plots
+from treatsel._reporting.format import DASH, number, percent, points
+from treatsel._reporting.page import Figure, Table
+from treatsel.validation.parts._part import OVERALL
+
+if TYPE_CHECKING:
+    from treatsel.validation.report._report import ValidationReport
+
+Shown = Callable[[Any], str]
+_PROPORTIONS = {"base rate", "policy"}
+
+
+def count(value: Any) -> str:
+    """Return a whole number as text, or a dash."""
+    return DASH if value is None or value != value else f"{int(value):,}"
+
+
+def three(value: Any) -> str:
+    """Return a number with three digits, or a dash."""
+    return number(value, 3)
+
+
+def text(value: Any) -> str:
+    """Return a text, or a dash."""
+    return DASH if value is None or value != value else str(value)
+
+
+def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption: str) -> Table:
+    """Return columns of a table as texts, under their headings."""
+    frame = pd.DataFrame(
+        {heading: [form(value) for value in table[name]] for name, (heading, form) in columns.items()}
+    )
+    words = tuple(heading for heading, form in columns.values() if form is text)
+    return Table(frame, caption, words=words)
+
+
+def figure(ax: Any, name: str, description: str) -> Figure:
+    """Return axes as a picture of the page."""
+    return Figure(plots.to_svg(ax, name=name), description)
+
+
+def figures_table(report: "ValidationReport", sections: list[str], caption: str) -> Table:
+    """Return the figures of some sections as a table."""
+    return table_of(report.figures[report.figures["section"].isin(sections)], caption)
+
+
+def table_of(rows: pd.DataFrame, caption: str) -> Table:
+    """Return rows of figures as a table; without groups it has no column for them."""
+    shown = pd.DataFrame(
+        {
+            "Measure": rows["measure"],
+            "Group": rows["group"],
+            "Estimate": [_shown(row, "value") for row in rows.to_dict(orient="records")],
+            "Lower": [_shown(row, "lower") for row in rows.to_dict(orient="records")],
+            "Upper": [_shown(row, "upper") for row in rows.to_dict(orient="records")],
+            "n": [f"{int(n):,}" for n in rows["n"]],
+            "Events": [DASH if pd.isna(n) else f"{int(n):,}" for n in rows["n_events"]],
+            "Interval by": rows["method"],
+        }
+    )
+    if set(shown["Group"]) <= {OVERALL}:
+        shown = shown.drop(columns="Group")
+    return Table(shown, caption, words=("Group", "Interval by"))
+
+
+def _shown(row: dict[Any, Any], key: str) -> str:
+    if row["section"] in ("gain", "naive"):
+        return points(row[key])
+    return percent(row[key]) if row["section"] in _PROPORTIONS else number(row[key], 3)
