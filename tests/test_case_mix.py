@@ -9,8 +9,8 @@ from scipy.special import expit, logit
 
 from treatsel.errors import InputError
 from treatsel.metrics import roc_auc
-from treatsel.validation._case_mix import case_mix
-from treatsel.validation._transport import transport, transport_weights
+from treatsel.validation.studies._case_mix import case_mix
+from treatsel.validation.studies._transport import transport, transport_weights
 
 
 def make(seed=0, n=300, shift=0.0, scale=1.0):

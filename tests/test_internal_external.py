@@ -15,7 +15,7 @@ from treatsel.metrics.discrimination import roc_auc, within_arm_auc
 from treatsel.metrics.policy import aipw_scores, gain_over_best_arm
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
 from treatsel.selector import TreatmentSelector
-from treatsel.validation._internal_external import internal_external
+from treatsel.validation.studies._internal_external import internal_external
 
 MODEL = ArmwiseClassifier(LogisticRegression())
 GAIN = "gain over the best single arm"

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from treatsel.errors import InputError
 from treatsel.metrics import aipw_scores, brier_score, calibration_slope, roc_auc
 from treatsel.models import ArmwiseClassifier, PooledClassifier
-from treatsel.validation._optimism import optimism
-from treatsel.validation._performance import Patients, doubly_robust, no_information
+from treatsel.validation.studies._optimism import optimism
+from treatsel.validation.studies._performance import Patients, doubly_robust, no_information
 
 MODEL = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-9))
 RIDGE = PooledClassifier(LogisticRegression(C=0.1))

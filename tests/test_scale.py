@@ -289,10 +289,10 @@ def _slowly(call):
 
 
 def test_a_killed_worker_loses_nothing_under_joblib(cluster, work, monkeypatch):
-    from treatsel.validation import _procedure
+    from treatsel.validation.studies import _bootstrap_refits
 
     task, expected = work["optimism"]
-    monkeypatch.setattr(_procedure, "_resample", _slowly(_procedure._resample))
+    monkeypatch.setattr(_bootstrap_refits, "_resample", _slowly(_bootstrap_refits._resample))
     started = time.monotonic()
     cluster.wait_for_workers(2)
     thread, killed = _kill_one(cluster, lambda: time.monotonic() > started + 0.7)

@@ -18,7 +18,7 @@ from treatsel.metrics import (
     observed_expected_ratio,
     within_arm_auc,
 )
-from treatsel.validation._subgroups import subgroups
+from treatsel.validation.studies._subgroups import subgroups
 
 mpl.use("Agg")
 ARMS = ["CBT", "IPT", "SSRI"]

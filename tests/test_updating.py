@@ -10,7 +10,7 @@ from tests.models.conftest import make_patients
 
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.models import HierarchicalClassifier
-from treatsel.validation._updating import recalibrate
+from treatsel.validation.studies._updating import recalibrate
 
 CLASSIC = ("none", "intercept", "slope", "refit")
 ARMS = ["CBT", "IPT", "SSRI"]

@@ -10,8 +10,8 @@ from treatsel.cohort import Cohort
 from treatsel.errors import CohortError, InputError
 from treatsel.metrics import calibration_slope, pool_imputations, roc_auc
 from treatsel.validation import ValidationReport, case_mix, transport, transport_weights, validate
-from treatsel.validation._case_mix import columns_of
 from treatsel.validation.report._page import page_of
+from treatsel.validation.studies._case_mix import columns_of
 
 BOOK = Codebook.from_dict(
     {

@@ -16,13 +16,7 @@ from treatsel._checks import check_choice, check_level
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
-from treatsel.validation._case_mix import CaseMix, case_mix
-from treatsel.validation._internal_external import InternalExternal, internal_external
-from treatsel.validation._optimism import Optimism, optimism
-from treatsel.validation._subgroups import Subgroups, subgroups
 from treatsel.validation._task import Setting
-from treatsel.validation._transport import Transported, TransportWeights, transport, transport_weights
-from treatsel.validation._updating import Updating, recalibrate
 from treatsel.validation.parts._accuracy import accuracy
 from treatsel.validation.parts._benefit import benefits
 from treatsel.validation.parts._calibration_errors import errors
@@ -41,6 +35,12 @@ from treatsel.validation.parts._utility import use
 from treatsel.validation.report._checklist import checklist, known_of
 from treatsel.validation.report._compare import compare
 from treatsel.validation.report._report import ValidationReport
+from treatsel.validation.studies._case_mix import CaseMix, case_mix
+from treatsel.validation.studies._internal_external import InternalExternal, internal_external
+from treatsel.validation.studies._optimism import Optimism, optimism
+from treatsel.validation.studies._subgroups import Subgroups, subgroups
+from treatsel.validation.studies._transport import Transported, TransportWeights, transport, transport_weights
+from treatsel.validation.studies._updating import Updating, recalibrate
 
 __all__ = [
     "CaseMix",

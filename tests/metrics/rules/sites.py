@@ -22,7 +22,7 @@ from treatsel.metrics.discrimination import roc_auc
 from treatsel.metrics.overall import brier_score
 from treatsel.metrics.pooling import pool, pool_imputations
 from treatsel.models import ArmwiseClassifier
-from treatsel.validation._internal_external import internal_external
+from treatsel.validation.studies._internal_external import internal_external
 
 ODD_SITE = (
     "a site with one class, or a separated one, counts in one of the two; ours leaves it out and says so"

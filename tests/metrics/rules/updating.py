@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 from tests.metrics.rules._reference import NO_LINE, Different, Within, only_ours, put_reason
 
 from treatsel.models import ArmwiseClassifier
-from treatsel.validation._case_mix import case_mix
-from treatsel.validation._optimism import optimism
-from treatsel.validation._updating import recalibrate
+from treatsel.validation.studies._case_mix import case_mix
+from treatsel.validation.studies._optimism import optimism
+from treatsel.validation.studies._updating import recalibrate
 
 NAMES = {"none": "original", "intercept": "intercept", "slope": "logistic", "refit": "refit"}
 REFUSED = "the original refuses; ours gives the least upper bound of a likelihood without maximum"

@@ -12,11 +12,11 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
 from treatsel.predictions import fingerprint
-from treatsel.validation._case_mix import OVERALL, CaseMix, case_mix, columns_of
 from treatsel.validation._task import Setting, predicted
-from treatsel.validation._transport import TransportWeights, transport, transport_weights
 from treatsel.validation.parts._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
 from treatsel.validation.parts._policies import Policies
+from treatsel.validation.studies._case_mix import OVERALL, CaseMix, case_mix, columns_of
+from treatsel.validation.studies._transport import TransportWeights, transport, transport_weights
 
 SECTION = "development"
 ARM, OUTCOME, PREDICTION = " arm", " outcome", " prediction"  # no covariate begins with a space

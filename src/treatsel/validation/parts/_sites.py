@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from treatsel.metrics.pooling import Pooled
-from treatsel.validation._internal_external import internal_external
-from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, site_figures
 from treatsel.validation._task import Setting
 from treatsel.validation.parts._part import FEWEST_SHOWN, Part, row
 from treatsel.validation.parts._policies import Policies
+from treatsel.validation.studies._internal_external import internal_external
+from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
 
 FEWEST_SITES = 3  # for a mean over sites with an interval for a new one
 SITES, LEFT_OUT = "sites", "sites left out"  # sections, and names of tables

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from treatsel.validation._subgroups import MOST_GROUPS, subgroups
 from treatsel.validation._task import Setting
 from treatsel.validation.parts._part import FEWEST_SHOWN, Part, row
 from treatsel.validation.parts._policies import Policies
+from treatsel.validation.studies._subgroups import MOST_GROUPS, subgroups
 
 MOST_CODES = 5  # values of a number up to which each is a group
 

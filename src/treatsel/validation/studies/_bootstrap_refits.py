@@ -15,7 +15,7 @@ from treatsel._checks import FloatArray
 from treatsel._jobs import run_jobs
 from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError, TreatselError, TreatselWarning
-from treatsel.validation._performance import (
+from treatsel.validation.studies._performance import (
     MEASURES,
     Numbers,
     Patients,

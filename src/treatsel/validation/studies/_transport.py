@@ -22,7 +22,7 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
-from treatsel.validation._case_mix import columns_of
+from treatsel.validation.studies._case_mix import columns_of
 
 BALANCED = 1e-3  # largest standardised difference that counts as balanced
 FEWEST = 50  # effective patients below which the figures are shaky

@@ -17,7 +17,7 @@ from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError, TreatselError, TreatselWarning
 from treatsel.metrics.pooling import Pooled
-from treatsel.validation._site_figures import MEASURES, SiteData, pooled_over, site_figures
+from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
 
 LOG = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.models._base import received_arms
-from treatsel.validation._performance import MEASURES, Numbers, Patients, no_information, performance
-from treatsel.validation._procedure import corrected_again, long_table, number_of, run
+from treatsel.validation.studies._bootstrap_refits import corrected_again, long_table, number_of, run
+from treatsel.validation.studies._performance import MEASURES, Numbers, Patients, no_information, performance
 
 OF_THE_FIT = ("calibration_in_the_large", "calibration_intercept", "calibration_slope")
 FEWEST_OK = 0.9  # share of resamples that must give a number

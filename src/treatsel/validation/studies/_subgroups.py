@@ -24,7 +24,15 @@ from treatsel._reporting import plots
 from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
-from treatsel.validation._subgroup_figures import MEASURES, SENT, Figure, Mask, Patients, figure_of, plan_of
+from treatsel.validation.studies._subgroup_figures import (
+    MEASURES,
+    SENT,
+    Figure,
+    Mask,
+    Patients,
+    figure_of,
+    plan_of,
+)
 
 MOST_GROUPS = 30
 NOT_STATED = "not stated"
