@@ -2,19 +2,18 @@
 
 import string
 from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pandas as pd
 import yaml
 
 from treatsel._reporting.format import points
+from treatsel.errors import InputError
 from treatsel._reporting.page import Page, Section, Table, to_markdown
 from treatsel._version import __version__
 from treatsel.metrics import MIN_CLUSTERS
 from treatsel.validation.parts._part import OVERALL
-
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
+from treatsel.validation.report._data import ReportData
 
 BLANK = "author to complete"
 NOTE = "Filled where the figures know the answer. The items are shortened; the published lists decide."
@@ -55,7 +54,7 @@ def _answer(pattern: str, known: dict[str, str]) -> str:
     return pattern.format_map(known)
 
 
-def known_of(report: "ValidationReport") -> dict[str, str]:
+def known_of(report: ReportData) -> dict[str, str]:
     """Return what a report can say about itself, by the names that the answers use."""
     base, about, sites = report.figure("base rate"), report.about, int(report.about["n_sites"])
     n, seen = int(about["n"]), int(about["n_observed"])
@@ -110,7 +109,7 @@ def known_of(report: "ValidationReport") -> dict[str, str]:
     return known
 
 
-def _missing(report: "ValidationReport", n: int, seen: int) -> str:
+def _missing(report: ReportData, n: int, seen: int) -> str:
     if n == seen:
         return "No outcome was missing."
     told = f"Outcome missing in {n - seen:,} of {n:,}; they were left out"
@@ -122,7 +121,7 @@ def _missing(report: "ValidationReport", n: int, seen: int) -> str:
     return f"{told}; the gain lies between {points(low)} and {points(high)} whatever they were."
 
 
-def _overlap(report: "ValidationReport") -> str:
+def _overlap(report: ReportData) -> str:
     if report.about.get("development_cohort"):
         return "No: this is the development cohort."
     return (
@@ -143,3 +142,11 @@ def section_of(items: pd.DataFrame) -> Section:
         frame = rows[["item", "topic", "asks", "answer"]].rename(columns=str.capitalize)
         tables.append(Table(frame, f"{name}, after {source}", words=("Topic", "Asks", "Answer")))
     return Section(heading="Reporting checklists", paragraphs=[NOTE], tables=tables)
+
+
+def check_checklist_name(path: str | Path) -> Path:
+    """Return the path; raise if checklists cannot be written under such a name."""
+    path = Path(path)
+    if path.suffix.lower() not in (".md", ".csv"):
+        raise InputError(f"Checklists are written as .md or .csv; {path.name!r} ends otherwise.")
+    return path

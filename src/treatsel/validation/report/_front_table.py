@@ -1,13 +1,10 @@
 """The front table: one question a row, its figure with interval, and a verdict made from the interval."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import Light
-
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
+from treatsel.validation.report._data import ReportData
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
 SLOPE = (0.8, 1.2)  # calibration slopes, and ratios of observed to expected, that are near enough to 1
@@ -43,7 +40,7 @@ class Bounds:
         return POOR if self.upper < low or self.lower > high else UNCLEAR
 
 
-def lights_of(report: "ValidationReport") -> list[Light]:
+def lights_of(report: ReportData) -> list[Light]:
     """Return the rows of the front table."""
     gain = Bounds(report.gain.value, report.gain.lower, report.gain.upper)
     auc = _bounds(report, "within-arm AUC")
@@ -80,7 +77,7 @@ def lights_of(report: "ValidationReport") -> list[Light]:
     ]
 
 
-def _bounds(report: "ValidationReport", measure: str) -> Bounds:
+def _bounds(report: ReportData, measure: str) -> Bounds:
     row = report.figure(measure)
     return Bounds(row["value"], row["lower"], row["upper"])
 
@@ -92,7 +89,7 @@ def _with_interval(bounds: Bounds, shown: object) -> str:
     return f"{texts[0]} ({texts[1].removesuffix(' points')} to {texts[2].removesuffix(' points')})"
 
 
-def _enough(report: "ValidationReport") -> Light:
+def _enough(report: ReportData) -> Light:
     base = report.figure("base rate")
     events = int(base["n_events"])
     fewer = min(events, int(base["n"]) - events)
@@ -104,7 +101,7 @@ def _enough(report: "ValidationReport") -> Light:
     )
 
 
-def _lost(report: "ValidationReport") -> Light:
+def _lost(report: ReportData) -> Light:
     flow = report.flow
     n, seen = int(flow["n"].sum()), int(flow["n_observed"].sum())
     share = 1 - seen / n

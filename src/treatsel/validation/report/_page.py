@@ -1,43 +1,57 @@
 """A validation report as a page: headline, front table, gravest cautions, one section per question."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from treatsel._reporting.format import number, percent
+from treatsel._reporting.format import number, percent, with_interval
 from treatsel._reporting.page import Page, Section, Table
 from treatsel.validation.report._checklist import section_of
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report._front_table import lights_of
-from treatsel.validation.report.sections import _benefit, _case_mix, _participants, _tables
+from treatsel.validation.report.sections import (
+    _benefit,
+    _calibration,
+    _case_mix,
+    _confounding,
+    _development,
+    _discrimination,
+    _imputations,
+    _missing_outcomes,
+    _overall,
+    _participants,
+    _policies,
+    _sample_size,
+    _sites,
+    _subgroups,
+    _updating,
+    _utility,
+)
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
-
-Maker = Callable[["ValidationReport"], Section]
+Maker = Callable[[ReportData], Section]
 ON_FRONT = 3  # cautions
-SECTIONS: tuple[tuple[str, Maker], ...] = (  # each stands there if the table before it does
+SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if the table before it exists
     ("flow", _participants.flow),
     ("case mix", _case_mix.case_mix),
-    ("development: covariates", _case_mix.likeness),
-    ("flow", _participants.policies),
-    ("flow", _participants.discrimination),
-    ("calibration curve", _participants.calibration),
-    ("flow", _participants.overall),
-    ("decision curve", _tables.use),
+    ("development: covariates", _development.likeness),
+    ("flow", _policies.policies),
+    ("flow", _discrimination.discrimination),
+    ("calibration curve", _calibration.calibration),
+    ("flow", _overall.overall),
+    ("decision curve", _utility.use),
     ("toc", _benefit.benefit),
-    ("sites", _tables.sites),
-    ("sites left out", _tables.sites_left_out),
-    ("subgroups", _tables.subgroups),
-    ("missing outcomes", _tables.missing_outcomes),
-    ("imputations", _case_mix.imputations),
-    ("confounding", _tables.confounding),
-    ("updating", _tables.updating),
-    ("sample size", _tables.size),
+    ("sites", _sites.sites),
+    ("sites left out", _sites.sites_left_out),
+    ("subgroups", _subgroups.subgroups),
+    ("missing outcomes", _missing_outcomes.missing_outcomes),
+    ("imputations", _imputations.imputations),
+    ("confounding", _confounding.confounding),
+    ("updating", _updating.updating),
+    ("sample size", _sample_size.size),
 )
 
 
-def page_of(report: "ValidationReport") -> Page:
+def page_of(report: ReportData) -> Page:
     """Return the whole page."""
     found = [section(report) for table, section in SECTIONS if table in report.tables]
     return Page(
@@ -50,12 +64,12 @@ def page_of(report: "ValidationReport") -> Page:
     )
 
 
-def _facts(report: "ValidationReport") -> list[tuple[str, str]]:
+def _facts(report: ReportData) -> list[tuple[str, str]]:
     base = report.figure("base rate")
     sites = report.about.get("n_sites") or 0
     return [
         ("Patients with the outcome observed", f"{int(base['n']):,}"),
-        (f"Rate of {report.outcome}", _participants.with_interval(base, percent)),
+        (f"Rate of {report.outcome}", with_interval(base, percent)),
         ("Arms", ", ".join(report.about.get("arms", []))),
         ("Arms were assigned", report.assignment),
         ("Sites", f"{sites:,}" if sites else "none named"),
@@ -65,13 +79,13 @@ def _facts(report: "ValidationReport") -> list[tuple[str, str]]:
     ]
 
 
-def _worth(report: "ValidationReport") -> str:
+def _worth(report: ReportData) -> str:
     if report.effective_n != report.effective_n:
         return "not estimable"
     return f"{number(report.effective_n, 0)} patients of equal weight"
 
 
-def _ends(report: "ValidationReport") -> list[Section]:
+def _ends(report: ReportData) -> list[Section]:
     """Return what stands at the end: all cautions, what was not estimable, checklists."""
     found = []
     if len(report.cautions) > ON_FRONT:

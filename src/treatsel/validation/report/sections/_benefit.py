@@ -1,7 +1,5 @@
 """Section of a validation report's page on the benefit of one arm over another."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from treatsel._reporting import plots
@@ -9,16 +7,14 @@ from treatsel._reporting.format import percent, points
 from treatsel._reporting.page import Section, Table
 from treatsel.validation.parts._benefit import ERRORS
 from treatsel.validation.parts._part import OVERALL
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, figure, shown, table_of, text
-
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
 ONE_PAIR = ("benefit on the logit", "Brier score for benefit", "cross-entropy for benefit")
 ERROR = "E-for-benefit"
 
 
-def benefit(report: "ValidationReport") -> Section:
+def benefit(report: ReportData) -> Section:
     """Pairs of arms."""
     curve = plots.curves(
         report.tables["toc"].drop(columns=["lower", "upper"]),
@@ -66,7 +62,7 @@ def benefit(report: "ValidationReport") -> Section:
     )
 
 
-def _why(report: "ValidationReport", rows: pd.DataFrame) -> list[str]:
+def _why(report: ReportData, rows: pd.DataFrame) -> list[str]:
     """Return which pair has figures of its own, and why."""
     if rows.empty:
         return []
@@ -78,7 +74,7 @@ def _why(report: "ValidationReport", rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _one_pair(report: "ValidationReport", rows: pd.DataFrame) -> list[Table]:
+def _one_pair(report: ReportData, rows: pd.DataFrame) -> list[Table]:
     if rows.empty:
         return []
     pair, errors = rows["group"].iloc[0], rows["measure"].str.startswith(ERROR)

@@ -1,19 +1,15 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from treatsel._reporting import plots
 from treatsel._reporting.format import number, p_value, percent
 from treatsel._reporting.page import Figure, Section, Table
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figures_table
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def calibration(report: "ValidationReport") -> Section:
+def calibration(report: ReportData) -> Section:
     axes = plots.bare_axes(width=5, height=5)
     curve = plots.to_svg(report.plot(axes), name="calibration")
     panels = plots.to_svg(plots.calibration_panels(report.calibration_by_arm), name="arms")
@@ -38,7 +34,7 @@ def calibration(report: "ValidationReport") -> Section:
     )
 
 
-def _tests(report: "ValidationReport") -> list[Table]:
+def _tests(report: ReportData) -> list[Table]:
     if "calibration tests" not in report.tables:  # a report of an earlier version
         return []
     table = report.tables["calibration tests"]
@@ -59,7 +55,7 @@ def _tests(report: "ValidationReport") -> list[Table]:
     return [Table(frame, caption)]
 
 
-def _distances(report: "ValidationReport") -> list[Table]:
+def _distances(report: ReportData) -> list[Table]:
     """Return the distances from the curve beside what perfect calibration would show."""
     if "calibration errors" not in report.tables:
         return []

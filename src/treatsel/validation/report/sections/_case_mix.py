@@ -1,16 +1,12 @@
 """Sections of a validation report's page on its patients: case mix, development, imputed covariates."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.format import number, percent
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, text
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def case_mix(report: "ValidationReport") -> Section:
+def case_mix(report: ReportData) -> Section:
     """Spread of the predictions."""
     columns: dict[str, tuple[str, Shown]] = {
         "group": ("Received arm", text),

@@ -1,16 +1,12 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.format import number, points
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, shown
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def confounding(report: "ValidationReport") -> Section:
+def confounding(report: ReportData) -> Section:
     """Sensitivity to what was not measured."""
     columns: dict[str, tuple[str, Shown]] = {
         "Lambda": ("Lambda", number),

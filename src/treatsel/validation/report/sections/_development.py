@@ -1,19 +1,15 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting import plots
 from treatsel._reporting.format import DASH, number, percent, points, with_interval
 from treatsel._reporting.page import Figure, Section, Table
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, table_of, text, three
-
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
 MOST_SHOWN = 40  # covariates in the picture
 
 
-def likeness(report: "ValidationReport") -> Section:
+def likeness(report: ReportData) -> Section:
     """Validation patients against those of development."""
     covariates, rows = report.tables["development: covariates"], report.figures
     compared = rows[(rows["section"] == "development") & ~rows["measure"].str.endswith("re-weighted")]
@@ -52,12 +48,12 @@ def likeness(report: "ValidationReport") -> Section:
     )
 
 
-def _alike(report: "ValidationReport") -> str:
+def _alike(report: ReportData) -> str:
     auc = report.figure("membership AUC, case mix only")
     return f"By covariates and arm alone it is {with_interval(auc, number)}."
 
 
-def _differences(report: "ValidationReport") -> list[Figure]:
+def _differences(report: ReportData) -> list[Figure]:
     """Return the largest standardised differences as a picture."""
     table = report.tables["development: covariates"].dropna(subset="standardised_difference")
     order = (
@@ -76,7 +72,7 @@ def _differences(report: "ValidationReport") -> list[Figure]:
     return [Figure(svg, "Standardised differences of the covariates, the largest first.")]
 
 
-def _reweighted(report: "ValidationReport") -> Table:
+def _reweighted(report: ReportData) -> Table:
     table = report.tables["development: re-weighted"]
     rows = table.to_dict(orient="records")
     for row in rows:
@@ -102,7 +98,7 @@ def _reweighted(report: "ValidationReport") -> Table:
     )
 
 
-def _linear_predictor(report: "ValidationReport") -> list[Table]:
+def _linear_predictor(report: ReportData) -> list[Table]:
     table = report.tables["development: linear predictor"]
     if table.empty:
         return []

@@ -1,15 +1,11 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figures_table
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def discrimination(report: "ValidationReport") -> Section:
+def discrimination(report: ReportData) -> Section:
     return Section(
         heading="Does it tell patients apart?",
         paragraphs=[

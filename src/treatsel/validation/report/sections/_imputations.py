@@ -1,16 +1,12 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.format import DASH, percent, points, with_interval
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, three
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def imputations(report: "ValidationReport") -> Section:
+def imputations(report: ReportData) -> Section:
     """Figures pooled over imputed tables."""
     table = report.tables["imputations"]
     count_of, incomplete = int(table["n_imputations"].iloc[0]), report.about.get("n_incomplete")

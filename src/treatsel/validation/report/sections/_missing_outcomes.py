@@ -1,13 +1,9 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, text
-
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
 FORMS: dict[str, Shown] = {"rate": percent, "ratio": number, "difference": points, "gain": points}
 SCENARIOS = {
@@ -19,7 +15,7 @@ SCENARIOS = {
 }
 
 
-def missing_outcomes(report: "ValidationReport") -> Section:
+def missing_outcomes(report: ReportData) -> Section:
     """Bounds for missing outcomes."""
     table = report.tables["missing outcomes"].astype(object)
     for name in ("value", "lower", "upper"):

@@ -1,15 +1,11 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figures_table
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def overall(report: "ValidationReport") -> Section:
+def overall(report: ReportData) -> Section:
     return Section(
         heading="How close are predictions to outcomes?",
         paragraphs=[

@@ -1,16 +1,12 @@
 """Sections of a validation report's page that are always there."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from treatsel._reporting.page import Section, Table
-
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
+from treatsel.validation.report._data import ReportData
 
 
-def flow(report: "ValidationReport") -> Section:
+def flow(report: ReportData) -> Section:
     flow = report.flow
     shown = pd.DataFrame(
         {

@@ -1,19 +1,15 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from treatsel._reporting import plots
 from treatsel._reporting.page import Figure, Section
 from treatsel.validation.parts._part import OVERALL
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figures_table, table_of
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def policies(report: "ValidationReport") -> Section:
+def policies(report: ReportData) -> Section:
     n_policies = int((report.figures["section"] == "policy").sum())
     heading, good = "Does it help to follow the recommendation?", report.good_name
     if not n_policies:

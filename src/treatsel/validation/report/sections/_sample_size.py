@@ -1,15 +1,11 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, text, three
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def size(report: "ValidationReport") -> Section:
+def size(report: ReportData) -> Section:
     """Sample size."""
     columns: dict[str, tuple[str, Shown]] = {
         "criterion": ("For", text),

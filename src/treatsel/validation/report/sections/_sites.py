@@ -1,12 +1,11 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from treatsel._reporting import plots
 from treatsel._reporting.format import p_value, percent
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import (
     Shown,
     count,
@@ -17,13 +16,10 @@ from treatsel.validation.report.sections._tables import (
     three,
 )
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
-
 MOST_SITES = 60  # in a picture
 
 
-def sites(report: "ValidationReport") -> Section:
+def sites(report: ReportData) -> Section:
     """Sites, and a new one."""
     return _by_site(
         report,
@@ -34,7 +30,7 @@ def sites(report: "ValidationReport") -> Section:
     )
 
 
-def sites_left_out(report: "ValidationReport") -> Section:
+def sites_left_out(report: ReportData) -> Section:
     """Sites, each predicted by a model fitted to the others."""
     return _by_site(
         report,
@@ -45,7 +41,7 @@ def sites_left_out(report: "ValidationReport") -> Section:
     )
 
 
-def _by_site(report: "ValidationReport", section: str, heading: str, about: str) -> Section:
+def _by_site(report: ReportData, section: str, heading: str, about: str) -> Section:
     table, pictures = report.tables[section], []
     for measure, reference in (("within-arm AUC", 0.5), ("calibration slope", 1.0)):
         rows = _forest(report, section, measure)
@@ -86,7 +82,7 @@ def _by_site(report: "ValidationReport", section: str, heading: str, about: str)
     )
 
 
-def _forest(report: "ValidationReport", section: str, measure: str) -> pd.DataFrame | None:
+def _forest(report: ReportData, section: str, measure: str) -> pd.DataFrame | None:
     """Return the sites, their mean and a new site, or None where there is no mean or too many sites."""
     table, ends = report.tables[section], report.figures[report.figures["section"] == section]
     sites = table[(table["measure"] == measure) & table["lower"].notna()]

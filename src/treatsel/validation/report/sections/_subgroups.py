@@ -1,16 +1,12 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.format import number, p_value
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, text, three
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def subgroups(report: "ValidationReport") -> Section:
+def subgroups(report: ReportData) -> Section:
     """Subgroups by the columns with the role audit."""
     table = report.tables["subgroups"]
     table = table[table["variable"] != "overall"]

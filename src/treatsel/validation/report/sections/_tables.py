@@ -1,7 +1,7 @@
 """TODO docstring."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -9,9 +9,7 @@ from treatsel._reporting import plots
 from treatsel._reporting.format import DASH, number, percent, points
 from treatsel._reporting.page import Figure, Table
 from treatsel.validation.parts._part import OVERALL
-
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
+from treatsel.validation.report._data import ReportData
 
 Shown = Callable[[Any], str]
 _PROPORTIONS = {"base rate", "policy"}
@@ -46,7 +44,7 @@ def figure(ax: Any, name: str, description: str) -> Figure:
     return Figure(plots.to_svg(ax, name=name), description)
 
 
-def figures_table(report: "ValidationReport", sections: list[str], caption: str) -> Table:
+def figures_table(report: ReportData, sections: list[str], caption: str) -> Table:
     """Return the figures of some sections as a table."""
     return table_of(report.figures[report.figures["section"].isin(sections)], caption)
 

@@ -1,16 +1,12 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting.format import number, p_value
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, text
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def updating(report: "ValidationReport") -> Section:
+def updating(report: ReportData) -> Section:
     """Updating of the model."""
     table = report.tables["updating"]
     columns: dict[str, tuple[str, Shown]] = {

@@ -1,16 +1,12 @@
 """TODO docstring."""
 
-from typing import TYPE_CHECKING
-
 from treatsel._reporting import plots
 from treatsel._reporting.page import Section
+from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figure, figures_table
 
-if TYPE_CHECKING:
-    from treatsel.validation.report._report import ValidationReport
 
-
-def use(report: "ValidationReport") -> Section:
+def use(report: ReportData) -> Section:
     """Net benefit."""
     curve, choice = report.tables["decision curve"], report.tables["choice curve"]
     good = report.good_name

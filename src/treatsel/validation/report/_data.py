@@ -1,0 +1,146 @@
+"""What a validation report holds: every number in tables, and the look-ups that its sections need."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from treatsel._checks import check_choice
+from treatsel._reporting import plots
+from treatsel._reporting.format import fixed
+from treatsel.metrics import CalibrationCurve, Gain
+from treatsel.validation.parts import OVERALL
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ReportData:
+    """Figures of an external validation, each with interval, n and events.
+
+    Attributes
+    ----------
+    figures : DataFrame
+        Columns section, measure, group ("overall", an arm, a pair of arms, a site or a subgroup), value,
+        lower, upper, n, n_events (None where it does not apply), method.
+    gain : Gain
+        The headline: rate of the good outcome under the recommendations minus that under the best single
+        arm for everybody.
+    tables : dict of str to DataFrame
+        Curves and lists: "flow", "calibration curve", "decision curve", "sites", "checklist", ...
+    outcome : str
+        Outcome validated.
+    event_is_good : bool
+        Whether the outcome is the good one; policies are always judged by the good one.
+    level : float
+        Confidence level of all intervals.
+    assignment : str
+        Where the probabilities of the received arms come from.
+    effective_n : float
+        Effective sample size of the weighted estimate: what the concordant patients are worth.
+    cautions : tuple of str
+        What a reader must not overlook, gravest first.
+    not_estimable : tuple of (str, str)
+        What could not be estimated, and why.
+    model_id : str or None
+        Id of the model file, if there is one.
+    about : dict
+        What else is known of model and cohort: plain values.
+    """
+
+    figures: pd.DataFrame
+    gain: Gain
+    tables: dict[str, pd.DataFrame]
+    outcome: str
+    event_is_good: bool
+    level: float
+    assignment: str
+    effective_n: float
+    cautions: tuple[str, ...]
+    not_estimable: tuple[tuple[str, str], ...]
+    model_id: str | None
+    about: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Show the headline."""
+        return f"{type(self).__name__}({self.headline})"
+
+    @property
+    def good_name(self) -> str:
+        """The good outcome in words."""
+        return self.outcome if self.event_is_good else f"no {self.outcome}"
+
+    @property
+    def headline(self) -> str:
+        """The gain over the best single arm, with its interval, in one sentence."""
+        gain, what = self.gain, self.good_name
+        if (rate := self.figure("base rate")["value"]) in (0, 1):
+            return (
+                f"The outcome is {rate:.0f} for everybody: whether the recommendations, or the predictions, "
+                f"are any good for {self.outcome} cannot be told from this cohort."
+            )
+        if gain.lower != gain.lower:
+            why = gain.method.removeprefix("not estimable: ")
+            return f"The gain over the best single arm cannot be estimated: {why}."
+        if not gain.n_differs:
+            return (
+                f"The model recommends {gain.best_arm}, the best single arm, to everybody: no gain, no loss."
+            )
+        verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
+        value, lower, upper = (fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
+        points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
+        if verdict is None:
+            return (
+                f"No gain shown: giving each patient the recommended arm instead of {gain.best_arm} for "
+                f"everybody changes {what} by {points}."
+            )
+        return (
+            f"Giving each patient the recommended arm instead of {gain.best_arm} for everybody is followed "
+            f"by {verdict} patients with {what}: {points}."
+        )
+
+    @property
+    def flow(self) -> pd.DataFrame:
+        """By arm: n, n_observed, n_events (received it), n_recommended (of all patients)."""
+        return self.tables["flow"].copy()
+
+    @property
+    def calibration(self) -> CalibrationCurve:
+        """Observed against predicted, overall."""
+        return self._curve("")
+
+    @property
+    def calibration_by_arm(self) -> CalibrationCurve:
+        """Observed against predicted, by received arm."""
+        return self._curve(" by arm")
+
+    def _curve(self, which: str) -> CalibrationCurve:
+        return CalibrationCurve(
+            table=self.tables[f"calibration curve{which}"],
+            groups=self.tables[f"calibration groups{which}"],
+            fits=self.tables[f"calibration fits{which}"],
+            level=self.level,
+        )
+
+    def figure(self, measure: str, group: str = OVERALL) -> pd.Series:
+        """Return one row of `figures`."""
+        check_choice("measure", measure, sorted(set(self.figures["measure"])))
+        rows = self.figures[self.figures["measure"] == measure]
+        check_choice("group", group, list(rows["group"]))
+        return rows[rows["group"] == group].iloc[0]
+
+    def has(self, measure: str, group: str = OVERALL) -> bool:
+        """Whether there is such a row of `figures`."""
+        return bool(((self.figures["measure"] == measure) & (self.figures["group"] == group)).any())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all figures, one per row."""
+        return self.figures.copy()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the calibration curve; return the Axes."""
+        return self.calibration.plot(ax)
+
+    def plot_policies(self, ax: Any = None) -> Any:
+        """Draw the expected rate of the good outcome under each policy; return the Axes."""
+        rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
+        label = f"Expected proportion with {self.good_name} ({100 * self.level:g}% interval)"
+        return plots.estimates(rows, reference=None, xlabel=label, ax=ax)
