@@ -11,7 +11,7 @@ from treatsel._reporting.page import Page, Section, Table
 from treatsel.errors import InputError
 from treatsel.manifest import INTENDED_USE_KEYS, Manifest
 from treatsel.validation import ValidationReport
-from treatsel.validation.report._page import page_of
+from treatsel.validation.report import page_of
 
 __all__ = ["model_card", "write_html", "write_markdown"]
 

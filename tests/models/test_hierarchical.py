@@ -13,10 +13,11 @@ from sklearn.linear_model import LogisticRegression
 
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.metrics import calibration_slope
-from treatsel.models import ArmwiseClassifier, Encoding, HierarchicalClassifier, _curvature
-from treatsel.models._curvature import Patients
-from treatsel.models._evidence import Prior, State, System, find_mode, newton_step
-from treatsel.models._heterogeneity import (
+from treatsel.models import ArmwiseClassifier, Encoding, HierarchicalClassifier
+from treatsel.models.hierarchical import _curvature
+from treatsel.models.hierarchical._curvature import Patients
+from treatsel.models.hierarchical._evidence import Prior, State, System, find_mode, newton_step
+from treatsel.models.hierarchical._heterogeneity import (
     SPARSE_FREEDOM,
     SPARSE_SCALE,
     SPARSE_WEIGHT,
@@ -24,7 +25,7 @@ from treatsel.models._heterogeneity import (
     average_over_sizes,
     log_prior_of_size,
 )
-from treatsel.models._hierarchy import Hierarchy
+from treatsel.models.hierarchical._hierarchy import Hierarchy
 
 ARMS = np.array(list("ABCDEF"))
 

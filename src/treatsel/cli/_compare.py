@@ -7,7 +7,7 @@ from typing import Any
 from treatsel._reporting.format import DASH, fixed, number
 from treatsel.cli._io import check_outputs, write_table
 from treatsel.validation import ValidationReport, compare
-from treatsel.validation.report._compare import not_shared
+from treatsel.validation.report import not_shared
 
 
 def add_parser(commands: Any) -> None:

@@ -17,7 +17,7 @@ from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.table import read_table
 from treatsel.validation import validate
-from treatsel.validation.report._report import check_checklist_name
+from treatsel.validation.report import check_checklist_name
 
 REFITTED = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
 

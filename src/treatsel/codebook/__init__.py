@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treatsel.codebook._field import ROLES, TYPES, Field, guess_direction
+from treatsel.codebook._record import LARGEST as LARGEST
+from treatsel.codebook._record import RecordReader as RecordReader
+from treatsel.codebook._table import by_id as by_id
+from treatsel.codebook._table import clean_covariates as clean_covariates
+from treatsel.codebook._table import frame_of as frame_of
 from treatsel.codebook._values import number_of
 from treatsel.errors import CodebookError, CohortError, Fault
 

@@ -1,5 +1,6 @@
 """Outcome models: scikit-learn classifiers over covariates and the arm column, with `predict_by_arm`."""
 
+from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees
 from treatsel.models._assignment import (
     PROPENSITY_FLOOR,
@@ -8,9 +9,19 @@ from treatsel.models._assignment import (
     assignment_probabilities,
     randomised_probabilities,
 )
+from treatsel.models._assignment import rarely_given as rarely_given
 from treatsel.models._base import SINGLE_ARM
-from treatsel.models._folds import balanced_folds, seed_of
+from treatsel.models._base import covariates_of as covariates_of
+from treatsel.models._base import is_lightgbm as is_lightgbm
+from treatsel.models._base import prepare as prepare
+from treatsel.models._base import received_arms as received_arms
+from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
 from treatsel.models._observation import Observation, observation_weights
+from treatsel.models._recalibration import METHODS as METHODS
+from treatsel.models._recalibration import Method as Method
+from treatsel.models._recalibration import Recalibration as Recalibration
+from treatsel.models._recalibration import Refit as Refit
+from treatsel.models._recalibration import learn_recalibration as learn_recalibration
 from treatsel.models.armwise import ArmwiseClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier
 from treatsel.models.pooled import PooledClassifier

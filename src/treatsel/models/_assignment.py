@@ -14,7 +14,6 @@ from treatsel.additive import RARELY, AssignmentModel, Encoding
 from treatsel.errors import InputError
 
 PROPENSITY_FLOOR = 0.01
-
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
@@ -252,3 +251,16 @@ def _auc(mine: np.ndarray, score: FloatArray) -> float:
     if not n_other:
         return float("nan")
     return float((rankdata(score)[mine].sum() - n * (n + 1) / 2) / (n * n_other))
+
+
+def rarely_given(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
+    """Return one warning (patient, code, column: the arm) where such patients hardly ever got an arm."""
+    chances = assignment.model.predict(clean)
+    rows, columns = np.nonzero(chances.to_numpy() < RARELY)
+    return pd.DataFrame(
+        {
+            "patient": clean.index.to_numpy(dtype=object)[rows],
+            "code": "rarely_given",
+            "column": chances.columns.to_numpy(dtype=object)[columns],
+        }
+    )

@@ -11,8 +11,7 @@ from treatsel._checks import FloatArray, check_binary, check_same_length
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
 from treatsel.models._assignment import Folds, check_folds, effective_size
-from treatsel.models._curvature import Patients
-from treatsel.models._hierarchy import Hierarchy
+from treatsel.models.hierarchical import Hierarchy, Patients
 
 LARGEST_WEIGHT = 10.0  # no observed patient stands for more than this many average ones of the arm
 MOST_LEARNED = 200_000  # patients that one model learns from

@@ -11,15 +11,13 @@ import pandas as pd
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
+from treatsel._stats.folds import folds_by_key
 from treatsel.additive import AdditiveModel, Encoding, Trees
 from treatsel.errors import InputError
 from treatsel.models._boosting import Ensemble, Folds, boost, read
-from treatsel.models._curvature import Patients
-from treatsel.models._folds import folds_by_key
-from treatsel.models._hierarchy import Hierarchy
 from treatsel.models._posterior import N_DRAWS
-from treatsel.models._sited import SitedClassifier
 from treatsel.models._stack import StackWeights
+from treatsel.models.hierarchical import Hierarchy, Patients, SitedClassifier
 
 LOG = logging.getLogger(__name__)
 DEALS = 3  # of patients to folds, whose results are averaged, where patients are few

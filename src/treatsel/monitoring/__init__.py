@@ -6,6 +6,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import check_choice, check_level
+from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.monitoring._baseline import Known, baseline_from, baseline_of
 from treatsel.monitoring._calibration import calibration
@@ -21,11 +22,9 @@ from treatsel.monitoring._model_use import (
 from treatsel.monitoring._observed_outcomes import Arrived, received_in
 from treatsel.monitoring._sequential_test import RunningTest, running_test
 from treatsel.monitoring._thresholds import Sizes
-from treatsel.monitoring.report._report import MonitoringReport
-from treatsel.monitoring.report._wording import FAMILIES
+from treatsel.monitoring.report import FAMILIES, MonitoringReport
 from treatsel.predictions import fingerprint
 from treatsel.selector import TreatmentSelector
-from treatsel.selector._input import by_id, clean_covariates, frame_of
 
 __all__ = ["MonitoringReport", "RunningTest", "Sizes", "monitor", "running_test"]
 

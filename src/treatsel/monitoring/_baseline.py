@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.selector import TreatmentSelector
-from treatsel.selector._background import SMALLEST_GROUP
 
 _EXACT = 16 * np.finfo(float).eps  # relative error of a stored mean or share
 _EXACT_SQUARES = 1e-12  # and of a stored second moment

@@ -17,7 +17,7 @@ from treatsel.metrics import (
 from treatsel.monitoring._finding import NAN, Finding, Part
 from treatsel.monitoring._observed_outcomes import Arrived
 from treatsel.monitoring._thresholds import Sizes
-from treatsel.validation.parts._part import FEWEST_EVENTS, OVERALL
+from treatsel.validation.parts import FEWEST_EVENTS, OVERALL
 
 GAP, LEVEL, RATIO, SLOPE = (
     "observed less predicted",

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 
 from treatsel._stats.intervals import quantile_of, wilson
+from treatsel.models import rarely_given
 from treatsel.monitoring._covariate_drift import HIDDEN, counted
 from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, is_small
 from treatsel.monitoring._thresholds import Sizes
 from treatsel.predictions import WARNING_CODES, Predictions
 from treatsel.recommendation import STATUSES, Recommendations
 from treatsel.selector import TreatmentSelector
-from treatsel.selector._default_arm import rarely_given
 
 NEVER_BEFORE = (  # the development cohort was refused as long as it held one of these
     "wrong_type",

@@ -14,7 +14,7 @@ from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier
-from treatsel.models._curvature import Curvature, Patients
+from treatsel.models.hierarchical import Curvature, Patients
 
 FAN_IN = 16  # sums that one task adds up
 Counts = dict[str, pd.Series]  # how often each value of a column occurs

@@ -10,8 +10,7 @@ import pandas as pd
 from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Encoding, Trees
 from treatsel.errors import InputError, UnsupportedModelError
-from treatsel.models._base import is_lightgbm, prepare
-from treatsel.models._lightgbm import trees_of_lightgbm
+from treatsel.models import is_lightgbm, prepare, trees_of_lightgbm
 from treatsel.scale._hierarchical import encoding_of, plain, summarised
 
 Outcomes = list[npt.NDArray[np.uint8]]  # of the patients of each arm

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._version import __version__
+from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import CohortError, InputError, UnsupportedModelError
 from treatsel.predictions import Predictions, digest, fingerprint
 from treatsel.preference import check_preferences, utility
@@ -23,19 +24,15 @@ from treatsel.selector._default_arm import (
 )
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._input import (
-    by_id,
     check_no_outcome,
-    clean_covariates,
     completed_codebook,
     development_codebook,
     directions,
-    frame_of,
     outcome_table,
 )
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
 from treatsel.selector._served import evidence, interval, scored, served, utility_draws, warnings_of_models
-from treatsel.selector.data_checks._arms import guard_auc, guard_overlap
-from treatsel.selector.data_checks._table import guard_table, warn_of
+from treatsel.selector.data_checks import guard_auc, guard_overlap, guard_table, warn_of
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.models import Encoding
 
-SMALLEST_GROUP = 5
 MOST_GROUPS = 500
 MIN_EVENTS = 10  # events, and non-events, that an arm needs before it can be called better or worse
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel.additive import RARELY
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
 from treatsel.models import Assignment, assess_assignment, balanced_folds, randomised_probabilities
 from treatsel.selector._outcome import FittedOutcome
@@ -62,16 +61,3 @@ def _chance_of_observation(fitted: FittedOutcome, received: pd.Series) -> FloatA
     share = received.map(fitted.observation.table["share"]).to_numpy(dtype=float)
     weights = fitted.observation.weights.to_numpy()
     return np.asarray(np.clip(share / np.where(weights > 0, weights, 1.0), 1e-6, 1.0))
-
-
-def rarely_given(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
-    """Return one warning (patient, code, column: the arm) where such patients hardly ever got an arm."""
-    chances = assignment.model.predict(clean)
-    rows, columns = np.nonzero(chances.to_numpy() < RARELY)
-    return pd.DataFrame(
-        {
-            "patient": clean.index.to_numpy(dtype=object)[rows],
-            "code": "rarely_given",
-            "column": chances.columns.to_numpy(dtype=object)[columns],
-        }
-    )

@@ -8,8 +8,8 @@ import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, pairing, quantiles
+from treatsel.models import rarely_given
 from treatsel.preference import utility
-from treatsel.selector._default_arm import rarely_given
 from treatsel.serving import ServedModel
 
 if TYPE_CHECKING:

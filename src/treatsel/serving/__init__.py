@@ -20,13 +20,12 @@ from treatsel.additive import (
     positions_of,
     warm_up,
 )
-from treatsel.codebook import Codebook
+from treatsel.codebook import LARGEST, Codebook, RecordReader
 from treatsel.errors import InputError
 from treatsel.predictions import OUT_OF_SCOPE_CODES, Prediction, digest_one
 from treatsel.preference import check_preferences, utility
 from treatsel.recommendation import Recommendation, recommend_one
 from treatsel.serving._attributions import Attributions
-from treatsel.serving._record import LARGEST, RecordReader
 from treatsel.serving._score import Score, Scorer
 from treatsel.serving._state import frozen, thawed
 

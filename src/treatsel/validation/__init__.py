@@ -16,31 +16,37 @@ from treatsel._checks import check_choice, check_level
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
+from treatsel.validation import parts as part_of
 from treatsel.validation._task import Setting
-from treatsel.validation.parts._accuracy import accuracy
-from treatsel.validation.parts._benefit import benefits
-from treatsel.validation.parts._calibration_errors import errors
-from treatsel.validation.parts._case_mix import spread
-from treatsel.validation.parts._confounding import confounding
-from treatsel.validation.parts._development import development_of, likeness
-from treatsel.validation.parts._imputations import imputed_of, pooled
-from treatsel.validation.parts._missing_outcomes import missing_outcomes
-from treatsel.validation.parts._part import COLUMNS, Caution, Gravity, Part, joined
-from treatsel.validation.parts._policies import Policies, effective_n, policies_of, policy
-from treatsel.validation.parts._sample_size import size
-from treatsel.validation.parts._sites import by_site, left_out
-from treatsel.validation.parts._subgroups import fairness
-from treatsel.validation.parts._updating import updating
-from treatsel.validation.parts._utility import use
-from treatsel.validation.report._checklist import checklist, known_of
-from treatsel.validation.report._compare import compare
-from treatsel.validation.report._report import ValidationReport
-from treatsel.validation.studies._case_mix import CaseMix, case_mix
-from treatsel.validation.studies._internal_external import InternalExternal, internal_external
-from treatsel.validation.studies._optimism import Optimism, optimism
-from treatsel.validation.studies._subgroups import Subgroups, subgroups
-from treatsel.validation.studies._transport import Transported, TransportWeights, transport, transport_weights
-from treatsel.validation.studies._updating import Updating, recalibrate
+from treatsel.validation.parts import (
+    COLUMNS,
+    Caution,
+    Gravity,
+    Part,
+    Policies,
+    development_of,
+    effective_n,
+    imputed_of,
+    joined,
+    policies_of,
+)
+from treatsel.validation.report import ValidationReport, checklist, compare, known_of
+from treatsel.validation.studies import (
+    CaseMix,
+    InternalExternal,
+    Optimism,
+    Subgroups,
+    Transported,
+    TransportWeights,
+    Updating,
+    case_mix,
+    internal_external,
+    optimism,
+    recalibrate,
+    subgroups,
+    transport,
+    transport_weights,
+)
 
 __all__ = [
     "CaseMix",
@@ -162,12 +168,12 @@ def validate(
         found = _parts(setting, policies, parts)
         more: dict[str, Callable[..., Part]] = {}
         if likened is not None:
-            more["development"] = partial(likeness, model=model, development=likened)
+            more["development"] = partial(part_of.development, model=model, development=likened)
         if imputations is not None:
             imputed = imputed_of(imputations, model, setting)
-            more["imputations"] = partial(pooled, imputed=imputed, assignment=assignment)
+            more["imputations"] = partial(part_of.imputations, imputed=imputed, assignment=assignment)
         if refit is not None:
-            more["leaving sites out"] = partial(left_out, model=refit, n_jobs=n_jobs)
+            more["leaving sites out"] = partial(part_of.sites_left_out, model=refit, n_jobs=n_jobs)
         found |= {name: _attempt(name, part, setting, policies) for name, part in more.items()}
     about = _about(model, setting)
     whole = joined({"cohort": Part(cautions=_cautions(setting, about))} | found)
@@ -190,16 +196,16 @@ def validate(
 
 
 PARTS: dict[str, Callable[[Setting, Policies], Part]] = {
-    "case mix": spread,
-    "errors": errors,
-    "utility": use,
-    "benefit": benefits,
-    "sites": by_site,
-    "subgroups": fairness,
-    "missing outcomes": missing_outcomes,
-    "confounding": confounding,
-    "updating": updating,
-    "sample size": size,
+    "case mix": part_of.case_mix,
+    "errors": part_of.calibration_errors,
+    "utility": part_of.utility,
+    "benefit": part_of.benefit,
+    "sites": part_of.sites,
+    "subgroups": part_of.subgroups,
+    "missing outcomes": part_of.missing_outcomes,
+    "confounding": part_of.confounding,
+    "updating": part_of.updating,
+    "sample size": part_of.sample_size,
 }
 
 
@@ -207,7 +213,7 @@ def _parts(setting: Setting, policies: Policies, chosen: Sequence[str] | None) -
     """Return every part; one that these data do not allow says why."""
     for name in () if chosen is None else chosen:
         check_choice("parts", name, PARTS)
-    found = {"policy": policy(setting, policies), "accuracy": accuracy(setting)}
+    found = {"policy": part_of.policies(setting, policies), "accuracy": part_of.accuracy(setting)}
     for name, part in PARTS.items():
         if chosen is not None and name not in chosen:
             continue

@@ -13,7 +13,7 @@ from treatsel._stats.by_arm_tables import check_propensities, check_received_pro
 from treatsel._stats.clustered_means import Units, check_units
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
-from treatsel.metrics.policy._aipw import aipw_scores
+from treatsel.metrics.policy import aipw_scores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,6 +3,7 @@
 from treatsel.metrics.discrimination._auc import roc_auc, roc_auc_difference
 from treatsel.metrics.discrimination._average_precision import average_precision
 from treatsel.metrics.discrimination._balanced_accuracy import BalancedAccuracy, balanced_accuracy
+from treatsel.metrics.discrimination._delong import place as place
 from treatsel.metrics.discrimination._model_based_concordance import model_based_concordance
 from treatsel.metrics.discrimination._within_arm_auc import within_arm_auc
 

@@ -13,8 +13,7 @@ from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import Interval, quantile_of, wilson
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.metrics.missing._arm_counts import ArmCount, Contrast, _pair, contrast_of, count_arms
-from treatsel.metrics.policy._aipw import aipw_scores
-from treatsel.metrics.policy._gain import gain_over_best_arm
+from treatsel.metrics.policy import aipw_scores, gain_over_best_arm
 
 NULL = {"difference": 0.0, "ratio": 1.0}
 

@@ -10,7 +10,7 @@ from treatsel._stats.estimate import NAN, Estimate, not_estimable
 from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import inside, logits
 from treatsel._stats.vectors import Scored, check_predicted
-from treatsel.metrics.discrimination._delong import place
+from treatsel.metrics.discrimination import place
 from treatsel.metrics.overall._estimate import ONE_CLASS, _estimate
 
 

@@ -7,6 +7,9 @@ of arms are matched with columns by name.
 from treatsel.metrics.policy._aipw import aipw_scores, arm_means
 from treatsel.metrics.policy._gain import gain_over_best_arm, gain_over_each_arm
 from treatsel.metrics.policy._gain_comparators import gain_over_random, gain_over_received
+from treatsel.metrics.policy._gain_result import BEFOREHAND as BEFOREHAND
+from treatsel.metrics.policy._gain_result import BEST as BEST
+from treatsel.metrics.policy._gain_result import ON_THIS_DATA as ON_THIS_DATA
 from treatsel.metrics.policy._gain_result import Gain, Gains
 from treatsel.metrics.policy._naive_contrast import ConcordantDifference, concordant_difference
 from treatsel.metrics.policy._policy_value import policy_value, policy_value_aipw, policy_value_direct

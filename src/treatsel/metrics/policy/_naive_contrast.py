@@ -12,9 +12,9 @@ from treatsel._checks import FloatArray, check_choice, check_level, check_vector
 from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import two_sided_p
+from treatsel._stats.proportions import share_of
 from treatsel._stats.two_proportions import LIMITS, chi_squared, fisher, standard_error_of
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_scored, ordered_labels
-from treatsel.metrics.discrimination._balanced_accuracy import share_of
 
 BIASED = "biased: not the gain from following the recommendations"
 NO_SPREAD = 1e-9  # of the contrast; below it arm and recommendation fix who is concordant

@@ -1,1 +1,48 @@
-"""TODO docstring."""
+"""The parts of a validation report: each turns a task and its policies into estimates, tables and cautions."""
+
+from treatsel.validation.parts._accuracy import accuracy
+from treatsel.validation.parts._benefit import ERRORS, benefit
+from treatsel.validation.parts._calibration_errors import calibration_errors
+from treatsel.validation.parts._case_mix import case_mix
+from treatsel.validation.parts._confounding import confounding
+from treatsel.validation.parts._development import development, development_of
+from treatsel.validation.parts._imputations import imputations, imputed_of
+from treatsel.validation.parts._missing_outcomes import missing_outcomes
+from treatsel.validation.parts._part import COLUMNS, FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, joined
+from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of
+from treatsel.validation.parts._sample_size import sample_size
+from treatsel.validation.parts._sites import sites, sites_left_out
+from treatsel.validation.parts._subgroups import subgroups
+from treatsel.validation.parts._updating import updating
+from treatsel.validation.parts._utility import utility
+
+__all__ = [
+    "COLUMNS",
+    "ERRORS",
+    "FEWEST_EVENTS",
+    "OVERALL",
+    "Caution",
+    "Gravity",
+    "Part",
+    "Policies",
+    "accuracy",
+    "benefit",
+    "calibration_errors",
+    "case_mix",
+    "confounding",
+    "development",
+    "development_of",
+    "effective_n",
+    "imputations",
+    "imputed_of",
+    "joined",
+    "missing_outcomes",
+    "policies",
+    "policies_of",
+    "sample_size",
+    "sites",
+    "sites_left_out",
+    "subgroups",
+    "updating",
+    "utility",
+]

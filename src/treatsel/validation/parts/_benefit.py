@@ -35,7 +35,7 @@ ERRORS = {
 MOST_PAIRS = 5  # arms compared with the best single one: those that most patients received
 
 
-def benefits(setting: Setting, policies: Policies) -> Part:
+def benefit(setting: Setting, policies: Policies) -> Part:
     """Return calibration and ranking of the predicted benefit, for each arm against the best single one."""
     control = policies.gain.best_arm
     others = [arm for arm in policies.table.columns if arm != control]

@@ -11,7 +11,7 @@ from treatsel.validation.parts._utility import N_RESAMPLES
 ERRORS = {"ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
 
 
-def errors(setting: Setting, _: Policies) -> Part:
+def calibration_errors(setting: Setting, _: Policies) -> Part:
     """Return the distances from the calibration curve, and what perfect calibration would show."""
     found = calibration_errors(
         setting.observed,

@@ -12,7 +12,7 @@ from treatsel.validation.parts._part import Part, row_of
 from treatsel.validation.parts._policies import Policies
 
 
-def spread(setting: Setting, _: Policies) -> Part:
+def case_mix(setting: Setting, _: Policies) -> Part:
     """Return how predictions are spread, overall and by arm: the logit's mean and standard deviation."""
     logits = np.log(inside(setting.own) / (1 - inside(setting.own)))
     groups = {"overall": np.ones(len(logits), dtype=bool)}

@@ -15,8 +15,15 @@ from treatsel.predictions import fingerprint
 from treatsel.validation._task import Setting, predicted
 from treatsel.validation.parts._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies._case_mix import OVERALL, CaseMix, case_mix, columns_of
-from treatsel.validation.studies._transport import TransportWeights, transport, transport_weights
+from treatsel.validation.studies import (
+    OVERALL,
+    CaseMix,
+    TransportWeights,
+    case_mix,
+    columns_of,
+    transport,
+    transport_weights,
+)
 
 SECTION = "development"
 ARM, OUTCOME, PREDICTION = " arm", " outcome", " prediction"  # no covariate begins with a space
@@ -49,7 +56,7 @@ def development_of(given: Any, setting: Setting) -> Cohort:
     return given
 
 
-def likeness(setting: Setting, policies: Policies, model: Any, development: Cohort) -> Part:
+def development(setting: Setting, policies: Policies, model: Any, development: Cohort) -> Part:
     """Return how patients differ from those of development, and the figures re-weighted to the latter."""
     names = _shared(development, setting)
     linear, without = _predictions(model, development, setting)

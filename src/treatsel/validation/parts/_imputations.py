@@ -107,7 +107,7 @@ def _same_patients(given: Cohort, number: int, setting: Setting) -> Cohort:
     return same
 
 
-def pooled(
+def imputations(
     setting: Setting,
     policies: Policies,
     imputed: Sequence[Setting],

@@ -27,7 +27,7 @@ from treatsel.metrics import (
     policy_value_aipw,
     received_propensity,
 )
-from treatsel.metrics.policy._gain_result import BEFOREHAND, BEST, ON_THIS_DATA
+from treatsel.metrics.policy import BEFOREHAND, BEST, ON_THIS_DATA
 from treatsel.models import assignment_probabilities, balanced_folds
 from treatsel.validation._task import Setting, by_text
 from treatsel.validation.parts._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
@@ -170,7 +170,7 @@ def _enough(setting: Setting, arms: pd.Index) -> list[Any]:
     return [arm for arm in arms if counts.loc[arm].min() >= FEWEST_EVENTS]
 
 
-def policy(setting: Setting, policies: Policies) -> Part:
+def policies(setting: Setting, policies: Policies) -> Part:
     """Return the rate of the good outcome under each policy, the gains, and who is sent where."""
     tables = {"flow": _flow(setting)}
     if policies.problem is not None:

@@ -7,7 +7,7 @@ from treatsel.validation.parts._part import Part
 from treatsel.validation.parts._policies import Policies
 
 
-def size(setting: Setting, _: Policies) -> Part:
+def sample_size(setting: Setting, _: Policies) -> Part:
     """Return how many patients a validation needs for intervals of the usual widths."""
     auc = roc_auc(setting.observed, setting.own).value
     if not 0.5 < auc < 1:

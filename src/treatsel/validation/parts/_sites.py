@@ -9,8 +9,7 @@ from treatsel.metrics.pooling import Pooled
 from treatsel.validation._task import Setting
 from treatsel.validation.parts._part import FEWEST_SHOWN, Part, row
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies._internal_external import internal_external
-from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
+from treatsel.validation.studies import MEASURES, SiteData, internal_external, pooled_over, site_figures
 
 FEWEST_SITES = 3  # for a mean over sites with an interval for a new one
 SITES, LEFT_OUT = "sites", "sites left out"  # sections, and names of tables
@@ -18,7 +17,7 @@ COLUMNS_BY_SITE = ["measure", "site", "value", "lower", "upper", "n", "n_events"
 MIN_EVENTS = 5  # events, and non-events, of a site with figures of its own
 
 
-def by_site(setting: Setting, policies: Policies) -> Part:
+def sites(setting: Setting, policies: Policies) -> Part:
     """Return the figures of each site, and their random-effects means with prediction intervals."""
     if setting.sites is None or setting.n_sites < 2:
         return Part(not_estimable=[("Differences between sites", "the cohort names fewer than two sites")])
@@ -40,7 +39,7 @@ def by_site(setting: Setting, policies: Policies) -> Part:
     return _part(SITES, pd.DataFrame(rows), setting)
 
 
-def left_out(setting: Setting, policies: Policies, model: Any, n_jobs: int | None) -> Part:
+def sites_left_out(setting: Setting, policies: Policies, model: Any, n_jobs: int | None) -> Part:
     """Return the figures of each site by a model fitted anew to the other sites, and their means."""
     if setting.sites is None or setting.n_sites < 2:
         return Part(not_estimable=[("Leave-one-site-out", "the cohort names fewer than two sites")])

@@ -6,12 +6,13 @@ import pandas as pd
 from treatsel.validation._task import Setting
 from treatsel.validation.parts._part import FEWEST_SHOWN, Part, row
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies._subgroups import MOST_GROUPS, subgroups
+from treatsel.validation.studies import MOST_GROUPS
+from treatsel.validation.studies import subgroups as subgroup_performance
 
 MOST_CODES = 5  # values of a number up to which each is a group
 
 
-def fairness(setting: Setting, policies: Policies) -> Part:
+def subgroups(setting: Setting, policies: Policies) -> Part:
     """Return the figures of subgroups by the columns with the role audit."""
     book, y = setting.cohort.codebook, setting.observed
     names = [name for name in book.names("audit") if name in setting.cohort.frame]
@@ -31,7 +32,7 @@ def fairness(setting: Setting, policies: Policies) -> Part:
     labels = labels.loc[:, n_groups.between(2, MOST_GROUPS)]
     if not len(labels.columns):
         return Part(not_estimable=left)
-    found = subgroups(
+    found = subgroup_performance(
         y,
         setting.own,
         setting.arms,

@@ -4,7 +4,7 @@ from treatsel.errors import InputError
 from treatsel.validation._task import Setting
 from treatsel.validation.parts._part import Caution, Gravity, Part
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies._updating import recalibrate
+from treatsel.validation.studies import recalibrate
 
 EVENTS_PER_PARAMETER = 10  # Peduzzi et al. (1996). doi:10.1016/S0895-4356(96)00236-3
 WORDS = {

@@ -12,7 +12,7 @@ THRESHOLDS = np.arange(1, 20) / 20
 COSTS = (0, 5, 10)  # points, shown as figures
 
 
-def use(setting: Setting, policies: Policies) -> Part:
+def utility(setting: Setting, policies: Policies) -> Part:
     """Return decision curves for the received arm, and the net benefit of choosing among arms."""
     own = setting.own if setting.good else 1 - setting.own
     curve = decision_curve(

@@ -1,1 +1,16 @@
-"""TODO docstring."""
+"""The validation report: its data, sections, front table, checklists, page, and the forms it is written in."""
+
+from treatsel.validation.report._checklist import checklist, known_of
+from treatsel.validation.report._compare import compare, not_shared
+from treatsel.validation.report._page import page_of
+from treatsel.validation.report._report import ValidationReport, check_checklist_name
+
+__all__ = [
+    "ValidationReport",
+    "check_checklist_name",
+    "checklist",
+    "compare",
+    "known_of",
+    "not_shared",
+    "page_of",
+]

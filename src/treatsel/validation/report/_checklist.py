@@ -8,11 +8,11 @@ import pandas as pd
 import yaml
 
 from treatsel._reporting.format import points
-from treatsel.errors import InputError
 from treatsel._reporting.page import Page, Section, Table, to_markdown
 from treatsel._version import __version__
+from treatsel.errors import InputError
 from treatsel.metrics import MIN_CLUSTERS
-from treatsel.validation.parts._part import OVERALL
+from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 
 BLANK = "author to complete"

@@ -6,48 +6,31 @@ import pandas as pd
 
 from treatsel._reporting.format import number, percent, with_interval
 from treatsel._reporting.page import Page, Section, Table
+from treatsel.validation.report import sections
 from treatsel.validation.report._checklist import section_of
 from treatsel.validation.report._data import ReportData
 from treatsel.validation.report._front_table import lights_of
-from treatsel.validation.report.sections import (
-    _benefit,
-    _calibration,
-    _case_mix,
-    _confounding,
-    _development,
-    _discrimination,
-    _imputations,
-    _missing_outcomes,
-    _overall,
-    _participants,
-    _policies,
-    _sample_size,
-    _sites,
-    _subgroups,
-    _updating,
-    _utility,
-)
 
 Maker = Callable[[ReportData], Section]
 ON_FRONT = 3  # cautions
 SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if the table before it exists
-    ("flow", _participants.flow),
-    ("case mix", _case_mix.case_mix),
-    ("development: covariates", _development.likeness),
-    ("flow", _policies.policies),
-    ("flow", _discrimination.discrimination),
-    ("calibration curve", _calibration.calibration),
-    ("flow", _overall.overall),
-    ("decision curve", _utility.use),
-    ("toc", _benefit.benefit),
-    ("sites", _sites.sites),
-    ("sites left out", _sites.sites_left_out),
-    ("subgroups", _subgroups.subgroups),
-    ("missing outcomes", _missing_outcomes.missing_outcomes),
-    ("imputations", _imputations.imputations),
-    ("confounding", _confounding.confounding),
-    ("updating", _updating.updating),
-    ("sample size", _sample_size.size),
+    ("flow", sections.participants),
+    ("case mix", sections.case_mix),
+    ("development: covariates", sections.development),
+    ("flow", sections.policies),
+    ("flow", sections.discrimination),
+    ("calibration curve", sections.calibration),
+    ("flow", sections.overall),
+    ("decision curve", sections.utility),
+    ("toc", sections.benefit),
+    ("sites", sections.sites),
+    ("sites left out", sections.sites_left_out),
+    ("subgroups", sections.subgroups),
+    ("missing outcomes", sections.missing_outcomes),
+    ("imputations", sections.imputations),
+    ("confounding", sections.confounding),
+    ("updating", sections.updating),
+    ("sample size", sections.sample_size),
 )
 
 

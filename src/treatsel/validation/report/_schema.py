@@ -6,7 +6,7 @@ from typing import Any
 
 from treatsel._checks import check_level
 from treatsel.errors import InputError
-from treatsel.validation.parts._part import COLUMNS
+from treatsel.validation.parts import COLUMNS
 
 WORDS = ("section", "measure", "group", "method")
 NUMBERS = ("value", "lower", "upper", "n_events")

@@ -16,7 +16,7 @@ from treatsel._stats.resampling import percentile_interval
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
-from treatsel.models._base import received_arms
+from treatsel.models import received_arms
 from treatsel.validation.studies._bootstrap_refits import corrected_again, long_table, number_of, run
 from treatsel.validation.studies._performance import MEASURES, Numbers, Patients, no_information, performance
 

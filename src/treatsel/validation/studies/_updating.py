@@ -23,9 +23,16 @@ from treatsel._checks import (
 from treatsel._reporting import plots
 from treatsel._stats.logits import logits as logits_of
 from treatsel.errors import InputError
-from treatsel.models import RecalibratedClassifier
-from treatsel.models._base import covariates_of, received_arms
-from treatsel.models._recalibration import METHODS, Method, Recalibration, Refit, learn_recalibration
+from treatsel.models import (
+    METHODS,
+    Method,
+    RecalibratedClassifier,
+    Recalibration,
+    Refit,
+    covariates_of,
+    learn_recalibration,
+    received_arms,
+)
 from treatsel.models.recalibrated import arms_of, base_logits, names_of
 
 

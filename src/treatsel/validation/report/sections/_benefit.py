@@ -5,8 +5,7 @@ import pandas as pd
 from treatsel._reporting import plots
 from treatsel._reporting.format import percent, points
 from treatsel._reporting.page import Section, Table
-from treatsel.validation.parts._benefit import ERRORS
-from treatsel.validation.parts._part import OVERALL
+from treatsel.validation.parts import ERRORS, OVERALL
 from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, figure, shown, table_of, text
 

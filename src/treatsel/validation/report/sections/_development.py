@@ -9,7 +9,7 @@ from treatsel.validation.report.sections._tables import Shown, count, shown, tab
 MOST_SHOWN = 40  # covariates in the picture
 
 
-def likeness(report: ReportData) -> Section:
+def development(report: ReportData) -> Section:
     """Validation patients against those of development."""
     covariates, rows = report.tables["development: covariates"], report.figures
     compared = rows[(rows["section"] == "development") & ~rows["measure"].str.endswith("re-weighted")]

@@ -6,7 +6,7 @@ from treatsel._reporting.page import Section, Table
 from treatsel.validation.report._data import ReportData
 
 
-def flow(report: ReportData) -> Section:
+def participants(report: ReportData) -> Section:
     flow = report.flow
     shown = pd.DataFrame(
         {

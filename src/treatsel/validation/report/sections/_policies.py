@@ -4,7 +4,7 @@ import pandas as pd
 
 from treatsel._reporting import plots
 from treatsel._reporting.page import Figure, Section
-from treatsel.validation.parts._part import OVERALL
+from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figures_table, table_of
 

@@ -5,7 +5,7 @@ from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, text, three
 
 
-def size(report: ReportData) -> Section:
+def sample_size(report: ReportData) -> Section:
     """Sample size."""
     columns: dict[str, tuple[str, Shown]] = {
         "criterion": ("For", text),

@@ -8,7 +8,7 @@ import pandas as pd
 from treatsel._reporting import plots
 from treatsel._reporting.format import DASH, number, percent, points
 from treatsel._reporting.page import Figure, Table
-from treatsel.validation.parts._part import OVERALL
+from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 
 Shown = Callable[[Any], str]

@@ -6,7 +6,7 @@ from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figure, figures_table
 
 
-def use(report: ReportData) -> Section:
+def utility(report: ReportData) -> Section:
     """Net benefit."""
     curve, choice = report.tables["decision curve"], report.tables["choice curve"]
     good = report.good_name

@@ -10,9 +10,9 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
-from treatsel.models._curvature import Patients
-from treatsel.models._evidence import System
-from treatsel.models._heterogeneity import Averaged, Component, average_over_sizes
+from treatsel.models.hierarchical._curvature import Patients
+from treatsel.models.hierarchical._evidence import System
+from treatsel.models.hierarchical._heterogeneity import Averaged, Component, average_over_sizes
 
 PROJECTION_ROWS = 2000  # patients whose averaged probabilities the additive form is matched to
 PRECISION_DRAWS = 20  # of a sparse posterior

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Encoding
 from treatsel.models._base import ByArmMixin, split_groups
-from treatsel.models._curvature import Patients
-from treatsel.models._hierarchy import Hierarchy
+from treatsel.models.hierarchical._curvature import Patients
+from treatsel.models.hierarchical._hierarchy import Hierarchy
 
 
 class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):

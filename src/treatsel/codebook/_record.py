@@ -12,7 +12,6 @@ from treatsel.errors import CohortError, Fault, InputError
 
 LARGEST = 1e100  # sums of products of larger numbers overflow
 _ABSENT = object()
-
 Flags = list[tuple[str, Any]]
 Read = Callable[[Any], tuple[Any, tuple[str, ...]]]
 Bounds = tuple[float, float]

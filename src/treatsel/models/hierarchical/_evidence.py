@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from treatsel._checks import FloatArray
-from treatsel.models._curvature import Curvature, Patients
+from treatsel.models.hierarchical._curvature import Curvature, Patients
 
 MAX_STEPS = 50
 

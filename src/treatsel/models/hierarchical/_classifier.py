@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from treatsel.additive import AdditiveModel, Encoding
-from treatsel.models._curvature import Patients
-from treatsel.models._hierarchy import Hierarchy
 from treatsel.models._posterior import N_DRAWS
-from treatsel.models._sited import SitedClassifier
+from treatsel.models.hierarchical._curvature import Patients
+from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._sited import SitedClassifier
 
 
 class HierarchicalClassifier(SitedClassifier):

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.special import gammaln
 
 from treatsel._checks import FloatArray
-from treatsel.models._curvature import Patients
-from treatsel.models._evidence import Mode, Prior, State, System, find_mode, newton_step
+from treatsel.models.hierarchical._curvature import Patients
+from treatsel.models.hierarchical._evidence import Mode, Prior, State, System, find_mode, newton_step
 
 LOG = logging.getLogger(__name__)
 INTERCEPT_SD = 5.0  # of the common intercept: two of these from 1 in 2 lies 1 in 20,000

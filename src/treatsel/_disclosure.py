@@ -1,0 +1,3 @@
+"""TODO docstring."""
+
+SMALLEST_GROUP = 5

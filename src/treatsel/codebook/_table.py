@@ -1,0 +1,95 @@
+"""TODO docstring."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import check_unique
+from treatsel.codebook import Codebook
+from treatsel.errors import CohortError, Fault, InputError
+from treatsel.serving import LARGEST
+
+
+def frame_of(X: Any) -> pd.DataFrame:
+    """Return a DataFrame of a frame, one record, or a list of records."""
+    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):
+        X = X.to_pandas()
+    if isinstance(X, pd.DataFrame):
+        frame = X
+    elif isinstance(X, Mapping):
+        frame = pd.DataFrame([dict(X)], dtype="object")
+    elif isinstance(X, Sequence) and not isinstance(X, str) and all(isinstance(r, Mapping) for r in X):
+        keys = sorted({str(key) for record in X for key in record})
+        for key in keys:
+            if n := sum(key not in record for record in X):
+                raise InputError(f"{n} records lack the key {key!r}. Give None where it is not known.")
+        frame = pd.DataFrame([dict(record) for record in X], dtype="object")
+    else:
+        raise InputError(f"X must be a DataFrame, a record or a list of records, not {type(X).__name__}.")
+    if not len(frame):
+        raise InputError("X has no rows.")
+    if n := sum(not isinstance(name, str) for name in frame.columns):
+        raise InputError(f"X has {n} columns whose name is no text. Rename them: columns are found by name.")
+    check_unique("The columns of X", frame.columns)
+    check_unique("The patients (index) of X", frame.index)
+    return frame
+
+
+def by_id(frame: pd.DataFrame, book: Codebook) -> pd.DataFrame:
+    """Return the frame with its column of patient ids, if it has one, as index."""
+    name = book.name("id")
+    if name is None or name not in frame.columns:
+        return frame
+    check_unique(f"The patients (column {name!r}) of X", frame[name])
+    return frame.set_index(name)
+
+
+def clean_covariates(
+    X: pd.DataFrame, book: Codebook, ranges: pd.DataFrame, on_invalid: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return clean covariates, and one row (patient, code, column) per warning.
+
+    A column that is not there, or does not hold what it should, raises; with ``on_invalid="flag"`` a
+    value that breaks the codebook is flagged instead, and a value of the wrong type or an infinite one
+    counts as missing.
+    """
+    clean, faults, warnings = {}, [], []
+    for name in book.covariates:
+        if name not in X.columns:
+            remedy = f"The model needs {list(book.covariates)}; give None where a value is not known."
+            faults.append(Fault(column=name, problem="is missing", remedy=remedy))
+            continue
+        values, violations = book[name].inspect(X[name], book.missing_values)
+        if on_invalid == "raise":
+            faults += book[name].parse(X[name], book.missing_values)[1]
+        masks = {violation.code: violation.mask for violation in violations}
+        if name in ranges.index and (enormous := values.abs() > LARGEST).any():
+            masks["infinite"] = masks.get("infinite", False) | enormous
+            if on_invalid == "raise" and (n := int(np.isfinite(values[enormous]).sum())):
+                remedy = f"Numbers beyond {LARGEST:g} cannot be computed with; correct them."
+                faults.append(
+                    Fault(column=name, problem=f"holds {n} values that are too large", remedy=remedy)
+                )
+            values = values.mask(enormous)
+        unusable = pd.Series(False, index=X.index)
+        for code in ("wrong_type", "infinite"):
+            unusable |= masks.get(code, False)
+        masks["missing_covariate"] = values.isna() & ~unusable
+        if name in ranges.index:
+            outside = (values < ranges.loc[name, "lower"]) | (values > ranges.loc[name, "upper"])
+            masks["outside_development_range"] = outside
+        clean[name] = values
+        warnings += [_flag(X.index, mask, code, name) for code, mask in masks.items() if mask.any()]
+    if faults:
+        raise CohortError("The patients cannot be predicted:", faults)
+    empty = pd.DataFrame({"patient": [], "code": [], "column": []}, dtype="object")
+    found = pd.concat([empty, *warnings], ignore_index=True) if warnings else empty
+    return pd.DataFrame(clean, index=X.index), found
+
+
+def _flag(index: pd.Index, mask: pd.Series, code: str, column: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"patient": index[mask.to_numpy(bool)].astype(object), "code": code, "column": column}
+    )

@@ -1,0 +1,14 @@
+"""Hierarchical logistic regression: the classifier, and the mathematics it rests on."""
+
+from treatsel.models.hierarchical._classifier import HierarchicalClassifier
+from treatsel.models.hierarchical._curvature import Curvature, Patients
+from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._sited import SitedClassifier
+
+__all__ = [
+    "Curvature",
+    "HierarchicalClassifier",
+    "Hierarchy",
+    "Patients",
+    "SitedClassifier",
+]
