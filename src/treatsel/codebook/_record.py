@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from treatsel._lazy import lazy
-from treatsel.codebook import Codebook, Field, number_of
+from treatsel.codebook._codebook import Codebook
+from treatsel.codebook._field import Field
+from treatsel.codebook._values import LARGEST, number_of
 from treatsel.errors import CohortError, Fault, InputError
 
-LARGEST = 1e100  # sums of products of larger numbers overflow
 _ABSENT = object()
 Flags = list[tuple[str, Any]]
 Read = Callable[[Any], tuple[Any, tuple[str, ...]]]

@@ -1,19 +1,23 @@
-"""TODO docstring."""
+"""Read covariates from a table by the codebook: clean values, and a warning for each value that is odd."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from treatsel._checks import check_unique
-from treatsel.codebook import Codebook
+from treatsel.codebook._codebook import Codebook
+from treatsel.codebook._values import LARGEST
 from treatsel.errors import CohortError, Fault, InputError
-from treatsel.serving import LARGEST
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def frame_of(X: Any) -> pd.DataFrame:
+def frame_of(X: Any) -> "pd.DataFrame":
     """Return a DataFrame of a frame, one record, or a list of records."""
+    import pandas as pd
+
     if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):
         X = X.to_pandas()
     if isinstance(X, pd.DataFrame):
@@ -37,7 +41,7 @@ def frame_of(X: Any) -> pd.DataFrame:
     return frame
 
 
-def by_id(frame: pd.DataFrame, book: Codebook) -> pd.DataFrame:
+def by_id(frame: "pd.DataFrame", book: Codebook) -> "pd.DataFrame":
     """Return the frame with its column of patient ids, if it has one, as index."""
     name = book.name("id")
     if name is None or name not in frame.columns:
@@ -47,14 +51,16 @@ def by_id(frame: pd.DataFrame, book: Codebook) -> pd.DataFrame:
 
 
 def clean_covariates(
-    X: pd.DataFrame, book: Codebook, ranges: pd.DataFrame, on_invalid: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    X: "pd.DataFrame", book: Codebook, ranges: "pd.DataFrame", on_invalid: str
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Return clean covariates, and one row (patient, code, column) per warning.
 
     A column that is not there, or does not hold what it should, raises; with ``on_invalid="flag"`` a
     value that breaks the codebook is flagged instead, and a value of the wrong type or an infinite one
     counts as missing.
     """
+    import pandas as pd
+
     clean, faults, warnings = {}, [], []
     for name in book.covariates:
         if name not in X.columns:
@@ -89,7 +95,9 @@ def clean_covariates(
     return pd.DataFrame(clean, index=X.index), found
 
 
-def _flag(index: pd.Index, mask: pd.Series, code: str, column: str) -> pd.DataFrame:
+def _flag(index: "pd.Index", mask: "pd.Series", code: str, column: str) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.DataFrame(
         {"patient": index[mask.to_numpy(bool)].astype(object), "code": code, "column": column}
     )

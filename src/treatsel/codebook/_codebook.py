@@ -1,0 +1,347 @@
+"""What each column of a patient table means: name, type, role, unit, range.
+
+A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Schema
+(https://specs.frictionlessdata.io/table-schema/) with two words more, `role` and `unit`, and one for
+outcomes, `event_is_good`.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treatsel.codebook._field import Field
+from treatsel.errors import CodebookError, CohortError, Fault
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ONCE = ("id", "arm", "site", "person")  # roles that one column can play
+
+
+@dataclass(frozen=True, repr=False)
+class Codebook:
+    """The columns of a patient table, and what each may hold.
+
+    Parameters
+    ----------
+    fields : tuple of Field
+        One per column, in order.
+    missing_values : tuple of str
+        Texts that stand for a missing value.
+
+    Raises
+    ------
+    CodebookError
+        If the codebook contradicts itself: a column named twice, two arm columns, a minimum above its
+        maximum, a date as a covariate.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"id": ["a", "b"], "age": [31, 44], "arm": ["CBT", "SSRI"], "remission": [1, 0]})
+    >>> codebook = Codebook.infer(frame)
+    >>> codebook.arm, codebook.outcomes, codebook.covariates
+    ('arm', ('remission',), ('age',))
+    >>> codebook["age"].allowed
+    'an integer from 31 to 44'
+    """
+
+    fields: tuple[Field, ...]
+    missing_values: tuple[str, ...] = ("",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", tuple(self.fields))
+        object.__setattr__(self, "missing_values", _checked_texts(self.missing_values))
+        names = [field.name for field in self.fields]
+        if not names:
+            raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise CodebookError(f"The codebook names {twice} more than once. Each column has one entry.")
+        for role in _ONCE:
+            if len(found := self.names(role)) > 1:
+                raise CodebookError(f"Columns {list(found)} all have role {role!r}; only one can.")
+
+    def __repr__(self) -> str:
+        """Say what is in it."""
+        roles = f"arm {self.arm!r}, outcomes {list(self.outcomes)}, {len(self.covariates)} covariates"
+        return f"Codebook({len(self.fields)} columns: {roles})"
+
+    # --- reading and writing
+
+    @classmethod
+    def from_dict(cls, content: Any) -> "Codebook":
+        """Read a codebook from what a YAML or JSON file holds."""
+        if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
+            raise CodebookError("A codebook is a mapping with a list named fields.")
+        _check_keys("The codebook", content)
+        missing = content.get("missingValues", [""])
+        return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Codebook":
+        """Read a YAML or JSON file.
+
+        Raises
+        ------
+        CodebookError
+            If the file is absent, is not YAML or JSON, or contradicts itself.
+        """
+        return cls.from_dict(_load(Path(path)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the codebook as plain lists and mappings."""
+        fields = [field.to_dict() for field in self.fields]
+        return {"fields": fields, "missingValues": list(self.missing_values)}
+
+    def to_yaml(self) -> str:
+        """Return the codebook as YAML text."""
+        import yaml
+
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+        if re.search("[\x85\u2028\u2029]", text):  # line breaks to YAML, which it folds unless escaped
+            return yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
+        return text
+
+    def write(self, path: str | Path) -> None:
+        """Write a YAML file, or a JSON file if the name ends in ``.json``.
+
+        Raises
+        ------
+        CodebookError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        as_json = path.suffix.lower() == ".json"
+        text = json.dumps(self.to_dict(), indent=2) + "\n" if as_json else self.to_yaml()
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise CodebookError(f"Cannot write the codebook {path}: {error.strerror}.") from error
+
+    # --- drafting
+
+    @classmethod
+    def infer(
+        cls,
+        frame: "pd.DataFrame",
+        *,
+        arm: str | None = None,
+        outcomes: Sequence[str] | None = None,
+        site: str | None = None,
+        missing_values: Sequence[str] = ("",),
+        ranges: bool = True,
+    ) -> "Codebook":
+        """Draft a codebook from a table; a person should then read it.
+
+        Types come from the values, roles from the column names: a column that looks as if it was
+        measured after treatment began (``hamd_6m``, ``phq9_last``) is drafted as a session score, so
+        that it can never be a covariate by accident.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_patients, n_columns)
+            The table.
+        arm, site : str or None
+            Columns that hold the arm and the site; None guesses from the name.
+        outcomes : sequence of str or None
+            Columns that hold outcomes; None guesses from the name.
+        missing_values : sequence of str
+            Texts that stand for a missing value.
+        ranges : bool
+            Whether the smallest and largest value seen become ``minimum`` and ``maximum``.
+
+        Returns
+        -------
+        Codebook
+        """
+        import pandas as pd
+
+        from treatsel.codebook._draft import draft_fields
+
+        if not isinstance(frame, pd.DataFrame) or not len(frame.columns) or not len(frame):
+            raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
+        table = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        if twice := sorted(set(table.columns[table.columns.duplicated()])):
+            raise CodebookError(f"The table names {twice} more than once. Rename or drop one of them.")
+        missing, known = _checked_texts(missing_values), set(table.columns)
+        for name in [arm, site, *(outcomes or [])]:
+            if name is not None and name not in known:
+                raise CodebookError(f"The table has no column {name!r}.{_did_you_mean(name, known)}")
+        fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
+        return cls(tuple(fields), missing)
+
+    def merge(self, edits: "Codebook | Mapping[str, Any] | str | Path") -> "Codebook":
+        """Return this draft with a person's edits on top.
+
+        Parameters
+        ----------
+        edits : Codebook, mapping or path
+            A whole codebook, or (a mapping or a file) only the parts that change, in the same form:
+            ``{"fields": [{"name": "age", "unit": "years", "constraints": {"maximum": 110}}]}``. What
+            the edits do not name stays as drafted; a part set to None is removed. In a Codebook, no
+            role means no role.
+
+        Raises
+        ------
+        CodebookError
+            If the edits are not of that form, or name a column that the draft does not have.
+        """
+        if isinstance(edits, Codebook):  # a role that a person took away must not come back
+            entries = [{"role": None, **field.to_dict()} for field in edits.fields]
+            edits = {"fields": entries, "missingValues": edits.missing_values}
+        edits = _load(Path(edits)) if isinstance(edits, str | Path) else edits
+        _check_keys("The edits", edits)
+        named = _by_name(edits.get("fields", []))
+        mine = {field.name for field in self.fields}
+        for name in named:
+            if name not in mine:
+                raise CodebookError(
+                    f"The edits name {name!r}, which is no column.{_did_you_mean(name, mine)}"
+                )
+        fields = tuple(field.edited(named.get(field.name, {})) for field in self.fields)
+        return Codebook(fields, edits.get("missingValues", self.missing_values))
+
+    def only(self, names: Iterable[str]) -> "Codebook":
+        """Return a codebook of some of the columns, in the order they have here."""
+        wanted = set(names)
+        return Codebook(tuple(f for f in self.fields if f.name in wanted), self.missing_values)
+
+    # --- looking up
+
+    def __getitem__(self, name: str) -> Field:
+        for field in self.fields:
+            if field.name == name:
+                return field
+        known = {field.name for field in self.fields}
+        raise CodebookError(f"The codebook has no column {name!r}.{_did_you_mean(name, known)}")
+
+    def __contains__(self, name: object) -> bool:
+        return any(field.name == name for field in self.fields)
+
+    def names(self, *roles: str | None) -> tuple[str, ...]:
+        """Return the columns that play one of `roles` (all columns if none is named)."""
+        return tuple(field.name for field in self.fields if not roles or field.role in roles)
+
+    def name(self, role: str) -> str | None:
+        """Return the one column that plays `role`, or None."""
+        return next(iter(self.names(role)), None)
+
+    @property
+    def arm(self) -> str | None:
+        """The column that holds the received arm."""
+        return self.name("arm")
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The columns that hold outcomes."""
+        return self.names("outcome")
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """The columns known before treatment, from which a model may learn."""
+        return self.names("covariate")
+
+    # --- checking
+
+    def parse(
+        self, frame: "pd.DataFrame", *, names: Collection[str] | None = None
+    ) -> tuple["pd.DataFrame", list[Fault]]:
+        """Return the columns named in clean form, in codebook order, and all faults found in them.
+
+        Columns without a role, session scores and dates may be absent; every other column named must
+        be there. Columns that the codebook does not know are left out (`unknown` reports them).
+        """
+        import pandas as pd
+
+        wanted = [field for field in self.fields if names is None or field.name in names]
+        clean: dict[str, Any] = {}
+        faults: list[Fault] = []
+        for field in wanted:
+            if (n := list(frame.columns).count(field.name)) > 1:
+                remedy = "Rename or drop all but one of them."
+                faults.append(Fault(column=field.name, problem=f"occurs {n} times", remedy=remedy))
+            elif n:
+                clean[field.name], found = field.parse(frame[field.name], self.missing_values)
+                faults += found
+            elif field.role not in (None, "session_score", "date"):
+                hint = _did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
+                remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
+                faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
+        return pd.DataFrame(clean, index=frame.index), faults
+
+    def unknown(self, frame: "pd.DataFrame") -> list[Fault]:
+        """Return a fault for each column of `frame` that the codebook does not list."""
+        known = set(self.names())
+        remedy = "Add it to the codebook (without a role, if it is not to be used), or drop it."
+        return [
+            Fault(
+                column=str(name),
+                problem="is not in the codebook",
+                remedy=remedy + _did_you_mean(str(name), known - set(map(str, frame.columns))),
+            )
+            for name in frame.columns
+            if name not in known
+        ]
+
+    def check(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """Return `frame` in clean form: all columns known, typed, and within range.
+
+        Raises
+        ------
+        CohortError
+            Listing every fault at once.
+        """
+        clean, faults = self.parse(frame)
+        faults = [*self.unknown(frame), *faults]
+        if faults:
+            raise CohortError(f"The table does not fit its codebook; faults: {len(faults)}.", faults)
+        return clean
+
+
+def _check_keys(what: str, content: Any) -> None:
+    if not isinstance(content, Mapping):
+        raise CodebookError(f"{what} must be a mapping with a list named fields.")
+    if unknown := [key for key in content if key not in ("fields", "missingValues")]:
+        raise CodebookError(f"{what}: unknown keys {unknown}; allowed are fields and missingValues.")
+
+
+def _checked_texts(missing: Any) -> tuple[str, ...]:
+    if not isinstance(missing, list | tuple) or not all(isinstance(value, str) for value in missing):
+        raise CodebookError("missingValues must be a list of texts in quotes, for example ['', 'NA', '-99'].")
+    return tuple(missing)
+
+
+def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
+    named: dict[str, Mapping[str, Any]] = {}
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+            raise CodebookError("The edits must be a list of fields, each a mapping with a name.")
+        if entry["name"] in named:
+            raise CodebookError(f"The edits name {entry['name']!r} more than once.")
+        named[entry["name"]] = entry
+    return named
+
+
+def _load(path: Path) -> Any:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
+    return content
+
+
+def _did_you_mean(name: Any, known: Collection[str]) -> str:
+    lowered = {column.lower(): column for column in known}
+    close = get_close_matches(str(name).lower(), lowered, n=1)
+    return f" Did you mean {lowered[close[0]]!r}?" if close else ""
