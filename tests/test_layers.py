@@ -1,104 +1,253 @@
-"""Imports point down: a module may import lower levels, never a higher one and never its own."""
+"""The laws of the house: imports point down, in no circle, past no private door; and rooms stay small.
+
+`LEVELS` is the one map of the layers. CONTRIBUTING shows it as a table, which is tested against it.
+"""
 
 import ast
+import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import pytest
-
-SOURCE = Path(__file__).parents[1] / "src" / "treatsel"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "treatsel"
 LEVELS = {
     "cli": 9,
     "serve": 8,
+    "scale": 8,
+    "monitoring": 8,
+    "report": 8,
     "artifact": 7,
-    "monitoring": 7,
-    "report": 7,
-    "scale": 7,
     "selector": 6,
     "validation": 6,
-    "manifest": 6,
-    "explanation": 6,
     "datasets": 6,
-    "models": 5,
-    "additive": 3,
-    "metrics": 5,
     "serving": 5,
+    "models": 5,
+    "metrics": 5,
     "recommendation": 4,
     "preference": 4,
-    "predictions": 4,
+    "explanation": 4,
     "cohort": 4,
+    "additive": 3,
     "outcome": 3,
     "table": 3,
+    "predictions": 3,
+    "manifest": 2,
     "instrument": 2,
     "codebook": 2,
+    "_stats": 2,
     "_checks": 1,
+    "_disclosure": 1,
     "_jobs": 1,
     "errors": 0,
-    "_plotting": 0,
-    "_html": 0,
+    "_reporting": 0,
     "_lazy": 0,
     "_version": 0,
 }
-MODULES = sorted(SOURCE.rglob("*.py"))
-LAZY_ONLY = {"matplotlib", "shap", "jinja2", "lightgbm", "numba", "pyarrow", "statsmodels", "skmisc"} | {
-    "cryptography",
-    "dask",
-    "distributed",
-    "pyspark",
+# Order inside a package: what is named later may import what is named earlier, never the reverse.
+INSIDE = {"validation": ("_task", "studies", "parts", "report")}
+SHARED = {
+    "_stats",
+    "_reporting",
+    "_disclosure",
+    "_measures",
+    "_checks",
+}  # private modules that all may import
+LAZY_ONLY = {
+    *("matplotlib", "shap", "jinja2", "lightgbm", "numba", "pyarrow", "statsmodels", "skmisc"),
+    *("cryptography", "dask", "distributed", "pyspark"),
 }
+MOST_LINES = {"module": 400, "body": 60}
 
 
-def imports(node: ast.AST):
-    """All modules that a piece of code imports, as dotted names."""
+def name_of(path: Path) -> str:
+    parts = ("treatsel", *path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text())
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """Dotted names that a piece of code imports, also for type checking only and inside functions."""
     for child in ast.walk(node):
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "imports are absolute"
-            yield child.module
-            if child.module in {"treatsel", "treatsel.models", "treatsel.metrics", "treatsel.cli"}:
-                yield from (f"{child.module}.{alias.name}" for alias in child.names)
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
 
 
-def top_level_imports(tree: ast.Module):
-    for statement in tree.body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            yield from imports(statement)
+@cache
+def edges(module: str) -> frozenset[str]:
+    """Modules of treatsel that a module imports; a name in a module counts as that module."""
+    found = set()
+    for name in imports(tree_of(module)):
+        while name and name not in FILES:
+            name = name.rpartition(".")[0]
+        if name.startswith("treatsel.") and name != module:
+            found.add(name)
+    return frozenset(found)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports_point_down(path):
-    parts = path.relative_to(SOURCE).with_suffix("").parts
-    if parts == ("__init__",):
-        pytest.skip("the package's front door lists all public names")
-    level = LEVELS[parts[0]]  # a KeyError means: give the new module its level here and in STYLE
-    for name in imports(ast.parse(path.read_text())):
-        if not name.startswith("treatsel"):
-            continue
-        target = name.split(".")[1:]
-        if not target:
-            continue
-        if target[0] == parts[0] and len(parts) > 1:
-            inside = ".".join(target[1:])
-            private = len(target) < 2 or target[1].startswith("_") or parts[-1] in {"__init__", "main"}
-            assert private, f"{path.name} imports its sibling {inside}"
-            continue
-        assert LEVELS[target[0]] < level, f"{'.'.join(parts)} (level {level}) imports {name}"
+def is_package(module: str) -> bool:
+    return FILES[module].name == "__init__.py"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_heavy_packages_are_imported_inside_functions(path):
-    top = {name.split(".")[0] for name in top_level_imports(ast.parse(path.read_text()))}
-    assert not top & LAZY_ONLY
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of nodes that reach each other (Tarjan's strongly connected components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(graph[node]):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            start = stack.index(node)
+            group = stack[start:]
+            del stack[start:]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_modules_and_functions_stay_short(path):
-    text = path.read_text()
-    assert text.count("\n") <= 400
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            body = [
-                n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
-            ]
-            length = node.end_lineno - body[0].lineno + 1 if body else 0
-            assert length <= 60, f"{node.name}: {length} lines"
+def test_imports_point_down():
+    wrong = []
+    for module in FILES:
+        if module == "treatsel":
+            continue  # the front door lists all public names
+        here = module.split(".")[1]
+        for name in edges(module):
+            there = name.split(".")[1]
+            if here != there and LEVELS[there] >= LEVELS[here]:
+                wrong.append(f"{module} (level {LEVELS[here]}) imports {name} (level {LEVELS[there]})")
+    assert not wrong
+
+
+def test_every_module_has_a_level():
+    assert {module.split(".")[1] for module in FILES if module != "treatsel"} == set(LEVELS)
+
+
+def test_inside_a_package_imports_follow_its_order():
+    wrong = []
+    for package, order in INSIDE.items():
+        for module in FILES:
+            parts = module.split(".")
+            if len(parts) < 3 or parts[1] != package:
+                continue
+            for name in edges(module):
+                there = name.split(".")
+                if there[1] == package and len(there) > 2:
+                    if order.index(there[2]) > order.index(parts[2]):
+                        wrong.append(f"{module} imports {name}")
+                elif there[1] == package:
+                    wrong.append(f"{module} imports {name}")
+    assert not wrong
+
+
+def test_no_circle_between_modules():
+    graph = {
+        module: {
+            name
+            for name in edges(module)
+            # a package lists what lies in it; and whoever is inside may be imported by its face
+            if name != "treatsel" and not (is_package(module) and name.startswith(f"{module}."))
+        }
+        for module in FILES
+    }
+    assert not circles(graph)
+
+
+def test_no_circle_between_packages():
+    graph: dict[str, set[str]] = {}
+    for module in FILES:
+        package = module if is_package(module) else module.rpartition(".")[0]
+        own = graph.setdefault(package, set())
+        for name in edges(module):
+            other = name if is_package(name) else name.rpartition(".")[0]
+            nested = (
+                other == "treatsel"
+                or f"{other}.".startswith(f"{package}.")
+                or f"{package}.".startswith(f"{other}.")
+            )
+            if not nested:
+                own.add(other)
+    assert not circles(
+        {node: {other for other in others if other in graph} for node, others in graph.items()}
+    )
+
+
+def test_no_private_module_is_imported_from_another_package():
+    wrong = []
+    for module in FILES:
+        here = module.split(".")
+        for name in edges(module):
+            there = name.split(".")
+            hidden = next((i for i, part in enumerate(there) if part.startswith("_")), None)
+            if hidden is None or len(there) < 3 or there[1] in SHARED:
+                continue
+            if here[:hidden] != there[:hidden]:
+                wrong.append(f"{module} imports {name}")
+    assert not wrong
+
+
+def test_heavy_packages_are_imported_inside_functions():
+    wrong = []
+    for module in FILES:
+        for statement in tree_of(module).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                heavy = {name.split(".")[0] for name in imports(statement)} & LAZY_ONLY
+                wrong += [f"{module} imports {name}" for name in heavy]
+    assert not wrong
+
+
+def test_modules_and_functions_stay_short():
+    wrong = []
+    for module, path in FILES.items():
+        if (n := path.read_text().count("\n")) > MOST_LINES["module"]:
+            wrong.append(f"{module}: {n} lines")
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.FunctionDef):
+                body = [
+                    n
+                    for n in node.body
+                    if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
+                ]
+                length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                if length > MOST_LINES["body"]:
+                    wrong.append(f"{module}.{node.name}: {length} lines")
+    assert not wrong
+
+
+def test_no_function_has_the_name_of_its_module():
+    wrong = [
+        f"{module}.{node.name}"
+        for module in FILES
+        for node in tree_of(module).body
+        if isinstance(node, ast.FunctionDef) and node.name == module.rpartition(".")[2] != "main"
+        if not node.name.startswith("_")
+    ]
+    assert not wrong
+
+
+def test_contributing_shows_this_map():
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.M)
+    shown = {name: int(level) for level, names in rows for name in re.findall(r"`(\w+)`", names)}
+    assert shown == LEVELS

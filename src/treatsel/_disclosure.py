@@ -1,3 +1,3 @@
-"""TODO docstring."""
+"""Disclosure control: the smallest count that is reported."""
 
 SMALLEST_GROUP = 5

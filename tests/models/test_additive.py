@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from treatsel.additive import AdditiveModel, Trees, _trees
+from treatsel.additive import AdditiveModel, Trees, _scoring, score_trees
 from treatsel.errors import UnsupportedModelError
 from treatsel.models import ArmwiseClassifier, Encoding, PooledClassifier
 from treatsel.models._lightgbm import trees_of_lightgbm
@@ -30,7 +30,7 @@ def test_trees_equal_lightgbm_with_missing_values(missing):
         new[rng.random(new.shape) < 0.3] = np.nan
     trees = trees_of_lightgbm(model.booster_)
     assert trees.problem(5) is None
-    np.testing.assert_array_equal(trees.score(new)[:, 0], model.predict(new, raw_score=True))
+    np.testing.assert_array_equal(score_trees(trees, new)[:, 0], model.predict(new, raw_score=True))
 
 
 def test_arm_splits_are_decided_per_arm(patients):
@@ -47,7 +47,7 @@ def test_a_stump_without_splits_is_read():
     x, y = np.zeros((40, 1)), np.arange(40) % 2
     model = lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbosity=-1).fit(x, y)
     np.testing.assert_array_equal(
-        trees_of_lightgbm(model.booster_).score(x)[:, 0], model.predict(x, raw_score=True)
+        score_trees(trees_of_lightgbm(model.booster_), x)[:, 0], model.predict(x, raw_score=True)
     )
 
 
@@ -207,8 +207,8 @@ def test_joined_ensembles_stay_apart(ensembles):
     assert joined.problem(4) is None
     assert joined.n_members == 3
     assert np.bincount(joined.member).tolist() == [len(part.roots) for part in parts]
-    expected = np.column_stack([part.score(x)[:, 0] for part in parts])
-    np.testing.assert_array_equal(joined.score(x), expected)
+    expected = np.column_stack([score_trees(part, x)[:, 0] for part in parts])
+    np.testing.assert_array_equal(score_trees(joined, x), expected)
     again = Trees.join([Trees.join(parts[:2]), parts[2]])
     for name in Trees.ARRAYS:
         np.testing.assert_array_equal(getattr(again, name), getattr(joined, name))
@@ -224,7 +224,7 @@ def test_weighted_members_are_one_sum(ensembles):
         assert one.n_members == 1
         sizes = [len(part.roots) for part, weight in zip(parts, weights, strict=True) if weight]
         assert len(one.roots) == sum(sizes)
-        np.testing.assert_allclose(one.score(x)[:, 0], joined.score(x) @ weights, atol=1e-12)
+        np.testing.assert_allclose(score_trees(one, x)[:, 0], score_trees(joined, x) @ weights, atol=1e-12)
 
 
 def test_members_of_no_weight_leave_nothing(ensembles):
@@ -240,16 +240,16 @@ def test_columns_can_be_renumbered(ensembles):
     renumbered = joined.renumbered(columns)
     assert renumbered.problem(7) is None
     assert renumbered.feature.dtype == np.int32
-    np.testing.assert_array_equal(renumbered.score(wide), joined.score(x))
+    np.testing.assert_array_equal(score_trees(renumbered, wide), score_trees(joined, x))
 
 
 def test_scores_do_not_depend_on_who_stands_beside(ensembles, monkeypatch):
     parts, x = ensembles
     joined = Trees.join(parts)
-    expected = joined.score(x)
-    monkeypatch.setattr(_trees, "_BLOCK_CELLS", 100)
-    np.testing.assert_array_equal(joined.score(x), expected)
-    assert joined.score(x[:0]).shape == (0, 3)
+    expected = score_trees(joined, x)
+    monkeypatch.setattr(_scoring, "BLOCK_CELLS", 100)
+    np.testing.assert_array_equal(score_trees(joined, x), expected)
+    assert score_trees(joined, x[:0]).shape == (0, 3)
 
 
 def test_linear_terms_and_members_add_up_arm_by_arm(ensembles):

@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Pages, number formats and plots for reports. Knows nothing of models or metrics."""

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Numbers as text: percent, percentage points, p values, estimates with their interval."""
 
 from typing import Any
 

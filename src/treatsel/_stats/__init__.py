@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Statistics that several packages share: intervals, resampling, fits, splines, clusters, checked vectors."""

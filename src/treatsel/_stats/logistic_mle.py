@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Maximum likelihood of a logistic model with offsets and weights, also where no finite maximum exists."""
 
 from dataclasses import dataclass
 

@@ -24,6 +24,6 @@ def inside(probability: FloatArray) -> FloatArray:
     return moved
 
 
-def logits(probability: FloatArray) -> FloatArray:
+def logits_of(probability: FloatArray) -> FloatArray:
     """Return the logits of probabilities moved inside (0, 1)."""
     return np.asarray(logit(inside(probability)))

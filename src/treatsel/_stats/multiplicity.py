@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Adjustment of p values for multiple tests."""
 
 import numpy as np
 

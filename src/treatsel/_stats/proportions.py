@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""A proportion among some of the patients, with its interval."""
 
 import numpy as np
 import numpy.typing as npt

@@ -7,7 +7,7 @@ import numpy as np
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel._stats.intervals import quantile_of
-from treatsel._stats.logits import NEAREST, logits
+from treatsel._stats.logits import NEAREST, logits_of
 from treatsel._stats.splines import LAST_KNOT, fit_smooth
 from treatsel.errors import InputError
 
@@ -54,7 +54,7 @@ class Smoothing:
 
     def scale(self, probability: FloatArray) -> FloatArray:
         """Return predictions on the scale on which they are smoothed."""
-        return logits(probability) if self.smooth_on == "logit" else probability
+        return logits_of(probability) if self.smooth_on == "logit" else probability
 
     def unscale(self, x: FloatArray) -> FloatArray:
         """Return predictions from that scale."""

@@ -13,16 +13,13 @@ Lucchese et al. (2015), QuickScorer, SIGIR, 73-82. doi:10.1145/2766462.2767733
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
-
-if TYPE_CHECKING:
-    from treatsel.additive._trees import Trees
+from treatsel.additive._trees import Trees
 
 MOST_LEAVES = 64  # bits of the widest word
 MOST_TIMES = 8  # as large as the trees themselves, and not much more than 1 MB: else they are walked
@@ -32,7 +29,7 @@ LINE = 64  # bytes of a row: one cache line, which holds one word of each tree o
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Forest:
+class BitVectors:
     """Ensembles of trees with at most 64 leaves each, as bit vectors.
 
     Attributes
@@ -66,7 +63,7 @@ class Forest:
     member: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, trees: "Trees") -> "Forest | None":
+    def of(cls, trees: Trees) -> "BitVectors | None":
         """Return the table of some trees; None where these are too many or too large, or none has a split."""
         first, count = _leaves_below(trees)
         inner = np.flatnonzero(trees.feature >= 0)
@@ -173,7 +170,7 @@ def _table(
     return np.ascontiguousarray(row_of.T, dtype=np.int32), table
 
 
-def _leaves_below(trees: "Trees") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _leaves_below(trees: Trees) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return for each node the number of its first leaf in its tree, and how many leaves it has."""
     first = np.zeros(len(trees.feature), dtype=np.int64)
     count = (trees.feature < 0).astype(np.int64)

@@ -2,16 +2,12 @@
 
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive._bit_vectors import Forest
 from treatsel.errors import InputError
-
-if TYPE_CHECKING:
-    from treatsel.additive._shapley import TreeGames
 
 ALL = np.uint64(2**64 - 1)
 ROWS = 256  # patients that go through one block of trees before the next
@@ -30,21 +26,36 @@ def check_compiled(compiled: bool) -> None:
         raise InputError("compiled=True needs numba; install it, or leave compiled out.")
 
 
-def score(forest: Forest, matrix: FloatArray) -> FloatArray:
-    """Return the sums of the leaf values, shape (n_patients, n_members); runs without Python's lock."""
-    out = np.zeros((len(matrix), forest.n_members))
+def score(
+    matrix: FloatArray,
+    *,
+    features: np.ndarray,
+    edges: FloatArray,
+    edge_start: np.ndarray,
+    first_rank: np.ndarray,
+    row_of: np.ndarray,
+    table: np.ndarray,
+    first_leaf: np.ndarray,
+    value: FloatArray,
+    member: np.ndarray,
+) -> FloatArray:
+    """Return the sums of the leaf values, shape (n_patients, n_members), without holding Python's lock.
+
+    The arrays are those of `BitVectors`, thresholds and rows laid out feature by feature.
+    """
+    out = np.zeros((len(matrix), int(member[-1]) + 1))
     _compiled(_score)(
         np.ascontiguousarray(matrix),
-        forest.features,
-        forest.edge_values,
-        forest.edge_start,
-        forest.first_rank,
-        forest.row_of_block,
-        forest.table,
-        forest.table.view(np.uint64),
-        forest.first_leaf,
-        forest.value,
-        forest.member,
+        features,
+        edges,
+        edge_start,
+        first_rank,
+        row_of,
+        table,
+        table.view(np.uint64),
+        first_leaf,
+        value,
+        member,
         _positions(),
         out,
     )
@@ -60,23 +71,41 @@ def _positions() -> np.ndarray:
     return positions
 
 
-def shapley(games: "TreeGames", matrix: FloatArray, value: FloatArray, factors: FloatArray) -> FloatArray:
-    """Return SHAP values, shape (n_patients, n_columns), where leaves add `value`; without Python's lock."""
-    paths = games.paths
-    out = np.zeros((len(matrix), paths.n_columns))
+def shapley(
+    goes_left: np.ndarray,
+    *,
+    n_columns: int,
+    node: np.ndarray,
+    left: np.ndarray,
+    condition_start: np.ndarray,
+    column: np.ndarray,
+    pair_start: np.ndarray,
+    value: FloatArray,
+    lacks: np.ndarray,
+    n_lacks: np.ndarray,
+    share: FloatArray,
+    first_pattern: np.ndarray,
+    most_patterns: int,
+    factors: FloatArray,
+) -> FloatArray:
+    """Return SHAP values, shape (n_patients, n_columns), without holding Python's lock.
+
+    The arrays are those of `TreeGames` and its paths; leaves add `value`.
+    """
+    out = np.zeros((len(goes_left), n_columns))
     _compiled(_shapley)(
-        paths.goes_left(matrix),
-        paths.node,
-        paths.left,
-        paths.condition_start,
-        paths.column,
-        paths.pair_start,
+        goes_left,
+        node,
+        left,
+        condition_start,
+        column,
+        pair_start,
         value,
-        games.lacks,
-        games.n_lacks,
-        games.share,
-        games.first_pattern,
-        games.most_patterns,
+        lacks,
+        n_lacks,
+        share,
+        first_pattern,
+        most_patterns,
         factors,
         _positions(),
         out,

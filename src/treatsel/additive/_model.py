@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray
 from treatsel.additive._encoder import Encoding
-from treatsel.additive._lightgbm_text import lightgbm_text
 from treatsel.additive._numeric import logistic, softmax
+from treatsel.additive._scoring import score_trees
 from treatsel.additive._trees import Trees
 from treatsel.errors import UnsupportedModelError
 
@@ -69,38 +69,9 @@ class AdditiveModel:
         """Return the tree terms of arm number `k` as one ensemble."""
         return None if self.trees is None or self.mixing is None else self.trees.weighted(self.mixing[k])
 
-    def to_lightgbm(self, arm: Any) -> Any:
-        """Return the tree terms of an arm as a booster, for tools that read LightGBM's models.
-
-        Its raw score for a row of ``encoding.encode(X)`` is the sum of the arm's tree terms: neither the
-        intercept nor the linear terms are in it.
-
-        Parameters
-        ----------
-        arm : label
-            One of ``arms_``.
-
-        Returns
-        -------
-        lightgbm.Booster
-
-        Raises
-        ------
-        UnsupportedModelError
-            If the arm has no tree terms.
-        """
-        from lightgbm import Booster
-
-        trees = self.trees_of(list(self.arms_).index(check_choice("arm", arm, self.arms_)))
-        if trees is None:
-            raise UnsupportedModelError(
-                f"The model of arm {arm!r} has no trees; LightGBM holds nothing else."
-            )
-        return Booster(model_str=lightgbm_text(trees, self.encoding.features))
-
     def logit(self, matrix: FloatArray) -> FloatArray:
         """Return logits, shape (n_patients, n_arms), of an encoded matrix."""
-        return self.logit_of(matrix, None if self.trees is None else self.trees.score(matrix))
+        return self.logit_of(matrix, None if self.trees is None else score_trees(self.trees, matrix))
 
     def logit_of(self, matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
         """Return logits of an encoded matrix whose trees were scored before."""
@@ -127,7 +98,7 @@ class AdditiveModel:
         intervals widen with what is not known about a patient.
         """
         matrix = self.encoding.encode(X)
-        scores = None if self.trees is None else self.trees.score(matrix)
+        scores = None if self.trees is None else score_trees(self.trees, matrix)
         return self.draw(matrix, scores, self.encoding.missing(X))
 
     def draw(self, matrix: FloatArray, scores: FloatArray | None, missing: FloatArray) -> FloatArray:

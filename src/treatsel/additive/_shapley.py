@@ -22,6 +22,7 @@ import numpy.typing as npt
 from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
 from treatsel.additive import _kernel
+from treatsel.additive._scoring import score_trees
 from treatsel.additive._trees import Trees
 from treatsel.errors import UnsupportedModelError
 
@@ -200,7 +201,7 @@ class TreeGames:
             lacks=np.concatenate(lacks),
             share=np.concatenate(share),
             first_pattern=np.cumsum(np.concatenate(n_patterns)),
-            base=trees.score(reference).mean(axis=0),
+            base=score_trees(trees, reference).mean(axis=0),
         )
 
     def values(self, matrix: FloatArray, weights: FloatArray, *, compiled: bool = False) -> FloatArray:
@@ -224,11 +225,30 @@ class TreeGames:
         if compiled or (len(matrix) > _WORTH_COMPILING and _kernel.is_available()):
             step = max(_CELLS // len(self.paths.trees.feature), 1)
             blocks = [matrix[i : i + step] for i in range(0, len(matrix), step)]
-            return np.concatenate([_kernel.shapley(self, block, value, FACTORS) for block in blocks])
+            return np.concatenate([self._compiled_values(block, value) for block in blocks])
         found = np.zeros((len(matrix), paths.n_columns))
         for i in range(len(matrix) if len(value) else 0):
             self._add(found[i], paths.lacks(matrix[i : i + 1])[0], value)
         return found
+
+    def _compiled_values(self, matrix: FloatArray, value: FloatArray) -> FloatArray:
+        paths = self.paths
+        return _kernel.shapley(
+            paths.goes_left(matrix),
+            n_columns=paths.n_columns,
+            node=paths.node,
+            left=paths.left,
+            condition_start=paths.condition_start,
+            column=paths.column,
+            pair_start=paths.pair_start,
+            value=value,
+            lacks=self.lacks,
+            n_lacks=self.n_lacks,
+            share=self.share,
+            first_pattern=self.first_pattern,
+            most_patterns=self.most_patterns,
+            factors=FACTORS,
+        )
 
     def _add(self, found: FloatArray, mine: Integers, value: FloatArray) -> None:
         """Add one patient's values, who fails the columns `mine` of each leaf."""

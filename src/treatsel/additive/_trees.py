@@ -1,4 +1,4 @@
-"""Boosted trees as flat arrays, scored by plain numpy.
+"""Boosted trees as flat arrays, and what must hold of them.
 
 A node is a row of five arrays; children come after their parents; a leaf points to itself. What a
 missing value does is decided once, when the trees are read: `missing_left`.
@@ -11,13 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
-from treatsel._lazy import lazy
-from treatsel.additive import _kernel
-from treatsel.additive._bit_vectors import Forest
 
 MAX_DEPTH = 256
-_BLOCK_CELLS = 1_000_000  # (patient, tree) pairs that are followed at once
-_WORTH_COMPILING = 3_000_000  # pairs from which on the kernel is loaded (compiled, the very first time)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +70,7 @@ class Trees:
         )
 
     def __getstate__(self) -> dict[str, np.ndarray]:
-        """Leave the bit vectors out of copies and pickles: they are made again where they are needed."""
+        """Leave cached bit vectors out of copies and pickles; they are computed again when needed."""
         return {part: getattr(self, part) for part in self.ARRAYS}
 
     @property
@@ -110,50 +105,8 @@ class Trees:
             member=np.zeros(len(kept), dtype=np.int32),
         )
 
-    @lazy
-    def forest(self) -> Forest | None:
-        """The same trees as bit vectors; None where they do not fit."""
-        return Forest.of(self)
-
-    def score(self, matrix: FloatArray, *, compiled: bool = False) -> FloatArray:
-        """Return the sums of the leaf values, shape (n_patients, n_members).
-
-        By bit vectors, compiled or not, or by walking from node to node: the same bits, as leaves are added
-        tree by tree. `compiled`: whether to use the compiled kernel also for few patients.
-        """
-        many = len(matrix) * len(self.roots) > _WORTH_COMPILING and _kernel.is_available()
-        if (compiled or many) and self.forest is not None:
-            return _kernel.score(self.forest, matrix)
-        if len(matrix) == 1 and self.forest is not None:
-            return self.forest.score_one(matrix[0])[None]
-        return self._walk(matrix)
-
-    def _walk(self, matrix: FloatArray) -> FloatArray:
-        total = np.zeros((len(matrix), self.n_members))
-        step = max(_BLOCK_CELLS // len(self.roots), 1)
-        for start in range(0, len(matrix), step):
-            rows = slice(start, start + step)
-            leaves = self.value[self._leaves(matrix[rows])]
-            np.add.at(total[rows].T, self.member, leaves.T)  # tree after tree, as LightGBM adds
-        return total
-
-    def _leaves(self, matrix: FloatArray) -> npt.NDArray[np.int32]:
-        """Return the leaf that each patient reaches in each tree, shape (n_patients, n_trees)."""
-        n = len(matrix)
-        node = np.tile(self.roots, n)
-        row = np.repeat(np.arange(n), len(self.roots))
-        active = np.flatnonzero(self.feature[node] >= 0)
-        while len(active):
-            at = node[active]
-            x = matrix[row[active], self.feature[at]]
-            goes_left = np.where(np.isnan(x), self.missing_left[at], x <= self.threshold[at])
-            at = np.where(goes_left, self.left[at], self.right[at])
-            node[active] = at
-            active = active[self.feature[at] >= 0]
-        return node.reshape(n, -1)
-
     def problem(self, n_features: int) -> str | None:
-        """Say what is wrong with the structure, or None: what `score` relies on to end."""
+        """Say what is wrong with the structure, or None. Scoring relies on a sound structure to terminate."""
         n = len(self.feature)
         own = np.arange(n)
         leaf = self.feature == -1

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import FloatArray
-from treatsel.additive import Trees
+from treatsel.additive import Trees, score_trees
 from treatsel.models._lightgbm import trees_of_lightgbm
 
 MAX_ROUNDS = 400
@@ -29,7 +29,7 @@ class Ensemble:
         score = np.zeros(len(matrix))
         for deal, ensembles in zip(deals, self.folds, strict=True):
             for (_, fold), trees in zip(deal, ensembles, strict=True):
-                score[fold] += trees.score(matrix[fold])[:, 0] / len(deals)
+                score[fold] += score_trees(trees, matrix[fold])[:, 0] / len(deals)
         return score
 
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel._stats.logistic_mle import Maximum, maximise
-from treatsel.additive import AdditiveModel, Encoding
+from treatsel.additive import AdditiveModel, Encoding, score_trees
 from treatsel.models._posterior import N_DRAWS
 
 Method = Literal["none", "intercept", "slope", "per_arm", "refit"]
@@ -105,7 +105,7 @@ class Recalibration:
         matrix = model.encoding.encode(covariates)
         columns = [np.ones(len(matrix)), np.where(np.isnan(matrix), 0.0, matrix)]
         if model.trees is not None:
-            columns.append(model.trees.score(matrix))
+            columns.append(score_trees(model.trees, matrix))
         terms = np.column_stack(columns)
         scaled = self.design * self.information[:, None]
         inverse = np.linalg.pinv(scaled.T @ self.design)

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Thresholds from which a difference is large enough for an alarm."""
 
 from dataclasses import dataclass
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
-from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, weighted_sum
+from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, score_trees, weighted_sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,11 @@ class Scorer:
     def score(self, values: Mapping[str, Any]) -> "Score":
         """Return the score of a patient's clean values."""
         matrix = self.model.encoding.encode_one(values)
-        scores = None if self.model.trees is None else self.model.trees.score(matrix, compiled=self.compiled)
+        scores = (
+            None
+            if self.model.trees is None
+            else score_trees(self.model.trees, matrix, compiled=self.compiled)
+        )
         probability = logistic(self.model.logit_of(matrix, scores))[0]
         missing = [j for j, name in enumerate(self._names) if _is_missing(values[name])]
         return Score(self, matrix, scores, probability, missing)

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Average benefit of one arm over another, doubly robust."""
 
 from collections.abc import Hashable
 

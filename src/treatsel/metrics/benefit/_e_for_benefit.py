@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""E-for-benefit: distances between predicted and observed benefit of matched pairs."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -14,7 +14,7 @@ from treatsel._stats.clustered_means import Units
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import wald
 from treatsel._stats.logistic import LogisticFit, fit_logistic
-from treatsel._stats.logits import logits
+from treatsel._stats.logits import logits_of
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair, robust_covariance
 from treatsel.metrics.calibration import CalibrationLine
 
@@ -219,5 +219,5 @@ def _coefficient(fit: LogisticFit, position: int, pair: ArmPair) -> Estimate:
 
 
 def _logits(pair: ArmPair) -> tuple[FloatArray, FloatArray]:
-    both = logits(np.concatenate([pair.p_control, pair.p_treated]))
+    both = logits_of(np.concatenate([pair.p_control, pair.p_treated]))
     return both[: len(pair.rows)], both[len(pair.rows) :]

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""C-for-benefit expected if the model's predictions are correct."""
 
 from collections.abc import Hashable
 

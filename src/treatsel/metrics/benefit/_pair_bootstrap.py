@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Bootstrap over matched pairs, shared by the metrics of pairs."""
 
 from collections.abc import Callable
 from typing import Any, Literal

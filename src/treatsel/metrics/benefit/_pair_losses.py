@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Brier and cross-entropy losses of predicted benefit in matched pairs."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Hosmer-Lemeshow test over bins of predicted risk."""
 
 from dataclasses import dataclass
 

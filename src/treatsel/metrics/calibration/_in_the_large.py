@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Calibration in the large: intercept of the logistic recalibration with the slope fixed at 1."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,7 +6,7 @@ import numpy.typing as npt
 from treatsel._checks import check_choice, check_level
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.logistic import clustered, fit_logistic
-from treatsel._stats.logits import logits
+from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_predicted
 from treatsel.metrics.calibration._recalibration import (
     ONE_CLASS,
@@ -72,7 +72,7 @@ def calibration_in_the_large(
     check_choice("interval", interval, ["wald", "profile"])
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     codes = _codes(groups, data, y_true, interval=interval)
-    constant, offset = np.ones((len(data.score), 1)), logits(data.score)
+    constant, offset = np.ones((len(data.score), 1)), logits_of(data.score)
     fit = fit_logistic(constant, data.outcome, data.weight, offset=offset)
     if fit is None:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Ratio of observed to expected events (O/E)."""
 
 from typing import Literal
 

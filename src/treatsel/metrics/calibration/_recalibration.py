@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Wald and profile-likelihood estimates of a logistic recalibration, shared by intercept and slope."""
 
 from typing import Any, Literal
 

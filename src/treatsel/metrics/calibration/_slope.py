@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Calibration slope, and the logistic recalibration line (intercept and slope together)."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ import pandas as pd
 from treatsel._checks import check_choice, check_level
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.logistic import clustered, fit_logistic
-from treatsel._stats.logits import logits
+from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_predicted
 from treatsel.metrics.calibration._recalibration import Likelihood, _codes, _profile_estimate, _wald_estimate
 
@@ -96,7 +96,7 @@ def calibration_slope(
         return line.slope
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     _codes(groups, data, y_true, interval=interval)
-    design = np.column_stack([np.ones(len(data.score)), logits(data.score)])
+    design = np.column_stack([np.ones(len(data.score)), logits_of(data.score)])
     fit = fit_logistic(design, data.outcome, data.weight)
     if fit is None:
         return not_estimable(NO_LINE, n=data.n, n_events=data.n_events, level=level)
@@ -150,7 +150,7 @@ def calibration_line(
     """
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     codes = _codes(groups, data, y_true)
-    design = np.column_stack([np.ones(len(data.score)), logits(data.score)])
+    design = np.column_stack([np.ones(len(data.score)), logits_of(data.score)])
     fit = fit_logistic(design, data.outcome, data.weight)
     if fit is not None and codes is not None:
         fit = clustered(fit, design, data.outcome, data.weight, codes)

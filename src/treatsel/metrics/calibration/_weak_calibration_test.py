@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from treatsel._stats.logistic import fit_logistic
-from treatsel._stats.logits import logits
+from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_predicted
 
 NAN = float("nan")
@@ -111,7 +111,7 @@ def calibration_test(
     (0.079, 2, 0.961)
     """
     data = check_predicted(y_true, y_prob, sample_weight)
-    x = logits(data.score)
+    x = logits_of(data.score)
     constant = np.ones((len(x), 1))
     as_is = float(-data.weight @ np.logaddexp(0, np.where(data.outcome == 1, -x, x)))
     shifted = fit_logistic(constant, data.outcome, data.weight, offset=x)

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Area under the ROC curve, and the difference of two, with DeLong's standard errors."""
 
 from typing import Literal
 

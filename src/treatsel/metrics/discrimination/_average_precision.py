@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Average precision: area under the precision-recall curve, beside the base rate."""
 
 import numpy as np
 import numpy.typing as npt

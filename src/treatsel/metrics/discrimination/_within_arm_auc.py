@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""AUC among patients of the same arm, pooled over arms."""
 
 from dataclasses import dataclass
 

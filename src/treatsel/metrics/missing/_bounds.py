@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Bounds of a rate, a contrast or a gain over all values that missing outcomes could have."""
 
 from dataclasses import dataclass
 from typing import Any

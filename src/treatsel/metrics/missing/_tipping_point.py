@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Tipping point: how different patients with missing outcomes must be for a conclusion to change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

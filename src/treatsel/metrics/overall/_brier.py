@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Brier score, and the Brier score scaled by that of the base rate."""
 
 import numpy.typing as npt
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Mean of a loss with its interval, the form that the overall metrics share."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Logarithmic loss: minus the mean log-likelihood of the outcomes."""
 
 import numpy.typing as npt
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Nagelkerke's R2 of the logistic recalibration of the predictions."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ from treatsel._checks import FloatArray, check_level
 from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import NAN, Estimate, not_estimable
 from treatsel._stats.logistic import fit_logistic
-from treatsel._stats.logits import inside, logits
+from treatsel._stats.logits import inside, logits_of
 from treatsel._stats.vectors import Scored, check_predicted
 from treatsel.metrics.discrimination import place
 from treatsel.metrics.overall._estimate import ONE_CLASS, _estimate
@@ -83,7 +83,7 @@ def _recalibrated(data: Scored) -> FloatArray | None:
     """Return recalibrated probabilities; None if the predictions separate the classes."""
     if data.score.min() == data.score.max():
         return np.full(len(data.score), data.prevalence)
-    design = np.column_stack([np.ones(len(data.score)), logits(data.score)])
+    design = np.column_stack([np.ones(len(data.score)), logits_of(data.score)])
     fit = fit_logistic(design, data.outcome, data.weight)
     return None if fit is None else np.asarray(expit(fit.linear(design)))
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Base rate of the outcome, with Wilson's interval."""
 
 from typing import Literal
 

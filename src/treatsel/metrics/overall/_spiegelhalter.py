@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Spiegelhalter's z test of calibration."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Value of a rule: outcome rate if every patient got the recommended arm (IPW, AIPW, direct)."""
 
 import dataclasses
 from typing import Literal

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Inverse-probability weights: propensity of the received arm, and the effective sample size (Kish)."""
 
 import numpy.typing as npt
 import pandas as pd

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Rubin's rules: pool an estimate over multiply imputed tables."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Random-effects meta-analysis: REML or DerSimonian-Laird, Hartung-Knapp intervals, prediction interval."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple

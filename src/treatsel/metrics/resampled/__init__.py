@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Percentile bootstrap of several metrics on shared resamples."""

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Sample size for developing a prediction model (Riley et al.)."""
 
 import math
 

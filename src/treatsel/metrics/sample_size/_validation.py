@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Sample size for an external validation (Riley et al.; Archer et al.)."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""E-value: strength of unmeasured confounding that would explain an association away."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Marginal sensitivity model: bounds of a policy's gain under unmeasured confounding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Decision curve: net benefit over a range of thresholds, beside treat-all and treat-none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Net benefit at a threshold: TP/n - odds(threshold) x FP/n."""
 
 import numpy as np
 import numpy.typing as npt

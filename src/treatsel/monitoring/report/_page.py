@@ -1,6 +1,6 @@
 """A monitoring report as a page: headline, front table, one section per question."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -10,17 +10,15 @@ from treatsel._reporting.page import Figure, Light, Page, Section, Table
 from treatsel.monitoring._calibration import GAP, LEVEL, RATIO, SLOPE
 from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
 from treatsel.monitoring._model_use import MOST_RECOMMENDED
+from treatsel.monitoring.report._data import ReportData
 from treatsel.monitoring.report._wording import FAMILIES, sentence_of, shown_evidence, shown_p
-
-if TYPE_CHECKING:
-    from treatsel.monitoring.report._report import MonitoringReport
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
 MEANING = "poor: alarm; unclear: a difference that matters, but chance may explain it"
 ON_FRONT = 3  # cautions
 
 
-def page_of(report: "MonitoringReport") -> Page:
+def page_of(report: ReportData) -> Page:
     """Return the whole page."""
     makers = (_inputs, _levels, _warnings, _predictions, _calibration, _running)
     sections = [section for maker in makers if (section := maker(report)) is not None]
@@ -34,7 +32,7 @@ def page_of(report: "MonitoringReport") -> Page:
     )
 
 
-def _facts(report: "MonitoringReport") -> list[tuple[str, str]]:
+def _facts(report: ReportData) -> list[tuple[str, str]]:
     return [
         ("Recent patients", f"{report.n:,}"),
         ("With known outcome and arm", f"{report.n_outcomes:,}"),
@@ -46,7 +44,7 @@ def _facts(report: "MonitoringReport") -> list[tuple[str, str]]:
     ]
 
 
-def _lights(report: "MonitoringReport") -> list[Light]:
+def _lights(report: ReportData) -> list[Light]:
     questions = {
         "inputs": "Are the patients still those of before?",
         "warnings": "Are their values sound?",
@@ -63,7 +61,7 @@ def _lights(report: "MonitoringReport") -> list[Light]:
     return [*found, Light(question, figure, verdict, "poor once the evidence has reached the threshold")]
 
 
-def _light(report: "MonitoringReport", section: str, question: str) -> Light:
+def _light(report: ReportData, section: str, question: str) -> Light:
     rows = report.figures[(report.figures["section"] == section) & report.figures["p_value"].notna()]
     n_alarms, n_large = int(rows["alarm"].sum()), int(rows["matters"].sum())
     if not len(rows):
@@ -74,7 +72,7 @@ def _light(report: "MonitoringReport", section: str, question: str) -> Light:
     return Light(question, figure, POOR if n_alarms else UNCLEAR if beyond else GOOD, MEANING)
 
 
-def _alarms(report: "MonitoringReport") -> list[Section]:
+def _alarms(report: ReportData) -> list[Section]:
     rows = report.alarms.to_dict(orient="records")
     return [Section(heading="Alarms", paragraphs=[sentence_of(row) for row in rows])] if rows else []
 
@@ -93,7 +91,7 @@ def _verdict(row: Any) -> dict[str, str]:
     return found
 
 
-def _inputs(report: "MonitoringReport") -> Section | None:
+def _inputs(report: ReportData) -> Section | None:
     rows = report.figures[report.figures["section"] == "inputs"]
     if not len(rows):
         return None
@@ -155,7 +153,7 @@ def _range(row: dict[Any, Any], scale: float, digits: int) -> str:
     return f"{number(scale * row['lower'], digits)} to {number(scale * row['upper'], digits)}"
 
 
-def _levels(report: "MonitoringReport") -> Section | None:
+def _levels(report: ReportData) -> Section | None:
     rows = report.levels
     if not len(rows):
         return None
@@ -171,7 +169,7 @@ def _levels(report: "MonitoringReport") -> Section | None:
     return Section(heading="Categories", tables=[Table(frame, text, words=("Category",))])
 
 
-def _warnings(report: "MonitoringReport") -> Section | None:
+def _warnings(report: ReportData) -> Section | None:
     rows = report.figures[report.figures["section"] == "warnings"]
     if not len(rows):
         return None
@@ -206,7 +204,7 @@ def _expected(row: dict[Any, Any]) -> str:
     return ("at most " if not pd.isna(row["p_value"]) else "") + percent(row["expected"])
 
 
-def _predictions(report: "MonitoringReport") -> Section | None:
+def _predictions(report: ReportData) -> Section | None:
     rows = report.figures[report.figures["section"] == "predictions"]
     if not len(rows):
         return None
@@ -229,7 +227,7 @@ def _predictions(report: "MonitoringReport") -> Section | None:
     )
 
 
-def _calibration(report: "MonitoringReport") -> Section | None:
+def _calibration(report: ReportData) -> Section | None:
     rows = report.figures[report.figures["section"] == "calibration"]
     if not len(rows):
         return None
@@ -270,7 +268,7 @@ def _slope_row(group: dict[Any, Any]) -> dict[str, str]:
     return {"Received arm": str(slope["name"]), "Slope": shown, **_verdict(slope)}
 
 
-def _running(report: "MonitoringReport") -> Section | None:
+def _running(report: ReportData) -> Section | None:
     running = report.running
     if running is None:
         return None
@@ -293,7 +291,7 @@ def _running(report: "MonitoringReport") -> Section | None:
     )
 
 
-def _ends(report: "MonitoringReport") -> list[Section]:
+def _ends(report: ReportData) -> list[Section]:
     found = [Section(heading="How alarms are made", paragraphs=[report.promise, _repeated(report)])]
     if len(report.cautions) > ON_FRONT:
         found.append(Section(heading="All cautions", paragraphs=list(report.cautions)))
@@ -304,7 +302,7 @@ def _ends(report: "MonitoringReport") -> list[Section]:
     return found
 
 
-def _repeated(report: "MonitoringReport") -> str:
+def _repeated(report: ReportData) -> str:
     rate = report.false_alarm_rate
     return (
         f"An adjusted p value gives an alarm at {rate / len(FAMILIES):.3g} or below, if the difference "

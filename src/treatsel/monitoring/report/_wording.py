@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Sentences of the monitoring report."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES,
 FAMILIES = ("inputs and warnings", "calibration", "running test of calibration")
 
 
-def _places(alarms: pd.DataFrame) -> list[str]:
+def places_of(alarms: pd.DataFrame) -> list[str]:
     """Return where alarms are, each place once."""
     names = {section: list(dict.fromkeys(rows["name"])) for section, rows in alarms.groupby("section")}
     groups = [section for section in ("warnings", "calibration") if section in names]

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Columns reduced to integer codes, as the checks compare them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

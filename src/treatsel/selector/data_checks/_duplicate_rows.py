@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Check for duplicate patients: rows whose covariates agree more often than chance allows."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The parts of a validation report: each turns a task and its policies into estimates, tables and cautions."""
+"""The parts of a validation report: each turns a task and its policies into estimates and cautions."""
 
 from treatsel.validation.parts._accuracy import accuracy
 from treatsel.validation.parts._benefit import ERRORS, benefit

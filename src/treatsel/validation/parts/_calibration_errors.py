@@ -1,8 +1,8 @@
-"""TODO docstring."""
+"""Part: ICI, E50, E90 and Emax, beside what perfect calibration would show."""
 
 import numpy as np
 
-from treatsel.metrics.calibration import calibration_errors
+from treatsel.metrics import calibration as metrics
 from treatsel.validation._task import Setting
 from treatsel.validation.parts._part import Part, row_of
 from treatsel.validation.parts._policies import Policies
@@ -13,7 +13,7 @@ ERRORS = {"ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
 
 def calibration_errors(setting: Setting, _: Policies) -> Part:
     """Return the distances from the calibration curve, and what perfect calibration would show."""
-    found = calibration_errors(
+    found = metrics.calibration_errors(
         setting.observed,
         setting.own,
         n_resamples=N_RESAMPLES,

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Part: spread of the predictions, overall and by arm."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Part: sensitivity to unmeasured confounding."""
 
 from treatsel.metrics import received_propensity
 from treatsel.metrics.sensitivity import policy_sensitivity

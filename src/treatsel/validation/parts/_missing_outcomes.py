@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Part: bounds over missing outcomes."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Part: sample size that a validation needs."""
 
 from treatsel.metrics import roc_auc
 from treatsel.metrics.sample_size import LinearPredictor, validation_sample_size

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Part: performance by subgroup (columns with the role audit)."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Part: closed test of updates of the model."""
 
 from treatsel.errors import InputError
 from treatsel.validation._task import Setting

@@ -1,4 +1,4 @@
-"""The validation report: its data, sections, front table, checklists, page, and the forms it is written in."""
+"""The validation report: its data, sections, front table, checklists, page and output formats."""
 
 from treatsel.validation.report._checklist import checklist, known_of
 from treatsel.validation.report._compare import compare, not_shared

@@ -1,4 +1,4 @@
-"""Studies that stand alone: case mix, transport, cross-validation over sites, optimism, updating, subgroups."""
+"""Studies that also stand alone: case mix, transport, sites, optimism, updating, subgroups."""
 
 from treatsel.validation.studies._case_mix import OVERALL, CaseMix, case_mix, columns_of
 from treatsel.validation.studies._internal_external import InternalExternal, internal_external

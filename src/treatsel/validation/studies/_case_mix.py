@@ -15,7 +15,7 @@ from treatsel._reporting import plots
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.intervals import quantile_of
 from treatsel._stats.logistic_mle import maximise
-from treatsel._stats.logits import logits
+from treatsel._stats.logits import logits_of
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate, roc_auc
 
@@ -221,7 +221,7 @@ def _read(name: str, table: pd.DataFrame, roles: _Roles, *, needed: bool) -> _Co
         outcome=None if outcome is None else check_binary(f"{outcome} of {name}", table[outcome]),
         linear=None
         if prediction is None
-        else logits(check_probability(f"{prediction} of {name}", table[prediction])),
+        else logits_of(check_probability(f"{prediction} of {name}", table[prediction])),
         weight=check_weights(f"{roles.weight} of {name}", weights, len(table)),
     )
 

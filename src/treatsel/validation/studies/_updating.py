@@ -21,7 +21,7 @@ from treatsel._checks import (
     check_weights,
 )
 from treatsel._reporting import plots
-from treatsel._stats.logits import logits as logits_of
+from treatsel._stats.logits import logits_of
 from treatsel.errors import InputError
 from treatsel.models import (
     METHODS,

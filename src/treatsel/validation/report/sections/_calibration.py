@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: calibration."""
 
 import pandas as pd
 

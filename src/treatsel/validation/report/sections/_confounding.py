@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: sensitivity to unmeasured confounding."""
 
 from treatsel._reporting.format import number, points
 from treatsel._reporting.page import Section

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: comparison with the development cohort."""
 
 from treatsel._reporting import plots
 from treatsel._reporting.format import DASH, number, percent, points, with_interval

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: discrimination."""
 
 from treatsel._reporting.page import Section
 from treatsel.validation.report._data import ReportData

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: estimates pooled over imputed tables."""
 
 from treatsel._reporting.format import DASH, percent, points, with_interval
 from treatsel._reporting.page import Section

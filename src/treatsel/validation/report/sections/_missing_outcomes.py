@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: bounds over missing outcomes."""
 
 from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import Section

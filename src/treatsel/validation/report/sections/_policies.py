@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: value of the recommendations."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: sample size of a validation."""
 
 from treatsel._reporting.page import Section
 from treatsel.validation.report._data import ReportData

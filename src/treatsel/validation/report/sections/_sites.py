@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: performance by site, and with sites left out."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Tables of a section: estimates as text, and which columns are shown."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: updating the model."""
 
 from treatsel._reporting.format import number, p_value
 from treatsel._reporting.page import Section

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Section: clinical utility."""
 
 from treatsel._reporting import plots
 from treatsel._reporting.page import Section

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.special import softmax as scipy_softmax
 
-from treatsel.additive import Trees, _kernel, _trees, logistic, logistic_quantiles, quantiles
+from treatsel.additive import Trees, _kernel, _scoring, logistic, logistic_quantiles, quantiles, score_trees
 from treatsel.additive._numeric import softmax
+from treatsel.additive._scoring import bit_vectors_of, score_compiled, walk
 
 N_FEATURES = 5
 
@@ -73,21 +74,21 @@ def patients(seed, n=40):
 @settings(max_examples=60, deadline=None)
 def test_all_ways_of_scoring_give_the_same_bits(seed, n_trees, most_leaves, n_members):
     trees, matrix = forest_of(seed, n_trees, most_leaves, n_members), patients(seed + 1)
-    walked = trees._walk(matrix)
-    if trees.forest is None:
+    walked = walk(trees, matrix)
+    if bit_vectors_of(trees) is None:
         assert (trees.feature < 0).all()  # nothing to look up
         return
-    np.testing.assert_array_equal(np.vstack([trees.forest.score_one(x) for x in matrix]), walked)
-    np.testing.assert_array_equal(_kernel.score(trees.forest, matrix), walked)
+    np.testing.assert_array_equal(np.vstack([bit_vectors_of(trees).score_one(x) for x in matrix]), walked)
+    np.testing.assert_array_equal(score_compiled(bit_vectors_of(trees), matrix), walked)
 
 
 def test_a_last_block_of_trees_without_a_split_counts():
     stump = forest_of(9, 1, 1)
     for n in (1, 16, 63, 64, 65, 128):  # with up to 8 leaves, 64 trees stand side by side
         trees, matrix = Trees.join([forest_of(8, n, 8), *[stump] * 65]), patients(3)
-        walked = trees._walk(matrix)
-        np.testing.assert_array_equal(np.vstack([trees.forest.score_one(x) for x in matrix]), walked)
-        np.testing.assert_array_equal(_kernel.score(trees.forest, matrix), walked)
+        walked = walk(trees, matrix)
+        np.testing.assert_array_equal(np.vstack([bit_vectors_of(trees).score_one(x) for x in matrix]), walked)
+        np.testing.assert_array_equal(score_compiled(bit_vectors_of(trees), matrix), walked)
         assert (walked[:, -1] == stump.value[0]).all()
 
 
@@ -101,8 +102,8 @@ def test_tables_much_larger_than_their_trees_are_not_made():
         one = np.zeros(1, dtype=np.int32)
         parts.append(Trees(*arrays, roots=one, member=one))
     trees = Trees.join(parts)
-    assert trees.forest is None
-    assert trees.score(np.ones((1, n))).sum() == 2.0 * n
+    assert bit_vectors_of(trees) is None
+    assert score_trees(trees, np.ones((1, n))).sum() == 2.0 * n
 
 
 def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
@@ -125,20 +126,20 @@ def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
 
 def test_trees_with_more_leaves_than_a_word_has_bits_are_walked():
     trees = forest_of(0, 3, 200)
-    assert trees.forest is None
+    assert bit_vectors_of(trees) is None
     matrix = patients(1)
-    one_by_one = np.vstack([trees.score(x[None]) for x in matrix])
-    np.testing.assert_array_equal(trees.score(matrix), one_by_one)
+    one_by_one = np.vstack([score_trees(trees, x[None]) for x in matrix])
+    np.testing.assert_array_equal(score_trees(trees, matrix), one_by_one)
 
 
 @pytest.mark.parametrize("with_kernel", [True, False])
 def test_many_patients_get_the_bits_of_one(monkeypatch, with_kernel):
-    monkeypatch.setattr(_trees, "_WORTH_COMPILING", 10)
+    monkeypatch.setattr(_scoring, "WORTH_COMPILING", 10)
     monkeypatch.setattr(_kernel, "is_available", lambda: with_kernel)
     trees, matrix = forest_of(5, 70, 12, 3), patients(6, n=3000)
-    scores = trees.score(matrix)
-    np.testing.assert_array_equal(scores, trees._walk(matrix))
-    np.testing.assert_array_equal(scores[:20], np.vstack([trees.score(x[None]) for x in matrix[:20]]))
+    scores = score_trees(trees, matrix)
+    np.testing.assert_array_equal(scores, walk(trees, matrix))
+    np.testing.assert_array_equal(scores[:20], np.vstack([score_trees(trees, x[None]) for x in matrix[:20]]))
 
 
 def test_scores_are_those_of_lightgbm_to_the_last_bit():
@@ -153,18 +154,18 @@ def test_scores_are_those_of_lightgbm_to_the_last_bit():
     options = {"objective": "binary", "num_leaves": 31, "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(options, lightgbm.Dataset(X, y.astype(float)), 60)
     trees, raw = trees_of_lightgbm(booster), booster.predict(X, raw_score=True)
-    np.testing.assert_array_equal(trees._walk(X)[:, 0], raw)
-    np.testing.assert_array_equal(_kernel.score(trees.forest, X)[:, 0], raw)
-    np.testing.assert_array_equal([trees.forest.score_one(x)[0] for x in X[:100]], raw[:100])
+    np.testing.assert_array_equal(walk(trees, X)[:, 0], raw)
+    np.testing.assert_array_equal(score_compiled(bit_vectors_of(trees), X)[:, 0], raw)
+    np.testing.assert_array_equal([bit_vectors_of(trees).score_one(x)[0] for x in X[:100]], raw[:100])
 
 
 def test_bit_vectors_stay_out_of_pickles():
     trees = forest_of(3, 200, 8)
     before = len(pickle.dumps(trees))
-    trees.score(patients(4, n=1))
+    score_trees(trees, patients(4, n=1))
     again = pickle.loads(pickle.dumps(trees))
     assert len(pickle.dumps(trees)) == before
-    np.testing.assert_array_equal(again.score(patients(4)), trees.score(patients(4)))
+    np.testing.assert_array_equal(score_trees(again, patients(4)), score_trees(trees, patients(4)))
 
 
 def test_the_logistic_function_never_overflows():

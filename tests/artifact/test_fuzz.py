@@ -15,7 +15,7 @@ from fuzz.worker import Judge, mutant
 
 from treatsel.artifact import _archive
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STORED = ROOT / "tests" / "artifacts" / "format_1.treatsel"
 
 

@@ -16,7 +16,7 @@ from treatsel.artifact import _archive, _signature, new_keys, read_manifest, sig
 from treatsel.cli.main import main
 from treatsel.errors import ArtifactError, InputError
 
-STORED = Path(__file__).parent / "artifacts" / "format_1.treatsel"
+STORED = Path(__file__).parents[1] / "artifacts" / "format_1.treatsel"
 VALIDATION = {"outcome": "dropout", "n": 9, "level": 0.95, "headline": "None.", "figures": {}}
 
 

@@ -28,7 +28,7 @@ from treatsel.errors import ArtifactError, InputError, UnsupportedModelError
 from treatsel.manifest import INTENDED_USE_KEYS
 from treatsel.models import ArmwiseClassifier, PooledClassifier
 
-STORED = Path(__file__).parent / "artifacts"
+STORED = Path(__file__).parents[1] / "artifacts"
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from treatsel.models import ArmwiseClassifier
 from treatsel.predictions import WARNING_CODES, Prediction
 from treatsel.recommendation import Recommendation
 
-STORED = Path(__file__).parent / "artifacts" / "format_1.treatsel"
+STORED = Path(__file__).parents[1] / "artifacts" / "format_1.treatsel"
 
 
 @pytest.fixture(scope="module")
