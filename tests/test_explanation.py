@@ -243,9 +243,9 @@ def test_a_new_plot_belongs_to_pyplot_only_where_the_user_has_it():
     """In a process of its own, as importing pyplot is what is tested."""
     code = (
         "import sys, pandas as pd; from treatsel import _plotting;"
-        "ax = _plotting.new_axes(None); assert 'matplotlib.pyplot' not in sys.modules;"
+        "ax = plots.new_axes(None); assert 'matplotlib.pyplot' not in sys.modules;"
         "import matplotlib.pyplot as plt; assert plt.get_fignums() == [];"
-        "ax = _plotting.new_axes(None); assert plt.get_fignums() == [1] and ax.figure is plt.gcf();"
+        "ax = plots.new_axes(None); assert plt.get_fignums() == [1] and ax.figure is plt.gcf();"
         "print('shown')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

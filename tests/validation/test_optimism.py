@@ -134,7 +134,7 @@ def test_location_shifted_intervals_lie_around_the_corrected_value():
 
 
 def test_two_stage_intervals(monkeypatch):
-    monkeypatch.setattr("treatsel.validation._procedure.INNER", 4)
+    monkeypatch.setattr("treatsel.validation.studies._bootstrap_refits.INNER", 4)
     table = optimism(RIDGE, *make(), resamples=6, two_stage=6).table
     assert (table["method"].str.startswith("two-stage")).all()
     assert (table["lower"] < table["upper"]).all()

@@ -1,9 +1,9 @@
 """The validation report: its data, sections, front table, checklists, page and output formats."""
 
-from treatsel.validation.report._checklist import checklist, known_of
+from treatsel.validation.report._checklist import check_checklist_name, checklist, known_of
 from treatsel.validation.report._compare import compare, not_shared
 from treatsel.validation.report._page import page_of
-from treatsel.validation.report._report import ValidationReport, check_checklist_name
+from treatsel.validation.report._report import ValidationReport
 
 __all__ = [
     "ValidationReport",
