@@ -94,7 +94,7 @@ def test_any_index_can_be_written(index):
 
 @pytest.mark.parametrize("code", WARNING_CODES)
 def test_a_code_says_whether_the_patient_is_out_of_scope(code):
-    expected = code not in ("missing_covariate", "no_interval", "rarely_given", "unknown_key")
+    expected = code not in ("missing_covariate", "no_interval", "low_propensity", "unknown_key")
     assert (code in OUT_OF_SCOPE_CODES) is expected
     assert make(codes=[code]).out_of_scope.to_dict() == {"a": False, "b": expected}
 

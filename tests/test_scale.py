@@ -29,7 +29,7 @@ from treatsel.errors import CohortError, InputError, TreatselWarning, Unsupporte
 from treatsel.metrics.resampled._percentile import bootstrap
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
 from treatsel.scale import _frames, _trees
-from treatsel.validation import internal_external, optimism
+from treatsel.validation import bootstrap_optimism, internal_external_cv
 
 N = 900
 NAMES = ["patient_id", "age", "phq9_start", "employment", "arm", "dropout"]
@@ -236,7 +236,7 @@ def work(cohort):
 
     def internal():
         with warnings.catch_warnings(action="ignore", category=TreatselWarning):
-            return internal_external(RIDGE, X, y, sites, event_is_good=False).predictions
+            return internal_external_cv(RIDGE, X, y, sites, event_is_good=False).predictions
 
     def crossed():
         unfitted = ts.TreatmentSelector(estimator=RIDGE, event_is_good=False, random_state=0)
@@ -245,7 +245,7 @@ def work(cohort):
     tasks = {
         "internal-external": internal,
         "cross-fitting": crossed,
-        "optimism": lambda: optimism(RIDGE, X, y, resamples=20).resamples[["bootstrap", "test"]],
+        "optimism": lambda: bootstrap_optimism(RIDGE, X, y, resamples=20).resamples[["bootstrap", "test"]],
         "bootstrap": lambda: bootstrap(y.to_numpy(), p, n_resamples=40).draws,
     }
     return {name: (task, task().to_numpy()) for name, task in tasks.items()}

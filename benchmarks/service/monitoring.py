@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from treatsel import TreatmentSelector
 from treatsel.datasets import make_cohort
 from treatsel.errors import TreatselWarning
-from treatsel.monitoring import monitor, running_test
+from treatsel.monitoring import monitor, sequential_calibration_test
 
 RATE = 0.05
 N_RUN = 4000
@@ -33,7 +33,7 @@ def run(random: np.random.Generator, shift: float, since: int, rate: float) -> i
     p = expit(logit(0.4) + random.normal(size=N_RUN))
     truth = np.clip(p + np.where(np.arange(N_RUN) < since, 0, shift), 0, 1)
     y = (random.random(N_RUN) < truth).astype(float)
-    return running_test(y, p, false_alarm_rate=rate).alarm_at
+    return sequential_calibration_test(y, p, false_alarm_rate=rate).alarm_at
 
 
 def running_table(n_runs: int) -> pd.DataFrame:

@@ -26,9 +26,9 @@ from treatsel.metrics.discrimination import (
 from treatsel.metrics.overall import brier_score, log_loss, nagelkerke_r2, prevalence, scaled_brier_score
 from treatsel.metrics.policy import (
     aipw_scores,
-    concordant_difference,
     gain_over_best_arm,
     gain_over_random,
+    naive_concordance_contrast,
     policy_value,
     policy_value_aipw,
 )
@@ -144,7 +144,7 @@ def of_policies(times: int, n: int, gain: float) -> Iterator[tuple[str, float]]:
         y, arm, rule, (by_arm, propensities) = trial(rng, n, gain)
         scores = aipw_scores(y, arm, by_arm, propensities)
         propensity = propensities.to_numpy()[np.arange(n), np.searchsorted(ARMS, arm)]
-        excess = concordant_difference(y, arm, rule).excess
+        excess = naive_concordance_contrast(y, arm, rule).excess
         found = {
             "gain over arm a": (gain_over_best_arm(scores, rule, best_arm="a"), gain),
             "gain over picked arm, pick ignored": (gain_over_best_arm(scores, rule), gain),

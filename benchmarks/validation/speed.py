@@ -127,9 +127,9 @@ def curve_sklearn(data):
 
 @task("ICI, E50, E90, Emax with intervals")
 def errors(data):
-    from treatsel.metrics import calibration_errors
+    from treatsel.metrics import integrated_calibration_index
 
-    return calibration_errors(data.y, data.p)
+    return integrated_calibration_index(data.y, data.p)
 
 
 @task("decision curve, 99 thresholds, 500 resamples")
@@ -200,20 +200,29 @@ def bootstrap_auc(data):
 
 @task("figures of val.prob")
 def val_prob(data):
-    from treatsel.metrics import calibration_errors, roc_auc
-    from treatsel.metrics.calibration import calibration_line, calibration_test
+    from treatsel.metrics import integrated_calibration_index, roc_auc
+    from treatsel.metrics.calibration import logistic_recalibration, weak_calibration_test
     from treatsel.metrics.overall import brier_score, nagelkerke_r2, spiegelhalter_z
 
-    figures = (roc_auc, calibration_line, calibration_test, brier_score, nagelkerke_r2, spiegelhalter_z)
+    figures = (
+        roc_auc,
+        logistic_recalibration,
+        weak_calibration_test,
+        brier_score,
+        nagelkerke_r2,
+        spiegelhalter_z,
+    )
     smooth = {"smooth": "lowess", "smooth_on": "probability", "n_resamples": 0, "n_simulations": 0}
-    return [figure(data.y, data.p) for figure in figures], calibration_errors(data.y, data.p, **smooth)
+    return [figure(data.y, data.p) for figure in figures], integrated_calibration_index(
+        data.y, data.p, **smooth
+    )
 
 
 @task("spline calibration, 200 resamples")
 def spline_resampled(data):
-    from treatsel.metrics import calibration_errors
+    from treatsel.metrics import integrated_calibration_index
 
-    return calibration_errors(data.y, data.p, n_simulations=0)
+    return integrated_calibration_index(data.y, data.p, n_simulations=0)
 
 
 @task("AUC, 100 resamples", SKLEARN)

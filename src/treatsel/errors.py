@@ -37,7 +37,7 @@ class TreatselWarning(UserWarning):
     """The result stands, but on shaky ground."""
 
 
-class GuardWarning(TreatselWarning):
+class DataQualityWarning(TreatselWarning):
     """What a fitted selector found shaky about its development cohort; all of it in one warning."""
 
 

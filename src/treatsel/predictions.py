@@ -21,16 +21,16 @@ WARNING_CODES = {
     "wrong_type": "the value is not of the column's type and was taken as missing",
     "infinite": "the value is infinite, or too large to compute with, and was taken as missing",
     "out_of_range": "the value lies outside the range in the codebook and was used as it is",
-    "not_whole": "the value is not a whole number and was used as it is",
+    "not_integer": "the value is not a whole number and was used as it is",
     "unseen_category": "the category is unknown to the model and counts as none",
     "missing_required": "the value is missing though the codebook requires it",
     "missing_covariate": "the value is missing",
-    "outside_development_range": "the value lies well outside what the development cohort held",
+    "outside_training_range": "the value lies well outside what the development cohort held",
     "no_interval": "this kind of model gives no interval",
     "unknown_key": "the model knows no such key of the record; it was ignored",
-    "rarely_given": "such patients hardly ever got this arm; what is said of it is extrapolated",
+    "low_propensity": "such patients hardly ever got this arm; what is said of it is extrapolated",
 }
-IN_SCOPE_CODES = frozenset({"missing_covariate", "no_interval", "rarely_given", "unknown_key"})
+IN_SCOPE_CODES = frozenset({"missing_covariate", "no_interval", "low_propensity", "unknown_key"})
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
 
 
@@ -47,7 +47,7 @@ class Predictions:
     level : float
         Confidence level of the interval.
     warnings : DataFrame
-        Columns patient, code (see ``WARNING_CODES``) and column (with ``rarely_given``: the arm).
+        Columns patient, code (see ``WARNING_CODES``) and column (with ``low_propensity``: the arm).
     audit : mapping
         Model id, library version, digest of the input, intended use; no time unless the caller adds it.
     """

@@ -142,7 +142,9 @@ def _overlap(content: Any) -> Table:
         {
             "Arm": arm,
             "Effective patients": number(overlap["effective_n"][k], 0),
-            "Hardly ever given to": DASH if (share := overlap["hardly_given"][k]) is None else percent(share),
+            "Hardly ever given to": DASH
+            if (share := overlap["share_low_propensity"][k]) is None
+            else percent(share),
         }
         for k, arm in enumerate(content["arms"])
     ]

@@ -182,7 +182,7 @@ def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
         for figures in overlap.values():
             assert [arm for arm, v in zip(content["arms"], figures, strict=True) if v is None][:1]
             assert all(figures[content["arms"].index(arm)] is None for arm in few)
-    for share in overlap["hardly_given"]:
+    for share in overlap["share_low_propensity"]:
         assert share is None or not 0.5 < share * everybody < 4.5
     loaded = ts.load_model(tmp_path / "m.treatsel")
     ts.save_model(loaded, tmp_path / "again.treatsel", intended_use="Tests.")
@@ -532,7 +532,10 @@ TAMPERED = {
     "shares that do not add up": (lambda m, p: last(m)["shares"].__setitem__(0, 0.0), "do not add up"),
     "a level twice": (lambda m, p: last(m)["levels"].__setitem__(0, last(m)["levels"][1]), "levels"),
     "a text for a number": (lambda m, p: first(m)["encoding"]["columns"][0].update(center="1"), "center"),
-    "a whole number for a truth": (lambda m, p: first(m).update(has_draws=0), "neither true nor false"),
+    "a whole number for a truth": (
+        lambda m, p: first(m).update(has_posterior_draws=0),
+        "neither true nor false",
+    ),
     "events beyond patients": (lambda m, p: m["training"][0].update(n_events=10**6), "not in order"),
     "an arm without counts": (lambda m, p: m["training"].pop(), "each outcome and arm once"),
     "a rate beyond 1": (lambda m, p: m["assignment"]["overlap"]["auc"].__setitem__(0, 1.01), "auc"),

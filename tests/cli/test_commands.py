@@ -327,7 +327,7 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         ),
         (
             [
-                "samplesize",
+                "sample-size",
                 "gain",
                 "--differs",
                 "0.4",

@@ -128,7 +128,7 @@ def test_without_intervals(folder, selector, tmp_path, capsys, small_chunks):
     assert capsys.readouterr().err == told
     expected = with_intervals.drop(columns=["lower", "upper"])
     pd.testing.assert_frame_equal(pd.read_csv(out), expected, check_exact=True)
-    assert selector.has_draws()
+    assert selector.has_posterior_draws()
 
 
 def test_warnings_are_counted_over_all_chunks(folder, selector, broken, tmp_path, small_chunks):

@@ -1,11 +1,11 @@
-"""`treatsel samplesize`: the numbers of the functions, as text and as a table; one line on bad input."""
+"""`treatsel sample-size`: the numbers of the functions, as text and as a table; one line on bad input."""
 
 import pandas as pd
 import pytest
 
 from treatsel.cli.main import main
 from treatsel.metrics.sample_size import (
-    LinearPredictor,
+    LinearPredictorDistribution,
     development_sample_size,
     gain_sample_size,
     validation_sample_size,
@@ -17,12 +17,12 @@ GAIN = ["gain", "--prevalence", "0.45", "--differs", "0.3", "--gain", "0.03"]
 
 
 def samplesize(capsys, *arguments):
-    assert main(["samplesize", *arguments]) == 0
+    assert main(["sample-size", *arguments]) == 0
     return capsys.readouterr().out
 
 
 def complaint(capsys, *arguments):
-    assert main(["samplesize", *arguments]) == 2
+    assert main(["sample-size", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("treatsel: error: ")
@@ -46,8 +46,8 @@ def test_development_says_the_number_and_what_decides(capsys):
 @pytest.mark.parametrize(
     ("options", "predictor"),
     [
-        (["--lp-normal", "-0.5", "1"], LinearPredictor.normal(-0.5, 1)),
-        (["--lp-beta", "2", "3"], LinearPredictor.beta(2, 3)),
+        (["--lp-normal", "-0.5", "1"], LinearPredictorDistribution.normal(-0.5, 1)),
+        (["--lp-beta", "2", "3"], LinearPredictorDistribution.beta(2, 3)),
         ([], None),
     ],
 )
@@ -95,6 +95,6 @@ def test_bad_input_gets_one_line(capsys, arguments, words):
 
 def test_an_r2_or_an_auc_is_required(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["samplesize", "development", "--prevalence", "0.4", "--parameters", "20"])
+        main(["sample-size", "development", "--prevalence", "0.4", "--parameters", "20"])
     assert ended.value.code == 2
     assert "--auc" in capsys.readouterr().err

@@ -571,7 +571,7 @@ def test_names_that_are_numbers_are_texts(role):
         assert book.check(pd.DataFrame({"x": values}))["x"].tolist() == ["1", "2"]
     assert book.check(pd.DataFrame({"x": [2**60 + 1]}))["x"].tolist() == [str(2**60 + 1)]
     _, violations = book["x"].inspect(pd.Series(["1", "b", 3, 1.5], dtype="object"))
-    assert [v.code for v in violations] == ["wrong_type", "not_whole", "unseen_category"]
+    assert [v.code for v in violations] == ["wrong_type", "not_integer", "unseen_category"]
 
 
 @pytest.mark.parametrize(
@@ -600,7 +600,7 @@ def test_complex_numbers_are_no_numbers():
 def test_integers():
     found, violations = parsed([1, 2.0, "3", "3.0", 2.5, "2.5", np.inf, None], type="integer")
     np.testing.assert_array_equal(found, [1, 2, 3, 3, 2.5, 2.5, np.inf, NAN])
-    assert violations == {"infinite": 1, "not_whole": 2}
+    assert violations == {"infinite": 1, "not_integer": 2}
 
 
 def test_range_includes_its_ends():

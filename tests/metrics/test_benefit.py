@@ -9,26 +9,26 @@ from scipy.special import expit
 
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics.benefit import (
-    Pairs,
+    MatchedPairs,
     average_benefit,
     benefit_calibration,
-    benefit_calibration_line,
-    benefit_slope,
     brier_for_benefit,
     c_for_benefit,
     cross_entropy_for_benefit,
     e_for_benefit,
+    logit_benefit_recalibration,
+    logit_benefit_slope,
     match_pairs,
     model_based_c_for_benefit,
+    population_average_prescriptive_effect,
     population_average_value,
     population_benefit,
-    prescription_effect,
 )
 
 ARMS = {"control": "a_1", "treated": "b"}  # labels may hold underscores
 SEEDS = st.integers(0, 2**32 - 1)
-RULE = (population_average_value, prescription_effect, population_benefit)
-LOGIT = (benefit_slope, benefit_calibration_line)
+RULE = (population_average_value, population_average_prescriptive_effect, population_benefit)
+LOGIT = (logit_benefit_slope, logit_benefit_recalibration)
 SCORED = (average_benefit, benefit_calibration)
 
 
@@ -127,9 +127,9 @@ def test_groups_of_one_are_patients_with_students_t():
         assert grouped.se == pytest.approx(alone.se)
         assert grouped.upper > alone.upper
         assert "df" in grouped.method
-    line = benefit_calibration_line(**vectors, **ARMS, groups=np.arange(120) // 4)
+    line = logit_benefit_recalibration(**vectors, **ARMS, groups=np.arange(120) // 4)
     assert "cluster-robust" in line.slope.method
-    assert line.slope.se != benefit_calibration_line(**vectors, **ARMS).slope.se
+    assert line.slope.se != logit_benefit_recalibration(**vectors, **ARMS).slope.se
 
 
 def test_line_through_doubly_robust_scores_by_statsmodels():
@@ -172,10 +172,10 @@ def test_exaggerated_benefits_have_a_small_slope():
     middle = (by_arm["a_1"] + by_arm["b"]) / 2
     logit = np.log(by_arm / (1 - by_arm))
     wide = by_arm.assign(b=expit(2 * logit["b"] - logit["a_1"]))  # twice the difference of the logits
-    assert benefit_calibration_line(**vectors, **ARMS).slope.value == pytest.approx(1, abs=0.1)
-    assert benefit_slope(**vectors, **ARMS).value == pytest.approx(1, abs=0.1)
+    assert logit_benefit_recalibration(**vectors, **ARMS).slope.value == pytest.approx(1, abs=0.1)
+    assert logit_benefit_slope(**vectors, **ARMS).value == pytest.approx(1, abs=0.1)
     worse = vectors | {"by_arm": wide}
-    assert benefit_slope(**worse, **ARMS).value == pytest.approx(0.5, abs=0.1)
+    assert logit_benefit_slope(**worse, **ARMS).value == pytest.approx(0.5, abs=0.1)
     assert benefit_calibration(**worse, **chances, **ARMS).slope.upper < 0.8
     flat = vectors | {"by_arm": by_arm.assign(a_1=middle, b=middle)}
     assert math.isnan(benefit_calibration(**flat, **chances, **ARMS).slope.value)
@@ -183,8 +183,8 @@ def test_exaggerated_benefits_have_a_small_slope():
 
 def test_lines_among_each_arm():
     vectors, _, _ = cohort(2, 400, others=False)
-    both = benefit_calibration_line(**vectors, **ARMS).slope
-    parts = [benefit_calibration_line(**vectors, **ARMS, among=among).slope for among in ARMS]
+    both = logit_benefit_recalibration(**vectors, **ARMS).slope
+    parts = [logit_benefit_recalibration(**vectors, **ARMS, among=among).slope for among in ARMS]
     assert sum(part.n for part in parts) == both.n == 400
     assert min(p.value for p in parts) < both.value < max(p.value for p in parts)
 
@@ -200,8 +200,8 @@ def test_predictions_of_one_are_counted_in_a_warning(metric):
 def test_lines_that_no_data_allow():
     vectors, _, _ = cohort(4, 50)
     vectors["y_true"] = np.zeros(50)
-    assert math.isnan(benefit_slope(**vectors, **ARMS).value)
-    assert "one class" in benefit_calibration_line(**vectors, **ARMS).slope.method
+    assert math.isnan(logit_benefit_slope(**vectors, **ARMS).value)
+    assert "one class" in logit_benefit_recalibration(**vectors, **ARMS).slope.method
 
 
 @settings(max_examples=20, deadline=None)
@@ -238,7 +238,7 @@ def test_a_rule_that_treats_everybody_has_the_value_of_that_arm():
     treated = vectors["y_true"][vectors["received"] == "b"].mean()
     control = vectors["y_true"][vectors["received"] == "a_1"].mean()
     assert population_average_value(**vectors, **ARMS).value == pytest.approx(treated)
-    assert prescription_effect(**vectors, **ARMS).value == pytest.approx(0)
+    assert population_average_prescriptive_effect(**vectors, **ARMS).value == pytest.approx(0)
     assert population_benefit(**vectors, **ARMS).value == pytest.approx(treated - control)
     over_itself = population_benefit(**vectors, **ARMS, over="treated")
     assert (over_itself.value, over_itself.se) == (0, 0)
@@ -380,12 +380,12 @@ def test_concordance_by_comparing_all_pairs(seed):
     rng = np.random.default_rng(seed)
     observed, predicted = rng.integers(-1, 2, 30), rng.integers(-4, 5, 30) / 10
     observed[:2] = [0, 1]
-    pairs = Pairs.of(observed, np.full(30, 0.5), np.full(30, 0.5), mean_benefit=predicted)
+    pairs = MatchedPairs.of(observed, np.full(30, 0.5), np.full(30, 0.5), mean_benefit=predicted)
     found = c_for_benefit(pairs)
     assert found.value == pytest.approx(concordance_by_hand(predicted, observed))
-    turned = Pairs.of(-observed, np.full(30, 0.5), np.full(30, 0.5), mean_benefit=-predicted)
+    turned = MatchedPairs.of(-observed, np.full(30, 0.5), np.full(30, 0.5), mean_benefit=-predicted)
     assert c_for_benefit(turned).value == pytest.approx(found.value)
-    cubed = Pairs.of(observed, np.full(30, 0.5), np.full(30, 0.5), mean_benefit=predicted**3)
+    cubed = MatchedPairs.of(observed, np.full(30, 0.5), np.full(30, 0.5), mean_benefit=predicted**3)
     assert c_for_benefit(cubed).value == pytest.approx(found.value)
 
 
@@ -395,7 +395,7 @@ def test_noether_error_is_that_of_simulated_pairs():
         rng = np.random.default_rng(seed)
         high, low = rng.uniform(0.2, 0.9, 150), rng.uniform(0.1, 0.8, 150)
         observed = rng.binomial(1, high) - rng.binomial(1, low)
-        found = c_for_benefit(Pairs.of(observed, high, low), predicted="own_arm")
+        found = c_for_benefit(MatchedPairs.of(observed, high, low), predicted="own_arm")
         values.append(found.value)
         errors.append(found.se)
         covers.append((found.lower, found.upper))
@@ -407,7 +407,7 @@ def test_noether_error_is_that_of_simulated_pairs():
 def test_perfect_predictions_hit_the_ideal():
     rng = np.random.default_rng(0)
     high, low = rng.integers(0, 2, (2, 200))
-    pairs = Pairs.of(high - low, high, low)
+    pairs = MatchedPairs.of(high - low, high, low)
     found = c_for_benefit(pairs, predicted="own_arm")
     assert (found.value, found.se) == (1, 0)
     assert math.isnan(found.lower)
@@ -424,7 +424,7 @@ def test_true_probabilities_lose_least():
     rng = np.random.default_rng(1)
     high, low = rng.uniform(0.1, 0.9, (2, 4000))
     observed = rng.binomial(1, high) - rng.binomial(1, low)
-    true, wrong = Pairs.of(observed, high, low), Pairs.of(observed, high**2, low)
+    true, wrong = MatchedPairs.of(observed, high, low), MatchedPairs.of(observed, high**2, low)
     for loss in (brier_for_benefit, cross_entropy_for_benefit):
         assert loss(true).upper < loss(wrong).value
     shares = np.array([high * (1 - low), high * low + (1 - high) * (1 - low), (1 - high) * low])
@@ -437,19 +437,19 @@ def test_distance_shrinks_with_the_number_of_pairs_and_grows_with_error():
     rng = np.random.default_rng(2)
     high, low = rng.uniform(0.1, 0.9, (2, 5000))
     observed = rng.binomial(1, high) - rng.binomial(1, low)
-    few = Pairs.of(observed[:100], high[:100], low[:100])
-    many, wrong = Pairs.of(observed, high, low), Pairs.of(observed, high / 2, low / 2)
+    few = MatchedPairs.of(observed[:100], high[:100], low[:100])
+    many, wrong = MatchedPairs.of(observed, high, low), MatchedPairs.of(observed, high / 2, low / 2)
     e = [e_for_benefit(p, predicted="own_arm", n_resamples=None).eavg.value for p in (many, few, wrong)]
     assert e[0] < 0.03 < e[1]
     assert e[2] > 0.1
-    small = Pairs.of(observed[:300], high[:300], low[:300])
+    small = MatchedPairs.of(observed[:300], high[:300], low[:300])
     interval = e_for_benefit(small, predicted="own_arm", n_resamples=50)
     assert interval.eavg.lower < interval.eavg.upper
     assert interval.e50.value <= interval.e90.value
     assert interval.to_frame().index.to_list() == ["eavg", "e50", "e90"]
     direct = e_for_benefit(small, predicted="own_arm", surface="direct", n_resamples=None)
     assert direct.eavg.value == pytest.approx(interval.eavg.value, abs=0.01)
-    hopeless = e_for_benefit(Pairs.of([0, 1, 0], [0.5] * 3, [0.5] * 3), predicted="own_arm")
+    hopeless = e_for_benefit(MatchedPairs.of([0, 1, 0], [0.5] * 3, [0.5] * 3), predicted="own_arm")
     assert "not estimable" in hopeless.eavg.method
 
 
@@ -458,7 +458,7 @@ def test_no_distance_from_a_curve_that_runs_away():
     random, grid = np.random.default_rng(249), [0.2, 0.4, 0.6, 0.8]
     high = random.choice(grid, 40, p=[0.1, 0.2, 0.3, 0.4])
     low = random.choice(grid, 40, p=[0.4, 0.3, 0.2, 0.1])
-    pairs = Pairs.of(random.binomial(1, high) - random.binomial(1, low), high, low)
+    pairs = MatchedPairs.of(random.binomial(1, high) - random.binomial(1, low), high, low)
     assert math.isnan(e_for_benefit(pairs, predicted="own_arm", n_resamples=None).eavg.value)
     direct = e_for_benefit(pairs, predicted="own_arm", surface="direct", n_resamples=None)
     assert 0 < direct.eavg.value < 1
@@ -472,7 +472,9 @@ def test_bootstrap_matches_anew():
     assert "matched anew" in found.method
     assert found == c_for_benefit(pairs, n_resamples=40, random_state=1)
     assert found.lower != c_for_benefit(pairs, n_resamples=40, random_state=2).lower
-    redrawn = Pairs.of(pairs.observed, pairs.p_treated, pairs.p_control, mean_benefit=pairs.mean_benefit)
+    redrawn = MatchedPairs.of(
+        pairs.observed, pairs.p_treated, pairs.p_control, mean_benefit=pairs.mean_benefit
+    )
     assert "pairs redrawn" in c_for_benefit(redrawn, n_resamples=40).method
     sites = match_pairs(**vectors, **ARMS, covariates=x, groups=np.arange(150) % 10)
     assert c_for_benefit(sites, n_resamples=40, random_state=1).lower != found.lower
@@ -529,13 +531,13 @@ def test_bad_input_of_matching(change, message):
         (lambda pairs: c_for_benefit(pairs, predicted="own_arm", n_resamples=1), "n_resamples"),
         (lambda pairs: e_for_benefit(pairs, predicted="own_arm", random_state="x"), "random_state"),
         (lambda pairs: e_for_benefit(pairs, surface="x"), "surface"),
-        (lambda pairs: Pairs.of([2], [0.5], [0.5]), "other than -1, 0 and 1"),
-        (lambda pairs: Pairs.of([1, 0], [0.5], [0.5]), "Lengths differ"),
-        (lambda pairs: Pairs.of([], [], []), "no pairs"),
+        (lambda pairs: MatchedPairs.of([2], [0.5], [0.5]), "other than -1, 0 and 1"),
+        (lambda pairs: MatchedPairs.of([1, 0], [0.5], [0.5]), "Lengths differ"),
+        (lambda pairs: MatchedPairs.of([], [], []), "no pairs"),
     ],
 )
 def test_bad_input_of_pairs(call, message):
-    pairs = Pairs.of([1, 0, 1, -1, 0], [0.5, 0.6, 0.4, 0.3, 0.2], [0.5, 0.6, 0.3, 0.2, 0.1])
+    pairs = MatchedPairs.of([1, 0, 1, -1, 0], [0.5, 0.6, 0.4, 0.3, 0.2], [0.5, 0.6, 0.3, 0.2, 0.1])
     with pytest.raises(InputError, match=message):
         call(pairs)
 
@@ -545,7 +547,7 @@ def test_bad_options_of_the_rest():
     with pytest.raises(InputError, match="n_groups"):
         benefit_calibration(**vectors, **chances, **ARMS, n_groups=0)
     with pytest.raises(InputError, match="among"):
-        benefit_calibration_line(**vectors, **ARMS, among="all")
+        logit_benefit_recalibration(**vectors, **ARMS, among="all")
     with pytest.raises(InputError, match="over"):
         population_benefit(**vectors, **ARMS, over="all")
     with pytest.raises(InputError, match="has no column"):

@@ -16,14 +16,14 @@ from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics.calibration import (
     _ici,
     calibration_curve,
-    calibration_errors,
     calibration_groups,
     calibration_in_the_large,
-    calibration_line,
     calibration_slope,
-    calibration_test,
     hosmer_lemeshow,
+    integrated_calibration_index,
+    logistic_recalibration,
     observed_expected_ratio,
+    weak_calibration_test,
 )
 
 ESTIMATES = [calibration_in_the_large, calibration_slope, observed_expected_ratio]
@@ -64,8 +64,8 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
     expected = calibration_curve(again["y"], again["p"], arm=again["arm"], **options)
     for name in ("table", "groups"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), rtol=1e-7)
-    errors = calibration_errors(part["y"], part["p"], sample_weight=part["weight"], **FEW)
-    repeated = calibration_errors(again["y"], again["p"], **FEW)
+    errors = integrated_calibration_index(part["y"], part["p"], sample_weight=part["weight"], **FEW)
+    repeated = integrated_calibration_index(again["y"], again["p"], **FEW)
     assert (errors.n, errors.smoother) == (repeated.n, repeated.smoother)
     random = ["lower", "upper"]  # resamples are drawn otherwise from counts; draws of outcomes are not
     pd.testing.assert_frame_equal(
@@ -86,9 +86,9 @@ def test_every_smoother_repeats_rows_by_weight_and_knows_no_order(cohort, smooth
 
 
 def test_recalibrated_predictions_are_calibrated(cohort):
-    line = calibration_line(cohort["y"], cohort["q"])
+    line = logistic_recalibration(cohort["y"], cohort["q"])
     better = expit(line.intercept.value + line.slope.value * logit(cohort["q"]))
-    again = calibration_line(cohort["y"], better)
+    again = logistic_recalibration(cohort["y"], better)
     assert again.intercept.value == pytest.approx(0, abs=1e-8)
     assert again.slope.value == pytest.approx(1, abs=1e-8)
     shifted = expit(logit(cohort["q"]) + calibration_in_the_large(cohort["y"], cohort["q"]).value)
@@ -96,8 +96,8 @@ def test_recalibrated_predictions_are_calibrated(cohort):
 
 
 def test_complement_turns_the_sign(cohort):
-    ahead = calibration_line(cohort["y"], cohort["p"])
-    back = calibration_line(1 - cohort["y"], 1 - cohort["p"])
+    ahead = logistic_recalibration(cohort["y"], cohort["p"])
+    back = logistic_recalibration(1 - cohort["y"], 1 - cohort["p"])
     assert back.slope.value == pytest.approx(ahead.slope.value)
     assert back.intercept.value == pytest.approx(-ahead.intercept.value)
     assert back.covariance == pytest.approx(-ahead.covariance)
@@ -155,11 +155,11 @@ def test_curve_falls_back_and_says_so():
     few = {1: "constant", 2: "straight line", 4: "4 knots", 5: "3 knots", 60: "5 knots"}
     for distinct, smoother in few.items():
         p = np.linspace(0.2, 0.8, distinct)[np.arange(90) % distinct]
-        found = calibration_errors(y, p, **FEW)
+        found = integrated_calibration_index(y, p, **FEW)
         assert smoother in found.smoother, distinct
         assert found.to_frame().notna().all(axis=None)
-    assert calibration_errors(y, np.full(90, 0.3), **FEW).ici == pytest.approx(abs(y.mean() - 0.3))
-    nothing = calibration_errors([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
+    assert integrated_calibration_index(y, np.full(90, 0.3), **FEW).ici == pytest.approx(abs(y.mean() - 0.3))
+    nothing = integrated_calibration_index([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
     assert math.isnan(nothing.emax)
     assert nothing.to_frame().isna().all(axis=None)
     assert nothing.smoother.startswith("not estimable")
@@ -236,11 +236,11 @@ def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
     y, x = rng.binomial(1, p), logit(p)
     large = calibration_in_the_large(y, p, interval="profile", level=0.9)
     for limit in (large.lower, large.upper):
-        test = calibration_test(y, expit(x + limit)).in_the_large
+        test = weak_calibration_test(y, expit(x + limit)).in_the_large
         assert test.statistic == pytest.approx(chi2.ppf(0.9, 1), rel=1e-6)
     tilt = calibration_slope(y, p, interval="profile", level=0.9)
     for limit in (tilt.lower, tilt.upper):
-        test = calibration_test(y, expit(limit * x)).slope
+        test = weak_calibration_test(y, expit(limit * x)).slope
         assert test.statistic == pytest.approx(chi2.ppf(0.9, 1), rel=1e-6)
     assert tilt.upper - tilt.value > tilt.value - tilt.lower  # the likelihood is skew
 
@@ -253,18 +253,18 @@ def test_profile_needs_a_maximum_and_no_groups(cohort):
 
 
 def test_tests_add_up_and_vanish_after_recalibration(cohort):
-    test = calibration_test(cohort["y"], cohort["q"])
+    test = weak_calibration_test(cohort["y"], cohort["q"])
     assert test.weak.statistic == pytest.approx(test.in_the_large.statistic + test.slope.statistic)
     assert test.quality == pytest.approx(test.discrimination - test.unreliability)
-    line = calibration_line(cohort["y"], cohort["q"])
-    better = calibration_test(
+    line = logistic_recalibration(cohort["y"], cohort["q"])
+    better = weak_calibration_test(
         cohort["y"], expit(line.intercept.value + line.slope.value * logit(cohort["q"]))
     )
     assert better.weak.statistic == pytest.approx(0, abs=1e-8)
     assert better.weak.p_value == pytest.approx(1)
     assert better.quality == pytest.approx(test.discrimination + test.weak.statistic / 200 + 2 / 200)
     assert list(test.to_frame().index) == ["weak", "in_the_large", "slope"]
-    nothing = calibration_test([1, 1], [0.3, 0.4])
+    nothing = weak_calibration_test([1, 1], [0.3, 0.4])
     assert math.isnan(nothing.weak.p_value)
     assert nothing.method.startswith("not estimable")
 
@@ -274,7 +274,7 @@ def test_tests_hold_their_size():
     for _ in range(250):
         p = expit(rng.normal(0, 1, 200))
         y = rng.binomial(1, p)
-        test = calibration_test(y, p)
+        test = weak_calibration_test(y, p)
         values = [test.weak.p_value, test.in_the_large.p_value, test.slope.p_value]
         rejected += np.array([*values, hosmer_lemeshow(y, p).p_value]) < 0.05
     assert ((rejected / 250 > 0.016) & (rejected / 250 < 0.09)).all()
@@ -326,7 +326,7 @@ def test_errors_of_a_known_curve(smooth):
     """With y = 1 at 70 % of each of many predictions, the curve is flat at 0.7."""
     p = np.repeat(np.linspace(0.1, 0.9, 41), 10)
     y = np.tile([1] * 7 + [0] * 3, 41)
-    found = calibration_errors(y, p, smooth=smooth, **FEW)
+    found = integrated_calibration_index(y, p, smooth=smooth, **FEW)
     away = np.abs(p - 0.7)
     expected = {"ici": away.mean(), "e50": np.median(away), "e90": np.quantile(away, 0.9)}
     expected |= {"emax": away.max(), "eci": 100 * (away**2).mean()}
@@ -336,14 +336,14 @@ def test_errors_of_a_known_curve(smooth):
         assert found.estimates[name].p_value == pytest.approx(1 / 21)
     table = found.to_frame()
     assert (table["lower"] < table["upper"]).all()
-    assert (table["expected_if_perfect"] < table["p95_if_perfect"]).all()
-    assert (table["p95_if_perfect"] < table["lower"]).all()
+    assert (table["expected_under_calibration"] < table["q95_under_calibration"]).all()
+    assert (table["q95_under_calibration"] < table["lower"]).all()
 
 
 def test_perfect_predictions_have_no_errors():
     with pytest.warns(TreatselWarning, match="20 of 20"):
-        found = calibration_errors([0, 1] * 10, [0, 1] * 10, **FEW)
-    assert (found.to_frame()[["value", "lower", "upper", "expected_if_perfect"]] == 0).all(axis=None)
+        found = integrated_calibration_index([0, 1] * 10, [0, 1] * 10, **FEW)
+    assert (found.to_frame()[["value", "lower", "upper", "expected_under_calibration"]] == 0).all(axis=None)
     assert found.smoother == "none: each prediction is its outcome"
 
 
@@ -352,11 +352,11 @@ def test_what_perfect_calibration_shows_is_what_it_shows():
     rng, values, expected, small = np.random.default_rng(6), [], [], 0
     for seed in range(40):
         p = expit(rng.normal(0, 1, 300))
-        row = calibration_errors(
+        row = integrated_calibration_index(
             rng.binomial(1, p), p, n_resamples=0, n_simulations=40, random_state=seed
         ).intervals.loc["ici"]
         values.append(row["value"])
-        expected.append(row["expected_if_perfect"])
+        expected.append(row["expected_under_calibration"])
         small += row["p_value"] < 0.2
         assert math.isnan(row["lower"])
     assert np.mean(values) == pytest.approx(np.mean(expected), rel=0.15)
@@ -370,7 +370,7 @@ def test_interval_of_the_ici_covers_a_model_that_is_off():
     for seed in range(times):
         x = rng.normal(0, 1, 600)
         y = rng.binomial(1, expit(0.6 + 0.5 * x))
-        row = calibration_errors(y, expit(x), n_resamples=60, n_simulations=0, random_state=seed)
+        row = integrated_calibration_index(y, expit(x), n_resamples=60, n_simulations=0, random_state=seed)
         ici = row.estimates["ici"]
         covered += ici.lower <= truth <= ici.upper
     assert covered / times > 0.85
@@ -393,7 +393,7 @@ def test_cells_hardly_move_the_limits(monkeypatch):
     tables = []
     for cells in (_ici.CELLS, 10**6):
         monkeypatch.setattr(_ici, "CELLS", cells)
-        tables.append(calibration_errors(y, p, n_resamples=10, n_simulations=0).to_frame())
+        tables.append(integrated_calibration_index(y, p, n_resamples=10, n_simulations=0).to_frame())
     assert tables[0]["value"].equals(tables[1]["value"])
     assert tables[0]["upper"].to_numpy() == pytest.approx(tables[1]["upper"].to_numpy(), abs=5e-5)
 
@@ -405,7 +405,8 @@ def test_errors_resample_whole_sites():
     y = rng.binomial(1, expit(logit(p) + rng.normal(0, 1, 20)[site]))
     options = {"n_resamples": 100, "n_simulations": 0}
     wide, narrow = (
-        calibration_errors(y, p, groups=groups, **options).estimates["ici"] for groups in (site, None)
+        integrated_calibration_index(y, p, groups=groups, **options).estimates["ici"]
+        for groups in (site, None)
     )
     assert wide.upper - wide.lower > 1.3 * (narrow.upper - narrow.lower)
     assert wide.method == "percentile bootstrap of groups, 100 resamples"
@@ -415,7 +416,7 @@ def test_loess_needs_four_predictions_and_whole_weights_are_for_lowess(cohort):
     p = np.tile([0.2, 0.4, 0.6], 20)
     y = np.tile([0, 1, 0, 1], 15)
     for smooth in ("loess", "lowess"):
-        found = calibration_errors(y, p, smooth=smooth)
+        found = integrated_calibration_index(y, p, smooth=smooth)
         assert found.smoother == f"not estimable: too few distinct predictions for {smooth}"
         assert math.isnan(found.ici)
     half = np.full(200, 0.5)
@@ -459,12 +460,12 @@ def test_local_curves_end_with_the_data(cohort):
         (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 values outside 0 to 1"),
         (lambda: calibration_curve([0, 1], [0.2, 0.3], arm=["a"]), "Lengths differ: y_true 2, arm 1"),
         (lambda: calibration_groups([0, 1], [0.2, 0.3], n_groups=0), "n_groups is 0"),
-        (lambda: calibration_errors([0, 1], [0.2, 0.3], smooth_on="log"), "Did you mean 'logit'"),
+        (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], smooth_on="log"), "Did you mean 'logit'"),
         (lambda: observed_expected_ratio([0, 1], [0.2, 0.3], interval="raw"), "interval is 'raw'"),
         (lambda: calibration_slope([0, 1], [0.2, 0.3], interval="exact"), "interval is 'exact'"),
         (lambda: calibration_curve([0, 1], [0.2, 0.3], smooth="los"), "smooth is 'los'"),
-        (lambda: calibration_errors([0, 1], [0.2, 0.3], n_resamples=-1), "n_resamples is -1"),
-        (lambda: calibration_errors([0, 1], [0.2, 0.3], groups=["a"]), "Lengths differ"),
+        (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], n_resamples=-1), "n_resamples is -1"),
+        (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], groups=["a"]), "Lengths differ"),
         (lambda: calibration_slope([0, 1], [0.2, 0.3], groups=["a"]), "Lengths differ"),
     ],
 )

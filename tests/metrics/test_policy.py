@@ -12,12 +12,12 @@ from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics.policy import (
     aipw_scores,
     arm_means,
-    concordant_difference,
     effective_sample_size,
     gain_over_best_arm,
     gain_over_each_arm,
     gain_over_random,
     gain_over_received,
+    naive_concordance_contrast,
     policy_value,
     policy_value_aipw,
     policy_value_direct,
@@ -87,10 +87,10 @@ def test_weights_are_repeated_rows_for_weighted_values(cohort, tables, recommend
     assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
     names = {"prognosis": tables[0].mean(axis=1), "groups": cohort["site"]}
     options = {name: values for name, values in names.items() if method == "ipw"}
-    difference = concordant_difference(*vectors, **options, sample_weight=cohort["weight"])
+    difference = naive_concordance_contrast(*vectors, **options, sample_weight=cohort["weight"])
     options = {name: values[again] for name, values in options.items()}
     pd.testing.assert_frame_equal(
-        difference.to_frame(), concordant_difference(*repeated, **options).to_frame()
+        difference.to_frame(), naive_concordance_contrast(*repeated, **options).to_frame()
     )
 
 
@@ -126,7 +126,7 @@ def test_scores_average_to_the_weighted_rates_without_a_model(cohort, tables):
 def test_the_best_arm_gains_nothing_over_itself(scores):
     best = arm_means(scores)["value"].idxmax()
     gain = gain_over_best_arm(scores, [best] * len(scores))
-    assert (gain.value, gain.lower, gain.upper, gain.n_differs) == (0, 0, 0, 0)
+    assert (gain.value, gain.lower, gain.upper, gain.n_discordant) == (0, 0, 0, 0)
     assert (gain.best_arm, gain.chosen, gain.p_value) == (best, "picked on this data", 1)
     named = gain_over_best_arm(scores, [best] * len(scores), best_arm="IPT")
     assert named.chosen == "named beforehand"
@@ -158,7 +158,7 @@ def test_nobody_concordant():
     assert math.isnan(found.value)
     assert "no patient is concordant" in found.method
     for recommended, reason in ((["b", "b"], "nobody is concordant"), (["a", "a"], "nobody is discordant")):
-        found = concordant_difference([1, 0], ["a", "a"], recommended)
+        found = naive_concordance_contrast([1, 0], ["a", "a"], recommended)
         assert math.isnan(found.difference.value)
         assert reason in found.excess.method
 
@@ -224,11 +224,11 @@ def test_gains_over_each_arm_hold_the_one_over_the_best(scores, recommended):
     gains = gain_over_each_arm(scores, recommended)
     best = gain_over_best_arm(scores, recommended)
     row = gains.to_frame().loc[best.best_arm]
-    assert (row["value"], row["lower"], row["upper"], row["n_differs"]) == (
+    assert (row["value"], row["lower"], row["upper"], row["n_discordant"]) == (
         best.value,
         best.lower,
         best.upper,
-        best.n_differs,
+        best.n_discordant,
     )
     assert row["value"] == gains.to_frame()["value"].min()
     wider = gain_over_each_arm(scores, recommended, simultaneous=True).to_frame()
@@ -245,7 +245,7 @@ def test_gain_over_random_is_that_over_shuffled_recommendations(scores, recommen
     found = gain_over_random(scores, recommended)
     assert found.value == pytest.approx(own - np.mean(shuffled), abs=4 * np.std(shuffled) / 4000**0.5)
     alone = gain_over_random(scores, ["IPT"] * len(scores))
-    assert (alone.value, alone.n_differs, alone.best_arm) == (pytest.approx(0, abs=1e-12), 0, None)
+    assert (alone.value, alone.n_discordant, alone.best_arm) == (pytest.approx(0, abs=1e-12), 0, None)
 
 
 def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
@@ -294,14 +294,14 @@ def test_the_naive_difference_is_explained_where_nobody_gains():
     rng = np.random.default_rng(6)
     options = {"effects": (0.0, 0.0, 0.2), "shares": (0.15, 0.15, 0.7)}
     y, arm, rule, *_ = no_gain(rng, 60_000, **options)
-    found = concordant_difference(y, arm, rule)
+    found = naive_concordance_contrast(y, arm, rule)
     assert found.difference.lower > 0.07
     assert found.without_gain.value == pytest.approx(found.difference.value, abs=0.02)
     assert found.excess.value == pytest.approx(found.difference.value - found.without_gain.value)
     times, wrong = 300, 0
     for _ in range(times):
         y, arm, rule, *_ = no_gain(rng, 300, **options)
-        excess = concordant_difference(y, arm, rule).excess
+        excess = naive_concordance_contrast(y, arm, rule).excess
         wrong += not excess.lower <= 0 <= excess.upper
     assert 0.02 <= wrong / times <= 0.085
 
@@ -312,9 +312,9 @@ def test_prognosis_explains_assignment_that_followed_it():
     y, arm, rule, prognosis, *_ = no_gain(rng, 20_000)
     obeyed = rng.random(20_000) < 2 * (prognosis - 0.2)
     received = np.where(obeyed, rule, arm)
-    blind = concordant_difference(y, received, rule)
+    blind = naive_concordance_contrast(y, received, rule)
     assert blind.excess.lower > 0.05
-    known = concordant_difference(y, received, rule, prognosis=prognosis)
+    known = naive_concordance_contrast(y, received, rule, prognosis=prognosis)
     assert abs(known.excess.value) < 3 * known.excess.se
     assert known.without_gain.value == pytest.approx(known.difference.value, abs=0.02)
 
@@ -322,10 +322,10 @@ def test_prognosis_explains_assignment_that_followed_it():
 def test_an_excess_shows_where_there_is_a_gain():
     rng = np.random.default_rng(9)
     x, arm, y, _, _ = trial(rng, 4000)
-    found = concordant_difference(y, arm, np.where(x > 0, "b", "a"))
+    found = naive_concordance_contrast(y, arm, np.where(x > 0, "b", "a"))
     assert found.excess.lower > 0
     assert found.difference.value > 1.5 * 0.075  # about twice the gain over the best arm
-    grouped = concordant_difference(y, arm, np.where(x > 0, "b", "a"), groups=np.arange(4000))
+    grouped = naive_concordance_contrast(y, arm, np.where(x > 0, "b", "a"), groups=np.arange(4000))
     assert grouped.difference.se == pytest.approx(found.difference.se, rel=1e-3)
     assert grouped.excess.se == pytest.approx(found.excess.se, rel=1e-3)
 
@@ -334,7 +334,7 @@ def test_one_arm_for_all_leaves_no_excess():
     rng = np.random.default_rng(6)
     arm = rng.choice(["a", "b"], 2000)
     y = rng.binomial(1, np.where(arm == "b", 0.5, 0.3))
-    found = concordant_difference(y, arm, np.full(2000, "b"))
+    found = naive_concordance_contrast(y, arm, np.full(2000, "b"))
     assert found.difference.value == pytest.approx(0.2, abs=0.07)
     assert found.without_gain.value == pytest.approx(found.difference.value)
     assert (found.excess.value, found.excess.se) == (0, 0)
@@ -420,10 +420,10 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         (lambda: gain_over_best_arm(GOOD, ["a", "b"], picking="no"), "picking is 'no'"),
         (lambda: gain_over_random(GOOD, ["a", "z"]), "without a column"),
         (lambda: policy_value_direct(GOOD * 2, ["a", "b"]), "outside 0 to 1"),
-        (lambda: concordant_difference([1, 0], ["a", "b"], ["a"]), "recommended 1"),
-        (lambda: concordant_difference([1, 0], ["a", "b"], ["a", "a"], interval="exact"), "interval is"),
+        (lambda: naive_concordance_contrast([1, 0], ["a", "b"], ["a"]), "recommended 1"),
+        (lambda: naive_concordance_contrast([1, 0], ["a", "b"], ["a", "a"], interval="exact"), "interval is"),
         (
-            lambda: concordant_difference([1, 0], ["a", "b"], ["a", "a"], prognosis=[0.1, np.nan]),
+            lambda: naive_concordance_contrast([1, 0], ["a", "b"], ["a", "a"], prognosis=[0.1, np.nan]),
             "prognosis holds 1 missing",
         ),
     ],

@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from treatsel.errors import InputError
-from treatsel.metrics.pooling import pool, pool_imputations
+from treatsel.metrics.pooling import pool_rubin, random_effects_meta_analysis
 
 SITES = st.lists(st.tuples(st.floats(-3, 3), st.floats(0.05, 2)), min_size=3, max_size=12)
 
@@ -30,7 +30,7 @@ def restricted_likelihood(tau2, y, se):
 @given(SITES)
 def test_reml_is_the_highest_point_of_the_restricted_likelihood(rows):
     y, se = columns(rows)
-    found = restricted_likelihood(pool(y, se).tau2, y, se)
+    found = restricted_likelihood(random_effects_meta_analysis(y, se).tau2, y, se)
     for end in (0.01, 0.1, 1, 20):
         other = minimize_scalar(restricted_likelihood, bounds=(0, end), args=(y, se), method="bounded")
         assert found <= other.fun + 1e-7
@@ -43,7 +43,10 @@ def test_order_shift_and_unit_do_not_matter(rows, random, shift, factor):
     y, se = columns(rows)
     order = list(range(len(y)))
     random.shuffle(order)
-    one, other = pool(y, se), pool(y[order] * factor + shift, se[order] * factor)
+    one, other = (
+        random_effects_meta_analysis(y, se),
+        random_effects_meta_analysis(y[order] * factor + shift, se[order] * factor),
+    )
     assert other.value == pytest.approx(one.value * factor + shift, abs=1e-5)
     assert other.tau2 == pytest.approx(one.tau2 * factor**2, rel=1e-4, abs=1e-6)
     assert other.upper == pytest.approx(one.upper * factor + shift, rel=1e-4, abs=1e-4)
@@ -53,21 +56,27 @@ def test_order_shift_and_unit_do_not_matter(rows, random, shift, factor):
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-3, 3), st.floats(0.05, 2), st.integers(2, 9), st.sampled_from(["identity", "logit", "log"]))
 def test_identical_sites_pool_to_the_site(value, se, k, scale):
-    found = pool([value] * k, [se] * k, scale=scale, interval="z")
+    found = random_effects_meta_analysis([value] * k, [se] * k, scale=scale, interval="z")
     back = {"identity": value, "logit": expit(value), "log": math.exp(value)}[scale]
     assert found.value == pytest.approx(back)
     assert (found.tau2, found.i2) == (0, 0)
     assert found.q == pytest.approx(0, abs=1e-12)
     assert found.se == pytest.approx(se / math.sqrt(k))
-    assert pool([value] * k, [se] * k, interval="hk_adhoc").se == pytest.approx(se / math.sqrt(k))
-    assert pool([value] * k, [se] * k, interval="hk").se == pytest.approx(0, abs=1e-12)
+    assert random_effects_meta_analysis([value] * k, [se] * k, interval="hk_adhoc").se == pytest.approx(
+        se / math.sqrt(k)
+    )
+    assert random_effects_meta_analysis([value] * k, [se] * k, interval="hk").se == pytest.approx(
+        0, abs=1e-12
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(SITES)
 def test_the_adhoc_correction_never_narrows(rows):
     y, se = columns(rows)
-    plain, adhoc, normal = (pool(y, se, interval=kind) for kind in ("hk", "hk_adhoc", "z"))
+    plain, adhoc, normal = (
+        random_effects_meta_analysis(y, se, interval=kind) for kind in ("hk", "hk_adhoc", "z")
+    )
     assert adhoc.se >= max(plain.se, normal.se) - 1e-12
     assert adhoc.upper - adhoc.lower >= plain.upper - plain.lower - 1e-12
     assert adhoc.tau2 == plain.tau2 == normal.tau2
@@ -75,17 +84,20 @@ def test_the_adhoc_correction_never_narrows(rows):
 
 def test_equal_precision_has_a_closed_form():
     y, se = np.array([0.1, 0.5, 0.9, 1.4, 0.2]), 0.2
-    found = pool(y, [se] * 5)
+    found = random_effects_meta_analysis(y, [se] * 5)
     assert found.value == pytest.approx(y.mean())
     assert found.tau2 == pytest.approx(y.var(ddof=1) - se**2)
     assert found.se == pytest.approx(y.std(ddof=1) / math.sqrt(5))
     assert found.i2 == pytest.approx(found.tau2 / (found.tau2 + se**2))
-    assert pool(y, [se] * 5, estimator="dl").tau2 == pytest.approx(found.tau2)
+    assert random_effects_meta_analysis(y, [se] * 5, estimator="dl").tau2 == pytest.approx(found.tau2)
 
 
 def test_a_site_without_estimate_is_shown_and_left_out():
     y, se = [0.2, math.nan, 0.4, math.inf, 0.7, 0.0], [0.1, 0.1, 0.2, 0.1, 0.1, 0.0]
-    found, without = pool(y, se, sites=list("abcdef")), pool([0.2, 0.4, 0.7], [0.1, 0.2, 0.1])
+    found, without = (
+        random_effects_meta_analysis(y, se, sites=list("abcdef")),
+        random_effects_meta_analysis([0.2, 0.4, 0.7], [0.1, 0.2, 0.1]),
+    )
     assert (found.n_sites, found.n_left_out) == (3, 3)
     assert (found.value, found.lower, found.tau2) == (without.value, without.lower, without.tau2)
     sites = found.sites.set_index("site")
@@ -95,23 +107,29 @@ def test_a_site_without_estimate_is_shown_and_left_out():
 
 
 def test_one_site_no_site_two_sites():
-    one = pool([0.3, math.nan], [0.1, 0.1])
+    one = random_effects_meta_analysis([0.3, math.nan], [0.1, 0.1])
     assert (one.value, one.n_sites) == (0.3, 1)
     assert math.isnan(one.lower)
     assert "two sites" in one.method
-    assert pool([0.3], [0.1], interval="z").upper == pytest.approx(0.3 + 1.959964 * 0.1)
-    none = pool([math.nan], [0.1])
+    assert random_effects_meta_analysis([0.3], [0.1], interval="z").upper == pytest.approx(
+        0.3 + 1.959964 * 0.1
+    )
+    none = random_effects_meta_analysis([math.nan], [0.1])
     assert math.isnan(none.value)
     assert "not estimable" in none.method
-    two = pool([0.3, 0.5], [0.1, 0.1])
+    two = random_effects_meta_analysis([0.3, 0.5], [0.1, 0.1])
     assert math.isfinite(two.upper)
     assert math.isnan(two.prediction_lower)
     assert math.isnan(two.probability_above(0))
-    assert math.isfinite(pool([0.3, 0.5], [0.1, 0.1], prediction_df="k-1").prediction_lower)
+    assert math.isfinite(
+        random_effects_meta_analysis([0.3, 0.5], [0.1, 0.1], prediction_df="k-1").prediction_lower
+    )
 
 
 def test_probability_above_belongs_to_the_prediction_interval():
-    found = pool(logit([0.6, 0.7, 0.75, 0.66, 0.8]), [0.1, 0.12, 0.1, 0.2, 0.1], scale="logit")
+    found = random_effects_meta_analysis(
+        logit([0.6, 0.7, 0.75, 0.66, 0.8]), [0.1, 0.12, 0.1, 0.2, 0.1], scale="logit"
+    )
     assert found.probability_above(found.prediction_lower) == pytest.approx(0.975)
     assert found.probability_above(found.value) == pytest.approx(0.5)
     assert (found.probability_above(0), found.probability_above(1)) == (1, 0)
@@ -124,7 +142,7 @@ def test_coverage_with_eight_sites():
     for _ in range(600):
         se = rng.uniform(0.1, 0.3, 8)
         y = rng.normal(rng.normal(0.4, 0.4, 8), se)
-        found = pool(y, se)
+        found = random_effects_meta_analysis(y, se)
         hits += found.lower < 0.4 < found.upper
         new_hits += found.prediction_lower < rng.normal(0.4, 0.4) < found.prediction_upper
     assert 0.93 < hits / 600 < 0.97
@@ -132,7 +150,7 @@ def test_coverage_with_eight_sites():
 
 
 def test_frame_and_forest_show_every_site():
-    found = pool([0.2, math.nan, 0.4], [0.1, 0.1, 0.2], sites=["x", "y", "z"])
+    found = random_effects_meta_analysis([0.2, math.nan, 0.4], [0.1, 0.1, 0.2], sites=["x", "y", "z"])
     table = found.to_frame()
     assert table["kind"].tolist() == ["site"] * 3 + ["pooled", "new site"]
     assert table.set_index("kind").loc["pooled", "value"] == found.value
@@ -156,38 +174,38 @@ def test_frame_and_forest_show_every_site():
 )
 def test_bad_input(arguments, options, words):
     with pytest.raises(InputError, match=words):
-        pool(*arguments, **options)
+        random_effects_meta_analysis(*arguments, **options)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-2, 2), min_size=2, max_size=10), st.floats(0.05, 1), st.integers(30, 5000))
 def test_rubins_rules(values, se, n):
     small, large = (
-        pool_imputations(values, [se] * len(values), n=n),
-        pool_imputations(values, [se] * len(values)),
+        pool_rubin(values, [se] * len(values), n=n),
+        pool_rubin(values, [se] * len(values)),
     )
     m, between = len(values), np.var(values, ddof=1)
     assert small.total == pytest.approx(se**2 + (1 + 1 / m) * between)
     assert small.df <= min(n - 1, large.df) * (1 + 1e-9)
     assert small.upper >= large.upper - 1e-12
     assert 0 <= small.fmi < 1
-    back = pool_imputations(values, [se] * m, n=n, scale="logit")
+    back = pool_rubin(values, [se] * m, n=n, scale="logit")
     assert (back.value, back.upper) == pytest.approx((expit(small.value), expit(small.upper)))
 
 
 def test_identical_imputations_are_no_imputation():
-    found = pool_imputations([0.5] * 5, [0.1] * 5, n=200)
+    found = pool_rubin([0.5] * 5, [0.1] * 5, n=200)
     assert (found.value, found.se, found.between) == pytest.approx((0.5, 0.1, 0))
     assert found.df == pytest.approx(199 * 200 / 202, rel=1e-3)
 
 
 def test_an_imputation_without_estimate_makes_the_pool_not_estimable():
     for bad in (math.nan, math.inf):
-        found = pool_imputations([0.5, bad], [0.1, 0.1], n=100)
+        found = pool_rubin([0.5, bad], [0.1, 0.1], n=100)
         assert math.isnan(found.value)
         assert "not estimable" in found.method
     assert len(found.to_frame()) == 1
     with pytest.raises(InputError, match="at least 2"):
-        pool_imputations([0.5], [0.1])
+        pool_rubin([0.5], [0.1])
     with pytest.raises(InputError, match="n is 1"):
-        pool_imputations([0.5, 0.6], [0.1, 0.1], n=1)
+        pool_rubin([0.5, 0.6], [0.1, 0.1], n=1)

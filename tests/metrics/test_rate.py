@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treatsel.errors import InputError
-from treatsel.metrics.benefit import average_benefit, rate
+from treatsel.metrics.benefit import average_benefit, rank_weighted_average_treatment_effect
 
 ARMS = {"control": "a", "treated": "b"}
 SEEDS = st.integers(0, 2**32 - 1)
@@ -47,10 +47,12 @@ def test_areas_by_definition(seed, n_distinct):
     cohort = trial(seed, 50)
     priority = np.random.default_rng(seed).integers(0, n_distinct, 50)
     q = [0.02, 0.5, 0.9, 1]
-    found = rate(**cohort, priority=priority, at=q, n_resamples=2)
+    found = rank_weighted_average_treatment_effect(**cohort, priority=priority, at=q, n_resamples=2)
     expected = by_definition(priority, score_of(cohort), q)
     assert [found.autoc.value, found.qini.value, *found.toc["value"]] == pytest.approx(expected)
-    plain = rate(**cohort, priority=priority, at=q, n_resamples=2, scores="ht")
+    plain = rank_weighted_average_treatment_effect(
+        **cohort, priority=priority, at=q, n_resamples=2, scores="ht"
+    )
     y, treated = cohort["y_true"], cohort["received"] == "b"
     expected = by_definition(priority, 2 * y * np.where(treated, 1, -1), q)
     assert [plain.autoc.value, plain.qini.value, *plain.toc["value"]] == pytest.approx(expected)
@@ -68,8 +70,10 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed):
         k: v if isinstance(v, str) else v.iloc[again] if isinstance(v, pd.DataFrame) else v[again]
         for k, v in cohort.items()
     }
-    found = rate(**cohort, priority=priority, sample_weight=weight, n_resamples=2)
-    expected = rate(**moved, priority=priority[again], n_resamples=2)
+    found = rank_weighted_average_treatment_effect(
+        **cohort, priority=priority, sample_weight=weight, n_resamples=2
+    )
+    expected = rank_weighted_average_treatment_effect(**moved, priority=priority[again], n_resamples=2)
     assert found.autoc.value == pytest.approx(expected.autoc.value)
     assert found.qini.value == pytest.approx(expected.qini.value)
     assert found.toc["value"].to_list() == pytest.approx(expected.toc["value"].to_list())
@@ -79,7 +83,9 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed):
 def test_weights_that_are_not_whole_lie_between_whole_ones():
     cohort = trial(0, 300)
     one, half, two = (
-        rate(**cohort, sample_weight=np.where(np.arange(300) < 150, w, 1), n_resamples=50)
+        rank_weighted_average_treatment_effect(
+            **cohort, sample_weight=np.where(np.arange(300) < 150, w, 1), n_resamples=50
+        )
         for w in (1, 1.5, 2)
     )
     assert min(one.qini.value, two.qini.value) <= half.qini.value <= max(one.qini.value, two.qini.value)
@@ -94,24 +100,30 @@ def test_standard_error_of_weights_is_that_of_repeated_rows():
         k: v if isinstance(v, str) else v.iloc[again] if isinstance(v, pd.DataFrame) else v[again]
         for k, v in cohort.items()
     }
-    found = rate(**cohort, sample_weight=weight, n_resamples=600)
-    assert found.autoc.se == pytest.approx(rate(**moved, n_resamples=600).autoc.se, rel=0.12)
+    found = rank_weighted_average_treatment_effect(**cohort, sample_weight=weight, n_resamples=600)
+    assert found.autoc.se == pytest.approx(
+        rank_weighted_average_treatment_effect(**moved, n_resamples=600).autoc.se, rel=0.12
+    )
 
 
 def test_a_ranking_by_the_truth_has_the_areas_of_the_truth():
     """Benefit uniform on +- h: TOC(q) = h (1 - q), so AUTOC = h / 2 and Qini = h / 6."""
-    found = rate(**trial(2, 60_000), n_resamples=60)
+    found = rank_weighted_average_treatment_effect(**trial(2, 60_000), n_resamples=60)
     assert found.autoc.value == pytest.approx(0.15, abs=3 * found.autoc.se)
     assert found.qini.value == pytest.approx(0.05, abs=3 * found.qini.se)
     assert found.toc["value"].to_list() == pytest.approx(0.3 * (1 - found.toc["q"]), abs=0.04)
     assert found.autoc.se < 0.01
-    turned = rate(**trial(2, 60_000), priority=-np.arange(60_000.0), n_resamples=60)
+    turned = rank_weighted_average_treatment_effect(
+        **trial(2, 60_000), priority=-np.arange(60_000.0), n_resamples=60
+    )
     assert abs(turned.autoc.value) < 4 * turned.autoc.se
 
 
 def test_a_random_ranking_is_worth_nothing_and_the_intervals_cover():
     found = [
-        rate(**trial(seed, 300), priority=np.random.default_rng(seed + 1).normal(size=300), n_resamples=60)
+        rank_weighted_average_treatment_effect(
+            **trial(seed, 300), priority=np.random.default_rng(seed + 1).normal(size=300), n_resamples=60
+        )
         for seed in range(120)
     ]
     for area in ("autoc", "qini"):
@@ -125,47 +137,56 @@ def test_a_random_ranking_is_worth_nothing_and_the_intervals_cover():
 
 
 def test_equal_priorities_are_worth_exactly_nothing():
-    found = rate(**trial(3, 100), priority=np.ones(100), n_resamples=20)
+    found = rank_weighted_average_treatment_effect(**trial(3, 100), priority=np.ones(100), n_resamples=20)
     assert found.autoc.value == pytest.approx(0, abs=1e-12)
     assert found.qini.value == pytest.approx(0, abs=1e-12)
     noise = np.array([0.55 - 0.5, 0.05])  # differ by rounding only
     assert noise[0] != noise[1]
-    tied = rate(**trial(3, 100), priority=np.tile(noise, 50), n_resamples=20)
+    tied = rank_weighted_average_treatment_effect(
+        **trial(3, 100), priority=np.tile(noise, 50), n_resamples=20
+    )
     assert tied.autoc.value == pytest.approx(0, abs=1e-12)
 
 
 def test_groups_are_drawn_whole():
     cohort = trial(4, 400)
     sites = np.repeat(np.arange(20), 20)
-    clustered = rate(**cohort, groups=sites, n_resamples=100)
+    clustered = rank_weighted_average_treatment_effect(**cohort, groups=sites, n_resamples=100)
     assert "t with 19 df" in clustered.autoc.method
-    assert clustered.autoc.value == rate(**cohort, n_resamples=2).autoc.value
-    few = rate(**cohort, groups=sites % 3, n_resamples=100)
+    assert (
+        clustered.autoc.value == rank_weighted_average_treatment_effect(**cohort, n_resamples=2).autoc.value
+    )
+    few = rank_weighted_average_treatment_effect(**cohort, groups=sites % 3, n_resamples=100)
     assert math.isnan(few.autoc.lower)
     assert "at least four groups" in few.autoc.method
     copies = {
         k: v if isinstance(v, str) else pd.concat([v] * 4) if isinstance(v, pd.DataFrame) else np.tile(v, 4)
         for k, v in trial(5, 100).items()
     }
-    persons = rate(**copies, groups=np.tile(np.arange(100), 4), n_resamples=400)
-    naive = rate(**copies, n_resamples=400)
+    persons = rank_weighted_average_treatment_effect(
+        **copies, groups=np.tile(np.arange(100), 4), n_resamples=400
+    )
+    naive = rank_weighted_average_treatment_effect(**copies, n_resamples=400)
     assert persons.autoc.se == pytest.approx(2 * naive.autoc.se, rel=0.15)
 
 
 def test_the_same_seed_gives_the_same_error():
-    one, two, other = (rate(**trial(6, 100), n_resamples=20, random_state=seed) for seed in (1, 1, 2))
+    one, two, other = (
+        rank_weighted_average_treatment_effect(**trial(6, 100), n_resamples=20, random_state=seed)
+        for seed in (1, 1, 2)
+    )
     assert one.autoc == two.autoc
     assert one.autoc.se != other.autoc.se
 
 
 def test_curve_ends_at_nothing_and_is_drawn():
     cohort = trial(7, 200)
-    found = rate(**cohort, n_resamples=20)
+    found = rank_weighted_average_treatment_effect(**cohort, n_resamples=20)
     last = found.to_frame().iloc[-1]
     assert last[["q", "value", "lower", "upper"]].to_list() == [1, 0, 0, 0]
     ax = found.plot()
     assert ax.get_lines()[-1].get_ydata().tolist() == found.toc["value"].to_list()
-    first = rate(**cohort, at=[1 / 200], n_resamples=2).toc["value"].item()
+    first = rank_weighted_average_treatment_effect(**cohort, at=[1 / 200], n_resamples=2).toc["value"].item()
     best = int(np.argmax(cohort["by_arm"]["b"] - cohort["by_arm"]["a"]))
     everybody = average_benefit(**cohort).value
     assert first == pytest.approx(score_of(cohort)[best] - everybody)
@@ -183,4 +204,4 @@ def test_curve_ends_at_nothing_and_is_drawn():
 )
 def test_bad_input(change, message):
     with pytest.raises(InputError, match=message):
-        rate(**(trial(8, 40) | change))
+        rank_weighted_average_treatment_effect(**(trial(8, 40) | change))

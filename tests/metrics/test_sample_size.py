@@ -10,7 +10,7 @@ from scipy.special import expit, logit, ndtr, ndtri
 from treatsel.errors import InputError
 from treatsel.metrics import aipw_scores, calibration_slope, gain_over_best_arm, roc_auc
 from treatsel.metrics.sample_size import (
-    LinearPredictor,
+    LinearPredictorDistribution,
     development_sample_size,
     gain_sample_size,
     validation_sample_size,
@@ -34,7 +34,7 @@ def test_development_as_in_the_paper():
     assert size["overall risk"].n == 73
     assert size["prediction error"].n == 544
     assert size["shrinkage"].n == 5249
-    assert size.decided_by == "shrinkage"
+    assert size.binding_criterion == "shrinkage"
 
 
 def test_at_n_the_shrinkage_is_what_was_asked():
@@ -54,7 +54,7 @@ def test_development_laws(prevalence, auc, parameters):
     more = development(prevalence=prevalence, **options | {"parameters": parameters + 1})
     assert more["shrinkage"].n > size["shrinkage"].n
     assert size.n == max(c.n for c in size.criteria if c.n is not None)
-    assert size[size.decided_by].n == size.n
+    assert size[size.binding_criterion].n == size.n
     again = development(
         prevalence=prevalence,
         parameters=parameters,
@@ -90,7 +90,7 @@ def test_arms_and_interactions_are_parameters():
 
 
 def test_simulated_slopes_and_aucs_have_the_widths_asked_for():
-    predictor = LinearPredictor.binormal(0.4, 0.72)
+    predictor = LinearPredictorDistribution.binormal(0.4, 0.72)
     size = validation(auc=0.72, widths={"calibration slope": 0.5, "AUC": 0.1})
     rng = np.random.default_rng(2)
     for name, metric, width in (("calibration slope", calibration_slope, 0.5), ("AUC", roc_auc, 0.1)):
@@ -149,14 +149,14 @@ def test_observed_over_expected_reaches_its_width():
 @pytest.mark.parametrize(
     ("predictor", "draw"),
     [
-        (LinearPredictor.normal(-1, 1.5), lambda rng: rng.normal(-1, 1.5, 300_000)),
-        (LinearPredictor.beta(1.5, 3), lambda rng: logit(rng.beta(1.5, 3, 300_000))),
-        (LinearPredictor.beta(80, 40), lambda rng: logit(rng.beta(80, 40, 300_000))),
+        (LinearPredictorDistribution.normal(-1, 1.5), lambda rng: rng.normal(-1, 1.5, 300_000)),
+        (LinearPredictorDistribution.beta(1.5, 3), lambda rng: logit(rng.beta(1.5, 3, 300_000))),
+        (LinearPredictorDistribution.beta(80, 40), lambda rng: logit(rng.beta(80, 40, 300_000))),
     ],
 )
 def test_integrals_are_those_of_many_draws(predictor, draw):
     drawn = draw(np.random.default_rng(4))
-    observed = LinearPredictor.observed(expit(drawn))
+    observed = LinearPredictorDistribution.observed(expit(drawn))
     assert predictor.mean_prediction == pytest.approx(observed.mean_prediction, abs=0.003)
     assert predictor.accuracy_at(0.3) == pytest.approx(observed.accuracy_at(0.3), abs=0.01)
     exact, sampled = (validation(predictor=p)["calibration slope"].n for p in (predictor, observed))
@@ -166,8 +166,8 @@ def test_integrals_are_those_of_many_draws(predictor, draw):
 
 def test_weights_of_observed_predictions_are_repeated_rows():
     p, weight = np.array([0.2, 0.3, 0.5, 0.8]), [1, 2, 0, 3]
-    found = validation(predictor=LinearPredictor.observed(p, sample_weight=weight))
-    assert found.n == validation(predictor=LinearPredictor.observed(np.repeat(p, weight))).n
+    found = validation(predictor=LinearPredictorDistribution.observed(p, sample_weight=weight))
+    assert found.n == validation(predictor=LinearPredictorDistribution.observed(np.repeat(p, weight))).n
 
 
 def simulated_differences(rng, n, *, benefit, allocation):
@@ -228,7 +228,7 @@ def test_result_shows_what_decides():
     size = validation(threshold=0.4)
     table = size.to_frame()
     assert table.index.name == "criterion"
-    assert table.index[table["decides"]].tolist() == [size.decided_by]
+    assert table.index[table["decides"]].tolist() == [size.binding_criterion]
     assert f"{size.n:,} patients" in str(size)
     assert size.expected_events == pytest.approx(0.4 * size.n)
     assert development(parameters=40).to_frame()["n"].isna().sum() == 1
@@ -253,8 +253,11 @@ def test_result_shows_what_decides():
         (lambda: validation(widths={"AUC": 0}), "The width of AUC is 0"),
         (lambda: validation(sensitivity=0.5), "belong to a threshold"),
         (lambda: validation(threshold=0.4, sensitivity=0.5), "both sensitivity and specificity"),
-        (lambda: validation(predictor=LinearPredictor.observed([0.4, 0.4])), "All predictions are equal"),
-        (lambda: LinearPredictor.normal(0, 0), "sd is 0"),
+        (
+            lambda: validation(predictor=LinearPredictorDistribution.observed([0.4, 0.4])),
+            "All predictions are equal",
+        ),
+        (lambda: LinearPredictorDistribution.normal(0, 0), "sd is 0"),
         (lambda: gain_sample_size(**GAIN), "Give the gain"),
         (lambda: gain_sample_size(**GAIN, gain=0), "gain is 0"),
         (lambda: gain_sample_size(**GAIN, gain=0.2), "remission rate under the recommended arm"),

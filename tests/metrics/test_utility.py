@@ -154,10 +154,10 @@ def test_differences_are_differences(cohort):
     assert pairs == [(first, second) for first in against for second in against[first]]
     at = curve.differences.query("strategy == 'p' and compared_with == 'q' and threshold == 0.3").iloc[0]
     differ = (cohort["p"] >= 0.3) != (cohort["q"] >= 0.3)
-    assert [at["n_differs"], at["n_events_differ"]] == [differ.sum(), (differ & (cohort["y"] == 1)).sum()]
+    assert [at["n_discordant"], at["n_events_differ"]] == [differ.sum(), (differ & (cohort["y"] == 1)).sum()]
     against_none = curve.differences.query("compared_with == 'treat none' and threshold == 0.6")
     treated = [(cohort[name] >= 0.6).sum() for name in ("p", "q")]
-    assert against_none["n_differs"].tolist() == treated
+    assert against_none["n_discordant"].tolist() == treated
     table = curve.to_frame()
     none = curve.differences.query("strategy == 'p' and compared_with == 'treat none'")
     own = table.query("strategy == 'p'")

@@ -6,7 +6,7 @@ import pytest
 
 from treatsel.errors import CohortError, InputError
 from treatsel.models import PROPENSITY_FLOOR, assignment_probabilities, balanced_folds
-from treatsel.models._assignment import RARELY, assess_assignment, effective_size, randomised_probabilities
+from treatsel.models._assignment import RARELY, assess_assignment, effective_size, randomized_probabilities
 
 
 def cohort(n=3000, strength=1.0, seed=0):
@@ -90,10 +90,10 @@ def test_overlap_is_told_by_arm():
         assert row["share"] == pytest.approx(mine.mean())
         assert row["effective_n"] == pytest.approx(weights.sum() ** 2 / (weights @ weights))
         assert row["lowest"] == pytest.approx(np.quantile(raw, 0.01))
-        assert row["hardly_given"] == pytest.approx((raw < 0.02).mean())
+        assert row["share_low_propensity"] == pytest.approx((raw < 0.02).mean())
         above = raw[mine][:, None] - raw[~mine]
         assert row["auc"] == pytest.approx(((above > 0) + 0.5 * (above == 0)).mean())
-    assert table["hardly_given"].max() > 0.02
+    assert table["share_low_propensity"].max() > 0.02
     pd.testing.assert_frame_equal(found.to_frame(), table)
 
 
@@ -101,7 +101,7 @@ def test_in_a_trial_overlap_is_complete():
     X, received, _ = cohort(strength=0)
     table = assess(X, received).table
     assert (table["effective_n"] > 0.98 * table["n"]).all()
-    assert (table["hardly_given"] == 0).all()
+    assert (table["share_low_propensity"] == 0).all()
     assert table["auc"].between(0.45, 0.55).all()
 
 
@@ -149,7 +149,7 @@ def test_an_arm_of_one_patient_is_no_error():
 
 def test_shares_stand_for_randomisation():
     _, received, _ = cohort(400)
-    table = randomised_probabilities(received)
+    table = randomized_probabilities(received)
     assert table.index.equals(received.index)
     assert list(table.columns) == ["A", "B", "C"]
     for arm in table:

@@ -15,7 +15,7 @@ from tests.models.test_contract import BOOSTED, LOGISTIC
 
 from treatsel import TreatmentSelector, explain, load_model, save_model
 from treatsel.errors import InputError, TreatselWarning, UnsupportedModelError
-from treatsel.metrics import calibration_in_the_large, calibration_line
+from treatsel.metrics import calibration_in_the_large, logistic_recalibration
 from treatsel.models import (
     ArmwiseClassifier,
     HierarchicalClassifier,
@@ -86,7 +86,7 @@ def test_the_new_patients_find_it_calibrated(model, new):
     moved = RecalibratedClassifier(model, method="intercept").fit(X, y)
     assert calibration_in_the_large(y, moved.predict_proba(X)[:, 1]).value == pytest.approx(0, abs=1e-8)
     stretched = RecalibratedClassifier(model).fit(X, y)
-    line = calibration_line(y, stretched.predict_proba(X)[:, 1])
+    line = logistic_recalibration(y, stretched.predict_proba(X)[:, 1])
     assert (line.intercept.value, line.slope.value) == pytest.approx((0, 1), abs=1e-7)
     by_arm = RecalibratedClassifier(model, method="per_arm").fit(X, y).predict_proba(X)[:, 1]
     np.testing.assert_allclose(pd.Series(by_arm - y, index=X.index).groupby(X["arm"]).sum(), 0, atol=1e-7)
@@ -223,7 +223,7 @@ def test_other_classifiers_are_recalibrated_but_not_additive(new):
     with pytest.warns(TreatselWarning, match="probabilities are 0 or 1"):
         fitted = RecalibratedClassifier(forest).fit(X, y)
     with pytest.warns(TreatselWarning, match="probabilities are 0 or 1"):
-        line = calibration_line(y, fitted.predict_proba(X)[:, 1])
+        line = logistic_recalibration(y, fitted.predict_proba(X)[:, 1])
     assert line.slope.value == pytest.approx(1, abs=1e-6)
     with pytest.raises(UnsupportedModelError, match="RandomForestClassifier cannot be written"):
         fitted.additive()

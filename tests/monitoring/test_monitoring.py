@@ -13,7 +13,7 @@ from treatsel._stats.multiplicity import holm
 from treatsel.datasets import make_cohort
 from treatsel.errors import CohortError, InputError
 from treatsel.models import PooledClassifier
-from treatsel.monitoring import Sizes, monitor, running_test
+from treatsel.monitoring import AlarmThresholds, monitor, sequential_calibration_test
 from treatsel.monitoring._baseline import baseline_of
 from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD, told
 from treatsel.monitoring._finding import Finding, judged
@@ -290,14 +290,14 @@ def test_categories_agree_with_chi_square(quiet, X, simulated):
 
 
 def test_spread_keeps_its_rate_for_skewed_numbers(selector):
-    from treatsel.monitoring._baseline import Known
+    from treatsel.monitoring._baseline import BaselineColumn
     from treatsel.monitoring._covariate_drift import _spread
 
     random, alarms = np.random.default_rng(0), 0
     for _ in range(400):
         before, now = random.gamma(2, size=800), random.gamma(2, size=400)
-        known = Known(name="x", kind="number", n=800, fewest=800, most=800, sd=before.std())
-        alarms += _spread(known, now, before.std(ddof=1), Sizes(), 0.95).p_value < 0.05
+        known = BaselineColumn(name="x", kind="number", n=800, fewest=800, most=800, sd=before.std())
+        alarms += _spread(known, now, before.std(ddof=1), AlarmThresholds(), 0.95).p_value < 0.05
     assert alarms <= stats.binom.ppf(0.999, 400, 0.08)  # nominal .05; an F test would give .25
 
 
@@ -313,21 +313,23 @@ def simulate(n_runs, n, shift, seed):
 @pytest.mark.parametrize("shift", [-0.02, 0.0, 0.02])
 def test_false_alarms_of_the_running_test_stay_below_the_rate(shift):
     y, p = simulate(200, 1000, shift, seed=1)
-    alarms = sum(running_test(*run, false_alarm_rate=0.1).alarm for run in zip(y, p, strict=True))
+    alarms = sum(
+        sequential_calibration_test(*run, false_alarm_rate=0.1).alarm for run in zip(y, p, strict=True)
+    )
     assert alarms <= stats.binom.ppf(0.999, 200, 0.1)
 
 
 @pytest.mark.parametrize("shift", [-0.1, 0.1])
 def test_ten_points_are_seen_within_some_hundred_patients(shift):
     y, p = simulate(40, 1500, shift, seed=2)
-    found = [running_test(*run, false_alarm_rate=0.05 / 3) for run in zip(y, p, strict=True)]
+    found = [sequential_calibration_test(*run, false_alarm_rate=0.05 / 3) for run in zip(y, p, strict=True)]
     assert np.median([test.alarm_at for test in found if test.alarm]) < 600
     assert np.mean([test.alarm for test in found]) > 0.95
     assert {test.direction for test in found} == {"more" if shift > 0 else "fewer"}
 
 
 def test_capital_of_a_bet_by_hand():
-    test = running_test([1.0] * 10, [0.5] * 10, tolerance=0.0)
+    test = sequential_calibration_test([1.0] * 10, [0.5] * 10, tolerance=0.0)
     odds = np.array([1.15, 1.3, 1.6, 2.2, 3.5])
     more = 0.5 + 0.5 * np.mean((odds / (0.5 + 0.5 * odds)) ** 10)
     fewer = 0.5 + 0.5 * np.mean((1 / (0.5 + 0.5 * odds)) ** 10)
@@ -348,7 +350,7 @@ def test_expected_capital_is_at_most_one(error):
 def test_long_quiet_time_does_not_blind_the_running_test():
     y, p = simulate(1, 3000, 0.0, seed=3)
     late = np.where(np.arange(3000) >= 2000, 1.0, y[0])
-    assert 2000 < running_test(late, p[0]).alarm_at < 2200
+    assert 2000 < sequential_calibration_test(late, p[0]).alarm_at < 2200
 
 
 # --- out
@@ -396,6 +398,6 @@ def test_bad_input(selector, X, y):
     with pytest.raises(InputError, match="outcome"):
         monitor(selector, X, y, outcome="height")
     with pytest.raises(InputError, match="Size mean"):
-        Sizes(mean=2.0)
+        AlarmThresholds(mean=2.0)
     with pytest.raises(InputError, match="tolerance"):
-        running_test([1.0], [0.5], tolerance=-1)
+        sequential_calibration_test([1.0], [0.5], tolerance=-1)

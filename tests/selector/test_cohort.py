@@ -7,7 +7,7 @@ from scipy.special import expit
 
 import treatsel as ts
 from treatsel.artifact import read_manifest
-from treatsel.errors import GuardWarning, InputError, TreatselWarning
+from treatsel.errors import DataQualityWarning, InputError, TreatselWarning
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, StackedClassifier
 from treatsel.report import model_card
 from treatsel.selector._default_arm import learn_assignment
@@ -35,7 +35,7 @@ def test_an_estimator_has_a_name(name, kind):
     selector = ts.TreatmentSelector(estimator=name, groups="site").fit(X, y)
     assert type(selector.models_["remission"]) is kind
     assert selector.models_["remission"].groups == "site"
-    assert selector.has_draws()
+    assert selector.has_posterior_draws()
     assert selector.predict_by_arm(X.drop(columns=["site", "arm"])).shape == (300, 2)
 
 
@@ -66,15 +66,15 @@ def test_dropout_that_depends_on_arm_and_severity_leaves_no_bias():
 def test_confounding_is_seen_and_rare_arms_are_flagged():
     X, y, truth = routine(3000, 2, confounding=2.5)
     X = X.drop(columns="site")
-    with pytest.warns(GuardWarning, match=r"given to fewer than 2 % of patients like many of these"):
+    with pytest.warns(DataQualityWarning, match=r"given to fewer than 2 % of patients like many of these"):
         selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert (selector.assignment_.table["auc"] > 0.8).all()
-    assert (selector.assignment_.table["hardly_given"] > 0.02).all()
+    assert (selector.assignment_.table["share_low_propensity"] > 0.02).all()
     assert (np.abs(selector.arm_means_["value"].to_numpy() - truth) < 0.06).all()
     warnings = selector.predict({"severity": -2.5, "age": 0.0}).warnings
-    assert ("rarely_given", "B") in set(zip(warnings["code"], warnings["column"], strict=True))
+    assert ("low_propensity", "B") in set(zip(warnings["code"], warnings["column"], strict=True))
     trial = ts.TreatmentSelector(estimator="hierarchical", assignment="randomised").fit(X, y)
-    assert "rarely_given" not in set(trial.predict({"severity": -2.5, "age": 0.0}).warnings["code"])
+    assert "low_propensity" not in set(trial.predict({"severity": -2.5, "age": 0.0}).warnings["code"])
     assert trial.predict({"severity": -2.5, "age": 0.0}).audit["assignment"] == "randomised"
 
 
@@ -95,19 +95,19 @@ def test_the_baseline_stands_beside_the_model():
 def test_one_warning_holds_all_guards_and_no_value():
     X, y, _ = routine(120, 4)
     X = X.drop(columns="site").assign(constant=1.0, copy=X["severity"] * 2 + 1)
-    with pytest.warns(GuardWarning) as caught:
+    with pytest.warns(DataQualityWarning) as caught:
         selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
-    assert len([w for w in caught if w.category is GuardWarning]) == 1
-    codes = {guard.code for guard in selector.guards_}
-    assert {"few_patients", "constant_column", "same_columns"} <= codes
-    assert all(guard.message in str(caught[0].message) for guard in selector.guards_)
+    assert len([w for w in caught if w.category is DataQualityWarning]) == 1
+    codes = {guard.code for guard in selector.data_checks_}
+    assert {"small_arms", "constant_column", "collinear_columns"} <= codes
+    assert all(guard.message in str(caught[0].message) for guard in selector.data_checks_)
 
 
 def test_a_leak_is_suspected():
     X, y, _ = routine(1500, 5)
     X = X.drop(columns="site").assign(leak=y + np.random.default_rng(0).normal(0, 0.4, len(y)))
     selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
-    assert "high_auc" in {guard.code for guard in selector.guards_}
+    assert "suspected_leakage" in {guard.code for guard in selector.data_checks_}
 
 
 def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
@@ -131,9 +131,9 @@ def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
     assert loaded.assignment == "routine"
     pd.testing.assert_frame_equal(loaded.performance_["remission"], selector.performance_["remission"])
     known, told = selector.assignment_.table, loaded.assignment_.table
-    few = (known["hardly_given"] * len(X)).round().between(1, 4)
+    few = (known["share_low_propensity"] * len(X)).round().between(1, 4)
     assert few.any()  # whose share is left out of the file
-    expected = known[list(told.columns)].assign(hardly_given=known["hardly_given"].mask(few))
+    expected = known[list(told.columns)].assign(share_low_propensity=known["share_low_propensity"].mask(few))
     pd.testing.assert_frame_equal(told, expected)
     new = X.head(50).assign(severity=np.linspace(-4, 4, 50))
     pd.testing.assert_frame_equal(loaded.predict(new).warnings, selector.predict(new).warnings)

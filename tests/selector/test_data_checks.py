@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 
 from treatsel.selector.data_checks._arms import (
-    Guard,
-    guard_auc,
+    DataCheck,
+    check_auc,
+    check_persons,
     guard_events,
-    guard_persons,
     guard_sample_size,
 )
 from treatsel.selector.data_checks._column import columns_of
-from treatsel.selector.data_checks._columns import guard_columns, guard_constant, guard_separation
-from treatsel.selector.data_checks._duplicate_rows import guard_rows
-from treatsel.selector.data_checks._table import guard_table
+from treatsel.selector.data_checks._columns import check_columns, guard_constant, guard_separation
+from treatsel.selector.data_checks._duplicate_rows import check_duplicates
+from treatsel.selector.data_checks._table import run_checks
 
 SECRET = 98765.4321
 
@@ -50,7 +50,7 @@ def test_a_sound_table_is_met_with_silence():
     X, received, y = table()
     sites = pd.Series(np.arange(2000) % 5, X.index)
     persons = pd.Series(np.arange(2000), X.index, name="person")
-    assert guard_table(X, received, y, groups=sites, persons=persons) == []
+    assert run_checks(X, received, y, groups=sites, persons=persons) == []
 
 
 def test_everything_shaky_is_told_at_once():
@@ -62,17 +62,17 @@ def test_everything_shaky_is_told_at_once():
     X.iloc[:40] = X.iloc[40:80].to_numpy()
     persons = pd.Series(np.arange(600) // 2, X.index, name="person")
     y["remission"] = y["remission"].where(received != "B", 0.0)
-    found = guard_table(X, received, y, persons=persons, groups=pd.Series(range(600)))
+    found = run_checks(X, received, y, persons=persons, groups=pd.Series(range(600)))
     assert set(codes(found)) == {
         "few_events",
-        "few_patients",
+        "small_arms",
         "constant_column",
-        "column_fixes_arm",
-        "same_columns",
-        "same_patients",
-        "person_divided",
+        "positivity_violation",
+        "collinear_columns",
+        "duplicate_patients",
+        "person_in_several_groups",
     }
-    assert all(isinstance(guard, Guard) and guard.message.endswith(".") for guard in found)
+    assert all(isinstance(guard, DataCheck) and guard.message.endswith(".") for guard in found)
 
 
 @pytest.mark.parametrize("rare", [0.0, 1.0])
@@ -103,7 +103,7 @@ def test_few_patients_counts_observed_outcomes():
 
 @pytest.mark.parametrize(("auc", "told"), [(0.7, False), (0.85, False), (0.86, True), (np.nan, False)])
 def test_an_auc_too_good_to_be_true(auc, told):
-    assert codes(guard_auc(auc, "remission")) == ["high_auc"] * told
+    assert codes(check_auc(auc, "remission")) == ["suspected_leakage"] * told
 
 
 @pytest.mark.parametrize("column", ["text", "flag", "end", "number", "missing"])
@@ -123,7 +123,7 @@ def test_a_column_that_fixes_the_arm(column):
     else:
         X["job"], n = X["severity"].mask(mine), mine.sum()
     (guard,) = guard_separation(columns_of(X), received)
-    assert guard.code == "column_fixes_arm"
+    assert guard.code == "positivity_violation"
     assert "'job'" in guard.message
     assert f"{n} of 2000" in guard.message
 
@@ -151,14 +151,14 @@ def test_constant_columns_are_counted_and_named():
 
 def test_columns_that_say_the_same():
     X, *_ = table()
-    assert guard_columns(columns_of(X)) == []
+    assert check_columns(columns_of(X)) == []
     rng = np.random.default_rng(1)
     X["pounds"] = 2.2 * X["severity"] + rng.normal(0, 0.1, 2000)
     X["less"] = -X["pounds"].where(rng.random(2000) > 0.3)
     X["recoded"] = X["job"].map({"work": 3, "school": 1, "none": 2})
     X["single"] = X["married"].map({True: "no", False: "yes"})
-    found = sorted(guard_columns(columns_of(X)), key=lambda guard: guard.message)
-    assert codes(found) == ["same_columns"] * 3
+    found = sorted(check_columns(columns_of(X)), key=lambda guard: guard.message)
+    assert codes(found) == ["collinear_columns"] * 3
     assert "['job', 'recoded']" in found[0].message
     assert "['married', 'single']" in found[1].message
     assert "['severity', 'pounds', 'less']" in found[2].message
@@ -170,26 +170,26 @@ def test_columns_that_are_merely_close_are_left_alone():
     X["close"] = X["severity"] + rng.normal(0, 1, 2000)  # correlation 0.98
     X["nearly"] = X["job"].where(rng.random(2000) > 0.02, "none")
     X["few_in_common"] = X["severity"].where(np.arange(2000) < 20)
-    assert guard_columns(columns_of(X)) == []
+    assert check_columns(columns_of(X)) == []
 
 
 def test_numbers_of_any_size_and_few_rows_are_no_error():
     X, received, y = table(3)
-    assert guard_columns(columns_of(X)) == []
+    assert check_columns(columns_of(X)) == []
     X = X.assign(huge=[1e150, -1e150, 0.0], empty=np.nan)
-    assert set(codes(guard_table(X, received, y))) == {"few_events", "few_patients"}
-    assert guard_rows(columns_of(X[[]])) == guard_columns(columns_of(X[[]])) == []
+    assert set(codes(run_checks(X, received, y))) == {"few_events", "small_arms"}
+    assert check_duplicates(columns_of(X[[]])) == check_columns(columns_of(X[[]])) == []
 
 
 def test_copied_rows_are_counted():
     X, *_ = table()
     X.iloc[:7] = X.iloc[100:107].to_numpy()
-    (guard,) = guard_rows(columns_of(X))
-    assert guard.code == "same_patients"
+    (guard,) = check_duplicates(columns_of(X))
+    assert guard.code == "duplicate_patients"
     assert guard.message.startswith("14 patients")
     assert "7 sets" in guard.message
     X.iloc[:6] = X.iloc[200:206].assign(age=99.0).to_numpy()
-    assert guard_rows(columns_of(X)) == []  # one pair is left: too few
+    assert check_duplicates(columns_of(X)) == []  # one pair is left: too few
 
 
 @pytest.mark.parametrize("kind", ["few_categories", "correlated", "score_of_items", "forms_left_empty"])
@@ -206,24 +206,24 @@ def test_rows_that_are_alike_by_coincidence_are_no_copies(kind):
         X = items.assign(total=items.sum(axis=1))
     else:
         X.loc[rng.random(3000) < 0.3, ["age", "severity", "score"]] = np.nan
-    assert guard_rows(columns_of(X)) == []
+    assert check_duplicates(columns_of(X)) == []
 
 
 def test_persons_divided_between_groups():
     persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
-    assert guard_persons(persons, pd.Series([0, 0, 1, 1, 2, 0, 1])) == []
-    (guard,) = guard_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]))
-    assert guard.code == "person_divided"
+    assert check_persons(persons, pd.Series([0, 0, 1, 1, 2, 0, 1])) == []
+    (guard,) = check_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]))
+    assert guard.code == "person_in_several_groups"
     assert guard.message.startswith("1 persons (column 'person', 2 rows)")
     assert "in several groups" in guard.message
-    assert guard_persons(persons.where(persons.isna()), None) == []
+    assert check_persons(persons.where(persons.isna()), None) == []
 
 
 def test_persons_with_several_rows_where_no_groups_keep_them_together():
     persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
-    (guard,) = guard_persons(persons, None)
+    (guard,) = check_persons(persons, None)
     assert guard.message.startswith("2 persons (column 'person', 4 rows) have several rows.")
-    assert guard_persons(persons.drop_duplicates(), None) == []
+    assert check_persons(persons.drop_duplicates(), None) == []
 
 
 def test_messages_name_no_value():
@@ -233,6 +233,6 @@ def test_messages_name_no_value():
     X["job"] = X["job"].mask(received == "A", "98765 street")
     X.iloc[:20] = X.iloc[20:40].to_numpy()
     persons = pd.Series(np.repeat(["98765-a", "98765-b"], 150), X.index, name="person")
-    found = guard_table(X, received, y, persons=persons, groups=received)
+    found = run_checks(X, received, y, persons=persons, groups=received)
     assert len(set(codes(found))) >= 5
     assert not any("98765" in guard.message for guard in found)

@@ -220,8 +220,8 @@ def test_a_given_codebook_rules_and_a_draft_has_no_ranges(data, fitted):
     with pytest.raises(CohortError, match=r"'age' holds 1 value out of range\. Allowed: a number from"):
         strict.predict(old)
     codes = set(strict.predict(old, on_invalid="flag").warnings["code"])
-    assert codes - {"rarely_given"} == {"out_of_range", "outside_development_range"}
-    assert set(fitted.predict(old).warnings["code"]) - {"rarely_given"} == {"outside_development_range"}
+    assert codes - {"low_propensity"} == {"out_of_range", "outside_training_range"}
+    assert set(fitted.predict(old).warnings["code"]) - {"low_propensity"} == {"outside_training_range"}
 
 
 def test_outcomes_that_were_not_observed_are_made_up_for_with_a_warning(data):
@@ -330,7 +330,7 @@ def test_trees_give_no_intervals_and_support_nothing(data):
     assert set(predictions.warnings.query("column.isna()")["code"]) == {"no_interval"}
     assert not predictions.out_of_scope.any()
     assert json.loads(predictions.to_json())["predictions"][0]["lower"] is None
-    assert not selector.has_draws()
+    assert not selector.has_posterior_draws()
     assert set(selector.recommend(X).to_frame()["status"]) == {"insufficient_evidence"}
     with pytest.raises(UnsupportedModelError, match="no posterior draws"):
         selector.predict_draws(X)
@@ -355,7 +355,7 @@ def test_a_grid_search_gets_the_arm_column_and_gives_its_best_model(data):
     assert isinstance(selector.models_["remission"], PooledClassifier)
     assert selector.models_["remission"].arm == "therapy"
     assert search.estimator.arm == "arm"
-    assert selector.has_draws()
+    assert selector.has_posterior_draws()
 
 
 def test_cross_validated_ridge_has_the_posterior_of_the_penalty_it_chose(data):

@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from treatsel.errors import InputError
 from treatsel.metrics import roc_auc
 from treatsel.validation.studies._case_mix import case_mix
-from treatsel.validation.studies._transport import transport, transport_weights
+from treatsel.validation.studies._transport import balancing_weights, transport_performance
 
 
 def make(seed=0, n=300, shift=0.0, scale=1.0):
@@ -66,7 +66,7 @@ def test_a_cohort_is_like_itself():
     assert list(table.index) == ["overall", "CBT", "SSRI"]
     np.testing.assert_allclose(table["difference"], 0)
     np.testing.assert_allclose(table["ratio"], 1)
-    np.testing.assert_allclose(found.covariates["standardised_difference"], 0)
+    np.testing.assert_allclose(found.covariates["standardized_difference"], 0)
 
 
 def test_a_shift_and_a_stretch_are_found():
@@ -179,7 +179,7 @@ COVARIATES = ["age", "job", "married"]
 
 def test_weights_reach_the_target():
     new, target = make(0, n=800)[COVARIATES], make(1, n=500, shift=0.4, scale=0.8)[COVARIATES]
-    found = transport_weights(new, target, spread=True)
+    found = balancing_weights(new, target, spread=True)
     assert found.sample_weight.sum() == pytest.approx(found.effective_n)
     assert found.sample_weight.sum() ** 2 / (found.sample_weight**2).sum() == pytest.approx(found.effective_n)
     np.testing.assert_allclose(found.balance["after"], found.balance["target"], rtol=1e-5)
@@ -192,11 +192,11 @@ def test_weights_reach_the_target():
 
 def test_a_population_like_the_cohort_needs_no_weights():
     new = make(0)[COVARIATES]
-    found = transport_weights(new, new)
+    found = balancing_weights(new, new)
     np.testing.assert_allclose(found.sample_weight, 1, atol=1e-6)
     assert found.effective_n == pytest.approx(len(new))
     p = make(0)["p"]
-    moved = transport(make(0)["y"], p, found)
+    moved = transport_performance(make(0)["y"], p, found)
     for name, estimate in moved.observed.items():
         assert moved.expected[name].value == pytest.approx(estimate.value, abs=1e-5)
         assert moved.expected[name].lower == pytest.approx(estimate.lower, abs=1e-4)
@@ -204,8 +204,8 @@ def test_a_population_like_the_cohort_needs_no_weights():
 
 def test_figures_are_those_of_the_target_population():
     new, target = make(0, n=6000), make(1, n=6000, shift=0.5, scale=0.6)
-    weights = transport_weights(new[["age"]], target[["age"]], spread=True)
-    found = transport(new["y"], new["p"], weights, received=new["arm"])
+    weights = balancing_weights(new[["age"]], target[["age"]], spread=True)
+    found = transport_performance(new["y"], new["p"], weights, received=new["arm"])
     truth = roc_auc(target["y"], target["p"])
     assert found.observed["auc"].value > truth.value + 0.05
     assert found.expected["auc"].value == pytest.approx(truth.value, abs=0.04)
@@ -223,8 +223,8 @@ def test_weights_of_patients_are_counts(seed):
     counts = np.random.default_rng(seed).integers(0, 4, len(new))
     rows = np.repeat(np.arange(len(new)), counts)
     target = {"age": 43.0, "job=student": 0.4}
-    once = transport_weights(new, target, sample_weight=counts)
-    many = transport_weights(new.iloc[rows], target)
+    once = balancing_weights(new, target, sample_weight=counts)
+    many = balancing_weights(new.iloc[rows], target)
     assert once.effective_n == pytest.approx(many.effective_n, rel=1e-5)
     sums = np.bincount(rows, weights=many.sample_weight, minlength=len(new))
     np.testing.assert_allclose(once.sample_weight, sums, atol=1e-4)
@@ -232,16 +232,16 @@ def test_weights_of_patients_are_counts(seed):
 
 def test_a_target_out_of_reach_has_no_weights():
     new = make(0)
-    found = transport_weights(new[["age"]], {"age": 200.0})
+    found = balancing_weights(new[["age"]], {"age": 200.0})
     assert np.isnan(found.effective_n)
     assert "outside" in found.method
-    moved = transport(new["y"], new["p"], found)
+    moved = transport_performance(new["y"], new["p"], found)
     assert np.isnan(moved.expected["auc"].value)
     assert "outside" in moved.expected["auc"].method
 
 
 def test_few_effective_patients_are_said_so():
-    found = transport_weights(make(0)[["age"]], {"age": 75.0})
+    found = balancing_weights(make(0)[["age"]], {"age": 75.0})
     assert found.effective_n < 50
     assert "shaky" in found.method
 
@@ -252,10 +252,10 @@ def test_few_effective_patients_are_said_so():
 )
 def test_unknown_targets_are_refused(target, message):
     with pytest.raises(InputError, match=message):
-        transport_weights(make(0)[["age"]], target)
+        balancing_weights(make(0)[["age"]], target)
 
 
 def test_missing_covariates_are_refused():
     new = make(0)[["age"]].mask(make(0)["age"] > 60)
     with pytest.raises(InputError, match="holds missing values"):
-        transport_weights(new, {"age": 40.0})
+        balancing_weights(new, {"age": 40.0})

@@ -8,8 +8,8 @@ from scipy.special import expit, logit
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import CohortError, InputError
-from treatsel.metrics import calibration_slope, pool_imputations, roc_auc
-from treatsel.validation import ValidationReport, case_mix, transport, transport_weights, validate
+from treatsel.metrics import calibration_slope, pool_rubin, roc_auc
+from treatsel.validation import ValidationReport, balancing_weights, case_mix, transport_performance, validate
 from treatsel.validation.report._page import page_of
 from treatsel.validation.studies._case_mix import columns_of
 
@@ -97,8 +97,8 @@ def test_case_mix_is_that_of_the_function(likened, new, old):
     line = found.linear_predictor.loc["overall"]
     row = likened.figure("linear predictor, ratio of SDs")
     assert (row["value"], row["lower"]) == pytest.approx((line["ratio"], line["ratio_lower"]))
-    differences = likened.tables["development: covariates"].set_index("covariate")["standardised_difference"]
-    assert differences["x"] == pytest.approx(found.covariates.loc["x", "standardised_difference"])
+    differences = likened.tables["development: covariates"].set_index("covariate")["standardized_difference"]
+    assert differences["x"] == pytest.approx(found.covariates.loc["x", "standardized_difference"])
     assert 0.3 < differences["x"] < 0.7
 
 
@@ -111,7 +111,7 @@ def test_reweighted_figures_rest_on_fewer_patients(likened, old, new):
     numbers = [columns_of([c.frame[["x", "z"]] for c in (new, old)])[i] for i in (0, 1)]
     by_arm = Known().predict_by_arm(new.X)
     own = np.where(new.received == "CBT", by_arm["CBT"], by_arm["SSRI"])
-    found = transport(new.y, own, transport_weights(*numbers)).expected["calibration_slope"]
+    found = transport_performance(new.y, own, balancing_weights(*numbers)).expected["calibration_slope"]
     assert (row["value"], row["lower"]) == pytest.approx((found.value, found.lower))
     gain = table.loc["gain over the best single arm"]
     assert gain["reweighted_lower"] < gain["reweighted"] < gain["reweighted_upper"]
@@ -176,10 +176,8 @@ def test_figures_are_pooled_by_rubins_rules_on_their_scales(imputed):
         aucs.append(roc_auc(table.y, own, interval="logit"))
         slopes.append(calibration_slope(table.y, own))
     expected = {
-        "AUC": pool_imputations(
-            logit([auc.value for auc in aucs]), [auc.se for auc in aucs], n=500, scale="logit"
-        ),
-        "calibration slope": pool_imputations([s.value for s in slopes], [s.se for s in slopes], n=500),
+        "AUC": pool_rubin(logit([auc.value for auc in aucs]), [auc.se for auc in aucs], n=500, scale="logit"),
+        "calibration slope": pool_rubin([s.value for s in slopes], [s.se for s in slopes], n=500),
     }
     rows = report.tables["imputations"].set_index("measure")
     for measure, found in expected.items():
@@ -233,7 +231,7 @@ def test_a_pooled_gain_that_says_something_else_is_a_caution(new):
     useless = pd.DataFrame(0.5, index=new.frame.index, columns=["CBT", "SSRI"])
     helpful = Known().predict_by_arm(new.X)
     report = validate(useless.assign(CBT=0.6), new, imputations=[helpful, helpful], **OPTIONS)
-    assert report.gain.n_differs == 0
+    assert report.gain.n_discordant == 0
     assert "says something else than the headline" in report.cautions[0]
     same = validate(helpful, new, imputations=[helpful, helpful], **OPTIONS)
     assert not any("something else" in caution for caution in same.cautions)

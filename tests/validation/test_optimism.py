@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from treatsel.errors import InputError
 from treatsel.metrics import aipw_scores, brier_score, calibration_slope, roc_auc
 from treatsel.models import ArmwiseClassifier, PooledClassifier
-from treatsel.validation.studies._optimism import optimism
+from treatsel.validation.studies._optimism import bootstrap_optimism
 from treatsel.validation.studies._performance import Patients, doubly_robust, no_information
 
 MODEL = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-9))
@@ -33,7 +33,7 @@ def rows():
 
 def test_it_is_harrells_algorithm(rows):
     X, y = make()
-    found = optimism(MODEL, X, y, resamples=rows)
+    found = bootstrap_optimism(MODEL, X, y, resamples=rows)
     fitted = MODEL.fit(X, y)
     apparent = roc_auc(y, fitted.predict_proba(X)[:, 1]).value
     lost, slopes = [], []
@@ -52,7 +52,7 @@ def test_it_is_harrells_algorithm(rows):
 
 def test_dot632plus_follows_its_formula(rows):
     X, y = make()
-    table = optimism(MODEL, X, y, resamples=rows).table
+    table = bootstrap_optimism(MODEL, X, y, resamples=rows).table
     for name in ("auc", "brier"):
         apparent, outside = table.loc[name, ["apparent", "out_of_bag"]]
         p = MODEL.fit(X, y).predict_proba(X)[:, 1]
@@ -68,32 +68,32 @@ def test_dot632plus_follows_its_formula(rows):
 
 def test_given_resamples_and_seeds_repeat_themselves(rows):
     X, y = make()
-    a, b = (optimism(RIDGE, X, y, resamples=rows[:4]).table for _ in range(2))
+    a, b = (bootstrap_optimism(RIDGE, X, y, resamples=rows[:4]).table for _ in range(2))
     pd.testing.assert_frame_equal(a, b)
-    c, d, e = (optimism(RIDGE, X, y, resamples=5, random_state=s).resamples for s in (0, 0, 1))
+    c, d, e = (bootstrap_optimism(RIDGE, X, y, resamples=5, random_state=s).resamples for s in (0, 0, 1))
     pd.testing.assert_frame_equal(c, d)
     assert not np.allclose(c["test"], e["test"])
 
 
 def test_parallel_gives_the_same(rows):
     X, y = make()
-    one, two = (optimism(RIDGE, X, y, resamples=rows[:2], n_jobs=n).table for n in (1, 2))
+    one, two = (bootstrap_optimism(RIDGE, X, y, resamples=rows[:2], n_jobs=n).table for n in (1, 2))
     pd.testing.assert_frame_equal(one, two)
 
 
 def test_index_of_the_patients_does_not_matter(rows):
     X, y = make()
     named = X.set_axis([f"p{i % 70}" for i in range(len(X))])  # some twice
-    a = optimism(RIDGE, named, y, resamples=rows[:3]).table
-    pd.testing.assert_frame_equal(a, optimism(RIDGE, X, y, resamples=rows[:3]).table)
+    a = bootstrap_optimism(RIDGE, named, y, resamples=rows[:3]).table
+    pd.testing.assert_frame_equal(a, bootstrap_optimism(RIDGE, X, y, resamples=rows[:3]).table)
 
 
 def test_weights_count_as_rows():
     X, y = make()
     weights = np.random.default_rng(3).integers(0, 3, len(X))
     many = np.repeat(np.arange(len(X)), weights)
-    once = optimism(MODEL, X, y, resamples=30, sample_weight=weights)
-    repeated = optimism(MODEL, X.iloc[many].reset_index(drop=True), y[many], resamples=30)
+    once = bootstrap_optimism(MODEL, X, y, resamples=30, sample_weight=weights)
+    repeated = bootstrap_optimism(MODEL, X.iloc[many].reset_index(drop=True), y[many], resamples=30)
     assert (once.n, once.n_events) == (repeated.n, repeated.n_events)
     close = {"rtol": 1e-6, "atol": 1e-9}
     np.testing.assert_allclose(once.table["apparent"], repeated.table["apparent"], **close)
@@ -108,7 +108,7 @@ def test_corrected_figures_are_those_of_new_patients():
     rows = []
     for seed in range(8):
         X, y = make(seed)
-        table = optimism(MODEL, X, y, resamples=10, random_state=seed).table
+        table = bootstrap_optimism(MODEL, X, y, resamples=10, random_state=seed).table
         p = MODEL.fit(X, y).predict_proba(wide)[:, 1]
         truth = {"auc": roc_auc(y_wide, p).value, "brier": brier_score(y_wide, p).value}
         truth["calibration_slope"] = calibration_slope(y_wide, p).value
@@ -121,7 +121,7 @@ def test_corrected_figures_are_those_of_new_patients():
 
 
 def test_location_shifted_intervals_lie_around_the_corrected_value():
-    found = optimism(MODEL, *make(), resamples=20)
+    found = bootstrap_optimism(MODEL, *make(), resamples=20)
     row = found.table.loc["auc"]
     runs = found.resamples.query("measure == 'auc'")["bootstrap"]
     low, high = np.quantile(runs - runs.mean(), [0.025, 0.975])
@@ -135,7 +135,7 @@ def test_location_shifted_intervals_lie_around_the_corrected_value():
 
 def test_two_stage_intervals(monkeypatch):
     monkeypatch.setattr("treatsel.validation.studies._bootstrap_refits.INNER", 4)
-    table = optimism(RIDGE, *make(), resamples=6, two_stage=6).table
+    table = bootstrap_optimism(RIDGE, *make(), resamples=6, two_stage=6).table
     assert (table["method"].str.startswith("two-stage")).all()
     assert (table["lower"] < table["upper"]).all()
     assert table.loc["calibration_slope", ["lower", "upper"]].notna().all()
@@ -144,9 +144,9 @@ def test_two_stage_intervals(monkeypatch):
 def test_groups_are_drawn_whole():
     X, y = make()
     sites = np.repeat(np.arange(15), 10)
-    found = optimism(RIDGE, X, y, resamples=6, groups=sites)
+    found = bootstrap_optimism(RIDGE, X, y, resamples=6, groups=sites)
     assert found.n_failed == 0
-    alone = optimism(RIDGE, X, y, resamples=6)
+    alone = bootstrap_optimism(RIDGE, X, y, resamples=6)
     assert not np.allclose(found.resamples["test"], alone.resamples["test"], equal_nan=True)
 
 
@@ -166,7 +166,7 @@ def test_resamples_that_cannot_be_fitted_are_counted():
     rare = X.assign(arm=np.where(np.arange(60) < 3, "CBT", "SSRI"))
     y = y.copy()
     y[:3] = [0, 1, 1]
-    found = optimism(RIDGE, rare, y, resamples=20)
+    found = bootstrap_optimism(RIDGE, rare, y, resamples=20)
     assert 0 < found.n_failed < 20
     assert set(found.failures) <= {"an arm without patients", "InputError"}
     assert found.resamples["resample"].nunique() == 20 - found.n_failed
@@ -176,19 +176,19 @@ def test_resamples_that_cannot_be_fitted_are_counted():
 
 def test_progress_is_logged(caplog):
     with caplog.at_level(logging.INFO, logger="treatsel.validation"):
-        optimism(RIDGE, *make(), resamples=4)
+        bootstrap_optimism(RIDGE, *make(), resamples=4)
     assert [record.getMessage() for record in caplog.records][-1] == "Optimism: 4 of 4 resamples"
 
 
 def test_to_frame_and_plot():
-    found = optimism(RIDGE, *make(), resamples=4)
+    found = bootstrap_optimism(RIDGE, *make(), resamples=4)
     assert set(found.to_frame().index) == {text.get_text() for text in found.plot().get_yticklabels()}
 
 
 def test_a_single_arm_has_no_gain():
     X, y = make()
     model = PooledClassifier(LogisticRegression(), arm=None)
-    found = optimism(model, X.drop(columns="arm"), y, arm=None, resamples=4)
+    found = bootstrap_optimism(model, X.drop(columns="arm"), y, arm=None, resamples=4)
     assert np.isnan(found.table.loc["gain", "apparent"])
     assert np.isfinite(found.table.loc["auc", "corrected"])
 
@@ -207,4 +207,4 @@ def test_a_single_arm_has_no_gain():
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        optimism(RIDGE, *make(), **options)
+        bootstrap_optimism(RIDGE, *make(), **options)

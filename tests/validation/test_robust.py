@@ -13,7 +13,7 @@ import treatsel as ts
 from treatsel._reporting import page
 from treatsel.cli.main import main
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics import calibration_test, spiegelhalter_z
+from treatsel.metrics import spiegelhalter_z, weak_calibration_test
 from treatsel.validation import ValidationReport, compare, validate
 
 
@@ -44,7 +44,7 @@ def report(plain):
 def test_tests_of_calibration_are_told_with_their_p(plain, report):
     cohort, table = plain
     own = np.where(cohort.received == "CBT", table["CBT"], table["SSRI"])
-    weak, z = calibration_test(cohort.y, own).weak, spiegelhalter_z(cohort.y, own)
+    weak, z = weak_calibration_test(cohort.y, own).weak, spiegelhalter_z(cohort.y, own)
     rows = report.tables["calibration tests"].set_index("test")
     assert rows.loc["Spiegelhalter z", ["statistic", "p_value"]].tolist() == [z.value, z.p_value]
     told = rows.iloc[0]
@@ -76,7 +76,7 @@ def test_one_pair_has_all_figures_of_matched_pairs(report):
     assert rows.loc["benefit on the logit, slope", "lower"] < 1
     assert "200 resamples, patients redrawn and matched anew" in rows.loc["E-for-benefit, mean", "method"]
     errors = report.tables["benefit errors"].set_index("distance")
-    assert (errors["expected_if_perfect"] < errors["p95_if_perfect"]).all()
+    assert (errors["expected_under_calibration"] < errors["q95_under_calibration"]).all()
     assert errors.loc["eavg", "value"] == rows.loc["E-for-benefit, mean", "value"]
 
 

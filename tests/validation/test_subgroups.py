@@ -18,7 +18,7 @@ from treatsel.metrics import (
     observed_expected_ratio,
     within_arm_auc,
 )
-from treatsel.validation.studies._subgroups import subgroups
+from treatsel.validation.studies._subgroups import subgroup_performance
 
 mpl.use("Agg")
 ARMS = ["CBT", "IPT", "SSRI"]
@@ -38,7 +38,7 @@ def simulate(n, seed=0, *, groups=("f", "m"), share=None):
 def found_of(table, scores=None, **options):
     if scores is not None:
         options |= {"scores": scores, "recommended": table["rec"]}
-    return subgroups(table["y"], table["p"], table["arm"], table["sex"], **options)
+    return subgroup_performance(table["y"], table["p"], table["arm"], table["sex"], **options)
 
 
 def cell(found, measure, group, column="value"):
@@ -154,7 +154,7 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed, random):
 def test_several_variables_and_labels_not_stated():
     table, _ = simulate(500)
     labels = pd.DataFrame({"sex": table["sex"].where(table.index % 5 > 0), "old": table.index % 2 == 0})
-    found = subgroups(table["y"], table["p"], table["arm"], labels, measures=["base rate"])
+    found = subgroup_performance(table["y"], table["p"], table["arm"], labels, measures=["base rate"])
     assert found.table["variable"].tolist() == ["overall"] + ["sex"] * 3 + ["old"] * 2
     assert found.table["group"].tolist() == ["overall", "f", "m", "not stated", "False", "True"]
     assert found.table["n"].iloc[3] == 100
@@ -234,4 +234,4 @@ def test_bad_options(options, words):
 def test_bad_labels(labels, words):
     table, _ = simulate(60)
     with pytest.raises(InputError, match=words):
-        subgroups(table["y"], table["p"], table["arm"], labels)
+        subgroup_performance(table["y"], table["p"], table["arm"], labels)

@@ -1,4 +1,4 @@
-"""`recalibrate`: laws, known truth, and what it does where there is no estimate."""
+"""`update_closed_test`: laws, known truth, and what it does where there is no estimate."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from tests.models.conftest import make_patients
 
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.models import HierarchicalClassifier
-from treatsel.validation.studies._updating import recalibrate
+from treatsel.validation.studies._updating import update_closed_test
 
 CLASSIC = ("none", "intercept", "slope", "refit")
 ARMS = ["CBT", "IPT", "SSRI"]
@@ -31,7 +31,7 @@ def test_log_likelihoods_are_those_of_statsmodels():
     import statsmodels.api as sm
 
     table, X, y = make(shift=0.5, slope=0.6, by_arm=0.4)
-    found = recalibrate(table, X, y).table["log_likelihood"]
+    found = update_closed_test(table, X, y).table["log_likelihood"]
     codes = pd.Index(ARMS).get_indexer(X["arm"])
     own, arms = logit(table.to_numpy()[np.arange(len(X)), codes]), np.eye(3)[codes]
     refit = np.column_stack([arms, *(arms * X[[name]].to_numpy() for name in "ab")])
@@ -50,11 +50,11 @@ def test_log_likelihoods_are_those_of_statsmodels():
 @given(seed=st.integers(0, 10_000), shift=st.floats(-1, 1), slope=st.floats(0.2, 1.5))
 def test_richer_methods_fit_better_and_order_does_not_matter(seed, shift, slope):
     table, X, y = make(seed, n=120, shift=shift, slope=slope)
-    found = recalibrate(table, X, y)
+    found = update_closed_test(table, X, y)
     heights = found.table["log_likelihood"]
     assert (np.diff(heights) >= -1e-9).all()  # the model itself is linear, so that "refit" holds it
     rows = np.random.default_rng(seed).permutation(len(y))
-    again = recalibrate(table.iloc[rows], X.iloc[rows], y[rows])
+    again = update_closed_test(table.iloc[rows], X.iloc[rows], y[rows])
     np.testing.assert_allclose(again.table["log_likelihood"], heights, atol=1e-8)
     assert again.chosen == found.chosen
 
@@ -65,8 +65,8 @@ def test_weights_equal_repeated_rows(seed):
     table, X, y = make(seed, n=200, shift=0.4)
     weights = np.random.default_rng(seed).integers(0, 4, len(y))
     rows = np.repeat(np.arange(len(y)), weights)
-    once = recalibrate(table, X, y, sample_weight=weights)
-    many = recalibrate(table.iloc[rows], X.iloc[rows], y[rows])
+    once = update_closed_test(table, X, y, sample_weight=weights)
+    many = update_closed_test(table.iloc[rows], X.iloc[rows], y[rows])
     assert (once.n, once.n_events, once.chosen) == (many.n, many.n_events, many.chosen)
     np.testing.assert_allclose(once.tests["statistic"], many.tests["statistic"], atol=1e-6)
     np.testing.assert_allclose(once.predictions.to_numpy()[rows], many.predictions, atol=1e-6)
@@ -74,7 +74,7 @@ def test_weights_equal_repeated_rows(seed):
 
 def test_a_model_that_is_right_is_rarely_changed():
     kept = [
-        recalibrate(*make(seed, n=500), methods=methods).chosen == "none"
+        update_closed_test(*make(seed, n=500), methods=methods).chosen == "none"
         for seed in range(50)
         for methods in [("none", "slope", "refit")]
     ]
@@ -90,22 +90,22 @@ def test_a_model_that_is_right_is_rarely_changed():
     ],
 )
 def test_the_smallest_change_that_is_enough_is_chosen(change, chosen):
-    found = [recalibrate(*make(seed, n=1500, **change)).chosen for seed in range(6)]
+    found = [update_closed_test(*make(seed, n=1500, **change)).chosen for seed in range(6)]
     assert found.count(chosen) >= 5
 
 
 def test_a_wrong_shape_is_refitted():
     table, X, y = make(n=1500)
     wrong = table.assign(CBT=table["CBT"].to_numpy()[::-1])
-    assert recalibrate(wrong, X, y).chosen == "refit"
-    assert recalibrate(wrong, X, y, methods=CLASSIC).chosen == "refit"
+    assert update_closed_test(wrong, X, y).chosen == "refit"
+    assert update_closed_test(wrong, X, y, methods=CLASSIC).chosen == "refit"
 
 
 def test_a_model_and_its_table_are_updated_alike():
     model = HierarchicalClassifier().fit(*make_patients())
     X, _ = make_patients(900, random_state=9)
     y = (np.random.default_rng(0).random(900) < expit(0.8 + logit(model.predict_proba(X)[:, 1]))).astype(int)
-    found, of_table = recalibrate(model, X, y), recalibrate(model.predict_by_arm(X), X, y)
+    found, of_table = update_closed_test(model, X, y), update_closed_test(model.predict_by_arm(X), X, y)
     pd.testing.assert_frame_equal(found.predictions, of_table.predictions, rtol=1e-6)
     assert found.chosen == of_table.chosen == "intercept"
     assert of_table.classifier is None
@@ -114,7 +114,7 @@ def test_a_model_and_its_table_are_updated_alike():
 
 
 def test_to_frame_and_plot_show_the_methods():
-    found = recalibrate(*make(shift=0.7))
+    found = update_closed_test(*make(shift=0.7))
     frame = found.to_frame()
     assert frame.index[frame["chosen"]].tolist() == [found.chosen]
     assert [label.get_text() for label in found.plot().get_yticklabels()][::-1] == list(frame.index)
@@ -122,7 +122,7 @@ def test_to_frame_and_plot_show_the_methods():
 
 def test_with_one_arm_a_shift_for_each_arm_is_nothing_new():
     table, X, y = make()
-    found = recalibrate(table[["CBT"]].set_axis(["all"], axis=1), X[["a", "b"]], y, arm=None)
+    found = update_closed_test(table[["CBT"]].set_axis(["all"], axis=1), X[["a", "b"]], y, arm=None)
     assert "per_arm" not in found.table.index
     assert found.table.loc["refit", "n_parameters"] == 3
 
@@ -131,7 +131,7 @@ def test_predictions_of_0_and_1_count_as_nearly_so():
     table, X, y = make()
     table = table.where(X["a"].abs() < 1, table.round(), axis=0)
     with pytest.warns(TreatselWarning, match="probabilities are 0 or 1"):
-        found = recalibrate(table, X, y)
+        found = update_closed_test(table, X, y)
     assert np.isfinite(found.table["log_likelihood"]).all()
     own = found.predictions["none"]
     p = own.clip(1e-8, 1 - 1e-8)
@@ -142,7 +142,7 @@ def test_predictions_of_0_and_1_count_as_nearly_so():
 def test_perfect_predictions_have_no_slope_and_say_so():
     _, X, y = make(n=60)
     perfect = pd.DataFrame(dict.fromkeys(ARMS, np.where(y == 1, 0.8, 0.2)))
-    found = recalibrate(perfect, X, y)
+    found = update_closed_test(perfect, X, y)
     assert found.table.loc["slope", "log_likelihood"] == pytest.approx(0, abs=1e-8)  # its least upper bound
     assert "separate" in found.table.loc["slope", "problem"]
     assert np.isfinite(found.predictions.to_numpy()).all()
@@ -151,11 +151,11 @@ def test_perfect_predictions_have_no_slope_and_say_so():
 
 def test_one_class_and_an_arm_that_nobody_received():
     table, X, y = make()
-    found = recalibrate(table, X, np.zeros(len(X)))
+    found = update_closed_test(table, X, np.zeros(len(X)))
     assert found.chosen == "intercept"
     assert "one class" in found.table.loc["intercept", "problem"]
     few = (X["arm"] != "SSRI").to_numpy()
-    found = recalibrate(table[few], X[few], y[few])
+    found = update_closed_test(table[few], X[few], y[few])
     assert "nobody" in found.table.loc["refit", "problem"]
     assert found.by_arm["refit"]["SSRI"].isna().all()
     assert found.predictions.notna().all(axis=None)
@@ -174,16 +174,16 @@ def test_one_class_and_an_arm_that_nobody_received():
 )
 def test_bad_options_are_refused(change, message):
     with pytest.raises(InputError, match=message):
-        recalibrate(*make(), **change)
+        update_closed_test(*make(), **change)
 
 
 def test_bad_data_are_refused():
     table, X, y = make()
     with pytest.raises(InputError, match="Lengths differ"):
-        recalibrate(table.head(5), X, y)
+        update_closed_test(table.head(5), X, y)
     with pytest.raises(InputError, match="neither 0 nor 1"):
-        recalibrate(table, X, y + 1)
+        update_closed_test(table, X, y + 1)
     with pytest.raises(InputError, match="arms unknown"):
-        recalibrate(table[["CBT", "IPT"]], X, y)
+        update_closed_test(table[["CBT", "IPT"]], X, y)
     with pytest.raises(InputError, match="must be a DataFrame"):
-        recalibrate(table, X.to_numpy(), y)
+        update_closed_test(table, X.to_numpy(), y)

@@ -30,7 +30,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Light:
+class FrontRow:
     """One row of a front table: question, figure with interval, verdict, and what the verdict means.
 
     `verdict` is "good", "unclear", "poor" or "unknown"; it is written out, not only coloured.
@@ -63,7 +63,7 @@ class Page:
 
     title: str
     headline: str
-    lights: Sequence[Light] = ()
+    lights: Sequence[FrontRow] = ()
     facts: Sequence[tuple[str, str]] = ()
     cautions: Sequence[str] = ()
     sections: Sequence[Section] = field(default=())

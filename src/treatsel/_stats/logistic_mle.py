@@ -44,7 +44,7 @@ class Maximum:
         return np.asarray(self.root @ self.root.T)
 
 
-def maximise(
+def maximize(
     design: FloatArray, outcome: FloatArray, weights: FloatArray, offset: FloatArray | float = 0.0
 ) -> Maximum:
     """Climb the log-likelihood of a logistic regression by Newton's method with step halving.

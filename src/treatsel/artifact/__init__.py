@@ -89,7 +89,7 @@ def save_model(
     except (TypeError, ValueError) as error:
         raise InputError(f"The manifest holds a value that is not plain JSON: {error}.") from error
     text = _canonical(manifest)
-    with _refusing("The model cannot be saved"):
+    with _artifact_errors("The model cannot be saved"):
         content = read_json(text)
         check_manifest(content)
         unpack(content, {name: _archive.array_of(name, data) for name, data in members.items()})
@@ -125,7 +125,7 @@ def load_model(
     from treatsel.artifact._contents import unpack
 
     content, arrays = _parts(path, require_signature)
-    with _refusing(f"Cannot load {path}"):
+    with _artifact_errors(f"Cannot load {path}"):
         selector = unpack(content, arrays)
     selector.intended_use_, selector.model_id_ = content["intended_use"], content["model_id"]
     return selector
@@ -147,7 +147,7 @@ def load_served(
     """
     check_compiled(compiled)
     content, arrays = _parts(path, require_signature)
-    with _refusing(f"Cannot load {path}"):
+    with _artifact_errors(f"Cannot load {path}"):
         evidence: dict[str, dict[str, bool]] = {outcome["name"]: {} for outcome in content["outcomes"]}
         for row in content["training"]:
             evidence[row["outcome"]][row["arm"]] = row["enough"]
@@ -172,7 +172,7 @@ def _parts(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the checked manifest of a file, and its arrays."""
     key = None if require_signature is None else public_key_of(require_signature)
-    with _refusing(f"Cannot load {path}"):
+    with _artifact_errors(f"Cannot load {path}"):
         file = _read(Path(path))
         if key is not None:
             check_signature(file.signature, file.manifest, key)
@@ -187,7 +187,7 @@ def read_manifest(path: str | Path) -> Manifest:
     ArtifactError
         As `load_model`.
     """
-    with _refusing(f"Cannot load {path}"):
+    with _artifact_errors(f"Cannot load {path}"):
         file = _read(Path(path))
         signer = None if file.signature is None else signed_by(file.signature)
     return Manifest(file.content, signer)
@@ -219,7 +219,7 @@ def sign_model(path: str | Path, private_key: str | Path | bytes, out: str | Pat
     """
     from treatsel.artifact._contents import unpack
 
-    with _refusing(f"Cannot load {path}"):
+    with _artifact_errors(f"Cannot load {path}"):
         file = _read(Path(path))
         unpack(file.content, _arrays_of(file))
     signature = sign(file.manifest, private_key)
@@ -242,7 +242,7 @@ def _read(path: Path) -> _archive.Contents:
     return file
 
 
-class _refusing:  # noqa: N801 # reads as a word: with _refusing(...)
+class _artifact_errors:  # noqa: N801 # reads as a word: with _artifact_errors(...)
     """Turn whatever a hostile file provokes into one `ArtifactError` that says what was to be done."""
 
     def __init__(self, what: str) -> None:

@@ -69,7 +69,7 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         "name": name,
         "event_is_good": selector.event_is_good_[name],
         "encoding": model.encoding.to_dict(),
-        "has_draws": model.draws is not None,
+        "has_posterior_draws": model.draws is not None,
         "has_trees": model.trees is not None,
     }
 

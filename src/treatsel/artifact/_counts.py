@@ -90,8 +90,8 @@ def _overlap(selector: TreatmentSelector, few: Collection[Any]) -> dict[str, lis
     table = selector.assignment_.table.loc[selector.arms_, list(OVERLAP)].astype("float64")
     table.loc[list(few)] = np.nan
     n = float(selector.arm_means_["n"].max())
-    count = np.round(table["hardly_given"] * n)
+    count = np.round(table["share_low_propensity"] * n)
     rest = n - count
     small = ((count > 0) & (count < SMALL_CELL)) | ((rest > 0) & (rest < SMALL_CELL))
-    table.loc[small, "hardly_given"] = np.nan
+    table.loc[small, "share_low_propensity"] = np.nan
     return {name: [None if np.isnan(v) else float(v) for v in table[name]] for name in OVERLAP}

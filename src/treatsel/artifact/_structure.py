@@ -23,7 +23,7 @@ LARGEST = 1e30  # of what is multiplied; inputs are at most 1e100, so that no pr
 FARTHEST = 1e155  # a mean, or a bound of a range
 NARROWEST = 1e-13  # a scale
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
-OVERLAP = ("effective_n", "lowest", "hardly_given", "auc")
+OVERLAP = ("effective_n", "lowest", "share_low_propensity", "auc")
 METRICS = ("log_loss", "brier_score", "within_arm_auc")
 MEANS = ("value", "lower", "upper", "se", "n")
 _FIELD = {"name", "type", "role", "title", "description", "unit", "event_is_good", "constraints"}
@@ -63,7 +63,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         _check_encoding(_part(outcome, "encoding", "an outcome"), covariates)
         good = _part(outcome, "event_is_good", "an outcome")
         require(good is None or isinstance(good, bool), "the direction of an outcome is unknown")
-        for key in ("has_draws", "has_trees"):
+        for key in ("has_posterior_draws", "has_trees"):
             require(isinstance(_part(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
     _check_arm_means(_part(content, "arm_means"), len(arms))
     _check_training(_part(content, "training"), names, arms)
@@ -138,7 +138,7 @@ def _check_outcome(
         trees = _checked_trees(arrays, f"{place}/trees", n_features)
         names |= {f"{place}/trees/{part}.npy" for part in Trees.ARRAYS} | {f"{place}/mixing.npy"}
         numbers(arrays, f"{place}/mixing.npy", (n_arms, trees.n_members))
-    if outcome["has_draws"]:
+    if outcome["has_posterior_draws"]:
         require(not native, f"{place} has draws of linear terms of missing values")
         n_terms = 1 + n_features + (0 if trees is None else trees.n_members)
         draws = numbers(arrays, f"{place}/draws.npy", (None, n_arms, n_terms), "<f4 <f8")

@@ -1,4 +1,4 @@
-"""`treatsel samplesize`: patients needed for development, for validation, or to show a gain."""
+"""`treatsel sample-size`: patients needed for development, for validation, or to show a gain."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from treatsel.cli._io import check_outputs, write_table
 from treatsel.metrics.sample_size import (
-    LinearPredictor,
+    LinearPredictorDistribution,
     SampleSize,
     development_sample_size,
     gain_sample_size,
@@ -17,7 +17,7 @@ from treatsel.metrics.sample_size import (
 def add_parser(commands: Any) -> None:
     """Add the command with its three purposes."""
     parser = commands.add_parser(
-        "samplesize",
+        "sample-size",
         help="say how many patients a study needs",
         description="Print the number of patients that each criterion needs; the largest decides.",
     )
@@ -124,9 +124,9 @@ def _development(args: argparse.Namespace) -> SampleSize:
 def _validation(args: argparse.Namespace) -> SampleSize:
     predictor = None
     if args.lp_normal is not None:
-        predictor = LinearPredictor.normal(*args.lp_normal)
+        predictor = LinearPredictorDistribution.normal(*args.lp_normal)
     elif args.lp_beta is not None:
-        predictor = LinearPredictor.beta(*args.lp_beta)
+        predictor = LinearPredictorDistribution.beta(*args.lp_beta)
     return validation_sample_size(
         prevalence=args.prevalence,
         auc=args.auc,

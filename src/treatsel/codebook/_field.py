@@ -31,7 +31,7 @@ _BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"
 _PROBLEMS = {  # in words; a value of the wrong type is told by what is allowed
     "infinite": "that are infinite",
     "out_of_range": "out of range",
-    "not_whole": "that are not whole numbers",
+    "not_integer": "that are not whole numbers",
     "not_binary": "that are neither 0 nor 1",
     "unseen_category": "that the codebook does not list",
     "missing_required": "missing, but the column is required",
@@ -238,7 +238,7 @@ class Field:
                 elif not low <= found <= high:
                     codes.append("out_of_range")
                 if whole and abs(found) != np.inf and found % 1 != 0:
-                    codes.append("not_whole")
+                    codes.append("not_integer")
             if allowed is not None and found not in allowed:
                 codes.append("unseen_category")
             return found, tuple(codes)
@@ -273,7 +273,7 @@ class Field:
         yield Violation("out_of_range", ((numbers < low) | (numbers > high)) & ~infinite)
         if self.type == "integer" and self.role != "outcome":
             broken = numbers.notna() & ~infinite & (numbers % 1 != 0)
-            yield Violation("not_whole", broken)
+            yield Violation("not_integer", broken)
 
     def _violations(self, clean: "pd.Series", absent: "pd.Series") -> Iterator["Violation"]:
         present = clean.notna()

@@ -90,7 +90,7 @@ class RecordReader:
             elif value != value:
                 flags.append(("missing_covariate", name))
             if value is not None and value == value and name in self.ranges and not low <= value <= high:
-                flags.append(("outside_development_range", name))
+                flags.append(("outside_training_range", name))
             values[name] = value if isinstance(value, str) or field.type != "string" else None
         if n := sum(not isinstance(key, str) for key in record):
             raise InputError(f"The record has {n} keys that are no text. Covariates are found by name.")

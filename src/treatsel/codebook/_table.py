@@ -85,7 +85,7 @@ def clean_covariates(
         masks["missing_covariate"] = values.isna() & ~unusable
         if name in ranges.index:
             outside = (values < ranges.loc[name, "lower"]) | (values > ranges.loc[name, "upper"])
-            masks["outside_development_range"] = outside
+            masks["outside_training_range"] = outside
         clean[name] = values
         warnings += [_flag(X.index, mask, code, name) for code, mask in masks.items() if mask.any()]
     if faults:

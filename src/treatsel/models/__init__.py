@@ -7,9 +7,9 @@ from treatsel.models._assignment import (
     Assignment,
     assess_assignment,
     assignment_probabilities,
-    randomised_probabilities,
+    randomized_probabilities,
 )
-from treatsel.models._assignment import rarely_given as rarely_given
+from treatsel.models._assignment import low_propensity as low_propensity
 from treatsel.models._base import SINGLE_ARM
 from treatsel.models._base import covariates_of as covariates_of
 from treatsel.models._base import is_lightgbm as is_lightgbm
@@ -46,6 +46,6 @@ __all__ = [
     "assignment_probabilities",
     "balanced_folds",
     "observation_weights",
-    "randomised_probabilities",
+    "randomized_probabilities",
     "seed_of",
 ]

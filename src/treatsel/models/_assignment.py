@@ -48,8 +48,8 @@ class Assignment:
     table : DataFrame of shape (n_arms, 6)
         Per arm: `n` patients; their `share`; `effective_n`, Kish's effective sample size of weighting
         them by 1 / probability; `lowest`, the 1st percentile of the arm's raw probability among all
-        patients; `hardly_given`, the share of all patients whose raw probability is below 2 %; `auc`, how
-        well that probability tells patients of the arm from the others (0.5: as in a trial; near 1:
+        patients; `share_low_propensity`, the share of all patients whose raw probability is below 2 %; `auc`,
+        how well that probability tells patients of the arm from the others (0.5: as in a trial; near 1:
         hardly any overlap; NaN for a single arm).
     model : AssignmentModel
         Fitted to all patients, for patients yet to come.
@@ -160,7 +160,7 @@ def assess_assignment(
     )
 
 
-def randomised_probabilities(received: pd.Series) -> pd.DataFrame:
+def randomized_probabilities(received: pd.Series) -> pd.DataFrame:
     """Return the observed share of each arm for every patient: assignment in a simple randomised trial.
 
     In a trial whose allocation ratio was changed, or depended on strata, these are not its probabilities.
@@ -240,7 +240,7 @@ def _overlap(mine: np.ndarray, raw: FloatArray, probability: FloatArray) -> dict
         "share": float(mine.mean()),
         "effective_n": effective_size(1 / probability[mine]),
         "lowest": float(np.quantile(raw, 0.01)),
-        "hardly_given": float((raw < RARELY).mean()),
+        "share_low_propensity": float((raw < RARELY).mean()),
         "auc": _auc(mine, raw),
     }
 
@@ -253,14 +253,14 @@ def _auc(mine: np.ndarray, score: FloatArray) -> float:
     return float((rankdata(score)[mine].sum() - n * (n + 1) / 2) / (n * n_other))
 
 
-def rarely_given(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
+def low_propensity(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
     """Return one warning (patient, code, column: the arm) where such patients hardly ever got an arm."""
     chances = assignment.model.predict(clean)
     rows, columns = np.nonzero(chances.to_numpy() < RARELY)
     return pd.DataFrame(
         {
             "patient": clean.index.to_numpy(dtype=object)[rows],
-            "code": "rarely_given",
+            "code": "low_propensity",
             "column": chances.columns.to_numpy(dtype=object)[columns],
         }
     )

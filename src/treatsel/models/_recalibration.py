@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
-from treatsel._stats.logistic_mle import Maximum, maximise
+from treatsel._stats.logistic_mle import Maximum, maximize
 from treatsel.additive import AdditiveModel, Encoding, score_trees
 from treatsel.models._posterior import N_DRAWS
 
@@ -137,7 +137,7 @@ def learn_recalibration(
         "slope": (np.column_stack([np.ones(n), own]), np.zeros(n)),
         "per_arm": (np.column_stack([np.eye(n_arms)[codes], own]), np.zeros(n)),
     }[method]
-    best = maximise(design, outcome, weights, offset)
+    best = maximize(design, outcome, weights, offset)
     found, fixed = best.coefficients, method in ("none", "intercept")
     shifts = found if fixed else found[:-1]
     shift = np.zeros(n_arms) + (shifts if len(shifts) else 0.0)
@@ -172,7 +172,7 @@ class Refit:
         arms = [codes == k for k in range(n_arms)]
         return cls(
             encoding=encoding,
-            by_arm=[maximise(design[rows], outcome[rows], weights[rows]) for rows in arms],
+            by_arm=[maximize(design[rows], outcome[rows], weights[rows]) for rows in arms],
         )
 
     @property

@@ -42,8 +42,8 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     method : {"none", "intercept", "slope", "per_arm", "refit"}, default "slope"
         "none": the model as it is. "intercept": one shift, slope 1. "slope": one shift and one slope.
         "per_arm": a shift for each arm and one slope. "refit": forget the model and fit a logistic
-        regression without penalty in each arm, on the same covariates. `treatsel.validation.recalibrate`
-        chooses between them by a test.
+        regression without penalty in each arm, on the same covariates.
+        `treatsel.validation.update_closed_test` chooses between them by a test.
     arm : str or None, default "arm"
         Column of X that holds the received arm. None: a single arm.
 

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from treatsel._checks import check_choice, check_level
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
-from treatsel.monitoring._baseline import Known, baseline_from, baseline_of
+from treatsel.monitoring._baseline import BaselineColumn, baseline_from, baseline_of
 from treatsel.monitoring._calibration import calibration
 from treatsel.monitoring._covariate_drift import drift, levels_of
 from treatsel.monitoring._finding import Part, judged, table_of
@@ -19,14 +19,20 @@ from treatsel.monitoring._model_use import (
     recommended,
     warnings_of,
 )
-from treatsel.monitoring._observed_outcomes import Arrived, received_in
-from treatsel.monitoring._sequential_test import RunningTest, running_test
-from treatsel.monitoring._thresholds import Sizes
+from treatsel.monitoring._observed_outcomes import ObservedOutcomes, received_in
+from treatsel.monitoring._sequential_test import SequentialCalibrationTest, sequential_calibration_test
+from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.monitoring.report import FAMILIES, MonitoringReport
 from treatsel.predictions import fingerprint
 from treatsel.selector import TreatmentSelector
 
-__all__ = ["MonitoringReport", "RunningTest", "Sizes", "monitor", "running_test"]
+__all__ = [
+    "AlarmThresholds",
+    "MonitoringReport",
+    "SequentialCalibrationTest",
+    "monitor",
+    "sequential_calibration_test",
+]
 
 
 def monitor(
@@ -39,7 +45,7 @@ def monitor(
     groups: Any = None,
     reference: Any = None,
     false_alarm_rate: float = 0.05,
-    sizes: Sizes | None = None,
+    sizes: AlarmThresholds | None = None,
     level: float = 0.95,
 ) -> MonitoringReport:
     """Compare recent patients with what a model stores of its development cohort.
@@ -48,7 +54,7 @@ def monitor(
     values) and calibration, each by Holm's method over all its tests; and a running test of calibration,
     whose part holds over all looks together. So the chance that a report gives any alarm is at most the
     rate, if nothing has changed, patients are independent, and predictions are as good as
-    `sizes.tolerance` asks. An alarm also needs a difference that matters, see `Sizes`.
+    `sizes.tolerance` asks. An alarm also needs a difference that matters, see `AlarmThresholds`.
 
     Parameters
     ----------
@@ -101,7 +107,7 @@ def monitor(
     """
     check_is_fitted(selector, "models_")
     name = selector.outcomes_[0] if outcome is None else check_choice("outcome", outcome, selector.outcomes_)
-    sizes = Sizes() if sizes is None else sizes
+    sizes = AlarmThresholds() if sizes is None else sizes
     rate = _check_rate(false_alarm_rate) / len(FAMILIES)
     check_level(level)
     frame = frame_of(X)
@@ -117,7 +123,7 @@ def monitor(
     told.add(predicted(selector, predictions, name, level))
     told.add(_recommended(selector, frame, level))
     if y is not None:
-        arrived = Arrived.of(selector, predictions.by_arm(name), frame, y, dates, groups)
+        arrived = ObservedOutcomes.of(selector, predictions.by_arm(name), frame, y, dates, groups)
         outcomes.add(Part(cautions=list(arrived.cautions)))
         outcomes.add(calibration(arrived, sizes, level))
         running, sequence = arrived.running(rate, sizes.tolerance)
@@ -157,7 +163,7 @@ def _check_indices(frame: pd.DataFrame, **given: Any) -> None:
             raise InputError(f"X and {name} need the same patients in the same order (index).")
 
 
-def _known(selector: TreatmentSelector, reference: Any) -> list[Known]:
+def _known(selector: TreatmentSelector, reference: Any) -> list[BaselineColumn]:
     if reference is None:
         return baseline_of(selector)
     frame = by_id(frame_of(reference), selector.codebook_)

@@ -18,7 +18,7 @@ WIDTH_SHARE = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Known:
+class BaselineColumn:
     """One covariate as it was.
 
     Attributes
@@ -50,7 +50,7 @@ class Known:
     upper: float = np.nan
 
 
-def baseline_of(selector: TreatmentSelector) -> list[Known]:
+def baseline_of(selector: TreatmentSelector) -> list[BaselineColumn]:
     """Return what a selector, fitted or from a file, stores of the covariates of its development cohort.
 
     Means, SDs and shares are those of the assignment model's encoding, which is learned on all patients
@@ -66,10 +66,10 @@ def baseline_of(selector: TreatmentSelector) -> list[Known]:
         common: dict[str, Any] = {"name": name, "n": n, "fewest": fewest, "most": most}
         if column.levels is not None:
             kind = "category" if len(column.levels) > 1 else "constant"
-            known.append(Known(kind=kind, levels=column.levels, shares=column.shares, **common))
+            known.append(BaselineColumn(kind=kind, levels=column.levels, shares=column.shares, **common))
             continue
         known.append(
-            Known(
+            BaselineColumn(
                 kind=_kind(column, selector.background_[name]),
                 mean=column.center,
                 sd=column.scale,
@@ -86,7 +86,7 @@ def development_size(selector: TreatmentSelector) -> int:
     return int(selector.arm_means_["n"].max())
 
 
-def baseline_from(selector: TreatmentSelector, clean: pd.DataFrame) -> list[Known]:
+def baseline_from(selector: TreatmentSelector, clean: pd.DataFrame) -> list[BaselineColumn]:
     """Return the same of patients at hand, whose covariates have been checked."""
     found = []
     for stored in baseline_of(selector):
@@ -101,12 +101,14 @@ def baseline_from(selector: TreatmentSelector, clean: pd.DataFrame) -> list[Know
             counts = values.value_counts().reindex(list(stored.levels)).fillna(0).to_numpy(dtype=float)
             kind = "category" if (counts > 0).sum() > 1 else "constant"
             shares = tuple(counts / max(counts.sum(), 1.0))
-            found.append(Known(kind=kind, levels=stored.levels, shares=shares, **common))
+            found.append(BaselineColumn(kind=kind, levels=stored.levels, shares=shares, **common))
             continue
         numbers = values.to_numpy(dtype=float)
         mean, sd = (float(numbers.mean()), float(numbers.std())) if len(numbers) else (np.nan, 0.0)
         kind = "constant" if not sd > 0 else "binary" if np.isin(numbers, (0.0, 1.0)).all() else "number"
-        found.append(Known(kind=kind, mean=mean, sd=sd, lower=stored.lower, upper=stored.upper, **common))
+        found.append(
+            BaselineColumn(kind=kind, mean=mean, sd=sd, lower=stored.lower, upper=stored.upper, **common)
+        )
     return found
 
 

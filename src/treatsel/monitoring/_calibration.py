@@ -10,13 +10,13 @@ from treatsel.metrics import (
     Estimate,
     calibration_in_the_large,
     calibration_slope,
-    calibration_test,
     enough_clusters,
     observed_expected_ratio,
+    weak_calibration_test,
 )
 from treatsel.monitoring._finding import NAN, Finding, Part
-from treatsel.monitoring._observed_outcomes import Arrived
-from treatsel.monitoring._thresholds import Sizes
+from treatsel.monitoring._observed_outcomes import ObservedOutcomes
+from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.validation.parts import FEWEST_EVENTS, OVERALL
 
 GAP, LEVEL, RATIO, SLOPE = (
@@ -28,7 +28,7 @@ GAP, LEVEL, RATIO, SLOPE = (
 FEWEST_FOR_SLOPE = 30  # and as many non-events
 
 
-def calibration(arrived: Arrived, sizes: Sizes, level: float) -> Part:
+def calibration(arrived: ObservedOutcomes, sizes: AlarmThresholds, level: float) -> Part:
     """Return calibration overall and by received arm, with one test of the level and one of the slope each.
 
     References
@@ -46,7 +46,9 @@ def calibration(arrived: Arrived, sizes: Sizes, level: float) -> Part:
     return part
 
 
-def _of_group(name: str, y: FloatArray, p: FloatArray, groups: Any, sizes: Sizes, level: float) -> Part:
+def _of_group(
+    name: str, y: FloatArray, p: FloatArray, groups: Any, sizes: AlarmThresholds, level: float
+) -> Part:
     fewer = int(min(y.sum(), len(y) - y.sum()))
     if fewer < FEWEST_EVENTS:
         why = f"fewer than {FEWEST_EVENTS} patients with, or without, the outcome"
@@ -87,7 +89,7 @@ def _of_group(name: str, y: FloatArray, p: FloatArray, groups: Any, sizes: Sizes
 def _p_values(y: FloatArray, p: FloatArray, estimates: dict[str, Estimate], groups: Any) -> dict[str, float]:
     """Return p values: of likelihood-ratio tests, or with sites of cluster-robust Wald tests."""
     if groups is None:
-        tests = calibration_test(y, p)
+        tests = weak_calibration_test(y, p)
         return {LEVEL: tests.in_the_large.p_value, SLOPE: tests.slope.p_value}
     df, perfect = len(np.unique(groups)) - 1, {LEVEL: 0.0, SLOPE: 1.0}
     return {
@@ -97,7 +99,7 @@ def _p_values(y: FloatArray, p: FloatArray, estimates: dict[str, Estimate], grou
     }
 
 
-def _matters(measure: str, value: float, gap: float, sizes: Sizes) -> bool:
+def _matters(measure: str, value: float, gap: float, sizes: AlarmThresholds) -> bool:
     if measure == LEVEL:
         return abs(gap) > sizes.calibration
     return measure == SLOPE and not 1 / sizes.slope <= value <= sizes.slope

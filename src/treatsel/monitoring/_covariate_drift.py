@@ -10,9 +10,9 @@ from scipy import special
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import quantile_of, two_sided_p, wilson
 from treatsel._stats.two_proportions import chi_squared, fisher, newcombe
-from treatsel.monitoring._baseline import WIDTH_SHARE, Known
+from treatsel.monitoring._baseline import WIDTH_SHARE, BaselineColumn
 from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, is_small
-from treatsel.monitoring._thresholds import Sizes
+from treatsel.monitoring._thresholds import AlarmThresholds
 
 MEAN, SPREAD, SHARES = "standardised mean difference", "ratio of SDs", "Cohen's w of the categories"
 MISSING, OUTSIDE = "share missing", "share outside the stored range"
@@ -21,7 +21,7 @@ LEAST_EXPECTED = 5.0  # patients of a category; rarer ones are put together
 HIDDEN = "fewer than 5 patients: not told"
 
 
-def drift(known: Sequence[Known], clean: pd.DataFrame, sizes: Sizes, level: float) -> Part:
+def drift(known: Sequence[BaselineColumn], clean: pd.DataFrame, sizes: AlarmThresholds, level: float) -> Part:
     """Return one finding per covariate and test.
 
     References
@@ -50,7 +50,7 @@ def drift(known: Sequence[Known], clean: pd.DataFrame, sizes: Sizes, level: floa
 
 
 def _of_column(
-    known: Known, column: pd.Series, sizes: Sizes, level: float
+    known: BaselineColumn, column: pd.Series, sizes: AlarmThresholds, level: float
 ) -> Iterator[Finding | tuple[str, str]]:
     values = column.dropna()
     if len(column) < FEWEST:
@@ -70,7 +70,7 @@ def _of_column(
 
 
 def _number(
-    known: Known, values: FloatArray, sizes: Sizes, level: float
+    known: BaselineColumn, values: FloatArray, sizes: AlarmThresholds, level: float
 ) -> Iterator[Finding | tuple[str, str]]:
     m, n = len(values), known.fewest
     before, now = known.sd * np.sqrt(n / (n - 1)), float(values.std(ddof=1))
@@ -103,7 +103,9 @@ def _number(
         yield _outside(known, values, level)
 
 
-def _spread(known: Known, values: FloatArray, before: float, sizes: Sizes, level: float) -> Finding:
+def _spread(
+    known: BaselineColumn, values: FloatArray, before: float, sizes: AlarmThresholds, level: float
+) -> Finding:
     """Compare variances on the log scale, with the kurtosis of the recent patients for both."""
     m, now = len(values), float(values.std(ddof=1))
     z = (values - values.mean()) / values.std()
@@ -128,7 +130,7 @@ def _spread(known: Known, values: FloatArray, before: float, sizes: Sizes, level
     )
 
 
-def _outside(known: Known, values: FloatArray, level: float) -> Finding:
+def _outside(known: BaselineColumn, values: FloatArray, level: float) -> Finding:
     """Test against the share that can at most have lain outside the stored range."""
     m, k = len(values), int(((values < known.lower) | (values > known.upper)).sum())
     return counted("inputs", known.name, OUTSIDE, k, m, most=WIDTH_SHARE, level=level)
@@ -165,7 +167,7 @@ def counted(section: str, name: str, measure: str, k: int, m: int, *, most: floa
     )
 
 
-def _binary(known: Known, values: FloatArray, sizes: Sizes, level: float) -> Finding:
+def _binary(known: BaselineColumn, values: FloatArray, sizes: AlarmThresholds, level: float) -> Finding:
     m, k = len(values), int(values.sum())
     counts, totals = _pair(k, m, known.mean * known.fewest, known.fewest)
     if is_small(k, m):
@@ -187,7 +189,7 @@ def _binary(known: Known, values: FloatArray, sizes: Sizes, level: float) -> Fin
     )
 
 
-def _missing(known: Known, column: pd.Series, sizes: Sizes, level: float) -> Finding:
+def _missing(known: BaselineColumn, column: pd.Series, sizes: AlarmThresholds, level: float) -> Finding:
     """Compare the share missing; where the earlier one is known within bounds, with the nearer one."""
     m, k = len(column), int(column.isna().sum())
     if is_small(k, m):
@@ -213,7 +215,7 @@ def _missing(known: Known, column: pd.Series, sizes: Sizes, level: float) -> Fin
     )
 
 
-def _hidden(known: Known, measure: str, m: int) -> Finding:
+def _hidden(known: BaselineColumn, measure: str, m: int) -> Finding:
     return Finding(
         section="inputs", name=known.name, measure=measure, value=NAN, n=m, p_value=1.0, method=HIDDEN
     )
@@ -231,7 +233,9 @@ def _two_shares(counts: FloatArray, totals: FloatArray) -> float:
     return (chi_squared if least >= LEAST_EXPECTED else fisher)(counts, totals)[1]
 
 
-def _shares(known: Known, values: pd.Series, sizes: Sizes, level: float) -> Finding | tuple[str, str]:
+def _shares(
+    known: BaselineColumn, values: pd.Series, sizes: AlarmThresholds, level: float
+) -> Finding | tuple[str, str]:
     """Compare shares of categories by Pearson's chi-square of two samples; w less what chance gives."""
     now, before = grouped(known, values)
     if len(now) < 2:
@@ -266,7 +270,7 @@ def _noncentrality(statistic: float, df: int, p: float) -> float:
     return float(special.chndtrinc(statistic, df, p))
 
 
-def grouped(known: Known, values: pd.Series) -> tuple[FloatArray, FloatArray]:
+def grouped(known: BaselineColumn, values: pd.Series) -> tuple[FloatArray, FloatArray]:
     """Return counts now and before, by category; the rarest two put together as long as one is too rare."""
     counts = values.value_counts().reindex(list(known.levels)).fillna(0)  # unknown ones are left out
     now = np.array(counts, dtype=np.float64)
@@ -278,7 +282,7 @@ def grouped(known: Known, values: pd.Series) -> tuple[FloatArray, FloatArray]:
     return now, before
 
 
-def levels_of(known: Sequence[Known], clean: pd.DataFrame) -> pd.DataFrame:
+def levels_of(known: Sequence[BaselineColumn], clean: pd.DataFrame) -> pd.DataFrame:
     """Return the share of each category before and now; small cells are left out."""
     rows = []
     for column in known:

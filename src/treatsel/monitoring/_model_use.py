@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from treatsel._stats.intervals import quantile_of, wilson
-from treatsel.models import rarely_given
+from treatsel.models import low_propensity
 from treatsel.monitoring._covariate_drift import HIDDEN, counted
 from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, is_small
-from treatsel.monitoring._thresholds import Sizes
+from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.predictions import WARNING_CODES, Predictions
 from treatsel.recommendation import STATUSES, Recommendations
 from treatsel.selector import TreatmentSelector
@@ -16,7 +16,7 @@ NEVER_BEFORE = (  # the development cohort was refused as long as it held one of
     "wrong_type",
     "infinite",
     "out_of_range",
-    "not_whole",
+    "not_integer",
     "unseen_category",
     "missing_required",
 )
@@ -29,11 +29,11 @@ def predictions_of(
 ) -> Predictions:
     """Return predictions with their warnings, but without intervals, which take most of the time."""
     rows = [found]
-    if not all(selector.has_draws(name) for name in selector.outcomes_):
+    if not all(selector.has_posterior_draws(name) for name in selector.outcomes_):
         patients = clean.index.astype(object)
         rows.append(pd.DataFrame({"patient": patients, "code": "no_interval", "column": None}))
     if selector.assignment != "randomised":
-        rows.append(rarely_given(selector.assignment_, clean))
+        rows.append(low_propensity(selector.assignment_, clean))
     return Predictions(
         tables={name: selector.models_[name].predict_by_arm(clean) for name in selector.outcomes_},
         lower={},
@@ -43,11 +43,13 @@ def predictions_of(
     )
 
 
-def warnings_of(selector: TreatmentSelector, predictions: Predictions, sizes: Sizes, level: float) -> Part:
+def warnings_of(
+    selector: TreatmentSelector, predictions: Predictions, sizes: AlarmThresholds, level: float
+) -> Part:
     """Return the share of patients with each warning.
 
     Codes that no development patient could have are tested against the share tolerated, `sizes.fault`.
-    ``rarely_given`` is told by arm beside its (cross-fitted) share in the development cohort; no
+    ``low_propensity`` is told by arm beside its (cross-fitted) share in the development cohort; no
     test, as that was another model's.
     """
     m, found, part = len(predictions.by_arm()), predictions.warnings, Part()
@@ -58,7 +60,7 @@ def warnings_of(selector: TreatmentSelector, predictions: Predictions, sizes: Si
         k = int(by_code.get(code, 0))
         if code in NEVER_BEFORE:
             part.findings.append(counted("warnings", code, WITH_CODE, k, m, most=sizes.fault, level=level))
-        elif code == "rarely_given":
+        elif code == "low_propensity":
             part.findings.extend(_rarely_given(selector, found, m, level))
         else:
             part.findings.append(share("warnings", code, WITH_CODE, k, m, level=level))
@@ -70,16 +72,16 @@ def warnings_of(selector: TreatmentSelector, predictions: Predictions, sizes: Si
 def _rarely_given(selector: TreatmentSelector, found: pd.DataFrame, m: int, level: float) -> list[Finding]:
     if selector.assignment == "randomised":
         return []
-    mine = found[found["code"] == "rarely_given"]
+    mine = found[found["code"] == "low_propensity"]
     return [
         share(
             "warnings",
-            f"rarely_given: {arm}",
+            f"low_propensity: {arm}",
             WITH_CODE,
             int((mine["column"] == arm).sum()),
             m,
             level=level,
-            expected=float(selector.assignment_.table.loc[arm, "hardly_given"]),
+            expected=float(selector.assignment_.table.loc[arm, "share_low_propensity"]),
         )
         for arm in selector.arms_
     ]

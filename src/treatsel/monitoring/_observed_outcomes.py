@@ -10,14 +10,14 @@ from treatsel._checks import SMALL_CELL, FloatArray, check_binary, check_known_a
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError
 from treatsel.monitoring._finding import FEWEST, Finding, Part
-from treatsel.monitoring._sequential_test import RunningTest, running_test
+from treatsel.monitoring._sequential_test import SequentialCalibrationTest, sequential_calibration_test
 from treatsel.selector import TreatmentSelector
 
 MANY_UNKNOWN = 0.05  # share of outcomes not known yet that deserves a word
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Arrived:
+class ObservedOutcomes:
     """Patients whose outcome and arm are known.
 
     Attributes
@@ -50,7 +50,7 @@ class Arrived:
         y: Any,
         dates: Any,
         groups: Any,
-    ) -> "Arrived":
+    ) -> "ObservedOutcomes":
         """Pick out these patients.
 
         Raises
@@ -85,14 +85,14 @@ class Arrived:
             cautions=_cautions(values, received, kept, len(order), dated=when is not None),
         )
 
-    def running(self, rate: float, tolerance: float) -> tuple[RunningTest | None, Part]:
+    def running(self, rate: float, tolerance: float) -> tuple[SequentialCalibrationTest | None, Part]:
         """Return the running test, None with too few patients to tell of, and its finding."""
         n = len(self.order)
         if n < FEWEST:
             why = f"{n} patients with known outcome, arm and date; it is told from {FEWEST} on"
             return None, Part(not_estimable=[("Running test of calibration", why)])
         y, p = self.y[self.order], self.p[self.order]
-        test = running_test(y, p, false_alarm_rate=rate, tolerance=tolerance)
+        test = sequential_calibration_test(y, p, false_alarm_rate=rate, tolerance=tolerance)
         finding = Finding(
             section="running",
             name="overall",

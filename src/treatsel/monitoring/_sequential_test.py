@@ -18,7 +18,7 @@ _POINTS, _FEWEST_A_POINT = 100, 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RunningTest:
+class SequentialCalibrationTest:
     """Evidence against calibration in the large, patient after patient.
 
     Attributes
@@ -78,13 +78,13 @@ class RunningTest:
         return "more" if row["more"] >= row["fewer"] else "fewer"
 
 
-def running_test(
+def sequential_calibration_test(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
     false_alarm_rate: float = 0.05,
     tolerance: float = 0.02,
-) -> RunningTest:
+) -> SequentialCalibrationTest:
     """Test after each patient whether outcomes are as frequent as predicted.
 
     Two bets are made on each next patient: that the odds of the outcome are higher than predicted, and
@@ -108,7 +108,7 @@ def running_test(
 
     Returns
     -------
-    RunningTest
+    SequentialCalibrationTest
 
     Raises
     ------
@@ -128,7 +128,7 @@ def running_test(
 
     Examples
     --------
-    >>> test = running_test([1, 0] * 150, [0.7] * 300)
+    >>> test = sequential_calibration_test([1, 0] * 150, [0.7] * 300)
     >>> test.alarm, test.direction
     (True, 'fewer')
     """
@@ -146,7 +146,7 @@ def running_test(
         ends[-1] = len(y)
     columns = {"more": more, "fewer": fewer, "evidence": evidence, "highest": highest}
     table = pd.DataFrame({"n": ends, **{name: values[ends - 1] for name, values in columns.items()}})
-    return RunningTest(
+    return SequentialCalibrationTest(
         table=table,
         threshold=1 / false_alarm_rate,
         false_alarm_rate=float(false_alarm_rate),

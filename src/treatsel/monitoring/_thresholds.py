@@ -8,7 +8,7 @@ from treatsel.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class AlarmThresholds:
     """What is large enough to matter; a smaller difference never gives an alarm.
 
     Attributes

@@ -32,7 +32,7 @@ from treatsel.selector._input import (
 )
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
 from treatsel.selector._served import evidence, interval, scored, served, utility_draws, warnings_of_models
-from treatsel.selector.data_checks import guard_auc, guard_overlap, guard_table, warn_of
+from treatsel.selector.data_checks import check_auc, check_overlap, run_checks, warn_of
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
@@ -90,7 +90,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         Outcomes not always observed, with the weights that make up for it (after `fit`; in no file).
     performance_ : dict of str to DataFrame
         Cross-fitted figures of each outcome's model, beside those of a penalised logistic regression.
-    guards_ : list of Guard
+    data_checks_ : list of Guard
         What was found shaky about the development cohort: code and message (after `fit`; in no file).
     default_arm_ : label
         The best single arm of the development cohort by `arm_means_`, of those with enough events.
@@ -197,11 +197,11 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         self.model_id_: str | None = None
         self.fingerprint_: str | None = fingerprint(clean)
         persons = next((frame[name] for name in book.names("person") if name in frame), None)
-        self.guards_ = guard_table(covariates, received, outcomes, groups=groups, persons=persons)
-        self.guards_ += [] if randomised else guard_overlap(self.assignment_)
+        self.data_checks_ = run_checks(covariates, received, outcomes, groups=groups, persons=persons)
+        self.data_checks_ += [] if randomised else check_overlap(self.assignment_)
         for name, part in fitted.items():
-            self.guards_ += guard_auc(part.figure("within_arm_auc"), name)
-        warn_of(self.guards_)
+            self.data_checks_ += check_auc(part.figure("within_arm_auc"), name)
+        warn_of(self.data_checks_)
         return self
 
     def _learn(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> FittedOutcome:
@@ -265,7 +265,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             raise UnsupportedModelError("This model gives no posterior draws; a ridge logistic one does.")
         return model.predict_draws(self._clean(X, "raise")[0])
 
-    def has_draws(self, outcome: str | None = None) -> bool:
+    def has_posterior_draws(self, outcome: str | None = None) -> bool:
         """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
         name = self._outcome(outcome)
         model = self.additive_[name]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
-from treatsel.models import Assignment, assess_assignment, balanced_folds, randomised_probabilities
+from treatsel.models import Assignment, assess_assignment, balanced_folds, randomized_probabilities
 from treatsel.selector._outcome import FittedOutcome
 
 ASSIGNMENTS = ("randomised", "routine")
@@ -42,7 +42,7 @@ def doubly_robust_arm_means(
     """
     chances = assignment.probabilities
     if randomised or chances is None:
-        chances = randomised_probabilities(received)
+        chances = randomized_probabilities(received)
     table = fitted.cross_fitted if good else 1 - fitted.cross_fitted
     scores = aipw_scores(
         y if good else 1 - y,

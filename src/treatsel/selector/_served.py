@@ -8,7 +8,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, pairing, quantiles
-from treatsel.models import rarely_given
+from treatsel.models import low_propensity
 from treatsel.preference import utility
 from treatsel.serving import ServedModel
 
@@ -74,10 +74,10 @@ def evidence(training: pd.DataFrame, outcomes: Collection[str]) -> dict[Any, boo
 
 def warnings_of_models(selector: "TreatmentSelector", clean: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Give rows (patient, code, column) for models without intervals, and for arms hardly ever given."""
-    if not all(selector.has_draws(name) for name in selector.outcomes_):
+    if not all(selector.has_posterior_draws(name) for name in selector.outcomes_):
         rows = {"patient": clean.index.astype(object), "code": "no_interval", "column": None}
         yield pd.DataFrame(rows)
-    if selector.assignment != "randomised" and len(rare := rarely_given(selector.assignment_, clean)):
+    if selector.assignment != "randomised" and len(rare := low_propensity(selector.assignment_, clean)):
         yield rare
 
 

@@ -176,10 +176,10 @@ class ServedModel:
         values, flags = self._read(record, on_invalid)
         scores = {name: scorer.score(values) for name, scorer in self._scorers.items()}
         bounds = {name: score.interval(level) for name, score in scores.items()}
-        if not all(scorer.has_draws for scorer in self._scorers.values()):
+        if not all(scorer.has_posterior_draws for scorer in self._scorers.values()):
             flags.append(("no_interval", None))
         if self.assignment != "randomised":
-            flags += [("rarely_given", arm) for arm in self._rarely_given(values)]
+            flags += [("low_propensity", arm) for arm in self._rarely_given(values)]
         return Prediction(
             patient=self._reader.patient(record),
             arms=self.arms,
@@ -365,7 +365,7 @@ class ServedModel:
         ]
 
     def _utility_draws(self, scores: Mapping[str, Score], weights: Mapping[str, float]) -> FloatArray | None:
-        if not all(score.scorer.has_draws for score in scores.values()):
+        if not all(score.scorer.has_posterior_draws for score in scores.values()):
             return None
         draws = {
             name: scores[name].draws[pairing(i, len(scores[name].draws))] for i, name in enumerate(weights)

@@ -43,7 +43,7 @@ class Scorer:
         return self.model.encoding.names
 
     @lazy
-    def has_draws(self) -> bool:
+    def has_posterior_draws(self) -> bool:
         """Whether there are draws."""
         return self.model.draws is not None
 
@@ -105,7 +105,7 @@ class Score:
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
         """Return the bounds of the probabilities, shape (n_arms,) each; NaN where there are no draws."""
-        if not self.scorer.has_draws:
+        if not self.scorer.has_posterior_draws:
             nothing = np.full(len(self.probability), np.nan)
             return nothing, nothing
         low, high = logistic_quantiles(self._logits, [(1 - level) / 2, (1 + level) / 2])

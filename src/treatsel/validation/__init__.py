@@ -17,13 +17,13 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
 from treatsel.validation import parts as part_of
-from treatsel.validation._task import Setting
+from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
     Caution,
-    Gravity,
-    Part,
+    PartResult,
     Policies,
+    Severity,
     development_of,
     effective_n,
     imputed_of,
@@ -32,39 +32,39 @@ from treatsel.validation.parts import (
 )
 from treatsel.validation.report import ValidationReport, checklist, compare, known_of
 from treatsel.validation.studies import (
+    BalancingWeights,
+    BootstrapOptimism,
     CaseMix,
-    InternalExternal,
-    Optimism,
-    Subgroups,
-    Transported,
-    TransportWeights,
-    Updating,
+    InternalExternalCV,
+    ModelUpdate,
+    SubgroupPerformance,
+    TransportedPerformance,
+    balancing_weights,
+    bootstrap_optimism,
     case_mix,
-    internal_external,
-    optimism,
-    recalibrate,
-    subgroups,
-    transport,
-    transport_weights,
+    internal_external_cv,
+    subgroup_performance,
+    transport_performance,
+    update_closed_test,
 )
 
 __all__ = [
+    "BalancingWeights",
+    "BootstrapOptimism",
     "CaseMix",
-    "InternalExternal",
-    "Optimism",
-    "Subgroups",
-    "TransportWeights",
-    "Transported",
-    "Updating",
+    "InternalExternalCV",
+    "ModelUpdate",
+    "SubgroupPerformance",
+    "TransportedPerformance",
     "ValidationReport",
+    "balancing_weights",
+    "bootstrap_optimism",
     "case_mix",
     "compare",
-    "internal_external",
-    "optimism",
-    "recalibrate",
-    "subgroups",
-    "transport",
-    "transport_weights",
+    "internal_external_cv",
+    "subgroup_performance",
+    "transport_performance",
+    "update_closed_test",
     "validate",
 ]
 
@@ -114,14 +114,15 @@ def validate(
         accuracy, which are always there. None: all that the data allow.
     development : Cohort or DataFrame, optional
         Development cohort, or its table by the codebook of `cohort`: adds how far the patients differ
-        (`case_mix`), and the figures re-weighted to patients like those of development (`transport`).
+        (`case_mix`), and the figures re-weighted to patients like those of development
+        (`transport_performance`).
     imputations : sequence of Cohort or of by-arm DataFrame, optional
         The same patients two times or more with missing covariates imputed (for a by-arm table: the
         predictions of each): adds the figures in closed form and the gain, pooled by Rubin's rules. All else
         remains that of `cohort`.
     refit : model, optional
         An unfitted model of `treatsel.models`: internal-external cross-validation, that is, the model fitted
-        to all sites of this cohort but one, and judged at that one. See `internal_external`.
+        to all sites of this cohort but one, and judged at that one. See `internal_external_cv`.
     n_jobs : int, optional
         Sites refitted at once.
     level : float
@@ -152,7 +153,7 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
-    setting = Setting.of(
+    setting = ValidationTask.of(
         model,
         cohort,
         outcome=outcome,
@@ -166,7 +167,7 @@ def validate(
     with threadpool_limits(limits=1, user_api="blas"), _told_once():
         policies = policies_of(setting, assignment)
         found = _parts(setting, policies, parts)
-        more: dict[str, Callable[..., Part]] = {}
+        more: dict[str, Callable[..., PartResult]] = {}
         if likened is not None:
             more["development"] = partial(part_of.development, model=model, development=likened)
         if imputations is not None:
@@ -176,7 +177,7 @@ def validate(
             more["leaving sites out"] = partial(part_of.sites_left_out, model=refit, n_jobs=n_jobs)
         found |= {name: _attempt(name, part, setting, policies) for name, part in more.items()}
     about = _about(model, setting)
-    whole = joined({"cohort": Part(cautions=_cautions(setting, about))} | found)
+    whole = joined({"cohort": PartResult(cautions=_cautions(setting, about))} | found)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
         gain=policies.gain,
@@ -195,7 +196,7 @@ def validate(
     return replace(report, tables=report.tables | {"checklist": items})
 
 
-PARTS: dict[str, Callable[[Setting, Policies], Part]] = {
+PARTS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {
     "case mix": part_of.case_mix,
     "errors": part_of.calibration_errors,
     "utility": part_of.utility,
@@ -209,7 +210,9 @@ PARTS: dict[str, Callable[[Setting, Policies], Part]] = {
 }
 
 
-def _parts(setting: Setting, policies: Policies, chosen: Sequence[str] | None) -> dict[str, Part]:
+def _parts(
+    setting: ValidationTask, policies: Policies, chosen: Sequence[str] | None
+) -> dict[str, PartResult]:
     """Return every part; one that these data do not allow says why."""
     for name in () if chosen is None else chosen:
         check_choice("parts", name, PARTS)
@@ -219,7 +222,7 @@ def _parts(setting: Setting, policies: Policies, chosen: Sequence[str] | None) -
             continue
         LOG.info("Validating: %s", name)
         if policies.problem is not None and name in (OF_OUTCOMES if setting.one_class else OF_POLICIES):
-            found[name] = Part(not_estimable=[(name.capitalize(), policies.problem)])
+            found[name] = PartResult(not_estimable=[(name.capitalize(), policies.problem)])
         else:
             found[name] = _attempt(name, part, setting, policies)
     return found
@@ -237,14 +240,16 @@ def _told_once() -> Iterator[None]:
         yield
 
 
-def _attempt(name: str, part: Callable[..., Part], setting: Setting, policies: Policies) -> Part:
+def _attempt(
+    name: str, part: Callable[..., PartResult], setting: ValidationTask, policies: Policies
+) -> PartResult:
     try:
         return part(setting, policies)
     except (InputError, np.linalg.LinAlgError) as error:  # told in the report, with its reason
-        return Part(not_estimable=[(name.capitalize(), str(error))])
+        return PartResult(not_estimable=[(name.capitalize(), str(error))])
 
 
-def _about(model: Any, setting: Setting) -> dict[str, Any]:
+def _about(model: Any, setting: ValidationTask) -> dict[str, Any]:
     cohort = fingerprint(setting.cohort.X)
     return {
         "n": len(setting.y),
@@ -257,7 +262,7 @@ def _about(model: Any, setting: Setting) -> dict[str, Any]:
     }
 
 
-def _cautions(setting: Setting, about: dict[str, Any]) -> list[Caution]:
+def _cautions(setting: ValidationTask, about: dict[str, Any]) -> list[Caution]:
     """Return what concerns the whole cohort: development patients, missing outcomes."""
     found = []
     if setting.one_class is not None:
@@ -265,17 +270,17 @@ def _cautions(setting: Setting, about: dict[str, Any]) -> list[Caution]:
             f"T{setting.one_class[1:]}, in {about['n_observed']} patients: nothing that needs patients with "
             "and without it can be estimated. Check how the outcome was coded."
         )
-        found.append(Caution(Gravity.NO_VALIDATION, text))
+        found.append(Caution(Severity.NO_VALIDATION, text))
     if about["development_cohort"]:
         text = (
             "This is the very cohort that the model was developed on. The figures are apparent performance, "
             "which flatters; they are no external validation."
         )
-        found.append(Caution(Gravity.NO_VALIDATION, text))
+        found.append(Caution(Severity.NO_VALIDATION, text))
     if n := int(setting.y.isna().sum()):
         text = (
             f"The outcome was not observed in {n} of {len(setting.y)} patients ({n / len(setting.y):.0%}); "
             "they are left out, which is right only if they are alike given the covariates."
         )
-        found.append(Caution(Gravity.LOST, text))
+        found.append(Caution(Severity.LOST, text))
     return found

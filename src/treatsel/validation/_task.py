@@ -17,7 +17,7 @@ from treatsel.metrics import enough_clusters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Setting:
+class ValidationTask:
     """A by-arm table of predictions, a cohort, an outcome.
 
     Attributes
@@ -63,7 +63,7 @@ class Setting:
         event_is_good: bool | None,
         level: float,
         random_state: int | None,
-    ) -> "Setting":
+    ) -> "ValidationTask":
         """Check that model and cohort fit each other.
 
         Raises

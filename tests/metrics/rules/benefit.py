@@ -11,20 +11,20 @@ from tests.metrics.rules._reference import (
 )
 
 from treatsel.metrics.benefit import (
-    Pairs,
+    MatchedPairs,
     average_benefit,
-    benefit_calibration_line,
-    benefit_slope,
     brier_for_benefit,
     c_for_benefit,
     cross_entropy_for_benefit,
     e_for_benefit,
+    logit_benefit_recalibration,
+    logit_benefit_slope,
     match_pairs,
     model_based_c_for_benefit,
+    population_average_prescriptive_effect,
     population_average_value,
     population_benefit,
-    prescription_effect,
-    rate,
+    rank_weighted_average_treatment_effect,
 )
 
 SINGULAR = Different(
@@ -97,7 +97,9 @@ def matched(ref, arms, what):
 def pairs_of_file(ref, arms, what):
     table = ref.beside(f"pairs_{arms}_{what}")
     vectors = table["obs_benefit"], table["p_treated"], table["p_control"]
-    return Pairs.of(*vectors, own_arm_benefit=table["pred_benefit"], mean_benefit=table["mean_benefit"])
+    return MatchedPairs.of(
+        *vectors, own_arm_benefit=table["pred_benefit"], mean_benefit=table["mean_benefit"]
+    )
 
 
 def from_file(ref, arms, what):
@@ -126,7 +128,7 @@ def explained(ref, arms, check, found):
 
 
 def line(ref, arms, among):
-    found = benefit_calibration_line(**of_pair(ref, arms), among=among)
+    found = logit_benefit_recalibration(**of_pair(ref, arms), among=among)
     names = {"intercept": found.intercept, "slope": found.slope}
     values = {name: e.value for name, e in names.items()}
     values |= {f"{name}_se": e.se for name, e in names.items()}
@@ -142,16 +144,16 @@ def model_based(ref, arms):
 
 
 def slope(ref, arms):
-    found = value_and_error(benefit_slope(**of_pair(ref, arms)))
-    return explained(ref, arms, "benefit_slope", found)
+    found = value_and_error(logit_benefit_slope(**of_pair(ref, arms)))
+    return explained(ref, arms, "logit_benefit_slope", found)
 
 
 def rule_value(ref, arms):
     cohort = of_pair(ref, arms)
     found = {
         "pav": population_average_value(**cohort),
-        "pape": prescription_effect(**cohort, centered=False),
-        "pape_centered": prescription_effect(**cohort),
+        "pape": population_average_prescriptive_effect(**cohort, centered=False),
+        "pape_centered": population_average_prescriptive_effect(**cohort),
     }
     return {name: e.value for name, e in found.items()} | {f"{name}_sd": e.se for name, e in found.items()}
 
@@ -168,12 +170,14 @@ def ranked(ref, arms, target):
         return Different("grf's curve has a point a row, ours one a unit of weight: weights are counts")
     shares = ref.value(f"benefit_{arms}.rate_{target}")["q"]
     options = of_pair(ref, arms) | {"propensities": ref.by_arm("e_"), "at": shares}
-    found = rate(**options, n_resamples=2000)
+    found = rank_weighted_average_treatment_effect(**options, n_resamples=2000)
     area = getattr(found, target)
     return {
         "dr": area.value,
         "dr_se_halfsample": Within(area.se, relative=0.1),
-        "ht": getattr(rate(**options, scores="ht", n_resamples=2), target).value,
+        "ht": getattr(
+            rank_weighted_average_treatment_effect(**options, scores="ht", n_resamples=2), target
+        ).value,
         "q": found.toc["q"],
         "toc_dr": found.toc["value"],
     }
@@ -193,7 +197,7 @@ RULES = {
     rf"{PAIR}from_pairs_file_{WHAT}_direct": from_file_direct,
     rf"{PAIR}itecal_(?P<among>both|treated|control)": line,
     rf"{PAIR}mbcb": model_based,
-    rf"{PAIR}benefit_slope": slope,
+    rf"{PAIR}logit_benefit_slope": slope,
     rf"{PAIR}evalitr": rule_value,
     rf"{PAIR}population_benefit": population,
     rf"{PAIR}rate_(?P<target>autoc|qini)": ranked,

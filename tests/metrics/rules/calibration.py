@@ -13,14 +13,14 @@ from tests.metrics.rules._reference import (
 
 from treatsel.metrics.calibration import (
     calibration_curve,
-    calibration_errors,
     calibration_groups,
     calibration_in_the_large,
-    calibration_line,
     calibration_slope,
-    calibration_test,
     hosmer_lemeshow,
+    integrated_calibration_index,
+    logistic_recalibration,
     observed_expected_ratio,
+    weak_calibration_test,
 )
 from treatsel.metrics.discrimination import roc_auc
 from treatsel.metrics.overall import brier_score, nagelkerke_r2, scaled_brier_score, spiegelhalter_z
@@ -95,13 +95,13 @@ def intercept(ref):
 
 
 def slope(ref):
-    line = calibration_line(**vectors(ref))
+    line = logistic_recalibration(**vectors(ref))
     found = {"est": line.slope.value, "se": line.slope.se} | limits(line.slope)
     return found | {"intercept_at_fitted_slope": line.intercept.value, "se_intercept": line.intercept.se}
 
 
 def recalibrated(ref, p):
-    line = calibration_line(**vectors(ref))
+    line = logistic_recalibration(**vectors(ref))
     p = np.clip(np.asarray(p, dtype=float), 1e-8, 1 - 1e-8)
     return expit(line.intercept.value + line.slope.value * logit(p))
 
@@ -154,7 +154,7 @@ def val_prob(ref):
     inside = (ref.p > 0) & (ref.p < 1)
     inside |= not inside.any()
     kept = {name: None if v is None else v[inside] for name, v in vectors(ref).items()}
-    line, test = calibration_line(**kept), calibration_test(**kept)
+    line, test = logistic_recalibration(**kept), weak_calibration_test(**kept)
     smooth, z = errors_of(ref, smooth="lowess", smooth_on="probability"), spiegelhalter_z(**vectors(ref))
     found = {
         "r2_as_is": nagelkerke_r2(**kept).value,
@@ -180,7 +180,7 @@ def val_prob(ref):
 def logistic_cal(ref):
     large = calibration_in_the_large(**vectors(ref), interval="profile")
     found = calibration_slope(**vectors(ref), interval="profile")
-    test = calibration_test(**vectors(ref))
+    test = weak_calibration_test(**vectors(ref))
     tests = {"lr_weak": test.weak, "lr_in_large": test.in_the_large, "lr_slope": test.slope}
     profiles = {"intercept_profile": list(limits(large).values())}
     profiles["slope_profile"] = list(limits(found).values())
@@ -194,7 +194,7 @@ def _only_whole(ref, smooth):
 
 def errors_of(ref, **options):
     _only_whole(ref, options["smooth"])
-    found = calibration_errors(**vectors(ref), **options, n_resamples=0, n_simulations=0)
+    found = integrated_calibration_index(**vectors(ref), **options, n_resamples=0, n_simulations=0)
     return {theirs: getattr(found, ours) for theirs, ours in NAMES.items()}
 
 
@@ -235,7 +235,10 @@ def flexible_interval(ref, smoother, scale):
     """Limits of 1,000 resamples are random: four standard deviations of our four runs, at least 0.01."""
     smooth = {"rcs": "spline"}.get(smoother, smoother)
     options = {"smooth": smooth, "smooth_on": SCALES[scale], "n_resamples": 1000, "n_simulations": 0}
-    runs = [calibration_errors(**vectors(ref), **options, random_state=seed).to_frame() for seed in range(4)]
+    runs = [
+        integrated_calibration_index(**vectors(ref), **options, random_state=seed).to_frame()
+        for seed in range(4)
+    ]
     found = {}
     for theirs, ours in NAMES.items():
         limit = np.array([run.loc[ours, ["lower", "upper"]].to_numpy(dtype=float) for run in runs])

@@ -23,10 +23,10 @@ from treatsel.metrics.overall import (
 from treatsel.metrics.policy import (
     aipw_scores,
     arm_means,
-    concordant_difference,
     effective_sample_size,
     gain_over_best_arm,
     gain_over_received,
+    naive_concordance_contrast,
     policy_value,
     policy_value_aipw,
     policy_value_direct,
@@ -40,7 +40,7 @@ SEPARATED = Different(
 
 UNRESTRICTED = Different(
     "statsmodels writes count0 for n0 in Miettinen and Nurminen's cubic, so that its restricted estimate "
-    "does not maximise the likelihood; test_policy.py compares ours with published limits"
+    "does not maximize the likelihood; test_policy.py compares ours with published limits"
 )
 
 
@@ -181,7 +181,7 @@ def base_rate_limits(ref):
 
 def naive(ref, interval):
     arms = ref["arm"], ref["rec"]
-    return concordant_difference(ref.y, *arms, interval=interval, **weighted(ref))
+    return naive_concordance_contrast(ref.y, *arms, interval=interval, **weighted(ref))
 
 
 def naive_contrast(ref):

@@ -7,7 +7,11 @@ from scipy.special import logit, ndtr, ndtri
 from tests.metrics.rules._reference import Different, Within
 
 from treatsel.errors import InputError
-from treatsel.metrics.sample_size import LinearPredictor, development_sample_size, validation_sample_size
+from treatsel.metrics.sample_size import (
+    LinearPredictorDistribution,
+    development_sample_size,
+    validation_sample_size,
+)
 
 LEVEL = 2 * float(ndtr(1.96)) - 1  # the originals round the normal quantile
 STOPS = Different("the original stops here and gives no inputs; the other calculator's check has them")
@@ -105,14 +109,14 @@ def refused(ref, check):
 
 def predictor(given):
     if given.get("lpnormal") is not None:
-        return LinearPredictor.normal(*given["lpnormal"])
+        return LinearPredictorDistribution.normal(*given["lpnormal"])
     if given.get("lpbeta") is not None:
-        return LinearPredictor.beta(*given["lpbeta"])
+        return LinearPredictorDistribution.beta(*given["lpbeta"])
     # The original walks in steps from its start to a mean that gives the prevalence; we solve for it.
     start, step = float(first(given["lpcstat"])), given.get("increment", 0.1)
     solved = logit(given["prevalence"]) - float(ndtri(given["cstatistic"])) ** 2
     mean = start + step * round((solved - start) / step)
-    return LinearPredictor.binormal(given["prevalence"], given["cstatistic"], nonevent_mean=mean)
+    return LinearPredictorDistribution.binormal(given["prevalence"], given["cstatistic"], nonevent_mean=mean)
 
 
 def first(value):

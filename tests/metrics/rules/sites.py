@@ -20,9 +20,9 @@ from tests.metrics.rules._reference import (
 from treatsel.metrics.calibration import calibration_in_the_large, calibration_slope, observed_expected_ratio
 from treatsel.metrics.discrimination import roc_auc
 from treatsel.metrics.overall import brier_score
-from treatsel.metrics.pooling import pool, pool_imputations
+from treatsel.metrics.pooling import pool_rubin, random_effects_meta_analysis
 from treatsel.models import ArmwiseClassifier
-from treatsel.validation.studies._internal_external import internal_external
+from treatsel.validation.studies._internal_external import internal_external_cv
 
 ODD_SITE = (
     "a site with one class, or a separated one, counts in one of the two; ours leaves it out and says so"
@@ -51,7 +51,7 @@ def refits(ref):
     if ref["site"].nunique() == 1:
         raise AbsentError("the data set has one site only")
     model = ArmwiseClassifier(exact)
-    return internal_external(model, X, ref.y, ref["site"], sample_weight=ref.weight)
+    return internal_external_cv(model, X, ref.y, ref["site"], sample_weight=ref.weight)
 
 
 def predictions(ref, source):
@@ -121,7 +121,7 @@ def pooled(ref, source, measure):
     values, se, scale = estimates(ref, source, measure)
 
     def run(**options):
-        return pool(values, se, scale=scale, **options)
+        return random_effects_meta_analysis(values, se, scale=scale, **options)
 
     found = {kind: run(interval=kind) for kind in ("hk", "hk_adhoc", "z")}
     main, moments, narrow = found["hk"], run(estimator="dl"), run(prediction_df="k-1")
@@ -149,7 +149,7 @@ def pooled(ref, source, measure):
 @fitted
 def valmeta(ref, source):
     values, se, scale = estimates(ref, source, "auc_logit")
-    found = pool(values, se, scale=scale)
+    found = random_effects_meta_analysis(values, se, scale=scale)
     answer = {
         "est": found.value,
         "lower": found.lower,
@@ -186,8 +186,8 @@ def imputations(ref, measure):
         found = [function(y, p, sample_weight=weight) for p in sets]
         values, scale = [one.value for one in found], "identity"
     errors = [one.se for one in found]
-    small = pool_imputations(values, errors, n=found[0].n, scale=scale)
-    large = pool_imputations(values, errors, scale=scale)
+    small = pool_rubin(values, errors, n=found[0].n, scale=scale)
+    large = pool_rubin(values, errors, scale=scale)
     return {
         "est": small.value,
         "within": small.within,

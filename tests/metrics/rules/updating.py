@@ -7,8 +7,8 @@ from tests.metrics.rules._reference import NO_LINE, Different, Within, only_ours
 
 from treatsel.models import ArmwiseClassifier
 from treatsel.validation.studies._case_mix import case_mix
-from treatsel.validation.studies._optimism import optimism
-from treatsel.validation.studies._updating import recalibrate
+from treatsel.validation.studies._optimism import bootstrap_optimism
+from treatsel.validation.studies._updating import update_closed_test
 
 NAMES = {"none": "original", "intercept": "intercept", "slope": "logistic", "refit": "refit"}
 REFUSED = "the original refuses; ours gives the least upper bound of a likelihood without maximum"
@@ -20,7 +20,7 @@ def covariates_and_arm(ref, table):
 
 def updated(ref):
     X = ref[[*ref.covariates, "arm"]]
-    return recalibrate(ref.by_arm("p_"), X, ref.y, methods=list(NAMES), sample_weight=ref.weight)
+    return update_closed_test(ref.by_arm("p_"), X, ref.y, methods=list(NAMES), sample_weight=ref.weight)
 
 
 def unless_refused(ref, check, found):
@@ -76,7 +76,7 @@ def procedure(ref, resamples):
     model = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-10))
     development = ref.beside("development")
     X = covariates_and_arm(ref, development)
-    return optimism(model, X, development["y"], resamples=resamples, n_jobs=-1)
+    return bootstrap_optimism(model, X, development["y"], resamples=resamples, n_jobs=-1)
 
 
 def fixed_resamples(ref):

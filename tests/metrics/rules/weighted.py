@@ -7,8 +7,8 @@ from tests.metrics.rules._reference import AbsentError, Rule
 
 from treatsel.metrics.calibration import (
     calibration_in_the_large,
-    calibration_line,
     calibration_slope,
+    logistic_recalibration,
     observed_expected_ratio,
 )
 from treatsel.metrics.discrimination import roc_auc
@@ -40,7 +40,7 @@ def of_predictions(metric, name):
 
 
 def slope(ref, by_site):
-    line = sampling(calibration_line, ref, ref.y, ref.p, by_site=by_site)
+    line = sampling(logistic_recalibration, ref, ref.y, ref.p, by_site=by_site)
     intercept = {"intercept_at_fitted_slope": line.intercept.value, "se_intercept": line.intercept.se}
     return described(line.slope, "slope") | intercept | {"covariance": line.covariance}
 
@@ -87,7 +87,11 @@ def c_index(y, p):
 
 
 def calibrated(y, p):
-    large, line, level = calibration_in_the_large(y, p), calibration_line(y, p), observed_expected_ratio(y, p)
+    large, line, level = (
+        calibration_in_the_large(y, p),
+        logistic_recalibration(y, p),
+        observed_expected_ratio(y, p),
+    )
     return {
         "n": large.n,
         "events": large.n_events,
@@ -123,7 +127,7 @@ def of_separated(compute):
 
 def no_slope(y, p):
     """A number would be wrong, and NaN alone not enough."""
-    found, line = calibration_slope(y, p), calibration_line(y, p)
+    found, line = calibration_slope(y, p), logistic_recalibration(y, p)
     for estimate in (found, line.slope, line.intercept):
         assert estimate.method.startswith("not estimable: "), estimate.method
         assert "separate the classes" in estimate.method

@@ -1,8 +1,8 @@
 """Benefit of one arm over another, for any pair of arms; benefit = remission if treated less under control.
 
 Outcome 1 is good, so a positive benefit speaks for the arm named `treated`. Patients of other arms are left
-out, and propensities are renormalised to the two arms. Report first `benefit_calibration`, `rate` and
-`average_benefit`, which rest on doubly robust scores; what rests on matched pairs (`c_for_benefit`,
+out, and propensities are renormalised to the two arms. Report first `benefit_calibration`,
+`rank_weighted_average_treatment_effect` and `average_benefit`, which rest on doubly robust scores; what rests on matched pairs (`c_for_benefit`,
 `e_for_benefit` and the two losses) changes with the matching and comes second. Ties of predictions are exact
 ties: round predictions to the digits that they have.
 """
@@ -11,34 +11,34 @@ from treatsel.metrics.benefit._average_benefit import average_benefit
 from treatsel.metrics.benefit._benefit_calibration import BenefitCalibration, benefit_calibration
 from treatsel.metrics.benefit._c_for_benefit import c_for_benefit
 from treatsel.metrics.benefit._e_for_benefit import BenefitErrors, e_for_benefit
-from treatsel.metrics.benefit._logit_calibration import benefit_calibration_line, benefit_slope
-from treatsel.metrics.benefit._matching import Pairs, match_pairs
+from treatsel.metrics.benefit._logit_calibration import logit_benefit_recalibration, logit_benefit_slope
+from treatsel.metrics.benefit._matching import MatchedPairs, match_pairs
 from treatsel.metrics.benefit._model_based_c_for_benefit import model_based_c_for_benefit
 from treatsel.metrics.benefit._pair_losses import brier_for_benefit, cross_entropy_for_benefit
-from treatsel.metrics.benefit._rank_weighted import Rate, rate
+from treatsel.metrics.benefit._rank_weighted import RankWeightedEffect, rank_weighted_average_treatment_effect
 from treatsel.metrics.benefit._rule_value import (
+    population_average_prescriptive_effect,
     population_average_value,
     population_benefit,
-    prescription_effect,
 )
 
 __all__ = [
     "BenefitCalibration",
     "BenefitErrors",
-    "Pairs",
-    "Rate",
+    "MatchedPairs",
+    "RankWeightedEffect",
     "average_benefit",
     "benefit_calibration",
-    "benefit_calibration_line",
-    "benefit_slope",
     "brier_for_benefit",
     "c_for_benefit",
     "cross_entropy_for_benefit",
     "e_for_benefit",
+    "logit_benefit_recalibration",
+    "logit_benefit_slope",
     "match_pairs",
     "model_based_c_for_benefit",
+    "population_average_prescriptive_effect",
     "population_average_value",
     "population_benefit",
-    "prescription_effect",
-    "rate",
+    "rank_weighted_average_treatment_effect",
 ]

@@ -5,12 +5,12 @@ import numpy as np
 from treatsel._checks import FloatArray, check_level
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import wald
-from treatsel.metrics.benefit._matching import Pairs
+from treatsel.metrics.benefit._matching import MatchedPairs
 from treatsel.metrics.benefit._pair_bootstrap import NAN, Definition, _check_seed, _draws, _percentile
 
 
 def c_for_benefit(
-    pairs: Pairs,
+    pairs: MatchedPairs,
     *,
     predicted: Definition = "mean",
     n_resamples: int | None = None,

@@ -9,11 +9,11 @@ import pandas as pd
 from treatsel._checks import check_choice, check_level
 from treatsel._reporting.plots import estimates
 from treatsel._stats.estimate import Estimate, not_estimable
-from treatsel.metrics.benefit._matching import Pairs
+from treatsel.metrics.benefit._matching import MatchedPairs
 from treatsel.metrics.benefit._pair_bootstrap import NAN, Definition, _check_seed, _draws, _percentile, _plain
 
 Surface = Literal["interpolate", "direct"]
-FURTHEST = 2.0  # a curve through benefits from -1 to 1 that goes further is singular
+MAX_DISTANCE = 2.0  # a curve through benefits from -1 to 1 that goes further is singular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class BenefitErrors:
 
 
 def e_for_benefit(
-    pairs: Pairs,
+    pairs: MatchedPairs,
     *,
     predicted: Definition = "mean",
     surface: Surface = "interpolate",
@@ -115,7 +115,7 @@ def e_for_benefit(
     return BenefitErrors(eavg=found[0], e50=found[1], e90=found[2])
 
 
-def _distances(pairs: Pairs, predicted: Definition, surface: Surface) -> list[float]:
+def _distances(pairs: MatchedPairs, predicted: Definition, surface: Surface) -> list[float]:
     from skmisc.loess import loess
 
     harm = -pairs.predicted(predicted)
@@ -129,7 +129,7 @@ def _distances(pairs: Pairs, predicted: Definition, surface: Surface) -> list[fl
         if not any(word in str(error) for word in ("singularities", "pseudoinverse")):
             return [NAN] * 3
     fitted = curve.outputs.fitted_values
-    if not (np.abs(fitted) <= FURTHEST).all():
+    if not (np.abs(fitted) <= MAX_DISTANCE).all():
         return [NAN] * 3
     distance = np.abs(fitted - harm)
     middle, high = np.quantile(distance, [0.5, 0.9])

@@ -16,12 +16,12 @@ from treatsel._stats.intervals import wald
 from treatsel._stats.logistic import LogisticFit, fit_logistic
 from treatsel._stats.logits import logits_of
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair, robust_covariance
-from treatsel.metrics.calibration import CalibrationLine
+from treatsel.metrics.calibration import RecalibrationFit
 
 NO_FIT = "one class only, equal predictions, or predictions that separate the classes"
 
 
-def benefit_calibration_line(
+def logit_benefit_recalibration(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
@@ -32,7 +32,7 @@ def benefit_calibration_line(
     groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
-) -> CalibrationLine:
+) -> RecalibrationFit:
     """Calibration of the benefit on the logit scale, given the prediction under the other arm.
 
     Among the treated, a logistic regression of the outcome with the logit of the prediction under control as
@@ -61,7 +61,7 @@ def benefit_calibration_line(
 
     Returns
     -------
-    CalibrationLine
+    RecalibrationFit
         Intercept (0 is perfect) and slope (1 is perfect; below 1: differences between the arms are
         predicted too large) on the logit scale, with Wald intervals. NaN if there is no maximum.
 
@@ -85,7 +85,7 @@ def benefit_calibration_line(
     >>> by_arm = pd.DataFrame({"CBT": rng.uniform(0.2, 0.8, 2000), "SSRI": rng.uniform(0.2, 0.8, 2000)})
     >>> arm = rng.choice(["CBT", "SSRI"], 2000)
     >>> y = rng.binomial(1, np.where(arm == "CBT", by_arm["CBT"], by_arm["SSRI"]))
-    >>> line = benefit_calibration_line(y, arm, by_arm, control="CBT", treated="SSRI")
+    >>> line = logit_benefit_recalibration(y, arm, by_arm, control="CBT", treated="SSRI")
     >>> bool(line.slope.lower < 1 < line.slope.upper)
     True
     """
@@ -103,14 +103,14 @@ def benefit_calibration_line(
     fit = fit_logistic(design, pair.outcome, pair.weight, offset=offset)
     if fit is None:
         nothing = not_estimable(NO_FIT, **pair.counts())
-        return CalibrationLine(intercept=nothing, slope=nothing, covariance=float("nan"))
+        return RecalibrationFit(intercept=nothing, slope=nothing, covariance=float("nan"))
     fit = _clustered(fit, design, offset, pair)
     estimates = [_coefficient(fit, position, pair) for position in (0, 1)]
     covariance = float(fit.covariance[0, 1])
-    return CalibrationLine(intercept=estimates[0], slope=estimates[1], covariance=covariance)
+    return RecalibrationFit(intercept=estimates[0], slope=estimates[1], covariance=covariance)
 
 
-def benefit_slope(
+def logit_benefit_slope(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
@@ -124,7 +124,7 @@ def benefit_slope(
     """Regression for benefit: slope of the predicted benefit in a logistic regression of the outcome.
 
     logit P(remission) = a + b x logit(prediction under control) + slope x benefit if treated, the benefit
-    being the difference of the logits. Unlike `benefit_calibration_line` it recalibrates the prognosis, too.
+    being the difference of the logits. Unlike `logit_benefit_recalibration` it also recalibrates prognosis.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def benefit_slope(
     >>> by_arm = pd.DataFrame({"CBT": rng.uniform(0.2, 0.8, 2000), "SSRI": rng.uniform(0.2, 0.8, 2000)})
     >>> arm = rng.choice(["CBT", "SSRI"], 2000)
     >>> y = rng.binomial(1, np.where(arm == "CBT", by_arm["CBT"], by_arm["SSRI"]))
-    >>> slope = benefit_slope(y, arm, by_arm, control="CBT", treated="SSRI")
+    >>> slope = logit_benefit_slope(y, arm, by_arm, control="CBT", treated="SSRI")
     >>> bool(slope.lower < 1 < slope.upper)
     True
     """

@@ -50,7 +50,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pairs:
+class MatchedPairs:
     """Pairs of a treated patient and one of the control arm who resembles them.
 
     Attributes
@@ -87,7 +87,7 @@ class Pairs:
         *,
         own_arm_benefit: npt.ArrayLike | None = None,
         mean_benefit: npt.ArrayLike | None = None,
-    ) -> "Pairs":
+    ) -> "MatchedPairs":
         """Return pairs that were matched elsewhere, from their vectors (see the attributes).
 
         Raises
@@ -138,7 +138,7 @@ class Pairs:
         table = pd.DataFrame(columns)
         return table if self.patients is None else pd.concat([self.patients, table], axis=1)
 
-    def resampled(self, n_resamples: int, seed: int) -> "Iterator[Pairs | None]":
+    def resampled(self, n_resamples: int, seed: int) -> "Iterator[MatchedPairs | None]":
         """Give bootstrap pairs: matched anew in resampled patients, or pairs redrawn if given as such.
 
         None where a resample lacks an arm.
@@ -155,8 +155,8 @@ class Pairs:
             drawn = self.source.take(np.repeat(everyone, weight.astype(int)))
             yield match(drawn) if drawn.has_both else None
 
-    def _take(self, rows: Positions) -> "Pairs":
-        return Pairs(
+    def _take(self, rows: Positions) -> "MatchedPairs":
+        return MatchedPairs(
             observed=self.observed[rows],
             p_treated=self.p_treated[rows],
             p_control=self.p_control[rows],
@@ -177,7 +177,7 @@ def match_pairs(
     neighbor: Neighbor = "nearest",
     groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
-) -> Pairs:
+) -> MatchedPairs:
     """Match each patient of the smaller of two arms with one of the other, without replacement.
 
     Greedy: one after the other, in the order of the rows, each takes the nearest patient who is still free
@@ -253,7 +253,7 @@ def match_pairs(
     return match(source.take(np.repeat(np.arange(len(pair.rows)), pair.weight.astype(int))))
 
 
-def match(source: Source) -> Pairs:
+def match(source: Source) -> MatchedPairs:
     """Return the pairs of these rows."""
     benefit = source.p_treated - source.p_control
     smaller = source.treated if 2 * source.treated.sum() <= len(source.treated) else ~source.treated
@@ -264,7 +264,7 @@ def match(source: Source) -> Pairs:
         first, second = _nearest(_whitened(points, source.treated), smaller)
     a, b = (first, second) if smaller is source.treated else (second, first)
     what = "predicted benefit" if source.points is None else "covariates"
-    return Pairs(
+    return MatchedPairs(
         observed=source.outcome[a] - source.outcome[b],
         p_treated=source.p_treated[a],
         p_control=source.p_control[b],

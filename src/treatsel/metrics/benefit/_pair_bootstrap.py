@@ -9,7 +9,7 @@ from treatsel._checks import FloatArray
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.resampling import percentile_interval
 from treatsel.errors import InputError
-from treatsel.metrics.benefit._matching import Pairs
+from treatsel.metrics.benefit._matching import MatchedPairs
 
 Definition = Literal["mean", "own_arm"]
 NAN = float("nan")
@@ -21,19 +21,21 @@ def _check_seed(random_state: Any) -> int:
     return int(random_state)
 
 
-def _draws(pairs: Pairs, metric: Callable[[Pairs], list[float]], n_resamples: int, seed: int) -> FloatArray:
+def _draws(
+    pairs: MatchedPairs, metric: Callable[[MatchedPairs], list[float]], n_resamples: int, seed: int
+) -> FloatArray:
     width = len(metric(pairs))
     drawn = pairs.resampled(n_resamples, seed)
     return np.array([[NAN] * width if sample is None else metric(sample) for sample in drawn])
 
 
-def _plain(value: float, pairs: Pairs, level: float, method: str) -> Estimate:
+def _plain(value: float, pairs: MatchedPairs, level: float, method: str) -> Estimate:
     return Estimate(
         value=value, lower=NAN, upper=NAN, n=len(pairs), n_events=None, level=level, method=method
     )
 
 
-def _percentile(value: float, draws: FloatArray, pairs: Pairs, level: float) -> Estimate:
+def _percentile(value: float, draws: FloatArray, pairs: MatchedPairs, level: float) -> Estimate:
     limits = percentile_interval(draws, level)
     how = "pairs redrawn" if pairs.source is None else "patients redrawn and matched anew"
     finite = draws[np.isfinite(draws)]

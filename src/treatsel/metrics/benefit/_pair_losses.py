@@ -8,10 +8,10 @@ from treatsel._checks import FloatArray, check_level
 from treatsel._stats.clustered_means import Units, mean_estimate
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.logits import inside
-from treatsel.metrics.benefit._matching import Pairs
+from treatsel.metrics.benefit._matching import MatchedPairs
 
 
-def brier_for_benefit(pairs: Pairs, *, level: float = 0.95) -> Estimate:
+def brier_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
     """Half the squared distance of the predicted probabilities of harm, no difference and benefit of a pair.
 
     Parameters
@@ -40,7 +40,7 @@ def brier_for_benefit(pairs: Pairs, *, level: float = 0.95) -> Estimate:
     return _mean_loss(np.asarray(loss) / 2, pairs, level)
 
 
-def cross_entropy_for_benefit(pairs: Pairs, *, level: float = 0.95) -> Estimate:
+def cross_entropy_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
     """Minus the log probability that was predicted for the observed benefit of a pair.
 
     Parameters
@@ -75,13 +75,13 @@ def cross_entropy_for_benefit(pairs: Pairs, *, level: float = 0.95) -> Estimate:
     return _mean_loss(-np.log(np.asarray(likelihood)), pairs, level)
 
 
-def _shares(pairs: Pairs, high: FloatArray, low: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+def _shares(pairs: MatchedPairs, high: FloatArray, low: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
     benefit, harm = high * (1 - low), (1 - high) * low
     same = (1 - high) * (1 - low) + high * low
     return [(p, (pairs.observed == v).astype(float)) for p, v in ((benefit, 1), (same, 0), (harm, -1))]
 
 
-def _mean_loss(loss: FloatArray, pairs: Pairs, level: float) -> Estimate:
+def _mean_loss(loss: FloatArray, pairs: MatchedPairs, level: float) -> Estimate:
     units = Units(weight=np.ones(len(loss)), codes=None, level=check_level(level))
     found = mean_estimate(loss, units, n_events=None)
     return dataclasses.replace(found, method=f"{found.method}; {pairs.matched_on}, taken as given")

@@ -21,7 +21,7 @@ MOST_TABULATED = 10_000_000  # harmonic numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rate:
+class RankWeightedEffect:
     """What treating the patients who are ranked first gains over treating at random.
 
     Attributes
@@ -56,7 +56,7 @@ class Rate:
         )
 
 
-def rate(
+def rank_weighted_average_treatment_effect(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
@@ -72,7 +72,7 @@ def rate(
     groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
-) -> Rate:
+) -> RankWeightedEffect:
     """Rank-weighted average benefit (RATE): TOC curve, AUTOC and Qini of a ranking of the patients.
 
     TOC(q) is the average benefit of the share q of patients ranked first, less that of all. AUTOC is its mean
@@ -133,7 +133,7 @@ def rate(
     >>> arm = rng.choice(["CBT", "SSRI"], 1000)
     >>> y = rng.binomial(1, np.where(arm == "CBT", by_arm["CBT"], by_arm["SSRI"]))
     >>> even = pd.DataFrame(0.5, index=by_arm.index, columns=by_arm.columns)
-    >>> found = rate(y, arm, by_arm, even, control="CBT", treated="SSRI")
+    >>> found = rank_weighted_average_treatment_effect(y, arm, by_arm, even, control="CBT", treated="SSRI")
     >>> round(found.autoc.value, 3), bool(found.autoc.lower > 0)
     (0.173, True)
     """
@@ -168,7 +168,7 @@ def rate(
     toc = pd.DataFrame({"q": shares, "value": found[2:]})
     toc = toc.assign(lower=found[2:] - half_width[2:], upper=found[2:] + half_width[2:], se=errors[2:])
     area = [_area(pair, found[i], errors[i], df, len(draws)) for i in (0, 1)]
-    return Rate(autoc=area[0], qini=area[1], toc=toc, level=pair.units.level)
+    return RankWeightedEffect(autoc=area[0], qini=area[1], toc=toc, level=pair.units.level)
 
 
 def _ranking(priority: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -76,7 +76,7 @@ def population_average_value(
     return _estimate(pair, value, float(np.sqrt(variance)))
 
 
-def prescription_effect(
+def population_average_prescriptive_effect(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
@@ -126,7 +126,9 @@ def prescription_effect(
     --------
     >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4, 0.6, 0.2], "SSRI": [0.3, 0.6, 0.5, 0.7]})
     >>> arm = ["CBT", "SSRI", "CBT", "SSRI"]
-    >>> found = prescription_effect([1, 0, 1, 1], arm, by_arm, control="CBT", treated="SSRI")
+    >>> found = population_average_prescriptive_effect(
+    ...     [1, 0, 1, 1], arm, by_arm, control="CBT", treated="SSRI"
+    ... )
     >>> round(found.value, 6)
     0.0
     """

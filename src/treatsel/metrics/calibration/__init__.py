@@ -6,26 +6,30 @@ that counts them.
 
 from treatsel.metrics.calibration._curve import CalibrationCurve, calibration_curve, calibration_groups
 from treatsel.metrics.calibration._hosmer_lemeshow import HosmerLemeshow, hosmer_lemeshow
-from treatsel.metrics.calibration._ici import CalibrationErrors, calibration_errors
+from treatsel.metrics.calibration._ici import CalibrationIndices, integrated_calibration_index
 from treatsel.metrics.calibration._in_the_large import calibration_in_the_large
 from treatsel.metrics.calibration._observed_expected import observed_expected_ratio
-from treatsel.metrics.calibration._slope import CalibrationLine, calibration_line, calibration_slope
-from treatsel.metrics.calibration._weak_calibration_test import CalibrationTest, ChiSquare, calibration_test
+from treatsel.metrics.calibration._slope import RecalibrationFit, calibration_slope, logistic_recalibration
+from treatsel.metrics.calibration._weak_calibration_test import (
+    ChiSquare,
+    WeakCalibrationTest,
+    weak_calibration_test,
+)
 
 __all__ = [
     "CalibrationCurve",
-    "CalibrationErrors",
-    "CalibrationLine",
-    "CalibrationTest",
+    "CalibrationIndices",
     "ChiSquare",
     "HosmerLemeshow",
+    "RecalibrationFit",
+    "WeakCalibrationTest",
     "calibration_curve",
-    "calibration_errors",
     "calibration_groups",
     "calibration_in_the_large",
-    "calibration_line",
     "calibration_slope",
-    "calibration_test",
     "hosmer_lemeshow",
+    "integrated_calibration_index",
+    "logistic_recalibration",
     "observed_expected_ratio",
+    "weak_calibration_test",
 ]

@@ -44,7 +44,7 @@ def hosmer_lemeshow(
     """Hosmer-Lemeshow test of predictions that were not fitted to these patients.
 
     The sum over the groups of `calibration_groups` of (O - E)^2 / (n m (1 - m)), with m the mean prediction.
-    The result depends on the number of groups, and it has little power: prefer `calibration_test`.
+    The result depends on the number of groups, and it has little power: prefer `weak_calibration_test`.
 
     Parameters
     ----------

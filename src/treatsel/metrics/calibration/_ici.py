@@ -24,7 +24,7 @@ CELLS = 8192  # more distinct predictions than this share cells in resamples and
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CalibrationErrors:
+class CalibrationIndices:
     """Distances between predicted probabilities and the smooth calibration curve; 0 is perfect.
 
     Attributes
@@ -44,9 +44,9 @@ class CalibrationErrors:
     method : str
         How they were made.
     intervals : pandas.DataFrame
-        One row each of ici, e50, e90, emax, eci; columns value, lower, upper, expected_if_perfect and
-        p95_if_perfect (mean and 95th percentile under perfect calibration at this n), p_value (of perfect
-        calibration, from the same draws). NaN where it was not asked for or could not be made.
+        One row each of ici, e50, e90, emax, eci; columns value, lower, upper, expected_under_calibration and
+        q95_under_calibration (mean and 95th percentile under perfect calibration at this n), p_value (of
+        perfect calibration, from the same draws). NaN where it was not asked for or could not be made.
     """
 
     ici: float
@@ -88,7 +88,7 @@ class CalibrationErrors:
         return self.intervals.copy()
 
 
-def calibration_errors(
+def integrated_calibration_index(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
@@ -102,7 +102,7 @@ def calibration_errors(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
     random_state: int = 0,
-) -> CalibrationErrors:
+) -> CalibrationIndices:
     """Summaries of the distance between the predictions and their smooth calibration curve.
 
     They are above 0 by chance even for a perfect model, the more so the smaller the cohort; therefore each
@@ -134,7 +134,7 @@ def calibration_errors(
 
     Returns
     -------
-    CalibrationErrors
+    CalibrationIndices
         `.ici`, `.e50`, `.e90`, `.emax` in [0, 1] and `.eci` in [0, 100]; lower is better. `.to_frame()` has
         value, lower, upper, the mean and the 95th percentile under perfect calibration, and the p value of
         perfect calibration. The errors of a resample are biased upwards, as the estimate itself is: the
@@ -160,9 +160,9 @@ def calibration_errors(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> p = rng.uniform(0.1, 0.9, 500)
-    >>> errors = calibration_errors(rng.binomial(1, p), p**2)
+    >>> errors = integrated_calibration_index(rng.binomial(1, p), p**2)
     >>> row = errors.intervals.loc["ici"]
-    >>> bool(row["p95_if_perfect"] < 0.1 < row["lower"] < errors.ici < row["upper"])
+    >>> bool(row["q95_under_calibration"] < 0.1 < row["lower"] < errors.ici < row["upper"])
     True
     """
     smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
@@ -185,7 +185,7 @@ def calibration_errors(
             resamples = Resamples.of(data.weight, groups=clusters, n_resamples=n_resamples, seed=random_state)
             drawn = again.many(again.resampled(resamples))
         perfect = again.many(again.simulated(n_simulations, random_state))
-    return CalibrationErrors(
+    return CalibrationIndices(
         **dict(zip(ERRORS, values.tolist(), strict=True)),
         n=data.n,
         n_events=data.n_events,
@@ -298,8 +298,8 @@ def _table(values: FloatArray, drawn: FloatArray, perfect: FloatArray, *, level:
         "value": values,
         "lower": [limit.lower for limit in limits],
         "upper": [limit.upper for limit in limits],
-        "expected_if_perfect": usable.mean(axis=0),
-        "p95_if_perfect": np.quantile(usable, 0.95, axis=0),
+        "expected_under_calibration": usable.mean(axis=0),
+        "q95_under_calibration": np.quantile(usable, 0.95, axis=0),
         "p_value": np.where(np.isnan(usable).any(axis=0), np.nan, p_value),
     }
     return pd.DataFrame(columns, index=pd.Index(ERRORS, name="error"))

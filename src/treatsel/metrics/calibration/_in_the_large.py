@@ -49,7 +49,7 @@ def calibration_in_the_large(
     -------
     Estimate
         On the logit scale; 0 is perfect, negative: predictions are too high on average. NaN with one
-        class. (R's rms prints another number as "Intercept": the one of `calibration_line`.)
+        class. (R's rms prints another number as "Intercept": the one of `logistic_recalibration`.)
 
     Raises
     ------

@@ -17,7 +17,7 @@ NO_LINE = "one class only, equal predictions, or predictions that separate the c
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrationLine:
+class RecalibrationFit:
     """Logistic recalibration line: logit(observed) = intercept + slope x logit(predicted).
 
     Attributes
@@ -92,7 +92,7 @@ def calibration_slope(
     """
     check_choice("interval", interval, ["wald", "profile"])
     if interval == "wald":
-        line = calibration_line(y_true, y_prob, groups=groups, sample_weight=sample_weight, level=level)
+        line = logistic_recalibration(y_true, y_prob, groups=groups, sample_weight=sample_weight, level=level)
         return line.slope
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     _codes(groups, data, y_true, interval=interval)
@@ -103,14 +103,14 @@ def calibration_slope(
     return _profile_estimate(data, fit, design, level=level)
 
 
-def calibration_line(
+def logistic_recalibration(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
     groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
-) -> CalibrationLine:
+) -> RecalibrationFit:
     """Intercept and slope of logistic recalibration, fitted together.
 
     Parameters
@@ -129,7 +129,7 @@ def calibration_line(
 
     Returns
     -------
-    CalibrationLine
+    RecalibrationFit
         `.intercept` (0 is perfect) and `.slope` (1 is perfect), each with a Wald interval on the logit
         scale. NaN as in `calibration_slope`.
 
@@ -144,7 +144,7 @@ def calibration_line(
 
     Examples
     --------
-    >>> line = calibration_line([0, 1, 1, 0, 1], [0.2, 0.7, 0.5, 0.4, 0.3])
+    >>> line = logistic_recalibration([0, 1, 1, 0, 1], [0.2, 0.7, 0.5, 0.4, 0.3])
     >>> round(line.intercept.value, 3), round(line.slope.value, 3)
     (1.541, 2.305)
     """
@@ -156,8 +156,8 @@ def calibration_line(
         fit = clustered(fit, design, data.outcome, data.weight, codes)
     if fit is None:
         nothing = not_estimable(NO_LINE, n=data.n, n_events=data.n_events, level=level)
-        return CalibrationLine(intercept=nothing, slope=nothing, covariance=float("nan"))
-    return CalibrationLine(
+        return RecalibrationFit(intercept=nothing, slope=nothing, covariance=float("nan"))
+    return RecalibrationFit(
         intercept=_wald_estimate(data, fit.coefficients[0], fit.se[0], codes=codes, level=level),
         slope=_wald_estimate(data, fit.coefficients[1], fit.se[1], codes=codes, level=level),
         covariance=float(fit.covariance[0, 1]),

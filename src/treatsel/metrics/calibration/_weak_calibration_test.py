@@ -33,7 +33,7 @@ class ChiSquare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrationTest:
+class WeakCalibrationTest:
     """Likelihood-ratio tests of logistic recalibration, and Harrell's indexes made of them.
 
     Attributes
@@ -73,9 +73,9 @@ class CalibrationTest:
         return pd.DataFrame(rows, index=pd.Index(list(tests), name="test"))
 
 
-def calibration_test(
+def weak_calibration_test(
     y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
-) -> CalibrationTest:
+) -> WeakCalibrationTest:
     """Likelihood-ratio tests of intercept and slope of logistic recalibration, together and one by one.
 
     Parameters
@@ -89,7 +89,7 @@ def calibration_test(
 
     Returns
     -------
-    CalibrationTest
+    WeakCalibrationTest
         `.weak` (2 degrees of freedom), `.in_the_large` and `.slope` (1 each), with chi-square statistic and
         p value, and the indexes D, U and Q of R's `val.prob`. With one class all are NaN; with equal
         predictions, or predictions that separate the classes, those that need the slope.
@@ -106,7 +106,7 @@ def calibration_test(
 
     Examples
     --------
-    >>> test = calibration_test([0, 1, 1, 0, 1, 0], [0.2, 0.7, 0.5, 0.4, 0.3, 0.6])
+    >>> test = weak_calibration_test([0, 1, 1, 0, 1, 0], [0.2, 0.7, 0.5, 0.4, 0.3, 0.6])
     >>> round(test.weak.statistic, 3), test.weak.df, round(test.weak.p_value, 3)
     (0.079, 2, 0.961)
     """
@@ -125,7 +125,7 @@ def calibration_test(
         null = data.total * (share * np.log(share) + (1 - share) * np.log1p(-share))
         discrimination = float((2 * (as_is - null) - 1) / data.total)
     unreliability = (weak.statistic - 2) / data.total
-    return CalibrationTest(
+    return WeakCalibrationTest(
         weak=weak,
         in_the_large=_chi_square(level - as_is, 1),
         slope=_chi_square(full - level, 1),

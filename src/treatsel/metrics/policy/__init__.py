@@ -11,22 +11,22 @@ from treatsel.metrics.policy._gain_result import BEFOREHAND as BEFOREHAND
 from treatsel.metrics.policy._gain_result import BEST as BEST
 from treatsel.metrics.policy._gain_result import ON_THIS_DATA as ON_THIS_DATA
 from treatsel.metrics.policy._gain_result import Gain, Gains
-from treatsel.metrics.policy._naive_contrast import ConcordantDifference, concordant_difference
+from treatsel.metrics.policy._naive_contrast import NaiveConcordanceContrast, naive_concordance_contrast
 from treatsel.metrics.policy._policy_value import policy_value, policy_value_aipw, policy_value_direct
 from treatsel.metrics.policy._weights import effective_sample_size, received_propensity
 
 __all__ = [
-    "ConcordantDifference",
     "Gain",
     "Gains",
+    "NaiveConcordanceContrast",
     "aipw_scores",
     "arm_means",
-    "concordant_difference",
     "effective_sample_size",
     "gain_over_best_arm",
     "gain_over_each_arm",
     "gain_over_random",
     "gain_over_received",
+    "naive_concordance_contrast",
     "policy_value",
     "policy_value_aipw",
     "policy_value_direct",

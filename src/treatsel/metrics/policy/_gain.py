@@ -150,7 +150,7 @@ def gain_over_each_arm(
             "se": mean.se,
             "p_value": min(1.0, count * mean.p_value),
             "n": units.n,
-            "n_differs": round(float(units.weight @ (position != number))),
+            "n_discordant": round(float(units.weight @ (position != number))),
             "method": f"{mean.method}, Bonferroni over {count} arms" if simultaneous else mean.method,
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
@@ -195,7 +195,7 @@ def _gain(mean: Mean, units: Units, differs: Any, *, compared_with: str, best_ar
         best_arm=best_arm,
         chosen=chosen,
         n=units.n,
-        n_differs=round(float(units.weight @ differs)),
+        n_discordant=round(float(units.weight @ differs)),
         n_groups=units.n_groups,
         level=units.level,
         method=mean.method,

@@ -30,7 +30,7 @@ class Gain:
         recommendations), "each patient's own", or "by lot".
     n, n_groups : int
         Patients; groups, or None if the patients count as independent.
-    n_differs : int
+    n_discordant : int
         Patients for whom the recommendation is another arm than the one compared with (than a random one:
         how many to expect).
     level : float
@@ -48,7 +48,7 @@ class Gain:
     best_arm: Any
     chosen: str
     n: int
-    n_differs: int
+    n_discordant: int
     n_groups: int | None
     level: float
     method: str
@@ -70,7 +70,7 @@ class Gains:
     ----------
     table : DataFrame of shape (n_arms, 8)
         One row per arm; columns value, lower, upper (differences of proportions; positive: the
-        recommendations are better), se, p_value, n, n_differs, method.
+        recommendations are better), se, p_value, n, n_discordant, method.
     level : float
         Confidence level of [lower, upper], of each interval or of all together.
     simultaneous : bool

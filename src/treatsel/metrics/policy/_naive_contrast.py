@@ -21,7 +21,7 @@ NO_SPREAD = 1e-9  # of the contrast; below it arm and recommendation fix who is 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConcordantDifference:
+class NaiveConcordanceContrast:
     """The naive contrast, and what it would show if nobody gained from the recommendations.
 
     Attributes
@@ -64,7 +64,7 @@ class ConcordantDifference:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="quantity")
 
 
-def concordant_difference(
+def naive_concordance_contrast(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     recommended: npt.ArrayLike,
@@ -74,7 +74,7 @@ def concordant_difference(
     groups: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
-) -> ConcordantDifference:
+) -> NaiveConcordanceContrast:
     """Remission rate of the concordant less that of the discordant patients, beside its bias.
 
     **This is not the gain from following the recommendations.** It compares different patients, about
@@ -103,7 +103,7 @@ def concordant_difference(
 
     Returns
     -------
-    ConcordantDifference
+    NaiveConcordanceContrast
         Differences of proportions in [-1, 1]; positive: the concordant did better. NaN if nobody is
         concordant, or everybody. `without_gain` is the contrast of the fitted values of a linear
         regression of the outcome on the received arm and the recommended arm (and `prognosis`) without
@@ -124,7 +124,7 @@ def concordant_difference(
     Examples
     --------
     >>> received = ["CBT"] * 4 + ["SSRI"] * 4
-    >>> found = concordant_difference([1, 1, 1, 0, 1, 0, 0, 0], received, ["CBT"] * 8)
+    >>> found = naive_concordance_contrast([1, 1, 1, 0, 1, 0, 0, 0], received, ["CBT"] * 8)
     >>> found.difference.value, round(found.without_gain.value, 3), found.excess.value
     (0.5, 0.5, 0.0)
     """
@@ -138,7 +138,7 @@ def concordant_difference(
     if concordant.all() or not concordant.any():
         reason = "nobody is discordant" if concordant.any() else "nobody is concordant"
         nothing = not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
-        return ConcordantDifference(
+        return NaiveConcordanceContrast(
             concordant=nothing, discordant=nothing, difference=nothing, without_gain=nothing, excess=nothing
         )
     columns = [_indicators(labels[data.rows]) for labels in arms]
@@ -148,7 +148,7 @@ def concordant_difference(
     n, events = np.array([part.total for part in parts]), np.array([part.events for part in parts])
     pearson, exact = chi_squared(events, n), fisher(events, n)
     without_gain, excess = _split(data, clusters, np.hstack(columns), level)
-    return ConcordantDifference(
+    return NaiveConcordanceContrast(
         concordant=share_of(data.outcome, concordant, data, clusters, level),
         discordant=share_of(data.outcome, ~concordant, data, clusters, level),
         difference=_difference(data, events, n, clusters, interval=interval, level=level),

@@ -1,7 +1,7 @@
 """Pooling: the estimates of several sites into one, and of several imputed data sets into one."""
 
-from treatsel.metrics.pooling._imputations import PooledImputations, pool_imputations
-from treatsel.metrics.pooling._random_effects import Pooled, pool
+from treatsel.metrics.pooling._imputations import RubinPooled, pool_rubin
+from treatsel.metrics.pooling._random_effects import MetaAnalysis, random_effects_meta_analysis
 from treatsel.metrics.pooling._scales import Scale
 
-__all__ = ["Pooled", "PooledImputations", "Scale", "pool", "pool_imputations"]
+__all__ = ["MetaAnalysis", "RubinPooled", "Scale", "pool_rubin", "random_effects_meta_analysis"]

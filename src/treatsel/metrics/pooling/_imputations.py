@@ -18,7 +18,7 @@ LEAST_BETWEEN = 1e-4  # share of the variance that lies between imputations, at 
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledImputations:
+class RubinPooled:
     """Estimates from several imputed data sets, pooled by Rubin's rules.
 
     Attributes
@@ -60,14 +60,14 @@ class PooledImputations:
         return pd.DataFrame([self.to_dict()])
 
 
-def pool_imputations(
+def pool_rubin(
     values: npt.ArrayLike,
     se: npt.ArrayLike,
     *,
     n: int | None = None,
     scale: Scale = "identity",
     level: float = 0.95,
-) -> PooledImputations:
+) -> RubinPooled:
     """Pool one estimate per imputed data set by Rubin's rules.
 
     Parameters
@@ -85,7 +85,7 @@ def pool_imputations(
 
     Returns
     -------
-    PooledImputations
+    RubinPooled
         NaN, with the reason in `method`, if a value is not finite: leaving that imputation out would bias.
 
     Raises
@@ -102,7 +102,7 @@ def pool_imputations(
 
     Examples
     --------
-    >>> pooled = pool_imputations([0.56, 0.58, 0.55], [0.065, 0.066, 0.064], n=1200)
+    >>> pooled = pool_rubin([0.56, 0.58, 0.55], [0.065, 0.066, 0.064], n=1200)
     >>> f"{pooled.value:.3f} ({pooled.lower:.3f} to {pooled.upper:.3f}), {pooled.df:.0f} df"
     '0.563 (0.431 to 0.696), 308 df'
     """
@@ -121,7 +121,7 @@ def pool_imputations(
     named = "Rubin (1987)" if n is None else "Barnard & Rubin (1999)"
     reason = "not estimable: an imputation gives no finite estimate or none has a standard error"
     back = BACK[scale]
-    return PooledImputations(
+    return RubinPooled(
         value=float(back(value)) if np.isfinite(value) else NAN,
         lower=float(back(limits.lower)),
         upper=float(back(limits.upper)),

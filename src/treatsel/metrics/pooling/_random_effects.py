@@ -18,7 +18,7 @@ from treatsel.metrics.pooling._scales import BACK, FORTH, RANGE, Scale, _check_e
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pooled:
+class MetaAnalysis:
     """Estimates of several sites, pooled by random effects.
 
     Attributes
@@ -116,7 +116,7 @@ class _Mean(NamedTuple):
     excess: float  # Hartung-Knapp's factor: weighted variance of the sites about the mean; 1 is as expected
 
 
-def pool(
+def random_effects_meta_analysis(
     values: npt.ArrayLike,
     se: npt.ArrayLike,
     *,
@@ -126,7 +126,7 @@ def pool(
     interval: Literal["hk", "hk_adhoc", "z"] = "hk",
     prediction_df: Literal["k-1", "k-2"] = "k-2",
     level: float = 0.95,
-) -> Pooled:
+) -> MetaAnalysis:
     """Pool one estimate per site by random effects: the mean, its interval, and one for a new site.
 
     Parameters
@@ -176,7 +176,7 @@ def pool(
     Examples
     --------
     >>> auc, se = np.array([0.61, 0.68, 0.75, 0.67]), np.array([0.13, 0.16, 0.19, 0.21])
-    >>> pooled = pool(np.log(auc / (1 - auc)), se, scale="logit")
+    >>> pooled = random_effects_meta_analysis(np.log(auc / (1 - auc)), se, scale="logit")
     >>> f"{pooled.value:.3f} ({pooled.lower:.3f} to {pooled.upper:.3f}), {pooled.n_sites} sites"
     '0.675 (0.574 to 0.762), 4 sites'
     >>> round(pooled.probability_above(0.6), 2)
@@ -199,7 +199,7 @@ def pool(
     spread = float(np.sqrt(tau2 + se_mean**2)) if df > 0 else NAN
     new = wald(mean.value, spread, level, df=df)
     q, i2 = _heterogeneity(y[used], error[used] ** 2, tau2)
-    return Pooled(
+    return MetaAnalysis(
         value=float(back(mean.value)),
         lower=float(back(limits.lower)),
         upper=float(back(limits.upper)),

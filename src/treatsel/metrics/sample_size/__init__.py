@@ -5,13 +5,13 @@ All answers are computed, none is simulated: the same question gives the same nu
 
 from treatsel.metrics.sample_size._development import development_sample_size
 from treatsel.metrics.sample_size._gain import gain_sample_size
-from treatsel.metrics.sample_size._linear_predictor import LinearPredictor
+from treatsel.metrics.sample_size._linear_predictor import LinearPredictorDistribution
 from treatsel.metrics.sample_size._result import Criterion, SampleSize
 from treatsel.metrics.sample_size._validation import validation_sample_size
 
 __all__ = [
     "Criterion",
-    "LinearPredictor",
+    "LinearPredictorDistribution",
     "SampleSize",
     "development_sample_size",
     "gain_sample_size",

@@ -16,7 +16,7 @@ REACH = 12.0  # standard deviations to either side
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LinearPredictor:
+class LinearPredictorDistribution:
     """Distribution of the logit of the predicted probability in the patients to come.
 
     Make one with `normal`, `beta`, `binormal` or `observed`. Expectations are sums over the points: for the
@@ -40,14 +40,14 @@ class LinearPredictor:
     weights: FloatArray
 
     @classmethod
-    def normal(cls, mean: float, sd: float) -> "LinearPredictor":
+    def normal(cls, mean: float, sd: float) -> "LinearPredictorDistribution":
         """Return a normal distribution of the logit."""
         check_between("mean", mean, -np.inf, np.inf)
         check_between("sd", sd, 0, np.inf)
         return _on_grid(mean - REACH * sd, mean + REACH * sd, lambda x: -0.5 * ((x - mean) / sd) ** 2)
 
     @classmethod
-    def beta(cls, alpha: float, beta: float) -> "LinearPredictor":
+    def beta(cls, alpha: float, beta: float) -> "LinearPredictorDistribution":
         """Return the logit of a probability that follows a beta distribution."""
         check_between("alpha", alpha, 0, np.inf)
         check_between("beta", beta, 0, np.inf)
@@ -58,7 +58,7 @@ class LinearPredictor:
     @classmethod
     def binormal(
         cls, prevalence: float, auc: float, *, nonevent_mean: float | None = None
-    ) -> "LinearPredictor":
+    ) -> "LinearPredictorDistribution":
         """Return two normal distributions of one variance, for events and non-events, with this AUC.
 
         Their distance equals their variance, 2 x (normal quantile of the AUC)^2, so that the calibration
@@ -81,7 +81,7 @@ class LinearPredictor:
     @classmethod
     def observed(
         cls, y_prob: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
-    ) -> "LinearPredictor":
+    ) -> "LinearPredictorDistribution":
         """Return the distribution of predictions at hand, for example those of similar patients."""
         probability = check_probability("y_prob", y_prob)
         weight = check_weights("sample_weight", sample_weight, len(probability))
@@ -104,11 +104,13 @@ class LinearPredictor:
         return sensitivity, specificity
 
 
-def _on_grid(low: float, high: float, log_density: Callable[[FloatArray], FloatArray]) -> LinearPredictor:
+def _on_grid(
+    low: float, high: float, log_density: Callable[[FloatArray], FloatArray]
+) -> LinearPredictorDistribution:
     points = np.linspace(low, high, N_POINTS)
     height = log_density(points)
     density = np.exp(height - height.max())
-    return LinearPredictor(points=points, weights=density / density.sum())
+    return LinearPredictorDistribution(points=points, weights=density / density.sum())
 
 
 def r2_from_auc(prevalence: float, auc: float) -> float:
@@ -117,7 +119,7 @@ def r2_from_auc(prevalence: float, auc: float) -> float:
     The expected log-likelihood, integrated, where Riley, Van Calster & Collins (2021,
     doi:10.1002/sim.8806) simulate a million patients.
     """
-    predictor = LinearPredictor.binormal(prevalence, auc)
+    predictor = LinearPredictorDistribution.binormal(prevalence, auc)
     x = predictor.points
     model = -predictor.mean(expit(x) * np.logaddexp(0, -x) + expit(-x) * np.logaddexp(0, x))
     return float(-np.expm1(-2 * (model - null_log_likelihood(prevalence))))

@@ -78,7 +78,7 @@ class SampleSize:
         return max(criterion.n for criterion in self.criteria if criterion.n is not None)
 
     @property
-    def decided_by(self) -> str:
+    def binding_criterion(self) -> str:
         """Name of the criterion that needs most."""
         return next(criterion.name for criterion in self.criteria if criterion.n == self.n)
 
@@ -96,9 +96,11 @@ class SampleSize:
 
     def __str__(self) -> str:
         if self.purpose == "gain":  # its prevalence is that of some of the patients
-            return f"{self.n:,} patients are needed for the gain; {self.decided_by} decides."
+            return f"{self.n:,} patients are needed for the gain; {self.binding_criterion} decides."
         events = f"about {round(self.expected_events):,} with remission"
-        return f"{self.n:,} patients are needed for {self.purpose} ({events}); {self.decided_by} decides."
+        return (
+            f"{self.n:,} patients are needed for {self.purpose} ({events}); {self.binding_criterion} decides."
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per criterion: n, expected, target, se, decides, about."""
@@ -108,7 +110,7 @@ class SampleSize:
                 "expected": criterion.expected,
                 "target": criterion.target,
                 "se": criterion.se,
-                "decides": criterion.name == self.decided_by,
+                "decides": criterion.name == self.binding_criterion,
                 "about": criterion.about,
             }
             for criterion in self.criteria

@@ -8,7 +8,7 @@ from scipy.special import expit
 from treatsel._checks import check_level, check_mapping_keys
 from treatsel._stats.intervals import quantile_of
 from treatsel.errors import InputError
-from treatsel.metrics.sample_size._linear_predictor import LinearPredictor
+from treatsel.metrics.sample_size._linear_predictor import LinearPredictorDistribution
 from treatsel.metrics.sample_size._result import Criterion, SampleSize, check_between
 
 WIDTHS = {"observed / expected": 0.2, "calibration slope": 0.2, "AUC": 0.1, "net benefit": 0.2}
@@ -18,7 +18,7 @@ def validation_sample_size(
     *,
     prevalence: float,
     auc: float,
-    predictor: LinearPredictor | None = None,
+    predictor: LinearPredictorDistribution | None = None,
     oe: float = 1.0,
     slope: float = 1.0,
     threshold: float | None = None,
@@ -95,7 +95,7 @@ def validation_sample_size(
     width = WIDTHS | width
     level = check_level(level)
     z = quantile_of(level)
-    distribution = LinearPredictor.binormal(prevalence, auc) if predictor is None else predictor
+    distribution = LinearPredictorDistribution.binormal(prevalence, auc) if predictor is None else predictor
     criteria = [
         _ratio_criterion(prevalence, oe, width["observed / expected"], z),
         _slope_criterion(distribution, slope, width["calibration slope"], z),
@@ -125,7 +125,9 @@ def _ratio_criterion(prevalence: float, oe: float, width: float, z: float) -> Cr
     return _width_criterion("observed / expected", n, oe, width, se)
 
 
-def _slope_criterion(predictor: LinearPredictor, slope: float, width: float, z: float) -> Criterion:
+def _slope_criterion(
+    predictor: LinearPredictorDistribution, slope: float, width: float, z: float
+) -> Criterion:
     se, x = width / (2 * z), predictor.points
     information = expit(slope * x) * expit(-slope * x)
     i00 = predictor.mean(information)
@@ -147,7 +149,10 @@ def _auc_criterion(prevalence: float, auc: float, width: float, z: float) -> Cri
 
 
 def _accuracy(
-    predictor: LinearPredictor, threshold: float, sensitivity: float | None, specificity: float | None
+    predictor: LinearPredictorDistribution,
+    threshold: float,
+    sensitivity: float | None,
+    specificity: float | None,
 ) -> tuple[float, float]:
     if sensitivity is None and specificity is None:
         return predictor.accuracy_at(threshold)

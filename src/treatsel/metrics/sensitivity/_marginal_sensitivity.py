@@ -43,7 +43,7 @@ class MarginalSensitivity:
         never was clear; infinite: never; NaN: not estimable.
     best_arm : label
         The arm compared with.
-    n, n_events, n_differs : int
+    n, n_events, n_discordant : int
         Patients; those with the good outcome; those whose recommended arm is not the best single one.
     level, method : float, str
         Confidence level; estimator and how the interval was made.
@@ -55,7 +55,7 @@ class MarginalSensitivity:
     best_arm: Any
     n: int
     n_events: int
-    n_differs: int
+    n_discordant: int
     level: float
     method: str
 
@@ -185,7 +185,7 @@ def policy_sensitivity(
         best_arm=best_arm,
         n=round(float(weight.sum())),
         n_events=round(float(weight @ outcome)),
-        n_differs=round(float(weight @ (advised != best_arm))),
+        n_discordant=round(float(weight @ (advised != best_arm))),
         level=level,
         method=f"{method}, percentile bootstrap, {n_resamples} resamples"
         + ("" if groups is None else " of groups"),

@@ -40,7 +40,7 @@ class DecisionCurve:
         avoided against treat all, per patient; NaN at threshold 0).
     differences : pandas.DataFrame
         Columns strategy, compared_with, threshold, value, lower, upper (net benefit of the first less that
-        of the second), n_differs and n_events_differ (patients whom the two treat differently, and those
+        of the second), n_discordant and n_events_differ (patients whom the two treat differently, and those
         with outcome 1 among them); for each model against the later models, treat all and treat none. All
         intervals come from the same resamples.
     prevalence : float
@@ -214,7 +214,7 @@ class _Drawn:
         lower, upper = percentile_limits(self.draws[:, first] - self.draws[:, second], self.level)
         differ = np.stack([self.counts.differing(*pair) for pair in pairs], axis=1)
         columns = {"value": self.value[first] - self.value[second], "lower": lower, "upper": upper}
-        columns |= {"n_differs": differ[0], "n_events_differ": differ[1]}
+        columns |= {"n_discordant": differ[0], "n_events_differ": differ[1]}
         keys = self._keys("strategy", [self.names[i] for i in first])
         others = self._keys("compared_with", [self.names[i] for i in second])
         frame = pd.DataFrame(keys | others | {name: v.ravel() for name, v in columns.items()})

@@ -1,4 +1,4 @@
-"""The hierarchical prior: solving for the posterior, its evidence, and the variances that maximise it.
+"""The hierarchical prior: solving for the posterior, its evidence, and the variances that maximize it.
 
 Terms have two layers: what all arms share (row 0) and how each arm deviates (rows 1 to K). All are
 written as z = term / prior standard deviation, so that a standard deviation of zero is nothing special:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from treatsel._reporting import plots
 from treatsel.monitoring._covariate_drift import MEAN, SHARES
-from treatsel.monitoring._sequential_test import RunningTest
-from treatsel.monitoring._thresholds import Sizes
+from treatsel.monitoring._sequential_test import SequentialCalibrationTest
+from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.monitoring.report._wording import FAMILIES, places_of
 
 
@@ -24,7 +24,7 @@ class ReportData:
         over its family), matters (large enough for an alarm), alarm, method. Counts below 5 are not told.
     levels : DataFrame
         Share of each category before and now: column, category, before, now.
-    running : RunningTest or None
+    running : SequentialCalibrationTest or None
         Evidence against calibration, patient after patient.
     outcome : str
         Outcome whose predictions are judged.
@@ -48,10 +48,10 @@ class ReportData:
 
     figures: pd.DataFrame
     levels: pd.DataFrame
-    running: RunningTest | None
+    running: SequentialCalibrationTest | None
     outcome: str
     false_alarm_rate: float
-    sizes: Sizes
+    sizes: AlarmThresholds
     level: float
     cautions: tuple[str, ...]
     not_estimable: tuple[tuple[str, str], ...]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from treatsel._reporting import plots
 from treatsel._reporting.format import DASH, number, percent
-from treatsel._reporting.page import Figure, Light, Page, Section, Table
+from treatsel._reporting.page import Figure, FrontRow, Page, Section, Table
 from treatsel.monitoring._calibration import GAP, LEVEL, RATIO, SLOPE
 from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
 from treatsel.monitoring._model_use import MOST_RECOMMENDED
@@ -44,7 +44,7 @@ def _facts(report: ReportData) -> list[tuple[str, str]]:
     ]
 
 
-def _lights(report: ReportData) -> list[Light]:
+def _lights(report: ReportData) -> list[FrontRow]:
     questions = {
         "inputs": "Are the patients still those of before?",
         "warnings": "Are their values sound?",
@@ -58,18 +58,18 @@ def _lights(report: ReportData) -> list[Light]:
         figure = f"highest evidence {shown_evidence(running.highest)}, alarm at {running.threshold:g}"
         verdict = POOR if running.alarm else GOOD
     question = "Did they all along, whenever one looked?"
-    return [*found, Light(question, figure, verdict, "poor once the evidence has reached the threshold")]
+    return [*found, FrontRow(question, figure, verdict, "poor once the evidence has reached the threshold")]
 
 
-def _light(report: ReportData, section: str, question: str) -> Light:
+def _light(report: ReportData, section: str, question: str) -> FrontRow:
     rows = report.figures[(report.figures["section"] == section) & report.figures["p_value"].notna()]
     n_alarms, n_large = int(rows["alarm"].sum()), int(rows["matters"].sum())
     if not len(rows):
-        return Light(question, "not tested", UNKNOWN, MEANING)
+        return FrontRow(question, "not tested", UNKNOWN, MEANING)
     figure = f"{n_alarms} alarms in {len(rows)} tests"
     if beyond := n_large - n_alarms:
         figure += f", {beyond} more differences that would matter"
-    return Light(question, figure, POOR if n_alarms else UNCLEAR if beyond else GOOD, MEANING)
+    return FrontRow(question, figure, POOR if n_alarms else UNCLEAR if beyond else GOOD, MEANING)
 
 
 def _alarms(report: ReportData) -> list[Section]:
@@ -190,7 +190,7 @@ def _warnings(report: ReportData) -> Section | None:
             "The others are told without a test."
         ],
         tables=[Table(frame, "Warnings by code.")],
-        note="Intervals: Wilson. rarely_given: expected is the cross-fitted share in the development cohort.",
+        note="Intervals: Wilson. low_propensity: expected is the cross-fitted share at development.",
     )
 
 

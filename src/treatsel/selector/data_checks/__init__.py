@@ -1,11 +1,11 @@
 """Data-quality checks of a development cohort. Checks report problems; they change nothing."""
 
-from treatsel.selector.data_checks._arms import guard_auc, guard_overlap
-from treatsel.selector.data_checks._table import guard_table, warn_of
+from treatsel.selector.data_checks._arms import check_auc, check_overlap
+from treatsel.selector.data_checks._table import run_checks, warn_of
 
 __all__ = [
-    "guard_auc",
-    "guard_overlap",
-    "guard_table",
+    "check_auc",
+    "check_overlap",
+    "run_checks",
     "warn_of",
 ]

@@ -18,14 +18,14 @@ MOST_HARDLY_GIVEN = 0.05  # share of patients who hardly ever get an arm, from w
 
 
 @dataclass(frozen=True)
-class Guard:
+class DataCheck:
     """One thing that makes a result shaky: a code for programs, a message for people."""
 
     code: str
     message: str
 
 
-def guard_events(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_EVENTS) -> list[Guard]:
+def guard_events(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_EVENTS) -> list[DataCheck]:
     """Tell of arms with fewer than `fewest` events, or non-events, of an outcome (0, 1 or NaN)."""
     counts = y.groupby(received.to_numpy()).agg(["count", "sum"])
     other = counts["count"] - counts["sum"]
@@ -38,10 +38,10 @@ def guard_events(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_EVEN
         f"of observed: {arms}). What is said of these arms is mostly borrowed from the others. Merge "
         "them with similar arms, leave their patients out, or collect more."
     )
-    return [Guard("few_events", message)]
+    return [DataCheck("few_events", message)]
 
 
-def guard_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_PATIENTS) -> list[Guard]:
+def guard_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_PATIENTS) -> list[DataCheck]:
     """Tell of arms with fewer than `fewest` patients whose outcome was observed.
 
     References
@@ -60,10 +60,10 @@ def guard_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST
         "(Luedtke et al. 2019). Expect little over the best single arm, and do not act on differences "
         "that are not supported."
     )
-    return [Guard("few_patients", message)]
+    return [DataCheck("small_arms", message)]
 
 
-def guard_auc(auc: float, outcome: str, *, highest: float = HIGHEST_AUC) -> list[Guard]:
+def check_auc(auc: float, outcome: str, *, highest: float = HIGHEST_AUC) -> list[DataCheck]:
     """Tell of a cross-validated AUC too good to come from baseline covariates.
 
     References
@@ -77,10 +77,10 @@ def guard_auc(auc: float, outcome: str, *, highest: float = HIGHEST_AUC) -> list
         "baseline covariates seldom reach that. One may have been recorded after treatment began, or be "
         "part of the outcome. Look at the most important ones, and drop what was not known before."
     )
-    return [Guard("high_auc", message)]
+    return [DataCheck("suspected_leakage", message)]
 
 
-def guard_persons(persons: pd.Series, groups: pd.Series | None) -> list[Guard]:
+def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataCheck]:
     """Tell of persons with several rows, if these need not lie in one fold: in several groups, or without."""
     known = persons.notna().to_numpy()
     person = pd.factorize(persons[known])[0]
@@ -95,17 +95,17 @@ def guard_persons(persons: pd.Series, groups: pd.Series | None) -> list[Guard]:
         f"several rows{where}. A model is then tested on persons it learned from, and looks better than it "
         "is. Keep one row a person, or let the persons be the groups."
     )
-    return [Guard("person_divided", message)]
+    return [DataCheck("person_in_several_groups", message)]
 
 
-def guard_overlap(assignment: Assignment) -> list[Guard]:
+def check_overlap(assignment: Assignment) -> list[DataCheck]:
     """Tell of arms that many patients hardly ever got: what is said of them there is extrapolated.
 
     References
     ----------
     Crump et al. (2009), Biometrika 96(1), 187-199. doi:10.1093/biomet/asn055
     """
-    rare = assignment.table["hardly_given"]
+    rare = assignment.table["share_low_propensity"]
     rare = rare[rare > MOST_HARDLY_GIVEN]
     if not len(rare):
         return []
@@ -113,6 +113,6 @@ def guard_overlap(assignment: Assignment) -> list[Guard]:
     message = (
         f"{len(rare)} arms were given to fewer than 2 % of patients like many of these (share of such "
         f"patients: {arms}). What the model says of the arm there is extrapolated, and each such patient "
-        "is flagged rarely_given. See assignment_."
+        "is flagged low_propensity. See assignment_."
     )
-    return [Guard("poor_overlap", message)]
+    return [DataCheck("poor_overlap", message)]

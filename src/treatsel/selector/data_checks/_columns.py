@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from treatsel._checks import FloatArray
-from treatsel.selector.data_checks._arms import Guard
+from treatsel.selector.data_checks._arms import DataCheck
 from treatsel.selector.data_checks._column import Column, IntArray, _drawn, _varying
 
 SAME_COLUMN = 0.99  # correlation
@@ -20,19 +20,19 @@ FEWEST_FIXED = 30  # patients of a value or range, before its all having one arm
 _CHANCE = 1e-6  # of a value's or range's patients all having one arm
 
 
-def guard_constant(columns: Sequence[Column]) -> list[Guard]:
+def guard_constant(columns: Sequence[Column]) -> list[DataCheck]:
     """Tell of columns that hold one value only."""
     names = [column.name for column in columns if column.n_values == 1]
     if not names:
         return []
     message = f"{len(names)} columns hold one value only and cannot tell patients apart: {names}. Drop them."
-    return [Guard("constant_column", message)]
+    return [DataCheck("constant_column", message)]
 
 
 # --- columns that fix the arm
 
 
-def guard_separation(columns: Sequence[Column], received: pd.Series) -> list[Guard]:
+def guard_separation(columns: Sequence[Column], received: pd.Series) -> list[DataCheck]:
     """Tell of columns one of whose values, or whose lower or upper end, occurs in one arm only.
 
     A value, or an end of a number's range, counts with 30 patients or more, and if so many would have the
@@ -55,10 +55,10 @@ def guard_separation(columns: Sequence[Column], received: pd.Series) -> list[Gua
     return found
 
 
-def _fixes(name: str, fixed: IntArray, labels: list[Any], n: int) -> Guard:
+def _fixes(name: str, fixed: IntArray, labels: list[Any], n: int) -> DataCheck:
     arms = ", ".join(f"{labels[k]!r}: {int(fixed[k])}" for k in np.flatnonzero(fixed))
-    return Guard(
-        "column_fixes_arm",
+    return DataCheck(
+        "positivity_violation",
         f"Column {name!r} alone fixes the arm of {int(fixed.sum())} of {n} patients ({arms}): some of its "
         "values, or one end of its range, occur in one arm only. There the arms cannot be compared, only "
         "extrapolated. If it was recorded after the arm was chosen, drop it; if it decides who may get "
@@ -92,7 +92,7 @@ def _fixed_by_end(values: FloatArray, n_by_arm: IntArray, share: FloatArray) -> 
 # --- columns that say the same
 
 
-def guard_columns(columns: Sequence[Column]) -> list[Guard]:
+def check_columns(columns: Sequence[Column]) -> list[DataCheck]:
     """Tell of columns that say the same: numbers correlated beyond 0.99, categories that are recodings.
 
     Correlations are over patients with both values, from a fixed draw of 50,000 where there are more.
@@ -114,7 +114,7 @@ def guard_columns(columns: Sequence[Column]) -> list[Guard]:
             f"another): {names}. Their effects cannot be told apart, and explanations divide them at "
             "will. Keep one."
         )
-        found.append(Guard("same_columns", message))
+        found.append(DataCheck("collinear_columns", message))
     return found
 
 

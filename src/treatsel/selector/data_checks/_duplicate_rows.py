@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from treatsel.selector.data_checks._arms import Guard
+from treatsel.selector.data_checks._arms import DataCheck
 from treatsel.selector.data_checks._column import Column, _pairs, _varying
 
 FEWEST_COPIES = 5
@@ -15,7 +15,7 @@ _CANDIDATES = 12  # such columns that are left out in turn to see how rows come 
 # --- patients who are alike
 
 
-def guard_rows(columns: Sequence[Column]) -> list[Guard]:
+def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
     """Tell of patients whose covariates are all alike, where that is no coincidence.
 
     Only patients with half of the covariates or more known are compared. By coincidence, leaving out a
@@ -47,7 +47,7 @@ def guard_rows(columns: Sequence[Column]) -> list[Guard]:
         "they count too much and lie on both sides of a fold. Keep one row a person, or name the persons "
         "as groups."
     )
-    return [Guard("same_patients", message)]
+    return [DataCheck("duplicate_patients", message)]
 
 
 def _salted(column: Column, number: int) -> np.ndarray:

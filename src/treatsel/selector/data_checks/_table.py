@@ -5,21 +5,21 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from treatsel.errors import GuardWarning
-from treatsel.selector.data_checks._arms import Guard, guard_events, guard_persons, guard_sample_size
+from treatsel.errors import DataQualityWarning
+from treatsel.selector.data_checks._arms import DataCheck, check_persons, guard_events, guard_sample_size
 from treatsel.selector.data_checks._column import columns_of
-from treatsel.selector.data_checks._columns import guard_columns, guard_constant, guard_separation
-from treatsel.selector.data_checks._duplicate_rows import guard_rows
+from treatsel.selector.data_checks._columns import check_columns, guard_constant, guard_separation
+from treatsel.selector.data_checks._duplicate_rows import check_duplicates
 
 
-def guard_table(
+def run_checks(
     covariates: pd.DataFrame,
     received: pd.Series,
     outcomes: pd.DataFrame,
     *,
     groups: pd.Series | None = None,
     persons: pd.Series | None = None,
-) -> list[Guard]:
+) -> list[DataCheck]:
     """Return all that is shaky about a development table.
 
     Parameters
@@ -36,21 +36,21 @@ def guard_table(
     Returns
     -------
     list of Guard
-        Codes: ``few_events``, ``few_patients``, ``column_fixes_arm``, ``constant_column``,
-        ``same_columns``, ``same_patients``, ``person_divided``.
+        Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
+        ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``.
     """
     found = [guard for name in outcomes for guard in guard_events(received, outcomes[name])]
     found += guard_sample_size(received, outcomes.iloc[:, 0])
     columns = columns_of(covariates)
     found += guard_constant(columns) + guard_separation(columns, received)
-    found += guard_columns(columns) + guard_rows(columns)
+    found += check_columns(columns) + check_duplicates(columns)
     if persons is not None:
-        found += guard_persons(persons, groups)
+        found += check_persons(persons, groups)
     return found
 
 
-def warn_of(guards: Sequence[Guard]) -> None:
+def warn_of(guards: Sequence[DataCheck]) -> None:
     """Say all in one warning."""
     if guards:
         listed = "\n".join(f"- {guard.message}" for guard in guards)
-        warnings.warn(f"The development cohort is shaky ground:\n{listed}", GuardWarning, stacklevel=5)
+        warnings.warn(f"The development cohort is shaky ground:\n{listed}", DataQualityWarning, stacklevel=5)

@@ -8,7 +8,15 @@ from treatsel.validation.parts._confounding import confounding
 from treatsel.validation.parts._development import development, development_of
 from treatsel.validation.parts._imputations import imputations, imputed_of
 from treatsel.validation.parts._missing_outcomes import missing_outcomes
-from treatsel.validation.parts._part import COLUMNS, FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, joined
+from treatsel.validation.parts._part import (
+    COLUMNS,
+    FEWEST_EVENTS,
+    OVERALL,
+    Caution,
+    PartResult,
+    Severity,
+    joined,
+)
 from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of
 from treatsel.validation.parts._sample_size import sample_size
 from treatsel.validation.parts._sites import sites, sites_left_out
@@ -22,9 +30,9 @@ __all__ = [
     "FEWEST_EVENTS",
     "OVERALL",
     "Caution",
-    "Gravity",
-    "Part",
+    "PartResult",
     "Policies",
+    "Severity",
     "accuracy",
     "benefit",
     "calibration_errors",

@@ -16,7 +16,6 @@ from treatsel.metrics import (
     calibration_curve,
     calibration_in_the_large,
     calibration_slope,
-    calibration_test,
     log_loss,
     nagelkerke_r2,
     observed_expected_ratio,
@@ -24,10 +23,11 @@ from treatsel.metrics import (
     roc_auc,
     scaled_brier_score,
     spiegelhalter_z,
+    weak_calibration_test,
     within_arm_auc,
 )
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import FEWEST_EVENTS, OVERALL, Caution, Gravity, Part, row, row_of
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import FEWEST_EVENTS, OVERALL, Caution, PartResult, Severity, row, row_of
 
 NAN = float("nan")
 MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
@@ -46,7 +46,7 @@ MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
 }
 
 
-def accuracy(setting: Setting) -> Part:
+def accuracy(setting: ValidationTask) -> PartResult:
     """Return all closed-form figures, and the calibration curves."""
     y, own, arms, level = setting.observed, setting.own, setting.arms, setting.level
     halves = balanced_accuracy(y, own, groups=setting.clusters, level=level)
@@ -78,16 +78,16 @@ def accuracy(setting: Setting) -> Part:
             f"calibration fits{name}": curve.fits,
         }
     tests = _tests(y, own, level)
-    return Part(
+    return PartResult(
         figures=[*rows, *tests.figures],
         tables=tables | tests.tables,
         cautions=[*([] if setting.one_class else _few_events(y, arms)), *_certain(setting)],
     )
 
 
-def _tests(y: FloatArray, own: FloatArray, level: float) -> Part:
+def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
     """Return the tests of calibration: of intercept and slope together, and Spiegelhalter's."""
-    weak, z = calibration_test(y, own), spiegelhalter_z(y, own, level=level)
+    weak, z = weak_calibration_test(y, own), spiegelhalter_z(y, own, level=level)
     nothing = "a test statistic has no interval"
     method = f"{weak.method}, {weak.weak.df} df, {with_p(weak.weak.p_value)}; {nothing}"
     counts: dict[str, Any] = {"n": weak.n, "n_events": weak.n_events}
@@ -115,10 +115,10 @@ def _tests(y: FloatArray, own: FloatArray, level: float) -> Part:
             "n_events": weak.n_events,
         }
     )
-    return Part(figures=rows, tables={"calibration tests": table})
+    return PartResult(figures=rows, tables={"calibration tests": table})
 
 
-def _certain(setting: Setting) -> list[Caution]:
+def _certain(setting: ValidationTask) -> list[Caution]:
     """Return how many predictions are 0 or 1, where the logit is infinite."""
     table = setting.by_arm[setting.seen].to_numpy(dtype=float)
     ends = [((part < NEAREST) | (part > 1 - NEAREST)) for part in (setting.own, table)]
@@ -130,7 +130,7 @@ def _certain(setting: Setting) -> list[Caution]:
         f"count as {NEAREST:g} and 1 - {NEAREST:g}; a few that are wrong then rule calibration slope, log "
         "loss and Nagelkerke R2."
     )
-    return [Caution(Gravity.PARTIAL, text)]
+    return [Caution(Severity.PARTIAL, text)]
 
 
 def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
@@ -142,4 +142,4 @@ def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
     if not few:
         return []
     text = f"Arms {few} have fewer than {FEWEST_EVENTS} events or non-events: their own figures say little."
-    return [Caution(Gravity.PARTIAL, text)]
+    return [Caution(Severity.PARTIAL, text)]

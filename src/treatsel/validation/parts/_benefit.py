@@ -10,18 +10,18 @@ from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.metrics.benefit import (
     BenefitErrors,
-    Pairs,
+    MatchedPairs,
     benefit_calibration,
-    benefit_calibration_line,
     brier_for_benefit,
     c_for_benefit,
     cross_entropy_for_benefit,
     e_for_benefit,
+    logit_benefit_recalibration,
     match_pairs,
-    rate,
+    rank_weighted_average_treatment_effect,
 )
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import Part, joined, row_of
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import PartResult, joined, row_of
 from treatsel.validation.parts._policies import Policies
 
 MOST_MATCHED = 5000  # patients of two arms that are matched; of more, a draw is
@@ -35,7 +35,7 @@ ERRORS = {
 MOST_PAIRS = 5  # arms compared with the best single one: those that most patients received
 
 
-def benefit(setting: Setting, policies: Policies) -> Part:
+def benefit(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return calibration and ranking of the predicted benefit, for each arm against the best single one."""
     control = policies.gain.best_arm
     others = [arm for arm in policies.table.columns if arm != control]
@@ -54,24 +54,24 @@ def benefit(setting: Setting, policies: Policies) -> Part:
         left.append(
             (f"Benefit of {len(others) - len(chosen)} rarer arms", f"only {MOST_PAIRS} pairs are shown")
         )
-    return Part(figures=whole.figures, tables=tables, not_estimable=left)
+    return PartResult(figures=whole.figures, tables=tables, not_estimable=left)
 
 
 def _attempt(
-    part: Callable[..., Part], setting: Setting, policies: Policies, control: Any, treated: Any
-) -> Part:
+    part: Callable[..., PartResult], setting: ValidationTask, policies: Policies, control: Any, treated: Any
+) -> PartResult:
     pair = f"{treated} v {control}"
     try:
         return part(setting, policies, control, treated, pair)
     except InputError as error:
-        return Part(not_estimable=[(f"Benefit of {pair}", str(error))])
+        return PartResult(not_estimable=[(f"Benefit of {pair}", str(error))])
 
 
-def _pair(setting: Setting, policies: Policies, control: Any, treated: Any, pair: str) -> Part:
+def _pair(setting: ValidationTask, policies: Policies, control: Any, treated: Any, pair: str) -> PartResult:
     y, arms = setting.good_y, setting.arms
     patients = (y, arms, policies.table, policies.chances)
     line = benefit_calibration(*patients, control=control, treated=treated, **policies.options)
-    ranked = rate(
+    ranked = rank_weighted_average_treatment_effect(
         *patients,
         control=control,
         treated=treated,
@@ -87,13 +87,15 @@ def _pair(setting: Setting, policies: Policies, control: Any, treated: Any, pair
         row_of("benefit", "c-for-benefit", _concordance(setting, policies, control, treated), pair),
     ]
     tables = {"toc": ranked.to_frame().assign(pair=pair), "benefit groups": line.to_frame().assign(pair=pair)}
-    return Part(figures=rows, tables=tables)
+    return PartResult(figures=rows, tables=tables)
 
 
-def _main_pair(setting: Setting, policies: Policies, control: Any, treated: Any, pair: str) -> Part:
+def _main_pair(
+    setting: ValidationTask, policies: Policies, control: Any, treated: Any, pair: str
+) -> PartResult:
     """Return what is told of one pair only: calibration on the logit, errors and losses of matched pairs."""
     patients = (setting.good_y, setting.arms, policies.table)
-    line = benefit_calibration_line(*patients, control=control, treated=treated, **policies.options)
+    line = logit_benefit_recalibration(*patients, control=control, treated=treated, **policies.options)
     pairs = _matched(setting, policies, control, treated)
     n_resamples = N_RESAMPLES if len(pairs) <= MANY_PAIRS else N_RESAMPLES // 2
     errors = e_for_benefit(pairs, n_resamples=n_resamples, random_state=setting.seed, level=setting.level)
@@ -110,32 +112,33 @@ def _main_pair(setting: Setting, policies: Policies, control: Any, treated: Any,
         ),
     ]
     if not np.isfinite(errors.eavg.value):
-        return Part(figures=rows)
-    return Part(
+        return PartResult(figures=rows)
+    return PartResult(
         figures=rows, tables={"benefit errors": _if_perfect(setting, pairs, errors).assign(pair=pair)}
     )
 
 
-def _if_perfect(setting: Setting, pairs: Pairs, errors: BenefitErrors) -> pd.DataFrame:
+def _if_perfect(setting: ValidationTask, pairs: MatchedPairs, errors: BenefitErrors) -> pd.DataFrame:
     """Return the errors beside those of outcomes that are drawn from the predictions themselves."""
     random, drawn = np.random.default_rng([setting.seed, 2]), []
     for _ in range(N_RESAMPLES // 2):
         outcomes = [random.random(len(pairs)) < chance for chance in (pairs.p_treated, pairs.p_control)]
         observed = outcomes[0].astype(float) - outcomes[1]
-        again = Pairs.of(observed, pairs.p_treated, pairs.p_control, mean_benefit=pairs.mean_benefit)
+        again = MatchedPairs.of(observed, pairs.p_treated, pairs.p_control, mean_benefit=pairs.mean_benefit)
         found = e_for_benefit(again, n_resamples=None)
         drawn.append([getattr(found, name).value for name in ERRORS])
     table = errors.to_frame().loc[list(ERRORS), ["value", "lower", "upper", "n"]].reset_index()
     return table.assign(
-        expected_if_perfect=np.nanmean(drawn, axis=0), p95_if_perfect=np.nanquantile(drawn, 0.95, axis=0)
+        expected_under_calibration=np.nanmean(drawn, axis=0),
+        q95_under_calibration=np.nanquantile(drawn, 0.95, axis=0),
     )
 
 
-def _concordance(setting: Setting, policies: Policies, control: Any, treated: Any) -> Estimate:
+def _concordance(setting: ValidationTask, policies: Policies, control: Any, treated: Any) -> Estimate:
     return c_for_benefit(_matched(setting, policies, control, treated), level=setting.level)
 
 
-def _matched(setting: Setting, policies: Policies, control: Any, treated: Any) -> Pairs:
+def _matched(setting: ValidationTask, policies: Policies, control: Any, treated: Any) -> MatchedPairs:
     mine = np.flatnonzero(np.isin(setting.arms, np.array([control, treated], dtype=object)))
     if len(mine) > MOST_MATCHED:
         mine = np.sort(np.random.default_rng(setting.seed).choice(mine, MOST_MATCHED, replace=False))

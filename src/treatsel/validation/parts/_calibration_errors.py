@@ -3,17 +3,17 @@
 import numpy as np
 
 from treatsel.metrics import calibration as metrics
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import Part, row_of
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import PartResult, row_of
 from treatsel.validation.parts._policies import Policies
 from treatsel.validation.parts._utility import N_RESAMPLES
 
 ERRORS = {"ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
 
 
-def calibration_errors(setting: Setting, _: Policies) -> Part:
+def calibration_errors(setting: ValidationTask, _: Policies) -> PartResult:
     """Return the distances from the calibration curve, and what perfect calibration would show."""
-    found = metrics.calibration_errors(
+    found = metrics.integrated_calibration_index(
         setting.observed,
         setting.own,
         n_resamples=N_RESAMPLES,
@@ -25,5 +25,5 @@ def calibration_errors(setting: Setting, _: Policies) -> Part:
     rows = [row_of("calibration errors", ERRORS[name], found.estimates[name]) for name in ERRORS]
     table = found.to_frame().loc[list(ERRORS)]
     if not np.isfinite(found.ici):
-        return Part(not_estimable=[("Calibration errors (ICI, E50, E90)", found.smoother)])
-    return Part(figures=rows, tables={"calibration errors": table.rename_axis("measure").reset_index()})
+        return PartResult(not_estimable=[("Calibration errors (ICI, E50, E90)", found.smoother)])
+    return PartResult(figures=rows, tables={"calibration errors": table.rename_axis("measure").reset_index()})

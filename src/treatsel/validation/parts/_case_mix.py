@@ -7,12 +7,12 @@ import pandas as pd
 
 from treatsel._stats.logits import inside
 from treatsel.metrics.discrimination import model_based_concordance
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import Part, row_of
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import PartResult, row_of
 from treatsel.validation.parts._policies import Policies
 
 
-def case_mix(setting: Setting, _: Policies) -> Part:
+def case_mix(setting: ValidationTask, _: Policies) -> PartResult:
     """Return how predictions are spread, overall and by arm: the logit's mean and standard deviation."""
     logits = np.log(inside(setting.own) / (1 - inside(setting.own)))
     groups = {"overall": np.ones(len(logits), dtype=bool)}
@@ -37,4 +37,4 @@ def case_mix(setting: Setting, _: Policies) -> Part:
         row_of("discrimination", "AUC to expect in this case mix", auc),
         row_of("discrimination", "within-arm AUC to expect in this case mix", within),
     ]
-    return Part(figures=rows, tables={"case mix": table})
+    return PartResult(figures=rows, tables={"case mix": table})

@@ -2,16 +2,16 @@
 
 from treatsel.metrics import received_propensity
 from treatsel.metrics.sensitivity import policy_sensitivity
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import Part, row
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import PartResult, row
 from treatsel.validation.parts._policies import Policies
 from treatsel.validation.parts._utility import N_RESAMPLES
 
 
-def confounding(setting: Setting, policies: Policies) -> Part:
+def confounding(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return what the gain may be worth if something unmeasured decided who got which arm."""
-    if not policies.assignment.startswith("estimated") or not policies.gain.n_differs:
-        return Part()
+    if not policies.assignment.startswith("estimated") or not policies.gain.n_discordant:
+        return PartResult()
     found = policy_sensitivity(
         setting.good_y,
         setting.arms,
@@ -37,4 +37,4 @@ def confounding(setting: Setting, policies: Policies) -> Part:
         )
         for line in table.to_dict(orient="records")
     ]
-    return Part(figures=told, tables={"confounding": table})
+    return PartResult(figures=told, tables={"confounding": table})

@@ -12,17 +12,17 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
 from treatsel.predictions import fingerprint
-from treatsel.validation._task import Setting, predicted
-from treatsel.validation.parts._part import FEWEST_SHOWN, Caution, Gravity, Part, row, row_of
+from treatsel.validation._task import ValidationTask, predicted
+from treatsel.validation.parts._part import FEWEST_SHOWN, Caution, PartResult, Severity, row, row_of
 from treatsel.validation.parts._policies import Policies
 from treatsel.validation.studies import (
     OVERALL,
+    BalancingWeights,
     CaseMix,
-    TransportWeights,
+    balancing_weights,
     case_mix,
     columns_of,
-    transport,
-    transport_weights,
+    transport_performance,
 )
 
 SECTION = "development"
@@ -37,7 +37,7 @@ LABELS = {
 }
 
 
-def development_of(given: Any, setting: Setting) -> Cohort:
+def development_of(given: Any, setting: ValidationTask) -> Cohort:
     """Return the development cohort; a table is checked against the codebook of the validation cohort.
 
     Raises
@@ -56,7 +56,7 @@ def development_of(given: Any, setting: Setting) -> Cohort:
     return given
 
 
-def development(setting: Setting, policies: Policies, model: Any, development: Cohort) -> Part:
+def development(setting: ValidationTask, policies: Policies, model: Any, development: Cohort) -> PartResult:
     """Return how patients differ from those of development, and the figures re-weighted to the latter."""
     names = _shared(development, setting)
     linear, without = _predictions(model, development, setting)
@@ -79,7 +79,7 @@ def development(setting: Setting, policies: Policies, model: Any, development: C
     left = [without] if without else []
     if lacking:
         left.append((f"Case mix by {lacking}", "the development cohort has no such covariate"))
-    return Part(
+    return PartResult(
         figures=[*_membership(mix), *_spread(mix), *figures],
         tables={
             f"{SECTION}: covariates": _told(mix.covariates, old, new),
@@ -91,12 +91,12 @@ def development(setting: Setting, policies: Policies, model: Any, development: C
     )
 
 
-def _shared(development: Cohort, setting: Setting) -> list[str]:
+def _shared(development: Cohort, setting: ValidationTask) -> list[str]:
     return [name for name in setting.cohort.codebook.covariates if name in development.codebook.covariates]
 
 
 def _predictions(
-    model: Any, development: Cohort, setting: Setting
+    model: Any, development: Cohort, setting: ValidationTask
 ) -> tuple[FloatArray | None, tuple[str, str] | None]:
     """Return the predictions for the received arms of the development patients, or why there are none."""
     what = "Linear predictor in the development cohort"
@@ -150,14 +150,14 @@ def _told(covariates: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame) -> pd.
         for covariate in [key for key in table.index if key in columns]:
             counts = columns[covariate].value_counts()
             if len(counts) == 2 and counts.min() < FEWEST_SHOWN:
-                table.loc[covariate, [f"{name}_mean", f"{name}_sd", "standardised_difference"]] = np.nan
+                table.loc[covariate, [f"{name}_mean", f"{name}_sd", "standardized_difference"]] = np.nan
     return table.rename_axis("covariate").reset_index()
 
 
-def _weights(new: pd.DataFrame, old: pd.DataFrame) -> TransportWeights:
+def _weights(new: pd.DataFrame, old: pd.DataFrame) -> BalancingWeights:
     """Return weights that give the validation patients the means of the development patients."""
     tables = [table.fillna(table.mean()) for table in columns_of([new, old])]
-    return transport_weights(tables[0], tables[1])
+    return balancing_weights(tables[0], tables[1])
 
 
 def _membership(mix: CaseMix) -> list[dict[str, Any]]:
@@ -192,10 +192,12 @@ def _spread(mix: CaseMix) -> list[dict[str, Any]]:
 
 
 def _reweighted(
-    setting: Setting, policies: Policies, weights: TransportWeights
+    setting: ValidationTask, policies: Policies, weights: BalancingWeights
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Return the figures to expect in patients like those of development, and a table of both."""
-    found = transport(setting.observed, setting.own, weights, received=setting.arms, level=setting.level)
+    found = transport_performance(
+        setting.observed, setting.own, weights, received=setting.arms, level=setting.level
+    )
     pairs: dict[str, Any] = {
         label: (found.observed[key], found.expected[key]) for key, label in LABELS.items()
     }
@@ -231,16 +233,16 @@ def _reweighted(
 ENDS = {"": "value", "_lower": "lower", "_upper": "upper"}
 
 
-def _cautions(setting: Setting, model: Any, development: Cohort) -> list[Caution]:
+def _cautions(setting: ValidationTask, model: Any, development: Cohort) -> list[Caution]:
     mine = fingerprint(development.X)
     if mine == fingerprint(setting.cohort.X):
         text = "What was given as the development cohort is this very cohort, which is like itself."
-        return [Caution(Gravity.NO_VALIDATION, text)]
+        return [Caution(Severity.NO_VALIDATION, text)]
     fitted = getattr(model, "fingerprint_", None)
     if fitted is not None and fitted != mine:
         text = (
             "What was given as the development cohort is not exactly what the model was fitted to: rows, "
             "columns or values differ."
         )
-        return [Caution(Gravity.MILD, text)]
+        return [Caution(Severity.MILD, text)]
     return []

@@ -16,21 +16,21 @@ from treatsel.errors import InputError
 from treatsel.metrics import (
     Estimate,
     Gain,
-    PooledImputations,
+    RubinPooled,
     brier_score,
     calibration_in_the_large,
     calibration_slope,
     gain_over_best_arm,
     log_loss,
     observed_expected_ratio,
-    pool_imputations,
+    pool_rubin,
     roc_auc,
     scaled_brier_score,
     within_arm_auc,
 )
 from treatsel.metrics.pooling import Scale
-from treatsel.validation._task import Setting, predicted
-from treatsel.validation.parts._part import Caution, Gravity, Part, row
+from treatsel.validation._task import ValidationTask, predicted
+from treatsel.validation.parts._part import Caution, PartResult, Severity, row
 from treatsel.validation.parts._policies import Policies, policies_of
 
 SECTION = "imputations"
@@ -52,7 +52,7 @@ NOT_POOLED = (
 )
 
 
-def imputed_of(given: Any, model: Any, setting: Setting) -> list[Setting]:
+def imputed_of(given: Any, model: Any, setting: ValidationTask) -> list[ValidationTask]:
     """Return one setting for each imputed table, with the patients, arms and outcomes of the cohort.
 
     Raises
@@ -66,7 +66,7 @@ def imputed_of(given: Any, model: Any, setting: Setting) -> list[Setting]:
     return [_imputed(table, number, model, setting) for number, table in enumerate(given, start=1)]
 
 
-def _imputed(given: Any, number: int, model: Any, setting: Setting) -> Setting:
+def _imputed(given: Any, number: int, model: Any, setting: ValidationTask) -> ValidationTask:
     if isinstance(given, pd.DataFrame):
         by_arm, cohort = predicted(given, setting.cohort, setting.outcome), setting.cohort
     elif not isinstance(given, Cohort):
@@ -85,7 +85,7 @@ def _imputed(given: Any, number: int, model: Any, setting: Setting) -> Setting:
     return replace(setting, cohort=cohort, by_arm=by_arm)
 
 
-def _same_patients(given: Cohort, number: int, setting: Setting) -> Cohort:
+def _same_patients(given: Cohort, number: int, setting: ValidationTask) -> Cohort:
     """Return the imputed cohort in the order of the cohort."""
     ids, outcome = setting.cohort.frame.index, setting.outcome
     lost, more = int((~ids.isin(given.frame.index)).sum()), int((~given.frame.index.isin(ids)).sum())
@@ -108,11 +108,11 @@ def _same_patients(given: Cohort, number: int, setting: Setting) -> Cohort:
 
 
 def imputations(
-    setting: Setting,
+    setting: ValidationTask,
     policies: Policies,
-    imputed: Sequence[Setting],
+    imputed: Sequence[ValidationTask],
     assignment: str | Mapping[Any, float] | pd.DataFrame,
-) -> Part:
+) -> PartResult:
     """Return the pooled figures, each with the fraction of missing information."""
     compute = partial(_figures, best_arm=policies.gain.best_arm)
     own = [compute(each, policies_of(each, assignment)) for each in imputed]
@@ -136,7 +136,7 @@ def imputations(
         )
         ends = {"lowest": min(values), "highest": max(values), "as_given": given.value}
         table.append({"measure": measure, "n": n, "n_events": n_events} | found.to_dict() | ends)
-    return Part(
+    return PartResult(
         figures=rows,
         tables={SECTION: pd.DataFrame(table)},
         cautions=_cautions(policies.gain, rows[-1], len(imputed)),
@@ -144,7 +144,7 @@ def imputations(
     )
 
 
-def _figures(setting: Setting, policies: Policies, *, best_arm: Any) -> dict[str, Estimate | Gain]:
+def _figures(setting: ValidationTask, policies: Policies, *, best_arm: Any) -> dict[str, Estimate | Gain]:
     """Return the figures of one table, with standard errors on the scales of `SCALES`."""
     y, p, level = setting.observed, setting.own, setting.level
     gain = policies.gain
@@ -164,12 +164,12 @@ def _figures(setting: Setting, policies: Policies, *, best_arm: Any) -> dict[str
     }
 
 
-def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> PooledImputations:
+def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> RubinPooled:
     scale, values = SCALES[measure], np.array([one.value for one in found])
     with np.errstate(divide="ignore", invalid="ignore"):
         there = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
     size = getattr(found[0], "n_groups", None) or n  # with clusters, they are what the complete data count
-    return pool_imputations(
+    return pool_rubin(
         there, [one.se for one in found], n=size if size > 1 else None, scale=scale, level=level
     )
 
@@ -185,4 +185,4 @@ def _cautions(gain: Gain, line: dict[str, Any], count: int) -> list[Caution]:
         f"Pooled over {count} imputed tables the gain is {with_interval(line, points)}, which says "
         "something else than the headline. See the section on imputed covariates."
     )
-    return [Caution(Gravity.MAY_OVERTURN, text)]
+    return [Caution(Severity.MAY_OVERTURN, text)]

@@ -5,15 +5,15 @@ import pandas as pd
 from treatsel._reporting.format import points
 from treatsel._stats.by_arm_tables import recommended_arms
 from treatsel.metrics.missing import gain_missing_bounds, missing_outcome_bounds
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import Caution, Gravity, Part, row
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import Caution, PartResult, Severity, row
 from treatsel.validation.parts._policies import Policies
 
 
-def missing_outcomes(setting: Setting, policies: Policies) -> Part:
+def missing_outcomes(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return what extreme assumptions about the missing outcomes make of rates and gain."""
     if setting.seen.all():
-        return Part()
+        return PartResult()
     y, received = setting.y if setting.good else 1 - setting.y, setting.received
     arms = list(policies.table.columns)
     whole = setting.by_arm[arms] if setting.good else 1 - setting.by_arm[arms]
@@ -46,6 +46,6 @@ def missing_outcomes(setting: Setting, policies: Policies) -> Part:
         f"{points(lowest['value'])}; as good as can be, {points(highest['value'])}."
     )
     sure = (policies.gain.lower > 0 and lowest["lower"] <= 0) or (policies.gain.upper < 0 <= highest["upper"])
-    gravity = Gravity.MAY_OVERTURN if sure else Gravity.LOST
-    cautions = [Caution(gravity, caution)] if policies.gain.n_differs else []
-    return Part(figures=rows, tables=tables, cautions=cautions)
+    gravity = Severity.MAY_OVERTURN if sure else Severity.LOST
+    cautions = [Caution(gravity, caution)] if policies.gain.n_discordant else []
+    return PartResult(figures=rows, tables=tables, cautions=cautions)

@@ -15,7 +15,7 @@ FEWEST_SHOWN = 10  # patients of a site or a subgroup of which anything is told
 COLUMNS = ["section", "measure", "group", "value", "lower", "upper", "n", "n_events", "method"]
 
 
-class Gravity(IntEnum):
+class Severity(IntEnum):
     """How much a caution weighs; the gravest is told first."""
 
     NO_VALIDATION = 0
@@ -30,12 +30,12 @@ class Gravity(IntEnum):
 class Caution(NamedTuple):
     """What a reader must not overlook, and how grave it is."""
 
-    gravity: Gravity
+    gravity: Severity
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class PartResult:
     """One part of a report.
 
     `figures`: rows with `COLUMNS`. `tables`: curves and lists by name. `cautions`: what a reader must not
@@ -89,9 +89,9 @@ def row(
     }
 
 
-def joined(parts: Mapping[str, Part]) -> Part:
+def joined(parts: Mapping[str, PartResult]) -> PartResult:
     """Return all parts as one, cautions by gravity; what has no value is told as not estimable."""
-    whole = Part()
+    whole = PartResult()
     for part in parts.values():
         whole.figures.extend(part.figures)
         whole.tables.update(part.tables)

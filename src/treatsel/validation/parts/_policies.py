@@ -17,20 +17,20 @@ from treatsel.metrics import (
     Gain,
     aipw_scores,
     arm_means,
-    concordant_difference,
     effective_sample_size,
     gain_over_best_arm,
     gain_over_each_arm,
     gain_over_random,
     gain_over_received,
+    naive_concordance_contrast,
     policy_value,
     policy_value_aipw,
     received_propensity,
 )
 from treatsel.metrics.policy import BEFOREHAND, BEST, ON_THIS_DATA
 from treatsel.models import assignment_probabilities, balanced_folds
-from treatsel.validation._task import Setting, by_text
-from treatsel.validation.parts._part import FEWEST_EVENTS, Caution, Gravity, Part, row, row_of
+from treatsel.validation._task import ValidationTask, by_text
+from treatsel.validation.parts._part import FEWEST_EVENTS, Caution, PartResult, Severity, row, row_of
 
 FEWEST_RECEIVED = (
     10  # patients with the outcome observed, of each of two arms, from whom a policy can be judged
@@ -84,7 +84,7 @@ class Policies:
     problem: str | None = None
 
 
-def policies_of(setting: Setting, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
+def policies_of(setting: ValidationTask, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
     """Compare the rule "highest predicted probability of the good outcome" with simpler ones."""
     received, table = setting.received[setting.seen], setting.good_table
     covariates = setting.cohort.X.drop(columns=[str(setting.cohort.codebook.arm)])
@@ -138,7 +138,7 @@ def _too_few(received: pd.Series) -> str | None:
     return None
 
 
-def _no_gain(setting: Setting, problem: str) -> Gain:
+def _no_gain(setting: ValidationTask, problem: str) -> Gain:
     nothing = {"value": NAN, "lower": NAN, "upper": NAN, "se": NAN, "p_value": NAN}
     return Gain(
         **nothing,
@@ -146,7 +146,7 @@ def _no_gain(setting: Setting, problem: str) -> Gain:
         best_arm=setting.best_arm,
         chosen=BEFOREHAND,
         n=len(setting.observed),
-        n_differs=0,
+        n_discordant=0,
         n_groups=None,
         level=setting.level,
         method=f"not estimable: {problem}",
@@ -154,7 +154,7 @@ def _no_gain(setting: Setting, problem: str) -> Gain:
 
 
 def _gain(
-    setting: Setting, scores: pd.DataFrame, rule: pd.Series, best: Any, options: dict[str, Any]
+    setting: ValidationTask, scores: pd.DataFrame, rule: pd.Series, best: Any, options: dict[str, Any]
 ) -> Gain:
     """Return the gain over the best arm; unless named, it is picked among arms with enough outcomes."""
     if best is not None:
@@ -164,18 +164,18 @@ def _gain(
     return replace(gain, chosen=ON_THIS_DATA)
 
 
-def _enough(setting: Setting, arms: pd.Index) -> list[Any]:
+def _enough(setting: ValidationTask, arms: pd.Index) -> list[Any]:
     """Return the arms with enough events and non-events to be picked as the best."""
     counts = pd.DataFrame({"event": setting.good_y, "other": 1 - setting.good_y}).groupby(setting.arms).sum()
     return [arm for arm in arms if counts.loc[arm].min() >= FEWEST_EVENTS]
 
 
-def policies(setting: Setting, policies: Policies) -> Part:
+def policies(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return the rate of the good outcome under each policy, the gains, and who is sent where."""
     tables = {"flow": _flow(setting)}
     if policies.problem is not None:
         rows = [row_of("gain", "gain over the best single arm", policies.gain)]
-        return Part(figures=rows, tables=tables, cautions=_cautions(setting, policies))
+        return PartResult(figures=rows, tables=tables, cautions=_cautions(setting, policies))
     y, received, options = setting.good_y, setting.arms, policies.options
     scores, rule = policies.scores, policies.recommended
     propensity = received_propensity(received, policies.chances)
@@ -190,7 +190,7 @@ def policies(setting: Setting, policies: Policies) -> Part:
         for arm, mean in arm_means(scores, **options).iterrows()
     ]
     weighted = policy_value(y, received, rule, propensity=propensity, **options)
-    naive = concordant_difference(y, received, rule, prognosis=policies.table.mean(axis=1), **options)
+    naive = naive_concordance_contrast(y, received, rule, prognosis=policies.table.mean(axis=1), **options)
     rows += [
         row_of("policy", "recommended arm", policy_value_aipw(scores, rule, **options)),
         row_of("policy", "recommended arm, weighted estimate", weighted),
@@ -198,10 +198,10 @@ def policies(setting: Setting, policies: Policies) -> Part:
         row_of("naive", "concordant less discordant (biased)", naive.difference),
         row_of("naive", "the same if nobody gained", naive.without_gain),
     ]
-    return Part(figures=rows, tables=tables, cautions=_cautions(setting, policies))
+    return PartResult(figures=rows, tables=tables, cautions=_cautions(setting, policies))
 
 
-def _gains(setting: Setting, policies: Policies) -> list[dict[str, Any]]:
+def _gains(setting: ValidationTask, policies: Policies) -> list[dict[str, Any]]:
     """Return the gains over the best single arm (by both ways to name it), each arm, own and random arms."""
     scores, rule, options = policies.scores, policies.recommended, policies.options
     each = gain_over_each_arm(scores, rule, **options).table
@@ -226,7 +226,7 @@ def _gains(setting: Setting, policies: Policies) -> list[dict[str, Any]]:
     ]
 
 
-def _both(setting: Setting, policies: Policies) -> dict[str, Gain | Estimate]:
+def _both(setting: ValidationTask, policies: Policies) -> dict[str, Gain | Estimate]:
     """Return the gain over the arm named beforehand, and over the one that did best in these data."""
     scores, rule, options = policies.scores, policies.recommended, policies.options
     n = len(scores)
@@ -250,7 +250,7 @@ def _both(setting: Setting, policies: Policies) -> dict[str, Gain | Estimate]:
     return found | {f"{ON_THIS_DATA}, interval for any pick": allowed}
 
 
-def effective_n(setting: Setting, policies: Policies) -> float:
+def effective_n(setting: ValidationTask, policies: Policies) -> float:
     """Return what the concordant patients are worth, as patients of equal weight."""
     if policies.problem is not None:
         return NAN
@@ -259,7 +259,7 @@ def effective_n(setting: Setting, policies: Policies) -> float:
     return effective_sample_size(1 / propensity[concordant]) if concordant.any() else 0.0
 
 
-def _flow(setting: Setting) -> pd.DataFrame:
+def _flow(setting: ValidationTask) -> pd.DataFrame:
     table = setting.by_arm if setting.good else 1 - setting.by_arm
     recommended = recommended_arms(table, setting.best_arm).value_counts()
     rows = []
@@ -270,7 +270,7 @@ def _flow(setting: Setting) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _cautions(setting: Setting, policies: Policies) -> list[Caution]:
+def _cautions(setting: ValidationTask, policies: Policies) -> list[Caution]:
     if policies.problem is not None:
         return []
     found = []
@@ -280,31 +280,31 @@ def _cautions(setting: Setting, policies: Policies) -> list[Caution]:
             "hold only if every reason for choosing an arm is among the covariates"
             + ("; the site is not." if setting.n_sites > 1 else ".")
         )
-        found.append(Caution(Gravity.ASSOCIATION, text))
+        found.append(Caution(Severity.ASSOCIATION, text))
     if policies.unseen:
         lost = [str(arm) for arm in policies.unseen]
         text = f"No outcome was observed under {lost}: policies leave these arms out."
-        found.append(Caution(Gravity.PARTIAL, text))
+        found.append(Caution(Severity.PARTIAL, text))
     if policies.n_replaced:
         never = [str(arm) for arm in setting.by_arm.columns if arm not in policies.table.columns]
         text = (
             f"{policies.n_replaced} patients are recommended an arm that nobody here received (of {never}); "
             "the policy figures give them the next best arm instead."
         )
-        found.append(Caution(Gravity.PARTIAL, text))
+        found.append(Caution(Severity.PARTIAL, text))
     if 1 < setting.n_sites < MIN_CLUSTERS:
         text = (
             f"There are {setting.n_sites} sites, too few for intervals that allow for differences between "
             "sites: they speak of these sites only."
         )
-        found.append(Caution(Gravity.PARTIAL, text))
+        found.append(Caution(Severity.PARTIAL, text))
     if policies.gain.chosen == ON_THIS_DATA:
         text = (
             "No best single arm that anybody here received was named beforehand; it was picked on this very "
             f"cohort (among arms with {FEWEST_EVENTS} events and non-events or more), which is a little too "
             "hard on the recommendations."
         )
-        found.append(Caution(Gravity.MILD, text))
+        found.append(Caution(Severity.MILD, text))
     return found
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel.metrics.pooling import Pooled
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import FEWEST_SHOWN, Part, row
+from treatsel.metrics.pooling import MetaAnalysis
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import FEWEST_SHOWN, PartResult, row
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies import MEASURES, SiteData, internal_external, pooled_over, site_figures
+from treatsel.validation.studies import MEASURES, SiteData, internal_external_cv, pooled_over, site_figures
 
 FEWEST_SITES = 3  # for a mean over sites with an interval for a new one
 SITES, LEFT_OUT = "sites", "sites left out"  # sections, and names of tables
@@ -17,10 +17,12 @@ COLUMNS_BY_SITE = ["measure", "site", "value", "lower", "upper", "n", "n_events"
 MIN_EVENTS = 5  # events, and non-events, of a site with figures of its own
 
 
-def sites(setting: Setting, policies: Policies) -> Part:
+def sites(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return the figures of each site, and their random-effects means with prediction intervals."""
     if setting.sites is None or setting.n_sites < 2:
-        return Part(not_estimable=[("Differences between sites", "the cohort names fewer than two sites")])
+        return PartResult(
+            not_estimable=[("Differences between sites", "the cohort names fewer than two sites")]
+        )
     arms = list(policies.table.columns)
     data = SiteData(
         outcome=setting.observed,
@@ -39,11 +41,11 @@ def sites(setting: Setting, policies: Policies) -> Part:
     return _part(SITES, pd.DataFrame(rows), setting)
 
 
-def sites_left_out(setting: Setting, policies: Policies, model: Any, n_jobs: int | None) -> Part:
+def sites_left_out(setting: ValidationTask, policies: Policies, model: Any, n_jobs: int | None) -> PartResult:
     """Return the figures of each site by a model fitted anew to the other sites, and their means."""
     if setting.sites is None or setting.n_sites < 2:
-        return Part(not_estimable=[("Leave-one-site-out", "the cohort names fewer than two sites")])
-    found = internal_external(
+        return PartResult(not_estimable=[("Leave-one-site-out", "the cohort names fewer than two sites")])
+    found = internal_external_cv(
         model,
         setting.cohort.X[setting.seen],
         setting.observed,
@@ -58,7 +60,7 @@ def sites_left_out(setting: Setting, policies: Policies, model: Any, n_jobs: int
     return _part(LEFT_OUT, found.figures, setting)
 
 
-def _part(section: str, figures: pd.DataFrame, setting: Setting) -> Part:
+def _part(section: str, figures: pd.DataFrame, setting: ValidationTask) -> PartResult:
     pooled = {measure: pooled_over(figures, measure, setting.level) for measure in MEASURES}
     n, events = len(setting.observed), int(setting.observed.sum())
     enough = {measure: mean for measure, mean in pooled.items() if mean.n_sites >= FEWEST_SITES}
@@ -69,7 +71,7 @@ def _part(section: str, figures: pd.DataFrame, setting: Setting) -> Part:
         if measure not in enough
     ]
     tables = {section: _shown(figures), f"{section}: differences": _spread(pooled)}
-    return Part(figures=rows, tables=tables, not_estimable=left)
+    return PartResult(figures=rows, tables=tables, not_estimable=left)
 
 
 def _shown(figures: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +83,7 @@ def _shown(figures: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _rows(section: str, measure: str, mean: Pooled, n: int, events: int) -> list[dict[str, Any]]:
+def _rows(section: str, measure: str, mean: MetaAnalysis, n: int, events: int) -> list[dict[str, Any]]:
     """Return the mean over sites, and the range for a new one, as rows of figures."""
     new = f"prediction interval for a new site, t with {mean.prediction_df} df"
     ends = {
@@ -94,7 +96,7 @@ def _rows(section: str, measure: str, mean: Pooled, n: int, events: int) -> list
     ]
 
 
-def _spread(pooled: dict[str, Pooled]) -> pd.DataFrame:
+def _spread(pooled: dict[str, MetaAnalysis]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {

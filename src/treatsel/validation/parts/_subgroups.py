@@ -3,22 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import FEWEST_SHOWN, Part, row
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import FEWEST_SHOWN, PartResult, row
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies import MOST_GROUPS
-from treatsel.validation.studies import subgroups as subgroup_performance
+from treatsel.validation.studies import MOST_GROUPS, subgroup_performance
 
 MOST_CODES = 5  # values of a number up to which each is a group
 
 
-def subgroups(setting: Setting, policies: Policies) -> Part:
+def subgroups(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return the figures of subgroups by the columns with the role audit."""
     book, y = setting.cohort.codebook, setting.observed
     names = [name for name in book.names("audit") if name in setting.cohort.frame]
     if not names:
         why = "the codebook gives no column the role audit; sex, age group or ethnicity could have it"
-        return Part(not_estimable=[("Figures by subgroup (fairness)", why)])
+        return PartResult(not_estimable=[("Figures by subgroup (fairness)", why)])
     labels = pd.DataFrame({name: audited(setting.cohort.frame.loc[setting.seen, name]) for name in names})
     n_groups = labels.nunique()
     left = [
@@ -31,7 +30,7 @@ def subgroups(setting: Setting, policies: Policies) -> Part:
     ]
     labels = labels.loc[:, n_groups.between(2, MOST_GROUPS)]
     if not len(labels.columns):
-        return Part(not_estimable=left)
+        return PartResult(not_estimable=left)
     found = subgroup_performance(
         y,
         setting.own,
@@ -58,7 +57,7 @@ def subgroups(setting: Setting, policies: Policies) -> Part:
         for line in table[table["variable"] != "overall"].to_dict(orient="records")
     ]
     tests = found.tests.reset_index(drop=True)
-    return Part(figures=told, tables={"subgroups": table, "subgroup tests": tests}, not_estimable=left)
+    return PartResult(figures=told, tables={"subgroups": table, "subgroup tests": tests}, not_estimable=left)
 
 
 def audited(column: pd.Series) -> pd.Series:

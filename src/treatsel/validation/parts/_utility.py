@@ -3,8 +3,8 @@
 import numpy as np
 
 from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefit
-from treatsel.validation._task import Setting
-from treatsel.validation.parts._part import Part, row
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import PartResult, row
 from treatsel.validation.parts._policies import Policies
 
 N_RESAMPLES = 200
@@ -12,7 +12,7 @@ THRESHOLDS = np.arange(1, 20) / 20
 COSTS = (0, 5, 10)  # points, shown as figures
 
 
-def utility(setting: Setting, policies: Policies) -> Part:
+def utility(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return decision curves for the received arm, and the net benefit of choosing among arms."""
     own = setting.own if setting.good else 1 - setting.own
     curve = decision_curve(
@@ -40,7 +40,7 @@ def utility(setting: Setting, policies: Policies) -> Part:
         for at in model
         if round(100 * at["threshold"]) in COSTS
     ]
-    return Part(
+    return PartResult(
         figures=rows,
         tables={
             "decision curve": curve.to_frame(),

@@ -80,7 +80,7 @@ class ReportData:
         if gain.lower != gain.lower:
             why = gain.method.removeprefix("not estimable: ")
             return f"The gain over the best single arm cannot be estimated: {why}."
-        if not gain.n_differs:
+        if not gain.n_discordant:
             return (
                 f"The model recommends {gain.best_arm}, the best single arm, to everybody: no gain, no loss."
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from treatsel._reporting.format import number, percent, points
-from treatsel._reporting.page import Light
+from treatsel._reporting.page import FrontRow
 from treatsel.validation.report._data import ReportData
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
@@ -40,33 +40,33 @@ class Bounds:
         return POOR if self.upper < low or self.lower > high else UNCLEAR
 
 
-def lights_of(report: ReportData) -> list[Light]:
+def lights_of(report: ReportData) -> list[FrontRow]:
     """Return the rows of the front table."""
     gain = Bounds(report.gain.value, report.gain.lower, report.gain.upper)
     auc = _bounds(report, "within-arm AUC")
     slope = _bounds(report, "calibration slope")
     ratio = _bounds(report, "observed / expected")
-    verdict = gain.above(0.0) if report.gain.n_differs or not gain.known else UNCLEAR
+    verdict = gain.above(0.0) if report.gain.n_discordant or not gain.known else UNCLEAR
     return [
-        Light(
+        FrontRow(
             "Does following it beat the best single arm?",
             _with_interval(gain, points),
             verdict,
             "good if the whole interval lies above 0, poor if it lies below",
         ),
-        Light(
+        FrontRow(
             "Does it tell patients of one arm apart?",
             "AUC within arms " + _with_interval(auc, number),
             auc.above(0.5),
             "good if the interval lies above 0.5, which is guessing",
         ),
-        Light(
+        FrontRow(
             "Are differences between patients as large as predicted?",
             "calibration slope " + _with_interval(slope, number),
             slope.within(*SLOPE),
             f"good if the interval lies between {SLOPE[0]} and {SLOPE[1]}, poor if outside",
         ),
-        Light(
+        FrontRow(
             "Is the level right?",
             "observed / expected " + _with_interval(ratio, number),
             ratio.within(*SLOPE),
@@ -89,11 +89,11 @@ def _with_interval(bounds: Bounds, shown: object) -> str:
     return f"{texts[0]} ({texts[1].removesuffix(' points')} to {texts[2].removesuffix(' points')})"
 
 
-def _enough(report: ReportData) -> Light:
+def _enough(report: ReportData) -> FrontRow:
     base = report.figure("base rate")
     events = int(base["n_events"])
     fewer = min(events, int(base["n"]) - events)
-    return Light(
+    return FrontRow(
         "Are there enough patients?",
         f"{events:,} with and {int(base['n']) - events:,} without {report.outcome}",
         GOOD if fewer >= FEWEST_EVENTS else UNCLEAR if fewer >= 10 else POOR,
@@ -101,11 +101,11 @@ def _enough(report: ReportData) -> Light:
     )
 
 
-def _lost(report: ReportData) -> Light:
+def _lost(report: ReportData) -> FrontRow:
     flow = report.flow
     n, seen = int(flow["n"].sum()), int(flow["n_observed"].sum())
     share = 1 - seen / n
-    return Light(
+    return FrontRow(
         "Were outcomes observed?",
         f"missing in {n - seen:,} of {n:,} ({percent(share, 0)})",
         GOOD if share < LITTLE_LOST else UNCLEAR if share < MUCH_LOST else POOR,

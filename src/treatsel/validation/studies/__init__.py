@@ -1,33 +1,38 @@
 """Studies that also stand alone: case mix, transport, sites, optimism, updating, subgroups."""
 
 from treatsel.validation.studies._case_mix import OVERALL, CaseMix, case_mix, columns_of
-from treatsel.validation.studies._internal_external import InternalExternal, internal_external
-from treatsel.validation.studies._optimism import Optimism, optimism
+from treatsel.validation.studies._internal_external import InternalExternalCV, internal_external_cv
+from treatsel.validation.studies._optimism import BootstrapOptimism, bootstrap_optimism
 from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
-from treatsel.validation.studies._subgroups import MOST_GROUPS, Subgroups, subgroups
-from treatsel.validation.studies._transport import Transported, TransportWeights, transport, transport_weights
-from treatsel.validation.studies._updating import Updating, recalibrate
+from treatsel.validation.studies._subgroups import MOST_GROUPS, SubgroupPerformance, subgroup_performance
+from treatsel.validation.studies._transport import (
+    BalancingWeights,
+    TransportedPerformance,
+    balancing_weights,
+    transport_performance,
+)
+from treatsel.validation.studies._updating import ModelUpdate, update_closed_test
 
 __all__ = [
     "MEASURES",
     "MOST_GROUPS",
     "OVERALL",
+    "BalancingWeights",
+    "BootstrapOptimism",
     "CaseMix",
-    "InternalExternal",
-    "Optimism",
+    "InternalExternalCV",
+    "ModelUpdate",
     "SiteData",
-    "Subgroups",
-    "TransportWeights",
-    "Transported",
-    "Updating",
+    "SubgroupPerformance",
+    "TransportedPerformance",
+    "balancing_weights",
+    "bootstrap_optimism",
     "case_mix",
     "columns_of",
-    "internal_external",
-    "optimism",
+    "internal_external_cv",
     "pooled_over",
-    "recalibrate",
     "site_figures",
-    "subgroups",
-    "transport",
-    "transport_weights",
+    "subgroup_performance",
+    "transport_performance",
+    "update_closed_test",
 ]

@@ -14,7 +14,7 @@ from treatsel._checks import FloatArray, check_binary, check_level, check_probab
 from treatsel._reporting import plots
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.intervals import quantile_of
-from treatsel._stats.logistic_mle import maximise
+from treatsel._stats.logistic_mle import maximize
 from treatsel._stats.logits import logits_of
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate, roc_auc
@@ -70,7 +70,7 @@ class CaseMix:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the standardised differences of the covariates; return the Axes."""
-        value = self.covariates["standardised_difference"].dropna()
+        value = self.covariates["standardized_difference"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
         label = "Standardised difference, validation less development"
         return plots.estimates(points, reference=0, xlabel=label, ax=ax)
@@ -136,7 +136,7 @@ def case_mix(
     >>> new = pd.DataFrame({"age": rng.normal(50, 12, 200), "arm": rng.choice(["CBT", "SSRI"], 200)})
     >>> round(case_mix(old, new).membership.value, 2)
     0.73
-    >>> case_mix({"age": (40, 12)}, new).covariates["standardised_difference"].round(2).to_dict()
+    >>> case_mix({"age": (40, 12)}, new).covariates["standardized_difference"].round(2).to_dict()
     {'age': 0.8}
     """
     level = check_level(level)
@@ -259,7 +259,7 @@ def _membership(
     design = _design(old, new, with_outcome=with_outcome)
     matrix = design.to_numpy()
     kept = _independent(matrix[weight > 0])
-    best = maximise(matrix[:, kept], member, weight)
+    best = maximize(matrix[:, kept], member, weight)
     coefficients = pd.Series(np.nan, index=design.columns)
     coefficients[kept] = best.coefficients
     auc = roc_auc(member, matrix[:, kept] @ best.coefficients, sample_weight=weight, level=level)
@@ -376,6 +376,6 @@ def _covariates(before: dict[Any, _Moment], after: dict[Any, _Moment]) -> pd.Dat
             "development_sd": old.sd,
             "validation_mean": new.mean,
             "validation_sd": new.sd,
-            "standardised_difference": (new.mean - old.mean) / pooled if pooled > 0 else np.nan,
+            "standardized_difference": (new.mean - old.mean) / pooled if pooled > 0 else np.nan,
         }
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -16,14 +16,14 @@ from treatsel._jobs import run_jobs
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError, TreatselError, TreatselWarning
-from treatsel.metrics.pooling import Pooled
+from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class InternalExternal:
+class InternalExternalCV:
     """How a way of modelling travels: held-out figures of each site, and pooled.
 
     Attributes
@@ -50,7 +50,7 @@ class InternalExternal:
     predicted: pd.Series
     sites: pd.DataFrame
     figures: pd.DataFrame
-    pooled: dict[str, Pooled]
+    pooled: dict[str, MetaAnalysis]
     level: float
 
     def to_frame(self) -> pd.DataFrame:
@@ -82,7 +82,7 @@ class _Refit:
     note: str
 
 
-def internal_external(
+def internal_external_cv(
     model: Any,
     X: pd.DataFrame,
     y: npt.ArrayLike,
@@ -95,7 +95,7 @@ def internal_external(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
     n_jobs: int | None = None,
-) -> InternalExternal:
+) -> InternalExternalCV:
     """Refit a model without each site in turn, predict that site, and pool the figures of the sites.
 
     Tells how well this way of modelling works in a new site, and how much sites differ. What is judged is
@@ -132,7 +132,7 @@ def internal_external(
 
     Returns
     -------
-    InternalExternal
+    InternalExternalCV
         Held-out predictions, and AUC, within-arm AUC, calibration in the large, calibration slope,
         observed / expected and gain over the best single arm, by site and pooled (REML, Hartung-Knapp). A
         site whose figure has no standard error is shown and not pooled; so is a gain of exactly 0 where
@@ -162,7 +162,7 @@ def internal_external(
     >>> cohort = make_cohort(600, random_state=1).cohort
     >>> X = cohort.X[["age", "arm"]]
     >>> model = PooledClassifier(LogisticRegression())
-    >>> found = internal_external(model, X, cohort.y["dropout"], cohort.groups, event_is_good=False)
+    >>> found = internal_external_cv(model, X, cohort.y["dropout"], cohort.groups, event_is_good=False)
     >>> found.pooled["AUC"].n_sites == found.sites["site"].nunique()
     True
     """
@@ -206,7 +206,7 @@ def internal_external(
     pooled = {measure: pooled_over(figures, measure, level) for measure in MEASURES}
     for measure, one in pooled.items():
         figures.loc[figures["measure"] == measure, "pooled"] = one.sites["pooled"].to_numpy()
-    return InternalExternal(
+    return InternalExternalCV(
         predictions=predictions,
         predicted=pd.Series(data.own, index=X.index, name="predicted"),
         sites=pd.DataFrame([about for _, about in parts]),

@@ -25,7 +25,7 @@ FEWEST_OK = 0.9  # share of resamples that must give a number
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Optimism:
+class BootstrapOptimism:
     """Apparent and optimism-corrected performance of a modelling procedure.
 
     Attributes
@@ -85,7 +85,7 @@ class Optimism:
         return plots.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax)
 
 
-def optimism(
+def bootstrap_optimism(
     model: Any,
     X: pd.DataFrame,
     y: npt.ArrayLike,
@@ -99,7 +99,7 @@ def optimism(
     level: float = 0.95,
     random_state: int = 0,
     n_jobs: int | None = None,
-) -> Optimism:
+) -> BootstrapOptimism:
     """Correct a model's performance on its own patients for optimism, by Harrell's bootstrap.
 
     In each resample everything that `model.fit` does is done again: imputation, encoding, tuning, shrinkage.
@@ -178,7 +178,7 @@ def optimism(
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame({"age": rng.normal(40, 12, 100), "arm": rng.choice(["CBT", "SSRI"], 100)})
     >>> y = rng.random(100) < 1 / (1 + np.exp((X["age"] - 40) / 10))
-    >>> found = optimism(PooledClassifier(LogisticRegression()), X, y, resamples=20)
+    >>> found = bootstrap_optimism(PooledClassifier(LogisticRegression()), X, y, resamples=20)
     >>> found.table.loc["auc", ["apparent", "corrected"]].astype(float).round(2).to_dict()
     {'apparent': 0.78, 'corrected': 0.76}
     """
@@ -193,7 +193,7 @@ def optimism(
     figures = pd.DataFrame(rows, index=pd.Index(MEASURES, name="measure"))
     figures["corrected_632plus"] = _dot632plus(figures, no_information(patients, table))
     weight = np.ones(len(patients)) if patients.weight is None else patients.weight
-    return Optimism(
+    return BootstrapOptimism(
         table=figures,
         resamples=runs,
         n=round(float(weight.sum())),

@@ -13,7 +13,7 @@ from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
     brier_score,
     calibration_in_the_large,
-    calibration_line,
+    logistic_recalibration,
     nagelkerke_r2,
     roc_auc,
     within_arm_auc,
@@ -81,7 +81,7 @@ def performance(patients: Patients, table: pd.DataFrame, *, best_arm: Any = None
     """
     y, p = patients.y, received_probability(patients, table)
     weights: dict[str, Any] = {"sample_weight": patients.weight}
-    line = calibration_line(y, p, **weights)
+    line = logistic_recalibration(y, p, **weights)
     intercept, slope = line.intercept.value, line.slope.value
     recalibrated = expit(intercept + slope * logit(np.clip(p, NEAREST, 1 - NEAREST)))
     return prediction_errors(patients, table, best_arm=best_arm) | {

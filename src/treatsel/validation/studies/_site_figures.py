@@ -24,7 +24,7 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
-from treatsel.metrics.pooling import Pooled, Scale, pool
+from treatsel.metrics.pooling import MetaAnalysis, Scale, random_effects_meta_analysis
 
 Mask = npt.NDArray[np.bool_]
 
@@ -160,9 +160,9 @@ def _count(data: SiteData, rows: Mask) -> int:
     return round(float(data.weight[rows].sum()))
 
 
-def pooled_over(figures: pd.DataFrame, measure: str, level: float) -> Pooled:
+def pooled_over(figures: pd.DataFrame, measure: str, level: float) -> MetaAnalysis:
     """Pool one measure over sites, on its own scale."""
     rows, scale = figures[figures["measure"] == measure], MEASURES[measure].scale
     with np.errstate(divide="ignore", invalid="ignore"):
         values = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](rows["value"].to_numpy())
-    return pool(values, rows["se"], sites=rows["site"], scale=scale, level=level)
+    return random_effects_meta_analysis(values, rows["se"], sites=rows["site"], scale=scale, level=level)

@@ -41,7 +41,7 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Subgroups:
+class SubgroupPerformance:
     """Figures by subgroup, and whether they differ.
 
     Attributes
@@ -102,7 +102,7 @@ class Subgroups:
         )
 
 
-def subgroups(
+def subgroup_performance(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     received: npt.ArrayLike,
@@ -114,7 +114,7 @@ def subgroups(
     measures: Sequence[str] | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
-) -> Subgroups:
+) -> SubgroupPerformance:
     """Figures of a validation in each subgroup, with an interaction test for each.
 
     In groups with fewer than 10 events or non-events, whatever judges predictions or recommendations by the
@@ -171,7 +171,7 @@ def subgroups(
     --------
     >>> random = np.random.default_rng(0)
     >>> p, sex = random.uniform(0.2, 0.8, 400), random.choice(["f", "m"], 400)
-    >>> found = subgroups(random.binomial(1, p), p, random.choice(["CBT", "SSRI"], 400), sex)
+    >>> found = subgroup_performance(random.binomial(1, p), p, random.choice(["CBT", "SSRI"], 400), sex)
     >>> int(found.tests.set_index("measure").loc["calibration slope", "df"])
     1
     """
@@ -196,7 +196,7 @@ def subgroups(
                 tests.append({"variable": variable, "measure": measure} | _cochran(found))
     tested = pd.DataFrame(tests)
     tested["p_holm"] = _holm(tested["p_value"].to_numpy(dtype=float))
-    return Subgroups(
+    return SubgroupPerformance(
         table=pd.DataFrame([_row(*figure) for figure in figures]), tests=tested, level=everybody.level
     )
 

@@ -29,7 +29,7 @@ FEWEST = 50  # effective patients below which the figures are shaky
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TransportWeights:
+class BalancingWeights:
     """Weights that make validation patients look like a target population.
 
     Attributes
@@ -59,7 +59,7 @@ class TransportWeights:
 
     def __repr__(self) -> str:
         """Show what the weighted patients are worth."""
-        return f"TransportWeights(n={self.n}, effective_n={self.effective_n:.0f})"
+        return f"BalancingWeights(n={self.n}, effective_n={self.effective_n:.0f})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the balance of the covariates."""
@@ -73,13 +73,13 @@ class TransportWeights:
         return plots.estimates(points, reference=0, xlabel=label, ax=ax)
 
 
-def transport_weights(
+def balancing_weights(
     validation: pd.DataFrame,
     target: pd.DataFrame | Mapping[str, float | tuple[float, float]],
     *,
     spread: bool = False,
     sample_weight: npt.ArrayLike | None = None,
-) -> TransportWeights:
+) -> BalancingWeights:
     """Weight validation patients so that their covariates have the means of a target population.
 
     Of all weights that do so, those nearest to equal ones (in entropy): exp(x'b). That is a logistic
@@ -99,7 +99,7 @@ def transport_weights(
 
     Returns
     -------
-    TransportWeights
+    BalancingWeights
         No weights (NaN) if the target's means lie outside what the validation patients span.
 
     Raises
@@ -121,7 +121,7 @@ def transport_weights(
     Examples
     --------
     >>> patients = pd.DataFrame({"age": [20.0, 30, 40, 50, 60, 70]})
-    >>> found = transport_weights(patients, {"age": 50.0})
+    >>> found = balancing_weights(patients, {"age": 50.0})
     >>> round(found.effective_n, 1), found.balance["after"].round(3).to_dict()
     (5.5, {'age': 50.0})
     """
@@ -154,7 +154,7 @@ def transport_weights(
         },
         index=columns.columns,
     )
-    return TransportWeights(
+    return BalancingWeights(
         sample_weight=pd.Series(share * effective, index=validation.index, name="sample_weight"),
         effective_n=effective,
         n=round(float(base.sum())),
@@ -165,7 +165,7 @@ def transport_weights(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Transported:
+class TransportedPerformance:
     """Figures of the validation cohort, and those to expect in the target population.
 
     Attributes
@@ -173,17 +173,17 @@ class Transported:
     observed, expected : dict of str to Estimate
         By measure: auc, within_arm_auc (if the received arms were given), brier, calibration_in_the_large,
         calibration_slope, observed_expected_ratio. `n` of those expected is the effective sample size.
-    weights : TransportWeights
+    weights : BalancingWeights
         The weights used.
     """
 
     observed: dict[str, Estimate]
     expected: dict[str, Estimate]
-    weights: TransportWeights
+    weights: BalancingWeights
 
     def __repr__(self) -> str:
         """Show what the weighted patients are worth."""
-        return f"Transported({self.weights})"
+        return f"TransportedPerformance({self.weights})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each measure and population ("validation", "target")."""
@@ -204,15 +204,15 @@ class Transported:
         return plots.estimates(points, reference=None, xlabel="Figure with its interval", ax=ax)
 
 
-def transport(
+def transport_performance(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
-    weights: TransportWeights,
+    weights: BalancingWeights,
     *,
     received: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
-) -> Transported:
+) -> TransportedPerformance:
     """Figures of a model in a target population, from re-weighted validation patients.
 
     Parameters
@@ -221,18 +221,18 @@ def transport(
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1 under the received arm, in [0, 1].
-    weights : TransportWeights
-        From `transport_weights`, of the same patients in the same order.
+    weights : BalancingWeights
+        From `balancing_weights`, of the same patients in the same order.
     received : array-like of shape (n_patients,), optional
         Arm labels, for the AUC within arms.
     sample_weight : array-like of shape (n_patients,), optional
-        Weights of the patients themselves, as given to `transport_weights`; counts.
+        Weights of the patients themselves, as given to `balancing_weights`; counts.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
-    Transported
+    TransportedPerformance
         Those expected are NaN if there are no such weights.
 
     Raises
@@ -249,8 +249,8 @@ def transport(
     >>> rng = np.random.default_rng(0)
     >>> patients = pd.DataFrame({"severity": rng.normal(size=400)})
     >>> p = 1 / (1 + np.exp(patients["severity"]))
-    >>> weights = transport_weights(patients, {"severity": (0.0, 0.5)}, spread=True)
-    >>> found = transport(rng.random(400) < p, p, weights)  # among more similar patients
+    >>> weights = balancing_weights(patients, {"severity": (0.0, 0.5)}, spread=True)
+    >>> found = transport_performance(rng.random(400) < p, p, weights)  # among more similar patients
     >>> round(found.observed["auc"].value, 2), round(found.expected["auc"].value, 2)
     (0.78, 0.72)
     """
@@ -262,7 +262,7 @@ def transport(
     else:
         reason = weights.method.removeprefix("not estimable: ")
         expected = {name: not_estimable(reason, n=0, n_events=None, level=level) for name in observed}
-    return Transported(observed=observed, expected=expected, weights=weights)
+    return TransportedPerformance(observed=observed, expected=expected, weights=weights)
 
 
 def _figures(y: Any, p: Any, received: Any, weight: Any, level: float) -> dict[str, Estimate]:

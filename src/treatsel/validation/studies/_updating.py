@@ -37,7 +37,7 @@ from treatsel.models.recalibrated import arms_of, base_logits, names_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Updating:
+class ModelUpdate:
     """Ways to update a model for new patients, compared, and the one that a closed test chooses.
 
     Attributes
@@ -98,7 +98,7 @@ class _Update(NamedTuple):
     by_arm: pd.DataFrame
 
 
-def recalibrate(
+def update_closed_test(
     model: Any,
     X: pd.DataFrame,
     y: npt.ArrayLike,
@@ -107,7 +107,7 @@ def recalibrate(
     alpha: float = 0.05,
     arm: str | None = "arm",
     sample_weight: npt.ArrayLike | None = None,
-) -> Updating:
+) -> ModelUpdate:
     """Compare ways to update a model on new patients, and choose by the closed test.
 
     From the smallest change to the largest, each method is tested against "refit" by the ratio of their
@@ -167,7 +167,7 @@ def recalibrate(
     >>> X = pd.DataFrame({"age": rng.normal(40, 12, 400), "arm": rng.choice(["CBT", "SSRI"], 400)})
     >>> logit = pd.DataFrame({"CBT": (X["age"] - 40) / 20, "SSRI": (X["age"] - 40) / 15})
     >>> y = rng.random(400) < expit(logit["CBT"].where(X["arm"] == "CBT", logit["SSRI"]) + 1)
-    >>> found = recalibrate(expit(logit), X, y)  # remission is likelier here than the model says
+    >>> found = update_closed_test(expit(logit), X, y)  # remission is likelier here than the model says
     >>> found.chosen, found.tests["rejected"].tolist()
     ('intercept', [True, False, False, False])
     """
@@ -196,7 +196,7 @@ def recalibrate(
     chosen: Method = kept[0] if len(kept) else "refit"
     served = not isinstance(model, pd.DataFrame) and updates[chosen].found.problem is None
     own = np.arange(len(X)), codes
-    return Updating(
+    return ModelUpdate(
         table=table.rename_axis("method"),
         tests=tests.rename_axis("method"),
         chosen=chosen,

@@ -86,8 +86,8 @@ def _one_pair(report: ReportData, rows: pd.DataFrame) -> list[Table]:
         "lower": ("Lower", percent),
         "upper": ("Upper", percent),
         "n": ("Pairs", count),
-        "expected_if_perfect": ("If perfect: mean", percent),
-        "p95_if_perfect": ("If perfect: 95 % below", percent),
+        "expected_under_calibration": ("If perfect: mean", percent),
+        "q95_under_calibration": ("If perfect: 95 % below", percent),
     }
     caption = (
         f"Errors of {pair}. Interval: {rows.loc[errors, 'method'].iloc[0]}. They are above 0 even for "

@@ -68,8 +68,8 @@ def _distances(report: ReportData) -> list[Table]:
             "Estimate": [percent(value) for value in rows["value"]],
             "Lower": [percent(value) for value in rows["lower"]],
             "Upper": [percent(value) for value in rows["upper"]],
-            "If perfect: mean": [percent(value) for value in rows["expected_if_perfect"]],
-            "If perfect: 95 % below": [percent(value) for value in rows["p95_if_perfect"]],
+            "If perfect: mean": [percent(value) for value in rows["expected_under_calibration"]],
+            "If perfect: 95 % below": [percent(value) for value in rows["q95_under_calibration"]],
         }
     )
     caption = (

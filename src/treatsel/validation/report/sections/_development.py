@@ -37,7 +37,7 @@ def development(report: ReportData) -> Section:
                     "development_sd": ("SD", three),
                     "validation_mean": ("Here: mean", three),
                     "validation_sd": ("SD here", three),
-                    "standardised_difference": ("Standardised difference", number),
+                    "standardized_difference": ("Standardised difference", number),
                 },
                 "Covariates in both cohorts (of a category: the share).",
             ),
@@ -55,11 +55,11 @@ def _alike(report: ReportData) -> str:
 
 def _differences(report: ReportData) -> list[Figure]:
     """Return the largest standardised differences as a picture."""
-    table = report.tables["development: covariates"].dropna(subset="standardised_difference")
+    table = report.tables["development: covariates"].dropna(subset="standardized_difference")
     order = (
-        table["standardised_difference"].abs().sort_values(ascending=False, kind="stable").index[:MOST_SHOWN]
+        table["standardized_difference"].abs().sort_values(ascending=False, kind="stable").index[:MOST_SHOWN]
     )
-    rows = table.loc[order].set_index("covariate")["standardised_difference"]
+    rows = table.loc[order].set_index("covariate")["standardized_difference"]
     if rows.empty:
         return []
     axes = plots.estimates(
