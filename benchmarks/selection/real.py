@@ -137,8 +137,10 @@ def evaluate(method: Method, cohort: Cohort, repeats: int) -> Result:
     weight = np.full(len(y), 1 / repeats)
     return Result(
         n=len(cohort.y),
-        gain=gain_over_best_arm(scores.assign(**{BEST: own_best}), recommended, best_arm=BEST, groups=units),
-        hard_gain=gain_over_best_arm(scores, recommended, groups=units),
+        gain=gain_over_best_arm(
+            scores.assign(**{BEST: own_best}), recommended, best_arm=BEST, clusters=units
+        ),
+        hard_gain=gain_over_best_arm(scores, recommended, clusters=units),
         differs=float((recommended != best).mean()),
         slope=calibration_slope(y, own, sample_weight=weight),
         slopes={

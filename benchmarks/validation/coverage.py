@@ -80,10 +80,10 @@ METRICS: dict[str, Callable[[Patients], object]] = {
     "nagelkerke_r2, recalibrated": lambda s: recalibrated_r2(s.y, s.p),
 }
 CLUSTERED: dict[str, Callable[[Patients], object]] = {
-    "roc_auc, groups": lambda s: roc_auc(s.y, s.p, groups=s.site),
+    "roc_auc, groups": lambda s: roc_auc(s.y, s.p, clusters=s.site),
     "roc_auc, sites ignored": lambda s: roc_auc(s.y, s.p),
-    "within_arm_auc, groups": lambda s: within_arm_auc(s.y, s.p, s.arm, groups=s.site),
-    "brier_score, groups": lambda s: brier_score(s.y, s.p, groups=s.site),
+    "within_arm_auc, groups": lambda s: within_arm_auc(s.y, s.p, s.arm, clusters=s.site),
+    "brier_score, groups": lambda s: brier_score(s.y, s.p, clusters=s.site),
     "brier_score, sites ignored": lambda s: brier_score(s.y, s.p),
 }
 

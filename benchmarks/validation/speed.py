@@ -158,7 +158,7 @@ def decision_of_two(data):
 def decision_by_site(data):
     from treatsel.metrics.utility import decision_curve
 
-    return decision_curve(data.y, data.p, groups=data.site)
+    return decision_curve(data.y, data.p, clusters=data.site)
 
 
 @task("choice between three arms, 21 thresholds, cluster-robust")
@@ -167,7 +167,7 @@ def choice(data):
     from treatsel.metrics.utility import treatment_choice_net_benefit
 
     scores = aipw_scores(data.y, data.received, data.by_arm, data.propensities)
-    return treatment_choice_net_benefit(scores, data.by_arm, groups=data.site)
+    return treatment_choice_net_benefit(scores, data.by_arm, clusters=data.site)
 
 
 @task("value of information, 99 thresholds, asymptotic")

@@ -127,7 +127,7 @@ def test_groups_of_one_are_patients_with_students_t():
         assert grouped.se == pytest.approx(alone.se)
         assert grouped.upper > alone.upper
         assert "df" in grouped.method
-    line = logit_benefit_recalibration(**vectors, **ARMS, groups=np.arange(120) // 4)
+    line = logit_benefit_recalibration(**vectors, **ARMS, clusters=np.arange(120) // 4)
     assert "cluster-robust" in line.slope.method
     assert line.slope.se != logit_benefit_recalibration(**vectors, **ARMS).slope.se
 
@@ -154,7 +154,7 @@ def test_line_of_the_true_benefit_covers_the_diagonal():
     slope, intercept, p_values = [], [], []
     for seed in range(150):
         vectors, chances, _ = cohort(seed, 300, others=False)
-        found = benefit_calibration(**vectors, **chances, **ARMS, n_groups=1)
+        found = benefit_calibration(**vectors, **chances, **ARMS, n_bins=1)
         slope.append((found.slope.value, found.slope.lower <= 1 <= found.slope.upper))
         intercept.append((found.intercept.value, found.intercept.lower <= 0 <= found.intercept.upper))
         p_values.append(found.p_calibrated)
@@ -476,7 +476,7 @@ def test_bootstrap_matches_anew():
         pairs.observed, pairs.p_treated, pairs.p_control, mean_benefit=pairs.mean_benefit
     )
     assert "pairs redrawn" in c_for_benefit(redrawn, n_resamples=40).method
-    sites = match_pairs(**vectors, **ARMS, covariates=x, groups=np.arange(150) % 10)
+    sites = match_pairs(**vectors, **ARMS, covariates=x, clusters=np.arange(150) % 10)
     assert c_for_benefit(sites, n_resamples=40, random_state=1).lower != found.lower
 
 
@@ -545,7 +545,7 @@ def test_bad_input_of_pairs(call, message):
 def test_bad_options_of_the_rest():
     vectors, chances, _ = cohort(0)
     with pytest.raises(InputError, match="n_groups"):
-        benefit_calibration(**vectors, **chances, **ARMS, n_groups=0)
+        benefit_calibration(**vectors, **chances, **ARMS, n_bins=0)
     with pytest.raises(InputError, match="among"):
         logit_benefit_recalibration(**vectors, **ARMS, among="all")
     with pytest.raises(InputError, match="over"):

@@ -82,8 +82,8 @@ def test_neither_row_order_nor_threads_matter(cohort):
     names = ["roc_auc", "calibration_slope", "ici"]
     for groups in (None, "site"):
         own = [None if groups is None else rows[groups] for rows in (cohort, moved)]
-        first = bootstrap(cohort["y"], cohort["p"], names, groups=own[0], n_resamples=20)
-        second = bootstrap(moved["y"], moved["p"], names, groups=own[1], n_resamples=20, n_jobs=2)
+        first = bootstrap(cohort["y"], cohort["p"], names, clusters=own[0], n_resamples=20)
+        second = bootstrap(moved["y"], moved["p"], names, clusters=own[1], n_resamples=20, n_jobs=2)
         pd.testing.assert_frame_equal(first.draws, second.draws)
         pd.testing.assert_frame_equal(first.to_frame(), second.to_frame())
 
@@ -120,7 +120,7 @@ def test_whole_groups_are_drawn():
     site = np.repeat(np.arange(20), 30)
     y = (site % 2).astype(int)  # a site has one outcome only
     p = np.where(y, 0.6, 0.5)
-    grouped = bootstrap(y, p, ["prevalence"], groups=site, n_resamples=300).estimate("prevalence")
+    grouped = bootstrap(y, p, ["prevalence"], clusters=site, n_resamples=300).estimate("prevalence")
     alone = bootstrap(y, p, ["prevalence"], n_resamples=300).estimate("prevalence")
     assert grouped.se == pytest.approx(math.sqrt(0.25 / 20), rel=0.15)
     assert alone.se == pytest.approx(math.sqrt(0.25 / 600), rel=0.15)

@@ -209,7 +209,7 @@ def test_default_grid_stays_where_patients_are(cohort):
 
 
 def test_groups_keep_ties_together():
-    groups = calibration_groups([0, 1] * 6, [0.2] * 6 + [0.4] * 4 + [0.9] * 2, n_groups=4)
+    groups = calibration_groups([0, 1] * 6, [0.2] * 6 + [0.4] * 4 + [0.9] * 2, n_bins=4)
     assert groups["n"].tolist() == [6, 4, 2]
     assert groups["observed"].tolist() == [0.5, 0.5, 0.5]
 
@@ -249,7 +249,7 @@ def test_profile_needs_a_maximum_and_no_groups(cohort):
     found = calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], interval="profile")
     assert math.isnan(found.lower)
     with pytest.raises(InputError, match="interval='profile' knows no groups"):
-        calibration_slope(cohort["y"], cohort["p"], interval="profile", groups=cohort["site"])
+        calibration_slope(cohort["y"], cohort["p"], interval="profile", clusters=cohort["site"])
 
 
 def test_tests_add_up_and_vanish_after_recalibration(cohort):
@@ -281,7 +281,7 @@ def test_tests_hold_their_size():
 
 
 def test_hosmer_lemeshow_by_hand_and_at_the_ends():
-    test = hosmer_lemeshow([0, 1, 1, 0, 1, 1], [0.2, 0.2, 0.2, 0.5, 0.5, 0.5], n_groups=2)
+    test = hosmer_lemeshow([0, 1, 1, 0, 1, 1], [0.2, 0.2, 0.2, 0.5, 0.5, 0.5], n_bins=2)
     assert test.statistic == pytest.approx((2 - 0.6) ** 2 / 0.48 + (2 - 1.5) ** 2 / 0.75)
     assert (test.df, list(test.to_frame()["n"])) == (2, [3, 3])
     assert hosmer_lemeshow([0, 0, 1, 1], [0, 0, 1, 1]).statistic == 0
@@ -310,11 +310,11 @@ def test_intervals_by_site_cover_where_sites_differ():
         x = rng.normal(0, 1, 600)
         y, p = rng.binomial(1, expit(x + rng.normal(0, 0.8, 30)[site])), expit(x)
         truth = 0.0  # of the intercept, by symmetry
-        found = calibration_in_the_large(y, p, groups=site)
+        found = calibration_in_the_large(y, p, clusters=site)
         robust += found.lower <= truth <= found.upper
         found = calibration_in_the_large(y, p)
         naive += found.lower <= truth <= found.upper
-        found = observed_expected_ratio(y, p, groups=site)
+        found = observed_expected_ratio(y, p, clusters=site)
         ratio += found.lower <= 1 <= found.upper
     assert 0.9 < robust / times < 0.99
     assert 0.9 < ratio / times < 0.99
@@ -405,7 +405,7 @@ def test_errors_resample_whole_sites():
     y = rng.binomial(1, expit(logit(p) + rng.normal(0, 1, 20)[site]))
     options = {"n_resamples": 100, "n_simulations": 0}
     wide, narrow = (
-        integrated_calibration_index(y, p, groups=groups, **options).estimates["ici"]
+        integrated_calibration_index(y, p, clusters=groups, **options).estimates["ici"]
         for groups in (site, None)
     )
     assert wide.upper - wide.lower > 1.3 * (narrow.upper - narrow.lower)
@@ -459,14 +459,14 @@ def test_local_curves_end_with_the_data(cohort):
         ),
         (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 values outside 0 to 1"),
         (lambda: calibration_curve([0, 1], [0.2, 0.3], arm=["a"]), "Lengths differ: y_true 2, arm 1"),
-        (lambda: calibration_groups([0, 1], [0.2, 0.3], n_groups=0), "n_groups is 0"),
+        (lambda: calibration_groups([0, 1], [0.2, 0.3], n_bins=0), "n_groups is 0"),
         (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], smooth_on="log"), "Did you mean 'logit'"),
         (lambda: observed_expected_ratio([0, 1], [0.2, 0.3], interval="raw"), "interval is 'raw'"),
         (lambda: calibration_slope([0, 1], [0.2, 0.3], interval="exact"), "interval is 'exact'"),
         (lambda: calibration_curve([0, 1], [0.2, 0.3], smooth="los"), "smooth is 'los'"),
         (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], n_resamples=-1), "n_resamples is -1"),
-        (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], groups=["a"]), "Lengths differ"),
-        (lambda: calibration_slope([0, 1], [0.2, 0.3], groups=["a"]), "Lengths differ"),
+        (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], clusters=["a"]), "Lengths differ"),
+        (lambda: calibration_slope([0, 1], [0.2, 0.3], clusters=["a"]), "Lengths differ"),
     ],
 )
 def test_bad_input_says_what_and_how(call, message):

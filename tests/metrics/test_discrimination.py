@@ -168,11 +168,14 @@ def test_twins_in_one_group_tell_nothing_new(cohort):
     """Each patient twice, both in one group: DeLong's error of each patient once."""
     again = cohort.loc[cohort.index.repeat(2)]
     for name in ("p", "q"):
-        once, twice = roc_auc(cohort["y"], cohort[name]), roc_auc(again["y"], again[name], groups=again.index)
+        once, twice = (
+            roc_auc(cohort["y"], cohort[name]),
+            roc_auc(again["y"], again[name], clusters=again.index),
+        )
         assert (twice.value, twice.se) == pytest.approx((once.value, once.se))
         assert "200 groups, t with 199 df" in twice.method
     once = roc_auc_difference(cohort["y"], cohort["p"], cohort["q"])
-    twice = roc_auc_difference(again["y"], again["p"], again["q"], groups=again.index)
+    twice = roc_auc_difference(again["y"], again["p"], again["q"], clusters=again.index)
     assert twice.se == pytest.approx(once.se)
 
 
@@ -183,13 +186,13 @@ def test_groups_across_arms_and_within_one(cohort):
         dataclasses.replace(within_arm_auc(*vectors, alone, **options), method=""),
         dataclasses.replace(roc_auc(*vectors, **options), method=""),
     )
-    single = within_arm_auc(*vectors, cohort["arm"], groups=alone)
+    single = within_arm_auc(*vectors, cohort["arm"], clusters=alone)
     assert math.isnan(single.lower)
     assert "two groups" in single.method
     moved = cohort.iloc[::-1]
     same(
         within_arm_auc(*vectors, cohort["arm"], **options),
-        within_arm_auc(moved["y"], moved["p"], moved["arm"], groups=moved["site"]),
+        within_arm_auc(moved["y"], moved["p"], moved["arm"], clusters=moved["site"]),
     )
 
 
@@ -199,9 +202,9 @@ def test_weights_are_repeated_rows_in_groups(cohort):
         found = metric(cohort["y"], cohort["p"], groups=cohort["site"], sample_weight=weight)
         same(found, metric(again["y"], again["p"], groups=again["site"]))
     found = within_arm_auc(
-        cohort["y"], cohort["p"], cohort["arm"], groups=cohort["site"], sample_weight=weight
+        cohort["y"], cohort["p"], cohort["arm"], clusters=cohort["site"], sample_weight=weight
     )
-    same(found, within_arm_auc(again["y"], again["p"], again["arm"], groups=again["site"]))
+    same(found, within_arm_auc(again["y"], again["p"], again["arm"], clusters=again["site"]))
 
 
 def test_clustered_error_is_the_spread_over_repetitions():
@@ -211,7 +214,7 @@ def test_clustered_error_is_the_spread_over_repetitions():
         shift = rng.normal(size=30)[site]
         y = rng.binomial(1, 1 / (1 + np.exp(-shift)))
         score = y + shift + rng.normal(size=600)
-        found = roc_auc(y, score, groups=site)
+        found = roc_auc(y, score, clusters=site)
         values.append(found.value)
         grouped.append(found.se)
         alone.append(roc_auc(y, score).se)
@@ -221,7 +224,7 @@ def test_clustered_error_is_the_spread_over_repetitions():
 
 def test_separation_in_groups_counts_pairs_of_groups():
     y, site = [0, 0, 1, 1] * 3, np.repeat(list("abc"), 4)
-    found = roc_auc(y, y, groups=site)
+    found = roc_auc(y, y, clusters=site)
     assert (found.value, found.upper) == (1, 1)
     assert found.lower == pytest.approx(0.025)  # three groups: one pair without a common group
 
@@ -321,7 +324,7 @@ def test_a_trivial_rule_has_half_the_balanced_accuracy():
     assert math.isnan(one.balanced_accuracy.value)
     assert math.isnan(one.specificity.value)
     assert one.sensitivity.value == 0.5
-    grouped = balanced_accuracy([0, 1, 1, 1], [0.2, 0.9, 0.4, 0.8], groups=list("abab"))
+    grouped = balanced_accuracy([0, 1, 1, 1], [0.2, 0.9, 0.4, 0.8], clusters=list("abab"))
     assert "2 groups" in grouped.balanced_accuracy.method
 
 
@@ -348,7 +351,7 @@ def test_balanced_accuracy_covers():
         (lambda: roc_auc([0, 1], [0.1, 0.2], sample_weight=[1]), "Lengths differ"),
         (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a", None]), "received holds 1 missing labels"),
         (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a"]), "received 1"),
-        (lambda: roc_auc([0, 1], [0.1, 0.2], groups=["a", None]), "groups holds 1 missing labels"),
+        (lambda: roc_auc([0, 1], [0.1, 0.2], clusters=["a", None]), "groups holds 1 missing labels"),
         (lambda: model_based_concordance([0.1, 20]), "y_prob holds 1 values outside 0 to 1"),
         (lambda: model_based_concordance([]), "holds no patients"),
         (lambda: model_based_concordance([0.1, 0.2], ["a"]), "Lengths differ"),

@@ -102,7 +102,7 @@ def test_twins_in_one_group_tell_nothing_new(cohort, metric):
     once, twice = metric(cohort["y"], cohort["p"]), metric(again["y"], again["p"], groups=again.index)
     assert (twice.value, twice.se) == pytest.approx((once.value, once.se))
     assert "200 groups, t with 199 df" in twice.method
-    base = prevalence(again["y"], groups=again.index)
+    base = prevalence(again["y"], clusters=again.index)
     assert base.se == pytest.approx(prevalence(cohort["y"]).se)
 
 
@@ -111,7 +111,7 @@ def test_clustered_brier_covers():
     site, truth = np.repeat(np.arange(25), 12), 0.5 * 0.2**2 + 0.5 * 0.8**2
     for _ in range(400):
         y = rng.binomial(1, rng.beta(2, 2, 25)[site])
-        found, naive = brier_score(y, np.full(300, 0.8), groups=site), brier_score(y, np.full(300, 0.8))
+        found, naive = brier_score(y, np.full(300, 0.8), clusters=site), brier_score(y, np.full(300, 0.8))
         covered += found.lower <= truth <= found.upper
         alone += naive.lower <= truth <= naive.upper
     assert 0.92 < covered / 400 < 0.98
@@ -199,4 +199,4 @@ def test_unknown_options():
     with pytest.raises(InputError, match="n_resamples is -1"):
         brier_decomposition([0, 1], [0.2, 0.3], n_resamples=-1)
     with pytest.raises(InputError, match="groups 1"):
-        brier_score([0, 1], [0.2, 0.3], groups=["a"])
+        brier_score([0, 1], [0.2, 0.3], clusters=["a"])

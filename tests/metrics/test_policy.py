@@ -63,16 +63,16 @@ def test_weights_are_repeated_rows(cohort, scores, recommended, groups):
         expected = metric(scores.loc[again], recommended[again], groups=sites[1])
         assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
     pd.testing.assert_frame_equal(
-        gain_over_each_arm(scores, recommended, groups=sites[0], sample_weight=weight).to_frame(),
-        gain_over_each_arm(scores.loc[again], recommended[again], groups=sites[1]).to_frame(),
+        gain_over_each_arm(scores, recommended, clusters=sites[0], sample_weight=weight).to_frame(),
+        gain_over_each_arm(scores.loc[again], recommended[again], clusters=sites[1]).to_frame(),
     )
     pd.testing.assert_frame_equal(
-        arm_means(scores, groups=sites[0], sample_weight=weight),
-        arm_means(scores.loc[again], groups=sites[1]),
+        arm_means(scores, clusters=sites[0], sample_weight=weight),
+        arm_means(scores.loc[again], clusters=sites[1]),
     )
     vectors = cohort["y"], cohort["arm"], scores, recommended
-    found = gain_over_received(*vectors, groups=sites[0], sample_weight=weight)
-    expected = gain_over_received(*(vector.loc[again] for vector in vectors), groups=sites[1])
+    found = gain_over_received(*vectors, clusters=sites[0], sample_weight=weight)
+    expected = gain_over_received(*(vector.loc[again] for vector in vectors), clusters=sites[1])
     assert fields(found) == pytest.approx(fields(expected))
 
 
@@ -101,8 +101,8 @@ def test_order_of_rows_and_columns_does_not_matter(cohort, tables, recommended):
     moved = cohort.iloc[order]
     again = aipw_scores(moved["y"], moved["arm"], by_arm.iloc[order][ARMS[::-1]], propensities.iloc[order])
     pd.testing.assert_frame_equal(scores.iloc[order], again[ARMS])
-    first = gain_over_best_arm(scores, recommended, groups=cohort["site"])
-    second = gain_over_best_arm(again, recommended.iloc[order], groups=moved["site"])
+    first = gain_over_best_arm(scores, recommended, clusters=cohort["site"])
+    second = gain_over_best_arm(again, recommended.iloc[order], clusters=moved["site"])
     assert first.best_arm == second.best_arm
     assert fields(first) == pytest.approx(fields(second))
 
@@ -135,20 +135,20 @@ def test_the_best_arm_gains_nothing_over_itself(scores):
 
 def test_groups_of_one_are_patients_with_students_t(cohort, scores, recommended):
     alone = gain_over_best_arm(scores, recommended)
-    grouped = gain_over_best_arm(scores, recommended, groups=cohort.index)
+    grouped = gain_over_best_arm(scores, recommended, clusters=cohort.index)
     assert grouped.se == pytest.approx(alone.se)
     assert grouped.upper - grouped.lower > alone.upper - alone.lower
-    assert (alone.n_groups, grouped.n_groups) == (None, len(cohort))
+    assert (alone.n_clusters, grouped.n_clusters) == (None, len(cohort))
     assert "t with 199 df" in grouped.method
 
 
 def test_cluster_robust_error_by_hand():
     scores = pd.DataFrame({"a": [0.0] * 4, "b": [0.1, 0.3, 0.2, 0.6]})
-    gain = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", groups=["x", "x", "y", "y"])
+    gain = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", clusters=["x", "x", "y", "y"])
     assert gain.value == pytest.approx(0.3)
     assert gain.se == pytest.approx(math.sqrt(2 * (0.2**2 + 0.2**2)) / 4)
     assert gain.upper - gain.value == pytest.approx(12.7062047 * gain.se)
-    single = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", groups=["x"] * 4)
+    single = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", clusters=["x"] * 4)
     assert math.isnan(single.lower)
     assert "two groups" in single.method
 
@@ -325,7 +325,7 @@ def test_an_excess_shows_where_there_is_a_gain():
     found = naive_concordance_contrast(y, arm, np.where(x > 0, "b", "a"))
     assert found.excess.lower > 0
     assert found.difference.value > 1.5 * 0.075  # about twice the gain over the best arm
-    grouped = naive_concordance_contrast(y, arm, np.where(x > 0, "b", "a"), groups=np.arange(4000))
+    grouped = naive_concordance_contrast(y, arm, np.where(x > 0, "b", "a"), clusters=np.arange(4000))
     assert grouped.difference.se == pytest.approx(found.difference.se, rel=1e-3)
     assert grouped.excess.se == pytest.approx(found.excess.se, rel=1e-3)
 
@@ -414,7 +414,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
             lambda: gain_over_best_arm(GOOD, ["a", "b"], best_arm="B"),
             "best_arm is 'B'; it must be 'a' or 'b'",
         ),
-        (lambda: gain_over_best_arm(GOOD, ["a", "b"], groups=["s", None]), "groups holds 1 missing labels"),
+        (lambda: gain_over_best_arm(GOOD, ["a", "b"], clusters=["s", None]), "groups holds 1 missing labels"),
         (lambda: gain_over_best_arm(GOOD * np.nan, ["a", "b"]), "2 missing values"),
         (lambda: effective_sample_size([0, 0]), "must not all be zero"),
         (lambda: gain_over_best_arm(GOOD, ["a", "b"], picking="no"), "picking is 'no'"),

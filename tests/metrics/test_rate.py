@@ -151,12 +151,12 @@ def test_equal_priorities_are_worth_exactly_nothing():
 def test_groups_are_drawn_whole():
     cohort = trial(4, 400)
     sites = np.repeat(np.arange(20), 20)
-    clustered = rank_weighted_average_treatment_effect(**cohort, groups=sites, n_resamples=100)
+    clustered = rank_weighted_average_treatment_effect(**cohort, clusters=sites, n_resamples=100)
     assert "t with 19 df" in clustered.autoc.method
     assert (
         clustered.autoc.value == rank_weighted_average_treatment_effect(**cohort, n_resamples=2).autoc.value
     )
-    few = rank_weighted_average_treatment_effect(**cohort, groups=sites % 3, n_resamples=100)
+    few = rank_weighted_average_treatment_effect(**cohort, clusters=sites % 3, n_resamples=100)
     assert math.isnan(few.autoc.lower)
     assert "at least four groups" in few.autoc.method
     copies = {
@@ -164,7 +164,7 @@ def test_groups_are_drawn_whole():
         for k, v in trial(5, 100).items()
     }
     persons = rank_weighted_average_treatment_effect(
-        **copies, groups=np.tile(np.arange(100), 4), n_resamples=400
+        **copies, clusters=np.tile(np.arange(100), 4), n_resamples=400
     )
     naive = rank_weighted_average_treatment_effect(**copies, n_resamples=400)
     assert persons.autoc.se == pytest.approx(2 * naive.autoc.se, rel=0.15)

@@ -233,7 +233,7 @@ def test_a_curve_without_intervals_says_so(cohort):
     curve = decision_curve(cohort["y"], cohort["p"], n_resamples=0)
     assert curve.method == "no intervals asked for"
     assert curve.to_frame()[["lower", "upper"]].isna().all(axis=None)
-    with_groups = decision_curve(cohort["y"], cohort["p"], n_resamples=9, groups=cohort["site"])
+    with_groups = decision_curve(cohort["y"], cohort["p"], n_resamples=9, clusters=cohort["site"])
     assert with_groups.method == "percentiles of 9 resamples of 8 groups"
 
 
@@ -350,10 +350,10 @@ def test_choice_weights_are_repeated_rows_and_columns_are_matched_by_name(choice
     order = np.random.default_rng(2).permutation(np.repeat(np.arange(300), weight))
     site = np.arange(300) % 12
     groups, again = (site, site[order]) if grouped else (None, None)
-    found = treatment_choice_net_benefit(scores, predicted, sample_weight=weight, groups=groups)
+    found = treatment_choice_net_benefit(scores, predicted, sample_weight=weight, clusters=groups)
     mixed = scores[["SSRI", "CBT", "IPT"]].iloc[order].reset_index(drop=True)
     same = predicted.iloc[order].reset_index(drop=True)
-    expected = treatment_choice_net_benefit(mixed, same, groups=again)
+    expected = treatment_choice_net_benefit(mixed, same, clusters=again)
     pd.testing.assert_frame_equal(found.table, expected.table)
     pd.testing.assert_frame_equal(found.differences, expected.differences)
     pd.testing.assert_frame_equal(found.shares, expected.shares)
@@ -442,7 +442,7 @@ def test_value_of_information_refuses_and_accepts_several(cohort):
     with pytest.raises(InputError, match="method is 'bayes'"):
         value_of_information(cohort["y"], cohort["p"], method="bayes")
     found = value_of_information(
-        cohort["y"], several, method="bootstrap", n_resamples=50, groups=cohort["site"]
+        cohort["y"], several, method="bootstrap", n_resamples=50, clusters=cohort["site"]
     )
     assert found.method == "bootstrap, 50 resamples of 8 groups"
     assert set(found.to_frame()["best"]) <= {"p", "q", "treat all", "treat none"}

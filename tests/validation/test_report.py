@@ -220,7 +220,7 @@ def test_a_person_is_no_site_and_never_shown():
     assert report.about["n_sites"] == 0
     assert "sites" not in report.tables
     assert "NHS0" not in json.dumps(report.to_dict())
-    assert report.gain.n_groups == 150
+    assert report.gain.n_clusters == 150
 
 
 def test_small_groups_and_sites_are_not_told_apart():

@@ -161,8 +161,8 @@ def test_patients_without_outcome_are_counted_and_named(example):
 def test_many_sites_give_a_cluster_robust_interval_and_few_do_not():
     many, truth = simulate(2000, modifier=0.5, n_sites=20)
     few, _ = simulate(2000, modifier=0.5, n_sites=4)
-    assert validate(truth, many, parts=()).gain.n_groups == 20
-    assert validate(truth, few, parts=()).gain.n_groups is None
+    assert validate(truth, many, parts=()).gain.n_clusters == 20
+    assert validate(truth, few, parts=()).gain.n_clusters is None
 
 
 def test_known_probabilities_may_be_given_per_arm_or_per_patient(example):

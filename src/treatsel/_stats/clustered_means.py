@@ -25,22 +25,22 @@ class Units:
         return round(float(self.weight.sum()))
 
     @property
-    def n_groups(self) -> int | None:
-        """Number of groups with a patient of positive weight."""
+    def n_clusters(self) -> int | None:
+        """Number of clusters with a patient of positive weight."""
         return None if self.codes is None else len(np.unique(self.codes[self.weight > 0]))
 
 
-MIN_CLUSTERS = 10  # with fewer groups a cluster-robust standard error is not to be trusted
+MIN_CLUSTERS = 10  # with fewer clusters a cluster-robust standard error is not to be trusted
 
 
-def enough_clusters(groups: Any) -> Any:
-    """Return groups if there are at least ``MIN_CLUSTERS``, else None: patients count as independent.
+def enough_clusters(clusters: Any) -> Any:
+    """Return clusters if there are at least ``MIN_CLUSTERS``, else None: patients count as independent.
 
     References
     ----------
     Cameron & Miller (2015), Journal of Human Resources 50(2), 317-372. doi:10.3368/jhr.50.2.317
     """
-    return None if groups is None or len(np.unique(groups)) < MIN_CLUSTERS else groups
+    return None if clusters is None or len(np.unique(clusters)) < MIN_CLUSTERS else clusters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +54,27 @@ class Mean:
     method: str
 
 
-def check_units(sample_weight: Any, groups: Any, level: float, **patients: Any) -> Units:
-    """Return checked weights and groups of the patients that the named vectors and tables hold."""
-    n = check_patients(**patients, groups=groups, sample_weight=sample_weight)
+def check_units(sample_weight: Any, clusters: Any, level: float, **patients: Any) -> Units:
+    """Return checked weights and clusters of the patients that the named vectors and tables hold."""
+    n = check_patients(**patients, clusters=clusters, sample_weight=sample_weight)
     weight = check_weights("sample_weight", sample_weight, n)
-    codes = None if groups is None else codes_of(check_labels("groups", groups))
+    codes = None if clusters is None else codes_of(check_labels("clusters", clusters))
     return Units(weight=weight, codes=codes, level=check_level(level))
 
 
 def mean_of(values: FloatArray, units: Units) -> Mean:
-    """Return the mean with a normal interval, or with groups a cluster-robust one with Student's t."""
+    """Return the mean with a normal interval, or with clusters a cluster-robust one with Student's t."""
     kept = units.weight > 0
     weight, codes = units.weight[kept], None if units.codes is None else units.codes[kept]
     value = float(weight @ values[kept] / weight.sum())
     se = standard_error(values[kept], weight, codes)
-    df = None if units.n_groups is None else units.n_groups - 1
+    df = None if units.n_clusters is None else units.n_clusters - 1
     return Mean(
         value=value,
         se=se,
         limits=wald(value, se, units.level, df=df),
         p_value=two_sided_p(value, se, df=df),
-        method=_name(se, units.n_groups),
+        method=_name(se, units.n_clusters),
     )
 
 
@@ -93,9 +93,9 @@ def mean_estimate(values: FloatArray, units: Units, *, n_events: int | None) -> 
     )
 
 
-def _name(se: float, n_groups: int | None) -> str:
+def _name(se: float, n_clusters: int | None) -> str:
     if not np.isfinite(se):
-        return f"no interval: it needs at least two {'patients' if n_groups is None else 'groups'}"
-    if n_groups is None:
+        return f"no interval: it needs at least two {'patients' if n_clusters is None else 'clusters'}"
+    if n_clusters is None:
         return "Wald, sd / sqrt(n)"
-    return f"Wald, cluster-robust, {n_groups} groups, t with {n_groups - 1} df"
+    return f"Wald, cluster-robust, {n_clusters} clusters, t with {n_clusters - 1} df"

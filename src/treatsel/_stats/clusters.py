@@ -13,7 +13,7 @@ from treatsel._stats.vectors import Scored, check_labels, check_patients, ordere
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
-    """The group of each patient as a number, or no groups: every patient stands alone.
+    """The group of each patient as a number, or no clusters: every patient stands alone.
 
     The numbers follow the labels, so that the order of the rows does not matter.
     """
@@ -22,7 +22,7 @@ class Clusters:
 
     @property
     def count(self) -> int | None:
-        """Number of groups; None without groups."""
+        """Number of clusters; None without clusters."""
         return None if self.codes is None else len(np.unique(self.codes))
 
     @property
@@ -31,7 +31,7 @@ class Clusters:
         return None if self.count is None else self.count - 1
 
     def subset(self, mask: Any) -> "Clusters":
-        """Return the groups of the patients that `mask` picks."""
+        """Return the clusters of the patients that `mask` picks."""
         return Clusters(codes=None if self.codes is None else self.codes[mask])
 
     def error(self, parts: FloatArray, weight: FloatArray) -> float:
@@ -41,24 +41,24 @@ class Clusters:
     def limits(
         self, value: float, se: float, level: float, *, low: float = -np.inf, high: float = np.inf
     ) -> Interval:
-        """Return a Wald interval; with groups from Student's t."""
+        """Return a Wald interval; with clusters from Student's t."""
         return wald(value, se, level, df=self.df, low=low, high=high)
 
     def method(self, name: str, se: float, *, needs: str = "two patients") -> str:
         """Return the name of the interval, or why there is none."""
         if not np.isfinite(se):
-            return f"no interval: it needs at least {needs if self.count is None else 'two groups'}"
+            return f"no interval: it needs at least {needs if self.count is None else 'two clusters'}"
         if self.count is None:
             return name
-        return f"{name}, cluster-robust, {self.count} groups, t with {self.count - 1} df"
+        return f"{name}, cluster-robust, {self.count} clusters, t with {self.count - 1} df"
 
 
-def check_clusters(groups: Any, data: Scored, y_true: Any) -> Clusters:
-    """Return the groups of the patients of positive weight."""
-    if groups is None:
+def check_clusters(clusters: Any, data: Scored, y_true: Any) -> Clusters:
+    """Return the clusters of the patients of positive weight."""
+    if clusters is None:
         return Clusters(codes=None)
-    check_patients(y_true=y_true, groups=groups)
-    labels = check_labels("groups", groups)[data.rows]
+    check_patients(y_true=y_true, clusters=clusters)
+    labels = check_labels("clusters", clusters)[data.rows]
     codes, names = pd.factorize(labels)
     position = {label: number for number, label in enumerate(ordered_labels(labels))}
     return Clusters(codes=np.array([position[name] for name in names], dtype=float)[codes])

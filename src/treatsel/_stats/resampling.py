@@ -14,7 +14,7 @@ from treatsel.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resamples:
-    """Resamples of patients, or of whole groups, as one vector of weights each.
+    """Resamples of patients, or of whole clusters, as one vector of weights each.
 
     Iterating twice gives the same weights: curves and differences from one object share their resamples.
 
@@ -23,7 +23,7 @@ class Resamples:
     weight : ndarray of shape (n_patients,)
         Weights of the patients themselves; counts, so that a weight of 2 can be drawn as two patients.
     codes : ndarray of shape (n_patients,) or None
-        Group of each patient: groups are then drawn whole.
+        Group of each patient: clusters are then drawn whole.
     n_resamples : int
         How many.
     seed : int
@@ -37,20 +37,20 @@ class Resamples:
 
     @classmethod
     def of(
-        cls, weight: FloatArray, *, groups: Any = None, n_resamples: int = 500, seed: int = 0
+        cls, weight: FloatArray, *, clusters: Any = None, n_resamples: int = 500, seed: int = 0
     ) -> "Resamples":
         """Return resamples of patients with these weights.
 
         Raises
         ------
         InputError
-            If `n_resamples` is below 2, or there are fewer than 2 groups.
+            If `n_resamples` is below 2, or there are fewer than 2 clusters.
         """
         if not isinstance(n_resamples, int | np.integer) or n_resamples < 2:
             raise InputError(f"n_resamples is {n_resamples!r}; it must be a whole number of at least 2.")
-        codes = None if groups is None else codes_of(check_labels("groups", groups))
+        codes = None if clusters is None else codes_of(check_labels("clusters", clusters))
         if codes is not None and len(np.unique(codes[weight > 0])) < 2:
-            raise InputError("groups holds fewer than 2 groups: nothing to resample. Leave groups out.")
+            raise InputError("clusters holds fewer than 2 clusters: nothing to resample. Leave clusters out.")
         return cls(weight=weight, codes=codes, n_resamples=int(n_resamples), seed=seed)
 
     def __len__(self) -> int:

@@ -55,11 +55,11 @@ def _of_group(
         return Part(not_estimable=[(f"Calibration, {name}", why)])
     slope_is_told, groups = fewer >= FEWEST_FOR_SLOPE, enough_clusters(groups)
     estimates = {
-        LEVEL: calibration_in_the_large(y, p, groups=groups, level=level),
-        RATIO: observed_expected_ratio(y, p, groups=groups, level=level),
+        LEVEL: calibration_in_the_large(y, p, clusters=groups, level=level),
+        RATIO: observed_expected_ratio(y, p, clusters=groups, level=level),
     }
     if slope_is_told:
-        estimates[SLOPE] = calibration_slope(y, p, groups=groups, level=level)
+        estimates[SLOPE] = calibration_slope(y, p, clusters=groups, level=level)
     p_values = _p_values(y, p, estimates, groups)
     gap = float((y - p).mean())
     bounds = wald(gap, float((y - p).std(ddof=1) / np.sqrt(len(y))), level)

@@ -51,7 +51,7 @@ def doubly_robust_arm_means(
         chances[table.columns],
         observation=_chance_of_observation(fitted, received),
     )
-    return arm_means(scores, groups=enough_clusters(groups))
+    return arm_means(scores, clusters=enough_clusters(groups))
 
 
 def _chance_of_observation(fitted: FittedOutcome, received: pd.Series) -> FloatArray:

@@ -308,7 +308,7 @@ def hosmer(ref, n_groups):
     edges = np.quantile(ref.p, np.arange(int(n_groups) + 1) / int(n_groups))
     if (np.diff(edges) <= 0).any():
         return Different(TIES_SPLIT)
-    test = hosmer_lemeshow(**vectors(ref), n_groups=int(n_groups))
+    test = hosmer_lemeshow(**vectors(ref), n_bins=int(n_groups))
     return {"chisq": test.statistic, "p": test.p_value, "df": test.df}
 
 

@@ -1,10 +1,10 @@
 """Benefit of one arm over another, for any pair of arms; benefit = remission if treated less under control.
 
 Outcome 1 is good, so a positive benefit speaks for the arm named `treated`. Patients of other arms are left
-out, and propensities are renormalised to the two arms. Report first `benefit_calibration`,
-`rank_weighted_average_treatment_effect` and `average_benefit`, which rest on doubly robust scores; what rests on matched pairs (`c_for_benefit`,
-`e_for_benefit` and the two losses) changes with the matching and comes second. Ties of predictions are exact
-ties: round predictions to the digits that they have.
+out, and propensities are renormalized to the two arms. Report first `benefit_calibration`,
+`rank_weighted_average_treatment_effect` and `average_benefit`, which rest on doubly robust scores; metrics of
+matched pairs (`c_for_benefit`, `e_for_benefit` and the two losses) change with the matching and come second.
+Ties of predictions are exact ties: round predictions to the digits that they have.
 """
 
 from treatsel.metrics.benefit._average_benefit import average_benefit

@@ -64,7 +64,7 @@ def check_pair(
     control: Hashable,
     treated: Hashable,
     sample_weight: Any = None,
-    groups: Any = None,
+    clusters: Any = None,
     level: float = 0.95,
     **patients: Any,
 ) -> ArmPair:
@@ -76,7 +76,7 @@ def check_pair(
     if control == treated:
         raise InputError(f"control and treated are both {control!r}; give two different arms.")
     vectors = {"by_arm": by_arm, "y_true": y_true, "received": received, **patients}
-    units = check_units(sample_weight, groups, level, **vectors)
+    units = check_units(sample_weight, clusters, level, **vectors)
     outcome, labels = check_binary("y_true", y_true), check_labels("received", received)
     is_treated = np.asarray(labels == treated, dtype=bool)
     of_pair = is_treated | np.asarray(labels == control, dtype=bool)
@@ -125,8 +125,8 @@ def robust_covariance(bread: FloatArray, residuals: FloatArray, units: Units) ->
     """Return the sandwich covariance of regression coefficients, or its cluster-robust form.
 
     `bread`: inverse of the (weighted) information; `residuals`: one row of derivatives a patient. Finite
-    sample factors n / (n - k), and G / (G - 1) x (n - 1) / (n - k) with G groups (Cameron & Miller 2015,
-    doi:10.3368/jhr.50.2.317). NaN with fewer than two groups.
+    sample factors n / (n - k), and G / (G - 1) x (n - 1) / (n - k) with G clusters (Cameron & Miller 2015,
+    doi:10.3368/jhr.50.2.317). NaN with fewer than two clusters.
     """
     total, k = units.weight.sum(), residuals.shape[1]
     codes = codes_or_none(units.codes)

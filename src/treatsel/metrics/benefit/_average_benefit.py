@@ -18,7 +18,7 @@ def average_benefit(
     *,
     control: Hashable,
     treated: Hashable,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -36,7 +36,7 @@ def average_benefit(
         Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
     control, treated : label
         The two arms.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -68,6 +68,6 @@ def average_benefit(
     """
     labels = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
     return mean_estimate(benefit_scores(pair, by_arm, propensities), pair.units, n_events=pair.n_events)

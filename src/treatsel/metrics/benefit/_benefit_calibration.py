@@ -76,8 +76,8 @@ def benefit_calibration(
     *,
     control: Hashable,
     treated: Hashable,
-    n_groups: int = 5,
-    groups: npt.ArrayLike | None = None,
+    n_bins: int = 5,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> BenefitCalibration:
@@ -95,9 +95,9 @@ def benefit_calibration(
         Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
     control, treated : label
         The two arms.
-    n_groups : int, default 5
+    n_bins : int, default 5
         Largest number of groups of similar predicted benefit; equal predictions stay together.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -107,13 +107,13 @@ def benefit_calibration(
     Returns
     -------
     BenefitCalibration
-        Intercept and slope with robust (sandwich, HC1) intervals, groups, `.to_frame()` and `.plot()`. No
+        Intercept and slope with robust (sandwich, HC1) intervals, clusters, `.to_frame()` and `.plot()`. No
         matching is involved. Intercept and slope are NaN if all predicted benefits are equal.
 
     Raises
     ------
     InputError
-        If lengths differ, an arm has no column or no patient, a received arm has propensity 0, or `n_groups`
+        If lengths differ, an arm has no column or no patient, a received arm has propensity 0, or `n_bins`
         is below 1.
 
     References
@@ -133,11 +133,11 @@ def benefit_calibration(
     >>> bool(found.slope.lower < 1 < found.slope.upper), len(found.to_frame())
     (True, 5)
     """
-    if not isinstance(n_groups, int) or n_groups < 1:
-        raise InputError(f"n_groups is {n_groups!r}; it must be a whole number of at least 1.")
+    if not isinstance(n_bins, int) or n_bins < 1:
+        raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
     labels = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
     score = benefit_scores(pair, by_arm, propensities)
     intercept, slope, covariance, p_calibrated = _line(pair, score)
@@ -147,7 +147,7 @@ def benefit_calibration(
         slope=slope,
         covariance=covariance,
         p_calibrated=p_calibrated,
-        groups=_grouped(pair, score, n_groups),
+        groups=_grouped(pair, score, n_bins),
         level=pair.units.level,
     )
 
@@ -161,12 +161,12 @@ def _line(pair: ArmPair, score: FloatArray) -> tuple[Estimate, Estimate, float, 
     bread = np.asarray(np.linalg.inv(design.T @ (design * pair.weight[:, None])), dtype=float)
     values = bread @ (design.T @ (pair.weight * score))
     covariance = robust_covariance(bread, design * (score - design @ values)[:, None], pair.units)
-    n_groups = pair.units.n_groups
-    df = None if n_groups is None else n_groups - 1
+    n_clusters = pair.units.n_clusters
+    df = None if n_clusters is None else n_clusters - 1
     errors = np.sqrt(np.diag(covariance))
     method = "Wald, robust (HC1)"
     if df is not None:
-        method = f"Wald, cluster-robust, {n_groups} groups, t with {df} df"
+        method = f"Wald, cluster-robust, {n_clusters} clusters, t with {df} df"
     found = []
     for value, se in zip(values, errors, strict=True):
         limits = wald(value, se, pair.units.level, df=df)
@@ -191,11 +191,11 @@ def _joint_p(away: FloatArray, covariance: FloatArray, df: int | None) -> float:
     return float(special.chdtrc(2, statistic) if df is None else special.fdtrc(2, df, statistic / 2))
 
 
-def _grouped(pair: ArmPair, score: FloatArray, n_groups: int) -> pd.DataFrame:
-    """Cut as `calibration_groups` does: a group ends where j / n_groups of the patients are reached."""
+def _grouped(pair: ArmPair, score: FloatArray, n_bins: int) -> pd.DataFrame:
+    """Cut as `calibration_groups` does: a group ends where j / n_bins of the patients are reached."""
     position = np.unique(pair.benefit, return_inverse=True)[1]
     reached = np.cumsum(np.bincount(position, weights=pair.weight))
-    wanted = np.arange(1, n_groups + 1) * reached[-1] / n_groups * (1 - 1e-12)
+    wanted = np.arange(1, n_bins + 1) * reached[-1] / n_bins * (1 - 1e-12)
     group = np.searchsorted(np.unique(np.searchsorted(reached, wanted)), position)
     rows = []
     for number in range(group.max() + 1):

@@ -30,8 +30,8 @@ def c_for_benefit(
         HTEPredictionMetrics). The second lets differences in prognosis within a pair count as benefit and
         is higher, the more so if pairs were matched on benefit.
     n_resamples : int, optional
-        Bootstrap the whole procedure this often (draw patients, or `groups`, and match anew) for a percentile
-        interval. By default Wald's interval with Noether's standard error, which takes the pairs as given.
+        Bootstrap the whole procedure this often (draw patients, or `clusters`, and match again) for a
+        percentile interval. By default Wald's interval with Noether's standard error, which takes the pairs as given.
     random_state : int, default 0
         Seed of the bootstrap.
     level : float, default 0.95

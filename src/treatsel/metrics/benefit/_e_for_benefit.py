@@ -64,7 +64,7 @@ def e_for_benefit(
         R's default, which interpolates between few exact fits, or an exact fit at every pair (time grows with
         the square of the number of pairs).
     n_resamples : int or None, default 200
-        Bootstrap of the whole procedure: patients (or `groups`) are drawn, matched anew, and the curve is
+        Bootstrap of the whole procedure: patients (or `clusters`) are drawn, matched anew, and the curve is
         fitted anew. None: no interval.
     random_state : int, default 0
         Seed of the bootstrap.

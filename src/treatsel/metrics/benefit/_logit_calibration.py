@@ -29,7 +29,7 @@ def logit_benefit_recalibration(
     control: Hashable,
     treated: Hashable,
     among: Literal["both", "control", "treated"] = "both",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> RecalibrationFit:
@@ -52,7 +52,7 @@ def logit_benefit_recalibration(
         The two arms.
     among : {"both", "control", "treated"}, default "both"
         In whom the line is fitted.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -92,7 +92,7 @@ def logit_benefit_recalibration(
     check_choice("among", among, ["both", "control", "treated"])
     labels = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
     mine = np.full(len(pair.rows), True) if among == "both" else pair.treated == (among == "treated")
     pair = _subset(pair, mine)
@@ -117,7 +117,7 @@ def logit_benefit_slope(
     *,
     control: Hashable,
     treated: Hashable,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -136,7 +136,7 @@ def logit_benefit_slope(
         Predicted probability of remission under each arm, columns named by arm.
     control, treated : label
         The two arms.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -175,7 +175,7 @@ def logit_benefit_slope(
     """
     labels = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, groups=groups, level=level
+        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
     low, high = _logits(pair)
     design = np.column_stack([np.ones(len(low)), low, pair.treated * (high - low)])
@@ -199,7 +199,7 @@ def _subset(pair: ArmPair, mine: npt.NDArray[np.bool_]) -> ArmPair:
 
 
 def _clustered(fit: LogisticFit, design: FloatArray, offset: FloatArray, pair: ArmPair) -> LogisticFit:
-    """Return the fit with a cluster-robust covariance if the patients have groups."""
+    """Return the fit with a cluster-robust covariance if the patients have clusters."""
     if pair.units.codes is None:
         return fit
     residual = pair.outcome - expit(offset + design @ fit.coefficients)
@@ -209,10 +209,10 @@ def _clustered(fit: LogisticFit, design: FloatArray, offset: FloatArray, pair: A
 
 def _coefficient(fit: LogisticFit, position: int, pair: ArmPair) -> Estimate:
     value, se = float(fit.coefficients[position]), float(fit.se[position])
-    n_groups = pair.units.n_groups
-    df = None if n_groups is None else n_groups - 1
+    n_clusters = pair.units.n_clusters
+    df = None if n_clusters is None else n_clusters - 1
     limits = wald(value, se, pair.units.level, df=df)
-    method = "Wald" if df is None else f"Wald, cluster-robust, {n_groups} groups, t with {df} df"
+    method = "Wald" if df is None else f"Wald, cluster-robust, {n_clusters} clusters, t with {df} df"
     return Estimate(
         value=value, lower=limits.lower, upper=limits.upper, method=method, se=se, **pair.counts()
     )

@@ -149,7 +149,7 @@ class MatchedPairs:
             return
         everyone = np.arange(len(self.source.outcome))
         draws = Resamples.of(
-            np.ones(len(everyone)), groups=self.source.codes, n_resamples=n_resamples, seed=seed
+            np.ones(len(everyone)), clusters=self.source.codes, n_resamples=n_resamples, seed=seed
         )
         for weight in draws:
             drawn = self.source.take(np.repeat(everyone, weight.astype(int)))
@@ -175,7 +175,7 @@ def match_pairs(
     treated: Hashable,
     covariates: Any = None,
     neighbor: Neighbor = "nearest",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> MatchedPairs:
     """Match each patient of the smaller of two arms with one of the other, without replacement.
@@ -202,7 +202,7 @@ def match_pairs(
         smaller arm is the control), each takes the closest free patient of higher benefit, and one of
         lower benefit only if there is none. That is what R's MatchIt 4.5.1 does when it is given the
         benefit as distance; here so that its figures can be reproduced.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Sites: a bootstrap over the procedure then draws them whole.
     sample_weight : array-like of shape (n_patients,), optional
         Counts, whole numbers: a patient of weight 2 stands for two.
@@ -232,7 +232,7 @@ def match_pairs(
     [[1, 2, 0.05, -1.0]]
     """
     check_choice("neighbor", neighbor, ["nearest", "above"])
-    given: dict[str, Any] = {"sample_weight": sample_weight, "groups": groups}
+    given: dict[str, Any] = {"sample_weight": sample_weight, "clusters": clusters}
     if covariates is not None:
         given["covariates"] = covariates
     pair = check_pair(y_true, received, by_arm, control=control, treated=treated, **given)

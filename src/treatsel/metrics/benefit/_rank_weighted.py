@@ -69,7 +69,7 @@ def rank_weighted_average_treatment_effect(
     at: npt.ArrayLike | None = None,
     n_resamples: int = 200,
     random_state: int = 0,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> RankWeightedEffect:
@@ -99,10 +99,10 @@ def rank_weighted_average_treatment_effect(
     at : array-like of shape (n_points,), optional
         Shares in (0, 1] at which to give the TOC; by default .1, .2, ..., 1.
     n_resamples : int, default 200
-        Half-samples (of patients, or of groups) drawn without replacement for the standard errors.
+        Half-samples (of patients, or of clusters) drawn without replacement for the standard errors.
     random_state : int, default 0
         Seed of the half-samples.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Sites: half of them are drawn, whole; intervals with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -113,7 +113,7 @@ def rank_weighted_average_treatment_effect(
     -------
     Rate
         Differences of probabilities; higher is better, 0 is a worthless ranking. `p_value` tests that. Wald
-        intervals. No interval with fewer than four patients or groups.
+        intervals. No interval with fewer than four patients or clusters.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def rank_weighted_average_treatment_effect(
         by_arm,
         **labels,
         sample_weight=sample_weight,
-        groups=groups,
+        clusters=clusters,
         level=level,
     )
     shares = GRID if at is None else _checked_shares(at)
@@ -163,7 +163,7 @@ def rank_weighted_average_treatment_effect(
     halves = _halves(pair.weight[order], codes_or_none(codes), n_resamples, random)
     draws = np.array([areas.of(half) for half in halves])
     errors = draws.std(axis=0, ddof=1) if len(draws) else np.full(len(found), np.nan)
-    df = None if pair.units.n_groups is None else pair.units.n_groups - 1
+    df = None if pair.units.n_clusters is None else pair.units.n_clusters - 1
     half_width = quantile_of(pair.units.level, df=df) * errors
     toc = pd.DataFrame({"q": shares, "value": found[2:]})
     toc = toc.assign(lower=found[2:] - half_width[2:], upper=found[2:] + half_width[2:], se=errors[2:])
@@ -191,7 +191,7 @@ def _checked_shares(at: npt.ArrayLike) -> FloatArray:
 
 def _area(pair: ArmPair, value: float, se: float, df: int | None, n_draws: int) -> Estimate:
     limits = wald(value, se, pair.units.level, df=df)
-    unit = "groups" if df is not None else "patients"
+    unit = "clusters" if df is not None else "patients"
     method = f"Wald, {n_draws} half-samples of {unit}" + ("" if df is None else f", t with {df} df")
     return Estimate(
         value=float(value),

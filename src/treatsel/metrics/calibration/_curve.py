@@ -21,14 +21,14 @@ def calibration_groups(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
-    n_groups: int = 10,
+    n_bins: int = 10,
     arm: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Observed proportion in groups of patients with similar predictions.
 
-    Group j ends at the smallest prediction that at least j / `n_groups` of the patients do not exceed; equal
+    Group j ends at the smallest prediction that at least j / `n_bins` of the patients do not exceed; equal
     predictions stay together, so groups may be fewer, and uneven (the rule of `cut2` in R's Hmisc).
 
     Parameters
@@ -37,7 +37,7 @@ def calibration_groups(
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
-    n_groups : int, default 10
+    n_bins : int, default 10
         Largest number of groups, per arm.
     arm : array-like of shape (n_patients,), optional
         Received arm: groups are formed within each.
@@ -55,7 +55,7 @@ def calibration_groups(
     Raises
     ------
     InputError
-        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_groups` is below 1.
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_bins` is below 1.
 
     References
     ----------
@@ -64,15 +64,15 @@ def calibration_groups(
 
     Examples
     --------
-    >>> groups = calibration_groups([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], n_groups=2)
+    >>> groups = calibration_groups([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], n_bins=2)
     >>> groups[["n", "predicted", "observed"]].round(2).values.tolist()
     [[2.0, 0.3, 0.0], [2.0, 0.65, 1.0]]
     """
-    if not isinstance(n_groups, int) or n_groups < 1:
-        raise InputError(f"n_groups is {n_groups!r}; it must be a whole number of at least 1.")
+    if not isinstance(n_bins, int) or n_bins < 1:
+        raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     parts = _by_arm(data, arm, y_true)
-    tables = [_groups(name, part, n_groups=n_groups, level=level) for name, part in parts.items()]
+    tables = [_groups(name, part, n_bins=n_bins, level=level) for name, part in parts.items()]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -235,10 +235,10 @@ def _curve(
     return pd.DataFrame({"arm": name, **columns})
 
 
-def _groups(name: Any, part: Scored, *, n_groups: int, level: float) -> pd.DataFrame:
+def _groups(name: Any, part: Scored, *, n_bins: int, level: float) -> pd.DataFrame:
     position = np.unique(part.score, return_inverse=True)[1]
     reached = np.cumsum(np.bincount(position, weights=part.weight))
-    wanted = np.arange(1, n_groups + 1) * part.total / n_groups * (1 - 1e-12)
+    wanted = np.arange(1, n_bins + 1) * part.total / n_bins * (1 - 1e-12)
     ends = np.unique(np.searchsorted(reached, wanted))
     group = np.searchsorted(ends, position)
     n: FloatArray = np.bincount(group, weights=part.weight).astype(float)

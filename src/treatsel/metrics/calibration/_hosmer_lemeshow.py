@@ -38,7 +38,7 @@ def hosmer_lemeshow(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
-    n_groups: int = 10,
+    n_bins: int = 10,
     sample_weight: npt.ArrayLike | None = None,
 ) -> HosmerLemeshow:
     """Hosmer-Lemeshow test of predictions that were not fitted to these patients.
@@ -52,7 +52,7 @@ def hosmer_lemeshow(
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
-    n_groups : int, default 10
+    n_bins : int, default 10
         Largest number of groups; equal predictions stay together.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -66,7 +66,7 @@ def hosmer_lemeshow(
     Raises
     ------
     InputError
-        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_groups` is below 1.
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1] or `n_bins` is below 1.
 
     References
     ----------
@@ -75,11 +75,11 @@ def hosmer_lemeshow(
 
     Examples
     --------
-    >>> test = hosmer_lemeshow([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], n_groups=2)
+    >>> test = hosmer_lemeshow([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4], n_bins=2)
     >>> round(test.statistic, 3), test.df, round(test.p_value, 3)
     (1.934, 2, 0.38)
     """
-    table = calibration_groups(y_true, y_prob, n_groups=n_groups, sample_weight=sample_weight)
+    table = calibration_groups(y_true, y_prob, n_bins=n_bins, sample_weight=sample_weight)
     n, mean = table["n"].to_numpy(dtype=float), table["predicted"].to_numpy()
     apart, variance = (n * (table["observed"].to_numpy() - mean)) ** 2, n * mean * (1 - mean)
     safe = np.where(variance > 0, variance, 1.0)

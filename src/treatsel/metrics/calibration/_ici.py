@@ -98,7 +98,7 @@ def integrated_calibration_index(
     exact: bool = False,
     n_resamples: int = 200,
     n_simulations: int = 200,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
     random_state: int = 0,
@@ -123,7 +123,7 @@ def integrated_calibration_index(
         1/8,192 of the range at their mean: that moves limits of the ICI by about 1e-6, others by 1e-5.
     n_simulations : int, default 200
         Draws of outcomes from the predictions; 0: none.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Sites or other clusters, which are then resampled whole.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice. See `calibration_curve` for fractions.
@@ -167,8 +167,8 @@ def integrated_calibration_index(
     """
     smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    if groups is not None:
-        check_patients(y_true=y_true, groups=groups)
+    if clusters is not None:
+        check_patients(y_true=y_true, clusters=clusters)
     for name, number in {"n_resamples": n_resamples, "n_simulations": n_simulations}.items():
         if not isinstance(number, int | np.integer) or number < 0:
             raise InputError(f"{name} is {number!r}; it must be a whole number of 0 (none) or more.")
@@ -181,8 +181,10 @@ def integrated_calibration_index(
     if np.isfinite(values).all():
         again = _Again.of(data, x, None if is_perfect else fitted, smoothing)
         if n_resamples:
-            clusters = None if groups is None else check_labels("groups", groups)[data.rows]
-            resamples = Resamples.of(data.weight, groups=clusters, n_resamples=n_resamples, seed=random_state)
+            clustering = None if clusters is None else check_labels("clusters", clusters)[data.rows]
+            resamples = Resamples.of(
+                data.weight, clusters=clustering, n_resamples=n_resamples, seed=random_state
+            )
             drawn = again.many(again.resampled(resamples))
         perfect = again.many(again.simulated(n_simulations, random_state))
     return CalibrationIndices(
@@ -191,7 +193,7 @@ def integrated_calibration_index(
         n_events=data.n_events,
         smoother=PERFECT if is_perfect else fitted.smoother,
         level=level,
-        method=_method(n_resamples, groups is not None),
+        method=_method(n_resamples, clusters is not None),
         intervals=_table(values, drawn, perfect, level=level),
     )
 
@@ -308,4 +310,4 @@ def _table(values: FloatArray, drawn: FloatArray, perfect: FloatArray, *, level:
 def _method(n_resamples: int, by_group: bool) -> str:
     if not n_resamples:
         return "no interval: n_resamples is 0"
-    return f"percentile bootstrap of {'groups' if by_group else 'patients'}, {n_resamples} resamples"
+    return f"percentile bootstrap of {'clusters' if by_group else 'patients'}, {n_resamples} resamples"

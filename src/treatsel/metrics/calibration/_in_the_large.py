@@ -22,7 +22,7 @@ def calibration_in_the_large(
     y_prob: npt.ArrayLike,
     *,
     interval: Likelihood = "wald",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -36,10 +36,10 @@ def calibration_in_the_large(
         Predicted probability of outcome 1, in [0, 1].
     interval : {"wald", "profile"}, default "wald"
         Wald interval, or the profile-likelihood interval: what a likelihood-ratio test does not reject. The
-        second is better in small cohorts; it knows no groups.
-    groups : array-like of shape (n_patients,), optional
+        second is better in small cohorts; it knows no clusters.
+    clusters : array-like of shape (n_patients,), optional
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of groups - 1. With fewer than two groups there is no interval.
+        of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -55,7 +55,7 @@ def calibration_in_the_large(
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], or a profile interval is
-        asked for groups.
+        asked for clusters.
 
     References
     ----------
@@ -71,7 +71,7 @@ def calibration_in_the_large(
     """
     check_choice("interval", interval, ["wald", "profile"])
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    codes = _codes(groups, data, y_true, interval=interval)
+    codes = _codes(clusters, data, y_true, interval=interval)
     constant, offset = np.ones((len(data.score), 1)), logits_of(data.score)
     fit = fit_logistic(constant, data.outcome, data.weight, offset=offset)
     if fit is None:

@@ -17,7 +17,7 @@ def observed_expected_ratio(
     y_prob: npt.ArrayLike,
     *,
     interval: Literal["log", "natural"] = "log",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -31,11 +31,11 @@ def observed_expected_ratio(
         Predicted probability of outcome 1, in [0, 1].
     interval : {"log", "natural"}, default "log"
         Scale of the Wald interval: with O events of N patients and E expected, the standard error is
-        sqrt((1 - O/N) / O) on the log scale, sqrt(O (1 - O/N)) / E on the natural one. With groups it comes
+        sqrt((1 - O/N) / O) on the log scale, sqrt(O (1 - O/N)) / E on the natural one. With clusters it comes
         from the sums of y - O/E x prediction over each group.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of groups - 1. With fewer than two groups there is no interval.
+        of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -65,7 +65,7 @@ def observed_expected_ratio(
     """
     check_choice("interval", interval, ["log", "natural"])
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    codes, expected = _codes(groups, data, y_true), float(data.weight @ data.score)
+    codes, expected = _codes(clusters, data, y_true), float(data.weight @ data.score)
     if not expected:
         reason = "every predicted probability is 0"
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)

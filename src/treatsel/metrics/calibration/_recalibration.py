@@ -15,13 +15,15 @@ ONE_CLASS = "the outcome has one class only"
 Likelihood = Literal["wald", "profile"]
 
 
-def _codes(groups: Any, data: Scored, y_true: Any, *, interval: str = "wald") -> FloatArray | None:
-    if groups is None:
+def _codes(clusters: Any, data: Scored, y_true: Any, *, interval: str = "wald") -> FloatArray | None:
+    if clusters is None:
         return None
     if interval == "profile":
-        raise InputError("interval='profile' knows no groups; use interval='wald', which is cluster-robust.")
-    check_patients(y_true=y_true, groups=groups)
-    return codes_of(check_labels("groups", groups)[data.rows])
+        raise InputError(
+            "interval='profile' knows no clusters; use interval='wald', which is cluster-robust."
+        )
+    check_patients(y_true=y_true, clusters=clusters)
+    return codes_of(check_labels("clusters", clusters)[data.rows])
 
 
 def _named(method: str, codes: FloatArray | None) -> tuple[str, int | None]:
@@ -30,8 +32,8 @@ def _named(method: str, codes: FloatArray | None) -> tuple[str, int | None]:
         return method, None
     count = len(np.unique(codes))
     if count < 2:
-        return "no interval: it needs at least two groups", None
-    return f"{method}, cluster-robust, {count} groups, t with {count - 1} df", count - 1
+        return "no interval: it needs at least two clusters", None
+    return f"{method}, cluster-robust, {count} clusters, t with {count - 1} df", count - 1
 
 
 def _wald_estimate(data: Scored, value: Any, se: Any, *, codes: FloatArray | None, level: float) -> Estimate:

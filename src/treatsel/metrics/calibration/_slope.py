@@ -43,7 +43,7 @@ def calibration_slope(
     y_prob: npt.ArrayLike,
     *,
     interval: Likelihood = "wald",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -57,10 +57,10 @@ def calibration_slope(
         Predicted probability of outcome 1, in [0, 1].
     interval : {"wald", "profile"}, default "wald"
         Wald interval, or the profile-likelihood interval: what a likelihood-ratio test does not reject. The
-        second is better in small cohorts; it knows no groups.
-    groups : array-like of shape (n_patients,), optional
+        second is better in small cohorts; it knows no clusters.
+    clusters : array-like of shape (n_patients,), optional
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of groups - 1. With fewer than two groups there is no interval.
+        of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -76,7 +76,7 @@ def calibration_slope(
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], or a profile interval is
-        asked for groups.
+        asked for clusters.
 
     References
     ----------
@@ -92,10 +92,12 @@ def calibration_slope(
     """
     check_choice("interval", interval, ["wald", "profile"])
     if interval == "wald":
-        line = logistic_recalibration(y_true, y_prob, groups=groups, sample_weight=sample_weight, level=level)
+        line = logistic_recalibration(
+            y_true, y_prob, clusters=clusters, sample_weight=sample_weight, level=level
+        )
         return line.slope
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    _codes(groups, data, y_true, interval=interval)
+    _codes(clusters, data, y_true, interval=interval)
     design = np.column_stack([np.ones(len(data.score)), logits_of(data.score)])
     fit = fit_logistic(design, data.outcome, data.weight)
     if fit is None:
@@ -107,7 +109,7 @@ def logistic_recalibration(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> RecalibrationFit:
@@ -119,9 +121,9 @@ def logistic_recalibration(
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of groups - 1. With fewer than two groups there is no interval.
+        of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -149,7 +151,7 @@ def logistic_recalibration(
     (1.541, 2.305)
     """
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    codes = _codes(groups, data, y_true)
+    codes = _codes(clusters, data, y_true)
     design = np.column_stack([np.ones(len(data.score)), logits_of(data.score)])
     fit = fit_logistic(design, data.outcome, data.weight)
     if fit is not None and codes is not None:

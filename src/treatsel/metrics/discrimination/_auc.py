@@ -30,7 +30,7 @@ def roc_auc(
     y_score: npt.ArrayLike,
     *,
     interval: Scale = "delong",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -44,9 +44,9 @@ def roc_auc(
         Probability or any finite score; higher must mean that the outcome 1 is likelier.
     interval : {"delong", "logit"}, default "delong"
         Wald interval with DeLong's variance on the AUC scale, cut off at 0 and 1, or on the logit scale.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are groups. Too short for fewer than about ten groups.
+        degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -59,7 +59,7 @@ def roc_auc(
         logit scale for "logit"). With one class only, NaN. With fewer than two events or non-events, no
         interval. An AUC of exactly 1 (or 0) has a DeLong variance of 0; its interval is then the exact
         binomial one of min(events, non-events) disjoint pairs, all of them concordant (discordant), which
-        covers at least at `level`, and `se` is NaN. (With groups, no two pairs share a group.)
+        covers at least at `level`, and `se` is NaN. (With clusters, no two pairs share a cluster.)
 
     Raises
     ------
@@ -81,16 +81,16 @@ def roc_auc(
     """
     check_choice("interval", interval, ["delong", "logit"])
     data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
-    clusters = check_clusters(groups, data, y_true)
+    clustering = check_clusters(clusters, data, y_true)
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
     placed = place(data)
     if placed.separation:
-        return _separated(data, placed.auc, pairs=disjoint_pairs(data, clusters.codes), level=level)
+        return _separated(data, placed.auc, pairs=disjoint_pairs(data, clustering.codes), level=level)
     variance = placed.variance
-    if clusters.codes is not None:
-        variance = clustered_variance(data, placement_errors(data, placed.placement), clusters.codes)
-    return _auc_estimate(data, placed.auc, variance, clusters, scale=interval, level=level, of="DeLong")
+    if clustering.codes is not None:
+        variance = clustered_variance(data, placement_errors(data, placed.placement), clustering.codes)
+    return _auc_estimate(data, placed.auc, variance, clustering, scale=interval, level=level, of="DeLong")
 
 
 def roc_auc_difference(
@@ -98,7 +98,7 @@ def roc_auc_difference(
     first_score: npt.ArrayLike,
     second_score: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -110,9 +110,9 @@ def roc_auc_difference(
         Outcome, 0 or 1.
     first_score, second_score : array-like of shape (n_patients,)
         Probabilities or any finite scores.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are groups. Too short for fewer than about ten groups.
+        degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -148,20 +148,20 @@ def roc_auc_difference(
     first = check_scored(y_true, first_score, sample_weight, name="first_score")
     second = check_scored(y_true, second_score, sample_weight, name="second_score")
     check_same_length(first_score=first.score, second_score=second.score)
-    clusters = check_clusters(groups, first, y_true)
+    clustering = check_clusters(clusters, first, y_true)
     if not first.has_both:
         return not_estimable(ONE_CLASS, n=first.n, n_events=first.n_events, level=level)
     a, b = place(first), place(second)
     value, apart = a.auc - b.auc, a.placement - b.placement
     variance = delong_covariance(first, apart, apart)
-    if clusters.codes is not None:
-        variance = clustered_variance(first, placement_errors(first, apart), clusters.codes)
+    if clustering.codes is not None:
+        variance = clustered_variance(first, placement_errors(first, apart), clustering.codes)
     se = float(np.sqrt(variance))
     if se == 0 and value != 0:
         se = float("nan")
-    limits = clusters.limits(value, se, level, low=-1, high=1)
-    method = clusters.method("paired DeLong, Wald", se, needs=TWO_EACH)
-    p_value = two_sided_p(value, se, df=clusters.df)
+    limits = clustering.limits(value, se, level, low=-1, high=1)
+    method = clustering.method("paired DeLong, Wald", se, needs=TWO_EACH)
+    p_value = two_sided_p(value, se, df=clustering.df)
     return estimate_of(first, value, limits, se=se, level=level, method=method, p_value=p_value)
 
 
@@ -173,14 +173,14 @@ def _separated(data: Scored, auc: float, *, pairs: float, level: float) -> Estim
 
 
 def _auc_estimate(
-    data: Scored, auc: float, variance: float, clusters: Clusters, *, scale: Scale, level: float, of: str
+    data: Scored, auc: float, variance: float, clustering: Clusters, *, scale: Scale, level: float, of: str
 ) -> Estimate:
     se = float(np.sqrt(variance))
     if scale == "logit" and 0 < auc < 1:
         se /= auc * (1 - auc)
-        limits = clusters.limits(float(logit(auc)), se, level)
+        limits = clustering.limits(float(logit(auc)), se, level)
         limits, method = Interval(*(float(expit(limit)) for limit in limits)), f"{of}, Wald on the logit"
     else:
-        limits, method = clusters.limits(auc, se, level, low=0, high=1), f"{of}, Wald on the AUC"
-    named = clusters.method(method, se, needs=TWO_EACH)
+        limits, method = clustering.limits(auc, se, level, low=0, high=1), f"{of}, Wald on the AUC"
+    named = clustering.method(method, se, needs=TWO_EACH)
     return estimate_of(data, auc, limits, se=se, level=level, method=named)

@@ -15,7 +15,7 @@ def average_precision(
     y_true: npt.ArrayLike,
     y_score: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -27,7 +27,7 @@ def average_precision(
         Outcome, 0 or 1.
     y_score : array-like of shape (n_patients,)
         Probability or any finite score; higher must mean that the outcome 1 is likelier.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -58,7 +58,7 @@ def average_precision(
     0.917
     """
     data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
-    clusters = check_clusters(groups, data, y_true)
+    clustering = check_clusters(clusters, data, y_true)
     if not data.outcome.any():
         return not_estimable("nobody has outcome 1", n=data.n, n_events=0, level=level)
     position = np.unique(data.score, return_inverse=True)[1]
@@ -72,8 +72,8 @@ def average_precision(
         return estimate_of(data, value, Interval(NAN, NAN), se=NAN, level=level, method=reason)
     gained, lost = np.cumsum(share / above), np.cumsum(share * events_above / above**2)
     parts = data.outcome * ((precision[position] - value) / data.events + gained[position]) - lost[position]
-    se = clusters.error(parts * data.total, data.weight) / (value * (1 - value))
-    limits = clusters.limits(float(logit(value)), se, level)
+    se = clustering.error(parts * data.total, data.weight) / (value * (1 - value))
+    limits = clustering.limits(float(logit(value)), se, level)
     lower, upper = (float(expit(limit)) for limit in limits)
-    method = clusters.method("Wald on the logit, influence function", se)
+    method = clustering.method("Wald on the logit, influence function", se)
     return estimate_of(data, value, Interval(lower, upper), se=se, level=level, method=method)

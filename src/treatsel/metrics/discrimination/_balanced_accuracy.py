@@ -64,7 +64,7 @@ def balanced_accuracy(
     y_prob: npt.ArrayLike,
     *,
     threshold: float = 0.5,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> BalancedAccuracy:
@@ -78,7 +78,7 @@ def balanced_accuracy(
         Predicted probability of outcome 1, in [0, 1].
     threshold : float, default 0.5
         In [0, 1]; predictions of at least this much count as 1.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -89,7 +89,7 @@ def balanced_accuracy(
     -------
     BalancedAccuracy
         Proportions in [0, 1]; higher is better. Shares have Wilson intervals; their mean has the interval
-        put together from them (MOVER). With groups, all intervals are Wald. With one class, balanced
+        put together from them (MOVER). With clusters, all intervals are Wald. With one class, balanced
         accuracy and the share of the absent class are NaN.
 
     Raises
@@ -111,32 +111,35 @@ def balanced_accuracy(
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold}; it is a probability, from 0 to 1.")
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    clusters, event = check_clusters(groups, data, y_true), data.outcome == 1
+    clustering, event = check_clusters(clusters, data, y_true), data.outcome == 1
     right = ((data.score >= threshold) == event).astype(float)
     everybody = np.ones(len(right), dtype=bool)
-    sensitivity, specificity = (share_of(right, own, data, clusters, level) for own in (event, ~event))
+    sensitivity, specificity = (share_of(right, own, data, clustering, level) for own in (event, ~event))
     return BalancedAccuracy(
-        balanced_accuracy=_mean_of_two(right, data, clusters, sensitivity, specificity),
+        balanced_accuracy=_mean_of_two(right, data, clustering, sensitivity, specificity),
         sensitivity=sensitivity,
         specificity=specificity,
-        accuracy=share_of(right, everybody, data, clusters, level),
-        base_rate=share_of(data.outcome, everybody, data, clusters, level),
+        accuracy=share_of(right, everybody, data, clustering, level),
+        base_rate=share_of(data.outcome, everybody, data, clustering, level),
         trivial_accuracy=max(data.prevalence, 1 - data.prevalence),
         threshold=float(threshold),
     )
 
 
 def _mean_of_two(
-    right: FloatArray, data: Scored, clusters: Clusters, first: Estimate, second: Estimate
+    right: FloatArray, data: Scored, clustering: Clusters, first: Estimate, second: Estimate
 ) -> Estimate:
     if not data.has_both:
         reason = "the outcome has one class only"
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=first.level)
     value, shares = (first.value + second.value) / 2, np.where(data.outcome == 1, first.value, second.value)
     mass = np.where(data.outcome == 1, data.events, data.total - data.events)
-    se = clusters.error((right - shares) * data.total / mass / 2, data.weight)
-    if clusters.codes is not None:
-        limits, method = clusters.limits(value, se, first.level, low=0, high=1), clusters.method("Wald", se)
+    se = clustering.error((right - shares) * data.total / mass / 2, data.weight)
+    if clustering.codes is not None:
+        limits, method = (
+            clustering.limits(value, se, first.level, low=0, high=1),
+            clustering.method("Wald", se),
+        )
     else:
         below = np.hypot(first.value - first.lower, second.value - second.lower) / 2
         above = np.hypot(first.upper - first.value, second.upper - second.value) / 2

@@ -72,9 +72,9 @@ def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:
 
 
 def clustered_variance(data: Scored, parts: FloatArray, codes: FloatArray) -> float:
-    """Return the variance of an AUC whose patients hang together in groups.
+    """Return the variance of an AUC whose patients hang together in clusters.
 
-    Obuchowski (1997), doi:10.2307/2533958; DeLong's if each patient is a group. NaN unless two groups
+    Obuchowski (1997), doi:10.2307/2533958; DeLong's if each patient is a cluster. NaN unless two clusters
     hold events and two hold non-events.
     """
     position = np.unique(codes, return_inverse=True)[1]

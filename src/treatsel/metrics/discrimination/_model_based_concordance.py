@@ -17,7 +17,7 @@ def model_based_concordance(
     y_prob: npt.ArrayLike,
     received: npt.ArrayLike | None = None,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -33,7 +33,7 @@ def model_based_concordance(
         Predicted probability of outcome 1, in [0, 1].
     received : array-like of shape (n_patients,), optional
         Label of the received arm: then only pairs within an arm count, as in `within_arm_auc`.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -69,7 +69,7 @@ def model_based_concordance(
     nobody = np.zeros(len(check_probability("y_prob", y_prob)))
     check_patients(y_prob=y_prob, sample_weight=sample_weight)
     data, level = check_predicted(nobody, y_prob, sample_weight), check_level(level)
-    clusters = check_clusters(groups, data, y_prob)
+    clustering = check_clusters(clusters, data, y_prob)
     high, both = np.empty(len(data.score)), np.empty(len(data.score))
     for mask in _strata(data, received, y_prob):
         high[mask], both[mask] = _chances(data.subset(mask))
@@ -78,8 +78,8 @@ def model_based_concordance(
         reason = "no pair can hold an event and a non-event"
         return not_estimable(reason, n=data.n, n_events=None, level=level)
     value = float(data.weight @ high) / pairs
-    se = clusters.error(2 * (high - value * both) * data.total / pairs, data.weight)
-    limits = clusters.limits(value, se, level, low=0, high=1)
+    se = clustering.error(2 * (high - value * both) * data.total / pairs, data.weight)
+    limits = clustering.limits(value, se, level, low=0, high=1)
     return Estimate(
         value=value,
         lower=limits.lower,
@@ -87,7 +87,7 @@ def model_based_concordance(
         n=data.n,
         n_events=None,
         level=level,
-        method=clusters.method("Wald, U-statistic of the predictions", se),
+        method=clustering.method("Wald, U-statistic of the predictions", se),
         se=se,
     )
 

@@ -25,7 +25,7 @@ def within_arm_auc(
     received: npt.ArrayLike,
     *,
     interval: Scale = "delong",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -45,9 +45,9 @@ def within_arm_auc(
         Label of the received arm. (Any other strata do as well.)
     interval : {"delong", "logit"}, default "delong"
         Scale of the Wald interval, as in `roc_auc`.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are groups. Too short for fewer than about ten groups.
+        degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -82,7 +82,7 @@ def within_arm_auc(
     check_choice("interval", interval, ["delong", "logit"])
     data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
     check_patients(y_true=y_true, y_score=y_score, received=received)
-    clusters = check_clusters(groups, data, y_true)
+    clustering = check_clusters(clusters, data, y_true)
     labels = check_labels("received", received)[data.rows]
     masks = [np.asarray(labels == arm) for arm in ordered_labels(labels)]
     parts = [(mask, data.subset(mask)) for mask in masks]
@@ -94,11 +94,11 @@ def within_arm_auc(
     share = pairs / pairs.sum()
     value = float(share @ np.array([arm.placed.auc for arm in arms]))
     if all(arm.placed.separation for arm in arms) and len({arm.placed.separation for arm in arms}) == 1:
-        disjoint = [disjoint_pairs(arm.data, clusters.subset(arm.mask).codes) for arm in arms]
-        smallest = sum(disjoint) if clusters.codes is None else max(disjoint)
+        disjoint = [disjoint_pairs(arm.data, clustering.subset(arm.mask).codes) for arm in arms]
+        smallest = sum(disjoint) if clustering.codes is None else max(disjoint)
         return _separated(data, round(value), pairs=smallest, level=level)
-    variance = _pooled_variance(data, arms, share, clusters)
-    return _auc_estimate(data, value, variance, clusters, scale=interval, level=level, of="DeLong per arm")
+    variance = _pooled_variance(data, arms, share, clustering)
+    return _auc_estimate(data, value, variance, clustering, scale=interval, level=level, of="DeLong per arm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +110,14 @@ class Arm:
     placed: Placed
 
 
-def _pooled_variance(data: Scored, arms: list[Arm], share: FloatArray, clusters: Clusters) -> float:
+def _pooled_variance(data: Scored, arms: list[Arm], share: FloatArray, clustering: Clusters) -> float:
     own = np.array([arm.placed.variance for arm in arms])
     known = np.isfinite(own)
     unknown = float(share[~known] @ share[~known]) * LARGEST_VARIANCE
-    if clusters.codes is None:
+    if clustering.codes is None:
         return float(share[known] ** 2 @ own[known]) + unknown
     parts = np.zeros(len(data.score))
     for arm, weight in zip(arms, share, strict=True):
         if np.isfinite(arm.placed.variance):
             parts[arm.mask] = weight * placement_errors(arm.data, arm.placed.placement)
-    return clustered_variance(data, parts, clusters.codes) + unknown
+    return clustered_variance(data, parts, clustering.codes) + unknown

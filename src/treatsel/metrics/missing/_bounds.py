@@ -123,7 +123,7 @@ def gain_missing_bounds(
     *,
     best_arm: Any = None,
     observation: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> MissingOutcomeBounds:
@@ -147,7 +147,7 @@ def gain_missing_bounds(
     observation : array-like of shape (n_patients,), optional
         Probability that the outcome is observed, for the scenario "observed"; without it, the observed
         share of the patient's arm.
-    groups, sample_weight, level
+    clusters, sample_weight, level
         As in `gain_over_best_arm`.
 
     Returns
@@ -178,7 +178,7 @@ def gain_missing_bounds(
     patients = {"y_true": y_true, "received": received, "by_arm": by_arm, "recommended": recommended}
     n = check_patients(**patients, sample_weight=sample_weight)
     weight, absent = check_weights("sample_weight", sample_weight, n), np.isnan(outcome)
-    options: dict[str, Any] = {"groups": groups, "sample_weight": sample_weight, "level": level}
+    options: dict[str, Any] = {"clusters": clusters, "sample_weight": sample_weight, "level": level}
     seen = aipw_scores(
         y_true,
         received,

@@ -13,7 +13,7 @@ def brier_score(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -25,7 +25,7 @@ def brier_score(
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -55,15 +55,15 @@ def brier_score(
     """
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     loss = (data.score - data.outcome) ** 2
-    clusters = check_clusters(groups, data, y_true)
-    return _estimate(data, data.mean(loss), loss, clusters, level=level, low=0, high=1)
+    clustering = check_clusters(clusters, data, y_true)
+    return _estimate(data, data.mean(loss), loss, clustering, level=level, low=0, high=1)
 
 
 def scaled_brier_score(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -78,7 +78,7 @@ def scaled_brier_score(
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -107,10 +107,10 @@ def scaled_brier_score(
     0.55
     """
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    clusters = check_clusters(groups, data, y_true)
+    clustering = check_clusters(clusters, data, y_true)
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
     share, loss = data.prevalence, (data.score - data.outcome) ** 2
     brier, null = data.mean(loss), share * (1 - share)
     influence = -loss / null + brier / null**2 * (1 - 2 * share) * data.outcome
-    return _estimate(data, 1 - brier / null, influence, clusters, level=level, high=1)
+    return _estimate(data, 1 - brier / null, influence, clustering, level=level, high=1)

@@ -14,12 +14,12 @@ def _estimate(
     data: Scored,
     value: float,
     parts: FloatArray,
-    clusters: Clusters,
+    clustering: Clusters,
     *,
     level: float,
     low: float = -np.inf,
     high: float = np.inf,
 ) -> Estimate:
-    se = clusters.error(parts, data.weight)
-    limits = clusters.limits(value, se, level, low=low, high=high)
-    return estimate_of(data, value, limits, se=se, level=level, method=clusters.method("Wald", se))
+    se = clustering.error(parts, data.weight)
+    limits = clustering.limits(value, se, level, low=low, high=high)
+    return estimate_of(data, value, limits, se=se, level=level, method=clustering.method("Wald", se))

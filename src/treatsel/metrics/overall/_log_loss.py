@@ -15,7 +15,7 @@ def log_loss(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -28,7 +28,7 @@ def log_loss(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1]. Values beyond 1e-8 and 1 - 1e-8 are moved there, with
         a `TreatselWarning` that counts them.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -58,4 +58,4 @@ def log_loss(
     """
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     loss = -_log_likelihoods(data, inside(data.score))
-    return _estimate(data, data.mean(loss), loss, check_clusters(groups, data, y_true), level=level, low=0)
+    return _estimate(data, data.mean(loss), loss, check_clusters(clusters, data, y_true), level=level, low=0)

@@ -19,7 +19,7 @@ def nagelkerke_r2(
     y_prob: npt.ArrayLike,
     *,
     recalibrated: bool = False,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -35,7 +35,7 @@ def nagelkerke_r2(
     recalibrated : bool, default False
         Refit intercept and slope first (what `lrm` on the logit of the prediction prints). The gap between
         both values is what miscalibration costs.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -64,7 +64,7 @@ def nagelkerke_r2(
     0.591
     """
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    clusters = check_clusters(groups, data, y_true)
+    clustering = check_clusters(clusters, data, y_true)
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
     probability = _recalibrated(data) if recalibrated else inside(data.score)
@@ -76,7 +76,7 @@ def nagelkerke_r2(
     kept, top = np.exp(2 * (null - data.mean(each))), 1 - np.exp(2 * null)
     null_part = (np.log(share) - np.log1p(-share)) * data.outcome
     influence = -2 * kept * (null_part - each) / top + (1 - kept) * 2 * (1 - top) * null_part / top**2
-    return _estimate(data, float((1 - kept) / top), influence, clusters, level=level, high=1)
+    return _estimate(data, float((1 - kept) / top), influence, clustering, level=level, high=1)
 
 
 def _recalibrated(data: Scored) -> FloatArray | None:

@@ -17,7 +17,7 @@ def prevalence(
     y_true: npt.ArrayLike,
     *,
     interval: Literal["wilson", "clopper-pearson"] = "wilson",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -30,7 +30,7 @@ def prevalence(
     interval : {"wilson", "clopper-pearson"}, default "wilson"
         Wilson's interval covers at about `level` on average, the exact one of Clopper and Pearson at least
         at `level`.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust Wald interval with Student's t instead.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -59,9 +59,9 @@ def prevalence(
     """
     check_choice("interval", interval, ["wilson", "clopper-pearson"])
     data, level = check_scored(y_true, y_true, sample_weight, name="y_true"), check_level(level)
-    clusters = check_clusters(groups, data, y_true)
-    if clusters.codes is not None:
-        return _estimate(data, data.prevalence, data.outcome, clusters, level=level, low=0, high=1)
+    clustering = check_clusters(clusters, data, y_true)
+    if clustering.codes is not None:
+        return _estimate(data, data.prevalence, data.outcome, clustering, level=level, low=0, high=1)
     if interval == "wilson":
         lower, upper = wilson(np.array([data.events]), np.array([data.total]), level)
         limits, method = Interval(float(lower[0]), float(upper[0])), "Wilson"

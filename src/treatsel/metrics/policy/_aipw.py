@@ -93,7 +93,7 @@ def aipw_scores(
 def arm_means(
     scores: pd.DataFrame,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def arm_means(
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -132,7 +132,7 @@ def arm_means(
     {'CBT': 0.65, 'SSRI': 0.5}
     """
     table = check_table("scores", scores)
-    units = check_units(sample_weight, groups, level, scores=scores)
+    units = check_units(sample_weight, clusters, level, scores=scores)
     rows = {}
     for arm in table.columns:
         mean = mean_of(table[arm].to_numpy(dtype=float), units)

@@ -21,7 +21,7 @@ def gain_over_best_arm(
     *,
     best_arm: Any = None,
     picking: Literal["ignored", "allowed_for"] = "ignored",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Gain:
@@ -43,9 +43,9 @@ def gain_over_best_arm(
         over the single arms, so its lower limit is the smallest of their lower limits
         (intersection-union), and its upper limit the smallest of their Bonferroni upper limits. It covers
         at least at `level`, and is wider. No effect if `best_arm` is named.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: cluster-robust standard error with the factor G / (G - 1), and
-        Student's t with G - 1 degrees of freedom. Too short for fewer than about ten groups.
+        Student's t with G - 1 degrees of freedom. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -76,7 +76,7 @@ def gain_over_best_arm(
     ('CBT', 'picked on this data', 0.15)
     """
     check_choice("picking", picking, ["ignored", "allowed_for"])
-    table, units, labels, own = _checked(scores, recommended, groups, sample_weight, level)
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
     chosen = ON_THIS_DATA if best_arm is None else BEFOREHAND
     if best_arm is None:
         best_arm = table.columns[int(np.argmax(units.weight @ table.to_numpy(dtype=float)))]
@@ -93,7 +93,7 @@ def gain_over_each_arm(
     recommended: npt.ArrayLike,
     *,
     simultaneous: bool = False,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Gains:
@@ -107,7 +107,7 @@ def gain_over_each_arm(
         Labels of the recommended arms.
     simultaneous : bool, default False
         Widen the intervals so that all of them together cover at `level` (Bonferroni).
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -137,7 +137,7 @@ def gain_over_each_arm(
     >>> gains.to_frame()["value"].round(3).to_dict()
     {'CBT': 0.15, 'SSRI': 0.3}
     """
-    table, units, labels, own = _checked(scores, recommended, groups, sample_weight, level)
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
     count = len(table.columns) if simultaneous else 1
     each = dataclasses.replace(units, level=1 - (1 - units.level) / count)
     position, rows = positions_of("recommended", labels, table.columns), {}
@@ -158,11 +158,11 @@ def gain_over_each_arm(
 
 
 def _checked(
-    scores: Any, recommended: Any, groups: Any, sample_weight: Any, level: float
+    scores: Any, recommended: Any, clusters: Any, sample_weight: Any, level: float
 ) -> tuple[pd.DataFrame, Units, Labels, FloatArray]:
-    """Return the table, weights and groups, recommended arms, and the score of each one's arm."""
+    """Return the table, weights and clusters, recommended arms, and the score of each one's arm."""
     table = check_table("scores", scores)
-    units = check_units(sample_weight, groups, level, scores=scores, recommended=recommended)
+    units = check_units(sample_weight, clusters, level, scores=scores, recommended=recommended)
     labels = check_labels("recommended", recommended)
     return table, units, labels, cells_of("recommended", labels, table)
 
@@ -196,7 +196,7 @@ def _gain(mean: Mean, units: Units, differs: Any, *, compared_with: str, best_ar
         chosen=chosen,
         n=units.n,
         n_discordant=round(float(units.weight @ differs)),
-        n_groups=units.n_groups,
+        n_clusters=units.n_clusters,
         level=units.level,
         method=mean.method,
     )

@@ -16,7 +16,7 @@ def gain_over_random(
     scores: pd.DataFrame,
     recommended: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Gain:
@@ -31,7 +31,7 @@ def gain_over_random(
         Doubly robust scores from `aipw_scores`, columns named by arm.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -60,7 +60,7 @@ def gain_over_random(
     >>> round(gain_over_random(scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 4)
     0.1875
     """
-    table, units, labels, own = _checked(scores, recommended, groups, sample_weight, level)
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
     cells, total = table.to_numpy(dtype=float), units.weight.sum()
     given = np.eye(len(table.columns))[positions_of("recommended", labels, table.columns)]
     shares, rates = units.weight @ given / total, units.weight @ cells / total
@@ -74,7 +74,7 @@ def gain_over_received(
     scores: pd.DataFrame,
     recommended: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Gain:
@@ -90,7 +90,7 @@ def gain_over_received(
         Doubly robust scores from `aipw_scores`, columns named by arm.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -123,7 +123,7 @@ def gain_over_received(
     """
     table = check_table("scores", scores)
     vectors = {"y_true": y_true, "received": received, "recommended": recommended}
-    units = check_units(sample_weight, groups, level, scores=scores, **vectors)
+    units = check_units(sample_weight, clusters, level, scores=scores, **vectors)
     outcome, labels = check_binary("y_true", y_true), check_labels("recommended", recommended)
     differs = np.asarray(check_labels("received", received) != labels)
     mean = mean_of(cells_of("recommended", labels, table) - outcome, units)

@@ -28,8 +28,8 @@ class Gain:
     chosen : str
         "named beforehand", "picked on this data" (the comparison is then a little too hard on the
         recommendations), "each patient's own", or "by lot".
-    n, n_groups : int
-        Patients; groups, or None if the patients count as independent.
+    n, n_clusters : int
+        Patients; clusters, or None if the patients count as independent.
     n_discordant : int
         Patients for whom the recommendation is another arm than the one compared with (than a random one:
         how many to expect).
@@ -49,7 +49,7 @@ class Gain:
     chosen: str
     n: int
     n_discordant: int
-    n_groups: int | None
+    n_clusters: int | None
     level: float
     method: str
 

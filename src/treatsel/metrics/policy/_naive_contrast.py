@@ -71,7 +71,7 @@ def naive_concordance_contrast(
     *,
     prognosis: npt.ArrayLike | None = None,
     interval: Literal["wald", "newcombe", "agresti-caffo", "score"] = "newcombe",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> NaiveConcordanceContrast:
@@ -94,7 +94,7 @@ def naive_concordance_contrast(
     interval : {"newcombe", "wald", "agresti-caffo", "score"}, default "newcombe"
         Of `difference`: from two Wilson intervals; Wald without continuity correction; with one event and
         one non-event added to each side; or the inverted score test of Miettinen and Nurminen.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient; all intervals are then cluster-robust Wald with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -134,7 +134,7 @@ def naive_concordance_contrast(
     arms = [check_labels(name, vectors[name]) for name in ("received", "recommended")]
     agree = np.asarray(arms[0] == arms[1])
     data, level = check_scored(y_true, agree.astype(float), sample_weight), check_level(level)
-    clusters, concordant = check_clusters(groups, data, y_true), data.score == 1
+    clustering, concordant = check_clusters(clusters, data, y_true), data.score == 1
     if concordant.all() or not concordant.any():
         reason = "nobody is discordant" if concordant.any() else "nobody is concordant"
         nothing = not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
@@ -147,11 +147,11 @@ def naive_concordance_contrast(
     parts = [data.subset(concordant), data.subset(~concordant)]
     n, events = np.array([part.total for part in parts]), np.array([part.events for part in parts])
     pearson, exact = chi_squared(events, n), fisher(events, n)
-    without_gain, excess = _split(data, clusters, np.hstack(columns), level)
+    without_gain, excess = _split(data, clustering, np.hstack(columns), level)
     return NaiveConcordanceContrast(
-        concordant=share_of(data.outcome, concordant, data, clusters, level),
-        discordant=share_of(data.outcome, ~concordant, data, clusters, level),
-        difference=_difference(data, events, n, clusters, interval=interval, level=level),
+        concordant=share_of(data.outcome, concordant, data, clustering, level),
+        discordant=share_of(data.outcome, ~concordant, data, clustering, level),
+        difference=_difference(data, events, n, clustering, interval=interval, level=level),
         without_gain=without_gain,
         excess=excess,
         chi_squared=pearson[0],
@@ -162,21 +162,23 @@ def naive_concordance_contrast(
 
 
 def _difference(
-    data: Scored, events: FloatArray, n: FloatArray, clusters: Clusters, *, interval: str, level: float
+    data: Scored, events: FloatArray, n: FloatArray, clustering: Clusters, *, interval: str, level: float
 ) -> Estimate:
     share = events / n
     value, se = float(share[0] - share[1]), standard_error_of(events, n)
     limits, method = LIMITS[interval](events, n, level), interval.capitalize()
-    if clusters.codes is not None:
+    if clustering.codes is not None:
         own = np.where(data.score == 1, share[0], share[1])
-        se = clusters.error((data.outcome - own) * _contrast(data) * data.total, data.weight)
-        limits, method = clusters.limits(value, se, level, low=-1, high=1), clusters.method("Wald", se)
-    p_value = two_sided_p(value, se, df=clusters.df)
+        se = clustering.error((data.outcome - own) * _contrast(data) * data.total, data.weight)
+        limits, method = clustering.limits(value, se, level, low=-1, high=1), clustering.method("Wald", se)
+    p_value = two_sided_p(value, se, df=clustering.df)
     named = f"{method}; {BIASED}"
     return estimate_of(data, value, limits, se=se, level=level, method=named, p_value=p_value)
 
 
-def _split(data: Scored, clusters: Clusters, columns: FloatArray, level: float) -> tuple[Estimate, Estimate]:
+def _split(
+    data: Scored, clustering: Clusters, columns: FloatArray, level: float
+) -> tuple[Estimate, Estimate]:
     """Return the contrast of the fitted values without interaction, and that of the residuals."""
     weight, contrast = data.weight, _contrast(data)
     design = np.column_stack([np.ones(len(weight)), columns - weight @ columns / weight.sum()])
@@ -191,9 +193,9 @@ def _split(data: Scored, clusters: Clusters, columns: FloatArray, level: float) 
     found = []
     for own in (carried, left):
         value = float(weight @ (own * data.outcome))
-        se = clusters.error(own * residual * data.total * factor, weight)
-        limits, p_value = clusters.limits(value, se, level), two_sided_p(value, se, df=clusters.df)
-        method = clusters.method("regression without interaction, robust Wald", se)
+        se = clustering.error(own * residual * data.total * factor, weight)
+        limits, p_value = clustering.limits(value, se, level), two_sided_p(value, se, df=clustering.df)
+        method = clustering.method("regression without interaction, robust Wald", se)
         found.append(estimate_of(data, value, limits, se=se, level=level, method=method, p_value=p_value))
     return found[0], found[1]
 

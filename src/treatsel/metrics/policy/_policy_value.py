@@ -17,7 +17,7 @@ def policy_value_aipw(
     scores: pd.DataFrame,
     recommended: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -29,7 +29,7 @@ def policy_value_aipw(
         Doubly robust scores from `aipw_scores`, columns named by arm.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -59,7 +59,7 @@ def policy_value_aipw(
     0.8
     """
     table = check_table("scores", scores)
-    units = check_units(sample_weight, groups, level, scores=scores, recommended=recommended)
+    units = check_units(sample_weight, clusters, level, scores=scores, recommended=recommended)
     own = cells_of("recommended", check_labels("recommended", recommended), table)
     return mean_estimate(own, units, n_events=None)
 
@@ -68,7 +68,7 @@ def policy_value_direct(
     by_arm: pd.DataFrame,
     recommended: npt.ArrayLike,
     *,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -84,7 +84,7 @@ def policy_value_direct(
         Predicted probability of remission under each arm, columns named by arm.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -115,7 +115,7 @@ def policy_value_direct(
     0.55
     """
     table = check_by_arm("by_arm", by_arm)
-    units = check_units(sample_weight, groups, level, by_arm=by_arm, recommended=recommended)
+    units = check_units(sample_weight, clusters, level, by_arm=by_arm, recommended=recommended)
     own = cells_of("recommended", check_labels("recommended", recommended), table)
     found = mean_estimate(own, units, n_events=None)
     return dataclasses.replace(found, method=f"{found.method}; rests on the model alone")
@@ -128,7 +128,7 @@ def policy_value(
     *,
     propensity: npt.ArrayLike,
     method: Literal["hajek", "ipw"] = "hajek",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -146,7 +146,7 @@ def policy_value(
     method : {"hajek", "ipw"}, default "hajek"
         Weighted mean of the concordant patients with weights 1 / propensity ("hajek", self-normalised), or
         their weighted sum over the number of all patients ("ipw", Horvitz-Thompson).
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -180,7 +180,7 @@ def policy_value(
     outcome = check_binary("y_true", y_true)
     probability = check_received_probability("propensity", check_probability("propensity", propensity))
     patients = {"y_true": y_true, "received": received, "recommended": recommended, "propensity": propensity}
-    units = check_units(sample_weight, groups, level, **patients)
+    units = check_units(sample_weight, clusters, level, **patients)
     concordant = check_labels("received", received) == check_labels("recommended", recommended)
     weight = concordant / probability
     n_events = round(float(units.weight @ outcome))

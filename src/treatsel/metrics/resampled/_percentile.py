@@ -63,7 +63,7 @@ def bootstrap(
     metrics: Sequence[str] = USUAL,
     *,
     received: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     n_resamples: int = 500,
     random_state: int = 0,
@@ -88,8 +88,8 @@ def bootstrap(
         closer than 1/8,192 of the range at their mean, which moves limits by about 1e-5.
     received : array-like of shape (n_patients,), optional
         Label of the received arm, for "within_arm_auc".
-    groups : array-like of shape (n_patients,), optional
-        Site or service of each patient: groups are drawn whole.
+    clusters : array-like of shape (n_patients,), optional
+        Site or service of each patient: clusters are drawn whole.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice, drawn as two patients.
     n_resamples : int, default 500
@@ -113,7 +113,7 @@ def bootstrap(
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], a metric is unknown, arms
-        are missing, or there are fewer than two groups or resamples.
+        are missing, or there are fewer than two clusters or resamples.
 
     References
     ----------
@@ -132,16 +132,16 @@ def bootstrap(
     if not names or len(set(names)) < len(names):
         raise InputError(f"metrics holds {len(names)} names; give at least one, and each once.")
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    clusters, labels = check_clusters(groups, data, y_true), None
+    clustering, labels = check_clusters(clusters, data, y_true), None
     if received is not None:
         check_patients(y_true=y_true, received=received)
         labels = check_labels("received", received)[data.rows]
     elif "within_arm_auc" in names:
         raise InputError("metrics holds 'within_arm_auc', which needs the received arms. Give `received`.")
-    patients = Sorted.of(data, labels, clusters.codes)
+    patients = Sorted.of(data, labels, clustering.codes)
     values = values_of(patients, names)
     resamples = Resamples.of(
-        patients.data.weight, groups=patients.codes, n_resamples=n_resamples, seed=random_state
+        patients.data.weight, clusters=patients.codes, n_resamples=n_resamples, seed=random_state
     )
     rows = results_of(
         _one,
@@ -150,7 +150,7 @@ def bootstrap(
         prefer="threads",
     )
     draws = pd.DataFrame(np.array(rows), columns=names).rename_axis(index="resample")
-    drawn = "patients" if clusters.count is None else f"{clusters.count} groups"
+    drawn = "patients" if clustering.count is None else f"{clusters.count} clusters"
     table = {}
     for name, value in zip(names, values, strict=True):
         own = draws[name].to_numpy()

@@ -85,7 +85,7 @@ def policy_sensitivity(
     best_arm: Any = None,
     lambdas: Sequence[float] = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0),
     method: Literal["hajek", "ipw"] = "hajek",
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
     n_resamples: int = 500,
@@ -116,7 +116,7 @@ def policy_sensitivity(
         Values of Lambda, each at least 1.
     method : {"hajek", "ipw"}, default "hajek"
         Weighted mean, or weighted sum over the number of patients. With "hajek" bounds stay within [0, 1].
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Sites: resampled whole.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -158,7 +158,7 @@ def policy_sensitivity(
     outcome, level = check_binary("y_true", y_true), check_level(level)
     probability = check_received_probability("propensity", check_probability("propensity", propensity))
     patients = {"y_true": y_true, "received": received, "recommended": recommended, "propensity": propensity}
-    n = check_patients(**patients, groups=groups, sample_weight=sample_weight)
+    n = check_patients(**patients, clusters=clusters, sample_weight=sample_weight)
     weight, grid = check_weights("sample_weight", sample_weight, n), check_vector("lambdas", list(lambdas))
     if not len(grid) or (grid < 1).any():
         raise InputError("lambdas must hold values of 1 or more; 1 means no unmeasured confounding.")
@@ -168,7 +168,7 @@ def policy_sensitivity(
     check_choice("best_arm", best_arm, ordered_labels(given[weight > 0]))
     columns = statistics_of(outcome, given, advised, best_arm, probability)
     sums = Sums((weight @ columns)[None, :], method)
-    resamples = Resamples.of(weight, groups=groups, n_resamples=n_resamples, seed=random_state)
+    resamples = Resamples.of(weight, clusters=clusters, n_resamples=n_resamples, seed=random_state)
     drawn = Sums(np.array([one @ columns for one in resamples]), method)
     rows = []
     for measure in ("value", "gain"):
@@ -188,7 +188,7 @@ def policy_sensitivity(
         n_discordant=round(float(weight @ (advised != best_arm))),
         level=level,
         method=f"{method}, percentile bootstrap, {n_resamples} resamples"
-        + ("" if groups is None else " of groups"),
+        + ("" if clusters is None else " of clusters"),
     )
 
 

@@ -83,7 +83,7 @@ def decision_curve(
     harm: float | Mapping[str, float] = 0.0,
     n_resamples: int = 500,
     random_state: int = 0,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> DecisionCurve:
@@ -117,8 +117,8 @@ def decision_curve(
         For the intervals; 0 for none.
     random_state : int, default 0
         Seed of the resamples. The order of the rows does not matter.
-    groups : array-like of shape (n_patients,), optional
-        Site or service of each patient: groups are drawn whole.
+    clusters : array-like of shape (n_patients,), optional
+        Site or service of each patient: clusters are drawn whole.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -152,7 +152,7 @@ def decision_curve(
     """
     models, grid, known = check_models(y_prob), check_thresholds(thresholds), check_prevalence(prevalence)
     costs, level = check_harm(harm, list(models)), check_level(level)
-    table = Table.of(y_true, models, sample_weight=sample_weight, groups=groups, thresholds=grid)
+    table = Table.of(y_true, models, sample_weight=sample_weight, clusters=clusters, thresholds=grid)
     rates = table.rates(table.weight, known)
     value = net_benefits(rates, grid, costs)
     draws = np.empty((0, *value.shape))

@@ -19,7 +19,7 @@ def net_benefit(
     *,
     prevalence: float | None = None,
     harm: float = 0.0,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -42,7 +42,7 @@ def net_benefit(
         Known share with outcome 1 in the population, if these patients were sampled by outcome.
     harm : float, default 0
         What making the prediction costs a patient, in true positives.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -75,11 +75,11 @@ def net_benefit(
     """
     (at,) = check_grid(threshold, below=1)
     known, (cost,) = check_prevalence(prevalence), check_harm(harm, ["model"])
-    check_patients(y_true=y_true, y_prob=y_prob, groups=groups)
+    check_patients(y_true=y_true, y_prob=y_prob, clusters=clusters)
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     if known is not None and not data.has_both:
         return not_estimable(NEEDS_BOTH, n=data.n, n_events=data.n_events, level=level)
-    codes = None if groups is None else codes_of(check_labels("groups", groups))[data.rows]
+    codes = None if clusters is None else codes_of(check_labels("clusters", clusters))[data.rows]
     units = Units(weight=data.weight, codes=codes, level=level)
     return mean_estimate(_parts(data, at, known) - cost, units, n_events=data.n_events)
 

@@ -105,19 +105,19 @@ class Table:
         models: Mapping[str, Any],
         *,
         sample_weight: Any,
-        groups: Any,
+        clusters: Any,
         thresholds: FloatArray,
     ) -> "Table":
         """Return the counts of checked patients."""
-        check_patients(y_true=y_true, sample_weight=sample_weight, groups=groups, **models)
+        check_patients(y_true=y_true, sample_weight=sample_weight, clusters=clusters, **models)
         data = {name: check_predicted(y_true, p, sample_weight) for name, p in models.items()}
         first = next(iter(data.values()))
         columns = [first.outcome.astype(np.intp)]
         columns += [
             np.searchsorted(thresholds - NEAR, scored.score, side="right") for scored in data.values()
         ]
-        if groups is not None:
-            labels = check_labels("groups", groups)[first.rows]
+        if clusters is not None:
+            labels = check_labels("clusters", clusters)[first.rows]
             columns.append(pd.Categorical(labels, categories=ordered_labels(labels)).codes.astype(np.intp))
         cell, kept = _distinct(columns)
         table = np.stack(columns)[:, kept]
@@ -125,7 +125,7 @@ class Table:
             weight=np.bincount(cell, weights=first.weight).astype(float),
             outcome=table[0],
             reached=table[1 : 1 + len(data)],
-            group=None if groups is None else table[-1],
+            group=None if clusters is None else table[-1],
             thresholds=thresholds,
         )
 
@@ -141,14 +141,14 @@ class Table:
 
     def drawn(self, n_resamples: int) -> str:
         """Return in words what is resampled."""
-        groups = "patients" if self.group is None else f"{len(np.unique(self.group))} groups"
-        return f"{n_resamples} resamples of {groups}"
+        clusters = "patients" if self.group is None else f"{len(np.unique(self.group))} clusters"
+        return f"{n_resamples} resamples of {clusters}"
 
     def resamples(self, *, n_resamples: int, random_state: Any) -> Resamples:
-        """Return resamples of the cells: of patients, or of whole groups."""
+        """Return resamples of the cells: of patients, or of whole clusters."""
         if not isinstance(random_state, int | np.integer) or random_state < 0:
             raise InputError(f"random_state is {random_state!r}; it must be a whole number of at least 0.")
-        return Resamples.of(self.weight, groups=self.group, n_resamples=n_resamples, seed=int(random_state))
+        return Resamples.of(self.weight, clusters=self.group, n_resamples=n_resamples, seed=int(random_state))
 
     def differing(self, first: int, second: int) -> npt.NDArray[np.int64]:
         """Return how many two strategies treat differently, shape (2, n_thresholds).

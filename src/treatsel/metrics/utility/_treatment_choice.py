@@ -36,7 +36,7 @@ class TreatmentChoiceCurve:
         Cost of each arm at threshold 1.
     n : int
         Patients.
-    n_groups : int or None
+    n_clusters : int or None
         Groups; None if the patients count as independent.
     level : float
         Confidence level of all limits, which are pointwise.
@@ -50,7 +50,7 @@ class TreatmentChoiceCurve:
     reference: Any
     costs: dict[Any, float]
     n: int
-    n_groups: int | None
+    n_clusters: int | None
     level: float
     method: str
 
@@ -74,7 +74,7 @@ def treatment_choice_net_benefit(
     reference: Any = None,
     thresholds: npt.ArrayLike | None = None,
     costs: Mapping[Any, float] | None = None,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> TreatmentChoiceCurve:
@@ -99,7 +99,7 @@ def treatment_choice_net_benefit(
     costs : mapping of arm to float, optional
         How much dearer than the threshold an arm is: 1 for every arm that is not named, 0 for the
         reference. For thresholds of each arm's own, give them here and `thresholds=[1]`.
-    groups : array-like of shape (n_patients,), optional
+    clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -138,7 +138,7 @@ def treatment_choice_net_benefit(
             "same arms, two or more."
         )
     grid = check_grid(np.arange(21) / 100 if thresholds is None else thresholds)
-    units = check_units(sample_weight, groups, level, scores=scores, by_arm=by_arm)
+    units = check_units(sample_weight, clusters, level, scores=scores, by_arm=by_arm)
     first = predicted.columns[0] if reference is None else reference
     check_choice("reference", first, predicted.columns)
     arms = [first, *(arm for arm in predicted.columns if arm != first)]
@@ -167,7 +167,7 @@ def treatment_choice_net_benefit(
         reference=first,
         costs=dict(zip(arms, cost.tolist(), strict=True)),
         n=units.n,
-        n_groups=units.n_groups,
+        n_clusters=units.n_clusters,
         level=units.level,
         method=mean_of(gained[:, -1], units).method,
     )
@@ -185,15 +185,15 @@ def _costs(costs: Mapping[Any, float] | None, arms: list[Any]) -> FloatArray:
 def _averaging(units: Units) -> Callable[[FloatArray], dict[str, float]]:
     """Return a function of one value a patient that gives its mean with interval.
 
-    The cluster-robust one averages within groups first, which gives the same from far fewer numbers.
+    The cluster-robust one averages within clusters first, which gives the same from far fewer numbers.
     """
     if units.codes is None:
         return lambda values: _figures(values, units)
     codes = np.unique(units.codes, return_inverse=True)[1]
     weight = np.bincount(codes, weights=units.weight).astype(float)
-    groups = Units(weight=weight, codes=np.arange(len(weight), dtype=float), level=units.level)
+    clusters = Units(weight=weight, codes=np.arange(len(weight), dtype=float), level=units.level)
     divisor = np.where(weight > 0, weight, 1)
-    return lambda values: _figures(np.bincount(codes, weights=units.weight * values) / divisor, groups)
+    return lambda values: _figures(np.bincount(codes, weights=units.weight * values) / divisor, clusters)
 
 
 def _figures(values: FloatArray, units: Units) -> dict[str, float]:

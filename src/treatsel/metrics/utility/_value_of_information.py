@@ -64,7 +64,7 @@ def value_of_information(
     method: Literal["asymptotic", "bootstrap"] = "asymptotic",
     n_resamples: int = 1000,
     random_state: int = 0,
-    groups: npt.ArrayLike | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> ValueOfInformation:
     """Net benefit that is lost, on average, by not knowing for sure which strategy is best.
@@ -85,13 +85,13 @@ def value_of_information(
         (`predtools` wants more than the threshold).
     method : {"asymptotic", "bootstrap"}, default "asymptotic"
         The net benefits vary as normal variables with the covariance of the data (one model, patients
-        independent), or as in resamples of patients or groups.
+        independent), or as in resamples of patients or clusters.
     n_resamples : int, default 1000
         For "bootstrap".
     random_state : int, default 0
         Seed of the resamples.
-    groups : array-like of shape (n_patients,), optional
-        Site or service of each patient, for "bootstrap": groups are drawn whole.
+    clusters : array-like of shape (n_patients,), optional
+        Site or service of each patient, for "bootstrap": clusters are drawn whole.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
 
@@ -104,7 +104,7 @@ def value_of_information(
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], thresholds do not
-        increase within [0, 1), or "asymptotic" is asked for several models or groups.
+        increase within [0, 1), or "asymptotic" is asked for several models or clusters.
 
     References
     ----------
@@ -119,12 +119,12 @@ def value_of_information(
     """
     check_choice("method", method, ["asymptotic", "bootstrap"])
     models, grid = check_models(y_prob), check_thresholds(thresholds)
-    if method == "asymptotic" and (len(models) > 1 or groups is not None):
+    if method == "asymptotic" and (len(models) > 1 or clusters is not None):
         raise InputError(
             'method="asymptotic" takes one model and independent patients. Use method="bootstrap" for '
-            "several models or groups."
+            "several models or clusters."
         )
-    table = Table.of(y_true, models, sample_weight=sample_weight, groups=groups, thresholds=grid)
+    table = Table.of(y_true, models, sample_weight=sample_weight, clusters=clusters, thresholds=grid)
     harm = np.zeros(len(models))
     rates = table.rates(table.weight, None)
     current = net_benefits(rates, grid, harm)

@@ -49,7 +49,7 @@ MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
 def accuracy(setting: ValidationTask) -> PartResult:
     """Return all closed-form figures, and the calibration curves."""
     y, own, arms, level = setting.observed, setting.own, setting.arms, setting.level
-    halves = balanced_accuracy(y, own, groups=setting.clusters, level=level)
+    halves = balanced_accuracy(y, own, clusters=setting.clusters, level=level)
     commoner = y if y.mean() >= 0.5 else 1 - y
     rows = [
         row_of("base rate", "base rate", prevalence(y, level=level)),

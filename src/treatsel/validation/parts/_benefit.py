@@ -148,5 +148,5 @@ def _matched(setting: ValidationTask, policies: Policies, control: Any, treated:
         policies.table.iloc[mine],
         control=control,
         treated=treated,
-        groups=None if setting.clusters is None else setting.clusters[mine],
+        clusters=None if setting.clusters is None else setting.clusters[mine],
     )

@@ -18,7 +18,7 @@ def calibration_errors(setting: ValidationTask, _: Policies) -> PartResult:
         setting.own,
         n_resamples=N_RESAMPLES,
         n_simulations=N_RESAMPLES,
-        groups=setting.clusters,
+        clusters=setting.clusters,
         level=setting.level,
         random_state=setting.seed,
     )

@@ -26,7 +26,7 @@ def missing_outcomes(setting: ValidationTask, policies: Policies) -> PartResult:
         policies.everybody[there],
         recommended_arms(whole[there], policies.best_arm),
         best_arm=policies.gain.best_arm,
-        groups=None if groups is None else groups[there],
+        clusters=None if groups is None else groups[there],
         level=setting.level,
     ).to_frame()
     tables = {"missing outcomes": pd.concat([rates, bounds], ignore_index=True)}

@@ -147,7 +147,7 @@ def _no_gain(setting: ValidationTask, problem: str) -> Gain:
         chosen=BEFOREHAND,
         n=len(setting.observed),
         n_discordant=0,
-        n_groups=None,
+        n_clusters=None,
         level=setting.level,
         method=f"not estimable: {problem}",
     )

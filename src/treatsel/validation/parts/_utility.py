@@ -20,7 +20,7 @@ def utility(setting: ValidationTask, policies: Policies) -> PartResult:
         {"model": own},
         thresholds=THRESHOLDS,
         n_resamples=N_RESAMPLES,
-        groups=setting.clusters,
+        clusters=setting.clusters,
         random_state=setting.seed,
         level=setting.level,
     )

@@ -49,7 +49,7 @@ def _draw(patients: Patients, resamples: Any, seed: int) -> Iterator[Rows]:
         yield from rows
         return
     weight = patients.weight if patients.weight is not None and patients.groups is None else np.ones(n)
-    drawn = Resamples.of(weight, groups=patients.groups, n_resamples=int(resamples), seed=seed)
+    drawn = Resamples.of(weight, clusters=patients.groups, n_resamples=int(resamples), seed=seed)
     for counts in drawn:
         yield np.repeat(np.arange(n), counts.astype(np.intp))
 

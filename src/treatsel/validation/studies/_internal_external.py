@@ -174,7 +174,7 @@ def internal_external_cv(
         raise InputError(f"The model's arm column is {arm!r}; X has the columns {list(map(str, X.columns))}.")
     if isinstance(groups, str):
         groups, X = _take_groups(model, X, groups)
-    check_patients(X=X, y=y, groups=groups, propensities=propensities, sample_weight=sample_weight)
+    check_patients(X=X, y=y, clusters=groups, propensities=propensities, sample_weight=sample_weight)
     outcome = check_binary("y", y, allow_missing=True)
     sites, received = check_labels("groups", groups), check_labels(f"Column {arm!r}", X[arm])
     weight = check_weights("sample_weight", sample_weight, len(X))

@@ -210,7 +210,7 @@ def _checked(
 ) -> Patients:
     if not isinstance(X, pd.DataFrame):
         raise InputError(f"X must be a DataFrame with the arm column {arm!r}; it is a {type(X).__name__}.")
-    check_patients(X=X, y=y, propensities=propensities, groups=groups, sample_weight=sample_weight)
+    check_patients(X=X, y=y, propensities=propensities, clusters=groups, sample_weight=sample_weight)
     outcome, received = check_binary("y", y), received_arms(X, arm)
     arms = pd.Index(sorted(received.unique(), key=str))
     codes = arms.get_indexer(received)

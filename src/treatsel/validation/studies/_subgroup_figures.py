@@ -110,7 +110,7 @@ def figure_of(patients: Patients, measure: str, compute: Compute) -> Figure:
 
 def _proportion(indicator: FloatArray, patients: Patients) -> Figure:
     """Return a share with Wilson's interval: one group of `calibration_groups`."""
-    row = calibration_groups(indicator, patients.p, n_groups=1, **patients.options).iloc[0]
+    row = calibration_groups(indicator, patients.p, n_bins=1, **patients.options).iloc[0]
     return Figure(
         value=float(row["observed"]),
         lower=float(row["lower"]),
