@@ -93,7 +93,7 @@ def made(names: list[str], usual: dict[str, list[Any]], source: random.Random) -
     return record
 
 
-def judged(model: serve.ServedModel, record: Any, number: int) -> str:
+def judged(model: serve.FittedModel, record: Any, number: int) -> str:
     """Return what became of a record; raise if that is not allowed."""
     verdicts = []
     for on_invalid in ("raise", "flag"):
@@ -106,7 +106,7 @@ def judged(model: serve.ServedModel, record: Any, number: int) -> str:
                 raise AssertionError("a probability is none")
             if number % 10 == 0:
                 json.dumps(model.recommend(record, on_invalid=on_invalid).to_dict(), allow_nan=False)
-            verdicts.append("predicted" if found.in_scope else "out of scope")
+            verdicts.append("predicted" if found.in_scope.all() else "out of scope")
         except (InputError, CohortError) as error:
             if SECRET in str(error):
                 raise AssertionError("a message repeats a value") from None
@@ -132,11 +132,11 @@ def run(path: str, first: int, number: int) -> Counter[str]:
     return counts
 
 
-def _usual(model: serve.ServedModel, name: str) -> list[Any]:
+def _usual(model: serve.FittedModel, name: str) -> list[Any]:
     field = model.codebook[name]
     if field.enum is not None:
         return list(field.enum)
-    low, high = model.ranges[name]
+    low, high = model.development.ranges[name]
     low = low if field.minimum is None else max(low, field.minimum)
     high = high if field.maximum is None else min(high, field.maximum)
     whole = field.type != "number"

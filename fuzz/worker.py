@@ -82,7 +82,7 @@ class Judge:
             return "wrong", "the same model id, but other predictions"
         return "accepted", "is the same" if found == self.expected else "says something else, by another id"
 
-    def _all_of(self, selector: ts.TreatmentSelector, served: serve.ServedModel) -> list[str]:
+    def _all_of(self, selector: ts.TreatmentSelector, served: serve.FittedModel) -> list[str]:
         """Return all that a selector says, exactly; its numbers must be probabilities."""
         flagged = selector.predict(self.records, on_invalid="flag")
         flagged.to_json()

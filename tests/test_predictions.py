@@ -144,7 +144,7 @@ from treatsel.predictions import Predictions
 assert "matplotlib" not in sys.modules
 t = pd.DataFrame({"CBT": [0.5], "SSRI": [0.4]})
 w = pd.DataFrame({"patient": [], "code": [], "column": []})
-Predictions(tables={"r": t}, lower={"r": t}, upper={"r": t}, level=0.9, warnings=w).plot()
+Predictions.from_tables(tables={"r": t}, lower={"r": t}, upper={"r": t}, level=0.9, warnings=w).plot()
 recommend(t, draws=[t.to_numpy()] * 3).plot()
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """

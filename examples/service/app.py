@@ -35,7 +35,7 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
 
-def make_app(model: serve.ServedModel) -> FastAPI:
+def make_app(model: serve.FittedModel) -> FastAPI:
     """Return the application for a loaded model."""
     app = FastAPI(title="treatsel", docs_url=None, redoc_url=None)
     counts: Counter[str] = Counter()

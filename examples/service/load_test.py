@@ -48,7 +48,7 @@ def main() -> None:
         server.wait()
 
 
-def made_up(model: serve.ServedModel, n: int) -> list[dict[str, Any]]:
+def made_up(model: serve.FittedModel, n: int) -> list[dict[str, Any]]:
     """Return records of random values that the codebook allows; one value in ten is not known."""
     source = random.Random(0)
 

@@ -267,12 +267,12 @@ def test_linear_terms_and_members_add_up_arm_by_arm(ensembles):
     )
     matrix = encoding.encode(X)
     expected = model.intercept + matrix @ model.coefficients.T
-    expected[:, 0] += parts[0].score(matrix)[:, 0] + 0.5 * parts[1].score(matrix)[:, 0]
+    expected[:, 0] += score_trees(parts[0], matrix)[:, 0] + 0.5 * score_trees(parts[1], matrix)[:, 0]
     np.testing.assert_allclose(model.logit(matrix), expected, atol=1e-12)
     assert model.trees_of(1) is None
     np.testing.assert_allclose(
-        model.trees_of(0).score(matrix)[:, 0],
-        parts[0].score(matrix)[:, 0] + 0.5 * parts[1].score(matrix)[:, 0],
+        score_trees(model.trees_of(0), matrix)[:, 0],
+        score_trees(parts[0], matrix)[:, 0] + 0.5 * score_trees(parts[1], matrix)[:, 0],
     )
     certain = np.concatenate([model.intercept[:, None], model.coefficients, model.mixing], axis=1)
     drawn = replace(model, draws=np.tile(certain, (6, 1, 1)))

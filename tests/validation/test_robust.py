@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
-from treatsel._reporting import page
+from treatsel._reporting.format import number, percent, points
 from treatsel.cli.main import main
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import spiegelhalter_z, weak_calibration_test
@@ -106,11 +106,11 @@ def test_a_cohort_of_one_arm_is_judged_without_policies(plain):
 
 
 def test_no_number_has_the_sign_of_zero():
-    assert page.points(-0.0004) == "0.0 points"
-    assert page.points(0.0004) == "0.0 points"
-    assert page.points(-0.0006) == "-0.1 points"
-    assert page.number(-0.001) == "0.00"
-    assert page.percent(-0.0001) == "0.0 %"
+    assert points(-0.0004) == "0.0 points"
+    assert points(0.0004) == "0.0 points"
+    assert points(-0.0006) == "-0.1 points"
+    assert number(-0.001) == "0.00"
+    assert percent(-0.0001) == "0.0 %"
 
 
 def test_the_headline_has_no_negative_zero(report):

@@ -17,10 +17,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import SMALL_CELL
-from treatsel.artifact._structure import OVERLAP
+from treatsel.artifact._structure import COUNTS, OVERLAP
 from treatsel.selector import TreatmentSelector
-
-COUNTS = ("n", "n_observed", "n_events")
 
 
 @dataclass(frozen=True)

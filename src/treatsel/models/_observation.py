@@ -25,7 +25,8 @@ class Observation:
     Attributes
     ----------
     weights : Series of shape (n_patients,)
-        0 for patients whose outcome was not observed; the others average 1, in each arm.
+        0 for patients whose outcome was not observed; the others average 1, in each arm. None for a model
+        from a file, which holds no patients.
     probability : Series of shape (n_patients,)
         Cross-fitted probability that the outcome is observed, under the received arm; 1 in an arm where
         every outcome was.
@@ -34,8 +35,8 @@ class Observation:
         nobody was observed), `n_truncated` weights and `effective_n`, Kish's effective sample size.
     """
 
-    weights: pd.Series = field(repr=False)
-    probability: pd.Series = field(repr=False)
+    weights: pd.Series | None = field(repr=False)
+    probability: pd.Series | None = field(repr=False)
     table: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:

@@ -34,8 +34,8 @@ def predictions_of(
         rows.append(pd.DataFrame({"patient": patients, "code": "no_interval", "column": None}))
     if selector.assignment != "randomised":
         rows.append(low_propensity(selector.assignment_, clean))
-    return Predictions(
-        tables={name: selector.models_[name].predict_by_arm(clean) for name in selector.outcomes_},
+    return Predictions.from_tables(
+        {name: selector.models_[name].predict_by_arm(clean) for name in selector.outcomes_},
         lower={},
         upper={},
         level=level,

@@ -5,17 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
 from treatsel.models import Assignment, assess_assignment, balanced_folds, randomized_probabilities
 from treatsel.selector._outcome import FittedOutcome
-
-ASSIGNMENTS = ("randomised", "routine")
-
-
-def check_assignment(assignment: Any) -> str | None:
-    """Return how arms were assigned: "randomised", "routine", or None where nobody said."""
-    return None if assignment is None else check_choice("assignment", assignment, ASSIGNMENTS)
 
 
 def learn_assignment(X: pd.DataFrame, arm: str, *, groups: pd.Series | None, random_state: Any) -> Assignment:
@@ -56,7 +49,7 @@ def doubly_robust_arm_means(
 
 def _chance_of_observation(fitted: FittedOutcome, received: pd.Series) -> FloatArray:
     """Return the probability of being observed that the (truncated) weights stand for; 1 without any."""
-    if fitted.observation is None:
+    if fitted.observation is None or fitted.observation.weights is None:
         return np.ones(len(received))
     share = received.map(fitted.observation.table["share"]).to_numpy(dtype=float)
     weights = fitted.observation.weights.to_numpy()

@@ -4,25 +4,16 @@ Each guard returns what it has to say, as a list that is empty when all is well.
 and counts, never a patient's value. `_guard_table` calls them, with those of columns and rows.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
+from treatsel.fitted import DataCheck
 from treatsel.models import Assignment
 
 FEWEST_EVENTS = 10
 FEWEST_PATIENTS = 300
 HIGHEST_AUC = 0.85
 MOST_HARDLY_GIVEN = 0.05  # share of patients who hardly ever get an arm, from which on a guard speaks
-
-
-@dataclass(frozen=True)
-class DataCheck:
-    """One thing that makes a result shaky: a code for programs, a message for people."""
-
-    code: str
-    message: str
 
 
 def guard_events(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_EVENTS) -> list[DataCheck]:

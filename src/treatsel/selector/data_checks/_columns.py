@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from treatsel._checks import FloatArray
-from treatsel.selector.data_checks._arms import DataCheck
+from treatsel.fitted import DataCheck
 from treatsel.selector.data_checks._column import Column, IntArray, _drawn, _varying
 
 SAME_COLUMN = 0.99  # correlation

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from treatsel.selector.data_checks._arms import DataCheck
+from treatsel.fitted import DataCheck
 from treatsel.selector.data_checks._column import Column, _pairs, _varying
 
 FEWEST_COPIES = 5

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from treatsel.errors import DataQualityWarning
-from treatsel.selector.data_checks._arms import DataCheck, check_persons, guard_events, guard_sample_size
+from treatsel.fitted import DataCheck
+from treatsel.selector.data_checks._arms import check_persons, guard_events, guard_sample_size
 from treatsel.selector.data_checks._column import columns_of
 from treatsel.selector.data_checks._columns import check_columns, guard_constant, guard_separation
 from treatsel.selector.data_checks._duplicate_rows import check_duplicates

@@ -1,23 +1,16 @@
-"""What a selector is made of, as a manifest and arrays, and back."""
+"""A fitted selector as a manifest and arrays."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from treatsel._checks import SMALL_CELL
 from treatsel.additive import Trees
-from treatsel.artifact._counts import COUNTS, tellable
-from treatsel.artifact._models import (
-    GOLDEN_TOLERANCE,
-    background_columns,
-    unpack_assignment_model,
-    unpack_models,
-)
-from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OVERLAP
-from treatsel.codebook import Codebook
+from treatsel.artifact._counts import tellable
+from treatsel.artifact._models import GOLDEN_TOLERANCE
+from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OBSERVATION
 from treatsel.errors import UnsupportedModelError
-from treatsel.models import Assignment
 from treatsel.selector import TreatmentSelector
 
 Arrays = dict[str, np.ndarray]
@@ -40,7 +33,9 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "fingerprint": selector.fingerprint_,
         "background": _pack_background(selector.background_, arrays),
         "assignment": _pack_assignment(selector, told.overlap, arrays),
+        "observation": _pack_observation(selector, told.training),
         "performance": told.performance,
+        "data_checks": [{"code": check.code, "message": check.message} for check in selector.data_checks_],
     }
     return contents, arrays
 
@@ -49,7 +44,7 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
     model, place = selector.additive_[name], f"outcome_{number}"
     if model is None:
         raise UnsupportedModelError(
-            f"The model of {name!r} cannot be saved: it is no sum of linear terms and trees. "
+            f"The model of {name!r} cannot be saved: it is not a sum of linear terms and trees. "
             "Logistic regression and LightGBM inside the models of treatsel can."
         )
     arrays[f"{place}/intercept.npy"] = model.intercept
@@ -100,45 +95,19 @@ def _pack_background(background: pd.DataFrame, arrays: Arrays) -> list[dict[str,
     return columns
 
 
-def unpack(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TreatmentSelector:
-    """Return the selector that `pack` saw, from a checked manifest and arrays that are checked here."""
-    arms, outcomes = contents["arms"], contents["outcomes"]
-    names = [outcome["name"] for outcome in outcomes]
-    codebook, models = Codebook.from_dict(contents["codebook"]), unpack_models(contents, arrays)
-    selector = TreatmentSelector(arm=contents["arm"], assignment=contents["assignment"]["stated"])
-    selector.arms_, selector.outcomes_ = list(arms), names
-    selector.event_is_good_ = {outcome["name"]: outcome["event_is_good"] for outcome in outcomes}
-    selector.codebook_, selector.training_ = codebook, _training(contents["training"])
-    selector.models_, selector.additive_ = dict(models), dict(models)
-    selector.fingerprint_, selector.default_arm_ = contents["fingerprint"], contents["default_arm"]
-    index = pd.Index(arms, name="arm")
-    selector.arm_means_ = pd.DataFrame(contents["arm_means"], index=index, dtype="float64")
-    ranges = pd.DataFrame.from_dict(contents["ranges"], orient="index", columns=["lower", "upper"])
-    ranges = ranges.loc[[name for name in codebook.covariates if name in ranges.index]]
-    selector.ranges_ = ranges.astype("float64")
-    selector.background_ = pd.DataFrame(background_columns(contents["background"], arrays))
-    selector.assignment_ = _unpack_assignment(contents, arrays)
-    selector.performance_ = {name: _performance(contents["performance"][name]) for name in names}
-    return selector
+def _pack_observation(
+    selector: TreatmentSelector, training: list[dict[str, Any]]
+) -> dict[str, dict[str, list[float | None]]]:
+    """Return the tables of the observation model by arm, without extreme weights, which are single patients'.
 
-
-def _unpack_assignment(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Assignment:
-    content, index = contents["assignment"], pd.Index(contents["arms"], name="arm")
-    overlap = {key: [np.nan if v is None else float(v) for v in content["overlap"][key]] for key in OVERLAP}
-    table = pd.DataFrame(overlap, index=index, dtype="float64")
-    model, floor = unpack_assignment_model(contents, arrays), float(content["floor"])
-    return Assignment(probabilities=None, raw=None, table=table, model=model, floor=floor)
-
-
-def _performance(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=["predictor", "metric", "value", "lower", "upper", "n"])
-    n = "float64" if table["n"].isna().any() else "int64"
-    return table.astype({"value": "float64", "lower": "float64", "upper": "float64", "n": n})
-
-
-def _training(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame([{key: row[key] for key in ("outcome", "arm")} for row in rows])
-    for key in COUNTS:
-        table[key] = [float("nan") if row[key] is None else float(row[key]) for row in rows]
-    table["enough"] = [row["enough"] for row in rows]
-    return table
+    Nothing is stored of an arm whose number of patients, or of observed outcomes, is left out.
+    """
+    known = {(row["outcome"], row["arm"]): None not in (row["n"], row["n_observed"]) for row in training}
+    found = {}
+    for name, observation in selector.observation_.items():
+        table = observation.table.loc[selector.arms_, list(OBSERVATION)].astype("float64")
+        table.loc[[arm for arm in selector.arms_ if not known[name, arm]]] = np.nan
+        truncated = table["n_truncated"]
+        table["n_truncated"] = truncated.mask((truncated > 0) & (truncated < SMALL_CELL))
+        found[name] = {key: [None if np.isnan(v) else float(v) for v in table[key]] for key in OBSERVATION}
+    return found
