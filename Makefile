@@ -53,14 +53,15 @@ wheel: .venv/.made ## build dist/*.tar.gz, and dist/*.whl from it
 	@touch $@
 
 # Newest versions allowed: make lock UPGRADE=--upgrade
-UV_LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-header --no-annotate --overrides requirements/overrides.txt $(UPGRADE) pyproject.toml
+# The oldest are always sought anew, since uv would keep what is in the file after a lower bound went down.
+UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+UV_LOCK = $(UV) pyproject.toml
 BUILD = printf 'editables>=0.5\nhatchling>=1.27\n'
 
 lock: .venv/.made ## write requirements/*.txt anew from pyproject.toml
-	$(UV_LOCK) --extra dev -o requirements/dev.txt
-	$(BUILD) | $(UV_LOCK) --constraint requirements/dev.txt -o requirements/run.txt -
-	$(BUILD) | $(UV_LOCK) --resolution lowest-direct --extra test -o requirements/lowest.txt -
+	$(UV_LOCK) $(UPGRADE) --extra dev -o requirements/dev.txt
+	$(BUILD) | $(UV_LOCK) $(UPGRADE) --constraint requirements/dev.txt -o requirements/run.txt -
+	$(BUILD) | $(UV_LOCK) --upgrade --resolution lowest-direct --extra test -o requirements/lowest.txt -
 	! grep -n -e '://' -e '^-' requirements/dev.txt requirements/run.txt requirements/lowest.txt
 
 clean: ## remove environments and everything that tools made
