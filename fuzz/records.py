@@ -64,7 +64,7 @@ ODD: tuple[Callable[[random.Random], Any], ...] = (
     ),
     lambda s: s.choice((np.float32(3), np.float64("nan"), np.int64(-1), np.bool_(True), np.str_("x"))),
     lambda s: s.choice(
-        (np.datetime64("NaT"), np.array([1, 2]), np.array(3.0), np.void(b"x"), np.bytes_(b"x"))
+        (np.datetime64("NaT", "ns"), np.array([1, 2]), np.array(3.0), np.void(b"x"), np.bytes_(b"x"))
     ),
     lambda s: s.choice(
         (b"31", bytearray(b"x"), 3 + 4j, range(3), date(2024, 1, 1), Ellipsis, NotImplemented)

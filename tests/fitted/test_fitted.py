@@ -214,7 +214,7 @@ ODD = st.one_of(
     st.sampled_from(
         [np.float32("nan"), np.int8(3), np.bool_(True), np.str_("x"), Decimal("NaN"), Decimal("1e500")]
     ),
-    st.sampled_from([pd.NA, pd.NaT, np.datetime64("NaT"), pd.Timestamp("2024-01-01"), b"31", 3 + 4j]),
+    st.sampled_from([pd.NA, pd.NaT, np.datetime64("NaT", "ns"), pd.Timestamp("2024-01-01"), b"31", 3 + 4j]),
     st.sampled_from([[], [1], {}, {"a": 1}, (1, 2), {1}, object, len]),
 )
 

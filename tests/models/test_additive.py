@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
+from tests.conftest import LASSO
 
 from treatsel.additive import AdditiveModel, Trees, _scoring, score_trees
 from treatsel.errors import UnsupportedModelError
@@ -97,7 +98,7 @@ def test_trees_give_no_draws(patients):
 
 def test_lasso_gives_no_draws(patients):
     X, y = patients
-    lasso = LogisticRegression(l1_ratio=1, solver="saga", tol=1e-2, max_iter=5000)
+    lasso = LogisticRegression(solver="saga", tol=1e-2, max_iter=5000, **LASSO)
     assert PooledClassifier(lasso).fit(X, y).additive().draws is None
 
 

@@ -4,6 +4,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
@@ -239,9 +240,10 @@ SINGLE_ARM_MODELS = {name: clone(model).set_params(arm=None) for name, model in 
 
 def checks_that_fail(estimator):
     name = next(name for name, model in SINGLE_ARM_MODELS.items() if model is estimator)
-    if name not in COUNTS_ROWS:
-        return {}
-    return {"check_sample_weight_equivalence_on_dense_data": COUNTS_ROWS[name]}
+    reason = COUNTS_ROWS.get(name)
+    if reason is None and sklearn.__version__.startswith("1.6."):
+        reason = "in scikit-learn 1.6 the first row decides which class is which, and one side is shuffled"
+    return {"check_sample_weight_equivalence_on_dense_data": reason} if reason else {}
 
 
 @parametrize_with_checks(list(SINGLE_ARM_MODELS.values()), expected_failed_checks=checks_that_fail)

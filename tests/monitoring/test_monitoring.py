@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 from sklearn.linear_model import LogisticRegression
+from tests.conftest import LASSO
 
 import treatsel as ts
 from treatsel._stats.multiplicity import holm
@@ -31,7 +32,7 @@ def simulated():
 def selector(simulated, tmp_path_factory):
     """From a file, so that nothing but what it stores is used."""
     X, y = simulated.cohort.X[:N], simulated.cohort.y["dropout"][:N]
-    plain = PooledClassifier(LogisticRegression(C=0.2, l1_ratio=1, solver="liblinear"))  # no draws: quick
+    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # no draws: quick
     model = ts.TreatmentSelector(event_is_good=False, estimator=plain, random_state=0)
     path = tmp_path_factory.mktemp("model") / "m.treatsel"
     ts.save_model(model.fit(X, y), path, intended_use="Tests.")
