@@ -34,8 +34,8 @@ class BenefitCalibration:
     p_value_calibration : float
         P value of the joint test that the intercept is 0 and the slope 1.
     table : pandas.DataFrame
-        Groups of patients by predicted benefit; columns group (1, 2, ...), n, predicted (mean), observed, lower, upper,
-        se.
+        Groups of patients by predicted benefit; columns group (1, 2, ...), n, predicted (mean), observed,
+        lower, upper, se.
     level : float
         Confidence level of all limits.
     """
