@@ -190,7 +190,7 @@ def test_the_default_arm_speaks_for_the_first_outcome_only():
     selector = ts.TreatmentSelector(codebook=book, random_state=0).fit(cohort.X, cohort.y)
     assert selector.default_arm_ == "A"
     report = validate(selector, cohort, outcome="harm", parts=())
-    assert report.gain.best_arm == "B"
+    assert report.gain.comparator_arm == "B"
     assert abs(report.gain.value) < 0.01
     assert any("named beforehand" in caution for caution in report.cautions)
 
@@ -209,7 +209,7 @@ def test_a_recommended_arm_that_nobody_received_is_named():
     cohort, truth = simulate(600, modifier=0.3)
     report = validate(truth.assign(yoga=0.99), cohort, best_arm="yoga", assignment="randomised", parts=())
     assert any("600 patients are recommended an arm" in caution for caution in report.cautions)
-    assert report.gain.chosen == "picked on this data"
+    assert report.gain.comparator_source == "picked on this data"
 
 
 @pytest.mark.slow
@@ -323,5 +323,5 @@ def test_a_by_arm_table_gives_the_numbers_of_r(name):
         value = expected[check] if key is None else expected[check][key]
         assert report.figure(measure)["value"] == pytest.approx(value, abs=1e-6), measure
     gain = expected["policy.aipw_rec_minus_best_single"]
-    assert report.gain.best_arm == gain["best"]
+    assert report.gain.comparator_arm == gain["best"]
     assert (report.gain.lower, report.gain.upper) == pytest.approx((gain["lower"], gain["upper"]), abs=1e-9)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_by_arm, check_unique, check_vector
+from treatsel._checks import FloatArray, check_by_arm, check_probability, check_unique, check_vector
 from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
 
@@ -26,15 +26,15 @@ def check_table(name: str, table: Any) -> pd.DataFrame:
 
 def check_propensities(table: Any, arms: "pd.Index[Any]") -> pd.DataFrame:
     """Return a by-arm table of propensities with its columns in the order of `arms`."""
-    checked = check_by_arm("propensities", table)
+    checked = check_by_arm("propensity", table)
     if set(checked.columns) != set(arms):
         raise InputError(
-            f"propensities has the arms {list(checked.columns)}, by_arm has {list(arms)}. Both need a column "
+            f"propensity has the arms {list(checked.columns)}, by_arm has {list(arms)}. Both need a column "
             "for each arm."
         )
     if n := int((np.abs(checked.sum(axis=1) - 1) > SUM_TOLERANCE).sum()):
         raise InputError(
-            f"propensities holds {n} patients whose row does not sum to 1 (within {SUM_TOLERANCE:g}). Give "
+            f"propensity holds {n} patients whose row does not sum to 1 (within {SUM_TOLERANCE:g}). Give "
             "the probability of every arm that the patient could have been given."
         )
     return checked[list(arms)]
@@ -68,6 +68,16 @@ def check_received_probability(name: str, probability: FloatArray) -> FloatArray
     return probability
 
 
+def received_probability(
+    propensity: Any, received: Labels, arms: "pd.Index[Any] | None" = None
+) -> FloatArray:
+    """Return the probability of each received arm, above 0, from a vector or from a by-arm table."""
+    if not isinstance(propensity, pd.DataFrame):
+        return check_received_probability("propensity", check_probability("propensity", propensity))
+    table = check_propensities(propensity, propensity.columns if arms is None else arms)
+    return check_received_probability("propensity", cells_of("received", received, table))
+
+
 def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
     """Warn of arms that some patients could never have been given."""
     for arm, n in (propensities == 0).sum().items():
@@ -80,9 +90,9 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
             )
 
 
-def recommended_arms(table: pd.DataFrame, best_arm: Any) -> pd.Series:
-    """Return the arm most likely to do good; ties go to the best single arm, then to the first."""
+def recommended_arms(table: pd.DataFrame, comparator: Any) -> pd.Series:
+    """Return the arm of highest probability; ties go to the comparator, then to the first column."""
     values = table.copy()
-    if best_arm is not None:
-        values[best_arm] += 1e-12
+    if comparator is not None:
+        values[comparator] += 1e-12  # breaks ties only: predictions differ by more
     return values.idxmax(axis=1)

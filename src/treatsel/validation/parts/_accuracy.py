@@ -68,7 +68,7 @@ def accuracy(setting: ValidationTask) -> PartResult:
                 rows.append(row_of(section, measure, function(y[mask], own[mask], level=level), group))
     curves = {
         "": calibration_curve(y, own, level=level),
-        " by arm": calibration_curve(y, own, arm=arms, level=level),
+        " by arm": calibration_curve(y, own, received=arms, level=level),
     }
     tables: dict[str, Any] = {}
     for name, curve in curves.items():

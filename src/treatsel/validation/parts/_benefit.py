@@ -37,7 +37,7 @@ MOST_PAIRS = 5  # arms compared with the best single one: those that most patien
 
 def benefit(setting: ValidationTask, policies: Policies) -> PartResult:
     """Return calibration and ranking of the predicted benefit, for each arm against the best single one."""
-    control = policies.gain.best_arm
+    control = policies.gain.comparator_arm
     others = [arm for arm in policies.table.columns if arm != control]
     counts = pd.Series(setting.arms).value_counts()
     chosen = sorted(others, key=lambda arm: (-counts[arm], str(arm)))[:MOST_PAIRS]

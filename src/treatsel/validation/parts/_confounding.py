@@ -17,7 +17,7 @@ def confounding(setting: ValidationTask, policies: Policies) -> PartResult:
         setting.arms,
         policies.recommended,
         propensity=received_propensity(setting.arms, policies.chances),
-        best_arm=policies.gain.best_arm,
+        comparator=policies.gain.comparator_arm,
         n_resamples=N_RESAMPLES,
         random_state=setting.seed,
         **policies.options,

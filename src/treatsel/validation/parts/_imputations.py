@@ -114,7 +114,7 @@ def imputations(
     assignment: str | Mapping[Any, float] | pd.DataFrame,
 ) -> PartResult:
     """Return the pooled figures, each with the fraction of missing information."""
-    compute = partial(_figures, best_arm=policies.gain.best_arm)
+    compute = partial(_figures, best_arm=policies.gain.comparator_arm)
     own = [compute(each, policies_of(each, assignment)) for each in imputed]
     as_given, rows, table = compute(setting, policies), [], []
     n, n_events = len(setting.observed), int(setting.observed.sum())
@@ -150,7 +150,7 @@ def _figures(setting: ValidationTask, policies: Policies, *, best_arm: Any) -> d
     gain = policies.gain
     if policies.problem is None:
         scores, rule = policies.scores, policies.recommended
-        gain = gain_over_best_arm(scores, rule, best_arm=best_arm, **policies.options)
+        gain = gain_over_best_arm(scores, rule, comparator=best_arm, **policies.options)
     return {
         "within-arm AUC": within_arm_auc(y, p, setting.arms, interval="logit", level=level),
         "AUC": roc_auc(y, p, interval="logit", level=level),
@@ -168,7 +168,7 @@ def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> R
     scale, values = SCALES[measure], np.array([one.value for one in found])
     with np.errstate(divide="ignore", invalid="ignore"):
         there = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
-    size = getattr(found[0], "n_groups", None) or n  # with clusters, they are what the complete data count
+    size = getattr(found[0], "n_clusters", None) or n  # with clusters, the degrees of freedom count clusters
     return pool_rubin(
         there, [one.se for one in found], n=size if size > 1 else None, scale=scale, level=level
     )

@@ -25,7 +25,7 @@ def missing_outcomes(setting: ValidationTask, policies: Policies) -> PartResult:
         whole[there],
         policies.everybody[there],
         recommended_arms(whole[there], policies.best_arm),
-        best_arm=policies.gain.best_arm,
+        comparator=policies.gain.comparator_arm,
         clusters=None if groups is None else groups[there],
         level=setting.level,
     ).to_frame()

@@ -142,9 +142,9 @@ def _no_gain(setting: ValidationTask, problem: str) -> Gain:
     nothing = {"value": NAN, "lower": NAN, "upper": NAN, "se": NAN, "p_value": NAN}
     return Gain(
         **nothing,
-        compared_with=BEST,
-        best_arm=setting.best_arm,
-        chosen=BEFOREHAND,
+        comparator=BEST,
+        comparator_arm=setting.best_arm,
+        comparator_source=BEFOREHAND,
         n=len(setting.observed),
         n_discordant=0,
         n_clusters=None,
@@ -158,10 +158,10 @@ def _gain(
 ) -> Gain:
     """Return the gain over the best arm; unless named, it is picked among arms with enough outcomes."""
     if best is not None:
-        return gain_over_best_arm(scores, rule, best_arm=best, **options)
+        return gain_over_best_arm(scores, rule, comparator=best, **options)
     picked = scores[_enough(setting, scores.columns) or list(scores.columns)].mean().idxmax()
-    gain = gain_over_best_arm(scores, rule, best_arm=picked, **options)
-    return replace(gain, chosen=ON_THIS_DATA)
+    gain = gain_over_best_arm(scores, rule, comparator=picked, **options)
+    return replace(gain, comparator_source=ON_THIS_DATA)
 
 
 def _enough(setting: ValidationTask, arms: pd.Index) -> list[Any]:
@@ -240,10 +240,10 @@ def _both(setting: ValidationTask, policies: Policies) -> dict[str, Gain | Estim
     picked = _gain(setting, scores, rule, None, options)
     found = {
         BEFOREHAND: named,
-        ON_THIS_DATA: replace(picked, method=f"over {picked.best_arm}; {picked.method}"),
+        ON_THIS_DATA: replace(picked, method=f"over {picked.comparator_arm}; {picked.method}"),
     }
     rare = [str(arm) for arm in scores.columns if arm not in _enough(setting, scores.columns)]
-    allowed: Gain | Estimate = gain_over_best_arm(scores, rule, picking="allowed_for", **options)
+    allowed: Gain | Estimate = gain_over_best_arm(scores, rule, selection="adjusted", **options)
     if rare:
         reason = f"arms {rare} have fewer than {FEWEST_EVENTS} events or non-events"
         allowed = not_estimable(reason, n=n, n_events=None, level=setting.level)
@@ -298,7 +298,7 @@ def _cautions(setting: ValidationTask, policies: Policies) -> list[Caution]:
             "sites: they speak of these sites only."
         )
         found.append(Caution(Severity.PARTIAL, text))
-    if policies.gain.chosen == ON_THIS_DATA:
+    if policies.gain.comparator_source == ON_THIS_DATA:
         text = (
             "No best single arm that anybody here received was named beforehand; it was picked on this very "
             f"cohort (among arms with {FEWEST_EVENTS} events and non-events or more), which is a little too "

@@ -38,7 +38,7 @@ def subgroups(setting: ValidationTask, policies: Policies) -> PartResult:
         labels,
         scores=None if policies.problem else policies.scores,
         recommended=policies.recommended,
-        best_arm=policies.gain.best_arm,
+        best_arm=policies.gain.comparator_arm,
         level=setting.level,
     )
     table = found.to_frame()

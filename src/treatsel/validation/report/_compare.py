@@ -54,7 +54,7 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
                 f"The reports differ in {name}: {mine!r} and {theirs!r}. Compare like with like."
             )
     both = first.figures.merge(second.figures, on=KEYS, suffixes=("_first", "_second"), how="inner")
-    if first.gain.best_arm != second.gain.best_arm:  # such figures compare with different arms
+    if first.gain.comparator_arm != second.gain.comparator_arm:  # such figures compare with different arms
         against = both["measure"].str.contains("best single arm|net benefit of choosing")
         both = both[~against & both["section"].ne("benefit")].reset_index(drop=True)
     picked = [both[f"method_{which}"].str.partition(";")[0] for which in ("first", "second")]

@@ -149,7 +149,9 @@ def _gain(data: SiteData, judged: Mask, best_arm: Any, options: dict[str, Any]) 
     scores = aipw_scores(data.benefit[judged], data.received[judged], table, chances)
     recommended = recommended_arms(table, best_arm)
     weight = data.weight[judged]
-    return gain_over_best_arm(scores, recommended, best_arm=best_arm, sample_weight=weight, level=data.level)
+    return gain_over_best_arm(
+        scores, recommended, comparator=best_arm, sample_weight=weight, level=data.level
+    )
 
 
 def _row(found: Estimate | Gain) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _brier(patients: Patients) -> Figure:
 
 def _gain(patients: Patients) -> Figure:
     scores: Any = patients.scores
-    found = gain_over_best_arm(scores, patients.recommended, best_arm=patients.best_arm, **patients.options)
+    found = gain_over_best_arm(scores, patients.recommended, comparator=patients.best_arm, **patients.options)
     return _estimated(found)
 
 

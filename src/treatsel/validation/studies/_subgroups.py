@@ -52,7 +52,7 @@ class SubgroupPerformance:
         interval was made, or why the figure is not estimable).
     tests : pandas.DataFrame
         One row per variable and measure: scale, n_groups (compared), left_out (groups that are not), q, df,
-        p_value (of no difference) and p_holm (Holm's correction for all tests of the table).
+        p_value (of no difference) and p_value_holm (Holm's correction for all tests of the table).
     level : float
         Confidence level of the intervals.
     """
@@ -195,7 +195,7 @@ def subgroup_performance(
                 figures += [(variable, measure, group, parts[group], f) for group, f in found.items()]
                 tests.append({"variable": variable, "measure": measure} | _cochran(found))
     tested = pd.DataFrame(tests)
-    tested["p_holm"] = _holm(tested["p_value"].to_numpy(dtype=float))
+    tested["p_value_holm"] = _holm(tested["p_value"].to_numpy(dtype=float))
     return SubgroupPerformance(
         table=pd.DataFrame([_row(*figure) for figure in figures]), tests=tested, level=everybody.level
     )

@@ -36,10 +36,11 @@ def benefit(report: ReportData) -> Section:
     caption = "Predicted and observed (doubly robust) benefit in groups by predicted benefit."
     rows = report.figures[report.figures["section"] == "benefit"]
     more = rows["measure"].str.startswith((*ONE_PAIR, ERROR))
+    best = report.gain.comparator_arm
     return Section(
         heading="Is the benefit larger where the model says so?",
         paragraphs=[
-            f"Each arm against {report.gain.best_arm}, in patients who received either. A slope of benefit "
+            f"Each arm against {best}, in patients who received either. A slope of benefit "
             "of 1 means that predicted differences are as large as they turn out; 0, that they tell nothing. "
             "AUTOC and Qini above 0 mean that patients ranked first benefit more. The c-for-benefit depends "
             "on how patients were matched (here: by predicted benefit); read it last.",
@@ -65,8 +66,9 @@ def _why(report: ReportData, rows: pd.DataFrame) -> list[str]:
     """Return which pair has figures of its own, and why."""
     if rows.empty:
         return []
+    best = report.gain.comparator_arm
     return [
-        f"For one pair there is more: {rows['group'].iloc[0]}, because after {report.gain.best_arm} this arm "
+        f"For one pair there is more: {rows['group'].iloc[0]}, because after {best} this arm "
         "was received by most patients. On the logit, intercept 0 and slope 1 are perfect. E-for-benefit is "
         "the distance of predicted from observed benefit in matched pairs; lower is better, also for the two "
         "losses."

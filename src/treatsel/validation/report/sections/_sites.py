@@ -56,7 +56,7 @@ def _by_site(report: ReportData, section: str, heading: str, about: str) -> Sect
         "n_left_out": ("Not pooled", count),
         "tau2": ("Variance between sites", three),
         "i2": ("Share of it", percent),
-        "q_p_value": ("p of no differences", p_value),
+        "p_value_q": ("p of no differences", p_value),
     }
     by_site: dict[str, tuple[str, Shown]] = {
         "site": ("Site", text),

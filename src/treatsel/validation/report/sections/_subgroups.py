@@ -28,7 +28,7 @@ def subgroups(report: ReportData) -> Section:
         "q": ("Q", number),
         "df": ("df", count),
         "p_value": ("p of no differences", p_value),
-        "p_holm": ("p, corrected for all tests", p_value),
+        "p_value_holm": ("p, corrected for all tests", p_value),
     }
     return Section(
         heading="Is it as good for every group?",

@@ -20,14 +20,14 @@ def utility(report: ReportData) -> Section:
     )
     top = float(curve["value"].max())
     one.set_ylim(-0.2 * max(top, 0.05), 1.1 * max(top, 0.05))
-    strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(report.gain.best_arm)].copy()
+    strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(report.gain.comparator_arm)].copy()
     strategies.loc[strategies["strategy"].ne("model"), ["lower", "upper"]] = float("nan")
     two = plots.curves(
         strategies,
         x="threshold",
         by="strategy",
-        xlabel=f"Rise in the chance of {good} that another arm than {report.gain.best_arm} must bring",
-        ylabel=f"Net benefit over {report.gain.best_arm} for everybody",
+        xlabel=f"Rise in the chance of {good} that another arm than {report.gain.comparator_arm} must bring",
+        ylabel=f"Net benefit over {report.gain.comparator_arm} for everybody",
         reference=0,
         ax=plots.bare_axes(width=7, height=4.6),
     )
