@@ -117,11 +117,11 @@ def test_swapping_the_arms_turns_the_sign(seed):
     assert c_for_benefit(pairs[0]).value == pytest.approx(c_for_benefit(pairs[1]).value, nan_ok=True)
 
 
-def test_groups_of_one_are_patients_with_students_t():
+def test_clusters_of_one_are_patients_with_students_t():
     vectors, chances, _ = cohort(3, 120)
     for metric, more in ((benefit_calibration, chances), (average_benefit, chances)):
         alone = metric(**vectors, **more, **ARMS)
-        grouped = metric(**vectors, **more, **ARMS, groups=np.arange(120))
+        grouped = metric(**vectors, **more, **ARMS, clusters=np.arange(120))
         if metric is benefit_calibration:
             alone, grouped = alone.slope, grouped.slope
         assert grouped.se == pytest.approx(alone.se)
@@ -544,7 +544,7 @@ def test_bad_input_of_pairs(call, message):
 
 def test_bad_options_of_the_rest():
     vectors, chances, _ = cohort(0)
-    with pytest.raises(InputError, match="n_groups"):
+    with pytest.raises(InputError, match="n_bins"):
         benefit_calibration(**vectors, **chances, **ARMS, n_bins=0)
     with pytest.raises(InputError, match="among"):
         logit_benefit_recalibration(**vectors, **ARMS, among="all")

@@ -53,14 +53,14 @@ def fields(result):
     return {name: value for name, value in result.to_dict().items() if not isinstance(value, str)}
 
 
-@pytest.mark.parametrize("groups", [None, "site"])
-def test_weights_are_repeated_rows(cohort, scores, recommended, groups):
+@pytest.mark.parametrize("clusters", [None, "site"])
+def test_weights_are_repeated_rows(cohort, scores, recommended, clusters):
     again = cohort.index.repeat(cohort["weight"])
-    sites = (None, None) if groups is None else (cohort[groups], cohort.loc[again, groups])
+    sites = (None, None) if clusters is None else (cohort[clusters], cohort.loc[again, clusters])
     weight = cohort["weight"]
     for metric in (policy_value_aipw, gain_over_best_arm, gain_over_random, allowing):
-        found = metric(scores, recommended, groups=sites[0], sample_weight=weight)
-        expected = metric(scores.loc[again], recommended[again], groups=sites[1])
+        found = metric(scores, recommended, clusters=sites[0], sample_weight=weight)
+        expected = metric(scores.loc[again], recommended[again], clusters=sites[1])
         assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
     pd.testing.assert_frame_equal(
         gain_over_each_arm(scores, recommended, clusters=sites[0], sample_weight=weight).to_frame(),
@@ -85,7 +85,7 @@ def test_weights_are_repeated_rows_for_weighted_values(cohort, tables, recommend
     repeated = [vector[again] for vector in vectors]
     expected = policy_value(*repeated, propensity=probability[again], method=method)
     assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
-    names = {"prognosis": tables[0].mean(axis=1), "groups": cohort["site"]}
+    names = {"prognosis": tables[0].mean(axis=1), "clusters": cohort["site"]}
     options = {name: values for name, values in names.items() if method == "ipw"}
     difference = naive_concordance_contrast(*vectors, **options, sample_weight=cohort["weight"])
     options = {name: values[again] for name, values in options.items()}
@@ -133,7 +133,7 @@ def test_the_best_arm_gains_nothing_over_itself(scores):
     assert named.compared_with == "best single arm"
 
 
-def test_groups_of_one_are_patients_with_students_t(cohort, scores, recommended):
+def test_clusters_of_one_are_patients_with_students_t(cohort, scores, recommended):
     alone = gain_over_best_arm(scores, recommended)
     grouped = gain_over_best_arm(scores, recommended, clusters=cohort.index)
     assert grouped.se == pytest.approx(alone.se)
@@ -150,7 +150,7 @@ def test_cluster_robust_error_by_hand():
     assert gain.upper - gain.value == pytest.approx(12.7062047 * gain.se)
     single = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", clusters=["x"] * 4)
     assert math.isnan(single.lower)
-    assert "two groups" in single.method
+    assert "two clusters" in single.method
 
 
 def test_nobody_concordant():
@@ -415,7 +415,10 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
             lambda: gain_over_best_arm(GOOD, ["a", "b"], best_arm="B"),
             "best_arm is 'B'; it must be 'a' or 'b'",
         ),
-        (lambda: gain_over_best_arm(GOOD, ["a", "b"], clusters=["s", None]), "groups holds 1 missing labels"),
+        (
+            lambda: gain_over_best_arm(GOOD, ["a", "b"], clusters=["s", None]),
+            "clusters holds 1 missing labels",
+        ),
         (lambda: gain_over_best_arm(GOOD * np.nan, ["a", "b"]), "2 missing values"),
         (lambda: effective_sample_size([0, 0]), "must not all be zero"),
         (lambda: gain_over_best_arm(GOOD, ["a", "b"], picking="no"), "picking is 'no'"),

@@ -148,7 +148,7 @@ def test_equal_priorities_are_worth_exactly_nothing():
     assert tied.autoc.value == pytest.approx(0, abs=1e-12)
 
 
-def test_groups_are_drawn_whole():
+def test_clusters_are_drawn_whole():
     cohort = trial(4, 400)
     sites = np.repeat(np.arange(20), 20)
     clustered = rank_weighted_average_treatment_effect(**cohort, clusters=sites, n_resamples=100)
@@ -158,7 +158,7 @@ def test_groups_are_drawn_whole():
     )
     few = rank_weighted_average_treatment_effect(**cohort, clusters=sites % 3, n_resamples=100)
     assert math.isnan(few.autoc.lower)
-    assert "at least four groups" in few.autoc.method
+    assert "at least four clusters" in few.autoc.method
     copies = {
         k: v if isinstance(v, str) else pd.concat([v] * 4) if isinstance(v, pd.DataFrame) else np.tile(v, 4)
         for k, v in trial(5, 100).items()

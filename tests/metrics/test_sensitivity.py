@@ -179,15 +179,15 @@ def test_nobody_differs_nobody_concordant():
     assert math.isnan(none.lambda_estimate)
 
 
-def test_groups_are_drawn_whole_and_seeds_repeat():
+def test_clusters_are_drawn_whole_and_seeds_repeat():
     y, received, rule, e = simulate(200)
     sites = np.repeat(np.arange(20), 10)
-    options = {"propensity": e, "n_resamples": 50, "groups": sites}
+    options = {"propensity": e, "n_resamples": 50, "clusters": sites}
     one, other = (policy_sensitivity(y, received, rule, **options) for _ in range(2))
     pd.testing.assert_frame_equal(one.table, other.table)
     plain = policy_sensitivity(y, received, rule, propensity=e, n_resamples=50)
     assert not one.table["lower"].equals(plain.table["lower"])
-    assert "groups" in one.method
+    assert "clusters" in one.method
     assert one.best_arm in "abc"
 
 

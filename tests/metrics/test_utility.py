@@ -175,11 +175,11 @@ def test_differences_are_differences(cohort):
 
 def test_resamples_are_the_same_for_the_same_seed_whatever_the_order_of_rows(cohort):
     options = {"thresholds": [0.2, 0.4, 0.6], "n_resamples": 40}
-    for groups in (None, "site"):
+    for clusters in (None, "site"):
         tables = []
         for part in (cohort, cohort.sample(frac=1, random_state=1)):
-            labels = None if groups is None else part[groups]
-            weighted = options | {"groups": labels, "sample_weight": part["weight"]}
+            labels = None if clusters is None else part[clusters]
+            weighted = options | {"clusters": labels, "sample_weight": part["weight"]}
             tables.append(decision_curve(part["y"], part[["p", "q"]], **weighted).to_frame())
         pd.testing.assert_frame_equal(*tables)
     other = decision_curve(cohort["y"], cohort["p"], random_state=1, **options).to_frame()
@@ -187,14 +187,14 @@ def test_resamples_are_the_same_for_the_same_seed_whatever_the_order_of_rows(coh
 
 
 def test_the_bootstrap_agrees_with_the_standard_error():
-    """At thousands of patients the percentile interval is the Wald one, also for groups."""
+    """At thousands of patients the percentile interval is the Wald one, also for clusters."""
     rng = np.random.default_rng(7)
     p = rng.beta(2, 2, 4000)
     site = rng.integers(0, 80, 4000)
     y = rng.binomial(1, np.clip(p + rng.normal(0, 0.1, 80)[site], 0, 1))
-    for groups in (None, site):
+    for clusters in (None, site):
         for known in (None, 0.3):
-            options = {"groups": groups, "prevalence": known}
+            options = {"clusters": clusters, "prevalence": known}
             row = decision_curve(y, p, thresholds=[0.4], n_resamples=2000, **options).to_frame().iloc[0]
             found = net_benefit(y, p, 0.4, **options)
             assert row["value"] == pytest.approx(found.value)
@@ -233,8 +233,8 @@ def test_a_curve_without_intervals_says_so(cohort):
     curve = decision_curve(cohort["y"], cohort["p"], n_resamples=0)
     assert curve.method == "no intervals asked for"
     assert curve.to_frame()[["lower", "upper"]].isna().all(axis=None)
-    with_groups = decision_curve(cohort["y"], cohort["p"], n_resamples=9, clusters=cohort["site"])
-    assert with_groups.method == "percentiles of 9 resamples of 8 groups"
+    with_clusters = decision_curve(cohort["y"], cohort["p"], n_resamples=9, clusters=cohort["site"])
+    assert with_clusters.method == "percentiles of 9 resamples of 8 clusters"
 
 
 def test_plots_say_what_treat_means(cohort):
@@ -272,7 +272,7 @@ def test_bad_vectors(metric):
         ({"n_resamples": 1}, "n_resamples is 1"),
         ({"random_state": -1}, "random_state is -1"),
         ({"level": 95}, "level is 95"),
-        ({"groups": ["a", "a"]}, "fewer than 2 groups"),
+        ({"clusters": ["a", "a"]}, "fewer than 2 clusters"),
     ],
 )
 def test_bad_options(options, message):
@@ -320,10 +320,10 @@ def test_choice_is_the_mean_of_what_the_rule_earns(choice):
         assert shares.to_dict() == pytest.approx(rule.value_counts(normalize=True).to_dict())
 
 
-def test_choice_is_the_gain_of_the_rule_also_for_groups(choice):
+def test_choice_is_the_gain_of_the_rule_also_for_clusters(choice):
     scores, predicted = choice
     site, weight = np.arange(300) % 14, np.arange(300) % 3 * (np.arange(300) % 14 > 0)
-    options = {"groups": site, "sample_weight": weight}
+    options = {"clusters": site, "sample_weight": weight}
     row = treatment_choice_net_benefit(scores, predicted, thresholds=[0], **options).to_frame().iloc[0]
     gain = gain_over_best_arm(scores, predicted.idxmax(axis=1), best_arm="CBT", **options)
     for name in [*NUMBERS, "se"]:
@@ -349,8 +349,8 @@ def test_choice_weights_are_repeated_rows_and_columns_are_matched_by_name(choice
     weight = np.random.default_rng(1).integers(0, 4, 300)
     order = np.random.default_rng(2).permutation(np.repeat(np.arange(300), weight))
     site = np.arange(300) % 12
-    groups, again = (site, site[order]) if grouped else (None, None)
-    found = treatment_choice_net_benefit(scores, predicted, sample_weight=weight, clusters=groups)
+    clusters, again = (site, site[order]) if grouped else (None, None)
+    found = treatment_choice_net_benefit(scores, predicted, sample_weight=weight, clusters=clusters)
     mixed = scores[["SSRI", "CBT", "IPT"]].iloc[order].reset_index(drop=True)
     same = predicted.iloc[order].reset_index(drop=True)
     expected = treatment_choice_net_benefit(mixed, same, clusters=again)
@@ -358,7 +358,7 @@ def test_choice_weights_are_repeated_rows_and_columns_are_matched_by_name(choice
     pd.testing.assert_frame_equal(found.differences, expected.differences)
     pd.testing.assert_frame_equal(found.shares, expected.shares)
     assert found.method == expected.method
-    assert ("12 groups" in found.method) is grouped
+    assert ("12 clusters" in found.method) is grouped
 
 
 def test_choice_refuses(choice):
@@ -444,6 +444,6 @@ def test_value_of_information_refuses_and_accepts_several(cohort):
     found = value_of_information(
         cohort["y"], several, method="bootstrap", n_resamples=50, clusters=cohort["site"]
     )
-    assert found.method == "bootstrap, 50 resamples of 8 groups"
+    assert found.method == "bootstrap, 50 resamples of 8 clusters"
     assert set(found.to_frame()["best"]) <= {"p", "q", "treat all", "treat none"}
     assert (found.to_frame()["value"] >= 0).all()

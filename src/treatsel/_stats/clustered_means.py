@@ -13,7 +13,7 @@ from treatsel._stats.vectors import check_labels, check_patients, codes_of
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """Weights and, if given, group codes of the patients: what a standard error needs to know."""
+    """Weights and, if given, cluster codes of the patients, as a standard error needs them."""
 
     weight: FloatArray
     codes: FloatArray | None
@@ -30,7 +30,7 @@ class Units:
         return None if self.codes is None else len(np.unique(self.codes[self.weight > 0]))
 
 
-MIN_CLUSTERS = 10  # with fewer clusters a cluster-robust standard error is not to be trusted
+MIN_CLUSTERS = 10  # with fewer clusters a cluster-robust standard error is not reliable
 
 
 def enough_clusters(clusters: Any) -> Any:

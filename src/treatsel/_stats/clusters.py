@@ -1,4 +1,4 @@
-"""Groups of patients (sites, services) whose outcomes may hang together."""
+"""Clusters of patients (sites, services) whose outcomes may be correlated."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from treatsel._stats.vectors import Scored, check_labels, check_patients, ordere
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
-    """The group of each patient as a number, or no clusters: every patient stands alone.
+    """The cluster of each patient as a number, or none: patients are then independent.
 
     The numbers follow the labels, so that the order of the rows does not matter.
     """

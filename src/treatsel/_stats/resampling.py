@@ -23,7 +23,7 @@ class Resamples:
     weight : ndarray of shape (n_patients,)
         Weights of the patients themselves; counts, so that a weight of 2 can be drawn as two patients.
     codes : ndarray of shape (n_patients,) or None
-        Group of each patient: clusters are then drawn whole.
+        Cluster of each patient: clusters are then drawn whole.
     n_resamples : int
         How many.
     seed : int

@@ -145,7 +145,7 @@ def model_based(ref, arms):
 
 def slope(ref, arms):
     found = value_and_error(logit_benefit_slope(**of_pair(ref, arms)))
-    return explained(ref, arms, "logit_benefit_slope", found)
+    return explained(ref, arms, "benefit_slope", found)
 
 
 def rule_value(ref, arms):
@@ -197,7 +197,7 @@ RULES = {
     rf"{PAIR}from_pairs_file_{WHAT}_direct": from_file_direct,
     rf"{PAIR}itecal_(?P<among>both|treated|control)": line,
     rf"{PAIR}mbcb": model_based,
-    rf"{PAIR}logit_benefit_slope": slope,
+    rf"{PAIR}benefit_slope": slope,
     rf"{PAIR}evalitr": rule_value,
     rf"{PAIR}population_benefit": population,
     rf"{PAIR}rate_(?P<target>autoc|qini)": ranked,

@@ -117,7 +117,7 @@ def benefit_scores(pair: ArmPair, by_arm: Any, propensities: Any, *, model: bool
 
 
 def codes_or_none(codes: FloatArray | None) -> npt.NDArray[np.intp] | None:
-    """Return group numbers 0, 1, ..., or None."""
+    """Return cluster numbers 0, 1, ..., or None."""
     return None if codes is None else np.unique(codes, return_inverse=True)[1]
 
 

@@ -32,7 +32,7 @@ def observed_expected_ratio(
     interval : {"log", "natural"}, default "log"
         Scale of the Wald interval: with O events of N patients and E expected, the standard error is
         sqrt((1 - O/N) / O) on the log scale, sqrt(O (1 - O/N)) / E on the natural one. With clusters it comes
-        from the sums of y - O/E x prediction over each group.
+        from the sums of y - O/E x prediction over each cluster.
     clusters : array-like of shape (n_patients,), optional
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
         of clusters - 1. With fewer than two clusters there is no interval.

@@ -90,7 +90,7 @@ def clustered_variance(data: Scored, parts: FloatArray, codes: FloatArray) -> fl
 
 
 def disjoint_pairs(data: Scored, codes: FloatArray | None) -> float:
-    """Return how many pairs (event, non-event) there are with no patient, or group, in two of them."""
+    """Return how many pairs (event, non-event) there are that share no patient and no cluster."""
     if codes is None:
         return min(data.events, data.total - data.events)
     holding = [len(np.unique(codes[data.outcome == outcome])) for outcome in (0, 1)]

@@ -44,7 +44,7 @@ class Sorted:
 
     @classmethod
     def of(cls, data: Scored, labels: npt.NDArray[np.object_] | None, codes: FloatArray | None) -> "Sorted":
-        """Sort patients by prediction, outcome and group: the same order however the rows came."""
+        """Sort patients by prediction, outcome and cluster, so that the order of the rows does not matter."""
         keys = (data.outcome, data.score) if codes is None else (codes, data.outcome, data.score)
         order = np.lexsort(keys)
         score = data.score[order]

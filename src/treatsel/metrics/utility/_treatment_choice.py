@@ -37,7 +37,7 @@ class TreatmentChoiceCurve:
     n : int
         Patients.
     n_clusters : int or None
-        Groups; None if the patients count as independent.
+        Number of clusters; None if the patients count as independent.
     level : float
         Confidence level of all limits, which are pointwise.
     method : str
