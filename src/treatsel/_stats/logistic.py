@@ -1,4 +1,4 @@
-"""Logistic regression by maximum likelihood, with offsets and weights, also where no finite maximum exists."""
+"""Logistic regression by maximum likelihood with offsets and weights, also without a finite maximum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ FLAT = 1e-11  # gain in log-likelihood, in patients of the largest weight, that 
 # Where the predictors separate the classes, each step moves the nearest patient by about 1 on the logit scale
 # however little it gains (e^-m falls by a factor e); before a finite maximum the steps shrink quadratically.
 RUNS_AWAY = 0.1
-# Logits at which a maximum counts as none: it may exist where a few patients only hold the end of a spline, yet
-# a probability of e^-240 says no more than that they have one outcome.
+# Logits at which a maximum counts as none: it may exist where only a few patients hold the end of a spline,
+# yet a probability of e^-240 says no more than that they have one outcome.
 FARTHEST = 240.0
 LEAST_INFORMATION = 1e-12  # of the largest weight: less is the rounding error of probabilities next to 0 or 1
 
