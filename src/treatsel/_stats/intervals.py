@@ -50,20 +50,22 @@ def two_sided_p(value: float, se: float, *, df: float | None = None) -> float:
 
 
 def wilson(events: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
-    """Return lower and upper limits of proportions (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
-    z2 = quantile_of(level) ** 2
-    share = events / n
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    lower = np.where(events == 0, 0.0, centre - half)
-    return lower, np.where(events == n, 1.0, centre + half)
+    """Return lower and upper limits of proportions (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Counts need not be whole numbers: weighted counts are taken as they are.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    lower, upper = proportion_confint(events, n, alpha=1 - level, method="wilson")
+    # at 0 and n events the limit is 0 or 1 by algebra; the arithmetic may leave a rounding error there
+    return np.where(events == 0, 0.0, lower), np.where(events == n, 1.0, upper)
 
 
 def clopper_pearson(events: float, n: float, level: float) -> Interval:
     """Return exact limits of a proportion (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404)."""
-    tail = (1 - level) / 2
-    lower = special.betaincinv(events, n - events + 1, tail) if events > 0 else 0.0
-    upper = special.betaincinv(events + 1, n - events, 1 - tail) if events < n else 1.0
+    from statsmodels.stats.proportion import proportion_confint
+
+    lower, upper = proportion_confint(events, n, alpha=1 - level, method="beta")
     return Interval(float(lower), float(upper))
 
 

@@ -9,6 +9,7 @@ from scipy.special import expit
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import quantile_of, weighted_quantile
 from treatsel._stats.logistic import LogisticFit, fit_logistic
+from treatsel._stats.refits import Refits
 
 LAST_KNOT = {3: 0.9, 4: 0.95, 5: 0.95, 6: 0.95, 7: 0.975}  # quantile, by the number of knots, which are
 
@@ -117,60 +118,15 @@ def _describe(fit: LogisticFit | None, knots: FloatArray, *, is_constant: bool =
     return SmoothFit(smoother=smoother, knots=knots, is_constant=is_constant, fit=fit)
 
 
-STEPS = 30
-CLOSE = 1e-6  # on the probability scale; the last step squares the error
+def refits_of(smooth: SmoothFit, x: FloatArray, counts: FloatArray) -> Refits | None:
+    """Return refits of a curve, with its knots, at places x with `counts` patients each; None without a fit.
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Refits:
-    """Fits of one spline, with its knots, to many resamples: Newton's method from the fit to all patients.
-
-    It stops when the probabilities do; they have a limit even where the coefficients have none (a resample
-    without events at the smallest predictions).
-
-    `basis`: of the places at which patients lie, orthonormal; `start`: coefficients of the fit to all.
+    They are made in a basis that is orthonormal over the patients: the columns of a spline are so nearly
+    combinations of each other that plain Newton steps would lose half their digits.
     """
-
-    basis: FloatArray
-    start: FloatArray
-
-    @classmethod
-    def of(cls, smooth: SmoothFit, x: FloatArray, counts: FloatArray) -> "Refits | None":
-        """Return the refits at the places x, which hold so many patients; None without a fit."""
-        if smooth.fit is None:
-            return None
-        design = smooth.design(x)
-        upper = np.linalg.qr(design * np.sqrt(counts)[:, None], mode="r")
-        basis = solve_triangular(upper, design.T, trans="T").T
-        return cls(basis=np.asfortranarray(basis), start=upper @ smooth.fit.coefficients)
-
-    def __call__(self, counts: FloatArray, events: FloatArray) -> FloatArray:
-        """Return the smoothed probability at each place; NaN if there is no fit."""
-        coefficients = self._climb(counts, events)
-        if coefficients is None:
-            coefficients = self._from_scratch(counts, events)
-        if coefficients is None:
-            return np.full(len(self.basis), np.nan)
-        return np.asarray(expit(self.basis @ coefficients))
-
-    def _climb(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
-        current, share = self.start, expit(self.basis @ self.start)
-        for _ in range(STEPS):
-            information = self.basis.T @ (self.basis * (counts * share * (1 - share))[:, None])
-            try:
-                step = np.linalg.solve(information, self.basis.T @ (events - counts * share))
-            except np.linalg.LinAlgError:
-                return None
-            current = current + step
-            before, share = share, expit(self.basis @ current)
-            if np.abs(share - before).max() < CLOSE:
-                return np.asarray(current)
+    if smooth.fit is None:
         return None
-
-    def _from_scratch(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
-        weights = np.concatenate([events, counts - events])
-        outcome = np.repeat([1.0, 0.0], len(events))
-        kept = weights > 0
-        rows = np.concatenate([self.basis, self.basis])[kept]
-        fit = fit_logistic(rows, outcome[kept], weights[kept])
-        return None if fit is None else fit.coefficients
+    design = smooth.design(x)
+    upper = np.linalg.qr(design * np.sqrt(counts)[:, None], mode="r")
+    columns = solve_triangular(upper, design.T, trans="T")
+    return Refits.of(columns, upper @ smooth.fit.coefficients, of_probabilities=True)

@@ -13,7 +13,7 @@ from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import two_sided_p
 from treatsel._stats.proportions import share_of
-from treatsel._stats.two_proportions import LIMITS, chi_squared, fisher, standard_error_of
+from treatsel._stats.two_proportions import LIMITS, chi_squared, fisher, limits_of, standard_error_of
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_scored, ordered_labels
 
 BIASED = "biased: not the gain from following the recommendations"
@@ -166,7 +166,7 @@ def _difference(
 ) -> Estimate:
     share = events / n
     value, se = float(share[0] - share[1]), standard_error_of(events, n)
-    limits, method = LIMITS[interval](events, n, level), interval.capitalize()
+    limits, method = limits_of(interval, events, n, level), interval.capitalize()
     if clustering.codes is not None:
         own = np.where(data.score == 1, share[0], share[1])
         se = clustering.error((data.outcome - own) * _contrast(data) * data.total, data.weight)
