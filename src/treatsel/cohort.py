@@ -69,7 +69,7 @@ class Cohort:
         if id_name is not None and id_name not in frame.columns and frame.index.name == id_name:
             frame = frame.reset_index()
         clean, faults = codebook.parse(frame)
-        faults = [*codebook.unknown(frame), *faults]
+        faults = [*codebook.unknown_columns(frame), *faults]
         faults += _faults_between_columns(clean, codebook, {fault.column for fault in faults})
         if faults:
             raise CohortError(f"The cohort does not fit its codebook; faults: {len(faults)}.", faults)
