@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError, TreatselError
-from treatsel.models import balanced_folds
 from treatsel.models._observation import LARGEST_WEIGHT, observation_weights
 
 ARMS = np.array(["A", "B", "C"])

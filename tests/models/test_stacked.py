@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit, logit
 
 from treatsel import explain
+from treatsel.additive import score_trees
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.models._boosting import FEWEST_ROWS, boost
@@ -157,7 +158,7 @@ def test_boosting_stops_where_noise_begins():
     full, *others = boost(x, signal, np.ones(600), None, [folds])
     assert len(others) == 5
     assert {booster.num_trees() for booster in (full, *others)} >= {full.num_trees()}
-    scores = trees_of_lightgbm(full).score(x)[:, 0]
+    scores = score_trees(trees_of_lightgbm(full), x)[:, 0]
     assert np.corrcoef(scores, np.sign(x[:, 0] * x[:, 1]))[0, 1] > 0.7
 
 

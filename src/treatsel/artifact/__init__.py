@@ -150,7 +150,7 @@ def load_served(
     with _artifact_errors(f"Cannot load {path}"):
         evidence: dict[str, dict[str, bool]] = {outcome["name"]: {} for outcome in content["outcomes"]}
         for row in content["training"]:
-            evidence[row["outcome"]][row["arm"]] = row["enough"]
+            evidence[row["outcome"]][row["arm"]] = row["sufficient_events"]
         return ServedModel(
             models=unpack_models(content, arrays),
             codebook=Codebook.from_dict(content["codebook"]),

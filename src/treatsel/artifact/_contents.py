@@ -54,8 +54,8 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         )
     arrays[f"{place}/intercept.npy"] = model.intercept
     arrays[f"{place}/coefficients.npy"] = model.coefficients
-    if model.draws is not None:
-        arrays[f"{place}/draws.npy"] = model.draws
+    if model.coefficient_draws is not None:
+        arrays[f"{place}/draws.npy"] = model.coefficient_draws
     if model.trees is not None and model.mixing is not None:
         arrays[f"{place}/mixing.npy"] = model.mixing
         arrays |= {f"{place}/trees/{part}.npy": getattr(model.trees, part) for part in Trees.ARRAYS}
@@ -69,7 +69,7 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         "name": name,
         "event_is_good": selector.event_is_good_[name],
         "encoding": model.encoding.to_dict(),
-        "has_posterior_draws": model.draws is not None,
+        "has_posterior_draws": model.coefficient_draws is not None,
         "has_trees": model.trees is not None,
     }
 
@@ -82,7 +82,7 @@ def _pack_assignment(selector: TreatmentSelector, overlap: Any, arrays: Arrays) 
         "stated": selector.assignment,
         "encoding": model.encoding.to_dict(),
         "overlap": overlap,
-        "floor": selector.assignment_.floor,
+        "propensity_floor": selector.assignment_.propensity_floor,
     }
 
 
@@ -126,8 +126,8 @@ def _unpack_assignment(contents: Mapping[str, Any], arrays: Mapping[str, np.ndar
     content, index = contents["assignment"], pd.Index(contents["arms"], name="arm")
     overlap = {key: [np.nan if v is None else float(v) for v in content["overlap"][key]] for key in OVERLAP}
     table = pd.DataFrame(overlap, index=index, dtype="float64")
-    model, floor = unpack_assignment_model(contents, arrays), float(content["floor"])
-    return Assignment(probabilities=None, raw=None, table=table, model=model, floor=floor)
+    model, floor = unpack_assignment_model(contents, arrays), float(content["propensity_floor"])
+    return Assignment(probabilities=None, raw=None, table=table, model=model, propensity_floor=floor)
 
 
 def _performance(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
@@ -140,5 +140,5 @@ def _training(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame([{key: row[key] for key in ("outcome", "arm")} for row in rows])
     for key in COUNTS:
         table[key] = [float("nan") if row[key] is None else float(row[key]) for row in rows]
-    table["enough"] = [row["enough"] for row in rows]
+    table["sufficient_events"] = [row["sufficient_events"] for row in rows]
     return table

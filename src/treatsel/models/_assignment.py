@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from treatsel._checks import FloatArray, check_same_length
-from treatsel.additive import RARELY, AssignmentModel, Encoding
+from treatsel.additive import LOW_PROPENSITY, AssignmentModel, Encoding
 from treatsel.errors import InputError
 
 PROPENSITY_FLOOR = 0.01
@@ -61,7 +61,7 @@ class Assignment:
     raw: pd.DataFrame | None = field(repr=False)
     table: pd.DataFrame
     model: AssignmentModel = field(repr=False)
-    floor: float
+    propensity_floor: float
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table by arm."""
@@ -156,7 +156,7 @@ def assess_assignment(
         raw=raw,
         table=pd.DataFrame(rows, index=raw.columns.rename("arm")),
         model=learn_model(covariates, codes, raw.columns.to_numpy(), _encoding(covariates)),
-        floor=floor,
+        propensity_floor=floor,
     )
 
 
@@ -217,7 +217,7 @@ def _cross_fitted(covariates: pd.DataFrame, received: pd.Series, folds: Folds) -
     encoding = _encoding(covariates)  # of covariates alone: a column may be empty in the rest
     for rest, fold in folds:
         model = learn_model(covariates.iloc[rest], codes[rest], arms.to_numpy(), encoding)
-        values[fold] = model.predict(covariates.iloc[fold]).to_numpy()
+        values[fold] = model.predict_by_arm(covariates.iloc[fold]).to_numpy()
     return pd.DataFrame(values, index=received.index, columns=arms)
 
 
@@ -239,8 +239,8 @@ def _overlap(mine: np.ndarray, raw: FloatArray, probability: FloatArray) -> dict
         "n": int(mine.sum()),
         "share": float(mine.mean()),
         "effective_n": effective_size(1 / probability[mine]),
-        "lowest": float(np.quantile(raw, 0.01)),
-        "share_low_propensity": float((raw < RARELY).mean()),
+        "propensity_q01": float(np.quantile(raw, 0.01)),
+        "share_low_propensity": float((raw < LOW_PROPENSITY).mean()),
         "auc": _auc(mine, raw),
     }
 
@@ -255,12 +255,12 @@ def _auc(mine: np.ndarray, score: FloatArray) -> float:
 
 def low_propensity(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
     """Return one warning (patient, code, column: the arm) where such patients hardly ever got an arm."""
-    chances = assignment.model.predict(clean)
-    rows, columns = np.nonzero(chances.to_numpy() < RARELY)
+    propensity = assignment.model.predict_by_arm(clean)
+    rows, columns = np.nonzero(propensity.to_numpy() < LOW_PROPENSITY)
     return pd.DataFrame(
         {
             "patient": clean.index.to_numpy(dtype=object)[rows],
             "code": "low_propensity",
-            "column": chances.columns.to_numpy(dtype=object)[columns],
+            "column": propensity.columns.to_numpy(dtype=object)[columns],
         }
     )

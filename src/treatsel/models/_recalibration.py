@@ -65,7 +65,7 @@ class Recalibration:
 
     def apply_to(self, model: AdditiveModel, covariates: Any) -> AdditiveModel:
         """Return the recalibrated model; `covariates` are those of the patients it was learned from."""
-        draws = model.draws
+        draws = model.coefficient_draws
         if draws is not None and self.n_parameters:
             draws = self._draws(model, draws, covariates)
         return AdditiveModel(
@@ -75,7 +75,7 @@ class Recalibration:
             coefficients=self.slope * model.coefficients,
             trees=model.trees,
             mixing=None if model.mixing is None else self.slope * model.mixing,
-            draws=draws,
+            coefficient_draws=draws,
         )
 
     def _draws(self, model: AdditiveModel, draws: FloatArray, covariates: Any) -> FloatArray:
@@ -205,7 +205,7 @@ class Refit:
             arms_=arms,
             intercept=found[:, 0],
             coefficients=found[:, 1:],
-            draws=np.stack(draws, axis=1),
+            coefficient_draws=np.stack(draws, axis=1),
         )
 
 

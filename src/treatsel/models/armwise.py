@@ -118,7 +118,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             coefficients=coefficients,
             trees=trees,
             mixing=None if trees is None else np.eye(len(self.arms_)),
-            draws=stack_arms(
+            coefficient_draws=stack_arms(
                 [None if p is None else p.draw(stream=k) for k, p in enumerate(self._posteriors)]
             ),
         )

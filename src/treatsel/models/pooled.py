@@ -159,7 +159,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             coefficients=per_arm[:, 1:],
             trees=trees,
             mixing=None if trees is None else np.eye(len(self.arms_)),
-            draws=None if draws is None else self._per_arm(draws),
+            coefficient_draws=None if draws is None else self._per_arm(draws),
         )
 
     def _trees_of_arm(self, k: int) -> Any:

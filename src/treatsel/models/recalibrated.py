@@ -19,7 +19,7 @@ from treatsel._checks import (
     check_same_length,
     check_weights,
 )
-from treatsel.additive import AdditiveModel
+from treatsel.additive import AdditiveModel, additive_of
 from treatsel.errors import InputError, TreatselWarning, UnsupportedModelError
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
 from treatsel.models._recalibration import METHODS, Codes, Method, Recalibration, Refit, learn_recalibration
@@ -200,15 +200,6 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             self.model.additive()  # raises, and says why
             raise UnsupportedModelError(f"{type(self.model).__name__} cannot be written as a sum of terms.")
         return self._additive
-
-
-def additive_of(model: Any) -> AdditiveModel | None:
-    """Return a fitted model as sums of terms on the logit scale, or None if it is no such sum."""
-    try:
-        additive: AdditiveModel = model.additive()
-    except (UnsupportedModelError, AttributeError):
-        return None
-    return additive
 
 
 def base_logits(model: Any, covariates: pd.DataFrame) -> FloatArray:

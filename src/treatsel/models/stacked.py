@@ -190,7 +190,7 @@ class _Parts:
             coefficients=terms[:, 1:],
             trees=Trees.join(members).renumbered(_columns(self.encoding)) if members else None,
             mixing=self._mixing(operators, np.zeros(sum(self.folds))) if members else None,
-            draws=self._draws(len(arms)),
+            coefficient_draws=self._draws(len(arms)),
         )
 
     def _linear(self, terms: FloatArray, operators: dict[str, FloatArray]) -> FloatArray:

@@ -136,7 +136,7 @@ def _without_draws(selector: TreatmentSelector) -> TreatmentSelector:
     """Return the same selector without what its intervals are made of."""
     bare = copy(selector)
     bare.additive_ = {
-        name: None if model is None else replace(model, draws=None)
+        name: None if model is None else replace(model, coefficient_draws=None)
         for name, model in selector.additive_.items()
     }
     return bare

@@ -15,7 +15,7 @@ from treatsel.errors import CohortError, InputError, UnsupportedModelError
 from treatsel.predictions import Predictions, digest, fingerprint
 from treatsel.preference import check_preferences, utility
 from treatsel.recommendation import Recommendations, recommend
-from treatsel.selector._background import MIN_EVENTS, counts_by_arm, ranges_of, summarise
+from treatsel.selector._background import MIN_EVENTS, counts_by_arm, ranges_of, summarize
 from treatsel.selector._default_arm import (
     ASSIGNMENTS,
     check_assignment,
@@ -192,7 +192,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         )
         enough = [arm for arm, is_enough in evidence(self.training_, [main]).items() if is_enough]
         self.default_arm_: Any = self.arm_means_.loc[enough or self.arms_, "value"].idxmax()
-        self.ranges_, self.background_ = ranges_of(covariates), summarise(covariates)
+        self.ranges_, self.background_ = ranges_of(covariates), summarize(covariates)
         self.intended_use_: Mapping[str, Any] | None = None
         self.model_id_: str | None = None
         self.fingerprint_: str | None = fingerprint(clean)
@@ -269,7 +269,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
         name = self._outcome(outcome)
         model = self.additive_[name]
-        return model is not None and model.draws is not None
+        return model is not None and model.coefficient_draws is not None
 
     def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
+from treatsel._stats.folds import balanced_folds
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
-from treatsel.models import Assignment, assess_assignment, balanced_folds, randomized_probabilities
+from treatsel.models import Assignment, assess_assignment, randomized_probabilities
 from treatsel.selector._outcome import FittedOutcome
 
 ASSIGNMENTS = ("randomised", "routine")

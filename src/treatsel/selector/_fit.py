@@ -10,8 +10,8 @@ from sklearn.utils.validation import has_fit_parameter
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel._jobs import results_of
-from treatsel.errors import CohortError, Fault, InputError, UnsupportedModelError
-from treatsel.models import AdditiveModel, HierarchicalClassifier, StackedClassifier
+from treatsel.errors import CohortError, Fault, InputError
+from treatsel.models import HierarchicalClassifier, StackedClassifier
 
 ESTIMATORS = ("auto", "hierarchical", "stacked")
 
@@ -98,15 +98,6 @@ def _check_spread(covariates: pd.DataFrame, folds: Any) -> None:
     ]
     if faults:
         raise CohortError("The model cannot be cross-fitted:", faults)
-
-
-def additive_form(model: Any) -> AdditiveModel | None:
-    """Return a fitted model as sums of terms on the logit scale, or None if it is no such sum."""
-    try:
-        additive: AdditiveModel = model.additive()
-    except (UnsupportedModelError, AttributeError):
-        return None
-    return additive
 
 
 def cross_fit(

@@ -10,18 +10,12 @@ from sklearn.linear_model import LogisticRegression
 
 from treatsel._checks import FloatArray
 from treatsel._stats.by_arm_tables import cells_of
+from treatsel._stats.folds import balanced_folds, seed_of
+from treatsel.additive import additive_of
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import brier_score, log_loss, within_arm_auc
-from treatsel.models import (
-    AdditiveModel,
-    Observation,
-    PooledClassifier,
-    balanced_folds,
-    observation_weights,
-    seed_of,
-)
+from treatsel.models import AdditiveModel, Observation, PooledClassifier, observation_weights
 from treatsel.selector._fit import (
-    additive_form,
     check_trainable,
     cross_fit,
     fit_model,
@@ -100,7 +94,7 @@ def learn_outcome(
         by_arm = pd.concat([by_arm, model.predict_by_arm(X[~seen])]).loc[X.index]
     return FittedOutcome(
         model=model,
-        additive=additive_form(model),
+        additive=additive_of(model),
         cross_fitted=by_arm[arms],
         observation=observation,
         performance=_performance(by_arm[seen], there, target, arm, sites, seed, n_jobs),

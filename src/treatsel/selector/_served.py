@@ -68,8 +68,8 @@ def _serve(selector: "TreatmentSelector") -> ServedModel:
 def evidence(training: pd.DataFrame, outcomes: Collection[str]) -> dict[Any, bool]:
     """Return whether each arm had enough patients in all of some outcomes."""
     rows = training[training["outcome"].isin(list(outcomes))]
-    enough = rows["enough"].astype(bool).groupby(rows["arm"]).all()
-    return {arm: bool(value) for arm, value in enough.items()}
+    sufficient = rows["sufficient_events"].astype(bool).groupby(rows["arm"]).all()
+    return {arm: bool(value) for arm, value in sufficient.items()}
 
 
 def warnings_of_models(selector: "TreatmentSelector", clean: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -86,7 +86,7 @@ def interval(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the bounds of a by-arm table from the model's draws; NaN where it has none."""
     bounds = np.full((2, *table.shape), np.nan)
-    if model is not None and model.draws is not None:
+    if model is not None and model.coefficient_draws is not None:
         for start in range(0, len(clean), _BLOCK):
             draws = model.predict_draws(clean.iloc[start : start + _BLOCK])
             tails = [(1 - level) / 2, (1 + level) / 2]
@@ -105,7 +105,7 @@ def utility_draws(
     draws = {}
     for number, name in enumerate(weights):
         model = models[name]
-        if model is None or model.draws is None:
+        if model is None or model.coefficient_draws is None:
             return None
         of_outcome = model.predict_draws(clean)
         draws[name] = of_outcome[pairing(number, len(of_outcome))]

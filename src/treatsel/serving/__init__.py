@@ -11,7 +11,7 @@ from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._lazy import lazy
 from treatsel._version import __version__
 from treatsel.additive import (
-    RARELY,
+    LOW_PROPENSITY,
     AdditiveModel,
     AssignmentModel,
     Explainer,
@@ -359,9 +359,10 @@ class ServedModel:
         }
 
     def _rarely_given(self, values: Mapping[str, Any]) -> list[Any]:
-        chances = self.assignment_model.chances(self.assignment_model.encoding.encode_one(values))[0]
+        matrix = self.assignment_model.encoding.encode_one(values)
+        propensity = self.assignment_model.predict_proba(matrix)[0]
         return [
-            arm for arm, chance in zip(self.assignment_model.arms_, chances, strict=True) if chance < RARELY
+            arm for arm, p in zip(self.assignment_model.arms_, propensity, strict=True) if p < LOW_PROPENSITY
         ]
 
     def _utility_draws(self, scores: Mapping[str, Score], weights: Mapping[str, float]) -> FloatArray | None:

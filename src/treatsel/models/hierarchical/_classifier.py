@@ -85,6 +85,6 @@ class HierarchicalClassifier(SitedClassifier):
             arms_=self.arms_,
             intercept=hierarchy.terms[:, 0],
             coefficients=hierarchy.terms[:, 1:],
-            draws=draws.astype(np.float32),
+            coefficient_draws=draws.astype(np.float32),
         )
         return hierarchy, additive
