@@ -11,12 +11,17 @@ from treatsel.errors import TreatselWarning
 NEAREST = 1e-8  # the closest to 0 or 1 at which a logit is taken
 
 
+def clipped(probability: FloatArray) -> FloatArray:
+    """Return probabilities moved to within 1e-8 and 1 - 1e-8, without a word."""
+    return np.clip(probability, NEAREST, 1 - NEAREST)
+
+
 def inside(probability: FloatArray) -> FloatArray:
     """Return probabilities moved to within 1e-8 and 1 - 1e-8, with a warning if any had to move."""
-    moved = np.clip(probability, NEAREST, 1 - NEAREST)
+    moved = clipped(probability)
     if n := int((moved != probability).sum()):
         warnings.warn(
-            f"{n} of {len(probability)} predicted probabilities are 0 or 1 (or within {NEAREST:g} of them), "
+            f"{n} of {probability.size} predicted probabilities are 0 or 1 (or within {NEAREST:g} of them), "
             f"where the logit is infinite; they count as {NEAREST:g} and 1 - {NEAREST:g}.",
             TreatselWarning,
             stacklevel=4,

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel._stats.intervals import quantile_of
-from treatsel._stats.logits import NEAREST, logits_of
+from treatsel._stats.logits import clipped, logits_of
 from treatsel._stats.splines import LAST_KNOT, fit_smooth
 from treatsel.errors import InputError
 
@@ -58,12 +59,11 @@ class Smoothing:
 
     def unscale(self, x: FloatArray) -> FloatArray:
         """Return predictions from that scale."""
-        return 1 / (1 + np.exp(-x)) if self.smooth_on == "logit" else x
+        return np.asarray(expit(x)) if self.smooth_on == "logit" else x
 
     def grid(self, probability: FloatArray) -> FloatArray:
         """Return points of the curve on that scale; 0 and 1 stand for 1e-8 and 1 - 1e-8."""
-        moved = np.clip(probability, NEAREST, 1 - NEAREST)
-        return np.log(moved / (1 - moved)) if self.smooth_on == "logit" else probability
+        return np.asarray(logit(clipped(probability))) if self.smooth_on == "logit" else probability
 
     def fit(self, x: FloatArray, outcome: FloatArray, weights: FloatArray) -> Smooth:
         """Return the curve through these outcomes."""

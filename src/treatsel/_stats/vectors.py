@@ -94,6 +94,17 @@ def _combine(y_true: Any, score: FloatArray, given: Any, sample_weight: Any, nam
     return Scored(outcome=outcome[rows], score=score[rows], weight=weight[rows], rows=rows)
 
 
+def effective_size(weights: FloatArray, counts: FloatArray | float = 1.0) -> float:
+    """Return Kish's effective sample size, (sum of w)^2 / sum of w^2; 0 if no weight is above 0.
+
+    Kish (1965), Survey Sampling, section 11.7. `counts`: how many patients have each weight.
+    """
+    if not (top := float(weights.max(initial=0.0))):
+        return 0.0
+    scaled = weights / top  # the squares of very large or small weights would overflow, or be lost
+    return float((counts * scaled).sum() ** 2 / (counts * scaled**2).sum())
+
+
 def check_patients(**vectors: Any) -> int:
     """Return the number of patients; raise if it differs, is zero, or if rows are in another order."""
     given = {name: vector for name, vector in vectors.items() if vector is not None}
