@@ -354,7 +354,7 @@ def test_merge_with_a_whole_codebook(book):
 @pytest.mark.parametrize(
     ("edits", "message"),
     [
-        (fields({"name": "agee", "unit": "years"}), "name 'agee', which is no column. Did you mean 'age'"),
+        (fields({"name": "agee", "unit": "years"}), "name 'agee', which is not a column. Did you mean 'age'"),
         (fields({"name": "age", "constraints": {"minimum": 200}}), "minimum 200 is above maximum 90"),
         (fields({"name": "age", "constraints": [1]}), "constraints must be a mapping"),
         (fields({"name": "age", "units": "years"}), "unknown key 'units'"),

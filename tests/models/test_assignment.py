@@ -5,14 +5,10 @@ import pandas as pd
 import pytest
 
 from treatsel._stats.folds import balanced_folds
+from treatsel._stats.vectors import effective_size
 from treatsel.errors import CohortError, InputError
 from treatsel.models import PROPENSITY_FLOOR, assignment_probabilities
-from treatsel.models._assignment import (
-    LOW_PROPENSITY,
-    assess_assignment,
-    effective_size,
-    randomized_probabilities,
-)
+from treatsel.models._assignment import LOW_PROPENSITY, assess_assignment, randomized_probabilities
 
 
 def cohort(n=3000, strength=1.0, seed=0):

@@ -66,7 +66,7 @@ def test_dropout_that_depends_on_arm_and_severity_leaves_no_bias():
 def test_confounding_is_seen_and_rare_arms_are_flagged():
     X, y, truth = routine(3000, 2, confounding=2.5)
     X = X.drop(columns="site")
-    with pytest.warns(DataQualityWarning, match=r"given to fewer than 2 % of patients like many of these"):
+    with pytest.warns(DataQualityWarning, match="have a propensity below 2 %"):
         selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert (selector.assignment_.table["auc"] > 0.8).all()
     assert (selector.assignment_.table["share_low_propensity"] > 0.02).all()
@@ -119,7 +119,7 @@ def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
 
     from sklearn.linear_model import LogisticRegression
 
-    with pytest.raises(InputError, match="takes no sample_weight"), pytest.warns(TreatselWarning):
+    with pytest.raises(InputError, match="does not accept sample_weight"), pytest.warns(TreatselWarning):
         ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(X.drop(columns="site"), y)
 
 
