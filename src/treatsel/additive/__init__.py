@@ -1,4 +1,4 @@
-"""A fitted model as sums of terms on the logit scale: plain arrays, scored alike for one patient or many."""
+"""Additive models: a fitted model as sums of terms on the logit scale, as arrays, with exact explanations."""
 
 from treatsel.additive._encoder import Column, Encoding
 from treatsel.additive._explainer import Explainer

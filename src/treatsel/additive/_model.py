@@ -1,7 +1,7 @@
-"""The form that every model of the house ends in: a logit that is a sum.
+"""The additive form of every fitted model: one logit per arm that is a sum.
 
-logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Exact explanation, the model file and
-scoring all read this one structure.
+logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Scoring, exact explanations and the model
+file all use this structure.
 """
 
 from dataclasses import dataclass, fields
@@ -32,17 +32,17 @@ class AdditiveModel:
     Attributes
     ----------
     encoding : Encoding
-        Turns covariates into the matrix.
+        Maps covariates to the matrix.
     arms_ : ndarray of shape (n_arms,)
-        Arms, in the order of everything below.
+        Arms, in the order of all arrays.
     intercept : ndarray of shape (n_arms,)
-        Logit of a patient whose matrix is all zero.
+        Logit of a patient whose row of the matrix is zero.
     coefficients : ndarray of shape (n_arms, n_features)
         Linear terms; zero for a model of trees alone.
     trees : Trees or None
         Ensembles of trees: the tree terms.
     mixing : ndarray of shape (n_arms, n_members)
-        What each ensemble counts in each arm's logit.
+        Weight of each ensemble in each arm's logit.
     coefficient_draws : ndarray of shape (n_draws, n_arms, 1 + n_features + n_members) or None
         Draws of (intercept, coefficients, mixing) from their posterior; None if the learner gives none.
     """
@@ -56,16 +56,16 @@ class AdditiveModel:
     coefficient_draws: FloatArray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what was prepared for explanations out of copies and pickles."""
+        """Exclude the cached explainer from copies and pickles."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def is_linear(self) -> bool:
-        """Whether there are linear terms (a matrix with missing values has none)."""
+        """Whether there are linear terms (none with a matrix that keeps missing values)."""
         return not self.encoding.native_missing
 
     def additive(self) -> "AdditiveModel":
-        """Return this model: it is in additive form."""
+        """Return this model, which is in additive form."""
         return self
 
     def trees_of(self, k: int) -> Trees | None:
@@ -77,8 +77,9 @@ class AdditiveModel:
         return self.logit_of(matrix, None if self.trees is None else score_trees(self.trees, matrix))
 
     def logit_of(self, matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
-        """Return logits of an encoded matrix whose trees were scored before."""
-        # sums over one axis at a time, so that a patient's logit does not depend on who stands beside
+        """Return logits of an encoded matrix and the scores of the trees."""
+        # einsum instead of a BLAS product, whose order of summation, and so the last bits of a patient's
+        # logit, depends on the number of patients
         if self.is_linear:
             logits = np.asarray(self.intercept + np.einsum("np,kp->nk", matrix, self.coefficients))
         else:
@@ -125,11 +126,11 @@ class AssignmentModel:
     Attributes
     ----------
     encoding : Encoding
-        Turns covariates into the matrix.
+        Maps covariates to the matrix.
     arms_ : ndarray of shape (n_arms,)
-        Arms, in the order of everything below.
+        Arms, in the order of all arrays.
     intercept : ndarray of shape (n_arms,)
-        Linear predictor of a patient whose matrix is all zero; minus infinity for an arm never given.
+        Linear predictor of a patient whose row of the matrix is zero; minus infinity for an arm never given.
     coefficients : ndarray of shape (n_arms, n_features)
         Linear terms.
     """

@@ -1,4 +1,4 @@
-"""Outcome models: scikit-learn classifiers over covariates and the arm column, with `predict_by_arm`."""
+"""Outcome models: scikit-learn classifiers of covariates and arm, with `predict_by_arm`; weighting models."""
 
 from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees
 from treatsel.models._assignment import (

@@ -1,4 +1,4 @@
-"""One classifier per arm."""
+"""One classifier per arm (T-learner)."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from treatsel.models._posterior import Posterior, posterior_of, stack_arms
 class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     """One outcome classifier per treatment arm (T-learner).
 
-    Arms share nothing, so a rare arm is learned from its own few patients only.
+    Arms share no information: the model of a rare arm is fitted to its own few patients only.
 
     Parameters
     ----------
