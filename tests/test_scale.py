@@ -41,7 +41,7 @@ def cohort():
 
 @pytest.fixture(scope="module")
 def fitted(cohort):
-    book = cohort.codebook.only(NAMES)
+    book = cohort.codebook.subset(NAMES)
     unfitted = ts.TreatmentSelector(estimator=RIDGE, codebook=book, random_state=0)
     return unfitted.fit(cohort.frame[[*book.covariates, "arm"]], cohort.y["dropout"])
 

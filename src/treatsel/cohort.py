@@ -12,7 +12,7 @@ from treatsel.errors import CodebookError, CohortError, Fault
 from treatsel.table import read_csv, read_parquet
 
 # Patients with, and without, the outcome from whom on a column that repeats it is no accident.
-_FEWEST_AS_IT_IS, _FEWEST_RECODED = 2, 10
+_MIN_SAME_CODES, _MIN_RECODED = 2, 10
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -69,7 +69,7 @@ class Cohort:
         if id_name is not None and id_name not in frame.columns and frame.index.name == id_name:
             frame = frame.reset_index()
         clean, faults = codebook.parse(frame)
-        faults = [*codebook.unknown(frame), *faults]
+        faults = [*codebook.unknown_columns(frame), *faults]
         faults += _faults_between_columns(clean, codebook, {fault.column for fault in faults})
         if faults:
             raise CohortError(f"The cohort does not fit its codebook; faults: {len(faults)}.", faults)
@@ -196,7 +196,7 @@ def _same(column: pd.Series, outcome: pd.Series) -> bool:
     values, outcomes = column[both], outcome[both]
     if outcomes.nunique() < 2 or values.nunique() != 2:
         return False
-    fewest = _FEWEST_AS_IT_IS if values.isin([0, 1]).all() else _FEWEST_RECODED
+    fewest = _MIN_SAME_CODES if values.isin([0, 1]).all() else _MIN_RECODED
     if outcomes.value_counts().min() < fewest:
         return False
     return bool((pd.factorize(values)[0] == pd.factorize(outcomes)[0]).all())

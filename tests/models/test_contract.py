@@ -191,7 +191,7 @@ def test_bad_input_to_fit_is_refused(model, patients, change, error, message):
 
 def test_an_arm_whose_patients_count_nothing_is_refused(model, patients):
     X, y = patients
-    with pytest.raises(InputError, match="'TAU' has 0 patients that count"):
+    with pytest.raises(InputError, match="'TAU' has 0 patients with a weight above 0"):
         clone(model).fit(X, y, sample_weight=(X["arm"] != "TAU").astype(float))
 
 

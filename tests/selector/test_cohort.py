@@ -66,7 +66,7 @@ def test_dropout_that_depends_on_arm_and_severity_leaves_no_bias():
 def test_confounding_is_seen_and_rare_arms_are_flagged():
     X, y, truth = routine(3000, 2, confounding=2.5)
     X = X.drop(columns="site")
-    with pytest.warns(DataQualityWarning, match=r"given to fewer than 2 % of patients like many of these"):
+    with pytest.warns(DataQualityWarning, match="have a propensity below 2 %"):
         selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert (selector.assignment_.table["auc"] > 0.8).all()
     assert (selector.assignment_.table["share_low_propensity"] > 0.02).all()
@@ -92,22 +92,22 @@ def test_the_baseline_stands_beside_the_model():
     assert table.loc[("log_loss", "model"), "value"] < np.log(2)
 
 
-def test_one_warning_holds_all_guards_and_no_value():
+def test_one_warning_holds_all_checks_and_no_value():
     X, y, _ = routine(120, 4)
     X = X.drop(columns="site").assign(constant=1.0, copy=X["severity"] * 2 + 1)
     with pytest.warns(DataQualityWarning) as caught:
         selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
     assert len([w for w in caught if w.category is DataQualityWarning]) == 1
-    codes = {guard.code for guard in selector.data_checks_}
+    codes = {check.code for check in selector.data_checks_}
     assert {"small_arms", "constant_column", "collinear_columns"} <= codes
-    assert all(guard.message in str(caught[0].message) for guard in selector.data_checks_)
+    assert all(check.message in str(caught[0].message) for check in selector.data_checks_)
 
 
 def test_a_leak_is_suspected():
     X, y, _ = routine(1500, 5)
     X = X.drop(columns="site").assign(leak=y + np.random.default_rng(0).normal(0, 0.4, len(y)))
     selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
-    assert "suspected_leakage" in {guard.code for guard in selector.data_checks_}
+    assert "suspected_leakage" in {check.code for check in selector.data_checks_}
 
 
 def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
@@ -119,7 +119,7 @@ def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
 
     from sklearn.linear_model import LogisticRegression
 
-    with pytest.raises(InputError, match="takes no sample_weight"), pytest.warns(TreatselWarning):
+    with pytest.raises(InputError, match="does not accept sample_weight"), pytest.warns(TreatselWarning):
         ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(X.drop(columns="site"), y)
 
 

@@ -390,12 +390,12 @@ FIT_FAULTS = {
     "an arm without events": (
         lambda X, y: (X, y.where(X["arm"] != "B", 0)),
         InputError,
-        r"too few patients in 1 arms \('B': \d+ observed, 0 events\).*merge",
+        r"too few patients in 1 arm \('B': \d+ observed, 0 events\).*merge",
     ),
     "an arm with one event": (
         lambda X, y: (X, y.where(X["arm"] != "B", 0).mask(X.index == X.index[X["arm"] == "B"][0], 1)),
         InputError,
-        "1 events",
+        "1 event",
     ),
     "an arm never observed": (
         lambda X, y: (X, y.where(X["arm"] != "B")),
@@ -407,7 +407,7 @@ FIT_FAULTS = {
     "one value": (
         lambda X, y: (X.assign(age=X["age"].where(X.index == "p00009")), y),
         CohortError,
-        "'age' holds 1 values, all in one fold",
+        "'age' holds 1 value, all in one fold",
     ),
     "infinite": (lambda X, y: (X.assign(age=np.inf), y), CohortError, "'age' holds 400 values that are inf"),
     "enormous": (lambda X, y: (X.assign(age=X["age"] * 1e300), y), CohortError, "no finite spread"),

@@ -80,7 +80,7 @@ def _row(
         events = np.nan
     n, observed = np.nan if arm in few else n, np.nan if arm in hidden else observed
     counts = {k: None if np.isnan(v) else int(v) for k, v in zip(COUNTS, (n, observed, events), strict=True)}
-    return {"outcome": outcome, "arm": arm, **counts, "enough": bool(row["enough"])}
+    return {"outcome": outcome, "arm": arm, **counts, "sufficient_events": bool(row["sufficient_events"])}
 
 
 def _overlap(selector: TreatmentSelector, few: Collection[Any]) -> dict[str, list[float | None]]:

@@ -49,8 +49,8 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         )
     arrays[f"{place}/intercept.npy"] = model.intercept
     arrays[f"{place}/coefficients.npy"] = model.coefficients
-    if model.draws is not None:
-        arrays[f"{place}/draws.npy"] = model.draws
+    if model.coefficient_draws is not None:
+        arrays[f"{place}/draws.npy"] = model.coefficient_draws
     if model.trees is not None and model.mixing is not None:
         arrays[f"{place}/mixing.npy"] = model.mixing
         arrays |= {f"{place}/trees/{part}.npy": getattr(model.trees, part) for part in Trees.ARRAYS}
@@ -64,7 +64,7 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         "name": name,
         "event_is_good": selector.event_is_good_[name],
         "encoding": model.encoding.to_dict(),
-        "has_posterior_draws": model.draws is not None,
+        "has_posterior_draws": model.coefficient_draws is not None,
         "has_trees": model.trees is not None,
     }
 
@@ -77,7 +77,7 @@ def _pack_assignment(selector: TreatmentSelector, overlap: Any, arrays: Arrays) 
         "stated": selector.assignment,
         "encoding": model.encoding.to_dict(),
         "overlap": overlap,
-        "floor": selector.assignment_.floor,
+        "propensity_floor": selector.assignment_.propensity_floor,
     }
 
 

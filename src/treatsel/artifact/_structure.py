@@ -23,7 +23,7 @@ LARGEST = 1e30  # of what is multiplied; inputs are at most 1e100, so that no pr
 FARTHEST = 1e155  # a mean, or a bound of a range
 NARROWEST = 1e-13  # a scale
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
-OVERLAP = ("effective_n", "lowest", "share_low_propensity", "auc")
+OVERLAP = ("effective_n", "propensity_q01", "share_low_propensity", "auc")
 METRICS = ("log_loss", "brier_score", "within_arm_auc")
 MEANS = ("value", "lower", "upper", "se", "n")
 COUNTS = ("n", "n_observed", "n_events")
@@ -252,7 +252,8 @@ def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
         known = [count for count in counts if count is not None]
         require(all(_is_count(count) for count in known), "a count of training is none")
         require(known == sorted(known, reverse=True), "counts of training are not in order")
-        require(isinstance(_part(row, "enough", "training"), bool), "enough is neither true nor false")
+        sufficient = _part(row, "sufficient_events", "training")
+        require(isinstance(sufficient, bool), "sufficient_events is neither true nor false")
     pairs = {(outcome, arm) for outcome in outcomes for arm in arms}
     complete = len(cells) == len(pairs) and set(cells) == pairs
     require(complete, "training does not have each outcome and arm once")
@@ -270,7 +271,7 @@ def _check_assignment(assignment: Any, n_arms: int, covariates: Mapping[str, boo
     require(stated in (None, "randomised", "routine"), "assignment is unknown")
     _check_encoding(_part(assignment, "encoding", "assignment"), covariates)
     require(not assignment["encoding"]["native_missing"], "assignment has linear terms of missing values")
-    _check_number(_part(assignment, "floor", "assignment"), "the floor", 1e-12, 1)
+    _check_number(_part(assignment, "propensity_floor", "assignment"), "propensity_floor", 1e-12, 1)
     overlap = _part(assignment, "overlap", "assignment")
     for key in OVERLAP:
         high = LARGEST if key == "effective_n" else 1

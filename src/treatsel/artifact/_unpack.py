@@ -37,12 +37,12 @@ def _unpack_development(contents: Mapping[str, Any], arrays: Arrays) -> Developm
     columns = [field["name"] for field in contents["codebook"]["fields"]]
     ranges = {name: contents["ranges"][name] for name in columns if name in contents["ranges"]}
     return Development(
-        training=_by_column(contents["training"], ("outcome", "arm", *COUNTS, "enough")),
+        training=_by_column(contents["training"], ("outcome", "arm", *COUNTS, "sufficient_events")),
         arm_means={key: _numbers(values) for key, values in contents["arm_means"].items()},
         ranges={name: (float(low), float(high)) for name, (low, high) in ranges.items()},
         background=background_columns(contents["background"], arrays),
         overlap={key: _numbers(contents["assignment"]["overlap"][key]) for key in OVERLAP},
-        propensity_floor=float(contents["assignment"]["floor"]),
+        propensity_floor=float(contents["assignment"]["propensity_floor"]),
         observation={
             name: {key: _numbers(table.get(key, [None] * len(contents["arms"]))) for key in OBSERVATION}
             for name, table in contents["observation"].items()

@@ -84,8 +84,9 @@ def _outcome(frame: pd.DataFrame, book: Codebook, name: str | None, known: list[
         raise InputError(f"The {where} has no outcome {column!r}; the model knows {known}.")
     if column not in frame:
         return None
-    values, faults = book[column].parse(frame[column], book.missing_values)
-    if faults:
+    values, violations = book[column].parse(frame[column], book.missing_values)
+    if violations:
+        faults = [book[column].fault(violation.code, violation.count) for violation in violations]
         raise CohortError("The outcome cannot be used:", faults)
     return values
 

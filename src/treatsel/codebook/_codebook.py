@@ -199,11 +199,13 @@ class Codebook:
         mine = {field.name for field in self.fields}
         for name in named:
             if name not in mine:
-                raise CodebookError(f"The edits name {name!r}, which is no column.{did_you_mean(name, mine)}")
-        fields = tuple(field.edited(named.get(field.name, {})) for field in self.fields)
+                raise CodebookError(
+                    f"The edits name {name!r}, which is not a column.{did_you_mean(name, mine)}"
+                )
+        fields = tuple(field.merge(named.get(field.name, {})) for field in self.fields)
         return Codebook(fields, edits.get("missingValues", self.missing_values))
 
-    def only(self, names: Iterable[str]) -> "Codebook":
+    def subset(self, names: Iterable[str]) -> "Codebook":
         """Return a codebook of some of the columns, in the order they have here."""
         wanted = set(names)
         return Codebook(tuple(f for f in self.fields if f.name in wanted), self.missing_values)
@@ -251,7 +253,7 @@ class Codebook:
         """Return the columns named in clean form, in codebook order, and all faults found in them.
 
         Columns without a role, session scores and dates may be absent; every other column named must
-        be there. Columns that the codebook does not know are left out (`unknown` reports them).
+        be there. Columns that the codebook does not list are left out (`unknown_columns` reports them).
         """
         import pandas as pd
 
@@ -263,15 +265,15 @@ class Codebook:
                 remedy = "Rename or drop all but one of them."
                 faults.append(Fault(column=field.name, problem=f"occurs {n} times", remedy=remedy))
             elif n:
-                clean[field.name], found = field.parse(frame[field.name], self.missing_values)
-                faults += found
+                clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
+                faults += [field.fault(violation.code, violation.count) for violation in violations]
             elif field.role not in (None, "session_score", "date"):
                 hint = did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
 
-    def unknown(self, frame: "pd.DataFrame") -> list[Fault]:
+    def unknown_columns(self, frame: "pd.DataFrame") -> list[Fault]:
         """Return a fault for each column of `frame` that the codebook does not list."""
         known = set(self.names())
         remedy = "Add it to the codebook (without a role, if it is not to be used), or drop it."
@@ -294,7 +296,7 @@ class Codebook:
             Listing every fault at once.
         """
         clean, faults = self.parse(frame)
-        faults = [*self.unknown(frame), *faults]
+        faults = [*self.unknown_columns(frame), *faults]
         if faults:
             raise CohortError(f"The table does not fit its codebook; faults: {len(faults)}.", faults)
         return clean

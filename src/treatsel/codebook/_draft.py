@@ -19,7 +19,7 @@ _AFTER_BASELINE = re.compile(
     r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+(m|wk|w|d)|_(last|end|post))$"
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-_MOST_CATEGORIES = 30
+_MAX_CATEGORIES = 30
 _UNNAMED = "Unnamed: "  # what pandas calls a column without a name, such as a written index
 
 
@@ -75,7 +75,7 @@ def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | Non
         return "date"
     if like_an_outcome or _AFTER_BASELINE.search(lowered):
         return "session_score"
-    if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MOST_CATEGORIES):
+    if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MAX_CATEGORIES):
         return None
     return "covariate"
 
@@ -97,7 +97,7 @@ def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bo
     if kind == "string" and role == "covariate":
         return Field(name=name, type=kind, role=role, enum=_labels(values) or None)
     if kind == "string" and role is None and not name.startswith(_UNNAMED):
-        description = f"Draft: more than {_MOST_CATEGORIES} different texts, so not used."
+        description = f"Draft: more than {_MAX_CATEGORIES} different texts, so not used."
         return Field(name=name, type=kind, role=None, description=description)
     return Field(name=name, type=kind, role=role)
 

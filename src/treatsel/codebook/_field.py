@@ -28,7 +28,7 @@ TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = ("id", "arm", "site", "person")  # roles whose values are names, whatever they look like
 _GOOD_OUTCOMES = {"remission", "response", "recovery", "recovered", "improved", "improvement"}
 _BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"}
-_PROBLEMS = {  # in words; a value of the wrong type is told by what is allowed
+_PROBLEMS = {  # a value of the wrong type is described by what is allowed
     "infinite": "that are infinite",
     "out_of_range": "out of range",
     "not_integer": "that are not whole numbers",
@@ -36,6 +36,11 @@ _PROBLEMS = {  # in words; a value of the wrong type is told by what is allowed
     "unseen_category": "that the codebook does not list",
     "missing_required": "missing, but the column is required",
     "duplicate": "that occur twice",
+}
+_SINGULAR = {
+    "not_integer": "that is not a whole number",
+    "not_binary": "that is neither 0 nor 1",
+    "duplicate": "that occurs twice",
 }
 _KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
@@ -171,7 +176,7 @@ class Field:
         entry["constraints"] = {k: v for k, v in constraints.items() if v is not None and v is not False}
         return {k: v for k, v in entry.items() if v is not None and v not in ("", {})}
 
-    def edited(self, entry: Mapping[str, Any]) -> "Field":
+    def merge(self, entry: Mapping[str, Any]) -> "Field":
         """Return this field with the parts named in `entry` replaced; None removes a part."""
         old = self.to_dict()
         merged = {**old, **entry}
@@ -211,7 +216,7 @@ class Field:
         return list(CONVERT[kind](pd.Series(list(self.enum or ()), dtype="object")))
 
     def reader(self, missing: Sequence[str] = ("",)) -> Callable[[Any], tuple[Any, tuple[str, ...]]]:
-        """Return a function that does for one value of a covariate what `inspect` does for a column.
+        """Return a function that does for one value of a covariate what `parse` does for a column.
 
         It returns the clean value (a float or a text; NaN where there is none) and the codes of the ways
         in which it breaks the codebook.
@@ -245,10 +250,10 @@ class Field:
 
         return read
 
-    def inspect(
+    def parse(
         self, column: "pd.Series", missing: Sequence[str] = ("",)
     ) -> tuple["pd.Series", list["Violation"]]:
-        """Return the column in clean form, and where it breaks the codebook.
+        """Return the column in clean form, and where it breaks the codebook (see `fault` for words).
 
         Numbers and booleans become float64, dates datetime64, texts Python strings, and so do arms, sites,
         persons and ids, whatever their type; what is missing, or not of the column's type, becomes NaN.
@@ -288,13 +293,8 @@ class Field:
         if self.unique or self.role == "id":
             yield Violation("duplicate", present & clean.duplicated())
 
-    def parse(self, column: "pd.Series", missing: Sequence[str] = ("",)) -> tuple["pd.Series", list[Fault]]:
-        """Return the column in clean form, and a fault for each way in which it breaks the codebook."""
-        clean, violations = self.inspect(column, missing)
-        return clean, [self.fault(violation.code, int(violation.mask.sum())) for violation in violations]
-
     def fault(self, code: str, count: int) -> Fault:
-        """Return in words that `count` values break the codebook in one way."""
+        """Describe that `count` values break the codebook in one way."""
         remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
         if code == "duplicate":
             remedy = "Each value may occur once. Correct the values, or change the codebook if it is wrong."
@@ -304,8 +304,7 @@ class Field:
             remedy = "Allowed: 0 and 1, empty where the outcome was not observed. Recode the column."
         problem, noun = _PROBLEMS.get(code, f"that are not {self.allowed}"), "values"
         if count == 1:
-            problem = problem.replace("that are ", "that is ", 1).replace("that occur ", "that occurs ", 1)
-            noun = "value"
+            problem, noun = _SINGULAR.get(code, problem.replace("that are ", "that is ", 1)), "value"
         return Fault(column=self.name, problem=f"holds {count} {noun} {problem}", remedy=remedy)
 
 
@@ -315,6 +314,11 @@ class Violation:
 
     code: str
     mask: "pd.Series"
+
+    @property
+    def count(self) -> int:
+        """Number of patients."""
+        return int(self.mask.sum())
 
 
 def guess_direction(name: str) -> bool | None:

@@ -67,9 +67,9 @@ def clean_covariates(
             remedy = f"The model needs {list(book.covariates)}; give None where a value is not known."
             faults.append(Fault(column=name, problem="is missing", remedy=remedy))
             continue
-        values, violations = book[name].inspect(X[name], book.missing_values)
+        values, violations = book[name].parse(X[name], book.missing_values)
         if on_invalid == "raise":
-            faults += book[name].parse(X[name], book.missing_values)[1]
+            faults += [book[name].fault(violation.code, violation.count) for violation in violations]
         masks = {violation.code: violation.mask for violation in violations}
         if name in ranges.index and (enormous := values.abs() > LARGEST).any():
             masks["infinite"] = masks.get("infinite", False) | enormous

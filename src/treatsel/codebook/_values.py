@@ -18,7 +18,7 @@ LARGEST = 1e100  # sums of products of larger numbers overflow
 NAN = math.nan
 _WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)\s*", re.ASCII | re.IGNORECASE)
-_LONGEST = 400  # characters of a text that may be a number: beyond, none is written so
+_MAX_LENGTH = 400  # characters of a text that may be a number: beyond, none is written so
 
 
 def as_text(value: Any) -> str:
@@ -62,7 +62,7 @@ def is_absent(value: Any, missing: Collection[str]) -> bool:
 def number_of(value: Any) -> float:
     """Return a number, or a text that writes one, as a float; NaN for all else."""
     if isinstance(value, str):
-        fits = len(value) <= _LONGEST and _NUMBER.fullmatch(value)
+        fits = len(value) <= _MAX_LENGTH and _NUMBER.fullmatch(value)
         return float(value) if fits else NAN
     if isinstance(value, np.bool_ | numbers.Real | Decimal):
         try:

@@ -33,7 +33,7 @@ from treatsel.datasets._population import (
 from treatsel.errors import InputError
 from treatsel.outcome import nhs_recovery
 
-LEAST, MOST = 50, 1_000_000
+MIN_PATIENTS, MAX_PATIENTS = 50, 1_000_000
 ONE_SESSION = 0.63  # of those who drop out; a little more of the young
 UNMEASURED = {"one_session": 0.80, "later": 0.30, "completed": 0.02}  # share without last scores
 PLANNED_SESSIONS = {  # fewest and most
@@ -151,7 +151,7 @@ def make_cohort(
     """
     check_choice("heterogeneity", heterogeneity, HETEROGENEITY)
     arms = _check_assignment(assignment)
-    _check_number("n", n, LEAST, MOST, whole=True)
+    _check_number("n", n, MIN_PATIENTS, MAX_PATIENTS, whole=True)
     _check_number("missing", missing, 0, 0.5)
     _check_number("shift", shift, -3, 3)
     rng = _generator(random_state)

@@ -100,7 +100,7 @@ class ModelData:
     def has_posterior_draws(self, outcome: str | None = None) -> bool:
         """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
         model = self.models[self.outcome_named(outcome)]
-        return model is not None and model.draws is not None
+        return model is not None and model.coefficient_draws is not None
 
     def evidence(self, outcomes: Collection[str]) -> dict[Any, bool]:
         """Return by arm whether it had enough events in all of some outcomes to be compared."""

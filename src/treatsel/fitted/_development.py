@@ -12,7 +12,12 @@ Columns = Mapping[str, Sequence[Any]]  # a table by columns
 
 
 class DataCheck(NamedTuple):
-    """A finding of the data-quality checks: a code for programs, a message for people."""
+    """A finding of the data-quality checks: a stable code for programs, and a message for people.
+
+    Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
+    ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``poor_overlap``,
+    ``suspected_leakage``.
+    """
 
     code: str
     message: str
@@ -27,7 +32,7 @@ class Development:
     Attributes
     ----------
     training : mapping
-        Columns outcome, arm, n, n_observed, n_events, enough: NaN for a count that is not disclosed.
+        Columns outcome, arm, n, n_observed, n_events, sufficient_events; NaN: a count that is suppressed.
     arm_means : mapping
         By arm: value, lower, upper, se, n of the rate of the good main outcome, doubly robust.
     ranges : mapping of str to (float, float)
@@ -73,5 +78,6 @@ class Development:
 
     def has_evidence(self, outcome: str) -> dict[Any, bool]:
         """Return by arm whether it had enough events of an outcome to be compared with others."""
-        rows = zip(self.training["outcome"], self.training["arm"], self.training["enough"], strict=True)
+        columns = ("outcome", "arm", "sufficient_events")
+        rows = zip(*(self.training[name] for name in columns), strict=True)
         return {arm: bool(enough) for name, arm, enough in rows if name == outcome}

@@ -38,7 +38,7 @@ class FittedModel(ModelData):
 
     def without_draws(self) -> "FittedModel":
         """Return the same model without posterior draws: probabilities only, faster and smaller."""
-        bare = {name: model and replace(model, draws=None) for name, model in self.models.items()}
+        bare = {name: model and replace(model, coefficient_draws=None) for name, model in self.models.items()}
         return replace(self, models=bare)
 
     def covariates(self, X: Any) -> "pd.DataFrame":

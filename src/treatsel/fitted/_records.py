@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import RARELY, pairing
+from treatsel.additive import LOW_PROPENSITY, pairing
 from treatsel.fitted._data import ModelData
 from treatsel.fitted._score import Score
 from treatsel.predictions import OUT_OF_SCOPE_CODES, Predictions, digest_one, flags_of
@@ -95,8 +95,8 @@ def inputs(
 
 def _rarely_given(model: ModelData, values: Record) -> list[Any]:
     assignment = model.assignment_model
-    probability = assignment.chances(assignment.encoding.encode_one(values))[0]
-    return [arm for arm, share in zip(assignment.arms_, probability, strict=True) if share < RARELY]
+    probability = assignment.predict_proba(assignment.encoding.encode_one(values))[0]
+    return [arm for arm, share in zip(assignment.arms_, probability, strict=True) if share < LOW_PROPENSITY]
 
 
 def _utility_draws(

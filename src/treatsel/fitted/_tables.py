@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import RARELY, AdditiveModel, pairing, quantiles
+from treatsel.additive import LOW_PROPENSITY, AdditiveModel, pairing, quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.fitted._data import ModelData
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
@@ -119,7 +119,7 @@ def _interval(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the bounds of the probabilities from the model's draws; NaN where it has none."""
     bounds = np.full((2, *shape), np.nan)
-    if model is not None and model.draws is not None:
+    if model is not None and model.coefficient_draws is not None:
         for start in range(0, len(clean), BLOCK):
             draws = model.predict_draws(clean.iloc[start : start + BLOCK])
             tails = [(1 - level) / 2, (1 + level) / 2]
@@ -135,7 +135,7 @@ def _flags(model: ModelData, clean: "pd.DataFrame", found: "pd.DataFrame") -> di
         _add(columns, patients, np.full(len(clean), "no_interval", dtype=object), np.full(len(clean), None))
     if model.assignment != "randomised":
         assignment = model.assignment_model
-        rows, arms = np.nonzero(assignment.chances(assignment.encoding.encode(clean)) < RARELY)
+        rows, arms = np.nonzero(assignment.predict_proba(assignment.encoding.encode(clean)) < LOW_PROPENSITY)
         code = np.full(len(rows), "low_propensity", dtype=object)
         _add(columns, patients[rows], code, assignment.arms_[arms])
     return {name: np.concatenate(parts) for name, parts in columns.items()}
@@ -153,7 +153,7 @@ def _utility_draws(
     draws = {}
     for number, name in enumerate(weights):
         scorer = model.models[name]
-        if scorer is None or scorer.draws is None:
+        if scorer is None or scorer.coefficient_draws is None:
             return None
         of_outcome = scorer.predict_draws(clean)
         draws[name] = of_outcome[pairing(number, len(of_outcome))]

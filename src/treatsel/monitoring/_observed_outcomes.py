@@ -121,7 +121,7 @@ def received_in(selector: TreatmentSelector, frame: pd.DataFrame) -> pd.Series |
     if selector.arm not in frame.columns:
         return None
     book = selector.codebook_
-    received = book[selector.arm].inspect(frame[selector.arm], book.missing_values)[0]
+    received = book[selector.arm].parse(frame[selector.arm], book.missing_values)[0]
     check_known_arms(received[received.notna()], selector.arms_)
     return received
 

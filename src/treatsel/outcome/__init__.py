@@ -14,10 +14,9 @@ from treatsel.outcome._nhs import (
     reliable_improvement,
     reliable_recovery,
 )
-from treatsel.outcome._scores import Measure, caseness, remission, response
+from treatsel.outcome._scores import caseness, remission, response
 
 __all__ = [
-    "Measure",
     "Outcome",
     "below_dose",
     "caseness",

@@ -8,10 +8,8 @@ from treatsel.errors import InputError
 from treatsel.instrument import Instrument, match_scores
 from treatsel.outcome._labels import TOLERANCE, labels
 
-Measure = Instrument | str
 
-
-def remission(last: Any, *, instrument: Measure) -> pd.Series:
+def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
     """Score at the end at or below the instrument's remission cut-off (PHQ-9: below 5).
 
     Parameters
@@ -47,7 +45,9 @@ def remission(last: Any, *, instrument: Measure) -> pd.Series:
     return labels("remission", scores["last"] <= cutoff, known=scores)
 
 
-def response(first: Any, last: Any, *, fall: float = 0.5, instrument: Measure | None = None) -> pd.Series:
+def response(
+    first: Any, last: Any, *, fall: float = 0.5, instrument: Instrument | str | None = None
+) -> pd.Series:
     """Score fell by at least `fall` of the first score; not defined where the first score is zero.
 
     Parameters
@@ -93,7 +93,7 @@ def response(first: Any, last: Any, *, fall: float = 0.5, instrument: Measure | 
     return labels("response", fell, known=scores, among=scores["first"] > 0)
 
 
-def caseness(score: Any, *, instrument: Measure) -> pd.Series:
+def caseness(score: Any, *, instrument: Instrument | str) -> pd.Series:
     """Score at or above the instrument's case cut-off (PHQ-9: 10; GAD-7: 8).
 
     Parameters

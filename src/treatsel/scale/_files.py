@@ -148,9 +148,8 @@ def _with_row(fault: Fault, chunk: pd.DataFrame, book: Codebook, start: int) -> 
     if fault.column not in chunk.columns:
         return fault
     field, column = book[fault.column], chunk[fault.column]
-    violations = field.inspect(column, book.missing_values)[1]
-    for violation, same in zip(violations, field.parse(column, book.missing_values)[1], strict=True):
-        if same == fault:
+    for violation in field.parse(column, book.missing_values)[1]:
+        if field.fault(violation.code, violation.count) == fault:
             row = start + 1 + int(np.argmax(violation.mask.to_numpy(dtype=bool)))
             return replace(fault, problem=f"{fault.problem}, first in row {row:,}")
     return fault

@@ -243,7 +243,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             raw=None,
             table=by_arm(model.development.overlap, self.arms_),
             model=model.assignment_model,
-            floor=model.development.propensity_floor,
+            propensity_floor=model.development.propensity_floor,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Who got which arm, and which single arm would have done best for everybody."""
+"""The assignment model, and doubly robust means by arm, from which the best single arm is taken."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._stats.folds import balanced_folds
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
-from treatsel.models import Assignment, assess_assignment, balanced_folds, randomized_probabilities
+from treatsel.models import Assignment, assess_assignment, randomized_probabilities
 from treatsel.selector._outcome import FittedOutcome
 
 
@@ -27,28 +28,28 @@ def doubly_robust_arm_means(
     good: bool,
     groups: pd.Series | None,
 ) -> pd.DataFrame:
-    """Return the rate of the good outcome if everyone got an arm: arm, value, lower, upper, ...
+    """Return the rate of the good outcome if all patients received an arm: arm, value, lower, upper, ...
 
     References
     ----------
     Robins, Rotnitzky & Zhao (1994), JASA 89(427), 846-866. doi:10.1080/01621459.1994.10476818
     """
-    chances = assignment.probabilities
-    if randomised or chances is None:
-        chances = randomized_probabilities(received)
+    propensities = assignment.probabilities
+    if randomised or propensities is None:
+        propensities = randomized_probabilities(received)
     table = fitted.cross_fitted if good else 1 - fitted.cross_fitted
     scores = aipw_scores(
         y if good else 1 - y,
         received,
         table,
-        chances[table.columns],
-        observation=_chance_of_observation(fitted, received),
+        propensities[table.columns],
+        observation=_observation_probability(fitted, received),
     )
     return arm_means(scores, clusters=enough_clusters(groups))
 
 
-def _chance_of_observation(fitted: FittedOutcome, received: pd.Series) -> FloatArray:
-    """Return the probability of being observed that the (truncated) weights stand for; 1 without any."""
+def _observation_probability(fitted: FittedOutcome, received: pd.Series) -> FloatArray:
+    """Return the probability of observation that the (truncated) weights imply; 1 without weights."""
     if fitted.observation is None or fitted.observation.weights is None:
         return np.ones(len(received))
     share = received.map(fitted.observation.table["share"]).to_numpy(dtype=float)

@@ -164,7 +164,7 @@ def development_codebook(
         )
     if not book.covariates:
         raise CodebookError("The codebook gives no column the role covariate. Name at least one.")
-    if unknown := book.unknown(covariates):
+    if unknown := book.unknown_columns(covariates):
         raise CohortError("X does not fit the codebook:", unknown)
     return book
 

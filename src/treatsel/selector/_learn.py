@@ -9,7 +9,7 @@ import pandas as pd
 from treatsel.fitted import DataCheck, Development, FittedModel
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
-from treatsel.selector._background import counts_by_arm, ranges_of, summarise
+from treatsel.selector._background import counts_by_arm, ranges_of, summarize
 from treatsel.selector._default_arm import doubly_robust_arm_means, learn_assignment
 from treatsel.selector._input import DevelopmentData, completed_codebook, directions
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
@@ -78,14 +78,14 @@ def _development(
     arms: list[Any],
     checks: Sequence[DataCheck],
 ) -> Development:
-    ranges, background = ranges_of(data.covariates), summarise(data.covariates)
+    ranges, background = ranges_of(data.covariates), summarize(data.covariates)
     return Development(
         training=columns_of(counts_by_arm(data.outcomes, data.received)),
         arm_means=columns_of(means.loc[arms]),
         ranges={str(name): (float(low), float(high)) for name, low, high in ranges.itertuples()},
         background={str(name): column.to_numpy() for name, column in background.items()},
         overlap=columns_of(assignment.table.loc[arms]),
-        propensity_floor=assignment.floor,
+        propensity_floor=assignment.propensity_floor,
         observation={
             name: columns_of(part.observation.table.loc[arms])
             for name, part in fitted.items()

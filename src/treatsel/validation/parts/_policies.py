@@ -10,6 +10,7 @@ import pandas as pd
 from treatsel._checks import check_by_arm, check_choice, check_unique
 from treatsel._stats.by_arm_tables import recommended_arms
 from treatsel._stats.estimate import not_estimable
+from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError
 from treatsel.metrics import (
     MIN_CLUSTERS,
@@ -28,7 +29,7 @@ from treatsel.metrics import (
     received_propensity,
 )
 from treatsel.metrics.policy import BEFOREHAND, BEST, ON_THIS_DATA
-from treatsel.models import assignment_probabilities, balanced_folds
+from treatsel.models import assignment_probabilities
 from treatsel.validation._task import ValidationTask, by_text
 from treatsel.validation.parts._part import FEWEST_EVENTS, Caution, PartResult, Severity, row, row_of
 
