@@ -30,7 +30,7 @@ def case_mix(setting: ValidationTask, _: Policies) -> PartResult:
             for name, mask in groups.items()
         ]
     )
-    options: dict[str, Any] = {"groups": setting.clusters, "level": setting.level}
+    options: dict[str, Any] = {"clusters": setting.clusters, "level": setting.level}
     auc = model_based_concordance(setting.own, **options)
     within = model_based_concordance(setting.own, setting.arms, **options)
     rows = [

@@ -168,7 +168,7 @@ def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> R
     scale, values = SCALES[measure], np.array([one.value for one in found])
     with np.errstate(divide="ignore", invalid="ignore"):
         there = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
-    size = getattr(found[0], "n_groups", None) or n  # with clusters, they are what the complete data count
+    size = getattr(found[0], "n_clusters", None) or n  # with clusters, they are what the complete data count
     return pool_rubin(
         there, [one.se for one in found], n=size if size > 1 else None, scale=scale, level=level
     )

@@ -102,7 +102,7 @@ def policies_of(setting: ValidationTask, assignment: str | Mapping[Any, float] |
     everybody = everybody[given].div(everybody[given].sum(axis=1), axis=0)
     possible = recommended.where(recommended.isin(given), table[given].idxmax(axis=1))
     best = setting.best_arm if setting.best_arm in given else None
-    options: dict[str, Any] = {"groups": setting.clusters, "level": setting.level}
+    options: dict[str, Any] = {"clusters": setting.clusters, "level": setting.level}
     if problem is None:
         scores = aipw_scores(setting.good_y, received, table[given], everybody[setting.seen])
         gain = _gain(setting, scores, possible, best, options)
