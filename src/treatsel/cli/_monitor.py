@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         _outcome(frame, book, args.outcome, selector.outcomes_),
         outcome=args.outcome,
         dates=_dates(frame, book, args.date),
-        groups=frame[site] if site is not None and site in frame else None,
+        clusters=frame[site] if site is not None and site in frame else None,
         reference=None if args.reference is None else read_table(args.reference, book),
         false_alarm_rate=args.false_alarm_rate,
         level=args.level,
