@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
-SMALL_CELL = 5  # patients: smaller counts are neither stored nor told
 
 
 def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import SMALL_CELL, FloatArray
+from treatsel._checks import FloatArray
+from treatsel._disclosure import merged
 from treatsel._lazy import lazy
 from treatsel.errors import CohortError, Fault
 
@@ -30,8 +31,8 @@ class Column:
 
     `levels` is None for a number; a number is shifted by `center` and divided by `scale`. `knots`, in
     standardised units, are where its effect may bend: one column max(z - knot, 0) each. `shares` are the
-    proportions of the levels; where fewer than `SMALL_CELL` patients hold a level its share is 0, and the
-    other ones are rounded. `indicator`: whether a column says that the value is missing.
+    proportions of the levels; where fewer than 5 patients have a level its share is 0 and the others are
+    rounded, see `treatsel._disclosure.merged`. `indicator`: whether a column says that the value is missing.
     """
 
     name: str
@@ -364,10 +365,9 @@ def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.nda
     levels = tuple(sorted(set(values[~absent])))
     codes = _codes(levels, values[~absent])
     counts = np.asarray(np.bincount(codes, weights=weights[~absent], minlength=len(levels)), dtype=float)
-    if (small := (counts > 0) & (counts < SMALL_CELL)).any():  # no small count may be told from a file
-        counts = np.where(small, 0.0, SMALL_CELL * np.round(counts / SMALL_CELL))
-    told = counts if counts.any() else np.ones(len(levels))
-    parts = tuple(float(share) for share in told / told.sum())
+    counts = merged(counts)
+    disclosed = counts if counts.any() else np.ones(len(levels))
+    parts = tuple(float(share) for share in disclosed / disclosed.sum())
     return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))
 
 

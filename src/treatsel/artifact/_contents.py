@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel.additive import Trees
-from treatsel.artifact._counts import COUNTS, tellable
+from treatsel.artifact._counts import COUNTS, disclosable
 from treatsel.artifact._models import (
     GOLDEN_TOLERANCE,
     background_columns,
@@ -27,7 +27,7 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
     """Return the contents of a fitted selector: plain lists and mappings, and arrays by member name."""
     arrays: Arrays = {}
     outcomes = [_pack_outcome(selector, name, i, arrays) for i, name in enumerate(selector.outcomes_)]
-    means, told = selector.arm_means_, tellable(selector)
+    means, told = selector.arm_means_, disclosable(selector)
     contents = {
         "arm": selector.arm,
         "arms": list(selector.arms_),
