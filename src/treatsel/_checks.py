@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
-SMALL_CELL = 5  # patients: smaller counts are neither stored nor told
 
 
 def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
@@ -144,11 +143,6 @@ def check_mapping_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[
             )
 
 
-def count_of(n: int, noun: str) -> str:
-    """Return a count with its noun: "1 patient", "2 patients"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def _or(options: list[Any]) -> str:
     shown = [repr(option) for option in options]
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]
@@ -163,4 +157,4 @@ def did_you_mean(value: Any, options: Iterable[Any]) -> str:
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:
     """Return a count with its noun: "1 patient", "2 patients"."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import SMALL_CELL, FloatArray, count_of
+from treatsel._checks import FloatArray, count_of
+from treatsel._disclosure import merged
 from treatsel._lazy import lazy
 from treatsel.errors import CohortError, Fault
 
@@ -30,8 +31,8 @@ class Column:
 
     `levels` is None for a number; a number is shifted by `center` and divided by `scale`. `knots`, in
     standardized units, are the positions of hinges, one column max(z - knot, 0) each. `shares` are the
-    proportions of the levels; the share of a level with fewer than `SMALL_CELL` patients is 0, and the others
-    are rounded. `indicator`: whether there is a missing-value indicator.
+    proportions of the levels; where fewer than 5 patients have a level its share is 0 and the others are
+    rounded, see `treatsel._disclosure.merged`. `indicator`: whether there is a missing-value indicator.
     """
 
     name: str
@@ -363,9 +364,7 @@ def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.nda
     levels = tuple(sorted(set(values[~absent])))
     codes = _codes(levels, values[~absent])
     counts = np.asarray(np.bincount(codes, weights=weights[~absent], minlength=len(levels)), dtype=float)
-    if (small := (counts > 0) & (counts < SMALL_CELL)).any():
-        # disclosure control: the others are rounded too, since the shares sum to 1
-        counts = np.where(small, 0.0, SMALL_CELL * np.round(counts / SMALL_CELL))
+    counts = merged(counts)
     disclosed = counts if counts.any() else np.ones(len(levels))
     parts = tuple(float(share) for share in disclosed / disclosed.sum())
     return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))

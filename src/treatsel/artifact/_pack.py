@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import SMALL_CELL
+from treatsel._disclosure import is_small
 from treatsel.additive import Trees
-from treatsel.artifact._counts import tellable
+from treatsel.artifact._counts import disclosable
 from treatsel.artifact._models import GOLDEN_TOLERANCE
 from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OBSERVATION
 from treatsel.errors import UnsupportedModelError
@@ -20,7 +20,7 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
     """Return the contents of a fitted selector: plain lists and mappings, and arrays by member name."""
     arrays: Arrays = {}
     outcomes = [_pack_outcome(selector, name, i, arrays) for i, name in enumerate(selector.outcomes_)]
-    means, told = selector.arm_means_, tellable(selector)
+    means, disclosed = selector.arm_means_, disclosable(selector)
     contents = {
         "arm": selector.arm,
         "arms": list(selector.arms_),
@@ -28,13 +28,13 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in MEANS},
         "outcomes": outcomes,
         "codebook": selector.codebook_.to_dict(),
-        "training": told.training,
+        "training": disclosed.training,
         "ranges": {name: [float(v) for v in row] for name, row in selector.ranges_.T.items()},
         "fingerprint": selector.fingerprint_,
         "background": _pack_background(selector.background_, arrays),
-        "assignment": _pack_assignment(selector, told.overlap, arrays),
-        "observation": _pack_observation(selector, told.training),
-        "performance": told.performance,
+        "assignment": _pack_assignment(selector, disclosed.overlap, arrays),
+        "observation": _pack_observation(selector, disclosed.training),
+        "performance": disclosed.performance,
         "data_checks": [{"code": check.code, "message": check.message} for check in selector.data_checks_],
     }
     return contents, arrays
@@ -108,6 +108,6 @@ def _pack_observation(
         table = observation.table.loc[selector.arms_, list(OBSERVATION)].astype("float64")
         table.loc[[arm for arm in selector.arms_ if not known[name, arm]]] = np.nan
         truncated = table["n_truncated"]
-        table["n_truncated"] = truncated.mask((truncated > 0) & (truncated < SMALL_CELL))
+        table["n_truncated"] = truncated.mask(is_small(truncated))
         found[name] = {key: [None if np.isnan(v) else float(v) for v in table[key]] for key in OBSERVATION}
     return found

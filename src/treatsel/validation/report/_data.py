@@ -83,7 +83,7 @@ class ReportData:
         best = gain.comparator_arm
         if not gain.n_discordant:
             return (
-                f"The model recommends {gain.comparator_arm}, the best single arm, for all patients: there is "
+                f"The model recommends {best}, the best single arm, for all patients: there is "
                 "neither gain nor loss."
             )
         verdict = "higher" if gain.lower > 0 else "lower" if gain.upper < 0 else None
@@ -91,11 +91,11 @@ class ReportData:
         points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
         if verdict is None:
             return (
-                f"No gain shown: giving each patient the recommended arm, instead of {gain.comparator_arm} to all, "
+                f"No gain shown: giving each patient the recommended arm, instead of {best} to all, "
                 f"changes {what} by {points}."
             )
         return (
-            f"Giving each patient the recommended arm, instead of {gain.comparator_arm} to all, is associated with "
+            f"Giving each patient the recommended arm, instead of {best} to all, is associated with "
             f"a {verdict} rate of {what}: {points}."
         )
 

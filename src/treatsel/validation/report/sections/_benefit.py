@@ -40,7 +40,7 @@ def benefit(report: ReportData) -> Section:
     return Section(
         heading="Treatment benefit: is it larger where the model predicts it to be larger?",
         paragraphs=[
-            f"Each arm is compared with {report.gain.comparator_arm} in patients who received either. A benefit "
+            f"Each arm is compared with {best} in patients who received either. A benefit "
             "slope of 1 means that predicted differences are as large as observed; a slope of 0, that they "
             "are uninformative. AUTOC and Qini above 0 mean that patients ranked first benefit more. The "
             "c-for-benefit depends on how patients are matched (here by predicted benefit) and should be "
@@ -72,7 +72,7 @@ def _why(report: ReportData, rows: pd.DataFrame) -> list[str]:
     best = report.gain.comparator_arm
     return [
         f"Further estimates are given for {rows['group'].iloc[0]}, the pair with the arm that most patients "
-        f"received apart from {report.gain.comparator_arm}. On the logit scale, intercept 0 and slope 1 are ideal. "
+        f"received apart from {best}. On the logit scale, intercept 0 and slope 1 are ideal. "
         "E-for-benefit is the distance between predicted and observed benefit in matched pairs; lower is "
         "better, for this and for the two losses."
     ]
