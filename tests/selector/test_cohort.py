@@ -7,6 +7,8 @@ from scipy.special import expit
 
 import treatsel as ts
 from treatsel.artifact import read_manifest
+from treatsel.codebook import Codebook
+from treatsel.datasets import make_cohort
 from treatsel.errors import DataQualityWarning, InputError, TreatselWarning
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, StackedClassifier
 from treatsel.report import model_card
@@ -177,3 +179,59 @@ def test_a_rare_arm_among_very_many_patients_is_compared_too():
     X.loc[X.index[:40], "arm"] = "C"
     selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert set(selector.performance_["remission"]["predictor"]) == {"model", "baseline"}
+
+
+class TestFitOnACohort:
+    """`fit(cohort)` reads covariates, arm, outcomes, site and persons by their roles."""
+
+    @pytest.fixture(scope="class")
+    def synthetic(self):
+        return make_cohort(600, random_state=5).cohort
+
+    def test_it_is_the_fit_by_hand(self, synthetic):
+        options = {"estimator": "hierarchical", "random_state": 0}
+        with pytest.warns(TreatselWarning):
+            one = ts.TreatmentSelector(**options).fit(synthetic)
+        by_hand = ts.TreatmentSelector(codebook=synthetic.codebook, groups="service", **options)
+        with pytest.warns(TreatselWarning):
+            by_hand.fit(synthetic.X.join(synthetic.groups), synthetic.y)
+        for name in one.outcomes_:
+            pd.testing.assert_frame_equal(
+                one.predict_by_arm(synthetic.X, name), by_hand.predict_by_arm(synthetic.X, name)
+            )
+        pd.testing.assert_frame_equal(one.arm_means_, by_hand.arm_means_)
+
+    def test_outcomes_may_be_chosen(self, synthetic):
+        selector = ts.TreatmentSelector(estimator="hierarchical", event_is_good=False, random_state=0)
+        assert selector.fit(synthetic, synthetic.y["dropout"]).outcomes_ == ["dropout"]
+
+    def test_what_contradicts_the_cohort_is_refused(self, synthetic):
+        with pytest.raises(InputError, match="own codebook"):
+            ts.TreatmentSelector(codebook="other.yaml").fit(synthetic)
+        with pytest.raises(InputError, match="arm column is 'arm'"):
+            ts.TreatmentSelector(arm="treatment").fit(synthetic)
+        with pytest.raises(InputError, match="no column 'clinic'"):
+            ts.TreatmentSelector(groups="clinic").fit(synthetic)
+        with pytest.raises(InputError, match="y is None"):
+            ts.TreatmentSelector().fit(synthetic.X)
+
+    def test_persons_with_several_rows_are_groups_where_there_is_no_site(self):
+        random = np.random.default_rng(3)
+        frame = pd.DataFrame(
+            {
+                "age": random.integers(18, 80, 200),
+                "arm": random.choice(["cbt", "ssri"], 200),
+                "remission": random.integers(0, 2, 200),
+                "person": np.repeat(np.arange(100), 2),
+            }
+        )
+        roles = {"age": "covariate", "arm": "arm", "remission": "outcome", "person": "person"}
+        kinds = {"arm": "string"}
+        book = Codebook.from_dict(
+            {"fields": [{"name": n, "type": kinds.get(n, "integer"), "role": r} for n, r in roles.items()]}
+        )
+        options = {"estimator": "hierarchical", "random_state": 0}
+        one = ts.TreatmentSelector(**options).fit(ts.Cohort(frame, book))
+        by_hand = ts.TreatmentSelector(codebook=book, groups="person", **options)
+        by_hand.fit(frame.drop(columns="remission"), frame["remission"])
+        pd.testing.assert_frame_equal(one.predict_by_arm(frame), by_hand.predict_by_arm(frame))

@@ -35,7 +35,10 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "assignment": _pack_assignment(selector, disclosed.overlap, arrays),
         "observation": _pack_observation(selector, disclosed.training),
         "performance": disclosed.performance,
-        "data_checks": [{"code": check.code, "message": check.message} for check in selector.data_checks_],
+        "data_checks": [
+            {"code": code, "message": disclosed or message}
+            for code, message, disclosed in selector.data_checks_
+        ],
     }
     return contents, arrays
 

@@ -8,7 +8,6 @@ from typing import Any
 from treatsel.artifact import load_model, save_model
 from treatsel.cli._io import save_picture, write_table
 from treatsel.cli._recommend import flat
-from treatsel.cli._train import selector_for
 from treatsel.cli._validate import summary_of
 from treatsel.cohort import Cohort
 from treatsel.datasets import load_synthetic
@@ -75,10 +74,10 @@ def _heading(number: int, text: str) -> None:
 
 
 def _train(cohort: Cohort, folder: Path, n_jobs: int | None) -> TreatmentSelector:
-    selector, X, y = selector_for(cohort, None, seed=0, n_jobs=n_jobs)
+    selector = TreatmentSelector(random_state=0, n_jobs=n_jobs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TreatselWarning)
-        selector.fit(X, y)
+        selector.fit(cohort)
     for warning in caught:
         if issubclass(warning.category, TreatselWarning):
             print(f"   note: {warning.message}")

@@ -55,14 +55,21 @@ def run(args: argparse.Namespace) -> int:
     check_outputs([args.out], [args.cohort, args.codebook])
     intended_use = check_intended_use(_intended_use(args.intended_use))
     cohort = Cohort.read(args.cohort, args.codebook)
-    selector, X, y = selector_for(cohort, args.outcome, seed=args.seed, n_jobs=args.n_jobs)
-    n, n_covariates = count_of(len(X), "patient"), count_of(len(cohort.codebook.covariates), "covariate")
+    y = outcomes_of(cohort, args.outcome)
+    n, n_covariates = count_of(len(cohort), "patient"), count_of(len(cohort.codebook.covariates), "covariate")
     say(f"Fitting {n}, {n_covariates} ...")
-    selector.set_params(assignment=args.assignment, estimator=args.estimator).fit(X, y)
+    selector = TreatmentSelector(
+        arm=str(cohort.codebook.arm),
+        estimator=args.estimator,
+        assignment=args.assignment,
+        random_state=args.seed,
+        n_jobs=args.n_jobs,
+    ).fit(cohort, y)
     manifest = save_model(selector, args.out, intended_use=intended_use)
     best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
     good = main if selector.event_is_good_[main] else f"no {main}"
-    print(f"Wrote {args.out}: {len(X)} patients, {len(selector.arms_)} arms, outcomes {selector.outcomes_}.")
+    arms = count_of(len(selector.arms_), "arm")
+    print(f"Wrote {args.out}: {len(cohort)} patients, {arms}, outcomes {selector.outcomes_}.")
     print(
         f"Best single arm: {selector.default_arm_} ({best['value']:.1%} with {good}, interval "
         f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."
@@ -70,26 +77,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def selector_for(
-    cohort: Cohort, outcomes: list[str] | None, *, seed: int, n_jobs: int | None
-) -> tuple[TreatmentSelector, Any, Any]:
-    """Return an unfitted selector with the X and y to fit it on; a site column keeps folds together."""
-    book, X = cohort.codebook, cohort.X
+def outcomes_of(cohort: Cohort, names: list[str] | None) -> Any:
+    """Return the outcomes of a cohort as a table: those named, or all.
+
+    Raises
+    ------
+    InputError
+        If the codebook has no arm, or no such outcome.
+    """
+    book = cohort.codebook
     if book.arm is None:
         raise InputError(
             "The codebook has no column with the role arm. Give it to the column of the received arm."
         )
-    names = list(book.outcomes) if outcomes is None else outcomes
+    names = list(book.outcomes) if names is None else names
     for name in names:
         if name not in book.outcomes:
             raise InputError(f"{name!r} is not an outcome of the codebook; it has {list(book.outcomes)}.")
     if not names:
         raise InputError("The codebook has no column with the role outcome. Give it to a column of 0 and 1.")
-    site = book.name("site")
-    extra = [*book.names("site"), *book.names("person")]
-    X[extra] = cohort.frame[extra]
-    selector = TreatmentSelector(arm=book.arm, codebook=book, groups=site, random_state=seed, n_jobs=n_jobs)
-    return selector, X, cohort.frame[names]
+    return cohort.frame[names]
 
 
 def _intended_use(text: str) -> Any:

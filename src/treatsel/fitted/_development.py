@@ -21,6 +21,7 @@ class DataCheck(NamedTuple):
 
     code: str
     message: str
+    disclosed: str = ""  # the message as a model file holds it: without counts by arm; "": the same
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -74,8 +74,10 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
             f"The cohort's arm column is {cohort.codebook.arm!r}, but the selector's is {selector.arm!r}. "
             f"Use TreatmentSelector(arm={cohort.codebook.arm!r})."
         )
-    site, person = cohort.codebook.name("site"), cohort.codebook.name("person")
-    groups = selector.groups if selector.groups is not None else site or person
+    person = cohort.codebook.name("person")
+    groups = selector.groups or cohort.codebook.name("site")
+    if groups is None and person is not None and cohort.frame[person].duplicated().any():
+        groups = person  # rows of one person depend on each other; persons with one row do not
     frame = cohort.X
     for name in dict.fromkeys((groups, person)):
         if name is not None:

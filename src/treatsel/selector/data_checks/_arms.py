@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
+from treatsel._disclosure import stated
 from treatsel.fitted import DataCheck
 from treatsel.models import Assignment
 
@@ -25,12 +26,13 @@ def check_events(received: pd.Series, y: pd.Series, *, fewest: int = MIN_EVENTS)
     if not len(few):
         return []
     arms = "; ".join(f"{arm!r}: {int(s)} of {int(n)}" for arm, (n, s) in few.iterrows())
-    message = (
+    message, disclosed = (
         f"Outcome {y.name!r} has fewer than {fewest} events, or non-events, in {count_of(len(few), 'arm')} "
-        f"(events of observed: {arms}). Estimates for such an arm are mostly borrowed from the other arms. "
+        f"({listed}). Estimates for such an arm are mostly borrowed from the other arms. "
         "Merge it with a similar arm, leave its patients out, or collect more."
+        for listed in (f"events of observed: {arms}", _listed(few.index))
     )
-    return [DataCheck("few_events", message)]
+    return [DataCheck("few_events", message, disclosed)]
 
 
 def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PATIENTS) -> list[DataCheck]:
@@ -46,13 +48,14 @@ def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PA
     if not len(few):
         return []
     arms = ", ".join(f"{arm!r}: {int(n)}" for arm, n in few.items())
-    message = (
+    message, disclosed = (
         f"{len(few)} of {count_of(len(counts), 'arm')} have fewer than {fewest} patients with {y.name!r} "
-        f"observed ({arms}). In simulations, at least 300 per arm were needed before the gain of a treatment "
-        "rule could be shown (Luedtke et al. 2019). Expect little gain over the best single arm, and do not "
+        f"observed ({listed}). In simulations, at least 300 per arm were needed before the gain of a "
+        "treatment rule could be shown (Luedtke et al. 2019). Expect little gain over the best single arm, and do not "
         "act on differences that are not supported."
+        for listed in (arms, _listed(few.index))
     )
-    return [DataCheck("small_arms", message)]
+    return [DataCheck("small_arms", message, disclosed)]
 
 
 def check_auc(auc: float, outcome: str, *, highest: float = MAX_AUC) -> list[DataCheck]:
@@ -84,13 +87,17 @@ def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataChec
         return []
     n = int(divided.sum())
     where = "" if groups is None else " in several groups"
-    message = (
-        f"{count_of(n, 'person')} (column {persons.name!r}, {count_of(int(divided[person].sum()), 'row')}) "
-        f"{'has' if n == 1 else 'have'} several rows{where}. The model is then tested on persons it was "
-        "fitted to, and its performance is overestimated. Keep one row per person, or use the persons as "
-        "groups."
+    n_rows = int(divided[person].sum())
+    message, disclosed = (
+        f"{subject} several rows{where}. The model is then tested on persons it was fitted to, and its "
+        "performance is overestimated. Keep one row per person, or use the persons as groups."
+        for subject in (
+            f"{count_of(n, 'person')} (column {persons.name!r}, {count_of(n_rows, 'row')}) "
+            f"{'has' if n == 1 else 'have'}",
+            f"{stated(n, 'person')} (column {persons.name!r}) have",
+        )
     )
-    return [DataCheck("person_in_several_groups", message)]
+    return [DataCheck("person_in_several_groups", message, disclosed)]
 
 
 def check_overlap(assignment: Assignment) -> list[DataCheck]:
@@ -111,3 +118,7 @@ def check_overlap(assignment: Assignment) -> list[DataCheck]:
         "them, and each such patient is flagged low_propensity. See assignment_."
     )
     return [DataCheck("poor_overlap", message)]
+
+
+def _listed(arms: pd.Index) -> str:
+    return ", ".join(repr(arm) for arm in arms)

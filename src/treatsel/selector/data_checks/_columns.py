@@ -60,14 +60,19 @@ def check_positivity(columns: Sequence[Column], received: pd.Series) -> list[Dat
 
 
 def _positivity(name: str, fixed: IntArray, labels: list[Any], n: int) -> DataCheck:
-    arms = ", ".join(f"{labels[k]!r}: {int(fixed[k])}" for k in np.flatnonzero(fixed))
-    return DataCheck(
-        "positivity_violation",
-        f"Column {name!r} alone determines the arm of {int(fixed.sum())} of {n} patients ({arms}): some of "
-        "its values, or one end of its range, occur in one arm only. For these patients, arms can only be "
-        "compared by extrapolation. If the column was recorded after the arm was chosen, drop it; if it "
-        "decides who may get an arm, state it as an eligibility rule.",
+    determined = np.flatnonzero(fixed)
+    arms = ", ".join(f"{labels[k]!r}: {int(fixed[k])}" for k in determined)
+    message, disclosed = (
+        f"Column {name!r} alone determines the arm of {whose}: some of its values, or one end of its range, "
+        "occur in one arm only. For these patients, arms can only be compared by extrapolation. If the "
+        "column was recorded after the arm was chosen, drop it; if it decides who may get an arm, state it as an "
+        "eligibility rule."
+        for whose in (
+            f"{int(fixed.sum())} of {n} patients ({arms})",
+            f"some patients ({', '.join(repr(labels[k]) for k in determined)})",
+        )
     )
+    return DataCheck("positivity_violation", message, disclosed)
 
 
 def _fixed_by_value(codes: IntArray, arm: IntArray, share: FloatArray) -> IntArray:
