@@ -51,8 +51,8 @@ def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PA
     message, disclosed = (
         f"{len(few)} of {count_of(len(counts), 'arm')} have fewer than {fewest} patients with {y.name!r} "
         f"observed ({listed}). In simulations, at least 300 per arm were needed before the gain of a "
-        "treatment rule could be shown (Luedtke et al. 2019). Expect little gain over the best single arm, and do not "
-        "act on differences that are not supported."
+        "treatment rule could be shown (Luedtke et al. 2019). Expect little gain over the best single arm, "
+        "and do not act on differences that are not supported."
         for listed in (arms, _listed(few.index))
     )
     return [DataCheck("small_arms", message, disclosed)]
