@@ -49,7 +49,7 @@ def cell(found, measure, group, column="value"):
 
 def test_figures_are_those_of_the_metrics():
     table, scores = simulate(900)
-    found = found_of(table, scores, best_arm="IPT")
+    found = found_of(table, scores, comparator="IPT")
     women = table["sex"] == "f"
     y, p, arm = table.loc[women, "y"], table.loc[women, "p"], table.loc[women, "arm"]
     expected = {
@@ -58,7 +58,7 @@ def test_figures_are_those_of_the_metrics():
         "calibration slope": calibration_slope(y, p),
         "observed / expected": observed_expected_ratio(y, p),
         "Brier score": brier_score(y, p),
-        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], best_arm="IPT"),
+        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], comparator="IPT"),
     }
     for measure, estimate in expected.items():
         for column in ("value", "lower", "upper", "method"):
@@ -75,7 +75,7 @@ def test_who_is_sent_where():
     expected = pd.crosstab(table["sex"], table["rec"], normalize="index")
     np.testing.assert_allclose(shares.loc["sex"].to_numpy(), expected.to_numpy())
     np.testing.assert_allclose(shares.sum(axis=1), 1)
-    with pytest.raises(InputError, match="No recommendations"):
+    with pytest.raises(InputError, match="no recommended arms"):
         found_of(table).recommended()
 
 
@@ -145,8 +145,8 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed, random):
     again = list(np.repeat(np.arange(150), weight))
     random.shuffle(again)
     repeated = table.iloc[again].reset_index(drop=True)
-    found = found_of(table, scores, sample_weight=weight, best_arm="CBT")
-    expected = found_of(repeated, scores.iloc[again].reset_index(drop=True), best_arm="CBT")
+    found = found_of(table, scores, sample_weight=weight, comparator="CBT")
+    expected = found_of(repeated, scores.iloc[again].reset_index(drop=True), comparator="CBT")
     pd.testing.assert_frame_equal(found.table, expected.table, rtol=1e-7)
     pd.testing.assert_frame_equal(found.tests, expected.tests, rtol=1e-6, atol=1e-8)
 
@@ -184,7 +184,7 @@ def test_extreme_predictions_are_told_once_for_each_measure_that_moves_them():
 def test_a_group_that_gets_the_best_arm_only_gains_nothing():
     table, scores = simulate(400)
     table.loc[table["sex"] == "f", "rec"] = "CBT"
-    found = found_of(table, scores, best_arm="CBT", measures=["gain", "recommended"])
+    found = found_of(table, scores, comparator="CBT", measures=["gain", "recommended"])
     assert cell(found, "gain", "f") == 0
     assert found.tests.set_index("measure").loc["gain", "left_out"] == "f"
     assert cell(found, "recommended IPT", "f") == 0
@@ -224,8 +224,8 @@ def test_bad_options(options, words):
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (["f"] * 60, "holds 1 groups"),
-        (list(range(60)), "Put numbers into bands"),
+        (["f"] * 60, "holds 1 group;"),
+        (list(range(60)), "Cut numbers into intervals"),
         (["f", "m"], "Lengths differ"),
         (pd.DataFrame(index=range(60)), "no columns"),
         (pd.Series(["f", "m"] * 30, index=range(59, -1, -1)), "another order"),
