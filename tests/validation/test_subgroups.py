@@ -58,7 +58,7 @@ def test_figures_are_those_of_the_metrics():
         "calibration slope": calibration_slope(y, p),
         "observed / expected": observed_expected_ratio(y, p),
         "Brier score": brier_score(y, p),
-        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], best_arm="IPT"),
+        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], comparator="IPT"),
     }
     for measure, estimate in expected.items():
         for column in ("value", "lower", "upper", "method"):

@@ -83,8 +83,8 @@ class ReportData:
         best = gain.comparator_arm
         if not gain.n_discordant:
             return (
-                f"The model recommends {best}, the best single arm, for all patients: there is "
-                "neither gain nor loss."
+                f"The model recommends {best}, the best single arm, for all patients: there is neither gain "
+                "nor loss."
             )
         verdict = "higher" if gain.lower > 0 else "lower" if gain.upper < 0 else None
         value, lower, upper = (fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
