@@ -21,7 +21,7 @@ class Estimate:
     value, lower, upper : float
         Estimate and confidence limits; NaN where the data do not allow one.
     n : int
-        Patients; with weights, the sum of the weights, rounded.
+        Patients; with weights that are counts, the sum of the weights, rounded.
     n_events : int or None
         Patients among them with outcome 1; None if the function does not see the outcome.
     level : float

@@ -13,8 +13,8 @@ from treatsel._checks import (
     check_probability,
     check_same_length,
     check_vector,
-    check_weights,
 )
+from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 from treatsel.errors import InputError
 
 Labels = npt.NDArray[np.object_]
@@ -29,8 +29,13 @@ class Scored:
 
     outcome: FloatArray
     score: FloatArray
-    weight: FloatArray
+    weights: Weights
     rows: npt.NDArray[np.intp]
+
+    @property
+    def weight(self) -> FloatArray:
+        """Weight of each patient."""
+        return self.weights.values
 
     @property
     def total(self) -> float:
@@ -45,12 +50,12 @@ class Scored:
     @property
     def n(self) -> int:
         """Number of patients."""
-        return round(self.total)
+        return self.weights.count()
 
     @property
     def n_events(self) -> int:
         """Number of patients with outcome 1."""
-        return round(self.events)
+        return self.weights.count(self.outcome)
 
     @property
     def has_both(self) -> bool:
@@ -71,27 +76,39 @@ class Scored:
         return Scored(
             outcome=self.outcome[mask],
             score=self.score[mask],
-            weight=self.weight[mask],
+            weights=self.weights.subset(mask),
             rows=self.rows[mask],
         )
 
 
-def check_scored(y_true: Any, y_score: Any, sample_weight: Any, *, name: str = "y_score") -> Scored:
+def check_scored(
+    y_true: Any,
+    y_score: Any,
+    sample_weight: Any,
+    *,
+    name: str = "y_score",
+    weights_are: WeightsAre = "counts",
+) -> Scored:
     """Return outcomes with any finite score, without the patients of weight zero."""
-    return _combine(y_true, check_vector(name, y_score), y_score, sample_weight, name)
+    return _combine(y_true, check_vector(name, y_score), y_score, sample_weight, weights_are, name)
 
 
-def check_predicted(y_true: Any, y_prob: Any, sample_weight: Any) -> Scored:
+def check_predicted(
+    y_true: Any, y_prob: Any, sample_weight: Any, *, weights_are: WeightsAre = "counts"
+) -> Scored:
     """Return outcomes with probabilities, without the patients of weight zero."""
-    return _combine(y_true, check_probability("y_prob", y_prob), y_prob, sample_weight, "y_prob")
+    probability = check_probability("y_prob", y_prob)
+    return _combine(y_true, probability, y_prob, sample_weight, weights_are, "y_prob")
 
 
-def _combine(y_true: Any, score: FloatArray, given: Any, sample_weight: Any, name: str) -> Scored:
+def _combine(
+    y_true: Any, score: FloatArray, given: Any, sample_weight: Any, weights_are: WeightsAre, name: str
+) -> Scored:
     outcome = check_binary("y_true", y_true)
     check_patients(**{"y_true": y_true, name: given, "sample_weight": sample_weight})
-    weight = check_weights("sample_weight", sample_weight, len(outcome))
-    rows = np.flatnonzero(weight > 0)
-    return Scored(outcome=outcome[rows], score=score[rows], weight=weight[rows], rows=rows)
+    weights = check_sample_weight(sample_weight, len(outcome), weights_are)
+    rows = np.flatnonzero(weights.values > 0)
+    return Scored(outcome=outcome[rows], score=score[rows], weights=weights.subset(rows), rows=rows)
 
 
 def effective_size(weights: FloatArray, counts: FloatArray | float = 1.0) -> float:
