@@ -154,3 +154,8 @@ def did_you_mean(value: Any, options: Iterable[Any]) -> str:
     lowered = {str(option).lower(): option for option in options}
     close = get_close_matches(str(value).lower(), lowered, n=1)
     return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""
+
+
+def count_of(n: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 patient", "2 patients"."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"

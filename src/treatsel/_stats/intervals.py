@@ -31,7 +31,7 @@ def wald(
     low: float = -np.inf,
     high: float = np.inf,
 ) -> Interval:
-    """Return value +- quantile x se, cut off at the ends of the scale; NaN without a standard error."""
+    """Return value +- quantile x se, truncated to the range of the scale; NaN without a standard error."""
     if not np.isfinite(se):
         return Interval(np.nan, np.nan)
     half = quantile_of(level, df=df) * se
@@ -39,7 +39,7 @@ def wald(
 
 
 def two_sided_p(value: float, se: float, *, df: float | None = None) -> float:
-    """Return the two-sided p value of no difference; 1 if there is none and no spread either."""
+    """Return the two-sided p value for no difference; 1 if value and standard error are both 0."""
     if not np.isfinite(se) or (se == 0 and value != 0):
         return float("nan")
     ratio = -abs(value / se) if se > 0 else 0.0

@@ -13,6 +13,7 @@ from treatsel._checks import (
     check_probability,
     check_same_length,
     check_vector,
+    count_of,
 )
 from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 from treatsel.errors import InputError
@@ -59,7 +60,7 @@ class Scored:
 
     @property
     def has_both(self) -> bool:
-        """Whether both outcomes occur."""
+        """Whether both classes of the outcome occur."""
         return bool(self.outcome.any() and not self.outcome.all())
 
     @property
@@ -123,11 +124,11 @@ def effective_size(weights: FloatArray, counts: FloatArray | float = 1.0) -> flo
 
 
 def check_patients(**vectors: Any) -> int:
-    """Return the number of patients; raise if it differs, is zero, or if rows are in another order."""
+    """Return the number of patients; raise if it is 0, or if lengths or the order of rows differ."""
     given = {name: vector for name, vector in vectors.items() if vector is not None}
     check_same_length(**given)
     if not (n := len(next(iter(given.values())))):
-        raise InputError(f"{next(iter(given))} holds no patients; at least one is needed.")
+        raise InputError(f"{next(iter(given))} holds no patients; give at least one.")
     indexed = {name: v.index for name, v in given.items() if isinstance(v, pd.Series | pd.DataFrame)}
     first = next(iter(indexed), None)
     for name, index in indexed.items():
@@ -151,7 +152,7 @@ def check_labels(name: str, values: Any) -> Labels:
     if labels.ndim != 1:
         raise InputError(f"{name} must be one-dimensional; it has shape {labels.shape}.")
     if n := int(pd.isna(labels).sum()):
-        raise InputError(f"{name} holds {n} missing labels; leave those patients out.")
+        raise InputError(f"{name} holds {count_of(n, 'missing label')}; leave those patients out.")
     return labels
 
 
