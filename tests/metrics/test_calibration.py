@@ -250,7 +250,7 @@ def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
 def test_profile_needs_a_maximum_and_no_clusters(cohort):
     found = calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], interval="profile")
     assert math.isnan(found.lower)
-    with pytest.raises(InputError, match="interval='profile' knows no clusters"):
+    with pytest.raises(InputError, match="interval='profile' cannot allow for clusters"):
         calibration_slope(cohort["y"], cohort["p"], interval="profile", clusters=cohort["site"])
 
 

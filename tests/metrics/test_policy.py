@@ -186,7 +186,7 @@ def test_effective_sample_size():
 def test_without_overlap_a_score_rests_on_the_model():
     by_arm = pd.DataFrame({"a": [0.4, 0.4], "b": [0.5, 0.5]})
     propensities = pd.DataFrame({"a": [1.0, 0.5], "b": [0.0, 0.5]})
-    with pytest.warns(TreatselWarning, match="1 patients could not have been given arm 'b'"):
+    with pytest.warns(TreatselWarning, match="1 patient could not have received arm 'b'"):
         scores = aipw_scores([1, 0], ["a", "a"], by_arm, propensities)
     assert scores["b"].tolist() == [0.5, 0.5]
 
@@ -404,16 +404,16 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
             "1 patients probability 0",
         ),
         (lambda: policy_value([1, 0], ["a", "b"], ["a"], propensity=[0.5, 0.5]), "recommended 1"),
-        (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing labels"),
+        (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing label;"),
         (
             lambda: policy_value([1, 0], ["a", "b"], ["a", "b"], propensity=[0.5] * 2, method="aipw"),
             "method is 'aipw'",
         ),
         (
             lambda: aipw_scores([1, 0], ["a", "c"], GOOD, GOOD),
-            r"1 patients of arms without a column: \['c'\]",
+            r"1 patient of arms without a column: \['c'\]",
         ),
-        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD * 0.9), "2 patients whose row does not sum to 1"),
+        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD * 0.9), "2 rows whose sum is not 1"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD[["a"]]), "Both need a column for each arm"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD * 100, GOOD), "outside 0 to 1"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD.to_numpy(), GOOD), "must be a DataFrame"),
@@ -422,7 +422,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         (lambda: received_propensity(["a", "b"], [0.5, 0.5]), "must be a DataFrame"),
         (
             lambda: policy_value_aipw(GOOD, ["a", "z"]),
-            "recommended holds 1 patients of arms without a column",
+            "recommended holds 1 patient of arms without a column",
         ),
         (lambda: policy_value_aipw(GOOD.iloc[:0], []), "scores is empty"),
         (
@@ -431,7 +431,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         ),
         (
             lambda: gain_over_best_arm(GOOD, ["a", "b"], clusters=["s", None]),
-            "clusters holds 1 missing labels",
+            "clusters holds 1 missing label;",
         ),
         (lambda: gain_over_best_arm(GOOD * np.nan, ["a", "b"]), "2 missing values"),
         (lambda: effective_sample_size([0, 0]), "must not all be zero"),

@@ -1,4 +1,4 @@
-"""Whether estimates differ by more than their standard errors: Cochran's Q."""
+"""Cochran's Q: whether estimates differ by more than their standard errors explain."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from treatsel._checks import FloatArray
 
 
 class CochranQ(NamedTuple):
-    """Cochran's statistic, its degrees of freedom and the p value of no differences."""
+    """Cochran's statistic, its degrees of freedom and the p value for no differences."""
 
     statistic: float
     df: int

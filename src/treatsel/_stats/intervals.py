@@ -1,7 +1,4 @@
-"""Confidence limits, weighted quantiles and standard errors that several metrics share.
-
-Weights are counts throughout: a weight of 2 gives what the same row twice would give.
-"""
+"""Confidence limits and weighted quantiles that several metrics share; weights are counts here."""
 
 from typing import NamedTuple
 
@@ -34,7 +31,7 @@ def wald(
     low: float = -np.inf,
     high: float = np.inf,
 ) -> Interval:
-    """Return value +- quantile x se, cut off at the ends of the scale; NaN without a standard error."""
+    """Return value +- quantile x se, truncated to the range of the scale; NaN without a standard error."""
     if not np.isfinite(se):
         return Interval(np.nan, np.nan)
     half = quantile_of(level, df=df) * se
@@ -42,7 +39,7 @@ def wald(
 
 
 def two_sided_p(value: float, se: float, *, df: float | None = None) -> float:
-    """Return the two-sided p value of no difference; 1 if there is none and no spread either."""
+    """Return the two-sided p value for no difference; 1 if value and standard error are both 0."""
     if not np.isfinite(se) or (se == 0 and value != 0):
         return float("nan")
     ratio = -abs(value / se) if se > 0 else 0.0
@@ -79,20 +76,3 @@ def weighted_quantile(values: FloatArray, weights: FloatArray, at: npt.ArrayLike
     left = ordered[np.minimum(np.searchsorted(reached, below, side="right"), last)]
     right = ordered[np.minimum(np.searchsorted(reached, below + 1, side="right"), last)]
     return np.asarray(left + (position - below) * (right - left))
-
-
-def standard_error(values: FloatArray, weights: FloatArray, clusters: FloatArray | None = None) -> float:
-    """Return the standard error of the weighted mean, robust to clusters if `clusters` are given.
-
-    sd / sqrt(n) with n - 1 in the variance; with G clusters, the sandwich of the cluster sums times
-    G / (G - 1) (Cameron & Miller 2015, doi:10.3368/jhr.50.2.317). NaN with fewer than two units.
-    """
-    total = weights.sum()
-    centred = weights * (values - weights @ values / total)
-    if clusters is None:
-        squares = float(centred @ (values - weights @ values / total))
-        return float(np.sqrt(squares / (total - 1) / total)) if total > 1 else float("nan")
-    codes = np.unique(clusters, return_inverse=True)[1]
-    sums = np.bincount(codes, weights=centred)
-    count = len(sums)
-    return float(np.sqrt(count / (count - 1) * (sums @ sums)) / total) if count > 1 else float("nan")

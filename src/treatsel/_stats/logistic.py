@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import Interval, quantile_of
+from treatsel._stats.weights import covariance_of_sums
 
 LEAST_SHARE = 1e-10  # singular values below this share of the largest belong to columns made of others
 MOST_STEPS = 100
@@ -130,20 +131,10 @@ def clustered(
     *,
     offset: FloatArray | None = None,
 ) -> LogisticFit:
-    """Return the fit with a covariance that is robust to clusters; NaN with fewer than two of them.
-
-    The sandwich of the cluster sums of the scores, times G / (G - 1) with G clusters (Liang & Zeger 1986,
-    doi:10.1093/biomet/73.1.13; Cameron & Miller 2015, doi:10.3368/jhr.50.2.317).
-    """
+    """Return the fit with a covariance that is robust to clusters; NaN with fewer than two of them."""
     linear = fit.linear(design) + (0.0 if offset is None else offset)
     scores = design * (weights * (outcome - expit(linear)))[:, None]
-    position = np.unique(codes, return_inverse=True)[1]
-    sums = np.column_stack([np.bincount(position, weights=column) for column in scores.T])
-    count = len(sums)
-    if count < 2:
-        return replace(fit, covariance=np.full_like(fit.covariance, np.nan))
-    middle = count / (count - 1) * sums.T @ sums
-    return replace(fit, covariance=fit.covariance @ middle @ fit.covariance)
+    return replace(fit, covariance=fit.covariance @ covariance_of_sums(scores, codes) @ fit.covariance)
 
 
 def profile_limits(

@@ -1,4 +1,4 @@
-"""Intervals and tests for the difference of two independent proportions; counts may be weighted."""
+"""Intervals and tests for the difference of two independent proportions, of counts that may be weighted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +64,10 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _share_given(difference: float, events: FloatArray, n: FloatArray) -> float:
-    """Return the likeliest second proportion if the first is larger by `difference`."""
+    """Return the second proportion of highest likelihood if the first is larger by `difference`.
+
+    The root of Miettinen and Nurminen's cubic that lies in the range of a proportion (their appendix I).
+    """
     other, (m, k), total, all_events = events[1], n, float(n.sum()), float(events.sum())
     b = ((m + 2 * k) * difference - total - all_events) / (3 * total)
     c = ((k * difference - total - 2 * other) * difference + all_events) / (3 * total)

@@ -11,7 +11,7 @@ from scipy import special
 
 from treatsel._checks import FloatArray
 from treatsel._reporting.plots import BLUE, GREY, new_axes
-from treatsel._stats.clustered_means import Units, mean_estimate, mean_of
+from treatsel._stats.clustered_means import mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.errors import InputError
@@ -201,8 +201,7 @@ def _grouped(pair: ArmPair, score: FloatArray, n_bins: int) -> pd.DataFrame:
     rows = []
     for number in range(group.max() + 1):
         mine = group == number
-        codes = None if pair.units.codes is None else pair.units.codes[mine]
-        units = Units(weight=pair.weight[mine], codes=codes, level=pair.units.level)
+        units = pair.units.subset(mine)
         mean = mean_of(score[mine], units)
         rows.append(
             {

@@ -169,7 +169,7 @@ def _difference(
     limits, method = limits_of(interval, events, n, level), interval.capitalize()
     if clustering.codes is not None:
         own = np.where(data.score == 1, share[0], share[1])
-        se = clustering.error((data.outcome - own) * _contrast(data) * data.total, data.weight)
+        se = clustering.error((data.outcome - own) * _contrast(data) * data.total)
         limits, method = clustering.limits(value, se, level, low=-1, high=1), clustering.method("Wald", se)
     p_value = two_sided_p(value, se, df=clustering.df)
     named = f"{method}; {BIASED}"
@@ -193,7 +193,7 @@ def _split(
     found = []
     for own in (carried, left):
         value = float(weight @ (own * data.outcome))
-        se = clustering.error(own * residual * data.total * factor, weight)
+        se = clustering.error(own * residual * data.total * factor)
         limits, p_value = clustering.limits(value, se, level), two_sided_p(value, se, df=clustering.df)
         method = clustering.method("regression without interaction, robust Wald", se)
         found.append(estimate_of(data, value, limits, se=se, level=level, method=method, p_value=p_value))

@@ -47,7 +47,10 @@ class Sorted:
         first = np.flatnonzero(np.diff(score, prepend=-1.0))
         return cls(
             data=Scored(
-                outcome=data.outcome[order], score=score, weight=data.weight[order], rows=data.rows[order]
+                outcome=data.outcome[order],
+                score=score,
+                weights=data.weights.subset(order),
+                rows=data.rows[order],
             ),
             labels=None if labels is None else labels[order],
             codes=None if codes is None else codes[order],
