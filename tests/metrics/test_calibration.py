@@ -452,12 +452,12 @@ def test_local_curves_end_with_the_data(cohort):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: calibration_slope([0, 1], [0.2, 1.2]), "y_prob holds 1 values outside 0 to 1"),
+        (lambda: calibration_slope([0, 1], [0.2, 1.2]), "y_prob holds 1 value outside 0 to 1"),
         (
             lambda: calibration_curve([0, 1], [0.2, 0.3], n_knots=9),
             "n_knots is 9; it must be 3, 4, 5, 6 or 7",
         ),
-        (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 values outside 0 to 1"),
+        (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 value outside 0 to 1"),
         (lambda: calibration_curve([0, 1], [0.2, 0.3], arm=["a"]), "Lengths differ: y_true 2, arm 1"),
         (lambda: calibration_groups([0, 1], [0.2, 0.3], n_bins=0), "n_groups is 0"),
         (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], smooth_on="log"), "Did you mean 'logit'"),

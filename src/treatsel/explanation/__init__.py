@@ -1,7 +1,7 @@
-"""Why the model says so: exact SHAP values per arm, and for the difference of two arms.
+"""Explanations of predictions: exact SHAP values per arm, and for the difference between two arms.
 
-All of this is about the model: an attribution says what moved the model's prediction, not what would
-change the patient's outcome.
+Attributions describe the model: how covariates contribute to its prediction, not what would change the
+patient's outcome.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from treatsel._checks import check_choice, check_patient
+from treatsel._checks import check_choice, check_patient, count_of
 from treatsel._reporting import plots
 from treatsel.additive import AdditiveModel, Explainer, positions_of
 from treatsel.errors import InputError, UnsupportedModelError
@@ -31,9 +31,9 @@ class Explanation:
     prediction : Series of shape (n_patients,)
         The model's prediction: base value plus the attributions of a row.
     data : DataFrame of shape (n_patients, n_covariates)
-        The covariates that were explained.
+        The covariates of the explained patients.
     arm : label or None
-        The arm explained, or None for a contrast.
+        The explained arm, or None for a contrast.
     contrast : tuple of two labels or None
         First arm minus second arm.
     outcome : str
@@ -52,13 +52,13 @@ class Explanation:
     scale: str
 
     def __repr__(self) -> str:
-        """Say what was explained, without showing a patient."""
+        """Describe the explained quantity without showing a patient."""
         n, p = self.values.shape
-        return f"Explanation({n} patients, {p} covariates: {self.subject})"
+        return f"Explanation({count_of(n, 'patient')}, {count_of(p, 'covariate')}: {self.subject})"
 
     @property
     def subject(self) -> str:
-        """What was explained, in words."""
+        """Description of the explained quantity."""
         what = f"the {'log odds' if self.scale == 'logit' else 'probability'} of {self.outcome}"
         if self.contrast is not None:
             return f"the model's difference in {what[4:]}, {self.contrast[0]} minus {self.contrast[1]}"
@@ -78,7 +78,7 @@ class Explanation:
         )
 
     def to_shap(self) -> Any:
-        """Return a `shap.Explanation`, so that every plot of the shap package works on it."""
+        """Return a `shap.Explanation`, for the plots of the shap package."""
         import shap
 
         numbers = self.data.apply(_codes)
@@ -91,7 +91,7 @@ class Explanation:
         )
 
     def plot(self, ax: Any = None, *, patient: Any = None) -> Any:
-        """Draw one patient's attributions (None: the only patient, or means of sizes over all).
+        """Plot one patient's attributions (None: the only patient, or mean absolute values over all).
 
         Returns
         -------
@@ -128,15 +128,16 @@ def explain(
 ) -> Explanation:
     """Explain a model's predictions by exact SHAP values on the source columns.
 
-    Linear terms have a closed form, trees interventional SHAP values; one background, the same for all
-    arms, stands for "not known". On the logit scale base value plus attributions equal the model's
-    logit, which is checked at every call. On the probability scale the logit attributions are rescaled
-    along the straight path from the base value (Aumann-Shapley), and add up to the probability.
+    SHAP values of linear terms have a closed form; those of trees are interventional. An unknown covariate is
+    represented by a background, the same for all arms. On the logit scale, base value plus attributions equal
+    the model's logit, which is checked in every call. On the probability scale, the logit attributions are
+    rescaled along the straight path from the base value (Aumann-Shapley), and sum to the change in
+    probability.
 
     Parameters
     ----------
     model : TreatmentSelector or fitted model of `treatsel.models`
-        What to explain; a logistic regression or LightGBM inside.
+        Model to explain; it must be made of logistic regressions or LightGBM.
     X : DataFrame (for a selector also dict or list of dicts)
         Patients.
     arm : label, optional
@@ -148,7 +149,7 @@ def explain(
     scale : {"logit", "probability"}
         Unit of the attributions.
     background : DataFrame, optional
-        Rows of covariates that stand for the population; default: the selector's own summary.
+        Rows of covariates that represent the population; default: the selector's background.
 
     Returns
     -------
@@ -159,7 +160,7 @@ def explain(
     InputError
         If neither or both of arm and contrast are given, or an arm is unknown.
     UnsupportedModelError
-        If the model is no sum on the logit scale.
+        If the model is not a sum on the logit scale.
     AdditivityError
         If the attributions do not add up to the model's prediction.
 
@@ -184,7 +185,7 @@ def explain(
     additive, covariates, name = _parts(model, X, outcome)
     rows = background if background is not None else getattr(model, "background_", None)
     if rows is None or not len(rows):
-        raise InputError("This model carries no background. Pass background=, rows of covariates.")
+        raise InputError("This model has no background. Pass background=, rows of covariates.")
     positions = positions_of(arm, contrast, scale, list(additive.arms_))
     explainer = Explainer.of(additive, additive.encoding.encode(rows))
     values, base, prediction = explainer.explain(additive.encoding.encode(covariates), positions, scale)
@@ -214,9 +215,12 @@ def _parts(model: Any, X: Any, outcome: str | None) -> tuple[AdditiveModel, pd.D
             )
         return additive, model.covariates(X), name
     if not hasattr(model, "additive"):
-        raise UnsupportedModelError(f"{type(model).__name__} is no model of treatsel.models.")
+        raise UnsupportedModelError(
+            f"model is a {type(model).__name__}; it must be a TreatmentSelector or a model of "
+            "treatsel.models."
+        )
     if not isinstance(X, pd.DataFrame):
-        raise InputError("X must be a DataFrame to explain a model by itself.")
+        raise InputError("X must be a DataFrame of covariates to explain a model without a selector.")
     return model.additive(), X, "the outcome" if outcome is None else outcome
 
 

@@ -1,4 +1,4 @@
-"""From by-arm tables to a recommendation that may honestly say: no clear best."""
+"""Recommendation of an arm from a by-arm table and its uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_number, check_unique
+from treatsel._checks import (
+    FloatArray,
+    check_by_arm,
+    check_choice,
+    check_level,
+    check_number,
+    check_unique,
+    count_of,
+)
 from treatsel._lazy import lazy
 from treatsel.errors import InputError
 from treatsel.recommendation._decision import STATUSES, Decisions, decide, reasons_of
@@ -29,12 +37,12 @@ RULES = ("expected", "supported")
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Recommendations:
-    """What the rule gives each patient, and how sure it is.
+    """The recommended arm of each patient, with its certainty.
 
     Attributes
     ----------
     table : DataFrame of shape (n_patients, 9)
-        arm: what the rule gives; None out of scope and where no arm is permitted.
+        arm: the arm by the rule; None if the patient is out of scope or no arm is permitted.
         status: one of ``STATUSES``.
         best_set: tuple of arms not clearly worse than the top one.
         advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the runner-up,
@@ -42,13 +50,13 @@ class Recommendations:
         p_best: posterior probability that the top arm is the best.
         top: the arm of highest utility. excluded: mapping of arm to reason.
     utility : DataFrame of shape (n_patients, n_arms)
-        What was compared: 0 to 1, higher is better.
+        The compared values: 0 to 1, higher is better.
     rule : str
         "expected" or "supported".
     margin : float
-        An arm leaves the best set when it is worse than the top by more than this.
+        An arm is excluded from the best set if it is worse than the top arm by more than this.
     level : float
-        Confidence of the best set (simultaneous over arms) and of the interval of the advantage.
+        Confidence level of the best set (simultaneous over arms) and of the interval of the advantage.
     """
 
     table: "pd.DataFrame"
@@ -58,7 +66,7 @@ class Recommendations:
     level: float
 
     def __repr__(self) -> str:
-        """Say how many there are of each status, without showing a patient."""
+        """Count the patients of each status, without showing a patient."""
         counts = self.table["status"].value_counts()
         found = ", ".join(f"{count} {status}" for status, count in counts.items())
         return f"Recommendations({len(self.table)} patients: {found})"
@@ -68,7 +76,7 @@ class Recommendations:
         return self.table.copy()
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw each patient's advantage with its interval, coloured by status; return the Axes."""
+        """Plot each patient's advantage with its interval, colored by status; return the Axes."""
         from treatsel._reporting import plots
 
         return plots.advantages(self.table, ax, level=self.level)
@@ -161,15 +169,15 @@ def recommend(
     margin: float = 0.0,
     level: float = 0.95,
 ) -> Recommendations:
-    """Recommend an arm to each patient, from a by-arm table and what is not known about it.
+    """Recommend an arm to each patient, from a by-arm table and its posterior draws.
 
-    The top arm has the highest value among the permitted arms. An arm is clearly worse when the lower
-    bound of (top minus arm) lies above `margin`; the others form the best set. The bounds are those of
-    two-sided intervals at `level`, simultaneous over arms: with two arms the very interval of the
-    advantage, so that no recommendation is supported whose advantage may be zero.
-    One arm in the best set: ``supported``. More: ``no_clear_best``. Where there is nothing to compare
-    (no draws, one permitted arm), or where the answer hangs on an arm without enough `evidence`, which
-    never leaves the best set: ``insufficient_evidence``.
+    The top arm has the highest value among the permitted arms. An arm is clearly worse if the lower bound of
+    (top minus arm) is above `margin`; the others form the best set. The bounds are those of two-sided
+    intervals at `level`, simultaneous over arms; with two arms this is the interval of the advantage, so that
+    a recommendation is supported only if the interval excludes zero.
+    One arm in the best set: ``supported``. Several: ``no_clear_best``. If there is nothing to compare (no
+    draws, one permitted arm), or if the result depends on an arm without sufficient `evidence`, which is
+    never excluded from the best set: ``insufficient_evidence``.
 
     Parameters
     ----------
@@ -182,13 +190,13 @@ def recommend(
     allowed : DataFrame of bool of shape (n_patients, n_arms), optional
         Permissions: False excludes an arm for a patient.
     excluded : mapping of arm to reason, optional
-        Arms that nobody can get, each with a text that says why.
+        Arms that are not available to any patient, each with a reason.
     evidence : mapping of arm to bool, optional
-        Whether an arm had enough patients to be called better or worse; arms not named had.
+        Whether an arm had enough patients to be called better or worse; True for arms not named.
     in_scope : Series of bool of shape (n_patients,), optional
-        Patients that the model may be used for.
+        Patients for whom the model may be used.
     rule : {"expected", "supported"}
-        Give the top arm always, or only where it is supported, else the default arm (if permitted).
+        Recommend the top arm always, or only if it is supported, and else the default arm (if permitted).
     margin : float
         Smallest difference that matters, 0 to 1.
     level : float
@@ -201,7 +209,7 @@ def recommend(
     Raises
     ------
     InputError
-        With fewer than two arms, tables that do not fit each other, or an unknown option.
+        With fewer than two arms, tables that do not match, or an unknown option.
 
     References
     ----------
@@ -220,8 +228,8 @@ def recommend(
     by_arm = check_by_arm("by_arm", by_arm)
     if len(by_arm.columns) < 2:
         raise InputError(
-            f"The table has one arm, {by_arm.columns[0]!r}. Ranking needs at least two arms; one arm can "
-            "be predicted, not recommended."
+            f"The table has one arm, {by_arm.columns[0]!r}. Ranking needs at least two arms; a single arm "
+            "can only be predicted."
         )
     check_unique("The patients (index) of by_arm", by_arm.index)
     arms = list(by_arm.columns)
@@ -298,7 +306,7 @@ def _arm_at(arms: tuple[Any, ...], position: np.ndarray) -> Any:
 
 
 def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: Sequence[Any]) -> None:
-    """Raise unless the options of a decision can be used."""
+    """Raise if an option of the decision is invalid."""
     check_choice("rule", rule, RULES)
     check_level(level)
     if not 0 <= check_number("margin", margin) < 1:
@@ -312,7 +320,7 @@ def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: S
 
 
 def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
-    """Return what is permitted, shape (n_patients, n_arms)."""
+    """Return the permissions, shape (n_patients, n_arms)."""
     import pandas as pd
 
     if allowed is None:
@@ -324,8 +332,8 @@ def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
     missing = [str(arm) for arm in by_arm.columns if arm not in allowed.columns]
     if missing or not by_arm.index.isin(allowed.index).all():
         raise InputError(
-            f"allowed must have every patient and every arm of by_arm; it lacks arms {missing} and "
-            f"{int((~by_arm.index.isin(allowed.index)).sum())} patients."
+            f"allowed must have every patient and every arm of by_arm; it lacks the arms {missing} and "
+            f"{count_of(int((~by_arm.index.isin(allowed.index)).sum()), 'patient')}."
         )
     table = allowed.loc[by_arm.index, list(by_arm.columns)]
     if table.isna().any(axis=None) or not all(pd.api.types.is_bool_dtype(kind) for kind in table.dtypes):
@@ -341,7 +349,7 @@ def _scope(in_scope: "pd.Series | None", patients: "pd.Index[Any]") -> np.ndarra
     if not isinstance(in_scope, pd.Series) or not pd.api.types.is_bool_dtype(in_scope.dtype):
         raise InputError("in_scope must be a Series of True and False.")
     if n := int((~patients.isin(in_scope.index[in_scope.notna()])).sum()):
-        raise InputError(f"in_scope lacks {n} patients of by_arm. Give True or False for each.")
+        raise InputError(f"in_scope lacks {count_of(n, 'patient')} of by_arm. Give True or False for each.")
     check_unique("The patients (index) of in_scope", in_scope.index)
     return in_scope.loc[patients].to_numpy(dtype=bool)
 
