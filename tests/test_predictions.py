@@ -131,7 +131,7 @@ def test_plot_returns_axes():
     ax = make().plot(patient="b", outcome="dropout")
     assert ax.get_xlabel() == "Predicted probability of dropout"
     assert make().plot(ax=ax) is ax
-    with pytest.raises(InputError, match="No patient of that id"):
+    with pytest.raises(InputError, match="of this result has that id"):
         make().plot(patient="c")
 
 

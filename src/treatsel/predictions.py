@@ -1,4 +1,4 @@
-"""What a model says about patients: probabilities with intervals, warnings, and an audit record."""
+"""Predictions of a model: probabilities with intervals, warnings, and an audit record."""
 
 import hashlib
 import json
@@ -15,19 +15,19 @@ from treatsel._checks import FloatArray, check_choice, check_patient, count_of
 if TYPE_CHECKING:
     import pandas as pd
 
-# Every code that can stand in `Predictions.warnings`, and what it means.
+# All codes of `Predictions.warnings` and their meaning.
 WARNING_CODES = {
-    "wrong_type": "the value is not of the column's type and was taken as missing",
-    "infinite": "the value is infinite, or too large to compute with, and was taken as missing",
-    "out_of_range": "the value lies outside the range in the codebook and was used as it is",
-    "not_integer": "the value is not a whole number and was used as it is",
-    "unseen_category": "the category is unknown to the model and counts as none",
-    "missing_required": "the value is missing though the codebook requires it",
+    "wrong_type": "the value is not of the column's type and was treated as missing",
+    "infinite": "the value is infinite, or too large to compute with, and was treated as missing",
+    "out_of_range": "the value is outside the range in the codebook and was used unchanged",
+    "not_integer": "the value is not a whole number and was used unchanged",
+    "unseen_category": "the category is unknown to the model and was treated as none of the known ones",
+    "missing_required": "the value is missing although the codebook requires it",
     "missing_covariate": "the value is missing",
-    "outside_training_range": "the value lies well outside what the development cohort held",
-    "no_interval": "this kind of model gives no interval",
-    "unknown_key": "the model knows no such key of the record; it was ignored",
-    "low_propensity": "such patients hardly ever got this arm; what is said of it is extrapolated",
+    "outside_training_range": "the value is well outside the range in the development cohort",
+    "no_interval": "this type of model has no interval",
+    "unknown_key": "the key of the record is unknown to the model and was ignored",
+    "low_propensity": "similar patients rarely received this arm; its prediction is extrapolated",
 }
 IN_SCOPE_CODES = frozenset({"missing_covariate", "no_interval", "low_propensity", "unknown_key"})
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES

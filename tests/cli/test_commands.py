@@ -323,7 +323,10 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         (["predict", "m.treatsel", "cohort.csv", "--out", "m.treatsel"], "is an input of this command"),
         (["validate", "m.treatsel", "cohort.csv", "--html", "x.html", "--json", "x.html"], "another output"),
         (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "folder 'nowhere' does not exist"),
-        (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"], "No patient of that id"),
+        (
+            ["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"],
+            "No patient of that id|of this result has that id",
+        ),
         (["validate", "m.treatsel", "cohort.csv", "--allocation", "cbt=0.5"], "lacks the arms"),
         (["validate", "cohort.csv"], "Give either a model file and a cohort, or --predictions"),
         (["validate", "m.treatsel", "cohort.csv", "--n-jobs", "0"], "--n-jobs is 0"),

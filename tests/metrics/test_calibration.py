@@ -454,12 +454,12 @@ def test_local_curves_end_with_the_data(cohort):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: calibration_slope([0, 1], [0.2, 1.2]), "y_prob holds 1 values outside 0 to 1"),
+        (lambda: calibration_slope([0, 1], [0.2, 1.2]), "y_prob holds 1 value outside 0 to 1"),
         (
             lambda: calibration_curve([0, 1], [0.2, 0.3], n_knots=9),
             "n_knots is 9; it must be 3, 4, 5, 6 or 7",
         ),
-        (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 values outside 0 to 1"),
+        (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 value outside 0 to 1"),
         (
             lambda: calibration_curve([0, 1], [0.2, 0.3], received=["a"]),
             "Lengths differ: y_true 2, received 1",

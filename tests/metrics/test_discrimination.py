@@ -341,8 +341,8 @@ def test_balanced_accuracy_covers():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: roc_auc([0, 1, 2], [0.1, 0.2, 0.3]), "y_true holds 1 values that are neither 0 nor 1"),
-        (lambda: roc_auc([0, 1], [0.1, np.nan]), "y_score holds 1 missing values"),
+        (lambda: roc_auc([0, 1, 2], [0.1, 0.2, 0.3]), "y_true holds 1 value that is neither 0 nor 1"),
+        (lambda: roc_auc([0, 1], [0.1, np.nan]), "y_score holds 1 missing value"),
         (lambda: roc_auc([0, 1], [0.1, 0.2, 0.3]), "Lengths differ: y_true 2, y_score 3"),
         (lambda: roc_auc([], []), "holds no patients"),
         (lambda: roc_auc([0, 1], [0.1, 0.2], level=95), "level is 95"),
@@ -351,12 +351,12 @@ def test_balanced_accuracy_covers():
         (lambda: roc_auc([0, 1], [0.1, 0.2], sample_weight=[1]), "Lengths differ"),
         (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a", None]), "received holds 1 missing label;"),
         (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a"]), "received 1"),
-        (lambda: roc_auc([0, 1], [0.1, 0.2], clusters=["a", None]), "clusters holds 1 missing label;"),
-        (lambda: model_based_concordance([0.1, 20]), "y_prob holds 1 values outside 0 to 1"),
+        (lambda: roc_auc([0, 1], [0.1, 0.2], clusters=["a", None]), "clusters holds 1 missing label"),
+        (lambda: model_based_concordance([0.1, 20]), "y_prob holds 1 value outside 0 to 1"),
         (lambda: model_based_concordance([]), "holds no patients"),
         (lambda: model_based_concordance([0.1, 0.2], ["a"]), "Lengths differ"),
         (lambda: balanced_accuracy([0, 1], [0.1, 0.2], threshold=50), "threshold is 50"),
-        (lambda: average_precision([0, 1], [0.1, np.inf]), "y_score holds 1 infinite values"),
+        (lambda: average_precision([0, 1], [0.1, np.inf]), "y_score holds 1 infinite value"),
         (
             lambda: roc_auc(pd.Series([0, 1], ["x", "y"]), pd.Series([0.1, 0.2], ["y", "x"])),
             "y_score holds the same patients as y_true in another order",

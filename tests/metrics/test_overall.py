@@ -187,9 +187,9 @@ def test_prevalence():
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_bad_input(metric):
-    with pytest.raises(InputError, match="y_prob holds 1 values outside 0 to 1"):
+    with pytest.raises(InputError, match="y_prob holds 1 value outside 0 to 1"):
         metric([0, 1], [50, 0.5])
-    with pytest.raises(InputError, match="y_true holds 1 missing values"):
+    with pytest.raises(InputError, match="y_true holds 1 missing value"):
         metric([0, np.nan], [0.5, 0.5])
 
 

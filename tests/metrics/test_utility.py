@@ -252,9 +252,9 @@ def test_plots_say_what_treat_means(cohort):
     "metric", [lambda y, p: net_benefit(y, p, 0.5), decision_curve, value_of_information]
 )
 def test_bad_vectors(metric):
-    with pytest.raises(InputError, match="holds 1 values outside 0 to 1"):
+    with pytest.raises(InputError, match="holds 1 value outside 0 to 1"):
         metric([0, 1], [50, 0.5])
-    with pytest.raises(InputError, match="y_true holds 1 missing values"):
+    with pytest.raises(InputError, match="y_true holds 1 missing value"):
         metric([0, np.nan], [0.5, 0.5])
     with pytest.raises(InputError, match="Lengths differ"):
         metric([0, 1, 1], [0.5, 0.5])
@@ -283,9 +283,9 @@ def test_bad_options(options, message):
 def test_bad_models():
     with pytest.raises(InputError, match="'treat none' are taken"):
         decision_curve([0, 1], {"treat none": [0.2, 0.7]})
-    with pytest.raises(InputError, match=r"y_prob\['b'\] holds 1 values outside"):
+    with pytest.raises(InputError, match=r"y_prob\['b'\] holds 1 value outside"):
         decision_curve([0, 1], {"a": [0.2, 0.7], "b": [2, 0.1]})
-    with pytest.raises(InputError, match="hold 1 duplicates"):
+    with pytest.raises(InputError, match="hold 1 duplicate"):
         decision_curve([0, 1], pd.DataFrame([[0.1, 0.2], [0.3, 0.4]], columns=["a", "a"]))
 
 

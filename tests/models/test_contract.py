@@ -174,7 +174,7 @@ def test_works_inside_a_pipeline(model, patients):
         (lambda X, y: (X.to_numpy(), y), InputError, "must be a DataFrame"),
         (lambda X, y: (X, y.where(X["arm"] != "TAU", 0)), InputError, "'TAU' has .* only one class"),
         (lambda X, y: (X, y + 1), InputError, "neither 0 nor 1"),
-        (lambda X, y: (X, y.mask(y.index == "p0000")), InputError, "1 missing values"),
+        (lambda X, y: (X, y.mask(y.index == "p0000")), InputError, "1 missing value"),
         (lambda X, y: (X, y.head(3)), InputError, "Lengths differ"),
         (lambda X, y: (X.assign(arm=X["arm"].mask(X["arm"] == "TAU", None)), y), InputError, "missing arms"),
         (lambda X, y: (X.assign(age=np.inf), y), CohortError, "infinite"),
@@ -222,7 +222,7 @@ def test_messages_never_show_a_patients_value(fitted, patients):
 def test_a_classifier_without_probabilities_is_refused(patients):
     from sklearn.svm import LinearSVC
 
-    with pytest.raises(UnsupportedModelError, match="no probabilities"):
+    with pytest.raises(UnsupportedModelError, match="does not predict probabilities"):
         ArmwiseClassifier(LinearSVC()).fit(*patients)
 
 

@@ -22,15 +22,16 @@ def explain(
 ) -> Explanation:
     """Explain a model's predictions by exact SHAP values on the source columns.
 
-    Linear terms have a closed form, trees interventional SHAP values; one background, the same for all
-    arms, stands for "not known". On the logit scale base value plus attributions equal the model's
-    logit, which is checked at every call. On the probability scale the logit attributions are rescaled
-    along the straight path from the base value (Aumann-Shapley), and add up to the probability.
+    SHAP values of linear terms have a closed form; those of trees are interventional. An unknown covariate is
+    represented by a background, the same for all arms. On the logit scale, base value plus attributions equal
+    the model's logit, which is checked in every call. On the probability scale, the logit attributions are
+    rescaled along the straight path from the base value (Aumann-Shapley), and sum to the change in
+    probability.
 
     Parameters
     ----------
     model : TreatmentSelector or fitted model of `treatsel.models`
-        What to explain; a logistic regression or LightGBM inside.
+        Model to explain; it must be made of logistic regressions or LightGBM.
     X : DataFrame (for a selector also dict or list of dicts)
         Patients.
     arm : label, optional
@@ -42,7 +43,7 @@ def explain(
     scale : {"logit", "probability"}
         Unit of the attributions.
     background : DataFrame, optional
-        Rows of covariates that stand for the population; default: the selector's own summary.
+        Rows of covariates that represent the population; default: the selector's background.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def explain(
     InputError
         If neither or both of arm and contrast are given, or an arm is unknown.
     UnsupportedModelError
-        If the model is no sum on the logit scale.
+        If the model is not a sum on the logit scale.
     AdditivityError
         If the attributions do not add up to the model's prediction.
 

@@ -1,4 +1,4 @@
-"""Outcomes that one instrument's scores decide: remission, response, caseness."""
+"""Outcomes defined by the scores of one instrument: remission, response, caseness."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
     last : array-like of shape (n_patients,)
         Score at the end, in points, within the instrument's range; NaN = missing.
     instrument : Instrument or str
-        Gives range and cut-off (`remission_maximum`); its `sources` say where that comes from.
+        Provides range and cut-off (`remission_maximum`), with citations in `sources`.
 
     Returns
     -------
@@ -56,9 +56,9 @@ def response(
         First and last score, in points from 0 up; lower is better; NaN = missing. Two Series are matched by
         patient.
     fall : float, default 0.5
-        Smallest share of the first score that counts, in (0, 1].
+        Smallest relative fall that counts, in (0, 1].
     instrument : Instrument or str, optional
-        Gives the range to be checked; without it scores must only not be negative.
+        Provides the range to check; without it, scores must be 0 or more.
 
     Returns
     -------
@@ -84,10 +84,10 @@ def response(
     [1.0, 1.0]
     """
     if not 0 < fall <= 1:
-        raise InputError(f"fall is {fall}; it must lie above 0 and at most 1, for example 0.5.")
+        raise InputError(f"fall is {fall}; it must be above 0 and at most 1, for example 0.5.")
     known = None if instrument is None else Instrument.get(instrument)
     if known and (known.minimum != 0 or known.direction != "lower is better"):
-        raise InputError(f"{known.name} must start at 0, with lower as better, for a fall in percent.")
+        raise InputError(f"{known.name} must start at 0, with lower as better, for a relative fall.")
     scores = match_scores(first=(first, known), last=(last, known))
     fell = scores["first"] - scores["last"] >= fall * scores["first"] - TOLERANCE
     return labels("response", fell, known=scores, among=scores["first"] > 0)
@@ -101,7 +101,7 @@ def caseness(score: Any, *, instrument: Instrument | str) -> pd.Series:
     score : array-like of shape (n_patients,)
         Score in points, within the instrument's range; NaN = missing.
     instrument : Instrument or str
-        Gives range and cut-off (`case_cutoff`); its `sources` say where that comes from.
+        Provides range and cut-off (`case_cutoff`), with citations in `sources`.
 
     Returns
     -------

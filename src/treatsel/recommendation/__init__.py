@@ -1,4 +1,4 @@
-"""From by-arm tables to a recommendation, which may be that no arm is clearly best."""
+"""Recommendation of an arm from a by-arm table and its uncertainty."""
 
 from treatsel.recommendation._decision import STATUSES
 from treatsel.recommendation._decision import reasons_of as reasons_of

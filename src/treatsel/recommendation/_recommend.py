@@ -29,15 +29,15 @@ def recommend(
     margin: float = 0.0,
     level: float = 0.95,
 ) -> Recommendations:
-    """Recommend an arm to each patient, from a by-arm table and what is not known about it.
+    """Recommend an arm to each patient, from a by-arm table and its posterior draws.
 
-    The top arm has the highest value among the permitted arms. An arm is clearly worse when the lower
-    bound of (top minus arm) lies above `margin`; the others form the best set. The bounds are those of
-    two-sided intervals at `level`, simultaneous over arms: with two arms the very interval of the
-    advantage, so that no recommendation is supported whose advantage may be zero.
-    One arm in the best set: ``supported``. More: ``no_clear_best``. Where there is nothing to compare
-    (no draws, one permitted arm), or where the answer hangs on an arm without enough `evidence`, which
-    never leaves the best set: ``insufficient_evidence``.
+    The top arm has the highest value among the permitted arms. An arm is clearly worse if the lower bound of
+    (top minus arm) is above `margin`; the others form the best set. The bounds are those of two-sided
+    intervals at `level`, simultaneous over arms; with two arms this is the interval of the advantage, so that
+    a recommendation is supported only if the interval excludes zero.
+    One arm in the best set: ``supported``. Several: ``no_clear_best``. If there is nothing to compare (no
+    draws, one permitted arm), or if the result depends on an arm without sufficient `evidence`, which is
+    never excluded from the best set: ``insufficient_evidence``.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def recommend(
     allowed : DataFrame of bool of shape (n_patients, n_arms), optional
         Permissions: False excludes an arm for a patient.
     excluded : mapping of arm to reason, optional
-        Arms that nobody can get, each with a text that says why.
+        Arms that are not available to any patient, each with a reason.
     evidence : mapping of arm to bool, optional
-        Whether an arm had enough patients to be called better or worse; arms not named had.
+        Whether an arm had enough patients to be called better or worse; True for arms not named.
     in_scope : Series of bool of shape (n_patients,), optional
-        Patients that the model may be used for.
+        Patients for whom the model may be used.
     rule : {"expected", "supported"}
-        Give the top arm always, or only where it is supported, else the default arm (if permitted).
+        Recommend the top arm always, or only if it is supported, and else the default arm (if permitted).
     margin : float
         Smallest difference that matters, 0 to 1.
     level : float
@@ -69,7 +69,7 @@ def recommend(
     Raises
     ------
     InputError
-        With fewer than two arms, tables that do not fit each other, or an unknown option.
+        With fewer than two arms, tables that do not match, or an unknown option.
 
     References
     ----------
