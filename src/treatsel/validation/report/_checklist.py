@@ -149,7 +149,5 @@ def check_checklist_name(path: str | Path) -> Path:
     """Return the path; raise unless its suffix is .md or .csv."""
     path = Path(path)
     if path.suffix.lower() not in (".md", ".csv"):
-        raise InputError(
-            f"Checklists are written as .md or .csv; {path.name!r} has another suffix."
-        )
+        raise InputError(f"Checklists are written as .md or .csv; {path.name!r} has another suffix.")
     return path
