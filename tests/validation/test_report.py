@@ -197,7 +197,7 @@ def test_reports_of_different_outcomes_are_not_compared(report):
         compare(report, replace(report, outcome="dropout"))
 
 
-# --- what must not be told, and what must not stop a report
+# --- what must not be disclosed, and what must not stop a report
 
 
 def two_arms(n, seed=0, **columns):
@@ -224,7 +224,7 @@ def test_a_person_is_no_site_and_never_shown():
     assert report.gain.n_clusters == 150
 
 
-def test_small_groups_and_sites_are_not_told_apart():
+def test_small_groups_and_sites_are_merged_or_not_reported():
     frame, table, rng = two_arms(400)
     frame["sex"] = ["f"] * 200 + ["m"] * 188 + ["x"] * 9 + ["only one"] * 3
     frame["age"] = rng.integers(18, 90, 400)
