@@ -169,7 +169,7 @@ def test_labels_that_read_alike_must_be_one_arm(plain):
         validate(table.set_axis([0, 1], axis=1).assign(**{"1": 0.2}), numbered, sections=())
 
 
-def test_an_arm_that_nobody_received_is_named(plain):
+def test_an_arm_that_no_patient_received_is_named(plain):
     cohort, table = plain
     report = validate(table.assign(weight=0.99), cohort, assignment="randomised", sections=())
     assert any("(arms: ['weight'])" in caution for caution in report.cautions)

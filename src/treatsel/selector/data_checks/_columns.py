@@ -65,8 +65,8 @@ def _positivity(name: str, fixed: IntArray, labels: list[Any], n: int) -> DataCh
     message, disclosed = (
         f"Column {name!r} alone determines the arm of {whose}: some of its values, or one end of its range, "
         "occur in one arm only. For these patients, arms can only be compared by extrapolation. If the "
-        "column was recorded after the arm was chosen, drop it; if it decides who may get an arm, state it as "
-        "an eligibility rule."
+        "column was recorded after the arm was chosen, drop it; if it decides who may get an arm, state it "
+        "as an eligibility rule."
         for whose in (
             f"{int(fixed.sum())} of {n} patients ({arms})",
             f"some patients ({', '.join(repr(labels[k]) for k in determined)})",

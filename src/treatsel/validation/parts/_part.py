@@ -102,9 +102,11 @@ def joined(parts: Mapping[str, PartResult]) -> PartResult:
         whole.cautions.extend(part.cautions)
         whole.not_estimable.extend(part.not_estimable)
     whole.cautions.sort(key=lambda caution: caution.severity)
-    whole.not_estimable.extend(
+    missing = [
         (f"{line['measure']}, {line['group']}", line["method"])
         for line in whole.figures
         if line["value"] != line["value"] and line["section"] != "subgroups"
-    )
+    ]
+    # A part that was itself combined of others has listed its own already.
+    whole.not_estimable.extend(entry for entry in missing if entry not in whole.not_estimable)
     return whole
