@@ -107,7 +107,7 @@ def run(name: str, data: Path, out: Path, *, most: int | None = None) -> dict[st
         *("--scale", "probability", "--out", out / "explanation.csv", "--plot", out / "explanation.png"),
     )
     refit = ["--leave-site-out", "hierarchical"] if trial.site else []
-    shares = [part for arm, share in trial.shares.items() for part in ("--share", f"{arm}={share}")]
+    shares = [part for arm, share in trial.shares.items() for part in ("--allocation", f"{arm}={share}")]
     call(
         *("validate", model, files["validation"], *common, *shares, *refit),
         *("--html", out / "report.html", "--json", out / "report.json", "--out", out / "figures.csv"),

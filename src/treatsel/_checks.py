@@ -142,6 +142,11 @@ def check_mapping_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[
             raise InputError(f"{name} has the unknown key {key!r}; allowed: {options}.{_hint(key, options)}")
 
 
+def count_of(n: int, noun: str) -> str:
+    """Return a count with its noun: "1 patient", "2 patients"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def _or(options: list[Any]) -> str:
     shown = [repr(option) for option in options]
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]

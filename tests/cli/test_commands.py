@@ -1,16 +1,17 @@
 """The command line: the whole path in files, and one line on bad input."""
 
 import json
-import shutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import treatsel as ts
-from treatsel.cli import _pdf
+from treatsel import cli
 from treatsel.cli.main import COMMANDS, build_parser, main
 
 TRAIN = ["--out", "x.treatsel"]
@@ -45,13 +46,31 @@ def complaint(capsys, *arguments):
     return captured.err
 
 
-@pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__.rpartition("._")[2])
+def command_of(module):
+    """The name of a command as its module's name gives it."""
+    return module.__name__.rpartition("._")[2].replace("_", "-")
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=command_of)
 def test_every_command_has_help(module, capsys):
-    name = module.__name__.rpartition("._")[2]
+    name = command_of(module)
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_args([name, "--help"])
     assert ended.value.code == 0
     assert f"treatsel {name}" in capsys.readouterr().out
+
+
+def test_modules_are_named_after_their_commands():
+    names = next(action.choices for action in build_parser()._actions if action.dest == "command")
+    assert list(names) == [command_of(module) for module in COMMANDS]
+    modules = {path.stem for path in Path(cli.__file__).parent.glob("_*.py")} - {"__init__", "_io"}
+    assert modules == {module.__name__.rpartition(".")[2] for module in COMMANDS}
+
+
+def test_readme_lists_every_command():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `treatsel ([a-z-]+)` \|", readme, re.MULTILINE)
+    assert sorted(listed) == sorted(command_of(module) for module in COMMANDS)
 
 
 def test_simulate_is_reproducible(folder, tmp_path):
@@ -67,10 +86,10 @@ def test_codebook_drafts_and_merges(folder, capsys, tmp_path):
     book = ts.Codebook.read(drafted)
     assert book.arm == "arm"
     assert set(book.outcomes) == {"recovery", "dropout"}
-    edits = tmp_path / "edits.yaml"
-    edits.write_text("fields:\n- name: age\n  unit: years\n")
+    overrides = tmp_path / "overrides.yaml"
+    overrides.write_text("fields:\n- name: age\n  unit: years\n")
     merged = tmp_path / "merged.json"
-    output(capsys, "codebook", folder / "cohort.csv", "--edits", edits, "--out", merged)
+    output(capsys, "codebook", folder / "cohort.csv", "--overrides", overrides, "--out", merged)
     assert ts.Codebook.read(merged)["age"].unit == "years"
 
 
@@ -130,7 +149,7 @@ def test_recommend_with_exclusions(folder, capsys, tmp_path):
     output(
         capsys,
         *("recommend", folder / "m.treatsel", folder / "cohort.csv", "--out", out),
-        *("--exclude", "ipt=no therapist", "--prefer", "dropout=1", "--margin", "0.02"),
+        *("--exclude", "ipt=no therapist", "--weight", "dropout=1", "--margin", "0.02"),
     )
     found = pd.read_csv(out)
     assert len(found) == 600
@@ -254,22 +273,9 @@ def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
     )
     text = output(capsys, "compare", tmp_path / "a.json", tmp_path / "b.json", "--out", tmp_path / "c.csv")
     assert "within-arm AUC" in text
-    assert "on the same patients" in text
+    assert "share their patients" in text
     assert {"difference", "lower", "upper"} <= set(pd.read_csv(tmp_path / "c.csv").columns)
     assert "JSON" in complaint(capsys, "compare", tmp_path / "a.json", folder / "cohort.csv")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not any(map(shutil.which, _pdf.NAMES)), reason="no Chromium on this machine")
-def test_a_report_is_printed_as_pdf(folder, capsys, tmp_path):
-    output(capsys, "validate", folder / "m.treatsel", folder / "cohort.csv", "--pdf", tmp_path / "r.pdf")
-    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-")
-
-
-def test_pdf_without_chromium_is_refused_in_words(folder, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(_pdf, "NAMES", ("no-such-browser",))
-    arguments = ["validate", folder / "m.treatsel", folder / "cohort.csv", "--pdf", tmp_path / "r.pdf"]
-    assert "--pdf needs Chromium" in complaint(capsys, *arguments)
 
 
 def test_show_prints_card_manifest_and_check(folder, capsys, tmp_path):
@@ -301,7 +307,7 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         (["predict", "cohort.csv", "cohort.csv"], "not a zip archive"),
         (["predict", "absent.treatsel", "cohort.csv"], "cannot be read"),
         (["recommend", "m.treatsel", "cohort.csv", "--exclude", "yoga=x"], "yoga"),
-        (["recommend", "m.treatsel", "cohort.csv", "--prefer", "remission=1"], "unknown key 'remission'"),
+        (["recommend", "m.treatsel", "cohort.csv", "--weight", "remission=1"], "unknown key 'remission'"),
         (["recommend", "m.treatsel", "cohort.csv", "--level", "95"], "between 0 and 1"),
         (["explain", "m.treatsel", "cohort.csv", "--arm", "CBT"], "Did you mean 'cbt'"),
         (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--plot", "x.gif"], "must end in .png"),
@@ -316,9 +322,9 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         (["codebook", "cohort.csv", "--out", "./cohort.csv"], "is an input of this command"),
         (["predict", "m.treatsel", "cohort.csv", "--out", "m.treatsel"], "is an input of this command"),
         (["validate", "m.treatsel", "cohort.csv", "--html", "x.html", "--json", "x.html"], "another output"),
-        (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "no folder 'nowhere'"),
+        (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "folder 'nowhere' does not exist"),
         (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"], "No patient of that id"),
-        (["validate", "m.treatsel", "cohort.csv", "--share", "cbt=0.5"], "lacks the arms"),
+        (["validate", "m.treatsel", "cohort.csv", "--allocation", "cbt=0.5"], "lacks the arms"),
         (["validate", "cohort.csv"], "Give either a model file and a cohort, or --predictions"),
         (["validate", "m.treatsel", "cohort.csv", "--n-jobs", "0"], "--n-jobs is 0"),
         (
@@ -357,7 +363,7 @@ def test_bad_input_gives_one_line_and_status_2(folder, capsys, arguments, messag
 
 def test_bad_options_end_with_status_2(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["recommend", "m", "p", "--prefer", "dropout"])
+        main(["recommend", "m", "p", "--weight", "dropout"])
     assert ended.value.code == 2
     assert "name=value" in capsys.readouterr().err
 

@@ -143,8 +143,8 @@ def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
         rtol=1e-9,
     )
     card = model_card(read_manifest(tmp_path / "m.treatsel"))
-    assert "associations: arms were given in routine care" in card
-    assert "Penalised logistic regression" in card
+    assert "associations: arms were chosen in routine care" in card
+    assert "Penalized logistic regression" in card
 
 
 def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp_path):

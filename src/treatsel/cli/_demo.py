@@ -1,4 +1,4 @@
-"""`treatsel demo`: the whole path on the synthetic cohorts that ship with the package."""
+"""`treatsel demo`: the whole workflow on the synthetic cohorts included in the package."""
 
 import argparse
 import warnings
@@ -32,18 +32,18 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "demo",
-        help="run the whole path on synthetic patients",
-        description="Train, recommend, explain and validate on the synthetic cohorts of the package.",
+        help="run the whole workflow on synthetic patients",
+        description="Train, recommend, explain and validate on synthetic cohorts included in the package.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("treatsel-demo"), help="folder (default: %(default)s)"
+        "--out", type=Path, default=Path("treatsel-demo"), help="folder to write to (default: %(default)s)"
     )
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the path, write every result, print the headline and what to open."""
+    """Run the workflow, write all results, print the headline and the pages to open."""
     folder = args.out
     folder.mkdir(parents=True, exist_ok=True)
     development, external = load_synthetic("development").cohort, load_synthetic("external").cohort
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     recommendations = _recommend(selector, patients, folder)
     _heading(3, "Explain one of them")
     _explain(selector, patients, recommendations, folder)
-    _heading(4, f"Validate on {_described(external)} that it has not seen")
+    _heading(4, f"Validate on {_described(external)}, none of them used for training")
     report = _validate(selector, external, folder)
     manifest = save_model(
         selector, folder / "model.treatsel", intended_use=INTENDED_USE, validation=report.summary()
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _described(cohort: Cohort) -> str:
-    return f"{len(cohort):,} synthetic patients of {len(set(cohort.frame['service']))} services"
+    return f"{len(cohort):,} synthetic patients from {len(set(cohort.frame['service']))} services"
 
 
 def _heading(number: int, text: str) -> None:
@@ -120,7 +120,7 @@ def _explain(
     words = ", ".join(f"{name} {100 * value:+.1f}" for name, value in largest.items())
     print(
         f"   {patient}: the model's difference {first} minus {second} starts at "
-        f"{100 * explanation.base_value:+.1f} points; moved most by {words}"
+        f"{100 * explanation.base_value:+.1f} points; largest contributions: {words}"
     )
 
 
