@@ -1,5 +1,6 @@
 """The model file: the same model comes back, and nothing else ever does."""
 
+import dataclasses
 import hashlib
 import io
 import json
