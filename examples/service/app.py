@@ -1,10 +1,10 @@
-"""A small service around one treatsel model: predict, recommend, and what operations wants to know.
+"""A small service around one treatsel model: predictions, recommendations, and metrics for operations.
 
 Run: TREATSEL_MODEL=model.treatsel python app.py --port 8000
 
-A prediction takes a fraction of a millisecond, so it runs where the request arrives; more processes
-(`--workers`) use more cores, and count each for itself. Answers hold no value that was sent but the patient's
-id, and the names of keys that nobody knows.
+A prediction takes a fraction of a millisecond and runs in the event loop; more processes (`--workers`) use
+more cores, each with its own counters. Of the values in a request, answers repeat only the patient's id, and
+the names of unknown keys.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from uvicorn.supervisors import Multiprocess
 from treatsel import serve
 from treatsel.errors import TreatselError
 
-MOST_BYTES = 64 * 1024  # of a request
+MOST_BYTES = 64 * 1024  # per request; a record is a few kilobytes
 ON_INVALID, RULES = ("flag", "raise"), ("expected", "supported")
 
 
 class RefusedError(Exception):
-    """A request that is no record: status and words."""
+    """A request that is not a valid record: status and reason."""
 
     def __init__(self, status: int, why: str) -> None:
         self.status, self.why = status, why
@@ -42,7 +42,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
 
     @app.post("/predict")
     async def predict(request: Request, on_invalid: str = "flag") -> Response:
-        """Probabilities of all outcomes under all arms, with intervals, warnings and the audit record."""
+        """Return probabilities of all outcomes by arm, with intervals, warnings and the audit record."""
         return await answered(
             request,
             lambda record: model.predict(record, on_invalid=one_of("on_invalid", on_invalid, ON_INVALID)),
@@ -50,7 +50,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
 
     @app.post("/recommend")
     async def recommend(request: Request, rule: str = "supported", on_invalid: str = "flag") -> Response:
-        """The arm that the rule gives, or that no arm is clearly best."""
+        """Return the recommended arm, or the status that no arm is clearly best."""
         return await answered(
             request,
             lambda record: model.recommend(
@@ -62,7 +62,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
 
     @app.get("/model")
     def describe() -> dict[str, Any]:
-        """What is served."""
+        """Describe the model."""
         return {
             "model_id": model.model_id,
             "intended_use": model.intended_use and dict(model.intended_use),
@@ -73,7 +73,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        """Counters in the text format of Prometheus."""
+        """Return counters in the text format of Prometheus."""
         lines = [f"treatsel_{name} {value:g}" for name, value in sorted(counts.items())]
         return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
@@ -84,7 +84,9 @@ def make_app(model: serve.ServedModel) -> FastAPI:
             result = work(await record_of(request)).to_dict()
         except RefusedError as refused:
             return refusal(refused.status, refused.why)
-        except TreatselError as error:  # names columns and what is allowed, never a value
+        except (
+            TreatselError
+        ) as error:  # the message names columns and allowed values, never a value of the patient
             return refusal(422, str(error))
         for warning in result.get("warnings", ()):
             counts[f'warnings_total{{code="{warning["code"]}"}}'] += 1
@@ -104,18 +106,20 @@ async def record_of(request: Request) -> dict[str, Any]:
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
-            raise RefusedError(413, f"A record has at most {MOST_BYTES:,} bytes.")
+            raise RefusedError(413, f"The body is too large. A record has at most {MOST_BYTES:,} bytes.")
     try:
         record = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
-        raise RefusedError(400, "The body is no JSON object with each key once and finite numbers.") from None
+        raise RefusedError(
+            400, "The body is not a JSON object with unique keys and finite numbers."
+        ) from None
     if not isinstance(record, dict):
         raise RefusedError(400, "The body must be a JSON object: covariates by name.")
     return record
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Return an option if it is allowed; else refuse it in words that do not repeat it."""
+    """Return an option if it is allowed; otherwise refuse it without repeating it."""
     if value not in allowed:
         raise RefusedError(422, f"{name} must be {' or '.join(allowed)}.")
     return value
@@ -133,20 +137,20 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """Load the model when the server asks for `app`, not when this file is imported."""
+    """Load the model when the server requests `app`, not on import."""
     if name != "app":
         raise AttributeError(name)
     return make_app(serve.load_model(os.environ["TREATSEL_MODEL"]))
 
 
 def main() -> None:
-    """Serve the model that TREATSEL_MODEL names."""
+    """Serve the model named by TREATSEL_MODEL."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    # a socket that says TCP: on any other, asyncio leaves answers waiting 40 ms for the client (Nagle)
+    # asyncio disables Nagle's algorithm only for sockets with IPPROTO_TCP; else answers wait 40 ms
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((args.host, args.port))
