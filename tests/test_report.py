@@ -91,7 +91,7 @@ def test_references_inside_pictures_point_to_what_exists(pages):
 def test_the_page_holds_headline_cautions_and_every_figure(pages):
     folder, report, _ = pages
     text = (folder / "report.html").read_text()
-    elsewhere = ["missing outcomes", "confounding"]  # told by scenario and by Lambda
+    elsewhere = ["missing outcomes", "confounding"]  # reported by scenario and by Lambda
     for measure in set(report.figures.loc[~report.figures["section"].isin(elsewhere), "measure"]):
         assert measure in text
     for caution in report.cautions:
@@ -104,7 +104,7 @@ def test_what_users_write_is_escaped(pages):
     assert "Tests &amp; &lt;trials&gt;." in text
 
 
-def test_markdown_tells_the_same(pages):
+def test_markdown_has_the_same_content(pages):
     folder, report, _ = pages
     text = (folder / "report.md").read_text()
     assert text.startswith("# External validation: dropout\n")
@@ -126,7 +126,7 @@ def test_the_card_says_when_nothing_was_validated(pages):
 
 
 def test_other_results_are_refused(tmp_path):
-    with pytest.raises(InputError, match="not of DataFrame"):
+    with pytest.raises(InputError, match="got a DataFrame"):
         write_html(pd.DataFrame(), tmp_path / "page.html")
 
 
@@ -169,3 +169,15 @@ def test_a_browser_shows_the_page_without_errors_or_overflow(pages, tmp_path, na
     assert found["pictures"] == (pages[0] / name).read_text().count("<figure role")
     assert (found["pictures"] > 5) == (name == "report.html")
     assert len(found["headings"]) >= 5
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("name", ["report.html", "card.html"])
+def test_a_browser_prints_the_page(pages, tmp_path, name):
+    """Readers make the PDF in their browser; the print style keeps pictures and rows on one sheet."""
+    page, printed = pages[0] / name, tmp_path / "page.pdf"
+    style = page.read_text().partition("@media print")[2].partition("</style>")[0]
+    assert "figure, tr, .caution { break-inside: avoid; }" in style
+    command = [CHROMIUM, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={printed}"]
+    subprocess.run([*command, page.as_uri()], capture_output=True, timeout=120, check=True)
+    assert printed.read_bytes().startswith(b"%PDF-")
