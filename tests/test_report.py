@@ -169,15 +169,3 @@ def test_a_browser_shows_the_page_without_errors_or_overflow(pages, tmp_path, na
     assert found["pictures"] == (pages[0] / name).read_text().count("<figure role")
     assert (found["pictures"] > 5) == (name == "report.html")
     assert len(found["headings"]) >= 5
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("name", ["report.html", "card.html"])
-def test_a_browser_prints_the_page(pages, tmp_path, name):
-    """Readers make the PDF in their browser; the print style keeps pictures and rows on one sheet."""
-    page, printed = pages[0] / name, tmp_path / "page.pdf"
-    style = page.read_text().partition("@media print")[2].partition("</style>")[0]
-    assert "figure, tr, .caution { break-inside: avoid; }" in style
-    command = [CHROMIUM, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={printed}"]
-    subprocess.run([*command, page.as_uri()], capture_output=True, timeout=120, check=True)
-    assert printed.read_bytes().startswith(b"%PDF-")
