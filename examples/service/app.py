@@ -24,7 +24,7 @@ from uvicorn.supervisors import Multiprocess
 from treatsel import serve
 from treatsel.errors import TreatselError
 
-MOST_BYTES = 64 * 1024  # per request; a record is a few kilobytes
+MAX_BYTES = 64 * 1024  # per request; a record is a few kilobytes
 ON_INVALID, RULES = ("flag", "raise"), ("expected", "supported")
 
 
@@ -105,8 +105,8 @@ async def record_of(request: Request) -> dict[str, Any]:
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > MOST_BYTES:
-            raise RefusedError(413, f"The body is too large. A record has at most {MOST_BYTES:,} bytes.")
+        if len(body) > MAX_BYTES:
+            raise RefusedError(413, f"The body is too large. A record has at most {MAX_BYTES:,} bytes.")
     try:
         record = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 fastapi = pytest.importorskip("fastapi", reason="the example has its own requirements")
-from app import MOST_BYTES, make_app  # noqa: E402
+from app import MAX_BYTES, make_app  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 
 from treatsel import serve  # noqa: E402
@@ -47,7 +47,7 @@ def test_a_record_gets_what_the_library_says(client, model, record):
         (b'{"age": 1, "age": 2}', 400),
         (b"[" * 30_000, 400),
         (b"\xff\xfe", 400),
-        (b'"' + b"x" * MOST_BYTES + b'"', 413),
+        (b'"' + b"x" * MAX_BYTES + b'"', 413),
         (b"{}", 422),
         (b'{"age": {"deep": [1]}}', 422),
     ],
