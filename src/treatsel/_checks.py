@@ -88,7 +88,7 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """Return `value` if it is one of `allowed`."""
     options = list(allowed)
     if value not in options:
-        raise InputError(f"{name} is {value!r}; it must be {_or(options)}.{_hint(value, options)}")
+        raise InputError(f"{name} is {value!r}; it must be {_or(options)}.{did_you_mean(value, options)}")
     return value
 
 
@@ -139,12 +139,9 @@ def check_mapping_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[
     options = list(allowed)
     for key in mapping:
         if key not in options:
-            raise InputError(f"{name} has the unknown key {key!r}; allowed: {options}.{_hint(key, options)}")
-
-
-def count_of(n: int, noun: str) -> str:
-    """Return a count with its noun: "1 patient", "2 patients"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+            raise InputError(
+                f"{name} has the unknown key {key!r}; allowed: {options}.{did_you_mean(key, options)}"
+            )
 
 
 def _or(options: list[Any]) -> str:
@@ -152,7 +149,13 @@ def _or(options: list[Any]) -> str:
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]
 
 
-def _hint(value: Any, options: list[Any]) -> str:
+def did_you_mean(value: Any, options: Iterable[Any]) -> str:
+    """Return " Did you mean ...?" with the option spelled most like `value`; empty if none is close."""
     lowered = {str(option).lower(): option for option in options}
     close = get_close_matches(str(value).lower(), lowered, n=1)
     return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""
+
+
+def count_of(n: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 patient", "2 patients"."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from treatsel._stats.logistic import fit_logistic
-from treatsel._stats.splines import Refits, fit_smooth, place_knots, spline_design
+from treatsel._stats.splines import fit_smooth, place_knots, refits_of, spline_design
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics.calibration import (
     _ici,
@@ -250,7 +250,7 @@ def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
 def test_profile_needs_a_maximum_and_no_clusters(cohort):
     found = calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], interval="profile")
     assert math.isnan(found.lower)
-    with pytest.raises(InputError, match="interval='profile' knows no clusters"):
+    with pytest.raises(InputError, match="interval='profile' cannot allow for clusters"):
         calibration_slope(cohort["y"], cohort["p"], interval="profile", clusters=cohort["site"])
 
 
@@ -384,7 +384,7 @@ def test_refits_are_fits_from_scratch(cohort):
     counts = np.random.default_rng(0).multinomial(200, np.full(200, 1 / 200)).astype(float)
     kept = counts > 0
     expected = fit_logistic(spline_design(x[kept], smooth.knots), y[kept], counts[kept])
-    found = Refits.of(smooth, x, np.ones(200))(counts, counts * y)
+    found = refits_of(smooth, x, np.ones(200)).probabilities(counts, counts * y)
     assert found == pytest.approx(expit(expected.linear(spline_design(x, smooth.knots))), abs=1e-9)
 
 

@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treatsel._checks import did_you_mean
 from treatsel.codebook._field import Field
 from treatsel.errors import CodebookError, CohortError, Fault
 
@@ -170,7 +170,7 @@ class Codebook:
         missing, known = _checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
-                raise CodebookError(f"The table has no column {name!r}.{_did_you_mean(name, known)}")
+                raise CodebookError(f"The table has no column {name!r}.{did_you_mean(name, known)}")
         fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
         return cls(tuple(fields), missing)
 
@@ -199,9 +199,7 @@ class Codebook:
         mine = {field.name for field in self.fields}
         for name in named:
             if name not in mine:
-                raise CodebookError(
-                    f"The edits name {name!r}, which is no column.{_did_you_mean(name, mine)}"
-                )
+                raise CodebookError(f"The edits name {name!r}, which is no column.{did_you_mean(name, mine)}")
         fields = tuple(field.edited(named.get(field.name, {})) for field in self.fields)
         return Codebook(fields, edits.get("missingValues", self.missing_values))
 
@@ -217,7 +215,7 @@ class Codebook:
             if field.name == name:
                 return field
         known = {field.name for field in self.fields}
-        raise CodebookError(f"The codebook has no column {name!r}.{_did_you_mean(name, known)}")
+        raise CodebookError(f"The codebook has no column {name!r}.{did_you_mean(name, known)}")
 
     def __contains__(self, name: object) -> bool:
         return any(field.name == name for field in self.fields)
@@ -268,7 +266,7 @@ class Codebook:
                 clean[field.name], found = field.parse(frame[field.name], self.missing_values)
                 faults += found
             elif field.role not in (None, "session_score", "date"):
-                hint = _did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
+                hint = did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
@@ -281,7 +279,7 @@ class Codebook:
             Fault(
                 column=str(name),
                 problem="is not in the codebook",
-                remedy=remedy + _did_you_mean(str(name), known - set(map(str, frame.columns))),
+                remedy=remedy + did_you_mean(str(name), known - set(map(str, frame.columns))),
             )
             for name in frame.columns
             if name not in known
@@ -339,9 +337,3 @@ def _load(path: Path) -> Any:
         where = f" (line {mark.line + 1})" if mark else ""
         raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
     return content
-
-
-def _did_you_mean(name: Any, known: Collection[str]) -> str:
-    lowered = {column.lower(): column for column in known}
-    close = get_close_matches(str(name).lower(), lowered, n=1)
-    return f" Did you mean {lowered[close[0]]!r}?" if close else ""

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from treatsel._checks import FloatArray, check_same_length
+from treatsel._stats.vectors import effective_size
 from treatsel.additive import RARELY, AssignmentModel, Encoding
 from treatsel.errors import InputError
 
@@ -184,12 +185,6 @@ def randomized_probabilities(received: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(np.tile(shares, (len(received), 1)), index=received.index, columns=arms)
 
 
-def effective_size(weights: FloatArray) -> float:
-    """Return Kish's effective sample size, (sum of w)^2 / sum of w^2; 0 if no weight is above 0."""
-    top = weights.max(initial=0.0)
-    return float((weights / top).sum() ** 2 / ((weights / top) ** 2).sum()) if top else 0.0
-
-
 def check_folds(folds: Folds, n: int) -> None:
     """Raise unless each of n patients is in exactly one fold, and never in the rest beside it."""
     times = np.bincount(np.concatenate([fold for _, fold in folds]), minlength=n)
@@ -241,16 +236,8 @@ def _overlap(mine: np.ndarray, raw: FloatArray, probability: FloatArray) -> dict
         "effective_n": effective_size(1 / probability[mine]),
         "lowest": float(np.quantile(raw, 0.01)),
         "share_low_propensity": float((raw < RARELY).mean()),
-        "auc": _auc(mine, raw),
+        "auc": float("nan") if mine.all() else float(roc_auc_score(mine, raw)),
     }
-
-
-def _auc(mine: np.ndarray, score: FloatArray) -> float:
-    """Return the probability that one of `mine` scores higher than another patient (Mann-Whitney)."""
-    n, n_other = int(mine.sum()), int((~mine).sum())
-    if not n_other:
-        return float("nan")
-    return float((rankdata(score)[mine].sum() - n * (n + 1) / 2) / (n * n_other))
 
 
 def low_propensity(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:

@@ -8,9 +8,10 @@ import pandas as pd
 from scipy.special import expit
 
 from treatsel._checks import FloatArray, check_binary, check_same_length
+from treatsel._stats.vectors import effective_size
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
-from treatsel.models._assignment import Folds, check_folds, effective_size
+from treatsel.models._assignment import Folds, check_folds
 from treatsel.models.hierarchical import Hierarchy, Patients
 
 LARGEST_WEIGHT = 10.0  # no observed patient stands for more than this many average ones of the arm

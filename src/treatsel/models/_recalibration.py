@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
-from treatsel._stats.logistic_mle import Maximum, maximize
+from treatsel._stats.logistic import LogisticFit, maximize
 from treatsel.additive import AdditiveModel, Encoding, score_trees
 from treatsel.models._posterior import N_DRAWS
 
@@ -28,7 +28,7 @@ class Recalibration:
     method: Method
     shift: FloatArray
     slope: float
-    best: Maximum
+    best: LogisticFit
     design: FloatArray
     information: FloatArray
     codes: Codes
@@ -160,7 +160,7 @@ class Refit:
     """A logistic regression in each arm, without penalty, on encoded covariates."""
 
     encoding: Encoding
-    by_arm: list[Maximum]
+    by_arm: list[LogisticFit]
 
     @classmethod
     def learn(

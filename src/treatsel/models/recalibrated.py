@@ -1,12 +1,11 @@
 """A fitted model, brought to the level and the spread of another population."""
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -19,12 +18,11 @@ from treatsel._checks import (
     check_same_length,
     check_weights,
 )
+from treatsel._stats.logits import logits_of
 from treatsel.additive import AdditiveModel
-from treatsel.errors import InputError, TreatselWarning, UnsupportedModelError
+from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
 from treatsel.models._recalibration import METHODS, Codes, Method, Recalibration, Refit, learn_recalibration
-
-NEAREST = 1e-8  # the closest to 0 or 1 at which the logit of a probability is taken
 
 
 class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
@@ -221,15 +219,7 @@ def base_logits(model: Any, covariates: pd.DataFrame) -> FloatArray:
     if additive is not None:
         return additive.logit(additive.encoding.encode(covariates))
     probability = model.predict_by_arm(covariates).to_numpy(dtype=float)
-    moved = np.clip(probability, NEAREST, 1 - NEAREST)
-    if n := int((moved != probability).sum()):
-        warnings.warn(
-            f"{n} of {probability.size} predicted probabilities are 0 or 1 (or within {NEAREST:g} of them), "
-            f"where the logit is infinite; they count as {NEAREST:g} and 1 - {NEAREST:g}.",
-            TreatselWarning,
-            stacklevel=4,
-        )
-    return np.asarray(logit(moved))
+    return logits_of(probability)
 
 
 def arms_of(model: Any) -> Any:

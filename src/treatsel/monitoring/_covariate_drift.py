@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import quantile_of, two_sided_p, wilson
-from treatsel._stats.two_proportions import chi_squared, fisher, newcombe
+from treatsel._stats.two_proportions import chi_squared, fisher, limits_of
 from treatsel.monitoring._baseline import WIDTH_SHARE, BaselineColumn
 from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, is_small
 from treatsel.monitoring._thresholds import AlarmThresholds
@@ -172,7 +172,7 @@ def _binary(known: BaselineColumn, values: FloatArray, sizes: AlarmThresholds, l
     counts, totals = _pair(k, m, known.mean * known.fewest, known.fewest)
     if is_small(k, m):
         return _hidden(known, MEAN, m)
-    bounds = newcombe(counts, totals, level)
+    bounds = limits_of("newcombe", counts, totals, level)
     return Finding(
         section="inputs",
         name=known.name,
@@ -197,7 +197,7 @@ def _missing(known: BaselineColumn, column: pd.Series, sizes: AlarmThresholds, l
     fewest, most = (known.n - count for count in (known.most, known.fewest))
     nearest = float(np.clip(k / m, fewest / known.n, most / known.n))
     counts, totals = _pair(k, m, nearest * known.n, known.n)
-    bounds = newcombe(counts, totals, level)
+    bounds = limits_of("newcombe", counts, totals, level)
     is_told = fewest == most and not is_small(fewest, known.n)
     return Finding(
         section="inputs",
@@ -241,10 +241,7 @@ def _shares(
     if len(now) < 2:
         return known.name, "all but one category are too rare for a test"
     m, n = float(now.sum()), float(before.sum())
-    pooled = (now + before) / (m + n)
-    statistic = float(
-        (((now - m * pooled) ** 2) / (m * pooled) + ((before - n * pooled) ** 2) / (n * pooled)).sum()
-    )
+    statistic = float(stats.chi2_contingency(np.stack([now, before]), correction=False).statistic)
     worth, df = m * n / (m + n), len(now) - 1  # the noncentrality is worth x w^2
     tail = (1 - level) / 2
     limits = [_noncentrality(statistic, df, p) for p in (1 - tail, tail)]

@@ -12,6 +12,7 @@ from treatsel._checks import FloatArray, check_binary, check_by_arm, check_proba
 from treatsel._stats.by_arm_tables import check_propensities, check_received_probability
 from treatsel._stats.clustered_means import Units, check_units
 from treatsel._stats.vectors import check_labels, check_patients
+from treatsel._stats.weights import WeightsAre, covariance_of_sums
 from treatsel.errors import InputError
 from treatsel.metrics.policy import aipw_scores
 
@@ -44,7 +45,7 @@ class ArmPair:
     @property
     def n_events(self) -> int:
         """Number of patients with outcome 1."""
-        return round(float(self.weight @ self.outcome))
+        return self.units.weights.count(self.outcome)
 
     @property
     def benefit(self) -> FloatArray:
@@ -64,6 +65,7 @@ def check_pair(
     control: Hashable,
     treated: Hashable,
     sample_weight: Any = None,
+    weights_are: WeightsAre = "counts",
     clusters: Any = None,
     level: float = 0.95,
     **patients: Any,
@@ -76,7 +78,7 @@ def check_pair(
     if control == treated:
         raise InputError(f"control and treated are both {control!r}; give two different arms.")
     vectors = {"by_arm": by_arm, "y_true": y_true, "received": received, **patients}
-    units = check_units(sample_weight, clusters, level, **vectors)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, **vectors)
     outcome, labels = check_binary("y_true", y_true), check_labels("received", received)
     is_treated = np.asarray(labels == treated, dtype=bool)
     of_pair = is_treated | np.asarray(labels == control, dtype=bool)
@@ -84,14 +86,13 @@ def check_pair(
     for arm, found in ((control, ~is_treated[rows]), (treated, is_treated[rows])):
         if not found.any():
             raise InputError(f"No patient received arm {arm!r}; a benefit needs patients of both arms.")
-    codes = None if units.codes is None else units.codes[rows]
     return ArmPair(
         arms=(control, treated),
         outcome=outcome[rows],
         treated=is_treated[rows],
         p_control=table[control].to_numpy(dtype=float)[rows],
         p_treated=table[treated].to_numpy(dtype=float)[rows],
-        units=Units(weight=units.weight[rows], codes=codes, level=units.level),
+        units=units.subset(rows),
         rows=rows,
     )
 
@@ -142,16 +143,10 @@ def robust_covariance(bread: FloatArray, residuals: FloatArray, units: Units) ->
     doi:10.3368/jhr.50.2.317). NaN with fewer than two clusters.
     """
     total, k = units.weight.sum(), residuals.shape[1]
-    codes = codes_or_none(units.codes)
     if total <= k:
         return np.full((k, k), np.nan)
-    if codes is None:
+    if units.codes is None:
         meat = residuals.T @ (residuals * units.weight[:, None]) * total / (total - k)
         return np.asarray(bread @ meat @ bread)
-    count = codes.max() + 1
-    if count < 2:
-        return np.full((k, k), np.nan)
-    weighted = residuals * units.weight[:, None]
-    sums = np.column_stack([np.bincount(codes, weights=column) for column in weighted.T])
-    meat = sums.T @ sums * count / (count - 1) * (total - 1) / (total - k)
+    meat = covariance_of_sums(residuals * units.weight[:, None], units.codes) * (total - 1) / (total - k)
     return np.asarray(bread @ meat @ bread)

@@ -1,12 +1,14 @@
 """Average benefit of one arm over another, doubly robust."""
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy.typing as npt
 import pandas as pd
 
 from treatsel._stats.clustered_means import mean_estimate
 from treatsel._stats.estimate import Estimate
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.benefit._arm_pair import benefit_scores, check_pair
 
 
@@ -20,6 +22,7 @@ def average_benefit(
     treated: Hashable,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Average benefit of one arm over another, from doubly robust scores of the patients who got either.
@@ -40,7 +43,10 @@ def average_benefit(
     clusters : array-like of shape (n_patients,), optional
         Site of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -67,8 +73,15 @@ def average_benefit(
     >>> round(average_benefit([1, 0], ["CBT", "SSRI"], by_arm, even, control="CBT", treated="SSRI").value, 2)
     -1.1
     """
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
+        y_true,
+        received,
+        by_arm,
+        **labels,
+        sample_weight=sample_weight,
+        weights_are=weights_are,
+        clusters=clusters,
+        level=level,
     )
     return mean_estimate(benefit_scores(pair, by_arm, propensity), pair.units, n_events=pair.n_events)

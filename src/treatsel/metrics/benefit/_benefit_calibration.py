@@ -11,7 +11,7 @@ from scipy import special
 
 from treatsel._checks import FloatArray
 from treatsel._reporting.plots import BLUE, GREY, new_axes
-from treatsel._stats.clustered_means import Units, mean_estimate, mean_of
+from treatsel._stats.clustered_means import mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.errors import InputError
@@ -136,7 +136,7 @@ def benefit_calibration(
     """
     if not isinstance(n_bins, int) or n_bins < 1:
         raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
@@ -201,8 +201,7 @@ def _grouped(pair: ArmPair, score: FloatArray, n_bins: int) -> pd.DataFrame:
     rows = []
     for number in range(group.max() + 1):
         mine = group == number
-        codes = None if pair.units.codes is None else pair.units.codes[mine]
-        units = Units(weight=pair.weight[mine], codes=codes, level=pair.units.level)
+        units = pair.units.subset(mine)
         mean = mean_of(score[mine], units)
         rows.append(
             {

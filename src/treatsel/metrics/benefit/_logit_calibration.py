@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Hashable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.special import expit
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel._stats.clustered_means import Units
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import wald
 from treatsel._stats.logistic import LogisticFit, fit_logistic
@@ -90,7 +89,7 @@ def logit_benefit_recalibration(
     True
     """
     check_choice("among", among, ["both", "control", "treated"])
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
@@ -173,7 +172,7 @@ def logit_benefit_slope(
     >>> bool(slope.lower < 1 < slope.upper)
     True
     """
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
@@ -186,7 +185,6 @@ def logit_benefit_slope(
 
 
 def _subset(pair: ArmPair, mine: npt.NDArray[np.bool_]) -> ArmPair:
-    codes = None if pair.units.codes is None else pair.units.codes[mine]
     return dataclasses.replace(
         pair,
         outcome=pair.outcome[mine],
@@ -194,7 +192,7 @@ def _subset(pair: ArmPair, mine: npt.NDArray[np.bool_]) -> ArmPair:
         p_control=pair.p_control[mine],
         p_treated=pair.p_treated[mine],
         rows=pair.rows[mine],
-        units=Units(weight=pair.weight[mine], codes=codes, level=pair.units.level),
+        units=pair.units.subset(mine),
     )
 
 

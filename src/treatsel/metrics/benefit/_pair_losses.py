@@ -8,6 +8,7 @@ from treatsel._checks import FloatArray, check_level
 from treatsel._stats.clustered_means import Units, mean_estimate
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.logits import inside
+from treatsel._stats.weights import Weights
 from treatsel.metrics.benefit._matching import MatchedPairs
 
 
@@ -82,6 +83,6 @@ def _shares(pairs: MatchedPairs, high: FloatArray, low: FloatArray) -> list[tupl
 
 
 def _mean_loss(loss: FloatArray, pairs: MatchedPairs, level: float) -> Estimate:
-    units = Units(weight=np.ones(len(loss)), codes=None, level=check_level(level))
+    units = Units(weights=Weights(values=np.ones(len(loss))), codes=None, level=check_level(level))
     found = mean_estimate(loss, units, n_events=None)
     return dataclasses.replace(found, method=f"{found.method}; {pairs.matched_on}, taken as given")

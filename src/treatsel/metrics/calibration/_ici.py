@@ -12,15 +12,15 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_level
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import weighted_quantile
+from treatsel._stats.refits import CELLS, both_classes, cells_of
 from treatsel._stats.resampling import Resamples, percentile_interval
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
-from treatsel._stats.splines import Refits, SmoothFit
+from treatsel._stats.splines import SmoothFit, refits_of
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
 
 ERRORS = ("ici", "e50", "e90", "emax", "eci")
 PERFECT = "none: each prediction is its outcome"
-CELLS = 8192  # more distinct predictions than this share cells in resamples and draws
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -218,16 +218,16 @@ class _Again:
         """Return the places; without a fitted curve, the smoothed values are the predictions."""
         distinct, place = np.unique(x, return_inverse=True)
         if shared := len(distinct) > CELLS:
-            cell = np.floor((x - distinct[0]) * (CELLS / (distinct[-1] - distinct[0])))
-            place = np.unique(cell, return_inverse=True)[1]
+            place = np.unique(cells_of(x), return_inverse=True)[1]
         counts = _sums(place, data.weight)
         at, score = (_sums(place, data.weight * values) / counts for values in (x, data.score))
-        refits = Refits.of(fitted, at, counts) if isinstance(fitted, SmoothFit) else None
+        refits = refits_of(fitted, at, counts) if isinstance(fitted, SmoothFit) else None
 
         def fit(counts: FloatArray, events: FloatArray) -> FloatArray:
             return score if fitted is None else _local(smoothing, at, counts, events)
 
-        return cls(data=data, place=place, x=at, score=score, counts=counts, shared=shared, fit=refits or fit)
+        again = fit if refits is None else refits.probabilities
+        return cls(data=data, place=place, x=at, score=score, counts=counts, shared=shared, fit=again)
 
     def many(self, samples: Iterable[tuple[FloatArray, FloatArray]]) -> FloatArray:
         """Return one row of errors for each sample of patients and events at the places."""
@@ -262,10 +262,8 @@ def _sums(place: npt.NDArray[np.intp], weights: FloatArray, size: int = 0) -> Fl
 
 
 def _local(smoothing: Smoothing, x: FloatArray, counts: FloatArray, events: FloatArray) -> FloatArray:
-    weights = np.concatenate([events, counts - events])
-    kept = weights > 0
-    rows, outcome = np.concatenate([x, x])[kept], np.repeat([1.0, 0.0], len(x))[kept]
-    return smoothing.fit(rows, outcome, weights[kept]).at(x)
+    place, outcome, weights = both_classes(counts, events)
+    return smoothing.fit(x[place], outcome, weights).at(x)
 
 
 def _errors(distance: FloatArray, counts: FloatArray, *, shared: bool = False) -> FloatArray:

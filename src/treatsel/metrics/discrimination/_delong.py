@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._stats.clusters import Clusters
 from treatsel._stats.vectors import Scored
 
 
@@ -60,6 +61,18 @@ def delong_covariance(data: Scored, first: FloatArray, second: FloatArray) -> fl
         a, b = (values[own] - weight @ values[own] / total for values in (first, second))
         covariance += float(weight @ (a * b)) / (total - 1) / total
     return covariance
+
+
+def auc_variance(data: Scored, placement: FloatArray, clustering: Clusters) -> float:
+    """Return the variance of an AUC, or of a difference of two if `placement` is one of placements.
+
+    DeLong's, with clusters Obuchowski's; with sampling weights that of the linearized AUC.
+    """
+    if data.weights.sampling:
+        return clustering.error(placement_errors(data, placement) * data.total) ** 2
+    if clustering.codes is not None:
+        return clustered_variance(data, placement_errors(data, placement), clustering.codes)
+    return delong_covariance(data, placement, placement)
 
 
 def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:

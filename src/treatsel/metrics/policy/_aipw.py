@@ -14,6 +14,7 @@ from treatsel._stats.by_arm_tables import (
 )
 from treatsel._stats.clustered_means import check_units, mean_of
 from treatsel._stats.vectors import check_labels, check_patients
+from treatsel._stats.weights import WeightsAre
 
 
 def aipw_scores(
@@ -95,6 +96,7 @@ def arm_means(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Remission rate expected if every patient got one and the same arm, for each arm.
@@ -106,7 +108,10 @@ def arm_means(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -132,7 +137,7 @@ def arm_means(
     {'CBT': 0.65, 'SSRI': 0.5}
     """
     table = check_table("scores", scores)
-    units = check_units(sample_weight, clusters, level, scores=scores)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, scores=scores)
     rows = {}
     for arm in table.columns:
         mean = mean_of(table[arm].to_numpy(dtype=float), units)

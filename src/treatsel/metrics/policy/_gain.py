@@ -12,6 +12,7 @@ from treatsel._stats.by_arm_tables import cells_of, check_table, positions_of
 from treatsel._stats.clustered_means import Mean, Units, check_units, mean_of
 from treatsel._stats.intervals import Interval
 from treatsel._stats.vectors import Labels, check_labels
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.policy._gain_result import BEFOREHAND, BEST, ON_THIS_DATA, Gain, Gains
 
 
@@ -23,6 +24,7 @@ def gain_over_best_arm(
     selection: Literal["ignored", "adjusted"] = "ignored",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gain:
     """Remission rate under the recommendations less that of one arm for everybody: the headline.
@@ -47,7 +49,10 @@ def gain_over_best_arm(
         Site or service of each patient: cluster-robust standard error with the factor G / (G - 1), and
         Student's t with G - 1 degrees of freedom. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -76,7 +81,7 @@ def gain_over_best_arm(
     ('CBT', 'picked on this data', 0.15)
     """
     check_choice("selection", selection, ["ignored", "adjusted"])
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     source = ON_THIS_DATA if comparator is None else BEFOREHAND
     if comparator is None:
         comparator = table.columns[int(np.argmax(units.weight @ table.to_numpy(dtype=float)))]
@@ -95,6 +100,7 @@ def gain_over_each_arm(
     simultaneous: bool = False,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gains:
     """Remission rate under the recommendations less that of each single arm for everybody.
@@ -110,7 +116,10 @@ def gain_over_each_arm(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -137,7 +146,7 @@ def gain_over_each_arm(
     >>> gains.to_frame()["value"].round(3).to_dict()
     {'CBT': 0.15, 'SSRI': 0.3}
     """
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     count = len(table.columns) if simultaneous else 1
     each = dataclasses.replace(units, level=1 - (1 - units.level) / count)
     position, rows = positions_of("recommended", labels, table.columns), {}
@@ -150,7 +159,7 @@ def gain_over_each_arm(
             "se": mean.se,
             "p_value": min(1.0, count * mean.p_value),
             "n": units.n,
-            "n_discordant": round(float(units.weight @ (position != number))),
+            "n_discordant": units.weights.count(position != number),
             "method": f"{mean.method}, Bonferroni over {count} arms" if simultaneous else mean.method,
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
@@ -158,11 +167,18 @@ def gain_over_each_arm(
 
 
 def _checked(
-    scores: Any, recommended: Any, clusters: Any, sample_weight: Any, level: float
+    scores: Any,
+    recommended: Any,
+    clusters: Any,
+    sample_weight: Any,
+    level: float,
+    weights_are: WeightsAre,
 ) -> tuple[pd.DataFrame, Units, Labels, FloatArray]:
     """Return the table, weights and clusters, recommended arms, and the score of each one's arm."""
     table = check_table("scores", scores)
-    units = check_units(sample_weight, clusters, level, scores=scores, recommended=recommended)
+    units = check_units(
+        sample_weight, clusters, level, weights_are=weights_are, scores=scores, recommended=recommended
+    )
     labels = check_labels("recommended", recommended)
     return table, units, labels, cells_of("recommended", labels, table)
 
@@ -195,7 +211,7 @@ def _gain(mean: Mean, units: Units, differs: Any, *, comparator: str, arm: Any, 
         comparator_arm=arm,
         comparator_source=source,
         n=units.n,
-        n_discordant=round(float(units.weight @ differs)),
+        n_discordant=units.weights.count(differs),
         n_clusters=units.n_clusters,
         level=units.level,
         method=mean.method,

@@ -5,7 +5,7 @@ import pandas as pd
 
 from treatsel._checks import check_by_arm, check_vector, check_weights
 from treatsel._stats.by_arm_tables import received_probability
-from treatsel._stats.vectors import check_labels, check_patients
+from treatsel._stats.vectors import check_labels, check_patients, effective_size
 from treatsel.errors import InputError
 
 
@@ -81,5 +81,4 @@ def effective_sample_size(weights: npt.ArrayLike, *, sample_weight: npt.ArrayLik
         raise InputError(
             "weights must not be negative and must not all be zero; give 0 to left-out patients."
         )
-    scaled = vector / vector.max()
-    return float((counts @ scaled) ** 2 / (counts @ scaled**2))
+    return effective_size(vector, counts)

@@ -12,6 +12,7 @@ from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vecto
 from treatsel._reporting.plots import curves
 from treatsel._stats.by_arm_tables import check_table
 from treatsel._stats.clustered_means import Units, check_units, mean_of
+from treatsel._stats.weights import Weights, WeightsAre
 from treatsel.errors import InputError
 from treatsel.metrics.utility._threshold_counts import check_grid
 
@@ -78,6 +79,7 @@ def treatment_choice_net_benefit(
     costs: Mapping[Any, float] | None = None,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> TreatmentChoiceCurve:
     """Net benefit of giving an arm other than the comparator only where it is worth its cost.
@@ -104,7 +106,10 @@ def treatment_choice_net_benefit(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -140,7 +145,7 @@ def treatment_choice_net_benefit(
             "same arms, two or more."
         )
     grid = check_grid(np.arange(21) / 100 if thresholds is None else thresholds)
-    units = check_units(sample_weight, clusters, level, scores=scores, by_arm=by_arm)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, scores=scores, by_arm=by_arm)
     first = predicted.columns[0] if comparator is None else comparator
     check_choice("comparator", first, predicted.columns)
     arms = [first, *(arm for arm in predicted.columns if arm != first)]
@@ -193,7 +198,8 @@ def _averaging(units: Units) -> Callable[[FloatArray], dict[str, float]]:
         return lambda values: _figures(values, units)
     codes = np.unique(units.codes, return_inverse=True)[1]
     weight = np.bincount(codes, weights=units.weight).astype(float)
-    clusters = Units(weight=weight, codes=np.arange(len(weight), dtype=float), level=units.level)
+    codes_of_clusters = np.arange(len(weight), dtype=float)
+    clusters = Units(weights=Weights(values=weight), codes=codes_of_clusters, level=units.level)
     divisor = np.where(weight > 0, weight, 1)
     return lambda values: _figures(np.bincount(codes, weights=units.weight * values) / divisor, clusters)
 

@@ -15,8 +15,8 @@ from treatsel.validation.studies._updating import ModelUpdate, update_closed_tes
 
 __all__ = [
     "MAX_GROUPS",
-    "SITE_MEASURES",
     "OVERALL",
+    "SITE_MEASURES",
     "BalancingWeights",
     "BootstrapOptimism",
     "CaseMix",
