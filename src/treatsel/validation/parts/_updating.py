@@ -32,8 +32,8 @@ def updating(task: ValidationTask, _: Policies) -> PartResult:
     fewer = min(found.n_events, found.n - found.n_events)
     if fewer < EVENTS_PER_PARAMETER * n_parameters:
         why = (
-            f"a refit would estimate {count_of(n_parameters, 'parameter')} from {count_of(fewer, 'patient')} with "
-            f"the rarer outcome; the test needs at least {EVENTS_PER_PARAMETER} patients per parameter"
+            f"a refit would estimate {count_of(n_parameters, 'parameter')} from {count_of(fewer, 'patient')} "
+            f"with the rarer outcome; the test needs at least {EVENTS_PER_PARAMETER} patients per parameter"
         )
         shown = table.drop(columns=["statistic", "df", "p_value", "rejected", "chosen"])
         return PartResult(tables={"updating": shown}, not_estimable=[("Closed test of updates", why)])

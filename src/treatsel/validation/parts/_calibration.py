@@ -1,9 +1,8 @@
-"""Part: base rate, discrimination, calibration and overall performance, overall and by received arm."""
+"""Part: calibration, overall and by received arm."""
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
@@ -11,62 +10,30 @@ from treatsel._reporting.format import with_p
 from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
     Estimate,
-    balanced_accuracy,
-    brier_score,
     calibration_curve,
     calibration_in_the_large,
     calibration_slope,
-    log_loss,
-    nagelkerke_r2,
     observed_expected_ratio,
-    prevalence,
-    roc_auc,
-    scaled_brier_score,
     spiegelhalter_z,
     weak_calibration_test,
-    within_arm_auc,
 )
 from treatsel.validation._task import ValidationTask
-from treatsel.validation.parts._part import MIN_EVENTS, OVERALL, Caution, PartResult, Severity, row, row_of
+from treatsel.validation.parts._part import Caution, PartResult, Severity, row, row_of, rows_by_arm
 
 NAN = float("nan")
-MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
-    "discrimination": {"AUC": roc_auc},
-    "calibration": {
-        "calibration in the large": calibration_in_the_large,
-        "calibration slope": calibration_slope,
-        "observed / expected": observed_expected_ratio,
-    },
-    "overall": {
-        "Brier score": brier_score,
-        "scaled Brier score": scaled_brier_score,
-        "log loss": log_loss,
-        "Nagelkerke R2": nagelkerke_r2,
-    },
+MEASURES: dict[str, Callable[..., Estimate]] = {
+    "calibration in the large": calibration_in_the_large,
+    "calibration slope": calibration_slope,
+    "observed / expected": observed_expected_ratio,
 }
 
 
-def accuracy(task: ValidationTask) -> PartResult:
-    """Return all closed-form estimates, and the calibration curves."""
-    y, own, arms, level = task.observed, task.own, task.arms, task.level
-    halves = balanced_accuracy(y, own, clusters=task.clusters, level=level)
-    commoner = y if y.mean() >= 0.5 else 1 - y
-    rows = [
-        row_of("base rate", "base rate", prevalence(y, level=level)),
-        row_of("base rate", "no-information rate", prevalence(commoner, level=level)),
-        row_of("discrimination", "accuracy at 50 %", halves.accuracy),
-        row_of("discrimination", "balanced accuracy at 50 %", halves.balanced_accuracy),
-        row_of("discrimination", "within-arm AUC", within_arm_auc(y, own, arms, level=level)),
-    ]
-    groups = {OVERALL: np.ones(len(y), dtype=bool)}
-    groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
-    for section, measures in MEASURES.items():
-        for measure, function in measures.items():
-            for group, mask in groups.items():
-                rows.append(row_of(section, measure, function(y[mask], own[mask], level=level), group))
+def calibration(task: ValidationTask) -> PartResult:
+    """Return measures, tests and curves of calibration."""
+    y, own, level = task.observed, task.own, task.level
     curves = {
         "": calibration_curve(y, own, level=level),
-        " by arm": calibration_curve(y, own, arm=arms, level=level),
+        " by arm": calibration_curve(y, own, arm=task.arms, level=level),
     }
     tables: dict[str, Any] = {}
     for name, curve in curves.items():
@@ -77,9 +44,9 @@ def accuracy(task: ValidationTask) -> PartResult:
         }
     tests = _tests(y, own, level)
     return PartResult(
-        figures=[*rows, *tests.figures],
+        figures=[*rows_by_arm("calibration", MEASURES, task), *tests.figures],
         tables=tables | tests.tables,
-        cautions=[*([] if task.one_class else _few_events(y, arms)), *_certain(task)],
+        cautions=_certain(task),
     )
 
 
@@ -128,16 +95,4 @@ def _certain(task: ValidationTask) -> list[Caution]:
         f"{NEAREST:g} and 1 - {NEAREST:g}; a few wrong ones then dominate the calibration slope, the log "
         "loss and Nagelkerke's R2."
     )
-    return [Caution(Severity.PARTIAL, text)]
-
-
-def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
-    few = [
-        str(arm)
-        for arm in sorted(set(arms), key=str)
-        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < MIN_EVENTS
-    ]
-    if not few:
-        return []
-    text = f"Arms {few} have fewer than {MIN_EVENTS} events or non-events: their own estimates are imprecise."
     return [Caution(Severity.PARTIAL, text)]
