@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ import treatsel as ts
 from treatsel._measures import measure_of
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError
-from treatsel.validation import ValidationReport, compare, validate
+from treatsel.validation import ValidationReport, compare, parts, validate
+from treatsel.validation.report import sections
 from treatsel.validation.report._front_table import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, front_rows
 from treatsel.validation.report._page import page_of
 
@@ -377,3 +379,14 @@ def test_nothing_is_called_1_patients(tmp_path):
     report.to_markdown(tmp_path / "a.md")
     text = (tmp_path / "a.md").read_text()
     assert not re.search(r"\b1 (patients|sites|arms|groups|events|tables)\b", text)
+
+
+def test_parts_and_sections_have_the_same_names():
+    """A reader who knows a section of the page finds the part that computes it, and the other way round."""
+    folder = Path(parts.__file__).parent
+    names = [
+        {path.stem for path in place.glob("_*.py")} - {"__init__", other}
+        for place, other in ((folder, "_part"), (folder.parent / "report/sections", "_tables"))
+    ]
+    assert names[0] == names[1]
+    assert all(hasattr(parts, name[1:]) and hasattr(sections, name[1:]) for name in names[0])

@@ -1,13 +1,16 @@
 """Result of one part of a validation: estimates, tables, cautions, and what is not estimable."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from treatsel.metrics import Estimate, Gain
+from treatsel._measures import MEASURES
+from treatsel.metrics import FUNCTIONS, Estimate, Gain
+from treatsel.validation._task import ValidationTask
 
 OVERALL = "overall"
 # Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
@@ -91,6 +94,18 @@ def row(
         "n_events": None if n_events is None else int(n_events),
         "method": method,
     }
+
+
+def rows_by_arm(section: str, keys: Sequence[str], task: ValidationTask) -> list[dict[str, Any]]:
+    """Return rows of measures of the predictions for the received arm, in all patients and by that arm."""
+    y, own, arms = task.observed, task.own, task.arms
+    groups = {OVERALL: np.ones(len(y), dtype=bool)}
+    groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
+    return [
+        row_of(section, MEASURES[key].label, FUNCTIONS[key](y[mask], own[mask], level=task.level), group)
+        for key in keys
+        for group, mask in groups.items()
+    ]
 
 
 def joined(parts: Mapping[str, PartResult]) -> PartResult:
