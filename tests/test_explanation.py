@@ -223,7 +223,7 @@ def test_a_model_without_background_or_form_is_refused(numbers):
     X, y = numbers
     with pytest.raises(InputError, match="Pass background="):
         explain(MODELS["pooled logistic"].fit(X, y), X, arm="CBT")
-    with pytest.raises(UnsupportedModelError, match="no model of treatsel"):
+    with pytest.raises(UnsupportedModelError, match="must be a TreatmentSelector or a model of"):
         explain(LogisticRegression(), X, arm="CBT", background=X)
 
 
@@ -242,7 +242,7 @@ def test_values_that_do_not_add_up_are_never_returned(numbers, monkeypatch):
 def test_a_new_plot_belongs_to_pyplot_only_where_the_user_has_it():
     """In a process of its own, as importing pyplot is what is tested."""
     code = (
-        "import sys, pandas as pd; from treatsel import _plotting;"
+        "import sys, pandas as pd; from treatsel._reporting import plots;"
         "ax = plots.new_axes(None); assert 'matplotlib.pyplot' not in sys.modules;"
         "import matplotlib.pyplot as plt; assert plt.get_fignums() == [];"
         "ax = plots.new_axes(None); assert plt.get_fignums() == [1] and ax.figure is plt.gcf();"

@@ -172,12 +172,10 @@ def recommend(
     """Recommend an arm to each patient, from a by-arm table and its posterior draws.
 
     The top arm has the highest value among the permitted arms. An arm is clearly worse if the lower bound of
-    (top minus arm) is above `margin`; the others form the best set. The bounds are those of two-sided
-    intervals at `level`, simultaneous over arms; with two arms this is the interval of the advantage, so that
-    a recommendation is supported only if the interval excludes zero.
-    One arm in the best set: ``supported``. Several: ``no_clear_best``. If there is nothing to compare (no
-    draws, one permitted arm), or if the result depends on an arm without sufficient `evidence`, which is
-    never excluded from the best set: ``insufficient_evidence``.
+    (top minus arm) is above `margin`; the others form the best set. Bounds are those of two-sided intervals
+    at `level`, simultaneous over arms; with two arms, of the interval of the advantage. One arm in the best
+    set: ``supported``. Several: ``no_clear_best``. Without a comparison (no draws, one permitted arm), or if
+    it depends on an arm without sufficient `evidence`, which is never excluded: ``insufficient_evidence``.
 
     Parameters
     ----------
@@ -310,9 +308,7 @@ def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: S
     check_choice("rule", rule, RULES)
     check_level(level)
     if not 0 <= check_number("margin", margin) < 1:
-        raise InputError(
-            f"margin is {margin}; it must be 0 or more and below 1 (a difference of proportions)."
-        )
+        raise InputError(f"margin is {margin}; it must be 0 or more and below 1 (a difference).")
     if default_arm is not None:
         check_choice("default_arm", default_arm, arms)
     elif rule == "supported":
