@@ -397,9 +397,9 @@ def test_session_scores_may_repeat_the_outcome():
             "The table has no rows. A cohort needs at least one patient",
         ),
         (lambda frame: Cohort(pd.DataFrame()), "no rows"),
-        (lambda frame: Cohort(frame.to_dict("records"), BOOK), "needs a DataFrame, not a list"),
-        (lambda frame: Cohort(frame["age"], BOOK), "needs a DataFrame, not a Series"),
-        (lambda frame: Cohort(None), "needs a DataFrame, not a NoneType"),
+        (lambda frame: Cohort(frame.to_dict("records"), BOOK), "must be a DataFrame; it is a list"),
+        (lambda frame: Cohort(frame["age"], BOOK), "must be a DataFrame; it is a Series"),
+        (lambda frame: Cohort(None), "must be a DataFrame; it is a NoneType"),
         (lambda frame: Cohort(frame.rename(columns={"age": "arm"}), BOOK), r"names \['arm'\] more than once"),
     ],
 )

@@ -228,7 +228,7 @@ def test_given_shares_leave_the_other_arms_out():
         ({"sites": 0}, "sites is 0"),
         ({"sites": "S01"}, "number of services"),
         ({"sites": []}, "number of services"),
-        ({"sites": ["a", "a"]}, "duplicates"),
+        ({"sites": ["a", "a"]}, "1 duplicate"),
         ({"sites": True}, "number of services"),
         ({"missing": 0.9}, "missing is 0.9; it must be a number from 0 to 0.5"),
         ({"missing": float("nan")}, "missing is nan"),

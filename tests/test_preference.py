@@ -71,7 +71,7 @@ def test_the_order_of_preferences_changes_no_recommendation():
         ([("remission", 1)], "must map outcomes to weights; they are a list"),
         (
             {"remission": 1, "burden": 1},
-            r"whether 'burden' = 1 is good\. State event_is_good=\{'burden': False\}",
+            r"direction of 'burden' is not specified\. State event_is_good=\{'burden': False\}",
         ),
     ],
 )

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
 from treatsel.fitted import DataCheck
-from treatsel.selector.data_checks._column import Column, n_pairs, varying
+from treatsel.selector.data_checks._column import Column, IntArray, n_pairs, varying
 
 MIN_COPIES = 5  # duplicate patients below which nothing is reported: fewer may be twins in the data
 MAX_AGREEMENT = 1 / 30  # share of pairs with the same value, above which a column cannot identify patients
@@ -27,11 +28,11 @@ def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
     table = pd.DataFrame({number: column.values for number, column in enumerate(columns)})
     table = table[2 * table.notna().sum(axis=1) >= len(columns)]
     n_equal = int(table.duplicated(keep=False).sum())
-    agreement = pd.Series([column.agreement for column in columns])
-    distinctive, chance = int(agreement.idxmin()), float(agreement.min())
+    agreement = [column.agreement for column in columns]
+    chance = min(agreement)
     if n_equal < MIN_COPIES or chance >= MAX_AGREEMENT:
         return []
-    sizes, without = _set_sizes(table), _set_sizes(table.drop(columns=distinctive))
+    sizes, without = _set_sizes(table), _set_sizes(table.drop(columns=agreement.index(chance)))
     if n_pairs(sizes) <= EXCESS * chance * n_pairs(without):
         return []
     n_sets = int((sizes > 1).sum())
@@ -44,8 +45,8 @@ def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
     return [DataCheck("duplicate_patients", message)]
 
 
-def _set_sizes(table: pd.DataFrame) -> "pd.Series[int]":
+def _set_sizes(table: pd.DataFrame) -> IntArray:
     """Return the number of patients in each set of equal rows."""
     if not len(table.columns):
-        return pd.Series([len(table)])
-    return table.groupby(list(table.columns), dropna=False, sort=False).size()
+        return np.array([len(table)])
+    return table.groupby(list(table.columns), dropna=False, sort=False).size().to_numpy()
