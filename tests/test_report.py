@@ -24,12 +24,10 @@ QUIET = [
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def pages(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    cohort = make_cohort(700, random_state=2).cohort
-    selector = ts.TreatmentSelector(random_state=0, codebook=cohort.codebook)
-    selector.fit(cohort.X, cohort.y["dropout"])
-    report = validate(selector, make_cohort(600, random_state=3, sites=["A", "B"]).cohort)
+    selector = ts.load_model(trained / "m.treatsel")
+    report = validate(selector, make_cohort(600, random_state=4, sites=["A", "B"]).cohort)
     manifest = ts.save_model(
         selector, folder / "m.treatsel", intended_use="Tests & <trials>.", validation=report.summary()
     )

@@ -1,7 +1,10 @@
 """The command line: the whole path in files, and one line on bad input."""
 
+import contextlib
+import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,16 +21,9 @@ TRAIN = ["--out", "x.treatsel"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(trained, tmp_path_factory):
     """A simulated cohort, its codebook and a trained model, all made by commands."""
-    folder = tmp_path_factory.mktemp("work")
-    simulate = ["simulate", str(folder / "cohort.csv"), "--n", "600", "--missing", "0.05", "--seed", "3"]
-    extra = ["--truth", str(folder / "truth.csv"), "--codebook", str(folder / "codebook.yaml")]
-    assert main([*simulate, *extra]) == 0
-    train = ["train", str(folder / "cohort.csv"), "--codebook", str(folder / "codebook.yaml")]
-    more = ["--outcome", "dropout", "--out", str(folder / "m.treatsel"), "--intended-use", "Tests."]
-    assert main([*train, *more]) == 0
-    return folder
+    return shutil.copytree(trained, tmp_path_factory.mktemp("work") / "work")
 
 
 def output(capsys, *arguments):
@@ -93,35 +89,37 @@ def test_codebook_drafts_and_merges(folder, capsys, tmp_path):
     assert ts.Codebook.read(merged)["age"].unit == "years"
 
 
-def test_train_says_what_it_did(folder, capsys, tmp_path):
-    use = tmp_path / "use.yaml"
-    use.write_text("purpose: Tests.\nreview_date: '2027-01-31'\n")
-    arguments = [
-        "train",
-        folder / "cohort.csv",
-        "--codebook",
-        folder / "codebook.yaml",
-        "--outcome",
-        "dropout",
-    ]
-    text = output(capsys, *arguments, "--out", tmp_path / "m.treatsel", "--intended-use", f"@{use}")
+@pytest.fixture(scope="module")
+def again(folder):
+    """The training of the folder's model once more: the file, and what the command printed."""
+    out, use = folder / "again.treatsel", f"@{folder / 'use.yaml'}"
+    train = ["train", folder / "cohort.csv", "--codebook", folder / "codebook.yaml", "--outcome", "dropout"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main([*map(str, train), "--out", str(out), "--intended-use", use]) == 0
+    return out, printed.getvalue()
+
+
+def test_train_says_what_it_did(again):
+    out, text = again
     assert "600 patients, 6 arms" in text
     assert "Best single arm" in text
-    assert ts.load_model(tmp_path / "m.treatsel").intended_use_["review_date"] == "2027-01-31"
+    assert ts.load_model(out).intended_use_["review_date"] == "2027-01-31"
 
 
 @pytest.mark.slow
-def test_the_same_training_gives_the_same_file(folder, capsys, tmp_path):
-    arguments = [
-        "train",
-        folder / "cohort.csv",
-        "--codebook",
-        folder / "codebook.yaml",
-        "--outcome",
-        "dropout",
-    ]
-    output(capsys, *arguments, "--out", tmp_path / "m.treatsel", "--intended-use", "Tests.")
-    assert (tmp_path / "m.treatsel").read_bytes() == (folder / "m.treatsel").read_bytes()
+def test_the_same_training_gives_the_same_file(folder, again):
+    assert again[0].read_bytes() == (folder / "m.treatsel").read_bytes()
+
+
+def test_train_takes_the_intended_use_as_a_sentence(folder, capsys, tmp_path):
+    cohort = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml")
+    few = cohort.frame[cohort.frame["arm"].isin(["cbt", "ipt"])][["age", "phq9_start", "arm", "dropout"]]
+    few.to_csv(tmp_path / "few.csv")
+    output(capsys, "codebook", tmp_path / "few.csv", "--outcome", "dropout", "--out", tmp_path / "few.yaml")
+    out = tmp_path / "m.treatsel"
+    train = ["train", tmp_path / "few.csv", "--codebook", tmp_path / "few.yaml", "--out", out]
+    output(capsys, *train, "--estimator", "hierarchical", "--intended-use", "Tests.")
+    assert ts.load_model(out).intended_use_["purpose"] == "Tests."
 
 
 def test_predict_equals_the_library(folder, capsys, tmp_path):
@@ -318,6 +316,7 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         ),
         (["train", "cohort.csv", "--codebook", "absent.yaml", "--out", "x", "--intended-use", "y"], "absent"),
         (["simulate", "x.csv", "--n", "3"], "n"),
+        (["demo", "--out", "x", "--n", "100"], "allows 200 to 4,000 patients"),
         (["codebook", "truth.csv", "--arm", "treatment"], "treatment"),
         (["codebook", "cohort.csv", "--out", "./cohort.csv"], "is an input of this command"),
         (["predict", "m.treatsel", "cohort.csv", "--out", "m.treatsel"], "is an input of this command"),
@@ -379,7 +378,7 @@ def test_the_console_script_survives_a_closed_pipe(folder):
 
 @pytest.mark.slow
 def test_demo_runs_the_whole_path(tmp_path, capsys):
-    text = output(capsys, "demo", "--out", tmp_path / "demo")
+    text = output(capsys, "demo", "--out", tmp_path / "demo", "--n", "600")
     written = {path.name for path in (tmp_path / "demo").iterdir()}
     assert {"model.treatsel", "predictions.csv", "report.html", "card.html", "explanation.png"} <= written
     assert "percentage points (95% interval" in text

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from tests.metrics.rules._reference import FOLDER
 
 import treatsel as ts
@@ -13,7 +14,10 @@ from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.datasets import make_cohort
 from treatsel.errors import InputError
+from treatsel.models import PooledClassifier
 from treatsel.validation import validate
+
+QUICK = PooledClassifier(LogisticRegression())  # where any selector will do
 
 
 def simulate(n, *, modifier, random_state=0, confounded=False, n_sites=None):
@@ -116,7 +120,7 @@ def test_confounded_assignment_is_corrected_by_the_estimated_probabilities():
 
 def test_the_model_may_be_a_selector_or_its_table():
     simulated = make_cohort(800, random_state=2).cohort
-    selector = ts.TreatmentSelector(random_state=0, codebook=simulated.codebook)
+    selector = ts.TreatmentSelector(estimator=QUICK, codebook=simulated.codebook, random_state=0)
     selector.fit(simulated.X, simulated.y["dropout"])
     external = make_cohort(700, random_state=3, sites=["A", "B"]).cohort
     by_model = validate(selector, external, parts=())
@@ -215,7 +219,7 @@ def test_a_recommended_arm_that_nobody_received_is_named():
 @pytest.mark.slow
 def test_the_development_cohort_is_recognised():
     cohort = make_cohort(400, random_state=2).cohort
-    selector = ts.TreatmentSelector(random_state=0, codebook=cohort.codebook)
+    selector = ts.TreatmentSelector(estimator=QUICK, codebook=cohort.codebook, random_state=0)
     selector.fit(cohort.X, cohort.y["dropout"])
     shuffled = Cohort(cohort.frame.sample(frac=1, random_state=0), cohort.codebook)
     for same in (cohort, shuffled):

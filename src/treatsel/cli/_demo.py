@@ -12,7 +12,7 @@ from treatsel.cli._train import selector_for
 from treatsel.cli._validate import summary_of
 from treatsel.cohort import Cohort
 from treatsel.datasets import load_synthetic
-from treatsel.errors import TreatselWarning
+from treatsel.errors import InputError, TreatselWarning
 from treatsel.explanation import explain
 from treatsel.recommendation import Recommendations
 from treatsel.report import write_html
@@ -20,6 +20,7 @@ from treatsel.selector import TreatmentSelector
 from treatsel.validation import ValidationReport, validate
 
 N_PATIENTS = 10
+SMALLEST = 200  # patients: with fewer, an arm may be without both outcomes
 INTENDED_USE = {
     "purpose": "Demonstration of treatsel on synthetic patients; not for any real decision.",
     "population": "Synthetic adults at caseness on PHQ-9 or GAD-7, in the style of UK talking therapies.",
@@ -38,6 +39,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("treatsel-demo"), help="folder to write to (default: %(default)s)"
     )
+    parser.add_argument("--n", type=int, help="first patients to use of each cohort (default: all)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
     parser.set_defaults(run=run)
 
@@ -45,8 +47,8 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the workflow, write all results, print the headline and the pages to open."""
     folder = args.out
+    development, external = _cohort("development", args.n), _cohort("external", args.n)
     folder.mkdir(parents=True, exist_ok=True)
-    development, external = load_synthetic("development").cohort, load_synthetic("external").cohort
     _heading(1, f"Train on {_described(development)}")
     selector = _train(development, folder, args.n_jobs)
     _heading(2, f"Recommend for {N_PATIENTS} new patients")
@@ -64,6 +66,15 @@ def run(args: argparse.Namespace) -> int:
     print(f"\nOpen {folder / 'report.html'} (validation) and {folder / 'card.html'} (model card).")
     print("Also written: " + ", ".join(sorted(path.name for path in folder.iterdir())) + ".")
     return 0
+
+
+def _cohort(name: str, n: int | None) -> Cohort:
+    cohort = load_synthetic(name).cohort
+    if n is None:
+        return cohort
+    if not SMALLEST <= n <= len(cohort):
+        raise InputError(f"--n is {n}; the {name} cohort allows {SMALLEST} to {len(cohort):,} patients.")
+    return Cohort(cohort.frame.head(n), cohort.codebook)
 
 
 def _described(cohort: Cohort) -> str:
