@@ -17,11 +17,18 @@ help: ## list the targets
 demo: .venv-demo/.made ## run the demonstration; writes treatsel-demo/
 	.venv-demo/bin/treatsel demo
 
+# mypy runs alongside pytest; what it finds is printed after the tests, and either failing fails the target. The tests of a
+# file stay with one worker, as its fixtures are made once; long files come first, the short doctests fill both workers last.
 test: .venv/.made ## lint, types, layers, doctests, tests, notebooks
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/ruff format --check $(CODE)
-	.venv/bin/mypy
-	.venv/bin/pytest --numprocesses=2 --dist=loadfile --nbmake --nbmake-timeout=600 src tests $(NOTEBOOKS)
+	@echo '.venv/bin/mypy >.venv/mypy.log &'
+	@.venv/bin/mypy >.venv/mypy.log 2>&1 & types=$$!; \
+	trap 'kill $$types 2>/dev/null; exit 130' INT TERM; \
+	.venv/bin/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+	  --nbmake --nbmake-timeout=600 $(NOTEBOOKS) tests src; tests=$$?; \
+	wait $$types || { echo '.venv/bin/mypy failed:'; cat .venv/mypy.log; exit 1; }; \
+	exit $$tests
 
 # Deprecations among old versions of other packages say nothing about treatsel; all other warnings still fail.
 # Simulations and whole runs, which say nothing of versions, are left out.
