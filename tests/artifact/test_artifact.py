@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
 from treatsel.artifact import _archive, read_manifest
@@ -138,7 +139,8 @@ def test_small_cells_are_left_out_of_the_file(cohort, tmp_path):
     ipt = (cohort.X["arm"] == "ipt").to_numpy()
     y[ipt] = 0.0
     y.iloc[np.flatnonzero(ipt)[:2]] = 1.0
-    selector = ts.TreatmentSelector(event_is_good=False, random_state=0).fit(cohort.X, y)
+    selector = ts.TreatmentSelector(estimator="hierarchical", event_is_good=False, random_state=0)
+    selector.fit(cohort.X, y)
     manifest = ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
     counts = {row["arm"]: row["n_events"] for row in manifest.content["training"]}
     assert counts["ipt"] is None
@@ -161,7 +163,8 @@ def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
     kept = (arm != "ipt") | np.isin(np.arange(len(arm)), ipt[:4])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of an arm with few patients
-        selector = ts.TreatmentSelector(codebook=cohort.codebook, random_state=0)
+        quick = PooledClassifier(LogisticRegression())  # counts do not depend on the estimator
+        selector = ts.TreatmentSelector(estimator=quick, codebook=cohort.codebook, random_state=0)
         selector.fit(cohort.X[kept], y[kept])
     assert selector.training_["n"].min() == 4
     content = ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.").content
