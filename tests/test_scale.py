@@ -179,8 +179,10 @@ def test_calls_that_were_cancelled_are_made_again():
 
 @pytest.fixture(scope="module")
 def cluster():
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
-    with LocalCluster(**options, dashboard_address=None, silence_logs=50) as local, Client(local) as client:
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "silence_logs": 50}
+    # without a dashboard there is a web server all the same: at any port, since test runs go side by side
+    options |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+    with LocalCluster(**options) as local, Client(local) as client:
         client.run(_import)
         yield client
 
