@@ -106,7 +106,7 @@ def run(name: str, data: Path, out: Path, *, most: int | None = None) -> dict[st
         *("explain", model, files["patients"], "--contrast", *trial.contrast),
         *("--scale", "probability", "--out", out / "explanation.csv", "--plot", out / "explanation.png"),
     )
-    refit = ["--leave-site-out", "hierarchical"] if trial.site else []
+    refit = ["--internal-external-cv", "hierarchical"] if trial.site else []
     shares = [part for arm, share in trial.shares.items() for part in ("--share", f"{arm}={share}")]
     call(
         *("validate", model, files["validation"], *common, *shares, *refit),

@@ -138,7 +138,7 @@ def evaluate(method: Method, cohort: Cohort, repeats: int) -> Result:
     return Result(
         n=len(cohort.y),
         gain=gain_over_best_arm(
-            scores.assign(**{BEST: own_best}), recommended, best_arm=BEST, clusters=units
+            scores.assign(**{BEST: own_best}), recommended, comparator=BEST, clusters=units
         ),
         hard_gain=gain_over_best_arm(scores, recommended, clusters=units),
         differs=float((recommended != best).mean()),

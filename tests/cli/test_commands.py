@@ -182,12 +182,12 @@ def test_predictions_alone_can_be_validated(folder, predictions, capsys, tmp_pat
             folder / "codebook.yaml",
         ),
         *("--outcome", "dropout", "--json", tmp_path / "a.json", "--checklists", tmp_path / "lists.md"),
-        *("--leave-site-out", "hierarchical"),
+        *("--internal-external-cv", "hierarchical"),
     )
-    assert "picked on this very cohort" in text
+    assert "it was selected in this cohort" in text
     content = json.loads((tmp_path / "a.json").read_text())
     assert content["model_id"] is None
-    assert "sites left out" in content["tables"]
+    assert "internal-external" in content["tables"]
     assert "TRIPOD+AI" in (tmp_path / "lists.md").read_text()
 
 

@@ -60,8 +60,10 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
     part = cohort.head(n)
     again = part.loc[part.index.repeat(part["weight"])]
     options = {"at": [0.3, 0.5, 0.6]}
-    found = calibration_curve(part["y"], part["p"], arm=part["arm"], sample_weight=part["weight"], **options)
-    expected = calibration_curve(again["y"], again["p"], arm=again["arm"], **options)
+    found = calibration_curve(
+        part["y"], part["p"], received=part["arm"], sample_weight=part["weight"], **options
+    )
+    expected = calibration_curve(again["y"], again["p"], received=again["arm"], **options)
     for name in ("table", "groups"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), rtol=1e-7)
     errors = integrated_calibration_index(part["y"], part["p"], sample_weight=part["weight"], **FEW)
@@ -188,7 +190,7 @@ def test_knots_are_where_r_puts_them(x, count, knots):
 
 def test_curve_holds_what_it_draws(cohort):
     before = "matplotlib.pyplot" in sys.modules
-    curve = calibration_curve(cohort["y"], cohort["p"], arm=cohort["arm"])
+    curve = calibration_curve(cohort["y"], cohort["p"], received=cohort["arm"])
     table = curve.to_frame()
     assert list(table.columns) == ["arm", "predicted", "observed", "lower", "upper"]
     assert list(table["arm"].unique()) == ["CBT", "IPT", "SSRI"]
@@ -354,7 +356,7 @@ def test_what_perfect_calibration_shows_is_what_it_shows():
         p = expit(rng.normal(0, 1, 300))
         row = integrated_calibration_index(
             rng.binomial(1, p), p, n_resamples=0, n_simulations=40, random_state=seed
-        ).intervals.loc["ici"]
+        ).table.loc["ici"]
         values.append(row["value"])
         expected.append(row["expected_under_calibration"])
         small += row["p_value"] < 0.2
@@ -458,7 +460,10 @@ def test_local_curves_end_with_the_data(cohort):
             "n_knots is 9; it must be 3, 4, 5, 6 or 7",
         ),
         (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 values outside 0 to 1"),
-        (lambda: calibration_curve([0, 1], [0.2, 0.3], arm=["a"]), "Lengths differ: y_true 2, arm 1"),
+        (
+            lambda: calibration_curve([0, 1], [0.2, 0.3], received=["a"]),
+            "Lengths differ: y_true 2, received 1",
+        ),
         (lambda: calibration_groups([0, 1], [0.2, 0.3], n_bins=0), "n_bins is 0"),
         (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], smooth_on="log"), "Did you mean 'logit'"),
         (lambda: observed_expected_ratio([0, 1], [0.2, 0.3], interval="raw"), "interval is 'raw'"),

@@ -46,7 +46,7 @@ def recommended(tables):
 
 
 def allowing(scores, recommended, **options):
-    return gain_over_best_arm(scores, recommended, picking="allowed_for", **options)
+    return gain_over_best_arm(scores, recommended, selection="adjusted", **options)
 
 
 def fields(result):
@@ -94,6 +94,20 @@ def test_weights_are_repeated_rows_for_weighted_values(cohort, tables, recommend
     )
 
 
+def test_propensity_is_a_vector_or_a_table(cohort, tables, recommended):
+    by_arm, table = tables
+    uneven = table.mul([0.6, 1.2, 1.2], axis=1)
+    own = received_propensity(cohort["arm"], uneven)
+    patients = cohort["y"], cohort["arm"]
+    pd.testing.assert_frame_equal(
+        aipw_scores(*patients, by_arm, uneven), aipw_scores(*patients, by_arm, own), check_exact=True
+    )
+    found = [policy_value(*patients, recommended, propensity=given) for given in (uneven, own)]
+    assert found[0] == found[1]
+    with pytest.raises(InputError, match="rows whose sum is not 1"):
+        policy_value(*patients, recommended, propensity=table / 2)
+
+
 def test_order_of_rows_and_columns_does_not_matter(cohort, tables, recommended):
     order = np.random.default_rng(1).permutation(len(cohort))
     by_arm, propensities = tables
@@ -103,7 +117,7 @@ def test_order_of_rows_and_columns_does_not_matter(cohort, tables, recommended):
     pd.testing.assert_frame_equal(scores.iloc[order], again[ARMS])
     first = gain_over_best_arm(scores, recommended, clusters=cohort["site"])
     second = gain_over_best_arm(again, recommended.iloc[order], clusters=moved["site"])
-    assert first.best_arm == second.best_arm
+    assert first.comparator_arm == second.comparator_arm
     assert fields(first) == pytest.approx(fields(second))
 
 
@@ -127,10 +141,10 @@ def test_the_best_arm_gains_nothing_over_itself(scores):
     best = arm_means(scores)["value"].idxmax()
     gain = gain_over_best_arm(scores, [best] * len(scores))
     assert (gain.value, gain.lower, gain.upper, gain.n_discordant) == (0, 0, 0, 0)
-    assert (gain.best_arm, gain.chosen, gain.p_value) == (best, "picked on this data", 1)
-    named = gain_over_best_arm(scores, [best] * len(scores), best_arm="IPT")
-    assert named.chosen == "named beforehand"
-    assert named.compared_with == "best single arm"
+    assert (gain.comparator_arm, gain.comparator_source, gain.p_value) == (best, "picked on this data", 1)
+    named = gain_over_best_arm(scores, [best] * len(scores), comparator="IPT")
+    assert named.comparator_source == "named beforehand"
+    assert named.comparator == "best single arm"
 
 
 def test_clusters_of_one_are_patients_with_students_t(cohort, scores, recommended):
@@ -144,11 +158,11 @@ def test_clusters_of_one_are_patients_with_students_t(cohort, scores, recommende
 
 def test_cluster_robust_error_by_hand():
     scores = pd.DataFrame({"a": [0.0] * 4, "b": [0.1, 0.3, 0.2, 0.6]})
-    gain = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", clusters=["x", "x", "y", "y"])
+    gain = gain_over_best_arm(scores, ["b"] * 4, comparator="a", clusters=["x", "x", "y", "y"])
     assert gain.value == pytest.approx(0.3)
     assert gain.se == pytest.approx(math.sqrt(2 * (0.2**2 + 0.2**2)) / 4)
     assert gain.upper - gain.value == pytest.approx(12.7062047 * gain.se)
-    single = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", clusters=["x"] * 4)
+    single = gain_over_best_arm(scores, ["b"] * 4, comparator="a", clusters=["x"] * 4)
     assert math.isnan(single.lower)
     assert "two clusters" in single.method
 
@@ -197,7 +211,7 @@ def test_gain_and_values_cover_their_truth():
         scores = aipw_scores(y, arm, by_arm, propensities)
         probability = received_propensity(arm, propensities)
         found = [
-            (gain_over_best_arm(scores, rule, best_arm="a"), 0.075),
+            (gain_over_best_arm(scores, rule, comparator="a"), 0.075),
             (policy_value_aipw(scores, rule), 0.475),
             (policy_value(y, arm, rule, propensity=probability), 0.475),
             (policy_value(y, arm, rule, propensity=probability, method="ipw"), 0.475),
@@ -223,7 +237,7 @@ def test_counts_and_weights_of_effective_size():
 def test_gains_over_each_arm_hold_the_one_over_the_best(scores, recommended):
     gains = gain_over_each_arm(scores, recommended)
     best = gain_over_best_arm(scores, recommended)
-    row = gains.to_frame().loc[best.best_arm]
+    row = gains.to_frame().loc[best.comparator_arm]
     assert (row["value"], row["lower"], row["upper"], row["n_discordant"]) == (
         best.value,
         best.lower,
@@ -245,7 +259,7 @@ def test_gain_over_random_is_that_over_shuffled_recommendations(scores, recommen
     found = gain_over_random(scores, recommended)
     assert found.value == pytest.approx(own - np.mean(shuffled), abs=4 * np.std(shuffled) / 4000**0.5)
     alone = gain_over_random(scores, ["IPT"] * len(scores))
-    assert (alone.value, alone.n_discordant, alone.best_arm) == (pytest.approx(0, abs=1e-12), 0, None)
+    assert (alone.value, alone.n_discordant, alone.comparator_arm) == (pytest.approx(0, abs=1e-12), 0, None)
 
 
 def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
@@ -269,7 +283,7 @@ def test_without_gain_intervals_exclude_zero_in_five_percent():
         y, arm, rule, _, by_arm, table = no_gain(rng, 250)
         scores = aipw_scores(y, arm, by_arm, table)
         found = [
-            gain_over_best_arm(scores, rule, best_arm="CBT"),
+            gain_over_best_arm(scores, rule, comparator="CBT"),
             allowing(scores, rule),
             gain_over_random(scores, rule),
         ]
@@ -284,8 +298,8 @@ def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommend
     assert found.value == plain.value
     assert found.lower <= plain.lower <= plain.upper
     assert found.upper >= found.value
-    named = gain_over_best_arm(scores, recommended, best_arm="IPT", picking="allowed_for")
-    assert named == gain_over_best_arm(scores, recommended, best_arm="IPT")
+    named = gain_over_best_arm(scores, recommended, comparator="IPT", selection="adjusted")
+    assert named == gain_over_best_arm(scores, recommended, comparator="IPT")
 
 
 @pytest.mark.slow
@@ -387,7 +401,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
     [
         (
             lambda: policy_value([1, 0], ["a", "b"], ["a", "b"], propensity=[0.5, 0]),
-            "1 patients probability 0",
+            "probability 0 to the received arm of 1 patient;",
         ),
         (lambda: policy_value([1, 0], ["a", "b"], ["a"], propensity=[0.5, 0.5]), "recommended 1"),
         (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing label;"),
@@ -400,7 +414,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
             r"1 patient of arms without a column: \['c'\]",
         ),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD * 0.9), "2 rows whose sum is not 1"),
-        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD[["a"]]), "Both need a column for each arm"),
+        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD[["a"]]), "Give both a column for each arm"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD * 100, GOOD), "outside 0 to 1"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD.to_numpy(), GOOD), "must be a DataFrame"),
         (lambda: aipw_scores([1], ["a", "b"], GOOD, GOOD), "Lengths differ"),
@@ -412,8 +426,8 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         ),
         (lambda: policy_value_aipw(GOOD.iloc[:0], []), "scores is empty"),
         (
-            lambda: gain_over_best_arm(GOOD, ["a", "b"], best_arm="B"),
-            "best_arm is 'B'; it must be 'a' or 'b'",
+            lambda: gain_over_best_arm(GOOD, ["a", "b"], comparator="B"),
+            "comparator is 'B'; it must be 'a' or 'b'",
         ),
         (
             lambda: gain_over_best_arm(GOOD, ["a", "b"], clusters=["s", None]),
@@ -421,7 +435,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         ),
         (lambda: gain_over_best_arm(GOOD * np.nan, ["a", "b"]), "2 missing values"),
         (lambda: effective_sample_size([0, 0]), "must not all be zero"),
-        (lambda: gain_over_best_arm(GOOD, ["a", "b"], picking="no"), "picking is 'no'"),
+        (lambda: gain_over_best_arm(GOOD, ["a", "b"], selection="no"), "selection is 'no'"),
         (lambda: gain_over_random(GOOD, ["a", "z"]), "without a column"),
         (lambda: policy_value_direct(GOOD * 2, ["a", "b"]), "outside 0 to 1"),
         (lambda: naive_concordance_contrast([1, 0], ["a", "b"], ["a"]), "recommended 1"),

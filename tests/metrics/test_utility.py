@@ -98,7 +98,7 @@ def test_constant_predictions_are_treat_all_and_then_treat_none(cohort):
     curve = decision_curve(cohort["y"], np.full(200, 0.4), thresholds=[0.3, 0.4, 0.5], n_resamples=20)
     table = by_strategy(curve.to_frame())
     assert table["model"].tolist() == [*table["treat all"].iloc[:2], 0]
-    same = curve.differences.query("compared_with == 'treat all' and threshold < 0.45")
+    same = curve.differences.query("comparator == 'treat all' and threshold < 0.45")
     assert (same[NUMBERS] == 0).all(axis=None)
 
 
@@ -147,23 +147,23 @@ def test_differences_are_differences(cohort):
     curve = decision_curve(cohort["y"], cohort[["p", "q"]], thresholds=[0, 0.3, 0.6], n_resamples=50)
     value = by_strategy(curve.to_frame())
     pairs = []
-    for (first, second), rows in curve.differences.groupby(["strategy", "compared_with"], sort=False):
+    for (first, second), rows in curve.differences.groupby(["strategy", "comparator"], sort=False):
         pairs.append((first, second))
         assert rows["value"].tolist() == pytest.approx((value[first] - value[second]).tolist())
     against = {"p": ["q", "treat all", "treat none"], "q": ["treat all", "treat none"]}
     assert pairs == [(first, second) for first in against for second in against[first]]
-    at = curve.differences.query("strategy == 'p' and compared_with == 'q' and threshold == 0.3").iloc[0]
+    at = curve.differences.query("strategy == 'p' and comparator == 'q' and threshold == 0.3").iloc[0]
     differ = (cohort["p"] >= 0.3) != (cohort["q"] >= 0.3)
     assert [at["n_discordant"], at["n_events_differ"]] == [differ.sum(), (differ & (cohort["y"] == 1)).sum()]
-    against_none = curve.differences.query("compared_with == 'treat none' and threshold == 0.6")
+    against_none = curve.differences.query("comparator == 'treat none' and threshold == 0.6")
     treated = [(cohort[name] >= 0.6).sum() for name in ("p", "q")]
     assert against_none["n_discordant"].tolist() == treated
     table = curve.to_frame()
-    none = curve.differences.query("strategy == 'p' and compared_with == 'treat none'")
+    none = curve.differences.query("strategy == 'p' and comparator == 'treat none'")
     own = table.query("strategy == 'p'")
     assert none[NUMBERS].to_numpy() == pytest.approx(own[NUMBERS].to_numpy())
     against_all = curve.differences.query(
-        "strategy == 'p' and compared_with == 'treat all' and threshold == 0.3"
+        "strategy == 'p' and comparator == 'treat all' and threshold == 0.3"
     )
     spared = own.query("threshold == 0.3")[["avoided", "avoided_lower", "avoided_upper"]].to_numpy()
     assert spared == pytest.approx(against_all[NUMBERS].to_numpy() * 0.7 / 0.3)
@@ -303,7 +303,7 @@ def choice():
 def test_choice_is_the_mean_of_what_the_rule_earns(choice):
     scores, predicted = choice
     curve = treatment_choice_net_benefit(
-        scores, predicted, reference="IPT", thresholds=[0.02, 0.07], costs={"SSRI": 3}
+        scores, predicted, comparator="IPT", thresholds=[0.02, 0.07], costs={"SSRI": 3}
     )
     assert curve.costs == {"IPT": 0.0, "CBT": 1.0, "SSRI": 3.0}
     table = curve.to_frame().set_index(["strategy", "threshold"])
@@ -325,7 +325,7 @@ def test_choice_is_the_gain_of_the_rule_also_for_clusters(choice):
     site, weight = np.arange(300) % 14, np.arange(300) % 3 * (np.arange(300) % 14 > 0)
     options = {"clusters": site, "sample_weight": weight}
     row = treatment_choice_net_benefit(scores, predicted, thresholds=[0], **options).to_frame().iloc[0]
-    gain = gain_over_best_arm(scores, predicted.idxmax(axis=1), best_arm="CBT", **options)
+    gain = gain_over_best_arm(scores, predicted.idxmax(axis=1), comparator="CBT", **options)
     for name in [*NUMBERS, "se"]:
         assert row[name] == pytest.approx(getattr(gain, name))
 
@@ -333,9 +333,9 @@ def test_choice_is_the_gain_of_the_rule_also_for_clusters(choice):
 def test_choice_differences_and_the_reference(choice):
     curve = treatment_choice_net_benefit(*choice)
     table = by_strategy(curve.to_frame())
-    assert curve.reference == "CBT"
+    assert curve.comparator == "CBT"
     assert (table["CBT for everybody"] == 0).all()
-    for name, rows in curve.differences.groupby("compared_with"):
+    for name, rows in curve.differences.groupby("comparator"):
         assert rows["value"].to_numpy() == pytest.approx((table["model"] - table[name]).to_numpy())
     assert "over CBT" in curve.plot().get_xlabel()
     kept = treatment_choice_net_benefit(*choice, thresholds=[5])
@@ -365,11 +365,11 @@ def test_choice_refuses(choice):
     scores, predicted = choice
     with pytest.raises(InputError, match="same arms, two or more"):
         treatment_choice_net_benefit(scores, predicted[["CBT", "IPT"]])
-    with pytest.raises(InputError, match="reference is 'TAU'"):
-        treatment_choice_net_benefit(scores, predicted, reference="TAU")
+    with pytest.raises(InputError, match="comparator is 'TAU'"):
+        treatment_choice_net_benefit(scores, predicted, comparator="TAU")
     with pytest.raises(InputError, match=r"costs names the arms \['TAU'\]"):
         treatment_choice_net_benefit(scores, predicted, costs={"TAU": 1})
-    with pytest.raises(InputError, match="reference arm 'CBT' a cost"):
+    with pytest.raises(InputError, match="comparator 'CBT' a cost"):
         treatment_choice_net_benefit(scores, predicted, costs={"CBT": 1})
     with pytest.raises(InputError, match="another order"):
         treatment_choice_net_benefit(scores, predicted[::-1])

@@ -134,14 +134,14 @@ def test_missing_and_useless_columns():
     assert np.isfinite(found.membership.value)
     assert np.isnan(found.coefficients["constant"])
     assert found.coefficients["age missing"] > 0  # nobody's in the old cohort: it has no finite value
-    assert "for certain" in found.membership.method
+    assert "separate the cohorts completely" in found.membership.method
 
 
 def test_cohorts_that_any_patient_tells_apart():
     found = case_mix(make(0)[["age", "arm"]], make(1, shift=30)[["age", "arm"]])
     assert found.membership.value == 1
     assert found.membership.lower > 0.98
-    assert "for certain" in found.membership.method
+    assert "separate the cohorts completely" in found.membership.method
     assert found.membership.p_value < 1e-6
 
 
@@ -243,7 +243,7 @@ def test_a_target_out_of_reach_has_no_weights():
 def test_few_effective_patients_are_said_so():
     found = balancing_weights(make(0)[["age"]], {"age": 75.0})
     assert found.effective_n < 50
-    assert "shaky" in found.method
+    assert "imprecise" in found.method
 
 
 @pytest.mark.parametrize(

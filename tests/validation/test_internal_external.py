@@ -41,7 +41,7 @@ def figure(found, measure, site):
 @pytest.fixture(scope="module")
 def run():
     X, y, sites, chance = simulate()
-    return internal_external_cv(MODEL, X, y, sites, propensities=chance), X, y, sites, chance
+    return internal_external_cv(MODEL, X, y, sites, propensity=chance), X, y, sites, chance
 
 
 def test_predictions_come_from_the_other_sites(run):
@@ -65,14 +65,14 @@ def test_figures_are_those_of_the_metrics(run):
     assert figure(found, "calibration slope", 2)["value"] == calibration_slope(mine, p).value
     table = found.predictions[here]
     scores = aipw_scores(mine, arm, table, chance[here])
-    best = found.sites.set_index("site").loc[2, "best_arm"]
-    gain = gain_over_best_arm(scores, table.idxmax(axis=1), best_arm=best)
+    best = found.sites.set_index("site").loc[2, "comparator"]
+    gain = gain_over_best_arm(scores, table.idxmax(axis=1), comparator=best)
     assert figure(found, GAIN, 2)["value"] == pytest.approx(gain.value)
 
 
 def test_the_best_arm_is_not_picked_on_the_site(run):
     found, X, y, sites, _ = run
-    for site, best in zip(found.sites["site"], found.sites["best_arm"], strict=True):
+    for site, best in zip(found.sites["site"], found.sites["comparator"], strict=True):
         rest = sites != site
         assert best == y[rest].groupby(X["arm"][rest]).mean().idxmax()
 
@@ -93,7 +93,7 @@ def test_a_true_gain_is_found_and_pooled(run):
 
 def test_jobs_change_nothing():
     X, y, sites, chance = simulate(200, 3)
-    one, two = (internal_external_cv(MODEL, X, y, sites, propensities=chance, n_jobs=n) for n in (1, 2))
+    one, two = (internal_external_cv(MODEL, X, y, sites, propensity=chance, n_jobs=n) for n in (1, 2))
     pd.testing.assert_frame_equal(one.to_frame(), two.to_frame())
 
 
@@ -102,9 +102,9 @@ def test_order_and_weights_change_nothing(run):
     exact = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-10))
     weight = np.arange(len(X)) % 3
     again = np.random.default_rng(0).permutation(np.repeat(np.arange(len(X)), weight))
-    one = internal_external_cv(exact, X, y, sites, propensities=chance, sample_weight=weight).to_frame()
+    one = internal_external_cv(exact, X, y, sites, propensity=chance, sample_weight=weight).to_frame()
     rows = [part.iloc[again].reset_index(drop=True) for part in (X, y, sites, chance)]
-    other = internal_external_cv(exact, *rows[:3], propensities=rows[3]).to_frame()
+    other = internal_external_cv(exact, *rows[:3], propensity=rows[3]).to_frame()
     pd.testing.assert_frame_equal(one, other, atol=1e-6, rtol=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_progress_is_told_by_the_logger(caplog):
 def test_a_site_without_events_is_shown_and_not_pooled():
     X, y, sites, chance = simulate()
     y[sites == 3] = 0
-    found = internal_external_cv(MODEL, X, y, sites, propensities=chance)
+    found = internal_external_cv(MODEL, X, y, sites, propensity=chance)
     for measure in ("AUC", "within-arm AUC", "calibration in the large", "calibration slope"):
         row = figure(found, measure, 3)
         assert math.isnan(row["value"])
@@ -138,8 +138,8 @@ def test_a_site_without_events_is_shown_and_not_pooled():
 def test_small_sites_are_named():
     X, y, sites, chance = simulate()
     sites[:] = np.where(np.arange(len(X)) < 12, 9, sites)
-    found = internal_external_cv(MODEL, X, y, sites, propensities=chance, min_events=10)
-    assert "min_events is 10" in figure(found, "AUC", 9)["method"]
+    found = internal_external_cv(MODEL, X, y, sites, propensity=chance, min_events=10)
+    assert "at least 10 of each" in figure(found, "AUC", 9)["method"]
     assert found.pooled["observed / expected"].n_left_out == 1
 
 
@@ -148,7 +148,7 @@ def test_an_arm_given_at_one_site_only():
     here = (sites == 2) & (np.arange(len(X)) % 3 == 0)
     X.loc[here, "arm"] = "c"
     chance = pd.DataFrame(1 / 3, index=X.index, columns=list("abc"))
-    found = internal_external_cv(MODEL, X, y, sites, propensities=chance)
+    found = internal_external_cv(MODEL, X, y, sites, propensity=chance)
     assert found.predictions.loc[sites == 2, "c"].isna().all()
     assert found.predictions.loc[sites != 2, "c"].notna().all()
     about = found.sites.set_index("site").loc[2]
@@ -160,11 +160,11 @@ def test_an_arm_given_at_one_site_only():
 def test_a_site_with_one_arm_has_no_gain():
     X, y, sites, chance = simulate()
     X.loc[sites == 1, "arm"] = "b"
-    found = internal_external_cv(MODEL, X, y, sites, propensities=chance, best_arm="a")
+    found = internal_external_cv(MODEL, X, y, sites, propensity=chance, comparator="a")
     assert "every patient received 'b'" in figure(found, GAIN, 1)["method"]
     assert found.pooled[GAIN].n_sites == 4
     without = internal_external_cv(MODEL, X, y, sites)
-    assert "propensities" in figure(without, GAIN, 2)["method"]
+    assert "propensity" in figure(without, GAIN, 2)["method"]
     assert math.isnan(without.pooled[GAIN].value)
 
 
@@ -172,8 +172,8 @@ def test_a_best_arm_that_was_not_given():
     X, y, sites, _ = simulate(900)
     X.loc[(np.arange(len(X)) % 3 == 0) & (sites != 1), "arm"] = "c"
     chance = pd.DataFrame(1 / 3, index=X.index, columns=list("abc"))
-    found = internal_external_cv(MODEL, X, y, sites, propensities=chance, best_arm="c")
-    assert "'c', was not given here" in figure(found, GAIN, 1)["method"]
+    found = internal_external_cv(MODEL, X, y, sites, propensity=chance, comparator="c")
+    assert "received the best single arm, 'c'" in figure(found, GAIN, 1)["method"]
     assert figure(found, GAIN, 2)["pooled"]
 
 
@@ -182,7 +182,7 @@ def test_a_refit_that_fails_is_said():
     events = (X["arm"] == "b") & (sites != 4)
     y[events] = 0  # without site 4, arm b has no events
     with pytest.warns(TreatselWarning, match="1 of 5 refits"):
-        found = internal_external_cv(MODEL, X, y, sites, propensities=chance)
+        found = internal_external_cv(MODEL, X, y, sites, propensity=chance)
     assert "not fitted" in found.sites.set_index("site").loc[4, "note"]
     assert "held-out prediction" in figure(found, "AUC", 4)["method"]
     assert found.pooled["AUC"].n_sites == 4
@@ -193,9 +193,9 @@ def test_a_refit_that_fails_is_said():
 def test_missing_outcomes_are_neither_fitted_nor_judged():
     X, y, sites, chance = simulate()
     lost = np.arange(len(X)) % 5 == 0
-    seen = internal_external_cv(MODEL, X[~lost], y[~lost], sites[~lost], propensities=chance[~lost])
+    seen = internal_external_cv(MODEL, X[~lost], y[~lost], sites[~lost], propensity=chance[~lost])
     y[lost] = np.nan
-    found = internal_external_cv(MODEL, X, y, sites, propensities=chance)
+    found = internal_external_cv(MODEL, X, y, sites, propensity=chance)
     pd.testing.assert_frame_equal(found.to_frame(), seen.to_frame())
     assert found.sites["n_unobserved"].sum() == lost.sum()
     assert found.predicted.notna().all()
@@ -203,8 +203,8 @@ def test_missing_outcomes_are_neither_fitted_nor_judged():
 
 def test_bad_outcomes_turn_the_rule():
     X, y, sites, chance = simulate()
-    good = internal_external_cv(MODEL, X, y, sites, propensities=chance)
-    bad = internal_external_cv(MODEL, X, 1 - y, sites, propensities=chance, event_is_good=False)
+    good = internal_external_cv(MODEL, X, y, sites, propensity=chance)
+    bad = internal_external_cv(MODEL, X, 1 - y, sites, propensity=chance, event_is_good=False)
     assert bad.pooled[GAIN].value == pytest.approx(good.pooled[GAIN].value, abs=1e-4)
     assert bad.pooled["AUC"].value == pytest.approx(good.pooled["AUC"].value, abs=1e-4)
 
@@ -220,7 +220,7 @@ def test_bad_outcomes_turn_the_rule():
 )
 def test_any_model_with_the_site_as_a_column(model):
     X, y, sites, chance = simulate(400, 3)
-    found = internal_external_cv(model, X.assign(site=sites.astype(str)), y, "site", propensities=chance)
+    found = internal_external_cv(model, X.assign(site=sites.astype(str)), y, "site", propensity=chance)
     assert found.predictions.notna().all().all()
     assert found.pooled["AUC"].n_sites == 3
 
@@ -238,9 +238,9 @@ def test_a_selector_brings_its_default_arm_and_its_guards():
         estimator=ArmwiseClassifier(LogisticRegression()), random_state=0, event_is_good=True
     )
     with pytest.warns(TreatselWarning, match="refits warned"):
-        found = internal_external_cv(selector, X, y, sites, propensities=chance)
+        found = internal_external_cv(selector, X, y, sites, propensity=chance)
     assert (found.sites["note"] != "").any()
-    assert set(found.sites["best_arm"]) <= {"a", "b"}
+    assert set(found.sites["comparator"]) <= {"a", "b"}
     assert found.pooled["AUC"].n_sites == 2
 
 
@@ -257,14 +257,14 @@ class NoWeights(BaseEstimator):
 
 def test_a_constant_model_has_no_gain():
     X, y, sites, chance = simulate()
-    found = internal_external_cv(NoWeights(), X, y, sites, propensities=chance)
+    found = internal_external_cv(NoWeights(), X, y, sites, propensity=chance)
     assert figure(found, "AUC", 1)["value"] == 0.5
     assert (figure(found, GAIN, 1)["value"], found.pooled[GAIN].n_left_out) == (0, 5)
 
 
 def test_bad_input():
     X, y, sites, chance = simulate(100, 3)
-    with pytest.raises(InputError, match="at least 2"):
+    with pytest.raises(InputError, match="needs 2"):
         internal_external_cv(MODEL, X, y, ["one"] * 100)
     with pytest.raises(InputError, match="arm column"):
         internal_external_cv(MODEL, X.drop(columns="arm"), y, sites)
@@ -277,4 +277,4 @@ def test_bad_input():
     with pytest.raises(InputError, match="unfitted model"):
         internal_external_cv(object(), X, y, sites)
     with pytest.raises(InputError, match="measure"):
-        internal_external_cv(MODEL, X, y, sites, propensities=chance).plot(measure="auc")
+        internal_external_cv(MODEL, X, y, sites, propensity=chance).plot(measure="auc")

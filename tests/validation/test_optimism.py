@@ -144,7 +144,7 @@ def test_two_stage_intervals(monkeypatch):
 def test_groups_are_drawn_whole():
     X, y = make()
     sites = np.repeat(np.arange(15), 10)
-    found = bootstrap_optimism(RIDGE, X, y, resamples=6, groups=sites)
+    found = bootstrap_optimism(RIDGE, X, y, resamples=6, clusters=sites)
     assert found.n_failed == 0
     alone = bootstrap_optimism(RIDGE, X, y, resamples=6)
     assert not np.allclose(found.resamples["test"], alone.resamples["test"], equal_nan=True)
@@ -155,7 +155,7 @@ def test_gain_scores_are_the_doubly_robust_ones():
     table = RIDGE.fit(X, y).predict_by_arm(X)
     chances = pd.DataFrame({"CBT": 0.4, "SSRI": 0.6}, index=X.index)
     codes = table.columns.get_indexer(X["arm"])
-    patients = Patients(X=X, y=y.astype(float), codes=codes, weight=None, propensities=chances)
+    patients = Patients(X=X, y=y.astype(float), codes=codes, weight=None, propensity=chances)
     expected = aipw_scores(y, X["arm"], table, chances)
     np.testing.assert_allclose(doubly_robust(patients, table), expected, atol=1e-12)
     assert no_information(patients, table)["auc"] == 0.5
@@ -171,7 +171,7 @@ def test_resamples_that_cannot_be_fitted_are_counted():
     assert set(found.failures) <= {"an arm without patients", "InputError"}
     assert found.resamples["resample"].nunique() == 20 - found.n_failed
     assert np.isnan(found.table.loc["auc", "corrected"])
-    assert "resamples give it" in found.table.loc["auc", "method"]
+    assert "resamples give an estimate" in found.table.loc["auc", "method"]
 
 
 def test_progress_is_logged(caplog):
@@ -201,8 +201,8 @@ def test_a_single_arm_has_no_gain():
         ({"resamples": np.array([0.5])}, "must be a number, or"),
         ({"arm": "treatment"}, "no arm column 'treatment'"),
         ({"level": 2}, "must lie between 0 and 1"),
-        ({"groups": np.zeros(150)}, "fewer than 2 groups"),
-        ({"propensities": pd.DataFrame({"CBT": np.full(150, 0.5)})}, "Both need a column"),
+        ({"clusters": np.zeros(150)}, "fewer than 2 clusters"),
+        ({"propensity": pd.DataFrame({"CBT": np.full(150, 0.5)})}, "Both need a column"),
     ],
 )
 def test_bad_options_are_refused(options, message):

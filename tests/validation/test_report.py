@@ -12,7 +12,7 @@ import treatsel as ts
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError
 from treatsel.validation import ValidationReport, compare, validate
-from treatsel.validation.report._front_table import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, lights_of
+from treatsel.validation.report._front_table import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, front_rows
 from treatsel.validation.report._page import page_of
 
 
@@ -24,7 +24,7 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def report(simulated):
-    return validate(simulated.truth["recovery"], simulated.cohort, outcome="recovery", best_arm="ipt")
+    return validate(simulated.truth["recovery"], simulated.cohort, outcome="recovery", comparator="ipt")
 
 
 def test_every_part_is_there(report):
@@ -50,7 +50,7 @@ def test_every_figure_has_interval_or_a_reason(report):
 
 
 def test_the_true_benefit_is_calibrated(report):
-    slopes = report.figures[report.figures["measure"] == "slope of benefit"]
+    slopes = report.figures[report.figures["measure"] == "benefit slope"]
     assert len(slopes) == 5
     assert ((slopes["lower"] < 1) & (slopes["upper"] > 1)).sum() >= 4
 
@@ -59,7 +59,7 @@ def test_bounds_of_missing_outcomes_hold_the_estimate_between_them(report):
     ends = ("lowest", "observed", "highest")
     gain = {end: report.figure(f"gain over the best single arm, {end}") for end in ends}
     assert gain["lowest"]["value"] < gain["observed"]["value"] < gain["highest"]["value"]
-    assert any("as bad as can be" in caution for caution in report.cautions)
+    assert any("as unfavorable as possible" in caution for caution in report.cautions)
 
 
 def test_json_gives_the_same_report_again(report, tmp_path):
@@ -87,8 +87,8 @@ def test_json_is_plain_and_versioned(report):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: [], "no validation report"),
-        (lambda content: content | {"kind": "model"}, "no validation report"),
+        (lambda content: [], "not a validation report"),
+        (lambda content: content | {"kind": "model"}, "not a validation report"),
         (lambda content: content | {"schema": 2}, "has schema 2; this version of treatsel reads 1"),
         (lambda content: {k: v for k, v in content.items() if k != "gain"}, "incomplete or damaged"),
         (lambda content: content | {"figures": {"section": [1]}}, "incomplete or damaged"),
@@ -125,17 +125,17 @@ def test_verdicts_follow_from_the_interval(bounds, above, within):
 
 
 def test_the_front_table_shows_each_interval(report):
-    lights = lights_of(report)
-    assert len(lights) == 6
-    assert {light.verdict for light in lights} <= {GOOD, UNCLEAR, POOR, UNKNOWN}
-    assert all(" to " in light.figure for light in lights[:4])
-    assert lights[-1].verdict == POOR  # outcomes: 29 % are missing
-    assert "577 of 2,000" in lights[-1].figure
+    rows = front_rows(report)
+    assert len(rows) == 6
+    assert {row.verdict for row in rows} <= {GOOD, UNCLEAR, POOR, UNKNOWN}
+    assert all(" to " in row.estimate for row in rows[:4])
+    assert rows[-1].verdict == POOR  # outcomes: 29 % are missing
+    assert "577 of 2,000" in rows[-1].estimate
 
 
 def test_a_figure_without_interval_is_unknown_not_good(report):
     bare = replace(report, gain=replace(report.gain, lower=np.nan, upper=np.nan))
-    assert lights_of(bare)[0].verdict == UNKNOWN
+    assert front_rows(bare)[0].verdict == UNKNOWN
 
 
 # --- checklists
@@ -165,8 +165,8 @@ def test_without_sites_there_is_no_checklist_of_clusters():
     report = validate(table, ts.Cohort(frame), assignment="randomised")
     assert "TRIPOD-Cluster" not in set(report.tables["checklist"]["list"])
     reasons = dict(report.not_estimable)
-    assert "fewer than two sites" in reasons["Differences between sites"]
-    assert "role audit" in reasons["Figures by subgroup (fairness)"]
+    assert "fewer than two sites" in reasons["Heterogeneity between sites"]
+    assert "role audit" in reasons["Estimates by subgroup (fairness)"]
 
 
 # --- two reports
@@ -234,7 +234,7 @@ def test_small_groups_and_sites_are_not_told_apart():
     groups = set(report.figures.loc[report.figures["section"] == "subgroups", "group"])
     assert {"sex: f", "sex: m", "sex: small groups"} <= groups
     assert sum(group.startswith("age: ") for group in groups) == 4
-    assert any("Figures by hand" in what for what, _ in report.not_estimable)
+    assert any("Estimates by hand" in what for what, _ in report.not_estimable)
     tiny = report.tables["sites"][report.tables["sites"]["site"] == "tiny"]
     assert tiny[["value", "n", "n_events"]].isna().all(axis=None)
 
@@ -254,29 +254,29 @@ def test_no_arm_of_a_handful_is_picked_as_the_best():
     frame, table, _ = two_arms(400)
     frame.loc[:3, ["arm", "remission"]] = ["rare", 1]
     report = validate(table.assign(rare=0.1), ts.Cohort(frame), assignment="randomised")
-    assert report.gain.best_arm in ("CBT", "SSRI")
-    assert report.gain.chosen == "picked on this data"
+    assert report.gain.comparator_arm in ("CBT", "SSRI")
+    assert report.gain.comparator_source == "picked on this data"
 
 
 def test_labels_that_are_numbers_are_matched_as_text():
     frame, table, _ = two_arms(300)
     frame["arm"] = (frame["arm"] == "SSRI").astype(int)
-    report = validate(table.set_axis([0, 1], axis=1), ts.Cohort(frame), best_arm=1, assignment="randomised")
-    assert str(report.gain.best_arm) == "1"
+    report = validate(table.set_axis([0, 1], axis=1), ts.Cohort(frame), comparator=1, assignment="randomised")
+    assert str(report.gain.comparator_arm) == "1"
 
 
 @pytest.mark.parametrize("outcome", [0, 1])
 def test_a_cohort_with_one_class_still_gives_a_report(tmp_path, outcome):
     frame, table, _ = two_arms(200, remission=outcome)
-    report = validate(table, ts.Cohort(frame), best_arm="CBT")
-    assert report.headline.startswith(f"The outcome is {outcome} for everybody")
-    assert report.cautions[0].startswith(f"The outcome remission is {outcome} for everybody")
-    assert lights_of(report)[0].verdict == UNKNOWN
+    report = validate(table, ts.Cohort(frame), comparator="CBT")
+    assert report.headline.startswith(f"The outcome is {outcome} in all patients")
+    assert report.cautions[0].startswith(f"The outcome remission is {outcome} in all patients")
+    assert front_rows(report)[0].verdict == UNKNOWN
     assert np.isnan(report.gain.value)
     assert not report.figures["section"].isin(["policy", "benefit", "utility", "confounding"]).any()
     reasons = dict(report.not_estimable)
     assert {"Utility", "Benefit", "Confounding", "Updating", "AUC, overall"} <= set(reasons)
-    assert "for everybody" in reasons["Benefit"]
+    assert "in all patients" in reasons["Benefit"]
     report.to_json(tmp_path / "a.json")
     report.to_html(tmp_path / "a.html")
     ValidationReport.from_json(tmp_path / "a.json").to_html(tmp_path / "b.html")
@@ -285,7 +285,7 @@ def test_a_cohort_with_one_class_still_gives_a_report(tmp_path, outcome):
 
 def test_gains_over_different_arms_are_not_subtracted(report, simulated):
     other = validate(
-        simulated.truth["recovery"], simulated.cohort, outcome="recovery", best_arm="cbt", parts=()
+        simulated.truth["recovery"], simulated.cohort, outcome="recovery", comparator="cbt", sections=()
     )
     assert not compare(report, other)["measure"].str.contains("best single arm").any()
 
@@ -299,7 +299,7 @@ def test_what_may_overturn_a_sure_gain_stands_first(lost, overturned):
     outcome[:lost] = np.nan
     cohort = ts.Cohort(pd.DataFrame({"x": x, "arm": arm, "remission": outcome}))
     report = validate(
-        table, cohort, assignment="randomised", best_arm="CBT", parts=["missing outcomes", "updating"]
+        table, cohort, assignment="randomised", comparator="CBT", sections=["missing outcomes", "updating"]
     )
     assert report.gain.lower > 0
     lowest = report.figure("gain over the best single arm, lowest")
@@ -312,7 +312,7 @@ def test_bounds_overturn_no_gain_that_was_not_sure():
     frame, table, _ = two_arms(400)
     frame["remission"] = frame["remission"].astype(float).where(np.arange(400) > 150)
     report = validate(
-        table, ts.Cohort(frame), assignment="randomised", best_arm="CBT", parts=["missing outcomes"]
+        table, ts.Cohort(frame), assignment="randomised", comparator="CBT", sections=["missing outcomes"]
     )
     assert report.gain.lower < 0 < report.gain.upper
     assert not report.cautions[0].startswith("If the missing outcomes")

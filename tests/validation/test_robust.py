@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
-from treatsel._reporting import page
+from treatsel._reporting import format as text
 from treatsel.cli.main import main
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import spiegelhalter_z, weak_calibration_test
@@ -35,35 +35,35 @@ def plain():
 
 @pytest.fixture(scope="module")
 def report(plain):
-    return validate(plain[1], plain[0], best_arm="SSRI", assignment="randomised")
+    return validate(plain[1], plain[0], comparator="SSRI", assignment="randomised")
 
 
 # --- figures that were added: against the functions
 
 
-def test_tests_of_calibration_are_told_with_their_p(plain, report):
+def test_tests_of_calibration_are_reported_with_their_p(plain, report):
     cohort, table = plain
     own = np.where(cohort.received == "CBT", table["CBT"], table["SSRI"])
     weak, z = weak_calibration_test(cohort.y, own).weak, spiegelhalter_z(cohort.y, own)
     rows = report.tables["calibration tests"].set_index("test")
     assert rows.loc["Spiegelhalter z", ["statistic", "p_value"]].tolist() == [z.value, z.p_value]
-    told = rows.iloc[0]
-    assert (told["statistic"], told["df"], told["p_value"]) == (weak.statistic, 2, weak.p_value)
+    first = rows.iloc[0]
+    assert (first["statistic"], first["df"], first["p_value"]) == (weak.statistic, 2, weak.p_value)
     assert f"p = {weak.p_value:.3f}" in report.figures.set_index("measure").loc[rows.index[0], "method"]
 
 
-def test_the_best_arm_stands_there_by_both_names(plain, report):
+def test_the_best_arm_is_reported_as_named_and_as_selected(plain, report):
     named = report.figure("gain over the best single arm, named beforehand")
     picked = report.figure("gain over the best single arm, picked on this data")
-    wide = report.figure("gain over the best single arm, picked on this data, interval for any pick")
+    wide = report.figure("gain over the best single arm, picked on this data, selection-adjusted interval")
     assert named["value"] == report.gain.value
     assert named["method"].startswith("over SSRI; ")
-    each = report.figures[report.figures["measure"] == "gain over one arm for everybody"]
+    each = report.figures[report.figures["measure"] == "gain over one arm for all patients"]
     assert list(each["group"]) == ["CBT", "SSRI"]
     assert picked["value"] == each["value"].min()
     assert wide["lower"] <= picked["lower"]
     assert wide["upper"] > picked["upper"]
-    unnamed = validate(plain[1], plain[0], assignment="randomised", parts=())
+    unnamed = validate(plain[1], plain[0], assignment="randomised", sections=())
     assert np.isnan(unnamed.figure("gain over the best single arm, named beforehand")["value"])
     assert unnamed.gain.value == picked["value"]
 
@@ -89,8 +89,10 @@ def test_a_handful_of_patients_gets_a_report_without_a_gain(tmp_path, n, assignm
     frame, table = cohort_of(n, remission=np.arange(n) % 3 == 0)
     report = validate(table, ts.Cohort(frame.astype({"remission": int})), assignment=assignment)
     assert np.isnan(report.gain.value)
-    assert "cannot be" in report.headline
-    assert any(word in report.gain.method for word in ("too few patients", "for everybody", "received 'CBT'"))
+    assert "cannot" in report.headline
+    assert any(
+        word in report.gain.method for word in ("too few patients", "in all patients", "received 'CBT'")
+    )
     report.to_html(tmp_path / "a.html")
     report.to_json(tmp_path / "a.json")
     assert ValidationReport.from_json(tmp_path / "a.json").headline == report.headline
@@ -106,11 +108,11 @@ def test_a_cohort_of_one_arm_is_judged_without_policies(plain):
 
 
 def test_no_number_has_the_sign_of_zero():
-    assert page.points(-0.0004) == "0.0 points"
-    assert page.points(0.0004) == "0.0 points"
-    assert page.points(-0.0006) == "-0.1 points"
-    assert page.number(-0.001) == "0.00"
-    assert page.percent(-0.0001) == "0.0 %"
+    assert text.points(-0.0004) == "0.0 points"
+    assert text.points(0.0004) == "0.0 points"
+    assert text.points(-0.0006) == "-0.1 points"
+    assert text.number(-0.001) == "0.00"
+    assert text.percent(-0.0001) == "0.0 %"
 
 
 def test_the_headline_has_no_negative_zero(report):
@@ -128,7 +130,7 @@ def test_certain_predictions_are_counted_once_and_no_metric_warns(plain):
     certain.iloc[:3, 0], certain.iloc[3:5, 1] = 1.0, 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("error", TreatselWarning)
-        report = validate(certain, cohort, best_arm="CBT", assignment="randomised")
+        report = validate(certain, cohort, comparator="CBT", assignment="randomised")
     found = [caution for caution in report.cautions if "are 0 or 1" in caution]
     own = int((cohort.received[:3] == "CBT").sum() + (cohort.received[3:5] == "SSRI").sum())
     assert len(found) == 1
@@ -150,38 +152,38 @@ def test_certain_predictions_are_counted_once_and_no_metric_warns(plain):
 )
 def test_odd_tables_of_predictions_are_refused_in_words(plain, change, message):
     with pytest.raises(InputError, match=message):
-        validate(change(plain[1]), plain[0], parts=())
+        validate(change(plain[1]), plain[0], sections=())
 
 
 def test_labels_that_read_alike_must_be_one_arm(plain):
     cohort, table = plain
     frame = cohort.frame.replace({"arm": {"CBT": "0", "SSRI": "1"}})
     numbered = ts.Cohort(frame)
-    by_number = validate(table.set_axis([0, 1], axis=1), numbered, assignment="randomised", parts=())
-    by_text = validate(table.set_axis(["0", "1"], axis=1), numbered, assignment="randomised", parts=())
+    by_number = validate(table.set_axis([0, 1], axis=1), numbered, assignment="randomised", sections=())
+    by_text = validate(table.set_axis(["0", "1"], axis=1), numbered, assignment="randomised", sections=())
     pd.testing.assert_frame_equal(by_number.figures, by_text.figures)
     chances = pd.DataFrame(0.5, index=table.index, columns=[0, 1])
-    known = validate(table.set_axis(["0", "1"], axis=1), numbered, assignment=chances, parts=())
+    known = validate(table.set_axis(["0", "1"], axis=1), numbered, assignment=chances, sections=())
     assert known.assignment == "known for each patient"
-    with pytest.raises(InputError, match="read as text, hold 1 duplicates"):
-        validate(table.set_axis([0, 1], axis=1).assign(**{"1": 0.2}), numbered, parts=())
+    with pytest.raises(InputError, match="compared as text, hold 1 duplicates"):
+        validate(table.set_axis([0, 1], axis=1).assign(**{"1": 0.2}), numbered, sections=())
 
 
 def test_an_arm_that_nobody_received_is_named(plain):
     cohort, table = plain
-    report = validate(table.assign(weight=0.99), cohort, assignment="randomised", parts=())
-    assert any("that nobody here received (of ['weight'])" in caution for caution in report.cautions)
+    report = validate(table.assign(weight=0.99), cohort, assignment="randomised", sections=())
+    assert any("(arms: ['weight'])" in caution for caution in report.cautions)
 
 
 def test_patients_lacking_in_the_assignment_are_counted(plain):
     cohort, table = plain
     with pytest.raises(InputError, match=r"lacks the arms \[\] and 10 of 400 patients"):
-        validate(table, cohort, assignment=(table * 0 + 0.5).iloc[10:], parts=())
+        validate(table, cohort, assignment=(table * 0 + 0.5).iloc[10:], sections=())
 
 
 def test_the_naive_contrast_stands_beside_what_no_gain_would_show(report):
     naive, none = (
-        report.figure(name) for name in ("concordant less discordant (biased)", "the same if nobody gained")
+        report.figure(name) for name in ("concordant minus discordant (naive)", "expected under no gain")
     )
     assert naive["section"] == none["section"] == "naive"
     assert naive["value"] != none["value"]
@@ -253,12 +255,12 @@ def test_a_damaged_report_is_refused_in_words(report, tmp_path, capsys, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text[: len(text) // 2], "is not a JSON file, or it is cut off"),
-        (lambda text: text.replace('"level": 0.95', '"level": NaN'), "holds NaN, which JSON does not know"),
+        (lambda text: text[: len(text) // 2], "is not a JSON file, or it is truncated"),
+        (lambda text: text.replace('"level": 0.95', '"level": NaN'), "holds NaN, which is not JSON"),
         (lambda text: "[" * 100_000, "is not a JSON file"),
         (lambda text: text.replace('"schema": 1', '"schema": 7'), "has schema 7"),
         (lambda text: text.replace('"schema": 1,', ""), "has schema None"),
-        (lambda text: "[1, 2]", "no validation report"),
+        (lambda text: "[1, 2]", "not a validation report"),
         (lambda text: "", "is not a JSON file"),
     ],
 )

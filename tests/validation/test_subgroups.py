@@ -49,7 +49,7 @@ def cell(found, measure, group, column="value"):
 
 def test_figures_are_those_of_the_metrics():
     table, scores = simulate(900)
-    found = found_of(table, scores, best_arm="IPT")
+    found = found_of(table, scores, comparator="IPT")
     women = table["sex"] == "f"
     y, p, arm = table.loc[women, "y"], table.loc[women, "p"], table.loc[women, "arm"]
     expected = {
@@ -58,7 +58,7 @@ def test_figures_are_those_of_the_metrics():
         "calibration slope": calibration_slope(y, p),
         "observed / expected": observed_expected_ratio(y, p),
         "Brier score": brier_score(y, p),
-        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], best_arm="IPT"),
+        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], comparator="IPT"),
     }
     for measure, estimate in expected.items():
         for column in ("value", "lower", "upper", "method"):
@@ -75,7 +75,7 @@ def test_who_is_sent_where():
     expected = pd.crosstab(table["sex"], table["rec"], normalize="index")
     np.testing.assert_allclose(shares.loc["sex"].to_numpy(), expected.to_numpy())
     np.testing.assert_allclose(shares.sum(axis=1), 1)
-    with pytest.raises(InputError, match="No recommendations"):
+    with pytest.raises(InputError, match="no recommended arms"):
         found_of(table).recommended()
 
 
@@ -106,8 +106,8 @@ def test_a_true_difference_is_found_on_its_own_measure():
     men = table["sex"] == "m"
     table.loc[men, "p"] = expit(logit(table.loc[men, "p"]) - 0.6)
     tests = found_of(table).tests.set_index("measure")
-    assert tests.loc["calibration in the large", "p_holm"] < 1e-6
-    assert tests.loc["observed / expected", "p_holm"] < 1e-6
+    assert tests.loc["calibration in the large", "p_value_holm"] < 1e-6
+    assert tests.loc["observed / expected", "p_value_holm"] < 1e-6
     assert tests.loc["base rate", "p_value"] > 0.01
     assert tests.loc["calibration slope", "p_value"] > 0.01
 
@@ -134,7 +134,7 @@ def test_nothing_to_compare():
     test = found_of(table).tests.set_index("measure").loc["calibration slope"]
     assert test["n_groups"] < 2
     assert np.isnan(test["p_value"])
-    assert np.isnan(test["p_holm"])
+    assert np.isnan(test["p_value_holm"])
 
 
 @settings(max_examples=6, deadline=None)
@@ -145,8 +145,8 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed, random):
     again = list(np.repeat(np.arange(150), weight))
     random.shuffle(again)
     repeated = table.iloc[again].reset_index(drop=True)
-    found = found_of(table, scores, sample_weight=weight, best_arm="CBT")
-    expected = found_of(repeated, scores.iloc[again].reset_index(drop=True), best_arm="CBT")
+    found = found_of(table, scores, sample_weight=weight, comparator="CBT")
+    expected = found_of(repeated, scores.iloc[again].reset_index(drop=True), comparator="CBT")
     pd.testing.assert_frame_equal(found.table, expected.table, rtol=1e-7)
     pd.testing.assert_frame_equal(found.tests, expected.tests, rtol=1e-6, atol=1e-8)
 
@@ -168,9 +168,9 @@ def test_holm_corrects_for_all_tests():
     tests = found_of(table).tests
     order = tests["p_value"].to_numpy().argsort()
     first = tests.iloc[order[0]]
-    assert first["p_holm"] == pytest.approx(min(1, len(tests) * first["p_value"]))
-    assert (tests["p_holm"] >= tests["p_value"]).all()
-    assert (np.diff(tests["p_holm"].to_numpy()[order]) >= 0).all()
+    assert first["p_value_holm"] == pytest.approx(min(1, len(tests) * first["p_value"]))
+    assert (tests["p_value_holm"] >= tests["p_value"]).all()
+    assert (np.diff(tests["p_value_holm"].to_numpy()[order]) >= 0).all()
 
 
 def test_extreme_predictions_are_told_once_for_each_measure_that_moves_them():
@@ -184,7 +184,7 @@ def test_extreme_predictions_are_told_once_for_each_measure_that_moves_them():
 def test_a_group_that_gets_the_best_arm_only_gains_nothing():
     table, scores = simulate(400)
     table.loc[table["sex"] == "f", "rec"] = "CBT"
-    found = found_of(table, scores, best_arm="CBT", measures=["gain", "recommended"])
+    found = found_of(table, scores, comparator="CBT", measures=["gain", "recommended"])
     assert cell(found, "gain", "f") == 0
     assert found.tests.set_index("measure").loc["gain", "left_out"] == "f"
     assert cell(found, "recommended IPT", "f") == 0
@@ -224,8 +224,8 @@ def test_bad_options(options, words):
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (["f"] * 60, "holds 1 groups"),
-        (list(range(60)), "Put numbers into bands"),
+        (["f"] * 60, "holds 1 group;"),
+        (list(range(60)), "Cut numbers into intervals"),
         (["f", "m"], "Lengths differ"),
         (pd.DataFrame(index=range(60)), "no columns"),
         (pd.Series(["f", "m"] * 30, index=range(59, -1, -1)), "another order"),

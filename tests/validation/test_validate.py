@@ -60,16 +60,16 @@ def test_the_truth_is_calibrated_and_its_gain_is_found(example):
     gain = truth.max(axis=1).mean() - truth.mean().max()
     assert report.gain.lower < gain < report.gain.upper
     assert report.gain.lower > 0
-    assert "followed by more patients with remission" in report.headline
+    assert "associated with a higher rate of remission" in report.headline
 
 
 def test_flipped_predictions_show_a_loss():
     cohort, truth = simulate(3000, modifier=1.0)
     report = validate(
-        truth[["SSRI", "CBT"]].set_axis(["CBT", "SSRI"], axis=1), cohort, best_arm="CBT", parts=()
+        truth[["SSRI", "CBT"]].set_axis(["CBT", "SSRI"], axis=1), cohort, comparator="CBT", sections=()
     )
     assert report.gain.upper < 0
-    assert "fewer patients" in report.headline
+    assert "lower rate" in report.headline
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_without_a_true_gain_none_is_shown_in_most_cohorts():
         cohort, truth = simulate(400, modifier=0.0, random_state=seed)
         noise = np.random.default_rng(1000 + seed).normal(0, 0.05, truth.shape)
         report = validate(
-            (truth + noise).clip(0.01, 0.99), cohort, best_arm="CBT", assignment="randomised", parts=()
+            (truth + noise).clip(0.01, 0.99), cohort, comparator="CBT", assignment="randomised", sections=()
         )
         excluded += report.gain.lower > 0 or report.gain.upper < 0
     assert excluded <= 6  # 5 % of 40 is 2; more than 6 has probability below .01
@@ -90,7 +90,7 @@ def test_the_interval_of_the_gain_covers_the_truth():
     covered = 0
     for seed in range(40):
         cohort, truth = simulate(400, modifier=1.0, random_state=seed)
-        report = validate(truth, cohort, best_arm="CBT", assignment="randomised", parts=())
+        report = validate(truth, cohort, comparator="CBT", assignment="randomised", sections=())
         gain = 0.0691  # mean of max(p) minus mean p(CBT), by integration over x
         covered += report.gain.lower <= gain <= report.gain.upper
     assert covered >= 34
@@ -107,11 +107,11 @@ def test_the_true_gain_used_above():
 def test_confounded_assignment_is_corrected_by_the_estimated_probabilities():
     cohort, truth = simulate(6000, modifier=0.0, confounded=True)
     blunt = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)  # no help from the outcome model
-    corrected = validate(blunt, cohort, assignment="estimated", parts=()).figures.set_index("measure")
-    naive = validate(blunt, cohort, assignment="randomised", parts=()).figures.set_index("measure")
-    row = corrected.loc["everybody gets SSRI"]
+    corrected = validate(blunt, cohort, assignment="estimated", sections=()).figures.set_index("measure")
+    naive = validate(blunt, cohort, assignment="randomised", sections=()).figures.set_index("measure")
+    row = corrected.loc["all patients receive SSRI"]
     assert row["lower"] < truth["SSRI"].mean() < row["upper"]
-    assert naive.loc["everybody gets SSRI", "lower"] > truth["SSRI"].mean()
+    assert naive.loc["all patients receive SSRI", "lower"] > truth["SSRI"].mean()
 
 
 def test_the_model_may_be_a_selector_or_its_table():
@@ -119,10 +119,10 @@ def test_the_model_may_be_a_selector_or_its_table():
     selector = ts.TreatmentSelector(random_state=0, codebook=simulated.codebook)
     selector.fit(simulated.X, simulated.y["dropout"])
     external = make_cohort(700, random_state=3, sites=["A", "B"]).cohort
-    by_model = validate(selector, external, parts=())
+    by_model = validate(selector, external, sections=())
     table = selector.predict_by_arm(external.X)
     shuffled = table.sample(frac=1, random_state=0)
-    by_table = validate(shuffled, external, outcome="dropout", best_arm=selector.default_arm_, parts=())
+    by_table = validate(shuffled, external, outcome="dropout", comparator=selector.default_arm_, sections=())
     pd.testing.assert_frame_equal(by_model.figures, by_table.figures)
     assert by_model.outcome == "dropout"
     assert not by_model.event_is_good
@@ -142,8 +142,8 @@ def test_a_bad_outcome_is_judged_by_its_absence():
     )
     frame = cohort.frame.rename(columns={"remission": "relapse"})
     frame["relapse"] = 1 - frame["relapse"]
-    mirrored = validate(1 - truth, Cohort(frame, bad), best_arm="CBT", assignment="randomised", parts=())
-    direct = validate(truth, cohort, best_arm="CBT", assignment="randomised", parts=())
+    mirrored = validate(1 - truth, Cohort(frame, bad), comparator="CBT", assignment="randomised", sections=())
+    direct = validate(truth, cohort, comparator="CBT", assignment="randomised", sections=())
     assert mirrored.gain.value == pytest.approx(direct.gain.value)
     assert mirrored.figure("AUC")["value"] == pytest.approx(direct.figure("AUC")["value"])
 
@@ -152,7 +152,7 @@ def test_patients_without_outcome_are_counted_and_named(example):
     _, cohort, truth = example
     frame = cohort.frame.copy()
     frame.loc[frame.index[:300], "remission"] = np.nan
-    report = validate(truth, Cohort(frame, cohort.codebook), parts=())
+    report = validate(truth, Cohort(frame, cohort.codebook), sections=())
     assert report.flow["n"].sum() == 3000
     assert report.flow["n_observed"].sum() == 2700
     assert any("300 of 3000 patients (10%)" in caution for caution in report.cautions)
@@ -161,15 +161,15 @@ def test_patients_without_outcome_are_counted_and_named(example):
 def test_many_sites_give_a_cluster_robust_interval_and_few_do_not():
     many, truth = simulate(2000, modifier=0.5, n_sites=20)
     few, _ = simulate(2000, modifier=0.5, n_sites=4)
-    assert validate(truth, many, parts=()).gain.n_clusters == 20
-    assert validate(truth, few, parts=()).gain.n_clusters is None
+    assert validate(truth, many, sections=()).gain.n_clusters == 20
+    assert validate(truth, few, sections=()).gain.n_clusters is None
 
 
 def test_known_probabilities_may_be_given_per_arm_or_per_patient(example):
     _, cohort, truth = example
-    by_mapping = validate(truth, cohort, assignment={"CBT": 0.5, "SSRI": 0.5}, parts=())
+    by_mapping = validate(truth, cohort, assignment={"CBT": 0.5, "SSRI": 0.5}, sections=())
     table = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)
-    by_table = validate(truth, cohort, assignment=table, parts=())
+    by_table = validate(truth, cohort, assignment=table, sections=())
     pd.testing.assert_frame_equal(by_mapping.figures, by_table.figures)
     assert by_mapping.assignment == "known by design"
     assert not any("estimated" in caution for caution in by_mapping.cautions)
@@ -189,10 +189,10 @@ def test_the_default_arm_speaks_for_the_first_outcome_only():
     cohort = Cohort(frame, book)
     selector = ts.TreatmentSelector(codebook=book, random_state=0).fit(cohort.X, cohort.y)
     assert selector.default_arm_ == "A"
-    report = validate(selector, cohort, outcome="harm", parts=())
-    assert report.gain.best_arm == "B"
+    report = validate(selector, cohort, outcome="harm", sections=())
+    assert report.gain.comparator_arm == "B"
     assert abs(report.gain.value) < 0.01
-    assert any("named beforehand" in caution for caution in report.cautions)
+    assert any("named in advance" in caution for caution in report.cautions)
 
 
 def test_an_outcome_of_unknown_direction_is_refused(example):
@@ -200,16 +200,18 @@ def test_an_outcome_of_unknown_direction_is_refused(example):
     fields = [{"name": "x", "type": "number", "role": "covariate"}, {"name": "arm", "role": "arm"}]
     fields.append({"name": "y", "type": "integer", "role": "outcome"})
     renamed = Cohort(cohort.frame.rename(columns={"remission": "y"}), Codebook.from_dict({"fields": fields}))
-    with pytest.raises(InputError, match="Nobody said whether 'y' = 1 is good"):
-        validate(truth, renamed, parts=())
-    assert not validate(truth, renamed, event_is_good=False, parts=()).event_is_good
+    with pytest.raises(InputError, match="The direction of 'y' is not specified"):
+        validate(truth, renamed, sections=())
+    assert not validate(truth, renamed, event_is_good=False, sections=()).event_is_good
 
 
 def test_a_recommended_arm_that_nobody_received_is_named():
     cohort, truth = simulate(600, modifier=0.3)
-    report = validate(truth.assign(yoga=0.99), cohort, best_arm="yoga", assignment="randomised", parts=())
-    assert any("600 patients are recommended an arm" in caution for caution in report.cautions)
-    assert report.gain.chosen == "picked on this data"
+    report = validate(
+        truth.assign(yoga=0.99), cohort, comparator="yoga", assignment="randomised", sections=()
+    )
+    assert any("recommended arm of 600 patients" in caution for caution in report.cautions)
+    assert report.gain.comparator_source == "picked on this data"
 
 
 @pytest.mark.slow
@@ -219,30 +221,34 @@ def test_the_development_cohort_is_recognised():
     selector.fit(cohort.X, cohort.y["dropout"])
     shuffled = Cohort(cohort.frame.sample(frac=1, random_state=0), cohort.codebook)
     for same in (cohort, shuffled):
-        assert "very cohort that the model was developed on" in validate(selector, same, parts=()).cautions[0]
+        assert (
+            "This is the cohort that the model was developed on"
+            in validate(selector, same, sections=()).cautions[0]
+        )
     other = make_cohort(400, random_state=5).cohort
-    assert not any("developed on" in caution for caution in validate(selector, other, parts=()).cautions)
+    assert not any("developed on" in caution for caution in validate(selector, other, sections=()).cautions)
 
 
 def test_few_sites_are_named():
     cohort, truth = simulate(600, modifier=0.3, n_sites=4)
     assert any(
-        "There are 4 sites, too few" in caution for caution in validate(truth, cohort, parts=()).cautions
+        "There are 4 sites, fewer than the" in caution
+        for caution in validate(truth, cohort, sections=()).cautions
     )
 
 
 def test_an_arm_that_nobody_received_is_left_out_of_policies():
     cohort, truth = simulate(600, modifier=0.3)
-    report = validate(truth.assign(yoga=0.1), cohort, assignment="randomised", parts=())
-    assert "everybody gets yoga" not in set(report.figures["measure"])
+    report = validate(truth.assign(yoga=0.1), cohort, assignment="randomised", sections=())
+    assert "all patients receive yoga" not in set(report.figures["measure"])
     assert report.flow.set_index("arm").loc["yoga", "n"] == 0
 
 
 def test_recommending_one_arm_to_all_is_called_that():
     cohort, truth = simulate(600, modifier=0.0)
-    report = validate(truth.assign(CBT=0.9), cohort, best_arm="CBT", parts=())
+    report = validate(truth.assign(CBT=0.9), cohort, comparator="CBT", sections=())
     assert report.gain.value == 0
-    assert "recommends CBT, the best single arm, to everybody" in report.headline
+    assert "recommends CBT, the best single arm, for all patients" in report.headline
 
 
 def test_an_arm_with_few_events_is_named(example):
@@ -262,7 +268,7 @@ def test_an_arm_with_few_events_is_named(example):
         (lambda c, t: (t * 100, c, {}), "outside 0 to 1"),
         (lambda c, t: (t[["CBT"]], c, {}), "arms unknown"),
         (lambda c, t: (t, c, {"outcome": "relapse"}), "outcome is 'relapse'"),
-        (lambda c, t: (t, c, {"best_arm": "cbt"}), "Did you mean 'CBT'"),
+        (lambda c, t: (t, c, {"comparator": "cbt"}), "Did you mean 'CBT'"),
         (lambda c, t: (t, c, {"assignment": "guessed"}), "'estimated' or 'randomised'"),
         (lambda c, t: (t, c, {"assignment": {"CBT": 1.0}}), "lacks the arms"),
         (lambda c, t: (t, c, {"assignment": {"CBT": 70, "SSRI": 30}}), "add up to 1"),
@@ -270,7 +276,10 @@ def test_an_arm_with_few_events_is_named(example):
         (lambda c, t: (pd.concat([t, t]), c, {}), "3000 duplicates"),
         (lambda c, t: (t, c, {"level": 95}), "between 0 and 1"),
         (lambda c, t: ("model", c, {}), "give a selector, a model or a by-arm table"),
-        (lambda c, t: (t, Cohort(c.frame.assign(remission=np.nan), c.codebook), {}), "in no patient"),
+        (
+            lambda c, t: (t, Cohort(c.frame.assign(remission=np.nan), c.codebook), {}),
+            "not observed in any patient",
+        ),
     ],
 )
 def test_bad_input_is_refused(example, change, message):
@@ -308,7 +317,7 @@ def test_a_by_arm_table_gives_the_numbers_of_r(name):
     cohort = Cohort(frame[[field["name"] for field in fields]], Codebook.from_dict({"fields": fields}))
     table = frame[[f"p_{arm}" for arm in arms]].set_axis(arms, axis=1)
     chances = frame[[f"e_{arm}" for arm in arms]].set_axis(arms, axis=1)
-    report = validate(table, cohort, assignment=chances, event_is_good=True, parts=())
+    report = validate(table, cohort, assignment=chances, event_is_good=True, sections=())
     pairs = {
         "AUC": ("auc", None),
         "Brier score": ("brier", None),
@@ -323,5 +332,5 @@ def test_a_by_arm_table_gives_the_numbers_of_r(name):
         value = expected[check] if key is None else expected[check][key]
         assert report.figure(measure)["value"] == pytest.approx(value, abs=1e-6), measure
     gain = expected["policy.aipw_rec_minus_best_single"]
-    assert report.gain.best_arm == gain["best"]
+    assert report.gain.comparator_arm == gain["best"]
     assert (report.gain.lower, report.gain.upper) == pytest.approx((gain["lower"], gain["upper"]), abs=1e-9)

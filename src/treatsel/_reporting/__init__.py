@@ -1,1 +1,1 @@
-"""Pages, number formats and plots for reports. Knows nothing of models or metrics."""
+"""Pages, number formats and plots for reports, independent of models and metrics."""

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-DASH = "\N{EN DASH}"  # stands for a figure that does not exist
+DASH = "\N{EN DASH}"  # shown for a value that does not exist
 
 
 def fixed(value: float, form: str) -> str:
-    """Return a number in a format such as "+.1f"; what rounds to 0 has no sign."""
+    """Return a number in a format such as "+.1f"; values that round to 0 have no sign."""
     text = format(value, form)
     return text.lstrip("+-") if float(text) == 0 else text
 
@@ -22,7 +22,7 @@ def points(value: Any) -> str:
 
 
 def number(value: Any, digits: int = 2) -> str:
-    """Return a number with a fixed count of digits, or a dash."""
+    """Return a number with a fixed number of decimals, or a dash."""
     return DASH if value is None or value != value else fixed(value, f".{digits}f")
 
 

@@ -1,6 +1,6 @@
-"""Sections of text, tables and pictures in; one self-contained HTML page or Markdown text out.
+"""Pages of text, tables and figures, written as one self-contained HTML file or as Markdown.
 
-The page needs no script, no font and no file from elsewhere; pictures are inline SVG.
+The page needs no script, font or other file; figures are inline SVG.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from importlib import resources
 
 import pandas as pd
 
-LIGHT_COLUMNS = ("Question", "Figure (interval)", "Verdict", "How the verdict is made")
+FRONT_COLUMNS = ("Question", "Estimate (interval)", "Verdict", "Criterion")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: SVG text, and what it shows for those who cannot see it."""
+    """A figure: SVG text, and a description that is its caption and alternative text."""
 
     svg: str
     description: str
@@ -22,7 +22,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts that are ready to be read, its caption, and the columns that hold words."""
+    """A table of formatted texts, its caption, and the names of the columns that hold words."""
 
     frame: pd.DataFrame
     caption: str
@@ -31,15 +31,15 @@ class Table:
 
 @dataclass(frozen=True)
 class FrontRow:
-    """One row of a front table: question, figure with interval, verdict, and what the verdict means.
+    """One row of a front table: question, estimate with interval, verdict, and its criterion.
 
-    `verdict` is "good", "unclear", "poor" or "unknown"; it is written out, not only coloured.
+    `verdict` is "good", "unclear", "poor" or "unknown"; it is shown as text as well as by color.
     """
 
     question: str
-    figure: str
+    estimate: str
     verdict: str
-    meaning: str
+    criterion: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +57,13 @@ class Section:
 class Page:
     """A whole page.
 
-    `headline` is the one sentence to read; `lights` the front table; `facts` are short label and value
-    pairs below it; `cautions` are what a reader must not overlook.
+    `headline` is the main result in one sentence; `front_table` holds the rows of the table below it; `facts`
+    are short pairs of label and value; `cautions` are warnings that readers must see.
     """
 
     title: str
     headline: str
-    lights: Sequence[FrontRow] = ()
+    front_table: Sequence[FrontRow] = ()
     facts: Sequence[tuple[str, str]] = ()
     cautions: Sequence[str] = ()
     sections: Sequence[Section] = field(default=())
@@ -75,15 +75,15 @@ def to_html(page: Page) -> str:
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = resources.files("treatsel").joinpath("templates/page.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page, light_columns=LIGHT_COLUMNS)
+    return environment.from_string(template).render(page=page, front_columns=FRONT_COLUMNS)
 
 
 def to_markdown(page: Page) -> str:
-    """Return the page as Markdown, without its pictures."""
+    """Return the page as Markdown, without its figures."""
     lines = [f"# {page.title}", "", f"**{page.headline}**", ""]
-    if page.lights:
-        rows = [(light.question, light.figure, light.verdict, light.meaning) for light in page.lights]
-        lines += [*_markdown_rows(pd.DataFrame(rows, columns=LIGHT_COLUMNS)), ""]
+    if page.front_table:
+        rows = [(row.question, row.estimate, row.verdict, row.criterion) for row in page.front_table]
+        lines += [*_markdown_rows(pd.DataFrame(rows, columns=FRONT_COLUMNS)), ""]
     lines += [f"> {caution}\n" for caution in page.cautions]
     lines += [f"- {label}: {value}" for label, value in page.facts] + [""]
     for section in page.sections:

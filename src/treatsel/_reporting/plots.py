@@ -1,8 +1,7 @@
-"""Tables in, Axes out: the only file that imports matplotlib, and only inside functions.
+"""Plots of tables; each function returns Axes. The only module that imports matplotlib, inside functions.
 
-pyplot is never imported here; only where the user has, new figures go through it, so that notebooks
-show them.
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+pyplot is never imported here. If the user has imported it, new figures are created through it, so that
+notebooks show them. The palette of Okabe and Ito (2008) is distinguishable with color vision deficiency.
 """
 
 import io
@@ -22,11 +21,11 @@ STATUS_COLORS = {
     "insufficient_evidence": GREY,
     "out_of_scope": RED,
 }
-_MOST_BARS = 12
+MAX_BARS = 12
 
 
 def new_axes(ax: Any, *, width: float = 6.0, height: float = 4.0) -> Any:
-    """Return `ax`, or new Axes: one that notebooks show if the user works with pyplot, else bare ones."""
+    """Return `ax`, or new Axes, managed by pyplot if the user has imported it."""
     if ax is not None:
         return ax
     pyplot = sys.modules.get("matplotlib.pyplot")
@@ -36,19 +35,19 @@ def new_axes(ax: Any, *, width: float = 6.0, height: float = 4.0) -> Any:
 
 
 def bare_axes(*, width: float, height: float) -> Any:
-    """Return Axes on a figure that nobody else knows of."""
+    """Return Axes on a new figure that pyplot does not manage."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
 def _text(label: Any) -> str:
-    """Return a label as matplotlib must be told it: a dollar sign is a dollar sign."""
+    """Return a label with dollar signs escaped, so that matplotlib does not read it as mathematics."""
     return str(label).replace("$", r"\$")
 
 
 def _label(text: str, width: int = 56) -> str:
-    """Return the label of an axis in lines that fit beside it."""
+    """Return the label of an axis, wrapped to lines that fit."""
     return "\n".join(textwrap.fill(line, width) for line in _text(text).splitlines())
 
 
@@ -81,7 +80,7 @@ def by_arm_intervals(
 
 
 def advantages(table: pd.DataFrame, ax: Any = None, *, level: float = 0.95) -> Any:
-    """Draw each patient's advantage with its interval, largest on top, coloured by status."""
+    """Draw each patient's advantage with its interval, largest on top, colored by status."""
     table = table.sort_values("advantage", kind="stable")
     few = len(table) <= 40
     ax = new_axes(ax, width=7, height=1.6 + 0.28 * len(table) if few else 6)
@@ -110,11 +109,11 @@ def advantages(table: pd.DataFrame, ax: Any = None, *, level: float = 0.95) -> A
 
 
 def attributions(values: pd.Series, *, labels: Mapping[str, str], xlabel: str, ax: Any = None) -> Any:
-    """Draw one bar per covariate, largest first; what is beyond the largest is added up."""
+    """Draw one bar per covariate, largest first; the smaller ones are added up in one bar."""
     order = values.abs().sort_values(ascending=False, kind="stable").index
-    shown = values[order[:_MOST_BARS]]
-    if len(order) > _MOST_BARS:
-        rest = values[order[_MOST_BARS:]]
+    shown = values[order[:MAX_BARS]]
+    if len(order) > MAX_BARS:
+        rest = values[order[MAX_BARS:]]
         shown = pd.concat([shown, pd.Series({f"{len(rest)} others": rest.sum()})])
     shown = shown[::-1]
     ax = new_axes(ax, width=7, height=1.4 + 0.32 * len(shown))
@@ -169,7 +168,7 @@ def curves(
 
 
 def to_svg(ax: Any, *, name: str) -> str:
-    """Return the figure of `ax` as an SVG element whose inner ids are its own, the same in each run."""
+    """Return the figure of `ax` as an SVG element with unique ids that are the same in each run."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 

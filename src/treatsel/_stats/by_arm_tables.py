@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_by_arm, check_unique, check_vector, count_of
+from treatsel._checks import (
+    FloatArray,
+    check_by_arm,
+    check_probability,
+    check_unique,
+    check_vector,
+    count_of,
+)
 from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
 
@@ -27,15 +34,15 @@ def check_table(name: str, table: Any) -> pd.DataFrame:
 
 def check_propensities(table: Any, arms: "pd.Index[Any]") -> pd.DataFrame:
     """Return a by-arm table of propensities with its columns in the order of `arms`."""
-    checked = check_by_arm("propensities", table)
+    checked = check_by_arm("propensity", table)
     if set(checked.columns) != set(arms):
         raise InputError(
-            f"propensities has the arms {list(checked.columns)}, by_arm has {list(arms)}. Give both a column "
+            f"propensity has the arms {list(checked.columns)}, by_arm has {list(arms)}. Give both a column "
             "for each arm."
         )
     if n := int((np.abs(checked.sum(axis=1) - 1) > SUM_TOLERANCE).sum()):
         raise InputError(
-            f"propensities holds {count_of(n, 'row')} whose sum is not 1 (within {SUM_TOLERANCE:g}). Give "
+            f"propensity holds {count_of(n, 'row')} whose sum is not 1 (within {SUM_TOLERANCE:g}). Give "
             "the probability of every arm that the patient could have received."
         )
     return checked[list(arms)]
@@ -63,10 +70,20 @@ def check_received_probability(name: str, probability: FloatArray) -> FloatArray
     """Return probabilities of the received arms if all are above 0."""
     if n := int((probability <= 0).sum()):
         raise InputError(
-            f"{name} is 0 for the received arm of {count_of(n, 'patient')}; it must be above 0. Check the "
-            "assignment model, or leave these patients out."
+            f"{name} gives probability 0 to the received arm of {count_of(n, 'patient')}; it must be above "
+            "0. Check the assignment model, or leave these patients out."
         )
     return probability
+
+
+def received_probability(
+    propensity: Any, received: Labels, arms: "pd.Index[Any] | None" = None
+) -> FloatArray:
+    """Return the probability of each received arm, above 0, from a vector or from a by-arm table."""
+    if not isinstance(propensity, pd.DataFrame):
+        return check_received_probability("propensity", check_probability("propensity", propensity))
+    table = check_propensities(propensity, propensity.columns if arms is None else arms)
+    return check_received_probability("propensity", cells_of("received", received, table))
 
 
 def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
@@ -81,9 +98,9 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
             )
 
 
-def recommended_arms(table: pd.DataFrame, best_arm: Any) -> pd.Series:
-    """Return the arm with the highest value; ties go to the best single arm, then to the first column."""
+def recommended_arms(table: pd.DataFrame, comparator: Any) -> pd.Series:
+    """Return the arm of highest probability; ties go to the comparator, then to the first column."""
     values = table.copy()
-    if best_arm is not None:
-        values[best_arm] += 1e-12  # above rounding error, below any difference that matters
+    if comparator is not None:
+        values[comparator] += 1e-12  # breaks ties only: predictions differ by more
     return values.idxmax(axis=1)

@@ -19,7 +19,7 @@ from treatsel.table import read_table
 from treatsel.validation import validate
 from treatsel.validation.report import check_checklist_name
 
-REFITTED = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
+REFIT = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
 
 
 def add_parser(commands: Any) -> None:
@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
     _add_cohorts(parser)
     parser.add_argument("--codebook", type=Path, help="of the cohort (default: the model's)")
     parser.add_argument("--outcome", help="outcome to validate (default: the model's first)")
-    parser.add_argument("--best-arm", help="best single arm, named beforehand (default: the model's)")
+    parser.add_argument("--comparator", help="best single arm, named in advance (default: the model's)")
     parser.add_argument(
         "--assignment",
         choices=["estimated", "randomised"],
@@ -60,12 +60,12 @@ def add_parser(commands: Any) -> None:
     direction.add_argument("--event-is-good", action="store_true", help="1 is the good outcome", **about)
     direction.add_argument("--event-is-bad", action="store_false", help="1 is the bad outcome", **about)
     parser.add_argument(
-        "--leave-site-out",
-        choices=sorted(REFITTED),
+        "--internal-external-cv",
+        choices=sorted(REFIT),
         metavar="MODEL",
-        help="also fit this model anew without each site and judge it there: hierarchical or stacked",
+        help="add internal-external cross-validation of this model (hierarchical or stacked) over sites",
     )
-    parser.add_argument("--n-jobs", type=int, help="sites refitted at once (default: 1)")
+    parser.add_argument("--n-jobs", type=int, help="sites processed in parallel (default: 1)")
     parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
     parser.add_argument("--html", type=Path, help="page to write")
     parser.add_argument("--pdf", type=Path, help="the page as PDF; needs Chromium")
@@ -112,10 +112,12 @@ def run(args: argparse.Namespace) -> int:
         model,
         cohort,
         outcome=args.outcome,
-        best_arm=args.best_arm,
+        comparator=args.comparator,
         event_is_good=args.event_is_good,
         assignment=dict(args.share) if args.share else args.assignment,
-        refit=None if args.leave_site_out is None else _refitted(args.leave_site_out, cohort),
+        internal_external=None
+        if args.internal_external_cv is None
+        else _unfitted(args.internal_external_cv, cohort),
         n_jobs=args.n_jobs,
         level=args.level,
         **more,
@@ -135,8 +137,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refitted(name: str, cohort: Cohort) -> Any:
-    return REFITTED[name](arm=str(cohort.codebook.arm))
+def _unfitted(name: str, cohort: Cohort) -> Any:
+    return REFIT[name](arm=str(cohort.codebook.arm))
 
 
 def _read(args: argparse.Namespace) -> tuple[Any, Cohort]:

@@ -17,7 +17,7 @@ from treatsel.metrics import (
 from treatsel.monitoring._finding import NAN, Finding, Part
 from treatsel.monitoring._observed_outcomes import ObservedOutcomes
 from treatsel.monitoring._thresholds import AlarmThresholds
-from treatsel.validation.parts import FEWEST_EVENTS, OVERALL
+from treatsel.validation.parts import MIN_EVENTS, OVERALL
 
 GAP, LEVEL, RATIO, SLOPE = (
     "observed less predicted",
@@ -50,8 +50,8 @@ def _of_group(
     name: str, y: FloatArray, p: FloatArray, groups: Any, sizes: AlarmThresholds, level: float
 ) -> Part:
     fewer = int(min(y.sum(), len(y) - y.sum()))
-    if fewer < FEWEST_EVENTS:
-        why = f"fewer than {FEWEST_EVENTS} patients with, or without, the outcome"
+    if fewer < MIN_EVENTS:
+        why = f"fewer than {MIN_EVENTS} patients with, or without, the outcome"
         return Part(not_estimable=[(f"Calibration, {name}", why)])
     slope_is_told, groups = fewer >= FEWEST_FOR_SLOPE, enough_clusters(groups)
     estimates = {

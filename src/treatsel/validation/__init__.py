@@ -1,4 +1,4 @@
-"""External validation: how far can a model's answer be trusted in patients it has never seen."""
+"""External validation: performance of a model in patients it was not developed on."""
 
 import logging
 import warnings
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import check_choice, check_level
+from treatsel._checks import check_choice, check_level, count_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
@@ -30,7 +30,7 @@ from treatsel.validation.parts import (
     joined,
     policies_of,
 )
-from treatsel.validation.report import ValidationReport, checklist, compare, known_of
+from treatsel.validation.report import ValidationReport, answers_of, checklist, compare
 from treatsel.validation.studies import (
     BalancingWeights,
     BootstrapOptimism,
@@ -76,18 +76,18 @@ def validate(
     cohort: Cohort,
     *,
     outcome: str | None = None,
-    best_arm: Any = None,
+    comparator: Any = None,
     event_is_good: bool | None = None,
     assignment: str | Mapping[Any, float] | pd.DataFrame = "estimated",
-    parts: Sequence[str] | None = None,
+    sections: Sequence[str] | None = None,
     development: Cohort | pd.DataFrame | None = None,
     imputations: Sequence[Cohort | pd.DataFrame] | None = None,
-    refit: Any = None,
+    internal_external: Any = None,
     n_jobs: int | None = None,
     level: float = 0.95,
     random_state: int | None = 0,
 ) -> ValidationReport:
-    """Validate a model, or a by-arm table of its predictions, on a cohort it has not seen.
+    """Validate a model, or a by-arm table of its predictions, on a cohort it was not developed on.
 
     Patients whose outcome was not observed are counted and left out.
 
@@ -99,36 +99,38 @@ def validate(
         Validation cohort with the received arm and the outcome.
     outcome : str, optional
         Outcome to validate; None: the model's first outcome, or the cohort's first.
-    best_arm : label, optional
-        The best single arm, named beforehand. None: a selector's `default_arm_` (which is that of its
-        first outcome), else the arm that does best in this very cohort (which is said).
+    comparator : label, optional
+        The best single arm, named in advance. None: a selector's `default_arm_` (which is that of its
+        first outcome), else the arm that does best in this cohort (and the report says so).
     event_is_good : bool, optional
         Whether 1 is the good outcome. None: as the selector or the cohort's codebook states, or as the
-        outcome's name says (remission, dropout).
+        outcome's name suggests (remission, dropout).
     assignment : "estimated", "randomised", mapping of arm to probability, or by-arm DataFrame
-        How the received arms came about. "estimated": cross-fitted multinomial logistic regression on the
-        covariates. "randomised": the same probabilities for everybody, as observed. Or those known.
-    parts : sequence of str, optional
-        Which of "case mix", "errors" (distances from the calibration curve), "utility", "benefit", "sites",
-        "subgroups", "missing outcomes", "confounding", "updating" and "sample size" to add to policies and
-        accuracy, which are always there. None: all that the data allow.
+        How the received arms were assigned. "estimated": cross-fitted multinomial logistic regression on
+        the covariates. "randomised": the observed proportions, the same for all patients. Or the known
+        probabilities.
+    sections : sequence of str, optional
+        Optional sections of the report: "case mix", "calibration errors" (distances from the calibration
+        curve), "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding", "updating"
+        and "sample size". Policies, discrimination, calibration and overall performance are always
+        included. None: all sections that the data allow.
     development : Cohort or DataFrame, optional
-        Development cohort, or its table by the codebook of `cohort`: adds how far the patients differ
-        (`case_mix`), and the figures re-weighted to patients like those of development
+        Development cohort, or its table as described by the codebook of `cohort`: adds a comparison of the
+        patients (`case_mix`), and the estimates re-weighted to patients like those of development
         (`transport_performance`).
     imputations : sequence of Cohort or of by-arm DataFrame, optional
-        The same patients two times or more with missing covariates imputed (for a by-arm table: the
-        predictions of each): adds the figures in closed form and the gain, pooled by Rubin's rules. All else
-        remains that of `cohort`.
-    refit : model, optional
-        An unfitted model of `treatsel.models`: internal-external cross-validation, that is, the model fitted
-        to all sites of this cohort but one, and judged at that one. See `internal_external_cv`.
+        Two or more versions of the cohort with missing covariates imputed (for a by-arm table: the
+        predictions of each): adds the closed-form estimates and the gain, pooled by Rubin's rules. All
+        other sections describe `cohort` as given.
+    internal_external : model, optional
+        An unfitted model of `treatsel.models`: adds internal-external cross-validation, in which the model
+        is fitted to all sites of this cohort but one and evaluated at that one. See `internal_external_cv`.
     n_jobs : int, optional
-        Sites refitted at once.
+        Number of sites to process in parallel.
     level : float
         Confidence level.
     random_state : int or None
-        Deals patients to folds for the assignment model, and draws resamples.
+        Seed of the folds of the assignment model and of the resamples.
 
     Returns
     -------
@@ -138,7 +140,7 @@ def validate(
     ------
     InputError
         If the table lacks patients or arms, an arm is unknown to the model, no outcome was observed, or
-        imputed tables are not of the same patients.
+        the imputed tables hold other patients.
 
     References
     ----------
@@ -153,52 +155,54 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
-    setting = ValidationTask.of(
+    task = ValidationTask.of(
         model,
         cohort,
         outcome=outcome,
-        best_arm=best_arm,
+        comparator=comparator,
         event_is_good=event_is_good,
         level=check_level(level),
         random_state=random_state,
     )
-    likened = None if development is None else development_of(development, setting)
-    # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
-    with threadpool_limits(limits=1, user_api="blas"), _told_once():
-        policies = policies_of(setting, assignment)
-        found = _parts(setting, policies, parts)
+    reference = None if development is None else development_of(development, task)
+    # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
+    with threadpool_limits(limits=1, user_api="blas"), _warn_once():
+        policies = policies_of(task, assignment)
+        found = _parts(task, policies, sections)
         more: dict[str, Callable[..., PartResult]] = {}
-        if likened is not None:
-            more["development"] = partial(part_of.development, model=model, development=likened)
+        if reference is not None:
+            more["development"] = partial(part_of.development, model=model, development=reference)
         if imputations is not None:
-            imputed = imputed_of(imputations, model, setting)
+            imputed = imputed_of(imputations, model, task)
             more["imputations"] = partial(part_of.imputations, imputed=imputed, assignment=assignment)
-        if refit is not None:
-            more["leaving sites out"] = partial(part_of.sites_left_out, model=refit, n_jobs=n_jobs)
-        found |= {name: _attempt(name, part, setting, policies) for name, part in more.items()}
-    about = _about(model, setting)
-    whole = joined({"cohort": PartResult(cautions=_cautions(setting, about))} | found)
+        if internal_external is not None:
+            more["internal-external cross-validation"] = partial(
+                part_of.internal_external, model=internal_external, n_jobs=n_jobs
+            )
+        found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
+    about = _about(model, task)
+    whole = joined({"cohort": PartResult(cautions=_cautions(task, about))} | found)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
         gain=policies.gain,
         tables=whole.tables,
-        outcome=setting.outcome,
-        event_is_good=setting.good,
-        level=setting.level,
+        outcome=task.outcome,
+        event_is_good=task.good,
+        level=task.level,
         assignment=policies.assignment,
-        effective_n=effective_n(setting, policies),
+        effective_n=effective_n(task, policies),
         cautions=tuple(caution.text for caution in whole.cautions),
         not_estimable=tuple(whole.not_estimable),
         model_id=getattr(model, "model_id_", None),
         about=about,
     )
-    items = checklist(known_of(report), sites=setting.n_sites > 1)
+    items = checklist(answers_of(report), sites=task.n_sites > 1)
     return replace(report, tables=report.tables | {"checklist": items})
 
 
-PARTS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {
+SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # optional, in their order
     "case mix": part_of.case_mix,
-    "errors": part_of.calibration_errors,
+    "calibration errors": part_of.calibration_errors,
     "utility": part_of.utility,
     "benefit": part_of.benefit,
     "sites": part_of.sites,
@@ -210,77 +214,75 @@ PARTS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {
 }
 
 
-def _parts(
-    setting: ValidationTask, policies: Policies, chosen: Sequence[str] | None
-) -> dict[str, PartResult]:
-    """Return every part; one that these data do not allow says why."""
+def _parts(task: ValidationTask, policies: Policies, chosen: Sequence[str] | None) -> dict[str, PartResult]:
+    """Return every part; a part that these data do not allow gives the reason."""
     for name in () if chosen is None else chosen:
-        check_choice("parts", name, PARTS)
-    found = {"policy": part_of.policies(setting, policies), "accuracy": part_of.accuracy(setting)}
-    for name, part in PARTS.items():
+        check_choice("sections", name, SECTIONS)
+    found = {"policy": part_of.policies(task, policies), "accuracy": part_of.accuracy(task)}
+    for name, part in SECTIONS.items():
         if chosen is not None and name not in chosen:
             continue
         LOG.info("Validating: %s", name)
-        if policies.problem is not None and name in (OF_OUTCOMES if setting.one_class else OF_POLICIES):
+        if policies.problem is not None and name in (NEED_EVENTS if task.one_class else NEED_POLICIES):
             found[name] = PartResult(not_estimable=[(name.capitalize(), policies.problem)])
         else:
-            found[name] = _attempt(name, part, setting, policies)
+            found[name] = _attempt(name, part, task, policies)
     return found
 
 
-OF_POLICIES = ("utility", "benefit", "missing outcomes", "confounding")  # nothing without policies
-OF_OUTCOMES = tuple(name for name in PARTS if name != "case mix")  # nothing where everybody has one outcome
+NEED_POLICIES = ("utility", "benefit", "missing outcomes", "confounding")
+NEED_EVENTS = tuple(name for name in SECTIONS if name != "case mix")  # patients with and without the outcome
 
 
 @contextmanager
-def _told_once() -> Iterator[None]:
-    """Let no metric warn of predictions of 0 or 1: one caution counts them (see `accuracy`)."""
+def _warn_once() -> Iterator[None]:
+    """Suppress repeated warnings about predictions of 0 or 1; the report counts them once."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"\d+ of \d+ predicted probabilities are 0 or 1", TreatselWarning)
         yield
 
 
 def _attempt(
-    name: str, part: Callable[..., PartResult], setting: ValidationTask, policies: Policies
+    name: str, part: Callable[..., PartResult], task: ValidationTask, policies: Policies
 ) -> PartResult:
     try:
-        return part(setting, policies)
-    except (InputError, np.linalg.LinAlgError) as error:  # told in the report, with its reason
+        return part(task, policies)
+    except (InputError, np.linalg.LinAlgError) as error:  # the report lists the reason
         return PartResult(not_estimable=[(name.capitalize(), str(error))])
 
 
-def _about(model: Any, setting: ValidationTask) -> dict[str, Any]:
-    cohort = fingerprint(setting.cohort.X)
+def _about(model: Any, task: ValidationTask) -> dict[str, Any]:
+    cohort = fingerprint(task.cohort.X)
     return {
-        "n": len(setting.y),
-        "n_observed": int(setting.seen.sum()),
-        "n_incomplete": int(setting.cohort.X.isna().any(axis=1).sum()),
-        "n_sites": setting.n_sites,
-        "arms": [str(arm) for arm in setting.by_arm.columns],
+        "n": len(task.y),
+        "n_observed": int(task.seen.sum()),
+        "n_incomplete": int(task.cohort.X.isna().any(axis=1).sum()),
+        "n_sites": task.n_sites,
+        "arms": [str(arm) for arm in task.by_arm.columns],
         "cohort": cohort,
         "development_cohort": getattr(model, "fingerprint_", None) == cohort,
     }
 
 
-def _cautions(setting: ValidationTask, about: dict[str, Any]) -> list[Caution]:
-    """Return what concerns the whole cohort: development patients, missing outcomes."""
+def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
+    """Return the cautions on the whole cohort: one outcome only, development patients, missing outcomes."""
     found = []
-    if setting.one_class is not None:
+    if task.one_class is not None:
         text = (
-            f"T{setting.one_class[1:]}, in {about['n_observed']} patients: nothing that needs patients with "
-            "and without it can be estimated. Check how the outcome was coded."
+            f"T{task.one_class[1:]} ({count_of(about['n_observed'], 'patient')}). Measures that compare "
+            "patients with and without the outcome cannot be estimated. Check how the outcome was coded."
         )
         found.append(Caution(Severity.NO_VALIDATION, text))
     if about["development_cohort"]:
         text = (
-            "This is the very cohort that the model was developed on. The figures are apparent performance, "
-            "which flatters; they are no external validation."
+            "This is the cohort that the model was developed on. These figures are apparent (optimistic) "
+            "performance, not external validation."
         )
         found.append(Caution(Severity.NO_VALIDATION, text))
-    if n := int(setting.y.isna().sum()):
+    if n := int(task.y.isna().sum()):
         text = (
-            f"The outcome was not observed in {n} of {len(setting.y)} patients ({n / len(setting.y):.0%}); "
-            "they are left out, which is right only if they are alike given the covariates."
+            f"The outcome was not observed in {n} of {len(task.y)} patients ({n / len(task.y):.0%}), who are "
+            "left out. This is unbiased only if, given the covariates, they resemble the patients observed."
         )
         found.append(Caution(Severity.LOST, text))
     return found

@@ -1,4 +1,4 @@
-"""What is validated, on whom: checked once, read by every part of the validation."""
+"""The validation task: predictions, cohort and outcome, checked once and read by every part."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from treatsel.metrics import enough_clusters
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ValidationTask:
-    """A by-arm table of predictions, a cohort, an outcome.
+    """A by-arm table of predictions, a validation cohort and an outcome.
 
     Attributes
     ----------
@@ -34,12 +34,12 @@ class ValidationTask:
         Received arm.
     y : Series of shape (n_patients,)
         0, 1 or NaN: not observed.
-    best_arm : label or None
-        Best single arm, named beforehand.
+    comparator : label or None
+        Best single arm, if named in advance.
     level : float
         Confidence level.
     random_state : int or None
-        Source of all randomness.
+        Seed of folds and resamples.
     """
 
     cohort: Cohort
@@ -48,7 +48,7 @@ class ValidationTask:
     by_arm: pd.DataFrame
     received: pd.Series
     y: pd.Series
-    best_arm: Any
+    comparator: Any
     level: float
     random_state: int | None
 
@@ -59,12 +59,12 @@ class ValidationTask:
         cohort: Cohort,
         *,
         outcome: str | None,
-        best_arm: Any,
+        comparator: Any,
         event_is_good: bool | None,
         level: float,
         random_state: int | None,
     ) -> "ValidationTask":
-        """Check that model and cohort fit each other.
+        """Check that the model and the cohort match.
 
         Raises
         ------
@@ -77,13 +77,13 @@ class ValidationTask:
         received = check_known_arms(cohort.received, by_arm.columns)
         y = cohort.frame[name]
         if not y.notna().any():
-            raise InputError(f"Outcome {name!r} was observed in no patient of this cohort.")
-        best = best_arm
+            raise InputError(f"Outcome {name!r} was not observed in any patient of this cohort.")
+        best = comparator
         if best is None and name == getattr(model, "outcomes_", [None])[0]:
             best = model.default_arm_ if good == bool(model.event_is_good_[name]) else None
         if best is not None:
             best = by_text(by_arm.columns)(best)
-            check_choice("best_arm", best, list(by_arm.columns))
+            check_choice("comparator", best, list(by_arm.columns))
         return cls(
             cohort=cohort,
             outcome=name,
@@ -91,7 +91,7 @@ class ValidationTask:
             by_arm=by_arm,
             received=received,
             y=y,
-            best_arm=best,
+            comparator=best,
             level=level,
             random_state=random_state,
         )
@@ -118,10 +118,10 @@ class ValidationTask:
 
     @property
     def one_class(self) -> str | None:
-        """The outcome that everybody has, in words; None if it differs between patients."""
+        """A statement that all patients have one and the same outcome; None if outcomes differ."""
         if len(classes := np.unique(self.observed)) > 1:
             return None
-        return f"the outcome {self.outcome} is {int(classes[0])} for everybody in whom it was observed"
+        return f"the outcome {self.outcome} is {int(classes[0])} in all patients in whom it was observed"
 
     @property
     def good_name(self) -> str:
@@ -147,17 +147,17 @@ class ValidationTask:
 
     @property
     def seed(self) -> int:
-        """Seed of resamples."""
+        """Seed of the resamples."""
         return 0 if self.random_state is None else self.random_state
 
     @property
     def n_sites(self) -> int:
-        """Number of sites; 0 where none are named."""
+        """Number of sites; 0 if the codebook names no site column."""
         return 0 if self.sites is None else len(self.sites.unique())
 
     @cached_property
     def all_clusters(self) -> np.ndarray | None:
-        """Site (else the person behind the row) of each patient, if there are enough for robust intervals."""
+        """Site of each patient, else the person, if there are enough clusters for robust intervals."""
         groups = self.cohort.groups
         if groups is None or enough_clusters(_named(groups[self.seen])) is None:
             return None
@@ -165,7 +165,7 @@ class ValidationTask:
 
     @property
     def clusters(self) -> np.ndarray | None:
-        """The same, of patients with the outcome observed."""
+        """Clusters of the patients with the outcome observed."""
         return None if self.all_clusters is None else self.all_clusters[self.seen]
 
 
@@ -184,24 +184,26 @@ def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
 
 
 def by_text(labels: pd.Index | Iterable[Any]) -> Callable[[Any], Any]:
-    """Return a function that gives the label that reads like another one (1 for "1"), or that other one."""
+    """Return a function that maps a label to the known label with the same text (1 for "1"), if any."""
     known = {str(label): label for label in labels}
     return lambda label: known.get(str(label), label)
 
 
 def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
-    """Return the by-arm table of a model for a cohort, arms named as the cohort does.
+    """Return the by-arm table of a model for a cohort, with the cohort's arm labels.
 
     Raises
     ------
     InputError
-        If the table lacks patients, or is no table of probabilities.
+        If the table lacks patients, or does not hold probabilities.
     """
     if isinstance(model, pd.DataFrame):
         check_unique("The patients (index) of the by-arm table", model.index)
         table = check_by_arm("the by-arm table", model)
         if n := int((~cohort.frame.index.isin(table.index)).sum()):
-            raise InputError(f"The by-arm table lacks {n} of {len(cohort)} patients. Match them by index.")
+            raise InputError(
+                f"The by-arm table lacks {n} of {len(cohort)} patients. Its index must hold their ids."
+            )
         table = table.loc[cohort.frame.index]
     elif hasattr(model, "outcomes_"):
         table = check_by_arm("the predictions", model.predict_by_arm(cohort.X, outcome=outcome))
@@ -210,7 +212,7 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     else:
         raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
     table = table.rename(columns=by_text(pd.unique(cohort.received)))
-    check_unique("The arms of the predictions, read as text,", table.columns)
+    check_unique("The arms of the predictions, compared as text,", table.columns)
     return table
 
 
@@ -220,7 +222,7 @@ def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> 
         stated = fallback if stated is None else stated
     if stated is None:
         raise InputError(
-            f"Nobody said whether {outcome!r} = 1 is good. Say event_is_good=True or False, or state it in "
+            f"The direction of {outcome!r} is not specified. Set event_is_good=True or False, or state it in "
             "the codebook of the cohort."
         )
     return bool(stated)

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_binary, check_by_arm
+from treatsel._checks import FloatArray, check_binary, check_by_arm, check_probability
 from treatsel._stats.by_arm_tables import check_propensities, check_received_probability
 from treatsel._stats.clustered_means import Units, check_units
 from treatsel._stats.vectors import check_labels, check_patients
-from treatsel._stats.weights import WeightsAre, covariance_of_sums
+from treatsel._stats.weights import covariance_of_sums
 from treatsel.errors import InputError
 from treatsel.metrics.policy import aipw_scores
 
@@ -65,7 +65,7 @@ def check_pair(
     control: Hashable,
     treated: Hashable,
     sample_weight: Any = None,
-    weights_are: WeightsAre = "counts",
+    weights_are: Any = "counts",
     clusters: Any = None,
     level: float = 0.95,
     **patients: Any,
@@ -97,17 +97,17 @@ def check_pair(
     )
 
 
-def benefit_scores(pair: ArmPair, by_arm: Any, propensities: Any, *, model: bool = True) -> FloatArray:
+def benefit_scores(pair: ArmPair, by_arm: Any, propensity: Any, *, model: bool = True) -> FloatArray:
     """Return a score a patient whose mean estimates the average benefit of the pair.
 
     Doubly robust, or without outcome `model` Horvitz and Thompson's: y / e for the treated, -y / (1 - e) for
-    the others, with the propensities renormalised to the two arms.
+    the others, with the propensities renormalized to the two arms.
     """
     arms = list(pair.arms)
-    check_patients(by_arm=by_arm, propensities=propensities)
-    assigned = check_propensities(propensities, by_arm.columns)[arms].to_numpy(dtype=float)[pair.rows]
+    check_patients(by_arm=by_arm, propensity=propensity)
+    assigned = _propensity_of_pair(pair, propensity, by_arm.columns)
     positions = pair.treated.astype(int)
-    check_received_probability("propensities", assigned[np.arange(len(assigned)), positions])
+    check_received_probability("propensity", assigned[np.arange(len(assigned)), positions])
     shares = assigned / assigned.sum(axis=1, keepdims=True)
     predicted = np.column_stack([pair.p_control, pair.p_treated]) * model
     received = np.array(arms, dtype=object)[positions]
@@ -115,6 +115,19 @@ def benefit_scores(pair: ArmPair, by_arm: Any, propensities: Any, *, model: bool
         pair.outcome, received, pd.DataFrame(predicted, columns=arms), pd.DataFrame(shares, columns=arms)
     )
     return np.asarray(scores[arms[1]] - scores[arms[0]])
+
+
+def _propensity_of_pair(pair: ArmPair, propensity: Any, arms: "pd.Index[Any]") -> FloatArray:
+    """Return the probabilities of both arms (control, treated), one row per patient of the pair."""
+    if isinstance(propensity, pd.DataFrame):
+        return check_propensities(propensity, arms)[list(pair.arms)].to_numpy(dtype=float)[pair.rows]
+    if len(arms) > 2:
+        raise InputError(
+            f"propensity is a vector, but by_arm has {len(arms)} arms: the benefit needs the probability of "
+            "both of its arms. Give a DataFrame of patients by arms."
+        )
+    own = check_probability("propensity", propensity)[pair.rows]
+    return np.where(pair.treated[:, None], np.column_stack([1 - own, own]), np.column_stack([own, 1 - own]))
 
 
 def codes_or_none(codes: FloatArray | None) -> npt.NDArray[np.intp] | None:

@@ -15,7 +15,7 @@ def average_benefit(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
-    propensities: pd.DataFrame,
+    propensity: npt.ArrayLike | pd.DataFrame,
     *,
     control: Hashable,
     treated: Hashable,
@@ -34,8 +34,9 @@ def average_benefit(
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of remission under each arm, from a model that has not seen these patients.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms)
-        Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
+    propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
+        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
+        arms only, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     clusters : array-like of shape (n_patients,), optional
@@ -82,4 +83,4 @@ def average_benefit(
         clusters=clusters,
         level=level,
     )
-    return mean_estimate(benefit_scores(pair, by_arm, propensities), pair.units, n_events=pair.n_events)
+    return mean_estimate(benefit_scores(pair, by_arm, propensity), pair.units, n_events=pair.n_events)

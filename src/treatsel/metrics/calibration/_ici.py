@@ -43,7 +43,7 @@ class CalibrationIndices:
         Confidence level of the intervals.
     method : str
         How they were made.
-    intervals : pandas.DataFrame
+    table : pandas.DataFrame
         One row each of ici, e50, e90, emax, eci; columns value, lower, upper, expected_under_calibration and
         q95_under_calibration (mean and 95th percentile under perfect calibration at this n), p_value (of
         perfect calibration, from the same draws). NaN where it was not asked for or could not be made.
@@ -59,7 +59,7 @@ class CalibrationIndices:
     smoother: str
     level: float
     method: str
-    intervals: pd.DataFrame
+    table: pd.DataFrame
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -75,17 +75,17 @@ class CalibrationIndices:
                 method=self.method,
                 p_value=float(row["p_value"]),
             )
-            for error, row in self.intervals.iterrows()
+            for error, row in self.table.iterrows()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the intervals by name."""
+        """Return the indices and counts by name, without the table."""
         fields = dataclasses.fields(self)
-        return {field.name: getattr(self, field.name) for field in fields if field.name != "intervals"}
+        return {field.name: getattr(self, field.name) for field in fields if field.name != "table"}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row an error, with interval and what perfect calibration would show."""
-        return self.intervals.copy()
+        return self.table.copy()
 
 
 def integrated_calibration_index(
@@ -161,7 +161,7 @@ def integrated_calibration_index(
     >>> rng = np.random.default_rng(0)
     >>> p = rng.uniform(0.1, 0.9, 500)
     >>> errors = integrated_calibration_index(rng.binomial(1, p), p**2)
-    >>> row = errors.intervals.loc["ici"]
+    >>> row = errors.table.loc["ici"]
     >>> bool(row["q95_under_calibration"] < 0.1 < row["lower"] < errors.ici < row["upper"])
     True
     """
@@ -194,7 +194,7 @@ def integrated_calibration_index(
         smoother=PERFECT if is_perfect else fitted.smoother,
         level=level,
         method=_method(n_resamples, clusters is not None),
-        intervals=_table(values, drawn, perfect, level=level),
+        table=_table(values, drawn, perfect, level=level),
     )
 
 

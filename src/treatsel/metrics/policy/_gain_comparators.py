@@ -10,7 +10,7 @@ from treatsel._stats.clustered_means import check_units, mean_of
 from treatsel._stats.vectors import check_labels
 from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.policy._gain import _checked, _gain
-from treatsel.metrics.policy._gain_result import OWN, RANDOM, RECEIVED, Gain
+from treatsel.metrics.policy._gain_result import AT_RANDOM, OWN, RANDOM, RECEIVED, Gain
 
 
 def gain_over_random(
@@ -70,7 +70,7 @@ def gain_over_random(
     given = np.eye(len(table.columns))[positions_of("recommended", labels, table.columns)]
     shares, rates = units.weight @ given / total, units.weight @ cells / total
     mean = mean_of(own - cells @ shares - (given - shares) @ rates, units)
-    return _gain(mean, units, 1 - given @ shares, compared_with=RANDOM, best_arm=None, chosen="by lot")
+    return _gain(mean, units, 1 - given @ shares, comparator=RANDOM, arm=None, source=AT_RANDOM)
 
 
 def gain_over_received(
@@ -136,4 +136,4 @@ def gain_over_received(
     outcome, labels = check_binary("y_true", y_true), check_labels("recommended", recommended)
     differs = np.asarray(check_labels("received", received) != labels)
     mean = mean_of(cells_of("recommended", labels, table) - outcome, units)
-    return _gain(mean, units, differs, compared_with=RECEIVED, best_arm=None, chosen=OWN)
+    return _gain(mean, units, differs, comparator=RECEIVED, arm=None, source=OWN)

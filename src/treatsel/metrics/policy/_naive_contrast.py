@@ -37,7 +37,7 @@ class NaiveConcordanceContrast:
     excess : Estimate
         `difference` less `without_gain`, with the p value of no such excess. Not the gain either, but a
         sign of one.
-    chi_squared, chi_squared_p, odds_ratio, fisher_p : float
+    chi_squared, p_value_chi_squared, odds_ratio, p_value_fisher : float
         Pearson's test without continuity correction, and the conditional odds ratio and p value of
         Fisher's exact test, of `difference`: as published, and as biased. They take the patients as
         independent.
@@ -49,9 +49,9 @@ class NaiveConcordanceContrast:
     without_gain: Estimate
     excess: Estimate
     chi_squared: float = NAN
-    chi_squared_p: float = NAN
+    p_value_chi_squared: float = NAN
     odds_ratio: float = NAN
-    fisher_p: float = NAN
+    p_value_fisher: float = NAN
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields by name, each estimate as a dictionary."""
@@ -155,9 +155,9 @@ def naive_concordance_contrast(
         without_gain=without_gain,
         excess=excess,
         chi_squared=pearson[0],
-        chi_squared_p=pearson[1],
+        p_value_chi_squared=pearson[1],
         odds_ratio=exact[0],
-        fisher_p=exact[1],
+        p_value_fisher=exact[1],
     )
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import check_binary, check_by_arm, check_choice, check_probability
-from treatsel._stats.by_arm_tables import cells_of, check_received_probability, check_table
+from treatsel._checks import check_binary, check_by_arm, check_choice
+from treatsel._stats.by_arm_tables import cells_of, check_table, received_probability
 from treatsel._stats.clustered_means import check_units, mean_estimate
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.vectors import check_labels
@@ -139,7 +139,7 @@ def policy_value(
     received: npt.ArrayLike,
     recommended: npt.ArrayLike,
     *,
-    propensity: npt.ArrayLike,
+    propensity: npt.ArrayLike | pd.DataFrame,
     method: Literal["hajek", "ipw"] = "hajek",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
@@ -154,9 +154,8 @@ def policy_value(
         Remission at endpoint, 0 or 1.
     received, recommended : array-like of shape (n_patients,)
         Arm labels.
-    propensity : array-like of shape (n_patients,)
-        Probability, in (0, 1], of the received arm; in a trial, the allocation ratio. From a by-arm table:
-        `received_propensity`.
+    propensity : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_arms)
+        Probability, in (0, 1], of the received arm (in a trial, the allocation ratio), or of each arm.
     method : {"hajek", "ipw"}, default "hajek"
         Weighted mean of the concordant patients with weights 1 / propensity ("hajek", self-normalised), or
         their weighted sum over the number of all patients ("ipw", Horvitz-Thompson).
@@ -195,10 +194,11 @@ def policy_value(
     """
     check_choice("method", method, ["hajek", "ipw"])
     outcome = check_binary("y_true", y_true)
-    probability = check_received_probability("propensity", check_probability("propensity", propensity))
     patients = {"y_true": y_true, "received": received, "recommended": recommended, "propensity": propensity}
     units = check_units(sample_weight, clusters, level, weights_are=weights_are, **patients)
-    concordant = check_labels("received", received) == check_labels("recommended", recommended)
+    labels = check_labels("received", received)
+    probability = received_probability(propensity, labels)
+    concordant = labels == check_labels("recommended", recommended)
     weight = concordant / probability
     n_events = units.weights.count(outcome)
     mean_weight = float(units.weight @ weight / units.weight.sum())

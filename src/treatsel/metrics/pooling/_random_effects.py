@@ -36,7 +36,7 @@ class MetaAnalysis:
         Variance of the true values between sites, on the scale that was pooled.
     i2 : float
         Share (0 to 1) of the variance of the sites' estimates that lies between sites.
-    q, q_p_value : float
+    q, p_value_q : float
         Cochran's Q and the p value of no differences between sites (chi-squared, n_sites - 1 df).
     n_sites, n_left_out : int
         Sites pooled; sites without a finite estimate and a standard error above 0.
@@ -57,7 +57,7 @@ class MetaAnalysis:
     tau2: float
     i2: float
     q: float
-    q_p_value: float
+    p_value_q: float
     n_sites: int
     n_left_out: int
     scale: str
@@ -211,7 +211,7 @@ def random_effects_meta_analysis(
         tau2=tau2,
         i2=i2,
         q=q.statistic,
-        q_p_value=q.p_value,
+        p_value_q=q.p_value,
         n_sites=k,
         n_left_out=len(y) - k,
         scale=scale,

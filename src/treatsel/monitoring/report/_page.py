@@ -25,7 +25,7 @@ def page_of(report: ReportData) -> Page:
     return Page(
         title=f"Monitoring: {report.outcome}",
         headline=report.headline,
-        lights=_lights(report),
+        front_table=_front_rows(report),
         facts=_facts(report),
         cautions=report.cautions[:ON_FRONT],
         sections=[*_alarms(report), *sections, *_ends(report)],
@@ -44,7 +44,7 @@ def _facts(report: ReportData) -> list[tuple[str, str]]:
     ]
 
 
-def _lights(report: ReportData) -> list[FrontRow]:
+def _front_rows(report: ReportData) -> list[FrontRow]:
     questions = {
         "inputs": "Are the patients still those of before?",
         "warnings": "Are their values sound?",

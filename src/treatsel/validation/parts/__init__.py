@@ -1,4 +1,4 @@
-"""The parts of a validation report: each turns a task and its policies into estimates and cautions."""
+"""Parts of a validation report: each turns a task and its policies into estimates and cautions."""
 
 from treatsel.validation.parts._accuracy import accuracy
 from treatsel.validation.parts._benefit import ERRORS, benefit
@@ -7,10 +7,11 @@ from treatsel.validation.parts._case_mix import case_mix
 from treatsel.validation.parts._confounding import confounding
 from treatsel.validation.parts._development import development, development_of
 from treatsel.validation.parts._imputations import imputations, imputed_of
+from treatsel.validation.parts._internal_external import internal_external
 from treatsel.validation.parts._missing_outcomes import missing_outcomes
 from treatsel.validation.parts._part import (
     COLUMNS,
-    FEWEST_EVENTS,
+    MIN_EVENTS,
     OVERALL,
     Caution,
     PartResult,
@@ -19,7 +20,7 @@ from treatsel.validation.parts._part import (
 )
 from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of
 from treatsel.validation.parts._sample_size import sample_size
-from treatsel.validation.parts._sites import sites, sites_left_out
+from treatsel.validation.parts._sites import sites
 from treatsel.validation.parts._subgroups import subgroups
 from treatsel.validation.parts._updating import updating
 from treatsel.validation.parts._utility import utility
@@ -27,7 +28,7 @@ from treatsel.validation.parts._utility import utility
 __all__ = [
     "COLUMNS",
     "ERRORS",
-    "FEWEST_EVENTS",
+    "MIN_EVENTS",
     "OVERALL",
     "Caution",
     "PartResult",
@@ -43,13 +44,13 @@ __all__ = [
     "effective_n",
     "imputations",
     "imputed_of",
+    "internal_external",
     "joined",
     "missing_outcomes",
     "policies",
     "policies_of",
     "sample_size",
     "sites",
-    "sites_left_out",
     "subgroups",
     "updating",
     "utility",

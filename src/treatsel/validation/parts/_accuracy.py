@@ -1,4 +1,4 @@
-"""Base rate, discrimination, calibration and overall accuracy for the received arm, overall and by arm."""
+"""Part: base rate, discrimination, calibration and overall performance, overall and by received arm."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ from treatsel.metrics import (
     within_arm_auc,
 )
 from treatsel.validation._task import ValidationTask
-from treatsel.validation.parts._part import FEWEST_EVENTS, OVERALL, Caution, PartResult, Severity, row, row_of
+from treatsel.validation.parts._part import MIN_EVENTS, OVERALL, Caution, PartResult, Severity, row, row_of
 
 NAN = float("nan")
 MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
@@ -46,16 +46,14 @@ MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
 }
 
 
-def accuracy(setting: ValidationTask) -> PartResult:
-    """Return all closed-form figures, and the calibration curves."""
-    y, own, arms, level = setting.observed, setting.own, setting.arms, setting.level
-    halves = balanced_accuracy(y, own, clusters=setting.clusters, level=level)
+def accuracy(task: ValidationTask) -> PartResult:
+    """Return all closed-form estimates, and the calibration curves."""
+    y, own, arms, level = task.observed, task.own, task.arms, task.level
+    halves = balanced_accuracy(y, own, clusters=task.clusters, level=level)
     commoner = y if y.mean() >= 0.5 else 1 - y
     rows = [
         row_of("base rate", "base rate", prevalence(y, level=level)),
-        row_of(
-            "base rate", "accuracy of the commoner outcome for everybody", prevalence(commoner, level=level)
-        ),
+        row_of("base rate", "no-information rate", prevalence(commoner, level=level)),
         row_of("discrimination", "accuracy at 50 %", halves.accuracy),
         row_of("discrimination", "balanced accuracy at 50 %", halves.balanced_accuracy),
         row_of("discrimination", "within-arm AUC", within_arm_auc(y, own, arms, level=level)),
@@ -68,7 +66,7 @@ def accuracy(setting: ValidationTask) -> PartResult:
                 rows.append(row_of(section, measure, function(y[mask], own[mask], level=level), group))
     curves = {
         "": calibration_curve(y, own, level=level),
-        " by arm": calibration_curve(y, own, arm=arms, level=level),
+        " by arm": calibration_curve(y, own, received=arms, level=level),
     }
     tables: dict[str, Any] = {}
     for name, curve in curves.items():
@@ -81,12 +79,12 @@ def accuracy(setting: ValidationTask) -> PartResult:
     return PartResult(
         figures=[*rows, *tests.figures],
         tables=tables | tests.tables,
-        cautions=[*([] if setting.one_class else _few_events(y, arms)), *_certain(setting)],
+        cautions=[*([] if task.one_class else _few_events(y, arms)), *_certain(task)],
     )
 
 
 def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
-    """Return the tests of calibration: of intercept and slope together, and Spiegelhalter's."""
+    """Return the weak calibration test (intercept and slope together) and Spiegelhalter's test."""
     weak, z = weak_calibration_test(y, own), spiegelhalter_z(y, own, level=level)
     nothing = "a test statistic has no interval"
     method = f"{weak.method}, {weak.weak.df} df, {with_p(weak.weak.p_value)}; {nothing}"
@@ -118,17 +116,17 @@ def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
     return PartResult(figures=rows, tables={"calibration tests": table})
 
 
-def _certain(setting: ValidationTask) -> list[Caution]:
-    """Return how many predictions are 0 or 1, where the logit is infinite."""
-    table = setting.by_arm[setting.seen].to_numpy(dtype=float)
-    ends = [((part < NEAREST) | (part > 1 - NEAREST)) for part in (setting.own, table)]
+def _certain(task: ValidationTask) -> list[Caution]:
+    """Return a caution that counts predictions of 0 or 1, whose logit is infinite."""
+    table = task.by_arm[task.seen].to_numpy(dtype=float)
+    ends = [((part < NEAREST) | (part > 1 - NEAREST)) for part in (task.own, table)]
     if not ends[1].any():
         return []
     text = (
-        f"{int(ends[0].sum())} of {len(setting.own)} predictions for the received arm ({int(ends[1].sum())} "
-        f"of {table.size} over all arms) are 0 or 1, as if there were no doubt. Where a logit is needed they "
-        f"count as {NEAREST:g} and 1 - {NEAREST:g}; a few that are wrong then rule calibration slope, log "
-        "loss and Nagelkerke R2."
+        f"{int(ends[0].sum())} of {len(task.own)} predictions for the received arm ({int(ends[1].sum())} "
+        f"of {table.size} over all arms) are 0 or 1. Where a logit is needed they are taken as "
+        f"{NEAREST:g} and 1 - {NEAREST:g}; a few wrong ones then dominate the calibration slope, the log "
+        "loss and Nagelkerke's R2."
     )
     return [Caution(Severity.PARTIAL, text)]
 
@@ -137,9 +135,9 @@ def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
     few = [
         str(arm)
         for arm in sorted(set(arms), key=str)
-        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < FEWEST_EVENTS
+        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < MIN_EVENTS
     ]
     if not few:
         return []
-    text = f"Arms {few} have fewer than {FEWEST_EVENTS} events or non-events: their own figures say little."
+    text = f"Arms {few} have fewer than {MIN_EVENTS} events or non-events: their own estimates are imprecise."
     return [Caution(Severity.PARTIAL, text)]

@@ -1,4 +1,4 @@
-"""Benefit of each arm over the best single arm: it should be larger where it is said to be larger."""
+"""Part: calibration and ranking of the predicted benefit of each arm over the best single arm."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._checks import count_of
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.metrics.benefit import (
@@ -24,25 +25,28 @@ from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, joined, row_of
 from treatsel.validation.parts._policies import Policies
 
-MOST_MATCHED = 5000  # patients of two arms that are matched; of more, a draw is
-N_RESAMPLES = 200  # each matches and smooths anew
-MANY_PAIRS = 1000  # from which on half as many resamples do
+# Matching takes time and memory of the order n^2; of more patients of two arms a random sample is matched.
+MAX_MATCHED = 5000
+N_RESAMPLES = 200  # each matches and smooths again; enough for percentiles of 95 % intervals
+MANY_PAIRS = 1000  # from this number of pairs on, half as many resamples keep the time bearable
 ERRORS = {
     "eavg": "E-for-benefit, mean",
     "e50": "E-for-benefit, median",
     "e90": "E-for-benefit, 90th percentile",
 }
-MOST_PAIRS = 5  # arms compared with the best single one: those that most patients received
+MAX_ARM_PAIRS = (
+    5  # arms compared with the best single arm: those received by most patients, to keep tables short
+)
 
 
-def benefit(setting: ValidationTask, policies: Policies) -> PartResult:
-    """Return calibration and ranking of the predicted benefit, for each arm against the best single one."""
-    control = policies.gain.best_arm
+def benefit(task: ValidationTask, policies: Policies) -> PartResult:
+    """Return calibration and ranking of the predicted benefit of each arm over the best single arm."""
+    control = policies.gain.comparator_arm
     others = [arm for arm in policies.table.columns if arm != control]
-    counts = pd.Series(setting.arms).value_counts()
-    chosen = sorted(others, key=lambda arm: (-counts[arm], str(arm)))[:MOST_PAIRS]
-    parts = {str(arm): _attempt(_pair, setting, policies, control, arm) for arm in chosen}
-    parts["main"] = _attempt(_main_pair, setting, policies, control, chosen[0])
+    counts = pd.Series(task.arms).value_counts()
+    chosen = sorted(others, key=lambda arm: (-counts[arm], str(arm)))[:MAX_ARM_PAIRS]
+    parts = {str(arm): _attempt(_pair, task, policies, control, arm) for arm in chosen}
+    parts["main"] = _attempt(_main_pair, task, policies, control, chosen[0])
     whole = joined(parts)
     tables = {}
     for name in ("toc", "benefit groups", "benefit errors"):
@@ -52,75 +56,76 @@ def benefit(setting: ValidationTask, policies: Policies) -> PartResult:
     left = list(whole.not_estimable)
     if len(others) > len(chosen):
         left.append(
-            (f"Benefit of {len(others) - len(chosen)} rarer arms", f"only {MOST_PAIRS} pairs are shown")
+            (
+                f"Benefit of {count_of(len(others) - len(chosen), 'rarer arm')}",
+                f"only {MAX_ARM_PAIRS} pairs are shown",
+            )
         )
     return PartResult(figures=whole.figures, tables=tables, not_estimable=left)
 
 
 def _attempt(
-    part: Callable[..., PartResult], setting: ValidationTask, policies: Policies, control: Any, treated: Any
+    part: Callable[..., PartResult], task: ValidationTask, policies: Policies, control: Any, treated: Any
 ) -> PartResult:
     pair = f"{treated} v {control}"
     try:
-        return part(setting, policies, control, treated, pair)
+        return part(task, policies, control, treated, pair)
     except InputError as error:
         return PartResult(not_estimable=[(f"Benefit of {pair}", str(error))])
 
 
-def _pair(setting: ValidationTask, policies: Policies, control: Any, treated: Any, pair: str) -> PartResult:
-    y, arms = setting.good_y, setting.arms
-    patients = (y, arms, policies.table, policies.chances)
+def _pair(task: ValidationTask, policies: Policies, control: Any, treated: Any, pair: str) -> PartResult:
+    y, arms = task.good_y, task.arms
+    patients = (y, arms, policies.table, policies.propensity)
     line = benefit_calibration(*patients, control=control, treated=treated, **policies.options)
     ranked = rank_weighted_average_treatment_effect(
         *patients,
         control=control,
         treated=treated,
-        random_state=setting.seed,
+        random_state=task.seed,
         at=np.arange(1, 21) / 20,
         **policies.options,
     )
     rows = [
-        row_of("benefit", "average benefit less predicted", line.in_the_large, pair),
-        row_of("benefit", "slope of benefit", line.slope, pair),
+        row_of("benefit", "average benefit minus predicted", line.in_the_large, pair),
+        row_of("benefit", "benefit slope", line.slope, pair),
         row_of("benefit", "AUTOC", ranked.autoc, pair),
         row_of("benefit", "Qini", ranked.qini, pair),
-        row_of("benefit", "c-for-benefit", _concordance(setting, policies, control, treated), pair),
+        row_of("benefit", "c-for-benefit", _concordance(task, policies, control, treated), pair),
     ]
     tables = {"toc": ranked.to_frame().assign(pair=pair), "benefit groups": line.to_frame().assign(pair=pair)}
     return PartResult(figures=rows, tables=tables)
 
 
-def _main_pair(
-    setting: ValidationTask, policies: Policies, control: Any, treated: Any, pair: str
-) -> PartResult:
-    """Return what is told of one pair only: calibration on the logit, errors and losses of matched pairs."""
-    patients = (setting.good_y, setting.arms, policies.table)
+def _main_pair(task: ValidationTask, policies: Policies, control: Any, treated: Any, pair: str) -> PartResult:
+    """Return estimates for the main pair only: logit recalibration, errors and losses of matched pairs."""
+    patients = (task.good_y, task.arms, policies.table)
     line = logit_benefit_recalibration(*patients, control=control, treated=treated, **policies.options)
-    pairs = _matched(setting, policies, control, treated)
+    pairs = _matched(task, policies, control, treated)
     n_resamples = N_RESAMPLES if len(pairs) <= MANY_PAIRS else N_RESAMPLES // 2
-    errors = e_for_benefit(pairs, n_resamples=n_resamples, random_state=setting.seed, level=setting.level)
+    errors = e_for_benefit(pairs, n_resamples=n_resamples, random_state=task.seed, level=task.level)
     rows = [
         row_of("benefit", "benefit on the logit, intercept", line.intercept, pair),
         row_of("benefit", "benefit on the logit, slope", line.slope, pair),
         *(row_of("benefit", label, getattr(errors, name), pair) for name, label in ERRORS.items()),
-        row_of("benefit", "Brier score for benefit", brier_for_benefit(pairs, level=setting.level), pair),
+        row_of("benefit", "Brier score for benefit", brier_for_benefit(pairs, level=task.level), pair),
         row_of(
             "benefit",
             "cross-entropy for benefit",
-            cross_entropy_for_benefit(pairs, level=setting.level),
+            cross_entropy_for_benefit(pairs, level=task.level),
             pair,
         ),
     ]
     if not np.isfinite(errors.eavg.value):
         return PartResult(figures=rows)
     return PartResult(
-        figures=rows, tables={"benefit errors": _if_perfect(setting, pairs, errors).assign(pair=pair)}
+        figures=rows, tables={"benefit errors": _under_calibration(task, pairs, errors).assign(pair=pair)}
     )
 
 
-def _if_perfect(setting: ValidationTask, pairs: MatchedPairs, errors: BenefitErrors) -> pd.DataFrame:
-    """Return the errors beside those of outcomes that are drawn from the predictions themselves."""
-    random, drawn = np.random.default_rng([setting.seed, 2]), []
+def _under_calibration(task: ValidationTask, pairs: MatchedPairs, errors: BenefitErrors) -> pd.DataFrame:
+    """Return the errors next to those expected when outcomes are drawn from the predictions."""
+    random, drawn = np.random.default_rng([task.seed, 2]), []
     for _ in range(N_RESAMPLES // 2):
         outcomes = [random.random(len(pairs)) < chance for chance in (pairs.p_treated, pairs.p_control)]
         observed = outcomes[0].astype(float) - outcomes[1]
@@ -134,19 +139,19 @@ def _if_perfect(setting: ValidationTask, pairs: MatchedPairs, errors: BenefitErr
     )
 
 
-def _concordance(setting: ValidationTask, policies: Policies, control: Any, treated: Any) -> Estimate:
-    return c_for_benefit(_matched(setting, policies, control, treated), level=setting.level)
+def _concordance(task: ValidationTask, policies: Policies, control: Any, treated: Any) -> Estimate:
+    return c_for_benefit(_matched(task, policies, control, treated), level=task.level)
 
 
-def _matched(setting: ValidationTask, policies: Policies, control: Any, treated: Any) -> MatchedPairs:
-    mine = np.flatnonzero(np.isin(setting.arms, np.array([control, treated], dtype=object)))
-    if len(mine) > MOST_MATCHED:
-        mine = np.sort(np.random.default_rng(setting.seed).choice(mine, MOST_MATCHED, replace=False))
+def _matched(task: ValidationTask, policies: Policies, control: Any, treated: Any) -> MatchedPairs:
+    mine = np.flatnonzero(np.isin(task.arms, np.array([control, treated], dtype=object)))
+    if len(mine) > MAX_MATCHED:
+        mine = np.sort(np.random.default_rng(task.seed).choice(mine, MAX_MATCHED, replace=False))
     return match_pairs(
-        setting.good_y[mine],
-        setting.arms[mine],
+        task.good_y[mine],
+        task.arms[mine],
         policies.table.iloc[mine],
         control=control,
         treated=treated,
-        clusters=None if setting.clusters is None else setting.clusters[mine],
+        clusters=None if task.clusters is None else task.clusters[mine],
     )

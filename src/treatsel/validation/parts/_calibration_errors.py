@@ -1,4 +1,4 @@
-"""Part: ICI, E50, E90 and Emax, beside what perfect calibration would show."""
+"""Part: ICI, E50, E90 and Emax, and their distribution under perfect calibration."""
 
 import numpy as np
 
@@ -11,16 +11,16 @@ from treatsel.validation.parts._utility import N_RESAMPLES
 ERRORS = {"ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
 
 
-def calibration_errors(setting: ValidationTask, _: Policies) -> PartResult:
-    """Return the distances from the calibration curve, and what perfect calibration would show."""
+def calibration_errors(task: ValidationTask, _: Policies) -> PartResult:
+    """Return the distances from the calibration curve, and those expected under perfect calibration."""
     found = metrics.integrated_calibration_index(
-        setting.observed,
-        setting.own,
+        task.observed,
+        task.own,
         n_resamples=N_RESAMPLES,
         n_simulations=N_RESAMPLES,
-        clusters=setting.clusters,
-        level=setting.level,
-        random_state=setting.seed,
+        clusters=task.clusters,
+        level=task.level,
+        random_state=task.seed,
     )
     rows = [row_of("calibration errors", ERRORS[name], found.estimates[name]) for name in ERRORS]
     table = found.to_frame().loc[list(ERRORS)]

@@ -12,29 +12,29 @@ from treatsel.validation.parts._part import PartResult, row_of
 from treatsel.validation.parts._policies import Policies
 
 
-def case_mix(setting: ValidationTask, _: Policies) -> PartResult:
-    """Return how predictions are spread, overall and by arm: the logit's mean and standard deviation."""
-    logits = np.log(inside(setting.own) / (1 - inside(setting.own)))
+def case_mix(task: ValidationTask, _: Policies) -> PartResult:
+    """Return mean and standard deviation of the linear predictor, overall and by arm, and expected AUCs."""
+    logits = np.log(inside(task.own) / (1 - inside(task.own)))
     groups = {"overall": np.ones(len(logits), dtype=bool)}
-    groups |= {str(arm): setting.arms == arm for arm in sorted(set(setting.arms), key=str)}
+    groups |= {str(arm): task.arms == arm for arm in sorted(set(task.arms), key=str)}
     table = pd.DataFrame(
         [
             {
                 "group": name,
                 "n": int(mask.sum()),
-                "mean_prediction": float(setting.own[mask].mean()),
-                "observed": float(setting.observed[mask].mean()),
+                "mean_prediction": float(task.own[mask].mean()),
+                "observed": float(task.observed[mask].mean()),
                 "mean_logit": float(logits[mask].mean()),
                 "sd_logit": float(logits[mask].std(ddof=1)) if mask.sum() > 1 else float("nan"),
             }
             for name, mask in groups.items()
         ]
     )
-    options: dict[str, Any] = {"groups": setting.clusters, "level": setting.level}
-    auc = model_based_concordance(setting.own, **options)
-    within = model_based_concordance(setting.own, setting.arms, **options)
+    options: dict[str, Any] = {"clusters": task.clusters, "level": task.level}
+    auc = model_based_concordance(task.own, **options)
+    within = model_based_concordance(task.own, task.arms, **options)
     rows = [
-        row_of("discrimination", "AUC to expect in this case mix", auc),
-        row_of("discrimination", "within-arm AUC to expect in this case mix", within),
+        row_of("discrimination", "model-based concordance", auc),
+        row_of("discrimination", "within-arm model-based concordance", within),
     ]
     return PartResult(figures=rows, tables={"case mix": table})

@@ -8,23 +8,23 @@ from treatsel.validation.parts._policies import Policies
 from treatsel.validation.parts._utility import N_RESAMPLES
 
 
-def confounding(setting: ValidationTask, policies: Policies) -> PartResult:
-    """Return what the gain may be worth if something unmeasured decided who got which arm."""
+def confounding(task: ValidationTask, policies: Policies) -> PartResult:
+    """Return bounds on the gain if an unmeasured variable influenced the assignment of arms."""
     if not policies.assignment.startswith("estimated") or not policies.gain.n_discordant:
         return PartResult()
     found = policy_sensitivity(
-        setting.good_y,
-        setting.arms,
+        task.good_y,
+        task.arms,
         policies.recommended,
-        propensity=received_propensity(setting.arms, policies.chances),
-        best_arm=policies.gain.best_arm,
+        propensity=received_propensity(task.arms, policies.propensity),
+        comparator=policies.gain.comparator_arm,
         n_resamples=N_RESAMPLES,
-        random_state=setting.seed,
+        random_state=task.seed,
         **policies.options,
     )
-    rows = found.to_frame()
-    table = rows[rows["measure"] == "gain"].drop(columns="measure").reset_index(drop=True)
-    told = [
+    frame = found.to_frame()
+    table = frame[frame["measure"] == "gain"].drop(columns="measure").reset_index(drop=True)
+    rows = [
         row(
             "confounding",
             f"gain over the best single arm, Lambda {line['Lambda']:g}",
@@ -37,4 +37,4 @@ def confounding(setting: ValidationTask, policies: Policies) -> PartResult:
         )
         for line in table.to_dict(orient="records")
     ]
-    return PartResult(figures=told, tables={"confounding": table})
+    return PartResult(figures=rows, tables={"confounding": table})

@@ -1,4 +1,4 @@
-"""Whether validation patients are like those of development, and the figures if they were."""
+"""Part: validation patients against development patients, and estimates re-weighted to the latter."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
 from treatsel.predictions import fingerprint
 from treatsel.validation._task import ValidationTask, predicted
-from treatsel.validation.parts._part import FEWEST_SHOWN, Caution, PartResult, Severity, row, row_of
+from treatsel.validation.parts._part import MIN_REPORTED, Caution, PartResult, Severity, row, row_of
 from treatsel.validation.parts._policies import Policies
 from treatsel.validation.studies import (
     OVERALL,
@@ -26,7 +26,11 @@ from treatsel.validation.studies import (
 )
 
 SECTION = "development"
-ARM, OUTCOME, PREDICTION = " arm", " outcome", " prediction"  # no covariate begins with a space
+ARM, OUTCOME, PREDICTION = (
+    " arm",
+    " outcome",
+    " prediction",
+)  # a leading space keeps them apart from covariates
 LABELS = {
     "auc": "AUC",
     "within_arm_auc": "within-arm AUC",
@@ -37,80 +41,80 @@ LABELS = {
 }
 
 
-def development_of(given: Any, setting: ValidationTask) -> Cohort:
+def development_of(given: Any, task: ValidationTask) -> Cohort:
     """Return the development cohort; a table is checked against the codebook of the validation cohort.
 
     Raises
     ------
     InputError
-        If it is neither a cohort nor a table, or shares no covariate with the validation cohort.
+        If it is neither a cohort nor a table, or has no covariate in common with the validation cohort.
     CohortError
-        If the table does not fit the codebook.
+        If the table does not match the codebook.
     """
     if isinstance(given, pd.DataFrame):
-        given = Cohort(given, setting.cohort.codebook)
+        given = Cohort(given, task.cohort.codebook)
     if not isinstance(given, Cohort):
         raise InputError(f"development is a {type(given).__name__}; give a Cohort or a table of patients.")
-    if not _shared(given, setting):
-        raise InputError("development shares no covariate with the cohort; name columns alike in both.")
+    if not _shared(given, task):
+        raise InputError(
+            "development shares no covariate with the cohort; use the same column names in both."
+        )
     return given
 
 
-def development(setting: ValidationTask, policies: Policies, model: Any, development: Cohort) -> PartResult:
-    """Return how patients differ from those of development, and the figures re-weighted to the latter."""
-    names = _shared(development, setting)
-    linear, without = _predictions(model, development, setting)
-    old = _table(development, names, setting.outcome, linear)
-    new = setting.cohort.frame.loc[setting.seen, names].assign(
-        **{ARM: setting.arms, OUTCOME: setting.observed}
-    )
+def development(task: ValidationTask, policies: Policies, model: Any, development: Cohort) -> PartResult:
+    """Return case mix against the development cohort, and estimates re-weighted to that cohort."""
+    names = _shared(development, task)
+    linear, without = _predictions(model, development, task)
+    old = _table(development, names, task.outcome, linear)
+    new = task.cohort.frame.loc[task.seen, names].assign(**{ARM: task.arms, OUTCOME: task.observed})
     roles: dict[str, Any] = {"arm": ARM}
     if OUTCOME in old:
         roles["outcome"] = OUTCOME
     else:
         new = new.drop(columns=OUTCOME)
     if linear is not None:
-        roles["prediction"], new = PREDICTION, new.assign(**{PREDICTION: setting.own})
+        roles["prediction"], new = PREDICTION, new.assign(**{PREDICTION: task.own})
     old, new = _coarsened(old, new, names)
-    mix = case_mix(old, new, **roles, level=setting.level)
+    mix = case_mix(old, new, **roles, level=task.level)
     weights = _weights(new[names], old[names])
-    figures, table = _reweighted(setting, policies, weights)
-    lacking = [name for name in setting.cohort.codebook.covariates if name not in names]
+    figures, table = _reweighted(task, policies, weights)
+    lacking = [name for name in task.cohort.codebook.covariates if name not in names]
     left = [without] if without else []
     if lacking:
         left.append((f"Case mix by {lacking}", "the development cohort has no such covariate"))
     return PartResult(
         figures=[*_membership(mix), *_spread(mix), *figures],
         tables={
-            f"{SECTION}: covariates": _told(mix.covariates, old, new),
+            f"{SECTION}: covariates": _disclosed(mix.covariates, old, new),
             f"{SECTION}: linear predictor": mix.linear_predictor.rename_axis("group").reset_index(),
             f"{SECTION}: re-weighted": table,
         },
-        cautions=_cautions(setting, model, development),
+        cautions=_cautions(task, model, development),
         not_estimable=left,
     )
 
 
-def _shared(development: Cohort, setting: ValidationTask) -> list[str]:
-    return [name for name in setting.cohort.codebook.covariates if name in development.codebook.covariates]
+def _shared(development: Cohort, task: ValidationTask) -> list[str]:
+    return [name for name in task.cohort.codebook.covariates if name in development.codebook.covariates]
 
 
 def _predictions(
-    model: Any, development: Cohort, setting: ValidationTask
+    model: Any, development: Cohort, task: ValidationTask
 ) -> tuple[FloatArray | None, tuple[str, str] | None]:
-    """Return the predictions for the received arms of the development patients, or why there are none."""
+    """Return the development patients' predictions for their received arm, or why there are none."""
     what = "Linear predictor in the development cohort"
     if isinstance(model, pd.DataFrame):
-        return None, (what, "predictions were given for the validation patients only, without a model")
+        return None, (what, "predictions were given for the validation patients only, not a model")
     try:
-        table = predicted(model, development, setting.outcome)
+        table = predicted(model, development, task.outcome)
         return cells_of("received", development.received.to_numpy(dtype=object), table), None
     except InputError as error:
         return None, (what, str(error))
 
 
 def _table(development: Cohort, names: list[str], outcome: str, own: FloatArray | None) -> pd.DataFrame:
-    """Return covariates, arm and, if any, outcome (then of patients who have it) and prediction."""
+    """Return covariates, arm, prediction and outcome, as available; patients without outcome are dropped."""
     frame = development.frame
     table = frame[names].assign(**{ARM: development.received})
     if own is not None:
@@ -122,19 +126,19 @@ def _table(development: Cohort, names: list[str], outcome: str, own: FloatArray 
 
 
 def _coarsened(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both tables with categories put together that fewer than ten patients of either have."""
+    """Return both tables with categories merged that fewer than ten patients of either cohort have."""
     old, new = old.copy(), new.copy()
     for name in names:
         if pd.api.types.is_numeric_dtype(new[name].dtype):
             continue
         counts = pd.DataFrame({"old": old[name].value_counts(), "new": new[name].value_counts()}).fillna(0)
         counts = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index]
-        small = ((counts > 0) & (counts < FEWEST_SHOWN)).any(axis=1)
+        small = ((counts > 0) & (counts < MIN_REPORTED)).any(axis=1)
         if not small.any():
             continue
         together, called = list(counts.index[small]), "small groups"
-        for level in counts.index[~small]:  # the rarest first, until enough are together
-            if (counts.loc[together].sum() >= FEWEST_SHOWN).all():
+        for level in counts.index[~small]:  # the rarest first, until the merged category is large enough
+            if (counts.loc[together].sum() >= MIN_REPORTED).all():
                 break
             together, called = [*together, level], f"{level} and others"
         old[name], new[name] = (
@@ -143,19 +147,19 @@ def _coarsened(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> tuple[
     return old, new
 
 
-def _told(covariates: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of covariates without means that would tell of fewer than ten patients."""
+def _disclosed(covariates: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of covariates without means that would disclose fewer than ten patients."""
     table = covariates.copy()
     for name, columns in zip(("development", "validation"), (old, new), strict=True):
         for covariate in [key for key in table.index if key in columns]:
             counts = columns[covariate].value_counts()
-            if len(counts) == 2 and counts.min() < FEWEST_SHOWN:
+            if len(counts) == 2 and counts.min() < MIN_REPORTED:
                 table.loc[covariate, [f"{name}_mean", f"{name}_sd", "standardized_difference"]] = np.nan
     return table.rename_axis("covariate").reset_index()
 
 
 def _weights(new: pd.DataFrame, old: pd.DataFrame) -> BalancingWeights:
-    """Return weights that give the validation patients the means of the development patients."""
+    """Return weights under which the validation patients have the means of the development patients."""
     tables = [table.fillna(table.mean()) for table in columns_of([new, old])]
     return balancing_weights(tables[0], tables[1])
 
@@ -164,13 +168,13 @@ def _membership(mix: CaseMix) -> list[dict[str, Any]]:
     found = {"with outcome": mix.membership, "case mix only": mix.membership_without_outcome}
     rows = []
     for name, auc in found.items():
-        method = f"{auc.method}, in the patients it was fitted to; likelihood ratio {with_p(auc.p_value)}"
+        method = f"{auc.method}, apparent (not cross-validated); likelihood ratio test {with_p(auc.p_value)}"
         rows.append(row_of(SECTION, f"membership AUC, {name}", auc) | {"method": method})
     return rows
 
 
 def _spread(mix: CaseMix) -> list[dict[str, Any]]:
-    """Return difference of means and ratio of SDs of the linear predictor, if there is one."""
+    """Return the difference of means and the ratio of SDs of the linear predictor, if available."""
     if OVERALL not in mix.linear_predictor.index:
         return []
     line: dict[Any, Any] = mix.linear_predictor.loc[OVERALL].to_dict()
@@ -192,12 +196,10 @@ def _spread(mix: CaseMix) -> list[dict[str, Any]]:
 
 
 def _reweighted(
-    setting: ValidationTask, policies: Policies, weights: BalancingWeights
+    task: ValidationTask, policies: Policies, weights: BalancingWeights
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Return the figures to expect in patients like those of development, and a table of both."""
-    found = transport_performance(
-        setting.observed, setting.own, weights, received=setting.arms, level=setting.level
-    )
+    """Return the estimates re-weighted to the development patients, and a table with those of this cohort."""
+    found = transport_performance(task.observed, task.own, weights, received=task.arms, level=task.level)
     pairs: dict[str, Any] = {
         label: (found.observed[key], found.expected[key]) for key, label in LABELS.items()
     }
@@ -205,7 +207,7 @@ def _reweighted(
         again = gain_over_best_arm(
             policies.scores,
             policies.recommended,
-            best_arm=policies.gain.best_arm,
+            comparator=policies.gain.comparator_arm,
             sample_weight=weights.sample_weight,
             **policies.options,
         )
@@ -233,15 +235,15 @@ def _reweighted(
 ENDS = {"": "value", "_lower": "lower", "_upper": "upper"}
 
 
-def _cautions(setting: ValidationTask, model: Any, development: Cohort) -> list[Caution]:
+def _cautions(task: ValidationTask, model: Any, development: Cohort) -> list[Caution]:
     mine = fingerprint(development.X)
-    if mine == fingerprint(setting.cohort.X):
-        text = "What was given as the development cohort is this very cohort, which is like itself."
+    if mine == fingerprint(task.cohort.X):
+        text = "The development cohort given is the validation cohort itself, so the two cannot differ."
         return [Caution(Severity.NO_VALIDATION, text)]
     fitted = getattr(model, "fingerprint_", None)
     if fitted is not None and fitted != mine:
         text = (
-            "What was given as the development cohort is not exactly what the model was fitted to: rows, "
+            "The development cohort given is not identical to the data the model was fitted to: rows, "
             "columns or values differ."
         )
         return [Caution(Severity.MILD, text)]

@@ -1,4 +1,4 @@
-"""Figures pooled over tables in which missing covariates were imputed, by Rubin's rules."""
+"""Part: estimates pooled over tables with imputed covariates, by Rubin's rules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from treatsel._checks import check_known_arms
+from treatsel._checks import check_known_arms, count_of
 from treatsel._reporting.format import points, with_interval
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
@@ -47,13 +47,13 @@ SCALES: dict[str, Scale] = {
     GAIN: "identity",
 }
 NOT_POOLED = (
-    "only figures in closed form and the gain are pooled; curves, calibration errors, net benefit, benefit, "
-    "sites, subgroups, bounds and figures by arm are those of the cohort as given"
+    "only closed-form estimates and the gain are pooled; curves, calibration errors, net benefit, benefit, "
+    "sites, subgroups, bounds and estimates by arm describe the cohort as given"
 )
 
 
-def imputed_of(given: Any, model: Any, setting: ValidationTask) -> list[ValidationTask]:
-    """Return one setting for each imputed table, with the patients, arms and outcomes of the cohort.
+def imputed_of(given: Any, model: Any, task: ValidationTask) -> list[ValidationTask]:
+    """Return one task for each imputed table, with the patients, arms and outcomes of the cohort.
 
     Raises
     ------
@@ -61,65 +61,66 @@ def imputed_of(given: Any, model: Any, setting: ValidationTask) -> list[Validati
         If there are fewer than two tables, or one has other patients, arms or outcomes.
     """
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) < 2:
-        found = f"{len(given)} tables" if isinstance(given, Sequence) else f"a {type(given).__name__}"
-        raise InputError(f"imputations holds {found}; give a list of two imputed tables or more.")
-    return [_imputed(table, number, model, setting) for number, table in enumerate(given, start=1)]
+        several = isinstance(given, Sequence) and not isinstance(given, str)
+        found = f"holds {count_of(len(given), 'table')}" if several else f"is a {type(given).__name__}"
+        raise InputError(f"imputations {found}; give a list of two or more imputed tables.")
+    return [_imputed(table, number, model, task) for number, table in enumerate(given, start=1)]
 
 
-def _imputed(given: Any, number: int, model: Any, setting: ValidationTask) -> ValidationTask:
+def _imputed(given: Any, number: int, model: Any, task: ValidationTask) -> ValidationTask:
     if isinstance(given, pd.DataFrame):
-        by_arm, cohort = predicted(given, setting.cohort, setting.outcome), setting.cohort
+        by_arm, cohort = predicted(given, task.cohort, task.outcome), task.cohort
     elif not isinstance(given, Cohort):
         raise InputError(
             f"Imputed table {number} is a {type(given).__name__}; give a Cohort or a by-arm table."
         )
     elif isinstance(model, pd.DataFrame):
         raise InputError(
-            "A table of predictions cannot predict from imputed covariates. Give one by-arm table of "
+            "A table of predictions cannot be applied to imputed covariates. Give one by-arm table of "
             "predictions for each imputed table."
         )
     else:
-        cohort = _same_patients(given, number, setting)
-        by_arm = predicted(model, cohort, setting.outcome)
-    check_known_arms(setting.received, by_arm.columns)
-    return replace(setting, cohort=cohort, by_arm=by_arm)
+        cohort = _same_patients(given, number, task)
+        by_arm = predicted(model, cohort, task.outcome)
+    check_known_arms(task.received, by_arm.columns)
+    return replace(task, cohort=cohort, by_arm=by_arm)
 
 
-def _same_patients(given: Cohort, number: int, setting: ValidationTask) -> Cohort:
+def _same_patients(given: Cohort, number: int, task: ValidationTask) -> Cohort:
     """Return the imputed cohort in the order of the cohort."""
-    ids, outcome = setting.cohort.frame.index, setting.outcome
+    ids, outcome = task.cohort.frame.index, task.outcome
     lost, more = int((~ids.isin(given.frame.index)).sum()), int((~given.frame.index.isin(ids)).sum())
     if lost or more:
         raise InputError(
-            f"Imputed table {number} lacks {lost} patients of the cohort and has {more} others. Ids must be "
-            "the same."
+            f"Imputed table {number} lacks {count_of(lost, 'patient')} of the cohort and holds "
+            f"{count_of(more, 'other patient')}. Their ids must be the same."
         )
     if outcome not in given.codebook.outcomes:
         raise InputError(f"Imputed table {number} has no outcome {outcome!r}.")
     same = Cohort(given.frame.loc[ids], given.codebook)
-    arms = same.received.astype(str).to_numpy() != setting.received.astype(str).to_numpy()
-    outcomes = same.frame.loc[setting.seen, outcome].to_numpy(dtype=float) != setting.observed
+    arms = same.received.astype(str).to_numpy() != task.received.astype(str).to_numpy()
+    outcomes = same.frame.loc[task.seen, outcome].to_numpy(dtype=float) != task.observed
     if arms.any() or outcomes.any():
         raise InputError(
-            f"Imputed table {number} gives another arm for {int(arms.sum())} patients and another outcome "
-            f"for {int(outcomes.sum())}. Only what is missing in the cohort may differ."
+            f"Imputed table {number} gives another arm for {count_of(int(arms.sum()), 'patient')} and "
+            f"another outcome for {int(outcomes.sum())}. Only values missing in the cohort may differ."
         )
     return same
 
 
 def imputations(
-    setting: ValidationTask,
+    task: ValidationTask,
     policies: Policies,
     imputed: Sequence[ValidationTask],
     assignment: str | Mapping[Any, float] | pd.DataFrame,
 ) -> PartResult:
-    """Return the pooled figures, each with the fraction of missing information."""
-    compute = partial(_figures, best_arm=policies.gain.best_arm)
+    """Return the pooled estimates, each with the fraction of missing information."""
+    compute = partial(_figures, comparator=policies.gain.comparator_arm)
     own = [compute(each, policies_of(each, assignment)) for each in imputed]
-    as_given, rows, table = compute(setting, policies), [], []
-    n, n_events = len(setting.observed), int(setting.observed.sum())
+    as_given, rows, table = compute(task, policies), [], []
+    n, n_events = len(task.observed), int(task.observed.sum())
     for measure, given in as_given.items():
-        found = _pool(measure, [figures[measure] for figures in own], n, setting.level)
+        found = _pool(measure, [figures[measure] for figures in own], n, task.level)
         values = [figures[measure].value for figures in own]
         method = f"{found.method}; {found.n_imputations} imputed tables, missing information {found.fmi:.0%}"
         rows.append(
@@ -140,19 +141,19 @@ def imputations(
         figures=rows,
         tables={SECTION: pd.DataFrame(table)},
         cautions=_cautions(policies.gain, rows[-1], len(imputed)),
-        not_estimable=[("Other figures over imputed tables", NOT_POOLED)],
+        not_estimable=[("Other estimates over imputed tables", NOT_POOLED)],
     )
 
 
-def _figures(setting: ValidationTask, policies: Policies, *, best_arm: Any) -> dict[str, Estimate | Gain]:
-    """Return the figures of one table, with standard errors on the scales of `SCALES`."""
-    y, p, level = setting.observed, setting.own, setting.level
+def _figures(task: ValidationTask, policies: Policies, *, comparator: Any) -> dict[str, Estimate | Gain]:
+    """Return the estimates of one table, with standard errors on the scales of `SCALES`."""
+    y, p, level = task.observed, task.own, task.level
     gain = policies.gain
     if policies.problem is None:
         scores, rule = policies.scores, policies.recommended
-        gain = gain_over_best_arm(scores, rule, best_arm=best_arm, **policies.options)
+        gain = gain_over_best_arm(scores, rule, comparator=comparator, **policies.options)
     return {
-        "within-arm AUC": within_arm_auc(y, p, setting.arms, interval="logit", level=level),
+        "within-arm AUC": within_arm_auc(y, p, task.arms, interval="logit", level=level),
         "AUC": roc_auc(y, p, interval="logit", level=level),
         "calibration in the large": calibration_in_the_large(y, p, level=level),
         "calibration slope": calibration_slope(y, p, level=level),
@@ -167,22 +168,22 @@ def _figures(setting: ValidationTask, policies: Policies, *, best_arm: Any) -> d
 def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> RubinPooled:
     scale, values = SCALES[measure], np.array([one.value for one in found])
     with np.errstate(divide="ignore", invalid="ignore"):
-        there = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
-    size = getattr(found[0], "n_clusters", None) or n  # with clusters, the degrees of freedom count clusters
+        values_on_scale = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
+    size = getattr(found[0], "n_clusters", None) or n  # complete-data df count clusters, if any
     return pool_rubin(
-        there, [one.se for one in found], n=size if size > 1 else None, scale=scale, level=level
+        values_on_scale, [one.se for one in found], n=size if size > 1 else None, scale=scale, level=level
     )
 
 
 def _cautions(gain: Gain, line: dict[str, Any], count: int) -> list[Caution]:
-    """Return a caution if the pooled gain says something else than the headline."""
+    """Return a caution if the pooled gain leads to another conclusion than the headline."""
     verdicts = [
         (low > 0) - (high < 0) for low, high in ((gain.lower, gain.upper), (line["lower"], line["upper"]))
     ]
     if line["lower"] != line["lower"] or verdicts[0] == verdicts[1]:
         return []
     text = (
-        f"Pooled over {count} imputed tables the gain is {with_interval(line, points)}, which says "
-        "something else than the headline. See the section on imputed covariates."
+        f"Pooled over {count} imputed tables the gain is {with_interval(line, points)}, which leads to "
+        "another conclusion than the headline. See the section on multiple imputation."
     )
     return [Caution(Severity.MAY_OVERTURN, text)]

@@ -10,24 +10,24 @@ from treatsel.validation.parts._part import Caution, PartResult, Severity, row
 from treatsel.validation.parts._policies import Policies
 
 
-def missing_outcomes(setting: ValidationTask, policies: Policies) -> PartResult:
-    """Return what extreme assumptions about the missing outcomes make of rates and gain."""
-    if setting.seen.all():
+def missing_outcomes(task: ValidationTask, policies: Policies) -> PartResult:
+    """Return bounds on rates and gain under extreme assumptions about the missing outcomes."""
+    if task.seen.all():
         return PartResult()
-    y, received = setting.y if setting.good else 1 - setting.y, setting.received
+    y, received = task.y if task.good else 1 - task.y, task.received
     arms = list(policies.table.columns)
-    whole = setting.by_arm[arms] if setting.good else 1 - setting.by_arm[arms]
-    rates = missing_outcome_bounds(y, received, level=setting.level).to_frame()
-    there, groups = received.isin(arms).to_numpy(), setting.all_clusters
+    whole = task.by_arm[arms] if task.good else 1 - task.by_arm[arms]
+    rates = missing_outcome_bounds(y, received, level=task.level).to_frame()
+    there, groups = received.isin(arms).to_numpy(), task.all_clusters
     bounds = gain_missing_bounds(
         y[there],
         received[there],
         whole[there],
-        policies.everybody[there],
-        recommended_arms(whole[there], policies.best_arm),
-        best_arm=policies.gain.best_arm,
+        policies.propensity_all[there],
+        recommended_arms(whole[there], policies.comparator),
+        comparator=policies.gain.comparator_arm,
         clusters=None if groups is None else groups[there],
-        level=setting.level,
+        level=task.level,
     ).to_frame()
     tables = {"missing outcomes": pd.concat([rates, bounds], ignore_index=True)}
     rows = [
@@ -42,10 +42,10 @@ def missing_outcomes(setting: ValidationTask, policies: Policies) -> PartResult:
     ]
     lowest, highest = (bounds.set_index("scenario").loc[name] for name in ("lowest", "highest"))
     caution = (
-        "If the missing outcomes were as bad as can be for the recommendations, the gain would be "
-        f"{points(lowest['value'])}; as good as can be, {points(highest['value'])}."
+        "If the missing outcomes were as unfavorable as possible to the recommendations, the gain would be "
+        f"{points(lowest['value'])}; if as favorable as possible, {points(highest['value'])}."
     )
     sure = (policies.gain.lower > 0 and lowest["lower"] <= 0) or (policies.gain.upper < 0 <= highest["upper"])
-    gravity = Severity.MAY_OVERTURN if sure else Severity.LOST
-    cautions = [Caution(gravity, caution)] if policies.gain.n_discordant else []
+    severity = Severity.MAY_OVERTURN if sure else Severity.LOST
+    cautions = [Caution(severity, caution)] if policies.gain.n_discordant else []
     return PartResult(figures=rows, tables=tables, cautions=cautions)

@@ -1,4 +1,4 @@
-"""What every part of a validation gives: figures in rows, curves in tables, and what cannot be told."""
+"""Result of one part of a validation: estimates, tables, cautions, and what is not estimable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,17 @@ import pandas as pd
 from treatsel.metrics import Estimate, Gain
 
 OVERALL = "overall"
-FEWEST_EVENTS = 10  # events, and non-events, of an arm whose own figures say something
-FEWEST_SHOWN = 10  # patients of a site or a subgroup of which anything is told
+# Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
+# doi:10.1016/S0895-4356(96)00236-3): with fewer, intervals of slopes and AUCs are too wide to inform.
+MIN_EVENTS = 10
+# Smallest site or subgroup reported: NHS England suppresses counts below 5 (mental health) or 8 (hospital
+# episodes); ten is on the safe side of both, and fewer patients do not support an estimate anyway.
+MIN_REPORTED = 10
 COLUMNS = ["section", "measure", "group", "value", "lower", "upper", "n", "n_events", "method"]
 
 
 class Severity(IntEnum):
-    """How much a caution weighs; the gravest is told first."""
+    """Severity of a caution; the most severe is listed first."""
 
     NO_VALIDATION = 0
     MAY_OVERTURN = 1
@@ -28,18 +32,18 @@ class Severity(IntEnum):
 
 
 class Caution(NamedTuple):
-    """What a reader must not overlook, and how grave it is."""
+    """A caution and its severity."""
 
-    gravity: Severity
+    severity: Severity
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartResult:
-    """One part of a report.
+    """Result of one part of a report.
 
-    `figures`: rows with `COLUMNS`. `tables`: curves and lists by name. `cautions`: what a reader must not
-    overlook. `not_estimable`: (what, why).
+    `figures`: rows with `COLUMNS`. `tables`: curves and lists by name. `cautions`: warnings that readers
+    must see. `not_estimable`: pairs of an estimate and the reason why there is none.
     """
 
     figures: list[dict[str, Any]] = field(default_factory=list)
@@ -90,14 +94,14 @@ def row(
 
 
 def joined(parts: Mapping[str, PartResult]) -> PartResult:
-    """Return all parts as one, cautions by gravity; what has no value is told as not estimable."""
+    """Combine all parts, cautions by severity; list estimates without a value as not estimable."""
     whole = PartResult()
     for part in parts.values():
         whole.figures.extend(part.figures)
         whole.tables.update(part.tables)
         whole.cautions.extend(part.cautions)
         whole.not_estimable.extend(part.not_estimable)
-    whole.cautions.sort(key=lambda caution: caution.gravity)
+    whole.cautions.sort(key=lambda caution: caution.severity)
     whole.not_estimable.extend(
         (f"{line['measure']}, {line['group']}", line["method"])
         for line in whole.figures

@@ -3,46 +3,48 @@
 import numpy as np
 import pandas as pd
 
+from treatsel._checks import count_of
 from treatsel.validation._task import ValidationTask
-from treatsel.validation.parts._part import FEWEST_SHOWN, PartResult, row
+from treatsel.validation.parts._part import MIN_REPORTED, PartResult, row
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies import MOST_GROUPS, subgroup_performance
+from treatsel.validation.studies import MAX_GROUPS, subgroup_performance
 
-MOST_CODES = 5  # values of a number up to which each is a group
+MAX_CODES = 5  # a numeric column with more distinct values is cut at its quartiles
 
 
-def subgroups(setting: ValidationTask, policies: Policies) -> PartResult:
-    """Return the figures of subgroups by the columns with the role audit."""
-    book, y = setting.cohort.codebook, setting.observed
-    names = [name for name in book.names("audit") if name in setting.cohort.frame]
+def subgroups(task: ValidationTask, policies: Policies) -> PartResult:
+    """Return estimates by subgroup, for each column with the role audit."""
+    book, y = task.cohort.codebook, task.observed
+    names = [name for name in book.names("audit") if name in task.cohort.frame]
     if not names:
-        why = "the codebook gives no column the role audit; sex, age group or ethnicity could have it"
-        return PartResult(not_estimable=[("Figures by subgroup (fairness)", why)])
-    labels = pd.DataFrame({name: audited(setting.cohort.frame.loc[setting.seen, name]) for name in names})
+        why = "the codebook gives no column the role audit (for example sex, age group or ethnicity)"
+        return PartResult(not_estimable=[("Estimates by subgroup (fairness)", why)])
+    labels = pd.DataFrame({name: audited(task.cohort.frame.loc[task.seen, name]) for name in names})
     n_groups = labels.nunique()
     left = [
         (
-            f"Figures by {name}",
-            f"it has {n} groups of {FEWEST_SHOWN} patients or more; 2 to {MOST_GROUPS} can be compared",
+            f"Estimates by {name}",
+            f"it has {count_of(n, 'group')} of at least {MIN_REPORTED} patients; 2 to {MAX_GROUPS} can be "
+            "compared",
         )
         for name, n in n_groups.items()
-        if not 1 < n <= MOST_GROUPS
+        if not 1 < n <= MAX_GROUPS
     ]
-    labels = labels.loc[:, n_groups.between(2, MOST_GROUPS)]
+    labels = labels.loc[:, n_groups.between(2, MAX_GROUPS)]
     if not len(labels.columns):
         return PartResult(not_estimable=left)
     found = subgroup_performance(
         y,
-        setting.own,
-        setting.arms,
+        task.own,
+        task.arms,
         labels,
         scores=None if policies.problem else policies.scores,
         recommended=policies.recommended,
-        best_arm=policies.gain.best_arm,
-        level=setting.level,
+        comparator=policies.gain.comparator_arm,
+        level=task.level,
     )
     table = found.to_frame()
-    told = [
+    rows = [
         row(
             "subgroups",
             str(line["measure"]),
@@ -57,22 +59,22 @@ def subgroups(setting: ValidationTask, policies: Policies) -> PartResult:
         for line in table[table["variable"] != "overall"].to_dict(orient="records")
     ]
     tests = found.tests.reset_index(drop=True)
-    return PartResult(figures=told, tables={"subgroups": table, "subgroup tests": tests}, not_estimable=left)
+    return PartResult(figures=rows, tables={"subgroups": table, "subgroup tests": tests}, not_estimable=left)
 
 
 def audited(column: pd.Series) -> pd.Series:
-    """Return the groups of a column with the role audit: quarters of a number, small groups together."""
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > MOST_CODES:
+    """Return the groups of a column with the role audit: numbers by quartiles, small groups merged."""
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > MAX_CODES:
         ends = np.unique(np.round(np.nanquantile(column.to_numpy(dtype=float), [0.25, 0.5, 0.75])))
         groups = pd.cut(column.astype(float), [-np.inf, *ends, np.inf]).astype(str)
     else:
         groups = column.astype(object).astype(str)
     groups = groups.where(column.notna(), "not stated")
     counts = groups.value_counts()
-    small = counts[counts < FEWEST_SHOWN]
+    small = counts[counts < MIN_REPORTED]
     if small.empty or len(small) == len(counts):
         return groups
-    if small.sum() >= FEWEST_SHOWN:
+    if small.sum() >= MIN_REPORTED:
         return groups.mask(groups.isin(small.index), "small groups")
-    least = counts[counts >= FEWEST_SHOWN].index[-1]  # even together too few to be shown
+    least = counts[counts >= MIN_REPORTED].index[-1]  # even merged they are too few to report
     return groups.mask(groups.isin([*small.index, least]), f"{least} and others")

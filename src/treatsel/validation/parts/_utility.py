@@ -1,4 +1,4 @@
-"""Parts that ask one question each: calibration errors, use, missing outcomes, updating, sample size."""
+"""Part: clinical utility of single predictions and of the choice among arms."""
 
 import numpy as np
 
@@ -7,32 +7,32 @@ from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, row
 from treatsel.validation.parts._policies import Policies
 
-N_RESAMPLES = 200
+N_RESAMPLES = 200  # enough for percentiles of 95 % intervals in a report
 THRESHOLDS = np.arange(1, 20) / 20
-COSTS = (0, 5, 10)  # points, shown as figures
+COSTS = (0, 5, 10)  # percentage points; the curve holds all thresholds
 
 
-def utility(setting: ValidationTask, policies: Policies) -> PartResult:
-    """Return decision curves for the received arm, and the net benefit of choosing among arms."""
-    own = setting.own if setting.good else 1 - setting.own
+def utility(task: ValidationTask, policies: Policies) -> PartResult:
+    """Return decision curves for the received arm, and the net benefit of treatment choice."""
+    own = task.own if task.good else 1 - task.own
     curve = decision_curve(
-        setting.good_y,
+        task.good_y,
         {"model": own},
         thresholds=THRESHOLDS,
         n_resamples=N_RESAMPLES,
-        clusters=setting.clusters,
-        random_state=setting.seed,
-        level=setting.level,
+        clusters=task.clusters,
+        random_state=task.seed,
+        level=task.level,
     )
-    reference = policies.gain.best_arm
+    comparator = policies.gain.comparator_arm
     choice = treatment_choice_net_benefit(
-        policies.scores, policies.table, reference=reference, **policies.options
+        policies.scores, policies.table, comparator=comparator, **policies.options
     )
     model = choice.to_frame().query("strategy == 'model'").to_dict(orient="records")
     rows = [
         row(
             "utility",
-            f"net benefit of choosing, other arms cost {100 * at['threshold']:g} points",
+            f"net benefit of treatment choice, other arms cost {100 * at['threshold']:g} points",
             *(at[key] for key in ("value", "lower", "upper")),
             n=choice.n,
             method=choice.method,

@@ -1,16 +1,16 @@
 """The validation report: its data, sections, front table, checklists, page and output formats."""
 
-from treatsel.validation.report._checklist import check_checklist_name, checklist, known_of
+from treatsel.validation.report._checklist import answers_of, check_checklist_name, checklist
 from treatsel.validation.report._compare import compare, not_shared
 from treatsel.validation.report._page import page_of
 from treatsel.validation.report._report import ValidationReport
 
 __all__ = [
     "ValidationReport",
+    "answers_of",
     "check_checklist_name",
     "checklist",
     "compare",
-    "known_of",
     "not_shared",
     "page_of",
 ]

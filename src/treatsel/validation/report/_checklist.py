@@ -1,4 +1,4 @@
-"""Reporting checklists, filled where the report knows the answer."""
+"""Reporting checklists, filled in where the report holds the answer."""
 
 import string
 from importlib import resources
@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from treatsel._checks import count_of
 from treatsel._reporting.format import points
 from treatsel._reporting.page import Page, Section, Table, to_markdown
 from treatsel._version import __version__
@@ -16,19 +17,21 @@ from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 
 BLANK = "author to complete"
-NOTE = "Filled where the figures know the answer. The items are shortened; the published lists decide."
+NOTE = (
+    "Filled in where the report holds the answer. The items are abridged; the published lists are definitive."
+)
 
 
-def checklist(known: dict[str, str], *, sites: bool) -> pd.DataFrame:
+def checklist(facts: dict[str, str], *, sites: bool) -> pd.DataFrame:
     """Return the items of all checklists that apply: list, source, item, topic, asks, answer.
 
     Parameters
     ----------
-    known : dict of str to str
-        What the report can say, by the names that the answers use. An answer that needs a name that is not
-        there, or is empty, is left to the author.
+    facts : dict of str to str
+        Facts of the report, by the names used in the answers. An answer that needs a missing or empty fact
+        is left to the author.
     sites : bool
-        Whether there are sites.
+        Whether the cohort has sites.
     """
     text = resources.files("treatsel").joinpath("validation/checklists.yaml").read_text(encoding="utf-8")
     rows = [
@@ -38,7 +41,7 @@ def checklist(known: dict[str, str], *, sites: bool) -> pd.DataFrame:
             "item": str(item[0]),
             "topic": item[1],
             "asks": item[2],
-            "answer": _answer(item[3], known) if len(item) > 3 else BLANK,
+            "answer": _answer(item[3], facts) if len(item) > 3 else BLANK,
         }
         for entry in yaml.safe_load(text)
         if entry.get("only") != "sites" or sites
@@ -47,18 +50,18 @@ def checklist(known: dict[str, str], *, sites: bool) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _answer(pattern: str, known: dict[str, str]) -> str:
+def _answer(pattern: str, facts: dict[str, str]) -> str:
     names = [name for _, name, _, _ in string.Formatter().parse(pattern) if name]
-    if any(not known.get(name) for name in names):
+    if any(not facts.get(name) for name in names):
         return BLANK
-    return pattern.format_map(known)
+    return pattern.format_map(facts)
 
 
-def known_of(report: ReportData) -> dict[str, str]:
-    """Return what a report can say about itself, by the names that the answers use."""
+def answers_of(report: ReportData) -> dict[str, str]:
+    """Return the facts of a report that fill in checklists, by name."""
     base, about, sites = report.figure("base rate"), report.about, int(report.about["n_sites"])
     n, seen = int(about["n"]), int(about["n_observed"])
-    known = {
+    facts = {
         "outcome": report.outcome,
         "arms": ", ".join(about["arms"]),
         "assignment": report.assignment,
@@ -73,60 +76,58 @@ def known_of(report: ReportData) -> dict[str, str]:
         "missing": _missing(report, n, seen),
         "measures": ", ".join(dict.fromkeys(report.figures.loc[report.figures["value"].notna(), "section"])),
         "overlap": _overlap(report),
-        "sites": f"{sites:,} sites." if sites else "",
+        "sites": f"{count_of(sites, 'site')}." if sites else "",
     }
     if sites:
         enough = sites >= MIN_CLUSTERS
-        known["clustering"] = (
-            f"Intervals of policy figures {'are' if enough else 'are not'} cluster-robust by site ({sites} "
-            "sites)."
+        facts["clustering"] = (
+            f"Intervals of policy estimates {'are' if enough else 'are not'} cluster-robust by site "
+            f"({count_of(sites, 'site')})."
         )
     rows = report.figures
-    here = rows[(rows["section"] == "sites") & (rows["measure"] == "within-arm AUC, a new site")]
+    here = rows[(rows["section"] == "sites") & (rows["measure"] == "within-arm AUC, new site")]
     if len(here):
         new = here.iloc[0]
-        known["heterogeneity"] = (
-            f"Within-arm AUC of a new site: {new['lower']:.2f} to {new['upper']:.2f} (prediction interval)."
+        facts["heterogeneity"] = (
+            f"Within-arm AUC at a new site: {new['lower']:.2f} to {new['upper']:.2f} (prediction interval)."
         )
     if "sample size" in report.tables:
         needed = report.tables["sample size"].set_index("criterion")["n"].dropna()
-        known["sample_size"] = f"{seen:,} patients; needed by criterion: " + ", ".join(
+        facts["sample_size"] = f"{seen:,} patients; needed by criterion: " + ", ".join(
             f"{name} {int(count):,}" for name, count in needed.items()
         )
     if "updating" in report.tables and "chosen" in report.tables["updating"]:
         table = report.tables["updating"]
         chosen = table.loc[table["chosen"].astype(bool), "method"].iloc[0]
-        known["updating"] = f"Closed test among updates: {chosen}."
+        facts["updating"] = f"Closed test of updates: {chosen}."
     if report.has("membership AUC, case mix only"):
         auc = report.figure("membership AUC, case mix only")
-        known["differences"] = (
-            f"Membership AUC {auc['value']:.2f} ({auc['lower']:.2f} to {auc['upper']:.2f}); standardised "
-            "differences and spread of the linear predictor are in the report."
+        facts["differences"] = (
+            f"Membership AUC {auc['value']:.2f} ({auc['lower']:.2f} to {auc['upper']:.2f}); standardized "
+            "differences and the distribution of the linear predictor are in the report."
         )
     if "subgroups" in report.tables:
         columns = sorted(set(report.tables["subgroups"]["variable"]) - {OVERALL})
-        known["fairness"] = f"Figures and tests of differences by {', '.join(map(str, columns))}."
-    return known
+        facts["fairness"] = f"Estimates and tests of heterogeneity by {', '.join(map(str, columns))}."
+    return facts
 
 
 def _missing(report: ReportData, n: int, seen: int) -> str:
     if n == seen:
         return "No outcome was missing."
-    told = f"Outcome missing in {n - seen:,} of {n:,}; they were left out"
+    reported = f"Outcome missing in {n - seen:,} of {n:,} patients, who were left out"
     if not report.has("gain over the best single arm, lowest"):
-        return f"{told}."
+        return f"{reported}."
     low, high = (
         report.figure(f"gain over the best single arm, {end}")["value"] for end in ("lowest", "highest")
     )
-    return f"{told}; the gain lies between {points(low)} and {points(high)} whatever they were."
+    return f"{reported}; whatever these outcomes, the gain lies between {points(low)} and {points(high)}."
 
 
 def _overlap(report: ReportData) -> str:
     if report.about.get("development_cohort"):
         return "No: this is the development cohort."
-    return (
-        "The cohort is not the development cohort as a whole; that no patient is in both, the author knows."
-    )
+    return "The cohort is not the development cohort; the author should confirm that no patient is in both."
 
 
 def markdown_of(items: pd.DataFrame) -> str:
@@ -145,8 +146,8 @@ def section_of(items: pd.DataFrame) -> Section:
 
 
 def check_checklist_name(path: str | Path) -> Path:
-    """Return the path; raise if checklists cannot be written under such a name."""
+    """Return the path; raise unless its suffix is .md or .csv."""
     path = Path(path)
     if path.suffix.lower() not in (".md", ".csv"):
-        raise InputError(f"Checklists are written as .md or .csv; {path.name!r} ends otherwise.")
+        raise InputError(f"Checklists are written as .md or .csv; {path.name!r} has another suffix.")
     return path

@@ -4,27 +4,28 @@ import numpy as np
 import pandas as pd
 
 from treatsel.errors import InputError
+from treatsel.metrics.policy import ON_THIS_DATA
 from treatsel.validation.report._report import ValidationReport
 
 KEYS = ["section", "measure", "group"]
 
 
 def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
-    """Compare the figures that two reports share.
+    """Compare the estimates that two reports have in common.
 
     Parameters
     ----------
     first, second : ValidationReport
-        Of one outcome, at one confidence level: two models on one cohort, one model on two cohorts, or one
-        cohort a year later.
+        Reports on the same outcome at the same confidence level: two models in one cohort, or one model in
+        two cohorts or periods.
 
     Returns
     -------
     DataFrame
-        One row per figure: section, measure, group, first, second, difference (second less first) with lower
-        and upper, n_first, n_second, same_patients. The interval takes the two as independent (MOVER); for
-        two models on the same patients it is therefore too wide as a rule. Figures against the best single
-        arm are left out where that is not the same arm in both. A test statistic has no interval.
+        One row per estimate: section, measure, group, first, second, difference (second minus first) with
+        lower and upper, n_first, n_second, same_patients. The interval assumes independence (MOVER); for two
+        models in the same patients it is therefore usually too wide. Estimates against the best single arm
+        are omitted if that arm differs between the reports. Differences of test statistics have no interval.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
     >>> from treatsel.validation import compare, validate
     >>> a, b = (make_cohort(600, random_state=seed) for seed in (3, 4))
     >>> reports = [
-    ...     validate(part.truth["dropout"], part.cohort, outcome="dropout", parts=()) for part in (a, b)
+    ...     validate(part.truth["dropout"], part.cohort, outcome="dropout", sections=()) for part in (a, b)
     ... ]
     >>> table = compare(*reports)
     >>> table[table["measure"] == "base rate"][["n_first", "n_second"]].values.tolist()
@@ -51,14 +52,15 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
         mine, theirs = getattr(first, name), getattr(second, name)
         if mine != theirs:
             raise InputError(
-                f"The reports differ in {name}: {mine!r} and {theirs!r}. Compare like with like."
+                f"The reports differ in {name}: {mine!r} and {theirs!r}. They must be the same in both."
             )
     both = first.figures.merge(second.figures, on=KEYS, suffixes=("_first", "_second"), how="inner")
-    if first.gain.best_arm != second.gain.best_arm:  # such figures compare with different arms
-        against = both["measure"].str.contains("best single arm|net benefit of choosing")
+    # estimates against different comparators are not comparable
+    if first.gain.comparator_arm != second.gain.comparator_arm:
+        against = both["measure"].str.contains("best single arm|net benefit of treatment choice")
         both = both[~against & both["section"].ne("benefit")].reset_index(drop=True)
     picked = [both[f"method_{which}"].str.partition(";")[0] for which in ("first", "second")]
-    same_pick = ~both["measure"].str.contains("picked on this data") | picked[0].eq(picked[1])
+    same_pick = ~both["measure"].str.contains(ON_THIS_DATA) | picked[0].eq(picked[1])
     both = both[same_pick].reset_index(drop=True)
     a, b = both["value_first"], both["value_second"]
     below = np.hypot(b - both["lower_second"], both["upper_first"] - a)
@@ -77,7 +79,7 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
 
 
 def not_shared(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
-    """Return the figures that only one of two reports holds: section, measure, group, only_in."""
+    """Return the estimates that only one of two reports has: section, measure, group, only_in."""
     keys = [report.figures[KEYS].assign(**{name: True}) for name, report in (("a", first), ("b", second))]
     merged = keys[0].merge(keys[1], on=KEYS, how="outer")
     alone = merged[merged["a"].isna() | merged["b"].isna()]

@@ -1,4 +1,4 @@
-"""What a validation report holds: every number in tables, and the look-ups that its sections need."""
+"""Data of a validation report: all numbers in tables, and the look-ups that its sections need."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,36 +14,36 @@ from treatsel.validation.parts import OVERALL
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ReportData:
-    """Figures of an external validation, each with interval, n and events.
+    """Estimates of an external validation, each with interval, n and events.
 
     Attributes
     ----------
     figures : DataFrame
         Columns section, measure, group ("overall", an arm, a pair of arms, a site or a subgroup), value,
-        lower, upper, n, n_events (None where it does not apply), method.
+        lower, upper, n, n_events (None if not applicable), method.
     gain : Gain
         The headline: rate of the good outcome under the recommendations minus that under the best single
-        arm for everybody.
+        arm for all patients.
     tables : dict of str to DataFrame
         Curves and lists: "flow", "calibration curve", "decision curve", "sites", "checklist", ...
     outcome : str
         Outcome validated.
     event_is_good : bool
-        Whether the outcome is the good one; policies are always judged by the good one.
+        Whether the outcome is the good one; policies are always evaluated by the good outcome.
     level : float
         Confidence level of all intervals.
     assignment : str
-        Where the probabilities of the received arms come from.
+        Source of the probabilities of the received arms.
     effective_n : float
-        Effective sample size of the weighted estimate: what the concordant patients are worth.
+        Effective sample size of the weighted policy value, from the concordant patients.
     cautions : tuple of str
-        What a reader must not overlook, gravest first.
+        Warnings that readers must see, the most severe first.
     not_estimable : tuple of (str, str)
         What could not be estimated, and why.
     model_id : str or None
         Id of the model file, if there is one.
     about : dict
-        What else is known of model and cohort: plain values.
+        Further facts on model and cohort, as plain values.
     """
 
     figures: pd.DataFrame
@@ -74,32 +74,34 @@ class ReportData:
         gain, what = self.gain, self.good_name
         if (rate := self.figure("base rate")["value"]) in (0, 1):
             return (
-                f"The outcome is {rate:.0f} for everybody: whether the recommendations, or the predictions, "
-                f"are any good for {self.outcome} cannot be told from this cohort."
+                f"The outcome is {rate:.0f} in all patients, so this cohort cannot show whether the "
+                f"predictions or the recommendations are useful for {self.outcome}."
             )
         if gain.lower != gain.lower:
             why = gain.method.removeprefix("not estimable: ")
             return f"The gain over the best single arm cannot be estimated: {why}."
+        best = gain.comparator_arm
         if not gain.n_discordant:
             return (
-                f"The model recommends {gain.best_arm}, the best single arm, to everybody: no gain, no loss."
+                f"The model recommends {best}, the best single arm, for all patients: there is neither gain "
+                "nor loss."
             )
-        verdict = "more" if gain.lower > 0 else "fewer" if gain.upper < 0 else None
+        verdict = "higher" if gain.lower > 0 else "lower" if gain.upper < 0 else None
         value, lower, upper = (fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
         points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
         if verdict is None:
             return (
-                f"No gain shown: giving each patient the recommended arm instead of {gain.best_arm} for "
-                f"everybody changes {what} by {points}."
+                f"No gain shown: giving each patient the recommended arm, instead of {best} to all, "
+                f"changes {what} by {points}."
             )
         return (
-            f"Giving each patient the recommended arm instead of {gain.best_arm} for everybody is followed "
-            f"by {verdict} patients with {what}: {points}."
+            f"Giving each patient the recommended arm, instead of {best} to all, is associated with "
+            f"a {verdict} rate of {what}: {points}."
         )
 
     @property
     def flow(self) -> pd.DataFrame:
-        """By arm: n, n_observed, n_events (received it), n_recommended (of all patients)."""
+        """By arm: n, n_observed and n_events (received it), and n_recommended (of all patients)."""
         return self.tables["flow"].copy()
 
     @property
@@ -128,11 +130,11 @@ class ReportData:
         return rows[rows["group"] == group].iloc[0]
 
     def has(self, measure: str, group: str = OVERALL) -> bool:
-        """Whether there is such a row of `figures`."""
+        """Whether `figures` has a row of this measure and group."""
         return bool(((self.figures["measure"] == measure) & (self.figures["group"] == group)).any())
 
     def to_frame(self) -> pd.DataFrame:
-        """Return all figures, one per row."""
+        """Return all estimates, one per row."""
         return self.figures.copy()
 
     def plot(self, ax: Any = None) -> Any:

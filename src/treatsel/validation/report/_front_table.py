@@ -1,4 +1,4 @@
-"""The front table: one question a row, its figure with interval, and a verdict made from the interval."""
+"""Front table: one question per row, with its estimate, interval and a verdict based on the interval."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,19 @@ from treatsel._reporting.page import FrontRow
 from treatsel.validation.report._data import ReportData
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
-SLOPE = (0.8, 1.2)  # calibration slopes, and ratios of observed to expected, that are near enough to 1
-FEWEST_EVENTS = 100  # and as many non-events: Collins, Ogundimu & Altman (2016). doi:10.1002/sim.6787
-LITTLE_LOST, MUCH_LOST = 0.05, 0.20  # Schulz & Grimes (2002). doi:10.1016/S0140-6736(02)07750-4
+# Calibration slopes, and ratios of observed to expected, taken as close enough to 1. A convention without a
+# derivation: at a slope of 0.8 or 1.2 a prediction of 30 % should have been 34 % or 27 %.
+CLOSE_TO_ONE = (0.8, 1.2)
+MIN_EVENTS = 100  # and as many non-events: Collins, Ogundimu & Altman (2016). doi:10.1002/sim.6787
+FEW_EVENTS = 10  # with fewer, even one regression coefficient is unstable: Peduzzi et al. (1996), see `parts`
+# Proportion of missing outcomes that rarely biases, or usually does: Schulz & Grimes (2002), the "five-and-20
+# rule of thumb". doi:10.1016/S0140-6736(02)07750-4
+LOW_MISSING, HIGH_MISSING = 0.05, 0.20
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """An estimate with its interval, as far as it exists."""
+    """An estimate with its interval, which may be NaN."""
 
     value: float
     lower: float
@@ -26,13 +31,13 @@ class Bounds:
         return self.lower == self.lower and self.upper == self.upper
 
     def above(self, low: float) -> str:
-        """Return the verdict on a figure that should lie above a limit."""
+        """Return the verdict on an estimate that should lie above a limit."""
         if not self.known:
             return UNKNOWN
         return GOOD if self.lower > low else POOR if self.upper < low else UNCLEAR
 
     def within(self, low: float, high: float) -> str:
-        """Return the verdict on a figure that should lie between limits."""
+        """Return the verdict on an estimate that should lie between limits."""
         if not self.known:
             return UNKNOWN
         if low <= self.lower and self.upper <= high:
@@ -40,7 +45,7 @@ class Bounds:
         return POOR if self.upper < low or self.lower > high else UNCLEAR
 
 
-def lights_of(report: ReportData) -> list[FrontRow]:
+def front_rows(report: ReportData) -> list[FrontRow]:
     """Return the rows of the front table."""
     gain = Bounds(report.gain.value, report.gain.lower, report.gain.upper)
     auc = _bounds(report, "within-arm AUC")
@@ -49,31 +54,31 @@ def lights_of(report: ReportData) -> list[FrontRow]:
     verdict = gain.above(0.0) if report.gain.n_discordant or not gain.known else UNCLEAR
     return [
         FrontRow(
-            "Does following it beat the best single arm?",
+            "Value of the recommendations: do they beat the best single arm?",
             _with_interval(gain, points),
             verdict,
-            "good if the whole interval lies above 0, poor if it lies below",
+            "good if the interval lies above 0, poor if below",
         ),
         FrontRow(
-            "Does it tell patients of one arm apart?",
-            "AUC within arms " + _with_interval(auc, number),
+            "Discrimination: does it tell patients of one arm apart?",
+            "within-arm AUC " + _with_interval(auc, number),
             auc.above(0.5),
-            "good if the interval lies above 0.5, which is guessing",
+            "good if the interval lies above 0.5 (chance), poor if below",
         ),
         FrontRow(
-            "Are differences between patients as large as predicted?",
+            "Calibration (slope): are differences between patients as large as predicted?",
             "calibration slope " + _with_interval(slope, number),
-            slope.within(*SLOPE),
-            f"good if the interval lies between {SLOPE[0]} and {SLOPE[1]}, poor if outside",
+            slope.within(*CLOSE_TO_ONE),
+            f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside",
         ),
         FrontRow(
-            "Is the level right?",
+            "Calibration (mean): is the outcome as frequent as predicted?",
             "observed / expected " + _with_interval(ratio, number),
-            ratio.within(*SLOPE),
-            f"good if the interval lies between {SLOPE[0]} and {SLOPE[1]}, poor if outside",
+            ratio.within(*CLOSE_TO_ONE),
+            f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside",
         ),
-        _enough(report),
-        _lost(report),
+        _sample_size(report),
+        _missing(report),
     ]
 
 
@@ -89,25 +94,25 @@ def _with_interval(bounds: Bounds, shown: object) -> str:
     return f"{texts[0]} ({texts[1].removesuffix(' points')} to {texts[2].removesuffix(' points')})"
 
 
-def _enough(report: ReportData) -> FrontRow:
+def _sample_size(report: ReportData) -> FrontRow:
     base = report.figure("base rate")
     events = int(base["n_events"])
     fewer = min(events, int(base["n"]) - events)
     return FrontRow(
-        "Are there enough patients?",
+        "Sample size: are there enough patients?",
         f"{events:,} with and {int(base['n']) - events:,} without {report.outcome}",
-        GOOD if fewer >= FEWEST_EVENTS else UNCLEAR if fewer >= 10 else POOR,
-        f"good from {FEWEST_EVENTS} of each; intervals say how much these tell",
+        GOOD if fewer >= MIN_EVENTS else UNCLEAR if fewer >= FEW_EVENTS else POOR,
+        f"good from {MIN_EVENTS} of each, poor below {FEW_EVENTS}; the intervals show the precision",
     )
 
 
-def _lost(report: ReportData) -> FrontRow:
+def _missing(report: ReportData) -> FrontRow:
     flow = report.flow
     n, seen = int(flow["n"].sum()), int(flow["n_observed"].sum())
     share = 1 - seen / n
     return FrontRow(
-        "Were outcomes observed?",
+        "Missing outcomes: were outcomes observed?",
         f"missing in {n - seen:,} of {n:,} ({percent(share, 0)})",
-        GOOD if share < LITTLE_LOST else UNCLEAR if share < MUCH_LOST else POOR,
+        GOOD if share < LOW_MISSING else UNCLEAR if share < HIGH_MISSING else POOR,
         "good below 5 %, poor from 20 %",
     )

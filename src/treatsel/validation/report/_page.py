@@ -1,4 +1,4 @@
-"""A validation report as a page: headline, front table, gravest cautions, one section per question."""
+"""Page of a validation report: headline, front table, main cautions, and one section per topic."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from treatsel._reporting.page import Page, Section, Table
 from treatsel.validation.report import sections
 from treatsel.validation.report._checklist import section_of
 from treatsel.validation.report._data import ReportData
-from treatsel.validation.report._front_table import lights_of
+from treatsel.validation.report._front_table import front_rows
 
 Maker = Callable[[ReportData], Section]
-ON_FRONT = 3  # cautions
-SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if the table before it exists
+ON_FRONT = 3  # cautions above the sections; all of them follow at the end
+SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its table exists
     ("flow", sections.participants),
     ("case mix", sections.case_mix),
     ("development: covariates", sections.development),
@@ -24,7 +24,7 @@ SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if the t
     ("decision curve", sections.utility),
     ("toc", sections.benefit),
     ("sites", sections.sites),
-    ("sites left out", sections.sites_left_out),
+    ("internal-external", sections.internal_external),
     ("subgroups", sections.subgroups),
     ("missing outcomes", sections.missing_outcomes),
     ("imputations", sections.imputations),
@@ -40,7 +40,7 @@ def page_of(report: ReportData) -> Page:
     return Page(
         title=f"External validation: {report.outcome}",
         headline=report.headline,
-        lights=lights_of(report),
+        front_table=front_rows(report),
         facts=_facts(report),
         cautions=report.cautions[:ON_FRONT],
         sections=[*found, *_ends(report)],
@@ -54,29 +54,29 @@ def _facts(report: ReportData) -> list[tuple[str, str]]:
         ("Patients with the outcome observed", f"{int(base['n']):,}"),
         (f"Rate of {report.outcome}", with_interval(base, percent)),
         ("Arms", ", ".join(report.about.get("arms", []))),
-        ("Arms were assigned", report.assignment),
+        ("Assignment probabilities", report.assignment),
         ("Sites", f"{sites:,}" if sites else "none named"),
-        ("Worth, for policies", _worth(report)),
-        ("Intervals", f"{100 * report.level:g} %"),
+        ("Effective sample size (policy value)", _effective_n(report)),
+        ("Confidence level", f"{100 * report.level:g} %"),
         ("Model", report.model_id[:12] if report.model_id else "not from a file"),
     ]
 
 
-def _worth(report: ReportData) -> str:
+def _effective_n(report: ReportData) -> str:
     if report.effective_n != report.effective_n:
         return "not estimable"
-    return f"{number(report.effective_n, 0)} patients of equal weight"
+    return number(report.effective_n, 0)
 
 
 def _ends(report: ReportData) -> list[Section]:
-    """Return what stands at the end: all cautions, what was not estimable, checklists."""
+    """Return the last sections: all cautions, what was not estimable, checklists."""
     found = []
     if len(report.cautions) > ON_FRONT:
         found.append(Section(heading="All cautions", paragraphs=list(report.cautions)))
     if report.not_estimable:
-        frame = pd.DataFrame(report.not_estimable, columns=["What", "Why not"])
-        table = Table(frame, "What these data, or what was given, do not allow.", words=("Why not",))
-        found.append(Section(heading="What could not be estimated", tables=[table]))
+        frame = pd.DataFrame(report.not_estimable, columns=["Estimate", "Reason"])
+        table = Table(frame, "Estimates that these data or arguments do not allow.", words=("Reason",))
+        found.append(Section(heading="Not estimable: what could not be estimated, and why", tables=[table]))
     if "checklist" in report.tables:
         found.append(section_of(report.tables["checklist"]))
     return found

@@ -1,4 +1,4 @@
-"""Tables as plain values for JSON, and back; NaN and infinity become None."""
+"""Convert tables to plain values for JSON and back; NaN and infinity become None."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ def plain_number(value: Any) -> float | None:
 
 
 def plain_value(value: Any) -> Any:
-    """Return a plain value: no numpy, no NaN."""
+    """Return a value without NumPy types and NaN."""
     if isinstance(value, float | np.floating):
         return plain_number(value)
     if isinstance(value, tuple | list | np.ndarray):
@@ -21,12 +21,12 @@ def plain_value(value: Any) -> Any:
 
 
 def columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return a table by columns."""
+    """Return the columns of a table as lists."""
     return {str(name): [plain_value(value) for value in table[name]] for name in table.columns}
 
 
 def frame_of(columns: Mapping[str, list[Any]]) -> pd.DataFrame:
-    """Return a table from its columns; a column of numbers has NaN for None."""
+    """Return a table from its columns; in numeric columns None becomes NaN."""
     return pd.DataFrame({name: _series(values) for name, values in columns.items()})
 
 

@@ -1,4 +1,4 @@
-"""`ValidationReport`: the figures of an external validation, and the forms in which they are written."""
+"""`ValidationReport`: results of an external validation, and their output formats."""
 
 import json
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ KIND = "treatsel validation report"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ValidationReport(ReportData):
-    """A `ReportData` that can be written as a page, as Markdown, and as JSON, and read back.
+    """A `ReportData` that can be written as HTML, Markdown and JSON, and read back from JSON.
 
     Attributes are those of `ReportData`.
     """
 
     def summary(self) -> dict[str, Any]:
-        """Return the main figures as plain numbers, for a model file or a registry; no NaN."""
+        """Return the main estimates as plain numbers without NaN, for a model file or a registry."""
         rows = self.figures[(self.figures["group"] == OVERALL) & self.figures["section"].isin(MAIN)]
         kept = {
             str(row["measure"]): {key: plain_number(row[key]) for key in ("value", "lower", "upper")}
@@ -48,16 +48,16 @@ class ValidationReport(ReportData):
         Path(path).write_text(page.to_html(page_of(self)), encoding="utf-8")
 
     def to_markdown(self, path: str | Path) -> None:
-        """Write the report as Markdown, without pictures."""
+        """Write the report as Markdown, without figures."""
         Path(path).write_text(page.to_markdown(page_of(self)), encoding="utf-8")
 
     def write_checklists(self, path: str | Path) -> None:
-        """Write the reporting checklists as Markdown, or as CSV by the ending of the name.
+        """Write the reporting checklists as Markdown or CSV, by the suffix of the path.
 
         Raises
         ------
         InputError
-            If the name ends otherwise.
+            If the suffix is neither .md nor .csv.
         """
         items, path = self.tables["checklist"], check_checklist_name(path)
         if path.suffix.lower() == ".csv":
@@ -66,7 +66,7 @@ class ValidationReport(ReportData):
             path.write_text(markdown_of(items), encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values: the content of the JSON file; NaN becomes None."""
+        """Return all results as plain values, the content of the JSON file; NaN becomes None."""
         return {
             "kind": KIND,
             "schema": SCHEMA,
@@ -87,37 +87,37 @@ class ValidationReport(ReportData):
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write every number to a JSON file; `from_json` reads it, `compare` compares two."""
+        """Write all results to a JSON file; `from_json` reads it, `compare` compares two."""
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def from_json(cls, path: str | Path) -> "ValidationReport":
-        """Read a report that `to_json` wrote; it gives the same page.
+        """Read a report written by `to_json`; it gives the same page.
 
         Raises
         ------
         InputError
-            If the file is no such report, or of a newer schema.
+            If the file is not such a report, or has a newer schema.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refused)
         except (ValueError, RecursionError) as error:
-            why = f" ({error})" if isinstance(error, InputError) else ", or it is cut off"
+            why = f" ({error})" if isinstance(error, InputError) else ", or it is truncated"
             raise InputError(f"{Path(path).name} is not a JSON file{why}.") from error
         return cls.from_dict(content)
 
     @classmethod
     def from_dict(cls, content: Any) -> "ValidationReport":
-        """Build the report from what `to_dict` gave.
+        """Return the report from the output of `to_dict`.
 
         Raises
         ------
         InputError
-            If the content is no such report, or of a newer schema.
+            If the content is not such a report, or has a newer schema.
         """
         if not isinstance(content, Mapping) or content.get("kind") != KIND:
-            raise InputError("This is no validation report of treatsel (its JSON says so under 'kind').")
+            raise InputError(f"This is not a validation report of treatsel, whose key 'kind' is {KIND!r}.")
         if content.get("schema") != SCHEMA:
             raise InputError(
                 f"The report has schema {content.get('schema')!r}; this version of treatsel reads {SCHEMA}. "
@@ -145,11 +145,11 @@ _FLOATS = ("value", "lower", "upper", "se", "p_value")
 
 
 def _refused(constant: str) -> None:
-    raise InputError(f"it holds {constant}, which JSON does not know; what does not exist is null")
+    raise InputError(f"it holds {constant}, which is not JSON; missing values must be null")
 
 
 def _about(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of model and cohort; a KeyError tells that something is missing."""
+    """Return the facts on model and cohort; raise KeyError if a required one is missing."""
     for key in ("n", "n_observed", "n_sites", "arms"):
         content[key]
     return dict(content)

@@ -1,17 +1,21 @@
-"""What the JSON of a report must hold, so that a damaged or edited one is refused in words."""
+"""Checks of the JSON of a report, so that a damaged or edited file is refused with a reason.
+
+A JSON Schema would cover types and keys only: equal column lengths, unique rows and the tables of a page need
+code in any case, and a validator would be a dependency for these few lines.
+"""
 
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from treatsel._checks import check_level
+from treatsel._checks import check_level, count_of
 from treatsel.errors import InputError
 from treatsel.validation.parts import COLUMNS
 
 WORDS = ("section", "measure", "group", "method")
 NUMBERS = ("value", "lower", "upper", "n_events")
 GAIN_NUMBERS = ("value", "lower", "upper", "se", "p_value")
-NEEDED = {  # tables without which there is no page
+NEEDED = {  # tables that every page shows
     "flow": ("arm", "n", "n_observed", "n_events", "n_recommended"),
     "calibration curve": ("predicted", "observed", "lower", "upper"),
     "calibration curve by arm": ("predicted", "observed", "lower", "upper"),
@@ -20,14 +24,14 @@ NEEDED = {  # tables without which there is no page
 
 
 def check_content(content: Mapping[str, Any]) -> None:
-    """Raise if a report's content lacks something, or holds something of another type.
+    """Raise if a key is missing or a value has the wrong type.
 
     Raises
     ------
     InputError
-        Naming what is wrong.
+        If a value has the wrong type, columns are missing or differ in length, or rows are duplicates.
     KeyError, TypeError, AttributeError
-        Where something is missing altogether.
+        If a key is missing altogether.
     """
     _check("outcome", content["outcome"], str)
     _check("event_is_good", content["event_is_good"], bool)
@@ -54,10 +58,10 @@ def _check_figures(figures: Mapping[str, list[Any]]) -> None:
         _check_all(f"figures.{name}", figures[name], (Real, type(None)))
     _check_all("figures.n", figures["n"], (Real,))
     if "base rate" not in figures["measure"]:
-        raise InputError("no base rate among the figures")
+        raise InputError("figures has no base rate")
     keys = list(zip(figures["section"], figures["measure"], figures["group"], strict=True))
     if n := len(keys) - len(set(keys)):
-        raise InputError(f"{n} figures stand there twice")
+        raise InputError(f"figures holds {count_of(n, 'duplicate row')}")
 
 
 def _check_tables(tables: Mapping[str, Mapping[str, list[Any]]]) -> None:
@@ -79,7 +83,7 @@ def _check_table(name: str, table: Mapping[str, list[Any]], columns: tuple[str, 
 
 def _check_all(name: str, values: list[Any], kinds: tuple[type, ...]) -> None:
     if n := sum(not isinstance(value, kinds) or isinstance(value, bool) for value in values):
-        raise InputError(f"{name} holds {n} entries of a wrong type")
+        raise InputError(f"{name} holds {count_of(n, 'value')} of a wrong type")
 
 
 def _check_number(name: str, value: Any, *, empty: bool = False) -> None:

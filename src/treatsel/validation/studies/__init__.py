@@ -1,10 +1,10 @@
-"""Studies that also stand alone: case mix, transport, sites, optimism, updating, subgroups."""
+"""Studies that can be used on their own: case mix, transport, sites, optimism, updating, subgroups."""
 
 from treatsel.validation.studies._case_mix import OVERALL, CaseMix, case_mix, columns_of
 from treatsel.validation.studies._internal_external import InternalExternalCV, internal_external_cv
 from treatsel.validation.studies._optimism import BootstrapOptimism, bootstrap_optimism
 from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
-from treatsel.validation.studies._subgroups import MOST_GROUPS, SubgroupPerformance, subgroup_performance
+from treatsel.validation.studies._subgroups import MAX_GROUPS, SubgroupPerformance, subgroup_performance
 from treatsel.validation.studies._transport import (
     BalancingWeights,
     TransportedPerformance,
@@ -14,8 +14,8 @@ from treatsel.validation.studies._transport import (
 from treatsel.validation.studies._updating import ModelUpdate, update_closed_test
 
 __all__ = [
+    "MAX_GROUPS",
     "MEASURES",
-    "MOST_GROUPS",
     "OVERALL",
     "BalancingWeights",
     "BootstrapOptimism",

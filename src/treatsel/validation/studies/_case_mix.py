@@ -1,4 +1,4 @@
-"""How far the validation patients differ from those the model was developed on."""
+"""Case mix: validation patients compared with development patients."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,33 +22,35 @@ from treatsel.metrics import Estimate, roc_auc
 Moments = Mapping[Any, tuple[float, float] | tuple[float, float, float]]
 LINEAR_PREDICTOR = "linear predictor"
 OVERALL = "overall"
-ALIASED = 1e-7  # of a column's length: what is left when earlier columns are taken out
-MOST_LEVELS = 50
-TOLD_APART = "some columns tell some patients' cohort for certain: their coefficients have no finite value"
+# A column is collinear if its residual on earlier columns is below 1e-7 of its length, R's tolerance in lm.
+ALIASED = 1e-7
+MAX_LEVELS = 50  # categories of a column; a text with more is probably an id or free text
+SEPARATED = "some columns separate the cohorts completely: their coefficients have no finite estimate"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CaseMix:
-    """Development and validation patients, compared.
+    """Comparison of development and validation patients.
 
     Attributes
     ----------
     membership : Estimate
-        AUC of the model that tells validation patients from development patients by covariates, arm and
-        outcome: 0.5 if they are alike. `p_value`: likelihood ratio test that they are.
+        AUC of the membership model, which distinguishes validation from development patients by
+        covariates, arm and outcome: 0.5 if they are alike. `p_value`: likelihood ratio test of no
+        difference.
     membership_without_outcome : Estimate
         The same without the outcome: case mix alone.
     coefficients : Series
         Of the membership model, on the logit scale, in the units of the data ("arm=CBT" against the
-        first arm); NaN for a column that is a combination of earlier ones. If columns tell the cohort for
-        certain, as `membership.method` then says, theirs are large and mean nothing.
+        first arm); NaN for a column that is a linear combination of earlier ones. If columns separate the
+        cohorts completely, which `membership.method` then states, their coefficients are not meaningful.
     linear_predictor : DataFrame
         One row overall and for each received arm: n, mean and sd of the linear predictor in both cohorts
         (`development_*`, `validation_*`), `difference` of the means and `ratio` of the SDs (validation
         over development) with intervals.
     covariates : DataFrame
         One row for each number, and for each category: mean (share) and SD in both cohorts, and the
-        standardised difference (validation less development).
+        standardized difference (validation minus development).
     level : float
         Confidence level of the intervals.
     """
@@ -69,10 +71,10 @@ class CaseMix:
         return self.covariates.copy()
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the standardised differences of the covariates; return the Axes."""
+        """Draw the standardized differences of the covariates; return the Axes."""
         value = self.covariates["standardized_difference"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
-        label = "Standardised difference, validation less development"
+        label = "Standardized difference, validation minus development"
         return plots.estimates(points, reference=0, xlabel=label, ax=ax)
 
 
@@ -91,10 +93,11 @@ def case_mix(
     Parameters
     ----------
     development : DataFrame, or mapping of a column to (mean, SD) or (mean, SD, n)
-        Development patients with the columns of `validation`; or only published summaries: of numbers, of
-        a category as "column=level" (share and its SD), and of the linear predictor as "linear predictor".
+        Development patients with the columns of `validation`; or published summaries only: of numbers, of
+        a category as "column=level" (proportion and its SD), and of the linear predictor as "linear
+        predictor".
     validation : DataFrame of shape (n_patients, n_columns)
-        Validation patients: covariates and the columns named below. All other columns count as covariates.
+        Validation patients. All columns that are not named below are covariates.
     arm : str or None, default "arm"
         Column of the received arm.
     outcome : str, optional
@@ -103,15 +106,15 @@ def case_mix(
         Column of the model's prediction (a probability) for the received arm; its logit is the linear
         predictor.
     weight : str, optional
-        Column of weights, which are counts: a weight of 2 is the same row twice. A development table without
-        it has weights of 1.
+        Column of weights, which are counts: a weight of 2 equals two identical rows. A development table
+        without this column has weights of 1.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     CaseMix
-        With summaries only, the membership models are NaN.
+        With summaries only, the membership estimates are NaN.
 
     Raises
     ------
@@ -120,10 +123,10 @@ def case_mix(
 
     Notes
     -----
-    A wider spread of the linear predictor makes discrimination easier, a narrower one harder, with the same
-    model equally right; a shift of its mean shows patients who are better or worse off. The membership
-    AUC is that in the patients the membership model was fitted to, so with many columns it exceeds 0.5
-    by chance: see its `p_value`. A missing value counts as the mean, with an indicator.
+    A larger SD of the linear predictor makes discrimination easier, and a smaller one harder, for a model of
+    the same validity; a shift of its mean shows a different average prognosis. The membership AUC is
+    apparent, so with many columns it exceeds 0.5 by chance: see its `p_value`. A missing value is replaced
+    by the mean, with an indicator.
 
     References
     ----------
@@ -173,7 +176,7 @@ class _Roles(NamedTuple):
 
 
 class _Moment(NamedTuple):
-    """Mean and SD of a number, of how many patients; `kurtosis` is 3 for a normal one."""
+    """Mean, SD, number of patients and kurtosis (3 for a normal distribution) of a variable."""
 
     mean: float
     sd: float
@@ -182,7 +185,7 @@ class _Moment(NamedTuple):
 
 
 class _Cohort(NamedTuple):
-    """The columns of one cohort by their roles."""
+    """Columns of one cohort by role."""
 
     covariates: pd.DataFrame
     arms: pd.Series | None
@@ -198,7 +201,9 @@ class _Cohort(NamedTuple):
 def _shared(development: pd.DataFrame, validation: pd.DataFrame, roles: _Roles) -> list[Any]:
     needed = [column for column in validation.columns if column != roles.weight]
     if missing := [str(column) for column in needed if column not in development]:
-        raise InputError(f"development lacks columns that validation has: {missing}. Drop them there too.")
+        raise InputError(
+            f"development lacks columns that validation has: {missing}. Drop them from validation too."
+        )
     return [*needed, *([roles.weight] if roles.weight in development else [])]
 
 
@@ -227,9 +232,9 @@ def _read(name: str, table: pd.DataFrame, roles: _Roles, *, needed: bool) -> _Co
 
 
 def columns_of(tables: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Return numbers as they are and categories as 0/1 columns "name=level", the same for all tables.
+    """Return numbers unchanged and categories as 0/1 columns "name=level", the same for all tables.
 
-    Missing numbers stay missing; a missing category is in no level. Raises for a text of too many levels.
+    Missing numbers stay missing; a missing category is 0 in all levels. Raises if a text has too many levels.
     """
     found: list[dict[str, Any]] = [{} for _ in tables]
     for name in tables[0].columns:
@@ -239,10 +244,10 @@ def columns_of(tables: list[pd.DataFrame]) -> list[pd.DataFrame]:
                 columns[str(name)] = part.to_numpy(dtype=float, na_value=np.nan)
             continue
         levels = sorted({str(level) for part in parts for level in part.dropna().unique()})
-        if len(levels) > MOST_LEVELS:
+        if len(levels) > MAX_LEVELS:
             raise InputError(
-                f"Column {str(name)!r} holds {len(levels)} different texts; at most {MOST_LEVELS} are "
-                "allowed. Drop it, or name it by its role."
+                f"Column {str(name)!r} holds {len(levels)} different texts; at most {MAX_LEVELS} are "
+                "allowed. Drop it, or pass it by its role (arm, outcome, prediction, weight)."
             )
         for columns, part in zip(found, parts, strict=True):
             text = part.astype("object").map(str, na_action="ignore")
@@ -253,7 +258,7 @@ def columns_of(tables: list[pd.DataFrame]) -> list[pd.DataFrame]:
 def _membership(
     old: _Cohort, new: _Cohort, level: float, *, with_outcome: bool
 ) -> tuple[Estimate, pd.Series]:
-    """Fit development (0) or validation (1) on covariates, arm and outcome; return AUC and coefficients."""
+    """Fit the membership model (0 development, 1 validation); return its AUC and coefficients."""
     weight = np.concatenate([old.weight, new.weight])
     member = np.repeat([0.0, 1.0], [len(old.weight), len(new.weight)])
     design = _design(old, new, with_outcome=with_outcome)
@@ -266,12 +271,12 @@ def _membership(
     share = np.average(member, weights=weight)
     null = float(weight.sum() * (share * np.log(share) + (1 - share) * np.log1p(-share)))
     p_value = float(chi2.sf(max(2 * (best.log_likelihood - null), 0), max(int(kept.sum()) - 1, 1)))
-    method = auc.method if best.exists else f"{auc.method}; {TOLD_APART}"
+    method = auc.method if best.exists else f"{auc.method}; {SEPARATED}"
     return dataclasses.replace(auc, p_value=p_value, method=method), coefficients
 
 
 def _design(old: _Cohort, new: _Cohort, *, with_outcome: bool) -> pd.DataFrame:
-    """Return intercept, covariates, arms but the first, and outcome; missing numbers become the mean."""
+    """Return the design matrix: intercept, covariates (missing: mean), arms except the first, outcome."""
     tables = [cohort.covariates for cohort in (old, new)]
     both = pd.concat(columns_of(tables), ignore_index=True)
     for name in list(both.columns[both.isna().any()]):
@@ -288,7 +293,7 @@ def _design(old: _Cohort, new: _Cohort, *, with_outcome: bool) -> pd.DataFrame:
 
 
 def _independent(matrix: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return which columns are no combination of earlier ones."""
+    """Return which columns are linearly independent of earlier ones."""
     lengths = np.linalg.norm(matrix, axis=0)
     kept = lengths > 0
     while True:
@@ -317,7 +322,7 @@ def _moments(old: _Cohort, new: _Cohort) -> tuple[dict[Any, _Moment], dict[Any, 
 
 
 def _moment(values: FloatArray, weight: FloatArray) -> _Moment:
-    """Return mean and SD (n - 1) of the values that are not missing."""
+    """Return the moments of the observed values; the SD has the divisor n - 1."""
     seen = ~np.isnan(values) & (weight > 0)
     values, weight = values[seen], weight[seen]
     n = float(weight.sum())
@@ -357,7 +362,7 @@ def _linear_predictor(before: dict[Any, _Moment], after: dict[Any, _Moment], lev
 
 
 def _se_of_mean(*moments: _Moment) -> float:
-    """Return the standard error of a difference of means; a summary without n counts as known."""
+    """Return the standard error of a difference of means; a summary without n has no sampling error."""
     return float(np.sqrt(sum(m.sd**2 / m.n for m in moments if m.n == m.n)))
 
 

@@ -1,4 +1,4 @@
-"""Internal-external cross-validation: the model is refitted without each site, and judged there."""
+"""Internal-external cross-validation: the model is refitted without each site and evaluated there."""
 
 import inspect
 import logging
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone, is_classifier
 
-from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
+from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights, count_of
 from treatsel._jobs import run_jobs
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
@@ -24,23 +24,23 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InternalExternalCV:
-    """How a way of modelling travels: held-out figures of each site, and pooled.
+    """Held-out performance of a modeling procedure at each site, and pooled over sites.
 
     Attributes
     ----------
     predictions : pandas.DataFrame of shape (n_patients, n_arms)
         By-arm table: each patient's probabilities from the model fitted without the patient's site; NaN
-        where that model could not be fitted or does not know the arm.
+        where that model could not be fitted or was not fitted to the arm.
     predicted : pandas.Series of shape (n_patients,)
         The same for the received arm.
     sites : pandas.DataFrame
         One row per site: site, n, n_unobserved (no outcome), n_unpredicted (no prediction for the received
-        arm), n_events, arms (received here), best_arm (of the other sites), note (what the refit warned
-        of, or why there is none). Counts are sums of weights.
+        arm), n_events, arms (received at the site), comparator (from the other sites), note (warnings of
+        the refit, or why it failed). Counts are sums of weights.
     figures : pandas.DataFrame
-        One row per measure and site: measure, site, value, lower, upper, se (on the scale that is pooled),
-        n, n_events, pooled (whether it is part of the pooled figure), method (or why not estimable).
-    pooled : dict of str to Pooled
+        One row per measure and site: measure, site, value, lower, upper, se (on the scale of pooling),
+        n, n_events, pooled (whether it enters the pooled estimate), method (or why not estimable).
+    pooled : dict of str to MetaAnalysis
         By measure; AUCs on the logit scale, observed / expected on the log scale.
     level : float
         Confidence level of all intervals.
@@ -54,7 +54,7 @@ class InternalExternalCV:
     level: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return `figures` with two rows more a measure: kind "pooled", and "new site" (prediction)."""
+        """Return `figures` with two more rows per measure, of kind "pooled" and "new site" (prediction)."""
         parts = []
         for measure, rows in self.figures.groupby("measure", sort=False):
             ends = self.pooled[str(measure)].to_frame().query("kind != 'site'")
@@ -66,7 +66,7 @@ class InternalExternalCV:
         return pd.concat(parts, ignore_index=True)[columns]
 
     def plot(self, ax: Any = None, *, measure: str = "AUC") -> Any:
-        """Draw the forest of one measure; return the Axes."""
+        """Draw the forest plot of one measure; return the Axes."""
         check_choice("measure", measure, MEASURES)
         name = measure[0].upper() + measure[1:]
         return self.pooled[measure].plot(ax, xlabel=name, reference=MEASURES[measure].ideal)
@@ -74,7 +74,7 @@ class InternalExternalCV:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Refit:
-    """What came of the fit without one site; `table` is None if there was none."""
+    """Predictions of the model fitted without one site; `table` is None if the fit failed."""
 
     site: Any
     table: pd.DataFrame | None
@@ -86,20 +86,20 @@ def internal_external_cv(
     model: Any,
     X: pd.DataFrame,
     y: npt.ArrayLike,
-    groups: npt.ArrayLike | str,
+    sites: npt.ArrayLike | str,
     *,
-    propensities: pd.DataFrame | None = None,
-    best_arm: Any = None,
+    propensity: pd.DataFrame | None = None,
+    comparator: Any = None,
     event_is_good: bool = True,
     min_events: int = 1,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
     n_jobs: int | None = None,
 ) -> InternalExternalCV:
-    """Refit a model without each site in turn, predict that site, and pool the figures of the sites.
+    """Refit a model without each site in turn, predict that site, and pool performance over sites.
 
-    Tells how well this way of modelling works in a new site, and how much sites differ. What is judged is
-    the procedure; the model for use is fitted to all sites afterwards.
+    Estimates how well the modeling procedure performs at a new site, and how much sites differ. The
+    procedure is evaluated, not one fitted model; the model for use is fitted to all sites afterwards.
 
     Parameters
     ----------
@@ -108,35 +108,35 @@ def internal_external_cv(
     X : pandas.DataFrame of shape (n_patients, n_columns)
         Covariates and the arm column.
     y : array-like of shape (n_patients,)
-        Outcome, 0 or 1; NaN: not observed. A selector gets such patients (it weights the others), a
-        classifier does not; none of them is judged.
-    groups : array-like of shape (n_patients,), or str
-        Site of each patient, or the column of X that holds it; unless the model itself takes that column as
-        its `groups`, the model does not see it.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms), optional
-        Probability of being given each arm, for the gain; without it the gain is not estimable.
-    best_arm : label, optional
-        The best single arm, to compare with. Without it, the `default_arm_` of each refit, or the arm with
-        the best weighted outcome (Hajek) among the other sites: never picked on the site itself.
+        Outcome, 0 or 1; NaN: not observed. Such patients are passed to a selector (which weights the
+        others), not to a classifier; they are left out of the evaluation.
+    sites : array-like of shape (n_patients,), or str
+        Site of each patient, or the column of X that holds it. The column is withheld from the model,
+        unless it is the model's own `groups`.
+    propensity : pandas.DataFrame of shape (n_patients, n_arms), optional
+        Probability of receiving each arm, for the gain; without it the gain is not estimable.
+    comparator : label, optional
+        The best single arm. Without it, the `default_arm_` of each refit, or the arm with the best weighted
+        outcome (Hajek estimator) at the other sites; the site itself is never used to select it.
     event_is_good : bool, default True
-        Whether 1 is the good outcome: the recommended arm makes it likely, and gain is more of it.
+        Whether 1 is the good outcome, whose probability the recommended arm maximizes.
     min_events : int, default 1
-        Sites with fewer events or non-events are shown as not estimable. (AUC, intercept and slope need one
-        of each in any case; a standard error of the AUC needs two.)
+        Sites with fewer events or non-events are reported as not estimable. (AUC, intercept and slope need
+        one of each in any case; a standard error of the AUC needs two.)
     sample_weight : array-like of shape (n_patients,), optional
-        Counts, for the fits and for the figures: a weight of 2 is the same row twice.
+        Counts, for the fits and for the estimates: a weight of 2 equals two identical rows.
     level : float, default 0.95
         Level of all intervals.
     n_jobs : int, optional
-        Sites refitted at once, as in joblib. Progress is told by the logger of this module.
+        Number of sites to process in parallel, as in joblib. Progress is logged.
 
     Returns
     -------
     InternalExternalCV
         Held-out predictions, and AUC, within-arm AUC, calibration in the large, calibration slope,
-        observed / expected and gain over the best single arm, by site and pooled (REML, Hartung-Knapp). A
-        site whose figure has no standard error is shown and not pooled; so is a gain of exactly 0 where
-        everybody is recommended the best arm.
+        observed / expected and gain over the best single arm, by site and pooled (REML, Hartung-Knapp).
+        Estimates without a standard error are reported and not pooled; among them is a gain of exactly 0
+        where the best single arm is recommended to all patients.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def internal_external_cv(
     Warns
     -----
     TreatselWarning
-        If refits warned or failed; column `note` of `sites` says which and why.
+        If refits warned or failed; see the column `note` of `sites`.
 
     References
     ----------
@@ -172,35 +172,39 @@ def internal_external_cv(
     arm = _parameter(model, "arm")
     if arm is None or arm not in X:
         raise InputError(f"The model's arm column is {arm!r}; X has the columns {list(map(str, X.columns))}.")
-    if isinstance(groups, str):
-        groups, X = _take_groups(model, X, groups)
-    check_patients(X=X, y=y, clusters=groups, propensities=propensities, sample_weight=sample_weight)
+    if isinstance(sites, str):
+        sites, X = _take_sites(model, X, sites)
+    check_patients(X=X, y=y, sites=sites, propensity=propensity, sample_weight=sample_weight)
     outcome = check_binary("y", y, allow_missing=True)
-    sites, received = check_labels("groups", groups), check_labels(f"Column {arm!r}", X[arm])
+    sites, received = check_labels("sites", sites), check_labels(f"Column {arm!r}", X[arm])
     weight = check_weights("sample_weight", sample_weight, len(X))
     names = _in_order(sites[weight > 0])
     if len(names) < 2:
-        raise InputError(f"groups holds {len(names)} site; leaving one out takes at least 2.")
+        raise InputError(
+            f"sites holds {count_of(len(names), 'site')}; internal-external cross-validation needs 2."
+        )
     passed = _checked_weight(model, sample_weight, weight)
     named = pd.Series(outcome, index=X.index, name=getattr(y, "name", None) or "outcome")
     refits = _refit_all(model, X, named, sites, names, passed, n_jobs=n_jobs)
-    chances = None if propensities is None else check_propensities(propensities, propensities.columns)
+    chances = None if propensity is None else check_propensities(propensity, propensity.columns)
     predictions = _assemble(refits, sites, received, X.index)
     data = SiteData(
         outcome=outcome,
         received=received,
         weight=weight,
         predictions=predictions,
-        propensities=chances,
+        propensity=chances,
         good=event_is_good,
         min_events=min_events,
         level=level,
     )
     parts = []
     for refit in refits:
-        best = refit.default_arm if best_arm is None else best_arm
+        best = refit.default_arm if comparator is None else comparator
         best = data.best_arm(sites != refit.site) if best is None else best
-        parts.append(site_figures(data, sites == refit.site, site=refit.site, best_arm=best, note=refit.note))
+        parts.append(
+            site_figures(data, sites == refit.site, site=refit.site, comparator=best, note=refit.note)
+        )
     figures = pd.DataFrame([row for rows, _ in parts for row in rows])
     figures = figures.sort_values("measure", key=lambda s: s.map(list(MEASURES).index), kind="stable")
     pooled = {measure: pooled_over(figures, measure, level) for measure in MEASURES}
@@ -225,15 +229,15 @@ def _parameter(model: Any, name: str) -> Any:
     return parameters.get(name, found[0] if found else None)
 
 
-def _take_groups(model: Any, X: pd.DataFrame, column: str) -> tuple[pd.Series, pd.DataFrame]:
-    """Return the site column, and X without it unless the model takes it for its own groups."""
+def _take_sites(model: Any, X: pd.DataFrame, column: str) -> tuple[pd.Series, pd.DataFrame]:
+    """Return the site column, and X without it unless the model uses it as its own groups."""
     if column not in X:
-        raise InputError(f"X has no column {column!r}, which groups names.")
+        raise InputError(f"X has no column {column!r}, which sites names.")
     return X[column], X if _parameter(model, "groups") == column else X.drop(columns=column)
 
 
 def _in_order(sites: Any) -> list[Any]:
-    """Return the distinct sites, numbers by size before names by letter."""
+    """Return the distinct sites: numbers in numeric order, then names in alphabetical order."""
     number = (int, float, np.number)
     return sorted(
         pd.unique(sites),
@@ -242,7 +246,7 @@ def _in_order(sites: Any) -> list[Any]:
 
 
 def _checked_weight(model: Any, given: Any, weight: FloatArray) -> FloatArray | None:
-    """Return the weights that the fits get: none if none were given."""
+    """Return the weights passed to the fits; None if none were given."""
     if given is None:
         return None
     parameters = inspect.signature(model.fit).parameters
@@ -261,7 +265,7 @@ def _refit_all(
     *,
     n_jobs: int | None,
 ) -> list[_Refit]:
-    """Fit the model once without each site, and tell of it; warn of what the fits warned of."""
+    """Fit the model without each site in turn; issue one warning for the warnings of all fits."""
     usable = y.notna().to_numpy() if _is_classifier(model) else np.ones(len(y), dtype=bool)
     found: dict[int, _Refit] = {}
     for number, refit in run_jobs(
@@ -275,7 +279,7 @@ def _refit_all(
     if all(refit.table is None for refit in refits):
         raise InputError(f"No refit succeeded. Without site {names[0]!r}: {refits[0].note}")
     if n := sum(refit.note != "" for refit in refits):
-        message = f"{n} of {len(refits)} refits warned or failed; column note of `sites` says of what."
+        message = f"{n} of {len(refits)} refits warned or failed; see the column note of `sites`."
         warnings.warn(message, TreatselWarning, stacklevel=3)
     return refits
 
@@ -294,19 +298,22 @@ def _refit(
             default = getattr(fitted, "default_arm_", None)
         except (TreatselError, ValueError) as error:
             return _Refit(site=site, table=None, default_arm=None, note=f"not fitted: {error}")
-    told = dict.fromkeys(str(warning.message) for warning in caught)
-    return _Refit(site=site, table=table, default_arm=default, note=" ".join(told))
+    notes = dict.fromkeys(str(warning.message) for warning in caught)
+    return _Refit(site=site, table=table, default_arm=default, note=" ".join(notes))
 
 
 def _is_classifier(model: Any) -> bool:
     try:
         return bool(is_classifier(model))
-    except (AttributeError, TypeError):  # no scikit-learn estimator: nothing is known of missing outcomes
+    except (
+        AttributeError,
+        TypeError,
+    ):  # not a scikit-learn estimator: assume that it does not accept missing outcomes
         return True
 
 
 def _assemble(refits: list[_Refit], sites: Any, received: Any, index: "pd.Index[Any]") -> pd.DataFrame:
-    """Return the held-out predictions of all patients for every arm received or predicted."""
+    """Return the held-out predictions of all patients for each arm received or predicted."""
     arms = set(received).union(*(refit.table.columns for refit in refits if refit.table is not None))
     table = pd.DataFrame(np.nan, index=index, columns=sorted(arms, key=str))
     for refit in refits:

@@ -1,4 +1,4 @@
-"""How much better a model looks on its own patients than on new ones: bootstrap of the whole procedure."""
+"""Optimism of apparent performance, by the bootstrap of the whole modeling procedure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,10 @@ from treatsel.models import received_arms
 from treatsel.validation.studies._bootstrap_refits import corrected_again, long_table, number_of, run
 from treatsel.validation.studies._performance import MEASURES, Numbers, Patients, no_information, performance
 
-OF_THE_FIT = ("calibration_in_the_large", "calibration_intercept", "calibration_slope")
-FEWEST_OK = 0.9  # share of resamples that must give a number
+FIXED_BY_FIT = ("calibration_in_the_large", "calibration_intercept", "calibration_slope")
+# Proportion of resamples in which a measure must be estimable: with more failures, which are not random, the
+# mean over the others is biased.
+MIN_SUCCESS = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -31,11 +33,11 @@ class BootstrapOptimism:
     Attributes
     ----------
     table : DataFrame
-        One row for each measure: apparent (on the patients it was fitted to), optimism (mean over
-        resamples of performance on the resample less that on the patients), corrected (apparent less
-        optimism), lower, upper, method (of the interval, or why there is none), n_resamples (that gave
-        the measure), out_of_bag (mean over resamples, on the patients not drawn), corrected_632plus
-        (AUC, Brier score and gain; else NaN).
+        One row for each measure: apparent (in the patients used for fitting), optimism (mean over
+        resamples of performance in the resample minus that in all patients), corrected (apparent minus
+        optimism), lower, upper, method (of the interval, or why there is none), n_resamples (in which
+        the measure was estimable), out_of_bag (mean over resamples, in the patients not drawn),
+        corrected_632plus (AUC, Brier score and gain; else NaN).
     resamples : DataFrame
         One row for each resample and measure: resample (number), measure, bootstrap, test, out_of_bag.
     n, n_events : int
@@ -58,8 +60,8 @@ class BootstrapOptimism:
     level: float
 
     def __repr__(self) -> str:
-        """Show the size of it."""
-        return f"Optimism(n={self.n}, n_resamples={self.n_resamples}, n_failed={self.n_failed})"
+        """Show the number of patients and resamples."""
+        return f"BootstrapOptimism(n={self.n}, n_resamples={self.n_resamples}, n_failed={self.n_failed})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each measure."""
@@ -93,21 +95,21 @@ def bootstrap_optimism(
     arm: str | None = "arm",
     resamples: int | npt.ArrayLike = 500,
     two_stage: int = 0,
-    propensities: pd.DataFrame | None = None,
-    groups: npt.ArrayLike | None = None,
+    propensity: pd.DataFrame | None = None,
+    clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
     random_state: int = 0,
     n_jobs: int | None = None,
 ) -> BootstrapOptimism:
-    """Correct a model's performance on its own patients for optimism, by Harrell's bootstrap.
+    """Correct apparent performance for optimism, by Harrell's bootstrap.
 
-    In each resample everything that `model.fit` does is done again: imputation, encoding, tuning, shrinkage.
+    All steps of `model.fit` are repeated in each resample: imputation, encoding, tuning, shrinkage.
 
     Parameters
     ----------
     model : unfitted model with `fit` and `predict_by_arm`
-        Of `treatsel.models`, or a scikit-learn search around one. It is cloned, never changed.
+        A model of `treatsel.models`, or a scikit-learn search around one. It is cloned.
     X : DataFrame of shape (n_patients, n_columns)
         Development cohort: covariates and the arm column.
     y : array-like of shape (n_patients,)
@@ -118,14 +120,14 @@ def bootstrap_optimism(
         Number of resamples, or the positions (from 0) of the rows that each of them draws.
     two_stage : int, default 0
         Outer resamples of the two-stage bootstrap for the intervals: the whole correction (with 100 inner
-        resamples) is done again in each, which takes 100 times `two_stage` fits; 200 or more are needed. 0:
-        location-shifted intervals, which cost nothing.
-    propensities : by-arm DataFrame, optional
-        Probability of being given each arm, for the gain. None: the shares of the arms, as in a trial.
-    groups : array-like of shape (n_patients,), optional
-        Site or person of each patient: groups are then drawn whole.
+        resamples) is repeated in each, which takes 100 times `two_stage` fits; 200 or more are needed. 0:
+        location-shifted intervals, which need no further fits.
+    propensity : by-arm DataFrame, optional
+        Probability of receiving each arm, for the gain. None: the proportions of the arms, as in a trial.
+    clusters : array-like of shape (n_patients,), optional
+        Site or person of each patient; whole clusters are then drawn.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Counts: a weight of 2 equals two identical rows.
     level : float, default 0.95
         Confidence level.
     random_state : int, default 0
@@ -135,13 +137,13 @@ def bootstrap_optimism(
 
     Returns
     -------
-    Optimism
+    BootstrapOptimism
         Measures: auc and within_arm_auc (higher is better), brier (lower is better), r2 (Nagelkerke's, of
-        the predictions as they are) and r2_recalibrated (after logistic recalibration; what R's rms
-        prints), calibration_in_the_large (0 is perfect), calibration_intercept and calibration_slope
-        (fitted together; 0 and 1 are perfect), and gain: rate of outcome 1 under each patient's most
-        promising arm less that under the best single arm, by doubly robust scores; the best arm is picked
-        in each resample, too.
+        the predictions as given) and r2_recalibrated (after logistic recalibration, as R's rms reports),
+        calibration_in_the_large (0 is perfect), calibration_intercept and calibration_slope
+        (fitted together; 0 and 1 are perfect), and gain: rate of outcome 1 under the arm of highest
+        predicted probability minus that under the best single arm, by doubly robust scores; the best arm
+        is selected again in each resample.
 
     Raises
     ------
@@ -150,18 +152,18 @@ def bootstrap_optimism(
 
     Notes
     -----
-    Location-shifted intervals are the percentiles of the resamples' apparent performance, moved so that
-    their mean is the corrected value. They take the spread for that of the corrected value and are a little
-    short: in simulations with 400 patients, 18 parameters and 80 resamples, 95 % intervals of the AUC
-    covered the AUC in new patients in 87 to 93 % of cohorts (68 to 80 % if moved by the optimism, as Noma et
-    al. do). A model's calibration on its own patients is fixed by the way it is fitted, so that its spread
-    says nothing: for calibration only the two-stage bootstrap gives an interval, the percentiles of the
+    Location-shifted intervals are the percentiles of the resamples' apparent performance, shifted so that
+    their mean is the corrected value. They assume that the corrected value varies as much, and are slightly
+    too short: in simulations with 400 patients, 18 parameters and 80 resamples, 95 % intervals of the AUC
+    covered the AUC in new patients in 87 to 93 % of cohorts (68 to 80 % if shifted by the optimism, as in
+    Noma et al.). Apparent calibration is fixed by the fitting method, so its variation over resamples is not
+    informative: for calibration only the two-stage bootstrap gives an interval, the percentiles of the
     corrected values of the outer resamples.
 
-    The .632+ estimate weighs the apparent performance and that on the patients not drawn by the relative
-    overfitting rate. For the gain prefer it, or `out_of_bag`: in the same simulations, without any
-    difference in effects, the gain in new patients was -3.1 points, the apparent one +4.0, the corrected
-    +0.2, by .632+ -0.4, out of bag -1.6.
+    The .632+ estimate weights apparent and out-of-bag performance by the relative overfitting rate. For the
+    gain prefer it, or `out_of_bag`: in the same simulations, without treatment effect heterogeneity, the
+    gain in new patients was -3.1 points, the apparent gain +4.0, the corrected +0.2, the .632+ estimate
+    -0.4, and the out-of-bag estimate -1.6.
 
     References
     ----------
@@ -182,7 +184,7 @@ def bootstrap_optimism(
     >>> found.table.loc["auc", ["apparent", "corrected"]].astype(float).round(2).to_dict()
     {'apparent': 0.78, 'corrected': 0.76}
     """
-    level, patients = check_level(level), _checked(X, y, arm, propensities, groups, sample_weight)
+    level, patients = check_level(level), _checked(X, y, arm, propensity, clusters, sample_weight)
     table = patients.predict(patients.fit(clone(model)))
     apparent = performance(patients, table)
     n_resamples = number_of(resamples)
@@ -206,25 +208,25 @@ def bootstrap_optimism(
 
 
 def _checked(
-    X: pd.DataFrame, y: Any, arm: str | None, propensities: Any, groups: Any, sample_weight: Any
+    X: pd.DataFrame, y: Any, arm: str | None, propensity: Any, clusters: Any, sample_weight: Any
 ) -> Patients:
     if not isinstance(X, pd.DataFrame):
         raise InputError(f"X must be a DataFrame with the arm column {arm!r}; it is a {type(X).__name__}.")
-    check_patients(X=X, y=y, propensities=propensities, clusters=groups, sample_weight=sample_weight)
+    check_patients(X=X, y=y, propensity=propensity, clusters=clusters, sample_weight=sample_weight)
     outcome, received = check_binary("y", y), received_arms(X, arm)
     arms = pd.Index(sorted(received.unique(), key=str))
     codes = arms.get_indexer(received)
     weight = None if sample_weight is None else check_weights("sample_weight", sample_weight, len(X))
-    if propensities is None:
+    if propensity is None:
         shares = np.bincount(codes, weights=weight) / (len(X) if weight is None else weight.sum())
-        propensities = pd.DataFrame(np.tile(shares, (len(X), 1)), columns=arms)
+        propensity = pd.DataFrame(np.tile(shares, (len(X), 1)), columns=arms)
     return Patients(
         X=X.reset_index(drop=True),
         y=outcome,
         codes=codes,
         weight=weight,
-        propensities=check_propensities(propensities, arms).reset_index(drop=True),
-        groups=None if groups is None else check_labels("groups", groups),
+        propensity=check_propensities(propensity, arms).reset_index(drop=True),
+        clusters=None if clusters is None else check_labels("clusters", clusters),
     )
 
 
@@ -240,16 +242,16 @@ def _figures(
     """Return the row of one measure."""
     mine = runs[runs["measure"] == name].dropna(subset=["bootstrap", "test"])
     boot = mine["bootstrap"].to_numpy()
-    enough = len(mine) >= max(2, FEWEST_OK * n_resamples)
+    enough = len(mine) >= max(2, MIN_SUCCESS * n_resamples)
     lost = float((boot - mine["test"]).mean()) if enough else float("nan")
     corrected = apparent - lost
     limits, method = Interval(np.nan, np.nan), "no interval: the two-stage bootstrap gives one"
     if not enough:
-        method = f"not estimable: only {len(mine)} of {n_resamples} resamples give it"
+        method = f"not estimable: only {len(mine)} of {n_resamples} resamples give an estimate"
     elif outer is not None:
         limits = percentile_interval(outer[name], level)
         method = f"two-stage bootstrap, percentiles of {len(outer[name])} outer resamples"
-    elif name not in OF_THE_FIT:
+    elif name not in FIXED_BY_FIT:
         spread = percentile_interval(boot - boot.mean(), level)
         limits = Interval(corrected + spread.lower, corrected + spread.upper)
         method = "location-shifted bootstrap percentiles"
@@ -266,7 +268,7 @@ def _figures(
 
 
 def _dot632plus(figures: pd.DataFrame, no_information: Numbers) -> pd.Series:
-    """Return the .632+ estimates; NaN for measures whose value without information is not known."""
+    """Return the .632+ estimates; NaN for measures whose no-information value is unknown."""
     nothing = pd.Series(no_information, dtype=float).reindex(figures.index)
     apparent, outside = figures["apparent"], figures["out_of_bag"]
     lost, most = apparent - outside, apparent - nothing

@@ -1,4 +1,4 @@
-"""What a model's predictions are worth in one set of patients, as plain numbers for a bootstrap."""
+"""Performance of predictions in one set of patients, as plain numbers for the bootstrap."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,56 +35,56 @@ Numbers = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Patients:
-    """Covariates (with the arm column), outcomes, weights, and the chances of each arm.
+    """Covariates (with the arm column), outcomes, weights and probabilities of receiving each arm.
 
-    `codes`: position of the received arm among the columns of `propensities`.
+    `codes`: position of the received arm among the columns of `propensity`.
     """
 
     X: pd.DataFrame
     y: FloatArray
     codes: npt.NDArray[np.intp]
     weight: FloatArray | None
-    propensities: pd.DataFrame
-    groups: npt.NDArray[np.object_] | None = None
+    propensity: pd.DataFrame
+    clusters: npt.NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.y)
 
     def take(self, rows: npt.NDArray[np.intp], *, weighted: bool = True) -> "Patients":
-        """Return these rows, numbered anew; a row may occur more than once."""
+        """Return these rows with a new index; a row may occur more than once."""
         return Patients(
             X=self.X.iloc[rows].reset_index(drop=True),
             y=self.y[rows],
             codes=self.codes[rows],
             weight=self.weight[rows] if weighted and self.weight is not None else None,
-            propensities=self.propensities.iloc[rows].reset_index(drop=True),
-            groups=None if self.groups is None else self.groups[rows],
+            propensity=self.propensity.iloc[rows].reset_index(drop=True),
+            clusters=None if self.clusters is None else self.clusters[rows],
         )
 
     def fit(self, model: Any) -> Any:
-        """Return the model, fitted to these patients; of a search, the best."""
+        """Return the model fitted to these patients; of a search, the best model."""
         passed = {} if self.weight is None else {"sample_weight": self.weight}
         fitted = model.fit(self.X, self.y, **passed)
         return getattr(fitted, "best_estimator_", fitted)
 
     def predict(self, fitted: Any) -> pd.DataFrame:
-        """Return the fitted model's by-arm table, columns in the order of `propensities`."""
+        """Return the fitted model's by-arm table, columns in the order of `propensity`."""
         table: pd.DataFrame = fitted.predict_by_arm(self.X)
-        return table[list(self.propensities.columns)].reset_index(drop=True)
+        return table[list(self.propensity.columns)].reset_index(drop=True)
 
 
-def performance(patients: Patients, table: pd.DataFrame, *, best_arm: Any = None) -> Numbers:
+def performance(patients: Patients, table: pd.DataFrame, *, comparator: Any = None) -> Numbers:
     """Return every measure of a by-arm table; NaN where it cannot be estimated.
 
-    `best_arm`: the single arm that the gain is over; None: the one that does best in these patients.
+    `comparator`: the single arm for the gain; None: the arm that does best in these patients.
     """
     y, p = patients.y, received_probability(patients, table)
     weights: dict[str, Any] = {"sample_weight": patients.weight}
     line = logistic_recalibration(y, p, **weights)
     intercept, slope = line.intercept.value, line.slope.value
     recalibrated = expit(intercept + slope * logit(clipped(p)))
-    return prediction_errors(patients, table, best_arm=best_arm) | {
+    return prediction_errors(patients, table, comparator=comparator) | {
         "r2": nagelkerke_r2(y, p, **weights).value,
         "r2_recalibrated": nagelkerke_r2(y, recalibrated, **weights).value if slope == slope else np.nan,
         "calibration_in_the_large": calibration_in_the_large(y, p, **weights).value,
@@ -93,15 +93,15 @@ def performance(patients: Patients, table: pd.DataFrame, *, best_arm: Any = None
     }
 
 
-def prediction_errors(patients: Patients, table: pd.DataFrame, *, best_arm: Any = None) -> Numbers:
-    """Return the measures that the .632+ estimate is made for."""
+def prediction_errors(patients: Patients, table: pd.DataFrame, *, comparator: Any = None) -> Numbers:
+    """Return the measures that have a .632+ estimate."""
     y, p = patients.y, received_probability(patients, table)
     weights: dict[str, Any] = {"sample_weight": patients.weight}
     return {
         "auc": roc_auc(y, p, **weights).value,
         "within_arm_auc": within_arm_auc(y, p, patients.codes, **weights).value,
         "brier": brier_score(y, p, **weights).value,
-        "gain": gain_of(patients, table, best_arm),
+        "gain": gain_of(patients, table, comparator),
     }
 
 
@@ -110,12 +110,12 @@ def received_probability(patients: Patients, table: pd.DataFrame) -> FloatArray:
     return np.asarray(table.to_numpy(dtype=float)[np.arange(len(table)), patients.codes])
 
 
-def gain_of(patients: Patients, table: pd.DataFrame, best_arm: Any = None) -> float:
-    """Return the rate of the outcome under the arm of highest probability less that under one for all."""
+def gain_of(patients: Patients, table: pd.DataFrame, comparator: Any = None) -> float:
+    """Return the outcome rate under the arm of highest probability minus that under one arm for all."""
     if len(table.columns) < 2:
         return float("nan")
     scores = doubly_robust(patients, table)
-    best = best_arm_of(patients, table) if best_arm is None else best_arm
+    best = best_arm_of(patients, table) if comparator is None else comparator
     own = scores[np.arange(len(scores)), table.to_numpy(dtype=float).argmax(axis=1)]
     return float(np.average(own - scores[:, table.columns.get_loc(best)], weights=patients.weight))
 
@@ -127,17 +127,17 @@ def best_arm_of(patients: Patients, table: pd.DataFrame) -> Any:
 
 
 def doubly_robust(patients: Patients, table: pd.DataFrame) -> FloatArray:
-    """Return what `treatsel.metrics.aipw_scores` does, of tables that were checked before."""
+    """Return the scores of `treatsel.metrics.aipw_scores`, without its checks, for speed in resamples."""
     scores = table.to_numpy(dtype=float, copy=True)
     own = np.arange(len(table)), patients.codes
-    scores[own] += (patients.y - scores[own]) / patients.propensities.to_numpy(dtype=float)[own]
+    scores[own] += (patients.y - scores[own]) / patients.propensity.to_numpy(dtype=float)[own]
     return scores
 
 
 def no_information(patients: Patients, table: pd.DataFrame) -> Numbers:
-    """Return what measures would be if predictions and outcomes had nothing to do with each other.
+    """Return the expected measures if predictions and outcomes were independent.
 
-    For the gain: if as many patients got each arm, but drawn by lot.
+    For the gain: the same number of patients per arm, assigned at random.
     """
     p, weight = received_probability(patients, table), patients.weight
     mean_y, mean_p, mean_p2 = (float(np.average(v, weights=weight)) for v in (patients.y, p, p**2))

@@ -1,4 +1,4 @@
-"""The figures of one site in internal-external cross-validation."""
+"""Estimates of one site, and their pooling over sites."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import logit
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, count_of
 from treatsel._stats.by_arm_tables import cells_of, recommended_arms
 from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import (
@@ -48,51 +48,51 @@ MEASURES = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SiteData:
-    """All patients with their held-out predictions: what the figures of every site are made of."""
+    """Outcomes, arms, predictions and propensities of all patients, from which sites are evaluated."""
 
     outcome: FloatArray
     received: npt.NDArray[np.object_]
     weight: FloatArray
     predictions: pd.DataFrame
-    propensities: pd.DataFrame | None
+    propensity: pd.DataFrame | None
     good: bool
     min_events: int
     level: float
 
     @cached_property
     def own(self) -> FloatArray:
-        """Held-out prediction for the received arm."""
+        """Prediction for the received arm."""
         return cells_of("received", self.received, self.predictions)
 
     @cached_property
     def benefit(self) -> FloatArray:
-        """The outcome with 1 for good."""
+        """Outcome coded so that 1 is good."""
         return self.outcome if self.good else 1 - self.outcome
 
     def best_arm(self, rows: Mask) -> Any:
-        """Return the arm with the best weighted outcome (Hajek) in some patients; None without chances."""
-        if self.propensities is None:
+        """Return the arm with the best weighted outcome (Hajek) in some patients; None without propensity."""
+        if self.propensity is None:
             return None
         rows = rows & ~np.isnan(self.outcome) & (self.weight > 0)
         means = {}
-        for arm in self.propensities.columns:
+        for arm in self.propensity.columns:
             mine = rows & (self.received == arm)
             if mine.any():
-                weight = self.weight[mine] / self.propensities[arm].to_numpy()[mine]
+                weight = self.weight[mine] / self.propensity[arm].to_numpy()[mine]
                 means[arm] = float(weight @ self.benefit[mine] / weight.sum())
         return max(means, key=lambda arm: means[arm]) if means else None
 
 
 def site_figures(
-    data: SiteData, here: Mask, *, site: Any, best_arm: Any, note: str
+    data: SiteData, here: Mask, *, site: Any, comparator: Any, note: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return a row per measure, and a row about the site."""
+    """Return a row per measure, and a row that describes the site."""
     seen = here & ~np.isnan(data.outcome)
     judged = seen & ~np.isnan(data.own) & (data.weight > 0)
     counts = {"n": _count(data, judged), "n_events": _count(data, judged & (data.outcome == 1))}
     rows = [
         {"measure": measure, "site": site, **_row(found), **counts, "pooled": False}
-        for measure, found in _figures(data, judged, best_arm, counts).items()
+        for measure, found in _figures(data, judged, comparator, counts).items()
     ]
     about = {
         "site": site,
@@ -101,14 +101,14 @@ def site_figures(
         "n_unpredicted": _count(data, here & np.isnan(data.own)),
         "n_events": _count(data, seen & (data.outcome == 1)),
         "arms": tuple(sorted(set(data.received[here]), key=str)),
-        "best_arm": best_arm,
+        "comparator": comparator,
         "note": note,
     }
     return rows, about
 
 
 def _figures(
-    data: SiteData, judged: Mask, best_arm: Any, counts: dict[str, int]
+    data: SiteData, judged: Mask, comparator: Any, counts: dict[str, int]
 ) -> dict[str, Estimate | Gain]:
     n, events = counts.values()
     options: dict[str, Any] = {**counts, "level": data.level}
@@ -116,7 +116,8 @@ def _figures(
         reason = "no patient has both an outcome and a held-out prediction for the received arm"
         return dict.fromkeys(MEASURES, not_estimable(reason, **options))
     if min(events, n - events) < data.min_events and data.min_events > 1:
-        reason = f"{events} events and {n - events} non-events; min_events is {data.min_events}"
+        counts_here = f"{count_of(events, 'event')} and {count_of(n - events, 'non-event')}"
+        reason = f"{counts_here}; at least {data.min_events} of each are needed"
         return dict.fromkeys(MEASURES, not_estimable(reason, **options))
     y, p, arms = data.outcome[judged], data.own[judged], data.received[judged]
     more: dict[str, Any] = {"sample_weight": data.weight[judged], "level": data.level}
@@ -129,27 +130,31 @@ def _figures(
         "AUC": roc_auc(y, p, interval="logit", **more),
         "within-arm AUC": within_arm_auc(y, p, arms, interval="logit", **more),
         **{measure: function(y, p, **more) for measure, function in plain.items()},
-        "gain over the best single arm": _gain(data, judged, best_arm, options),
+        "gain over the best single arm": _gain(data, judged, comparator, options),
     }
 
 
-def _gain(data: SiteData, judged: Mask, best_arm: Any, options: dict[str, Any]) -> Estimate | Gain:
-    """Return the gain among the arms that were given here and that the refit knows."""
-    if data.propensities is None:
-        return not_estimable("it needs propensities", **options)
+def _gain(data: SiteData, judged: Mask, comparator: Any, options: dict[str, Any]) -> Estimate | Gain:
+    """Return the gain among the arms received at the site that the model was fitted to."""
+    if data.propensity is None:
+        return not_estimable("it needs propensity, the probability of each arm", **options)
     given = set(data.received[judged])
     arms = [arm for arm in data.predictions.columns if arm in given]
     if len(arms) < 2:
         return not_estimable(f"every patient received {arms[0]!r}", **options)
-    if best_arm not in arms:
-        return not_estimable(f"the best single arm, {best_arm!r}, was not given here", **options)
-    predicted, chances = data.predictions.loc[judged, arms], data.propensities.loc[judged, arms]
+    if comparator not in arms:
+        return not_estimable(
+            f"no patient of the site received the best single arm, {comparator!r}", **options
+        )
+    predicted, propensity = data.predictions.loc[judged, arms], data.propensity.loc[judged, arms]
     table = predicted if data.good else 1 - predicted
-    chances = chances.div(chances.sum(axis=1), axis=0)
-    scores = aipw_scores(data.benefit[judged], data.received[judged], table, chances)
-    recommended = recommended_arms(table, best_arm)
+    propensity = propensity.div(propensity.sum(axis=1), axis=0)
+    scores = aipw_scores(data.benefit[judged], data.received[judged], table, propensity)
+    recommended = recommended_arms(table, comparator)
     weight = data.weight[judged]
-    return gain_over_best_arm(scores, recommended, best_arm=best_arm, sample_weight=weight, level=data.level)
+    return gain_over_best_arm(
+        scores, recommended, comparator=comparator, sample_weight=weight, level=data.level
+    )
 
 
 def _row(found: Estimate | Gain) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures of one group of patients, each with its standard error on the scale it is compared on."""
+"""Estimates of one subgroup, with standard errors on the scale of the heterogeneity test."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, count_of
 from treatsel.metrics import (
     arm_means,
     brier_score,
@@ -23,16 +23,17 @@ from treatsel.metrics import (
     within_arm_auc,
 )
 
-FEWEST = 10  # events, and non-events, below which a figure that needs outcomes is not estimable
-SENT = "recommended"
-FREE = ("base rate", "mean prediction", SENT)  # tell who is there: they need no number of events
+# Events, and non-events, below which measures that need outcomes are not estimated (see `parts._part`).
+MIN_EVENTS = 10
+RECOMMENDED = "recommended"
+WITHOUT_OUTCOMES = ("base rate", "mean prediction", RECOMMENDED)  # estimable whatever the number of events
 NAN = float("nan")
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure with its interval, and the estimate and standard error on the scale it is compared on."""
+    """An estimate with its interval, and with its standard error on the scale of comparison."""
 
     value: float
     lower: float = NAN
@@ -45,7 +46,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Patients:
-    """Columns of some patients."""
+    """Outcomes, predictions, arms and scores of a group of patients."""
 
     y: FloatArray
     p: FloatArray
@@ -53,11 +54,11 @@ class Patients:
     weight: FloatArray
     scores: pd.DataFrame | None
     recommended: Any
-    best_arm: Any
+    comparator: Any
     level: float
 
     def take(self, rows: Mask) -> "Patients":
-        """Return those for whom `rows` is true."""
+        """Return the patients for whom `rows` is true."""
         return Patients(
             y=self.y[rows],
             p=self.p[rows],
@@ -65,7 +66,7 @@ class Patients:
             weight=self.weight[rows],
             scores=None if self.scores is None else self.scores.loc[rows],
             recommended=None if self.recommended is None else self.recommended[rows],
-            best_arm=self.best_arm,
+            comparator=self.comparator,
             level=self.level,
         )
 
@@ -76,12 +77,12 @@ class Patients:
 
     @property
     def events(self) -> float:
-        """Number of patients with remission."""
+        """Number of patients with outcome 1."""
         return float(self.weight @ self.y)
 
     @property
     def options(self) -> dict[str, Any]:
-        """What every metric takes."""
+        """Keyword arguments that all metrics take."""
         return {"sample_weight": self.weight, "level": self.level}
 
 
@@ -89,36 +90,36 @@ Compute = Callable[[Patients], Figure]
 
 
 def plan_of(names: list[str], patients: Patients) -> Iterator[tuple[str, Compute]]:
-    """Give each measure with its function; recommended arms are a measure each."""
+    """Yield each measure with its function; each recommended arm is a measure."""
     for name in names:
-        if name != SENT:
+        if name != RECOMMENDED:
             yield name, MEASURES[name]
             continue
         for arm in sorted(pd.unique(patients.recommended), key=str):
-            yield f"{SENT} {arm}", partial(_share_sent, arm=arm)
+            yield f"{RECOMMENDED} {arm}", partial(_share_recommended, arm=arm)
 
 
 def figure_of(patients: Patients, measure: str, compute: Compute) -> Figure:
-    """Return a figure, or why there is none."""
+    """Return an estimate, or the reason why there is none."""
     events, others = patients.events, patients.n - patients.events
-    if min(events, others) < FEWEST and not measure.startswith(FREE):
-        found = f"{round(events)} events and {round(others)} non-events"
-        reason = f"not estimable: {found}; at least {FEWEST} of each are needed"
+    if min(events, others) < MIN_EVENTS and not measure.startswith(WITHOUT_OUTCOMES):
+        found = f"{count_of(round(events), 'event')} and {count_of(round(others), 'non-event')}"
+        reason = f"not estimable: {found}; at least {MIN_EVENTS} of each are needed"
         return Figure(value=NAN, method=reason, scale="")
     return compute(patients)
 
 
 def _proportion(indicator: FloatArray, patients: Patients) -> Figure:
-    """Return a share with Wilson's interval: one group of `calibration_groups`."""
+    """Return a proportion with Wilson's interval: `calibration_groups` with a single bin."""
     row = calibration_groups(indicator, patients.p, n_bins=1, **patients.options).iloc[0]
     return Figure(
         value=float(row["observed"]),
         lower=float(row["lower"]),
         upper=float(row["upper"]),
         method="Wilson",
-        scale="arcsine of the root",
+        scale="arcsine of the square root",
         scaled=math.asin(math.sqrt(row["observed"])),
-        se=0.5 / math.sqrt(patients.n),
+        se=0.5 / math.sqrt(patients.n),  # variance-stabilizing: also usable at proportions of 0 and 1
     )
 
 
@@ -126,7 +127,7 @@ def _base_rate(patients: Patients) -> Figure:
     return _proportion(patients.y, patients)
 
 
-def _share_sent(patients: Patients, *, arm: Any) -> Figure:
+def _share_recommended(patients: Patients, *, arm: Any) -> Figure:
     return _proportion((patients.recommended == arm).astype(float), patients)
 
 
@@ -157,12 +158,14 @@ def _brier(patients: Patients) -> Figure:
 
 def _gain(patients: Patients) -> Figure:
     scores: Any = patients.scores
-    found = gain_over_best_arm(scores, patients.recommended, best_arm=patients.best_arm, **patients.options)
+    found = gain_over_best_arm(
+        scores, patients.recommended, comparator=patients.comparator, **patients.options
+    )
     return _estimated(found)
 
 
-def _estimated(found: Any, scale: str = "as it is", transform: Callable[[Any], Any] = float) -> Figure:
-    """Return an estimate whose standard error is on the scale that `transform` leads to."""
+def _estimated(found: Any, scale: str = "identity", transform: Callable[[Any], Any] = float) -> Figure:
+    """Return an estimate whose standard error is on the scale of `transform`."""
     usable = math.isfinite(found.value) and math.isfinite(found.se) and found.se > 0
     return Figure(
         value=float(found.value),
@@ -184,5 +187,5 @@ MEASURES: dict[str, Compute] = {
     "observed / expected": _ratio,
     "Brier score": _brier,
     "gain": _gain,
-    SENT: _base_rate,  # replaced by one measure for each arm: see `plan_of`
+    RECOMMENDED: _base_rate,  # replaced by one measure for each arm: see `plan_of`
 }

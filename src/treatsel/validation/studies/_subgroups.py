@@ -1,4 +1,4 @@
-"""Fairness: the same figures in each subgroup, with tests of whether they differ, and who is sent where."""
+"""Subgroup performance with tests of heterogeneity, and recommended arms by subgroup."""
 
 import math
 import warnings
@@ -17,6 +17,7 @@ from treatsel._checks import (
     check_probability,
     check_unique,
     check_weights,
+    count_of,
 )
 from treatsel._reporting import plots
 from treatsel._stats.heterogeneity import cochran_q
@@ -26,7 +27,7 @@ from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
 from treatsel.validation.studies._subgroup_figures import (
     MEASURES,
-    SENT,
+    RECOMMENDED,
     Figure,
     Mask,
     Patients,
@@ -34,7 +35,7 @@ from treatsel.validation.studies._subgroup_figures import (
     plan_of,
 )
 
-MOST_GROUPS = 30
+MAX_GROUPS = 30  # a variable with more is probably a number or an id
 NOT_STATED = "not stated"
 OVERALL = "overall"
 NAN = float("nan")
@@ -42,17 +43,17 @@ NAN = float("nan")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SubgroupPerformance:
-    """Figures by subgroup, and whether they differ.
+    """Performance by subgroup, and tests of heterogeneity.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        One row per variable, measure and group, beginning with everybody (variable and group "overall");
-        columns variable, measure, group, value, lower, upper, n, n_events, estimable, method (how the
-        interval was made, or why the figure is not estimable).
+        One row per variable, measure and group, beginning with all patients (variable and group
+        "overall"); columns variable, measure, group, value, lower, upper, n, n_events, estimable, method (of
+        the interval, or why the measure is not estimable).
     tests : pandas.DataFrame
-        One row per variable and measure: scale, n_groups (compared), left_out (groups that are not), q, df,
-        p_value (of no difference) and p_holm (Holm's correction for all tests of the table).
+        One row per variable and measure: scale, n_groups (compared), left_out (groups not compared), q, df,
+        p_value (of no difference) and p_value_holm (Holm's correction for all tests of the table).
     level : float
         Confidence level of the intervals.
     """
@@ -62,29 +63,31 @@ class SubgroupPerformance:
     level: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the figures, each with the test of its variable and measure."""
+        """Return the estimates, each with the test of its variable and measure."""
         tests = self.tests.drop(columns=["n_groups", "left_out"])
         return self.table.merge(tests, on=["variable", "measure"], how="left", validate="many_to_one")
 
     def recommended(self) -> pd.DataFrame:
-        """Return who is sent where: share of each group (row) recommended each arm (column)."""
-        rows = self.table[self.table["measure"].str.startswith(f"{SENT} ")]
+        """Return the proportion of each group (row) for whom each arm (column) is recommended."""
+        rows = self.table[self.table["measure"].str.startswith(f"{RECOMMENDED} ")]
         if rows.empty:
-            raise InputError("No recommendations were given, so none can be shown.")
-        arms = rows["measure"].str.removeprefix(f"{SENT} ")
+            raise InputError(
+                "There are no recommended arms in this result. Pass recommended= to subgroup_performance."
+            )
+        arms = rows["measure"].str.removeprefix(f"{RECOMMENDED} ")
         wide = rows.assign(arm=arms).pivot_table(
             index=["variable", "group"], columns="arm", values="value", sort=False
         )
         return wide.rename_axis(columns=None)
 
     def plot(self, measure: str = "within-arm AUC", *, variable: Any = None, ax: Any = None) -> Any:
-        """Draw one measure by group, with the figure of everybody as a line; return the Axes.
+        """Draw one measure by group, with the overall estimate as a line; return the Axes.
 
         Groups that are not estimable keep their row, without a point.
         """
         check_choice("measure", measure, pd.unique(self.table["measure"]))
         rows = self.table[self.table["measure"] == measure]
-        everybody = rows[rows["variable"] == OVERALL]
+        overall = rows[rows["variable"] == OVERALL]
         rows = rows[rows["variable"] != OVERALL]
         if variable is not None:
             check_choice("variable", variable, pd.unique(rows["variable"]))
@@ -92,8 +95,8 @@ class SubgroupPerformance:
         states = ["" if fine else ", not estimable" for fine in rows["estimable"]]
         named = zip(rows["variable"], rows["group"], rows["n"], states, strict=True)
         labels = [f"{name}: {group} (n = {n}{state})" for name, group, n, state in named]
-        reference = float(everybody["value"].iloc[0])
-        xlabel = f"{measure} ({100 * self.level:g}% interval; dashed: everybody)"
+        reference = float(overall["value"].iloc[0])
+        xlabel = f"{measure} ({100 * self.level:g}% interval; dashed: all patients)"
         return plots.estimates(
             rows.set_index(pd.Index(labels)),
             reference=reference if math.isfinite(reference) else None,
@@ -110,56 +113,56 @@ def subgroup_performance(
     *,
     scores: pd.DataFrame | None = None,
     recommended: npt.ArrayLike | None = None,
-    best_arm: Any = None,
+    comparator: Any = None,
     measures: Sequence[str] | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> SubgroupPerformance:
-    """Figures of a validation in each subgroup, with an interaction test for each.
+    """Estimate performance in each subgroup, with a test of heterogeneity for each measure.
 
-    In groups with fewer than 10 events or non-events, whatever judges predictions or recommendations by the
-    outcome is "not estimable", and shown as such; base rate, mean prediction and recommended arms remain.
-    A figure that differs between groups is a reason to look, not a proof of unfairness: AUCs differ where
-    the case mix does. And no difference shown is not no difference, where groups are small. Patients count
-    as independent, also those of one site.
+    In groups with fewer than 10 events or non-events, measures that need outcomes are reported as not
+    estimable; base rate, mean prediction and recommended arms remain. A difference between groups calls for
+    an explanation and does not prove unfairness: AUCs, for example, depend on case mix. With small groups,
+    the absence of a significant difference is not evidence of equality. Patients are treated as
+    independent, including those of one site.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
-        Predicted probability of remission under the received arm, in [0, 1].
+        Predicted probability of outcome 1 under the received arm, in [0, 1].
     received : array-like of shape (n_patients,)
         Labels of the received arms.
     labels : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_variables)
-        Group of each patient, by one variable or several (then each by itself); missing: "not stated".
+        Group of each patient, by one variable or by several, taken one at a time; missing: "not stated".
     scores : pandas.DataFrame of shape (n_patients, n_arms), optional
         Doubly robust scores from `aipw_scores`; with `recommended`, for the gain.
     recommended : array-like of shape (n_patients,), optional
         Labels of the recommended arms.
-    best_arm : label, optional
-        The single arm that the gain is compared with, one for all groups. Without it, the one with the
-        highest mean score of all patients.
+    comparator : label, optional
+        The best single arm for the gain, the same for all groups. Without it, the arm with the highest mean
+        score over all patients.
     measures : sequence of str, optional
         Of "base rate", "mean prediction", "within-arm AUC", "calibration in the large", "calibration
-        slope", "observed / expected", "Brier score", "gain", "recommended". Without it, all that what is
-        given allows.
+        slope", "observed / expected", "Brier score", "gain", "recommended". Without it, all measures that
+        the arguments allow.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Counts: a weight of 2 equals two identical rows.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
-    Subgroups
-        `.table`, `.tests` (Cochran's Q with fixed weights, on the scale that `scale` names, over the
-        estimable groups that have a standard error), `.recommended()`, `.plot(measure)`.
+    SubgroupPerformance
+        `.table`, `.tests` (Cochran's Q with inverse-variance weights, on the scale named in `scale`, over
+        the groups with an estimate and a standard error), `.recommended()`, `.plot(measure)`.
 
     Raises
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], a measure is unknown or
-        lacks what it needs, a variable has one group only or more than 30, or rows are in another order.
+        lacks an argument it needs, a variable has one group or more than 30, or rows are in another order.
 
     References
     ----------
@@ -178,26 +181,24 @@ def subgroup_performance(
     check_patients(
         y_true=y_true, y_prob=y_prob, received=received, labels=labels, scores=scores, recommended=recommended
     )
-    everybody = _patients(y_true, y_prob, received, scores, recommended, best_arm, sample_weight, level)
-    variables = _variables(labels, everybody.weight > 0)
-    everybody = everybody.take(everybody.weight > 0)
-    plan = list(plan_of(_names(measures, everybody), everybody))
-    figures = [
-        (OVERALL, measure, OVERALL, everybody, figure_of(everybody, measure, f)) for measure, f in plan
-    ]
+    patients = _patients(y_true, y_prob, received, scores, recommended, comparator, sample_weight, level)
+    variables = _variables(labels, patients.weight > 0)
+    patients = patients.take(patients.weight > 0)
+    plan = list(plan_of(_names(measures, patients), patients))
+    figures = [(OVERALL, measure, OVERALL, patients, figure_of(patients, measure, f)) for measure, f in plan]
     tests = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TreatselWarning)  # told above, of all patients at once
+        warnings.simplefilter("ignore", TreatselWarning)  # already issued above, for all patients
         for variable, masks in variables.items():
-            parts = {group: everybody.take(mask) for group, mask in masks.items()}
+            parts = {group: patients.take(mask) for group, mask in masks.items()}
             for measure, compute in plan:
                 found = {group: figure_of(part, measure, compute) for group, part in parts.items()}
                 figures += [(variable, measure, group, parts[group], f) for group, f in found.items()]
                 tests.append({"variable": variable, "measure": measure} | _cochran(found))
     tested = pd.DataFrame(tests)
-    tested["p_holm"] = holm(tested["p_value"].to_numpy(dtype=float))
+    tested["p_value_holm"] = holm(tested["p_value"].to_numpy(dtype=float))
     return SubgroupPerformance(
-        table=pd.DataFrame([_row(*figure) for figure in figures]), tests=tested, level=everybody.level
+        table=pd.DataFrame([_row(*figure) for figure in figures]), tests=tested, level=patients.level
     )
 
 
@@ -207,17 +208,17 @@ def _patients(
     received: Any,
     scores: Any,
     recommended: Any,
-    best_arm: Any,
+    comparator: Any,
     sample_weight: Any,
     level: float,
 ) -> Patients:
     y, p = check_binary("y_true", y_true), check_probability("y_prob", y_prob)
     weight = check_weights("sample_weight", sample_weight, len(y))
-    if scores is not None and best_arm is None:
-        best_arm = arm_means(scores, sample_weight=weight)["value"].idxmax()
+    if scores is not None and comparator is None:
+        comparator = arm_means(scores, sample_weight=weight)["value"].idxmax()
     arms = None if recommended is None else np.asarray(recommended, dtype=object)
     if arms is not None and (n := int(pd.isna(arms).sum())):
-        raise InputError(f"recommended holds {n} missing labels; leave those patients out.")
+        raise InputError(f"recommended holds {count_of(n, 'missing label')}; leave those patients out.")
     return Patients(
         y=y,
         p=p,
@@ -225,43 +226,43 @@ def _patients(
         weight=weight,
         scores=scores,
         recommended=arms,
-        best_arm=best_arm,
+        comparator=comparator,
         level=check_level(level),
     )
 
 
 def _variables(labels: Any, kept: Mask) -> dict[str, dict[str, Mask]]:
-    """Return, by variable, which of the patients kept belong to each group."""
+    """Return, by variable, which of the retained patients belong to each group."""
     if not isinstance(labels, pd.DataFrame):
         name = str(getattr(labels, "name", None) or "group")
         labels = pd.DataFrame({name: np.asarray(labels, dtype=object)})
     check_unique("The columns of labels", labels.columns)
     if not len(labels.columns):
-        raise InputError("labels has no columns; give at least one variable with groups.")
+        raise InputError("labels has no columns; give at least one grouping variable.")
     found = {}
     for variable in labels.columns:
         values = labels[variable].to_numpy(dtype=object)[kept]
         text = np.where(pd.isna(values), NOT_STATED, values.astype(str))
         groups = sorted(set(text), key=lambda group: (group == NOT_STATED, group))
-        if not 1 < len(groups) <= MOST_GROUPS:
+        if not 1 < len(groups) <= MAX_GROUPS:
             raise InputError(
-                f"labels {str(variable)!r} holds {len(groups)} groups; 2 to {MOST_GROUPS} can be compared. "
-                "Put numbers into bands, or leave the variable out."
+                f"labels {str(variable)!r} holds {count_of(len(groups), 'group')}; 2 to {MAX_GROUPS} can be "
+                "compared. Cut numbers into intervals, or leave the variable out."
             )
         found[str(variable)] = {str(group): np.asarray(text == group) for group in groups}
     return found
 
 
 def _names(measures: Sequence[str] | None, patients: Patients) -> list[str]:
-    """Return the measures to compute, in one order, if what they need is there."""
-    lacking = {"gain", SENT} if patients.recommended is None else set()
+    """Return the measures to compute, in a fixed order; raise if an argument that one needs is missing."""
+    lacking = {"gain", RECOMMENDED} if patients.recommended is None else set()
     if patients.scores is None:
         lacking.add("gain")
     if measures is None:
         return [name for name in MEASURES if name not in lacking]
     for name in measures:
         if check_choice("A measure", name, MEASURES) in lacking:
-            needs = "recommended" if name == SENT else "scores and recommended"
+            needs = "recommended" if name == RECOMMENDED else "scores and recommended"
             raise InputError(f"The measure {name!r} needs {needs}. Give that, or leave the measure out.")
     return [name for name in MEASURES if name in measures]
 
@@ -282,7 +283,7 @@ def _row(variable: str, measure: str, group: str, patients: Patients, figure: Fi
 
 
 def _cochran(figures: Mapping[str, Figure]) -> dict[str, Any]:
-    """Return Cochran's test that all groups have the same value."""
+    """Return Cochran's Q test of equality of all groups."""
     used = {group: figure for group, figure in figures.items() if math.isfinite(figure.se)}
     row = {
         "scale": next((figure.scale for figure in figures.values() if figure.scale), ""),

@@ -1,4 +1,4 @@
-"""Figures of a validation cohort, re-weighted to another population."""
+"""Transport of performance: validation patients re-weighted to a target population."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,30 +24,30 @@ from treatsel.metrics import (
 )
 from treatsel.validation.studies._case_mix import columns_of
 
-BALANCED = 1e-3  # largest standardised difference that counts as balanced
-FEWEST = 50  # effective patients below which the figures are shaky
+BALANCED = 1e-3  # largest standardized difference after weighting, far below the 0.1 in use (Austin 2009)
+MIN_EFFECTIVE = 50  # effective patients: with fewer, a few patients with large weights dominate the estimates
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class BalancingWeights:
-    """Weights that make validation patients look like a target population.
+    """Weights that balance the covariates of validation patients with a target population.
 
     Attributes
     ----------
     sample_weight : Series of shape (n_patients,)
-        They add up to the effective sample size, so that every function of `treatsel.metrics` may take them
-        as its `sample_weight` and gives standard errors that fit. NaN if there are no such weights.
+        They sum to the effective sample size, so that every function of `treatsel.metrics` accepts them as
+        its `sample_weight` and gives appropriate standard errors. NaN if there are no such weights.
     effective_n : float
-        (Sum of weights)^2 / sum of squared weights (Kish): so many unweighted patients know as much.
+        Kish's effective sample size, (sum of weights)^2 / sum of squared weights.
     n : int
         Validation patients.
     largest_share : float
-        Share of the total weight of the patient with the largest.
+        Proportion of the total weight that falls on the patient with the largest weight.
     balance : DataFrame
-        One row for each covariate: mean before, after and target, and the standardised difference from
+        One row for each covariate: mean before, after and target, and the standardized difference from
         the target before and after.
     method : str
-        How the weights were made, or why there are none.
+        Method of weighting, or why there are no weights.
     """
 
     sample_weight: pd.Series
@@ -58,7 +58,7 @@ class BalancingWeights:
     method: str
 
     def __repr__(self) -> str:
-        """Show what the weighted patients are worth."""
+        """Show the effective sample size."""
         return f"BalancingWeights(n={self.n}, effective_n={self.effective_n:.0f})"
 
     def to_frame(self) -> pd.DataFrame:
@@ -66,10 +66,10 @@ class BalancingWeights:
         return self.balance.copy()
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the standardised differences from the target before weighting; return the Axes."""
+        """Draw the standardized differences from the target before weighting; return the Axes."""
         value = self.balance["difference_before"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
-        label = "Standardised difference, validation less target"
+        label = "Standardized difference, validation minus target"
         return plots.estimates(points, reference=0, xlabel=label, ax=ax)
 
 
@@ -82,35 +82,35 @@ def balancing_weights(
 ) -> BalancingWeights:
     """Weight validation patients so that their covariates have the means of a target population.
 
-    Of all weights that do so, those nearest to equal ones (in entropy): exp(x'b). That is a logistic
-    model of who belongs to the target, fitted by moments, and needs no more than published means.
+    Of all weights that do so, these are the closest to equal weights in entropy, exp(x'b). They equal the
+    odds of a logistic model of membership in the target, fitted by moments, and need published means only.
 
     Parameters
     ----------
     validation : DataFrame of shape (n_patients, n_covariates)
-        Covariates of the validation patients; no arm, no outcome.
+        Covariates of the validation patients, without arm and outcome.
     target : DataFrame, or mapping of a column to its mean or to (mean, SD)
         Patients of the target population, with the columns of `validation`; or published means of numbers,
-        and shares of categories as "column=level". Columns without an entry are not weighted.
+        and proportions of categories as "column=level". Columns without an entry are not balanced.
     spread : bool, default False
-        Whether SDs of numbers are matched, too.
+        Whether to match the SDs of numbers as well.
     sample_weight : array-like of shape (n_patients,), optional
         Weights of the validation patients; counts.
 
     Returns
     -------
     BalancingWeights
-        No weights (NaN) if the target's means lie outside what the validation patients span.
+        NaN weights if the target's means lie outside the range of the validation patients.
 
     Raises
     ------
     InputError
-        If a column is unknown, or a covariate has missing values: impute them first.
+        If a column is unknown, or a covariate has missing values.
 
     Notes
     -----
-    The figures are those to expect in the target population if outcome and covariates hang together there
-    as they do here; what differs beside these covariates is not weighted away. The weights count as known.
+    Weighted estimates apply to the target population if the outcome depends on the covariates there as it
+    does here; differences in other variables remain. The weights are treated as known.
 
     References
     ----------
@@ -141,9 +141,9 @@ def balancing_weights(
     effective = float(1 / (share**2 / np.where(base > 0, base, 1)).sum()) if reached else float("nan")
     method = "entropy balancing of means" + (" and SDs" if spread else "")
     if not reached:
-        method = "not estimable: the target's means lie outside what the validation patients span"
-    elif effective < FEWEST:
-        method += f"; shaky: fewer than {FEWEST} effective patients"
+        method = "not estimable: the target's means lie outside the range of the validation patients"
+    elif effective < MIN_EFFECTIVE:
+        method += f"; imprecise: fewer than {MIN_EFFECTIVE} effective patients"
     balance = pd.DataFrame(
         {
             "before": center,
@@ -166,13 +166,13 @@ def balancing_weights(
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TransportedPerformance:
-    """Figures of the validation cohort, and those to expect in the target population.
+    """Performance in the validation cohort, and expected performance in the target population.
 
     Attributes
     ----------
     observed, expected : dict of str to Estimate
         By measure: auc, within_arm_auc (if the received arms were given), brier, calibration_in_the_large,
-        calibration_slope, observed_expected_ratio. `n` of those expected is the effective sample size.
+        calibration_slope, observed_expected_ratio. Expected estimates have the effective sample size as `n`.
     weights : BalancingWeights
         The weights used.
     """
@@ -182,7 +182,7 @@ class TransportedPerformance:
     weights: BalancingWeights
 
     def __repr__(self) -> str:
-        """Show what the weighted patients are worth."""
+        """Show the effective sample size."""
         return f"TransportedPerformance({self.weights})"
 
     def to_frame(self) -> pd.DataFrame:
@@ -197,11 +197,11 @@ class TransportedPerformance:
         return pd.DataFrame(rows)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the figures in both populations; return the Axes."""
+        """Draw the estimates in both populations; return the Axes."""
         frame = self.to_frame()
         points = frame.set_index(frame["measure"] + ", " + frame["population"])
         points = points[["value", "lower", "upper"]].dropna(subset="value")
-        return plots.estimates(points, reference=None, xlabel="Figure with its interval", ax=ax)
+        return plots.estimates(points, reference=None, xlabel="Estimate with its interval", ax=ax)
 
 
 def transport_performance(
@@ -213,7 +213,7 @@ def transport_performance(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> TransportedPerformance:
-    """Figures of a model in a target population, from re-weighted validation patients.
+    """Estimate performance in a target population from re-weighted validation patients.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def transport_performance(
     weights : BalancingWeights
         From `balancing_weights`, of the same patients in the same order.
     received : array-like of shape (n_patients,), optional
-        Arm labels, for the AUC within arms.
+        Received arms, for the within-arm AUC.
     sample_weight : array-like of shape (n_patients,), optional
         Weights of the patients themselves, as given to `balancing_weights`; counts.
     level : float, default 0.95
@@ -233,7 +233,7 @@ def transport_performance(
     Returns
     -------
     TransportedPerformance
-        Those expected are NaN if there are no such weights.
+        The expected estimates are NaN if there are no such weights.
 
     Raises
     ------
@@ -281,7 +281,7 @@ def _figures(y: Any, p: Any, received: Any, weight: Any, level: float) -> dict[s
 def _columns_and_goals(
     validation: pd.DataFrame, target: Any, *, spread: bool
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the columns to be balanced, squares among them, and the means that they should have."""
+    """Return the columns to balance, including squared deviations for SDs, and their target means."""
     if isinstance(target, pd.DataFrame):
         if missing := [str(name) for name in validation.columns if name not in target]:
             raise InputError(f"target lacks the columns {missing}. Drop them from validation too.")
@@ -292,7 +292,7 @@ def _columns_and_goals(
         (columns,) = columns_of([validation])
         goals = {name: given if isinstance(given, tuple) else (given, None) for name, given in target.items()}
         if unknown := [name for name in goals if name not in columns]:
-            raise InputError(f"target names {unknown}, which validation has not. It has {list(columns)}.")
+            raise InputError(f"target names {unknown}, which are not in validation. It has {list(columns)}.")
     columns = columns[list(goals)]
     _check_complete(columns, "validation")
     wanted_means = pd.Series({name: mean for name, (mean, _) in goals.items()}, dtype=float)
@@ -308,11 +308,11 @@ def _check_complete(columns: pd.DataFrame, name: str) -> None:
     missing = columns.isna().sum()
     if len(lost := missing[missing > 0]):
         found = ", ".join(f"{column!r} {n}" for column, n in lost.items())
-        raise InputError(f"{name} holds missing values ({found}). Impute them, or leave the column out.")
+        raise InputError(f"{name} holds missing values ({found}). Impute them, or leave the columns out.")
 
 
 def _tilt(departures: FloatArray, start: FloatArray) -> FloatArray:
-    """Return shares proportional to start x exp(departures @ b) whose mean departure is 0."""
+    """Return weights start * exp(departures @ b), of sum 1, with b such that the mean departure is 0."""
     with np.errstate(divide="ignore"):
         base = np.log(start)
 

@@ -1,4 +1,4 @@
-"""How much a model must be changed for a new population: none, intercept, slope, per arm, or refitted."""
+"""Closed test of model updates: none, intercept, slope, an intercept for each arm, or a refit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,18 +38,18 @@ from treatsel.models.recalibrated import arms_of, base_logits, names_of
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ModelUpdate:
-    """Ways to update a model for new patients, compared, and the one that a closed test chooses.
+    """Updates of a model for new patients, compared, and the one that a closed test chooses.
 
     Attributes
     ----------
     table : DataFrame
-        One row for each method: n_parameters (learned from the new patients), log_likelihood (where there
-        is no maximum, its least upper bound), slope (NaN for "refit"), and problem (why the method has no
+        One row for each method: n_parameters (estimated from the new patients), log_likelihood (where there
+        is no maximum, its supremum), slope (NaN for "refit"), and problem (why the method has no
         finite estimate; None if it has).
     tests : DataFrame
         One row for each method but "refit", in the order of the test: statistic (likelihood ratio of "refit"
-        and the method), df, p_value, rejected. With no df the method is as rich as "refit": p_value is NaN
-        and the method is not rejected.
+        and the method), df, p_value, rejected. With df 0 the method has as many parameters as "refit":
+        p_value is NaN and the method is not rejected.
     chosen : str
         The first method that is not rejected; "refit" if all are.
     by_arm : dict of str to DataFrame
@@ -76,8 +76,8 @@ class ModelUpdate:
     n_events: int
 
     def __repr__(self) -> str:
-        """Show what was chosen."""
-        return f"Updating(chosen={self.chosen!r}, n={self.n}, n_events={self.n_events})"
+        """Show the chosen method."""
+        return f"ModelUpdate(chosen={self.chosen!r}, n={self.n}, n_events={self.n_events})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return methods and tests in one table, one row for each method."""
@@ -85,14 +85,14 @@ class ModelUpdate:
         return frame.assign(chosen=frame.index == self.chosen)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw what each method adds to the log-likelihood of the model as it is; return the Axes."""
+        """Draw the gain in log-likelihood of each method over no update; return the Axes."""
         gained = self.table["log_likelihood"] - self.table["log_likelihood"].iloc[0]
         points = pd.DataFrame({"value": gained, "lower": gained, "upper": gained})
-        return plots.estimates(points, reference=0, xlabel="Log-likelihood gained by updating", ax=ax)
+        return plots.estimates(points, reference=0, xlabel="Gain in log-likelihood over no update", ax=ax)
 
 
 class _Update(NamedTuple):
-    """One method, learned: its figures and its by-arm table."""
+    """One fitted update and its by-arm table."""
 
     found: Recalibration | Refit
     by_arm: pd.DataFrame
@@ -108,36 +108,37 @@ def update_closed_test(
     arm: str | None = "arm",
     sample_weight: npt.ArrayLike | None = None,
 ) -> ModelUpdate:
-    """Compare ways to update a model on new patients, and choose by the closed test.
+    """Compare updates of a model in new patients, and choose one by the closed test.
 
-    From the smallest change to the largest, each method is tested against "refit" by the ratio of their
-    likelihoods; the first that is not rejected is chosen. So a model is changed no more than the new
-    patients ask for, and one that is right is changed in at most a share `alpha` of cohorts. The sequence
-    published is "none", "intercept", "slope", "refit"; "per_arm" (a shift for each arm and one slope) stands
-    before "refit" and keeps that property.
+    From the smallest change to the largest, each method is compared with "refit" by a likelihood ratio
+    test; the first that is not rejected is chosen. The model is thus changed no more than the new patients
+    require, and a valid model is changed with probability at most `alpha`. The published sequence is
+    "none", "intercept", "slope", "refit"; "per_arm" (an intercept for each arm and one slope) precedes
+    "refit" and preserves this property.
 
     Parameters
     ----------
     model : fitted model of `treatsel.models`, or DataFrame
-        The DataFrame is a by-arm table of predictions, one row for each row of X. Of a selector, give
+        The DataFrame is a by-arm table of predictions, one row for each row of X. For a selector, pass
         ``selector.models_[outcome]``.
     X : DataFrame of shape (n_patients, n_columns)
-        New patients: covariates and the arm column. "refit" uses the model's covariates; with a table, all.
+        New patients: covariates and the arm column. "refit" uses the model's covariates; with a table, all
+        columns.
     y : array-like of shape (n_patients,)
         Outcome, 0 or 1. Leave out patients whose outcome was not observed.
     methods : sequence of str, optional
-        Of "none", "intercept", "slope", "per_arm", "refit"; "refit" must be among them. "per_arm" is left out
-        where there is one arm.
+        Of "none", "intercept", "slope", "per_arm", "refit"; "refit" must be among them. "per_arm" is omitted
+        if there is one arm only.
     alpha : float, default 0.05
         Level of each test.
     arm : str or None, default "arm"
         Column of X that holds the received arm. None: a single arm.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Counts: a weight of 2 equals two identical rows.
 
     Returns
     -------
-    Updating
+    ModelUpdate
 
     Raises
     ------
@@ -147,15 +148,15 @@ def update_closed_test(
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1 (or within 1e-8 of them): they count as 1e-8 and 1 - 1e-8. (A model that is
-        a sum on the logit scale has finite logits, which are taken as they are.)
+        If predictions are 0 or 1 (or within 1e-8 of them): they are taken as 1e-8 and 1 - 1e-8. (A model
+        that is additive on the logit scale has finite logits, which are used unchanged.)
 
     Notes
     -----
-    Patients count as independent. "refit" is a logistic regression without penalty of the outcome on the
+    Patients are treated as independent. "refit" is an unpenalized logistic regression of the outcome on the
     covariates (categories as indicators, a missing value as the mean and an indicator), the arms, and their
-    products. Its likelihood ratio follows its chi-squared distribution only with enough patients: about ten
-    events and ten non-events for each parameter.
+    interactions. Its likelihood ratio follows the chi-squared distribution only with about ten events and
+    ten non-events for each parameter.
 
     References
     ----------
@@ -167,7 +168,7 @@ def update_closed_test(
     >>> X = pd.DataFrame({"age": rng.normal(40, 12, 400), "arm": rng.choice(["CBT", "SSRI"], 400)})
     >>> logit = pd.DataFrame({"CBT": (X["age"] - 40) / 20, "SSRI": (X["age"] - 40) / 15})
     >>> y = rng.random(400) < expit(logit["CBT"].where(X["arm"] == "CBT", logit["SSRI"]) + 1)
-    >>> found = update_closed_test(expit(logit), X, y)  # remission is likelier here than the model says
+    >>> found = update_closed_test(expit(logit), X, y)  # the outcome is more frequent than predicted
     >>> found.chosen, found.tests["rejected"].tolist()
     ('intercept', [True, False, False, False])
     """
@@ -212,11 +213,11 @@ def update_closed_test(
 
 
 def _checked(methods: Sequence[Method]) -> list[Method]:
-    """Return methods from the smallest change to the largest."""
+    """Return the methods from the smallest change to the largest."""
     for method in methods:
         check_choice("A method", method, METHODS)
     if "refit" not in methods or len(methods) < 2:
-        raise InputError(f"methods is {list(methods)}; the test needs 'refit' and something to test.")
+        raise InputError(f"methods is {list(methods)}; the test needs 'refit' and at least one other method.")
     return [method for method in METHODS if method in methods]
 
 

@@ -1,4 +1,4 @@
-"""Sections of the page of a validation report, one file a topic; each takes a `ReportData`."""
+"""Sections of the report page, one file each, named like the parts; each takes a `ReportData`."""
 
 from treatsel.validation.report.sections._benefit import benefit
 from treatsel.validation.report.sections._calibration import calibration
@@ -7,12 +7,13 @@ from treatsel.validation.report.sections._confounding import confounding
 from treatsel.validation.report.sections._development import development
 from treatsel.validation.report.sections._discrimination import discrimination
 from treatsel.validation.report.sections._imputations import imputations
+from treatsel.validation.report.sections._internal_external import internal_external
 from treatsel.validation.report.sections._missing_outcomes import missing_outcomes
 from treatsel.validation.report.sections._overall import overall
 from treatsel.validation.report.sections._participants import participants
 from treatsel.validation.report.sections._policies import policies
 from treatsel.validation.report.sections._sample_size import sample_size
-from treatsel.validation.report.sections._sites import sites, sites_left_out
+from treatsel.validation.report.sections._sites import sites
 from treatsel.validation.report.sections._subgroups import subgroups
 from treatsel.validation.report.sections._updating import updating
 from treatsel.validation.report.sections._utility import utility
@@ -25,13 +26,13 @@ __all__ = [
     "development",
     "discrimination",
     "imputations",
+    "internal_external",
     "missing_outcomes",
     "overall",
     "participants",
     "policies",
     "sample_size",
     "sites",
-    "sites_left_out",
     "subgroups",
     "updating",
     "utility",

@@ -1,4 +1,4 @@
-"""Section of a validation report's page on the benefit of one arm over another."""
+"""Section: benefit of one arm over another."""
 
 import pandas as pd
 
@@ -14,13 +14,13 @@ ERROR = "E-for-benefit"
 
 
 def benefit(report: ReportData) -> Section:
-    """Pairs of arms."""
+    """Return calibration and ranking of benefit, by pair of arms."""
     curve = plots.curves(
         report.tables["toc"].drop(columns=["lower", "upper"]),
         x="q",
         by="pair",
-        xlabel="Share of patients, those with the largest predicted benefit first",
-        ylabel="Their benefit less everybody's",
+        xlabel="Proportion of patients, in order of decreasing predicted benefit",
+        ylabel="Their benefit minus that of all patients",
         reference=0,
         ax=plots.bare_axes(width=7, height=4.2),
     )
@@ -33,21 +33,25 @@ def benefit(report: ReportData) -> Section:
         "lower": ("Lower", points),
         "upper": ("Upper", points),
     }
-    caption = "Predicted and observed (doubly robust) benefit in groups by predicted benefit."
+    caption = "Predicted and observed (doubly robust) benefit by fifths of predicted benefit."
     rows = report.figures[report.figures["section"] == "benefit"]
     more = rows["measure"].str.startswith((*ONE_PAIR, ERROR))
+    best = report.gain.comparator_arm
     return Section(
-        heading="Is the benefit larger where the model says so?",
+        heading="Treatment benefit: is it larger where the model predicts it to be larger?",
         paragraphs=[
-            f"Each arm against {report.gain.best_arm}, in patients who received either. A slope of benefit "
-            "of 1 means that predicted differences are as large as they turn out; 0, that they tell nothing. "
-            "AUTOC and Qini above 0 mean that patients ranked first benefit more. The c-for-benefit depends "
-            "on how patients were matched (here: by predicted benefit); read it last.",
+            f"Each arm is compared with {best} in patients who received either. A benefit "
+            "slope of 1 means that predicted differences are as large as observed; a slope of 0, that they "
+            "are uninformative. AUTOC and Qini above 0 mean that patients ranked first benefit more. The "
+            "c-for-benefit depends on how patients are matched (here by predicted benefit) and should be "
+            "given less weight.",
             *_why(report, rows[more]),
         ],
         figures=[
             figure(
-                curve, "toc", "Benefit of those ranked first (TOC curve); AUTOC in the table has intervals."
+                curve,
+                "toc",
+                "Benefit of patients ranked first (TOC curve); the table has intervals of AUTOC.",
             )
         ],
         tables=[
@@ -62,14 +66,15 @@ def benefit(report: ReportData) -> Section:
 
 
 def _why(report: ReportData, rows: pd.DataFrame) -> list[str]:
-    """Return which pair has figures of its own, and why."""
+    """Return which pair has further estimates, and why."""
     if rows.empty:
         return []
+    best = report.gain.comparator_arm
     return [
-        f"For one pair there is more: {rows['group'].iloc[0]}, because after {report.gain.best_arm} this arm "
-        "was received by most patients. On the logit, intercept 0 and slope 1 are perfect. E-for-benefit is "
-        "the distance of predicted from observed benefit in matched pairs; lower is better, also for the two "
-        "losses."
+        f"Further estimates are given for {rows['group'].iloc[0]}, the pair with the arm that most patients "
+        f"received apart from {best}. On the logit scale, intercept 0 and slope 1 are ideal. "
+        "E-for-benefit is the distance between predicted and observed benefit in matched pairs; lower is "
+        "better, for this and for the two losses."
     ]
 
 
@@ -77,7 +82,7 @@ def _one_pair(report: ReportData, rows: pd.DataFrame) -> list[Table]:
     if rows.empty:
         return []
     pair, errors = rows["group"].iloc[0], rows["measure"].str.startswith(ERROR)
-    found = [table_of(rows[~errors].assign(group=OVERALL), f"More on {pair}.")]
+    found = [table_of(rows[~errors].assign(group=OVERALL), f"Further estimates for {pair}.")]
     if "benefit errors" not in report.tables:
         return found
     columns: dict[str, tuple[str, Shown]] = {
@@ -86,12 +91,12 @@ def _one_pair(report: ReportData, rows: pd.DataFrame) -> list[Table]:
         "lower": ("Lower", percent),
         "upper": ("Upper", percent),
         "n": ("Pairs", count),
-        "expected_under_calibration": ("If perfect: mean", percent),
-        "q95_under_calibration": ("If perfect: 95 % below", percent),
+        "expected_under_calibration": ("Expected if calibrated", percent),
+        "q95_under_calibration": ("95th percentile if calibrated", percent),
     }
     caption = (
-        f"Errors of {pair}. Interval: {rows.loc[errors, 'method'].iloc[0]}. They are above 0 even for "
-        "perfect predictions (compare with the two last columns), and more so in resamples: the interval may "
-        "lie above the estimate."
+        f"Errors for {pair}. Interval: {rows.loc[errors, 'method'].iloc[0]}. They are above 0 even under "
+        "perfect calibration (compare with the last two columns), and larger in resamples, so the interval "
+        "may lie above the estimate."
     )
     return [*found, shown(report.tables["benefit errors"], columns, caption)]

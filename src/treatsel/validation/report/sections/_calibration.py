@@ -10,18 +10,19 @@ from treatsel.validation.report.sections._tables import figures_table
 
 
 def calibration(report: ReportData) -> Section:
+    """Return calibration curves, measures, errors and tests."""
     axes = plots.bare_axes(width=5, height=5)
     curve = plots.to_svg(report.plot(axes), name="calibration")
     panels = plots.to_svg(plots.calibration_panels(report.calibration_by_arm), name="arms")
     return Section(
-        heading="Do the probabilities mean what they say?",
+        heading="Calibration: do the probabilities mean what they say?",
         paragraphs=[
-            "Among patients with a prediction of 40 %, about 40 % should have the outcome: the curve should "
-            "lie on the dashed line. A slope below 1 means predictions that are too extreme; calibration in "
-            "the large above 0 means that the outcome is more frequent than predicted."
+            "Of patients with a prediction of 40 %, about 40 % should have the outcome: the curve should lie "
+            "on the dashed line. A slope below 1 means that predictions are too extreme; calibration in the "
+            "large above 0 means that the outcome is more frequent than predicted."
         ],
         figures=[
-            Figure(curve, "Observed against predicted, overall; band and groups with intervals."),
+            Figure(curve, "Observed against predicted, overall, with confidence band and groups."),
             Figure(panels, "Observed against predicted, by received arm."),
         ],
         tables=[
@@ -35,7 +36,7 @@ def calibration(report: ReportData) -> Section:
 
 
 def _tests(report: ReportData) -> list[Table]:
-    if "calibration tests" not in report.tables:  # a report of an earlier version
+    if "calibration tests" not in report.tables:  # a report written before they were added
         return []
     table = report.tables["calibration tests"]
     frame = pd.DataFrame(
@@ -49,14 +50,14 @@ def _tests(report: ReportData) -> list[Table]:
         }
     )
     caption = (
-        "Tests of calibration: a small p says that the probabilities are off, not by how much. With many "
-        "patients any model fails them."
+        "Tests of calibration: a small p is evidence of miscalibration, not of its size. With many patients "
+        "any model fails them."
     )
     return [Table(frame, caption)]
 
 
 def _distances(report: ReportData) -> list[Table]:
-    """Return the distances from the curve beside what perfect calibration would show."""
+    """Return the distances from the curve next to those expected under perfect calibration."""
     if "calibration errors" not in report.tables:
         return []
     rows = report.tables["calibration errors"]
@@ -68,12 +69,13 @@ def _distances(report: ReportData) -> list[Table]:
             "Estimate": [percent(value) for value in rows["value"]],
             "Lower": [percent(value) for value in rows["lower"]],
             "Upper": [percent(value) for value in rows["upper"]],
-            "If perfect: mean": [percent(value) for value in rows["expected_under_calibration"]],
-            "If perfect: 95 % below": [percent(value) for value in rows["q95_under_calibration"]],
+            "Expected if calibrated": [percent(value) for value in rows["expected_under_calibration"]],
+            "95th percentile if calibrated": [percent(value) for value in rows["q95_under_calibration"]],
         }
     )
     caption = (
-        "Distance between prediction and curve: mean (ICI), median, 90th percentile, largest. They are above "
-        "0 even for perfect predictions; compare with the two last columns."
+        "Distance between predictions and calibration curve: mean (ICI), median (E50), 90th percentile (E90) "
+        "and maximum (Emax). They are above 0 even under perfect calibration; compare with the last two "
+        "columns."
     )
     return [Table(frame, caption)]

@@ -1,4 +1,4 @@
-"""Sections of a validation report's page on its patients: case mix, development, imputed covariates."""
+"""Section: case mix."""
 
 from treatsel._reporting.format import number, percent
 from treatsel._reporting.page import Section
@@ -7,7 +7,7 @@ from treatsel.validation.report.sections._tables import Shown, count, shown, tex
 
 
 def case_mix(report: ReportData) -> Section:
-    """Spread of the predictions."""
+    """Return the distribution of the predictions, overall and by arm."""
     columns: dict[str, tuple[str, Shown]] = {
         "group": ("Received arm", text),
         "n": ("n", count),
@@ -17,12 +17,14 @@ def case_mix(report: ReportData) -> Section:
         "sd_logit": ("SD of the logit", number),
     }
     return Section(
-        heading="How different are these patients?",
+        heading="Case mix: how much do these patients differ from each other?",
         paragraphs=[
-            "The more predictions spread, the easier it is to tell patients apart: compare the SD of the "
-            "logit, and the AUC to expect in this case mix, with those of other cohorts before calling a "
-            "model better or worse."
+            "The more predictions vary, the easier it is to discriminate between patients. Before calling a "
+            "model better or worse than in another cohort, compare the SD of the logit and the model-based "
+            "concordance (the AUC expected in this case mix if the model is correct)."
         ],
-        tables=[shown(report.tables["case mix"], columns, "Spread of the predictions for the received arm.")],
-        note="Debray et al. 2015.",
+        tables=[
+            shown(report.tables["case mix"], columns, "Distribution of the predictions for the received arm.")
+        ],
+        note="Debray et al. 2015; model-based concordance: van Klaveren et al. 2016.",
     )

@@ -7,7 +7,7 @@ from treatsel.validation.report.sections._tables import Shown, shown
 
 
 def confounding(report: ReportData) -> Section:
-    """Sensitivity to what was not measured."""
+    """Return bounds on the gain under unmeasured confounding."""
     columns: dict[str, tuple[str, Shown]] = {
         "Lambda": ("Lambda", number),
         "lowest": ("Lowest gain", points),
@@ -16,11 +16,11 @@ def confounding(report: ReportData) -> Section:
         "upper": ("Upper limit", points),
     }
     return Section(
-        heading="What if something unmeasured decided who got which arm?",
+        heading="Unmeasured confounding: how much of it would explain the gain?",
         paragraphs=[
-            "Lambda is how much the odds of being given an arm may differ between patients who look alike. "
-            "At 1 all reasons were measured. If a small Lambda already lets the gain be of either sign, "
-            "little confounding would suffice to explain it."
+            "Lambda bounds the odds ratio of receiving an arm between patients with the same covariates. At "
+            "1 there is no unmeasured confounding. If the bounds include both signs at a small Lambda "
+            "already, little confounding would suffice to explain the gain."
         ],
         tables=[shown(report.tables["confounding"], columns, "Gain over the best single arm, by Lambda.")],
         note="Marginal sensitivity model: Tan 2006; Zhao, Small & Bhattacharya 2019. Weighted estimate.",

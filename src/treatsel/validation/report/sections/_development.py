@@ -6,27 +6,27 @@ from treatsel._reporting.page import Figure, Section, Table
 from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, table_of, text, three
 
-MOST_SHOWN = 40  # covariates in the picture
+MAX_COVARIATES = 40  # in the figure; more labels would not be legible
 
 
 def development(report: ReportData) -> Section:
-    """Validation patients against those of development."""
+    """Return case mix against the development cohort, and re-weighted estimates."""
     covariates, rows = report.tables["development: covariates"], report.figures
     compared = rows[(rows["section"] == "development") & ~rows["measure"].str.endswith("re-weighted")]
     return Section(
-        heading="Are these patients like those of development?",
+        heading="Comparison with development: are these patients like those the model was developed on?",
         paragraphs=[
-            "A membership model tries to tell from covariates, arm and outcome whether a patient belongs to "
-            "this cohort or to that of development: at an AUC of 0.5 they are alike, at 1 nothing is "
-            f"shared. {_alike(report)}",
-            "A linear predictor (logit of the prediction) with a larger SD than in development makes "
-            "patients easier to tell apart, with the same model equally right. The re-weighted figures are "
-            "those to expect in patients like those of development, if outcome and covariates hang together "
-            "there as here: what still falls short in them is not due to other patients.",
+            "A membership model predicts from covariates, arm and outcome whether a patient belongs to this "
+            "cohort or to the development cohort: at an AUC of 0.5 the cohorts are alike, at 1 they do not "
+            f"overlap. {_membership(report)}",
+            "If the linear predictor (logit of the prediction) has a larger SD than in development, "
+            "discrimination is easier for a model of the same validity. The re-weighted estimates are those "
+            "expected in patients like those of development, if the outcome depends on the covariates there "
+            "as it does here; a shortfall that remains in them is not explained by case mix.",
         ],
         figures=_differences(report),
         tables=[
-            table_of(compared, "Membership, and linear predictor here against that in development."),
+            table_of(compared, "Membership model, and linear predictor in this cohort against development."),
             _reweighted(report),
             *_linear_predictor(report),
             shown(
@@ -34,30 +34,33 @@ def development(report: ReportData) -> Section:
                 {
                     "covariate": ("Covariate", text),
                     "development_mean": ("Development: mean", three),
-                    "development_sd": ("SD", three),
-                    "validation_mean": ("Here: mean", three),
-                    "validation_sd": ("SD here", three),
-                    "standardized_difference": ("Standardised difference", number),
+                    "development_sd": ("SD, development", three),
+                    "validation_mean": ("Validation: mean", three),
+                    "validation_sd": ("SD, validation", three),
+                    "standardized_difference": ("Standardized difference", number),
                 },
-                "Covariates in both cohorts (of a category: the share).",
+                "Covariates in both cohorts (for a category: the proportion).",
             ),
         ],
         note="Patients with the outcome observed. Membership model and linear predictor: Debray et al. 2015. "
-        "Weights by entropy balancing of the means of the covariates (Hainmueller 2012); a missing number "
-        "counts as the mean of its cohort.",
+        "Weights by entropy balancing of the means of the covariates (Hainmueller 2012); a missing number is "
+        "replaced by the mean of its cohort.",
     )
 
 
-def _alike(report: ReportData) -> str:
+def _membership(report: ReportData) -> str:
     auc = report.figure("membership AUC, case mix only")
-    return f"By covariates and arm alone it is {with_interval(auc, number)}."
+    return f"From covariates and arm alone it is {with_interval(auc, number)}."
 
 
 def _differences(report: ReportData) -> list[Figure]:
-    """Return the largest standardised differences as a picture."""
+    """Return a figure of the largest standardized differences."""
     table = report.tables["development: covariates"].dropna(subset="standardized_difference")
     order = (
-        table["standardized_difference"].abs().sort_values(ascending=False, kind="stable").index[:MOST_SHOWN]
+        table["standardized_difference"]
+        .abs()
+        .sort_values(ascending=False, kind="stable")
+        .index[:MAX_COVARIATES]
     )
     rows = table.loc[order].set_index("covariate")["standardized_difference"]
     if rows.empty:
@@ -65,11 +68,11 @@ def _differences(report: ReportData) -> list[Figure]:
     axes = plots.estimates(
         rows.to_frame("value").assign(lower=rows, upper=rows),
         reference=0,
-        xlabel="Standardised difference: mean here less mean in development, in SDs",
+        xlabel="Standardized difference: validation minus development, in SDs",
         ax=plots.bare_axes(width=7, height=1.2 + 0.3 * len(rows)),
     )
     svg = plots.to_svg(axes, name="development")
-    return [Figure(svg, "Standardised differences of the covariates, the largest first.")]
+    return [Figure(svg, "Standardized differences of the covariates, largest first.")]
 
 
 def _reweighted(report: ReportData) -> Table:
@@ -83,18 +86,20 @@ def _reweighted(report: ReportData) -> Table:
     frame = table.assign(**{name: [row[name] for row in rows] for name in ("here", "reweighted")})
     largest = table["largest_share"].iloc[0]
     about = (
-        "" if largest != largest else f" The patient who counts most has {percent(largest)} of the weight."
+        ""
+        if largest != largest
+        else f" The largest weight of one patient is {percent(largest)} of the total."
     )
     return shown(
         frame,
         {
             "measure": ("Measure", str),
-            "here": ("Here (interval)", str),
+            "here": ("Validation cohort (interval)", str),
             "n": ("n", count),
             "reweighted": ("Re-weighted (interval)", str),
             "effective_n": ("Effective n", lambda n: number(n, 0)),
         },
-        f"Figures here, and re-weighted to the development patients.{about}",
+        f"Estimates in this cohort, and re-weighted to the development patients.{about}",
     )
 
 
@@ -105,11 +110,11 @@ def _linear_predictor(report: ReportData) -> list[Table]:
     columns: dict[str, tuple[str, Shown]] = {
         "group": ("Received arm", text),
         "development_n": ("Development: n", count),
-        "development_mean": ("mean", number),
-        "development_sd": ("SD", number),
-        "validation_n": ("Here: n", count),
-        "validation_mean": ("mean here", number),
-        "validation_sd": ("SD here", number),
+        "development_mean": ("Mean, development", number),
+        "development_sd": ("SD, development", number),
+        "validation_n": ("Validation: n", count),
+        "validation_mean": ("Mean, validation", number),
+        "validation_sd": ("SD, validation", number),
         "ratio": ("Ratio of SDs", number),
     }
     return [shown(table, columns, "Linear predictor in both cohorts.")]

@@ -1,5 +1,6 @@
 """Section: estimates pooled over imputed tables."""
 
+from treatsel._checks import count_of
 from treatsel._reporting.format import DASH, percent, points, with_interval
 from treatsel._reporting.page import Section
 from treatsel.validation.report._data import ReportData
@@ -7,9 +8,9 @@ from treatsel.validation.report.sections._tables import Shown, count, shown, thr
 
 
 def imputations(report: ReportData) -> Section:
-    """Figures pooled over imputed tables."""
+    """Return estimates pooled over imputed tables."""
     table = report.tables["imputations"]
-    count_of, incomplete = int(table["n_imputations"].iloc[0]), report.about.get("n_incomplete")
+    n_tables, incomplete = int(table["n_imputations"].iloc[0]), report.about.get("n_incomplete")
     rows = table.to_dict(orient="records")
     for row in rows:
         form = points if row["measure"].startswith("gain") else three
@@ -29,32 +30,32 @@ def imputations(report: ReportData) -> Section:
         "n_events": ("Events", count),
     }
     return Section(
-        heading="What if the missing covariates are imputed?",
+        heading="Multiple imputation: do the results change if missing covariates are imputed?",
         paragraphs=[
-            f"The same patients in {count_of} tables with imputed covariates: the model predicted in each, "
-            "and the figures were pooled. 'Missing information' is the share of what the figure could tell "
-            "that is lost because covariates are missing.",
+            f"The cohort was given in {n_tables} versions with imputed covariates. Predictions were made and "
+            "evaluated in each, and the estimates were pooled. 'Missing information' is the fraction of the "
+            "information about an estimate that is lost because covariates are missing.",
             _as_given(incomplete),
-            "Patients whose outcome was not observed are left out in all tables. Not pooled, and so of the "
-            "cohort as given: curves, calibration errors, net benefit, benefit of pairs, sites, subgroups, "
-            "bounds, figures by arm.",
+            "Patients whose outcome was not observed are left out of all tables. Curves, calibration errors, "
+            "net benefit, benefit of pairs, sites, subgroups, bounds and estimates by arm are not pooled; "
+            "they describe the cohort as given.",
         ],
-        tables=[shown(frame, columns, "Figures pooled over imputed tables.")],
+        tables=[shown(frame, columns, "Estimates pooled over imputed tables.")],
         note="Rubin's rules with the degrees of freedom of Barnard & Rubin 1999; AUCs pooled on the logit, "
-        "observed / expected on the log, all else as it is (Marshall et al. 2009). Estimated chances of the "
-        "arms, if used, were estimated in each table.",
+        "observed / expected on the log, all others untransformed (Marshall et al. 2009). Probabilities of "
+        "the arms, if estimated, were estimated in each table.",
     )
 
 
 def _as_given(incomplete: int | None) -> str:
-    """Return what was done about missing covariates in all other sections."""
+    """Return how the other sections handle missing covariates."""
     if not incomplete:
         return (
-            "The cohort as given lacks no covariate. If it is itself one of several imputed tables, the "
-            "pooled figures are the ones to report."
+            "The cohort as given has no missing covariates. If it is itself one of several imputed tables, "
+            "report the pooled estimates."
         )
     return (
-        f"In the cohort as given {incomplete:,} patients lack a covariate. All other sections, and the "
-        "headline, are on that cohort: what the model (or the maker of the predictions) itself does about "
-        "missing values was done."
+        f"In the cohort as given, {count_of(incomplete, 'patient')} {'has' if incomplete == 1 else 'have'} "
+        "missing covariates. The headline and all other sections describe that cohort, with missing values "
+        "handled by the model itself (or by whoever made the predictions)."
     )

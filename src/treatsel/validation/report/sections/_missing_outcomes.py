@@ -7,16 +7,16 @@ from treatsel.validation.report.sections._tables import Shown, count, shown, tex
 
 FORMS: dict[str, Shown] = {"rate": percent, "ratio": number, "difference": points, "gain": points}
 SCENARIOS = {
-    "observed": "are like the observed of their arm",
-    "lowest": "are as bad as can be for the figure",
-    "highest": "are as good as can be for the figure",
-    "missing are 0": "all had no such outcome",
-    "missing are 1": "all had the outcome",
+    "observed": "are like those observed in the same arm",
+    "lowest": "are as unfavorable as possible",
+    "highest": "are as favorable as possible",
+    "missing are 0": "are all 0 (no outcome)",
+    "missing are 1": "are all 1 (outcome)",
 }
 
 
 def missing_outcomes(report: ReportData) -> Section:
-    """Bounds for missing outcomes."""
+    """Return bounds under assumptions about missing outcomes."""
     table = report.tables["missing outcomes"].astype(object)
     for name in ("value", "lower", "upper"):
         table[name] = [FORMS[kind](x) for kind, x in zip(table["measure"], table[name], strict=True)]
@@ -24,7 +24,7 @@ def missing_outcomes(report: ReportData) -> Section:
     columns: dict[str, tuple[str, Shown]] = {
         "measure": ("Measure", text),
         "arms": ("Arms", text),
-        "scenario": ("If the missing ...", text),
+        "scenario": ("If missing outcomes ...", text),
         "value": ("Estimate", str),
         "lower": ("Lower", str),
         "upper": ("Upper", str),
@@ -32,11 +32,11 @@ def missing_outcomes(report: ReportData) -> Section:
         "n_missing": ("Missing", count),
     }
     return Section(
-        heading="What if the missing outcomes were otherwise?",
+        heading="Missing outcomes: how much could they change the results?",
         paragraphs=[
-            f"Rates are those of {report.good_name}. The missing may have fared like the observed of their "
-            "arm, or as badly, or as well, as can be for the figure. Nothing inside the data can say which "
-            "is true."
+            f"Rates are those of {report.good_name}. Missing outcomes may resemble the observed ones of the "
+            "same arm, or be as unfavorable or as favorable to the estimate as possible. The data cannot "
+            "distinguish between these assumptions."
         ],
         tables=[shown(table, columns, "Bounds under extreme assumptions.")],
         note="Horowitz & Manski 2000.",

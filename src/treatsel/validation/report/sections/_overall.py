@@ -6,11 +6,13 @@ from treatsel.validation.report.sections._tables import figures_table
 
 
 def overall(report: ReportData) -> Section:
+    """Return overall measures of performance."""
     return Section(
-        heading="How close are predictions to outcomes?",
+        heading="Overall performance: how close are predictions to outcomes?",
         paragraphs=[
-            "Brier score: mean squared distance, lower is better. Scaled Brier score: the share of the "
-            "distance of the base rate that the model removes; at 0 it is no better than the base rate."
+            "Brier score: mean squared difference between outcome and prediction; lower is better. Scaled "
+            "Brier score: its relative reduction against predicting the base rate for all patients; 0 means "
+            "no improvement."
         ],
-        tables=[figures_table(report, ["overall"], "Overall accuracy.")],
+        tables=[figures_table(report, ["overall"], "Overall performance.")],
     )

@@ -1,4 +1,4 @@
-"""Sections of a validation report's page that are always there."""
+"""Section: participants."""
 
 import pandas as pd
 
@@ -7,6 +7,7 @@ from treatsel.validation.report._data import ReportData
 
 
 def participants(report: ReportData) -> Section:
+    """Return the flow of patients by arm."""
     flow = report.flow
     shown = pd.DataFrame(
         {
@@ -14,14 +15,14 @@ def participants(report: ReportData) -> Section:
             "Patients": [f"{n:,}" for n in flow["n"]],
             "Outcome observed": [f"{n:,}" for n in flow["n_observed"]],
             f"With {report.outcome}": [f"{n:,}" for n in flow["n_events"]],
-            "Recommended to": [f"{n:,}" for n in flow["n_recommended"]],
+            "Recommended for": [f"{n:,}" for n in flow["n_recommended"]],
         }
     )
     return Section(
-        heading="Who was validated",
+        heading="Participants: who is in the validation cohort?",
         paragraphs=[
-            "Patients by the arm they received, how many had the outcome observed, and to how many the "
-            "model would have given the arm."
+            "Patients by received arm, the number with the outcome observed, and the number for whom the "
+            "model recommends the arm."
         ],
         tables=[Table(shown, "Flow of patients by arm.")],
     )

@@ -10,8 +10,9 @@ from treatsel.validation.report.sections._tables import figures_table, table_of
 
 
 def policies(report: ReportData) -> Section:
+    """Return the value of policies, gains and the naive contrast."""
     n_policies = int((report.figures["section"] == "policy").sum())
-    heading, good = "Does it help to follow the recommendation?", report.good_name
+    heading, good = "Value of the recommendations: does it help to follow them?", report.good_name
     if not n_policies:
         return Section(heading=heading, paragraphs=[report.headline])
     axes = plots.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
@@ -19,10 +20,10 @@ def policies(report: ReportData) -> Section:
     return Section(
         heading=heading,
         paragraphs=[
-            f"Expected proportion of patients with {good} if everybody got one and the same arm, and if "
-            "everybody got the recommended arm. The recommendation must beat the best single arm, not the "
-            "average: comparing patients who happened to get their recommended arm with the others would "
-            "show a gain even where there is none."
+            f"Expected proportion of patients with {good} if all patients received the same arm, and if all "
+            "received their recommended arm. The recommendations must beat the best single arm, not the "
+            "average. The naive contrast between patients who happened to receive their recommended arm and "
+            "all others is biased: it shows a gain even where there is none."
         ],
         figures=[Figure(svg, f"Expected proportion with {good} under each policy, with intervals.")],
         tables=[
@@ -30,23 +31,26 @@ def policies(report: ReportData) -> Section:
             table_of(
                 _with_arms(report.figures[report.figures["section"] == "gain"]),
                 "Gains: the recommended arms against simpler policies. The first row is the headline; the "
-                "next show it by both ways to name the best single arm. Picked on this very cohort it is a "
-                "little too hard on the recommendations; the interval for any pick allows for that.",
+                "next rows give it for a best single arm named in advance, and for one selected in this "
+                "cohort. The latter comparison is slightly conservative; the selection-adjusted interval "
+                "accounts for the selection.",
             ),
             figures_table(
                 report,
                 ["naive"],
-                "Not a gain: patients who happened to get their recommended arm against the others, and what "
-                "the same contrast would show if nobody gained. For comparison with older papers only.",
+                "Naive contrast, not a gain: patients who happened to receive their recommended arm "
+                "(concordant) minus all others (discordant), and the value of this contrast expected under "
+                "no gain. For comparison with published studies only.",
             ),
         ],
-        note=f"Best single arm: {report.gain.best_arm}, {report.gain.chosen}. Doubly robust (AIPW) scores; "
+        note=f"Best single arm: {report.gain.comparator_arm}, "
+        f"{report.gain.comparator_source}. Doubly robust (AIPW) scores; "
         "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek, from patients who received their "
-        f"recommended arm, worth {report.effective_n:.0f} patients of equal weight.",
+        f"recommended arm (effective sample size {report.effective_n:.0f}).",
     )
 
 
 def _with_arms(gains: pd.DataFrame) -> pd.DataFrame:
-    """Return the gains with the arms compared with in the name of the measure."""
+    """Return the gains with the comparator in the name of the measure."""
     named = gains["measure"].where(gains["group"] == OVERALL, gains["measure"] + ": " + gains["group"])
     return gains.assign(measure=named, group=OVERALL)

@@ -1,4 +1,4 @@
-"""Section: sample size of a validation."""
+"""Section: sample size."""
 
 from treatsel._reporting.page import Section
 from treatsel.validation.report._data import ReportData
@@ -6,20 +6,21 @@ from treatsel.validation.report.sections._tables import Shown, count, shown, tex
 
 
 def sample_size(report: ReportData) -> Section:
-    """Sample size."""
+    """Return the sample size needed for a validation."""
     columns: dict[str, tuple[str, Shown]] = {
-        "criterion": ("For", text),
+        "criterion": ("Criterion", text),
         "n": ("Patients needed", count),
         "expected": ("Expected", three),
         "target": ("Width of the interval", three),
-        "about": ("What is meant", text),
+        "about": ("Meaning", text),
     }
     n = int(report.figure("base rate")["n"])
     return Section(
-        heading="Were there enough patients?",
+        heading="Sample size: are there enough patients?",
         paragraphs=[
-            f"Needed for intervals of the usual widths, with the AUC and rate seen here; there are {n:,}."
+            "Patients needed for intervals of the usual widths, at the AUC and base rate of this cohort, "
+            f"which has {n:,}."
         ],
-        tables=[shown(report.tables["sample size"], columns, "Patients that a validation needs.")],
+        tables=[shown(report.tables["sample size"], columns, "Sample size needed for a validation.")],
         note="Riley et al. 2021; Archer et al. 2021.",
     )

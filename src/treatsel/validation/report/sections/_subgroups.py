@@ -1,4 +1,4 @@
-"""Section: performance by subgroup."""
+"""Section: subgroups (fairness)."""
 
 from treatsel._reporting.format import number, p_value
 from treatsel._reporting.page import Section
@@ -7,7 +7,7 @@ from treatsel.validation.report.sections._tables import Shown, count, shown, tex
 
 
 def subgroups(report: ReportData) -> Section:
-    """Subgroups by the columns with the role audit."""
+    """Return performance by subgroup, and tests of heterogeneity."""
     table = report.tables["subgroups"]
     table = table[table["variable"] != "overall"]
     columns: dict[str, tuple[str, Shown]] = {
@@ -19,7 +19,7 @@ def subgroups(report: ReportData) -> Section:
         "upper": ("Upper", three),
         "n": ("n", count),
         "n_events": ("Events", count),
-        "method": ("Interval by, or why none", text),
+        "method": ("Method, or why not estimable", text),
     }
     tests: dict[str, tuple[str, Shown]] = {
         "variable": ("Column", text),
@@ -27,19 +27,19 @@ def subgroups(report: ReportData) -> Section:
         "n_groups": ("Groups compared", count),
         "q": ("Q", number),
         "df": ("df", count),
-        "p_value": ("p of no differences", p_value),
-        "p_holm": ("p, corrected for all tests", p_value),
+        "p_value": ("p of heterogeneity", p_value),
+        "p_value_holm": ("p, Holm-corrected", p_value),
     }
     return Section(
-        heading="Is it as good for every group?",
+        heading="Subgroups (fairness): does performance differ between groups of patients?",
         paragraphs=[
-            "Groups with fewer than 10 events or non-events have no figures of their own: an interval too "
-            "wide to tell is no evidence that all is well. 'recommended ...' is the share of the group that "
-            "is sent to an arm."
+            "Groups with fewer than 10 events or non-events have no estimates of measures that need "
+            "outcomes. A wide interval is not evidence of equal performance. 'recommended ...' is the "
+            "proportion of the group for whom an arm is recommended."
         ],
         tables=[
-            shown(report.tables["subgroup tests"], tests, "Differences between groups."),
-            shown(table, columns, "Figures by group."),
+            shown(report.tables["subgroup tests"], tests, "Tests of heterogeneity between groups."),
+            shown(table, columns, "Estimates by group."),
         ],
-        note="Cochran's Q over groups, on a scale on which the measure is about normal; Holm's correction.",
+        note="Cochran's Q over groups, on a scale on which the measure is approximately normal; Holm 1979.",
     )

@@ -1,4 +1,4 @@
-"""Tables of a section: estimates as text, and which columns are shown."""
+"""Tables of sections: estimates as text, and the columns shown."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,12 +16,12 @@ _PROPORTIONS = {"base rate", "policy"}
 
 
 def count(value: Any) -> str:
-    """Return a whole number as text, or a dash."""
+    """Return an integer as text, or a dash."""
     return DASH if value is None or value != value else f"{int(value):,}"
 
 
 def three(value: Any) -> str:
-    """Return a number with three digits, or a dash."""
+    """Return a number with three decimals, or a dash."""
     return number(value, 3)
 
 
@@ -31,7 +31,7 @@ def text(value: Any) -> str:
 
 
 def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption: str) -> Table:
-    """Return columns of a table as texts, under their headings."""
+    """Return columns of a table as text, under their headings."""
     frame = pd.DataFrame(
         {heading: [form(value) for value in table[name]] for name, (heading, form) in columns.items()}
     )
@@ -40,17 +40,17 @@ def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption
 
 
 def figure(ax: Any, name: str, description: str) -> Figure:
-    """Return axes as a picture of the page."""
+    """Return axes as a figure of the page."""
     return Figure(plots.to_svg(ax, name=name), description)
 
 
 def figures_table(report: ReportData, sections: list[str], caption: str) -> Table:
-    """Return the figures of some sections as a table."""
+    """Return the estimates of some sections as a table."""
     return table_of(report.figures[report.figures["section"].isin(sections)], caption)
 
 
 def table_of(rows: pd.DataFrame, caption: str) -> Table:
-    """Return rows of figures as a table; without groups it has no column for them."""
+    """Return rows of estimates as a table; without groups, the column Group is dropped."""
     shown = pd.DataFrame(
         {
             "Measure": rows["measure"],
@@ -60,12 +60,12 @@ def table_of(rows: pd.DataFrame, caption: str) -> Table:
             "Upper": [_shown(row, "upper") for row in rows.to_dict(orient="records")],
             "n": [f"{int(n):,}" for n in rows["n"]],
             "Events": [DASH if pd.isna(n) else f"{int(n):,}" for n in rows["n_events"]],
-            "Interval by": rows["method"],
+            "Method": rows["method"],
         }
     )
     if set(shown["Group"]) <= {OVERALL}:
         shown = shown.drop(columns="Group")
-    return Table(shown, caption, words=("Group", "Interval by"))
+    return Table(shown, caption, words=("Group", "Method"))
 
 
 def _shown(row: dict[Any, Any], key: str) -> str:

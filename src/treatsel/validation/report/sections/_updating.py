@@ -7,22 +7,22 @@ from treatsel.validation.report.sections._tables import Shown, count, shown, tex
 
 
 def updating(report: ReportData) -> Section:
-    """Updating of the model."""
+    """Return the closed test of model updates."""
     table = report.tables["updating"]
     columns: dict[str, tuple[str, Shown]] = {
         "method": ("Update", text),
-        "n_parameters": ("Numbers learned", count),
+        "n_parameters": ("Parameters", count),
         "log_likelihood": ("Log-likelihood", number),
         "slope": ("Slope", number),
     }
     if "p_value" in table:
         columns |= {"statistic": ("LR against refit", number), "df": ("df", count), "p_value": ("p", p_value)}
     return Section(
-        heading="Should the model be updated first?",
+        heading="Updating: should the model be revised before use?",
         paragraphs=[
-            "From no change to fitting anew: the first update that is not clearly worse than fitting anew is "
-            "enough."
+            "Updates from no change to a refit; the first that is not rejected against the refit is "
+            "sufficient."
         ],
-        tables=[shown(table, columns, "Ways to update the model on these patients.")],
+        tables=[shown(table, columns, "Updates of the model in these patients.")],
         note="Closed test: Vergouwe et al. 2017.",
     )

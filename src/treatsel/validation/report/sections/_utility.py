@@ -7,43 +7,44 @@ from treatsel.validation.report.sections._tables import figure, figures_table
 
 
 def utility(report: ReportData) -> Section:
-    """Net benefit."""
+    """Return decision curves and the net benefit of treatment choice."""
     curve, choice = report.tables["decision curve"], report.tables["choice curve"]
     good = report.good_name
     one = plots.curves(
         curve,
         x="threshold",
         by="strategy",
-        xlabel=f"Threshold: least chance of {good} at which the received arm is thought worth giving",
+        xlabel=f"Threshold: lowest probability of {good} at which the received arm is considered worthwhile",
         ylabel="Net benefit, per patient",
         ax=plots.bare_axes(width=7, height=4.2),
     )
     top = float(curve["value"].max())
     one.set_ylim(-0.2 * max(top, 0.05), 1.1 * max(top, 0.05))
-    strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(report.gain.best_arm)].copy()
+    best = report.gain.comparator_arm
+    strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(best)].copy()
     strategies.loc[strategies["strategy"].ne("model"), ["lower", "upper"]] = float("nan")
     two = plots.curves(
         strategies,
         x="threshold",
         by="strategy",
-        xlabel=f"Rise in the chance of {good} that another arm than {report.gain.best_arm} must bring",
-        ylabel=f"Net benefit over {report.gain.best_arm} for everybody",
+        xlabel=f"Increase in the probability of {good} required of any arm other than {best}",
+        ylabel=f"Net benefit over {best} for all patients",
         reference=0,
         ax=plots.bare_axes(width=7, height=4.6),
     )
     return Section(
-        heading="Is it worth using?",
+        heading="Clinical utility: is the model worth using?",
         paragraphs=[
-            "The first picture asks: if an arm is given only to patients whose chance of "
-            f"{good} under it reaches a threshold, is that better than giving it to all or to none? The "
-            "second compares the recommendations with each arm for everybody when every other arm than the "
-            "best single one must earn its cost: above 0, choosing pays."
+            "The first figure compares giving an arm only to patients whose probability of "
+            f"{good} under it reaches a threshold with giving it to all or to no patients. The second "
+            "compares the recommendations with giving all patients the same arm, when any arm other than the "
+            "best single arm must justify its cost: above 0, choosing by the model is worthwhile."
         ],
         figures=[
             figure(one, "decision", "Decision curves with bands from shared resamples."),
-            figure(two, "choice", "Net benefit of choosing among arms; the band is that of the model."),
+            figure(two, "choice", "Net benefit of treatment choice; the band is that of the model."),
         ],
-        tables=[figures_table(report, ["utility"], "Net benefit of choosing at three costs.")],
+        tables=[figures_table(report, ["utility"], "Net benefit of treatment choice at three costs.")],
         note="Vickers & Elkin 2006; for choices among several arms, Chalkou et al. 2023. Net benefit counts "
-        "a good outcome as 1 and weighs each patient treated in vain by the odds of the threshold.",
+        "a good outcome as 1 and weights each patient treated without success by the odds of the threshold.",
     )
