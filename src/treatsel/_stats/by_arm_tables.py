@@ -6,14 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import (
-    FloatArray,
-    check_by_arm,
-    check_probability,
-    check_unique,
-    check_vector,
-    count_of,
-)
+from treatsel._checks import FloatArray, check_by_arm, check_probability, check_unique, check_vector, count_of
 from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
 
@@ -102,5 +95,5 @@ def recommended_arms(table: pd.DataFrame, comparator: Any) -> pd.Series:
     """Return the arm of highest probability; ties go to the comparator, then to the first column."""
     values = table.copy()
     if comparator is not None:
-        values[comparator] += 1e-12  # breaks ties only: predictions differ by more
+        values[comparator] += 1e-12  # above rounding error, below any difference that matters
     return values.idxmax(axis=1)
