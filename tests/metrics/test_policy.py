@@ -171,7 +171,10 @@ def test_nobody_concordant():
     found = policy_value([1, 0], ["a", "a"], ["b", "b"], propensity=[0.5, 0.5])
     assert math.isnan(found.value)
     assert "no patient is concordant" in found.method
-    for recommended, reason in ((["b", "b"], "nobody is concordant"), (["a", "a"], "nobody is discordant")):
+    for recommended, reason in (
+        (["b", "b"], "no patient is concordant"),
+        (["a", "a"], "no patient is discordant"),
+    ):
         found = naive_concordance_contrast([1, 0], ["a", "a"], recommended)
         assert math.isnan(found.difference.value)
         assert reason in found.excess.method
