@@ -63,8 +63,8 @@ def check_received_probability(name: str, probability: FloatArray) -> FloatArray
     """Return probabilities of the received arms if all are above 0."""
     if n := int((probability <= 0).sum()):
         raise InputError(
-            f"{name} gives probability 0 to the received arm of {count_of(n, 'patient')}; it must be above "
-            "0. Check the assignment model, or leave these patients out."
+            f"{name} is 0 for the received arm of {count_of(n, 'patient')}; it must be above 0. Check the "
+            "assignment model, or leave these patients out."
         )
     return probability
 
@@ -92,7 +92,7 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
 
 
 def recommended_arms(table: pd.DataFrame, comparator: Any) -> pd.Series:
-    """Return the arm of highest probability; ties go to the comparator, then to the first column."""
+    """Return the arm with the highest value; ties go to the comparator, then to the first column."""
     values = table.copy()
     if comparator is not None:
         values[comparator] += 1e-12  # above rounding error, below any difference that matters

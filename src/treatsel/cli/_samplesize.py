@@ -101,7 +101,7 @@ def _add_gain(parser: Any) -> None:
 
 
 def _finish(parser: Any, compute: Any) -> None:
-    parser.add_argument("--prevalence", type=float, required=True, help="share of patients with remission")
+    parser.add_argument("--prevalence", type=float, required=True, help="share of patients with the outcome")
     parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file for the numbers")
     parser.set_defaults(run=run, compute=compute)

@@ -50,7 +50,7 @@ def within_arm_auc(
         Scale of the Wald interval, as in `roc_auc`.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
+        degree of freedom fewer than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"

@@ -23,7 +23,7 @@ def prevalence(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Share of patients with outcome 1: the base rate that stands beside every measure.
+    """Share of patients with outcome 1: the base rate, reported with every measure.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Metrics as functions of a resample, which is a count of patients and of events at each prediction.
 
-The predictions are sorted, and all that does not change is worked out, once.
+The predictions are sorted, and everything that does not change between resamples is computed once.
 """
 
 from collections.abc import Callable
@@ -268,17 +268,17 @@ def _highest(draw: Draw) -> float:
 
 
 METRICS: dict[str, Callable[[Draw], float]] = {
-    "roc_auc": roc_auc,
+    "auc": roc_auc,
     "within_arm_auc": within_arm_auc,
     "average_precision": average_precision,
-    "prevalence": lambda draw: draw.share,
+    "base_rate": lambda draw: draw.share,
     "brier_score": lambda draw: draw.brier,
     "scaled_brier_score": scaled_brier_score,
     "log_loss": lambda draw: -draw.log_likelihood,
     "nagelkerke_r2": nagelkerke_r2,
     "calibration_in_the_large": calibration_in_the_large,
     "calibration_slope": calibration_slope,
-    "observed_expected_ratio": observed_expected_ratio,
+    "observed_expected": observed_expected_ratio,
     "ici": lambda draw: float(draw.placed[0] @ draw.distance) / draw.total,
     "e50": _quantile_of_distance(0.5),
     "e90": _quantile_of_distance(0.9),
@@ -287,7 +287,7 @@ METRICS: dict[str, Callable[[Draw], float]] = {
 
 
 def evaluate(draw: Draw, names: list[str]) -> list[float]:
-    """Return the named metrics of a resample; NaN for all if it holds nobody."""
+    """Return the named metrics of a resample; NaN for all if it is empty."""
     return [METRICS[name](draw) if draw.total else NAN for name in names]
 
 

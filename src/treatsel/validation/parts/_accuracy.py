@@ -1,27 +1,19 @@
 """Part: base rate, discrimination, calibration and overall performance, overall and by received arm."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._measures import MEASURES
 from treatsel._reporting.format import with_p
 from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
-    Estimate,
+    FUNCTIONS,
     balanced_accuracy,
-    brier_score,
     calibration_curve,
-    calibration_in_the_large,
-    calibration_slope,
-    log_loss,
-    nagelkerke_r2,
-    observed_expected_ratio,
     prevalence,
-    roc_auc,
-    scaled_brier_score,
     spiegelhalter_z,
     weak_calibration_test,
     within_arm_auc,
@@ -30,19 +22,10 @@ from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, OVERALL, Caution, PartResult, Severity, row, row_of
 
 NAN = float("nan")
-MEASURES: dict[str, dict[str, Callable[..., Estimate]]] = {
-    "discrimination": {"AUC": roc_auc},
-    "calibration": {
-        "calibration in the large": calibration_in_the_large,
-        "calibration slope": calibration_slope,
-        "observed / expected": observed_expected_ratio,
-    },
-    "overall": {
-        "Brier score": brier_score,
-        "scaled Brier score": scaled_brier_score,
-        "log loss": log_loss,
-        "Nagelkerke R2": nagelkerke_r2,
-    },
+SECTIONS = {
+    "discrimination": ("auc",),
+    "calibration": ("calibration_in_the_large", "calibration_slope", "observed_expected"),
+    "overall": ("brier_score", "scaled_brier_score", "log_loss", "nagelkerke_r2"),
 }
 
 
@@ -60,10 +43,11 @@ def accuracy(task: ValidationTask) -> PartResult:
     ]
     groups = {OVERALL: np.ones(len(y), dtype=bool)}
     groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
-    for section, measures in MEASURES.items():
-        for measure, function in measures.items():
+    for section, keys in SECTIONS.items():
+        for key in keys:
             for group, mask in groups.items():
-                rows.append(row_of(section, measure, function(y[mask], own[mask], level=level), group))
+                found = FUNCTIONS[key](y[mask], own[mask], level=level)
+                rows.append(row_of(section, MEASURES[key].label, found, group))
     curves = {
         "": calibration_curve(y, own, level=level),
         " by arm": calibration_curve(y, own, received=arms, level=level),
