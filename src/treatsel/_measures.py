@@ -174,7 +174,7 @@ _ROWS: tuple[
     ("benefit_slope", "benefit slope", "target", 1.0, 0.0, ANY, (*BENEFIT, "propensity")),
     ("autoc", "AUTOC", "higher", None, 0.0, ANY, (*BENEFIT, "propensity")),
     ("qini", "Qini", "higher", None, 0.0, ANY, (*BENEFIT, "propensity")),
-    ("c_for_benefit", "c-for-benefit", "higher", 1.0, 0.5, PROPORTION, PAIRS),
+    ("c_for_benefit", "c-for-benefit", "higher", None, 0.5, PROPORTION, PAIRS),
     (
         "model_based_c_for_benefit",
         "model-based c-for-benefit",

@@ -482,13 +482,13 @@ def test_bootstrap_matches_anew():
     pairs = match_pairs(**vectors, **ARMS, covariates=x)
     found = c_for_benefit(pairs, n_resamples=40, random_state=1)
     assert found.lower < found.value < found.upper
-    assert "matched anew" in found.method
+    assert "matched again" in found.method
     assert found == c_for_benefit(pairs, n_resamples=40, random_state=1)
     assert found.lower != c_for_benefit(pairs, n_resamples=40, random_state=2).lower
     redrawn = MatchedPairs.of(
         pairs.observed, pairs.p_treated, pairs.p_control, mean_benefit=pairs.mean_benefit
     )
-    assert "pairs redrawn" in c_for_benefit(redrawn, n_resamples=40).method
+    assert "pairs resampled" in c_for_benefit(redrawn, n_resamples=40).method
     sites = match_pairs(**vectors, **ARMS, covariates=x, clusters=np.arange(150) % 10)
     assert c_for_benefit(sites, n_resamples=40, random_state=1).lower != found.lower
 

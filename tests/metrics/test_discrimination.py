@@ -318,7 +318,7 @@ def test_average_precision_covers():
 def test_a_trivial_rule_has_half_the_balanced_accuracy():
     found = balanced_accuracy([0, 1, 1, 1], [0.9] * 4)
     assert found.balanced_accuracy.value == 0.5
-    assert found.accuracy.value == found.trivial_accuracy == found.base_rate.value == 0.75
+    assert found.accuracy.value == found.no_information_rate == found.base_rate.value == 0.75
     assert (found.sensitivity.value, found.specificity.value) == (1, 0)
     one = balanced_accuracy([1, 1], [0.2, 0.9])
     assert math.isnan(one.balanced_accuracy.value)

@@ -171,7 +171,10 @@ def test_nobody_concordant():
     found = policy_value([1, 0], ["a", "a"], ["b", "b"], propensity=[0.5, 0.5])
     assert math.isnan(found.value)
     assert "no patient is concordant" in found.method
-    for recommended, reason in ((["b", "b"], "nobody is concordant"), (["a", "a"], "nobody is discordant")):
+    for recommended, reason in (
+        (["b", "b"], "no patient is concordant"),
+        (["a", "a"], "no patient is discordant"),
+    ):
         found = naive_concordance_contrast([1, 0], ["a", "a"], recommended)
         assert math.isnan(found.difference.value)
         assert reason in found.excess.method
@@ -401,7 +404,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
     [
         (
             lambda: policy_value([1, 0], ["a", "b"], ["a", "b"], propensity=[0.5, 0]),
-            "is 0 for the received arm of 1 patient",
+            "is 0 for the received arm of 1 patient;",
         ),
         (lambda: policy_value([1, 0], ["a", "b"], ["a"], propensity=[0.5, 0.5]), "recommended 1"),
         (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing label;"),

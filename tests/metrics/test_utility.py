@@ -241,7 +241,7 @@ def test_plots_say_what_treat_means(cohort):
     curve = decision_curve(cohort["y"], cohort["p"], n_resamples=20)
     ax = curve.plot()
     words = " ".join(ax.get_xlabel().split())
-    assert "rely on the arm when the predicted chance of remission is at least" in words
+    assert "rely on the arm when the predicted probability of the good outcome is at least" in words
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["model", "treat all", "treat none"]
     lost = decision_curve(1 - cohort["y"], 1 - cohort["p"], n_resamples=0)
     assert "step up" in lost.plot(treat="step up").get_xlabel()
@@ -334,7 +334,7 @@ def test_choice_differences_and_the_reference(choice):
     curve = treatment_choice_net_benefit(*choice)
     table = by_strategy(curve.to_frame())
     assert curve.comparator == "CBT"
-    assert (table["CBT for everybody"] == 0).all()
+    assert (table["CBT for all patients"] == 0).all()
     for name, rows in curve.differences.groupby("comparator"):
         assert rows["value"].to_numpy() == pytest.approx((table["model"] - table[name]).to_numpy())
     assert "over CBT" in curve.plot().get_xlabel()

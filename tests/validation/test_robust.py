@@ -74,7 +74,7 @@ def test_one_pair_has_all_figures_of_matched_pairs(report):
     wanted += ["Brier score for benefit", "cross-entropy for benefit"]
     assert rows.loc[wanted, ["value", "lower", "upper"]].notna().all(axis=None)
     assert rows.loc["benefit on the logit, slope", "lower"] < 1
-    assert "200 resamples, patients redrawn and matched anew" in rows.loc["E-for-benefit, mean", "method"]
+    assert "200 resamples, patients resampled and matched again" in rows.loc["E-for-benefit, mean", "method"]
     errors = report.tables["benefit errors"].set_index("distance")
     assert (errors["expected_under_calibration"] < errors["q95_under_calibration"]).all()
     assert errors.loc["eavg", "value"] == rows.loc["E-for-benefit, mean", "value"]

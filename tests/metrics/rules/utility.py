@@ -27,7 +27,7 @@ def with_interval(row):
 
 
 def choice(ref):
-    """The curve of the model and of each arm for everybody; the first arm is the reference."""
+    """The curve of the model and of each arm for all patients; the first arm is the comparator."""
     expected = ref.value("policy.net_benefit_threshold")
     predicted = ref.by_arm("p_")
     scores = aipw_scores(ref.y, ref["arm"], predicted, ref.by_arm("e_"))
@@ -37,7 +37,7 @@ def choice(ref):
     curve = []
     for position, threshold in enumerate(grid):
         rows = {name: part.iloc[position] for name, part in table.groupby("strategy")}
-        always = {arm: with_interval(rows[f"{arm} for everybody"]) for arm in ref.arms}
+        always = {arm: with_interval(rows[f"{arm} for all patients"]) for arm in ref.arms}
         share = {arm: shares.loc[arm, "share"].iloc[position] for arm in ref.arms}
         point = {"threshold": threshold, "share": share, "model": with_interval(rows["model"])}
         curve.append(point | {"always": always})

@@ -1,6 +1,6 @@
-"""Benefit of one arm over another, for any pair of arms; benefit = remission if treated less under control.
+"""Benefit of one arm over another: the outcome rate if treated minus that under control, for any pair.
 
-Outcome 1 is good, so a positive benefit speaks for the arm named `treated`. Patients of other arms are left
+Outcome 1 is good, so a positive benefit favors the arm named `treated`. Patients of other arms are left
 out, and propensities are renormalized to the two arms. Report first `benefit_calibration`,
 `rank_weighted_average_treatment_effect` and `average_benefit`, which rest on doubly robust scores; metrics of
 matched pairs (`c_for_benefit`, `e_for_benefit` and the two losses) change with the matching and come second.

@@ -30,11 +30,11 @@ def average_benefit(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, from a model that has not seen these patients.
+        Predicted probability of the outcome under each arm, from a model that has not seen these patients.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
         Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
         arms only, the probability of the received arm is enough.
@@ -53,7 +53,7 @@ def average_benefit(
     Returns
     -------
     Estimate
-        Remission under `treated` less remission under `control`, a difference of proportions; above 0:
+        Outcome rate under `treated` minus that under `control`, a difference of proportions; above 0:
         `treated` is better on average. `se` is sd / sqrt(n).
 
     Raises

@@ -25,9 +25,9 @@ class BenefitCalibration:
     Attributes
     ----------
     in_the_large : Estimate
-        Average benefit less the average predicted benefit; 0 is perfect.
+        Average benefit minus the average predicted benefit; 0 is perfect.
     intercept, slope : Estimate
-        Fitted together; 0 and 1 are perfect. A slope of 0: the predicted benefit tells nobody apart (its
+        Fitted together; 0 and 1 are perfect. A slope of 0: the predicted benefit does not rank patients (its
         `p_value` tests that); below 1: predicted differences are too large.
     covariance : float
         Of intercept and slope.
@@ -86,11 +86,11 @@ def benefit_calibration(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, from a model that has not seen these patients.
+        Predicted probability of the outcome under each arm, from a model that has not seen these patients.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
         Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
         arms only, the probability of the received arm is enough.

@@ -26,7 +26,7 @@ def c_for_benefit(
         matching**: on what was matched, and on the order of the rows (changes of about .02 are usual).
     predicted : {"mean", "own_arm"}, default "mean"
         Predicted benefit of a pair: the mean of its two patients' predicted benefits (van Klaveren), or the
-        prediction of the treated for the treatment less that of the control for control (the R package
+        prediction of the treated for the treatment minus that of the control for control (the R package
         HTEPredictionMetrics). The second lets differences in prognosis within a pair count as benefit and
         is higher, the more so if pairs were matched on benefit.
     n_resamples : int, optional
@@ -91,7 +91,12 @@ def c_for_benefit(
 
 
 def concordance(predicted: FloatArray, observed: FloatArray) -> tuple[float, float]:
-    """Return Harrell's concordance, ties of the prediction counting half, and Noether's standard error."""
+    """Return Harrell's concordance, ties of the prediction counting half, and Noether's standard error.
+
+    Over comparable pairs (of different observed benefit), Dxy = (concordant - discordant) / comparable and
+    C = (Dxy + 1) / 2. With r_i the concordant minus discordant, and q_i the comparable pairs of i:
+    se(C) = sqrt(sum (r_i - Dxy q_i)^2) / sum q_i (Noether 1967; as `rcorr.cens` of R's Hmisc).
+    """
     score, compared = np.zeros(len(observed)), np.zeros(len(observed))
     members = [np.flatnonzero(observed == value) for value in np.unique(observed)]
     ordered = [np.sort(predicted[rows]) for rows in members]

@@ -65,8 +65,8 @@ def e_for_benefit(
         R's default, which interpolates between few exact fits, or an exact fit at every pair (time grows with
         the square of the number of pairs).
     n_resamples : int or None, default 200
-        Bootstrap of the whole procedure: patients (or `clusters`) are drawn, matched anew, and the curve is
-        fitted anew. None: no interval.
+        Bootstrap of the whole procedure: patients (or `clusters`) are resampled and matched again,
+        and the curve is fitted again. None: no interval.
     random_state : int, default 0
         Seed of the bootstrap.
     level : float, default 0.95

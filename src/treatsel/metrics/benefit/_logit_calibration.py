@@ -42,15 +42,15 @@ def logit_benefit_recalibration(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
         The two arms.
     among : {"both", "control", "treated"}, default "both"
-        In whom the line is fitted.
+        Patients in whom the line is fitted.
     clusters : array-like of shape (n_patients,), optional
         Site of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -122,17 +122,17 @@ def logit_benefit_slope(
 ) -> Estimate:
     """Regression for benefit: slope of the predicted benefit in a logistic regression of the outcome.
 
-    logit P(remission) = a + b x logit(prediction under control) + slope x benefit if treated, the benefit
+    logit P(outcome 1) = a + b x logit(prediction under control) + slope x benefit if treated, the benefit
     being the difference of the logits. Unlike `logit_benefit_recalibration` it also recalibrates prognosis.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
         The two arms.
     clusters : array-like of shape (n_patients,), optional

@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_choice, check_probability, check_same_length, check_vector
+from treatsel._checks import (
+    FloatArray,
+    check_choice,
+    check_probability,
+    check_same_length,
+    check_vector,
+    count_of,
+)
 from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair
@@ -56,7 +63,7 @@ class MatchedPairs:
     Attributes
     ----------
     observed : ndarray of shape (n_pairs,)
-        Observed benefit: outcome of the treated less that of the control: -1, 0 or 1.
+        Observed benefit: outcome of the treated minus that of the control: -1, 0 or 1.
     p_treated, p_control : ndarray of shape (n_pairs,)
         Predictions for the arm received, of the treated and of the control.
     own_arm_benefit : ndarray of shape (n_pairs,)
@@ -98,7 +105,7 @@ class MatchedPairs:
         """
         seen = check_vector("observed", observed)
         if n := int((~np.isin(seen, [-1, 0, 1])).sum()):
-            raise InputError(f"observed holds {n} values other than -1, 0 and 1.")
+            raise InputError(f"observed holds {count_of(n, 'value')} other than -1, 0 and 1.")
         high, low = check_probability("p_treated", p_treated), check_probability("p_control", p_control)
         own = high - low if own_arm_benefit is None else check_vector("own_arm_benefit", own_arm_benefit)
         mean = None if mean_benefit is None else check_vector("mean_benefit", mean_benefit)
@@ -139,7 +146,7 @@ class MatchedPairs:
         return table if self.patients is None else pd.concat([self.patients, table], axis=1)
 
     def resampled(self, n_resamples: int, seed: int) -> "Iterator[MatchedPairs | None]":
-        """Give bootstrap pairs: matched anew in resampled patients, or pairs redrawn if given as such.
+        """Give bootstrap pairs: matched again in resampled patients, or resampled pairs if given as such.
 
         None where a resample lacks an arm.
         """
@@ -187,13 +194,13 @@ def match_pairs(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
-        The two arms; benefit is the prediction under `treated` less that under `control`.
+        The two arms; benefit is the prediction under `treated` minus that under `control`.
     covariates : array-like of shape (n_patients, n_covariates), optional
         Match on their Mahalanobis distance (covariance pooled within arms). By default on the predicted
         benefit.
@@ -205,7 +212,7 @@ def match_pairs(
     clusters : array-like of shape (n_patients,), optional
         Sites: a bootstrap over the procedure then draws them whole.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts, whole numbers: a patient of weight 2 stands for two.
+        Counts, whole numbers: a patient of weight 2 counts as two.
 
     Returns
     -------
@@ -239,7 +246,10 @@ def match_pairs(
     if neighbor == "above" and covariates is not None:
         raise InputError("neighbor='above' needs an order, which covariates have not. Leave one of them out.")
     if n := int((pair.weight != np.round(pair.weight)).sum()):
-        raise InputError(f"sample_weight holds {n} weights that are not whole numbers; patients are matched.")
+        raise InputError(
+            f"sample_weight holds {count_of(n, 'fractional weight')}; matching needs whole patients, so "
+            "give whole numbers."
+        )
     source = Source(
         outcome=pair.outcome,
         treated=pair.treated,
@@ -286,10 +296,10 @@ def _checked(covariates: Any, pair: ArmPair) -> FloatArray:
 
 def _whitened(points: FloatArray, treated: npt.NDArray[np.bool_]) -> FloatArray:
     """Return coordinates whose Euclidean distance is Mahalanobis' one, pooled within arms."""
-    centred = points.copy()
+    centered = points.copy()
     for arm in (treated, ~treated):
-        centred[arm] -= points[arm].mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T @ centred / max(len(points) - 2, 1))
+        centered[arm] -= points[arm].mean(axis=0)
+    variances, axes = np.linalg.eigh(centered.T @ centered / max(len(points) - 2, 1))
     kept = variances > variances.max() * 1e-12
     if not kept.any():  # all patients are alike
         return np.zeros((len(points), 1))

@@ -30,7 +30,7 @@ def model_based_c_for_benefit(
     Parameters
     ----------
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
         The two arms.
     truth : pandas.DataFrame of shape (n_patients, n_arms), optional
@@ -72,7 +72,7 @@ def model_based_c_for_benefit(
     for i, less in enumerate(chances):
         for more in chances[i + 1 :]:
             share, total = _ordered_right(place, weight * less, weight * more)
-            own = float(weight @ (less * more))  # nobody is compared with themselves
+            own = float(weight @ (less * more))  # a patient is not compared with itself
             right, possible = right + share - own / 2, possible + total - own
     n = round(float(weight.sum()))
     if possible <= 0:

@@ -37,7 +37,7 @@ def _plain(value: float, pairs: MatchedPairs, level: float, method: str) -> Esti
 
 def _percentile(value: float, draws: FloatArray, pairs: MatchedPairs, level: float) -> Estimate:
     limits = percentile_interval(draws, level)
-    how = "pairs redrawn" if pairs.source is None else "patients redrawn and matched anew"
+    how = "pairs resampled" if pairs.source is None else "patients resampled and matched again"
     finite = draws[np.isfinite(draws)]
     return Estimate(
         value=value,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import digamma
 
-from treatsel._checks import FloatArray, check_choice, check_vector
+from treatsel._checks import FloatArray, check_choice, check_vector, count_of
 from treatsel._reporting.plots import curves
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import quantile_of, two_sided_p, wald
@@ -27,9 +27,10 @@ class RankWeightedEffect:
     Attributes
     ----------
     autoc, qini : Estimate
-        Area under the TOC, and area weighted by the share treated; 0 for a ranking that is worth nothing.
+        Area under the TOC, and area weighted by the share treated; 0 for a ranking without information.
     table : pandas.DataFrame
-        Columns q (share ranked first), value (their average benefit less everybody's), lower, upper, se.
+        Columns q (share ranked first), value (their average benefit minus that of all patients), lower,
+        upper, se.
     level : float
         Confidence level of all limits.
     """
@@ -50,7 +51,7 @@ class RankWeightedEffect:
             x="q",
             by="curve",
             xlabel="Share of patients, those of highest priority first",
-            ylabel="Average benefit above everybody's",
+            ylabel="Average benefit minus that of all patients",
             reference=0,
             ax=ax,
         )
@@ -75,17 +76,17 @@ def rank_weighted_average_treatment_effect(
 ) -> RankWeightedEffect:
     """Rank-weighted average benefit (RATE): TOC curve, AUTOC and Qini of a ranking of the patients.
 
-    TOC(q) is the average benefit of the share q of patients ranked first, less that of all. AUTOC is its mean
+    TOC(q) is the average benefit of the share q of patients ranked first minus that of all. AUTOC is its mean
     over the patients, Qini the mean of q TOC(q), as in R's grf (other packages scale "Qini" otherwise).
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm; outcome model of the doubly robust scores. From a
+        Predicted probability of the outcome under each arm; outcome model of the doubly robust scores. From a
         model that has not seen these patients.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
         Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
@@ -186,7 +187,9 @@ def _ranking(priority: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np
 def _checked_shares(at: npt.ArrayLike) -> FloatArray:
     shares = check_vector("at", at)
     if n := int(((shares <= 0) | (shares > 1)).sum()):
-        raise InputError(f"at holds {n} shares that are not above 0 and at most 1.")
+        raise InputError(
+            f"at holds {count_of(n, 'share')} outside (0, 1]; give shares above 0 and at most 1."
+        )
     return shares
 
 
@@ -211,7 +214,12 @@ def _area(pair: ArmPair, value: float, se: float, df: int | None, n_draws: int) 
 class _Areas:
     """AUTOC, Qini and TOC of ranked patients as a function of their weights, exactly.
 
-    Within a group of equal rank, of mean m, whose patients stand at ranks a + 1, ..., b, the sum of the first
+    With scores G_(1), ..., G_(n) in the order of the ranking (Yadlowsky et al. 2025):
+
+        TOC(j/n) = (1/j) sum_{i<=j} G_(i) - (1/n) sum_i G_(i)
+        AUTOC = (1/n) sum_j TOC(j/n),   Qini = (1/n) sum_j (j/n) TOC(j/n)
+
+    Within a group of equal rank, of mean m, whose patients occupy ranks a + 1, ..., b, the sum of the first
     i scores is s + (i - a) m: its mean over i is summed with the harmonic numbers.
     """
 
@@ -238,7 +246,7 @@ class _Areas:
 
 
 def _harmonic(count: FloatArray) -> FloatArray:
-    """Return harmonic numbers (less Euler's constant), also of counts that are not whole; sorted."""
+    """Return harmonic numbers (minus Euler's constant), also of counts that are not whole; sorted."""
     if (count % 1).any() or count[-1] > MOST_TABULATED:
         return np.asarray(digamma(count + 1))
     table = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, count[-1] + 1))])
@@ -248,7 +256,11 @@ def _harmonic(count: FloatArray) -> FloatArray:
 def _halves(
     weight: FloatArray, codes: npt.NDArray[np.intp] | None, n_resamples: int, random: np.random.Generator
 ) -> Iterator[FloatArray]:
-    """Give the weights of half-samples; nothing if there are fewer than four units."""
+    """Give the weights of half-samples; none if there are fewer than four units.
+
+    Half-sampling without replacement estimates the standard error without ties in the ranking, which a
+    bootstrap would create (as R's grf does). Four units make halves of two.
+    """
     if codes is not None:
         count = int(codes.max()) + 1
         for _ in range(n_resamples if count >= 4 else 0):

@@ -1,4 +1,4 @@
-"""Value of the rule "treat whom the model predicts to benefit" in a trial; public through `benefit`.
+"""Value of the rule "treat if the predicted benefit is above 0" in a trial; public through `benefit`.
 
 Complete randomisation between the two arms is assumed, with equal chances for all patients. With known,
 unequal chances, or routine data, use `policy_value` or `policy_value_aipw`.
@@ -27,16 +27,16 @@ def population_average_value(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """Remission rate if all were treated whose predicted benefit is above 0, and the others not (PAV).
+    """Outcome rate if exactly the patients with a predicted benefit above 0 were treated (PAV).
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out. Assigned by complete randomisation.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
         The two arms.
     sample_weight : array-like of shape (n_patients,), optional
@@ -92,11 +92,11 @@ def population_average_prescriptive_effect(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out. Assigned by complete randomisation.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
         The two arms.
     centered : bool, default True
@@ -159,23 +159,23 @@ def population_benefit(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """Remission of the patients whose arm agreed with the rule less that of one whole arm.
+    """Outcome rate of the patients whose arm agreed with the rule minus that of one whole arm.
 
-    The rule treats whom the model predicts to benefit (above 0). Randomisation 1:1 is assumed: only then do
+    The rule treats if the predicted benefit is above 0. Randomization 1:1 is assumed: only then do
     the patients who agree resemble all patients. `gain_over_best_arm` has no such condition.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
-        Arm labels; patients of other arms are left out. Randomised 1:1.
+        Arm labels; patients of other arms are left out. Randomized 1:1.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
         The two arms.
     over : {"control", "treated"}, default "control"
-        The arm that everybody would get otherwise.
+        The arm that all patients would get otherwise.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -185,7 +185,7 @@ def population_benefit(
     -------
     Estimate
         Difference of proportions; above 0: the rule is better. Wald interval that allows for the patients
-        who are in both groups. NaN if nobody's arm agreed.
+        who are in both groups. NaN if no arm agreed.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def population_benefit(
     n_agree, n_whole = float(pair.weight @ agrees), float(pair.weight @ whole)
     if not n_agree:
         nan = float("nan")
-        return _estimate(pair, nan, nan, method="not estimable: nobody's arm agreed with the rule")
+        return _estimate(pair, nan, nan, method="not estimable: no patient's arm agreed with the rule")
     share = agrees / n_agree - whole / n_whole
     value, variance = float((pair.weight * share) @ pair.outcome), 0.0
     for arm in (True, False):

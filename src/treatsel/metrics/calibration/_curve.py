@@ -153,7 +153,7 @@ def calibration_curve(
     received : array-like of shape (n_patients,), optional
         Labels of the received arms, for one curve per arm.
     at : array-like of shape (n_points,), optional
-        Probabilities at which to evaluate (0 and 1 stand for 1e-8 and 1 - 1e-8); by default 101 from the
+        Probabilities at which to evaluate (0 and 1 are taken as 1e-8 and 1 - 1e-8); by default 101 from the
         1st to the 99th percentile predicted.
     smooth : {"spline", "loess", "lowess"}, default "spline"
         The smoother.

@@ -200,7 +200,7 @@ def integrated_calibration_index(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Again:
-    """What it takes to fit the curve again and again: places where patients lie, each with its prediction.
+    """Refits of the curve to resampled or simulated outcomes at fixed places, each with its prediction.
 
     Places are the distinct predictions or, if these are many, cells of them (`shared`).
     """
@@ -245,7 +245,7 @@ class _Again:
 
     def simulated(self, times: int, seed: int) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Give patients and events if the outcomes are drawn from the predictions."""
-        random = np.random.default_rng([seed, 1])  # apart from the draws of the resamples
+        random = np.random.default_rng([seed, 1])  # a stream of its own, independent of the resamples
         weight, size = self.data.weight, len(self.score)
         whole = np.round(self.counts).astype(int)
         for _ in range(times):
@@ -269,7 +269,9 @@ def _local(smoothing: Smoothing, x: FloatArray, counts: FloatArray, events: Floa
 def _errors(distance: FloatArray, counts: FloatArray, *, shared: bool = False) -> FloatArray:
     """Return the errors in the order of ``ERRORS``; NaN if a patient has no smoothed value.
 
-    Patients who share a place are spread evenly to the next larger and smaller distance.
+    With d = |smoothed observed proportion - predicted probability| of each patient (Austin & Steyerberg
+    2019): ICI = mean d, E50 and E90 its quantiles, Emax = max d; ECI = 100 mean d^2 (Van Hoorde et al.
+    2015). Patients who share a place are spread evenly to the next larger and smaller distance.
     """
     present = counts > 0
     distance, counts = distance[present], counts[present]
@@ -282,18 +284,18 @@ def _errors(distance: FloatArray, counts: FloatArray, *, shared: bool = False) -
         middle, high = np.interp([0.5 * total, 0.9 * total], middle_of, distance[order])
     else:
         middle, high = weighted_quantile(distance, counts, [0.5, 0.9])
-    mean, square = counts @ distance / total, counts @ distance**2 / total
-    return np.array([mean, middle, high, distance.max(), 100 * square])
+    ici, square = counts @ distance / total, counts @ distance**2 / total
+    return np.array([ici, middle, high, distance.max(), 100 * square])
 
 
 def _table(values: FloatArray, drawn: FloatArray, perfect: FloatArray, *, level: float) -> pd.DataFrame:
-    """Return value, interval and what perfect calibration would show, one row an error."""
+    """Return value, interval and the values expected under perfect calibration, one row per error."""
     limits = [percentile_interval(column, level) for column in drawn.T]
     usable = perfect[np.isfinite(perfect).all(axis=1)]
     if len(usable) < 0.9 * len(perfect) or not len(usable):
         usable = np.full((1, len(values)), np.nan)
-    above = (usable >= values * (1 - 1e-12)).sum(axis=0)
-    p_value = (1 + above) / (1 + len(usable))
+    above = (usable >= values * (1 - 1e-12)).sum(axis=0)  # equal values that differ by rounding count, too
+    p_value = (1 + above) / (1 + len(usable))  # never 0 (Davison & Hinkley 1997, section 4.2.1)
     columns = {
         "value": values,
         "lower": [limit.lower for limit in limits],

@@ -43,6 +43,7 @@ def observed_expected_ratio(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        There is then no interval with one class only.
     level : float, default 0.95
         Confidence level.
 
@@ -84,8 +85,10 @@ def observed_expected_ratio(
         limits = Interval(*(limit * data.total / expected for limit in exact))
         method = "exact (Clopper-Pearson): the outcome has one class only"
         return estimate_of(data, ratio, limits, se=float("nan"), level=level, method=method)
-    se = float(np.sqrt(spread / data.events))  # of log(O/E)
-    if clustering.is_robust:  # of a ratio of two sums, of which the expected one varies too
+    se = float(np.sqrt(spread / data.events))  # of log(O/E): sqrt((1 - O/n) / O), Debray et al. 2017
+    if (
+        clustering.is_robust
+    ):  # linearized ratio, as the expected sum varies, too: influence (y - O/E p) / mean y
         se = clustering.error(data.outcome - ratio * data.score) * data.total / data.events
     method = clustering.method(f"Wald on the {interval} scale", se)
     if interval == "log":

@@ -1,4 +1,4 @@
-"""Discrimination: how well a score tells patients with the outcome from those without."""
+"""Discrimination: how well a score separates patients with and without the outcome."""
 
 from treatsel.metrics.discrimination._auc import roc_auc, roc_auc_difference
 from treatsel.metrics.discrimination._average_precision import average_precision

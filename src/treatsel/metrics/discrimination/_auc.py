@@ -47,12 +47,13 @@ def roc_auc(
         Wald interval with DeLong's variance on the AUC scale, cut off at 0 and 1, or on the logit scale.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
+        degree of freedom fewer than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        There is then no interval if a score separates the classes.
     level : float, default 0.95
         Confidence level.
 
@@ -108,7 +109,7 @@ def roc_auc_difference(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """AUC of one score less the AUC of another, of the same patients (paired DeLong test).
+    """AUC of one score minus that of another, in the same patients (paired DeLong test).
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def roc_auc_difference(
         Probabilities or any finite scores.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
+        degree of freedom fewer than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"

@@ -1,4 +1,4 @@
-"""Average precision: area under the precision-recall curve, beside the base rate."""
+"""Average precision: area under the precision-recall curve, with the base rate."""
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ def average_precision(
     level = check_level(level)
     clustering = check_clusters(clusters, data, y_true)
     if not data.outcome.any():
-        return not_estimable("nobody has outcome 1", n=data.n, n_events=0, level=level)
+        return not_estimable("no patient has outcome 1", n=data.n, n_events=0, level=level)
     position = np.unique(data.score, return_inverse=True)[1]
     mass = np.bincount(position, weights=data.weight)
     events = np.bincount(position, weights=data.weight * data.outcome)

@@ -30,8 +30,8 @@ class BalancedAccuracy:
         Share of patients predicted right.
     base_rate : Estimate
         Share of patients with outcome 1.
-    trivial_accuracy : float
-        Share predicted right by giving everybody the commoner outcome: what `accuracy` has to beat.
+    no_information_rate : float
+        Share predicted correctly by giving all patients the more frequent outcome: the no-information rate.
     threshold : float
         Predictions of at least this much count as 1.
 
@@ -39,7 +39,7 @@ class BalancedAccuracy:
     --------
     >>> balanced_accuracy([0, 1, 1, 0, 1], [0.2, 0.7, 0.4, 0.1, 0.9]).to_frame()["value"].round(2).to_dict()
     {'balanced accuracy': 0.83, 'sensitivity': 0.67, 'specificity': 1.0, 'accuracy': 0.8,
-    'base rate': 0.6, 'trivial rule': 0.6}
+    'base rate': 0.6, 'no-information rate': 0.6}
     """
 
     balanced_accuracy: Estimate
@@ -47,16 +47,16 @@ class BalancedAccuracy:
     specificity: Estimate
     accuracy: Estimate
     base_rate: Estimate
-    trivial_accuracy: float
+    no_information_rate: float
     threshold: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per measure, the trivial rule last."""
+        """Return one row per measure, the no-information rate last."""
         names = ("balanced_accuracy", "sensitivity", "specificity", "accuracy", "base_rate")
         rows = {name.replace("_", " "): getattr(self, name).to_dict() for name in names}
         counts = {name: rows["accuracy"][name] for name in ("n", "n_events", "level")}
-        trivial = {"value": self.trivial_accuracy, "lower": NAN, "upper": NAN, **counts}
-        rows["trivial rule"] = trivial | {"method": "accuracy of the commoner outcome for everybody"}
+        trivial = {"value": self.no_information_rate, "lower": NAN, "upper": NAN, **counts}
+        rows["no-information rate"] = trivial | {"method": "no-information rate"}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="measure")
 
 
@@ -70,7 +70,7 @@ def balanced_accuracy(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> BalancedAccuracy:
-    """Mean of sensitivity and specificity at a threshold, beside the base rate and the trivial rule.
+    """Mean of sensitivity and specificity at a threshold, with the base rate and the no-information rate.
 
     Parameters
     ----------
@@ -87,6 +87,7 @@ def balanced_accuracy(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        All intervals are then Wald's.
     level : float, default 0.95
         Confidence level.
 
@@ -110,7 +111,7 @@ def balanced_accuracy(
     Examples
     --------
     >>> found = balanced_accuracy([0, 1, 1, 0, 1], [0.2, 0.7, 0.4, 0.1, 0.9])
-    >>> round(found.balanced_accuracy.value, 3), found.trivial_accuracy
+    >>> round(found.balanced_accuracy.value, 3), found.no_information_rate
     (0.833, 0.6)
     """
     if not 0 <= threshold <= 1:
@@ -119,15 +120,15 @@ def balanced_accuracy(
     level = check_level(level)
     clustering, event = check_clusters(clusters, data, y_true), data.outcome == 1
     right = ((data.score >= threshold) == event).astype(float)
-    everybody = np.ones(len(right), dtype=bool)
+    all_patients = np.ones(len(right), dtype=bool)
     sensitivity, specificity = (share_of(right, own, data, clustering, level) for own in (event, ~event))
     return BalancedAccuracy(
         balanced_accuracy=_mean_of_two(right, data, clustering, sensitivity, specificity),
         sensitivity=sensitivity,
         specificity=specificity,
-        accuracy=share_of(right, everybody, data, clustering, level),
-        base_rate=share_of(data.outcome, everybody, data, clustering, level),
-        trivial_accuracy=max(data.prevalence, 1 - data.prevalence),
+        accuracy=share_of(right, all_patients, data, clustering, level),
+        base_rate=share_of(data.outcome, all_patients, data, clustering, level),
+        no_information_rate=max(data.prevalence, 1 - data.prevalence),
         threshold=float(threshold),
     )
 

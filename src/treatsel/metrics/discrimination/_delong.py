@@ -51,7 +51,8 @@ def place(data: Scored) -> Placed:
 def delong_covariance(data: Scored, first: FloatArray, second: FloatArray) -> float:
     """Return the covariance of the AUCs of two scores of the same patients.
 
-    DeLong, DeLong & Clarke-Pearson (1988), doi:10.2307/2531595.
+    With placements V10 of the m events and V01 of the n non-events, S10 and S01 their sample covariances:
+    cov = S10 / m + S01 / n (DeLong, DeLong & Clarke-Pearson 1988, doi:10.2307/2531595).
     """
     covariance = 0.0
     for own in (data.outcome == 1, data.outcome == 0):
@@ -76,7 +77,10 @@ def auc_variance(data: Scored, placement: FloatArray, clustering: Clusters) -> f
 
 
 def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:
-    """Return each patient's part of the error of an AUC: the weighted parts of a class sum to 0."""
+    """Return the influence of each patient on an AUC: (V10 - AUC) / m of an event, (V01 - AUC) / n of others.
+
+    The weighted influences of a class sum to 0.
+    """
     parts = np.empty(len(placement))
     for own in (data.outcome == 1, data.outcome == 0):
         weight = data.weight[own]
@@ -85,7 +89,7 @@ def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:
 
 
 def clustered_variance(data: Scored, parts: FloatArray, codes: FloatArray) -> float:
-    """Return the variance of an AUC whose patients hang together in clusters.
+    """Return the variance of an AUC with clustered patients.
 
     Obuchowski (1997), doi:10.2307/2533958; DeLong's if each patient is a cluster. NaN unless two clusters
     hold events and two hold non-events.
@@ -98,12 +102,13 @@ def clustered_variance(data: Scored, parts: FloatArray, codes: FloatArray) -> fl
             return float("nan")
         sums.append(np.bincount(position[own], weights=(data.weight * parts)[own], minlength=count))
         factors.append(holding / (holding - 1))
+    # sums of the clusters' V10 and V01 parts: S10 / m + S01 / n, plus twice their covariance within clusters
     alone = sum(factor * float(part @ part) for factor, part in zip(factors, sums, strict=True))
     return max(alone + 2 * count / (count - 1) * float(sums[0] @ sums[1]), 0.0)
 
 
 def disjoint_pairs(data: Scored, codes: FloatArray | None) -> float:
-    """Return how many pairs (event, non-event) there are that share no patient and no cluster."""
+    """Return the number of pairs (event, non-event) that share no patient and no cluster."""
     if codes is None:
         return min(data.events, data.total - data.events)
     holding = [len(np.unique(codes[data.outcome == outcome])) for outcome in (0, 1)]

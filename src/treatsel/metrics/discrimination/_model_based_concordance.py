@@ -46,7 +46,7 @@ def model_based_concordance(
         Proportion in [0.5, 1]; sum over pairs of two patients i, j of p_i (1 - p_j), times 1, 1/2 or 0 as
         p_i is above, equal to or below p_j, over the same sum without that factor. A patient is not paired
         with itself (`mAUC` of R's predtools does so, which moves the value by about 1 / (2 n)). The
-        interval tells how far the case mix is known, not what an observed AUC may be by chance.
+        interval covers the sampling of the case mix, not the chance variation of an observed AUC.
         `n_events` is None. NaN if no pair can hold an event and a non-event.
 
     Raises
@@ -66,9 +66,9 @@ def model_based_concordance(
     >>> round(model_based_concordance([0.2, 0.4, 0.6, 0.8]).value, 2)
     0.81
     """
-    nobody = np.zeros(len(check_probability("y_prob", y_prob)))
+    no_events = np.zeros(len(check_probability("y_prob", y_prob)))
     check_patients(y_prob=y_prob, sample_weight=sample_weight)
-    data, level = check_predicted(nobody, y_prob, sample_weight), check_level(level)
+    data, level = check_predicted(no_events, y_prob, sample_weight), check_level(level)
     clustering = check_clusters(clusters, data, y_prob)
     high, both = np.empty(len(data.score)), np.empty(len(data.score))
     for mask in _strata(data, received, y_prob):

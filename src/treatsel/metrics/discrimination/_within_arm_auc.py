@@ -50,12 +50,13 @@ def within_arm_auc(
         Scale of the Wald interval, as in `roc_auc`.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
+        degree of freedom fewer than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        The weights of the arms are then estimated too, and there is no interval at an AUC of 0 or 1.
     level : float, default 0.95
         Confidence level.
 

@@ -64,7 +64,7 @@ def missing_outcome_bounds(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1; NaN: not observed. If 1 is remission, "lowest" is the worst case; if 1 is
+        Outcome, 0 or 1; NaN: not observed. If 1 is a good outcome, "lowest" is the worst case; if 1 is
         discontinuation, it is the best.
     received : array-like of shape (n_patients,)
         Arm labels.
@@ -135,11 +135,11 @@ def gain_missing_bounds(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission (1 is good), 0 or 1; NaN: not observed.
+        Outcome (1 is good), 0 or 1; NaN: not observed.
     received : array-like of shape (n_patients,)
         Arm labels.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm.
+        Predicted probability of the outcome under each arm.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
         Probability of being given each arm, or the received arm, as in `aipw_scores`.
     recommended : array-like of shape (n_patients,)
@@ -212,7 +212,7 @@ def gain_missing_bounds(
 
 
 def _share_observed(labels: Any, absent: Any, weight: FloatArray) -> FloatArray:
-    """Return the observed share of each patient's arm; 1 where nobody of it was observed."""
+    """Return the observed share of each patient's arm; 1 where no outcome of it was observed."""
     table = pd.DataFrame({"all": weight, "seen": weight * ~absent}).groupby(labels).transform("sum")
     share = (table["seen"] / table["all"].where(table["all"] > 0)).to_numpy()
     return np.where(share > 0, share, 1.0)

@@ -40,7 +40,7 @@ def brier_score(
     Returns
     -------
     Estimate
-        In [0, 1]; lower is better; 0.25 is what 50 % for everybody scores. Wald interval from the spread of
+        In [0, 1]; lower is better; predicting 50 % for all scores 0.25. Wald interval from the spread of
         the squared distances, cut off at 0 and 1.
 
     Raises
@@ -74,7 +74,7 @@ def scaled_brier_score(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Share of the Brier score that the model saves against predicting the prevalence for everybody.
+    """Share of the Brier score that the model saves over predicting the prevalence for all patients.
 
     1 - Brier / (prevalence x (1 - prevalence)), with the prevalence in these data; also called the index of
     prediction accuracy (IPA) or Brier skill score.

@@ -28,7 +28,7 @@ class BrierDecomposition:
     discrimination : float
         What the recalibrated predictions save against the prevalence; 0 or more, higher is better.
     uncertainty : float
-        Brier score of the prevalence for everybody.
+        Brier score of predicting the prevalence for all patients.
     expected_miscalibration, highest_miscalibration : float
         Mean and `level` quantile of the miscalibration that chance alone gives at this n if every
         prediction is right; NaN without resamples.
@@ -81,7 +81,7 @@ def brier_decomposition(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     n_resamples : int, default 100
-        Outcomes drawn from the predictions, to tell what miscalibration chance alone gives; 0 for none.
+        Outcomes drawn from the predictions, to estimate the miscalibration expected by chance; 0 for none.
     random_state : int, default 0
         Seed of these draws.
     sample_weight : array-like of shape (n_patients,), optional
@@ -93,7 +93,7 @@ def brier_decomposition(
     -------
     BrierDecomposition
         Squared distances in [0, 1]. Isotonic regression always finds something to save: judge
-        `miscalibration` beside `expected_miscalibration`.
+        `miscalibration` with `expected_miscalibration`.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def brier_decomposition(
 
 
 def _excess(levels: FloatArray, share: FloatArray, mass: FloatArray) -> float:
-    """Return the Brier score of the predictions less that of their isotonic recalibration.
+    """Return the Brier score of the predictions minus that of their isotonic recalibration.
 
     Within the groups of tied predictions the spread of the outcomes is the same for both, and cancels.
     """

@@ -43,7 +43,7 @@ def log_loss(
     Returns
     -------
     Estimate
-        In nats, 0 or more; lower is better; 0.693 is what 50 % for everybody scores. Wald interval, cut off
+        In nats, 0 or more; lower is better; predicting 50 % for all scores 0.693. Wald interval, cut off
         at 0.
 
     Raises

@@ -23,7 +23,7 @@ def prevalence(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Share of patients with outcome 1: the base rate that stands beside every measure.
+    """Share of patients with outcome 1: the base rate, reported with every measure.
 
     Parameters
     ----------
@@ -39,6 +39,7 @@ def prevalence(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        The interval is then Wald's.
     level : float, default 0.95
         Confidence level.
 

@@ -1,4 +1,4 @@
-"""Policy value: the remission rate to expect if every patient got the recommended arm.
+"""Policy value: the outcome rate expected if every patient got the recommended arm.
 
 All intervals take propensities and outcome models as given; cross-fit them if they were estimated. Labels
 of arms are matched with columns by name.

@@ -25,20 +25,20 @@ def aipw_scores(
     *,
     observation: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Doubly robust score of each patient under each arm; its mean estimates the remission rate of the arm.
+    """Doubly robust score of each patient under each arm; its mean estimates the outcome rate under that arm.
 
-    Prediction plus, for the received arm only, (outcome - prediction) / propensity. Right on average if
-    either the predictions or the propensities are. Where outcomes were not observed, the prediction
+    Prediction plus, for the received arm only, (outcome - prediction) / propensity. Unbiased if either the
+    predictions or the propensities are correct. Where outcomes were not observed, the prediction
     alone, and the others are divided by the probability of being observed, too.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1; with `observation` also NaN: not observed.
+        Outcome, 0 or 1; with `observation` also NaN: not observed.
     received : array-like of shape (n_patients,)
         Arm labels.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm. The predictions must not
+        Predicted probability of the outcome under each arm, columns named by arm. The predictions must not
         come from a model fitted to these patients, unless out of fold.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
         Probability of being given each arm, rows summing to 1 (within 1e-6), or only that of the received
@@ -86,6 +86,7 @@ def aipw_scores(
         warn_of_no_overlap(propensity)
     scores = predicted.to_numpy(dtype=float, copy=True)
     rows, columns = np.arange(len(scores)), positions_of("received", labels, predicted.columns)
+    # score = m_a + 1(A = a) (y - m_a) / e_a, with prediction m and propensity e; its mean estimates E[Y(a)]
     residual = np.nan_to_num(outcome - scores[rows, columns])
     scores[rows, columns] += residual / own
     return pd.DataFrame(scores, index=predicted.index, columns=predicted.columns)
@@ -99,7 +100,7 @@ def arm_means(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Remission rate expected if every patient got one and the same arm, for each arm.
+    """Outcome rate expected if every patient got one and the same arm, for each arm.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def gain_over_best_arm(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gain:
-    """Remission rate under the recommendations less that of one arm for everybody: the headline.
+    """Outcome rate under the recommendations minus that of the best single arm for all patients.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def gain_over_best_arm(
     -------
     Gain
         Difference of proportions; positive: the recommendations are better. Exactly 0 with an interval of
-        no width if they are the best arm for everybody.
+        no width if they are the best arm for all patients.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def gain_over_each_arm(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gains:
-    """Remission rate under the recommendations less that of each single arm for everybody.
+    """Outcome rate under the recommendations minus that of each single arm for all patients.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def gain_over_each_arm(
     Returns
     -------
     Gains
-        Differences of proportions; positive: the recommendations are better. A rule is worth its trouble
-        only if it beats every arm: the smallest gain counts.
+        Differences of proportions; positive: the recommendations are better. A rule is useful only
+        if it beats every arm: the smallest gain counts.
 
     Raises
     ------

@@ -22,10 +22,10 @@ def gain_over_random(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gain:
-    """Remission rate under the recommendations less that of arms drawn by lot with the same shares.
+    """Outcome rate under the recommendations minus that of randomly assigned arms with the same shares.
 
-    What the rule earns by who gets which arm, apart from how often it gives each: the comparison where
-    arms are scarce and not everybody can have the best one.
+    The benefit of matching arms to patients, separated from how often each arm is recommended: the
+    comparison for scarce arms, which not all patients can receive.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def gain_over_random(
     -------
     Gain
         Difference of proportions; positive: the recommendations are better. The interval counts that the
-        shares are estimated, too. Exactly 0 if everybody gets the same arm.
+        shares are estimated, too. Exactly 0 if all patients get the same arm.
 
     Raises
     ------
@@ -84,12 +84,12 @@ def gain_over_received(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gain:
-    """Remission rate under the recommendations less the one observed under the arms received.
+    """Outcome rate under the recommendations minus that observed under the received arms.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
         Labels of the received arms.
     scores : pandas.DataFrame of shape (n_patients, n_arms)
@@ -110,7 +110,7 @@ def gain_over_received(
     -------
     Gain
         Difference of proportions; positive: the recommendations are better. In a trial the received arms
-        are drawn by lot, so most of it may be what one good arm for everybody would give as well: report
+        are assigned at random, so most of it may equally result from one good arm for all patients: report
         `gain_over_best_arm` first.
 
     Raises

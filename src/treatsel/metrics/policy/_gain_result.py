@@ -15,7 +15,7 @@ BEST, RECEIVED, RANDOM = "best single arm", "received arm", "random arm, same sh
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """Remission rate under the recommendations less the rate under a simpler policy.
+    """Outcome rate under the recommendations minus that under a simpler policy (the comparator).
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gains:
-    """Gains of the recommendations over each single arm for everybody.
+    """Gains of the recommendations over each single arm for all patients.
 
     Attributes
     ----------
@@ -88,5 +88,7 @@ class Gains:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the gain over each arm with its interval; return the Axes."""
-        label = f"Gain in remission rate over this arm for everybody ({self.level:.0%} interval)"
+        label = (
+            f"Gain over this arm for all patients, difference of outcome rates ({self.level:.0%} interval)"
+        )
         return plots.estimates(self.table, reference=0.0, xlabel=label, ax=ax)

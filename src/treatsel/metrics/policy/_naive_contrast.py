@@ -22,18 +22,18 @@ NO_SPREAD = 1e-9  # of the contrast; below it arm and recommendation fix who is 
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveConcordanceContrast:
-    """The naive contrast, and what it would show if nobody gained from the recommendations.
+    """The naive contrast, and its value if no patient gained from the recommendations.
 
     Attributes
     ----------
     concordant, discordant : Estimate
-        Remission rates of those who received the recommended arm and of those who did not (Wilson).
+        Outcome rates of those who received the recommended arm and of those who did not (Wilson).
     difference : Estimate
-        The first less the second. **Biased: not the gain from following the recommendations.**
+        The first minus the second. **Biased: not the gain from following the recommendations.**
     without_gain : Estimate
         The same contrast of the rates that the received arm, the recommended arm and, if given, the
         prognosis give when they add up: the differences between the arms are then the same whatever is
-        recommended, so that nobody gains from the rule.
+        recommended, so that no patient gains from the rule.
     excess : Estimate
         `difference` less `without_gain`, with the p value of no such excess. Not the gain either, but a
         sign of one.
@@ -75,7 +75,7 @@ def naive_concordance_contrast(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> NaiveConcordanceContrast:
-    """Remission rate of the concordant less that of the discordant patients, beside its bias.
+    """Outcome rate of the concordant minus that of the discordant patients, with its bias.
 
     **This is not the gain from following the recommendations.** It compares different patients, about
     doubles the true gain where there is one, and shows a gain where there is none as soon as some arm is
@@ -85,12 +85,12 @@ def naive_concordance_contrast(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received, recommended : array-like of shape (n_patients,)
         Arm labels.
     prognosis : array-like of shape (n_patients,), optional
-        Chance of remission whatever the arm, for example the mean over the arms of a by-arm table. Needed
-        for `without_gain` if assignment followed prognosis (routine data); in a trial it may be left out.
+        Probability of the outcome whatever the arm, for example the mean over the arms of a by-arm table.
+        Needed for `without_gain` if assignment followed prognosis (routine data); optional in a trial.
     interval : {"newcombe", "wald", "agresti-caffo", "score"}, default "newcombe"
         Of `difference`: from two Wilson intervals; Wald without continuity correction; with one event and
         one non-event added to each side; or the inverted score test of Miettinen and Nurminen.
@@ -104,8 +104,8 @@ def naive_concordance_contrast(
     Returns
     -------
     NaiveConcordanceContrast
-        Differences of proportions in [-1, 1]; positive: the concordant did better. NaN if nobody is
-        concordant, or everybody. `without_gain` is the contrast of the fitted values of a linear
+        Differences of proportions in [-1, 1]; positive: the concordant did better. NaN if no patient is
+        concordant, or all are. `without_gain` is the contrast of the fitted values of a linear
         regression of the outcome on the received arm and the recommended arm (and `prognosis`) without
         interaction; `excess` is the contrast of its residuals, with heteroscedasticity-robust errors.
 
@@ -136,7 +136,7 @@ def naive_concordance_contrast(
     data, level = check_scored(y_true, agree.astype(float), sample_weight), check_level(level)
     clustering, concordant = check_clusters(clusters, data, y_true), data.score == 1
     if concordant.all() or not concordant.any():
-        reason = "nobody is discordant" if concordant.any() else "nobody is concordant"
+        reason = "no patient is discordant" if concordant.any() else "no patient is concordant"
         nothing = not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
         return NaiveConcordanceContrast(
             concordant=nothing, discordant=nothing, difference=nothing, without_gain=nothing, excess=nothing

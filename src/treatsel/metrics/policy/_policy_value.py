@@ -23,7 +23,7 @@ def policy_value_aipw(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Remission rate expected if every patient got the recommended arm, from doubly robust scores.
+    """Outcome rate expected if every patient got the recommended arm, from doubly robust scores.
 
     Parameters
     ----------
@@ -80,16 +80,16 @@ def policy_value_direct(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Remission rate that the model itself promises if every patient got the recommended arm.
+    """Outcome rate that the model itself predicts if every patient got the recommended arm.
 
-    **No outcome is used.** If the rule picks the arm with the highest prediction, the promise is too high
+    **No outcome is used.** If the rule picks the arm with the highest prediction, this value is too high
     even when each prediction is right on average (the winner's curse). The gap to `policy_value_aipw` says
     by how much.
 
     Parameters
     ----------
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm, columns named by arm.
+        Predicted probability of the outcome under each arm, columns named by arm.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
     clusters : array-like of shape (n_patients,), optional
@@ -146,18 +146,18 @@ def policy_value(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Remission rate expected if every patient got the recommended arm, from the concordant patients.
+    """Outcome rate expected if every patient got the recommended arm, from the concordant patients.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission at endpoint, 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received, recommended : array-like of shape (n_patients,)
         Arm labels.
     propensity : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_arms)
         Probability, in (0, 1], of the received arm (in a trial, the allocation ratio), or of each arm.
     method : {"hajek", "ipw"}, default "hajek"
-        Weighted mean of the concordant patients with weights 1 / propensity ("hajek", self-normalised), or
+        Weighted mean of the concordant patients with weights 1 / propensity ("hajek", self-normalized), or
         their weighted sum over the number of all patients ("ipw", Horvitz-Thompson).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.

@@ -90,7 +90,7 @@ class MetaAnalysis:
         return float(stdtr(self.prediction_df, above / spread))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the sites, then the pooled mean, then the prediction interval; column kind tells which."""
+        """Return the sites, the pooled mean and the prediction interval; column kind names them."""
         pooled = {"kind": "pooled", "site": "pooled", "se": self.se, "pooled": True}
         mean = {**pooled, "value": self.value, "lower": self.lower, "upper": self.upper, "weight": 1.0}
         limits = {"lower": self.prediction_lower, "upper": self.prediction_upper, "value": self.value}
@@ -192,8 +192,7 @@ def random_effects_meta_analysis(
     k = int(used.sum())
     tau2 = (_reml if estimator == "reml" else _dersimonian_laird)(y[used], error[used] ** 2) if k else NAN
     mean = _mean(y[used], error[used] ** 2, tau2)
-    inflation = {"z": 1.0, "hk": mean.excess, "hk_adhoc": max(1.0, mean.excess)}[interval]
-    se_mean = mean.plain_se * float(np.sqrt(inflation)) if k > 1 or interval == "z" else NAN
+    se_mean = mean.plain_se if interval == "z" else _hartung_knapp(mean, k, interval)
     back = BACK[scale]
     limits = wald(mean.value, se_mean, level, df=None if interval == "z" else k - 1)
     df = k - (1 if prediction_df == "k-1" else 2)
@@ -230,6 +229,19 @@ def _mean(y: FloatArray, v: FloatArray, tau2: float) -> _Mean:
     return _Mean(value, float(1 / np.sqrt(weight.sum())), excess)
 
 
+def _hartung_knapp(mean: _Mean, k: int, interval: str) -> float:
+    """Return the Hartung-Knapp standard error of the mean, used with Student's t and k - 1 df.
+
+    se^2 = q / sum(w), with w = 1 / (v + tau2) and q = sum(w (y - mean)^2) / (k - 1). "hk_adhoc" takes
+    max(1, q), so that the interval is never narrower than with the ordinary standard error (Rover, Knapp &
+    Friede 2015).
+    """
+    if k < 2:
+        return NAN
+    q = max(1.0, mean.excess) if interval == "hk_adhoc" else mean.excess
+    return mean.plain_se * float(np.sqrt(q))
+
+
 def _reml(y: FloatArray, v: FloatArray) -> float:
     """Return the variance between sites at the highest maximum of the restricted likelihood."""
 
@@ -240,6 +252,7 @@ def _reml(y: FloatArray, v: FloatArray) -> float:
 
     if len(y) < 2 or not (spread := float(y.var(ddof=1))):
         return 0.0
+    # the likelihood can have several maxima: the best point of a wide grid, then the root of the score there
     highest = 10 * (spread + v.max())
     grid = np.concatenate([[0.0], np.geomspace(1e-9 * highest, highest, 400)])
     weight = 1 / (v + grid[:, None])
@@ -247,12 +260,13 @@ def _reml(y: FloatArray, v: FloatArray) -> float:
     squares = (weight * (y - mean[:, None]) ** 2).sum(axis=1)
     best = int(np.argmax(np.log(weight).sum(axis=1) - np.log(weight.sum(axis=1)) - squares))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    if score(low) <= 0:  # falls from the left end on: only where that is 0
+    if score(low) <= 0:  # the likelihood falls from the left end, which is then 0
         return 0.0
     return float(brentq(score, low, high, xtol=1e-15 * highest, rtol=1e-14))
 
 
 def _dersimonian_laird(y: FloatArray, v: FloatArray) -> float:
+    """Return (Q - (k - 1)) / (sum w - sum w^2 / sum w), w = 1 / v, or 0 if that is negative."""
     if len(y) < 2:
         return 0.0
     q, weight = cochran_q(y, v).statistic, 1 / v

@@ -1,6 +1,6 @@
 """Metrics as functions of a resample, which is a count of patients and of events at each prediction.
 
-The predictions are sorted, and all that does not change is worked out, once.
+The predictions are sorted, and everything that does not change between resamples is computed once.
 """
 
 from collections.abc import Callable
@@ -287,7 +287,7 @@ METRICS: dict[str, Callable[[Draw], float]] = {
 
 
 def evaluate(draw: Draw, names: list[str]) -> list[float]:
-    """Return the named metrics of a resample; NaN for all if it holds nobody."""
+    """Return the named metrics of a resample; NaN for all if it is empty."""
     return [METRICS[name](draw) if draw.total else NAN for name in names]
 
 

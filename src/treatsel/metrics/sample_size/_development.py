@@ -39,14 +39,15 @@ def development_sample_size(
       parameters (beyond them it does not apply).
 
     **Arms and interactions are parameters.** A model of K arms with m covariates that modify effects needs,
-    beside its prognostic parameters, K - 1 parameters for the arms and (K - 1) m for the interactions: P =
-    `parameters` + (arms - 1)(1 + modifiers). One model per arm needs (its `parameters`, arms=1) in **each**
-    arm. Parameters that are shrunk as a group (random effects) count for less; this is then an upper bound.
+    in addition to its prognostic parameters, K - 1 parameters for the arms and (K - 1) m for the
+    interactions: P = `parameters` + (arms - 1)(1 + modifiers). One model per arm needs (its `parameters`,
+    arms=1) in **each** arm. Parameters that are shrunk as a group (random effects) count for less; this is
+    then an upper bound.
 
     Parameters
     ----------
     prevalence : float
-        Share of patients with remission, in (0, 1).
+        Share of patients with the outcome, in (0, 1).
     parameters : int
         Candidate prognostic parameters, without the intercept: a category of k levels has k - 1, a curve
         several. Those looked at and dropped count, too.
@@ -83,7 +84,7 @@ def development_sample_size(
     Examples
     --------
     >>> print(development_sample_size(prevalence=0.4, parameters=20, cox_snell_r2=0.15))
-    1,097 patients are needed for development (about 439 with remission); shrinkage decides.
+    1,097 patients are needed for development (about 439 with the outcome); shrinkage decides.
     """
     check_between("prevalence", prevalence, 0, 1)
     check_between("shrinkage", shrinkage, 0, 1)

@@ -29,14 +29,14 @@ def gain_sample_size(
 ) -> SampleSize:
     """Patients needed to estimate, or to show, the gain of recommendations over the best single arm.
 
-    The gain is the mean of the doubly robust score of the recommended arm less that of the best arm. The
+    The gain is the mean of the doubly robust score of the recommended arm minus that of the best arm. The
     difference is 0 where both are the same arm, so only the share `differs` of the patients adds to its
     variance:
 
         V = s (v_r / e_r + v_b / e_b + d^2 + spread^2) - (s d)^2,    v_k = p_k (1 - p_k) (1 - R2)
 
     with s = `differs`; e_r, e_b the probabilities of being given the recommended and the best arm; p_b =
-    `prevalence`, p_r = p_b + d the remission rates of such patients under each; d = `gain` / s their mean
+    `prevalence`, p_r = p_b + d the outcome rates of such patients under each; d = `gain` / s their mean
     benefit. It is exact for known probabilities of the arms and predicted benefits that are calibrated. Then
 
         n = (z_level / half_width)^2 V    and    n = ((z_level + z_power) / gain)^2 V.
@@ -48,13 +48,13 @@ def gain_sample_size(
     differs : float
         Share of patients whose recommended arm is not the best single arm, in (0, 1].
     prevalence : float
-        Share of such patients with remission under the best single arm, in (0, 1).
+        Share of such patients with the outcome under the best single arm, in (0, 1).
     allocation : float or (float, float)
         Probability, in (0, 1), of being given the recommended and the best arm (one number: the same for
         both); with several recommended arms, the harmonic mean of theirs.
     r2 : float, default 0
         Share of the variance of the outcome within an arm that the predictions in the scores explain (the
-        scaled Brier score), in (-1, 1). 0 is no better than the remission rate of each arm.
+        scaled Brier score), in (-1, 1). 0 is no better than the outcome rate of each arm.
     gain : float, optional
         Gain to expect over **all** patients, within (-differs, differs); adds the criterion "power".
     spread : float, default 0
@@ -96,16 +96,14 @@ def gain_sample_size(
     check_between("spread", spread, 0, math.inf, closed=True)
     if check_between("differs", differs, 0, 1, closed=True) == 0:
         raise InputError(
-            "differs is 0: the rule recommends the best single arm to everybody and gains nothing."
+            "differs is 0: the rule recommends the best single arm for all patients: there is no gain."
         )
     z = quantile_of(check_level(level))
     benefit = 0.0 if gain is None else check_between("gain", gain, -differs, differs) / differs
     if gain is not None and abs(gain) < LEAST_GAIN:
         raise InputError(f"gain is {gain!r}; a gain below {LEAST_GAIN:g} cannot be shown by any study.")
     rates = prevalence + benefit, prevalence
-    check_between(
-        "The remission rate under the recommended arm, prevalence + gain / differs,", rates[0], 0, 1
-    )
+    check_between("The outcome rate under the recommended arm, prevalence + gain / differs,", rates[0], 0, 1)
     noise = sum(p * (1 - p) * (1 - r2) / e for p, e in zip(rates, _pair(allocation), strict=True))
     variance = differs * (noise + benefit**2 + spread**2) - (differs * benefit) ** 2
     assumptions = {

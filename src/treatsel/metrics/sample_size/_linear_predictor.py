@@ -126,5 +126,5 @@ def r2_from_auc(prevalence: float, auc: float) -> float:
 
 
 def null_log_likelihood(prevalence: float) -> float:
-    """Return the log-likelihood per patient of predicting the prevalence for everybody."""
+    """Return the log-likelihood per patient of predicting the prevalence for all patients."""
     return float(prevalence * np.log(prevalence) + (1 - prevalence) * np.log1p(-prevalence))

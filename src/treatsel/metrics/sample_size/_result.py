@@ -53,7 +53,7 @@ class SampleSize:
     criteria : tuple of Criterion
         All that is asked.
     prevalence : float
-        Share of patients with remission that was assumed.
+        Share of patients with the outcome that was assumed.
     assumptions : mapping of str to float
         What else the numbers rest on.
     """
@@ -84,7 +84,7 @@ class SampleSize:
 
     @property
     def expected_events(self) -> float:
-        """Patients with remission to expect among `n`, at `prevalence`."""
+        """Patients with the outcome to expect among `n`, at `prevalence`."""
         return self.n * self.prevalence
 
     def __getitem__(self, name: str) -> Criterion:
@@ -97,7 +97,7 @@ class SampleSize:
     def __str__(self) -> str:
         if self.purpose == "gain":  # its prevalence is that of some of the patients
             return f"{self.n:,} patients are needed for the gain; {self.binding_criterion} decides."
-        events = f"about {round(self.expected_events):,} with remission"
+        events = f"about {round(self.expected_events):,} with the outcome"
         return (
             f"{self.n:,} patients are needed for {self.purpose} ({events}); {self.binding_criterion} decides."
         )

@@ -39,12 +39,12 @@ def validation_sample_size(
     - "calibration slope": SE = w / 2z; n = I00 / (SE^2 (I00 I11 - I01^2)), where I is the expected
       information per patient of a logistic recalibration, integrated over the linear predictor;
     - "AUC": SE = w / 2z, the smallest n with Newcombe's variance below SE^2;
-    - "net benefit" (if a `threshold` is given): standardised by the prevalence, SE = w / 2z.
+    - "net benefit" (if a `threshold` is given): standardized by the prevalence, SE = w / 2z.
 
     Parameters
     ----------
     prevalence : float
-        Share of patients with remission, in (0, 1).
+        Share of patients with the outcome, in (0, 1).
     auc : float
         AUC to expect, in (0.5, 1).
     predictor : LinearPredictorDistribution, optional
@@ -119,7 +119,7 @@ def validation_sample_size(
 
 
 def _width_criterion(name: str, n: float, expected: float, width: float, se: float) -> Criterion:
-    about = f"width of the interval{' of the log ratio, taken back' if name == RATIO else ''}"
+    about = f"width of the interval{' of the ratio, computed on the log scale' if name == RATIO else ''}"
     return Criterion(name=name, n=math.ceil(n), expected=expected, target=width, se=se, about=about)
 
 
@@ -135,8 +135,8 @@ def _slope_criterion(
     se, x = width / (2 * z), predictor.points
     information = expit(slope * x) * expit(-slope * x)
     i00 = predictor.mean(information)
-    centre = predictor.mean(information * x) / i00
-    spread = predictor.mean(information * (x - centre) ** 2)  # (I00 I11 - I01^2) / I00
+    center = predictor.mean(information * x) / i00
+    spread = predictor.mean(information * (x - center) ** 2)  # (I00 I11 - I01^2) / I00
     if not spread > 0:
         raise InputError("All predictions are equal: there is no calibration slope to estimate.")
     return _width_criterion(SLOPE, 1 / (se**2 * spread), slope, width, se)

@@ -48,9 +48,9 @@ class Sums:
         """Return the bounds of the "value" or the "gain" at one Lambda."""
         if measure == "value":
             return self._mean("recommended", factor, self.totals[:, -1])
-        differs, everybody = self.totals[:, -2], self.totals[:, -1]
+        differs, total = self.totals[:, -2], self.totals[:, -1]
         rule, best = (self._mean(part, factor, differs) for part in ("rule", "best"))
-        share = differs / everybody
+        share = differs / total
         with np.errstate(invalid="ignore"):
             low, high = share * (rule.lowest - best.highest), share * (rule.highest - best.lowest)
         return Bounds(np.where(differs > 0, low, 0.0), np.where(differs > 0, high, 0.0))

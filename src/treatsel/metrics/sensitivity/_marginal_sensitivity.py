@@ -34,7 +34,7 @@ class MarginalSensitivity:
     Attributes
     ----------
     table : pandas.DataFrame
-        Columns measure ("value": rate of the good outcome under the rule; "gain": less that under the best
+        Columns measure ("value": rate of the good outcome under the rule; "gain": minus that under the best
         single arm), Lambda, lowest and highest (bounds of the estimate), lower and upper (interval around
         both bounds).
     lambda_estimate, lambda_interval : float
@@ -103,7 +103,7 @@ def policy_sensitivity(
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Remission (1 is good), 0 or 1.
+        Outcome (1 is good), 0 or 1.
     received, recommended : array-like of shape (n_patients,)
         Arm labels.
     propensity : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_arms)

@@ -1,4 +1,4 @@
-"""Decision curve: net benefit over a range of thresholds, beside treat-all and treat-none."""
+"""Decision curve: net benefit over a range of thresholds, with treat-all and treat-none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from treatsel.metrics.utility._threshold_counts import (
 )
 
 NO_LIMITS = "more than one resample in ten lacks an outcome, which a known prevalence needs"
-TREAT = "rely on the arm when the predicted chance of remission is at least the threshold"
+TREAT = "rely on the arm when the predicted probability of the good outcome is at least the threshold"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +39,7 @@ class DecisionCurve:
         false_positive (shares of all patients); avoided, avoided_lower, avoided_upper (net interventions
         avoided against treat all, per patient; NaN at threshold 0).
     differences : pandas.DataFrame
-        Columns strategy, comparator, threshold, value, lower, upper (net benefit of the first less that
+        Columns strategy, comparator, threshold, value, lower, upper (net benefit of the first minus that
         of the second), n_discordant and n_events_differ (patients whom the two treat differently, and those
         with outcome 1 among them); for each model against the later models, treat all and treat none. All
         intervals come from the same resamples.
@@ -89,15 +89,15 @@ def decision_curve(
 ) -> DecisionCurve:
     """Decision curves: net benefit of acting on the predictions over a range of thresholds.
 
-    Outcome 1 is remission, a good outcome. To "treat" is to **rely on the arm** (offer it, carry on with
-    it) for the patients whose predicted chance of remission is at least the threshold; treat all relies on
-    it for everybody, treat none for nobody. The threshold is also the price: at 0.3, relying on the arm in
-    vain costs 0.3 / 0.7 of what one remission under it is worth.
+    Outcome 1 is a good outcome. To "treat" is to **rely on the arm** (offer it, continue it) for the
+    patients whose predicted probability of the good outcome is at least the threshold; treat all relies on
+    it for all patients, treat none for no patient. The threshold is also the price: at 0.3, relying on the
+    arm in vain costs 0.3 / 0.7 of the value of one good outcome.
 
-    Pass `1 - y_true` and `1 - y_prob` where the decision is to do *more* for patients who are unlikely to
-    remit (step up, add a treatment, watch closely). "Treat" then means to do that where the predicted chance
-    of **no** remission is at least the threshold; tell `plot` so. The two curves answer different questions
-    and neither follows from the other at the same threshold.
+    Pass `1 - y_true` and `1 - y_prob` where the decision is to do *more* for patients with a low probability
+    of the good outcome (step up, add a treatment, monitor closely). "Treat" then means to do so where the
+    predicted probability of the **bad** outcome is at least the threshold; pass that text to `plot`. The two
+    curves answer different questions, and neither follows from the other at the same threshold.
 
     Parameters
     ----------

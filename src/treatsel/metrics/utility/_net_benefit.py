@@ -91,7 +91,11 @@ def net_benefit(
 
 
 def _parts(data: Scored, threshold: float, prevalence: float | None) -> FloatArray:
-    """Return one value a patient whose mean is the net benefit, and whose spread is its uncertainty."""
+    """Return one value per patient whose mean is the net benefit and whose variance is that of its influence.
+
+    NB = TP / n - FP / n x t / (1 - t). With a known prevalence pi: NB = pi TPR - (1 - pi) FPR t / (1 - t),
+    where the influence of a member of a class on its rate is (indicator - rate) / share of the class.
+    """
     positive = reaches(data.score, threshold).astype(float)
     odds = threshold / (1 - threshold)
     if prevalence is None:

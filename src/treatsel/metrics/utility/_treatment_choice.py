@@ -19,16 +19,16 @@ from treatsel.metrics.utility._threshold_counts import check_grid
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TreatmentChoiceCurve:
-    """Net benefit of choosing arms by the model, and of each arm for everybody, over thresholds.
+    """Net benefit of choosing arms by the model, and of each arm for all patients, over thresholds.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        Columns strategy ("model" or "<arm> for everybody"), arm (None for the model), threshold, value,
-        lower, upper, se: remission rate less that under the comparator for all patients, less the mean cost.
+        Columns strategy ("model" or "<arm> for all patients"), arm (None for the model), threshold, value,
+        lower, upper, se: outcome rate minus that under the comparator for all patients, minus the mean cost.
     differences : pandas.DataFrame
         Columns strategy ("model"), comparator, arm, threshold, value, lower, upper, se: the model less
-        each arm for everybody.
+        each arm for all patients.
     shares : pandas.DataFrame
         Columns arm, threshold, share: of the patients to whom the model gives the arm.
     comparator : label
@@ -61,10 +61,8 @@ class TreatmentChoiceCurve:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curves on `ax` (new if None) and return it."""
-        xlabel = (
-            f"Threshold\n(rise in remission over {self.comparator} that makes another arm worth choosing)"
-        )
-        ylabel = f"Net benefit over {self.comparator} for everybody"
+        xlabel = f"Threshold\n(rise in the probability of outcome 1 over {self.comparator} to change the arm)"
+        ylabel = f"Net benefit over {self.comparator} for all patients"
         return curves(
             self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, reference=0, ax=ax
         )
@@ -84,17 +82,17 @@ def treatment_choice_net_benefit(
 ) -> TreatmentChoiceCurve:
     """Net benefit of giving an arm other than the comparator only where it is worth its cost.
 
-    At threshold t an arm is worth choosing over the comparator if it raises the chance of remission by at
-    least t (times its entry in `costs`): because it is dearer, scarcer or harder to bear. The model gives
-    each patient the arm with the largest predicted rise less this cost. Its net benefit is the remission
-    rate to expect, less the mean cost, less the remission rate with the comparator for all patients.
+    At threshold t an arm is worth choosing over the comparator if it raises the probability of the outcome
+    by at least t (times its entry in `costs`), because it is more expensive, scarcer or less tolerable. The
+    model gives each patient the arm with the largest predicted rise minus this cost. Its net benefit is the
+    expected outcome rate, minus the mean cost, minus the outcome rate with the comparator for all patients.
 
     Parameters
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm. Its predictions choose; ties go to the comparator
+        Predicted probability of the outcome under each arm. Its predictions choose; ties go to the comparator
         and then to the first column. Differences are compared as computed.
     comparator : label, optional
         The arm that costs nothing; the first column of `by_arm` by default.
@@ -162,7 +160,7 @@ def treatment_choice_net_benefit(
         at = {"threshold": threshold}
         curve.append({"strategy": "model", "arm": None} | at | figures(model))
         for column, arm in enumerate(arms):
-            name, keys = f"{arm} for everybody", {"arm": arm} | at
+            name, keys = f"{arm} for all patients", {"arm": arm} | at
             curve.append({"strategy": name} | keys | figures(paid[:, column]))
             apart = figures(model - paid[:, column])
             differences.append({"strategy": "model", "comparator": name} | keys | apart)

@@ -152,10 +152,10 @@ def value_of_information(
 def _covariance(rates: FloatArray, thresholds: FloatArray, n: float) -> FloatArray:
     """Return the covariance of the net benefits of model, treat all and treat none, shape (3, 3, m)."""
     odds = thresholds / (1 - thresholds)
-    model, everybody = rates[0], rates[1]
+    model, treat_all = rates[0], rates[1]
     found = np.zeros((3, 3, len(thresholds)))
-    means = [rate[1] - odds * rate[0] for rate in (model, everybody)]
-    for i, j, both in ((0, 0, model), (0, 1, model), (1, 0, model), (1, 1, everybody)):
+    means = [rate[1] - odds * rate[0] for rate in (model, treat_all)]
+    for i, j, both in ((0, 0, model), (0, 1, model), (1, 0, model), (1, 1, treat_all)):
         found[i, j] = (both[1] + odds**2 * both[0] - means[i] * means[j]) / n
     return found
 
