@@ -9,7 +9,7 @@ LOCKED = $(INSTALL) --no-compile --require-hashes --only-binary :all:
 NOTEBOOKS = $(wildcard notebooks)
 CODE = $(wildcard src tests benchmarks examples fuzz notebooks docs *.md)  # ruff also formats the Python in Markdown
 
-.PHONY: help demo test test-lowest fuzz wheel lock clean
+.PHONY: help demo test test-lowest test-spark fuzz wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -17,17 +17,27 @@ help: ## list the targets
 demo: .venv-demo/.made ## run the demonstration; writes treatsel-demo/
 	.venv-demo/bin/treatsel demo
 
+# mypy runs alongside pytest; what it finds is printed after the tests, and either failing fails the target. The tests of a
+# file stay with one worker, as its fixtures are made once; long files come first, the short doctests fill both workers last.
 test: .venv/.made ## lint, types, layers, doctests, tests, notebooks
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/ruff format --check $(CODE)
-	.venv/bin/mypy
-	.venv/bin/pytest --numprocesses=2 --dist=loadfile --nbmake --nbmake-timeout=600 src tests $(NOTEBOOKS)
+	@echo '.venv/bin/mypy >.venv/mypy.log &'
+	@.venv/bin/mypy >.venv/mypy.log 2>&1 & types=$$!; \
+	trap 'kill $$types 2>/dev/null; exit 130' INT TERM; \
+	.venv/bin/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+	  --nbmake --nbmake-timeout=600 $(NOTEBOOKS) tests src; tests=$$?; \
+	wait $$types || { echo '.venv/bin/mypy failed:'; cat .venv/mypy.log; exit 1; }; \
+	exit $$tests
 
 # Deprecations among old versions of other packages say nothing about treatsel; all other warnings still fail.
 # Simulations and whole runs, which say nothing of versions, are left out.
 test-lowest: .venv-lowest/.made ## doctests and tests with the oldest versions that pyproject.toml allows
 	.venv-lowest/bin/pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
 	  -m 'not slow and not real_data' src tests
+
+test-spark: .venv/.spark ## tests of Spark, which needs Java 17 or newer; installs pyspark (450 MB) into .venv
+	.venv/bin/pytest tests/test_spark.py
 
 NUMBER ?= 10000
 fuzz: .venv/.made ## 10,000 mutants of each stored model file, 1,000,000 odd records (fewer: NUMBER=500)
@@ -52,16 +62,24 @@ wheel: .venv/.made ## build dist/*.tar.gz, and dist/*.whl from it
 	$(@D)/bin/python $(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# pyspark has no wheel: it is built here, by the setuptools of requirements/dev.txt.
+.venv/.spark: requirements/spark.txt .venv/.made
+	@echo 'Installing pyspark into $(@D) (a minute or two the first time)'
+	$(@D)/bin/python $(INSTALL) --no-compile --require-hashes --no-deps --no-build-isolation -r $<
+	@touch $@
+
 # Newest versions allowed: make lock UPGRADE=--upgrade
-UV_LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-header --no-annotate --overrides requirements/overrides.txt $(UPGRADE) pyproject.toml
+# The oldest are always sought anew, since uv would keep what is in the file after a lower bound went down.
+UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+UV_LOCK = $(UV) pyproject.toml
 BUILD = printf 'editables>=0.5\nhatchling>=1.27\n'
 
 lock: .venv/.made ## write requirements/*.txt anew from pyproject.toml
-	$(UV_LOCK) --extra dev -o requirements/dev.txt
-	$(BUILD) | $(UV_LOCK) --constraint requirements/dev.txt -o requirements/run.txt -
-	$(BUILD) | $(UV_LOCK) --resolution lowest-direct --extra test -o requirements/lowest.txt -
-	! grep -n -e '://' -e '^-' requirements/dev.txt requirements/run.txt requirements/lowest.txt
+	$(UV_LOCK) $(UPGRADE) --extra dev -o requirements/dev.txt
+	$(BUILD) | $(UV_LOCK) $(UPGRADE) --constraint requirements/dev.txt -o requirements/run.txt -
+	$(BUILD) | $(UV_LOCK) --upgrade --resolution lowest-direct --extra test -o requirements/lowest.txt -
+	grep -o 'pyspark>=[0-9.]*' pyproject.toml | $(UV) $(UPGRADE) -o requirements/spark.txt -
+	! grep -n -e '://' -e '^-' requirements/dev.txt requirements/run.txt requirements/lowest.txt requirements/spark.txt
 
 clean: ## remove environments and everything that tools made
 	rm -rf .venv .venv-demo .venv-lowest build dist treatsel-demo \

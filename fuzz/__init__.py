@@ -1,1 +1,1 @@
-"""Damaged and forged model files, by the thousand: `make fuzz`. None may crash, hang or deceive."""
+"""Test loading with thousands of damaged and forged model files (`make fuzz`)."""

@@ -1,4 +1,4 @@
-"""`python -m fuzz`: judge mutants of model files in worker processes; exit status 1 if one deceives."""
+"""`python -m fuzz`: test mutants of model files in worker processes; exit status 1 if any test fails."""
 
 import argparse
 import json
@@ -20,19 +20,19 @@ from fuzz.model import write_stacked
 ROOT = Path(__file__).parents[1]
 STORED = sorted((ROOT / "tests" / "artifacts").glob("*.treatsel"))
 KINDS = ("damaged", "sealed", "forged")
-CHUNK = 500  # mutants a process
-START = 300  # seconds that a process may take to start
-BUSY = 60  # times as long may pass on the clock of a busy machine
+CHUNK = 500  # mutants per process
+START = 300  # seconds allowed for starting a process
+BUSY = 60  # wall-clock limit as a multiple of processor time, for busy machines
 Row = tuple[str, str, int, str, str, str]  # file, kind, number, way, verdict, why
 
 
 def main() -> int:
-    """Run, print the counts, and say what went wrong."""
+    """Run, and print the counts and all failures."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("--number", type=int, default=10_000, help="mutants of each file")
-    parser.add_argument("--files", type=Path, nargs="*", help="beside each lies NAME.patients.csv")
+    parser.add_argument("--files", type=Path, nargs="*", help="each with a NAME.patients.csv in its folder")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
-    parser.add_argument("--seconds", type=float, default=5, help="of processor time that one mutant may take")
+    parser.add_argument("--seconds", type=float, default=5, help="processor time allowed for one mutant")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--first", type=int, default=0, help="number of the first mutant")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -61,7 +61,7 @@ def main() -> int:
 def judged(
     file: Path, other: Path, kinds: str, start: int, stop: int, seed: str, limit: float
 ) -> Iterator[Row]:
-    """Give the verdicts of workers; after one that dies or hangs, a new one goes on behind its mutant."""
+    """Yield the verdicts of workers; if one dies or hangs, a new one continues with the next mutant."""
     while start < stop:
         command = [sys.executable, "-m", "fuzz.worker", str(file), str(other)]
         command += [str(file.with_suffix(".patients.csv")), kinds, seed, str(start), str(stop), str(limit)]
@@ -97,7 +97,7 @@ def _pump(worker: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> None:
 
 
 def _next(lines: "queue.Queue[str]", seconds: float) -> str | None:
-    """Return the next line, "" at the end, None when it takes too long."""
+    """Return the next line, "" at the end, None after a timeout."""
     try:
         return lines.get(timeout=seconds)
     except queue.Empty:
@@ -105,7 +105,7 @@ def _next(lines: "queue.Queue[str]", seconds: float) -> str | None:
 
 
 def counts(rows: list[Row]) -> str:
-    """Return a table: per file, kind and way, how many were refused, accepted, and bad."""
+    """Return a table of the mutants refused, accepted and bad, by file, kind and way."""
     found: dict[tuple[str, str, str], Counter[str]] = {}
     for file, kind, _, way, verdict, _ in rows:
         for key in ((file, kind, way), (file, kind, "all")):

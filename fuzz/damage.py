@@ -1,4 +1,4 @@
-"""Mutants of a file's bytes: what a broken disk, a cut transfer or a careless editor makes of it."""
+"""Mutants of a file's bytes, as after a disk error, an interrupted transfer or careless editing."""
 
 import hashlib
 import io
@@ -13,13 +13,13 @@ EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 def damaged(content: bytes, other: bytes, source: random.Random) -> tuple[str, bytes]:
-    """Return a way of damaging and its result; the seal stays as it was."""
-    way = source.choice(WAYS if other != content else WAYS[:-1])  # nothing to mix with itself
+    """Return the name of a way of damaging, and its result; the seal is not updated."""
+    way = source.choice(WAYS if other != content else WAYS[:-1])  # no second file to mix with
     return way.__name__, way(content, other, source)
 
 
 def sealed(content: bytes) -> bytes:
-    """Return the content with a seal that is right."""
+    """Return the content with a correct seal."""
     body = content[:-SEAL]
     return body + hashlib.sha256(body).hexdigest().encode()
 
@@ -67,7 +67,7 @@ def repeat_block(content: bytes, _: bytes, source: random.Random) -> bytes:
 
 
 def change_header(content: bytes, _: bytes, source: random.Random) -> bytes:
-    """Set a field of a zip header, of any kind, to an extreme or to its neighbour's value."""
+    """Set a field of any zip header to an extreme, an adjacent or a random value."""
     signature = source.choice(SIGNATURES)
     places = [i for i in range(len(content) - 30) if content[i : i + 4] == signature]
     place = source.choice(places) + source.randrange(4, 46)
@@ -78,7 +78,7 @@ def change_header(content: bytes, _: bytes, source: random.Random) -> bytes:
 
 
 def swap_members(content: bytes, _: bytes, source: random.Random) -> bytes:
-    """Exchange the contents, or the names, of two members."""
+    """Exchange the contents of two members."""
     members = _members(content)
     i, j = source.sample(range(len(members)), 2)
     members[i], members[j] = (members[i][0], members[j][1]), (members[j][0], members[i][1])
@@ -86,7 +86,7 @@ def swap_members(content: bytes, _: bytes, source: random.Random) -> bytes:
 
 
 def repeat_member(content: bytes, _: bytes, source: random.Random) -> bytes:
-    """Give one member twice, or under the name of another."""
+    """Add a copy of one member, under its own name or that of another."""
     members = _members(content)
     name, data = source.choice(members)
     members.insert(source.randrange(len(members)), (source.choice((name, source.choice(members)[0])), data))
@@ -103,7 +103,7 @@ def mix_members(content: bytes, other: bytes, source: random.Random) -> bytes:
 
 
 def swell_member(content: bytes, _: bytes, source: random.Random) -> bytes:
-    """Let one member unpack to gigabytes, whatever number of bytes it claims."""
+    """Make one member decompress to gigabytes, whatever size it states."""
     body = swollen(2500 * 2**20)
     members = _members(content)
     place, claim = source.randrange(len(members)), source.choice((16, 4096, len(body)))
@@ -112,7 +112,7 @@ def swell_member(content: bytes, _: bytes, source: random.Random) -> bytes:
 
 
 def swollen(size: int) -> bytes:
-    """Return deflated zeros, about `size` of them, without making them."""
+    """Return about `size` zeros in deflated form, without creating them."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
     return block * (size // 2**20) + packer.flush()
@@ -126,7 +126,7 @@ def _members(content: bytes) -> list[tuple[str, bytes]]:
 def _zipped(
     members: list[tuple[str, bytes]], comment: bytes, claims: Mapping[str, int] | None = None
 ) -> bytes:
-    """Return a zip; members in `claims` are deflated zeros, and the directory says how many."""
+    """Return a zip archive; members in `claims` are deflated zeros of the size stated in the directory."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members:

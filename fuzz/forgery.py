@@ -1,4 +1,4 @@
-"""Mutants of a file's content, with every hash made right again: what a forger could write."""
+"""Mutants of a file's content with all hashes recomputed, as a forger could write them."""
 
 import contextlib
 import copy
@@ -40,7 +40,7 @@ DTYPES = ("<f8", "<f4", "<f2", "<i4", "<i8", "|b1", ">f8", "<c16", "|u1", "<U4",
 
 
 class Forgery:
-    """A file taken apart; ways of changing it are methods whose name does not begin with an underscore."""
+    """The parts of a file; public methods (except `written` and `replay`) are ways of changing it."""
 
     def __init__(self, content: bytes, source: random.Random) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -52,7 +52,7 @@ class Forgery:
         self.compression = zipfile.ZIP_STORED
 
     def written(self) -> bytes:
-        """Return the file, hashes and model id made right."""
+        """Return the file with hashes and model id recomputed."""
         if isinstance(self.manifest, dict):
             self.manifest["members"] = {n: hashlib.sha256(data).hexdigest() for n, data in self.parts.items()}
             rest = {
@@ -69,7 +69,7 @@ class Forgery:
         return sealed(self.bytes(stream.getvalue()))
 
     def replay(self) -> None:
-        """Store as golden predictions what the changed models predict, if they can be built at all."""
+        """Store the predictions of the changed models as golden predictions, if the models can be built."""
         found = []
 
         def capture(model: Any, columns: Any, arrays: Any, _: Any) -> None:
@@ -85,14 +85,14 @@ class Forgery:
         for i, golden in enumerate(found):
             self.parts[f"outcome_{i}/golden.npy"] = _archive.array_bytes(golden)
 
-    # --- of the manifest
+    # --- changes of the manifest
 
     def replace_value(self) -> None:
         parent, key = self._place()
         parent[key] = self._value()
 
     def nudge_number(self) -> None:
-        """Change a number a little, or to what another number of the manifest is."""
+        """Change a number slightly, to another number of the manifest, or to text."""
         places = [(p, k) for p, k in _places(self.manifest) if isinstance(p[k], int | float)]
         parent, key = self.source.choice(places)
         other, other_key = self.source.choice(places)
@@ -147,10 +147,10 @@ class Forgery:
         )
         self.text = self.source.choice(spoils)
 
-    # --- of the arrays
+    # --- changes of the arrays
 
     def change_numbers(self) -> None:
-        """Put extremes into an array, in place."""
+        """Put extreme values into an array, in place."""
         name, array = self._array()
         flat, choices = array.reshape(-1), INTEGERS if array.dtype.kind in "ib" else NUMBERS
         if len(flat):
@@ -209,7 +209,7 @@ class Forgery:
         )
 
     def twist_trees(self) -> None:
-        """Point nodes to strange places: cycles, children before their parents, other trees."""
+        """Point nodes to invalid places: cycles, children before their parents, other trees."""
         names = [name for name in self.parts if "/trees/" in name]
         if not names:
             return
@@ -225,7 +225,7 @@ class Forgery:
         self.parts[name] = _archive.array_bytes(array)
 
     def grow_chain(self) -> None:
-        """Put one tree that is a long chain in the place of all trees."""
+        """Replace all trees by one tree that is a long chain."""
         places = sorted({name.rpartition("/")[0] for name in self.parts if "/trees/" in name})
         if not places:
             return
@@ -243,14 +243,14 @@ class Forgery:
         parts = {part: array.astype("<i4") for part, array in whole.items()}
         parts |= {"threshold": np.zeros(n), "value": np.ones(n), "missing_left": np.zeros(n, dtype=bool)}
         self.parts |= {f"{place}/{part}.npy": _archive.array_bytes(array) for part, array in parts.items()}
-        outcome = place.rpartition("/")[0]  # one ensemble is left
+        outcome = place.rpartition("/")[0]  # one ensemble remains
         for name, axis in ((f"{outcome}/draws.npy", 2), (f"{outcome}/mixing.npy", 1)):
             if name in self.parts:
                 array, n_members = self._read(name), self._read(f"{outcome}/mixing.npy").shape[1]
                 keep = range(array.shape[axis] - (n_members - 1)) if axis == 2 else [0]
                 self.parts[name] = _archive.array_bytes(np.take(array, list(keep), axis=axis))
 
-    # --- of the archive
+    # --- changes of the archive
 
     def change_members(self) -> None:
         name, source = self.source.choice(sorted(self.parts)), self.source
@@ -264,13 +264,13 @@ class Forgery:
         source.choice(ways)()
 
     def swell(self) -> None:
-        """Add what swells when it is unpacked, or claims that it would."""
+        """Replace or add a member that becomes very large when decompressed."""
         name, self.compression = self.source.choice(sorted(self.parts)), zipfile.ZIP_DEFLATED
         size = self.source.choice((10**6, 10**7, 140 * 10**6))
         self.parts[self.source.choice((name, "extra/x.npy"))] = bytes(size)
 
     def claim_sizes(self) -> None:
-        """Claim other sizes, places, methods or flags in the zip's own headers."""
+        """State other sizes, positions, methods or flags in the zip headers."""
         place = {
             b"PK\x01\x02": (6, 8, 10, 16, 20, 24, 28, 30, 32, 42),
             b"PK\x03\x04": (4, 6, 8, 14, 18, 22, 26, 28),
@@ -288,7 +288,7 @@ class Forgery:
         self.bytes = change
 
     def change_end(self) -> None:
-        """Claim another end record, or a second one of 64 bits."""
+        """Change the end record, or add a 64-bit one."""
         source = self.source
 
         def change(content: bytes) -> bytes:
@@ -309,7 +309,7 @@ class Forgery:
         return self.source.choice(_places(self.manifest))
 
     def _array(self) -> tuple[str, np.ndarray]:
-        """Return an array; those of the outcomes more often than those of the background."""
+        """Return a random array, of the background less often than others."""
         names = sorted(self.parts)
         some = [name for name in names if not name.startswith("background")]
         name = self.source.choice(some if some and self.source.random() < 0.7 else names)
@@ -318,7 +318,7 @@ class Forgery:
     def _read(self, name: str) -> np.ndarray:
         try:
             return np.array(np.load(io.BytesIO(self.parts[name]), allow_pickle=False))
-        except Exception:  # an earlier change has spoilt it
+        except Exception:  # unreadable after an earlier change
             return np.zeros(3)
 
 
@@ -327,24 +327,24 @@ OFTEN = ("replace_value", "change_numbers", "nudge_number", "remove_part", "twis
 
 
 def forged(content: bytes, source: random.Random) -> tuple[str, bytes]:
-    """Return a way of forging and its result; some forgeries are made in two steps."""
+    """Return the name of a way of forging, and its result; some forgeries combine two changes."""
     forgery, names = Forgery(content, source), []
     for _ in range(source.choice((1, 1, 1, 2))):
         names.append(source.choice((*WAYS, *OFTEN, *OFTEN)))
         with contextlib.suppress(
             IndexError, KeyError, TypeError, AttributeError, OverflowError
-        ):  # nothing there
+        ):  # nothing to change
             getattr(forgery, names[-1])()
     if source.random() < 0.6:
         forgery.replay()
     try:
         return names[0], forgery.written()
-    except (ValueError, OverflowError, UnicodeError, RecursionError, zipfile.LargeZipFile):  # no such zip
+    except (ValueError, OverflowError, UnicodeError, RecursionError, zipfile.LargeZipFile):  # unwritable
         return "unwritable", content
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Return every part of the manifest as its parent and its key there."""
+    """Return every part of the manifest as its parent and its key in the parent."""
     found, waiting = [], [value]
     while waiting:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""A small stacked model with trees, draws and two outcomes, made on the fly."""
+"""A small stacked model with trees, draws and two outcomes, fitted when it is needed."""
 
 import warnings
 from pathlib import Path
@@ -10,7 +10,7 @@ import treatsel as ts
 
 
 def write_stacked(folder: Path) -> Path:
-    """Fit the model to simulated patients; write it, and some of them beside it."""
+    """Fit the model to simulated patients; write the model and a table of 20 of these patients."""
     random, n = np.random.default_rng(0), 900
     X = pd.DataFrame(
         {

@@ -1,7 +1,7 @@
-"""`python -m fuzz.records`: odd records by the million; a model may refuse them, and nothing else.
+"""`python -m fuzz.records`: predict a million unusual records, which must not cause unexpected errors.
 
-Each record is predicted (and every tenth recommended) with both values of `on_invalid`. Allowed are a
-prediction whose JSON is valid, and `InputError` or `CohortError`; the message may not repeat a value.
+Each record is predicted (and every tenth gets a recommendation) with both values of `on_invalid`. The result
+must be a prediction with valid JSON, or an `InputError` or `CohortError` whose message repeats no value.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CHUNK = 20_000
 
 
 class Hostile:
-    """An object that does nothing that it is asked."""
+    """An object whose special methods all raise."""
 
     def __str__(self) -> str:
         raise RuntimeError(SECRET)
@@ -64,7 +64,7 @@ ODD: tuple[Callable[[random.Random], Any], ...] = (
     ),
     lambda s: s.choice((np.float32(3), np.float64("nan"), np.int64(-1), np.bool_(True), np.str_("x"))),
     lambda s: s.choice(
-        (np.datetime64("NaT"), np.array([1, 2]), np.array(3.0), np.void(b"x"), np.bytes_(b"x"))
+        (np.datetime64("NaT", "ns"), np.array([1, 2]), np.array(3.0), np.void(b"x"), np.bytes_(b"x"))
     ),
     lambda s: s.choice(
         (b"31", bytearray(b"x"), 3 + 4j, range(3), date(2024, 1, 1), Ellipsis, NotImplemented)
@@ -76,7 +76,7 @@ ODD: tuple[Callable[[random.Random], Any], ...] = (
 
 
 def made(names: list[str], usual: dict[str, list[Any]], source: random.Random) -> Any:
-    """Return a record: mostly usual values, some odd; at times with other keys, or none at all."""
+    """Return a record of usual and unusual values, at times with other keys, or another kind of object."""
     if source.random() < 0.01:
         return source.choice(ODD)(source)
     share = source.choice((0.02, 0.2, 1.0))
@@ -93,8 +93,8 @@ def made(names: list[str], usual: dict[str, list[Any]], source: random.Random) -
     return record
 
 
-def judged(model: serve.ServedModel, record: Any, number: int) -> str:
-    """Return what became of a record; raise if that is not allowed."""
+def judged(model: serve.FittedModel, record: Any, number: int) -> str:
+    """Return the outcome for a record; raise if it is not allowed."""
     verdicts = []
     for on_invalid in ("raise", "flag"):
         try:
@@ -106,7 +106,7 @@ def judged(model: serve.ServedModel, record: Any, number: int) -> str:
                 raise AssertionError("a probability is none")
             if number % 10 == 0:
                 json.dumps(model.recommend(record, on_invalid=on_invalid).to_dict(), allow_nan=False)
-            verdicts.append("predicted" if found.in_scope else "out of scope")
+            verdicts.append("predicted" if found.in_scope.all() else "out of scope")
         except (InputError, CohortError) as error:
             if SECRET in str(error):
                 raise AssertionError("a message repeats a value") from None
@@ -119,7 +119,7 @@ def _no_constant(name: str) -> float:
 
 
 def run(path: str, first: int, number: int) -> Counter[str]:
-    """Judge a run of records; an exception that is not allowed names the record's number."""
+    """Test a range of records; if one fails, name its number."""
     model = serve.load_model(path)
     names, counts = list(model.codebook.covariates), Counter[str]()
     usual = {name: _usual(model, name) for name in names}
@@ -132,11 +132,11 @@ def run(path: str, first: int, number: int) -> Counter[str]:
     return counts
 
 
-def _usual(model: serve.ServedModel, name: str) -> list[Any]:
+def _usual(model: serve.FittedModel, name: str) -> list[Any]:
     field = model.codebook[name]
     if field.enum is not None:
         return list(field.enum)
-    low, high = model.ranges[name]
+    low, high = model.development.ranges[name]
     low = low if field.minimum is None else max(low, field.minimum)
     high = high if field.maximum is None else min(high, field.maximum)
     whole = field.type != "number"
@@ -144,7 +144,7 @@ def _usual(model: serve.ServedModel, name: str) -> list[Any]:
 
 
 def main() -> int:
-    """Run, and print the counts."""
+    """Run and print the counts."""
     parser = argparse.ArgumentParser(prog="python -m fuzz.records", description=__doc__)
     parser.add_argument("--number", type=int, default=1_000_000)
     parser.add_argument("--model", default=str(STORED))

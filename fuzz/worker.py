@@ -1,7 +1,7 @@
-"""One process that loads mutants, one after the other, under limits of memory and processor time.
+"""One process that loads mutants, one after the other, with limits on memory and processor time.
 
-It writes the number of each mutant before it is tried, and a verdict after: a process that dies or hangs has
-named its mutant.
+It prints the number of each mutant before the test and the verdict afterwards, so that the mutant is known if
+the process dies or hangs.
 """
 
 import json
@@ -24,12 +24,12 @@ from treatsel.artifact import read_manifest
 from treatsel.errors import ArtifactError, TreatselError
 from treatsel.report import model_card
 
-MAKING = 60  # seconds of processor time that making a mutant may take
-MEMORY = 2 * 2**30  # bytes, on top of what the imports take
+MAKING = 60  # seconds of processor time allowed for making a mutant
+MEMORY = 2 * 2**30  # bytes, in addition to those of the imports
 
 
 def mutant(kind: str, content: bytes, other: bytes, seed: str) -> tuple[str, bytes]:
-    """Return the way in which a mutant was made, and the mutant."""
+    """Return the name of the way in which a mutant was made, and the mutant."""
     source = random.Random(seed)
     if kind == "forged":
         return forged(content, source)
@@ -38,7 +38,7 @@ def mutant(kind: str, content: bytes, other: bytes, seed: str) -> tuple[str, byt
 
 
 class Judge:
-    """Knows what the sound file says of some patients, and judges mutants of it."""
+    """Compare mutants with the predictions of the valid file for some patients."""
 
     def __init__(self, path: Path, patients: Path, folder: Path) -> None:
         self.records = pd.read_csv(patients).head(3)
@@ -69,7 +69,7 @@ class Judge:
         return self._used()
 
     def _used(self) -> tuple[str, str]:
-        """Return the verdict on a mutant that can be loaded."""
+        """Return the verdict on a mutant that was loaded."""
         selector = ts.load_model(self.mutant)
         try:
             found = self._all_of(selector, serve.load_model(self.mutant))
@@ -82,8 +82,8 @@ class Judge:
             return "wrong", "the same model id, but other predictions"
         return "accepted", "is the same" if found == self.expected else "says something else, by another id"
 
-    def _all_of(self, selector: ts.TreatmentSelector, served: serve.ServedModel) -> list[str]:
-        """Return all that a selector says, exactly; its numbers must be probabilities."""
+    def _all_of(self, selector: ts.TreatmentSelector, served: serve.FittedModel) -> list[str]:
+        """Return all results of a selector as exact text; check that its numbers are probabilities."""
         flagged = selector.predict(self.records, on_invalid="flag")
         flagged.to_json()
         said = [json.dumps({**flagged.to_dict(), "audit": None})]
@@ -105,11 +105,11 @@ class Judge:
 
 
 def main(arguments: list[str]) -> None:
-    """Judge the mutants of some numbers."""
+    """Test the mutants in a range of numbers."""
     path, other, patients, kinds, seed, start, stop, seconds = arguments
     content, strange = Path(path).read_bytes(), Path(other).read_bytes()
     warnings.simplefilter("error", RuntimeWarning)
-    warnings.filterwarnings("ignore", "Duplicate name")  # so they should
+    warnings.filterwarnings("ignore", "Duplicate name")  # intended
     with tempfile.TemporaryDirectory() as folder:
         judge = Judge(Path(path), Path(patients), Path(folder))
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -121,13 +121,13 @@ def main(arguments: list[str]) -> None:
             _limit_time(MAKING)
             way, changed = mutant(kind, content, strange, f"{seed} {Path(path).name} {kind} {number}")
             _limit_time(float(seconds))
-            same = changed == content  # a change that changed nothing
+            same = changed == content  # the change had no effect
             verdict, why = ("accepted", "is the file itself") if same else judge.verdict(changed)
             print(json.dumps([way, verdict, why]), flush=True)
 
 
 def _limit_time(seconds: float) -> None:
-    """Let the system end this process if it goes on for longer."""
+    """Let the system end this process after this processor time."""
     end = int(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))
 

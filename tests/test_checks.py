@@ -47,7 +47,7 @@ def test_vectors_of_any_kind_become_floats(values):
 def test_missing_values_pass_only_when_allowed(values):
     np.testing.assert_array_equal(check_vector("x", values, allow_missing=True), [1, NAN])
     np.testing.assert_array_equal(check_binary("x", values, allow_missing=True), [1, NAN])
-    with pytest.raises(InputError, match="x holds 1 missing values; leave those patients out or impute"):
+    with pytest.raises(InputError, match="x holds 1 missing value. Leave out such patients, or impute"):
         check_vector("x", values)
     with pytest.raises(InputError, match="1 missing"):
         check_binary("x", values)
@@ -167,8 +167,8 @@ def test_by_arm_table_keeps_patients_and_arms():
         (pd.DataFrame(), r"table is empty \(0 patients, 0 arms\)"),
         (pd.DataFrame({"a": []}), r"table is empty \(0 patients, 1 arms\)"),
         (pd.DataFrame(index=[1, 2]), r"table is empty \(2 patients, 0 arms\)"),
-        (pd.DataFrame([[0.5, 0.5]], columns=["a", "a"]), "columns of table hold 1 duplicates"),
-        (pd.DataFrame({"a": [0.5], "b": [50]}), "Column 'b' of table holds 1 values outside 0 to 1"),
+        (pd.DataFrame([[0.5, 0.5]], columns=["a", "a"]), "columns of table hold 1 duplicate"),
+        (pd.DataFrame({"a": [0.5], "b": [50]}), "Column 'b' of table holds 1 value outside 0 to 1"),
         (pd.DataFrame({"a": [NAN]}), "Column 'a' of table holds 1 missing"),
         (pd.DataFrame({"a": ["x"]}), "Column 'a' of table must hold numbers only"),
     ],
@@ -185,6 +185,6 @@ def test_known_arms():
         InputError, match="Column 'arm' holds 3 patients of arms unknown to this model"
     ) as error:
         check_known_arms(received, iter(["CBT", "SSRI"]))
-    assert "['IPT', 'TAU']. It knows ['CBT', 'SSRI']. Rename the arms" in str(error.value)
-    with pytest.raises(InputError, match="holds 1 patients"):
+    assert "['IPT', 'TAU']. Its arms are ['CBT', 'SSRI']. Rename the arms" in str(error.value)
+    with pytest.raises(InputError, match="holds 1 patient of arms"):
         check_known_arms(pd.Series(["CBT", None], name="arm"), ["CBT"])

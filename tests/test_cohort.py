@@ -123,7 +123,7 @@ def test_received_groups_and_audit(cohort, frame):
 
 def test_a_cohort_without_arm_or_outcome_says_so_when_asked(frame):
     keep = ["id", "age", "smoker"]
-    cohort = Cohort(frame[keep], BOOK.only(keep))
+    cohort = Cohort(frame[keep], BOOK.subset(keep))
     assert cohort.X.columns.tolist() == ["age", "smoker"]
     assert cohort.audit.shape == (4, 0)
     with pytest.raises(CohortError, match="no column the role outcome"):
@@ -223,7 +223,7 @@ BAD_CELLS = {
     "age": [("abc" + SECRET, "1 value that is not an integer from 18 to 90", "from 18 to 90"),
             (int(SECRET), "1 value out of range", "from 18 to 90"),
             ("17", "1 value out of range", "from 18 to 90"),
-            (55.5987654, "1 value that is not whole numbers", "from 18 to 90"),
+            (55.5987654, "1 value that is not a whole number", "from 18 to 90"),
             (np.inf, "1 value that is infinite", "from 18 to 90"),
             ("inf", "1 value that is infinite", "from 18 to 90"),
             ("nan", "1 value that is not an integer", "from 18 to 90"),
@@ -243,8 +243,8 @@ BAD_CELLS = {
                   (0.987654, "1 value that is neither 0 nor 1", "0 and 1"),
                   (SECRET + "x", "1 value that is not an integer", "0 and 1")],
     "dropout": [(int(SECRET), "1 value that is not true or false", "0 and 1")],
-    "id": [([SECRET, SECRET], "1 value that occurs twice", "one row and an id of their own"),
-           (None, "1 value missing, but the column is required", "one row and an id of their own")],
+    "id": [([SECRET, SECRET], "1 value that occurs twice", "one row and a unique id"),
+           (None, "1 value missing, but the column is required", "one row and a unique id")],
     "start": [(f"{SECRET}-01-01", "1 value that is not a date", "a date"),
               (int(SECRET), "1 value that is not a date", "a date")],
     "ref": [([SECRET, SECRET], "1 value that occurs twice", "Each value may occur once")],
@@ -337,7 +337,7 @@ def test_a_covariate_without_any_value(frame, role):
 
 def test_a_codebook_without_covariates(frame):
     with pytest.raises(CohortError, match=r"no column the role covariate\. Name at least one"):
-        Cohort(frame[["id", "arm"]], BOOK.only(["id", "arm"]))
+        Cohort(frame[["id", "arm"]], BOOK.subset(["id", "arm"]))
 
 
 LEAKS = {
@@ -521,7 +521,7 @@ def test_names_in_capitals_are_hinted_at(frame, tmp_path):
         (b"id,age,arm,age\n1,987654,a,987654\n", r"names \['age'\] more than once"),
     ],
 )
-@pytest.mark.parametrize("book", [None, BOOK.only(["id", "age", "arm"])], ids=["draft", "book"])
+@pytest.mark.parametrize("book", [None, BOOK.subset(["id", "age", "arm"])], ids=["draft", "book"])
 def test_files_that_are_no_cohort(tmp_path, content, message, book):
     if content is not None:
         (tmp_path / "cohort.csv").write_bytes(content)

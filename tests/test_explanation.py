@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
 from treatsel.additive._shapley import TreeGames
-from treatsel.datasets import make_cohort
 from treatsel.errors import AdditivityError, InputError, UnsupportedModelError
 from treatsel.explanation import explain
 from treatsel.models import ArmwiseClassifier, PooledClassifier
@@ -145,10 +144,9 @@ def test_a_common_background_keeps_the_sign_of_a_contrast_under_confounding():
 
 
 @pytest.fixture(scope="module")
-def selector():
-    cohort = make_cohort(800, random_state=4).cohort
-    selector = ts.TreatmentSelector(event_is_good=False, random_state=0)
-    return selector.fit(cohort.X, cohort.y["dropout"]), cohort
+def selector(trained):
+    cohort = ts.Cohort.read_csv(trained / "cohort.csv", trained / "codebook.yaml")
+    return ts.load_model(trained / "m.treatsel"), cohort
 
 
 def test_a_selector_is_explained_from_a_record(selector):
@@ -242,7 +240,7 @@ def test_values_that_do_not_add_up_are_never_returned(numbers, monkeypatch):
 def test_a_new_plot_belongs_to_pyplot_only_where_the_user_has_it():
     """In a process of its own, as importing pyplot is what is tested."""
     code = (
-        "import sys, pandas as pd; from treatsel import _plotting;"
+        "import sys, pandas as pd; from treatsel._reporting import plots;"
         "ax = plots.new_axes(None); assert 'matplotlib.pyplot' not in sys.modules;"
         "import matplotlib.pyplot as plt; assert plt.get_fignums() == [];"
         "ax = plots.new_axes(None); assert plt.get_fignums() == [1] and ax.figure is plt.gcf();"

@@ -183,5 +183,5 @@ def test_patients_that_do_not_match_are_refused():
 
 
 def test_scores_without_an_instrument_must_not_be_negative():
-    with pytest.raises(InputError, match="last holds 1 negative scores"):
+    with pytest.raises(InputError, match="last holds 1 negative score"):
         match_scores(last=([-1, 2], None))

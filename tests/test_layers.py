@@ -21,7 +21,7 @@ LEVELS = {
     "selector": 6,
     "validation": 6,
     "datasets": 6,
-    "serving": 5,
+    "fitted": 5,
     "models": 5,
     "metrics": 5,
     "recommendation": 4,

@@ -114,7 +114,7 @@ def test_a_definition_of_ones_own():
 
 def test_a_definition_that_gives_no_labels_is_refused():
     own = Outcome(name="own", title="Own", event_is_good=True, definition=lambda score: score)
-    with pytest.raises(InputError, match="own holds 1 values that are neither 0 nor 1"):
+    with pytest.raises(InputError, match="own holds 1 value that is neither 0 nor 1"):
         own.label(pd.DataFrame({"x": [1, 2]}), score="x")
 
 
@@ -155,7 +155,7 @@ def test_bad_columns_are_refused():
 def test_errors_name_the_column_and_no_value():
     frame = pd.DataFrame({"phq9_last": [3, 99.25]})
     with pytest.raises(
-        InputError, match=r"last \(column 'phq9_last'\) holds 1 scores outside 0 to 27"
+        InputError, match=r"last \(column 'phq9_last'\) holds 1 score outside 0 to 27"
     ) as error:
         Outcome.get("remission", instrument="PHQ-9").label(frame, last="phq9_last")
     assert "99" not in str(error.value)
@@ -164,12 +164,12 @@ def test_errors_name_the_column_and_no_value():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: non_start([-1]), "sessions holds 1 values that are not counts"),
-        (lambda: below_dose([1.5], k=4), "sessions holds 1 values that are not counts"),
-        (lambda: unplanned_end([2]), "planned_end holds 1 values that are neither 0 nor 1"),
+        (lambda: non_start([-1]), "sessions holds 1 value other than counts"),
+        (lambda: below_dose([1.5], k=4), "sessions holds 1 value other than counts"),
+        (lambda: unplanned_end([2]), "planned_end holds 1 value that is neither 0 nor 1"),
         (lambda: response([-1], [0]), "first holds 1 negative"),
-        (lambda: response([28], [0], instrument="PHQ-9"), "first holds 1 scores outside"),
-        (lambda: nhs_recovery([1], [1], [22], [1]), "gad_first holds 1 scores outside 0 to 21"),
+        (lambda: response([28], [0], instrument="PHQ-9"), "first holds 1 score outside"),
+        (lambda: nhs_recovery([1], [1], [22], [1]), "gad_first holds 1 score outside 0 to 21"),
         (lambda: nhs_recovery([1], [1, 2], [2], [1]), "Lengths differ"),
         (lambda: remission("abc", instrument="PHQ-9"), "last must"),
     ],

@@ -131,7 +131,7 @@ def test_plot_returns_axes():
     ax = make().plot(patient="b", outcome="dropout")
     assert ax.get_xlabel() == "Predicted probability of dropout"
     assert make().plot(ax=ax) is ax
-    with pytest.raises(InputError, match="No patient of that id"):
+    with pytest.raises(InputError, match="of this result has that id"):
         make().plot(patient="c")
 
 
@@ -144,7 +144,7 @@ from treatsel.predictions import Predictions
 assert "matplotlib" not in sys.modules
 t = pd.DataFrame({"CBT": [0.5], "SSRI": [0.4]})
 w = pd.DataFrame({"patient": [], "code": [], "column": []})
-Predictions(tables={"r": t}, lower={"r": t}, upper={"r": t}, level=0.9, warnings=w).plot()
+Predictions.from_tables(tables={"r": t}, lower={"r": t}, upper={"r": t}, level=0.9, warnings=w).plot()
 recommend(t, draws=[t.to_numpy()] * 3).plot()
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """

@@ -1,10 +1,8 @@
-"""Many patients: chunks, Dask and Spark give what one frame in one process gives."""
+"""Many patients: chunks and Dask give what one frame in one process gives."""
 
 import os
 import pickle
-import shutil
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -43,7 +41,7 @@ def cohort():
 
 @pytest.fixture(scope="module")
 def fitted(cohort):
-    book = cohort.codebook.only(NAMES)
+    book = cohort.codebook.subset(NAMES)
     unfitted = ts.TreatmentSelector(estimator=RIDGE, codebook=book, random_state=0)
     return unfitted.fit(cohort.frame[[*book.covariates, "arm"]], cohort.y["dropout"])
 
@@ -422,46 +420,3 @@ def test_partitions_that_cannot_be_fitted_are_refused(development, change, messa
     ddf = dd.from_pandas(change(development), npartitions=3)
     with dask.config.set(scheduler="sync"), pytest.raises(InputError, match=message):
         scale.fit_hierarchical_dask(ddf, "dropout", groups="site")
-
-
-# --- Spark
-
-
-@pytest.fixture(scope="module")
-def spark():
-    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: treatsel[spark]")
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("no Java on this machine")
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-    session = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", "100").getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
-
-
-@pytest.fixture
-def sdf(spark, patients, tmp_path):
-    patients.to_parquet(tmp_path / "patients.parquet", index=False)
-    return spark.read.parquet(str(tmp_path / "patients.parquet")).repartition(3)
-
-
-@pytest.mark.filterwarnings("ignore:.*pandas:FutureWarning", "ignore::DeprecationWarning")
-def test_spark_gives_the_same_bits(selector, patients, by_arm, sdf):
-    lazy = scale.predict_spark(selector, sdf, keep=["arm"])
-    assert lazy.columns == ["patient_id", "arm", *by_arm.columns]
-    found = lazy.toPandas().set_index("patient_id").loc[by_arm.index]
-    assert_same(found[by_arm.columns], by_arm)
-    assert found["arm"].tolist() == patients["arm"].tolist()
-
-
-@pytest.mark.filterwarnings("ignore:.*pandas:FutureWarning", "ignore::DeprecationWarning")
-def test_spark_refuses_before_any_work(selector, sdf):
-    with pytest.raises(CohortError, match="'age' is missing"):
-        scale.predict_spark(selector, sdf.drop("age"))
-    with pytest.raises(InputError, match="A column to keep is 'site'"):
-        scale.predict_spark(selector, sdf, keep=["site"])
-    arm = str(selector.arms_[0])
-    with pytest.raises(InputError, match="an arm has the same name"):
-        scale.predict_spark(selector, sdf.withColumnRenamed("dropout", arm), keep=[arm])

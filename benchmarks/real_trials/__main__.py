@@ -2,9 +2,9 @@
 
     python -m benchmarks.real_trials [--data FOLDER] [--trial NAME ...] [--out FOLDER]
 
-A third of the sites (of the patients, where there are no sites) is held out; everything is learned from
-the rest. Prints, for each trial, within-arm AUC, calibration slope and gain over the best single arm, each
-with its interval. The data are not part of this project.
+A third of the sites (or of the patients, if the trial has no sites) is held out; the model is fitted to the
+rest. Prints within-arm AUC, calibration slope and gain over the best single arm for each trial, each with its
+interval. The data are not part of this project.
 """
 
 import argparse
@@ -27,7 +27,7 @@ DATA = Path(os.environ.get("TREATSEL_DATA", HERE.parents[1].parent / "shared" / 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial needs beside its codebook: site column, main outcome and known allocation."""
+    """What is needed in addition to the codebook: site column, main outcome, allocation and contrast."""
 
     site: str | None
     outcome: str
@@ -63,7 +63,7 @@ TRIALS = {
 
 
 def split(frame: pd.DataFrame, trial: Trial, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Hold out a third: whole sites where there are sites, else patients."""
+    """Hold out a third: whole sites if there are sites, otherwise patients."""
     random = np.random.default_rng(seed)
     units = frame[trial.site] if trial.site else frame["patient_id"]
     held_out = pd.Series(False, index=frame.index)
@@ -75,7 +75,7 @@ def split(frame: pd.DataFrame, trial: Trial, *, seed: int = 0) -> tuple[pd.DataF
 
 
 def call(*arguments: object) -> str:
-    """Run one command; return what it prints."""
+    """Run one command and return its output."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()) as complaints:
         status = treatsel([str(argument) for argument in arguments])
@@ -85,7 +85,7 @@ def call(*arguments: object) -> str:
 
 
 def run(name: str, data: Path, out: Path, *, most: int | None = None) -> dict[str, object]:
-    """Run one trial, on `most` patients at random where given; return its figures."""
+    """Run one trial, on `most` randomly selected patients if given, and return its results."""
     trial, started = TRIALS[name], time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     frame = pd.read_csv(data / f"{name}.csv", dtype=str, keep_default_na=False)
@@ -107,7 +107,7 @@ def run(name: str, data: Path, out: Path, *, most: int | None = None) -> dict[st
         *("--scale", "probability", "--out", out / "explanation.csv", "--plot", out / "explanation.png"),
     )
     refit = ["--internal-external-cv", "hierarchical"] if trial.site else []
-    shares = [part for arm, share in trial.shares.items() for part in ("--share", f"{arm}={share}")]
+    shares = [part for arm, share in trial.shares.items() for part in ("--allocation", f"{arm}={share}")]
     call(
         *("validate", model, files["validation"], *common, *shares, *refit),
         *("--html", out / "report.html", "--json", out / "report.json", "--out", out / "figures.csv"),
@@ -125,7 +125,7 @@ def run(name: str, data: Path, out: Path, *, most: int | None = None) -> dict[st
 
 
 def shown(figure: dict[str, float | None]) -> str:
-    """Return value and interval."""
+    """Return value and interval as text."""
     return "{value:.3f} ({lower:.3f} to {upper:.3f})".format(**figure)
 
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.selection --quick                      all processes, fast methods, 10 minutes
     python -m benchmarks.selection --n 300 1000 5000 --seeds 5  the full comparison
-    python -m benchmarks.selection --methods stacked --redo     again, after a change
+    python -m benchmarks.selection --methods stacked --redo     one method again, after a change
 
-Raw results go to `simulated.csv` and `stability.csv` in the output folder; what stands there is not run
-again without `--redo`. RESULTS.md is made of all rows that stand there.
+Raw results are written to `simulated.csv` and `stability.csv` in the output folder. Runs that are already in
+these files are not repeated without `--redo`. RESULTS.md is made from all rows of these files.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def compare(
     *,
     redo: bool,
 ) -> None:
-    """Run every cell that is missing, the seeds in the outer loop so that a short run covers everything."""
+    """Run all missing combinations, with seeds in the outer loop so that a short run covers all processes."""
     processes = list(processes)
     for seed in seeds:
         for n in sizes:
@@ -66,7 +66,7 @@ def compare(
 def run_cell(
     contestant: Contestant, process: Process, train: Sample, test: Sample, seed: int, store: Store
 ) -> None:
-    """Run one method on one sample and keep its scores; a failure is told and leaves no row."""
+    """Run one method on one sample and store its scores; a failure is printed and not stored."""
     n, started = len(train.X), time.perf_counter()
     try:
         prediction = contestant.predict(train, test, seed, process.site, True)
@@ -90,7 +90,7 @@ def measure_stability(
     *,
     redo: bool,
 ) -> None:
-    """Fit again: with another seed of the method, with arms renamed and reversed, without one patient."""
+    """Refit with another seed of the method, with arms renamed and reversed, and without one patient."""
     for process in processes:
         for seed in seeds:
             keys = {c.name: (process.name, STABILITY_N, seed, c.name) for c in contestants}
@@ -111,7 +111,7 @@ def measure_stability(
 def changes(
     contestant: Contestant, process: Process, train: Sample, test: Sample, seed: int
 ) -> dict[str, float]:
-    """Return the shares of test patients whose recommended arm changes."""
+    """Return the proportions of test patients whose recommended arm changes."""
     first = contestant.predict(train, test, seed, process.site, False).by_arm
     reseeded = contestant.predict(train, test, seed + 1000, process.site, False).by_arm
     names = {arm: f"arm{len(process.arms) - k}" for k, arm in enumerate(process.arms)}
@@ -132,7 +132,7 @@ def changes(
 
 
 def chosen_contestants(args: argparse.Namespace, stack: ExitStack) -> list[Contestant]:
-    """Return the methods asked for, without those that are not there (which is told)."""
+    """Return the requested methods; those not available are left out, with a message."""
     names = [method.name for method in METHODS] + list(PEERS)
     if unknown := set(args.methods or []) - set(names):
         raise SystemExit(f"unknown methods {sorted(unknown)}; known: {names}")
@@ -146,12 +146,12 @@ def chosen_contestants(args: argparse.Namespace, stack: ExitStack) -> list[Conte
         (args.out / "peers.json").write_text(json.dumps(worker.versions))
     chosen = [contestant for contestant in known if contestant.name in wanted]
     if missing := [name for name in wanted if name not in {c.name for c in chosen}]:
-        tell(f"left out, for they are not there: {', '.join(missing)}")
+        tell(f"left out because not available: {', '.join(missing)}")
     return chosen
 
 
 def versions(out: Path) -> dict[str, str]:
-    """Return versions of Python and of the libraries, of the peers as they were last run."""
+    """Return the versions of Python and of the libraries; those of the peers at their last run."""
     found = {"Python": platform.python_version()}
     for name in ("treatsel", "numpy", "scikit-learn", "lightgbm"):
         found[name] = importlib.metadata.version(name)
@@ -162,7 +162,7 @@ def versions(out: Path) -> dict[str, str]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fast methods, n 300 and 1000, one seed")
-    parser.add_argument("--n", type=int, nargs="+", help="patients to learn from")
+    parser.add_argument("--n", type=int, nargs="+", help="numbers of patients to fit to")
     parser.add_argument("--seeds", type=int, help="number of seeds")
     parser.add_argument("--first-seed", type=int, default=0)
     names = [process.name for process in PROCESSES + HELD_BACK]
@@ -173,14 +173,14 @@ def arguments() -> argparse.Namespace:
         default=sys.executable,
         help="interpreter with EconML and CausalML; default: this one",
     )
-    parser.add_argument("--held-back", action="store_true", help="also the processes kept for the end")
+    parser.add_argument("--held-back", action="store_true", help="also run the held-back processes")
     parser.add_argument(
         "--stability",
         action="store_true",
-        help="also refit with other seeds, other arm names, one patient less",
+        help="also refit with another seed, with other arm names, and without one patient",
     )
-    parser.add_argument("--redo", action="store_true", help="run also what stands in the results")
-    parser.add_argument("--report-only", action="store_true", help="run nothing, write RESULTS.md")
+    parser.add_argument("--redo", action="store_true", help="also repeat runs that are in the results")
+    parser.add_argument("--report-only", action="store_true", help="only write RESULTS.md")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the raw results")
     return parser.parse_args()
 

@@ -16,8 +16,9 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 import treatsel.models
 from benchmarks.selection.peer_worker import SMALL
+from treatsel._stats.folds import balanced_folds
 from treatsel.errors import UnsupportedModelError
-from treatsel.models import ArmwiseClassifier, Encoding, PooledClassifier, balanced_folds
+from treatsel.models import ArmwiseClassifier, Encoding, PooledClassifier
 
 OURS = ("hierarchical", "stacked")
 

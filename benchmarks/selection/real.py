@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.selection.methods import METHODS, Method, exists
+from treatsel._stats.folds import balanced_folds
 from treatsel.metrics import MIN_CLUSTERS, Estimate, Gain, aipw_scores, calibration_slope, gain_over_best_arm
-from treatsel.models import balanced_folds
 
 DATA = Path(os.environ.get("TREATSEL_DATA", Path(__file__).parents[2].resolve().parent / "shared" / "data"))
 DEFAULT_METHODS = ["hierarchical", "stacked", "ridge interaction", "per-arm logistic"]
@@ -138,7 +138,7 @@ def evaluate(method: Method, cohort: Cohort, repeats: int) -> Result:
     return Result(
         n=len(cohort.y),
         gain=gain_over_best_arm(
-            scores.assign(**{BEST: own_best}), recommended, best_arm=BEST, clusters=units
+            scores.assign(**{BEST: own_best}), recommended, comparator=BEST, clusters=units
         ),
         hard_gain=gain_over_best_arm(scores, recommended, clusters=units),
         differs=float((recommended != best).mean()),

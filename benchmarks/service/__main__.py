@@ -1,4 +1,4 @@
-"""`python -m benchmarks.service`: run the scripts of this folder, and write what they print to RESULTS.md."""
+"""`python -m benchmarks.service`: run the scripts of this folder and write their output to RESULTS.md."""
 
 import argparse
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SCRIPTS = ("latency", "batch", "growth", "engines", "monitoring")
 PACKAGES = ("treatsel", "numpy", "pandas", "scikit-learn", "lightgbm", "numba")
-INTRO = """# The service path, measured
+INTRO = """# Performance of the service path
 
-Written by `python -m benchmarks.service`: each script once, one after the other. On a shared machine p50 and
-p99 move by a third from run to run: compare the lines of one table.
+Written by `python -m benchmarks.service`, which runs each script once, one after the other. On a shared
+machine p50 and p99 vary by a third from run to run: compare only lines of the same table.
 """
 HEADING = "## `python -m benchmarks.service."
 
@@ -27,7 +27,7 @@ def sections_of(path: Path) -> dict[str, str]:
 
 
 def run(name: str) -> str:
-    """Return what a script prints, as a section."""
+    """Return the output of a script as a section."""
     command = [sys.executable, "-m", f"benchmarks.service.{name}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
@@ -37,7 +37,13 @@ def run(name: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=SCRIPTS, default=SCRIPTS, help="others stay as they are")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=SCRIPTS,
+        default=SCRIPTS,
+        help="scripts to run; the sections of the others are kept",
+    )
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     args = parser.parse_args()
     for name in args.only:

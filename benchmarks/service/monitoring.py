@@ -2,7 +2,7 @@
 
     python -m benchmarks.service.monitoring [--models 10] [--reports 20]
 
-First table: the running test of calibration on simulated outcomes whose probabilities are known. Share of
+First table: the sequential test of calibration on simulated outcomes whose probabilities are known. Share of
 runs with an alarm within 4,000 patients, and the median and 90th percentile of patients from a change on
 until the alarm. Second: whole reports on fresh patients of the process that the model was fitted to
 (`make_cohort`, the same services), and on patients in whom one thing has changed.
@@ -25,7 +25,7 @@ N_RUN = 4000
 
 
 def run(random: np.random.Generator, shift: float, since: int, rate: float) -> int | None:
-    """Return after how many patients the running test gives an alarm, if it does.
+    """Return after how many patients the sequential test gives an alarm, if it does.
 
     From patient `since` on the outcome is more frequent than predicted by `shift`; predictions have a
     mean of 40 % and an SD of 1 on the logit.
@@ -36,7 +36,7 @@ def run(random: np.random.Generator, shift: float, since: int, rate: float) -> i
     return sequential_calibration_test(y, p, false_alarm_rate=rate).alarm_at
 
 
-def running_table(n_runs: int) -> pd.DataFrame:
+def sequential_table(n_runs: int) -> pd.DataFrame:
     """Return one row per shift and time of the change."""
     random, rows = np.random.default_rng(1), []
     for shift, since in [
@@ -78,6 +78,7 @@ def changed(X: pd.DataFrame, y: pd.Series, what: str) -> tuple[pd.DataFrame, pd.
     return X, y
 
 
+SECTIONS = ("covariates", "warnings", "calibration", "sequential test")
 CHANGES = ["nothing", "age + 0.25 SD", "10 % more missing", "categories", "outcome + 10 points"]
 
 
@@ -94,7 +95,7 @@ def reports_table(n_models: int, n_reports: int, n: int) -> pd.DataFrame:
             for what in CHANGES if k < 2 else CHANGES[:1]:
                 report = monitor(selector, *changed(X[part], y[part], what), false_alarm_rate=RATE)
                 sections = set(report.alarms["section"])
-                row = {name: name in sections for name in ("inputs", "warnings", "calibration", "running")}
+                row = {name: name in sections for name in SECTIONS}
                 rows.append({"change": what, "any": bool(sections), **row})
     table = pd.DataFrame(rows).groupby("change", sort=False).mean()
     return table.assign(reports=pd.DataFrame(rows).groupby("change").size())
@@ -108,8 +109,8 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=600, help="in each report")
     args = parser.parse_args()
     warnings.simplefilter("ignore", TreatselWarning)
-    print(f"Running test at rate {RATE / 3:.4f}, tolerance 0.02\n")
-    print(running_table(args.runs).round(3).to_string(index=False))
+    print(f"Sequential test at rate {RATE / 3:.4f}, tolerance 0.02\n")
+    print(sequential_table(args.runs).round(3).to_string(index=False))
     print(f"\nReports on {args.patients} patients at rate {RATE}: share with an alarm\n")
     print(reports_table(args.models, args.reports, args.patients).round(3).to_string())
 

@@ -146,10 +146,10 @@ def of_policies(times: int, n: int, gain: float) -> Iterator[tuple[str, float]]:
         propensity = propensities.to_numpy()[np.arange(n), np.searchsorted(ARMS, arm)]
         excess = naive_concordance_contrast(y, arm, rule).excess
         found = {
-            "gain over arm a": (gain_over_best_arm(scores, rule, best_arm="a"), gain),
+            "gain over arm a": (gain_over_best_arm(scores, rule, comparator="a"), gain),
             "gain over picked arm, pick ignored": (gain_over_best_arm(scores, rule), gain),
             "gain over picked arm, allowed for": (
-                gain_over_best_arm(scores, rule, picking="allowed_for"),
+                gain_over_best_arm(scores, rule, selection="adjusted"),
                 gain,
             ),
             "gain over random": (gain_over_random(scores, rule), gain),

@@ -1,10 +1,10 @@
-"""A small service around one treatsel model: predict, recommend, and what operations wants to know.
+"""A small service around one treatsel model: predict, recommend, describe the model, count requests.
 
 Run: TREATSEL_MODEL=model.treatsel python app.py --port 8000
 
-A prediction takes a fraction of a millisecond, so it runs where the request arrives; more processes
-(`--workers`) use more cores, and count each for itself. Answers hold no value that was sent but the patient's
-id, and the names of keys that nobody knows.
+A prediction takes a fraction of a millisecond, so it runs in the event loop. More processes (`--workers`) use
+more cores; each has its own counters. Of the values that were sent, a response repeats only the patient's id,
+and the names of keys that are not in the codebook.
 """
 
 import argparse
@@ -29,20 +29,20 @@ ON_INVALID, RULES = ("flag", "raise"), ("expected", "supported")
 
 
 class RefusedError(Exception):
-    """A request that is no record: status and words."""
+    """A request that is rejected: HTTP status and reason."""
 
     def __init__(self, status: int, why: str) -> None:
         self.status, self.why = status, why
 
 
-def make_app(model: serve.ServedModel) -> FastAPI:
+def make_app(model: serve.FittedModel) -> FastAPI:
     """Return the application for a loaded model."""
     app = FastAPI(title="treatsel", docs_url=None, redoc_url=None)
     counts: Counter[str] = Counter()
 
     @app.post("/predict")
     async def predict(request: Request, on_invalid: str = "flag") -> Response:
-        """Probabilities of all outcomes under all arms, with intervals, warnings and the audit record."""
+        """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record."""
         return await answered(
             request,
             lambda record: model.predict(record, on_invalid=one_of("on_invalid", on_invalid, ON_INVALID)),
@@ -50,7 +50,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
 
     @app.post("/recommend")
     async def recommend(request: Request, rule: str = "supported", on_invalid: str = "flag") -> Response:
-        """The arm that the rule gives, or that no arm is clearly best."""
+        """Return the arm that the rule gives, its status, best set and advantage."""
         return await answered(
             request,
             lambda record: model.recommend(
@@ -62,7 +62,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
 
     @app.get("/model")
     def describe() -> dict[str, Any]:
-        """What is served."""
+        """Return a description of the model."""
         return {
             "model_id": model.model_id,
             "intended_use": model.intended_use and dict(model.intended_use),
@@ -73,7 +73,7 @@ def make_app(model: serve.ServedModel) -> FastAPI:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        """Counters in the text format of Prometheus."""
+        """Return the counters in the Prometheus text format."""
         lines = [f"treatsel_{name} {value:g}" for name, value in sorted(counts.items())]
         return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
@@ -108,14 +108,14 @@ async def record_of(request: Request) -> dict[str, Any]:
     try:
         record = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
-        raise RefusedError(400, "The body is no JSON object with each key once and finite numbers.") from None
+        raise RefusedError(400, "The body must be JSON with unique keys and finite numbers.") from None
     if not isinstance(record, dict):
         raise RefusedError(400, "The body must be a JSON object: covariates by name.")
     return record
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Return an option if it is allowed; else refuse it in words that do not repeat it."""
+    """Return an option if it is allowed; otherwise reject it without repeating its value."""
     if value not in allowed:
         raise RefusedError(422, f"{name} must be {' or '.join(allowed)}.")
     return value
@@ -133,7 +133,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """Load the model when the server asks for `app`, not when this file is imported."""
+    """Load the model when the server requests `app`, not when this file is imported."""
     if name != "app":
         raise AttributeError(name)
     return make_app(serve.load_model(os.environ["TREATSEL_MODEL"]))
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    # a socket that says TCP: on any other, asyncio leaves answers waiting 40 ms for the client (Nagle)
+    # IPPROTO_TCP stated: only then does asyncio disable Nagle's algorithm, which delays responses by 40 ms
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((args.host, args.port))

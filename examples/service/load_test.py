@@ -1,4 +1,4 @@
-"""Start the service in another process, load it on loopback, and print what it took.
+"""Start the service in another process, send requests over loopback, and print rates and latencies.
 
 Run: python load_test.py model.treatsel --seconds 10 --connections 8
 """
@@ -20,7 +20,7 @@ from treatsel import serve
 
 
 def main() -> None:
-    """Load and print."""
+    """Run the load test and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--seconds", type=float, default=10)
@@ -42,14 +42,14 @@ def main() -> None:
         for path in ("/predict", "/recommend"):
             for connections in (1, args.connections):
                 show(path, connections, *run(port, path, records, connections, args.seconds))
-        show("/predict, half of it broken", args.connections, *run(port, "/predict", mixed(records), 8, 3))
+        show("/predict, half of them invalid", args.connections, *run(port, "/predict", mixed(records), 8, 3))
     finally:
         server.terminate()
         server.wait()
 
 
-def made_up(model: serve.ServedModel, n: int) -> list[dict[str, Any]]:
-    """Return records of random values that the codebook allows; one value in ten is not known."""
+def made_up(model: serve.FittedModel, n: int) -> list[dict[str, Any]]:
+    """Return records of random values that the codebook allows; one value in ten is missing."""
     source = random.Random(0)
 
     def value(name: str) -> Any:
@@ -65,7 +65,7 @@ def made_up(model: serve.ServedModel, n: int) -> list[dict[str, Any]]:
 
 
 def wait_for(port: int) -> None:
-    """Return when the service answers."""
+    """Wait until the service responds."""
     for _ in range(600):
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -74,11 +74,11 @@ def wait_for(port: int) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    raise SystemExit("The service does not answer.")
+    raise SystemExit("The service does not respond.")
 
 
 def mixed(records: list[bytes]) -> list[bytes]:
-    """Return records, every other one broken."""
+    """Return records, every second one invalid."""
     broken = [b"{", b"[]", b'{"age": NaN}', b"\xff", b"{}"]
     return [record if i % 2 else broken[i // 2 % len(broken)] for i, record in enumerate(records)]
 
@@ -86,7 +86,7 @@ def mixed(records: list[bytes]) -> list[bytes]:
 def run(
     port: int, path: str, bodies: list[bytes], connections: int, seconds: float
 ) -> tuple[list[float], float, int]:
-    """Return the seconds of each request, of the whole run, and how many were refused."""
+    """Return the seconds of each request, the seconds of the run, and the number of rejected requests."""
     times: list[float] = []
     refused: list[int] = []
     stop = time.perf_counter() + seconds

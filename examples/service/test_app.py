@@ -33,7 +33,7 @@ def test_a_record_gets_what_the_library_says(client, model, record):
     answer = client.post("/predict", json=record)
     assert answer.status_code == 200
     assert answer.json() == json.loads(model.predict(record, on_invalid="flag").to_json())
-    assert model.replay(answer.json()["audit"], record).to_dict() == answer.json()
+    assert model.reproduce(answer.json()["audit"], record).to_dict() == answer.json()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
-SMALL_CELL = 5  # patients: smaller counts are neither stored nor told
 
 
 def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
@@ -27,9 +26,11 @@ def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> Floa
     if vector.ndim != 1:
         raise InputError(f"{name} must be one-dimensional; it has shape {vector.shape}.")
     if n := int(np.isinf(vector).sum()):
-        raise InputError(f"{name} holds {n} infinite values; only finite numbers are allowed.")
+        raise InputError(f"{name} holds {count_of(n, 'infinite value')}; only finite numbers are allowed.")
     if not allow_missing and (n := int(np.isnan(vector).sum())):
-        raise InputError(f"{name} holds {n} missing values; leave those patients out or impute first.")
+        raise InputError(
+            f"{name} holds {count_of(n, 'missing value')}. Leave out such patients, or impute first."
+        )
     return vector
 
 
@@ -37,7 +38,10 @@ def check_binary(name: str, values: Any, *, allow_missing: bool = False) -> Floa
     """Return `values` as a float64 vector of zeros and ones (NaN only when allowed)."""
     vector = check_vector(name, values, allow_missing=allow_missing)
     if n := int(((vector != 0) & (vector != 1) & ~np.isnan(vector)).sum()):
-        raise InputError(f"{name} holds {n} values that are neither 0 nor 1. Code the outcome as 0 and 1.")
+        verb = "is" if n == 1 else "are"
+        raise InputError(
+            f"{name} holds {count_of(n, 'value')} that {verb} neither 0 nor 1. Code the outcome as 0 and 1."
+        )
     return vector
 
 
@@ -46,7 +50,7 @@ def check_probability(name: str, values: Any) -> FloatArray:
     vector = check_vector(name, values)
     if n := int(((vector < 0) | (vector > 1)).sum()):
         raise InputError(
-            f"{name} holds {n} values outside 0 to 1. Probabilities are proportions, not percent."
+            f"{name} holds {count_of(n, 'value')} outside 0 to 1. Probabilities are proportions, not percent."
         )
     return vector
 
@@ -63,15 +67,15 @@ def check_weights(name: str, values: Any, n: int) -> FloatArray:
 
 
 def check_same_length(**vectors: Any) -> None:
-    """Raise unless all vectors hold one value a patient."""
+    """Raise unless all vectors hold one value per patient."""
     lengths = {name: len(vector) for name, vector in vectors.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise InputError(f"Lengths differ: {found}. Each needs one value a patient, in the same order.")
+        raise InputError(f"Lengths differ: {found}. Each needs one value per patient, in the same order.")
 
 
 def check_number(name: str, value: Any) -> Any:
-    """Return `value` if it is a real number; True and False are none."""
+    """Return `value` if it is a real number; True and False are not."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputError(f"{name} must be a number; it is a {type(value).__name__}.")
     return value
@@ -88,7 +92,7 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """Return `value` if it is one of `allowed`."""
     options = list(allowed)
     if value not in options:
-        raise InputError(f"{name} is {value!r}; it must be {_or(options)}.{_hint(value, options)}")
+        raise InputError(f"{name} is {value!r}; it must be {_or(options)}.{did_you_mean(value, options)}")
     return value
 
 
@@ -106,12 +110,12 @@ def check_by_arm(name: str, table: Any) -> "pd.DataFrame":
 
 
 def check_unique(name: str, values: Iterable[Any]) -> None:
-    """Raise if a label occurs twice."""
+    """Raise if a label occurs more than once."""
     import pandas as pd
 
     labels = pd.Index(list(values))
     if n := int(labels.duplicated().sum()):
-        raise InputError(f"{name} hold {n} duplicates. Each must occur once.")
+        raise InputError(f"{name} hold {count_of(n, 'duplicate')}. Each must occur once.")
 
 
 def check_known_arms(received: "pd.Series", known: Iterable[Any]) -> "pd.Series":
@@ -121,16 +125,16 @@ def check_known_arms(received: "pd.Series", known: Iterable[Any]) -> "pd.Series"
     if n := int(unknown.sum()):
         names = sorted({str(arm) for arm in received[unknown]})
         raise InputError(
-            f"Column {received.name!r} holds {n} patients of arms unknown to this model: {names}. "
-            f"It knows {sorted(map(str, known))}. Rename the arms, or leave these patients out."
+            f"Column {received.name!r} holds {count_of(n, 'patient')} of arms unknown to this model: "
+            f"{names}. Its arms are {sorted(map(str, known))}. Rename the arms, or leave out such patients."
         )
     return received
 
 
 def check_patient(patient: Any, patients: "pd.Index[Any]") -> Any:
-    """Return `patient` if it is one of `patients`; the message names none of them."""
+    """Return `patient` if it is one of `patients`; the message does not name patients."""
     if patient not in patients:
-        raise InputError(f"No patient of that id is among the {len(patients)} patients of this result.")
+        raise InputError(f"None of the {count_of(len(patients), 'patient')} of this result has that id.")
     return patient
 
 
@@ -139,12 +143,9 @@ def check_mapping_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[
     options = list(allowed)
     for key in mapping:
         if key not in options:
-            raise InputError(f"{name} has the unknown key {key!r}; allowed: {options}.{_hint(key, options)}")
-
-
-def count_of(n: int, noun: str) -> str:
-    """Return a count with its noun: "1 patient", "2 patients"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+            raise InputError(
+                f"{name} has the unknown key {key!r}; allowed: {options}.{did_you_mean(key, options)}"
+            )
 
 
 def _or(options: list[Any]) -> str:
@@ -152,7 +153,13 @@ def _or(options: list[Any]) -> str:
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]
 
 
-def _hint(value: Any, options: list[Any]) -> str:
+def did_you_mean(value: Any, options: Iterable[Any]) -> str:
+    """Return " Did you mean ...?" with the option spelled most like `value`; empty if none is close."""
     lowered = {str(option).lower(): option for option in options}
     close = get_close_matches(str(value).lower(), lowered, n=1)
     return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""
+
+
+def count_of(n: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 patient", "2 patients"."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"

@@ -1,3 +1,160 @@
-"""Disclosure control: the smallest count that is reported."""
+"""Statistical disclosure control: one rule for small counts in model files, reports and pages.
 
-SMALLEST_GROUP = 5
+A count of 1 to 4 patients is never disclosed, nor a proportion, a mean or a remainder that stands for one:
+such cells are suppressed, and rare categories are merged. Where the total of a table is known, suppressed
+cells could be recovered by subtraction. Further cells are therefore suppressed, the smallest first, until at
+least two cells with together at least ten patients are missing (complementary suppression).
+
+The threshold of 5 is common for health statistics. A file that was suppressed once stays suppressed: cells
+without a count (NaN) are treated as suppressed.
+
+References
+----------
+Hundepool et al. (2012), Statistical Disclosure Control, chapters 4 and 5. doi:10.1002/9781118348239
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SMALLEST_GROUP = 5  # patients; the smallest count, and the smallest group with a mean, that is disclosed
+SUPPRESSED = f"suppressed (count below {SMALLEST_GROUP})"
+_ROUNDING = 10  # twice the threshold: a count rounded down to tens hides a remainder of 1 to 4
+_EXACT = 6  # decimals: a count computed as proportion times total is whole up to rounding error
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def is_small(counts: Any) -> Any:
+    """Return whether counts lie between 0 and `SMALLEST_GROUP`, both excluded; NaN is not small.
+
+    Zero is not small: that a category does not occur describes no patient.
+
+    Examples
+    --------
+    >>> is_small(4), is_small(5), is_small(0)
+    (True, False, False)
+    """
+    rounded = np.round(np.asarray(counts, dtype=np.float64), _EXACT)
+    small = (rounded > 0) & (rounded < SMALLEST_GROUP)
+    return small if small.ndim else bool(small)
+
+
+def is_disclosive(counts: Any, totals: Any) -> Any:
+    """Return whether counts, or their remainders in known totals, are small.
+
+    Examples
+    --------
+    >>> is_disclosive(96, 100), is_disclosive(50, 100)
+    (True, False)
+    """
+    small = is_small(counts) | is_small(np.asarray(totals, dtype=np.float64) - counts)
+    return small if np.ndim(small) else bool(small)
+
+
+def suppression(counts: Any, *, primary: Any = None, remainders: Any = None) -> BoolArray:
+    """Return which cells of a table with a known total to suppress.
+
+    Parameters
+    ----------
+    counts : array-like of shape (n_cells,)
+        Patients in each cell; NaN where the count was suppressed before.
+    primary : array-like of bool, shape (n_cells,), optional
+        Cells to suppress in any case; None: small cells and those without a count.
+    remainders : array-like of shape (n_cells,), optional
+        Patients missing from each cell, if their total is known, too: the suppressed cells together then
+        lack none or at least `SMALLEST_GROUP`.
+
+    Returns
+    -------
+    array of bool, shape (n_cells,)
+        No cell, or at least two cells with together at least 2 x `SMALLEST_GROUP` patients; all cells, if
+        these are too few.
+
+    Examples
+    --------
+    >>> suppression([3, 7, 0, 90]).tolist()
+    [True, True, False, False]
+    >>> suppression([10, 90]).tolist()
+    [False, False]
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    if primary is None:
+        primary = is_small(counts) | np.isnan(counts)
+    hidden = np.array(primary, dtype=bool)
+    # an empty cell hides nothing: the suppressed cells together would still be as few
+    waiting = [cell for cell in np.argsort(counts, kind="stable") if counts[cell] > 0 and not hidden[cell]]
+    for cell in waiting:
+        if not hidden.any() or _is_safe(counts[hidden], None if remainders is None else remainders[hidden]):
+            break
+        hidden[cell] = True
+    return hidden
+
+
+def _is_safe(counts: FloatArray, remainders: FloatArray | None) -> bool:
+    """Whether suppressed cells cannot be narrowed down to small counts by their sum.
+
+    With a count suppressed earlier the sum is unknown, and two cells suffice.
+    """
+    if len(counts) < 2:
+        return False
+    if np.isnan(counts).any():
+        return True
+    lacking = 0.0 if remainders is None else np.nansum(remainders)
+    return bool(np.round(counts.sum(), _EXACT) >= 2 * SMALLEST_GROUP and not is_small(lacking))
+
+
+def suppressed(counts: Any) -> FloatArray:
+    """Return the counts of a table with a known total, NaN in the cells to suppress.
+
+    Examples
+    --------
+    >>> suppressed([3, 7, 0, 90]).tolist()
+    [nan, nan, 0.0, 90.0]
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    return np.where(suppression(counts), np.nan, counts)
+
+
+def merged(counts: Any) -> FloatArray:
+    """Return counts whose proportions disclose no small count.
+
+    If any cell is small, small cells become 0 and the others are rounded to multiples of
+    `SMALLEST_GROUP`, so that no total makes all proportions whole numbers of patients.
+
+    Examples
+    --------
+    >>> merged([3, 48, 101]).tolist()
+    [0.0, 50.0, 100.0]
+    >>> merged([48, 101]).tolist()
+    [48.0, 101.0]
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    small = (counts > 0) & (counts < SMALLEST_GROUP)
+    if not small.any():
+        return counts
+    return np.where(small, 0.0, SMALLEST_GROUP * np.round(counts / SMALLEST_GROUP))
+
+
+def rounded_down(n: int, total: int) -> int:
+    """Return a count, rounded down to tens if the number of the remaining patients is small.
+
+    Examples
+    --------
+    >>> rounded_down(597, 600), rounded_down(580, 600)
+    (590, 580)
+    """
+    return n - n % _ROUNDING if is_disclosive(n, total) else n
+
+
+def stated(n: int, noun: str) -> str:
+    """Return a count with its noun for a text, without a small number.
+
+    Examples
+    --------
+    >>> stated(3, "patient"), stated(12, "patient")
+    ('fewer than 5 patients', '12 patients')
+    """
+    return f"fewer than {SMALLEST_GROUP} {noun}s" if is_small(n) else f"{n:,} {noun}s"

@@ -1,4 +1,4 @@
-"""Work for joblib, whatever its backend, that outlives a worker."""
+"""Parallel calls with joblib that are repeated if a worker dies."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -6,7 +6,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-ATTEMPTS = 3  # in a row that may bring nothing
+ATTEMPTS = 3  # consecutive attempts without any result before giving up
 
 
 def run_jobs(
@@ -16,17 +16,17 @@ def run_jobs(
     n_jobs: int | None,
     prefer: str | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """Call a function with each of some arguments, and give results as they come.
+    """Call a function with several sets of arguments, and yield results as they complete.
 
-    Data that lie on a Dask worker are lost when it dies, and joblib then cancels the calls that were to use
-    them. These are made again; what was done stays.
+    Data on a Dask worker are lost when it dies, and joblib then cancels the calls that need them. Such calls
+    are repeated; completed results are kept.
 
     Parameters
     ----------
     function : callable
-        Gives the same result for the same arguments.
+        Returns the same result for the same arguments.
     calls : callable
-        Gives the arguments of each call; the same ones, in the same order, whenever it is called.
+        Returns the arguments of each call: the same ones in the same order, whenever it is called.
     n_jobs, prefer
         As in joblib.
 

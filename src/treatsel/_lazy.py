@@ -1,7 +1,8 @@
-"""An attribute that is computed when it is first asked for, without a lock.
+"""Cached attributes without a lock.
 
-`functools.cached_property` of Python 3.11 holds a lock that all instances share: a process that is forked
-while another thread computes inherits it locked, for ever. Here two threads may compute the same value twice.
+In Python 3.11, `functools.cached_property` uses a lock shared by all instances: a process that is forked
+while another thread holds it inherits the lock and never gets it. Here two threads may compute the same
+value twice.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 else:
 
     class lazy:  # noqa: N801 # reads like property
-        """A method as an attribute that is kept with the instance."""
+        """A method as an attribute whose value is cached in the instance."""
 
         def __init__(self, function: Callable[[Any], Any]) -> None:
             self.function, self.__doc__ = function, function.__doc__

@@ -1,4 +1,4 @@
-"""A patient table that has been checked once against its codebook."""
+"""A patient table that was checked against its codebook."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,36 +6,37 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._checks import check_choice
+from treatsel._checks import check_choice, count_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CodebookError, CohortError, Fault
 from treatsel.table import read_csv, read_parquet
 
-# Patients with, and without, the outcome from whom on a column that repeats it is no accident.
-_FEWEST_AS_IT_IS, _FEWEST_RECODED = 2, 10
+# Patients with, and without, the outcome from which on a column that repeats it is a fault: two if it is
+# coded 0 and 1 as well; ten in another coding, since a binary column of a small table may match by chance.
+_MIN_SAME_CODES, _MIN_RECODED = 2, 10
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Cohort:
     """Patients, checked against a codebook; all faults are reported at once.
 
-    Nothing is repaired in silence: a table that breaks its codebook raises, and names every column,
-    count and remedy. The frame is copied in clean form (numbers as float64, labels as text); the index
-    is the patient id where the codebook names one.
+    Nothing is repaired silently: a table that breaks its codebook raises an error that lists every column,
+    count and remedy. The frame is copied in clean form (numbers as float64, labels as text); the index is the
+    patient id if the codebook has one.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_patients, n_columns)
         One row per patient. The id may be a column or the index of that name.
     codebook : Codebook, path or None
-        What the columns mean; None drafts one (`Codebook.infer`), which a person should then read.
+        Meaning of the columns; None drafts one (`Codebook.infer`), which a person should then review.
 
     Raises
     ------
     CohortError
         For unknown or missing columns, wrong types, values out of range or not listed, infinite
-        values, duplicate ids, outcomes that are not 0 or 1, covariates without any value, a
-        covariate that repeats an outcome (as it is, or in another coding), no covariate, or no rows.
+        values, duplicate ids, outcomes that are not 0 or 1, covariates without any value, a covariate
+        that repeats an outcome (in the same or another coding), no covariate, or no rows.
     CodebookError
         If the codebook cannot be read.
 
@@ -58,7 +59,7 @@ class Cohort:
 
     def __init__(self, frame: pd.DataFrame, codebook: Codebook | str | Path | None = None) -> None:
         if not isinstance(frame, pd.DataFrame):
-            raise CohortError(f"A cohort needs a DataFrame, not a {type(frame).__name__}.")
+            raise CohortError(f"frame must be a DataFrame; it is a {type(frame).__name__}.")
         if not len(frame):
             raise CohortError("The table has no rows. A cohort needs at least one patient.")
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
@@ -69,7 +70,7 @@ class Cohort:
         if id_name is not None and id_name not in frame.columns and frame.index.name == id_name:
             frame = frame.reset_index()
         clean, faults = codebook.parse(frame)
-        faults = [*codebook.unknown(frame), *faults]
+        faults = [*codebook.unknown_columns(frame), *faults]
         faults += _faults_between_columns(clean, codebook, {fault.column for fault in faults})
         if faults:
             raise CohortError(f"The cohort does not fit its codebook; faults: {len(faults)}.", faults)
@@ -78,13 +79,13 @@ class Cohort:
         if id_name is not None:
             clean = clean.set_index(id_name)
         elif n := int(clean.index.duplicated().sum()):
-            raise CohortError(f"The index holds {n} duplicates. Each patient needs one row.")
+            raise CohortError(f"The index holds {count_of(n, 'duplicate')}. Each patient needs one row.")
         object.__setattr__(self, "frame", clean)
         object.__setattr__(self, "codebook", codebook)
 
     @classmethod
     def read_csv(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
-        """Read a CSV file in UTF-8; every cell is taken as text and typed by the codebook.
+        """Read a CSV file in UTF-8; every cell is read as text and parsed by the codebook.
 
         Parameters
         ----------
@@ -111,7 +112,7 @@ class Cohort:
 
     @classmethod
     def read(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
-        """Read a CSV or Parquet file, by the ending of its name."""
+        """Read a CSV or Parquet file, by its file extension."""
         suffix = check_choice("The file ending", Path(path).suffix.lower(), [".csv", ".parquet"])
         return (cls.read_parquet if suffix == ".parquet" else cls.read_csv)(path, codebook)
 
@@ -119,7 +120,7 @@ class Cohort:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        """Say what is in it, without showing a patient."""
+        """Summarize the cohort without showing a patient."""
         book = self.codebook
         return (
             f"Cohort({len(self)} patients, {len(book.covariates)} covariates, "
@@ -133,7 +134,7 @@ class Cohort:
 
     @property
     def y(self) -> Any:
-        """The outcome, a Series of 0, 1 and NaN (not observed); several outcomes: a DataFrame."""
+        """The outcome, a Series of 0, 1 and NaN (not observed); a DataFrame of several outcomes."""
         names = list(self.codebook.outcomes)
         if not names:
             raise CohortError("The codebook gives no column the role outcome.")
@@ -148,13 +149,13 @@ class Cohort:
 
     @property
     def groups(self) -> pd.Series | None:
-        """The site of each patient, or else the person behind the row; None if there is neither."""
+        """The site of each patient, or else the person of each row; None without either column."""
         name = self.codebook.name("site") or self.codebook.name("person")
         return None if name is None else self.frame[name].copy()
 
     @property
     def audit(self) -> pd.DataFrame:
-        """The columns that are used for subgroups only, never as covariates."""
+        """The columns with role audit: used for subgroups only, never as covariates."""
         return self.frame[list(self.codebook.names("audit"))].copy()
 
 
@@ -191,12 +192,12 @@ def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook, faulty: set
 
 
 def _same(column: pd.Series, outcome: pd.Series) -> bool:
-    """Return whether a column holds the outcome, turned round or in other words or numbers."""
+    """Return whether a column repeats the outcome, possibly reversed or in another coding."""
     both = column.notna() & outcome.notna()
     values, outcomes = column[both], outcome[both]
     if outcomes.nunique() < 2 or values.nunique() != 2:
         return False
-    fewest = _FEWEST_AS_IT_IS if values.isin([0, 1]).all() else _FEWEST_RECODED
+    fewest = _MIN_SAME_CODES if values.isin([0, 1]).all() else _MIN_RECODED
     if outcomes.value_counts().min() < fewest:
         return False
     return bool((pd.factorize(values)[0] == pd.factorize(outcomes)[0]).all())

@@ -1,8 +1,8 @@
-"""Every exception and warning that the library raises on purpose.
+"""Exceptions and warnings of the library.
 
-All derive from `TreatselError`; those that a scikit-learn user would catch as `ValueError` are
-that too. A message says what was found, what is allowed and what to do; it names columns and
-counts, never a patient's value.
+All exceptions derive from `TreatselError`; those that scikit-learn would raise as `ValueError` derive from
+it as well. A message says what was found, what is allowed and what to do; it names columns and counts,
+never a patient's value.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 class TreatselError(Exception):
-    """Base of all errors that treatsel raises on purpose."""
+    """Base class of all errors that treatsel raises deliberately."""
 
 
 class InputError(TreatselError, ValueError):
@@ -18,35 +18,35 @@ class InputError(TreatselError, ValueError):
 
 
 class CodebookError(TreatselError, ValueError):
-    """A codebook that cannot be read, or that contradicts itself."""
+    """A codebook that cannot be read or is inconsistent."""
 
 
 class ArtifactError(TreatselError):
-    """A model file that is damaged, foreign, too large, too new, or not what it says."""
+    """A model file that is damaged, not a model file, too large, too new, or inconsistent."""
 
 
 class UnsupportedModelError(TreatselError, TypeError):
-    """A model of a kind that this operation cannot handle exactly."""
+    """A model type that this operation cannot handle exactly."""
 
 
 class AdditivityError(TreatselError, ArithmeticError):
-    """An explanation that does not add up to the model's own prediction; it is never shown."""
+    """An explanation that does not add up to the model's prediction; it is not returned."""
 
 
 class TreatselWarning(UserWarning):
-    """The result stands, but on shaky ground."""
+    """A result that is valid but unreliable, or rests on an assumption."""
 
 
 class DataQualityWarning(TreatselWarning):
-    """What a fitted selector found shaky about its development cohort; all of it in one warning."""
+    """Problems that the data checks of a selector found in its development cohort."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing wrong with a table.
+    """A single problem of a table.
 
-    `column`: its name; `problem`: what was found, with counts; `remedy`: what is allowed and what
-    to do. None of them may hold a patient's value.
+    `column`: name of the column; `problem`: what was found, with counts; `remedy`: what is allowed and what
+    to do. None of them holds a patient's value.
     """
 
     column: str
@@ -58,12 +58,12 @@ class Fault:
 
 
 class CohortError(TreatselError, ValueError):
-    """A patient table that does not fit its codebook or its model; lists every fault at once.
+    """A patient table that does not fit its codebook or its model; lists all faults.
 
     Attributes
     ----------
     faults : tuple of Fault
-        All that was found, in the order of the columns.
+        All faults, in the order of the columns.
     """
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:

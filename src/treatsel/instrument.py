@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 import yaml
 
-from treatsel._checks import check_choice, check_level, check_same_length, check_vector
+from treatsel._checks import check_choice, check_level, check_same_length, check_vector, count_of
 from treatsel.errors import InputError
 
 Direction = Literal["lower is better", "higher is better"]
@@ -20,12 +20,12 @@ Constant = Literal["case_cutoff", "reliable_change", "remission_maximum"]
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """A named stretch of an instrument's scores.
+    """A severity band of an instrument.
 
     Attributes
     ----------
     label : str
-        What the source calls it, for example "moderate".
+        Name in the source, for example "moderate".
     minimum, maximum : float
         Lowest and highest whole score of the band, in points.
     """
@@ -39,8 +39,8 @@ class Band:
 class Instrument:
     """A questionnaire or rating scale and the published constants of its total score.
 
-    Eleven ship with the library (`Instrument.names`); only numbers on which published sources agree are
-    filled in, and `sources` names them. Any other instrument can be built by hand.
+    Eleven are included (`Instrument.names`); only constants on which published sources agree are filled in,
+    with citations in `sources`. Any other instrument can be constructed.
 
     Attributes
     ----------
@@ -49,19 +49,19 @@ class Instrument:
     minimum, maximum : float
         Range of the total score, in points.
     direction : {"lower is better", "higher is better"}
-        Which way is better.
+        Direction of improvement.
     items : str
-        How the total comes about.
+        How the total is computed.
     bands : tuple of Band
-        From the lowest score to the highest; empty where sources differ.
+        From the lowest score to the highest; empty if sources differ.
     case_cutoff : float or None
-        A score at or above it is a case. Only where lower is better.
+        A score at or above it is a case. Only if lower is better.
     reliable_change : float or None
-        Smallest change that is reliable, in points: a change of at least this much counts.
+        Smallest reliable change, in points: a change of at least this size counts.
     reliable_change_level : float or None
-        Confidence level of `reliable_change`, in (0, 1), where the source states one.
+        Confidence level of `reliable_change`, in (0, 1), if the source states one.
     remission_maximum : float or None
-        Highest score that counts as remission. Only where lower is better.
+        Highest score that counts as remission. Only if lower is better.
     sources : mapping of str to tuple of str
         Citations of "range" and of each attribute that is filled in.
 
@@ -110,12 +110,12 @@ class Instrument:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return the names of the instruments that ship with the library.
+        """Return the names of the included instruments.
 
         Returns
         -------
         tuple of str
-            Names that `Instrument.get` knows.
+            Names that `Instrument.get` accepts.
 
         Examples
         --------
@@ -126,7 +126,7 @@ class Instrument:
 
     @classmethod
     def get(cls, name: "str | Instrument") -> "Instrument":
-        """Return a shipped instrument by name, or an instrument as it is.
+        """Return an included instrument by name, or a given instrument unchanged.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class Instrument:
         Raises
         ------
         InputError
-            If no shipped instrument has that name.
+            If no included instrument has that name.
 
         Examples
         --------
@@ -162,19 +162,19 @@ class Instrument:
         Parameters
         ----------
         name : str
-            What the scores are called in an error.
+            Name of the scores in error messages.
         scores : array-like of shape (n_patients,)
             Points; NaN = missing. Fractions are allowed, since prorated totals are common.
 
         Returns
         -------
         Series of shape (n_patients,)
-            The scores with the index (and name) they came with.
+            The scores with their index (and name).
 
         Raises
         ------
         InputError
-            If something is not a number or lies outside the range; it gives counts, never a score.
+            If a value is not a number or is outside the range; the message gives counts, never a score.
 
         Examples
         --------
@@ -184,7 +184,7 @@ class Instrument:
         vector = check_vector(name, scores, allow_missing=True)
         if n := int(((vector < self.minimum) | (vector > self.maximum)).sum()):
             raise InputError(
-                f"{name} holds {n} scores outside {self._range()}, the range of {self.name}. "
+                f"{name} holds {count_of(n, 'score')} outside {self._range()}, the range of {self.name}. "
                 "Correct them, or set them to missing."
             )
         if isinstance(scores, pd.Series):
@@ -202,7 +202,7 @@ class Instrument:
         Returns
         -------
         Series of shape (n_patients,)
-            Ordered categories, from the lowest band to the highest; missing where the score is.
+            Ordered categories, from the lowest band to the highest; missing if the score is missing.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Instrument:
         able = [known.name for known in _catalogue().values() if getattr(known, attribute)]
         return (
             f"{self.name} has no {attribute}, because published sources differ or none is given. "
-            f"Use {', '.join(able)}, or build an Instrument with a constant of your own and its source."
+            f"Use {', '.join(able)}, or construct an Instrument with your own constant and its source."
         )
 
     def _range(self) -> str:
@@ -272,7 +272,7 @@ class Instrument:
 
 
 def input_name(name: str, values: Any) -> str:
-    """Return what an input is called in an error: with the user's column, where it has one.
+    """Return the name of an input in error messages, with the name of the user's column if it has one.
 
     Examples
     --------
@@ -294,7 +294,7 @@ def match_patients(**inputs: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_patients, n_inputs)
-        With the index of the first Series; columns named by the inputs.
+        With the index of the first Series and one column per input.
 
     Raises
     ------
@@ -328,7 +328,7 @@ def match_scores(**inputs: tuple[Any, Instrument | None]) -> pd.DataFrame:
     Parameters
     ----------
     **inputs : tuple of (array-like of shape (n_patients,), Instrument or None)
-        Scores in points, and whose scores they are; None checks only that they are not negative.
+        Scores in points, and their instrument; None checks only that they are not negative.
 
     Returns
     -------
@@ -350,7 +350,9 @@ def match_scores(**inputs: tuple[Any, Instrument | None]) -> pd.DataFrame:
         if instrument is not None:
             instrument.check_scores(input_name(name, values), scores[name])
         elif n := int((scores[name] < 0).sum()):
-            raise InputError(f"{input_name(name, values)} holds {n} negative scores; they must start at 0.")
+            raise InputError(
+                f"{input_name(name, values)} holds {count_of(n, 'negative score')}; scores must be 0 or more."
+            )
     return scores
 
 
@@ -360,7 +362,7 @@ def _key(name: str) -> str:
 
 @cache
 def _catalogue() -> dict[str, Instrument]:
-    """Return the shipped instruments by normalised name, read once, when first asked for."""
+    """Return the included instruments by normalized name; the file is read once, on first use."""
     text = files("treatsel").joinpath("instruments.yaml").read_text(encoding="utf-8")
     return {_key(entry["name"]): _instrument(entry) for entry in yaml.safe_load(text)}
 

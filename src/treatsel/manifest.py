@@ -1,4 +1,4 @@
-"""What a model file says about itself: intended use, development cohort, covariates, validation."""
+"""The manifest of a model file: intended use, development cohort, covariates, validation."""
 
 import datetime
 import math
@@ -23,15 +23,15 @@ INTENDED_USE_KEYS = (
 
 @dataclass(frozen=True, repr=False)
 class Manifest:
-    """What a model file says about itself.
+    """The manifest of a model file.
 
     Attributes
     ----------
     content : mapping
         The whole manifest, as plain lists and mappings.
     signed_by : str or None
-        Fingerprint of the key that the file says it is signed by: SHA-256 of the public key in DER form.
-        ``load_model(path, require_signature=key)`` makes sure.
+        Fingerprint of the key that signed the file according to the file itself: SHA-256 of the public key
+        in DER form. ``load_model(path, require_signature=key)`` verifies it.
     """
 
     content: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Manifest:
 
     @property
     def model_id(self) -> str:
-        """SHA-256 of the manifest and (by their hashes) all arrays: one model, one id, validated or not."""
+        """SHA-256 of the manifest and the hashes of all arrays, without the validation summary."""
         return str(self.content["model_id"])
 
     @property
@@ -62,7 +62,7 @@ def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
     Raises
     ------
     InputError
-        If there is no purpose, a key is unknown, or the review date is no date.
+        If there is no purpose, a key is unknown, or the review date is not a date.
     """
     if not isinstance(intended_use, str | Mapping):
         raise InputError("intended_use must be a sentence, or a mapping with a purpose.")

@@ -1,132 +1,185 @@
-"""What a model says about patients: probabilities with intervals, warnings, and an audit record."""
+"""Predictions of a model: probabilities with intervals, warnings, and an audit record."""
 
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_choice, check_patient
-from treatsel._lazy import lazy
+from treatsel._checks import FloatArray, check_choice, check_patient, count_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Every code that can stand in `Predictions.warnings`, and what it means.
+# All codes of `Predictions.warnings` and their meaning.
 WARNING_CODES = {
-    "wrong_type": "the value is not of the column's type and was taken as missing",
-    "infinite": "the value is infinite, or too large to compute with, and was taken as missing",
-    "out_of_range": "the value lies outside the range in the codebook and was used as it is",
-    "not_integer": "the value is not a whole number and was used as it is",
-    "unseen_category": "the category is unknown to the model and counts as none",
-    "missing_required": "the value is missing though the codebook requires it",
+    "wrong_type": "the value is not of the column's type and was treated as missing",
+    "infinite": "the value is infinite, or too large to compute with, and was treated as missing",
+    "out_of_range": "the value is outside the range in the codebook and was used unchanged",
+    "not_integer": "the value is not a whole number and was used unchanged",
+    "unseen_category": "the category is unknown to the model and was treated as none of the known ones",
+    "missing_required": "the value is missing although the codebook requires it",
     "missing_covariate": "the value is missing",
-    "outside_training_range": "the value lies well outside what the development cohort held",
-    "no_interval": "this kind of model gives no interval",
-    "unknown_key": "the model knows no such key of the record; it was ignored",
-    "low_propensity": "such patients hardly ever got this arm; what is said of it is extrapolated",
+    "outside_training_range": "the value is well outside the range in the development cohort",
+    "no_interval": "this type of model has no interval",
+    "unknown_key": "the key of the record is unknown to the model and was ignored",
+    "low_propensity": "similar patients rarely received this arm; its prediction is extrapolated",
 }
 IN_SCOPE_CODES = frozenset({"missing_covariate", "no_interval", "low_propensity", "unknown_key"})
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Predictions:
-    """Probabilities of each outcome under each arm, with intervals.
+    """Probabilities of each outcome under each arm, with intervals, for one patient or many.
+
+    The fields are plain arrays, so that a service can predict a record without pandas; the methods give
+    tables.
 
     Attributes
     ----------
-    tables : mapping of str to DataFrame of shape (n_patients, n_arms)
-        Outcome to by-arm table of probabilities, 0 to 1.
-    lower, upper : mapping of str to DataFrame of shape (n_patients, n_arms)
+    patients : sequence of shape (n_patients,)
+        Patient ids: the index of a table; for a record the id in it, or 0.
+    arms : tuple
+        Arms, in the order of the columns.
+    probability : mapping of str to ndarray of shape (n_patients, n_arms)
+        Outcome to probabilities, 0 to 1.
+    lower, upper : mapping of str to ndarray of shape (n_patients, n_arms)
         Bounds of the interval of each probability; NaN where the model gives none.
     level : float
         Confidence level of the interval.
-    warnings : DataFrame
-        Columns patient, code (see ``WARNING_CODES``) and column (with ``low_propensity``: the arm).
+    flags : mapping of str to sequence
+        Warnings as columns patient, code (see ``WARNING_CODES``) and column (with ``low_propensity``: the
+        arm; None where a code is not about a column).
     audit : mapping
         Model id, library version, digest of the input, intended use; no time unless the caller adds it.
     """
 
-    tables: Mapping[str, "pd.DataFrame"]
-    lower: Mapping[str, "pd.DataFrame"]
-    upper: Mapping[str, "pd.DataFrame"]
+    patients: Any
+    arms: tuple[Any, ...]
+    probability: Mapping[str, FloatArray]
+    lower: Mapping[str, FloatArray]
+    upper: Mapping[str, FloatArray]
     level: float
-    warnings: "pd.DataFrame"
+    flags: Mapping[str, Any]
     audit: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_tables(
+        cls,
+        tables: Mapping[str, "pd.DataFrame"],
+        *,
+        lower: Mapping[str, "pd.DataFrame"],
+        upper: Mapping[str, "pd.DataFrame"],
+        level: float,
+        warnings: "pd.DataFrame",
+        audit: Mapping[str, Any] | None = None,
+    ) -> "Predictions":
+        """Return predictions from by-arm tables with the same patients and arms, and a table of warnings."""
+        first = next(iter(tables.values()))
+        values = ({name: table.to_numpy() for name, table in part.items()} for part in (tables, lower, upper))
+        probability, lower_bounds, upper_bounds = values
+        return cls(
+            patients=first.index,
+            arms=tuple(first.columns),
+            probability=probability,
+            lower=lower_bounds,
+            upper=upper_bounds,
+            level=level,
+            flags={name: warnings[name].to_numpy(dtype=object) for name in FLAG_COLUMNS},
+            audit={} if audit is None else audit,
+        )
 
     def __repr__(self) -> str:
         """Say what is in it, without showing a patient."""
-        n = len(self.tables[self.outcomes[0]])
-        return f"Predictions({n} patients, arms {list(self.arms)}, outcomes {list(self.outcomes)})"
+        patients = count_of(len(self.patients), "patient")
+        return f"Predictions({patients}, arms {list(self.arms)}, outcomes {list(self.outcomes)})"
 
     @property
     def outcomes(self) -> tuple[str, ...]:
         """Names of the outcomes, the first one first."""
-        return tuple(self.tables)
+        return tuple(self.probability)
 
     @property
-    def arms(self) -> tuple[Any, ...]:
-        """Arms, in the order of the tables."""
-        return tuple(self.tables[self.outcomes[0]].columns)
+    def tables(self) -> Mapping[str, "pd.DataFrame"]:
+        """Outcome to by-arm table of probabilities."""
+        return {name: self._table(values) for name, values in self.probability.items()}
 
     def by_arm(self, outcome: str | None = None) -> "pd.DataFrame":
         """Return the by-arm table of an outcome (None: the first)."""
-        return self.tables[self._outcome(outcome)].copy()
+        return self._table(self.probability[self._outcome(outcome)])
 
     def interval(self, outcome: str | None = None) -> tuple["pd.DataFrame", "pd.DataFrame"]:
         """Return the lower and the upper by-arm table of an outcome (None: the first)."""
         name = self._outcome(outcome)
-        return self.lower[name].copy(), self.upper[name].copy()
+        return self._table(self.lower[name]), self._table(self.upper[name])
 
     def _outcome(self, outcome: str | None) -> str:
         return self.outcomes[0] if outcome is None else check_choice("outcome", outcome, self.outcomes)
+
+    def _table(self, values: FloatArray) -> "pd.DataFrame":
+        import pandas as pd
+
+        return pd.DataFrame(values.copy(), index=pd.Index(self.patients), columns=pd.Index(self.arms))
+
+    @property
+    def warnings(self) -> "pd.DataFrame":
+        """Warnings: columns patient, code and column."""
+        import pandas as pd
+
+        return pd.DataFrame({name: self.flags[name] for name in FLAG_COLUMNS}, dtype="object")
+
+    @property
+    def in_scope(self) -> np.ndarray:
+        """Per patient, whether no warning says that the model was not made for such values."""
+        return ~scope_of(self.patients, self.flags)
 
     @property
     def out_of_scope(self) -> "pd.Series":
         """Per patient, whether a warning says that the model was not made for such values."""
         import pandas as pd
 
-        patients = self.tables[self.outcomes[0]].index
-        flagged = self.warnings.loc[self.warnings["code"].isin(OUT_OF_SCOPE_CODES), "patient"]
-        return pd.Series(patients.isin(flagged), index=patients, name="out_of_scope")
+        return pd.Series(
+            scope_of(self.patients, self.flags), index=pd.Index(self.patients), name="out_of_scope"
+        )
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a long table: patient, outcome, arm, probability, lower, upper."""
         import pandas as pd
 
-        parts = []
-        for outcome, table in self.tables.items():
-            cells = [t.to_numpy().ravel() for t in (table, self.lower[outcome], self.upper[outcome])]
-            n, k = table.shape
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "patient": np.repeat(table.index.to_numpy(), k),
-                        "outcome": outcome,
-                        "arm": np.tile(table.columns.to_numpy(), n),
-                        **dict(zip(("probability", "lower", "upper"), cells, strict=True)),
-                    }
-                )
+        index, columns = pd.Index(self.patients).to_numpy(), pd.Index(self.arms).to_numpy()
+        parts = [
+            pd.DataFrame(
+                {
+                    "patient": np.repeat(index, len(columns)),
+                    "outcome": name,
+                    "arm": np.tile(columns, len(index)),
+                    "probability": values.ravel(),
+                    "lower": self.lower[name].ravel(),
+                    "upper": self.upper[name].ravel(),
+                }
             )
+            for name, values in self.probability.items()
+        ]
         return pd.concat(parts, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings; a bound that does not exist is None, never NaN."""
-        rows = self.to_frame().to_dict(orient="records")
-        return {
-            "level": self.level,
-            "predictions": [{str(key): plain(value) for key, value in row.items()} for row in rows],
-            "warnings": [
-                {str(key): plain(value) for key, value in row.items()}
-                for row in self.warnings.to_dict(orient="records")
-            ],
-            "audit": dict(self.audit),
-        }
+        patients, arms = [plain(label) for label in self.patients], [plain(arm) for arm in self.arms]
+        rows = []
+        for name, probability in self.probability.items():
+            cells = (probability.tolist(), self.lower[name].tolist(), self.upper[name].tolist())
+            for patient, *of_patient in zip(patients, *cells, strict=True):
+                for arm, p, lower, upper in zip(arms, *of_patient, strict=True):
+                    numbers = {"probability": p, "lower": plain(lower), "upper": plain(upper)}
+                    rows.append({"patient": patient, "outcome": name, "arm": arm, **numbers})
+        flags = zip(*(self.flags[name] for name in FLAG_COLUMNS), strict=True)
+        warnings = [dict(zip(FLAG_COLUMNS, map(plain, flag), strict=True)) for flag in flags]
+        return {"level": self.level, "predictions": rows, "warnings": warnings, "audit": dict(self.audit)}
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
@@ -137,109 +190,26 @@ class Predictions:
         from treatsel._reporting import plots
 
         name = self._outcome(outcome)
-        table = self.tables[name]
+        table, bounds = self.by_arm(name), self.interval(name)
         patient = table.index[0] if patient is None else check_patient(patient, table.index)
-        bounds = [t.loc[patient] for t in (table, self.lower[name], self.upper[name])]
-        return plots.by_arm_intervals(*bounds, ax=ax, xlabel=f"Predicted probability of {name}")
+        rows = [each.loc[patient] for each in (table, *bounds)]
+        return plots.by_arm_intervals(*rows, ax=ax, xlabel=f"Predicted probability of {name}")
 
 
-class Prediction(Predictions):
-    """Predictions for one patient: plain numbers, of which tables are made only when they are asked for.
+FLAG_COLUMNS = ("patient", "code", "column")
 
-    Attributes
-    ----------
-    patient : label
-        The id in the record, or 0.
-    probability, low, high : mapping of str to ndarray of shape (n_arms,)
-        Outcome to the probability under each arm, and to the bounds of its interval (NaN: none).
-    flags : tuple of (code, column)
-        Warnings; column is None where a code is about no column.
 
-    All of `Predictions` holds here, too.
-    """
+def flags_of(patient: Any, flags: Sequence[tuple[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Return one patient's (code, column) pairs as the columns of `Predictions.flags`."""
+    codes = tuple(code for code, _ in flags)
+    return {"patient": (patient,) * len(flags), "code": codes, "column": tuple(column for _, column in flags)}
 
-    patient: Any
-    probability: Mapping[str, FloatArray]
-    low: Mapping[str, FloatArray]
-    high: Mapping[str, FloatArray]
-    flags: tuple[tuple[str, Any], ...]
 
-    def __init__(
-        self,
-        *,
-        patient: Any,
-        arms: tuple[Any, ...],
-        probability: Mapping[str, FloatArray],
-        low: Mapping[str, FloatArray],
-        high: Mapping[str, FloatArray],
-        level: float,
-        flags: tuple[tuple[str, Any], ...],
-        audit: Mapping[str, Any],
-    ) -> None:
-        self.__dict__.update(
-            patient=patient, _arms=arms, probability=probability, low=low, high=high, level=level
-        )
-        self.__dict__.update(flags=flags, audit=audit)
-
-    def __repr__(self) -> str:
-        """Say what is in it, without showing the patient."""
-        return f"Prediction(1 patient, arms {list(self.arms)}, outcomes {list(self.outcomes)})"
-
-    @property
-    def outcomes(self) -> tuple[str, ...]:
-        """Names of the outcomes, the first one first."""
-        return tuple(self.probability)
-
-    @property
-    def arms(self) -> tuple[Any, ...]:
-        """Arms, in the order of the numbers."""
-        arms: tuple[Any, ...] = self.__dict__["_arms"]
-        return arms
-
-    @property
-    def in_scope(self) -> bool:
-        """Whether no warning says that the model was not made for such values."""
-        return not any(code in OUT_OF_SCOPE_CODES for code, _ in self.flags)
-
-    @lazy
-    def tables(self) -> Mapping[str, "pd.DataFrame"]:
-        """Outcome to by-arm table."""
-        return {name: self._table(row) for name, row in self.probability.items()}
-
-    @lazy
-    def lower(self) -> Mapping[str, "pd.DataFrame"]:
-        """Outcome to table of lower bounds."""
-        return {name: self._table(row) for name, row in self.low.items()}
-
-    @lazy
-    def upper(self) -> Mapping[str, "pd.DataFrame"]:
-        """Outcome to table of upper bounds."""
-        return {name: self._table(row) for name, row in self.high.items()}
-
-    @lazy
-    def warnings(self) -> "pd.DataFrame":
-        """Columns patient, code and column."""
-        import pandas as pd
-
-        rows = [(self.patient, code, column) for code, column in self.flags]
-        return pd.DataFrame(rows, columns=["patient", "code", "column"], dtype="object")
-
-    def _table(self, row: FloatArray) -> "pd.DataFrame":
-        import pandas as pd
-
-        return pd.DataFrame(row[None], index=pd.Index([self.patient]), columns=pd.Index(self.arms))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and mappings; a bound that does not exist is None, never NaN."""
-        patient = plain(self.patient)
-        rows = []
-        for name, values in self.probability.items():
-            columns = (values.tolist(), self.low[name].tolist(), self.high[name].tolist())
-            for arm, p, low, high in zip(self.arms, *columns, strict=True):
-                numbers = {"probability": p, "lower": plain(low), "upper": plain(high)}
-                rows.append({"patient": patient, "outcome": name, "arm": plain(arm), **numbers})
-        warnings = [{"patient": patient, "code": code, "column": column} for code, column in self.flags]
-        return {"level": self.level, "predictions": rows, "warnings": warnings, "audit": dict(self.audit)}
+def scope_of(patients: Any, flags: Mapping[str, Any]) -> np.ndarray:
+    """Return per patient whether a warning says that the model was not made for such values."""
+    pairs = zip(flags["patient"], flags["code"], strict=True)
+    outside = {patient for patient, code in pairs if code in OUT_OF_SCOPE_CODES}
+    return np.array([patient in outside for patient in patients], dtype=bool)
 
 
 def plain(value: Any) -> Any:

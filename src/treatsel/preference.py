@@ -1,4 +1,4 @@
-"""One patient's weights turn by-arm tables of outcomes into one by-arm table of utility."""
+"""Patient preferences: weights of outcomes, and the by-arm table of utility that they define."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
@@ -19,10 +19,10 @@ def check_preferences(
     outcomes: tuple[str, ...],
     event_is_good: Mapping[str, bool | None],
 ) -> dict[str, float]:
-    """Return weights that add up to 1, in the order of `outcomes`; None: only the first outcome counts.
+    """Return weights that sum to 1, in the order of `outcomes`; None: only the first outcome counts.
 
-    The order matters: by it, draws of the outcomes are paired. An outcome of weight 0 is left out: it
-    neither needs a direction nor enough events.
+    The order determines how draws of the outcomes are paired. An outcome of weight 0 is left out: it needs
+    neither a direction nor enough events.
 
     Raises
     ------
@@ -48,8 +48,8 @@ def check_preferences(
     for name in weights:
         if event_is_good.get(name) is None:
             raise InputError(
-                f"Nobody said whether {name!r} = 1 is good. State event_is_good={{{name!r}: False}} "
-                "(or True) in TreatmentSelector, or event_is_good in the codebook."
+                f"The direction of {name!r} is not specified. State event_is_good={{{name!r}: False}} (or "
+                "True) in TreatmentSelector, or event_is_good in the codebook."
             )
     return weights
 
@@ -64,9 +64,9 @@ def utility(
     tables : mapping of outcome to by-arm table or to array of draws
         Probabilities, 0 to 1.
     weights : mapping of outcome to weight
-        Weights that add up to 1 (see `check_preferences`).
+        Weights that sum to 1 (see `check_preferences`).
     event_is_good : mapping of outcome to bool
-        Whether the event is the good outcome; otherwise 1 minus its probability counts.
+        Whether the event is the good outcome; otherwise 1 minus its probability is used.
 
     Returns
     -------
@@ -97,5 +97,5 @@ def utility(
     total = parts[0]
     for part in parts[1:]:
         total = total + part
-    # weights may add up to a rounding error more than 1
+    # the weights may sum to more than 1 by rounding
     return np.minimum(total, 1.0)  # type: ignore[return-value,unused-ignore] # NumPy keeps the kind

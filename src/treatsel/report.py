@@ -1,4 +1,4 @@
-"""Results as pages: validation reports and model cards, as HTML or Markdown."""
+"""Validation reports and model cards as HTML or Markdown pages."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ __all__ = ["model_card", "write_html", "write_markdown"]
 
 BLANK = "not stated: author to complete"
 ASSIGNMENT_WORDS = {
-    "randomised": "effects: arms were randomised",
-    "routine": "associations: arms were given in routine care",
-    None: "associations: nobody said that arms were randomised",
+    "randomised": "causal effects: arms were randomized",
+    "routine": "associations: arms were chosen in routine care",
+    None: "associations: how arms were assigned is not stated",
 }
 METRIC_WORDS = {
     "log_loss": "Log-loss",
     "brier_score": "Brier score",
-    "within_arm_auc": "AUC within arms",
+    "within_arm_auc": "Within-arm AUC",
 }
 
 
@@ -34,24 +34,24 @@ def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
     Raises
     ------
     InputError
-        If the result is of another kind.
+        If the result is neither.
     """
     Path(path).write_text(page.to_html(_page(result)), encoding="utf-8")
 
 
 def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> None:
-    """Write a validation report or a model card as Markdown, without pictures.
+    """Write a validation report or a model card as Markdown, without figures.
 
     Raises
     ------
     InputError
-        If the result is of another kind.
+        If the result is neither.
     """
     Path(path).write_text(page.to_markdown(_page(result)), encoding="utf-8")
 
 
 def model_card(manifest: Manifest) -> str:
-    """Return a model card as Markdown: what the model is for, on whom it was built, how it did.
+    """Return a model card as Markdown: intended use, development cohort, covariates and performance.
 
     References
     ----------
@@ -65,9 +65,7 @@ def _page(result: Any) -> Page:
         return page_of(result)
     if isinstance(result, Manifest):
         return _card(result)
-    raise InputError(
-        f"A page can be made of a ValidationReport or a Manifest, not of {type(result).__name__}."
-    )
+    raise InputError(f"A page needs a ValidationReport or a Manifest; it got a {type(result).__name__}.")
 
 
 def _card(manifest: Manifest) -> Page:
@@ -99,7 +97,7 @@ def _card(manifest: Manifest) -> Page:
 def _use(use: Any) -> Section:
     rows = [(key.replace("_", " ").capitalize(), use.get(key, BLANK)) for key in INTENDED_USE_KEYS]
     frame = pd.DataFrame(rows, columns=["About", "Statement"])
-    table = Table(frame, "As stated by its author.", words=("Statement",))
+    table = Table(frame, "As stated by the author of the model.", words=("Statement",))
     return Section(heading="Intended use", tables=[table])
 
 
@@ -129,8 +127,11 @@ def _development(content: Any) -> Section:
     return Section(
         heading="Development cohort",
         tables=[
-            Table(pd.DataFrame(shown), "Patients and events by arm; small cells are left out.", ("Arm",)),
-            Table(pd.DataFrame(arms), f"Rate of {good} if everybody got one arm (doubly robust, 95 %)."),
+            Table(pd.DataFrame(shown), "Patients and events by arm; small counts are suppressed.", ("Arm",)),
+            Table(
+                pd.DataFrame(arms),
+                f"Expected rate of {good} if all patients received one arm (doubly robust, 95 % intervals).",
+            ),
             _overlap(content),
         ],
     )
@@ -141,16 +142,16 @@ def _overlap(content: Any) -> Table:
     shown = [
         {
             "Arm": arm,
-            "Effective patients": number(overlap["effective_n"][k], 0),
-            "Hardly ever given to": DASH
+            "Effective sample size": number(overlap["effective_n"][k], 0),
+            "Low propensity": DASH
             if (share := overlap["share_low_propensity"][k]) is None
             else percent(share),
         }
         for k, arm in enumerate(content["arms"])
     ]
     caption = (
-        "Overlap: effective sample size once patients are weighted to be alike in all arms, and the share of "
-        "patients of a kind that got the arm in less than 2 % of cases."
+        "Overlap: effective sample size after inverse-probability weighting, and proportion of patients "
+        "whose estimated propensity for the arm is below 2 %."
     )
     return Table(pd.DataFrame(shown), caption)
 
@@ -172,7 +173,9 @@ def _covariates(content: Any) -> Section:
             }
         )
     words = ("Kind", "Unit", "Allowed", "Meaning")
-    return Section(heading="What it needs to know", tables=[Table(pd.DataFrame(rows), "Covariates.", words)])
+    return Section(
+        heading="Covariates", tables=[Table(pd.DataFrame(rows), "Covariates that the model needs.", words)]
+    )
 
 
 def _range(limits: Any) -> str:
@@ -182,7 +185,7 @@ def _range(limits: Any) -> str:
 
 
 def _cross_fitted(content: Any) -> Section:
-    words = {"model": "This model", "baseline": "Penalised logistic regression"}
+    words = {"model": "This model", "baseline": "Penalized logistic regression"}
     shown = [
         {
             "Outcome": outcome["name"],
@@ -198,12 +201,12 @@ def _cross_fitted(content: Any) -> Section:
         for row in content["performance"][outcome["name"]]
         if row["metric"] == metric
     ]
-    caption = "Each patient predicted by models that had not seen that patient; 95 % intervals."
+    caption = "Each patient is predicted by models fitted without that patient; 95 % intervals."
     return Section(
-        heading="Cross-fitted in the development cohort",
+        heading="Internal validation: cross-fitted performance in the development cohort",
         paragraphs=[
-            "Beside the model stands a penalised logistic regression with arm x covariate products; a model "
-            "that does no better is no better. This is no external validation."
+            "The baseline is a penalized logistic regression with arm-by-covariate interactions; a model "
+            "that does not beat this baseline adds nothing. This is not an external validation."
         ],
         tables=[Table(pd.DataFrame(shown), caption, ("Measure", "Predictor"))],
     )
@@ -222,7 +225,8 @@ def _validated(content: Any) -> Section:
         }
         for measure, row in validation["figures"].items()
     ]
-    caption = f"{validation['outcome']}: {validation['n']:,} patients, {validation['level']:.0%} intervals."
+    count = f"{validation['n']:,} patient{'' if validation['n'] == 1 else 's'}"
+    caption = f"{validation['outcome']}: {count}, {validation['level']:.0%} intervals."
     return Section(
         heading="Validation",
         paragraphs=[validation["headline"]],
@@ -231,4 +235,4 @@ def _validated(content: Any) -> Section:
 
 
 def _count(value: int | None) -> str:
-    return "not told" if value is None else f"{value:,}"
+    return "suppressed" if value is None else f"{value:,}"

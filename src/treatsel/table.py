@@ -1,7 +1,7 @@
-"""Patient tables from CSV and Parquet files, or an error that says what is wrong with the file.
+"""Reading and writing patient tables as CSV and Parquet files.
 
-Whole, or a chunk at a time for files that are larger than memory; and the other way round, tables that are
-written piece by piece and stand there whole or not at all.
+Files are read whole, or in chunks if they are larger than memory; tables are written in pieces, and a file
+appears only when it is complete. Errors say what is wrong with the file.
 """
 
 import re
@@ -21,12 +21,12 @@ __all__ = ["TableWriter", "is_parquet", "packed", "read_chunks", "read_csv", "re
 
 
 def is_parquet(path: str | Path) -> bool:
-    """Whether a file is read and written as Parquet: by the ending ``.parquet``."""
+    """Whether a file is read and written as Parquet: by the file extension ``.parquet``."""
     return Path(path).suffix.lower() == ".parquet"
 
 
 def read_table(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame:
-    """Read a Parquet file (by the ending ``.parquet``) or else a CSV file.
+    """Read a Parquet file (by the file extension ``.parquet``), or else a CSV file.
 
     Raises
     ------
@@ -37,20 +37,20 @@ def read_table(path: str | Path, codebook: Codebook | None = None) -> pd.DataFra
 
 
 def read_csv(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame:
-    """Read a CSV file in UTF-8 with a header line; every cell is text, for a codebook to type.
+    """Read a CSV file in UTF-8 with a header line; every cell is text, to be parsed by a codebook.
 
     Parameters
     ----------
     path : path
         The file.
     codebook : Codebook, optional
-        Columns expected; a file that has none of them is refused with what they are.
+        Expected columns; a file with none of them raises.
 
     Raises
     ------
     CohortError
-        If the file cannot be read, is not text, is separated by something else than commas, or
-        holds more cells than names.
+        If the file cannot be read, is not text, is not separated by commas, or has more cells than column
+        names.
     """
     with _readable(path):
         frame = _as_text(path)
@@ -77,7 +77,7 @@ def read_chunks(
     rows: int,
     columns: Collection[str] | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Read a file some rows at a time; the chunks joined are what `read_table` gives.
+    """Read a file in chunks; together they equal the result of `read_table`.
 
     Parameters
     ----------
@@ -86,19 +86,19 @@ def read_chunks(
     codebook : Codebook, optional
         As in `read_csv`.
     rows : int
-        Rows of a chunk; the last may have fewer. Of a Parquet file, memory holds a row group beside it.
+        Rows per chunk; the last may have fewer. Reading Parquet needs memory for one more row group.
     columns : collection of str, optional
-        Columns to read, if they are there; None: all. A file that has none of them gives its first.
+        Columns to read, if present; None: all. Of a file with none of them, the first column is read.
 
     Yields
     ------
     DataFrame of shape (rows, n_columns)
-        The index runs on from chunk to chunk.
+        The index continues from chunk to chunk.
 
     Raises
     ------
     CohortError
-        As `read_csv`, when the chunk is met that cannot be read.
+        As `read_csv`, when a chunk cannot be read.
     """
     with _readable(path):
         if is_parquet(path):
@@ -109,7 +109,7 @@ def read_chunks(
 
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
-    """Turn what a file provokes in its reader into words about the file."""
+    """Convert exceptions of the reader into messages about the file."""
     try:
         yield
     except TreatselError:
@@ -135,7 +135,7 @@ def _texts(path: str | Path, **options: Any) -> Any:
 
 def _as_text(path: str | Path, **options: Any) -> pd.DataFrame:
     header, frame = _texts(path, header=None, nrows=1).iloc[0], _texts(path, **options)
-    # the names as they are written: pandas renames a repeated one in silence
+    # the names as they are in the file: pandas silently renames repeated ones
     names = [name or unnamed for name, unnamed in zip(header, frame.columns, strict=True)]
     table: pd.DataFrame = frame.set_axis(names, axis=1)
     return table
@@ -147,20 +147,20 @@ def _csv_chunks(
     head = _as_text(path, nrows=1)
     _check_layout(path, head, book)
     wanted = [i for i, name in enumerate(head.columns) if columns is None or name in columns] or [0]
-    with _texts(path, chunksize=rows) as reader:  # usecols would let lines with too many cells pass
+    with _texts(path, chunksize=rows) as reader:  # with usecols, lines with too many cells would not raise
         for chunk in reader:
             yield chunk.set_axis(head.columns, axis=1).iloc[:, wanted]
 
 
 def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) -> None:
-    """Raise if the cells of a CSV file are not where its header says."""
+    """Raise if the cells of a CSV file do not match its header."""
     if len(frame) and not isinstance(frame.index, pd.RangeIndex):
         raise CohortError(f"The lines of {path} hold more cells than its header names. Name every column.")
     if book is not None and any(name in book for name in frame.columns):
         return
     if len(frame.columns) == 1 and re.search("[;\t|]", frame.columns[0]):
         remedy = "Separate its cells by commas, not by semicolons, tabs or bars."
-    elif book is not None:  # then the names may be the first patient's values, so they are not shown
+    elif book is not None:  # the header may hold the first patient's values, so it is not shown
         remedy = "Its first line must hold the names of the columns."
     else:
         return
@@ -186,7 +186,7 @@ def _parquet_chunks(path: str | Path, rows: int, columns: Collection[str] | None
         fragment_scan_options=options,
     )
     index = pd.RangeIndex(data.count_rows())
-    if stored and isinstance(stored[0], dict):  # how pandas notes an index that only counts
+    if stored and isinstance(stored[0], dict):  # how pandas stores a RangeIndex
         index = pd.RangeIndex(stored[0]["start"], stored[0]["stop"], stored[0]["step"])
     start = 0
     for table in _of_size(batches, rows):
@@ -198,7 +198,7 @@ def _parquet_chunks(path: str | Path, rows: int, columns: Collection[str] | None
 
 
 def _of_size(batches: Iterable[Any], rows: int) -> Iterator[Any]:
-    """Cut and join record batches, which end where row groups end, to tables of `rows` rows."""
+    """Split and join record batches, which end at row groups, to tables of `rows` rows."""
     import pyarrow as pa
 
     held: list[Any] = []
@@ -220,15 +220,15 @@ def _of_size(batches: Iterable[Any], rows: int) -> Iterator[Any]:
 
 
 class TableWriter:
-    """A table written piece by piece to a CSV or Parquet file: all of it, or nothing.
+    """Writer of a table in pieces to a CSV or Parquet file that appears only when it is complete.
 
-    The pieces go to a temporary file beside `out` that takes its name, and the place of an older file, at
-    the end; after an error it is removed. A stream (or a device) gets the pieces as they come.
+    The pieces are written to a temporary file in the folder of `out`, which replaces `out` at the end and is
+    removed after an error. A stream (or a device) receives the pieces directly.
 
     Parameters
     ----------
     out : path or text stream
-        Where to write; Parquet by the ending ``.parquet``, else CSV.
+        Where to write; Parquet by the file extension ``.parquet``, else CSV.
     """
 
     def __init__(self, out: str | Path | TextIO) -> None:
@@ -238,7 +238,7 @@ class TableWriter:
             self._part = self._path.with_name(f".{self._path.name}.part")
         self.parquet = self._path is not None and is_parquet(self._path)
         self._stream: Any = out
-        self._file: Any = None  # what a Parquet writer writes to
+        self._file: Any = None  # file of a Parquet writer
         self._started = False
 
     def __enter__(self) -> Self:
@@ -265,7 +265,7 @@ class TableWriter:
         self._part.replace(self._path)
 
     def write(self, piece: Any) -> None:
-        """Add a piece in the form that `packed` gives."""
+        """Add a piece in the form returned by `packed`."""
         if not self.parquet:
             self._stream.write(piece.partition("\n")[2] if self._started else piece)
         else:
@@ -278,7 +278,7 @@ class TableWriter:
         self._started = True
 
     def _opened(self, kind: str = "", **options: Any) -> Any:
-        """Open the temporary file anew: what lies there is removed, and no link is followed."""
+        """Create the temporary file: an existing one is removed, and links are not followed."""
         assert self._part is not None
         if self._part == self._path:
             return self._part.open(f"w{kind}", **options)

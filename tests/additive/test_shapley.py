@@ -103,12 +103,12 @@ def test_ensembles_that_count_nothing_and_trees_without_splits_add_nothing(trees
     assert stump.base == 0.7
 
 
-def test_a_way_past_too_many_columns_is_refused():
+def test_a_path_of_too_many_columns_is_refused():
     n = 63
     chain = [(i // 2, 0.0, i + 1, i + 2, True, 0.0) if i % 2 == 0 else (1.0,) for i in range(2 * n)]
     trees = tree_of([*chain, (2.0,)])
     assert trees.problem(n) is None
-    with pytest.raises(UnsupportedModelError, match="63 covariates on the way to one leaf"):
+    with pytest.raises(UnsupportedModelError, match="63 covariates on the path to one leaf"):
         TreeGames.of(trees, np.zeros((3, n)), np.arange(n))
     games = TreeGames.of(trees, np.zeros((3, n)), np.arange(n) // 2)
     expected = score_trees(trees, np.ones((1, n)))[0, 0] - games.base[0]

@@ -539,7 +539,7 @@ TAMPERED = {
     "events beyond patients": (lambda m, p: m["training"][0].update(n_events=10**6), "not in order"),
     "an arm without counts": (lambda m, p: m["training"].pop(), "each outcome and arm once"),
     "a rate beyond 1": (lambda m, p: m["assignment"]["overlap"]["auc"].__setitem__(0, 1.01), "auc"),
-    "no floor": (lambda m, p: m["assignment"].update(floor=0.0), "the floor"),
+    "no floor": (lambda m, p: m["assignment"].update(propensity_floor=0.0), "propensity_floor"),
     "a metric of no kind": (lambda m, p: m["performance"]["dropout"][0].update(metric="luck"), "metric"),
     "another direction": (lambda m, p: first(m).update(event_is_good=True), "another direction"),
     "another arm column": (lambda m, p: m.update(arm="age"), "another arm column"),

@@ -100,7 +100,7 @@ def test_a_manifest_that_was_changed_is_refused(signed, keys, tmp_path, part):
     content["manifest.json"] = json.dumps(manifest).encode()
     path = with_members(tmp_path / "m.treatsel", content)
     assert ts.load_model(path).arms_
-    with pytest.raises(ArtifactError, match="not one of this content"):
+    with pytest.raises(ArtifactError, match="changed after it was signed"):
         ts.load_model(path, require_signature=keys / "mine.pub.pem")
 
 
@@ -115,12 +115,12 @@ def test_an_array_that_was_changed_is_refused(signed, keys, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s[:95], "has 95 bytes; 96 are due"),
+        (lambda s: s[:95], "has 95 bytes; it must have 96"),
         (lambda s: s + b"x", "has 97 bytes"),
         (lambda s: b"", "has 0 bytes"),
         (lambda s: bytes(96), "not by the required"),
-        (lambda s: s[:32] + bytes(64), "not one of this content"),
-        (lambda s: s[:95] + bytes([s[95] ^ 1]), "not one of this content"),
+        (lambda s: s[:32] + bytes(64), "changed after it was signed"),
+        (lambda s: s[:95] + bytes([s[95] ^ 1]), "changed after it was signed"),
         (lambda s: bytes(2000), "too large"),
     ],
     ids=range(7),
@@ -136,17 +136,20 @@ def test_a_signature_that_was_changed_is_refused(signed, keys, tmp_path, change,
 def test_a_signature_of_another_file_is_refused(signed, keys, tmp_path):
     """It signs a manifest of this library, and of this file, and nothing else."""
     raw = members(signed)["signature.ed25519"]
-    with pytest.raises(ArtifactError, match="not one of this content"):
+    with pytest.raises(ArtifactError, match="changed after it was signed"):
         _signature.check_signature(raw, b"{}", _signature.public_key_of(keys / "mine.pub.pem"))
 
 
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("mine.pem", "That is a private key"),
+        ("mine.pem", "This is a private key"),
         ("absent.pem", "Cannot read the public key"),
-        (b"", "no Ed25519 key in PEM form"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "no Ed25519 key in PEM form"),
+        (b"", "must be an Ed25519 key in PEM form"),
+        (
+            b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+            "must be an Ed25519 key in PEM form",
+        ),
     ],
 )
 def test_what_is_no_public_key_is_refused(signed, keys, key, message):
@@ -164,11 +167,11 @@ def test_keys_of_another_kind_are_refused(signed):
         for lock in (serialization.NoEncryption(), serialization.BestAvailableEncryption(b"x"))
     )
     public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
-    with pytest.raises(InputError, match="private key is no Ed25519 key"):
+    with pytest.raises(InputError, match="private key is not an Ed25519 key"):
         sign_model(signed, private)
-    with pytest.raises(InputError, match="locked by a password"):
+    with pytest.raises(InputError, match="encrypted with a password"):
         sign_model(signed, locked)
-    with pytest.raises(InputError, match="public key is no Ed25519 key"):
+    with pytest.raises(InputError, match="public key is not an Ed25519 key"):
         ts.load_model(signed, require_signature=public)
 
 
@@ -192,7 +195,7 @@ def test_new_keys_are_private_and_replace_nothing(tmp_path):
     new_keys(private, public)
     assert private.stat().st_mode & 0o777 == 0o600
     before = private.read_bytes()
-    with pytest.raises(InputError, match="Will not replace"):
+    with pytest.raises(InputError, match="Refusing to overwrite"):
         new_keys(private, tmp_path / "c.pem")
     assert private.read_bytes() == before
 
@@ -224,27 +227,31 @@ def said(capsys, *arguments, status=0):
 def test_sign_and_show(capsys, tmp_path):
     model, private, public = (tmp_path / name for name in ("m.treatsel", "private.pem", "public.pem"))
     model.write_bytes(STORED.read_bytes())
-    assert "Keep" in said(capsys, "sign", "--new-key", private, public)
+    assert "Keep" in said(capsys, "keygen", private, public)
     assert "not signed" in said(capsys, "show", model, "--check")
-    assert "is not signed" in said(capsys, "show", model, "--check", "--key", public, status=2)
-    text = said(capsys, "sign", model, "--key", private, "--out", tmp_path / "s.treatsel")
+    assert "is not signed" in said(capsys, "show", model, "--check", "--public-key", public, status=2)
+    text = said(capsys, "sign", model, "--private-key", private, "--out", tmp_path / "s.treatsel")
     fingerprint = read_manifest(tmp_path / "s.treatsel").signed_by
     assert fingerprint in text
-    assert f"{fingerprint} (not checked" in said(capsys, "show", tmp_path / "s.treatsel")
-    checked = said(capsys, "show", tmp_path / "s.treatsel", "--check", "--key", public)
-    assert f"{fingerprint} (checked)" in checked
+    assert f"{fingerprint} (not verified" in said(capsys, "show", tmp_path / "s.treatsel")
+    checked = said(capsys, "show", tmp_path / "s.treatsel", "--check", "--public-key", public)
+    assert f"{fingerprint} (verified)" in checked
     shown = json.loads(said(capsys, "show", tmp_path / "s.treatsel", "--json"))
     assert shown["signed_by"] == fingerprint
     assert model.read_bytes() == STORED.read_bytes()
 
 
-def test_a_pair_can_be_made_and_used_at_once(capsys, tmp_path):
-    model = tmp_path / "m.treatsel"
-    model.write_bytes(STORED.read_bytes())
-    said(capsys, "sign", model, "--new-key", tmp_path / "a.pem", tmp_path / "b.pem")
-    assert ts.load_model(model, require_signature=tmp_path / "b.pem").arms_
+def test_keys_never_replace_files(capsys, tmp_path):
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    said(capsys, "keygen", private, public)
+    before = private.read_bytes()
+    assert "already exists" in said(capsys, "keygen", private, tmp_path / "other.pem", status=2)
+    assert private.read_bytes() == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["m"], ["--key", "k"], ["m", "--key", "k", "--new-key", "a", "b"]])
-def test_sign_says_what_it_needs(capsys, arguments):
-    assert "Give a model and --key" in said(capsys, "sign", *arguments, status=2)
+@pytest.mark.parametrize("arguments", [[], ["m"], ["--private-key", "k"]])
+def test_sign_needs_a_model_and_a_key(capsys, arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["sign", *arguments])
+    assert ended.value.code == 2
+    assert "required" in capsys.readouterr().err

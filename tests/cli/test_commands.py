@@ -1,32 +1,29 @@
 """The command line: the whole path in files, and one line on bad input."""
 
+import contextlib
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import treatsel as ts
-from treatsel.cli import _pdf
+from treatsel import cli
 from treatsel.cli.main import COMMANDS, build_parser, main
 
 TRAIN = ["--out", "x.treatsel"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(trained, tmp_path_factory):
     """A simulated cohort, its codebook and a trained model, all made by commands."""
-    folder = tmp_path_factory.mktemp("work")
-    simulate = ["simulate", str(folder / "cohort.csv"), "--n", "600", "--missing", "0.05", "--seed", "3"]
-    extra = ["--truth", str(folder / "truth.csv"), "--codebook", str(folder / "codebook.yaml")]
-    assert main([*simulate, *extra]) == 0
-    train = ["train", str(folder / "cohort.csv"), "--codebook", str(folder / "codebook.yaml")]
-    more = ["--outcome", "dropout", "--out", str(folder / "m.treatsel"), "--intended-use", "Tests."]
-    assert main([*train, *more]) == 0
-    return folder
+    return shutil.copytree(trained, tmp_path_factory.mktemp("work") / "work")
 
 
 def output(capsys, *arguments):
@@ -45,13 +42,31 @@ def complaint(capsys, *arguments):
     return captured.err
 
 
-@pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__.rpartition("._")[2])
+def command_of(module):
+    """The name of a command as its module's name gives it."""
+    return module.__name__.rpartition("._")[2].replace("_", "-")
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=command_of)
 def test_every_command_has_help(module, capsys):
-    name = module.__name__.rpartition("._")[2]
+    name = command_of(module)
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_args([name, "--help"])
     assert ended.value.code == 0
     assert f"treatsel {name}" in capsys.readouterr().out
+
+
+def test_modules_are_named_after_their_commands():
+    names = next(action.choices for action in build_parser()._actions if action.dest == "command")
+    assert list(names) == [command_of(module) for module in COMMANDS]
+    modules = {path.stem for path in Path(cli.__file__).parent.glob("_*.py")} - {"__init__", "_io"}
+    assert modules == {module.__name__.rpartition(".")[2] for module in COMMANDS}
+
+
+def test_readme_lists_every_command():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `treatsel ([a-z-]+)` \|", readme, re.MULTILINE)
+    assert sorted(listed) == sorted(command_of(module) for module in COMMANDS)
 
 
 def test_simulate_is_reproducible(folder, tmp_path):
@@ -67,42 +82,53 @@ def test_codebook_drafts_and_merges(folder, capsys, tmp_path):
     book = ts.Codebook.read(drafted)
     assert book.arm == "arm"
     assert set(book.outcomes) == {"recovery", "dropout"}
-    edits = tmp_path / "edits.yaml"
-    edits.write_text("fields:\n- name: age\n  unit: years\n")
+    overrides = tmp_path / "overrides.yaml"
+    overrides.write_text("fields:\n- name: age\n  unit: years\n")
     merged = tmp_path / "merged.json"
-    output(capsys, "codebook", folder / "cohort.csv", "--edits", edits, "--out", merged)
+    output(capsys, "codebook", folder / "cohort.csv", "--overrides", overrides, "--out", merged)
     assert ts.Codebook.read(merged)["age"].unit == "years"
 
 
-def test_train_says_what_it_did(folder, capsys, tmp_path):
-    use = tmp_path / "use.yaml"
-    use.write_text("purpose: Tests.\nreview_date: '2027-01-31'\n")
-    arguments = [
+@pytest.fixture(scope="module")
+def again(folder):
+    """The training of the folder's model once more: the file, and what the command printed."""
+    out, files = folder / "again.treatsel", [folder / "cohort.csv", "--codebook", folder / "codebook.yaml"]
+    train = [
         "train",
-        folder / "cohort.csv",
-        "--codebook",
-        folder / "codebook.yaml",
+        *files,
         "--outcome",
         "dropout",
+        "--out",
+        out,
+        "--intended-use",
+        f"@{folder / 'use.yaml'}",
     ]
-    text = output(capsys, *arguments, "--out", tmp_path / "m.treatsel", "--intended-use", f"@{use}")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main([*map(str, train), "--out", str(out), "--intended-use", use]) == 0
+    return out, printed.getvalue()
+
+
+def test_train_says_what_it_did(again):
+    out, text = again
     assert "600 patients, 6 arms" in text
     assert "Best single arm" in text
-    assert ts.load_model(tmp_path / "m.treatsel").intended_use_["review_date"] == "2027-01-31"
+    assert ts.load_model(out).intended_use_["review_date"] == "2027-01-31"
 
 
 @pytest.mark.slow
-def test_the_same_training_gives_the_same_file(folder, capsys, tmp_path):
-    arguments = [
-        "train",
-        folder / "cohort.csv",
-        "--codebook",
-        folder / "codebook.yaml",
-        "--outcome",
-        "dropout",
-    ]
-    output(capsys, *arguments, "--out", tmp_path / "m.treatsel", "--intended-use", "Tests.")
-    assert (tmp_path / "m.treatsel").read_bytes() == (folder / "m.treatsel").read_bytes()
+def test_the_same_training_gives_the_same_file(folder, again):
+    assert again[0].read_bytes() == (folder / "m.treatsel").read_bytes()
+
+
+def test_train_takes_the_intended_use_as_a_sentence(folder, capsys, tmp_path):
+    cohort = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml")
+    few = cohort.frame[cohort.frame["arm"].isin(["cbt", "ipt"])][["age", "phq9_start", "arm", "dropout"]]
+    few.to_csv(tmp_path / "few.csv")
+    output(capsys, "codebook", tmp_path / "few.csv", "--outcome", "dropout", "--out", tmp_path / "few.yaml")
+    out = tmp_path / "m.treatsel"
+    train = ["train", tmp_path / "few.csv", "--codebook", tmp_path / "few.yaml", "--out", out]
+    output(capsys, *train, "--estimator", "hierarchical", "--intended-use", "Tests.")
+    assert ts.load_model(out).intended_use_["purpose"] == "Tests."
 
 
 def test_predict_equals_the_library(folder, capsys, tmp_path):
@@ -130,7 +156,7 @@ def test_recommend_with_exclusions(folder, capsys, tmp_path):
     output(
         capsys,
         *("recommend", folder / "m.treatsel", folder / "cohort.csv", "--out", out),
-        *("--exclude", "ipt=no therapist", "--prefer", "dropout=1", "--margin", "0.02"),
+        *("--exclude", "ipt=no therapist", "--weight", "dropout=1", "--margin", "0.02"),
     )
     found = pd.read_csv(out)
     assert len(found) == 600
@@ -254,22 +280,9 @@ def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
     )
     text = output(capsys, "compare", tmp_path / "a.json", tmp_path / "b.json", "--out", tmp_path / "c.csv")
     assert "within-arm AUC" in text
-    assert "on the same patients" in text
+    assert "share their patients" in text
     assert {"difference", "lower", "upper"} <= set(pd.read_csv(tmp_path / "c.csv").columns)
     assert "JSON" in complaint(capsys, "compare", tmp_path / "a.json", folder / "cohort.csv")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not any(map(shutil.which, _pdf.NAMES)), reason="no Chromium on this machine")
-def test_a_report_is_printed_as_pdf(folder, capsys, tmp_path):
-    output(capsys, "validate", folder / "m.treatsel", folder / "cohort.csv", "--pdf", tmp_path / "r.pdf")
-    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-")
-
-
-def test_pdf_without_chromium_is_refused_in_words(folder, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(_pdf, "NAMES", ("no-such-browser",))
-    arguments = ["validate", folder / "m.treatsel", folder / "cohort.csv", "--pdf", tmp_path / "r.pdf"]
-    assert "--pdf needs Chromium" in complaint(capsys, *arguments)
 
 
 def test_show_prints_card_manifest_and_check(folder, capsys, tmp_path):
@@ -301,7 +314,7 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         (["predict", "cohort.csv", "cohort.csv"], "not a zip archive"),
         (["predict", "absent.treatsel", "cohort.csv"], "cannot be read"),
         (["recommend", "m.treatsel", "cohort.csv", "--exclude", "yoga=x"], "yoga"),
-        (["recommend", "m.treatsel", "cohort.csv", "--prefer", "remission=1"], "unknown key 'remission'"),
+        (["recommend", "m.treatsel", "cohort.csv", "--weight", "remission=1"], "unknown key 'remission'"),
         (["recommend", "m.treatsel", "cohort.csv", "--level", "95"], "between 0 and 1"),
         (["explain", "m.treatsel", "cohort.csv", "--arm", "CBT"], "Did you mean 'cbt'"),
         (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--plot", "x.gif"], "must end in .png"),
@@ -312,13 +325,17 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         ),
         (["train", "cohort.csv", "--codebook", "absent.yaml", "--out", "x", "--intended-use", "y"], "absent"),
         (["simulate", "x.csv", "--n", "3"], "n"),
+        (["demo", "--out", "x", "--n", "100"], "allows 200 to 4,000 patients"),
         (["codebook", "truth.csv", "--arm", "treatment"], "treatment"),
         (["codebook", "cohort.csv", "--out", "./cohort.csv"], "is an input of this command"),
         (["predict", "m.treatsel", "cohort.csv", "--out", "m.treatsel"], "is an input of this command"),
         (["validate", "m.treatsel", "cohort.csv", "--html", "x.html", "--json", "x.html"], "another output"),
-        (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "no folder 'nowhere'"),
-        (["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"], "No patient of that id"),
-        (["validate", "m.treatsel", "cohort.csv", "--share", "cbt=0.5"], "lacks the arms"),
+        (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "folder 'nowhere' does not exist"),
+        (
+            ["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"],
+            "No patient of that id|of this result has that id",
+        ),
+        (["validate", "m.treatsel", "cohort.csv", "--allocation", "cbt=0.5"], "lacks the arms"),
         (["validate", "cohort.csv"], "Give either a model file and a cohort, or --predictions"),
         (["validate", "m.treatsel", "cohort.csv", "--n-jobs", "0"], "--n-jobs is 0"),
         (
@@ -357,7 +374,7 @@ def test_bad_input_gives_one_line_and_status_2(folder, capsys, arguments, messag
 
 def test_bad_options_end_with_status_2(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["recommend", "m", "p", "--prefer", "dropout"])
+        main(["recommend", "m", "p", "--weight", "dropout"])
     assert ended.value.code == 2
     assert "name=value" in capsys.readouterr().err
 
@@ -373,7 +390,7 @@ def test_the_console_script_survives_a_closed_pipe(folder):
 
 @pytest.mark.slow
 def test_demo_runs_the_whole_path(tmp_path, capsys):
-    text = output(capsys, "demo", "--out", tmp_path / "demo")
+    text = output(capsys, "demo", "--out", tmp_path / "demo", "--n", "600")
     written = {path.name for path in (tmp_path / "demo").iterdir()}
     assert {"model.treatsel", "predictions.csv", "report.html", "card.html", "explanation.png"} <= written
     assert "percentage points (95% interval" in text

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from tests.conftest import LASSO
 
 import treatsel as ts
 from treatsel.cli.main import main
@@ -22,7 +23,7 @@ def folder(tmp_path_factory):
     """A model, and a CSV of patients that it has not seen."""
     folder = tmp_path_factory.mktemp("work")
     cohort = make_cohort(2 * N, missing=0.05, random_state=4).cohort
-    plain = PooledClassifier(LogisticRegression(C=0.2, l1_ratio=1, solver="liblinear"))  # no draws: quick
+    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # no draws: quick
     model = ts.TreatmentSelector(event_is_good=False, estimator=plain, random_state=0)
     model.fit(cohort.X[:N], cohort.y["dropout"][:N])
     ts.save_model(model, folder / "m.treatsel", intended_use="Tests.")
@@ -59,7 +60,7 @@ def test_an_alarm_gives_status_1_and_files(folder, capsys, recent, tmp_path):
     more = ["--html", outputs[0], "--json", outputs[1], "--markdown", outputs[2]]
     status, found = monitored(capsys, folder, recent, *more, "--false-alarm-rate", "0.01")
     assert status == 1
-    assert "- employment: categories have other shares" in found.out
+    assert "- employment: different proportions of categories" in found.out
     content = json.loads((tmp_path / "a.json").read_text())
     assert content["alarm"] is True
     assert content["false_alarm_rate"] == 0.01
@@ -87,7 +88,7 @@ def test_outcomes_not_known_yet(folder, capsys, recent):
 def test_without_outcomes(folder, capsys, recent):
     status, found = monitored(capsys, folder, recent.drop(columns=["dropout", "arm"]))
     assert status == 0
-    assert "Calibration was not judged: no outcomes." in found.out
+    assert "Calibration was not assessed: no outcome is known." in found.out
 
 
 def test_other_reference(folder, capsys, recent):
@@ -105,7 +106,7 @@ def test_other_reference(folder, capsys, recent):
         ({"dropout": "maybe"}, [], "neither 0 nor 1|not an integer|that are not"),
         ({}, ["--outcome", "recovery"], "The model has no outcome 'recovery'"),
         ({}, ["--date", "yesterday"], "no column 'yesterday'"),
-        ({"known_on": "soon"}, ["--date", "known_on"], "40 values that are no dates"),
+        ({"known_on": "soon"}, ["--date", "known_on"], "40 values not in the form of a date"),
         ({"arm": "hypnosis"}, [], "arms unknown"),
         ({}, ["--false-alarm-rate", "2"], "false_alarm_rate is 2.0"),
     ],

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     simulate = ["simulate", str(folder / "few.csv"), "--n", "600", "--missing", "0.05", "--seed", "3"]
     assert main([*simulate, "--codebook", str(folder / "codebook.yaml")]) == 0
     cohort = ts.Cohort.read_csv(folder / "few.csv", folder / "codebook.yaml")
-    book = cohort.codebook.only(["patient_id", "age", "phq9_start", "employment", "arm", "dropout"])
+    book = cohort.codebook.subset(["patient_id", "age", "phq9_start", "employment", "arm", "dropout"])
     ridge = PooledClassifier(LogisticRegression(C=1.0))
     selector = ts.TreatmentSelector(estimator=ridge, codebook=book, random_state=0)
     selector.fit(cohort.frame[[*book.covariates, "arm"]], cohort.frame["dropout"])

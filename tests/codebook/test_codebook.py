@@ -39,7 +39,7 @@ def fields(*entries):
 def parsed(values, *, missing=("",), dtype="object", **options):
     """Clean values of one column, and the codes of what is wrong with it."""
     column = pd.Series(values, dtype=dtype)
-    clean, violations = Field(name="x", **options).inspect(column, missing)
+    clean, violations = Field(name="x", **options).parse(column, missing)
     return clean.tolist(), {violation.code: int(violation.mask.sum()) for violation in violations}
 
 
@@ -277,10 +277,10 @@ def test_lookup(book):
 
 
 def test_only_keeps_order_and_missing_values(book):
-    assert book.only(["arm", "age", "nothing"]).names() == ("age", "arm")
-    assert book.only(["age"]).missing_values == book.missing_values
+    assert book.subset(["arm", "age", "nothing"]).names() == ("age", "arm")
+    assert book.subset(["age"]).missing_values == book.missing_values
     with pytest.raises(CodebookError, match="no fields"):
-        book.only([])
+        book.subset([])
 
 
 def test_with_role(book):
@@ -354,7 +354,7 @@ def test_merge_with_a_whole_codebook(book):
 @pytest.mark.parametrize(
     ("edits", "message"),
     [
-        (fields({"name": "agee", "unit": "years"}), "name 'agee', which is no column. Did you mean 'age'"),
+        (fields({"name": "agee", "unit": "years"}), "name 'agee', which is not a column. Did you mean 'age'"),
         (fields({"name": "age", "constraints": {"minimum": 200}}), "minimum 200 is above maximum 90"),
         (fields({"name": "age", "constraints": [1]}), "constraints must be a mapping"),
         (fields({"name": "age", "units": "years"}), "unknown key 'units'"),
@@ -535,7 +535,7 @@ def source(name):
 @pytest.mark.parametrize("name", SOURCES)
 def test_numbers_and_booleans_become_floats_from_any_source(name, kind):
     column = source(name).set_axis([7, 5, 5])
-    clean, violations = Field(name="x", type=kind).inspect(column)
+    clean, violations = Field(name="x", type=kind).parse(column)
     assert not violations
     assert clean.dtype == np.float64
     assert clean.index.tolist() == [7, 5, 5]
@@ -544,7 +544,7 @@ def test_numbers_and_booleans_become_floats_from_any_source(name, kind):
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if "bool" not in name and name != "objects"])
 def test_labels_become_texts_from_any_source(name):
-    clean, violations = Field(name="x", enum=("0", 1)).inspect(source(name))
+    clean, violations = Field(name="x", enum=("0", 1)).parse(source(name))
     assert not violations
     assert clean.dtype == object
     assert clean.tolist()[:2] == ["1", "0"]
@@ -570,7 +570,7 @@ def test_names_that_are_numbers_are_texts(role):
     for values in ([1, 2], [1.0, 2.0], ["1", "2"]):
         assert book.check(pd.DataFrame({"x": values}))["x"].tolist() == ["1", "2"]
     assert book.check(pd.DataFrame({"x": [2**60 + 1]}))["x"].tolist() == [str(2**60 + 1)]
-    _, violations = book["x"].inspect(pd.Series(["1", "b", 3, 1.5], dtype="object"))
+    _, violations = book["x"].parse(pd.Series(["1", "b", 3, 1.5], dtype="object"))
     assert [v.code for v in violations] == ["wrong_type", "not_integer", "unseen_category"]
 
 
@@ -644,7 +644,7 @@ def test_dates(kind):
 @pytest.mark.parametrize("dtype", ["datetime64[ns]", "datetime64[s]", "datetime64[ns, Europe/London]"])
 def test_date_columns_lose_their_zone_only(dtype):
     column = pd.Series(["2020-01-31", None], dtype=dtype)
-    clean, violations = Field(name="x", type="date").inspect(column)
+    clean, violations = Field(name="x", type="date").parse(column)
     assert not violations
     assert pd.api.types.is_datetime64_dtype(clean.dtype)
     assert clean[0] == pd.Timestamp("2020-01-31")
@@ -710,14 +710,15 @@ def test_an_empty_column_of_any_kind(kind):
         assert violations == {}
 
 
-def test_parse_gives_a_fault_per_violation():
+def test_each_violation_has_a_fault_in_words():
     field = Field(name="age", type="integer", role="covariate", minimum=18, maximum=90)
-    clean, faults = field.parse(pd.Series(["17", "x", "30.5", "40"], dtype="object"))
+    clean, violations = field.parse(pd.Series(["17", "x", "30.5", "40"], dtype="object"))
+    faults = [field.fault(violation.code, violation.count) for violation in violations]
     assert clean.tolist()[2:] == [30.5, 40]
     assert [(fault.column, fault.problem) for fault in faults] == [
         ("age", "holds 1 value that is not an integer from 18 to 90"),
         ("age", "holds 1 value out of range"),
-        ("age", "holds 1 value that is not whole numbers"),
+        ("age", "holds 1 value that is not a whole number"),
     ]
     assert all(fault.remedy.startswith("Allowed: an integer from 18 to 90.") for fault in faults)
 
@@ -835,7 +836,7 @@ cells = st.one_of(numbers, others, texts, st.dates(), st.datetimes())
 @given(values=st.lists(cells, max_size=6), kind=st.sampled_from(TYPES))
 def test_no_value_crashes_the_parser_and_each_is_clean_missing_or_a_fault(values, kind):
     column = pd.Series(values, dtype="object")
-    clean, violations = Field(name="x", type=kind).inspect(column)
+    clean, violations = Field(name="x", type=kind).parse(column)
     wrong = next((v.mask for v in violations if v.code == "wrong_type"), pd.Series(False, index=column.index))
     absent = column.isna() | column.map(lambda value: isinstance(value, str) and value == "").astype(bool)
     assert ((clean.notna().astype(int) + wrong.astype(int) + absent.astype(int)) == 1).all()

@@ -44,7 +44,7 @@ def cohort(seed, n=60, *, digits=2, others=True):
     chances = pd.DataFrame(0.0, index=by_arm.index, columns=by_arm.columns)
     chances[names] = 1 / len(names)
     vectors = {"y_true": y, "received": arm, "by_arm": by_arm}
-    return vectors, {"propensities": chances}, x
+    return vectors, {"propensity": chances}, x
 
 
 def rows_of(table, rows):
@@ -108,7 +108,7 @@ def test_swapping_the_arms_turns_the_sign(seed):
     assert two.slope.value == pytest.approx(one.slope.value)
     assert two.intercept.value == pytest.approx(-one.intercept.value)
     assert two.in_the_large.value == pytest.approx(-one.in_the_large.value)
-    assert two.p_calibrated == pytest.approx(one.p_calibrated)
+    assert two.p_value_calibration == pytest.approx(one.p_value_calibration)
     c = [model_based_c_for_benefit(vectors["by_arm"], **arms).value for arms in (ARMS, swapped)]
     assert c[0] == pytest.approx(c[1])
     if (vectors["received"] == "b").sum() == (vectors["received"] == "a_1").sum():
@@ -117,11 +117,11 @@ def test_swapping_the_arms_turns_the_sign(seed):
     assert c_for_benefit(pairs[0]).value == pytest.approx(c_for_benefit(pairs[1]).value, nan_ok=True)
 
 
-def test_groups_of_one_are_patients_with_students_t():
+def test_clusters_of_one_are_patients_with_students_t():
     vectors, chances, _ = cohort(3, 120)
     for metric, more in ((benefit_calibration, chances), (average_benefit, chances)):
         alone = metric(**vectors, **more, **ARMS)
-        grouped = metric(**vectors, **more, **ARMS, groups=np.arange(120))
+        grouped = metric(**vectors, **more, **ARMS, clusters=np.arange(120))
         if metric is benefit_calibration:
             alone, grouped = alone.slope, grouped.slope
         assert grouped.se == pytest.approx(alone.se)
@@ -144,7 +144,7 @@ def test_line_through_doubly_robust_scores_by_statsmodels():
     assert [found.intercept.value, found.slope.value] == pytest.approx(list(fit.params))
     assert [found.intercept.se, found.slope.se] == pytest.approx(list(fit.bse))
     test = fit.wald_test((np.eye(2), [0, 1]), use_f=False, scalar=True)
-    assert found.p_calibrated == pytest.approx(float(test.pvalue))
+    assert found.p_value_calibration == pytest.approx(float(test.pvalue))
     assert found.to_frame()["n"].sum() == 200
 
 
@@ -157,7 +157,7 @@ def test_line_of_the_true_benefit_covers_the_diagonal():
         found = benefit_calibration(**vectors, **chances, **ARMS, n_bins=1)
         slope.append((found.slope.value, found.slope.lower <= 1 <= found.slope.upper))
         intercept.append((found.intercept.value, found.intercept.lower <= 0 <= found.intercept.upper))
-        p_values.append(found.p_calibrated)
+        p_values.append(found.p_value_calibration)
     (mean_slope, covers_slope), (mean_intercept, covers) = np.mean(slope, axis=0), np.mean(intercept, axis=0)
     assert mean_slope == pytest.approx(1, abs=0.1)
     assert mean_intercept == pytest.approx(0, abs=0.015)
@@ -274,15 +274,28 @@ def test_average_benefit_is_the_difference_of_the_arms_without_a_model():
     assert average_benefit(**vectors, **chances, **ARMS).value == pytest.approx(expected)
 
 
-def test_propensities_are_renormalised_to_the_two_arms():
+def test_two_arms_need_only_the_propensity_of_the_received_one():
+    vectors, _, _ = cohort(0)
+    pair = np.isin(vectors["received"], [ARMS["control"], ARMS["treated"]])
+    by_arm = vectors["by_arm"].loc[pair, [ARMS["control"], ARMS["treated"]]]
+    patients = np.asarray(vectors["y_true"])[pair], np.asarray(vectors["received"])[pair]
+    table = pd.DataFrame({ARMS["control"]: 0.3, ARMS["treated"]: 0.7}, index=by_arm.index)
+    own = np.where(patients[1] == ARMS["treated"], 0.7, 0.3)
+    found = [average_benefit(*patients, by_arm, given, **ARMS) for given in (table, own)]
+    assert found[0].value == pytest.approx(found[1].value, abs=1e-12)
+    with pytest.raises(InputError, match="by_arm has 3 arms"):
+        average_benefit(**vectors, propensity=np.full(len(pair), 0.5), **ARMS)
+
+
+def test_propensities_are_renormalized_to_the_two_arms():
     vectors, chances, _ = cohort(8, 200)
-    uneven = chances["propensities"].assign(a_1=0.4, b=0.4, c=0.2)
+    uneven = chances["propensity"].assign(a_1=0.4, b=0.4, c=0.2)
     first = average_benefit(**vectors, **chances, **ARMS)
-    second = average_benefit(**vectors, propensities=uneven, **ARMS)
+    second = average_benefit(**vectors, propensity=uneven, **ARMS)
     assert second.value == pytest.approx(first.value)
     uneven.loc[vectors["received"] == "b", ["b", "c"]] = [0.0, 0.6]
     with pytest.raises(InputError, match="probability 0"):
-        average_benefit(**vectors, propensities=uneven, **ARMS)
+        average_benefit(**vectors, propensity=uneven, **ARMS)
 
 
 def nearest_by_hand(points, treated):
@@ -544,7 +557,7 @@ def test_bad_input_of_pairs(call, message):
 
 def test_bad_options_of_the_rest():
     vectors, chances, _ = cohort(0)
-    with pytest.raises(InputError, match="n_groups"):
+    with pytest.raises(InputError, match="n_bins"):
         benefit_calibration(**vectors, **chances, **ARMS, n_bins=0)
     with pytest.raises(InputError, match="among"):
         logit_benefit_recalibration(**vectors, **ARMS, among="all")

@@ -29,7 +29,7 @@ def number(found):
 
 def expected_values(rows, weight=None):
     y, p = rows["y"], rows["p"]
-    errors = calibration.calibration_errors(y, p, sample_weight=weight)
+    errors = calibration.integrated_calibration_index(y, p, sample_weight=weight)
     found = {name: public(name, y, p, sample_weight=weight) for name in PREDICTED}
     found |= {name: number(getattr(errors, name)) for name in ("ici", "e50", "e90", "emax")}
     found["prevalence"] = overall.prevalence(y, sample_weight=weight).value
@@ -80,8 +80,8 @@ def test_shared_places_move_next_to_nothing():
 def test_neither_row_order_nor_threads_matter(cohort):
     moved = cohort.sample(frac=1, random_state=1)
     names = ["roc_auc", "calibration_slope", "ici"]
-    for groups in (None, "site"):
-        own = [None if groups is None else rows[groups] for rows in (cohort, moved)]
+    for clusters in (None, "site"):
+        own = [None if clusters is None else rows[clusters] for rows in (cohort, moved)]
         first = bootstrap(cohort["y"], cohort["p"], names, clusters=own[0], n_resamples=20)
         second = bootstrap(moved["y"], moved["p"], names, clusters=own[1], n_resamples=20, n_jobs=2)
         pd.testing.assert_frame_equal(first.draws, second.draws)
@@ -116,7 +116,7 @@ def test_spread_is_that_of_the_formulas():
         assert table.loc[name, "lower"] == pytest.approx(found.lower, abs=0.4 * se), name
 
 
-def test_whole_groups_are_drawn():
+def test_whole_clusters_are_drawn():
     site = np.repeat(np.arange(20), 30)
     y = (site % 2).astype(int)  # a site has one outcome only
     p = np.where(y, 0.6, 0.5)
@@ -124,7 +124,7 @@ def test_whole_groups_are_drawn():
     alone = bootstrap(y, p, ["prevalence"], n_resamples=300).estimate("prevalence")
     assert grouped.se == pytest.approx(math.sqrt(0.25 / 20), rel=0.15)
     assert alone.se == pytest.approx(math.sqrt(0.25 / 600), rel=0.15)
-    assert "resamples of 20 groups" in grouped.method
+    assert "resamples of 20 clusters" in grouped.method
 
 
 def test_weights_are_drawn_as_patients(cohort):
@@ -177,7 +177,7 @@ def test_a_rare_outcome_loses_its_interval():
         ({"metrics": ["ici", "ici"]}, "each once"),
         ({"metrics": ["within_arm_auc"]}, "needs the received arms"),
         ({"received": ["a"]}, "received 1"),
-        ({"groups": ["a", "a", "a"]}, "fewer than 2 groups"),
+        ({"clusters": ["a", "a", "a"]}, "fewer than 2 clusters"),
         ({"n_resamples": 1}, "n_resamples is 1"),
         ({"level": 95}, "level is 95"),
     ],

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from treatsel._stats.logistic import fit_logistic
-from treatsel._stats.splines import Refits, fit_smooth, place_knots, spline_design
+from treatsel._stats.splines import fit_smooth, place_knots, refits_of, spline_design
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics.calibration import (
     _ici,
@@ -60,8 +60,10 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
     part = cohort.head(n)
     again = part.loc[part.index.repeat(part["weight"])]
     options = {"at": [0.3, 0.5, 0.6]}
-    found = calibration_curve(part["y"], part["p"], arm=part["arm"], sample_weight=part["weight"], **options)
-    expected = calibration_curve(again["y"], again["p"], arm=again["arm"], **options)
+    found = calibration_curve(
+        part["y"], part["p"], received=part["arm"], sample_weight=part["weight"], **options
+    )
+    expected = calibration_curve(again["y"], again["p"], received=again["arm"], **options)
     for name in ("table", "groups"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), rtol=1e-7)
     errors = integrated_calibration_index(part["y"], part["p"], sample_weight=part["weight"], **FEW)
@@ -188,7 +190,7 @@ def test_knots_are_where_r_puts_them(x, count, knots):
 
 def test_curve_holds_what_it_draws(cohort):
     before = "matplotlib.pyplot" in sys.modules
-    curve = calibration_curve(cohort["y"], cohort["p"], arm=cohort["arm"])
+    curve = calibration_curve(cohort["y"], cohort["p"], received=cohort["arm"])
     table = curve.to_frame()
     assert list(table.columns) == ["arm", "predicted", "observed", "lower", "upper"]
     assert list(table["arm"].unique()) == ["CBT", "IPT", "SSRI"]
@@ -208,7 +210,7 @@ def test_default_grid_stays_where_patients_are(cohort):
     assert (table["predicted"].min(), table["predicted"].max()) == pytest.approx((low, high))
 
 
-def test_groups_keep_ties_together():
+def test_clusters_keep_ties_together():
     groups = calibration_groups([0, 1] * 6, [0.2] * 6 + [0.4] * 4 + [0.9] * 2, n_bins=4)
     assert groups["n"].tolist() == [6, 4, 2]
     assert groups["observed"].tolist() == [0.5, 0.5, 0.5]
@@ -245,10 +247,10 @@ def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
     assert tilt.upper - tilt.value > tilt.value - tilt.lower  # the likelihood is skew
 
 
-def test_profile_needs_a_maximum_and_no_groups(cohort):
+def test_profile_needs_a_maximum_and_no_clusters(cohort):
     found = calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], interval="profile")
     assert math.isnan(found.lower)
-    with pytest.raises(InputError, match="interval='profile' knows no groups"):
+    with pytest.raises(InputError, match="interval='profile' cannot allow for clusters"):
         calibration_slope(cohort["y"], cohort["p"], interval="profile", clusters=cohort["site"])
 
 
@@ -292,14 +294,14 @@ def test_hosmer_lemeshow_by_hand_and_at_the_ends():
 def test_clusters_that_repeat_each_other_count_once(metric, cohort):
     """Every patient four times, as a cluster: the interval is that of the patients, nearly."""
     four = cohort.loc[cohort.index.repeat(4)]
-    once = metric(cohort["y"], cohort["q"], groups=cohort.index)
-    found = metric(four["y"], four["q"], groups=four.index)
+    once = metric(cohort["y"], cohort["q"], clusters=cohort.index)
+    found = metric(four["y"], four["q"], clusters=four.index)
     assert (found.value, found.se) == pytest.approx((once.value, once.se))
     assert found.se > 1.9 * metric(four["y"], four["q"]).se
-    assert "200 groups, t with 199 df" in found.method
-    alone = metric(cohort["y"], cohort["q"], groups=["a"] * 200)
+    assert "200 clusters, t with 199 df" in found.method
+    alone = metric(cohort["y"], cohort["q"], clusters=["a"] * 200)
     assert math.isnan(alone.upper)
-    assert alone.method == "no interval: it needs at least two groups"
+    assert alone.method == "no interval: it needs at least two clusters"
 
 
 def test_intervals_by_site_cover_where_sites_differ():
@@ -354,7 +356,7 @@ def test_what_perfect_calibration_shows_is_what_it_shows():
         p = expit(rng.normal(0, 1, 300))
         row = integrated_calibration_index(
             rng.binomial(1, p), p, n_resamples=0, n_simulations=40, random_state=seed
-        ).intervals.loc["ici"]
+        ).table.loc["ici"]
         values.append(row["value"])
         expected.append(row["expected_under_calibration"])
         small += row["p_value"] < 0.2
@@ -382,7 +384,7 @@ def test_refits_are_fits_from_scratch(cohort):
     counts = np.random.default_rng(0).multinomial(200, np.full(200, 1 / 200)).astype(float)
     kept = counts > 0
     expected = fit_logistic(spline_design(x[kept], smooth.knots), y[kept], counts[kept])
-    found = Refits.of(smooth, x, np.ones(200))(counts, counts * y)
+    found = refits_of(smooth, x, np.ones(200)).probabilities(counts, counts * y)
     assert found == pytest.approx(expit(expected.linear(spline_design(x, smooth.knots))), abs=1e-9)
 
 
@@ -405,11 +407,11 @@ def test_errors_resample_whole_sites():
     y = rng.binomial(1, expit(logit(p) + rng.normal(0, 1, 20)[site]))
     options = {"n_resamples": 100, "n_simulations": 0}
     wide, narrow = (
-        integrated_calibration_index(y, p, clusters=groups, **options).estimates["ici"]
-        for groups in (site, None)
+        integrated_calibration_index(y, p, clusters=clusters, **options).estimates["ici"]
+        for clusters in (site, None)
     )
     assert wide.upper - wide.lower > 1.3 * (narrow.upper - narrow.lower)
-    assert wide.method == "percentile bootstrap of groups, 100 resamples"
+    assert wide.method == "percentile bootstrap of clusters, 100 resamples"
 
 
 def test_loess_needs_four_predictions_and_whole_weights_are_for_lowess(cohort):
@@ -452,14 +454,17 @@ def test_local_curves_end_with_the_data(cohort):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: calibration_slope([0, 1], [0.2, 1.2]), "y_prob holds 1 values outside 0 to 1"),
+        (lambda: calibration_slope([0, 1], [0.2, 1.2]), "y_prob holds 1 value outside 0 to 1"),
         (
             lambda: calibration_curve([0, 1], [0.2, 0.3], n_knots=9),
             "n_knots is 9; it must be 3, 4, 5, 6 or 7",
         ),
-        (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 values outside 0 to 1"),
-        (lambda: calibration_curve([0, 1], [0.2, 0.3], arm=["a"]), "Lengths differ: y_true 2, arm 1"),
-        (lambda: calibration_groups([0, 1], [0.2, 0.3], n_bins=0), "n_groups is 0"),
+        (lambda: calibration_curve([0, 1], [0.2, 0.3], at=[20]), "at holds 1 value outside 0 to 1"),
+        (
+            lambda: calibration_curve([0, 1], [0.2, 0.3], received=["a"]),
+            "Lengths differ: y_true 2, received 1",
+        ),
+        (lambda: calibration_groups([0, 1], [0.2, 0.3], n_bins=0), "n_bins is 0"),
         (lambda: integrated_calibration_index([0, 1], [0.2, 0.3], smooth_on="log"), "Did you mean 'logit'"),
         (lambda: observed_expected_ratio([0, 1], [0.2, 0.3], interval="raw"), "interval is 'raw'"),
         (lambda: calibration_slope([0, 1], [0.2, 0.3], interval="exact"), "interval is 'exact'"),

@@ -173,22 +173,22 @@ def test_twins_in_one_group_tell_nothing_new(cohort):
             roc_auc(again["y"], again[name], clusters=again.index),
         )
         assert (twice.value, twice.se) == pytest.approx((once.value, once.se))
-        assert "200 groups, t with 199 df" in twice.method
+        assert "200 clusters, t with 199 df" in twice.method
     once = roc_auc_difference(cohort["y"], cohort["p"], cohort["q"])
     twice = roc_auc_difference(again["y"], again["p"], again["q"], clusters=again.index)
     assert twice.se == pytest.approx(once.se)
 
 
-def test_groups_across_arms_and_within_one(cohort):
+def test_clusters_across_arms_and_within_one(cohort):
     alone = ["x"] * len(cohort)
-    vectors, options = (cohort["y"], cohort["p"]), {"groups": cohort["site"]}
+    vectors, options = (cohort["y"], cohort["p"]), {"clusters": cohort["site"]}
     same(
         dataclasses.replace(within_arm_auc(*vectors, alone, **options), method=""),
         dataclasses.replace(roc_auc(*vectors, **options), method=""),
     )
     single = within_arm_auc(*vectors, cohort["arm"], clusters=alone)
     assert math.isnan(single.lower)
-    assert "two groups" in single.method
+    assert "two clusters" in single.method
     moved = cohort.iloc[::-1]
     same(
         within_arm_auc(*vectors, cohort["arm"], **options),
@@ -196,11 +196,11 @@ def test_groups_across_arms_and_within_one(cohort):
     )
 
 
-def test_weights_are_repeated_rows_in_groups(cohort):
+def test_weights_are_repeated_rows_in_clusters(cohort):
     again, weight = cohort.loc[cohort.index.repeat(cohort["weight"])], cohort["weight"]
     for metric in (roc_auc, average_precision):
-        found = metric(cohort["y"], cohort["p"], groups=cohort["site"], sample_weight=weight)
-        same(found, metric(again["y"], again["p"], groups=again["site"]))
+        found = metric(cohort["y"], cohort["p"], clusters=cohort["site"], sample_weight=weight)
+        same(found, metric(again["y"], again["p"], clusters=again["site"]))
     found = within_arm_auc(
         cohort["y"], cohort["p"], cohort["arm"], clusters=cohort["site"], sample_weight=weight
     )
@@ -222,11 +222,11 @@ def test_clustered_error_is_the_spread_over_repetitions():
     assert np.mean(alone) < 0.85 * np.std(values)
 
 
-def test_separation_in_groups_counts_pairs_of_groups():
+def test_separation_in_clusters_counts_pairs_of_clusters():
     y, site = [0, 0, 1, 1] * 3, np.repeat(list("abc"), 4)
     found = roc_auc(y, y, clusters=site)
     assert (found.value, found.upper) == (1, 1)
-    assert found.lower == pytest.approx(0.025)  # three groups: one pair without a common group
+    assert found.lower == pytest.approx(0.025)  # three clusters: one pair without a common cluster
 
 
 @settings(max_examples=40, deadline=None)
@@ -325,7 +325,7 @@ def test_a_trivial_rule_has_half_the_balanced_accuracy():
     assert math.isnan(one.specificity.value)
     assert one.sensitivity.value == 0.5
     grouped = balanced_accuracy([0, 1, 1, 1], [0.2, 0.9, 0.4, 0.8], clusters=list("abab"))
-    assert "2 groups" in grouped.balanced_accuracy.method
+    assert "2 clusters" in grouped.balanced_accuracy.method
 
 
 def test_balanced_accuracy_covers():
@@ -341,22 +341,22 @@ def test_balanced_accuracy_covers():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: roc_auc([0, 1, 2], [0.1, 0.2, 0.3]), "y_true holds 1 values that are neither 0 nor 1"),
-        (lambda: roc_auc([0, 1], [0.1, np.nan]), "y_score holds 1 missing values"),
+        (lambda: roc_auc([0, 1, 2], [0.1, 0.2, 0.3]), "y_true holds 1 value that is neither 0 nor 1"),
+        (lambda: roc_auc([0, 1], [0.1, np.nan]), "y_score holds 1 missing value"),
         (lambda: roc_auc([0, 1], [0.1, 0.2, 0.3]), "Lengths differ: y_true 2, y_score 3"),
         (lambda: roc_auc([], []), "holds no patients"),
         (lambda: roc_auc([0, 1], [0.1, 0.2], level=95), "level is 95"),
         (lambda: roc_auc([0, 1], [0.1, 0.2], interval="delon"), "Did you mean 'delong'"),
         (lambda: roc_auc([0, 1], [0.1, 0.2], sample_weight=[0, 0]), "must not all be zero"),
         (lambda: roc_auc([0, 1], [0.1, 0.2], sample_weight=[1]), "Lengths differ"),
-        (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a", None]), "received holds 1 missing labels"),
+        (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a", None]), "received holds 1 missing label;"),
         (lambda: within_arm_auc([0, 1], [0.1, 0.2], ["a"]), "received 1"),
-        (lambda: roc_auc([0, 1], [0.1, 0.2], clusters=["a", None]), "groups holds 1 missing labels"),
-        (lambda: model_based_concordance([0.1, 20]), "y_prob holds 1 values outside 0 to 1"),
+        (lambda: roc_auc([0, 1], [0.1, 0.2], clusters=["a", None]), "clusters holds 1 missing label"),
+        (lambda: model_based_concordance([0.1, 20]), "y_prob holds 1 value outside 0 to 1"),
         (lambda: model_based_concordance([]), "holds no patients"),
         (lambda: model_based_concordance([0.1, 0.2], ["a"]), "Lengths differ"),
         (lambda: balanced_accuracy([0, 1], [0.1, 0.2], threshold=50), "threshold is 50"),
-        (lambda: average_precision([0, 1], [0.1, np.inf]), "y_score holds 1 infinite values"),
+        (lambda: average_precision([0, 1], [0.1, np.inf]), "y_score holds 1 infinite value"),
         (
             lambda: roc_auc(pd.Series([0, 1], ["x", "y"]), pd.Series([0.1, 0.2], ["y", "x"])),
             "y_score holds the same patients as y_true in another order",

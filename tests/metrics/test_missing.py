@@ -71,7 +71,7 @@ def test_weights_are_repeated_rows_in_any_order(rows, random):
         tipping_point(y, arm, arms=("a", "b"), sample_weight=weight),
         tipping_point(*again, arms=("a", "b")),
     )
-    assert tips[0].delta_interval == pytest.approx(tips[1].delta_interval, nan_ok=True)
+    assert tips[0].tipping_limit == pytest.approx(tips[1].tipping_limit, nan_ok=True)
 
 
 def test_nothing_missing_nothing_to_bound():
@@ -80,7 +80,7 @@ def test_nothing_missing_nothing_to_bound():
     ends = table.groupby(["measure", "arms"])["value"].agg(["min", "max"])
     assert (ends["min"] == ends["max"]).all()
     found = tipping_point(y, arm, arms=("a", "b"))
-    assert (found.delta_estimate, found.delta_interval) == (-math.inf, 0)
+    assert (found.tipping_estimate, found.tipping_limit) == (-math.inf, 0)
 
 
 def test_three_arms_have_rates_and_the_named_contrast():
@@ -98,7 +98,7 @@ def test_an_arm_without_any_outcome():
     assert math.isnan(row["value"])
     assert "not estimable" in row["method"]
     assert [value(found, "rate", scenario, "b") for scenario in ("lowest", "highest")] == [0, 1]
-    assert math.isnan(tipping_point([1, 0, None, None], list("aabb"), arms=("a", "b")).delta_estimate)
+    assert math.isnan(tipping_point([1, 0, None, None], list("aabb"), arms=("a", "b")).tipping_estimate)
 
 
 @pytest.fixture
@@ -113,18 +113,20 @@ def trial():
 
 def test_gain_of_every_completion_lies_between_the_bounds(trial):
     y, received, table, chance, rule = trial
-    found = gain_missing_bounds(*trial, best_arm="b")
+    found = gain_missing_bounds(*trial, comparator="b")
     low, high = (value(found, "gain", scenario) for scenario in ("lowest", "highest"))
     rng, gains = np.random.default_rng(0), []
     for _ in range(50):
         full = np.where(np.isnan(y), rng.integers(0, 2, len(y)), y)
-        gains.append(gain_over_best_arm(aipw_scores(full, received, table, chance), rule, best_arm="b").value)
+        gains.append(
+            gain_over_best_arm(aipw_scores(full, received, table, chance), rule, comparator="b").value
+        )
     assert low <= min(gains) <= max(gains) <= high
     up = (rule == received) & (received != "b")
     down = (received == "b") & (rule != "b")
     at_worst = np.where(np.isnan(y), down & ~up, y)
     scores = aipw_scores(at_worst, received, table, chance)
-    assert low == pytest.approx(gain_over_best_arm(scores, rule, best_arm="b").value)
+    assert low == pytest.approx(gain_over_best_arm(scores, rule, comparator="b").value)
     assert low < value(found, "gain", "observed") < high
 
 
@@ -144,12 +146,12 @@ def test_at_the_tipping_point_the_limit_is_no_difference(measure, shifted):
     y, arm = counts(100, 0.65, 0.25) + counts(100, 0.42, 0.25), ["a"] * 100 + ["b"] * 100
     options = {"arms": ("a", "b"), "measure": measure, "shifted": shifted}
     found = tipping_point(y, arm, **options)
-    at = tipping_point(y, arm, **options, deltas=[found.delta_interval, 0.0]).table.iloc[0]
+    at = tipping_point(y, arm, **options, deltas=[found.tipping_limit, 0.0]).table.iloc[0]
     assert at["lower"] == pytest.approx(0 if measure == "difference" else 1, abs=1e-9)
-    assert np.sign(found.delta_interval) == (1 if shifted == "second" else -1)
+    assert np.sign(found.tipping_limit) == (1 if shifted == "second" else -1)
     seen = np.nanmean(y[100:]) if shifted == "second" else np.nanmean(y[:100])
-    assert found.rate_interval == pytest.approx(expit(logit(seen) + found.delta_interval))
-    assert abs(found.delta_estimate) > abs(found.delta_interval)
+    assert found.rate_limit == pytest.approx(expit(logit(seen) + found.tipping_limit))
+    assert abs(found.tipping_estimate) > abs(found.tipping_limit)
 
 
 def test_far_deltas_reach_the_bounds():

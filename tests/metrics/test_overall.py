@@ -99,9 +99,9 @@ def test_intervals_cover():
 @pytest.mark.parametrize("metric", [*METRICS, partial(nagelkerke_r2, recalibrated=True)])
 def test_twins_in_one_group_tell_nothing_new(cohort, metric):
     again = cohort.loc[cohort.index.repeat(2)]
-    once, twice = metric(cohort["y"], cohort["p"]), metric(again["y"], again["p"], groups=again.index)
+    once, twice = metric(cohort["y"], cohort["p"]), metric(again["y"], again["p"], clusters=again.index)
     assert (twice.value, twice.se) == pytest.approx((once.value, once.se))
-    assert "200 groups, t with 199 df" in twice.method
+    assert "200 clusters, t with 199 df" in twice.method
     base = prevalence(again["y"], clusters=again.index)
     assert base.se == pytest.approx(prevalence(cohort["y"]).se)
 
@@ -187,9 +187,9 @@ def test_prevalence():
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_bad_input(metric):
-    with pytest.raises(InputError, match="y_prob holds 1 values outside 0 to 1"):
+    with pytest.raises(InputError, match="y_prob holds 1 value outside 0 to 1"):
         metric([0, 1], [50, 0.5])
-    with pytest.raises(InputError, match="y_true holds 1 missing values"):
+    with pytest.raises(InputError, match="y_true holds 1 missing value"):
         metric([0, np.nan], [0.5, 0.5])
 
 
@@ -198,5 +198,5 @@ def test_unknown_options():
         prevalence([0, 1], interval="wald")
     with pytest.raises(InputError, match="n_resamples is -1"):
         brier_decomposition([0, 1], [0.2, 0.3], n_resamples=-1)
-    with pytest.raises(InputError, match="groups 1"):
+    with pytest.raises(InputError, match="clusters 1"):
         brier_score([0, 1], [0.2, 0.3], clusters=["a"])

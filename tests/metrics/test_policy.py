@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from treatsel._stats.two_proportions import LIMITS, fisher
+from treatsel._stats.two_proportions import LIMITS, fisher, limits_of
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics.policy import (
     aipw_scores,
@@ -46,21 +46,21 @@ def recommended(tables):
 
 
 def allowing(scores, recommended, **options):
-    return gain_over_best_arm(scores, recommended, picking="allowed_for", **options)
+    return gain_over_best_arm(scores, recommended, selection="adjusted", **options)
 
 
 def fields(result):
     return {name: value for name, value in result.to_dict().items() if not isinstance(value, str)}
 
 
-@pytest.mark.parametrize("groups", [None, "site"])
-def test_weights_are_repeated_rows(cohort, scores, recommended, groups):
+@pytest.mark.parametrize("clusters", [None, "site"])
+def test_weights_are_repeated_rows(cohort, scores, recommended, clusters):
     again = cohort.index.repeat(cohort["weight"])
-    sites = (None, None) if groups is None else (cohort[groups], cohort.loc[again, groups])
+    sites = (None, None) if clusters is None else (cohort[clusters], cohort.loc[again, clusters])
     weight = cohort["weight"]
     for metric in (policy_value_aipw, gain_over_best_arm, gain_over_random, allowing):
-        found = metric(scores, recommended, groups=sites[0], sample_weight=weight)
-        expected = metric(scores.loc[again], recommended[again], groups=sites[1])
+        found = metric(scores, recommended, clusters=sites[0], sample_weight=weight)
+        expected = metric(scores.loc[again], recommended[again], clusters=sites[1])
         assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
     pd.testing.assert_frame_equal(
         gain_over_each_arm(scores, recommended, clusters=sites[0], sample_weight=weight).to_frame(),
@@ -85,13 +85,27 @@ def test_weights_are_repeated_rows_for_weighted_values(cohort, tables, recommend
     repeated = [vector[again] for vector in vectors]
     expected = policy_value(*repeated, propensity=probability[again], method=method)
     assert fields(found) == pytest.approx(fields(expected), nan_ok=True)
-    names = {"prognosis": tables[0].mean(axis=1), "groups": cohort["site"]}
+    names = {"prognosis": tables[0].mean(axis=1), "clusters": cohort["site"]}
     options = {name: values for name, values in names.items() if method == "ipw"}
     difference = naive_concordance_contrast(*vectors, **options, sample_weight=cohort["weight"])
     options = {name: values[again] for name, values in options.items()}
     pd.testing.assert_frame_equal(
         difference.to_frame(), naive_concordance_contrast(*repeated, **options).to_frame()
     )
+
+
+def test_propensity_is_a_vector_or_a_table(cohort, tables, recommended):
+    by_arm, table = tables
+    uneven = table.mul([0.6, 1.2, 1.2], axis=1)
+    own = received_propensity(cohort["arm"], uneven)
+    patients = cohort["y"], cohort["arm"]
+    pd.testing.assert_frame_equal(
+        aipw_scores(*patients, by_arm, uneven), aipw_scores(*patients, by_arm, own), check_exact=True
+    )
+    found = [policy_value(*patients, recommended, propensity=given) for given in (uneven, own)]
+    assert found[0] == found[1]
+    with pytest.raises(InputError, match="does not sum to 1"):
+        policy_value(*patients, recommended, propensity=table / 2)
 
 
 def test_order_of_rows_and_columns_does_not_matter(cohort, tables, recommended):
@@ -103,7 +117,7 @@ def test_order_of_rows_and_columns_does_not_matter(cohort, tables, recommended):
     pd.testing.assert_frame_equal(scores.iloc[order], again[ARMS])
     first = gain_over_best_arm(scores, recommended, clusters=cohort["site"])
     second = gain_over_best_arm(again, recommended.iloc[order], clusters=moved["site"])
-    assert first.best_arm == second.best_arm
+    assert first.comparator_arm == second.comparator_arm
     assert fields(first) == pytest.approx(fields(second))
 
 
@@ -127,13 +141,13 @@ def test_the_best_arm_gains_nothing_over_itself(scores):
     best = arm_means(scores)["value"].idxmax()
     gain = gain_over_best_arm(scores, [best] * len(scores))
     assert (gain.value, gain.lower, gain.upper, gain.n_discordant) == (0, 0, 0, 0)
-    assert (gain.best_arm, gain.chosen, gain.p_value) == (best, "picked on this data", 1)
-    named = gain_over_best_arm(scores, [best] * len(scores), best_arm="IPT")
-    assert named.chosen == "named beforehand"
-    assert named.compared_with == "best single arm"
+    assert (gain.comparator_arm, gain.comparator_source, gain.p_value) == (best, "picked on this data", 1)
+    named = gain_over_best_arm(scores, [best] * len(scores), comparator="IPT")
+    assert named.comparator_source == "named beforehand"
+    assert named.comparator == "best single arm"
 
 
-def test_groups_of_one_are_patients_with_students_t(cohort, scores, recommended):
+def test_clusters_of_one_are_patients_with_students_t(cohort, scores, recommended):
     alone = gain_over_best_arm(scores, recommended)
     grouped = gain_over_best_arm(scores, recommended, clusters=cohort.index)
     assert grouped.se == pytest.approx(alone.se)
@@ -144,13 +158,13 @@ def test_groups_of_one_are_patients_with_students_t(cohort, scores, recommended)
 
 def test_cluster_robust_error_by_hand():
     scores = pd.DataFrame({"a": [0.0] * 4, "b": [0.1, 0.3, 0.2, 0.6]})
-    gain = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", clusters=["x", "x", "y", "y"])
+    gain = gain_over_best_arm(scores, ["b"] * 4, comparator="a", clusters=["x", "x", "y", "y"])
     assert gain.value == pytest.approx(0.3)
     assert gain.se == pytest.approx(math.sqrt(2 * (0.2**2 + 0.2**2)) / 4)
     assert gain.upper - gain.value == pytest.approx(12.7062047 * gain.se)
-    single = gain_over_best_arm(scores, ["b"] * 4, best_arm="a", clusters=["x"] * 4)
+    single = gain_over_best_arm(scores, ["b"] * 4, comparator="a", clusters=["x"] * 4)
     assert math.isnan(single.lower)
-    assert "two groups" in single.method
+    assert "two clusters" in single.method
 
 
 def test_nobody_concordant():
@@ -172,7 +186,7 @@ def test_effective_sample_size():
 def test_without_overlap_a_score_rests_on_the_model():
     by_arm = pd.DataFrame({"a": [0.4, 0.4], "b": [0.5, 0.5]})
     propensities = pd.DataFrame({"a": [1.0, 0.5], "b": [0.0, 0.5]})
-    with pytest.warns(TreatselWarning, match="1 patients could not have been given arm 'b'"):
+    with pytest.warns(TreatselWarning, match="1 patient could not have received arm 'b'"):
         scores = aipw_scores([1, 0], ["a", "a"], by_arm, propensities)
     assert scores["b"].tolist() == [0.5, 0.5]
 
@@ -197,7 +211,7 @@ def test_gain_and_values_cover_their_truth():
         scores = aipw_scores(y, arm, by_arm, propensities)
         probability = received_propensity(arm, propensities)
         found = [
-            (gain_over_best_arm(scores, rule, best_arm="a"), 0.075),
+            (gain_over_best_arm(scores, rule, comparator="a"), 0.075),
             (policy_value_aipw(scores, rule), 0.475),
             (policy_value(y, arm, rule, propensity=probability), 0.475),
             (policy_value(y, arm, rule, propensity=probability, method="ipw"), 0.475),
@@ -223,7 +237,7 @@ def test_counts_and_weights_of_effective_size():
 def test_gains_over_each_arm_hold_the_one_over_the_best(scores, recommended):
     gains = gain_over_each_arm(scores, recommended)
     best = gain_over_best_arm(scores, recommended)
-    row = gains.to_frame().loc[best.best_arm]
+    row = gains.to_frame().loc[best.comparator_arm]
     assert (row["value"], row["lower"], row["upper"], row["n_discordant"]) == (
         best.value,
         best.lower,
@@ -245,7 +259,7 @@ def test_gain_over_random_is_that_over_shuffled_recommendations(scores, recommen
     found = gain_over_random(scores, recommended)
     assert found.value == pytest.approx(own - np.mean(shuffled), abs=4 * np.std(shuffled) / 4000**0.5)
     alone = gain_over_random(scores, ["IPT"] * len(scores))
-    assert (alone.value, alone.n_discordant, alone.best_arm) == (pytest.approx(0, abs=1e-12), 0, None)
+    assert (alone.value, alone.n_discordant, alone.comparator_arm) == (pytest.approx(0, abs=1e-12), 0, None)
 
 
 def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
@@ -269,7 +283,7 @@ def test_without_gain_intervals_exclude_zero_in_five_percent():
         y, arm, rule, _, by_arm, table = no_gain(rng, 250)
         scores = aipw_scores(y, arm, by_arm, table)
         found = [
-            gain_over_best_arm(scores, rule, best_arm="CBT"),
+            gain_over_best_arm(scores, rule, comparator="CBT"),
             allowing(scores, rule),
             gain_over_random(scores, rule),
         ]
@@ -284,8 +298,8 @@ def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommend
     assert found.value == plain.value
     assert found.lower <= plain.lower <= plain.upper
     assert found.upper >= found.value
-    named = gain_over_best_arm(scores, recommended, best_arm="IPT", picking="allowed_for")
-    assert named == gain_over_best_arm(scores, recommended, best_arm="IPT")
+    named = gain_over_best_arm(scores, recommended, comparator="IPT", selection="adjusted")
+    assert named == gain_over_best_arm(scores, recommended, comparator="IPT")
 
 
 @pytest.mark.slow
@@ -352,8 +366,8 @@ def test_one_arm_for_all_leaves_no_excess():
 def test_published_limits(events, n, newcombe, score):
     """Table II of Newcombe (1998): methods 10 and 6."""
     counts = np.array(events, dtype=float), np.array(n, dtype=float)
-    assert LIMITS["newcombe"](*counts, 0.95) == pytest.approx(newcombe, abs=6e-5)
-    assert LIMITS["score"](*counts, 0.95) == pytest.approx(score, abs=6e-5)
+    assert limits_of("newcombe", *counts, 0.95) == pytest.approx(newcombe, abs=6e-5)
+    assert limits_of("score", *counts, 0.95) == pytest.approx(score, abs=6e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -364,10 +378,11 @@ def test_limits_of_two_proportions_hold_the_difference_and_mirror(cells):
     if not n.all():
         return
     share = events / n
-    for name, limits in LIMITS.items():
-        lower, upper = limits(events, n, 0.9)
+    for name in LIMITS:
+        lower, upper = limits_of(name, events, n, 0.9)
         assert -1 <= lower <= upper <= 1
-        assert limits(events[::-1], n[::-1], 0.9) == pytest.approx((-upper, -lower), abs=1e-7)
+        mirrored = limits_of(name, events[::-1], n[::-1], 0.9)
+        assert mirrored == pytest.approx((-upper, -lower), abs=1e-7)
         if name != "agresti-caffo":
             assert lower - 1e-9 <= share[0] - share[1] <= upper + 1e-9
 
@@ -389,16 +404,16 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
             "1 patients probability 0",
         ),
         (lambda: policy_value([1, 0], ["a", "b"], ["a"], propensity=[0.5, 0.5]), "recommended 1"),
-        (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing labels"),
+        (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing label;"),
         (
             lambda: policy_value([1, 0], ["a", "b"], ["a", "b"], propensity=[0.5] * 2, method="aipw"),
             "method is 'aipw'",
         ),
         (
             lambda: aipw_scores([1, 0], ["a", "c"], GOOD, GOOD),
-            r"1 patients of arms without a column: \['c'\]",
+            r"1 patient of arms without a column: \['c'\]",
         ),
-        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD * 0.9), "2 patients whose row does not sum to 1"),
+        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD * 0.9), "2 rows whose sum is not 1"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD[["a"]]), "Both need a column for each arm"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD * 100, GOOD), "outside 0 to 1"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD.to_numpy(), GOOD), "must be a DataFrame"),
@@ -407,17 +422,20 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         (lambda: received_propensity(["a", "b"], [0.5, 0.5]), "must be a DataFrame"),
         (
             lambda: policy_value_aipw(GOOD, ["a", "z"]),
-            "recommended holds 1 patients of arms without a column",
+            "recommended holds 1 patient of arms without a column",
         ),
         (lambda: policy_value_aipw(GOOD.iloc[:0], []), "scores is empty"),
         (
-            lambda: gain_over_best_arm(GOOD, ["a", "b"], best_arm="B"),
-            "best_arm is 'B'; it must be 'a' or 'b'",
+            lambda: gain_over_best_arm(GOOD, ["a", "b"], comparator="B"),
+            "comparator is 'B'; it must be 'a' or 'b'",
         ),
-        (lambda: gain_over_best_arm(GOOD, ["a", "b"], clusters=["s", None]), "groups holds 1 missing labels"),
+        (
+            lambda: gain_over_best_arm(GOOD, ["a", "b"], clusters=["s", None]),
+            "clusters holds 1 missing label;",
+        ),
         (lambda: gain_over_best_arm(GOOD * np.nan, ["a", "b"]), "2 missing values"),
         (lambda: effective_sample_size([0, 0]), "must not all be zero"),
-        (lambda: gain_over_best_arm(GOOD, ["a", "b"], picking="no"), "picking is 'no'"),
+        (lambda: gain_over_best_arm(GOOD, ["a", "b"], selection="no"), "selection is 'no'"),
         (lambda: gain_over_random(GOOD, ["a", "z"]), "without a column"),
         (lambda: policy_value_direct(GOOD * 2, ["a", "b"]), "outside 0 to 1"),
         (lambda: naive_concordance_contrast([1, 0], ["a", "b"], ["a"]), "recommended 1"),

@@ -50,7 +50,7 @@ def test_order_shift_and_unit_do_not_matter(rows, random, shift, factor):
     assert other.value == pytest.approx(one.value * factor + shift, abs=1e-5)
     assert other.tau2 == pytest.approx(one.tau2 * factor**2, rel=1e-4, abs=1e-6)
     assert other.upper == pytest.approx(one.upper * factor + shift, rel=1e-4, abs=1e-4)
-    assert other.q_p_value == pytest.approx(one.q_p_value, abs=1e-8)
+    assert other.p_value_q == pytest.approx(one.p_value_q, abs=1e-8)
 
 
 @settings(max_examples=30, deadline=None)

@@ -22,7 +22,7 @@ def trial(seed, n, *, benefit=0.6):
     arm[:2] = ["a", "b"]
     y = rng.binomial(1, np.where(arm == "b", by_arm["b"], by_arm["a"]))
     even = pd.DataFrame(0.5, index=by_arm.index, columns=by_arm.columns)
-    return {"y_true": y, "received": arm, "by_arm": by_arm, "propensities": even} | ARMS
+    return {"y_true": y, "received": arm, "by_arm": by_arm, "propensity": even} | ARMS
 
 
 def by_definition(priority, score, q):
@@ -49,13 +49,13 @@ def test_areas_by_definition(seed, n_distinct):
     q = [0.02, 0.5, 0.9, 1]
     found = rank_weighted_average_treatment_effect(**cohort, priority=priority, at=q, n_resamples=2)
     expected = by_definition(priority, score_of(cohort), q)
-    assert [found.autoc.value, found.qini.value, *found.toc["value"]] == pytest.approx(expected)
+    assert [found.autoc.value, found.qini.value, *found.table["value"]] == pytest.approx(expected)
     plain = rank_weighted_average_treatment_effect(
         **cohort, priority=priority, at=q, n_resamples=2, scores="ht"
     )
     y, treated = cohort["y_true"], cohort["received"] == "b"
     expected = by_definition(priority, 2 * y * np.where(treated, 1, -1), q)
-    assert [plain.autoc.value, plain.qini.value, *plain.toc["value"]] == pytest.approx(expected)
+    assert [plain.autoc.value, plain.qini.value, *plain.table["value"]] == pytest.approx(expected)
 
 
 @settings(max_examples=15, deadline=None)
@@ -76,7 +76,7 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed):
     expected = rank_weighted_average_treatment_effect(**moved, priority=priority[again], n_resamples=2)
     assert found.autoc.value == pytest.approx(expected.autoc.value)
     assert found.qini.value == pytest.approx(expected.qini.value)
-    assert found.toc["value"].to_list() == pytest.approx(expected.toc["value"].to_list())
+    assert found.table["value"].to_list() == pytest.approx(expected.table["value"].to_list())
     assert (found.autoc.n, found.autoc.n_events) == (expected.autoc.n, expected.autoc.n_events)
 
 
@@ -111,7 +111,7 @@ def test_a_ranking_by_the_truth_has_the_areas_of_the_truth():
     found = rank_weighted_average_treatment_effect(**trial(2, 60_000), n_resamples=60)
     assert found.autoc.value == pytest.approx(0.15, abs=3 * found.autoc.se)
     assert found.qini.value == pytest.approx(0.05, abs=3 * found.qini.se)
-    assert found.toc["value"].to_list() == pytest.approx(0.3 * (1 - found.toc["q"]), abs=0.04)
+    assert found.table["value"].to_list() == pytest.approx(0.3 * (1 - found.table["q"]), abs=0.04)
     assert found.autoc.se < 0.01
     turned = rank_weighted_average_treatment_effect(
         **trial(2, 60_000), priority=-np.arange(60_000.0), n_resamples=60
@@ -148,7 +148,7 @@ def test_equal_priorities_are_worth_exactly_nothing():
     assert tied.autoc.value == pytest.approx(0, abs=1e-12)
 
 
-def test_groups_are_drawn_whole():
+def test_clusters_are_drawn_whole():
     cohort = trial(4, 400)
     sites = np.repeat(np.arange(20), 20)
     clustered = rank_weighted_average_treatment_effect(**cohort, clusters=sites, n_resamples=100)
@@ -158,7 +158,7 @@ def test_groups_are_drawn_whole():
     )
     few = rank_weighted_average_treatment_effect(**cohort, clusters=sites % 3, n_resamples=100)
     assert math.isnan(few.autoc.lower)
-    assert "at least four groups" in few.autoc.method
+    assert "at least four clusters" in few.autoc.method
     copies = {
         k: v if isinstance(v, str) else pd.concat([v] * 4) if isinstance(v, pd.DataFrame) else np.tile(v, 4)
         for k, v in trial(5, 100).items()
@@ -185,8 +185,10 @@ def test_curve_ends_at_nothing_and_is_drawn():
     last = found.to_frame().iloc[-1]
     assert last[["q", "value", "lower", "upper"]].to_list() == [1, 0, 0, 0]
     ax = found.plot()
-    assert ax.get_lines()[-1].get_ydata().tolist() == found.toc["value"].to_list()
-    first = rank_weighted_average_treatment_effect(**cohort, at=[1 / 200], n_resamples=2).toc["value"].item()
+    assert ax.get_lines()[-1].get_ydata().tolist() == found.table["value"].to_list()
+    first = (
+        rank_weighted_average_treatment_effect(**cohort, at=[1 / 200], n_resamples=2).table["value"].item()
+    )
     best = int(np.argmax(cohort["by_arm"]["b"] - cohort["by_arm"]["a"]))
     everybody = average_benefit(**cohort).value
     assert first == pytest.approx(score_of(cohort)[best] - everybody)

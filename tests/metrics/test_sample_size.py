@@ -194,7 +194,7 @@ def test_simulated_gains_have_the_half_width_and_the_power():
     )
     rng, n = np.random.default_rng(5), size["power"].n
     scores, recommended = simulated_differences(rng, 600 * n, benefit=benefit, allocation=allocation)
-    pooled = gain_over_best_arm(scores, recommended, best_arm="CBT")
+    pooled = gain_over_best_arm(scores, recommended, comparator="CBT")
     assert pooled.se * math.sqrt(pooled.n) == pytest.approx(
         size.assumptions["sd of the score difference"], rel=0.01
     )

@@ -33,12 +33,12 @@ def rows_of(found, measure):
 
 def test_published_e_values():
     found = e_value(10.73, lower=8.02, upper=14.36)  # VanderWeele & Ding 2017
-    assert (round(found.value, 1), round(found.limit, 1)) == (20.9, 15.5)
+    assert (round(found.value, 1), round(found.e_value_ci, 1)) == (20.9, 15.5)
     found = e_value(0.80, lower=0.71, upper=0.91)  # the same paper, preventive
-    assert (round(found.value, 2), round(found.limit, 2)) == (1.81, 1.43)
+    assert (round(found.value, 2), round(found.e_value_ci, 2)) == (1.81, 1.43)
     y = [1] * 92 + [0] * 53 + [1] * 140 + [0] * 179  # R's EValue: evalues.RD(92, 53, 140, 179)
     found = e_value_of_difference(y, ["a"] * 145 + ["b"] * 319, arms=("b", "a"))
-    assert (round(found.value, 2), round(found.limit, 2)) == (2.25, 1.72)
+    assert (round(found.value, 2), round(found.e_value_ci, 2)) == (2.25, 1.72)
 
 
 @given(st.floats(0.01, 100))
@@ -48,12 +48,12 @@ def test_e_value_explains_the_ratio_away(ratio):
     bias = found.value**2 / (2 * found.value - 1)  # of a confounder with both associations that strong
     assert bias == pytest.approx(max(ratio, 1 / ratio))
     assert found.value == pytest.approx(e_value(1 / ratio).value)
-    assert math.isnan(found.limit)
+    assert math.isnan(found.e_value_ci)
 
 
 def test_e_value_limits():
-    assert e_value(1.3, lower=0.9).limit == 1
-    assert e_value(0.8, upper=1.1).limit == 1
+    assert e_value(1.3, lower=0.9).e_value_ci == 1
+    assert e_value(0.8, upper=1.1).e_value_ci == 1
     assert e_value(1.0).value == 1
     assert len(e_value(2).to_frame()) == 1
     for bad in ({"ratio": 0}, {"ratio": 2, "lower": 3}, {"ratio": 2, "upper": 1}):
@@ -64,9 +64,9 @@ def test_e_value_limits():
 def test_e_value_of_a_difference_at_the_ends():
     arm = ["a"] * 50 + ["b"] * 50
     none = e_value_of_difference([1] * 25 + [0] * 25 + [1] * 25 + [0] * 25, arm, arms=("a", "b"))
-    assert (none.value, none.limit) == (1, 1)
+    assert (none.value, none.e_value_ci) == (1, 1)
     unclear = e_value_of_difference([1] * 27 + [0] * 23 + [1] * 25 + [0] * 25, arm, arms=("a", "b"))
-    assert unclear.limit == 1 < unclear.value
+    assert unclear.e_value_ci == 1 < unclear.value
     zero = e_value_of_difference([1] * 30 + [0] * 70, arm, arms=("a", "b"))
     assert zero.value == math.inf
     weight = np.arange(100) % 3
@@ -97,7 +97,7 @@ def test_bounds_are_those_of_the_linear_programme(factor):
 @pytest.mark.parametrize("method", ["hajek", "ipw"])
 def test_without_confounding_it_is_the_estimate(method):
     y, received, rule, e = simulate(400)
-    found = policy_sensitivity(y, received, rule, propensity=e, method=method, best_arm="a", **FEW)
+    found = policy_sensitivity(y, received, rule, propensity=e, method=method, comparator="a", **FEW)
     expected = policy_value(y, received, rule, propensity=e, method=method).value
     start = rows_of(found, "value").loc[1.0]
     assert (start["lowest"], start["highest"]) == pytest.approx((expected, expected))
@@ -117,7 +117,7 @@ def test_without_confounding_it_is_the_estimate(method):
 @given(st.integers(0, 1000), st.sampled_from(["hajek", "ipw"]))
 def test_bounds_widen_weights_repeat_and_order_is_nothing(seed, method):
     y, received, rule, e = simulate(80, seed=seed)
-    options = {"method": method, "best_arm": "a", **FEW}
+    options = {"method": method, "comparator": "a", **FEW}
     found = policy_sensitivity(y, received, rule, propensity=e, **options)
     for measure in ("value", "gain"):
         table = rows_of(found, measure)
@@ -135,12 +135,12 @@ def test_bounds_widen_weights_repeat_and_order_is_nothing(seed, method):
 @pytest.mark.parametrize("effect", [0.5, -0.35])
 def test_at_lambda_the_sign_is_lost(effect):
     y, received, rule, e = simulate(900, effect=effect)
-    found = policy_sensitivity(y, received, rule, propensity=e, best_arm="a", n_resamples=200)
+    found = policy_sensitivity(y, received, rule, propensity=e, comparator="a", n_resamples=200)
     assert 1 < found.lambda_interval < found.lambda_estimate < math.inf
     at = policy_sensitivity(
         *(y, received, rule),
         propensity=e,
-        best_arm="a",
+        comparator="a",
         lambdas=[found.lambda_estimate, found.lambda_interval],
         n_resamples=200,
     )
@@ -159,7 +159,7 @@ def test_interval_covers_the_value_under_confounding():
         given = np.where(rng.random(400) < np.where(u == 1, 2 / 3, 1 / 2), "a", "b")
         y = (rng.random(400) < 0.3 + 0.4 * u).astype(float)
         e = np.where(given == "a", 7 / 12, 5 / 12)
-        options = {"lambdas": [1.0, 2.0], "best_arm": "b", "n_resamples": 100}
+        options = {"lambdas": [1.0, 2.0], "comparator": "b", "n_resamples": 100}
         found = policy_sensitivity(y, given, ["a"] * 400, propensity=e, **options)
         table = rows_of(found, "gain")
         hits += table.loc[2.0, "lower"] <= 0 <= table.loc[2.0, "upper"]
@@ -170,25 +170,25 @@ def test_interval_covers_the_value_under_confounding():
 
 def test_nobody_differs_nobody_concordant():
     y, received, e = [1, 0, 1, 0], list("aabb"), [0.5] * 4
-    same = policy_sensitivity(y, received, ["a"] * 4, propensity=e, best_arm="a", **FEW)
+    same = policy_sensitivity(y, received, ["a"] * 4, propensity=e, comparator="a", **FEW)
     gain = rows_of(same, "gain")
     assert (gain[["lowest", "highest", "lower", "upper"]] == 0).all().all()
     assert same.lambda_estimate == 1
-    none = policy_sensitivity(y, received, ["c"] * 4, propensity=e, best_arm="a", **FEW)
+    none = policy_sensitivity(y, received, ["c"] * 4, propensity=e, comparator="a", **FEW)
     assert none.table[["lowest", "upper"]].isna().all().all()
     assert math.isnan(none.lambda_estimate)
 
 
-def test_groups_are_drawn_whole_and_seeds_repeat():
+def test_clusters_are_drawn_whole_and_seeds_repeat():
     y, received, rule, e = simulate(200)
     sites = np.repeat(np.arange(20), 10)
-    options = {"propensity": e, "n_resamples": 50, "groups": sites}
+    options = {"propensity": e, "n_resamples": 50, "clusters": sites}
     one, other = (policy_sensitivity(y, received, rule, **options) for _ in range(2))
     pd.testing.assert_frame_equal(one.table, other.table)
     plain = policy_sensitivity(y, received, rule, propensity=e, n_resamples=50)
     assert not one.table["lower"].equals(plain.table["lower"])
-    assert "groups" in one.method
-    assert one.best_arm in "abc"
+    assert "clusters" in one.method
+    assert one.comparator_arm in "abc"
 
 
 def test_plot_has_both_bounds():
@@ -203,7 +203,7 @@ def test_plot_has_both_bounds():
         ({"lambdas": [0.5]}, "1 or more"),
         ({"lambdas": []}, "1 or more"),
         ({"method": "dr"}, "method"),
-        ({"best_arm": "z"}, "best_arm"),
+        ({"comparator": "z"}, "comparator"),
         ({"propensity": [0.0, 0.5, 0.5, 0.5]}, "probability 0"),
         ({"level": 95}, "level"),
     ],

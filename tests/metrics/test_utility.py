@@ -98,7 +98,7 @@ def test_constant_predictions_are_treat_all_and_then_treat_none(cohort):
     curve = decision_curve(cohort["y"], np.full(200, 0.4), thresholds=[0.3, 0.4, 0.5], n_resamples=20)
     table = by_strategy(curve.to_frame())
     assert table["model"].tolist() == [*table["treat all"].iloc[:2], 0]
-    same = curve.differences.query("compared_with == 'treat all' and threshold < 0.45")
+    same = curve.differences.query("comparator == 'treat all' and threshold < 0.45")
     assert (same[NUMBERS] == 0).all(axis=None)
 
 
@@ -147,23 +147,23 @@ def test_differences_are_differences(cohort):
     curve = decision_curve(cohort["y"], cohort[["p", "q"]], thresholds=[0, 0.3, 0.6], n_resamples=50)
     value = by_strategy(curve.to_frame())
     pairs = []
-    for (first, second), rows in curve.differences.groupby(["strategy", "compared_with"], sort=False):
+    for (first, second), rows in curve.differences.groupby(["strategy", "comparator"], sort=False):
         pairs.append((first, second))
         assert rows["value"].tolist() == pytest.approx((value[first] - value[second]).tolist())
     against = {"p": ["q", "treat all", "treat none"], "q": ["treat all", "treat none"]}
     assert pairs == [(first, second) for first in against for second in against[first]]
-    at = curve.differences.query("strategy == 'p' and compared_with == 'q' and threshold == 0.3").iloc[0]
+    at = curve.differences.query("strategy == 'p' and comparator == 'q' and threshold == 0.3").iloc[0]
     differ = (cohort["p"] >= 0.3) != (cohort["q"] >= 0.3)
     assert [at["n_discordant"], at["n_events_differ"]] == [differ.sum(), (differ & (cohort["y"] == 1)).sum()]
-    against_none = curve.differences.query("compared_with == 'treat none' and threshold == 0.6")
+    against_none = curve.differences.query("comparator == 'treat none' and threshold == 0.6")
     treated = [(cohort[name] >= 0.6).sum() for name in ("p", "q")]
     assert against_none["n_discordant"].tolist() == treated
     table = curve.to_frame()
-    none = curve.differences.query("strategy == 'p' and compared_with == 'treat none'")
+    none = curve.differences.query("strategy == 'p' and comparator == 'treat none'")
     own = table.query("strategy == 'p'")
     assert none[NUMBERS].to_numpy() == pytest.approx(own[NUMBERS].to_numpy())
     against_all = curve.differences.query(
-        "strategy == 'p' and compared_with == 'treat all' and threshold == 0.3"
+        "strategy == 'p' and comparator == 'treat all' and threshold == 0.3"
     )
     spared = own.query("threshold == 0.3")[["avoided", "avoided_lower", "avoided_upper"]].to_numpy()
     assert spared == pytest.approx(against_all[NUMBERS].to_numpy() * 0.7 / 0.3)
@@ -175,11 +175,11 @@ def test_differences_are_differences(cohort):
 
 def test_resamples_are_the_same_for_the_same_seed_whatever_the_order_of_rows(cohort):
     options = {"thresholds": [0.2, 0.4, 0.6], "n_resamples": 40}
-    for groups in (None, "site"):
+    for clusters in (None, "site"):
         tables = []
         for part in (cohort, cohort.sample(frac=1, random_state=1)):
-            labels = None if groups is None else part[groups]
-            weighted = options | {"groups": labels, "sample_weight": part["weight"]}
+            labels = None if clusters is None else part[clusters]
+            weighted = options | {"clusters": labels, "sample_weight": part["weight"]}
             tables.append(decision_curve(part["y"], part[["p", "q"]], **weighted).to_frame())
         pd.testing.assert_frame_equal(*tables)
     other = decision_curve(cohort["y"], cohort["p"], random_state=1, **options).to_frame()
@@ -187,14 +187,14 @@ def test_resamples_are_the_same_for_the_same_seed_whatever_the_order_of_rows(coh
 
 
 def test_the_bootstrap_agrees_with_the_standard_error():
-    """At thousands of patients the percentile interval is the Wald one, also for groups."""
+    """At thousands of patients the percentile interval is the Wald one, also for clusters."""
     rng = np.random.default_rng(7)
     p = rng.beta(2, 2, 4000)
     site = rng.integers(0, 80, 4000)
     y = rng.binomial(1, np.clip(p + rng.normal(0, 0.1, 80)[site], 0, 1))
-    for groups in (None, site):
+    for clusters in (None, site):
         for known in (None, 0.3):
-            options = {"groups": groups, "prevalence": known}
+            options = {"clusters": clusters, "prevalence": known}
             row = decision_curve(y, p, thresholds=[0.4], n_resamples=2000, **options).to_frame().iloc[0]
             found = net_benefit(y, p, 0.4, **options)
             assert row["value"] == pytest.approx(found.value)
@@ -233,8 +233,8 @@ def test_a_curve_without_intervals_says_so(cohort):
     curve = decision_curve(cohort["y"], cohort["p"], n_resamples=0)
     assert curve.method == "no intervals asked for"
     assert curve.to_frame()[["lower", "upper"]].isna().all(axis=None)
-    with_groups = decision_curve(cohort["y"], cohort["p"], n_resamples=9, clusters=cohort["site"])
-    assert with_groups.method == "percentiles of 9 resamples of 8 groups"
+    with_clusters = decision_curve(cohort["y"], cohort["p"], n_resamples=9, clusters=cohort["site"])
+    assert with_clusters.method == "percentiles of 9 resamples of 8 clusters"
 
 
 def test_plots_say_what_treat_means(cohort):
@@ -252,9 +252,9 @@ def test_plots_say_what_treat_means(cohort):
     "metric", [lambda y, p: net_benefit(y, p, 0.5), decision_curve, value_of_information]
 )
 def test_bad_vectors(metric):
-    with pytest.raises(InputError, match="holds 1 values outside 0 to 1"):
+    with pytest.raises(InputError, match="holds 1 value outside 0 to 1"):
         metric([0, 1], [50, 0.5])
-    with pytest.raises(InputError, match="y_true holds 1 missing values"):
+    with pytest.raises(InputError, match="y_true holds 1 missing value"):
         metric([0, np.nan], [0.5, 0.5])
     with pytest.raises(InputError, match="Lengths differ"):
         metric([0, 1, 1], [0.5, 0.5])
@@ -272,7 +272,7 @@ def test_bad_vectors(metric):
         ({"n_resamples": 1}, "n_resamples is 1"),
         ({"random_state": -1}, "random_state is -1"),
         ({"level": 95}, "level is 95"),
-        ({"groups": ["a", "a"]}, "fewer than 2 groups"),
+        ({"clusters": ["a", "a"]}, "fewer than 2 clusters"),
     ],
 )
 def test_bad_options(options, message):
@@ -283,9 +283,9 @@ def test_bad_options(options, message):
 def test_bad_models():
     with pytest.raises(InputError, match="'treat none' are taken"):
         decision_curve([0, 1], {"treat none": [0.2, 0.7]})
-    with pytest.raises(InputError, match=r"y_prob\['b'\] holds 1 values outside"):
+    with pytest.raises(InputError, match=r"y_prob\['b'\] holds 1 value outside"):
         decision_curve([0, 1], {"a": [0.2, 0.7], "b": [2, 0.1]})
-    with pytest.raises(InputError, match="hold 1 duplicates"):
+    with pytest.raises(InputError, match="hold 1 duplicate"):
         decision_curve([0, 1], pd.DataFrame([[0.1, 0.2], [0.3, 0.4]], columns=["a", "a"]))
 
 
@@ -303,7 +303,7 @@ def choice():
 def test_choice_is_the_mean_of_what_the_rule_earns(choice):
     scores, predicted = choice
     curve = treatment_choice_net_benefit(
-        scores, predicted, reference="IPT", thresholds=[0.02, 0.07], costs={"SSRI": 3}
+        scores, predicted, comparator="IPT", thresholds=[0.02, 0.07], costs={"SSRI": 3}
     )
     assert curve.costs == {"IPT": 0.0, "CBT": 1.0, "SSRI": 3.0}
     table = curve.to_frame().set_index(["strategy", "threshold"])
@@ -320,12 +320,12 @@ def test_choice_is_the_mean_of_what_the_rule_earns(choice):
         assert shares.to_dict() == pytest.approx(rule.value_counts(normalize=True).to_dict())
 
 
-def test_choice_is_the_gain_of_the_rule_also_for_groups(choice):
+def test_choice_is_the_gain_of_the_rule_also_for_clusters(choice):
     scores, predicted = choice
     site, weight = np.arange(300) % 14, np.arange(300) % 3 * (np.arange(300) % 14 > 0)
-    options = {"groups": site, "sample_weight": weight}
+    options = {"clusters": site, "sample_weight": weight}
     row = treatment_choice_net_benefit(scores, predicted, thresholds=[0], **options).to_frame().iloc[0]
-    gain = gain_over_best_arm(scores, predicted.idxmax(axis=1), best_arm="CBT", **options)
+    gain = gain_over_best_arm(scores, predicted.idxmax(axis=1), comparator="CBT", **options)
     for name in [*NUMBERS, "se"]:
         assert row[name] == pytest.approx(getattr(gain, name))
 
@@ -333,9 +333,9 @@ def test_choice_is_the_gain_of_the_rule_also_for_groups(choice):
 def test_choice_differences_and_the_reference(choice):
     curve = treatment_choice_net_benefit(*choice)
     table = by_strategy(curve.to_frame())
-    assert curve.reference == "CBT"
+    assert curve.comparator == "CBT"
     assert (table["CBT for everybody"] == 0).all()
-    for name, rows in curve.differences.groupby("compared_with"):
+    for name, rows in curve.differences.groupby("comparator"):
         assert rows["value"].to_numpy() == pytest.approx((table["model"] - table[name]).to_numpy())
     assert "over CBT" in curve.plot().get_xlabel()
     kept = treatment_choice_net_benefit(*choice, thresholds=[5])
@@ -349,8 +349,8 @@ def test_choice_weights_are_repeated_rows_and_columns_are_matched_by_name(choice
     weight = np.random.default_rng(1).integers(0, 4, 300)
     order = np.random.default_rng(2).permutation(np.repeat(np.arange(300), weight))
     site = np.arange(300) % 12
-    groups, again = (site, site[order]) if grouped else (None, None)
-    found = treatment_choice_net_benefit(scores, predicted, sample_weight=weight, clusters=groups)
+    clusters, again = (site, site[order]) if grouped else (None, None)
+    found = treatment_choice_net_benefit(scores, predicted, sample_weight=weight, clusters=clusters)
     mixed = scores[["SSRI", "CBT", "IPT"]].iloc[order].reset_index(drop=True)
     same = predicted.iloc[order].reset_index(drop=True)
     expected = treatment_choice_net_benefit(mixed, same, clusters=again)
@@ -358,18 +358,18 @@ def test_choice_weights_are_repeated_rows_and_columns_are_matched_by_name(choice
     pd.testing.assert_frame_equal(found.differences, expected.differences)
     pd.testing.assert_frame_equal(found.shares, expected.shares)
     assert found.method == expected.method
-    assert ("12 groups" in found.method) is grouped
+    assert ("12 clusters" in found.method) is grouped
 
 
 def test_choice_refuses(choice):
     scores, predicted = choice
     with pytest.raises(InputError, match="same arms, two or more"):
         treatment_choice_net_benefit(scores, predicted[["CBT", "IPT"]])
-    with pytest.raises(InputError, match="reference is 'TAU'"):
-        treatment_choice_net_benefit(scores, predicted, reference="TAU")
+    with pytest.raises(InputError, match="comparator is 'TAU'"):
+        treatment_choice_net_benefit(scores, predicted, comparator="TAU")
     with pytest.raises(InputError, match=r"costs names the arms \['TAU'\]"):
         treatment_choice_net_benefit(scores, predicted, costs={"TAU": 1})
-    with pytest.raises(InputError, match="reference arm 'CBT' a cost"):
+    with pytest.raises(InputError, match="comparator 'CBT' a cost"):
         treatment_choice_net_benefit(scores, predicted, costs={"CBT": 1})
     with pytest.raises(InputError, match="another order"):
         treatment_choice_net_benefit(scores, predicted[::-1])
@@ -444,6 +444,6 @@ def test_value_of_information_refuses_and_accepts_several(cohort):
     found = value_of_information(
         cohort["y"], several, method="bootstrap", n_resamples=50, clusters=cohort["site"]
     )
-    assert found.method == "bootstrap, 50 resamples of 8 groups"
+    assert found.method == "bootstrap, 50 resamples of 8 clusters"
     assert set(found.to_frame()["best"]) <= {"p", "q", "treat all", "treat none"}
     assert (found.to_frame()["value"] >= 0).all()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
+from tests.conftest import LASSO
 
 from treatsel.additive import AdditiveModel, Trees, _scoring, score_trees
 from treatsel.errors import UnsupportedModelError
@@ -97,8 +98,8 @@ def test_trees_give_no_draws(patients):
 
 def test_lasso_gives_no_draws(patients):
     X, y = patients
-    lasso = LogisticRegression(l1_ratio=1, solver="saga", tol=1e-2, max_iter=5000)
-    assert PooledClassifier(lasso).fit(X, y).additive().draws is None
+    lasso = LogisticRegression(solver="saga", tol=1e-2, max_iter=5000, **LASSO)
+    assert PooledClassifier(lasso).fit(X, y).additive().coefficient_draws is None
 
 
 def test_arms_that_were_fitted_apart_have_independent_draws(patients):
@@ -267,15 +268,15 @@ def test_linear_terms_and_members_add_up_arm_by_arm(ensembles):
     )
     matrix = encoding.encode(X)
     expected = model.intercept + matrix @ model.coefficients.T
-    expected[:, 0] += parts[0].score(matrix)[:, 0] + 0.5 * parts[1].score(matrix)[:, 0]
+    expected[:, 0] += score_trees(parts[0], matrix)[:, 0] + 0.5 * score_trees(parts[1], matrix)[:, 0]
     np.testing.assert_allclose(model.logit(matrix), expected, atol=1e-12)
     assert model.trees_of(1) is None
     np.testing.assert_allclose(
-        model.trees_of(0).score(matrix)[:, 0],
-        parts[0].score(matrix)[:, 0] + 0.5 * parts[1].score(matrix)[:, 0],
+        score_trees(model.trees_of(0), matrix)[:, 0],
+        score_trees(parts[0], matrix)[:, 0] + 0.5 * score_trees(parts[1], matrix)[:, 0],
     )
     certain = np.concatenate([model.intercept[:, None], model.coefficients, model.mixing], axis=1)
-    drawn = replace(model, draws=np.tile(certain, (6, 1, 1)))
+    drawn = replace(model, coefficient_draws=np.tile(certain, (6, 1, 1)))
     np.testing.assert_allclose(drawn.predict_draws(X), np.tile(expit(expected), (6, 1, 1)), atol=1e-12)
 
 
@@ -288,7 +289,7 @@ def test_a_missing_value_is_drawn_anew_in_each_draw():
         arms_=np.array(["A"], dtype=object),
         intercept=certain[:, 0],
         coefficients=certain[:, 1:],
-        draws=np.tile(certain, (1000, 1, 1)),
+        coefficient_draws=np.tile(certain, (1000, 1, 1)),
     )
     new = pd.DataFrame({"a": [1.5, np.nan, 1.5], "b": ["p", "p", None]})
     logits = logit(model.predict_draws(new))[:, :, 0]

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from treatsel._stats.folds import balanced_folds
+from treatsel._stats.vectors import effective_size
 from treatsel.errors import CohortError, InputError
-from treatsel.models import PROPENSITY_FLOOR, assignment_probabilities, balanced_folds
-from treatsel.models._assignment import RARELY, assess_assignment, effective_size, randomized_probabilities
+from treatsel.models import PROPENSITY_FLOOR, assignment_probabilities
+from treatsel.models._assignment import LOW_PROPENSITY, assess_assignment, randomized_probabilities
 
 
 def cohort(n=3000, strength=1.0, seed=0):
@@ -89,7 +91,7 @@ def test_overlap_is_told_by_arm():
         assert row["n"] == mine.sum()
         assert row["share"] == pytest.approx(mine.mean())
         assert row["effective_n"] == pytest.approx(weights.sum() ** 2 / (weights @ weights))
-        assert row["lowest"] == pytest.approx(np.quantile(raw, 0.01))
+        assert row["propensity_q01"] == pytest.approx(np.quantile(raw, 0.01))
         assert row["share_low_propensity"] == pytest.approx((raw < 0.02).mean())
         above = raw[mine][:, None] - raw[~mine]
         assert row["auc"] == pytest.approx(((above > 0) + 0.5 * (above == 0)).mean())
@@ -109,17 +111,17 @@ def test_the_model_judges_new_patients():
     X, received, _ = cohort(strength=2.0)
     new, _, truth = cohort(500, strength=2.0, seed=1)
     model = assess(X, received).model
-    table = model.predict(new)
+    table = model.predict_by_arm(new)
     assert list(table.columns) == ["A", "B", "C"]
     assert table.index.equals(new.index)
     np.testing.assert_allclose(table.sum(axis=1), 1)
     assert np.abs(table.to_numpy() - truth).mean() < 0.02
-    rare = (table < RARELY).to_numpy()
+    rare = (table < LOW_PROPENSITY).to_numpy()
     assert rare.any()
-    assert truth[rare].mean() < RARELY
-    np.testing.assert_allclose(model.predict(new.iloc[[3]]), table.iloc[[3]])
+    assert truth[rare].mean() < LOW_PROPENSITY
+    np.testing.assert_allclose(model.predict_by_arm(new.iloc[[3]]), table.iloc[[3]])
     with pytest.raises(CohortError, match="noise"):
-        model.predict(new[["x"]])
+        model.predict_by_arm(new[["x"]])
 
 
 @pytest.mark.parametrize("arms", [["A"], ["A", "B"]])
@@ -128,14 +130,14 @@ def test_one_and_two_arms(arms):
     keep = received.isin(arms)
     found = assess(X[keep], received[keep])
     assert list(found.table.index) == arms
-    np.testing.assert_allclose(found.model.predict(X).sum(axis=1), 1)
+    np.testing.assert_allclose(found.model.predict_by_arm(X).sum(axis=1), 1)
     if len(arms) == 1:
         assert (found.probabilities == 1).all(axis=None)
         assert found.table.loc["A", "effective_n"] == pytest.approx(found.table.loc["A", "n"])
         assert np.isnan(found.table.loc["A", "auc"])
     else:
         expected = 1 / (1 + np.exp(-X["x"]))  # logits: 0 for A, x for B
-        assert (found.model.predict(X)["B"] - expected).abs().mean() < 0.05
+        assert (found.model.predict_by_arm(X)["B"] - expected).abs().mean() < 0.05
 
 
 def test_an_arm_of_one_patient_is_no_error():

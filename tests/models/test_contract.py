@@ -4,6 +4,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
@@ -173,7 +174,7 @@ def test_works_inside_a_pipeline(model, patients):
         (lambda X, y: (X.to_numpy(), y), InputError, "must be a DataFrame"),
         (lambda X, y: (X, y.where(X["arm"] != "TAU", 0)), InputError, "'TAU' has .* only one class"),
         (lambda X, y: (X, y + 1), InputError, "neither 0 nor 1"),
-        (lambda X, y: (X, y.mask(y.index == "p0000")), InputError, "1 missing values"),
+        (lambda X, y: (X, y.mask(y.index == "p0000")), InputError, "1 missing value"),
         (lambda X, y: (X, y.head(3)), InputError, "Lengths differ"),
         (lambda X, y: (X.assign(arm=X["arm"].mask(X["arm"] == "TAU", None)), y), InputError, "missing arms"),
         (lambda X, y: (X.assign(age=np.inf), y), CohortError, "infinite"),
@@ -190,7 +191,7 @@ def test_bad_input_to_fit_is_refused(model, patients, change, error, message):
 
 def test_an_arm_whose_patients_count_nothing_is_refused(model, patients):
     X, y = patients
-    with pytest.raises(InputError, match="'TAU' has 0 patients that count"):
+    with pytest.raises(InputError, match="'TAU' has 0 patients with a weight above 0"):
         clone(model).fit(X, y, sample_weight=(X["arm"] != "TAU").astype(float))
 
 
@@ -221,7 +222,7 @@ def test_messages_never_show_a_patients_value(fitted, patients):
 def test_a_classifier_without_probabilities_is_refused(patients):
     from sklearn.svm import LinearSVC
 
-    with pytest.raises(UnsupportedModelError, match="no probabilities"):
+    with pytest.raises(UnsupportedModelError, match="does not predict probabilities"):
         ArmwiseClassifier(LinearSVC()).fit(*patients)
 
 
@@ -239,9 +240,10 @@ SINGLE_ARM_MODELS = {name: clone(model).set_params(arm=None) for name, model in 
 
 def checks_that_fail(estimator):
     name = next(name for name, model in SINGLE_ARM_MODELS.items() if model is estimator)
-    if name not in COUNTS_ROWS:
-        return {}
-    return {"check_sample_weight_equivalence_on_dense_data": COUNTS_ROWS[name]}
+    reason = COUNTS_ROWS.get(name)
+    if reason is None and sklearn.__version__.startswith("1.6."):
+        reason = "in scikit-learn 1.6 the first row decides which class is which, and one side is shuffled"
+    return {"check_sample_weight_equivalence_on_dense_data": reason} if reason else {}
 
 
 @parametrize_with_checks(list(SINGLE_ARM_MODELS.values()), expected_failed_checks=checks_that_fail)

@@ -122,7 +122,7 @@ BENT = pd.DataFrame({"age": [20.0, 30, 40, 50, 60, 70, 80, 90, np.nan], "band": 
 def test_a_number_may_bend_at_its_quartiles():
     encoding = learn(BENT, knots=True)
     assert encoding.features[:5] == ["age", "age above 30", "age above 50", "age above 70", "age is missing"]
-    assert encoding.kinds.tolist() == ["number", "bend", "bend", "bend", "missing"] + ["category"] * 4
+    assert encoding.kinds.tolist() == ["number", "hinge", "hinge", "hinge", "missing"] + ["category"] * 4
     assert encoding.sources.tolist() == [0] * 5 + [1] * 4
     matrix = encoding.encode(BENT)
     center, scale = encoding.columns[0].center, encoding.columns[0].scale
@@ -145,7 +145,7 @@ def test_a_number_may_bend_at_its_quartiles():
 )
 def test_knots_are_distinct_and_inside_the_range(values, knots):
     frame = pd.DataFrame({"x": np.array(values, dtype=float)})
-    assert learn(frame, knots=True).kinds.tolist() == ["number"] + ["bend"] * knots
+    assert learn(frame, knots=True).kinds.tolist() == ["number"] + ["hinge"] * knots
     assert learn(frame).kinds.tolist() == ["number"]
     assert learn(frame, native=True, knots=True).kinds.tolist() == ["number"]
 

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treatsel._stats.folds import folds_by_key
+from treatsel._stats.folds import balanced_folds, folds_by_key
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.models import balanced_folds
 
 
 def cohort(n=203, seed=0):

@@ -686,6 +686,6 @@ def test_a_covariate_that_gives_the_outcome_away_does_not_run_off():
 
 def test_draws_need_a_model_that_gives_them(planted):
     X, _, model = planted
-    without = replace(model.additive(), draws=None)
+    without = replace(model.additive(), coefficient_draws=None)
     with pytest.raises(UnsupportedModelError, match="no posterior draws"):
         without.predict_draws(X)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError, TreatselError
-from treatsel.models import balanced_folds
-from treatsel.models._observation import LARGEST_WEIGHT, observation_weights
+from treatsel.models._observation import MAX_WEIGHT, observation_weights
 
 ARMS = np.array(["A", "B", "C"])
 SECRET = 98765.4321
@@ -119,7 +119,7 @@ def test_no_weight_exceeds_the_bound_by_much():
     seen = np.random.default_rng(1).random(4000) < hopeless
     table = weigh(X, received, seen).table
     assert table["n_truncated"].sum() > 0
-    assert table["largest"].max() < 1.5 * LARGEST_WEIGHT
+    assert table["largest"].max() < 1.5 * MAX_WEIGHT
 
 
 def test_patients_are_weighted_by_a_model_that_never_saw_them():

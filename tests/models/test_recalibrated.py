@@ -141,8 +141,8 @@ def test_draws_hold_what_the_new_patients_leave_open():
     level_after = np.average(after[:, *own], axis=1, weights=weight).std()
     assert level_after == pytest.approx(weight.sum() ** -0.5, rel=0.1)
     assert level_after < 0.5 * level_before
-    centre = logit(fitted.predict_by_arm(X).to_numpy())
-    assert np.abs(after.mean(axis=0) - centre).max() < 0.1
+    center = logit(fitted.predict_by_arm(X).to_numpy())
+    assert np.abs(after.mean(axis=0) - center).max() < 0.1
     # what differs between patients still varies with the original's draws, stretched like everything
     spread = [(d - d.mean(axis=1, keepdims=True)).std(axis=0).mean() for d in (before, after)]
     assert spread[1] == pytest.approx(fitted.slope_ * spread[0], rel=0.25)

@@ -6,9 +6,10 @@ import pytest
 from scipy.special import expit, logit
 
 from treatsel import explain
+from treatsel.additive import score_trees
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
-from treatsel.models._boosting import FEWEST_ROWS, boost
+from treatsel.models._boosting import MIN_PATIENTS, boost
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._stack import StackWeights
 
@@ -133,7 +134,7 @@ def test_a_small_arm_gets_no_trees_of_its_own(monkeypatch):
     model = StackedClassifier().fit(X, y)
     own = {n: grown for n, has_offset, grown in asked if has_offset}
     small = (X["arm"] == "C").sum()
-    assert small < FEWEST_ROWS
+    assert small < MIN_PATIENTS
     assert not own[small]
     assert any(own.values())
     assert model.predict_draws(X.head(5)).shape == (1000, 5, 3)
@@ -141,7 +142,7 @@ def test_a_small_arm_gets_no_trees_of_its_own(monkeypatch):
 
 def test_too_few_patients_are_not_boosted():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(FEWEST_ROWS - 1, 2)), np.arange(FEWEST_ROWS - 1) % 2.0
+    x, y = rng.normal(size=(MIN_PATIENTS - 1, 2)), np.arange(MIN_PATIENTS - 1) % 2.0
     folds = [(np.flatnonzero(np.arange(len(y)) % 5 != k), np.arange(k, len(y), 5)) for k in range(5)]
     assert boost(x, y, np.ones(len(y)), None, [folds]) is None
 
@@ -157,7 +158,7 @@ def test_boosting_stops_where_noise_begins():
     full, *others = boost(x, signal, np.ones(600), None, [folds])
     assert len(others) == 5
     assert {booster.num_trees() for booster in (full, *others)} >= {full.num_trees()}
-    scores = trees_of_lightgbm(full).score(x)[:, 0]
+    scores = score_trees(trees_of_lightgbm(full), x)[:, 0]
     assert np.corrcoef(scores, np.sign(x[:, 0] * x[:, 1]))[0, 1] > 0.7
 
 

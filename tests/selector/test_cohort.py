@@ -7,6 +7,8 @@ from scipy.special import expit
 
 import treatsel as ts
 from treatsel.artifact import read_manifest
+from treatsel.codebook import Codebook
+from treatsel.datasets import make_cohort
 from treatsel.errors import DataQualityWarning, InputError, TreatselWarning
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, StackedClassifier
 from treatsel.report import model_card
@@ -66,7 +68,7 @@ def test_dropout_that_depends_on_arm_and_severity_leaves_no_bias():
 def test_confounding_is_seen_and_rare_arms_are_flagged():
     X, y, truth = routine(3000, 2, confounding=2.5)
     X = X.drop(columns="site")
-    with pytest.warns(DataQualityWarning, match=r"given to fewer than 2 % of patients like many of these"):
+    with pytest.warns(DataQualityWarning, match="have a propensity below 2 %"):
         selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert (selector.assignment_.table["auc"] > 0.8).all()
     assert (selector.assignment_.table["share_low_propensity"] > 0.02).all()
@@ -92,22 +94,22 @@ def test_the_baseline_stands_beside_the_model():
     assert table.loc[("log_loss", "model"), "value"] < np.log(2)
 
 
-def test_one_warning_holds_all_guards_and_no_value():
+def test_one_warning_holds_all_checks_and_no_value():
     X, y, _ = routine(120, 4)
     X = X.drop(columns="site").assign(constant=1.0, copy=X["severity"] * 2 + 1)
     with pytest.warns(DataQualityWarning) as caught:
         selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
     assert len([w for w in caught if w.category is DataQualityWarning]) == 1
-    codes = {guard.code for guard in selector.data_checks_}
+    codes = {check.code for check in selector.data_checks_}
     assert {"small_arms", "constant_column", "collinear_columns"} <= codes
-    assert all(guard.message in str(caught[0].message) for guard in selector.data_checks_)
+    assert all(check.message in str(caught[0].message) for check in selector.data_checks_)
 
 
 def test_a_leak_is_suspected():
     X, y, _ = routine(1500, 5)
     X = X.drop(columns="site").assign(leak=y + np.random.default_rng(0).normal(0, 0.4, len(y)))
     selector = ts.TreatmentSelector(estimator="hierarchical").fit(X, y)
-    assert "suspected_leakage" in {guard.code for guard in selector.data_checks_}
+    assert "suspected_leakage" in {check.code for check in selector.data_checks_}
 
 
 def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
@@ -119,7 +121,7 @@ def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
 
     from sklearn.linear_model import LogisticRegression
 
-    with pytest.raises(InputError, match="takes no sample_weight"), pytest.warns(TreatselWarning):
+    with pytest.raises(InputError, match="does not accept sample_weight"), pytest.warns(TreatselWarning):
         ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(X.drop(columns="site"), y)
 
 
@@ -143,8 +145,8 @@ def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
         rtol=1e-9,
     )
     card = model_card(read_manifest(tmp_path / "m.treatsel"))
-    assert "associations: arms were given in routine care" in card
-    assert "Penalised logistic regression" in card
+    assert "associations: arms were chosen in routine care" in card
+    assert "Penalized logistic regression" in card
 
 
 def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp_path):
@@ -177,3 +179,59 @@ def test_a_rare_arm_among_very_many_patients_is_compared_too():
     X.loc[X.index[:40], "arm"] = "C"
     selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert set(selector.performance_["remission"]["predictor"]) == {"model", "baseline"}
+
+
+class TestFitOnACohort:
+    """`fit(cohort)` reads covariates, arm, outcomes, site and persons by their roles."""
+
+    @pytest.fixture(scope="class")
+    def synthetic(self):
+        return make_cohort(600, random_state=5).cohort
+
+    def test_it_is_the_fit_by_hand(self, synthetic):
+        options = {"estimator": "hierarchical", "random_state": 0}
+        with pytest.warns(TreatselWarning):
+            one = ts.TreatmentSelector(**options).fit(synthetic)
+        by_hand = ts.TreatmentSelector(codebook=synthetic.codebook, groups="service", **options)
+        with pytest.warns(TreatselWarning):
+            by_hand.fit(synthetic.X.join(synthetic.groups), synthetic.y)
+        for name in one.outcomes_:
+            pd.testing.assert_frame_equal(
+                one.predict_by_arm(synthetic.X, name), by_hand.predict_by_arm(synthetic.X, name)
+            )
+        pd.testing.assert_frame_equal(one.arm_means_, by_hand.arm_means_)
+
+    def test_outcomes_may_be_chosen(self, synthetic):
+        selector = ts.TreatmentSelector(estimator="hierarchical", event_is_good=False, random_state=0)
+        assert selector.fit(synthetic, synthetic.y["dropout"]).outcomes_ == ["dropout"]
+
+    def test_what_contradicts_the_cohort_is_refused(self, synthetic):
+        with pytest.raises(InputError, match="own codebook"):
+            ts.TreatmentSelector(codebook="other.yaml").fit(synthetic)
+        with pytest.raises(InputError, match="arm column is 'arm'"):
+            ts.TreatmentSelector(arm="treatment").fit(synthetic)
+        with pytest.raises(InputError, match="no column 'clinic'"):
+            ts.TreatmentSelector(groups="clinic").fit(synthetic)
+        with pytest.raises(InputError, match="y is None"):
+            ts.TreatmentSelector().fit(synthetic.X)
+
+    def test_persons_with_several_rows_are_groups_where_there_is_no_site(self):
+        random = np.random.default_rng(3)
+        frame = pd.DataFrame(
+            {
+                "age": random.integers(18, 80, 200),
+                "arm": random.choice(["cbt", "ssri"], 200),
+                "remission": random.integers(0, 2, 200),
+                "person": np.repeat(np.arange(100), 2),
+            }
+        )
+        roles = {"age": "covariate", "arm": "arm", "remission": "outcome", "person": "person"}
+        kinds = {"arm": "string"}
+        book = Codebook.from_dict(
+            {"fields": [{"name": n, "type": kinds.get(n, "integer"), "role": r} for n, r in roles.items()]}
+        )
+        options = {"estimator": "hierarchical", "random_state": 0}
+        one = ts.TreatmentSelector(**options).fit(ts.Cohort(frame, book))
+        by_hand = ts.TreatmentSelector(codebook=book, groups="person", **options)
+        by_hand.fit(frame.drop(columns="remission"), frame["remission"])
+        pd.testing.assert_frame_equal(one.predict_by_arm(frame), by_hand.predict_by_arm(frame))

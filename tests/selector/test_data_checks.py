@@ -1,4 +1,4 @@
-"""Guards: each speaks when it should, is silent when it should, and names no value."""
+"""Data checks: each reports what it should, is silent otherwise, and names no value."""
 
 import numpy as np
 import pandas as pd
@@ -7,12 +7,12 @@ import pytest
 from treatsel.selector.data_checks._arms import (
     DataCheck,
     check_auc,
+    check_events,
     check_persons,
-    guard_events,
-    guard_sample_size,
+    check_sample_size,
 )
 from treatsel.selector.data_checks._column import columns_of
-from treatsel.selector.data_checks._columns import check_columns, guard_constant, guard_separation
+from treatsel.selector.data_checks._columns import check_collinear, check_constant, check_positivity
 from treatsel.selector.data_checks._duplicate_rows import check_duplicates
 from treatsel.selector.data_checks._table import run_checks
 
@@ -42,8 +42,8 @@ def table(n=2000, seed=0):
     return X, received, y
 
 
-def codes(guards):
-    return [guard.code for guard in guards]
+def codes(checks):
+    return [check.code for check in checks]
 
 
 def test_a_sound_table_is_met_with_silence():
@@ -53,7 +53,7 @@ def test_a_sound_table_is_met_with_silence():
     assert run_checks(X, received, y, groups=sites, persons=persons) == []
 
 
-def test_everything_shaky_is_told_at_once():
+def test_all_problems_are_reported_at_once():
     X, received, y = table(600)
     received.iloc[:80] = "A"
     X = X.assign(
@@ -72,33 +72,33 @@ def test_everything_shaky_is_told_at_once():
         "duplicate_patients",
         "person_in_several_groups",
     }
-    assert all(isinstance(guard, DataCheck) and guard.message.endswith(".") for guard in found)
+    assert all(isinstance(check, DataCheck) and check.message.endswith(".") for check in found)
 
 
 @pytest.mark.parametrize("rare", [0.0, 1.0])
 def test_few_events_or_few_others(rare):
     received = pd.Series(["A"] * 40 + ["B"] * 40)
     y = pd.Series([0.0, 1.0] * 40, name="remission")
-    assert guard_events(received, y) == []
+    assert check_events(received, y) == []
     y[:40] = 1 - rare
     y[:9] = rare
     y[39] = np.nan
-    (guard,) = guard_events(received, y)
-    assert guard.code == "few_events"
-    assert ("'A': 9 of 39" if rare else "'A': 30 of 39") in guard.message
-    assert "'B'" not in guard.message
+    (check,) = check_events(received, y)
+    assert check.code == "few_events"
+    assert ("'A': 9 of 39" if rare else "'A': 30 of 39") in check.message
+    assert "'B'" not in check.message
     y[9] = rare
-    assert guard_events(received, y) == []
+    assert check_events(received, y) == []
 
 
 def test_few_patients_counts_observed_outcomes():
     received = pd.Series(["A"] * 300 + ["B"] * 300)
     y = pd.Series(1.0, received.index, name="remission")
-    assert guard_sample_size(received, y) == []
+    assert check_sample_size(received, y) == []
     y[0] = np.nan
-    (guard,) = guard_sample_size(received, y)
-    assert "1 of 2 arms" in guard.message
-    assert "'A': 299" in guard.message
+    (check,) = check_sample_size(received, y)
+    assert "1 of 2 arms" in check.message
+    assert "'A': 299" in check.message
 
 
 @pytest.mark.parametrize(("auc", "told"), [(0.7, False), (0.85, False), (0.86, True), (np.nan, False)])
@@ -122,42 +122,42 @@ def test_a_column_that_fixes_the_arm(column):
         X["job"], n = received.map({"A": 1, "B": 2, "C": 3}), 2000
     else:
         X["job"], n = X["severity"].mask(mine), mine.sum()
-    (guard,) = guard_separation(columns_of(X), received)
-    assert guard.code == "positivity_violation"
-    assert "'job'" in guard.message
-    assert f"{n} of 2000" in guard.message
+    (check,) = check_positivity(columns_of(X), received)
+    assert check.code == "positivity_violation"
+    assert "'job'" in check.message
+    assert f"{n} of 2000" in check.message
 
 
 def test_values_that_meet_one_arm_by_chance_are_no_news():
     X, received, _ = table()
     received.iloc[:1950] = "A"
     received.iloc[1950:] = "B"
-    assert guard_separation(columns_of(X.drop(columns="severity")), received) == []  # A is nearly everybody
+    assert check_positivity(columns_of(X.drop(columns="severity")), received) == []  # A is nearly everybody
     X, received, _ = table()
     X["job"] = [f"t{i // 10}" for i in range(2000)]
     received = received.mask(X["job"].isin([f"t{i}" for i in range(20)]), "B")
-    assert guard_separation(columns_of(X), received) == []  # ten patients a value
-    assert guard_separation(columns_of(X), received.mask(received != "A", "A")) == []  # a single arm
+    assert check_positivity(columns_of(X), received) == []  # ten patients a value
+    assert check_positivity(columns_of(X), received.mask(received != "A", "A")) == []  # a single arm
 
 
 def test_constant_columns_are_counted_and_named():
     X, *_ = table()
-    assert guard_constant(columns_of(X)) == []
+    assert check_constant(columns_of(X)) == []
     X = X.assign(one=1.0, text="same", with_gaps=X["score"].where(X["score"].isna(), 3.0))
-    (guard,) = guard_constant(columns_of(X))
-    assert guard.message.startswith("3 columns")
-    assert all(name in guard.message for name in ("one", "text", "with_gaps"))
+    (check,) = check_constant(columns_of(X))
+    assert check.message.startswith("3 columns")
+    assert all(name in check.message for name in ("one", "text", "with_gaps"))
 
 
 def test_columns_that_say_the_same():
     X, *_ = table()
-    assert check_columns(columns_of(X)) == []
+    assert check_collinear(columns_of(X)) == []
     rng = np.random.default_rng(1)
     X["pounds"] = 2.2 * X["severity"] + rng.normal(0, 0.1, 2000)
     X["less"] = -X["pounds"].where(rng.random(2000) > 0.3)
     X["recoded"] = X["job"].map({"work": 3, "school": 1, "none": 2})
     X["single"] = X["married"].map({True: "no", False: "yes"})
-    found = sorted(check_columns(columns_of(X)), key=lambda guard: guard.message)
+    found = sorted(check_collinear(columns_of(X)), key=lambda check: check.message)
     assert codes(found) == ["collinear_columns"] * 3
     assert "['job', 'recoded']" in found[0].message
     assert "['married', 'single']" in found[1].message
@@ -170,24 +170,24 @@ def test_columns_that_are_merely_close_are_left_alone():
     X["close"] = X["severity"] + rng.normal(0, 1, 2000)  # correlation 0.98
     X["nearly"] = X["job"].where(rng.random(2000) > 0.02, "none")
     X["few_in_common"] = X["severity"].where(np.arange(2000) < 20)
-    assert check_columns(columns_of(X)) == []
+    assert check_collinear(columns_of(X)) == []
 
 
 def test_numbers_of_any_size_and_few_rows_are_no_error():
     X, received, y = table(3)
-    assert check_columns(columns_of(X)) == []
+    assert check_collinear(columns_of(X)) == []
     X = X.assign(huge=[1e150, -1e150, 0.0], empty=np.nan)
     assert set(codes(run_checks(X, received, y))) == {"few_events", "small_arms"}
-    assert check_duplicates(columns_of(X[[]])) == check_columns(columns_of(X[[]])) == []
+    assert check_duplicates(columns_of(X[[]])) == check_collinear(columns_of(X[[]])) == []
 
 
 def test_copied_rows_are_counted():
     X, *_ = table()
     X.iloc[:7] = X.iloc[100:107].to_numpy()
-    (guard,) = check_duplicates(columns_of(X))
-    assert guard.code == "duplicate_patients"
-    assert guard.message.startswith("14 patients")
-    assert "7 sets" in guard.message
+    (check,) = check_duplicates(columns_of(X))
+    assert check.code == "duplicate_patients"
+    assert check.message.startswith("14 patients")
+    assert "7 sets" in check.message
     X.iloc[:6] = X.iloc[200:206].assign(age=99.0).to_numpy()
     assert check_duplicates(columns_of(X)) == []  # one pair is left: too few
 
@@ -212,17 +212,17 @@ def test_rows_that_are_alike_by_coincidence_are_no_copies(kind):
 def test_persons_divided_between_groups():
     persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
     assert check_persons(persons, pd.Series([0, 0, 1, 1, 2, 0, 1])) == []
-    (guard,) = check_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]))
-    assert guard.code == "person_in_several_groups"
-    assert guard.message.startswith("1 persons (column 'person', 2 rows)")
-    assert "in several groups" in guard.message
+    (check,) = check_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]))
+    assert check.code == "person_in_several_groups"
+    assert check.message.startswith("1 person (column 'person', 2 rows) has several rows in several groups.")
+    assert "in several groups" in check.message
     assert check_persons(persons.where(persons.isna()), None) == []
 
 
 def test_persons_with_several_rows_where_no_groups_keep_them_together():
     persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
-    (guard,) = check_persons(persons, None)
-    assert guard.message.startswith("2 persons (column 'person', 4 rows) have several rows.")
+    (check,) = check_persons(persons, None)
+    assert check.message.startswith("2 persons (column 'person', 4 rows) have several rows.")
     assert check_persons(persons.drop_duplicates(), None) == []
 
 
@@ -235,4 +235,4 @@ def test_messages_name_no_value():
     persons = pd.Series(np.repeat(["98765-a", "98765-b"], 150), X.index, name="person")
     found = run_checks(X, received, y, persons=persons, groups=received)
     assert len(set(codes(found))) >= 5
-    assert not any("98765" in guard.message for guard in found)
+    assert not any("98765" in check.message for check in found)

@@ -66,7 +66,7 @@ def test_figures_are_those_of_the_metrics(run):
     table = found.predictions[here]
     scores = aipw_scores(mine, arm, table, chance[here])
     best = found.sites.set_index("site").loc[2, "comparator"]
-    gain = gain_over_best_arm(scores, table.idxmax(axis=1), best_arm=best)
+    gain = gain_over_best_arm(scores, table.idxmax(axis=1), comparator=best)
     assert figure(found, GAIN, 2)["value"] == pytest.approx(gain.value)
 
 

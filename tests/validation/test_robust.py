@@ -146,7 +146,7 @@ def test_certain_predictions_are_counted_once_and_no_metric_warns(plain):
             "Column 'CBT' of the by-arm table holds 7 missing values",
         ),
         (lambda t: t.drop(columns="SSRI"), r"200 patients of arms unknown to this model: \['SSRI'\]"),
-        (lambda t: t.set_axis(["SSRI", "SSRI"], axis=1), "columns of the by-arm table hold 1 duplicates"),
+        (lambda t: t.set_axis(["SSRI", "SSRI"], axis=1), "columns of the by-arm table hold 1 duplicate"),
         (lambda t: t.set_axis([0] * len(t)), "hold 399 duplicates"),
     ],
 )
@@ -165,7 +165,7 @@ def test_labels_that_read_alike_must_be_one_arm(plain):
     chances = pd.DataFrame(0.5, index=table.index, columns=[0, 1])
     known = validate(table.set_axis(["0", "1"], axis=1), numbered, assignment=chances, sections=())
     assert known.assignment == "known for each patient"
-    with pytest.raises(InputError, match="compared as text, hold 1 duplicates"):
+    with pytest.raises(InputError, match="as text, hold 1 duplicate"):
         validate(table.set_axis([0, 1], axis=1).assign(**{"1": 0.2}), numbered, sections=())
 
 

@@ -58,7 +58,7 @@ def test_figures_are_those_of_the_metrics():
         "calibration slope": calibration_slope(y, p),
         "observed / expected": observed_expected_ratio(y, p),
         "Brier score": brier_score(y, p),
-        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], best_arm="IPT"),
+        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], comparator="IPT"),
     }
     for measure, estimate in expected.items():
         for column in ("value", "lower", "upper", "method"):
@@ -106,8 +106,8 @@ def test_a_true_difference_is_found_on_its_own_measure():
     men = table["sex"] == "m"
     table.loc[men, "p"] = expit(logit(table.loc[men, "p"]) - 0.6)
     tests = found_of(table).tests.set_index("measure")
-    assert tests.loc["calibration in the large", "p_holm"] < 1e-6
-    assert tests.loc["observed / expected", "p_holm"] < 1e-6
+    assert tests.loc["calibration in the large", "p_value_holm"] < 1e-6
+    assert tests.loc["observed / expected", "p_value_holm"] < 1e-6
     assert tests.loc["base rate", "p_value"] > 0.01
     assert tests.loc["calibration slope", "p_value"] > 0.01
 
@@ -134,7 +134,7 @@ def test_nothing_to_compare():
     test = found_of(table).tests.set_index("measure").loc["calibration slope"]
     assert test["n_groups"] < 2
     assert np.isnan(test["p_value"])
-    assert np.isnan(test["p_holm"])
+    assert np.isnan(test["p_value_holm"])
 
 
 @settings(max_examples=6, deadline=None)
@@ -168,9 +168,9 @@ def test_holm_corrects_for_all_tests():
     tests = found_of(table).tests
     order = tests["p_value"].to_numpy().argsort()
     first = tests.iloc[order[0]]
-    assert first["p_holm"] == pytest.approx(min(1, len(tests) * first["p_value"]))
-    assert (tests["p_holm"] >= tests["p_value"]).all()
-    assert (np.diff(tests["p_holm"].to_numpy()[order]) >= 0).all()
+    assert first["p_value_holm"] == pytest.approx(min(1, len(tests) * first["p_value"]))
+    assert (tests["p_value_holm"] >= tests["p_value"]).all()
+    assert (np.diff(tests["p_value_holm"].to_numpy()[order]) >= 0).all()
 
 
 def test_extreme_predictions_give_one_warning_for_each_measure_that_moves_them():

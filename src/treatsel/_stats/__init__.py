@@ -1,1 +1,1 @@
-"""Statistics that several packages share: intervals, resampling, fits, splines, clusters, checked vectors."""
+"""Statistics that several packages share: intervals, weights, clusters, resampling, fits and splines."""

@@ -1,4 +1,4 @@
-"""Tables of patients by arms: checks, and the cell of each patient's own arm."""
+"""By-arm tables: checks, and the value of each patient's own arm."""
 
 import warnings
 from typing import Any
@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_by_arm, check_unique, check_vector
+from treatsel._checks import FloatArray, check_by_arm, check_probability, check_unique, check_vector, count_of
 from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
 
-SUM_TOLERANCE = 1e-6
+SUM_TOLERANCE = 1e-6  # for propensities that were rounded or stored as float32, yet below any real mistake
 
 
 def check_table(name: str, table: Any) -> pd.DataFrame:
-    """Return a table of patients by arms with finite numbers (doubly robust scores may leave [0, 1])."""
+    """Return a by-arm table of finite numbers; doubly robust scores may lie outside [0, 1]."""
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{name} must be a DataFrame of patients by arms; it is a {type(table).__name__}.")
     if not len(table) or not len(table.columns):
-        raise InputError(f"{name} is empty ({len(table)} patients, {len(table.columns)} arms).")
+        shape = f"{count_of(len(table), 'patient')}, {count_of(len(table.columns), 'arm')}"
+        raise InputError(f"{name} is empty ({shape}); it needs at least one of each.")
     check_unique(f"The columns of {name}", table.columns)
     columns = {arm: check_vector(f"Column {arm!r} of {name}", table[arm]) for arm in table.columns}
     return pd.DataFrame(columns, index=table.index)
@@ -26,16 +27,16 @@ def check_table(name: str, table: Any) -> pd.DataFrame:
 
 def check_propensities(table: Any, arms: "pd.Index[Any]") -> pd.DataFrame:
     """Return a by-arm table of propensities with its columns in the order of `arms`."""
-    checked = check_by_arm("propensities", table)
+    checked = check_by_arm("propensity", table)
     if set(checked.columns) != set(arms):
         raise InputError(
-            f"propensities has the arms {list(checked.columns)}, by_arm has {list(arms)}. Both need a column "
+            f"propensity has the arms {list(checked.columns)}, by_arm has {list(arms)}. Give both a column "
             "for each arm."
         )
     if n := int((np.abs(checked.sum(axis=1) - 1) > SUM_TOLERANCE).sum()):
         raise InputError(
-            f"propensities holds {n} patients whose row does not sum to 1 (within {SUM_TOLERANCE:g}). Give "
-            "the probability of every arm that the patient could have been given."
+            f"propensity holds {count_of(n, 'row')} whose sum is not 1 (within {SUM_TOLERANCE:g}). Give "
+            "the probability of every arm that the patient could have received."
         )
     return checked[list(arms)]
 
@@ -46,7 +47,7 @@ def positions_of(name: str, labels: Labels, arms: "pd.Index[Any]") -> Any:
     if n := int((positions < 0).sum()):
         unknown = sorted({str(label) for label in labels[positions < 0]})
         raise InputError(
-            f"{name} holds {n} patients of arms without a column: {unknown}. The table has "
+            f"{name} holds {count_of(n, 'patient')} of arms without a column: {unknown}. The table has "
             f"{[str(arm) for arm in arms]}. Add the column, or leave these patients out."
         )
     return positions
@@ -62,27 +63,37 @@ def check_received_probability(name: str, probability: FloatArray) -> FloatArray
     """Return probabilities of the received arms if all are above 0."""
     if n := int((probability <= 0).sum()):
         raise InputError(
-            f"{name} gives {n} patients probability 0 of the arm that they received; it must be above 0. "
-            "Check the assignment model, or leave these patients out."
+            f"{name} is 0 for the received arm of {count_of(n, 'patient')}; it must be above 0. Check the "
+            "assignment model, or leave these patients out."
         )
     return probability
 
 
+def received_probability(
+    propensity: Any, received: Labels, arms: "pd.Index[Any] | None" = None
+) -> FloatArray:
+    """Return the probability of each received arm, above 0, from a vector or from a by-arm table."""
+    if not isinstance(propensity, pd.DataFrame):
+        return check_received_probability("propensity", check_probability("propensity", propensity))
+    table = check_propensities(propensity, propensity.columns if arms is None else arms)
+    return check_received_probability("propensity", cells_of("received", received, table))
+
+
 def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
-    """Warn of arms that some patients could never have been given."""
+    """Warn of arms that some patients could not have received."""
     for arm, n in (propensities == 0).sum().items():
         if n:
             warnings.warn(
-                f"{n} patients could not have been given arm {arm!r} (propensity 0): their score for it "
-                "rests on the outcome model alone.",
+                f"{count_of(int(n), 'patient')} could not have received arm {arm!r} (propensity 0): the "
+                "score for it rests on the outcome model alone.",
                 TreatselWarning,
                 stacklevel=3,
             )
 
 
-def recommended_arms(table: pd.DataFrame, best_arm: Any) -> pd.Series:
-    """Return the arm most likely to do good; ties go to the best single arm, then to the first."""
+def recommended_arms(table: pd.DataFrame, comparator: Any) -> pd.Series:
+    """Return the arm with the highest value; ties go to the comparator, then to the first column."""
     values = table.copy()
-    if best_arm is not None:
-        values[best_arm] += 1e-12
+    if comparator is not None:
+        values[comparator] += 1e-12  # above rounding error, below any difference that matters
     return values.idxmax(axis=1)

@@ -1,36 +1,49 @@
-"""Means of one value a patient with a standard error that may cluster by site."""
+"""Means of one value a patient with a standard error that may allow for clusters and sampling weights."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_level, check_weights
+from treatsel._checks import FloatArray, check_level
 from treatsel._stats.estimate import Estimate
-from treatsel._stats.intervals import Interval, standard_error, two_sided_p, wald
+from treatsel._stats.intervals import Interval, two_sided_p, wald
 from treatsel._stats.vectors import check_labels, check_patients, codes_of
+from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """Weights and, if given, group codes of the patients: what a standard error needs to know."""
+    """Weights and, if given, cluster codes of the patients: what a standard error needs to know."""
 
-    weight: FloatArray
+    weights: Weights
     codes: FloatArray | None
     level: float
 
     @property
+    def weight(self) -> FloatArray:
+        """Weight of each patient."""
+        return self.weights.values
+
+    @property
     def n(self) -> int:
         """Number of patients."""
-        return round(float(self.weight.sum()))
+        return self.weights.count()
 
     @property
     def n_clusters(self) -> int | None:
         """Number of clusters with a patient of positive weight."""
         return None if self.codes is None else len(np.unique(self.codes[self.weight > 0]))
 
+    def subset(self, rows: Any) -> "Units":
+        """Return the units of the patients that `rows` (a mask or positions) picks."""
+        codes = None if self.codes is None else self.codes[rows]
+        return Units(weights=self.weights.subset(rows), codes=codes, level=self.level)
 
-MIN_CLUSTERS = 10  # with fewer clusters a cluster-robust standard error is not to be trusted
+
+# A cluster-robust standard error rests on as many numbers as there are clusters: with fewer than this its
+# interval is much too short, even with Student's t (Cameron & Miller 2015, section VI).
+MIN_CLUSTERS = 10
 
 
 def enough_clusters(clusters: Any) -> Any:
@@ -54,27 +67,29 @@ class Mean:
     method: str
 
 
-def check_units(sample_weight: Any, clusters: Any, level: float, **patients: Any) -> Units:
+def check_units(
+    sample_weight: Any, clusters: Any, level: float, *, weights_are: WeightsAre = "counts", **patients: Any
+) -> Units:
     """Return checked weights and clusters of the patients that the named vectors and tables hold."""
     n = check_patients(**patients, clusters=clusters, sample_weight=sample_weight)
-    weight = check_weights("sample_weight", sample_weight, n)
+    weights = check_sample_weight(sample_weight, n, weights_are)
     codes = None if clusters is None else codes_of(check_labels("clusters", clusters))
-    return Units(weight=weight, codes=codes, level=check_level(level))
+    return Units(weights=weights, codes=codes, level=check_level(level))
 
 
 def mean_of(values: FloatArray, units: Units) -> Mean:
     """Return the mean with a normal interval, or with clusters a cluster-robust one with Student's t."""
     kept = units.weight > 0
-    weight, codes = units.weight[kept], None if units.codes is None else units.codes[kept]
-    value = float(weight @ values[kept] / weight.sum())
-    se = standard_error(values[kept], weight, codes)
+    present = units.subset(kept)
+    value = float(present.weight @ values[kept] / present.weight.sum())
+    se = present.weights.standard_error(values[kept], present.codes)
     df = None if units.n_clusters is None else units.n_clusters - 1
     return Mean(
         value=value,
         se=se,
         limits=wald(value, se, units.level, df=df),
         p_value=two_sided_p(value, se, df=df),
-        method=_name(se, units.n_clusters),
+        method=_name(se, units),
     )
 
 
@@ -93,9 +108,10 @@ def mean_estimate(values: FloatArray, units: Units, *, n_events: int | None) -> 
     )
 
 
-def _name(se: float, n_clusters: int | None) -> str:
+def _name(se: float, units: Units) -> str:
+    count = units.n_clusters
     if not np.isfinite(se):
-        return f"no interval: it needs at least two {'patients' if n_clusters is None else 'clusters'}"
-    if n_clusters is None:
-        return "Wald, sd / sqrt(n)"
-    return f"Wald, cluster-robust, {n_clusters} clusters, t with {n_clusters - 1} df"
+        return f"no interval: it needs at least two {'patients' if count is None else 'clusters'}"
+    if count is None:
+        return units.weights.method("Wald") if units.weights.sampling else "Wald, sd / sqrt(n)"
+    return units.weights.method("Wald") + f", cluster-robust, {count} clusters, t with {count - 1} df"

@@ -1,4 +1,4 @@
-"""Groups of patients (sites, services) whose outcomes may hang together."""
+"""Clusters of patients (sites, services) whose outcomes may be alike, and intervals that allow for them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,18 +7,20 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
-from treatsel._stats.intervals import Interval, standard_error, wald
+from treatsel._stats.intervals import Interval, wald
 from treatsel._stats.vectors import Scored, check_labels, check_patients, ordered_labels
+from treatsel._stats.weights import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
-    """The group of each patient as a number, or no clusters: every patient stands alone.
+    """The cluster of each patient as a number, or none: patients are then independent.
 
     The numbers follow the labels, so that the order of the rows does not matter.
     """
 
     codes: FloatArray | None
+    weights: Weights
 
     @property
     def count(self) -> int | None:
@@ -30,13 +32,19 @@ class Clusters:
         """Degrees of freedom of Student's t; None for a normal interval."""
         return None if self.count is None else self.count - 1
 
+    @property
+    def is_robust(self) -> bool:
+        """Whether standard errors are sandwiches, because of clusters or of sampling weights."""
+        return self.codes is not None or self.weights.sampling
+
     def subset(self, mask: Any) -> "Clusters":
         """Return the clusters of the patients that `mask` picks."""
-        return Clusters(codes=None if self.codes is None else self.codes[mask])
+        codes = None if self.codes is None else self.codes[mask]
+        return Clusters(codes=codes, weights=self.weights.subset(mask))
 
-    def error(self, parts: FloatArray, weight: FloatArray) -> float:
-        """Return the standard error of the mean of `parts`."""
-        return standard_error(parts, weight, self.codes)
+    def error(self, parts: FloatArray) -> float:
+        """Return the standard error of the weighted mean of `parts`."""
+        return self.weights.standard_error(parts, self.codes)
 
     def limits(
         self, value: float, se: float, level: float, *, low: float = -np.inf, high: float = np.inf
@@ -48,17 +56,19 @@ class Clusters:
         """Return the name of the interval, or why there is none."""
         if not np.isfinite(se):
             return f"no interval: it needs at least {needs if self.count is None else 'two clusters'}"
+        named = self.weights.method(name)
         if self.count is None:
-            return name
-        return f"{name}, cluster-robust, {self.count} clusters, t with {self.count - 1} df"
+            return named
+        return f"{named}, cluster-robust, {self.count} clusters, t with {self.count - 1} df"
 
 
 def check_clusters(clusters: Any, data: Scored, y_true: Any) -> Clusters:
     """Return the clusters of the patients of positive weight."""
     if clusters is None:
-        return Clusters(codes=None)
+        return Clusters(codes=None, weights=data.weights)
     check_patients(y_true=y_true, clusters=clusters)
     labels = check_labels("clusters", clusters)[data.rows]
     codes, names = pd.factorize(labels)
     position = {label: number for number, label in enumerate(ordered_labels(labels))}
-    return Clusters(codes=np.array([position[name] for name in names], dtype=float)[codes])
+    numbers = np.array([position[name] for name in names], dtype=float)[codes]
+    return Clusters(codes=numbers, weights=data.weights)

@@ -1,4 +1,4 @@
-"""What the metrics return: an estimate with its interval, and how many patients it rests on."""
+"""What the metrics return: an estimate with its interval and its number of patients."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ class Estimate:
     value, lower, upper : float
         Estimate and confidence limits; NaN where the data do not allow one.
     n : int
-        Patients; with weights, the sum of the weights, rounded.
+        Patients; with weights that are counts, the sum of the weights, rounded.
     n_events : int or None
         Patients among them with outcome 1; None if the function does not see the outcome.
     level : float
         Confidence level of [lower, upper].
     method : str
-        How the interval was made, or why there is none.
+        How the interval was computed, or why there is none.
     se : float, default NaN
         Standard error on the scale that `method` names.
     p_value : float, default NaN
-        Two-sided, of no difference; NaN where nothing is tested.
+        Two-sided, for no difference; NaN where nothing is tested.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class Estimate:
 
 
 def not_estimable(reason: str, *, n: int, n_events: int | None, level: float, value: float = NAN) -> Estimate:
-    """Return an estimate without interval (and, by default, without value) that says why."""
+    """Return an estimate without interval (and by default without value) whose `method` says why."""
     method = f"not estimable: {reason}"
     return Estimate(value=value, lower=NAN, upper=NAN, n=n, n_events=n_events, level=level, method=method)
 
@@ -74,7 +74,7 @@ def estimate_of(
     method: str,
     p_value: float = NAN,
 ) -> Estimate:
-    """Return the estimate of a function of outcomes and scores, with their numbers."""
+    """Return an estimate with the numbers of patients and of events in `data`."""
     return Estimate(
         value=float(value),
         lower=limits.lower,

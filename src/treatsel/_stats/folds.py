@@ -1,10 +1,11 @@
-"""Folds for cross-fitting: balanced by arm and outcome, with every site or person kept together."""
+"""Folds for cross-fitting: balanced by arm and outcome, with each site or person in one fold."""
 
 import warnings
 
 import numpy as np
 import pandas as pd
 
+from treatsel._checks import count_of
 from treatsel.errors import InputError, TreatselWarning
 
 
@@ -16,11 +17,11 @@ def balanced_folds(
     n_splits: int = 5,
     random_state: int | np.random.RandomState | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split patients into folds; return positions of the rest and of the fold, for each.
+    """Split patients into folds; return the positions of the other folds and of the fold itself, for each.
 
-    Without groups each fold gets its share of every arm and outcome. With groups (sites, persons) a
-    group is not divided; groups are dealt in random order to the smallest fold. Only where an arm would
-    have all its events, or all its non-events, in one fold are groups divided, with a warning.
+    Without groups each fold gets its share of every arm and outcome. Groups (sites, persons) are not divided:
+    from the largest on, each goes to the fold that is smallest so far. Only where an arm would have all its
+    events, or all its non-events, in one fold are groups divided, with a warning.
 
     Parameters
     ----------
@@ -33,12 +34,12 @@ def balanced_folds(
     n_splits : int
         Number of folds; fewer if there are fewer groups.
     random_state : int, RandomState or None
-        Source of the order.
+        Source of the random order.
 
     Raises
     ------
     InputError
-        If a patient has no group, or random_state is of no use.
+        If a patient has no group, or random_state is neither of these.
     """
     random = np.random.default_rng(seed_of(random_state))
     fold = None
@@ -57,11 +58,12 @@ def folds_by_key(
     sites: np.ndarray | None = None,
     n_splits: int = 5,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split patients into folds that are alike in arms, by a key of their own instead of chance.
+    """Split patients into folds that are alike in arms, by a key of each patient instead of at random.
 
-    Patients are dealt in turn, in the order of arm and key; sites whole, in the order of size (give or take
-    a quarter, by their keys), unless an arm would have all its events, or non-events, in one fold. Outcomes
-    play no part: folds that are alike in them tell, from the rest, what the outcomes of a fold must be.
+    Patients are dealt in turn, in the order of arm and key; sites are dealt whole, in the order of their size
+    (varied by up to a quarter with their keys), unless one fold would hold all events, or non-events, of an
+    arm. Folds are not balanced by outcome: if they were, the outcomes outside a fold would reveal the number
+    of events inside it.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def folds_by_key(
     y : ndarray of shape (n_patients,)
         Outcome, 0 or 1.
     key : ndarray of shape (n_patients,)
-        Numbers from 0 to 1 that have nothing to do with the outcome.
+        Numbers from 0 to 1 that do not depend on the outcome.
     sites : ndarray of int of shape (n_patients,), optional
         Number of the site.
     n_splits : int
@@ -79,7 +81,7 @@ def folds_by_key(
     fold = None
     if sites is not None and len(np.unique(sites)) > 1:
         sizes = np.bincount(sites)
-        of_site = np.mod(np.bincount(sites, key), 1.0)
+        of_site = np.mod(np.bincount(sites, key), 1.0)  # a key of the site that no order of rows can change
         order = np.argsort(-sizes * (0.75 + 0.5 * of_site), kind="stable")
         fold = _unless_lost(_dealt(order, min(n_splits, len(sizes)))[sites], pd.Series(arms), y)
     if fold is None:
@@ -88,21 +90,21 @@ def folds_by_key(
 
 
 def _dealt(order: np.ndarray, n_splits: int) -> np.ndarray:
-    """Return the fold of each unit, dealt in this order."""
+    """Return the fold of each unit if units are dealt in this order."""
     fold = np.empty(len(order), dtype=int)
     fold[order] = np.arange(len(order)) % n_splits
     return fold
 
 
 def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.ndarray | None:
-    """Return folds of groups; None, with a warning, if an arm could not be learned without one of them."""
+    """Return folds of groups; None, with a warning, if some arm cannot be fitted without one of them."""
     lost = _arms_in_one_fold(received, y, fold)
     if not lost:
         return fold
-    numbered = pd.api.types.is_integer_dtype(received.dtype)  # positions, which name no arm
-    who = f"{len(lost)} arms" if numbered else f"Arms {lost}"
+    numbered = pd.api.types.is_integer_dtype(received.dtype)  # column numbers instead of names of arms
+    who = count_of(len(lost), "arm") if numbered else f"The arms {lost}"
     warnings.warn(
-        f"{who} have all events, or all non-events, in one fold of groups only, so folds divide groups here.",
+        f"Folds divide groups: if they did not, one fold would hold all events, or all non-events, of {who}.",
         TreatselWarning,
         stacklevel=4,
     )
@@ -110,7 +112,7 @@ def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.nda
 
 
 def _arms_in_one_fold(received: pd.Series, y: np.ndarray, fold: np.ndarray) -> list[str]:
-    """Return arms whose events (or non-events), two or more, no fold can do without."""
+    """Return the arms of which one fold holds all the events, or all the non-events (two or more)."""
     counts = pd.Series(fold).groupby([received.to_numpy(), np.asarray(y)]).agg(["size", "nunique"])
     alone = counts[(counts["size"] > 1) & (counts["nunique"] == 1)]
     return sorted({str(arm) for arm, _ in alone.index})
@@ -122,7 +124,7 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int | None:
     Raises
     ------
     InputError
-        If it is none of these.
+        If it is something else.
     """
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
@@ -137,7 +139,7 @@ def _fold_of_patients(
     received: pd.Series, y: np.ndarray, n_splits: int, random: np.random.Generator
 ) -> np.ndarray:
     order = random.permutation(len(y))
-    arm = pd.factorize(received.to_numpy()[order])[0]  # in random order: names have no part in it
+    arm = pd.factorize(received.to_numpy()[order])[0]  # in random order: names of arms do not matter
     table = pd.DataFrame({"arm": arm, "y": np.asarray(y)[order]})
     rank = np.empty(len(y), dtype=int)
     rank[order[table.sort_values(["arm", "y"], kind="stable").index]] = np.arange(len(y))
@@ -147,8 +149,8 @@ def _fold_of_patients(
 def _fold_of_groups(groups: pd.Series, n_splits: int, random: np.random.Generator) -> np.ndarray:
     if n := int(groups.isna().sum()):
         raise InputError(
-            f"Column {groups.name!r} holds {n} missing groups. Name a group for these patients, or leave "
-            "them out."
+            f"Column {groups.name!r} has no group for {count_of(n, 'patient')}. Give one, or leave these "
+            "patients out."
         )
     names, codes, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
     shuffled, n_splits = random.permutation(len(names)), min(n_splits, len(names))

@@ -1,7 +1,4 @@
-"""Confidence limits, weighted quantiles and standard errors that several metrics share.
-
-Weights are counts throughout: a weight of 2 gives what the same row twice would give.
-"""
+"""Confidence limits and weighted quantiles that several metrics share; weights are counts here."""
 
 from typing import NamedTuple
 
@@ -34,7 +31,7 @@ def wald(
     low: float = -np.inf,
     high: float = np.inf,
 ) -> Interval:
-    """Return value +- quantile x se, cut off at the ends of the scale; NaN without a standard error."""
+    """Return value +- quantile x se, truncated to the range of the scale; NaN without a standard error."""
     if not np.isfinite(se):
         return Interval(np.nan, np.nan)
     half = quantile_of(level, df=df) * se
@@ -42,7 +39,7 @@ def wald(
 
 
 def two_sided_p(value: float, se: float, *, df: float | None = None) -> float:
-    """Return the two-sided p value of no difference; 1 if there is none and no spread either."""
+    """Return the two-sided p value for no difference; 1 if value and standard error are both 0."""
     if not np.isfinite(se) or (se == 0 and value != 0):
         return float("nan")
     ratio = -abs(value / se) if se > 0 else 0.0
@@ -50,20 +47,22 @@ def two_sided_p(value: float, se: float, *, df: float | None = None) -> float:
 
 
 def wilson(events: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
-    """Return lower and upper limits of proportions (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
-    z2 = quantile_of(level) ** 2
-    share = events / n
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    lower = np.where(events == 0, 0.0, centre - half)
-    return lower, np.where(events == n, 1.0, centre + half)
+    """Return lower and upper limits of proportions (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Counts need not be whole numbers: weighted counts are taken as they are.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    lower, upper = proportion_confint(events, n, alpha=1 - level, method="wilson")
+    # at 0 and n events the limit is 0 or 1 by algebra; the arithmetic may leave a rounding error there
+    return np.where(events == 0, 0.0, lower), np.where(events == n, 1.0, upper)
 
 
 def clopper_pearson(events: float, n: float, level: float) -> Interval:
     """Return exact limits of a proportion (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404)."""
-    tail = (1 - level) / 2
-    lower = special.betaincinv(events, n - events + 1, tail) if events > 0 else 0.0
-    upper = special.betaincinv(events + 1, n - events, 1 - tail) if events < n else 1.0
+    from statsmodels.stats.proportion import proportion_confint
+
+    lower, upper = proportion_confint(events, n, alpha=1 - level, method="beta")
     return Interval(float(lower), float(upper))
 
 
@@ -77,20 +76,3 @@ def weighted_quantile(values: FloatArray, weights: FloatArray, at: npt.ArrayLike
     left = ordered[np.minimum(np.searchsorted(reached, below, side="right"), last)]
     right = ordered[np.minimum(np.searchsorted(reached, below + 1, side="right"), last)]
     return np.asarray(left + (position - below) * (right - left))
-
-
-def standard_error(values: FloatArray, weights: FloatArray, clusters: FloatArray | None = None) -> float:
-    """Return the standard error of the weighted mean, robust to clusters if `clusters` are given.
-
-    sd / sqrt(n) with n - 1 in the variance; with G clusters, the sandwich of the cluster sums times
-    G / (G - 1) (Cameron & Miller 2015, doi:10.3368/jhr.50.2.317). NaN with fewer than two units.
-    """
-    total = weights.sum()
-    centred = weights * (values - weights @ values / total)
-    if clusters is None:
-        squares = float(centred @ (values - weights @ values / total))
-        return float(np.sqrt(squares / (total - 1) / total)) if total > 1 else float("nan")
-    codes = np.unique(clusters, return_inverse=True)[1]
-    sums = np.bincount(codes, weights=centred)
-    count = len(sums)
-    return float(np.sqrt(count / (count - 1) * (sums @ sums)) / total) if count > 1 else float("nan")

@@ -1,31 +1,60 @@
-"""Unpenalised logistic regression, fitted to convergence, that says when there is no maximum."""
+"""Logistic regression by maximum likelihood with offsets and weights, also without a finite maximum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.optimize import brentq
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import Interval, quantile_of
+from treatsel._stats.weights import covariance_of_sums
 
-MAX_STEPS = 30
-LONGEST_STEP = 10.0  # on the logit scale
-CONVERGED = 1e-8  # on the logit scale; the last step squares the error
-LEAST_INFORMATION = 1e-12  # below this the estimate ran away until the arithmetic gave out
-LEAST_DIAGONAL = 1e-10  # below this share of a column's length it is a combination of the others
+LEAST_SHARE = 1e-10  # singular values below this share of the largest belong to columns made of others
+MOST_STEPS = 100
+CONVERGED = 1e-8  # on the logit scale: Newton's method squares the error, so after this step it is rounding
+FLAT = 1e-11  # gain in log-likelihood, in patients of the largest weight, that no further step can matter for
+# Where the predictors separate the classes, each step moves the nearest patient by about 1 on the logit scale
+# however little it gains (e^-m falls by a factor e); before a finite maximum the steps shrink quadratically.
+RUNS_AWAY = 0.1
+# Logits at which a maximum counts as none: it may exist where only a few patients hold the end of a spline,
+# yet a probability of e^-240 says no more than that they have one outcome.
+FARTHEST = 240.0
+LEAST_INFORMATION = 1e-12  # of the largest weight: less is the rounding error of probabilities next to 0 or 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LogisticFit:
-    """Coefficients, their covariance, and the log-likelihood at them."""
+    """Where the log-likelihood of a logistic regression is highest.
+
+    Attributes
+    ----------
+    coefficients : ndarray of shape (n_terms,)
+        The shortest of those that reach it, if columns of the design are combinations of others.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Inverse of the Fisher information (or a robust covariance, see `clustered`).
+    log_likelihood : float
+        Its height; where there is no maximum, its least upper bound.
+    rank : int
+        Number of parameters: columns of the design that are not combinations of others.
+    exists : bool
+        False where the predictors separate the classes (Albert & Anderson 1984): the coefficients are then
+        infinite, and those given come near the bound.
+    """
 
     coefficients: FloatArray
     covariance: FloatArray
     log_likelihood: float
+    rank: int
+    exists: bool
+
+    @property
+    def root(self) -> FloatArray:
+        """Symmetric square root of the covariance, shape (n_terms, n_terms)."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T)
 
     @property
     def se(self) -> FloatArray:
@@ -43,34 +72,54 @@ class LogisticFit:
         return np.sqrt(variances)
 
 
-def fit_logistic(
-    design: FloatArray, outcome: FloatArray, weights: FloatArray, *, offset: FloatArray | None = None
-) -> LogisticFit | None:
-    """Return the maximum-likelihood fit, or None if there is none.
+def maximize(
+    design: FloatArray, outcome: FloatArray, weights: FloatArray, offset: FloatArray | float = 0.0
+) -> LogisticFit:
+    """Climb the log-likelihood by Newton's method with step halving, on an orthonormal basis of the columns.
 
-    There is none if the outcome has one class, if the predictors separate the classes, or if a column of
-    `design` (which holds the intercept) is a combination of others. Newton's method on an orthonormal
-    basis of the columns, with step halving (McCullagh & Nelder 1989, doi:10.1007/978-1-4899-3242-6).
+    References
+    ----------
+    McCullagh & Nelder (1989), Generalized Linear Models. doi:10.1007/978-1-4899-3242-6
+    Albert & Anderson (1984), Biometrika 71(1), 1-10. doi:10.1093/biomet/71.1.1 (existence)
     """
-    basis, upper = np.linalg.qr(design)
-    lengths = np.linalg.norm(design, axis=0)
-    if len(design) < design.shape[1] or (np.abs(np.diag(upper)) <= LEAST_DIAGONAL * lengths).any():
-        return None
-    if not outcome.any() or outcome.all():
-        return None
-    start = np.zeros(len(outcome)) if offset is None else offset
-    solution = _climb(basis, outcome, weights, start)
-    if solution is None:
-        return None
-    inverse = solve_triangular(upper, np.eye(len(upper)))
-    information = _information(basis, weights, start + basis @ solution)
-    if np.linalg.eigvalsh(information)[0] < LEAST_INFORMATION * weights.max():
-        return None
+    left, singular, right = np.linalg.svd(design, full_matrices=False)
+    kept = singular > LEAST_SHARE * max(singular.max(initial=0.0), 1e-300)
+    basis, back = left[:, kept], right[kept].T / singular[kept]
+    start = np.broadcast_to(np.asarray(offset, dtype=float), outcome.shape)
+    solution, exists = _climb(basis, outcome, weights, start)
+    linear = start + basis @ solution
+    # tiny eigenvalues are the variances of coefficients that run away: none may be cut off as rounding
+    inverse = np.linalg.pinv(_information(basis, linear, weights), rcond=1e-300, hermitian=True)
     return LogisticFit(
-        coefficients=inverse @ solution,
-        covariance=inverse @ np.linalg.inv(information) @ inverse.T,
-        log_likelihood=_log_likelihood(outcome, weights, start + basis @ solution),
+        coefficients=back @ solution,
+        covariance=back @ inverse @ back.T,
+        log_likelihood=log_likelihood(linear, outcome, weights),
+        rank=int(kept.sum()),
+        exists=exists,
     )
+
+
+def fit_logistic(
+    design: FloatArray, outcome: FloatArray, weights: FloatArray, *, offset: FloatArray | float = 0.0
+) -> LogisticFit | None:
+    """Return the fit, or None unless there is exactly one finite maximum.
+
+    There is none if the outcome has one class, or if the predictors separate the classes (or would but for a
+    few patients, so that fitted logits go beyond ``FARTHEST``); there are many if a column of `design` (which
+    holds the intercept) is a combination of others.
+    """
+    lengths = np.linalg.norm(design, axis=0)
+    if not outcome.any() or outcome.all() or not lengths.all():
+        return None
+    # columns of unit length: whether one is a combination of others must not depend on its unit
+    scaled = design / lengths
+    fit = maximize(scaled, outcome, weights, offset)
+    if fit.rank < len(lengths) or not fit.exists or np.abs(fit.linear(scaled)).max() > FARTHEST:
+        return None
+    if np.linalg.eigvalsh(fit.covariance)[-1] * LEAST_INFORMATION * weights.max() > 1:
+        return None
+    covariance = fit.covariance / np.outer(lengths, lengths)
+    return replace(fit, coefficients=fit.coefficients / lengths, covariance=covariance)
 
 
 def clustered(
@@ -82,20 +131,10 @@ def clustered(
     *,
     offset: FloatArray | None = None,
 ) -> LogisticFit:
-    """Return the fit with a covariance that is robust to clusters; NaN with fewer than two of them.
-
-    The sandwich of the cluster sums of the scores, times G / (G - 1) with G clusters (Liang & Zeger 1986,
-    doi:10.1093/biomet/73.1.13; Cameron & Miller 2015, doi:10.3368/jhr.50.2.317).
-    """
+    """Return the fit with a covariance that is robust to clusters; NaN with fewer than two of them."""
     linear = fit.linear(design) + (0.0 if offset is None else offset)
     scores = design * (weights * (outcome - expit(linear)))[:, None]
-    position = np.unique(codes, return_inverse=True)[1]
-    sums = np.column_stack([np.bincount(position, weights=column) for column in scores.T])
-    count = len(sums)
-    if count < 2:
-        return replace(fit, covariance=np.full_like(fit.covariance, np.nan))
-    middle = count / (count - 1) * sums.T @ sums
-    return replace(fit, covariance=fit.covariance @ middle @ fit.covariance)
+    return replace(fit, covariance=fit.covariance @ covariance_of_sums(scores, codes) @ fit.covariance)
 
 
 def profile_limits(
@@ -122,7 +161,7 @@ def profile_limits(
     def above(value: float) -> float:
         """Return the distance from the limit, as a signed root: nearly linear in the coefficient."""
         fixed = linear + (value - best) * along
-        height = _log_likelihood(outcome, weights, fixed)
+        height = log_likelihood(fixed, outcome, weights)
         if others.shape[1]:
             rest = fit_logistic(others, outcome, weights, offset=fixed)
             height = -np.inf if rest is None else rest.log_likelihood
@@ -144,34 +183,36 @@ def _crossing(above: Callable[[float], float], best: float, reach: float) -> flo
 
 def _climb(
     basis: FloatArray, outcome: FloatArray, weights: FloatArray, offset: FloatArray
-) -> FloatArray | None:
-    current = np.zeros(basis.shape[1])
-    linear = offset
-    height = _log_likelihood(outcome, weights, linear)
-    for _ in range(MAX_STEPS):
+) -> tuple[FloatArray, bool]:
+    """Return the coefficients of an orthonormal basis, and whether they are at a maximum."""
+    current, linear = np.zeros(basis.shape[1]), offset
+    height, flat = log_likelihood(linear, outcome, weights), FLAT * float(weights.max(initial=0.0))
+    if not basis.shape[1]:
+        return current, True
+    for _ in range(MOST_STEPS):
         gradient = basis.T @ (weights * (outcome - expit(linear)))
-        try:
-            step = np.linalg.solve(_information(basis, weights, linear), gradient)
-        except np.linalg.LinAlgError:
-            return None
-        longest = np.abs(basis @ step).max()
-        if not np.isfinite(longest):
-            return None
+        # least squares, as next to separation the information is singular to rounding
+        step = np.linalg.lstsq(_information(basis, linear, weights), gradient, rcond=None)[0]
+        move = basis @ step
+        longest, gain = float(np.abs(move).max(initial=0.0)), float(gradient @ step)
         if longest < CONVERGED:
-            return np.asarray(current + step)
-        step *= min(1.0, LONGEST_STEP / longest)
-        while (reached := _log_likelihood(outcome, weights, linear + basis @ step)) < height - 1e-12 * abs(
+            return current + step, True
+        length = 1.0
+        # rounding of the sum may make it fall by some units in its last places
+        while (reached := log_likelihood(linear + length * move, outcome, weights)) < height - 1e-12 * abs(
             height
         ):
-            step /= 2
-        current, linear, height = current + step, linear + basis @ step, reached
-    return None  # the classes are separated: the estimate runs away by a steady step
+            length /= 2
+        current, linear, height = current + length * step, linear + length * move, reached
+        if gain < flat and longest > RUNS_AWAY:
+            break
+    return current, longest < RUNS_AWAY
 
 
-def _information(basis: FloatArray, weights: FloatArray, linear: FloatArray) -> FloatArray:
+def log_likelihood(linear: FloatArray, outcome: FloatArray, weights: FloatArray) -> float:
+    """Return the log-likelihood of 0/1 outcomes at these logits."""
+    return float(-weights @ np.logaddexp(0.0, np.where(outcome == 1, -linear, linear)))
+
+
+def _information(basis: FloatArray, linear: FloatArray, weights: FloatArray) -> FloatArray:
     return np.asarray(basis.T @ (basis * (weights * expit(linear) * expit(-linear))[:, None]))
-
-
-def _log_likelihood(outcome: FloatArray, weights: FloatArray, linear: FloatArray) -> float:
-    against = np.where(outcome == 1, -linear, linear)
-    return float(-weights @ (np.maximum(against, 0.0) + np.log1p(np.exp(-np.abs(against)))))

@@ -1,23 +1,31 @@
-"""Logits of predicted probabilities, with one stated rule for the ends."""
+"""Logits of predicted probabilities, with one rule for predictions of 0 and 1."""
 
 import warnings
 
 import numpy as np
 from scipy.special import logit
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, count_of
 from treatsel.errors import TreatselWarning
 
-NEAREST = 1e-8  # the closest to 0 or 1 at which a logit is taken
+# The closest to 0 or 1 at which a logit is taken (18.4): beyond what any model can know of a patient, and far
+# from where 1 - p loses its digits (1e-16).
+NEAREST = 1e-8
+
+
+def clipped(probability: FloatArray) -> FloatArray:
+    """Return probabilities moved to within 1e-8 and 1 - 1e-8, without a warning."""
+    return np.clip(probability, NEAREST, 1 - NEAREST)
 
 
 def inside(probability: FloatArray) -> FloatArray:
     """Return probabilities moved to within 1e-8 and 1 - 1e-8, with a warning if any had to move."""
-    moved = np.clip(probability, NEAREST, 1 - NEAREST)
+    moved = clipped(probability)
     if n := int((moved != probability).sum()):
         warnings.warn(
-            f"{n} of {len(probability)} predicted probabilities are 0 or 1 (or within {NEAREST:g} of them), "
-            f"where the logit is infinite; they count as {NEAREST:g} and 1 - {NEAREST:g}.",
+            f"{n} of {count_of(probability.size, 'predicted probability', 'predicted probabilities')} "
+            f"{'is' if n == 1 else 'are'} 0 or 1 (or within {NEAREST:g} of them), where the logit is "
+            f"infinite; {NEAREST:g} and 1 - {NEAREST:g} are used instead.",
             TreatselWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Bootstrap resamples as weights: nothing is copied, sorted or fitted from scratch for a resample."""
+"""Bootstrap resamples as vectors of weights, so that a resample copies and sorts no patients."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from treatsel.errors import InputError
 class Resamples:
     """Resamples of patients, or of whole clusters, as one vector of weights each.
 
-    Iterating twice gives the same weights: curves and differences from one object share their resamples.
+    Iterating again gives the same weights: curves and differences from one object share their resamples.
 
     Attributes
     ----------
     weight : ndarray of shape (n_patients,)
-        Weights of the patients themselves; counts, so that a weight of 2 can be drawn as two patients.
+        Weights of the patients; counts, so that a weight of 2 is drawn as two patients.
     codes : ndarray of shape (n_patients,) or None
-        Group of each patient: clusters are then drawn whole.
+        Cluster of each patient: clusters are then drawn whole.
     n_resamples : int
-        How many.
+        Number of resamples.
     seed : int
-        Of the draws.
+        Seed of the draws.
     """
 
     weight: FloatArray
@@ -50,7 +50,7 @@ class Resamples:
             raise InputError(f"n_resamples is {n_resamples!r}; it must be a whole number of at least 2.")
         codes = None if clusters is None else codes_of(check_labels("clusters", clusters))
         if codes is not None and len(np.unique(codes[weight > 0])) < 2:
-            raise InputError("clusters holds fewer than 2 clusters: nothing to resample. Leave clusters out.")
+            raise InputError("clusters holds fewer than 2 clusters; leave it out to resample patients.")
         return cls(weight=weight, codes=codes, n_resamples=int(n_resamples), seed=seed)
 
     def __len__(self) -> int:
@@ -58,11 +58,11 @@ class Resamples:
         return self.n_resamples
 
     def __iter__(self) -> Iterator[FloatArray]:
-        """Give the weights of each resample, shape (n_patients,)."""
+        """Yield the weights of each resample, shape (n_patients,)."""
         random = np.random.default_rng(self.seed)
         if self.codes is not None:
             names, codes = np.unique(self.codes, return_inverse=True)
-            alive = np.unique(codes[self.weight > 0])
+            alive = np.unique(codes[self.weight > 0])  # a cluster of weight 0 only is not in the data
             for _ in range(self.n_resamples):
                 drawn = alive[random.integers(len(alive), size=len(alive))]
                 yield self.weight * np.bincount(drawn, minlength=len(names))[codes]
@@ -77,7 +77,10 @@ class Resamples:
 
 
 def percentile_interval(draws: FloatArray, level: float) -> Interval:
-    """Return the percentile interval of finite draws; NaN where fewer than nine in ten are finite.
+    """Return the percentile interval of the finite draws; NaN where fewer than nine in ten are finite.
+
+    With more failures than that the resamples without a value (one class only, separated classes) are no
+    longer a negligible part of the distribution whose tails are wanted.
 
     References
     ----------

@@ -1,35 +1,38 @@
-"""Smooth calibration curves by name: splines, and the local regressions loess and lowess as R has them."""
+"""Smooth calibration curves: splines, and the local regressions loess and lowess as R computes them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel._stats.intervals import quantile_of
-from treatsel._stats.logits import NEAREST, logits_of
+from treatsel._stats.logits import clipped, logits_of
 from treatsel._stats.splines import LAST_KNOT, fit_smooth
 from treatsel.errors import InputError
 
 Smoother = Literal["spline", "loess", "lowess"]
 Scale = Literal["logit", "probability"]
-LOESS_SPAN = 0.75
-LOWESS_SPAN = 2 / 3
-LOWESS_DELTA = 0.01  # of the range: closer predictions are interpolated, as R does by default
-FEWEST = 4  # distinct predictions for a local quadratic
-BAND_LIMIT = 3000  # with more rows the standard error of loess is that of the exact local fit
+LOESS_SPAN = 0.75  # the default of R's loess, which Austin & Steyerberg (2014) use for calibration
+LOWESS_SPAN = 2 / 3  # the default of R's lowess, which rms::val.prob uses
+LOWESS_DELTA = 0.01  # of the range: between closer predictions values are interpolated, R's default
+FEWEST = 4  # distinct predictions; a local quadratic has three coefficients
+# With more rows the standard error of loess is that of the exact local fit: the interpolating one needs the
+# trace of an n x n matrix.
+BAND_LIMIT = 3000
 
 
 class Smooth(Protocol):
-    """A fitted curve: its name, its knots, its values and their limits at x."""
+    """A fitted curve with its name, its knots, and its values and their limits at x."""
 
     @property
     def smoother(self) -> str:
-        """What was fitted, or why nothing could be."""
+        """What was fitted, or why nothing could be fitted."""
 
     @property
     def knots(self) -> FloatArray:
-        """Knots on the scale of x; empty without."""
+        """Knots on the scale of x; empty if there are none."""
 
     def at(self, x: FloatArray) -> FloatArray:
         """Return smoothed probabilities."""
@@ -40,7 +43,7 @@ class Smooth(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Smoothing:
-    """How a curve is made: by which smoother, on which scale of the predictions."""
+    """The smoother of a curve, its options, and the scale of the predictions on which it works."""
 
     smooth: Smoother
     smooth_on: Scale
@@ -57,13 +60,12 @@ class Smoothing:
         return logits_of(probability) if self.smooth_on == "logit" else probability
 
     def unscale(self, x: FloatArray) -> FloatArray:
-        """Return predictions from that scale."""
-        return 1 / (1 + np.exp(-x)) if self.smooth_on == "logit" else x
+        """Return predictions from the scale on which they are smoothed."""
+        return np.asarray(expit(x)) if self.smooth_on == "logit" else x
 
     def grid(self, probability: FloatArray) -> FloatArray:
-        """Return points of the curve on that scale; 0 and 1 stand for 1e-8 and 1 - 1e-8."""
-        moved = np.clip(probability, NEAREST, 1 - NEAREST)
-        return np.log(moved / (1 - moved)) if self.smooth_on == "logit" else probability
+        """Return points of the curve on that scale; for the logit 0 and 1 become 1e-8 and 1 - 1e-8."""
+        return np.asarray(logit(clipped(probability))) if self.smooth_on == "logit" else probability
 
     def fit(self, x: FloatArray, outcome: FloatArray, weights: FloatArray) -> Smooth:
         """Return the curve through these outcomes."""
@@ -74,9 +76,10 @@ class Smoothing:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LocalFit:
-    """A loess or lowess through rows in the order of x; `curve` is what gives its values, None without.
+    """A loess or lowess of rows in the order of x.
 
-    `weights` are ones, except in a loess with a weight that is not a whole number.
+    `curve` gives its values, and is None without a fit; `weights` are ones, except in a loess with a weight
+    that is not a whole number.
     """
 
     x: FloatArray
@@ -90,7 +93,7 @@ class LocalFit:
     def of(
         cls, x: FloatArray, outcome: FloatArray, weights: FloatArray, *, smooth: Smoother, exact: bool
     ) -> "LocalFit":
-        """Return the fit; whole-number weights repeat the rows."""
+        """Return the fit; rows are repeated by weights that are whole numbers."""
         rows = np.lexsort((outcome, x))
         whole = np.round(weights)
         if (weights == whole).all():
@@ -98,7 +101,7 @@ class LocalFit:
             weights = np.ones(len(weights))
         elif smooth == "lowess":
             raise InputError(
-                "sample_weight holds fractions; smooth='lowess' takes whole numbers only, which repeat "
+                "sample_weight holds fractions; smooth='lowess' takes whole numbers only, as it repeats "
                 "rows. Use smooth='spline'."
             )
         x, outcome, weights = x[rows], outcome[rows], weights[rows]
@@ -109,12 +112,12 @@ class LocalFit:
 
     @property
     def knots(self) -> FloatArray:
-        """None: a local regression has no knots."""
+        """Empty: a local regression has no knots."""
         return np.empty(0)
 
     @property
     def smoother(self) -> str:
-        """What was fitted, or why nothing could be."""
+        """What was fitted, or why nothing could be fitted."""
         if self.curve is None:
             return f"not estimable: too few distinct predictions for {self.smooth}"
         if self.smooth == "lowess":
@@ -122,7 +125,7 @@ class LocalFit:
         return "loess, span 0.75, degree 2, " + ("exact" if self.exact else "interpolated in a kd-tree")
 
     def at(self, x: FloatArray) -> FloatArray:
-        """Return smoothed values; NaN outside the range of the data, except by an exact loess."""
+        """Return smoothed values; NaN outside the range of the data, except for an exact loess."""
         values = np.full(len(x), np.nan)
         if self.curve is None:
             return values
@@ -134,7 +137,7 @@ class LocalFit:
         return values
 
     def band(self, x: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
-        """Return value +- normal quantile x standard error of a loess; NaN for lowess, which has none."""
+        """Return value +- normal quantile x standard error for loess; NaN for lowess, which has none."""
         values, se = self.at(x), np.full(len(x), np.nan)
         if self.smooth == "loess" and self.curve is not None:
             inside = self._reached(x)
@@ -188,7 +191,7 @@ def _operator_norm(x: FloatArray, weights: FloatArray, point: float) -> float:
     """Return the length of the row of the hat matrix of an exact loess at one point."""
     away = x - point
     distance = np.abs(away)
-    nearest = int(LOESS_SPAN * len(x) + 1e-5)
+    nearest = int(LOESS_SPAN * len(x) + 1e-5)  # as the C code of R's loess rounds it
     width = np.partition(distance, nearest - 1)[nearest - 1]
     used = distance < width
     design = np.vander(away[used] / width, 3, increasing=True)

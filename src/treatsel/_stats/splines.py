@@ -1,4 +1,4 @@
-"""Restricted cubic splines of one predictor, and the smooth calibration fit made with them."""
+"""Restricted cubic splines of one predictor, and the smooth calibration curve fitted with them."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,16 @@ from scipy.special import expit
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import quantile_of, weighted_quantile
 from treatsel._stats.logistic import LogisticFit, fit_logistic
+from treatsel._stats.refits import Refits
 
-LAST_KNOT = {3: 0.9, 4: 0.95, 5: 0.95, 6: 0.95, 7: 0.975}  # quantile, by the number of knots, which are
-
-
-# evenly spaced from 1 - that quantile to it: Harrell (2015), Regression Modeling Strategies, table 2.3
-
-SMALL = 100  # below this many patients the outer knots are the 5th smallest and the 5th largest value
+# Quantile of the last knot by the number of knots, which are evenly spaced from 1 - that quantile to it:
+# Harrell (2015), Regression Modeling Strategies, table 2.3.
+LAST_KNOT = {3: 0.9, 4: 0.95, 5: 0.95, 6: 0.95, 7: 0.975}
+SMALL = 100  # patients, below which the outer knots are the 5th smallest and the 5th largest value (Harrell)
 OUTER = 5
-HEAP = 0.05  # this share of the patients at the smallest (or largest) value has a knot next to it
+HEAP = (
+    0.05  # share of the patients at the smallest (largest) value from which the next value is a knot (Hmisc)
+)
 
 
 def place_knots(x: FloatArray, weights: FloatArray, count: int) -> FloatArray:
@@ -41,7 +42,7 @@ def place_knots(x: FloatArray, weights: FloatArray, count: int) -> FloatArray:
 
 
 def _at_quantiles(x: FloatArray, weights: FloatArray, count: int, *, ends: tuple[int, int]) -> FloatArray:
-    """Return the knots that are quantiles: all `count` of them, less those that `ends` have placed."""
+    """Return the knots that are quantiles: `count` of them minus those placed at the ends."""
     inner, outer = count - sum(ends), LAST_KNOT[count]
     if not len(x):
         return x
@@ -70,7 +71,7 @@ def _cube(x: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothFit:
-    """A logistic regression of the outcome on a spline, a line or nothing but a constant."""
+    """A logistic regression of the outcome on a spline, a straight line or a constant."""
 
     smoother: str
     knots: FloatArray
@@ -82,7 +83,7 @@ class SmoothFit:
         return np.full(len(x), np.nan) if self.fit is None else expit(self.fit.linear(self.design(x)))
 
     def band(self, x: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
-        """Return pointwise Wald limits, made on the logit scale."""
+        """Return pointwise Wald limits, computed on the logit scale."""
         if self.fit is None:
             return np.full(len(x), np.nan), np.full(len(x), np.nan)
         design = self.design(x)
@@ -90,11 +91,12 @@ class SmoothFit:
         return expit(linear - half), expit(linear + half)
 
     def design(self, x: FloatArray) -> FloatArray:
+        """Return the design matrix of the fit at x."""
         return np.ones((len(x), 1)) if self.is_constant else spline_design(x, self.knots)
 
 
 def fit_smooth(x: FloatArray, outcome: FloatArray, weights: FloatArray, n_knots: int) -> SmoothFit:
-    """Fit a spline with `n_knots` knots, or with as many as the distinct values of x and the fit allow."""
+    """Fit a spline with `n_knots` knots, or with fewer if x has few values or the fit does not exist."""
     distinct = len(np.unique(x))
     if distinct == 1:
         fit = fit_logistic(np.ones((len(x), 1)), outcome, weights)
@@ -113,64 +115,19 @@ def _describe(fit: LogisticFit | None, knots: FloatArray, *, is_constant: bool =
     if is_constant:
         smoother = "constant: all predictions are equal"
     if fit is None:
-        smoother = "not estimable: one class only, or predictions that separate the classes"
+        smoother = "not estimable: the outcome has one class only, or the predictions separate the classes"
     return SmoothFit(smoother=smoother, knots=knots, is_constant=is_constant, fit=fit)
 
 
-STEPS = 30
-CLOSE = 1e-6  # on the probability scale; the last step squares the error
+def refits_of(smooth: SmoothFit, x: FloatArray, counts: FloatArray) -> Refits | None:
+    """Return refits of a curve, with its knots, at places x with `counts` patients each; None without a fit.
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Refits:
-    """Fits of one spline, with its knots, to many resamples: Newton's method from the fit to all patients.
-
-    It stops when the probabilities do; they have a limit even where the coefficients have none (a resample
-    without events at the smallest predictions).
-
-    `basis`: of the places at which patients lie, orthonormal; `start`: coefficients of the fit to all.
+    They are made in a basis that is orthonormal over the patients: the columns of a spline are so nearly
+    combinations of each other that plain Newton steps would lose half their digits.
     """
-
-    basis: FloatArray
-    start: FloatArray
-
-    @classmethod
-    def of(cls, smooth: SmoothFit, x: FloatArray, counts: FloatArray) -> "Refits | None":
-        """Return the refits at the places x, which hold so many patients; None without a fit."""
-        if smooth.fit is None:
-            return None
-        design = smooth.design(x)
-        upper = np.linalg.qr(design * np.sqrt(counts)[:, None], mode="r")
-        basis = solve_triangular(upper, design.T, trans="T").T
-        return cls(basis=np.asfortranarray(basis), start=upper @ smooth.fit.coefficients)
-
-    def __call__(self, counts: FloatArray, events: FloatArray) -> FloatArray:
-        """Return the smoothed probability at each place; NaN if there is no fit."""
-        coefficients = self._climb(counts, events)
-        if coefficients is None:
-            coefficients = self._from_scratch(counts, events)
-        if coefficients is None:
-            return np.full(len(self.basis), np.nan)
-        return np.asarray(expit(self.basis @ coefficients))
-
-    def _climb(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
-        current, share = self.start, expit(self.basis @ self.start)
-        for _ in range(STEPS):
-            information = self.basis.T @ (self.basis * (counts * share * (1 - share))[:, None])
-            try:
-                step = np.linalg.solve(information, self.basis.T @ (events - counts * share))
-            except np.linalg.LinAlgError:
-                return None
-            current = current + step
-            before, share = share, expit(self.basis @ current)
-            if np.abs(share - before).max() < CLOSE:
-                return np.asarray(current)
+    if smooth.fit is None:
         return None
-
-    def _from_scratch(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
-        weights = np.concatenate([events, counts - events])
-        outcome = np.repeat([1.0, 0.0], len(events))
-        kept = weights > 0
-        rows = np.concatenate([self.basis, self.basis])[kept]
-        fit = fit_logistic(rows, outcome[kept], weights[kept])
-        return None if fit is None else fit.coefficients
+    design = smooth.design(x)
+    upper = np.linalg.qr(design * np.sqrt(counts)[:, None], mode="r")
+    columns = solve_triangular(upper, design.T, trans="T")
+    return Refits.of(columns, upper @ smooth.fit.coefficients, of_probabilities=True)

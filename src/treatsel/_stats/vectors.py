@@ -13,8 +13,9 @@ from treatsel._checks import (
     check_probability,
     check_same_length,
     check_vector,
-    check_weights,
+    count_of,
 )
+from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 from treatsel.errors import InputError
 
 Labels = npt.NDArray[np.object_]
@@ -29,8 +30,13 @@ class Scored:
 
     outcome: FloatArray
     score: FloatArray
-    weight: FloatArray
+    weights: Weights
     rows: npt.NDArray[np.intp]
+
+    @property
+    def weight(self) -> FloatArray:
+        """Weight of each patient."""
+        return self.weights.values
 
     @property
     def total(self) -> float:
@@ -45,16 +51,16 @@ class Scored:
     @property
     def n(self) -> int:
         """Number of patients."""
-        return round(self.total)
+        return self.weights.count()
 
     @property
     def n_events(self) -> int:
         """Number of patients with outcome 1."""
-        return round(self.events)
+        return self.weights.count(self.outcome)
 
     @property
     def has_both(self) -> bool:
-        """Whether both outcomes occur."""
+        """Whether both classes of the outcome occur."""
         return bool(self.outcome.any() and not self.outcome.all())
 
     @property
@@ -71,35 +77,58 @@ class Scored:
         return Scored(
             outcome=self.outcome[mask],
             score=self.score[mask],
-            weight=self.weight[mask],
+            weights=self.weights.subset(mask),
             rows=self.rows[mask],
         )
 
 
-def check_scored(y_true: Any, y_score: Any, sample_weight: Any, *, name: str = "y_score") -> Scored:
+def check_scored(
+    y_true: Any,
+    y_score: Any,
+    sample_weight: Any,
+    *,
+    name: str = "y_score",
+    weights_are: WeightsAre = "counts",
+) -> Scored:
     """Return outcomes with any finite score, without the patients of weight zero."""
-    return _combine(y_true, check_vector(name, y_score), y_score, sample_weight, name)
+    return _combine(y_true, check_vector(name, y_score), y_score, sample_weight, weights_are, name)
 
 
-def check_predicted(y_true: Any, y_prob: Any, sample_weight: Any) -> Scored:
+def check_predicted(
+    y_true: Any, y_prob: Any, sample_weight: Any, *, weights_are: WeightsAre = "counts"
+) -> Scored:
     """Return outcomes with probabilities, without the patients of weight zero."""
-    return _combine(y_true, check_probability("y_prob", y_prob), y_prob, sample_weight, "y_prob")
+    probability = check_probability("y_prob", y_prob)
+    return _combine(y_true, probability, y_prob, sample_weight, weights_are, "y_prob")
 
 
-def _combine(y_true: Any, score: FloatArray, given: Any, sample_weight: Any, name: str) -> Scored:
+def _combine(
+    y_true: Any, score: FloatArray, given: Any, sample_weight: Any, weights_are: WeightsAre, name: str
+) -> Scored:
     outcome = check_binary("y_true", y_true)
     check_patients(**{"y_true": y_true, name: given, "sample_weight": sample_weight})
-    weight = check_weights("sample_weight", sample_weight, len(outcome))
-    rows = np.flatnonzero(weight > 0)
-    return Scored(outcome=outcome[rows], score=score[rows], weight=weight[rows], rows=rows)
+    weights = check_sample_weight(sample_weight, len(outcome), weights_are)
+    rows = np.flatnonzero(weights.values > 0)
+    return Scored(outcome=outcome[rows], score=score[rows], weights=weights.subset(rows), rows=rows)
+
+
+def effective_size(weights: FloatArray, counts: FloatArray | float = 1.0) -> float:
+    """Return Kish's effective sample size, (sum of w)^2 / sum of w^2; 0 if no weight is above 0.
+
+    Kish (1965), Survey Sampling, section 11.7. `counts`: how many patients have each weight.
+    """
+    if not (top := float(weights.max(initial=0.0))):
+        return 0.0
+    scaled = weights / top  # the squares of very large or small weights would overflow, or be lost
+    return float((counts * scaled).sum() ** 2 / (counts * scaled**2).sum())
 
 
 def check_patients(**vectors: Any) -> int:
-    """Return the number of patients; raise if it differs, is zero, or if rows are in another order."""
+    """Return the number of patients; raise if it is 0, or if lengths or the order of rows differ."""
     given = {name: vector for name, vector in vectors.items() if vector is not None}
     check_same_length(**given)
     if not (n := len(next(iter(given.values())))):
-        raise InputError(f"{next(iter(given))} holds no patients; at least one is needed.")
+        raise InputError(f"{next(iter(given))} holds no patients; give at least one.")
     indexed = {name: v.index for name, v in given.items() if isinstance(v, pd.Series | pd.DataFrame)}
     first = next(iter(indexed), None)
     for name, index in indexed.items():
@@ -123,7 +152,7 @@ def check_labels(name: str, values: Any) -> Labels:
     if labels.ndim != 1:
         raise InputError(f"{name} must be one-dimensional; it has shape {labels.shape}.")
     if n := int(pd.isna(labels).sum()):
-        raise InputError(f"{name} holds {n} missing labels; leave those patients out.")
+        raise InputError(f"{name} holds {count_of(n, 'missing label')}; leave those patients out.")
     return labels
 
 

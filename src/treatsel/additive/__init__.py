@@ -1,29 +1,28 @@
-"""A fitted model as sums of terms on the logit scale: plain arrays, scored alike for one patient or many."""
+"""Additive models: a fitted model as sums of terms on the logit scale, as arrays, with exact explanations."""
 
 from treatsel.additive._encoder import Column, Encoding
-from treatsel.additive._explainer import Explainer, positions_of
-from treatsel.additive._kernel import check_compiled, weighted_sum
-from treatsel.additive._model import RARELY, AdditiveModel, AssignmentModel
-from treatsel.additive._numeric import logistic, logistic_quantiles, pairing, quantiles
+from treatsel.additive._explainer import Explainer
+from treatsel.additive._explainer import positions_of as positions_of
+from treatsel.additive._kernel import check_compiled as check_compiled
+from treatsel.additive._kernel import weighted_sum as weighted_sum
+from treatsel.additive._model import LOW_PROPENSITY as LOW_PROPENSITY
+from treatsel.additive._model import AdditiveModel, AssignmentModel
+from treatsel.additive._model import additive_of as additive_of
+from treatsel.additive._numeric import logistic, logistic_quantiles, quantiles
+from treatsel.additive._numeric import pairing as pairing
 from treatsel.additive._scoring import score_trees
-from treatsel.additive._shapley import warm_up
+from treatsel.additive._shapley import warm_up as warm_up
 from treatsel.additive._trees import Trees
 
 __all__ = [
-    "RARELY",
     "AdditiveModel",
     "AssignmentModel",
     "Column",
     "Encoding",
     "Explainer",
     "Trees",
-    "check_compiled",
     "logistic",
     "logistic_quantiles",
-    "pairing",
-    "positions_of",
     "quantiles",
     "score_trees",
-    "warm_up",
-    "weighted_sum",
 ]

@@ -1,10 +1,10 @@
-"""Trees as tables of bit vectors: an exact score without walking.
+"""Trees as tables of bit vectors, for exact scores without following nodes (QuickScorer).
 
-Number the leaves of a tree from left to right. A node whose condition fails rules out all leaves of its
-left branch; the leaf that a patient reaches is the first that no failed node rules out (Lucchese et al.).
-Which nodes on a feature fail depends only on how many of its thresholds lie below the patient's value, so
-for each such count, and for a missing value, a row of the table holds the leaves left in every tree of a
-block. A patient's leaves are the conjunction of as many rows as there are features.
+Number the leaves of a tree from left to right. A node whose condition fails rules out all leaves of its left
+branch; the leaf that a patient reaches is the first leaf not ruled out by any failed node. Which nodes on a
+feature fail depends only on how many of its thresholds lie below the patient's value. For each such count,
+and for a missing value, a row of the table therefore holds the remaining leaves in every tree of a block, and
+a patient's leaves are the conjunction of one row per feature.
 
 References
 ----------
@@ -21,11 +21,11 @@ from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
 from treatsel.additive._trees import Trees
 
-MOST_LEAVES = 64  # bits of the widest word
-MOST_TIMES = 8  # as large as the trees themselves, and not much more than 1 MB: else they are walked
-WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)  # as many bits as the largest tree has leaves
+MAX_LEAVES = 64  # bits of the widest word
+MAX_SIZE_RATIO = 8  # of the table to the trees, plus 1 MB: larger tables leave the cache and are not faster
+WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)  # the narrowest with as many bits as a tree has leaves
 _LOWEST_OF_BYTE = np.array([0, *((byte & -byte).bit_length() - 1 for byte in range(1, 256))])
-LINE = 64  # bytes of a row: one cache line, which holds one word of each tree of a block
+LINE = 64  # bytes of a row: a cache line, with one word for each tree of a block
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,20 +35,20 @@ class BitVectors:
     Attributes
     ----------
     features : ndarray of shape (n_used,), intp
-        Columns of the matrix that any tree looks at.
+        Columns of the matrix on which any tree splits.
     edges : list of list of float
         Per used feature its distinct thresholds, ascending.
     first_rank : ndarray of shape (n_used,), int64
-        Rank of a value below all thresholds of a feature; one more per threshold below the value, and
-        the last one for a missing value.
+        Rank of a value below all thresholds of a feature; plus one per threshold below the value; the last
+        rank is that of a missing value.
     row_of : ndarray of shape (n_ranks, n_blocks), int32
         Row of the table for a rank and a block of trees.
     table : ndarray of shape (n_rows, n_lanes), unsigned integers
-        Leaves left in each tree of a block.
+        Remaining leaves in each tree of a block.
     first_leaf : ndarray of shape (n_trees,), int64
         Position of each tree's first leaf in `value`.
     value : ndarray of shape (n_leaves,), float64
-        What each leaf adds.
+        Contribution of each leaf.
     member : ndarray of shape (n_trees,), int64
         The ensemble that each tree belongs to, in order.
     """
@@ -64,11 +64,11 @@ class BitVectors:
 
     @classmethod
     def of(cls, trees: Trees) -> "BitVectors | None":
-        """Return the table of some trees; None where these are too many or too large, or none has a split."""
+        """Return the table of trees; None if they are too large, or none of them has a split."""
         first, count = _leaves_below(trees)
         inner = np.flatnonzero(trees.feature >= 0)
         n_leaves = int(count[trees.roots].max())
-        if n_leaves > MOST_LEAVES or not len(inner):
+        if n_leaves > MAX_LEAVES or not len(inner):
             return None
         tree_of = np.searchsorted(trees.roots, np.arange(len(trees.feature)), side="right") - 1
         features, used = np.unique(trees.feature[inner], return_inverse=True)
@@ -77,7 +77,7 @@ class BitVectors:
         kind = next(word for word in WORDS if n_leaves <= 8 * word().itemsize)
         n_blocks = -(-len(trees.roots) * kind().itemsize // LINE)
         n_bytes = n_blocks * (5 * int(first_rank[-1]) + 2 * LINE * len(features)) + LINE * len(inner)
-        if n_bytes > 1_000_000 + MOST_TIMES * sum(getattr(trees, part).nbytes for part in trees.ARRAYS):
+        if n_bytes > 1_000_000 + MAX_SIZE_RATIO * sum(getattr(trees, part).nbytes for part in trees.ARRAYS):
             return None
         rank = first_rank[used] + 1
         for j, own in enumerate(edges):
@@ -112,12 +112,12 @@ class BitVectors:
 
     @lazy
     def edge_start(self) -> npt.NDArray[np.int64]:
-        """Where the thresholds of each feature start, shape (n_used + 1,)."""
+        """Start of each feature's thresholds, shape (n_used + 1,)."""
         return np.cumsum([0, *map(len, self.edges)])
 
     @lazy
     def row_of_block(self) -> npt.NDArray[np.int32]:
-        """`row_of` with the ranks of a block side by side, shape (n_blocks, n_ranks)."""
+        """Transpose of `row_of`, contiguous by block, shape (n_blocks, n_ranks)."""
         return np.ascontiguousarray(self.row_of.T)
 
     def score_one(self, x: FloatArray) -> FloatArray:
@@ -132,7 +132,7 @@ class BitVectors:
         words = rows.reshape(len(ranks), -1).view(np.uint64)
         left = np.bitwise_and.reduce(words, axis=0).view(rows.dtype)[: len(self.member)]
         values = self.value.take(self.first_leaf + _lowest_bit(left))
-        # bincount adds one tree after the other, as LightGBM does
+        # bincount adds tree by tree in order, as LightGBM does, so that the sums are bit-equal
         return np.bincount(self.member, weights=values, minlength=self.n_members).astype(np.float64)
 
 
@@ -152,7 +152,7 @@ def _table(
     ruled_out: np.ndarray,
     right_if_missing: np.ndarray,
 ) -> tuple[npt.NDArray[np.int32], np.ndarray]:
-    """Return `row_of` and `table`: a block has a row only where one of its own nodes begins to fail."""
+    """Return `row_of` and `table`; a block has a new row only at ranks where one of its own nodes fails."""
     n_lanes = LINE // ruled_out.dtype.itemsize
     block, lane = tree // n_lanes, tree % n_lanes
     starts, missing = first_rank[:-1], first_rank[1:] - 1
@@ -171,7 +171,7 @@ def _table(
 
 
 def _leaves_below(trees: Trees) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return for each node the number of its first leaf in its tree, and how many leaves it has."""
+    """Return for each node the number of its first leaf within the tree, and its number of leaves."""
     first = np.zeros(len(trees.feature), dtype=np.int64)
     count = (trees.feature < 0).astype(np.int64)
     levels, level = [], trees.roots[trees.feature[trees.roots] >= 0]
@@ -188,6 +188,6 @@ def _leaves_below(trees: Trees) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
 
 
 def _bits(first: np.ndarray, count: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
-    """Return words whose bits `first` to `first + count - 1` are set; `count` is below the word's width."""
+    """Return words with bits `first` to `first + count - 1` set; `count` is below the word's width."""
     one = kind(1)
     return np.asarray(((one << count.astype(kind)) - one) << first.astype(kind))

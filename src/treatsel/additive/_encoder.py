@@ -1,9 +1,9 @@
-"""Any frame in, one float64 matrix out, matched by column name.
+"""Encoding of covariates as a float64 matrix, matched by column name.
 
-Learned on the development cohort and then fixed: numbers are standardised (or left as they are, for
-learners that handle missing values themselves) and may bend at knots, texts become one column a
-category, and a column that had missing values gets an indicator. A category that was never seen is no
-category: all its columns are 0. No learner ever sees anything but this matrix.
+It is learned from the development cohort and then fixed. Numbers are standardized (or unchanged, for
+learners that handle missing values natively) and may have hinges at knots; texts get one column per
+category; and a column with missing values gets an indicator. All columns of an unknown category are 0.
+Every learner is fitted to this matrix.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import SMALL_CELL, FloatArray
+from treatsel._checks import FloatArray, count_of
+from treatsel._disclosure import merged
 from treatsel._lazy import lazy
 from treatsel.errors import CohortError, Fault
 
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 
 _NUMBERS = (int, float, np.number, np.bool_)
 QUARTILES = (0.25, 0.5, 0.75)
-FEWEST_VALUES = 8  # distinct values that a number needs before its effect may bend
+MIN_DISTINCT_VALUES = 8  # that a number needs for hinges: with fewer, quartiles are poorly separated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """How one source column becomes columns of the matrix.
+    """Encoding of one source column as columns of the matrix.
 
     `levels` is None for a number; a number is shifted by `center` and divided by `scale`. `knots`, in
-    standardised units, are where its effect may bend: one column max(z - knot, 0) each. `shares` are the
-    proportions of the levels; where fewer than `SMALL_CELL` patients hold a level its share is 0, and the
-    other ones are rounded. `indicator`: whether a column says that the value is missing.
+    standardized units, are the positions of hinges, one column max(z - knot, 0) each. `shares` are the
+    proportions of the levels; where fewer than 5 patients have a level its share is 0 and the others are
+    rounded, see `treatsel._disclosure.merged`. `indicator`: whether there is a missing-value indicator.
     """
 
     name: str
@@ -51,24 +52,24 @@ class Column:
     def features(self) -> list[str]:
         """Names of the columns in the matrix."""
         if self.levels is None:
-            bends = [f"{self.name} above {self.center + self.scale * knot:g}" for knot in self.knots]
-            values = [str(self.name), *bends]
+            hinges = [f"{self.name} above {self.center + self.scale * knot:g}" for knot in self.knots]
+            values = [str(self.name), *hinges]
         else:
             values = [f"{self.name}={level}" for level in self.levels]
         return values + [f"{self.name} is missing"] * self.indicator
 
     @property
     def kinds(self) -> list[str]:
-        """What each column in the matrix is: number, bend, category or missing."""
+        """Kind of each column in the matrix: number, hinge, category or missing."""
         values = (
-            ["number"] + ["bend"] * len(self.knots)
+            ["number"] + ["hinge"] * len(self.knots)
             if self.levels is None
             else ["category"] * len(self.levels)
         )
         return values + ["missing"] * self.indicator
 
     def expand(self, z: FloatArray) -> FloatArray:
-        """Return the columns of standardised numbers, without the indicator: (n, 1 + n_knots)."""
+        """Return the columns of standardized numbers, without the indicator: (n, 1 + n_knots)."""
         return np.column_stack([z, *(np.maximum(z - knot, 0.0) for knot in self.knots)])
 
 
@@ -82,7 +83,7 @@ class Encoding:
         One per source column.
     native_missing : bool
         Whether missing numbers stay NaN (for learners that split on them) and numbers keep their scale;
-        otherwise a missing number is 0, the mean, beside its indicator.
+        otherwise a missing number is 0, the mean, and has an indicator.
     """
 
     columns: tuple[Column, ...]
@@ -132,12 +133,12 @@ class Encoding:
 
     @lazy
     def sources(self) -> np.ndarray:
-        """For each column of the matrix, the position of its source column."""
+        """Position of the source column of each column of the matrix."""
         return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
 
     @property
     def kinds(self) -> np.ndarray:
-        """For each column of the matrix: number, bend, category or missing."""
+        """Kind of each column of the matrix: number, hinge, category or missing."""
         return np.array([kind for column in self.columns for kind in column.kinds])
 
     def missing(self, covariates: "pd.DataFrame") -> FloatArray:
@@ -145,10 +146,10 @@ class Encoding:
         return np.column_stack([covariates[name].isna().to_numpy(dtype=float) for name in self.names])
 
     def departures(self, j: int, n_draws: int) -> FloatArray:
-        """Return how far a missing value of source column `j` may lie from its mean.
+        """Return draws of a missing value's deviation from the mean of source column `j`.
 
-        Draws from the development cohort's spread: a standard normal number, or a category by its share;
-        shape (n_draws, n_values), the columns without the indicator. One fixed stream a column.
+        A standard normal number, or a category drawn by its share in the development cohort; shape
+        (n_draws, n_values), the columns without the indicator. Each column has a fixed random stream.
         """
         column, random = self.columns[j], np.random.default_rng([2, j])
         if column.levels is None:
@@ -182,9 +183,9 @@ class Encoding:
         return matrix
 
     def encode_one(self, values: Mapping[str, Any]) -> FloatArray:
-        """Return the matrix of one patient, shape (1, n_features): the same bits as `encode` gives.
+        """Return the matrix of one patient, shape (1, n_features), bit-equal to `encode`.
 
-        `values` are clean: a float or a text by covariate, NaN or None where there is none.
+        `values` are clean: a float or a text by covariate, NaN or None if missing.
         """
         plan, row = self._plan, np.zeros(self._width)
         x = np.array([values[name] for name in plan.numbers], dtype=np.float64)
@@ -194,7 +195,7 @@ class Encoding:
         else:
             z = np.where(absent, 0.0, (x - plan.center) / plan.scale)
             row[plan.start] = z
-            row[plan.bends] = np.maximum(z[plan.bent] - plan.knots, 0.0)
+            row[plan.hinges] = np.maximum(z[plan.hinge_source] - plan.knots, 0.0)
         row[plan.indicators] = absent[plan.indicated]
         for column, start, codes in plan.categories:
             value = values[column.name]
@@ -221,7 +222,7 @@ class Encoding:
             codes = _codes(column.levels, values)
             known = np.flatnonzero(codes >= 0)
             block[known, codes[known]] = 1.0
-            if not column.indicator and column.shares:  # never missing before: a mixture of all levels
+            if not column.indicator and column.shares:  # never missing in development: the mean over levels
                 block[absent] = column.shares
         elif self.native_missing:
             block[:, 0] = values
@@ -235,14 +236,13 @@ class Encoding:
         faults = []
         for column in self.columns:
             if column.name not in covariates.columns:
-                remedy = f"The model was fitted with it; it needs {self.names}."
+                remedy = f"The model was fitted with it; the covariates are {self.names}."
                 faults.append(Fault(column=str(column.name), problem="is missing", remedy=remedy))
                 continue
             values = _values(covariates[column.name], text=column.levels is not None)
             if column.levels is None and values.dtype == object:
-                remedy = "The model learned it as a number; convert it."
-                n = int((values == values).sum())
-                problem = f"holds text among its {n} values"
+                remedy = "It was a number in the development cohort; convert it."
+                problem = f"holds text among its {count_of(int((values == values).sum()), 'value')}"
                 faults.append(Fault(column=str(column.name), problem=problem, remedy=remedy))
             elif values.dtype != object and (n := int(np.isinf(values).sum())):
                 faults.append(_infinite(column.name, n))
@@ -276,19 +276,19 @@ class Encoding:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Plan:
-    """Where one patient's values go: all numbers at once, categories one by one.
+    """Positions of one patient's values in the matrix: all numbers at once, categories one by one.
 
-    Numbers by name, with place, mean and scale; for each bend its place, the position of its number, and
-    the knot; for each indicator its place and the position of its number; for each category its column,
-    place, and the position of its levels.
+    For each number its name, position, mean and scale; for each hinge its position, the index of its number,
+    and the knot; for each indicator its position and the index of its number; for each category its column,
+    position, and the positions of its levels.
     """
 
     numbers: list[str]
     start: np.ndarray
     center: FloatArray
     scale: FloatArray
-    bends: np.ndarray
-    bent: np.ndarray
+    hinges: np.ndarray
+    hinge_source: np.ndarray
     knots: FloatArray
     indicators: np.ndarray
     indicated: np.ndarray
@@ -306,10 +306,10 @@ class _Plan:
             start=np.array([start for _, start in numbers], dtype=np.intp),
             center=np.array([column.center for column, _ in numbers]),
             scale=np.array([column.scale for column, _ in numbers]),
-            bends=np.array(
+            hinges=np.array(
                 [start + 1 + i for column, start in numbers for i in range(len(column.knots))], dtype=np.intp
             ),
-            bent=np.repeat(np.arange(len(numbers)), n_knots),
+            hinge_source=np.repeat(np.arange(len(numbers)), n_knots),
             knots=np.array([knot for column, _ in numbers for knot in column.knots], dtype=np.float64),
             indicators=np.array([numbers[i][1] + numbers[i][0].width - 1 for i in said], dtype=np.intp),
             indicated=np.array(said, dtype=np.intp),
@@ -337,7 +337,7 @@ def _values(column: "pd.Series", *, text: bool = False) -> np.ndarray:
     values = column.astype("object")
     if not text and all(isinstance(value, _NUMBERS) for value in values[values.notna()]):
         return values.astype("float64").to_numpy()
-    codes, labels = pd.factorize(values)  # one conversion a label, not one a patient
+    codes, labels = pd.factorize(values)  # convert each label once
     texts = np.array([*map(_as_text, labels), np.nan], dtype=object)
     return texts[codes]
 
@@ -349,7 +349,7 @@ def _as_text(value: Any) -> str:
 
 
 def _codes(levels: Sequence[str], values: np.ndarray) -> np.ndarray:
-    """Return the position of each value among the levels; -1: none of them."""
+    """Return the position of each value among the levels; -1 for an unknown value."""
     import pandas as pd
 
     return np.asarray(pd.Index(levels).get_indexer(pd.Index(values, dtype=object)))
@@ -357,25 +357,26 @@ def _codes(levels: Sequence[str], values: np.ndarray) -> np.ndarray:
 
 def _infinite(name: str, n: int) -> Fault:
     remedy = "Only finite numbers are allowed; empty means missing."
-    return Fault(column=str(name), problem=f"holds {n} infinite values", remedy=remedy)
+    return Fault(column=str(name), problem=f"holds {count_of(n, 'infinite value')}", remedy=remedy)
 
 
 def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.ndarray) -> Column:
     levels = tuple(sorted(set(values[~absent])))
     codes = _codes(levels, values[~absent])
     counts = np.asarray(np.bincount(codes, weights=weights[~absent], minlength=len(levels)), dtype=float)
-    if (small := (counts > 0) & (counts < SMALL_CELL)).any():  # no small count may be told from a file
-        counts = np.where(small, 0.0, SMALL_CELL * np.round(counts / SMALL_CELL))
-    told = counts if counts.any() else np.ones(len(levels))
-    parts = tuple(float(share) for share in told / told.sum())
+    counts = merged(counts)
+    disclosed = counts if counts.any() else np.ones(len(levels))
+    parts = tuple(float(share) for share in disclosed / disclosed.sum())
     return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))
 
 
 def _knots(values: np.ndarray, weights: FloatArray, center: float, scale: float) -> tuple[float, ...]:
-    """Return distinct quartiles strictly inside the range, standardised; none for numbers with few values."""
+    """Return the distinct quartiles strictly inside the range, standardized; none for few distinct values."""
     distinct = np.unique(values)
-    if len(distinct) < FEWEST_VALUES or not weights.any():
+    if len(distinct) < MIN_DISTINCT_VALUES or not weights.any():
         return ()
+    # three knots are enough for the smooth dose-response shapes of clinical scores; quartiles leave a
+    # quarter of the patients on each segment (Harrell 2015, Regression Modeling Strategies, ch. 2)
     quartiles = np.unique(np.quantile(values, QUARTILES, weights=weights, method="inverted_cdf"))
     inside = quartiles[(quartiles > distinct[0]) & (quartiles < distinct[-1])]
     return tuple(float(z) for z in (inside - center) / scale)
@@ -385,5 +386,5 @@ def _moments(values: np.ndarray, weights: FloatArray) -> tuple[float, float]:
     with np.errstate(over="ignore", invalid="ignore"):
         center = float(np.average(values, weights=weights))
         spread = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
-    constant = spread <= 1e-12 * max(1.0, abs(center))
+    constant = spread <= 1e-12 * max(1.0, abs(center))  # below this, the spread is rounding error
     return center, 1.0 if constant else spread

@@ -1,4 +1,4 @@
-"""Exact SHAP values of an additive model's logit, against one background."""
+"""Exact SHAP values of an additive model's logit, for one background."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,28 +6,30 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray, check_choice, count_of
 from treatsel._lazy import lazy
 from treatsel.additive._model import AdditiveModel
 from treatsel.additive._numeric import logistic
 from treatsel.additive._shapley import TreeGames
 from treatsel.errors import AdditivityError, InputError
 
-TOLERANCE = 1e-9  # on the logit, relative to the size of all that is added up where that is above 1
+# On the logit; relative to the sum of absolute attributions if that is above 1. Rounding of a few hundred
+# float64 terms is about 1e-13, so that any real error exceeds it.
+TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explainer:
-    """Explains a model's predictions; what the background asks for is computed once, by `of`.
+    """Explains a model's predictions; quantities that depend on the background are computed once, by `of`.
 
     Attributes
     ----------
     model : AdditiveModel
-        What is explained.
+        The model to explain.
     reference : ndarray of shape (n_rows, n_features)
         The encoded background.
     games : TreeGames or None
-        The games of the leaves; None for a model without trees.
+        Prepared games of the trees; None for a model without trees.
     """
 
     model: AdditiveModel
@@ -36,9 +38,9 @@ class Explainer:
 
     @classmethod
     def of(cls, model: AdditiveModel, reference: FloatArray) -> "Explainer":
-        """Prepare explanations against an encoded background, shape (n_rows, n_features).
+        """Prepare explanations for an encoded background, shape (n_rows, n_features).
 
-        The last one is kept with the model, so that the next patient need not wait for it.
+        The last explainer is cached with the model, so that it is prepared only once.
         """
         made: Explainer | None = model.__dict__.get("_explainer")
         if made is None or not _is_same(made.reference, reference):
@@ -75,7 +77,7 @@ class Explainer:
         AdditivityError
             If the attributions do not add up to the prediction.
         """
-        if len(arms) == 1 or scale == "logit":  # a difference of sums is a sum
+        if len(arms) == 1 or scale == "logit":  # the difference of two additive logits is additive
             signs = np.zeros(len(self.model.arms_))
             signs[list(arms)] = [1.0, -1.0][: len(arms)]
             values, base, logit = self._attributions(matrix, signs, compiled)
@@ -111,7 +113,7 @@ def _is_same(one: FloatArray, other: FloatArray) -> bool:
 
 
 def positions_of(arm: Any, contrast: Any, scale: str, arms: Sequence[Any]) -> list[int]:
-    """Return the position of the arm to be explained, or of the two whose difference is.
+    """Return the position of the arm to explain, or of the two arms of a contrast.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def positions_of(arm: Any, contrast: Any, scale: str, arms: Sequence[Any]) -> li
     """
     check_choice("scale", scale, ["logit", "probability"])
     if (arm is None) == (contrast is None):
-        raise InputError("Give either arm='...' or contrast=('...', '...'), and not both.")
+        raise InputError("Give either arm='...' or contrast=('...', '...'): exactly one of the two.")
     wanted = (arm,) if contrast is None else tuple(contrast)
     if contrast is not None and (isinstance(contrast, str) or len(wanted) != 2 or wanted[0] == wanted[1]):
         raise InputError(f"contrast must name two different arms; it is {contrast!r}.")
@@ -131,14 +133,16 @@ def _check_additivity(total: FloatArray, logit: FloatArray, size: FloatArray) ->
     off = np.abs(total - logit) > TOLERANCE * np.maximum(1.0, size)
     if n := int(off.sum()) + int((~np.isfinite(total)).sum()):
         raise AdditivityError(
-            f"The attributions of {n} patients do not add up to the model's logit within {TOLERANCE:g}; "
-            "they are not shown. Please report this with the kind of model."
+            f"The attributions of {count_of(n, 'patient')} do not add up to the model's logit within "
+            f"{TOLERANCE:g}, so that they are not returned. Please report this error with the type of model."
         )
 
 
 def _rescaled(values: FloatArray, base: float, logit: FloatArray) -> FloatArray:
-    """Turn logit attributions into shares of the change in probability, in the same proportions."""
+    """Rescale logit attributions to the change in probability, in the same proportions."""
     start, step = logistic(np.array([base])), logit - base
-    small = np.abs(step) < 1e-6
+    small = (
+        np.abs(step) < 1e-6
+    )  # below, the difference quotient loses more digits than the derivative's error
     slope = np.where(small, start * (1 - start), (logistic(logit) - start) / np.where(small, 1, step))
     return np.asarray(values * slope[:, None])

@@ -1,4 +1,4 @@
-"""The inner loops of scoring and explaining, compiled by numba when they are first needed."""
+"""Inner loops of scoring and explaining, compiled by numba when first needed."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -10,8 +10,10 @@ from treatsel._checks import FloatArray
 from treatsel.errors import InputError
 
 ALL = np.uint64(2**64 - 1)
-ROWS = 256  # patients that go through one block of trees before the next
-_MULTIPLIER = np.uint64(0x03F79D71B4CB0A89)  # de Bruijn: its top six bits, times a single bit, say which
+ROWS = 256  # patients scored with a block of trees before the next: the block's rows stay in the cache
+# De Bruijn sequence: multiplied by a single bit, its top six bits identify the position of the bit
+# (Leiserson, Prokop & Randall 1998, Using de Bruijn sequences to index a 1 in a computer word, MIT).
+_MULTIPLIER = np.uint64(0x03F79D71B4CB0A89)
 _SHIFT = np.uint64(58)
 
 
@@ -21,9 +23,9 @@ def is_available() -> bool:
 
 
 def check_compiled(compiled: bool) -> None:
-    """Raise `InputError` if kernels are asked for, and numba is not installed."""
+    """Raise `InputError` if kernels are requested and numba is not installed."""
     if compiled and not is_available():
-        raise InputError("compiled=True needs numba; install it, or leave compiled out.")
+        raise InputError("compiled=True needs numba, which is not installed. Install it, or omit compiled.")
 
 
 def score(
@@ -39,9 +41,9 @@ def score(
     value: FloatArray,
     member: np.ndarray,
 ) -> FloatArray:
-    """Return the sums of the leaf values, shape (n_patients, n_members), without holding Python's lock.
+    """Return the sums of the leaf values, shape (n_patients, n_members); the interpreter lock is released.
 
-    The arrays are those of `BitVectors`, thresholds and rows laid out feature by feature.
+    The arrays are those of `BitVectors`, with thresholds and rows ordered by feature.
     """
     out = np.zeros((len(matrix), int(member[-1]) + 1))
     _compiled(_score)(
@@ -64,7 +66,7 @@ def score(
 
 @cache
 def _positions() -> np.ndarray:
-    """Return which bit is set, by the top bits of its product with the multiplier."""
+    """Return the position of a bit by the top bits of its product with the multiplier."""
     positions = np.zeros(64, dtype=np.uint64)
     for bit in range(64):
         positions[((int(_MULTIPLIER) << bit) % 2**64) >> int(_SHIFT)] = bit
@@ -88,9 +90,9 @@ def shapley(
     most_patterns: int,
     factors: FloatArray,
 ) -> FloatArray:
-    """Return SHAP values, shape (n_patients, n_columns), without holding Python's lock.
+    """Return SHAP values, shape (n_patients, n_columns); the interpreter lock is released.
 
-    The arrays are those of `TreeGames` and its paths; leaves add `value`.
+    The arrays are those of `TreeGames` and its paths; `value` is the contribution of each leaf.
     """
     out = np.zeros((len(goes_left), n_columns))
     _compiled(_shapley)(
@@ -114,7 +116,7 @@ def shapley(
 
 
 def weighted_sum(table: np.ndarray, weights: FloatArray) -> FloatArray:
-    """Return the sum of a table's rows (numbers of any kind), in float64; rows of weight 0 are not read."""
+    """Return the weighted sum of a table's rows in float64; rows of weight 0 are not read."""
     out = np.zeros(table.shape[1])
     _compiled(_weighted_sum)(table, weights, out)
     return out
@@ -126,7 +128,7 @@ def _compiled(function: Any) -> Any:
 
     try:
         return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder to write to: compiled in every process
+    except RuntimeError:  # no writable folder for the cache: compile in every process
         return njit(nogil=True)(function)
 
 
@@ -158,7 +160,7 @@ def _score(  # type: ignore[no-untyped-def] # numba infers the types
                 if x != x:
                     ranks[j, i] = first_rank[j] + size + 1
                     continue
-                while size > 1:  # without a branch that depends on the patient
+                while size > 1:  # binary search without a branch that depends on the value
                     half = size >> 1
                     below += half if edges[below + half - 1] < x else 0
                     size -= half
@@ -225,7 +227,7 @@ def _shapley(  # type: ignore[no-untyped-def] # numba infers the types
                         mine |= 1 << place
                         b += 1
                         break
-            n = 0  # of the patterns that satisfy all that the patient fails, found without a branch
+            n = 0  # number of patterns that satisfy all conditions that the patient fails; without a branch
             for pattern in range(first_pattern[leaf], first_pattern[leaf + 1]):
                 compatible[n] = pattern
                 n += (lacks[pattern] & mine) == 0

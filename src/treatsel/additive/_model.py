@@ -1,7 +1,7 @@
-"""The form that every model of the house ends in: a logit that is a sum.
+"""The additive form of every fitted model: one logit per arm that is a sum.
 
-logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Exact explanation, the model file and
-scoring all read this one structure.
+logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Scoring, exact explanations and the model
+file all use this structure.
 """
 
 from dataclasses import dataclass, fields
@@ -19,7 +19,10 @@ from treatsel.errors import UnsupportedModelError
 if TYPE_CHECKING:
     import pandas as pd
 
-RARELY = 0.02  # an arm less likely than this is hardly ever given to such patients
+# Below 1 in 50 an arm was rarely given to such patients: its outcome there is extrapolated, and the weight of
+# such a patient would exceed 50. Two-arm studies are trimmed at 0.1 (Crump et al. 2009, doi:10.1093/biomet/
+# asn055); with several arms the mean propensity is lower, and so is this bound.
+LOW_PROPENSITY = 0.02
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,19 +32,19 @@ class AdditiveModel:
     Attributes
     ----------
     encoding : Encoding
-        Turns covariates into the matrix.
+        Maps covariates to the matrix.
     arms_ : ndarray of shape (n_arms,)
-        Arms, in the order of everything below.
+        Arms, in the order of all arrays.
     intercept : ndarray of shape (n_arms,)
-        Logit of a patient whose matrix is all zero.
+        Logit of a patient whose row of the matrix is zero.
     coefficients : ndarray of shape (n_arms, n_features)
         Linear terms; zero for a model of trees alone.
     trees : Trees or None
         Ensembles of trees: the tree terms.
     mixing : ndarray of shape (n_arms, n_members)
-        What each ensemble counts in each arm's logit.
-    draws : ndarray of shape (n_draws, n_arms, 1 + n_features + n_members) or None
-        Draws of (intercept, coefficients, mixing) from their posterior; None where the learner gives none.
+        Weight of each ensemble in each arm's logit.
+    coefficient_draws : ndarray of shape (n_draws, n_arms, 1 + n_features + n_members) or None
+        Draws of (intercept, coefficients, mixing) from their posterior; None if the learner gives none.
     """
 
     encoding: Encoding
@@ -50,19 +53,19 @@ class AdditiveModel:
     coefficients: FloatArray
     trees: Trees | None = None
     mixing: FloatArray | None = None
-    draws: FloatArray | None = None
+    coefficient_draws: FloatArray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what was prepared for explanations out of copies and pickles."""
+        """Exclude the cached explainer from copies and pickles."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def is_linear(self) -> bool:
-        """Whether there are linear terms (a matrix with missing values has none)."""
+        """Whether there are linear terms (none with a matrix that keeps missing values)."""
         return not self.encoding.native_missing
 
     def additive(self) -> "AdditiveModel":
-        """Return this model: it is in additive form."""
+        """Return this model, which is in additive form."""
         return self
 
     def trees_of(self, k: int) -> Trees | None:
@@ -74,8 +77,9 @@ class AdditiveModel:
         return self.logit_of(matrix, None if self.trees is None else score_trees(self.trees, matrix))
 
     def logit_of(self, matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
-        """Return logits of an encoded matrix whose trees were scored before."""
-        # sums over one axis at a time, so that a patient's logit does not depend on who stands beside
+        """Return logits of an encoded matrix and the scores of the trees."""
+        # einsum instead of a BLAS product, whose order of summation, and so the last bits of a patient's
+        # logit, depends on the number of patients
         if self.is_linear:
             logits = np.asarray(self.intercept + np.einsum("np,kp->nk", matrix, self.coefficients))
         else:
@@ -94,18 +98,16 @@ class AdditiveModel:
     def predict_draws(self, X: "pd.DataFrame") -> FloatArray:
         """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms).
 
-        A value that is missing is drawn anew, from the development cohort's spread, in each draw, so that
-        intervals widen with what is not known about a patient.
+        A missing value is drawn from its distribution in the development cohort, independently in each
+        draw, so that intervals widen with what is not known about a patient.
         """
-        matrix = self.encoding.encode(X)
+        if self.coefficient_draws is None:
+            raise UnsupportedModelError(
+                "This model has no posterior draws; a logistic regression with a ridge penalty has."
+            )
+        matrix, missing = self.encoding.encode(X), self.encoding.missing(X)
+        draws = self.coefficient_draws.astype(np.float64)
         scores = None if self.trees is None else score_trees(self.trees, matrix)
-        return self.draw(matrix, scores, self.encoding.missing(X))
-
-    def draw(self, matrix: FloatArray, scores: FloatArray | None, missing: FloatArray) -> FloatArray:
-        """Return posterior draws for an encoded matrix, its trees' scores, and who misses what."""
-        if self.draws is None:
-            raise UnsupportedModelError("This model gives no posterior draws; a penalised logistic one does.")
-        draws = self.draws.astype(np.float64)
         terms = matrix if scores is None else np.column_stack([matrix, scores])
         logits = np.einsum("np,dkp->dnk", terms, draws[:, :, 1:], optimize=True)
         logits += draws[:, None, :, 0]
@@ -124,11 +126,11 @@ class AssignmentModel:
     Attributes
     ----------
     encoding : Encoding
-        Turns covariates into the matrix.
+        Maps covariates to the matrix.
     arms_ : ndarray of shape (n_arms,)
-        Arms, in the order of everything below.
+        Arms, in the order of all arrays.
     intercept : ndarray of shape (n_arms,)
-        Linear predictor of a patient whose matrix is all zero; minus infinity for an arm never given.
+        Linear predictor of a patient whose row of the matrix is zero; minus infinity for an arm never given.
     coefficients : ndarray of shape (n_arms, n_features)
         Linear terms.
     """
@@ -138,17 +140,17 @@ class AssignmentModel:
     intercept: FloatArray
     coefficients: FloatArray
 
-    def chances(self, matrix: FloatArray) -> FloatArray:
-        """Return the probability of each arm, shape (n_patients, n_arms), of an encoded matrix."""
+    def predict_proba(self, matrix: FloatArray) -> FloatArray:
+        """Return the probability of each arm, shape (n_patients, n_arms), from an encoded matrix."""
         return softmax(np.einsum("np,kp->nk", matrix, self.coefficients) + self.intercept)
 
-    def predict(self, covariates: "pd.DataFrame") -> "pd.DataFrame":
-        """Return the probability of each arm, DataFrame of shape (n_patients, n_arms); rows add up to 1.
+    def predict_by_arm(self, X: "pd.DataFrame") -> "pd.DataFrame":
+        """Return the probability of each arm, DataFrame of shape (n_patients, n_arms); rows sum to 1.
 
         Parameters
         ----------
-        covariates : DataFrame of shape (n_patients, n_covariates)
-            Baseline columns, matched by name.
+        X : DataFrame of shape (n_patients, n_covariates)
+            Covariates, matched by name.
 
         Raises
         ------
@@ -157,5 +159,14 @@ class AssignmentModel:
         """
         import pandas as pd
 
-        probabilities = self.chances(self.encoding.encode(covariates))
-        return pd.DataFrame(probabilities, index=covariates.index, columns=pd.Index(self.arms_))
+        probabilities = self.predict_proba(self.encoding.encode(X))
+        return pd.DataFrame(probabilities, index=X.index, columns=pd.Index(self.arms_))
+
+
+def additive_of(model: Any) -> AdditiveModel | None:
+    """Return a fitted model as sums of terms on the logit scale, or None if it cannot be written so."""
+    try:
+        additive: AdditiveModel = model.additive()
+    except (UnsupportedModelError, AttributeError):
+        return None
+    return additive

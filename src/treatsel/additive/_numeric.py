@@ -1,4 +1,4 @@
-"""Functions of arrays that every score ends in: the same bits for one patient as for a million."""
+"""Numerical functions of scores whose results are bit-equal for one patient and for many."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -10,6 +10,7 @@ from treatsel._checks import FloatArray
 
 def logistic(x: FloatArray) -> FloatArray:
     """Return 1 / (1 + exp(-x)); 0 where the exponential overflows."""
+    # NumPy instead of scipy.special.expit: services load no SciPy, and results are bit-equal everywhere
     with np.errstate(over="ignore"):
         total = np.exp(-x)
     total += 1.0
@@ -17,13 +18,13 @@ def logistic(x: FloatArray) -> FloatArray:
 
 
 def softmax(x: FloatArray) -> FloatArray:
-    """Return probabilities along the last axis, which add up to 1."""
-    parts = np.exp(x - x.max(axis=-1, keepdims=True))
+    """Return probabilities along the last axis, which sum to 1."""
+    parts = np.exp(x - x.max(axis=-1, keepdims=True))  # the largest exponential is 1: no overflow
     return np.asarray(parts / parts.sum(axis=-1, keepdims=True))
 
 
 def quantiles(values: FloatArray, levels: Sequence[float]) -> FloatArray:
-    """Return quantiles over the last axis, shape (n_levels, ...), as `numpy.quantile` gives them (type 7).
+    """Return quantiles over the last axis, shape (n_levels, ...), equal to `numpy.quantile` (type 7).
 
     References
     ----------
@@ -34,25 +35,27 @@ def quantiles(values: FloatArray, levels: Sequence[float]) -> FloatArray:
 
 def logistic_quantiles(logits: FloatArray, levels: Sequence[float]) -> FloatArray:
     """Return quantiles of logistic(logits) over the last axis, shape (n_levels, ...)."""
-    return _between(logits, levels, logistic)  # which keeps the order
+    # the logistic function is increasing, so only the two neighbors of each quantile are transformed
+    return _between(logits, levels, logistic)
 
 
 def _between(
     values: FloatArray, levels: Sequence[float], function: Callable[[FloatArray], FloatArray] | None = None
 ) -> FloatArray:
-    neighbours, share = _places(values.shape[-1], tuple(levels))
-    found = np.sort(values, axis=-1)[..., neighbours]
+    neighbors, share = _places(values.shape[-1], tuple(levels))
+    found = np.sort(values, axis=-1)[..., neighbors]
     if function is not None:
         found = function(found)
     low, high = found[..., : len(share)], found[..., len(share) :]
     step = high - low
+    # interpolate from the nearer end, as numpy does, so that the result never leaves [low, high]
     between = np.where(share < 0.5, low + step * share, high - step * (1 - share))
     return between.transpose(-1, *range(between.ndim - 1))
 
 
-@lru_cache(maxsize=64)  # a service asks for the same ones again and again
+@lru_cache(maxsize=64)  # a service uses the same levels for every patient
 def _places(n: int, levels: tuple[float, ...]) -> tuple[np.ndarray, FloatArray]:
-    """Return the ranks below all quantiles, then those above; and how far these lie from the former."""
+    """Return the ranks below all quantiles, then those above, and the position between the two."""
     place = np.array(levels) * (n - 1)
     below = np.floor(place).astype(int)
     return np.concatenate([below, np.minimum(below + 1, n - 1)]), place - below
@@ -60,9 +63,10 @@ def _places(n: int, levels: tuple[float, ...]) -> tuple[np.ndarray, FloatArray]:
 
 @cache
 def pairing(number: int, n_draws: int) -> np.ndarray:
-    """Return the order in which the draws of outcome `number` meet those of other outcomes.
+    """Return the order in which the draws of outcome `number` are paired with those of other outcomes.
 
-    Models of different outcomes were fitted apart: their draws are paired at random, always alike.
+    Models of different outcomes are fitted separately, and their draws come from the same random streams:
+    without a (fixed) permutation, draws of different outcomes would be correlated artificially.
     """
     order = np.random.default_rng([1, number]).permutation(n_draws)
     order.flags.writeable = False

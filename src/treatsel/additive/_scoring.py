@@ -1,6 +1,6 @@
-"""Scores of trees: by bit vectors, compiled or in NumPy, or by walking from node to node.
+"""Scores of trees: by bit vectors, compiled or in NumPy, or by following nodes.
 
-All three add the leaf values of an ensemble tree by tree, so they give the same bits.
+All three add the leaf values of an ensemble tree by tree, so that their results are bit-equal.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from treatsel.additive._bit_vectors import BitVectors
 from treatsel.additive._trees import Trees
 
 BLOCK_CELLS = 1_000_000  # (patient, tree) pairs followed at once: bounds the memory of a walk to some 40 MB
-# Pairs from which the kernel is loaded: below, a walk takes less time than compiling or reading the kernel.
+# Pairs above which the kernel is loaded; below, following nodes takes less time than loading the kernel.
 WORTH_COMPILING = 3_000_000
 _CACHE = "_bit_vectors"
 
@@ -31,7 +31,7 @@ def score_trees(trees: Trees, matrix: FloatArray, *, compiled: bool = False) -> 
 
 
 def score_compiled(vectors: BitVectors, matrix: FloatArray) -> FloatArray:
-    """Return the scores that the compiled kernel reads from bit vectors, shape (n_patients, n_members)."""
+    """Return the scores from bit vectors by the compiled kernel, shape (n_patients, n_members)."""
     return _kernel.score(
         matrix,
         features=vectors.features,
@@ -47,7 +47,7 @@ def score_compiled(vectors: BitVectors, matrix: FloatArray) -> FloatArray:
 
 
 def bit_vectors_of(trees: Trees) -> BitVectors | None:
-    """Return the same trees as bit vectors, computed once; None where they do not fit."""
+    """Return the same trees as bit vectors, computed once; None if they do not fit."""
     cache = trees.__dict__  # frozen, so nothing else changes; two threads would store equal values
     if _CACHE not in cache:
         cache[_CACHE] = BitVectors.of(trees)

@@ -1,11 +1,11 @@
-"""Exact interventional SHAP values of trees, in float64: prepared for a background, then quick for a patient.
+"""Exact interventional SHAP values of trees, prepared once for a background.
 
-A leaf is reached by a mixture of patient and background row if each source column on its path agrees: columns
-taken from the patient must satisfy the path's conditions for the patient, the others for the background
-row. With a columns that only the patient satisfies and b that only the background row satisfies, the
-leaf's value v is a game with a closed-form Shapley value: v (a-1)! b! / (a+b)! for each of the a, and
--v a! (b-1)! / (a+b)! for each of the b.  Patients and background rows matter only through which
-conditions they satisfy, so a leaf needs its distinct patterns of background rows, each a word of bits.
+A mixture of a patient and a background row reaches a leaf if all conditions of the path hold: those on
+columns taken from the patient for the patient, the others for the background row. If a columns are satisfied
+by the patient alone and b by the background row alone, the leaf's value v is a game with a closed-form value:
+v (a-1)! b! / (a+b)! for each of the a columns, and -v a! (b-1)! / (a+b)! for each of the b columns.
+Only the conditions that are satisfied matter, so that the background is reduced to its distinct patterns at
+each leaf, one word of bits each.
 
 References
 ----------
@@ -26,30 +26,30 @@ from treatsel.additive._scoring import score_trees
 from treatsel.additive._trees import Trees
 from treatsel.errors import UnsupportedModelError
 
-MOST_COLUMNS = 62  # on one path: as many as a word has bits for
-_WORTH_COMPILING = 20  # patients
-_SORTED = 250_000  # pairs of leaf and background row that are sorted at once
-_CELLS = 2_000_000  # pairs of patient and node that are looked at at once
+MAX_COLUMNS = 62  # on one path: bits of a signed word
+_WORTH_COMPILING = 20  # patients above which the compiled kernel saves more time than loading it takes
+_SORTED = 250_000  # pairs of leaf and background row sorted at once: bounds memory
+_CELLS = 2_000_000  # pairs of patient and node evaluated at once: bounds memory
 
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Paths:
-    """The ways to all leaves: conditions belong to pairs of leaf and column, pairs to leaves; in order.
+    """Paths to all leaves: conditions are grouped by pairs of leaf and column, pairs by leaf.
 
     Attributes
     ----------
     trees : Trees
         Ensembles.
     node, left : ndarray of shape (n_conditions,)
-        The node that a condition is about, and whether its left side leads to the leaf.
+        The node of a condition, and whether its left branch leads to the leaf.
     n_columns : int
         Number of source columns, the players.
     first_condition, column, leaf, bit : ndarray of shape (n_pairs,)
-        First condition of each pair, its source column, the number of its leaf, and a bit of its own there.
+        First condition of each pair, its source column, the number of its leaf, and its bit within the leaf.
     first_pair, width, value, member : ndarray of shape (n_leaves,)
-        First pair of each leaf, its number of pairs, what it adds, and to which ensemble.
+        First pair of each leaf, its number of pairs, its value, and its ensemble.
     """
 
     trees: Trees
@@ -67,17 +67,17 @@ class Paths:
 
     @classmethod
     def of(cls, trees: Trees, sources: npt.NDArray[np.intp]) -> "Paths":
-        """Climb from all leaves to their roots; a leaf that is a root has no conditions, and is left out."""
+        """Follow all leaves to their roots; a leaf that is a root has no conditions and is left out."""
         leaf_nodes, at, node, left = _conditions(trees)
         n_columns = int(sources.max()) + 1
         key = at * n_columns + sources[trees.feature[node]]
         order = np.argsort(key, kind="stable")
         pairs, first_condition = np.unique(key[order], return_index=True)
         number, first_pair, width = np.unique(pairs // n_columns, return_index=True, return_counts=True)
-        if len(width) and width.max() > MOST_COLUMNS:
+        if len(width) and width.max() > MAX_COLUMNS:
             raise UnsupportedModelError(
-                f"A tree asks about {width.max()} covariates on the way to one leaf; up to {MOST_COLUMNS} "
-                "can be explained."
+                f"A tree uses {width.max()} covariates on the path to one leaf; at most {MAX_COLUMNS} can be "
+                "explained. Use fewer leaves or a smaller depth."
             )
         tree = np.searchsorted(trees.roots, leaf_nodes[number], side="right") - 1
         bit = np.int64(1) << (np.arange(len(pairs)) - np.repeat(first_pair, width))
@@ -98,12 +98,12 @@ class Paths:
 
     @lazy
     def condition_start(self) -> Integers:
-        """Where the conditions of each pair start, shape (n_pairs + 1,)."""
+        """Start of each pair's conditions, shape (n_pairs + 1,)."""
         return np.append(self.first_condition, len(self.node))
 
     @lazy
     def pair_start(self) -> Integers:
-        """Where the pairs of each leaf start, shape (n_leaves + 1,)."""
+        """Start of each leaf's pairs, shape (n_leaves + 1,)."""
         return np.append(self.first_pair, len(self.column))
 
     def goes_left(self, matrix: FloatArray, nodes: slice = slice(None)) -> npt.NDArray[np.bool_]:
@@ -112,7 +112,7 @@ class Paths:
         return np.where(np.isnan(x), self.trees.missing_left[nodes], x <= self.trees.threshold[nodes])
 
     def lacks(self, matrix: FloatArray, start: int = 0, stop: int | None = None) -> Integers:
-        """Return, for some leaves, the bits of the columns whose conditions rows do not satisfy.
+        """Return, for leaves `start` to `stop`, the bits of the columns whose conditions a row fails.
 
         Shape (n_rows, n_leaves).
         """
@@ -129,14 +129,14 @@ class Paths:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TreeGames:
-    """The games of all leaves against one background.
+    """The games of all leaves for one background.
 
     Attributes
     ----------
     paths : Paths
-        The ways to the leaves.
+        The paths to the leaves.
     lacks : ndarray of shape (n_patterns,)
-        The distinct patterns of background rows, leaf after leaf: bits of the columns that they fail.
+        The distinct patterns of background rows, leaf by leaf: bits of the columns that they fail.
     share : ndarray of shape (n_patterns,)
         Share of the background rows with each pattern.
     first_pattern : ndarray of shape (n_leaves + 1,)
@@ -163,27 +163,27 @@ class TreeGames:
 
     @lazy
     def most_patterns(self) -> int:
-        """Number of patterns of the leaf that has most."""
+        """Largest number of patterns of a leaf."""
         return int(np.diff(self.first_pattern).max(initial=0))
 
     @classmethod
     def of(cls, trees: Trees, reference: FloatArray, sources: npt.NDArray[np.intp]) -> "TreeGames":
-        """Prepare the games of trees against a background.
+        """Prepare the games of trees for a background.
 
         Parameters
         ----------
         trees : Trees
             Ensembles.
         reference : ndarray of shape (n_rows, n_features)
-            Encoded background; every row counts alike.
+            Encoded background; all rows have the same weight.
         sources : ndarray of shape (n_features,)
-            The source column of each feature: the players of the game. The pieces of one source (its
+            The source column of each feature: the players of the game. The features of one source (its
             categories, its missing indicator) always come from the same row.
 
         Raises
         ------
         UnsupportedModelError
-            If the way to a leaf asks about more than `MOST_COLUMNS` source columns.
+            If the path to a leaf uses more than `MAX_COLUMNS` source columns.
         """
         paths, step = Paths.of(trees, sources), max(_SORTED // len(reference), 1)
         lacks, share, n_patterns = [paths.bit[:0]], [np.zeros(0)], [np.zeros(1, dtype=np.int64)]
@@ -205,14 +205,14 @@ class TreeGames:
         )
 
     def values(self, matrix: FloatArray, weights: FloatArray, *, compiled: bool = False) -> FloatArray:
-        """Return SHAP values by source column, of the ensembles' sum with some weights.
+        """Return SHAP values by source column of a weighted sum of the ensembles.
 
         Parameters
         ----------
         matrix : ndarray of shape (n_patients, n_features)
             Encoded patients; NaN is a missing value.
         weights : ndarray of shape (n_members,)
-            What each ensemble counts.
+            Weight of each ensemble.
         compiled : bool
             Whether to use the compiled kernel also for few patients.
 
@@ -251,9 +251,9 @@ class TreeGames:
         )
 
     def _add(self, found: FloatArray, mine: Integers, value: FloatArray) -> None:
-        """Add one patient's values, who fails the columns `mine` of each leaf."""
+        """Add the values of one patient; `mine`: bits of the columns that the patient fails, per leaf."""
         paths, n = self.paths, len(found)
-        # a background row counts where it satisfies all that the patient fails
+        # a background row contributes to a leaf only if it satisfies every condition that the patient fails
         all_mine = np.repeat(np.where(value == 0, -1, mine), np.diff(self.first_pattern))
         counts = np.flatnonzero((self.lacks & all_mine) == 0)
         lacks, leaf = self.lacks[counts], self.leaf[counts]
@@ -262,7 +262,7 @@ class TreeGames:
         loss = np.bincount(leaf, weights=scale * FACTORS[b, a], minlength=len(mine))
         fails = np.flatnonzero(mine[paths.leaf] & paths.bit)
         found -= np.bincount(paths.column[fails], weights=loss[paths.leaf[fails]], minlength=n)
-        # each pattern once more for every column that it fails, and the patient satisfies
+        # each pattern contributes to every column that it fails and the patient satisfies
         gain = scale * FACTORS[a, b]
         for place in range(int(paths.width.max(initial=0))):
             some = np.flatnonzero((lacks >> place) & 1)
@@ -271,7 +271,7 @@ class TreeGames:
 
 
 def _conditions(trees: Trees) -> tuple[Integers, Integers, Integers, npt.NDArray[np.bool_]]:
-    """Return the nodes of the leaves; and all conditions: number of the leaf, node, whether it is left."""
+    """Return the nodes of the leaves, and all conditions: number of the leaf, node, whether left."""
     inner, leaves = np.flatnonzero(trees.feature >= 0), np.flatnonzero(trees.feature < 0)
     parent = np.full(len(trees.feature), -1)
     parent[trees.left[inner]] = parent[trees.right[inner]] = inner
@@ -288,8 +288,8 @@ def _conditions(trees: Trees) -> tuple[Integers, Integers, Integers, npt.NDArray
 
 
 def _factors() -> FloatArray:
-    """Return (a-1)! b! / (a+b)! for a and b up to `MOST_COLUMNS`; 0 for a = 0."""
-    counts = range(MOST_COLUMNS + 1)
+    """Return (a-1)! b! / (a+b)! for a and b up to `MAX_COLUMNS`; 0 for a = 0."""
+    counts = range(MAX_COLUMNS + 1)
     return np.array([[1 / (a * comb(a + b, a)) if a else 0.0 for b in counts] for a in counts])
 
 
@@ -297,7 +297,7 @@ FACTORS = _factors()
 
 
 def warm_up() -> None:
-    """Compile the kernel, on a tree of one split."""
+    """Compile the kernel by explaining a tree with one split."""
     trees = Trees(
         feature=np.array([0, -1, -1], dtype=np.int32),
         threshold=np.zeros(3),

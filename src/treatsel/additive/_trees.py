@@ -1,7 +1,7 @@
-"""Boosted trees as flat arrays, and what must hold of them.
+"""Boosted trees as flat arrays, and the checks of their structure.
 
-A node is a row of five arrays; children come after their parents; a leaf points to itself. What a
-missing value does is decided once, when the trees are read: `missing_left`.
+A node is an entry of six arrays; children come after their parents; a leaf points to itself. The branch of a
+missing value is decided once, when the trees are read: `missing_left`.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ import numpy.typing as npt
 
 from treatsel._checks import FloatArray
 
-MAX_DEPTH = 256
+MAX_DEPTH = 256  # bounds the steps of scoring a tree from a hostile file
 
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """Ensembles of trees, one after the other; the leaf values of each are added up.
+    """Ensembles of trees, one after the other; the score of an ensemble is the sum of its leaf values.
 
     Attributes
     ----------
     feature : ndarray of shape (n_nodes,), int32
-        Column of the matrix that an inner node looks at; -1 for a leaf.
+        Column of the matrix on which an inner node splits; -1 for a leaf.
     threshold : ndarray of shape (n_nodes,), float64
-        Values up to and including it go left.
+        Values up to and including the threshold go left.
     left, right : ndarray of shape (n_nodes,), int32
         Children, always after their parent; a leaf points to itself.
     missing_left : ndarray of shape (n_nodes,), bool
-        Where a missing value goes.
+        Whether a missing value goes left.
     value : ndarray of shape (n_nodes,), float64
-        What a leaf adds to the logit; 0 for inner nodes.
+        Contribution of a leaf to the logit; 0 for inner nodes.
     roots : ndarray of shape (n_trees,), int32
         First node of each tree.
     member : ndarray of shape (n_trees,), int32
@@ -51,7 +51,7 @@ class Trees:
 
     @classmethod
     def join(cls, ensembles: Sequence["Trees"]) -> "Trees":
-        """Put ensembles one after the other; each of their members stays one."""
+        """Concatenate ensembles; their members are kept separate."""
         offsets = np.cumsum([0, *(len(e.feature) for e in ensembles)])
         members = np.cumsum([0, *(e.n_members for e in ensembles)])
         shift = {"left": offsets, "right": offsets, "roots": offsets, "member": members}
@@ -70,7 +70,7 @@ class Trees:
         )
 
     def __getstate__(self) -> dict[str, np.ndarray]:
-        """Leave cached bit vectors out of copies and pickles; they are computed again when needed."""
+        """Exclude cached bit vectors from copies and pickles; they are computed again when needed."""
         return {part: getattr(self, part) for part in self.ARRAYS}
 
     @property
@@ -79,12 +79,12 @@ class Trees:
         return int(self.member[-1]) + 1
 
     def renumbered(self, columns: npt.NDArray[np.intp]) -> "Trees":
-        """Return the trees with feature j called `columns[j]`."""
+        """Return the trees with feature j renumbered to `columns[j]`."""
         feature = np.where(self.feature >= 0, columns[self.feature], -1).astype(np.int32)
         return replace(self, feature=feature)
 
     def weighted(self, weights: FloatArray) -> "Trees | None":
-        """Return one ensemble: the members' sum with these weights; None if all are 0."""
+        """Return one ensemble, the weighted sum of the members; None if all weights are 0."""
         kept = np.flatnonzero(weights[self.member] != 0)
         if not len(kept):
             return None
@@ -106,7 +106,7 @@ class Trees:
         )
 
     def problem(self, n_features: int) -> str | None:
-        """Say what is wrong with the structure, or None. Scoring relies on a sound structure to terminate."""
+        """Describe what is wrong with the structure, or None. Scoring a valid structure terminates."""
         n = len(self.feature)
         own = np.arange(n)
         leaf = self.feature == -1
@@ -117,7 +117,7 @@ class Trees:
         if self.member[0] != 0 or not np.isin(np.diff(self.member), (0, 1)).all():
             return "its members are not in order"
         if ((self.feature < -1) | (self.feature >= n_features)).any():
-            return "a node looks at a feature that does not exist"
+            return "a node splits on a feature that does not exist"
         children = np.concatenate([self.left, self.right])
         if ((children < 0) | (children >= n)).any() or ((self.roots < 0) | (self.roots >= n)).any():
             return "a node points outside the tree"

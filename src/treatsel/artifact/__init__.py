@@ -18,18 +18,17 @@ from treatsel.additive import check_compiled
 from treatsel.artifact import _archive
 from treatsel.artifact._archive import FORMAT
 from treatsel.artifact._json import read_json
-from treatsel.artifact._models import background_columns, unpack_assignment_model, unpack_models
 from treatsel.artifact._signature import check_signature, new_keys, public_key_of, sign, signed_by
 from treatsel.artifact._structure import check_manifest
-from treatsel.codebook import Codebook
+from treatsel.artifact._unpack import unpack
 from treatsel.errors import ArtifactError, InputError, TreatselError
+from treatsel.fitted import FittedModel
 from treatsel.manifest import Manifest, check_intended_use, check_validation_summary
-from treatsel.serving import ServedModel
 
 if TYPE_CHECKING:
     from treatsel.selector import TreatmentSelector
 
-__all__ = ["FORMAT", "load_model", "load_served", "new_keys", "read_manifest", "save_model", "sign_model"]
+__all__ = ["FORMAT", "load_fitted", "load_model", "new_keys", "read_manifest", "save_model", "sign_model"]
 
 
 def save_model(
@@ -65,15 +64,15 @@ def save_model(
     InputError
         If the intended use is empty or has unknown keys.
     UnsupportedModelError
-        If a model is no sum of linear terms and trees.
+        If a model is not a sum of linear terms and trees.
     ArtifactError
         If the file cannot be written, or could not be loaded again.
     """
     from sklearn.utils.validation import check_is_fitted
 
-    from treatsel.artifact._contents import pack, unpack
+    from treatsel.artifact._pack import pack
 
-    check_is_fitted(selector, "models_")
+    check_is_fitted(selector, "model_")
     contents, arrays = pack(selector)
     members = {name: _archive.array_bytes(array) for name, array in arrays.items()}
     manifest = {
@@ -112,7 +111,7 @@ def load_model(
     Returns
     -------
     TreatmentSelector
-        Fitted; its arrays are read-only, so that threads can share it.
+        Fitted; its `model_` is immutable, so threads can share it.
 
     Raises
     ------
@@ -120,51 +119,40 @@ def load_model(
         If the file is absent, damaged, truncated, oversized, foreign or of a newer format, or not signed
         as required.
     InputError
-        If the key is no Ed25519 public key, or the package cryptography is not installed.
+        If the key is not an Ed25519 public key, or the package cryptography is not installed.
     """
-    from treatsel.artifact._contents import unpack
+    from treatsel.selector import TreatmentSelector
 
-    content, arrays = _parts(path, require_signature)
-    with _artifact_errors(f"Cannot load {path}"):
-        selector = unpack(content, arrays)
-    selector.intended_use_, selector.model_id_ = content["intended_use"], content["model_id"]
-    return selector
+    model, arm = _load(path, require_signature)
+    return TreatmentSelector.from_model(model, arm=arm)
 
 
-def load_served(
+def load_fitted(
     path: str | Path, *, require_signature: str | Path | bytes | None = None, compiled: bool = False
-) -> ServedModel:
-    """Return the model in a file as one that reads records, without importing pandas or scikit-learn.
+) -> FittedModel:
+    """Return the fitted model in a file, without importing pandas or scikit-learn.
 
     Parameters
     ----------
     path, require_signature
         As in `load_model`, as are checks and errors.
     compiled : bool
-        Whether to score by kernels that numba compiles (once, and keeps on disk): several times quicker for
-        thousands of trees and for explanations, at the price of numba's import. They are compiled, or read
-        from disk, here: no request waits for it.
+        Whether to score records by kernels that numba compiles (once, and keeps on disk): several times
+        faster for thousands of trees and for explanations, at the price of numba's import. They are
+        compiled, or read from disk, here: no request waits for it.
     """
     check_compiled(compiled)
+    return _load(path, require_signature, compiled=compiled)[0]
+
+
+def _load(
+    path: str | Path, require_signature: str | Path | bytes | None, **options: Any
+) -> tuple[FittedModel, str]:
+    """Return the model in a file, and the name of its arm column."""
     content, arrays = _parts(path, require_signature)
     with _artifact_errors(f"Cannot load {path}"):
-        evidence: dict[str, dict[str, bool]] = {outcome["name"]: {} for outcome in content["outcomes"]}
-        for row in content["training"]:
-            evidence[row["outcome"]][row["arm"]] = row["enough"]
-        return ServedModel(
-            models=unpack_models(content, arrays),
-            codebook=Codebook.from_dict(content["codebook"]),
-            ranges={name: (float(low), float(high)) for name, (low, high) in content["ranges"].items()},
-            event_is_good={outcome["name"]: outcome["event_is_good"] for outcome in content["outcomes"]},
-            default_arm=content["default_arm"],
-            evidence=evidence,
-            assignment=content["assignment"]["stated"],
-            assignment_model=unpack_assignment_model(content, arrays),
-            intended_use=content["intended_use"],
-            model_id=content["model_id"],
-            background=background_columns(content["background"], arrays),
-            compiled=compiled,
-        )
+        own = {"intended_use": content["intended_use"], "model_id": content["model_id"]}
+        return unpack(content, arrays, **own, **options), content["arm"]
 
 
 def _parts(
@@ -217,8 +205,6 @@ def sign_model(path: str | Path, private_key: str | Path | bytes, out: str | Pat
     InputError
         If the key is no Ed25519 private key, or the package cryptography is not installed.
     """
-    from treatsel.artifact._contents import unpack
-
     with _artifact_errors(f"Cannot load {path}"):
         file = _read(Path(path))
         unpack(file.content, _arrays_of(file))

@@ -53,7 +53,7 @@ def _unpack_model(
         coefficients=arrays[f"{place}/coefficients.npy"],
         trees=trees,
         mixing=arrays[f"{place}/mixing.npy"] if outcome["has_trees"] else None,
-        draws=arrays[f"{place}/draws.npy"] if outcome["has_posterior_draws"] else None,
+        coefficient_draws=arrays[f"{place}/draws.npy"] if outcome["has_posterior_draws"] else None,
     )
 
 

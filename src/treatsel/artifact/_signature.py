@@ -1,12 +1,12 @@
-"""Ed25519 signatures of model files: who says that this file is theirs.
+"""Ed25519 signatures of model files, which establish who issued a file.
 
-A signature covers the bytes of the manifest, validation summary included, and through the hashes in it all
-arrays. It is a member of its own, 32 bytes of public key and 64 of signature, so that neither the manifest
-nor the model id changes.
+A signature covers the bytes of the manifest, including the validation summary, and all arrays through the
+hashes in the manifest. It is a separate member of the archive (32 bytes of public key, 64 bytes of
+signature), so that signing changes neither the manifest nor the model id.
 
 References
 ----------
-RFC 8032: Edwards-Curve Digital Signature Algorithm. RFC 8410: its keys as PEM.
+RFC 8032: Edwards-Curve Digital Signature Algorithm. RFC 8410: Ed25519 keys in PEM form.
 """
 
 import hashlib
@@ -16,48 +16,52 @@ from typing import Any
 
 from treatsel.errors import ArtifactError, InputError
 
-_WHAT = b"treatsel model file\n"  # so that it is no signature of anything else
+_CONTEXT = b"treatsel model file\n"  # domain separation: the signature is valid for nothing else
 _KEY, _LENGTH = 32, 96
-_DER = bytes.fromhex("302a300506032b6570032100")  # what stands before a raw key in its DER form
+_DER = bytes.fromhex("302a300506032b6570032100")  # prefix of a raw public key in DER form (RFC 8410)
 
 
 def sign(manifest: bytes, private_key: str | Path | bytes) -> bytes:
-    """Return the signature of a manifest by a private key (PEM, or a path to it)."""
+    """Return the signature of a manifest by a private key (PEM text, or a path to it)."""
     serialization, ed25519 = _cryptography()
     pem = _pem(private_key, "private")
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except TypeError:
-        raise InputError("The private key is locked by a password. Unlock it first: openssl pkey.") from None
+        raise InputError(
+            "The private key is encrypted with a password. Decrypt it first: openssl pkey."
+        ) from None
     except Exception:
-        raise InputError("The private key is no Ed25519 key in PEM form that can be read.") from None
+        raise InputError("The private key cannot be read; it must be an Ed25519 key in PEM form.") from None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise InputError("The private key is no Ed25519 key. Make one: treatsel sign --new-key.")
-    return bytes(key.public_key().public_bytes_raw() + key.sign(_WHAT + manifest))
+        raise InputError("The private key is not an Ed25519 key. Create one with: treatsel keygen.")
+    return bytes(key.public_key().public_bytes_raw() + key.sign(_CONTEXT + manifest))
 
 
 def public_key_of(public_key: str | Path | bytes) -> Any:
-    """Return the Ed25519 public key in a PEM text or file."""
+    """Return the Ed25519 public key of a PEM text or file."""
     serialization, ed25519 = _cryptography()
     pem = _pem(public_key, "public")
     if b"PRIVATE KEY" in pem:
-        raise InputError("That is a private key. Give the public one, and keep the private one to yourself.")
+        raise InputError(
+            "This is a private key. Give the public key instead, and keep the private key secret."
+        )
     try:
         key = serialization.load_pem_public_key(pem)
     except Exception:
-        raise InputError("The public key is no Ed25519 key in PEM form.") from None
+        raise InputError("The public key cannot be read; it must be an Ed25519 key in PEM form.") from None
     if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise InputError("The public key is no Ed25519 key.")
+        raise InputError("The public key is not an Ed25519 key.")
     return key
 
 
 def check_signature(signature: bytes | None, manifest: bytes, public_key: Any) -> None:
-    """Raise unless a key has signed a manifest.
+    """Verify that a manifest was signed by a key.
 
     Raises
     ------
     ArtifactError
-        Saying whether there is no signature, one of another key, or one of another manifest.
+        If there is no signature, or it was made by another key or for other content; the message says which.
     """
     from cryptography.exceptions import InvalidSignature
 
@@ -69,29 +73,33 @@ def check_signature(signature: bytes | None, manifest: bytes, public_key: Any) -
             f"It is signed by key {signed_by(signature)}, not by the required {_fingerprint(wanted)}."
         )
     try:
-        public_key.verify(signature[_KEY:], _WHAT + manifest)
+        public_key.verify(signature[_KEY:], _CONTEXT + manifest)
     except InvalidSignature:
-        raise ArtifactError("Its signature is not one of this content: it was changed.") from None
+        raise ArtifactError(
+            "Its signature does not match its content: the file was changed after it was signed."
+        ) from None
 
 
 def signed_by(signature: bytes) -> str:
     """Return the fingerprint of the key that a signature names: SHA-256 of the key in DER form.
 
-    ``openssl pkey -pubin -in public.pem -outform DER | sha256sum`` gives the same. It is what the file
-    says; only `check_signature` makes sure.
+    ``openssl pkey -pubin -in public.pem -outform DER | sha256sum`` gives the same. This is what the file
+    claims; only `check_signature` verifies it.
     """
     if len(signature) != _LENGTH:
-        raise ArtifactError(f"Its signature has {len(signature)} bytes; {_LENGTH} are due.")
+        raise ArtifactError(f"Its signature has {len(signature)} bytes; it must have {_LENGTH}.")
     return _fingerprint(signature[:_KEY])
 
 
 def new_keys(private: Path, public: Path) -> str:
-    """Write a new pair of keys as PEM, the private one for its owner's eyes only; return its fingerprint.
+    """Write a new pair of keys in PEM form and return its fingerprint.
+
+    The private key gets the file mode 0600: only its owner can read it.
 
     Raises
     ------
     InputError
-        If a file is there already, or cannot be written.
+        If a file already exists or cannot be written.
     """
     serialization, ed25519 = _cryptography()
     key = ed25519.Ed25519PrivateKey.generate()
@@ -103,7 +111,9 @@ def new_keys(private: Path, public: Path) -> str:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
                 stream.write(content)
         except FileExistsError:
-            raise InputError(f"Will not replace {path}: a key that is lost is lost.") from None
+            raise InputError(
+                f"Refusing to overwrite {path}: a key file already exists there. Choose another name."
+            ) from None
         except OSError as error:
             raise InputError(f"Cannot write {path}: {error.strerror}.") from error
     return _fingerprint(key.public_key().public_bytes_raw())

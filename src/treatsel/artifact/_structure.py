@@ -23,9 +23,13 @@ LARGEST = 1e30  # of what is multiplied; inputs are at most 1e100, so that no pr
 FARTHEST = 1e155  # a mean, or a bound of a range
 NARROWEST = 1e-13  # a scale
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
-OVERLAP = ("effective_n", "lowest", "share_low_propensity", "auc")
+OVERLAP = ("effective_n", "propensity_q01", "share_low_propensity", "auc")
 METRICS = ("log_loss", "brier_score", "within_arm_auc")
 MEANS = ("value", "lower", "upper", "se", "n")
+COUNTS = ("n", "n_observed", "n_events")
+OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
+MOST_CHECKS = 1000  # data checks
+MOST_MESSAGE = 100_000  # characters of one
 _FIELD = {"name", "type", "role", "title", "description", "unit", "event_is_good", "constraints"}
 _CONSTRAINTS = {"minimum", "maximum", "enum", "required", "unique"}
 _HASH = re.compile("[0-9a-f]{64}")
@@ -69,7 +73,9 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     _check_training(_part(content, "training"), names, arms)
     _check_ranges(_part(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
     _check_assignment(_part(content, "assignment"), len(arms), covariates)
+    _check_observation(_part(content, "observation"), names, len(arms))
     _check_performance(_part(content, "performance"), names)
+    _check_data_checks(_part(content, "data_checks"))
     _check_columns(_part(content, "background"), covariates)
     use = check_intended_use(_part(content, "intended_use"))
     require(use == content["intended_use"], "the intended use is not in its plain form")
@@ -246,7 +252,8 @@ def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
         known = [count for count in counts if count is not None]
         require(all(_is_count(count) for count in known), "a count of training is none")
         require(known == sorted(known, reverse=True), "counts of training are not in order")
-        require(isinstance(_part(row, "enough", "training"), bool), "enough is neither true nor false")
+        sufficient = _part(row, "sufficient_events", "training")
+        require(isinstance(sufficient, bool), "sufficient_events is neither true nor false")
     pairs = {(outcome, arm) for outcome in outcomes for arm in arms}
     complete = len(cells) == len(pairs) and set(cells) == pairs
     require(complete, "training does not have each outcome and arm once")
@@ -264,11 +271,33 @@ def _check_assignment(assignment: Any, n_arms: int, covariates: Mapping[str, boo
     require(stated in (None, "randomised", "routine"), "assignment is unknown")
     _check_encoding(_part(assignment, "encoding", "assignment"), covariates)
     require(not assignment["encoding"]["native_missing"], "assignment has linear terms of missing values")
-    _check_number(_part(assignment, "floor", "assignment"), "the floor", 1e-12, 1)
+    _check_number(_part(assignment, "propensity_floor", "assignment"), "propensity_floor", 1e-12, 1)
     overlap = _part(assignment, "overlap", "assignment")
     for key in OVERLAP:
         high = LARGEST if key == "effective_n" else 1
         _check_numbers(_part(overlap, key, "overlap"), n_arms, f"overlap: {key}", 0, high, absent=True)
+
+
+def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> None:
+    require(
+        isinstance(observation, dict) and set(observation) <= set(outcomes),
+        "observation is of other outcomes",
+    )
+    for table in observation.values():
+        for key in OBSERVATION:
+            high = 1 if key == "share" else LARGEST
+            _check_numbers(
+                _part(table, key, "observation"), n_arms, f"observation: {key}", 0, high, absent=True
+            )
+
+
+def _check_data_checks(checks: Any) -> None:
+    found = _records(checks, "data_checks") if checks else []
+    require(isinstance(checks, list) and len(found) <= MOST_CHECKS, "data_checks are not a short list")
+    for check in found:
+        code, message = _part(check, "code", "a data check"), _part(check, "message", "a data check")
+        fits = _is_label(code) and isinstance(message, str) and len(message) <= MOST_MESSAGE
+        require(fits and set(check) == {"code", "message"}, "a data check is not a code and a message")
 
 
 def _check_performance(performance: Any, outcomes: list[str]) -> None:

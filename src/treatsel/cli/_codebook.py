@@ -14,26 +14,28 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "codebook",
         help="draft a codebook from a table",
-        description="Draft a codebook (YAML) from a table: types, roles and ranges, for a person to read "
-        "and correct.",
+        description="Draft a codebook (YAML) from a table: types, roles and ranges, to be reviewed and "
+        "corrected by hand.",
     )
     parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient a row")
     parser.add_argument("--arm", help="column of the received arm (default: guessed from its name)")
     parser.add_argument("--outcome", action="append", metavar="COLUMN", help="outcome column; repeatable")
     parser.add_argument("--site", help="column of the site or service")
     parser.add_argument(
-        "--missing", action="append", metavar="TEXT", help="text that means missing; repeatable"
+        "--missing", action="append", metavar="TEXT", help="text that means a missing value; repeatable"
     )
     parser.add_argument(
-        "--edits", type=Path, help="codebook, whole or in part, whose entries win over the draft"
+        "--overrides",
+        type=Path,
+        help="codebook, complete or partial, whose entries replace those of the draft",
     )
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draft, merge with the edits, and write."""
-    check_outputs([args.out], [args.cohort, args.edits])
+    """Draft, apply the overrides, and write."""
+    check_outputs([args.out], [args.cohort, args.overrides])
     book = Codebook.infer(
         read_table(args.cohort),
         arm=args.arm,
@@ -41,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         site=args.site,
         missing_values=["", *(args.missing or [])],
     )
-    if args.edits is not None:
-        book = book.merge(args.edits)
+    if args.overrides is not None:
+        book = book.merge(args.overrides)
     if args.out is None:
         print(book.to_yaml(), end="")
     else:

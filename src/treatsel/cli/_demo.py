@@ -1,4 +1,4 @@
-"""`treatsel demo`: the whole path on the synthetic cohorts that ship with the package."""
+"""`treatsel demo`: the whole workflow on the synthetic cohorts included in the package."""
 
 import argparse
 import warnings
@@ -8,11 +8,10 @@ from typing import Any
 from treatsel.artifact import load_model, save_model
 from treatsel.cli._io import save_picture, write_table
 from treatsel.cli._recommend import flat
-from treatsel.cli._train import selector_for
 from treatsel.cli._validate import summary_of
 from treatsel.cohort import Cohort
 from treatsel.datasets import load_synthetic
-from treatsel.errors import TreatselWarning
+from treatsel.errors import InputError, TreatselWarning
 from treatsel.explanation import explain
 from treatsel.recommendation import Recommendations
 from treatsel.report import write_html
@@ -20,6 +19,7 @@ from treatsel.selector import TreatmentSelector
 from treatsel.validation import ValidationReport, validate
 
 N_PATIENTS = 10
+SMALLEST = 200  # patients: with fewer, an arm may be without both outcomes
 INTENDED_USE = {
     "purpose": "Demonstration of treatsel on synthetic patients; not for any real decision.",
     "population": "Synthetic adults at caseness on PHQ-9 or GAD-7, in the style of UK talking therapies.",
@@ -32,21 +32,22 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "demo",
-        help="run the whole path on synthetic patients",
-        description="Train, recommend, explain and validate on the synthetic cohorts of the package.",
+        help="run the whole workflow on synthetic patients",
+        description="Train, recommend, explain and validate on synthetic cohorts included in the package.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("treatsel-demo"), help="folder (default: %(default)s)"
+        "--out", type=Path, default=Path("treatsel-demo"), help="folder to write to (default: %(default)s)"
     )
+    parser.add_argument("--n", type=int, help="first patients to use of each cohort (default: all)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the path, write every result, print the headline and what to open."""
+    """Run the workflow, write all results, print the headline and the pages to open."""
     folder = args.out
+    development, external = _cohort("development", args.n), _cohort("external", args.n)
     folder.mkdir(parents=True, exist_ok=True)
-    development, external = load_synthetic("development").cohort, load_synthetic("external").cohort
     _heading(1, f"Train on {_described(development)}")
     selector = _train(development, folder, args.n_jobs)
     _heading(2, f"Recommend for {N_PATIENTS} new patients")
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     recommendations = _recommend(selector, patients, folder)
     _heading(3, "Explain one of them")
     _explain(selector, patients, recommendations, folder)
-    _heading(4, f"Validate on {_described(external)} that it has not seen")
+    _heading(4, f"Validate on {_described(external)}, none of them used for training")
     report = _validate(selector, external, folder)
     manifest = save_model(
         selector, folder / "model.treatsel", intended_use=INTENDED_USE, validation=report.summary()
@@ -66,8 +67,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _cohort(name: str, n: int | None) -> Cohort:
+    cohort = load_synthetic(name).cohort
+    if n is None:
+        return cohort
+    if not SMALLEST <= n <= len(cohort):
+        raise InputError(f"--n is {n}; the {name} cohort allows {SMALLEST} to {len(cohort):,} patients.")
+    return Cohort(cohort.frame.head(n), cohort.codebook)
+
+
 def _described(cohort: Cohort) -> str:
-    return f"{len(cohort):,} synthetic patients of {len(set(cohort.frame['service']))} services"
+    return f"{len(cohort):,} synthetic patients from {len(set(cohort.frame['service']))} services"
 
 
 def _heading(number: int, text: str) -> None:
@@ -75,10 +85,10 @@ def _heading(number: int, text: str) -> None:
 
 
 def _train(cohort: Cohort, folder: Path, n_jobs: int | None) -> TreatmentSelector:
-    selector, X, y = selector_for(cohort, None, seed=0, n_jobs=n_jobs)
+    selector = TreatmentSelector(random_state=0, n_jobs=n_jobs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TreatselWarning)
-        selector.fit(X, y)
+        selector.fit(cohort)
     for warning in caught:
         if issubclass(warning.category, TreatselWarning):
             print(f"   note: {warning.message}")
@@ -120,7 +130,7 @@ def _explain(
     words = ", ".join(f"{name} {100 * value:+.1f}" for name, value in largest.items())
     print(
         f"   {patient}: the model's difference {first} minus {second} starts at "
-        f"{100 * explanation.base_value:+.1f} points; moved most by {words}"
+        f"{100 * explanation.base_value:+.1f} points; largest contributions: {words}"
     )
 
 

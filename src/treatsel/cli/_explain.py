@@ -1,4 +1,4 @@
-"""`treatsel explain`: why the model says so."""
+"""`treatsel explain`: attributions of predictions to covariates."""
 
 import argparse
 from pathlib import Path
@@ -15,8 +15,8 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "explain",
-        help="explain the model's predictions",
-        description="Write SHAP values on the source columns: patient, covariate, attribution.",
+        help="explain predictions by SHAP values",
+        description="Write SHAP values of the covariates: patient, covariate, attribution.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
@@ -25,16 +25,21 @@ def add_parser(commands: Any) -> None:
     what.add_argument(
         "--contrast", nargs=2, metavar=("FIRST", "SECOND"), help="explain the first arm minus the second"
     )
-    parser.add_argument("--outcome", help="default: the model's first outcome")
-    parser.add_argument("--scale", choices=["logit", "probability"], default="logit")
-    parser.add_argument("--plot", type=Path, help="picture to write (.png, .svg or .pdf)")
+    parser.add_argument("--outcome", help="outcome to explain (default: the model's first)")
+    parser.add_argument(
+        "--scale",
+        choices=["logit", "probability"],
+        default="logit",
+        help="scale of the attributions (default: %(default)s)",
+    )
+    parser.add_argument("--plot", type=Path, help="figure to write (.png, .svg or .pdf)")
     parser.add_argument("--patient", help="only this patient (default: all)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Explain, write, draw."""
+    """Explain, draw and write."""
     check_outputs([args.out, args.plot], [args.model, args.patients])
     selector = load_model(args.model)
     explanation = explain(

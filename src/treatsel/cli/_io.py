@@ -1,4 +1,4 @@
-"""Tables from and to CSV and Parquet, pairs on the command line, and words on stderr."""
+"""Output files, ``name=value`` options and progress messages shared by the commands."""
 
 import argparse
 import logging
@@ -14,23 +14,25 @@ from treatsel.errors import InputError
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] = ()) -> None:
-    """Raise before any work is done if an output cannot be written, or would replace an input.
+    """Check before any work that outputs can be written and replace no input.
 
     Raises
     ------
     InputError
-        Naming the file and what to do.
+        If a folder does not exist, or two files of the command have the same name.
     """
     taken = {path.resolve(): "is an input of this command" for path in inputs if path is not None}
     for path in outputs:
         if path is None:
             continue
         if not path.parent.is_dir():
-            raise InputError(f"Cannot write {path}: there is no folder {str(path.parent)!r}.")
+            raise InputError(
+                f"Cannot write {path}: the folder {str(path.parent)!r} does not exist. Create it first."
+            )
         if path.is_dir():
-            raise InputError(f"Cannot write {path}: it is a folder.")
+            raise InputError(f"Cannot write {path}: it is a folder. Name a file.")
         if (reason := taken.get(path.resolve())) is not None:
-            raise InputError(f"Will not write {path}: it {reason}. Choose another name.")
+            raise InputError(f"Refusing to write {path}: it {reason}. Choose another name.")
         taken[path.resolve()] = "is already another output of this command"
 
 
@@ -45,9 +47,9 @@ def write_table(table: pd.DataFrame, out: Path | None) -> None:
 
 
 def save_picture(ax: Any, path: Path) -> None:
-    """Write the figure of `ax` as PNG, SVG or PDF, by the ending of the name."""
+    """Write the figure of `ax` as PNG, SVG or PDF, by the extension of the name."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise InputError(f"A picture must end in .png, .svg or .pdf; {path.name!r} does not.")
+        raise InputError(f"A figure must end in .png, .svg or .pdf; {path.name!r} does not.")
     ax.figure.savefig(path, dpi=150)
 
 
@@ -65,18 +67,18 @@ def weight(text: str) -> tuple[str, float]:
     try:
         return name, float(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{value!r} is no number") from None
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number") from None
 
 
 def say(text: str) -> None:
-    """Tell a person at a terminal what goes on; say nothing into a pipe or a log."""
+    """Print a progress message if stderr is a terminal; pipes and logs stay clean."""
     if sys.stderr.isatty():
         print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress() -> Iterator[None]:
-    """Show a person at a terminal what the library's loggers tell; into a pipe or a log, nothing."""
+    """Show the log of the library if stderr is a terminal; pipes and logs stay clean."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""`treatsel monitor`: recent patients against what a model knows of its development cohort."""
+"""`treatsel monitor`: recent patients compared with the development cohort of a model."""
 
 import argparse
 from contextlib import suppress
@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._checks import count_of
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs, say
 from treatsel.codebook import Codebook
@@ -20,26 +21,33 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "monitor",
         help="compare recent patients with a model's development cohort",
-        description="Test recent patients for drift of their covariates, faulty values and, where outcomes "
-        "are known, calibration. Exit status: 0 no alarm, 1 an alarm, 2 input that cannot be used.",
+        description="Test recent patients for covariate drift, invalid values and, where outcomes are known, "
+        "calibration. Exit status: 0 no alarm, 1 at least one alarm, 2 unusable input.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("recent", type=Path, help="CSV or Parquet, one patient a row, in order of time")
-    parser.add_argument("--outcome", help="outcome, and its column, to judge (default: the model's first)")
+    parser.add_argument("--outcome", help="outcome to assess, and its column (default: the model's first)")
     parser.add_argument(
-        "--date", metavar="COLUMN", help="when outcomes became known (default: the codebook's only date)"
+        "--date",
+        metavar="COLUMN",
+        help="date at which the outcome became known (default: the codebook's only date)",
     )
     parser.add_argument(
-        "--reference", type=Path, metavar="TABLE", help="patients to compare covariates with instead"
+        "--reference",
+        type=Path,
+        metavar="TABLE",
+        help="patients to compare covariates with, instead of the development cohort",
     )
     parser.add_argument(
         "--false-alarm-rate",
         type=float,
         default=0.05,
         metavar="RATE",
-        help="chance of any alarm if nothing has changed, at most (default: %(default)s)",
+        help="largest probability of any alarm if nothing has changed (default: %(default)s)",
     )
-    parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
+    parser.add_argument(
+        "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
+    )
     parser.add_argument("--html", type=Path, help="page to write")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
     parser.add_argument("--json", type=Path, help="every number as JSON")
@@ -47,11 +55,11 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare, write what was asked for, print the alarms; return 1 if there is one."""
+    """Compare, write the requested files, print the alarms; return 1 if there is any."""
     check_outputs([args.html, args.markdown, args.json], [args.model, args.recent, args.reference])
     selector = load_model(args.model)
     book, frame = selector.codebook_, read_table(args.recent, selector.codebook_)
-    say(f"Looking at {len(frame)} patients ...")
+    say(f"Comparing {count_of(len(frame), 'patient')} ...")
     site = book.name("site")
     report = monitor(
         selector,
@@ -59,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         _outcome(frame, book, args.outcome, selector.outcomes_),
         outcome=args.outcome,
         dates=_dates(frame, book, args.date),
-        groups=frame[site] if site is not None and site in frame else None,
+        clusters=frame[site] if site is not None and site in frame else None,
         reference=None if args.reference is None else read_table(args.reference, book),
         false_alarm_rate=args.false_alarm_rate,
         level=args.level,
@@ -71,28 +79,31 @@ def run(args: argparse.Namespace) -> int:
     ):
         if path is not None:
             write(path)
-    with suppress(BrokenPipeError):  # whether or not anybody reads it, the status tells of an alarm
+    with suppress(BrokenPipeError):  # the exit status reports an alarm even if nothing reads the output
         print(report.summary())
     return int(len(report.alarms) > 0)
 
 
 def _outcome(frame: pd.DataFrame, book: Codebook, name: str | None, known: list[str]) -> pd.Series | None:
-    """Return the outcome's column, None if the table has none and nobody named it."""
+    """Return the column of the outcome; None if it was not named and the table does not have it."""
     column = known[0] if name is None else name
     if column not in known or (name is not None and column not in frame):
         where = "table" if column in known else "model"
-        raise InputError(f"The {where} has no outcome {column!r}; the model knows {known}.")
+        raise InputError(f"The {where} has no outcome {column!r}. The outcomes of the model are {known}.")
     if column not in frame:
         return None
-    values, faults = book[column].parse(frame[column], book.missing_values)
-    if faults:
+    values, violations = book[column].parse(frame[column], book.missing_values)
+    if violations:
+        faults = [book[column].fault(violation.code, violation.count) for violation in violations]
         raise CohortError("The outcome cannot be used:", faults)
     return values
 
 
 def _dates(frame: pd.DataFrame, book: Codebook, name: str | None) -> pd.Series | None:
     if name is not None and name not in frame:
-        raise InputError(f"The table has no column {name!r}, which --date names.")
+        raise InputError(
+            f"The table has no column {name!r}, named by --date. It has {list(map(str, frame.columns))}."
+        )
     found = [one for one in book.names("date") if one in frame]
     if name is None and len(found) != 1:
         return None

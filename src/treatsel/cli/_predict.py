@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from treatsel._checks import count_of
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs
 from treatsel.errors import InputError
@@ -17,32 +18,34 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "predict",
         help="predict outcomes by arm",
-        description="Write a long table: patient, outcome, arm, probability, lower, upper. Files of any "
-        "size: patients are read, predicted and written some at a time.",
+        description="Write a long table: patient, outcome, arm, probability, lower, upper. Files may be "
+        "larger than memory: patients are read, predicted and written in chunks.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
-    parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
     parser.add_argument(
-        "--no-intervals", action="store_true", help="leave lower and upper out; takes a fraction of the time"
+        "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--no-intervals", action="store_true", help="omit lower and upper, which takes a fraction of the time"
     )
     add_on_invalid(parser)
     parser.add_argument("--n-jobs", type=int, help="processes, -1 for all cores (default: 1)")
     parser.add_argument(
         "--out",
         type=Path,
-        help="CSV or Parquet file, there when it is whole (default: CSV to standard output as it comes)",
+        help="CSV or Parquet file, which appears once complete (default: CSV to standard output)",
     )
     parser.set_defaults(run=run)
 
 
 def add_on_invalid(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says what a value does that breaks the codebook."""
+    """Add the option for values that violate the codebook."""
     parser.add_argument(
         "--on-invalid",
         choices=["raise", "flag"],
         default="raise",
-        help="whether a value that breaks the codebook stops the run or flags its patient",
+        help="stop at a value that violates the codebook, or flag its patient (default: %(default)s)",
     )
 
 
@@ -62,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
     )
     for code, column, n in warnings.itertuples(index=False):
         where = "" if column != column or column is None else f" in column {column!r}"
-        print(f"treatsel: warning: {code}{where}: {n} patients", file=sys.stderr)
+        print(f"treatsel: warning: {code}{where}: {count_of(n, 'patient')}", file=sys.stderr)
     return 0
 
 
 class _Bar:
-    """A bar that a person at a terminal sees grow."""
+    """A progress bar for the terminal."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()

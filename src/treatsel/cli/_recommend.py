@@ -1,4 +1,4 @@
-"""`treatsel recommend`: an arm for each patient, and how sure that is."""
+"""`treatsel recommend`: a recommended arm for each patient, with its uncertainty."""
 
 import argparse
 import json
@@ -22,16 +22,26 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
     parser.add_argument(
-        "--prefer", type=weight, action="append", metavar="OUTCOME=WEIGHT", help="what counts; repeatable"
+        "--weight",
+        type=weight,
+        action="append",
+        metavar="OUTCOME=WEIGHT",
+        help="weight of an outcome in the utility; repeatable (default: the main outcome only)",
     )
     parser.add_argument(
-        "--exclude", type=pair, action="append", metavar="ARM=REASON", help="arm not on offer; repeatable"
+        "--exclude",
+        type=pair,
+        action="append",
+        metavar="ARM=REASON",
+        help="arm that is not available; repeatable",
     )
-    parser.add_argument("--rule", choices=RULES, default="expected", help="default: %(default)s")
+    parser.add_argument(
+        "--rule", choices=RULES, default="expected", help="decision rule (default: %(default)s)"
+    )
     parser.add_argument(
         "--margin", type=float, default=0.0, help="smallest difference that matters (default: %(default)s)"
     )
-    parser.add_argument("--level", type=float, default=0.95, help="confidence (default: %(default)s)")
+    parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
     add_on_invalid(parser)
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
@@ -43,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     selector = load_model(args.model)
     recommendations = selector.recommend(
         read_table(args.patients, selector.codebook_),
-        preferences=dict(args.prefer) if args.prefer else None,
+        preferences=dict(args.weight) if args.weight else None,
         excluded=dict(args.exclude) if args.exclude else None,
         rule=args.rule,
         margin=args.margin,

@@ -1,4 +1,4 @@
-"""`treatsel show`: the card of a model file."""
+"""`treatsel show`: the model card of a model file."""
 
 import argparse
 import json
@@ -14,30 +14,32 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "show",
-        help="show what a model file says about itself",
-        description="Print the model card (intended use, development cohort, covariates, validation), and "
-        "who signed the file.",
+        help="show the model card of a model file",
+        description="Print the model card (intended use, development cohort, covariates, validation) and "
+        "the signature of a model file.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON instead")
-    parser.add_argument("--html", type=Path, help="write the card as a page")
-    parser.add_argument("--check", action="store_true", help="only check that the model is sound")
-    parser.add_argument("--key", type=Path, help="public key (PEM) by which the model must be signed")
+    parser.add_argument("--html", type=Path, help="HTML page to write")
+    parser.add_argument("--check", action="store_true", help="only check that the file is valid")
+    parser.add_argument(
+        "--public-key", type=Path, help="require a valid signature by this key (Ed25519 in PEM form)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show or check."""
-    check_outputs([args.html], [args.model, args.key])
-    # a card is only shown of a model that is sound
-    model_id = load_model(args.model, require_signature=args.key).model_id_
+    check_outputs([args.html], [args.model, args.public_key])
+    # loading checks the whole file: no card is shown of a file that is damaged or has a wrong signature
+    model_id = load_model(args.model, require_signature=args.public_key).model_id_
     manifest = read_manifest(args.model)
     signature = "not signed"
     if manifest.signed_by is not None:
-        checked = "checked" if args.key is not None else "not checked: give the public key as --key"
-        signature = f"signed by key {manifest.signed_by} ({checked})"
+        verified = "verified" if args.public_key is not None else "not verified: give the --public-key"
+        signature = f"signed by key {manifest.signed_by} ({verified})"
     if args.check:
-        print(f"{args.model}: sound, model id {model_id}, {signature}")
+        print(f"{args.model}: valid, model id {model_id}, {signature}")
         return 0
     if args.html is not None:
         write_html(manifest, args.html)

@@ -1,4 +1,4 @@
-"""`treatsel simulate`: a synthetic cohort whose true probabilities are known."""
+"""`treatsel simulate`: a synthetic cohort with known true probabilities."""
 
 import argparse
 from pathlib import Path
@@ -17,11 +17,26 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("out", type=Path, help="CSV or Parquet file of the cohort")
     parser.add_argument("--n", type=int, default=2000, help="patients (default: %(default)s)")
-    parser.add_argument("--assignment", choices=["randomised", "routine"], default="randomised")
+    parser.add_argument(
+        "--assignment",
+        choices=["randomised", "routine"],
+        default="randomised",
+        help="how arms are assigned (default: %(default)s)",
+    )
     parser.add_argument("--heterogeneity", choices=["none", "realistic", "strong"], default="realistic")
     parser.add_argument("--sites", type=int, default=8, help="services (default: %(default)s)")
-    parser.add_argument("--missing", type=float, default=0.0, help="share of missing covariates, 0 to 0.5")
-    parser.add_argument("--shift", type=float, default=0.0, help="case-mix shift; 1 is older and sicker")
+    parser.add_argument(
+        "--missing",
+        type=float,
+        default=0.0,
+        help="proportion of covariate values missing, 0 to 0.5 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shift",
+        type=float,
+        default=0.0,
+        help="case-mix shift; 1 is older and more severe (default: %(default)s)",
+    )
     parser.add_argument("--weekly-scores", action="store_true", help="add weekly PHQ-9 scores")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     parser.add_argument("--truth", type=Path, help="CSV file for the true probabilities")

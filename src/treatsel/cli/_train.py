@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from treatsel._checks import count_of
 from treatsel.artifact import save_model
 from treatsel.cli._io import check_outputs, say
 from treatsel.cohort import Cohort
@@ -28,7 +29,7 @@ def add_parser(commands: Any) -> None:
         "--intended-use",
         required=True,
         metavar="TEXT",
-        help="a sentence on what the model is for and for whom, or @FILE: a YAML mapping",
+        help="one sentence on purpose and population of the model, or @FILE: a YAML mapping",
     )
     parser.add_argument(
         "--outcome",
@@ -39,28 +40,36 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--assignment",
         choices=ASSIGNMENTS,
-        help="how arms were given; only after randomisation are differences between arms effects",
+        help="how arms were assigned; only after randomization are differences between arms causal effects",
     )
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="deals patients to folds (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, fit, save, and print what was learned."""
+    """Read, fit, save, and print a summary."""
     check_outputs([args.out], [args.cohort, args.codebook])
     intended_use = check_intended_use(_intended_use(args.intended_use))
     cohort = Cohort.read(args.cohort, args.codebook)
-    selector, X, y = selector_for(cohort, args.outcome, seed=args.seed, n_jobs=args.n_jobs)
-    say(f"Fitting {len(X)} patients, {len(cohort.codebook.covariates)} covariates ...")
-    selector.set_params(assignment=args.assignment, estimator=args.estimator).fit(X, y)
+    y = outcomes_of(cohort, args.outcome)
+    n, n_covariates = count_of(len(cohort), "patient"), count_of(len(cohort.codebook.covariates), "covariate")
+    say(f"Fitting {n}, {n_covariates} ...")
+    selector = TreatmentSelector(
+        arm=str(cohort.codebook.arm),
+        estimator=args.estimator,
+        assignment=args.assignment,
+        random_state=args.seed,
+        n_jobs=args.n_jobs,
+    ).fit(cohort, y)
     manifest = save_model(selector, args.out, intended_use=intended_use)
     best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
     good = main if selector.event_is_good_[main] else f"no {main}"
-    print(f"Wrote {args.out}: {len(X)} patients, {len(selector.arms_)} arms, outcomes {selector.outcomes_}.")
+    arms = count_of(len(selector.arms_), "arm")
+    print(f"Wrote {args.out}: {len(cohort)} patients, {arms}, outcomes {selector.outcomes_}.")
     print(
         f"Best single arm: {selector.default_arm_} ({best['value']:.1%} with {good}, interval "
         f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."
@@ -68,24 +77,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def selector_for(
-    cohort: Cohort, outcomes: list[str] | None, *, seed: int, n_jobs: int | None
-) -> tuple[TreatmentSelector, Any, Any]:
-    """Return an unfitted selector with the X and y to fit it on; a site column keeps folds together."""
-    book, X = cohort.codebook, cohort.X
+def outcomes_of(cohort: Cohort, names: list[str] | None) -> Any:
+    """Return the outcomes of a cohort as a table: those named, or all.
+
+    Raises
+    ------
+    InputError
+        If the codebook has no arm, or no such outcome.
+    """
+    book = cohort.codebook
     if book.arm is None:
-        raise InputError("The codebook gives no column the role arm.")
-    names = list(book.outcomes) if outcomes is None else outcomes
+        raise InputError(
+            "The codebook has no column with the role arm. Give it to the column of the received arm."
+        )
+    names = list(book.outcomes) if names is None else names
     for name in names:
         if name not in book.outcomes:
-            raise InputError(f"{name!r} is no outcome of the codebook; it has {list(book.outcomes)}.")
+            raise InputError(f"{name!r} is not an outcome of the codebook; it has {list(book.outcomes)}.")
     if not names:
-        raise InputError("The codebook gives no column the role outcome.")
-    site = book.name("site")
-    extra = [*book.names("site"), *book.names("person")]
-    X[extra] = cohort.frame[extra]
-    selector = TreatmentSelector(arm=book.arm, codebook=book, groups=site, random_state=seed, n_jobs=n_jobs)
-    return selector, X, cohort.frame[names]
+        raise InputError("The codebook has no column with the role outcome. Give it to a column of 0 and 1.")
+    return cohort.frame[names]
 
 
 def _intended_use(text: str) -> Any:
@@ -96,5 +107,5 @@ def _intended_use(text: str) -> Any:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"Cannot read the intended use from {text[1:]}; it must be a YAML file.") from error
     if not isinstance(content, dict):
-        raise InputError(f"{text[1:]} must hold a mapping with a purpose.")
+        raise InputError(f"{text[1:]} must contain a YAML mapping with the key purpose.")
     return content

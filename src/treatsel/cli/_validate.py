@@ -11,7 +11,6 @@ import pandas as pd
 from treatsel._reporting.format import number
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs, say, weight, write_table
-from treatsel.cli._pdf import find_chromium, write_pdf
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
@@ -53,7 +52,7 @@ def add_parser(commands: Any) -> None:
         help="how the received arms came about (default: %(default)s)",
     )
     parser.add_argument(
-        "--share", type=weight, action="append", metavar="ARM=P", help="known allocation; repeatable"
+        "--allocation", type=weight, action="append", metavar="ARM=P", help="known allocation; repeatable"
     )
     direction = parser.add_mutually_exclusive_group()
     about: dict[str, Any] = {"dest": "event_is_good", "default": None}
@@ -68,7 +67,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--n-jobs", type=int, help="sites processed in parallel (default: 1)")
     parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
     parser.add_argument("--html", type=Path, help="page to write")
-    parser.add_argument("--pdf", type=Path, help="the page as PDF; needs Chromium")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
     parser.add_argument("--json", type=Path, help="every number as JSON, for `treatsel compare`")
     parser.add_argument("--checklists", type=Path, help="reporting checklists, .md or .csv")
@@ -96,13 +94,11 @@ def _add_cohorts(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate, write what was asked for, print the headline."""
-    outputs = [args.json, args.out, args.html, args.markdown, args.checklists, args.pdf]
+    outputs = [args.json, args.out, args.html, args.markdown, args.checklists]
     given = [*args.files, args.predictions, args.codebook, args.development, *(args.imputations or [])]
     check_outputs(outputs, given)
     if args.checklists is not None:
         check_checklist_name(args.checklists)
-    if args.pdf is not None:
-        find_chromium()
     if args.n_jobs == 0:
         raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
     model, cohort = _read(args)
@@ -114,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         outcome=args.outcome,
         comparator=args.comparator,
         event_is_good=args.event_is_good,
-        assignment=dict(args.share) if args.share else args.assignment,
+        assignment=dict(args.allocation) if args.allocation else args.assignment,
         internal_external=None
         if args.internal_external_cv is None
         else _unfitted(args.internal_external_cv, cohort),
@@ -128,7 +124,6 @@ def run(args: argparse.Namespace) -> int:
         (args.html, report.to_html),
         (args.markdown, report.to_markdown),
         (args.checklists, report.write_checklists),
-        (args.pdf, partial(write_pdf, report)),
     ]
     for path, write in writers:
         if path is not None:

@@ -1,4 +1,4 @@
-"""`treatsel`: one command line for the whole path from a patient table to a validation report."""
+"""`treatsel`: the command line, from a patient table to a validation report."""
 
 import argparse
 import os
@@ -14,10 +14,11 @@ from treatsel.cli import (
     _compare,
     _demo,
     _explain,
+    _keygen,
     _monitor,
     _predict,
     _recommend,
-    _samplesize,
+    _sample_size,
     _show,
     _sign,
     _simulate,
@@ -38,8 +39,9 @@ COMMANDS: tuple[ModuleType, ...] = (
     _validate,
     _compare,
     _monitor,
-    _samplesize,
+    _sample_size,
     _show,
+    _keygen,
     _sign,
 )
 
@@ -58,17 +60,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its status, or 2 after one line on stderr if the input cannot be used."""
+    """Run a command and return its exit status: 2, after one line on stderr, for unusable input."""
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
-    if getattr(args, "more_files", False):  # files may stand before and after options
+    if getattr(args, "more_files", False):  # files may come before and after options
         args.files += [Path(name) for name in rest if not name.startswith("-")]
         rest = [name for name in rest if name.startswith("-")]
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     with progress(), warnings.catch_warnings():
         warnings.simplefilter("always", TreatselWarning)
-        warnings.showwarning = _show_warning  # type: ignore[assignment] # it takes what it needs
+        warnings.showwarning = _show_warning  # type: ignore[assignment] # the remaining arguments are not needed
         status = 0
         try:
             status = args.run(args)

@@ -1,4 +1,4 @@
-"""Codebooks: what each column of a patient table means, what it may hold, and how values are read by it."""
+"""Codebooks: meaning, role and allowed values of each column of a patient table, and reading by them."""
 
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._field import ROLES, TYPES, Field, guess_direction

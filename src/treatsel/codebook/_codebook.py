@@ -1,42 +1,42 @@
-"""What each column of a patient table means: name, type, role, unit, range.
+"""The codebook of a patient table: name, type, role, unit and range of each column.
 
 A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Schema
-(https://specs.frictionlessdata.io/table-schema/) with two words more, `role` and `unit`, and one for
-outcomes, `event_is_good`.
+(https://specs.frictionlessdata.io/table-schema/), extended by `role`, `unit` and, for outcomes,
+`event_is_good`.
 """
 
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treatsel._checks import did_you_mean
 from treatsel.codebook._field import Field
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ONCE = ("id", "arm", "site", "person")  # roles that one column can play
+_ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
 
 
 @dataclass(frozen=True, repr=False)
 class Codebook:
-    """The columns of a patient table, and what each may hold.
+    """The columns of a patient table and their allowed values.
 
     Parameters
     ----------
     fields : tuple of Field
         One per column, in order.
     missing_values : tuple of str
-        Texts that stand for a missing value.
+        Texts that represent a missing value.
 
     Raises
     ------
     CodebookError
-        If the codebook contradicts itself: a column named twice, two arm columns, a minimum above its
+        If the codebook is inconsistent: a column named twice, two arm columns, a minimum above its
         maximum, a date as a covariate.
 
     Examples
@@ -66,7 +66,7 @@ class Codebook:
                 raise CodebookError(f"Columns {list(found)} all have role {role!r}; only one can.")
 
     def __repr__(self) -> str:
-        """Say what is in it."""
+        """Summarize the columns."""
         roles = f"arm {self.arm!r}, outcomes {list(self.outcomes)}, {len(self.covariates)} covariates"
         return f"Codebook({len(self.fields)} columns: {roles})"
 
@@ -74,9 +74,9 @@ class Codebook:
 
     @classmethod
     def from_dict(cls, content: Any) -> "Codebook":
-        """Read a codebook from what a YAML or JSON file holds."""
+        """Read a codebook from the content of a YAML or JSON file."""
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
-            raise CodebookError("A codebook is a mapping with a list named fields.")
+            raise CodebookError("A codebook must be a mapping with a list named fields.")
         _check_keys("The codebook", content)
         missing = content.get("missingValues", [""])
         return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
@@ -88,7 +88,7 @@ class Codebook:
         Raises
         ------
         CodebookError
-            If the file is absent, is not YAML or JSON, or contradicts itself.
+            If the file is absent, is not YAML or JSON, or is inconsistent.
         """
         return cls.from_dict(_load(Path(path)))
 
@@ -102,7 +102,7 @@ class Codebook:
         import yaml
 
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
-        if re.search("[\x85\u2028\u2029]", text):  # line breaks to YAML, which it folds unless escaped
+        if re.search("[\x85\u2028\u2029]", text):  # YAML reads these as line breaks unless they are escaped
             return yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
         return text
 
@@ -135,24 +135,24 @@ class Codebook:
         missing_values: Sequence[str] = ("",),
         ranges: bool = True,
     ) -> "Codebook":
-        """Draft a codebook from a table; a person should then read it.
+        """Draft a codebook from a table; a person should then review it.
 
-        Types come from the values, roles from the column names: a column that looks as if it was
-        measured after treatment began (``hamd_6m``, ``phq9_last``) is drafted as a session score, so
-        that it can never be a covariate by accident.
+        Types come from the values, roles from the column names: a column whose name suggests a measurement
+        after treatment began (``hamd_6m``, ``phq9_last``) is drafted as a session score, so that it cannot
+        become a covariate by accident.
 
         Parameters
         ----------
         frame : DataFrame of shape (n_patients, n_columns)
             The table.
         arm, site : str or None
-            Columns that hold the arm and the site; None guesses from the name.
+            Columns of the arm and the site; None guesses from the name.
         outcomes : sequence of str or None
-            Columns that hold outcomes; None guesses from the name.
+            Columns of the outcomes; None guesses from the name.
         missing_values : sequence of str
-            Texts that stand for a missing value.
+            Texts that represent a missing value.
         ranges : bool
-            Whether the smallest and largest value seen become ``minimum`` and ``maximum``.
+            Whether the smallest and largest observed value become ``minimum`` and ``maximum``.
 
         Returns
         -------
@@ -170,27 +170,27 @@ class Codebook:
         missing, known = _checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
-                raise CodebookError(f"The table has no column {name!r}.{_did_you_mean(name, known)}")
+                raise CodebookError(f"The table has no column {name!r}.{did_you_mean(name, known)}")
         fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
         return cls(tuple(fields), missing)
 
     def merge(self, edits: "Codebook | Mapping[str, Any] | str | Path") -> "Codebook":
-        """Return this draft with a person's edits on top.
+        """Return this draft with edits applied.
 
         Parameters
         ----------
         edits : Codebook, mapping or path
             A whole codebook, or (a mapping or a file) only the parts that change, in the same form:
-            ``{"fields": [{"name": "age", "unit": "years", "constraints": {"maximum": 110}}]}``. What
-            the edits do not name stays as drafted; a part set to None is removed. In a Codebook, no
-            role means no role.
+            ``{"fields": [{"name": "age", "unit": "years", "constraints": {"maximum": 110}}]}``. Parts that
+            the edits do not name are unchanged; a part set to None is removed. If the edits are a Codebook,
+            a field without a role removes the role.
 
         Raises
         ------
         CodebookError
             If the edits are not of that form, or name a column that the draft does not have.
         """
-        if isinstance(edits, Codebook):  # a role that a person took away must not come back
+        if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
         edits = _load(Path(edits)) if isinstance(edits, str | Path) else edits
@@ -200,13 +200,13 @@ class Codebook:
         for name in named:
             if name not in mine:
                 raise CodebookError(
-                    f"The edits name {name!r}, which is no column.{_did_you_mean(name, mine)}"
+                    f"The edits name {name!r}, which is not a column.{did_you_mean(name, mine)}"
                 )
-        fields = tuple(field.edited(named.get(field.name, {})) for field in self.fields)
+        fields = tuple(field.merge(named.get(field.name, {})) for field in self.fields)
         return Codebook(fields, edits.get("missingValues", self.missing_values))
 
-    def only(self, names: Iterable[str]) -> "Codebook":
-        """Return a codebook of some of the columns, in the order they have here."""
+    def subset(self, names: Iterable[str]) -> "Codebook":
+        """Return the codebook of some of the columns, in the order of this codebook."""
         wanted = set(names)
         return Codebook(tuple(f for f in self.fields if f.name in wanted), self.missing_values)
 
@@ -217,32 +217,32 @@ class Codebook:
             if field.name == name:
                 return field
         known = {field.name for field in self.fields}
-        raise CodebookError(f"The codebook has no column {name!r}.{_did_you_mean(name, known)}")
+        raise CodebookError(f"The codebook has no column {name!r}.{did_you_mean(name, known)}")
 
     def __contains__(self, name: object) -> bool:
         return any(field.name == name for field in self.fields)
 
     def names(self, *roles: str | None) -> tuple[str, ...]:
-        """Return the columns that play one of `roles` (all columns if none is named)."""
+        """Return the columns with one of `roles` (all columns if none is given)."""
         return tuple(field.name for field in self.fields if not roles or field.role in roles)
 
     def name(self, role: str) -> str | None:
-        """Return the one column that plays `role`, or None."""
+        """Return the first column with `role`, or None."""
         return next(iter(self.names(role)), None)
 
     @property
     def arm(self) -> str | None:
-        """The column that holds the received arm."""
+        """The column of the received arm."""
         return self.name("arm")
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """The columns that hold outcomes."""
+        """The columns of the outcomes."""
         return self.names("outcome")
 
     @property
     def covariates(self) -> tuple[str, ...]:
-        """The columns known before treatment, from which a model may learn."""
+        """The columns known before treatment, which a model may use."""
         return self.names("covariate")
 
     # --- checking
@@ -250,10 +250,11 @@ class Codebook:
     def parse(
         self, frame: "pd.DataFrame", *, names: Collection[str] | None = None
     ) -> tuple["pd.DataFrame", list[Fault]]:
-        """Return the columns named in clean form, in codebook order, and all faults found in them.
+        """Return columns in clean form, in the order of the codebook, and all faults found in them.
 
-        Columns without a role, session scores and dates may be absent; every other column named must
-        be there. Columns that the codebook does not know are left out (`unknown` reports them).
+        Columns without a role, session scores and dates may be absent; every other column of `names` (None:
+        all) is required. Columns that the codebook does not list are left out (`unknown_columns` reports
+        them).
         """
         import pandas as pd
 
@@ -265,15 +266,15 @@ class Codebook:
                 remedy = "Rename or drop all but one of them."
                 faults.append(Fault(column=field.name, problem=f"occurs {n} times", remedy=remedy))
             elif n:
-                clean[field.name], found = field.parse(frame[field.name], self.missing_values)
-                faults += found
+                clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
+                faults += [field.fault(violation.code, violation.count) for violation in violations]
             elif field.role not in (None, "session_score", "date"):
-                hint = _did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
+                hint = did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
 
-    def unknown(self, frame: "pd.DataFrame") -> list[Fault]:
+    def unknown_columns(self, frame: "pd.DataFrame") -> list[Fault]:
         """Return a fault for each column of `frame` that the codebook does not list."""
         known = set(self.names())
         remedy = "Add it to the codebook (without a role, if it is not to be used), or drop it."
@@ -281,7 +282,7 @@ class Codebook:
             Fault(
                 column=str(name),
                 problem="is not in the codebook",
-                remedy=remedy + _did_you_mean(str(name), known - set(map(str, frame.columns))),
+                remedy=remedy + did_you_mean(str(name), known - set(map(str, frame.columns))),
             )
             for name in frame.columns
             if name not in known
@@ -296,7 +297,7 @@ class Codebook:
             Listing every fault at once.
         """
         clean, faults = self.parse(frame)
-        faults = [*self.unknown(frame), *faults]
+        faults = [*self.unknown_columns(frame), *faults]
         if faults:
             raise CohortError(f"The table does not fit its codebook; faults: {len(faults)}.", faults)
         return clean
@@ -339,9 +340,3 @@ def _load(path: Path) -> Any:
         where = f" (line {mark.line + 1})" if mark else ""
         raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
     return content
-
-
-def _did_you_mean(name: Any, known: Collection[str]) -> str:
-    lowered = {column.lower(): column for column in known}
-    close = get_close_matches(str(name).lower(), lowered, n=1)
-    return f" Did you mean {lowered[close[0]]!r}?" if close else ""

@@ -1,6 +1,6 @@
-"""How raw values become clean ones: nothing is guessed, and what does not fit becomes NaN.
+"""Conversion of raw columns to clean ones; nothing is guessed, and values that do not fit become NaN.
 
-Texts are converted once per distinct value, not once per patient.
+Texts are converted once per distinct value.
 """
 
 from collections.abc import Callable, Collection
@@ -12,15 +12,15 @@ import pandas as pd
 
 from treatsel.codebook._values import boolean_of, is_absent, number_of, text_of
 
-# Kinds of object column in which two equal values are the same value (1, 1.0 and True are equal, too).
+# Kinds of object columns in which equal values are identical (in a mixed column, 1, 1.0 and True are equal).
 _UNIFORM = ("string", "integer", "floating", "boolean", "datetime", "datetime64", "date")
 
 
 def convert(column: pd.Series, kind: str, missing: Collection[str]) -> tuple[pd.Series, pd.Series]:
-    """Return the column in clean form, and a mask of who has no value at all.
+    """Return the column in clean form, and a mask of missing values.
 
-    Numbers and booleans become float64, texts Python strings, dates datetime64 (UTC, without a zone).
-    NaN where `kind` does not fit or there is no value.
+    Numbers and booleans become float64, texts Python strings, dates datetime64 (UTC, without a zone). NaN
+    where a value is missing or not of type `kind`.
     """
     if _holds_real_numbers(column) and kind in ("number", "integer", "boolean"):
         numeric = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
@@ -34,18 +34,18 @@ def convert(column: pd.Series, kind: str, missing: Collection[str]) -> tuple[pd.
 
 
 def distinct_values(column: pd.Series, missing: Collection[str]) -> pd.Series:
-    """Return the different values of a column, without what stands for a missing one."""
+    """Return the distinct values of a column that are not missing."""
     _, values = _distinct(column)
     return values[~_absent(values, missing)]
 
 
 def to_number(values: pd.Series) -> pd.Series:
-    """Return texts and numbers as float64; NaN for all else."""
+    """Return texts and numbers as float64; NaN for everything else."""
     return values.map(number_of).astype("float64")
 
 
 def to_boolean(values: pd.Series) -> pd.Series:
-    """Return true, false, 1 and 0, whatever their type, as 1.0 and 0.0; NaN for all else."""
+    """Return true, false, 1 and 0 of any type as 1.0 and 0.0; NaN for everything else."""
     return values.map(boolean_of).astype("float64")
 
 
@@ -74,7 +74,7 @@ def _holds_real_numbers(column: pd.Series) -> bool:
 
 
 def _distinct(column: pd.Series) -> tuple[npt.NDArray[np.intp], pd.Series]:
-    """Return for each row the position of its value (-1: none) among the distinct values, and those."""
+    """Return for each row the position of its value (-1: missing) among the distinct values, and these."""
     column = column.astype("object")
     if pd.api.types.infer_dtype(column, skipna=True) not in _UNIFORM:
         return np.arange(len(column)), column.reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""First drafts: what a table's columns probably are. A person confirms them."""
+"""Drafts of codebooks: guess type and role of a table's columns, for a person to review."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -10,7 +10,7 @@ from treatsel.codebook._convert import distinct_values, to_boolean, to_number
 from treatsel.codebook._field import Field, guess_direction
 from treatsel.codebook._values import as_text
 
-# Column names that give their role away. Compared in lower case, whole or as the first word.
+# Column names that indicate a role; compared in lower case.
 _ID_NAMES = {"id", "patient_id", "patient", "pid"}
 _ARM_NAMES = {"arm", "treatment", "treatment_arm", "therapy"}
 _SITE_NAMES = {"site", "service", "centre", "center", "clinic", "hospital", "country"}
@@ -19,8 +19,8 @@ _AFTER_BASELINE = re.compile(
     r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+(m|wk|w|d)|_(last|end|post))$"
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-_MOST_CATEGORIES = 30
-_UNNAMED = "Unnamed: "  # what pandas calls a column without a name, such as a written index
+_MAX_CATEGORIES = 30  # more distinct texts are probably free text or an identifier
+_UNNAMED = "Unnamed: "  # pandas' name of a column without a name, such as an index written to CSV
 
 
 def draft_fields(
@@ -75,7 +75,7 @@ def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | Non
         return "date"
     if like_an_outcome or _AFTER_BASELINE.search(lowered):
         return "session_score"
-    if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MOST_CATEGORIES):
+    if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MAX_CATEGORIES):
         return None
     return "covariate"
 
@@ -91,13 +91,13 @@ def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bo
         return Field(name=name, type="boolean" if words else "integer", role=role, event_is_good=good)
     if kind in ("number", "integer") and ranges:
         numbers = to_number(values)
-        if np.isfinite(numbers).all():  # else the range would be that of faulty values
+        if np.isfinite(numbers).all():  # otherwise the range would be that of erroneous values
             low, high = _short(numbers.min()), _short(numbers.max())
             return Field(name=name, type=kind, role=role, minimum=low, maximum=high)
     if kind == "string" and role == "covariate":
         return Field(name=name, type=kind, role=role, enum=_labels(values) or None)
     if kind == "string" and role is None and not name.startswith(_UNNAMED):
-        description = f"Draft: more than {_MOST_CATEGORIES} different texts, so not used."
+        description = f"Draft: more than {_MAX_CATEGORIES} different texts, so not used."
         return Field(name=name, type=kind, role=None, description=description)
     return Field(name=name, type=kind, role=role)
 

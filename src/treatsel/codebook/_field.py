@@ -1,4 +1,4 @@
-"""One column of a codebook: what it means, what it may hold, and how raw values become clean ones."""
+"""One column of a codebook: its meaning, its allowed values, and the parsing of raw values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = ("id", "arm", "site", "person")  # roles whose values are names, whatever they look like
 _GOOD_OUTCOMES = {"remission", "response", "recovery", "recovered", "improved", "improvement"}
 _BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"}
-_PROBLEMS = {  # in words; a value of the wrong type is told by what is allowed
+_PROBLEMS = {  # a value of the wrong type is described by what is allowed
     "infinite": "that are infinite",
     "out_of_range": "out of range",
     "not_integer": "that are not whole numbers",
@@ -37,37 +37,42 @@ _PROBLEMS = {  # in words; a value of the wrong type is told by what is allowed
     "missing_required": "missing, but the column is required",
     "duplicate": "that occur twice",
 }
+_SINGULAR = {
+    "not_integer": "that is not a whole number",
+    "not_binary": "that is neither 0 nor 1",
+    "duplicate": "that occurs twice",
+}
 _KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """A column: name, type, role, unit and constraints, in the words of the Table Schema.
+    """A column: name, type, role, unit and constraints, in the vocabulary of the Table Schema.
 
     Parameters
     ----------
     name : str
         Column name.
     type : {"string", "number", "integer", "boolean", "date", "datetime"}
-        Kind of value.
+        Type of the values.
     role : str or None
-        One of ``ROLES``; a column without a role is carried along but never used.
+        One of ``ROLES``; a column without a role is kept but never used.
     title, description, unit : str
-        For people.
+        For human readers.
     event_is_good : bool or None
         Only for outcomes: whether 1 is the good outcome. None: not stated.
     minimum, maximum : float or None
-        Smallest and largest value allowed, both included.
+        Smallest and largest allowed value (inclusive).
     enum : tuple or None
-        The values allowed.
+        The allowed values.
     required, unique : bool
-        Whether missing values, or values that occur twice, are faults.
+        Whether missing values, or repeated values, are faults.
 
     Raises
     ------
     CodebookError
-        If the entry contradicts itself.
+        If the entry is inconsistent.
     """
 
     name: str
@@ -164,14 +169,14 @@ class Field:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry as it is written: empty parts left out."""
+        """Return the entry as it is written to a file: without empty parts."""
         entry = {key: getattr(self, key) for key in _KEYS if key != "constraints"}
         constraints = {key: getattr(self, key) for key in _CONSTRAINTS}
         constraints["enum"] = list(self.enum) if self.enum is not None else None
         entry["constraints"] = {k: v for k, v in constraints.items() if v is not None and v is not False}
         return {k: v for k, v in entry.items() if v is not None and v not in ("", {})}
 
-    def edited(self, entry: Mapping[str, Any]) -> "Field":
+    def merge(self, entry: Mapping[str, Any]) -> "Field":
         """Return this field with the parts named in `entry` replaced; None removes a part."""
         old = self.to_dict()
         merged = {**old, **entry}
@@ -181,12 +186,12 @@ class Field:
         return Field.from_dict({k: v for k, v in merged.items() if v is not None})
 
     def with_role(self, role: str | None) -> "Field":
-        """Return this field in another role."""
+        """Return this field with another role."""
         return replace(self, role=role)
 
     @property
     def allowed(self) -> str:
-        """What the column may hold, in words."""
+        """Description of the allowed values."""
         if self.enum is not None:
             listed = ", ".join(map(str, self.enum[:12])) + (", ..." if len(self.enum) > 12 else "")
             return f"one of {listed}"
@@ -211,17 +216,17 @@ class Field:
         return list(CONVERT[kind](pd.Series(list(self.enum or ()), dtype="object")))
 
     def reader(self, missing: Sequence[str] = ("",)) -> Callable[[Any], tuple[Any, tuple[str, ...]]]:
-        """Return a function that does for one value of a covariate what `inspect` does for a column.
+        """Return a function that does for one value of a covariate what `parse` does for a column.
 
-        It returns the clean value (a float or a text; NaN where there is none) and the codes of the ways
-        in which it breaks the codebook.
+        It returns the clean value (a float or a text; NaN if missing) and the codes of the ways in which it
+        breaks the codebook.
         """
         clean, texts = CLEAN[self.type], frozenset(missing)
         numeric, whole = self.type in ("number", "integer"), self.type == "integer"
         low = -np.inf if self.minimum is None or not numeric else self.minimum
         high = np.inf if self.maximum is None or not numeric else self.maximum
         allowed = None if self.enum is None else frozenset(self._allowed_values(self.type))
-        # a float is its own clean form, unless a text such as -99 may stand for a missing one
+        # a float needs no cleaning, unless a number such as -99 represents a missing value
         plain = numeric and not any(CLEAN["number"](text) == CLEAN["number"](text) for text in texts)
 
         def read(value: Any) -> tuple[Any, tuple[str, ...]]:
@@ -245,13 +250,13 @@ class Field:
 
         return read
 
-    def inspect(
+    def parse(
         self, column: "pd.Series", missing: Sequence[str] = ("",)
     ) -> tuple["pd.Series", list["Violation"]]:
-        """Return the column in clean form, and where it breaks the codebook.
+        """Return the column in clean form, and its violations of the codebook (`fault` describes them).
 
-        Numbers and booleans become float64, dates datetime64, texts Python strings, and so do arms, sites,
-        persons and ids, whatever their type; what is missing, or not of the column's type, becomes NaN.
+        Numbers and booleans become float64, dates datetime64, and texts Python strings, as do arms, sites,
+        persons and ids of any type; values that are missing, or not of the column's type, become NaN.
         """
         from treatsel.codebook._convert import convert
 
@@ -288,24 +293,18 @@ class Field:
         if self.unique or self.role == "id":
             yield Violation("duplicate", present & clean.duplicated())
 
-    def parse(self, column: "pd.Series", missing: Sequence[str] = ("",)) -> tuple["pd.Series", list[Fault]]:
-        """Return the column in clean form, and a fault for each way in which it breaks the codebook."""
-        clean, violations = self.inspect(column, missing)
-        return clean, [self.fault(violation.code, int(violation.mask.sum())) for violation in violations]
-
     def fault(self, code: str, count: int) -> Fault:
-        """Return in words that `count` values break the codebook in one way."""
+        """Describe that `count` values break the codebook in one way."""
         remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
         if code == "duplicate":
             remedy = "Each value may occur once. Correct the values, or change the codebook if it is wrong."
         if self.role == "id":
-            remedy = "Each patient needs one row and an id of their own."
+            remedy = "Each patient needs one row and a unique id."
         if self.role == "outcome":
-            remedy = "Allowed: 0 and 1, empty where the outcome was not observed. Recode the column."
+            remedy = "Allowed: 0 and 1, empty if the outcome was not observed. Recode the column."
         problem, noun = _PROBLEMS.get(code, f"that are not {self.allowed}"), "values"
         if count == 1:
-            problem = problem.replace("that are ", "that is ", 1).replace("that occur ", "that occurs ", 1)
-            noun = "value"
+            problem, noun = _SINGULAR.get(code, problem.replace("that are ", "that is ", 1)), "value"
         return Fault(column=self.name, problem=f"holds {count} {noun} {problem}", remedy=remedy)
 
 
@@ -316,9 +315,14 @@ class Violation:
     code: str
     mask: "pd.Series"
 
+    @property
+    def count(self) -> int:
+        """Number of patients."""
+        return int(self.mask.sum())
+
 
 def guess_direction(name: str) -> bool | None:
-    """Return whether an outcome's name says that it is good (remission) or bad (dropout); else None."""
+    """Return whether an outcome's name suggests that 1 is good (remission) or bad (dropout); else None."""
     first = name.lower().split("_")[0]
     return True if first in _GOOD_OUTCOMES else False if first in _BAD_OUTCOMES else None
 

@@ -1,4 +1,4 @@
-"""One patient's record, checked against the codebook without a table."""
+"""Reading one patient's record by the codebook, without a table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from treatsel._checks import count_of
 from treatsel._lazy import lazy
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._field import Field
-from treatsel.codebook._values import LARGEST, number_of
+from treatsel.codebook._values import LARGEST, number_of, too_large
 from treatsel.errors import CohortError, Fault, InputError
 
 _ABSENT = object()
@@ -20,14 +21,14 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecordReader:
-    """Reads records: a clean value for each covariate, and warnings; or all faults at once.
+    """Reader of records: clean values of all covariates and warnings, or an error with all faults.
 
     Attributes
     ----------
     codebook : Codebook
-        Covariates, and what they may hold.
+        Covariates and their allowed values.
     ranges : mapping of str to (float, float)
-        What the development cohort held of each number.
+        Expected range of each numeric covariate, from the development cohort.
     """
 
     codebook: Codebook
@@ -35,7 +36,7 @@ class RecordReader:
 
     @lazy
     def _steps(self) -> list[tuple[Field, Read, Bounds, Bounds]]:
-        """By covariate: its field, how it is read, the development range, and where a float is just right."""
+        """By covariate: field, reader, expected range, and the range in which a float needs no checks."""
         numeric_texts = any(number_of(text) == number_of(text) for text in self.codebook.missing_values)
         steps = []
         for name in self.codebook.covariates:
@@ -54,7 +55,7 @@ class RecordReader:
         return frozenset(self.codebook.names())
 
     def patient(self, record: Mapping[str, Any]) -> Any:
-        """Return the id in the record; 0 where the codebook or the record has none."""
+        """Return the id in the record; 0 if the codebook or the record has none."""
         name = self.codebook.name("id")
         return 0 if name is None else record.get(name, 0)
 
@@ -64,7 +65,7 @@ class RecordReader:
         Raises
         ------
         InputError
-            If a key is no text.
+            If a key is not a text.
         CohortError
             If a covariate has no key; with on_invalid="raise" also if a value breaks the codebook.
         """
@@ -74,7 +75,7 @@ class RecordReader:
         for field, read, (low, high), (least, most) in self._steps:
             name = field.name
             raw = record.get(name, _ABSENT)
-            if type(raw) is float and least <= raw <= most:  # nothing to tell of it
+            if type(raw) is float and least <= raw <= most:  # the usual case: no warning is possible
                 values[name] = raw
                 continue
             if raw is _ABSENT:
@@ -93,7 +94,10 @@ class RecordReader:
                 flags.append(("outside_training_range", name))
             values[name] = value if isinstance(value, str) or field.type != "string" else None
         if n := sum(not isinstance(key, str) for key in record):
-            raise InputError(f"The record has {n} keys that are no text. Covariates are found by name.")
+            raise InputError(
+                f"The record has {count_of(n, 'key')} of another type than text. Covariates are found by "
+                "name."
+            )
         if faults:
             raise CohortError("The patients cannot be predicted:", faults)
         if len(record) > len(values):
@@ -103,14 +107,11 @@ class RecordReader:
     def _broken(
         self, field: Field, value: Any, codes: tuple[str, ...], flags: Flags
     ) -> tuple[Any, list[Fault]]:
-        """Flag how a value breaks the codebook; return what is computed with, and the same as faults."""
+        """Flag the violations of a value; return the value to compute with, and the violations as faults."""
         faults = [field.fault(code, 1) for code in codes]
         if field.name in self.ranges and abs(value) > LARGEST:
             if np.isfinite(value):
-                remedy = f"Numbers beyond {LARGEST:g} cannot be computed with; correct them."
-                faults.append(
-                    Fault(column=field.name, problem="holds 1 values that are too large", remedy=remedy)
-                )
+                faults.append(too_large(field.name, 1))
             codes = codes if "infinite" in codes else (*codes, "infinite")
             value = np.nan
         flags += [(code, field.name) for code in codes]

@@ -1,13 +1,13 @@
-"""Read covariates from a table by the codebook: clean values, and a warning for each value that is odd."""
+"""Reading covariates of a table by the codebook: clean values, and a warning for each questionable value."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import check_unique
+from treatsel._checks import check_unique, count_of
 from treatsel.codebook._codebook import Codebook
-from treatsel.codebook._values import LARGEST
+from treatsel.codebook._values import LARGEST, too_large
 from treatsel.errors import CohortError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -28,21 +28,27 @@ def frame_of(X: Any) -> "pd.DataFrame":
         keys = sorted({str(key) for record in X for key in record})
         for key in keys:
             if n := sum(key not in record for record in X):
-                raise InputError(f"{n} records lack the key {key!r}. Give None where it is not known.")
+                verb = "lacks" if n == 1 else "lack"
+                raise InputError(
+                    f"{count_of(n, 'record')} {verb} the key {key!r}. Give None if the value is not known."
+                )
         frame = pd.DataFrame([dict(record) for record in X], dtype="object")
     else:
         raise InputError(f"X must be a DataFrame, a record or a list of records, not {type(X).__name__}.")
     if not len(frame):
         raise InputError("X has no rows.")
     if n := sum(not isinstance(name, str) for name in frame.columns):
-        raise InputError(f"X has {n} columns whose name is no text. Rename them: columns are found by name.")
+        raise InputError(
+            f"X has {count_of(n, 'column')} with a name that is not a text. Rename them: columns are "
+            "found by name."
+        )
     check_unique("The columns of X", frame.columns)
     check_unique("The patients (index) of X", frame.index)
     return frame
 
 
 def by_id(frame: "pd.DataFrame", book: Codebook) -> "pd.DataFrame":
-    """Return the frame with its column of patient ids, if it has one, as index."""
+    """Return the frame with its column of patient ids, if there is one, as index."""
     name = book.name("id")
     if name is None or name not in frame.columns:
         return frame
@@ -55,9 +61,8 @@ def clean_covariates(
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Return clean covariates, and one row (patient, code, column) per warning.
 
-    A column that is not there, or does not hold what it should, raises; with ``on_invalid="flag"`` a
-    value that breaks the codebook is flagged instead, and a value of the wrong type or an infinite one
-    counts as missing.
+    A missing column raises, as does a value that breaks the codebook; with ``on_invalid="flag"`` such a value
+    is flagged instead, and a value of the wrong type or an infinite one is set to missing.
     """
     import pandas as pd
 
@@ -67,17 +72,14 @@ def clean_covariates(
             remedy = f"The model needs {list(book.covariates)}; give None where a value is not known."
             faults.append(Fault(column=name, problem="is missing", remedy=remedy))
             continue
-        values, violations = book[name].inspect(X[name], book.missing_values)
+        values, violations = book[name].parse(X[name], book.missing_values)
         if on_invalid == "raise":
-            faults += book[name].parse(X[name], book.missing_values)[1]
+            faults += [book[name].fault(violation.code, violation.count) for violation in violations]
         masks = {violation.code: violation.mask for violation in violations}
         if name in ranges.index and (enormous := values.abs() > LARGEST).any():
             masks["infinite"] = masks.get("infinite", False) | enormous
             if on_invalid == "raise" and (n := int(np.isfinite(values[enormous]).sum())):
-                remedy = f"Numbers beyond {LARGEST:g} cannot be computed with; correct them."
-                faults.append(
-                    Fault(column=name, problem=f"holds {n} values that are too large", remedy=remedy)
-                )
+                faults.append(too_large(name, n))
             values = values.mask(enormous)
         unusable = pd.Series(False, index=X.index)
         for code in ("wrong_type", "infinite"):

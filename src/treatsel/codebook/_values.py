@@ -1,6 +1,6 @@
-"""How one raw value becomes a clean one: nothing is guessed, and what does not fit becomes NaN.
+"""Conversion of single raw values; nothing is guessed, and values that do not fit become NaN.
 
-The definition for single values; `_convert` applies it to whole columns.
+`_convert` applies it to whole columns.
 """
 
 import math
@@ -14,32 +14,35 @@ from typing import Any
 
 import numpy as np
 
-LARGEST = 1e100  # sums of products of larger numbers overflow
+from treatsel._checks import count_of
+from treatsel.errors import Fault
+
+LARGEST = 1e100  # products of larger numbers with coefficients, and their sums, may overflow float64
 NAN = math.nan
 _WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)\s*", re.ASCII | re.IGNORECASE)
-_LONGEST = 400  # characters of a text that may be a number: beyond, none is written so
+_MAX_LENGTH = 400  # characters of a text that may be a number: bounds the time of the regular expression
 
 
 def as_text(value: Any) -> str:
-    """Return a label as text: 3.0, which a missing neighbour makes of 3, is 3 again."""
+    """Return a label as text; whole floats as integers, since missing values turn a column of 3 into 3.0."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     try:
         return str(value)
-    except ValueError:  # an integer of more digits than Python will write
+    except ValueError:  # an integer with more digits than Python converts to decimal
         return hex(value)
 
 
 def as_plain(value: Any) -> Any:
-    """Return a value as YAML and JSON can hold it: NumPy scalars as Python's, dates as text."""
+    """Return a value in a form that YAML and JSON support: NumPy scalars as Python's, dates as text."""
     value = value.item() if isinstance(value, np.generic) else value
     value = str(value) if isinstance(value, str) else value
     return value.isoformat() if isinstance(value, date) else value
 
 
 def is_finite_number(value: Any) -> bool:
-    """Return whether a value is a number that a float can hold."""
+    """Return whether a value is a number that a float can represent."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:
@@ -49,7 +52,7 @@ def is_finite_number(value: Any) -> bool:
 
 
 def is_absent(value: Any, missing: Collection[str]) -> bool:
-    """Return whether there is no value: None, NaN, NaT, NA, or what stands for a missing one."""
+    """Return whether a value is missing: None, NaN, NaT, NA, or a text of `missing`."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and value != value:
@@ -60,9 +63,9 @@ def is_absent(value: Any, missing: Collection[str]) -> bool:
 
 
 def number_of(value: Any) -> float:
-    """Return a number, or a text that writes one, as a float; NaN for all else."""
+    """Return a number, or a text that represents one, as a float; NaN for everything else."""
     if isinstance(value, str):
-        fits = len(value) <= _LONGEST and _NUMBER.fullmatch(value)
+        fits = len(value) <= _MAX_LENGTH and _NUMBER.fullmatch(value)
         return float(value) if fits else NAN
     if isinstance(value, np.bool_ | numbers.Real | Decimal):
         try:
@@ -75,20 +78,30 @@ def number_of(value: Any) -> float:
 
 
 def boolean_of(value: Any) -> float:
-    """Return true, false, 1 and 0, as words or numbers, as 1.0 and 0.0; NaN for all else."""
+    """Return true, false, 1 and 0, as words or numbers, as 1.0 and 0.0; NaN for everything else."""
     if not isinstance(value, str | numbers.Real | np.bool_ | Decimal):
         return NAN
     return _WORDS.get(as_text(value).strip().lower(), NAN)
 
 
 def text_of(value: Any) -> str | float:
-    """Return a text, a number or a date, or a collection of them, as text; NaN for what cannot be written."""
+    """Return a text, a number, a date, or a collection of them as text; NaN if it cannot be converted."""
     if isinstance(value, str | numbers.Real | np.generic | Decimal | date):
         return as_text(value)
     try:
         return str(value)
-    except Exception:  # nested too deep, or an object of the caller's that does not write itself
+    except Exception:  # nested too deeply, or an object of the caller's without a working __str__
         return NAN
+
+
+def too_large(column: str, count: int) -> Fault:
+    """Describe that `count` values are too large to compute with."""
+    verb = "is" if count == 1 else "are"
+    return Fault(
+        column=column,
+        problem=f"holds {count_of(count, 'value')} that {verb} too large",
+        remedy=f"Numbers beyond {LARGEST:g} cannot be computed with; correct them.",
+    )
 
 
 CLEAN: dict[str, Callable[[Any], Any]] = {

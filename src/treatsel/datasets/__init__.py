@@ -1,4 +1,4 @@
-"""Synthetic cohorts of UK talking-therapies style, with the true probabilities beside the data."""
+"""Synthetic cohorts resembling NHS Talking Therapies, with the true probabilities."""
 
 from treatsel.datasets._files import load_synthetic, synthetic_path, write_cohort, write_synthetic
 from treatsel.datasets._generator import SyntheticCohort, make_cohort

@@ -1,4 +1,4 @@
-"""Run ``python -m treatsel.datasets data/synthetic`` to make the shipped files again."""
+"""Run ``python -m treatsel.datasets data/synthetic`` to reproduce the included files."""
 
 import argparse
 from pathlib import Path

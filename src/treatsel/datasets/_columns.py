@@ -1,4 +1,4 @@
-"""The columns of a synthetic cohort, as a codebook."""
+"""The codebook of a synthetic cohort."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ WEEKS = 12
 
 
 def codebook(arms: tuple[str, ...], *, weekly_scores: bool) -> Codebook:
-    """Return what each column means and may hold."""
+    """Return the codebook of a cohort with these arms."""
     weeks = [
         _number(f"phq9_w{week}", "session_score", f"PHQ-9 in week {week}", 0, 27, "points")
         for week in range(1, WEEKS + 1)

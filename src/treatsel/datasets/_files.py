@@ -1,4 +1,4 @@
-"""The synthetic cohorts that ship with treatsel, and how they are made again, byte for byte."""
+"""The synthetic cohorts included in treatsel, and their reproduction."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,11 +33,11 @@ SHIPPED: Mapping[str, Mapping[str, Any]] = {
 
 
 def load_synthetic(which: str = "development") -> SyntheticCohort:
-    """Load one of the two synthetic cohorts that ship with treatsel.
+    """Load one of the two synthetic cohorts included in treatsel.
 
-    Both are randomised over six arms with realistic heterogeneity, so that for most patients the honest
-    answer is "no clear best"; 5 % of the cells are missing in eight covariates, and recovery is missing for
-    most of those who dropped out. No row comes from a real person.
+    Both are randomized over six arms with realistic heterogeneity, so that for most patients no arm is
+    clearly best; 5 % of the cells are missing in eight covariates, and recovery is missing for most patients
+    who dropped out. No row comes from a real person.
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ def load_synthetic(which: str = "development") -> SyntheticCohort:
     Raises
     ------
     InputError
-        If there is no such cohort, or its files are not where they should be.
+        If there is no such cohort, or its files are not found.
 
     References
     ----------
-    See `make_cohort`, which made them.
+    See `make_cohort`, by which they were simulated.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def load_synthetic(which: str = "development") -> SyntheticCohort:
 
 
 def synthetic_path(name: str) -> Path:
-    """Return where a synthetic file lies: in the installed package, or in a checkout.
+    """Return the path of a synthetic file, in the installed package or in a checkout.
 
     Parameters
     ----------
@@ -108,18 +108,18 @@ def synthetic_path(name: str) -> Path:
             return folder / name
     raise InputError(
         f"The synthetic file {name!r} is neither in the installed package nor in a checkout. Reinstall "
-        "treatsel, or make the files again with `python -m treatsel.datasets FOLDER` and read them there."
+        "treatsel, or write the files with `python -m treatsel.datasets FOLDER` and read them there."
     )
 
 
 def write_synthetic(folder: str | Path) -> list[Path]:
-    """Make the synthetic cohorts that ship with treatsel again, byte for byte.
+    """Reproduce the synthetic cohorts included in treatsel, byte for byte.
 
     Parameters
     ----------
     folder : path
         Where to write ``development.csv``, ``external.csv``, ``codebook.yaml`` and the true probabilities,
-        ``truth_development.csv`` and ``truth_external.csv``; made if need be.
+        ``truth_development.csv`` and ``truth_external.csv``; created if necessary.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def write_synthetic(folder: str | Path) -> list[Path]:
 def write_cohort(
     simulated: SyntheticCohort, path: str | Path, *, truth: str | Path | None = None
 ) -> list[Path]:
-    """Write the patients of a simulated cohort as CSV and, if asked, the truth about them.
+    """Write the patients of a simulated cohort as CSV and, optionally, their true probabilities.
 
     Parameters
     ----------

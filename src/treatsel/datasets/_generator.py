@@ -1,4 +1,4 @@
-"""`make_cohort`: draws the patients, treats them, and keeps the truth beside the data."""
+"""`make_cohort`: simulate patients, their treatment and outcomes, with the true probabilities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ from treatsel.datasets._population import (
 from treatsel.errors import InputError
 from treatsel.outcome import nhs_recovery
 
-LEAST, MOST = 50, 1_000_000
-ONE_SESSION = 0.63  # of those who drop out; a little more of the young
+MIN_PATIENTS, MAX_PATIENTS = 50, 1_000_000
+ONE_SESSION = 0.63  # share of dropouts after one session; slightly more among the young
 UNMEASURED = {"one_session": 0.80, "later": 0.30, "completed": 0.02}  # share without last scores
 PLANNED_SESSIONS = {  # fewest and most
     "guided_self_help": (4, 8),
@@ -48,14 +48,14 @@ PLANNED_SESSIONS = {  # fewest and most
 
 @dataclass(frozen=True)
 class SyntheticCohort:
-    """Simulated patients beside the truth about them.
+    """Simulated patients with their true probabilities.
 
     Attributes
     ----------
     cohort : Cohort
         The patients, as a service would record them.
     truth : dict of str to DataFrame
-        Per outcome the by-arm table of true probabilities, of shape (n_patients, n_arms).
+        By outcome, the by-arm table of true probabilities, of shape (n_patients, n_arms).
     propensity : DataFrame of shape (n_patients, n_arms)
         True probability of receiving each arm.
 
@@ -85,24 +85,24 @@ def make_cohort(
     shift: float = 0.0,
     random_state: Any = None,
 ) -> SyntheticCohort:
-    """Simulate a cohort of NHS Talking Therapies style whose true probabilities are known.
+    """Simulate a cohort resembling NHS Talking Therapies, with known true probabilities.
 
     All patients are at caseness at the start (PHQ-9 of 10 or more, or GAD-7 of 8 or more). Outcomes:
     ``recovery`` (PHQ-9 below 10 and GAD-7 below 8 when treatment ends or would have ended) and
-    ``dropout`` (did not complete; the event is bad). Those who drop out do worse, and most of them have
-    no last scores: their ``recovery`` is missing from the data. The truth is about everybody.
+    ``dropout`` (did not complete; the event is bad). Patients who drop out have worse outcomes, and most of
+    them have no last scores: their ``recovery`` is missing in the data. The truth is given for all patients.
 
     Parameters
     ----------
     n : int
         Number of patients, 50 to 1,000,000.
     assignment : {"randomised", "routine"} or mapping of arm to share
-        Who gets which arm: equal chances; habits of stepped care, confounded with severity, history,
-        preference and service, yet never below 1 % for any arm; or randomised with these shares, in
-        which case arms without a share do not exist.
+        How arms are assigned: with equal probabilities; as in stepped care, confounded by severity, history,
+        preference and service, with at least 1 % for every arm; or randomized with these shares, in which
+        case arms without a share do not exist.
     heterogeneity : {"none", "realistic", "strong"}
-        How much arms differ between patients: SD 0, .10 or .25 of effect modification on the logit of
-        the fraction of symptoms left (total SD .74), summing to zero over arms.
+        Size of effect modification: SD 0, .10 or .25 on the logit of the fraction of symptoms left (total SD
+        .74), summing to zero over arms.
     sites : int or sequence of str
         Number of services (named S01, S02, ...), or their names.
     missing : float
@@ -111,8 +111,8 @@ def make_cohort(
     weekly_scores : bool
         Whether to add ``phq9_w1`` to ``phq9_w12``, empty after the last session attended.
     shift : float
-        Case mix, -3 to 3: 0 is the reference population, 1 is five years older, 1.2 points of PHQ-9
-        and 0.8 of GAD-7 more severe, more deprived and more chronic. What arms do is unchanged.
+        Case mix, -3 to 3: 0 is the reference population, 1 is five years older, 1.2 points of PHQ-9 and 0.8
+        of GAD-7 more severe, more deprived and more chronic. Effects of the arms are unchanged.
     random_state : int, numpy Generator or None
         Source of randomness.
 
@@ -123,17 +123,17 @@ def make_cohort(
     Raises
     ------
     InputError
-        If an option is not one of those allowed.
+        If an option is not allowed.
 
     Notes
     -----
     The fraction of symptoms left is 3.32 / (1 + exp(-(m + .74 z))), with m -1.50 for CBT, -1.56
     counselling, -1.62 IPT, -1.41 guided self-help (book -1.43, computer -1.38), -1.53 psychodynamic;
     medication is assumed to equal CBT. Prognosis (SD .175), service (SD .10), service by arm (SD .10),
-    therapist (SD .17) and effect modification lie within the spread of .74. A true probability is given
-    all covariates (also those blanked by `missing`) and the service; therapist and luck are integrated
-    out, dropout included, by the bivariate normal distribution of the two last scores, exactly.
-    ``heterogeneity="none"`` with ``sites=1`` is a true null: one arm is best for everybody.
+    therapist (SD .17) and effect modification lie within the spread of .74. A true probability is given all
+    covariates (including those made missing by `missing`) and the service; therapist, dropout and residual
+    variation are integrated out exactly, by the bivariate normal distribution of the two last scores.
+    ``heterogeneity="none"`` with ``sites=1`` is a true null: one arm is best for all patients.
 
     References
     ----------
@@ -151,7 +151,7 @@ def make_cohort(
     """
     check_choice("heterogeneity", heterogeneity, HETEROGENEITY)
     arms = _check_assignment(assignment)
-    _check_number("n", n, LEAST, MOST, whole=True)
+    _check_number("n", n, MIN_PATIENTS, MAX_PATIENTS, whole=True)
     _check_number("missing", missing, 0, 0.5)
     _check_number("shift", shift, -3, 3)
     rng = _generator(random_state)
@@ -181,7 +181,7 @@ def treat(
     *,
     weekly_scores: bool = False,
 ) -> pd.DataFrame:
-    """Assign arms and play treatment out; returns the table that a service would hold."""
+    """Assign arms and simulate treatment; return the table that a service would record."""
     n, arms = len(patients), mechanism.arms
     received = choose_from(rng, mechanism.propensity)
     dropped = (rng.random(n) < mechanism.dropout[np.arange(n), received]).astype(float)
@@ -215,7 +215,7 @@ def treat(
 def _draw_sessions(
     rng: np.random.Generator, arms: tuple[str, ...], received: IntArray, dropped: FloatArray, age: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Draw how many sessions were planned, and how many attended."""
+    """Draw the numbers of planned and of attended sessions."""
     fewest, most = np.array([PLANNED_SESSIONS[arm] for arm in arms], dtype=float)[received].T
     planned = fewest + np.floor(rng.random(len(received)) * (most - fewest + 1))
     one = rng.random(len(received)) < expit(np.log(ONE_SESSION / (1 - ONE_SESSION)) + 0.2 * (age <= 30))
@@ -226,7 +226,7 @@ def _draw_sessions(
 def _draw_weeks(
     rng: np.random.Generator, first: FloatArray, last: FloatArray, planned: FloatArray
 ) -> FloatArray:
-    """Draw PHQ-9 by week on a curved path from first to last score, most change early."""
+    """Draw PHQ-9 by week on a curved path from first to last score, with most change early."""
     time = np.minimum(np.arange(1, WEEKS + 1) / planned[:, np.newaxis], 1.0)
     path = first[:, np.newaxis] + (last - first)[:, np.newaxis] * -np.expm1(-2 * time) / -np.expm1(-2)
     noise = 5 * np.sqrt(time * (1 - time)) * rng.standard_normal(time.shape)

@@ -1,4 +1,4 @@
-"""What happens to them: who gets which arm, who leaves, what is left of the symptoms, and the truth."""
+"""Assignment, dropout and symptom change of simulated patients, and the true probabilities."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from treatsel._checks import FloatArray
 from treatsel.datasets._population import IntArray, Services, softmax, standardize_scores, whole_score
 
 # Fraction of symptoms left = CEILING / (1 + exp(-(m + SPREAD z))); m of each arm in those who complete.
-# Medication has no published m here: it is assumed to equal CBT's.
+# No m is published for medication: it is assumed to equal CBT's.
 CEILING, SPREAD = 3.32, 0.74
 LEFT = {
     "guided_self_help": -1.41,  # by book -1.43, by computer -1.38; about twelve books to one computer
@@ -24,11 +24,15 @@ LEFT = {
 ARMS = tuple(LEFT)
 TALKING = ("cbt", "counselling", "ipt", "psychodynamic")
 HETEROGENEITY = {"none": 0.0, "realistic": 0.10, "strong": 0.25}  # SD of effect modification, on m
-MATCH = {"none": 0.0, "realistic": 0.25, "strong": 0.50}  # less dropout with the preferred format, logit
+MATCH = {
+    "none": 0.0,
+    "realistic": 0.25,
+    "strong": 0.50,
+}  # reduction of dropout by the preferred format, logit
 
 SITE_SD, SITE_ARM_SD, THERAPIST_SD, SCORE_CORRELATION = 0.10, 0.10, 0.17, 0.85
 PROGNOSIS_MEAN, PROGNOSIS_SD = 0.123, 0.175  # of `_prognosis` in the reference population
-MODIFIER_RMS = 0.914  # of `_modifiers`, ditto
+MODIFIER_RMS = 0.914  # of `_modifiers` in the reference population
 WORSE_AFTER_DROPOUT = 0.40  # on m
 PHQ9_RECOVERED, GAD7_RECOVERED = 9.5, 7.5  # a score is rounded, so 9.49 is still below 10
 
@@ -55,10 +59,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 @dataclass(frozen=True, kw_only=True)
 class Mechanism:
-    """All that outcomes depend on, but for luck: arrays of shape (n_patients, n_arms).
+    """Parameters of assignment and outcomes: arrays of shape (n_patients, n_arms).
 
-    `left`: mean of the logit of symptoms left, given that the patient completes; `dropout`: its
-    probability; `propensity`: of each arm; `residual`: SD around `left`.
+    `left`: mean of the logit of symptoms left, given that the patient completes; `dropout`: probability of
+    dropout; `propensity`: probability of each arm; `residual`: SD around `left`.
     """
 
     arms: tuple[str, ...]
@@ -82,7 +86,7 @@ def make_mechanism(
     assignment: str | Mapping[str, float],
     heterogeneity: str,
 ) -> Mechanism:
-    """Draw the effects of services and compute each patient's chances under every arm."""
+    """Draw the effects of services and compute each patient's parameters under every arm."""
     sites, k = len(services), len(ARMS)
     site = SITE_SD * rng.standard_normal((sites, 1))
     site_arm = rng.standard_normal((sites, k))
@@ -114,7 +118,7 @@ def make_mechanism(
 
 
 def true_recovery(mechanism: Mechanism, phq: FloatArray, gad: FloatArray) -> FloatArray:
-    """Probability that both last scores lie below their cut-offs, over all luck, by arm."""
+    """Return the probability that both last scores are below their cut-offs, by arm."""
     below_phq, below_gad = _threshold(PHQ9_RECOVERED, phq), _threshold(GAD7_RECOVERED, gad)
     recovery = np.zeros_like(mechanism.left)
     for column in range(recovery.shape[1]):
@@ -150,7 +154,7 @@ def draw_last_scores(
 def draw_therapists(
     rng: np.random.Generator, services: Services, received: IntArray, n_arms: int
 ) -> IntArray:
-    """Give each patient a therapist, who works in one service and gives one arm."""
+    """Assign each patient to a therapist, who works in one service and provides one arm."""
     team = services.of_patient * n_arms + received
     size = np.maximum(1, np.bincount(team, minlength=len(services) * n_arms) // CASELOAD)
     first = size.cumsum() - size
@@ -159,7 +163,7 @@ def draw_therapists(
 
 
 def bivariate_normal_cdf(a: FloatArray, b: FloatArray, rho: float = SCORE_CORRELATION) -> FloatArray:
-    """P(Z1 < a, Z2 < b) for standard normals of correlation `rho`, by Plackett's integral.
+    """Return P(Z1 < a, Z2 < b) for standard normals with correlation `rho`, by Plackett's integral.
 
     References
     ----------
@@ -173,21 +177,21 @@ def bivariate_normal_cdf(a: FloatArray, b: FloatArray, rho: float = SCORE_CORREL
         sine = np.sin(half * (node + 1))
         integral += weight * np.exp((product * sine - squares) / (1 - sine * sine))
     cdf = ndtr(a) * ndtr(b) + half * integral / (2 * np.pi)
-    return np.asarray(np.clip(cdf, 0.0, 1.0))  # rounding at the far ends only
+    return np.asarray(np.clip(cdf, 0.0, 1.0))  # rounding error in the tails only
 
 
 def _threshold(bound: float, first: FloatArray) -> FloatArray:
-    """Logit of the fraction left at which the last score meets `bound`; infinite if it never does."""
+    """Return the logit of the fraction left at which the last score equals `bound`; infinite if it cannot."""
     return np.asarray(logit(np.minimum(bound / (CEILING * np.maximum(first, 1e-9)), 1.0)))
 
 
 def _prognosis(patients: pd.DataFrame) -> FloatArray:
-    """What makes symptoms stay, whatever the arm (on m, uncentered)."""
+    """Return the prognostic effect on m, the same for all arms (not centered)."""
     severity, anxiety = standardize_scores(patients["phq9_start"], patients["gad7_start"])
     work = {"unemployed": 0.18, "long_term_sick": 0.30, "student": 0.05, "home_or_carer": 0.08}
     terms = (
-        -0.065 * (severity + anxiety),  # the more there is, the larger the part that goes
-        0.023 * (5.5 - patients["deprivation_decile"]),  # odds .94 a decile
+        -0.065 * (severity + anxiety),  # a larger fraction of severe symptoms remits
+        0.023 * (5.5 - patients["deprivation_decile"]),  # odds ratio .94 per decile
         patients["employment"].map(work).astype(float).fillna(0.0),
         0.06 * np.log(patients["chronicity_months"] / 18),
         0.06 * patients["comorbidity_count"],
@@ -201,7 +205,7 @@ def _prognosis(patients: pd.DataFrame) -> FloatArray:
 
 
 def _modifiers(patients: pd.DataFrame) -> FloatArray:
-    """Effect modification, summing to zero over arms: each arm has one kind of patient whom it suits."""
+    """Return effect modification, summing to zero over arms: each arm has one modifying covariate."""
     suits = {
         "guided_self_help": -(patients["wsas_start"] - 21.2) / 8.45,
         "cbt": -(np.log(patients["chronicity_months"] / 18) - 0.04) / 1.11,
@@ -228,7 +232,7 @@ def _dropout(patients: pd.DataFrame) -> FloatArray:
 
 
 def _routine(patients: pd.DataFrame) -> FloatArray:
-    """Logits of assignment in routine care: stepped care, habits and history."""
+    """Return logits of assignment in routine care: stepped care, referral habits and history."""
     severity, anxiety = standardize_scores(patients["phq9_start"], patients["gad7_start"])
     chronic = np.log(patients["chronicity_months"] / 18)
     prior, episodes = patients["prior_treatment"], patients["previous_episodes"].clip(upper=4)
@@ -246,7 +250,7 @@ def _routine(patients: pd.DataFrame) -> FloatArray:
 
 
 def _matches(patients: pd.DataFrame) -> FloatArray:
-    """1 where the arm has the format that the patient prefers."""
+    """Return 1 if the arm has the patient's preferred format, else 0."""
     kind = dict.fromkeys(TALKING, "talking_therapy")
     kind |= {"guided_self_help": "self_help", "medication": "medication"}
     wish = patients["preferred_format"].to_numpy()

@@ -1,6 +1,6 @@
-"""Who comes: services, baseline covariates and the gaps in them.
+"""Services and baseline covariates of simulated patients, with missing values.
 
-All directions and sizes that are not cited in `treatsel.datasets` are invented, but plausible.
+Directions and sizes that are not cited in `treatsel.datasets` are assumptions.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ ETHNICITIES = ("white", "asian", "black", "mixed", "other")
 EMPLOYMENT = ("employed", "unemployed", "long_term_sick", "student", "retired", "home_or_carer")
 FORMATS = ("no_preference", "self_help", "talking_therapy", "medication")
 
-# First scores of all who are treated, before the entry criterion (NHS England 2023-25, depression)
+# First scores of all treated patients, before the entry criterion (NHS England 2023-25, depression)
 PHQ9_START, GAD7_START, START_CORRELATION = (15.3, 5.65), (12.4, 5.4), 0.72
 PHQ9_CASE, GAD7_CASE = 10, 8
 
-# Columns that may be missing; those that are True miss more often in the young and the severe
+# Columns with missing values; True: missing more often in young and in severely ill patients
 MAY_BE_MISSING = {
     "wsas_start": True,
     "deprivation_decile": False,
@@ -58,7 +58,7 @@ def draw_services(rng: np.random.Generator, n: int, names: tuple[str, ...]) -> S
 def draw_patients(
     rng: np.random.Generator, services: Services, *, shift: float, caseness_only: bool
 ) -> pd.DataFrame:
-    """Draw baseline covariates, without gaps, as integer codes, numbers and labels."""
+    """Draw complete baseline covariates as integer codes, numbers and labels."""
     n = len(services.of_patient)
     phq, gad = _draw_scores(rng, n, shift, caseness_only)
     severity, anxiety = standardize_scores(phq, gad)
@@ -99,7 +99,7 @@ def draw_patients(
 
 
 def blank_cells(rng: np.random.Generator, patients: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Return the table with `share` of the cells blank in each column that may be missing.
+    """Return the table with `share` of the cells missing in each column of ``MAY_BE_MISSING``.
 
     The first patient keeps all values, so that no column is ever empty.
     """
@@ -117,7 +117,7 @@ def blank_cells(rng: np.random.Generator, patients: pd.DataFrame, share: float) 
 def standardize_scores(
     phq: FloatArray | pd.Series, gad: FloatArray | pd.Series
 ) -> tuple[FloatArray, FloatArray]:
-    """Return first PHQ-9 and GAD-7 in SDs from the mean of all who are treated."""
+    """Return first PHQ-9 and GAD-7 standardized by mean and SD of all treated patients."""
     return (
         (np.asarray(phq, dtype=float) - PHQ9_START[0]) / PHQ9_START[1],
         (np.asarray(gad, dtype=float) - GAD7_START[0]) / GAD7_START[1],
@@ -130,12 +130,12 @@ def whole_score(value: FloatArray, most: int) -> FloatArray:
 
 
 def choose(rng: np.random.Generator, logits: FloatArray) -> IntArray:
-    """Draw one option a row, from the logits of (n, n_options)."""
+    """Draw one option per row from logits of shape (n, n_options)."""
     return choose_from(rng, softmax(logits))
 
 
 def choose_from(rng: np.random.Generator, probability: FloatArray) -> IntArray:
-    """Draw one option a row, from probabilities of shape (n, n_options)."""
+    """Draw one option per row from probabilities of shape (n, n_options)."""
     below = probability.cumsum(axis=1)[:, :-1] <= rng.random(len(probability))[:, np.newaxis]
     return np.asarray(below.sum(axis=1), dtype=np.int64)
 
@@ -151,7 +151,7 @@ def _draw_scores(
 ) -> tuple[FloatArray, FloatArray]:
     phq, gad = np.empty(n), np.empty(n)
     wanted = np.arange(n)
-    while len(wanted):  # those not at caseness are drawn again
+    while len(wanted):  # rejection sampling: patients below caseness are drawn again
         z = rng.standard_normal((2, len(wanted)))
         z[1] = START_CORRELATION * z[0] + np.sqrt(1 - START_CORRELATION**2) * z[1]
         phq[wanted] = whole_score(PHQ9_START[0] + 1.2 * shift + PHQ9_START[1] * z[0], 27)

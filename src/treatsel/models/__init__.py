@@ -1,6 +1,5 @@
-"""Outcome models: scikit-learn classifiers over covariates and the arm column, with `predict_by_arm`."""
+"""Outcome models: scikit-learn classifiers of covariates and arm, with `predict_by_arm`; weighting models."""
 
-from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees
 from treatsel.models._assignment import (
     PROPENSITY_FLOOR,
@@ -10,7 +9,7 @@ from treatsel.models._assignment import (
     randomized_probabilities,
 )
 from treatsel.models._assignment import low_propensity as low_propensity
-from treatsel.models._base import SINGLE_ARM
+from treatsel.models._base import SINGLE_ARM as SINGLE_ARM
 from treatsel.models._base import covariates_of as covariates_of
 from treatsel.models._base import is_lightgbm as is_lightgbm
 from treatsel.models._base import prepare as prepare
@@ -30,7 +29,6 @@ from treatsel.models.stacked import StackedClassifier
 
 __all__ = [
     "PROPENSITY_FLOOR",
-    "SINGLE_ARM",
     "AdditiveModel",
     "ArmwiseClassifier",
     "Assignment",
@@ -44,8 +42,6 @@ __all__ = [
     "Trees",
     "assess_assignment",
     "assignment_probabilities",
-    "balanced_folds",
     "observation_weights",
     "randomized_probabilities",
-    "seed_of",
 ]

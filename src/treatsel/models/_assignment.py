@@ -1,4 +1,4 @@
-"""The assignment model: how likely each arm was for a patient like this."""
+"""The assignment (propensity) model: probability of each arm given the covariates, and overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,29 +6,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
-from treatsel._checks import FloatArray, check_same_length
-from treatsel.additive import RARELY, AssignmentModel, Encoding
+from treatsel._checks import FloatArray, check_same_length, count_of
+from treatsel._stats.vectors import effective_size
+from treatsel.additive import LOW_PROPENSITY, AssignmentModel, Encoding
 from treatsel.errors import InputError
 
-PROPENSITY_FLOOR = 0.01
+PROPENSITY_FLOOR = 0.01  # no inverse-probability weight above about 100 (Petersen et al. 2012: truncation)
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 def learn_model(
     covariates: pd.DataFrame, codes: np.ndarray, arms: np.ndarray, encoding: Encoding
 ) -> AssignmentModel:
-    """Fit a ridge regression; `codes` are positions in `arms`, some of which may not occur."""
+    """Fit a ridge multinomial regression; `codes` are positions in `arms`, some of which may not occur."""
     known = np.unique(codes)
     intercept = np.full(len(arms), -np.inf)
     coefficients = np.zeros((len(arms), len(encoding.features)))
     intercept[known] = 0.0
     if len(known) > 1:
+        # prior SD 0.3 of a coefficient of a standardized covariate (C is its variance): enough to keep the
+        # propensities of small cohorts away from 0 and 1, and little shrinkage where there are many patients
         fitted = LogisticRegression(C=0.1, max_iter=1000).fit(encoding.encode(covariates), codes)
         terms = np.column_stack([fitted.intercept_, fitted.coef_])
-        if len(known) == 2:  # one logit: half of it for one arm, half against the other
+        if len(known) == 2:  # scikit-learn fits one logit; split it, so that softmax gives the same
             terms = np.concatenate([-terms / 2, terms / 2])
         intercept[known], coefficients[known] = terms[:, 0], terms[:, 1:]
     return AssignmentModel(encoding=encoding, arms_=arms, intercept=intercept, coefficients=coefficients)
@@ -36,24 +39,24 @@ def learn_model(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Assignment:
-    """How arms were given to patients, and how far the arms' patients overlap.
+    """Propensities of all arms, and the overlap of the arms.
 
     Attributes
     ----------
     probabilities : DataFrame of shape (n_patients, n_arms), or None
-        Cross-fitted probability of each arm, none below `floor`; rows add up to 1. None once loaded from
-        a model file, which holds no patients.
+        Cross-fitted probability of each arm, at least `propensity_floor`; rows sum to 1. None in a model
+        loaded from a file, which holds no patients.
     raw : DataFrame of shape (n_patients, n_arms), or None
-        The same before anything was raised to the floor.
+        The same before propensities were raised to the floor.
     table : DataFrame of shape (n_arms, 6)
-        Per arm: `n` patients; their `share`; `effective_n`, Kish's effective sample size of weighting
-        them by 1 / probability; `lowest`, the 1st percentile of the arm's raw probability among all
-        patients; `share_low_propensity`, the share of all patients whose raw probability is below 2 %; `auc`,
-        how well that probability tells patients of the arm from the others (0.5: as in a trial; near 1:
-        hardly any overlap; NaN for a single arm).
+        Per arm: `n` patients; their `share`; `effective_n`, Kish's effective sample size when they are
+        weighted by 1 / propensity; `propensity_q01`, the 1st percentile of the arm's raw propensity among
+        all patients; `share_low_propensity`, the share of all patients whose raw propensity is below 2 %;
+        `auc`, the discrimination of the arm's patients from all others by that propensity (0.5: as in a
+        trial; near 1: hardly any overlap; NaN for a single arm).
     model : AssignmentModel
-        Fitted to all patients, for patients yet to come.
-    floor : float
+        Fitted to all patients, for new patients.
+    propensity_floor : float
         Smallest probability in `probabilities`.
     """
 
@@ -61,7 +64,7 @@ class Assignment:
     raw: pd.DataFrame | None = field(repr=False)
     table: pd.DataFrame
     model: AssignmentModel = field(repr=False)
-    floor: float
+    propensity_floor: float
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table by arm."""
@@ -77,8 +80,8 @@ def assignment_probabilities(
 ) -> pd.DataFrame:
     """Return cross-fitted probabilities of each arm given the covariates.
 
-    Multinomial logistic regression with a ridge penalty. Probabilities below `floor` are raised to it
-    and each row is scaled back to 1, so that no patient counts more than about 1 / floor times.
+    Multinomial logistic regression with a ridge penalty. Probabilities below `floor` are raised to it and
+    each row is rescaled to sum to 1, so that no inverse-probability weight exceeds about 1 / floor.
 
     Parameters
     ----------
@@ -87,14 +90,15 @@ def assignment_probabilities(
     received : Series of shape (n_patients,)
         Arm labels.
     folds : sequence of (rest, fold)
-        Positions, as from `balanced_folds`; each patient is predicted by a model fitted to the rest.
+        Positions of the rest and of the fold, as in ``list(KFold().split(covariates))`` of scikit-learn;
+        each patient is predicted by a model fitted to the rest.
     floor : float
         Smallest probability, above 0.
 
     Returns
     -------
     DataFrame of shape (n_patients, n_arms)
-        Rows add up to 1.
+        Rows sum to 1.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def assess_assignment(
     *,
     floor: float = PROPENSITY_FLOOR,
 ) -> Assignment:
-    """Return `assignment_probabilities`, what they say about overlap, and a model for new patients.
+    """Return `assignment_probabilities`, the overlap of the arms, and a model for new patients.
 
     Parameters
     ----------
@@ -124,7 +128,7 @@ def assess_assignment(
     received : Series of shape (n_patients,)
         Arm labels.
     folds : sequence of (rest, fold)
-        Positions, as from `balanced_folds`.
+        As in `assignment_probabilities`.
     floor : float
         Smallest probability, above 0.
 
@@ -156,14 +160,14 @@ def assess_assignment(
         raw=raw,
         table=pd.DataFrame(rows, index=raw.columns.rename("arm")),
         model=learn_model(covariates, codes, raw.columns.to_numpy(), _encoding(covariates)),
-        floor=floor,
+        propensity_floor=floor,
     )
 
 
 def randomized_probabilities(received: pd.Series) -> pd.DataFrame:
-    """Return the observed share of each arm for every patient: assignment in a simple randomised trial.
+    """Return the observed share of each arm for every patient, as in a simple randomized trial.
 
-    In a trial whose allocation ratio was changed, or depended on strata, these are not its probabilities.
+    If the allocation ratio changed or depended on strata, these are not the trial's probabilities.
 
     Parameters
     ----------
@@ -173,7 +177,7 @@ def randomized_probabilities(received: pd.Series) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_patients, n_arms)
-        Rows are all alike and add up to 1.
+        All rows are equal and sum to 1.
 
     References
     ----------
@@ -184,23 +188,23 @@ def randomized_probabilities(received: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(np.tile(shares, (len(received), 1)), index=received.index, columns=arms)
 
 
-def effective_size(weights: FloatArray) -> float:
-    """Return Kish's effective sample size, (sum of w)^2 / sum of w^2; 0 if no weight is above 0."""
-    top = weights.max(initial=0.0)
-    return float((weights / top).sum() ** 2 / ((weights / top) ** 2).sum()) if top else 0.0
-
-
 def check_folds(folds: Folds, n: int) -> None:
-    """Raise unless each of n patients is in exactly one fold, and never in the rest beside it."""
+    """Raise unless each of n patients is in exactly one fold, and not in the rest of that fold."""
     times = np.bincount(np.concatenate([fold for _, fold in folds]), minlength=n)
     if len(times) > n or (wrong := int((times != 1).sum())):
-        found = "patients that are not there" if len(times) > n else f"{wrong} patients never, or twice"
+        found = (
+            "positions beyond the last patient"
+            if len(times) > n
+            else f"{count_of(wrong, 'patient')} never, or more than once"
+        )
         raise InputError(f"The folds hold {found}; each of the {n} patients must be in exactly one.")
     for rest, fold in folds:
         held_out = np.zeros(n, dtype=bool)
         held_out[fold] = True
         if twice := int(held_out[rest].sum()):
-            raise InputError(f"A fold and its rest share {twice} patients; they must be apart.")
+            raise InputError(
+                f"A fold and its rest share {count_of(twice, 'patient')}; they must not overlap."
+            )
 
 
 def _arms_of(received: pd.Series) -> "pd.Index[Any]":
@@ -214,10 +218,11 @@ def _cross_fitted(covariates: pd.DataFrame, received: pd.Series, folds: Folds) -
     arms = _arms_of(received)
     values = np.zeros((len(received), len(arms)))
     codes = arms.get_indexer(pd.Index(received))
-    encoding = _encoding(covariates)  # of covariates alone: a column may be empty in the rest
+    # learned from all patients, since a column may be empty in the rest; it uses no arm, so nothing leaks
+    encoding = _encoding(covariates)
     for rest, fold in folds:
         model = learn_model(covariates.iloc[rest], codes[rest], arms.to_numpy(), encoding)
-        values[fold] = model.predict(covariates.iloc[fold]).to_numpy()
+        values[fold] = model.predict_by_arm(covariates.iloc[fold]).to_numpy()
     return pd.DataFrame(values, index=received.index, columns=arms)
 
 
@@ -239,28 +244,20 @@ def _overlap(mine: np.ndarray, raw: FloatArray, probability: FloatArray) -> dict
         "n": int(mine.sum()),
         "share": float(mine.mean()),
         "effective_n": effective_size(1 / probability[mine]),
-        "lowest": float(np.quantile(raw, 0.01)),
-        "share_low_propensity": float((raw < RARELY).mean()),
-        "auc": _auc(mine, raw),
+        "propensity_q01": float(np.quantile(raw, 0.01)),
+        "share_low_propensity": float((raw < LOW_PROPENSITY).mean()),
+        "auc": float("nan") if mine.all() else float(roc_auc_score(mine, raw)),
     }
 
 
-def _auc(mine: np.ndarray, score: FloatArray) -> float:
-    """Return the probability that one of `mine` scores higher than another patient (Mann-Whitney)."""
-    n, n_other = int(mine.sum()), int((~mine).sum())
-    if not n_other:
-        return float("nan")
-    return float((rankdata(score)[mine].sum() - n * (n + 1) / 2) / (n * n_other))
-
-
 def low_propensity(assignment: Assignment, clean: pd.DataFrame) -> pd.DataFrame:
-    """Return one warning (patient, code, column: the arm) where such patients hardly ever got an arm."""
-    chances = assignment.model.predict(clean)
-    rows, columns = np.nonzero(chances.to_numpy() < RARELY)
+    """Return one warning (patient, code, column: the arm) per patient and arm of low propensity."""
+    propensity = assignment.model.predict_by_arm(clean)
+    rows, columns = np.nonzero(propensity.to_numpy() < LOW_PROPENSITY)
     return pd.DataFrame(
         {
             "patient": clean.index.to_numpy(dtype=object)[rows],
             "code": "low_propensity",
-            "column": chances.columns.to_numpy(dtype=object)[columns],
+            "column": propensity.columns.to_numpy(dtype=object)[columns],
         }
     )

@@ -1,4 +1,4 @@
-"""What the estimators share: finding the arm, checking outcomes, and predicting for the received arm."""
+"""Shared parts of the estimators: the arm column, checks of outcomes, predictions for the received arm."""
 
 from typing import Any
 
@@ -12,7 +12,14 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
-from treatsel._checks import FloatArray, check_binary, check_known_arms, check_same_length, check_weights
+from treatsel._checks import (
+    FloatArray,
+    check_binary,
+    check_known_arms,
+    check_same_length,
+    check_weights,
+    count_of,
+)
 from treatsel.additive import Encoding
 from treatsel.errors import InputError, UnsupportedModelError
 
@@ -26,10 +33,10 @@ def frame_of(X: Any, estimator: BaseEstimator, *, reset: bool) -> pd.DataFrame:
     if isinstance(X, pd.DataFrame):
         return X
     if estimator.arm is not None:
-        raise InputError(f"X must be a DataFrame with the arm column {estimator.arm!r}, not an array.")
+        raise InputError(f"X is an array; it must be a DataFrame with the arm column {estimator.arm!r}.")
     array = validate_data(estimator, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
     if n := int(np.isinf(array).sum()):
-        raise InputError(f"X holds {n} infinity values; only finite numbers are allowed.")
+        raise InputError(f"X holds {count_of(n, 'infinity value')}; only finite numbers are allowed.")
     return pd.DataFrame(array, columns=[f"x{j}" for j in range(array.shape[1])])
 
 
@@ -46,14 +53,14 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
         raise InputError(f"X has no arm column {arm!r}. Its columns are {list(map(str, X.columns))}.")
     received = X[arm].astype("object")
     if n := int(received.isna().sum()):
-        raise InputError(f"Column {arm!r} holds {n} missing arms. Leave those patients out.")
+        raise InputError(f"Column {arm!r} holds {count_of(n, 'missing arm')}. Leave out such patients.")
     return received
 
 
 def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, npt.NDArray[np.intp] | None]:
-    """Return X without its column of sites, and the site's number of each patient with a weight above 0.
+    """Return X without its site column, and the number of the site of each patient with a weight above 0.
 
-    None instead of numbers where there are fewer than two sites: nothing can be learned of their effects.
+    None instead of the numbers if there are fewer than two sites, whose variance cannot be estimated.
     """
     if groups is None:
         return X, None
@@ -62,7 +69,10 @@ def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, n
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
         raise InputError(f"X has no column {groups!r}, which groups names.")
     if n := int(X[groups].isna().sum()):
-        raise InputError(f"Column {groups!r} holds {n} missing sites. Name a site, or leave them out.")
+        raise InputError(
+            f"Column {groups!r} holds {count_of(n, 'missing site')}. Name a site for these patients, or "
+            "leave them out."
+        )
     used = check_weights("sample_weight", sample_weight, len(X)) > 0
     codes, names = pd.factorize(X[groups].astype("object")[used])
     return X.drop(columns=groups), codes if len(names) > 1 else None
@@ -77,9 +87,9 @@ def check_outcome_by_arm(y: Any, received: pd.Series, used: np.ndarray) -> Float
     for arm, (n, n_events) in events.iterrows():
         if n_events in (0, n):
             raise InputError(
-                f"Arm {arm!r} has {int(n)} patients that count and only one class of outcome "
-                f"({int(n_events)} events). "
-                "A model needs both in every arm: merge this arm with another, or leave it out."
+                f"Arm {arm!r} has {count_of(int(n), 'patient')} with a weight above 0 and only one class of "
+                f"outcome ({count_of(int(n_events), 'event')}). A model needs both classes in every arm: "
+                "merge this arm with another, or leave it out."
             )
     return np.asarray(y)
 
@@ -100,12 +110,12 @@ class ByArmMixin:
         y = self._encode_classes(y, received, used)
         covariates = covariates_of(frame, self.arm)
         if not len(covariates.columns):
-            raise InputError("X has no covariates beside the arm.")
+            raise InputError("X has no covariates besides the arm. Give at least one.")
         self.n_features_in_ = len(covariates.columns)
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)
         if not weights.any():
-            raise InputError("Every sample_weight is 0. Some patients must count.")
+            raise InputError("Every sample_weight is 0. At least one must be above 0.")
         self.arms_ = np.array(sorted(received.unique(), key=str), dtype=object)
         return covariates[used], received[used], y[used], weights[used]
 
@@ -162,11 +172,11 @@ class ByArmMixin:
 
 
 def prepare(estimator: Any) -> Any:
-    """Return an unfitted copy; a LightGBM learner gets one thread, silence and row-wise histograms."""
+    """Return an unfitted copy; LightGBM gets one thread, no log and row-wise histograms (reproducible)."""
     copy = clone(estimator)
     if not hasattr(copy, "predict_proba"):
         raise UnsupportedModelError(
-            f"{type(copy).__name__} gives no probabilities; choose a classifier with predict_proba."
+            f"{type(copy).__name__} does not predict probabilities. Choose a classifier with predict_proba."
         )
     if is_lightgbm(copy):
         given = copy.get_params()
@@ -191,13 +201,13 @@ def is_logistic(estimator: Any) -> bool:
 
 
 def learn_encoding(estimator: Any, covariates: pd.DataFrame, weights: FloatArray) -> Encoding:
-    """Learn the encoding that suits an estimator: native missing values where it knows them."""
+    """Learn the encoding for an estimator; missing values stay missing if it handles them natively."""
     native = bool(get_tags(estimator).input_tags.allow_nan)
     return Encoding.learn(covariates, weights, native_missing=native)
 
 
 def unsupported(model: Any, estimator: Any) -> UnsupportedModelError:
-    """Return the error for a model that is no sum on the logit scale that we can read exactly."""
+    """Return the error for a model that cannot be read exactly as a sum on the logit scale."""
     return UnsupportedModelError(
         f"{type(model).__name__} of {type(estimator).__name__} cannot be written as a sum of terms. "
         "LogisticRegression and LGBMClassifier can."

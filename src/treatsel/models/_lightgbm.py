@@ -1,4 +1,4 @@
-"""Boosted trees of LightGBM, read once after training."""
+"""Conversion of LightGBM's trees to arrays."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +17,13 @@ def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) ->
     booster : lightgbm.Booster
         Fitted with a logistic objective on a float64 matrix.
     fixed : mapping of int to float, optional
-        Features whose value is known: their splits are decided here and leave the tree.
+        Features of known value: their splits are decided here and removed from the tree.
     """
     dump = booster.dump_model()
     if dump.get("objective") != "binary sigmoid:1" or dump.get("average_output"):
         raise UnsupportedModelError(
-            f"LightGBM with objective {dump.get('objective')!r} (or averaged trees) is no sum on the logit "
-            "scale; boosting with objective binary and sigmoid 1 is."
+            f"LightGBM with objective {dump.get('objective')!r} (or averaged trees) is not a sum on the "
+            "logit scale. Use objective 'binary' with sigmoid=1."
         )
     nodes: list[list[float]] = []
     roots = []
@@ -46,7 +46,7 @@ def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) ->
 
 
 def _append(nodes: list[list[float]], root: Mapping[str, Any], fixed: Mapping[int, float]) -> None:
-    """Append one tree, parents first."""
+    """Append the nodes of one tree, parents first."""
     waiting: list[tuple[Mapping[str, Any], int, int]] = [(root, -1, 0)]
     while waiting:
         node, parent, side = waiting.pop()
@@ -65,7 +65,7 @@ def _append(nodes: list[list[float]], root: Mapping[str, Any], fixed: Mapping[in
             raise UnsupportedModelError("The trees hold categorical splits; encode categories first.")
         if node["missing_type"] == "Zero":
             raise UnsupportedModelError("The trees take 0 for missing; set zero_as_missing=False.")
-        # LightGBM reads a missing value as 0 unless it met missing values in this column when it learned
+        # LightGBM treats a missing value as 0 if the column had no missing values in training
         missing_left = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
         nodes.append([node["split_feature"], node["threshold"], index, index, missing_left, 0.0])
         waiting += [(node["right_child"], index, 1), (node["left_child"], index, 0)]

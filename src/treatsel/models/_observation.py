@@ -1,4 +1,4 @@
-"""Who was still there at the end: weights that make up for outcomes that were not observed."""
+"""Inverse-probability-of-observation weights."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,35 +7,40 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from treatsel._checks import FloatArray, check_binary, check_same_length
+from treatsel._checks import FloatArray, check_binary, check_same_length, count_of
+from treatsel._stats.vectors import effective_size
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
-from treatsel.models._assignment import Folds, check_folds, effective_size
+from treatsel.models._assignment import Folds, check_folds
 from treatsel.models.hierarchical import Hierarchy, Patients
 
-LARGEST_WEIGHT = 10.0  # no observed patient stands for more than this many average ones of the arm
-MOST_LEARNED = 200_000  # patients that one model learns from
-_BLOCK = 50_000  # patients encoded at once for prediction
+# Truncation trades bias for variance (Cole & Hernan 2008). A fixed bound of 10 times the mean leaves most
+# weights alone; truncation at the 1st and 99th percentiles, simulated with 42 % missing, left up to a point
+# of bias at every n and did not reduce variance.
+MAX_WEIGHT = 10.0
+MAX_FITTED = 200_000  # patients to whom one model is fitted: bounds time; its error is negligible by then
+_BLOCK = 50_000  # patients encoded at once for prediction: bounds memory
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Observation:
-    """How likely each patient's outcome was to be observed, and the weights that follow.
+    """Probability that each patient's outcome is observed, and inverse-probability weights.
 
     Attributes
     ----------
     weights : Series of shape (n_patients,)
-        0 for patients whose outcome was not observed; the others average 1, in each arm.
+        0 for patients whose outcome was not observed; the mean of the others is 1 in each arm. None for a
+        model from a file, which holds no patients.
     probability : Series of shape (n_patients,)
-        Cross-fitted probability that the outcome is observed, under the received arm; 1 in an arm where
-        every outcome was.
+        Cross-fitted probability that the outcome is observed, under the received arm; 1 in an arm in which
+        every outcome was observed.
     table : DataFrame of shape (n_arms, 7)
-        Per arm: `n` patients, `n_observed`, their `share`, `smallest` and `largest` weight (NaN where
-        nobody was observed), `n_truncated` weights and `effective_n`, Kish's effective sample size.
+        Per arm: `n` patients, `n_observed`, their `share`, `smallest` and `largest` weight (NaN if no
+        outcome was observed), `n_truncated` weights and `effective_n`, Kish's effective sample size.
     """
 
-    weights: pd.Series = field(repr=False)
-    probability: pd.Series = field(repr=False)
+    weights: pd.Series | None = field(repr=False)
+    probability: pd.Series | None = field(repr=False)
     table: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:
@@ -46,18 +51,17 @@ class Observation:
 def observation_weights(
     covariates: pd.DataFrame, received: pd.Series, observed: Any, folds: Folds
 ) -> Observation:
-    """Return inverse-probability-of-observation weights: stabilised, truncated, averaging 1.
+    """Return inverse-probability-of-observation weights: stabilized, truncated, with mean 1.
 
-    The hierarchical logistic regression of `HierarchicalClassifier`, of being observed on arm and
-    covariates, cross-fitted. A weight is the share observed in the arm over the patient's probability; the
-    numerator depends on the arm alone, which the outcome model conditions on, so it costs no bias and
-    saves variance. Weights above 10 are lowered to it, and the weights of each arm scaled to average 1.
-    (Truncation at the 1st and 99th percentile instead, simulated with 42 % lost, left up to a point of bias
-    at every n and saved no variance.) An arm in which everybody was observed gets weights of exactly 1 and
-    is no part of the model. One model learns from at most 200,000 patients, drawn at random.
+    The probability of observation given arm and covariates is modelled by the hierarchical logistic
+    regression of `HierarchicalClassifier`, cross-fitted. A weight is the share observed in the arm divided by
+    the patient's probability. The numerator depends on the arm alone, on which the outcome model conditions,
+    so that it reduces variance without bias. Weights above 10 are truncated, and the weights of each arm
+    rescaled to mean 1. An arm in which every outcome was observed has weights of exactly 1 and is not part of
+    the model. One model is fitted to at most 200,000 patients, sampled at random.
 
-    They remove the bias of dropout that depends on what was measured (missing at random), not of dropout
-    that depends on the outcome itself.
+    The weights remove bias if observation depends on arm and covariates alone (missing at random), but not if
+    it depends on the outcome itself.
 
     Parameters
     ----------
@@ -68,8 +72,9 @@ def observation_weights(
     observed : array-like of shape (n_patients,)
         Whether the outcome was observed, as booleans or 0/1.
     folds : sequence of (rest, fold)
-        Positions among all patients, as from `balanced_folds`; each patient is predicted by a model
-        fitted to the rest.
+        Positions of the rest and of the fold among all patients, as in
+        ``list(KFold().split(covariates))`` of scikit-learn; each patient is predicted by a model fitted to
+        the rest.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def observation_weights(
     check_folds(folds, len(received))
     if not seen.any():
         raise InputError(
-            f"The outcome was observed in none of {len(seen)} patients; weights need at least one."
+            f"The outcome was observed in none of {count_of(len(seen), 'patient')}; weights need one or more."
         )
     arms = pd.Index(sorted(received.unique(), key=str), name="arm")
     codes = arms.get_indexer(pd.Index(received))
@@ -102,7 +107,7 @@ def observation_weights(
     weights, rows = np.zeros(len(seen)), []
     for k in range(len(arms)):
         mine = np.flatnonzero((codes == k) & (seen == 1))
-        weights[mine], n_truncated = _stabilised(probability[mine])
+        weights[mine], n_truncated = _stabilized(probability[mine])
         rows.append(_row(int((codes == k).sum()), weights[mine], n_truncated))
     index = received.index
     return Observation(
@@ -112,14 +117,14 @@ def observation_weights(
     )
 
 
-def _stabilised(probability: FloatArray) -> tuple[FloatArray, int]:
-    """Return weights of one arm's observed patients, averaging 1, and how many were truncated."""
+def _stabilized(probability: FloatArray) -> tuple[FloatArray, int]:
+    """Return weights of one arm's observed patients, with mean 1, and how many were truncated."""
     if not len(probability):
         return np.empty(0), 0
-    weights = probability.min() / probability
+    weights = probability.min() / probability  # scaled, so that a tiny probability cannot overflow
     weights /= weights.mean()
-    bounded = np.minimum(weights, LARGEST_WEIGHT)
-    return bounded / bounded.mean(), int((weights > LARGEST_WEIGHT).sum())
+    bounded = np.minimum(weights, MAX_WEIGHT)
+    return bounded / bounded.mean(), int((weights > MAX_WEIGHT).sum())
 
 
 def _row(n: int, weights: FloatArray, n_truncated: int) -> dict[str, float]:
@@ -136,19 +141,19 @@ def _row(n: int, weights: FloatArray, n_truncated: int) -> dict[str, float]:
 
 
 def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray, folds: Folds) -> FloatArray:
-    """Return each patient's probability of being observed, from a model that never saw the patient."""
+    """Return each patient's probability of observation, from a model fitted without the patient's fold."""
     n_lost = np.bincount(codes, weights=1 - seen)
     modelled = np.flatnonzero(n_lost)
     probability = np.ones(len(seen))
     if not len(modelled):
         return probability
-    position = np.full(len(n_lost), -1)  # of an arm among those that lost somebody
+    position = np.full(len(n_lost), -1)  # of an arm among those with missing outcomes
     position[modelled] = np.arange(len(modelled))
     arms, inside = position[codes], position[codes] >= 0
-    # what is learned here are means, scales, knots and categories, of covariates alone
+    # means, scales, knots and categories of the covariates alone: no outcome leaks into the folds
     encoding = Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False, knots=True)
     for rest, fold in folds:
-        rest, fold = _drawn(rest[inside[rest]]), fold[inside[fold]]
+        rest, fold = _sampled(rest[inside[rest]]), fold[inside[fold]]
         patients = Patients(
             covariates.iloc[rest],
             encoding,
@@ -164,8 +169,8 @@ def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray,
     return probability
 
 
-def _drawn(rows: np.ndarray) -> np.ndarray:
-    """Return at most ``MOST_LEARNED`` of the rows."""
-    if len(rows) <= MOST_LEARNED:
+def _sampled(rows: np.ndarray) -> np.ndarray:
+    """Return a fixed random sample of at most ``MAX_FITTED`` of the rows."""
+    if len(rows) <= MAX_FITTED:
         return rows
-    return np.sort(np.random.default_rng(0).choice(rows, MOST_LEARNED, replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, MAX_FITTED, replace=False))

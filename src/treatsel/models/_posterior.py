@@ -1,4 +1,4 @@
-"""Posteriors of penalised logistic regressions: the draws behind every interval."""
+"""Posterior draws of penalized logistic regressions (Laplace approximation)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 
+# The Monte Carlo error of a 95 % limit is sqrt(0.025 x 0.975 / 1000) / 0.058, 8 % of the posterior SD.
 N_DRAWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Laplace approximation of a penalised logistic posterior: the optimum and the curvature there.
+    """Laplace approximation of a penalized logistic posterior: mode and curvature.
 
     References
     ----------
@@ -39,17 +40,17 @@ class Posterior:
         mean : ndarray of shape (n_terms,)
             Coefficients at the optimum.
         precision : ndarray of shape (n_terms,)
-            Prior precision of each coefficient: the ridge penalty; 0 where there is none.
+            Prior precision of each coefficient: the ridge penalty; 0 without penalty.
         """
         p = expit(design @ mean)
         curvature = design.T @ (design * (weights * p * (1 - p))[:, None])
         return cls(mean, curvature + np.diag(precision))
 
     def draw(self, *, stream: int = 0, n_draws: int = N_DRAWS) -> FloatArray | None:
-        """Return draws, shape (n_draws, n_terms), in pairs that mirror each other at the mean.
+        """Return draws, shape (n_draws, n_terms), in antithetic pairs around the mean.
 
-        One fixed stream: the draws are part of the model, not of the user's randomness. Models that
-        were fitted apart need streams of their own. None where the posterior is not proper.
+        The random stream is fixed: the draws are part of the model. Models that were fitted separately need
+        different streams. None if the posterior is improper.
         """
         try:
             factor = np.linalg.cholesky(self.hessian)
@@ -61,7 +62,7 @@ class Posterior:
 
 
 def posterior_of(fitted: Any, matrix: FloatArray, weights: FloatArray) -> Posterior | None:
-    """Return the posterior of a fitted LogisticRegression; None where its penalty is no Gaussian prior."""
+    """Return the posterior of a fitted LogisticRegression; None if its penalty is not a Gaussian prior."""
     mean = np.concatenate([fitted.intercept_, fitted.coef_[0]])
     precision = ridge_precision(fitted, len(mean))
     if precision is None:
@@ -71,9 +72,9 @@ def posterior_of(fitted: Any, matrix: FloatArray, weights: FloatArray) -> Poster
 
 
 def ridge_precision(estimator: Any, n_terms: int) -> FloatArray | None:
-    """Return the prior precisions that a fitted LogisticRegression's penalty stands for.
+    """Return the prior precisions that correspond to a fitted LogisticRegression's penalty.
 
-    None where the penalty is no Gaussian prior (lasso, elastic net, class weights).
+    None if the penalty is not a Gaussian prior (lasso, elastic net) or there are class weights.
     """
     parameters = estimator.get_params()
     penalty, l1_ratio = parameters.get("penalty", "l2"), _chosen(estimator, "l1_ratio")
@@ -83,6 +84,7 @@ def ridge_precision(estimator: Any, n_terms: int) -> FloatArray | None:
         return None
     c = _chosen(estimator, "C")
     ridge = 0.0 if penalty is None or c is None else 1.0 / c
+    # liblinear penalizes the intercept as the coefficient of a constant column, intercept_scaling
     of_intercept = (
         ridge / parameters["intercept_scaling"] ** 2 if parameters["solver"] == "liblinear" else 0.0
     )
@@ -90,14 +92,14 @@ def ridge_precision(estimator: Any, n_terms: int) -> FloatArray | None:
 
 
 def _chosen(estimator: Any, name: str) -> float | None:
-    """Return the value of a parameter: the one given or, of LogisticRegressionCV, the one chosen."""
+    """Return the value of a parameter: as given or, in LogisticRegressionCV, as chosen."""
     given = estimator.get_params().get(name)
     value = getattr(estimator, f"{name}_", given)
     return None if value is None else float(np.ravel(np.asarray(value, dtype=object))[0] or 0.0)
 
 
 def stack_arms(models: Sequence[FloatArray | None]) -> FloatArray | None:
-    """Join draws of arms that were fitted apart; None if any arm has none."""
+    """Join draws of arms that were fitted separately; None if any arm has none."""
     if any(draws is None for draws in models):
         return None
     return np.stack([draws for draws in models if draws is not None], axis=1)

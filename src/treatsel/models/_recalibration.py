@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
-from treatsel._stats.logistic_mle import Maximum, maximize
+from treatsel._stats.logistic import LogisticFit, maximize
 from treatsel.additive import AdditiveModel, Encoding, score_trees
 from treatsel.models._posterior import N_DRAWS
 
@@ -19,41 +19,41 @@ Codes = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recalibration:
-    """A recalibration that was learned: logit' = shift_k + slope x logit.
+    """A fitted recalibration: logit' = shift_k + slope x logit.
 
-    `design`: what the patients it was learned from gave to it, shape (n_patients, n_free), for the free
-    parameters (shifts, then the slope); `information`: weight x variance of their outcomes there.
+    `design`: design matrix of the patients it was fitted to, shape (n_patients, n_free), for the free
+    parameters (shifts, then the slope); `information`: weight x variance of their outcomes.
     """
 
     method: Method
     shift: FloatArray
     slope: float
-    best: Maximum
+    best: LogisticFit
     design: FloatArray
     information: FloatArray
     codes: Codes
 
     @property
     def n_parameters(self) -> int:
-        """Number of parameters learned."""
+        """Number of parameters estimated."""
         return self.best.rank
 
     @property
     def log_likelihood(self) -> float:
-        """Log-likelihood, or its least upper bound."""
+        """Log-likelihood, or its supremum if there is no finite estimate."""
         return self.best.log_likelihood
 
     @property
     def problem(self) -> str | None:
-        """Say why there is no finite estimate, or None."""
+        """Reason why there is no finite estimate, or None."""
         if self.best.rank < self.design.shape[1]:
-            return "the predictions are all equal, or an arm was received by nobody; choose 'intercept'."
+            return "the predictions are all equal, or no patient received an arm; choose 'intercept'."
         if not self.best.exists:
             return "the outcome has one class only, or the predictions separate its classes perfectly."
         return None
 
     def without_patients(self) -> "Recalibration":
-        """Return the recalibration without what it keeps of each patient."""
+        """Return the recalibration without its rows of single patients."""
         empty = np.empty(0)
         return replace(
             self, design=np.empty((0, self.design.shape[1])), information=empty, codes=empty.astype(np.intp)
@@ -64,8 +64,8 @@ class Recalibration:
         return self.shift + self.slope * logits
 
     def apply_to(self, model: AdditiveModel, covariates: Any) -> AdditiveModel:
-        """Return the recalibrated model; `covariates` are those of the patients it was learned from."""
-        draws = model.draws
+        """Return the recalibrated model; `covariates` are those of the patients it was fitted to."""
+        draws = model.coefficient_draws
         if draws is not None and self.n_parameters:
             draws = self._draws(model, draws, covariates)
         return AdditiveModel(
@@ -75,29 +75,29 @@ class Recalibration:
             coefficients=self.slope * model.coefficients,
             trees=model.trees,
             mixing=None if model.mixing is None else self.slope * model.mixing,
-            draws=draws,
+            coefficient_draws=draws,
         )
 
     def _draws(self, model: AdditiveModel, draws: FloatArray, covariates: Any) -> FloatArray:
         """Return the model's draws, recalibrated.
 
-        For each draw of the model the recalibration would have come out differently. To first order, what
-        it takes back is the projection of the draw's departure, over the patients seen, on what the
-        recalibration can move; so what these patients settle (such as the level of their site) no longer
-        varies with the draws. A draw from the recalibration's own error is added.
+        For each draw of the model, the recalibration would have been different. To first order, it removes
+        the projection of the draw's deviation, over the patients of the recalibration, onto the space of
+        shifts and slope: what these patients determine (such as the level of their site) no longer varies
+        between draws. A draw from the sampling distribution of the recalibration is added.
         """
-        centre = np.column_stack([model.intercept, model.coefficients])
+        center = np.column_stack([model.intercept, model.coefficients])
         if model.mixing is not None:
-            centre = np.column_stack([centre, model.mixing])
+            center = np.column_stack([center, model.mixing])
         kind, draws = draws.dtype, draws.astype(np.float64)
-        taken = np.einsum("dkp,fkp->df", draws - centre, self._projection(model, covariates))
+        taken = np.einsum("dkp,fkp->df", draws - center, self._projection(model, covariates))
         noise = draw_normal(self.best.root, len(draws))
         change = noise - self.slope * taken
         n_shifts = self.design.shape[1] - (self.method != "intercept")
         result = self.slope * draws
         result[:, :, 0] += self.shift + change[:, :n_shifts]
         if self.method != "intercept":
-            result += change[:, n_shifts, None, None] * centre
+            result += change[:, n_shifts, None, None] * center
         return np.asarray(result, dtype=kind)
 
     def _projection(self, model: AdditiveModel, covariates: Any) -> FloatArray:
@@ -116,14 +116,14 @@ class Recalibration:
 def learn_recalibration(
     method: Method, logits: FloatArray, codes: Codes, outcome: FloatArray, weights: FloatArray
 ) -> Recalibration:
-    """Learn a recalibration (any method but "refit") of by-arm logits from the arms received.
+    """Fit a recalibration (any method but "refit") of by-arm logits to the outcomes under the received arms.
 
     Parameters
     ----------
     method : str
         One of `METHODS`.
     logits : ndarray of shape (n_patients, n_arms)
-        The model's.
+        Logits of the model.
     codes : ndarray of shape (n_patients,)
         Column of the received arm.
     outcome, weights : ndarray of shape (n_patients,)
@@ -157,16 +157,16 @@ def learn_recalibration(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Refit:
-    """A logistic regression in each arm, without penalty, on encoded covariates."""
+    """A logistic regression in each arm, without penalty, on the encoded covariates."""
 
     encoding: Encoding
-    by_arm: list[Maximum]
+    by_arm: list[LogisticFit]
 
     @classmethod
     def learn(
         cls, covariates: Any, codes: Codes, outcome: FloatArray, weights: FloatArray, *, n_arms: int
     ) -> "Refit":
-        """Fit one regression in each arm: the same as one with all arm x covariate interactions."""
+        """Fit one regression in each arm, equivalent to one with all arm-by-covariate interactions."""
         encoding = Encoding.learn(covariates, weights, native_missing=False)
         design = np.column_stack([np.ones(len(codes)), encoding.encode(covariates)])
         arms = [codes == k for k in range(n_arms)]
@@ -177,19 +177,19 @@ class Refit:
 
     @property
     def log_likelihood(self) -> float:
-        """Log-likelihood, or its least upper bound."""
+        """Log-likelihood, or its supremum if there is no finite estimate."""
         return float(sum(best.log_likelihood for best in self.by_arm))
 
     @property
     def n_parameters(self) -> int:
-        """Number of parameters learned."""
+        """Number of parameters estimated."""
         return sum(best.rank for best in self.by_arm)
 
     @property
     def problem(self) -> str | None:
-        """Say why there is no finite estimate, or None."""
+        """Reason why there is no finite estimate, or None."""
         if not all(best.rank for best in self.by_arm):
-            return "an arm was received by nobody."
+            return "no patient received an arm."
         if all(best.exists for best in self.by_arm):
             return None
         return "in an arm, the covariates separate the classes of the outcome perfectly."
@@ -205,11 +205,11 @@ class Refit:
             arms_=arms,
             intercept=found[:, 0],
             coefficients=found[:, 1:],
-            draws=np.stack(draws, axis=1),
+            coefficient_draws=np.stack(draws, axis=1),
         )
 
 
 def draw_normal(root: FloatArray, n_draws: int, *, stream: int = 0) -> FloatArray:
-    """Return normal draws around 0, shape (n_draws, n_terms), in pairs that mirror each other."""
+    """Return normal draws around 0, shape (n_draws, n_terms), in antithetic pairs."""
     half = np.random.default_rng([6, stream]).standard_normal((-(-n_draws // 2), root.shape[1]))
     return np.asarray(np.concatenate([half, -half])[:n_draws] @ root.T)

@@ -1,7 +1,7 @@
-"""How much of each tree model to take: weights for prognosis and for effect modification, out of fold.
+"""Stacking weights of the tree models, for prognosis and for effect modification, from out-of-fold logits.
 
-Each source is a by-arm table of logits. Its mean over arms is what it says about prognosis, the deviation
-from that mean what it says about effect modification; each has a weight of its own.
+Each source is a by-arm table of logits. Its mean over arms is its prognosis, the deviation from that mean its
+effect modification; each has a weight of its own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,16 +15,20 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 
-TREE_SD = 0.7  # prior SD of the weight of trees, which may not be negative
-TREE_MOST = 1.5
-BASE_SD = 0.2  # prior SD of how much more, or less, the hierarchical model counts than 1
-BASE_MOST = 0.5
-USE_PROGNOSIS, USE_MODIFICATION = 0.5, 0.25  # prior probability that trees are of any use
+# Half-normal prior of the weight of trees, bounded at about two prior SDs; a negative weight would use trees
+# against their own predictions.
+TREE_SD, TREE_MAX = 0.7, 1.5
+# Prior of the deviation of the hierarchical model's weight from 1, bounded at 2.5 prior SDs: its
+# probabilities are posterior means, so that only a small correction is expected.
+BASE_SD, BASE_MAX = 0.2, 0.5
+# Prior probability that trees contribute at all, lower for modification, where signals are weaker; 0.5 and
+# 0.75 differed by less than the simulation error.
+USE_PROGNOSIS, USE_MODIFICATION = 0.5, 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Weights when trees are used for prognosis, for modification, both or neither."""
+    """Posterior of the weights if trees are used for prognosis, for modification, for both or for neither."""
 
     probability: float
     mean: FloatArray
@@ -34,14 +38,16 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class StackWeights:
-    """Weights of sources, averaged by evidence over four choices of what trees are used for.
+    """Weights of the sources, averaged by evidence over four choices of what trees are used for.
 
     Attributes
     ----------
     names : list of str
-        Sources; "base" is what the hierarchical model counts beyond 1.
+        Sources; the weight of "base", the hierarchical model, is its deviation from 1.
     choices : list of Choice
         Weights in the order (prognosis of each source, modification of each source).
+    least, most : ndarray of shape (2 * n_sources,)
+        Bounds of the weights.
     """
 
     names: list[str]
@@ -71,8 +77,8 @@ class StackWeights:
         parts = np.column_stack([*prognosis, *deviation])
         is_base = np.array([name == "base" for name in names] * 2)
         sd = np.where(is_base, BASE_SD, TREE_SD)
-        least, most = np.where(is_base, -BASE_MOST, 0.0), np.where(is_base, BASE_MOST, TREE_MOST)
-        informative = parts.std(axis=0) > 1e-9
+        least, most = np.where(is_base, -BASE_MAX, 0.0), np.where(is_base, BASE_MAX, TREE_MAX)
+        informative = parts.std(axis=0) > 1e-9  # without trees, a source is constant up to rounding
         found, log_weights = [], []
         for used, prior in _choices(informative, len(names)):
             bounds = (least[used], most[used])
@@ -87,7 +93,7 @@ class StackWeights:
         return cls(names, choices, least, most)
 
     def operators(self, weights: FloatArray, n_arms: int) -> dict[str, FloatArray]:
-        """Return for each source the matrix that turns its by-arm logits into what they add to the logits.
+        """Return for each source the matrix that maps its by-arm logits to its contribution to the logits.
 
         `weights` of shape (..., 2, n_sources) give matrices of shape (..., n_arms, n_arms).
         """
@@ -103,7 +109,7 @@ class StackWeights:
         return np.asarray(total.reshape(2, -1))
 
     def combine(self, sources: Mapping[str, FloatArray]) -> FloatArray:
-        """Return what the sources, by-arm logits, add to the hierarchical model: (n_patients, n_arms)."""
+        """Return the sum of the sources' contributions to the logits, shape (n_patients, n_arms)."""
         n_arms = next(iter(sources.values())).shape[1]
         operators = self.operators(self.mean, n_arms)
         return np.asarray(sum(table @ operators[name].T for name, table in sources.items()))
@@ -113,9 +119,10 @@ class StackWeights:
         return pd.DataFrame(self.mean.T, index=self.names, columns=["prognosis", "modification"])
 
     def draw(self, n_draws: int) -> FloatArray:
-        """Return draws of the weights, shape (n_draws, 2, n_sources); one fixed stream.
+        """Return draws of the weights, shape (n_draws, 2, n_sources), from a fixed random stream.
 
-        Normal, cut off at the bounds, and then moved so that their mean is the weight that serves.
+        Normal draws are clipped to the bounds and shifted back to the posterior mode, so that the mean of
+        the draws is the weight used for prediction.
         """
         random = np.random.default_rng([3])
         ends = np.round(np.cumsum([choice.probability for choice in self.choices]) * n_draws).astype(int)
@@ -132,12 +139,12 @@ class StackWeights:
 
 
 def _choices(informative: np.ndarray, n_sources: int) -> Iterator[tuple[np.ndarray, float]]:
-    """Give which weights are in use, and the log prior probability of that."""
+    """Yield which weights are in use, and the log prior probability of that choice."""
     modifies = np.arange(len(informative)) >= n_sources
     for with_prognosis, with_modification in product((False, True), repeat=2):
         used = informative & np.where(modifies, with_modification, with_prognosis)
         if with_prognosis != used[~modifies].any() or with_modification != used[modifies].any():
-            continue  # nothing to use
+            continue  # no source is informative: the same model as without it
         prior = np.log(USE_PROGNOSIS if with_prognosis else 1 - USE_PROGNOSIS)
         prior += np.log(USE_MODIFICATION if with_modification else 1 - USE_MODIFICATION)
         yield used, float(prior)
@@ -151,7 +158,10 @@ def _fit(
     sd: FloatArray,
     bounds: tuple[FloatArray, FloatArray],
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return the optimum, the factor of its curvature, and the Laplace log evidence."""
+    """Return the posterior mode, the Cholesky factor of its curvature, and the Laplace log evidence.
+
+    The evidence ignores the bounds, that is, the prior's factor of 2 per half-normal weight.
+    """
 
     def objective(v: FloatArray) -> tuple[float, FloatArray]:
         logits = offset + parts @ v
@@ -160,7 +170,9 @@ def _fit(
 
     v = np.zeros(len(sd))
     if len(v):
-        start = np.where(bounds[0] < 0, 0.0, 0.05)
+        start = np.where(
+            bounds[0] < 0, 0.0, 0.05
+        )  # inside the bounds, so that no gradient is cut off at once
         v = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=np.transpose(bounds)).x
     p = expit(offset + parts @ v)
     curvature = (parts * (weights * p * (1 - p))[:, None]).T @ parts + np.diag(1 / sd**2)

@@ -1,4 +1,4 @@
-"""One classifier per arm."""
+"""One classifier per arm (T-learner)."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from treatsel.models._posterior import Posterior, posterior_of, stack_arms
 class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     """One outcome classifier per treatment arm (T-learner).
 
-    Arms share nothing, so a rare arm is learned from its own few patients only.
+    Arms share no information: the model of a rare arm is fitted to its own few patients only.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             coefficients=coefficients,
             trees=trees,
             mixing=None if trees is None else np.eye(len(self.arms_)),
-            draws=stack_arms(
+            coefficient_draws=stack_arms(
                 [None if p is None else p.draw(stream=k) for k, p in enumerate(self._posteriors)]
             ),
         )

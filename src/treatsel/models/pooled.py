@@ -1,4 +1,4 @@
-"""One classifier for all arms, with arm x covariate interactions."""
+"""One classifier for all arms, with arm-by-covariate interactions (S-learner)."""
 
 from typing import Any
 
@@ -26,9 +26,9 @@ from treatsel.models._posterior import posterior_of
 class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     """One outcome classifier for all arms together (S-learner).
 
-    A linear classifier sees covariates, one 0/1 column per arm, and their products; with a ridge
-    penalty this treats all arms alike (no reference arm), and a rare arm borrows from the others.
-    Any other classifier sees covariates and arm columns and finds interactions by itself.
+    A linear classifier is fitted to covariates, one 0/1 column per arm, and their products; with a ridge
+    penalty this treats all arms alike (no reference arm), and a rare arm borrows strength from the others.
+    Any other classifier is fitted to covariates and arm columns, and must find interactions itself.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Column of X that holds the received arm. None: a single arm, and no products.
     interaction_scale : float, default=1.0
         For linear classifiers: factor on the products. Under a ridge penalty it is the ratio of the
-        prior standard deviation of effect modification to that of prognosis; below 1 shrinks
-        effect modification harder. At 0 the model has no effect modification.
+        prior standard deviation of effect modification to that of prognosis; a value below 1 shrinks
+        effect modification more. At 0 the model has no effect modification.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         return pd.DataFrame(by_arm, index=covariates.index)
 
     def _per_arm(self, terms: FloatArray) -> FloatArray:
-        """Turn rows (intercept, coefficients of the design) into (intercept, coefficients) per arm.
+        """Convert rows (intercept, coefficients of the design) to (intercept, coefficients) per arm.
 
         Shape (n_rows, n_terms) becomes (n_rows, n_arms, n_features + 1).
         """
@@ -159,7 +159,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             coefficients=per_arm[:, 1:],
             trees=trees,
             mixing=None if trees is None else np.eye(len(self.arms_)),
-            draws=None if draws is None else self._per_arm(draws),
+            coefficient_draws=None if draws is None else self._per_arm(draws),
         )
 
     def _trees_of_arm(self, k: int) -> Any:

@@ -1,12 +1,11 @@
-"""A fitted model, brought to the level and the spread of another population."""
+"""Recalibration of a fitted model to another population."""
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -18,32 +17,32 @@ from treatsel._checks import (
     check_known_arms,
     check_same_length,
     check_weights,
+    count_of,
 )
-from treatsel.additive import AdditiveModel
-from treatsel.errors import InputError, TreatselWarning, UnsupportedModelError
+from treatsel._stats.logits import logits_of
+from treatsel.additive import AdditiveModel, additive_of
+from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
 from treatsel.models._recalibration import METHODS, Codes, Method, Recalibration, Refit, learn_recalibration
 
-NEAREST = 1e-8  # the closest to 0 or 1 at which the logit of a probability is taken
-
 
 class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
-    """A fitted model whose logits are moved, and stretched, to fit new patients.
+    """A fitted model whose logits are shifted and rescaled to fit new patients.
 
-    logit' = shift_k + slope x logit, learned by maximum likelihood from the arms that the new patients
-    received, for all arms alike or with a shift for each. Ranking within an arm stays as it was; a shift
-    for each arm can change which arm comes first.
+    logit' = shift_k + slope x logit, fitted by maximum likelihood to the outcomes of the new patients under
+    the arms they received, with one shift for all arms or one per arm. The ranking of patients within an arm
+    is unchanged; a shift per arm can change which arm is best.
 
     Parameters
     ----------
     model : fitted model
-        Of `treatsel.models`, or one out of a model file (``load_model(path).models_[outcome]``). It is
-        never refitted, and `sklearn.base.clone` keeps it fitted.
+        Of `treatsel.models`, or from a model file (``load_model(path).models_[outcome]``). It is never
+        refitted, and `sklearn.base.clone` keeps it fitted.
     method : {"none", "intercept", "slope", "per_arm", "refit"}, default "slope"
         "none": the model as it is. "intercept": one shift, slope 1. "slope": one shift and one slope.
-        "per_arm": a shift for each arm and one slope. "refit": forget the model and fit a logistic
-        regression without penalty in each arm, on the same covariates.
-        `treatsel.validation.update_closed_test` chooses between them by a test.
+        "per_arm": a shift for each arm and one slope. "refit": instead of the model, a logistic regression
+        without penalty in each arm, on the same covariates.
+        `treatsel.validation.update_closed_test` chooses between them by a closed testing procedure.
     arm : str or None, default "arm"
         Column of X that holds the received arm. None: a single arm.
 
@@ -54,23 +53,22 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (2,)
         Outcomes, 0 and 1.
     shift_ : Series by arm
-        What is added to the logit; 0 is no change. NaN for "refit".
+        Shift added to the logit; 0 is no change. NaN for "refit".
     slope_ : float
-        What the logit is multiplied by; 1 is no change, below 1: the predictions were too extreme. NaN for
-        "refit".
+        Factor of the logit; 1 is no change; below 1 the predictions were too extreme. NaN for "refit".
     covariance_ : ndarray of shape (n_free, n_free) or None
         Of the shift(s), in the order of `arms_`, and the slope; None for "refit".
     log_likelihood_ : float
         Of the new patients' outcomes, at the maximum.
     n_parameters_ : int
-        Number of parameters learned from the new patients.
+        Number of parameters estimated from the new patients.
 
     Notes
     -----
-    The additive form has the terms of the original, rescaled: explanation, model file and service work as
-    before. Its draws vary with the draws of the original, less what the new patients settle (the level
-    of their site, say, no longer varies), and with the error of the recalibration itself: to first
-    order, the recalibration that each draw would have called for, plus a draw from its covariance.
+    The additive form has the terms of the original, rescaled, so that explanations, model files and services
+    work as before. Its draws are those of the original minus what the new patients determine (for example
+    the level of their site), plus the sampling error of the recalibration: to first order, each draw of the
+    model gets the recalibration that it would have required, plus a draw from the covariance.
 
     References
     ----------
@@ -97,7 +95,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         return type(self)(copy.copy(self.model), method=self.method, arm=self.arm)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "RecalibratedClassifier":
-        """Learn the recalibration; the model itself stays as it is.
+        """Fit the recalibration; the model itself is not changed.
 
         Parameters
         ----------
@@ -106,7 +104,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_patients,)
             Outcome, 0 or 1.
         sample_weight : array-like of shape (n_patients,), optional
-            Weights, not negative; a weight of 2 is a patient who stands there twice.
+            Weights, not negative; a patient with weight 2 counts twice.
 
         Raises
         ------
@@ -143,7 +141,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             logits = base_logits(self.model, covariates)
             found = learn_recalibration(self.method, logits, codes, outcome, weights)
         if problem := self._problem(found, codes, outcome):
-            raise InputError(f"The recalibration {self.method!r} cannot be learned: {problem}")
+            raise InputError(f"The recalibration {self.method!r} cannot be fitted: {problem}")
         self.covariance_: FloatArray | None = None
         if isinstance(found, Recalibration):
             additive = additive_of(self.model)
@@ -157,14 +155,15 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.log_likelihood_, self.n_parameters_ = found.log_likelihood, found.n_parameters
 
     def _problem(self, found: "Refit | Recalibration", codes: Codes, outcome: FloatArray) -> str | None:
-        """Say why there is no finite estimate, or None."""
+        """Return the reason why there is no finite estimate, or None."""
         if self.method in ("per_arm", "refit"):
             for k, arm in enumerate(self.arms_):
                 n, n_events = int((codes == k).sum()), int(outcome[codes == k].sum())
                 if n_events in (0, n):
                     return (
-                        f"arm {arm!r} has {n} patients that count and only one class of outcome ({n_events} "
-                        "events). Both are needed in every arm; choose 'slope' or 'intercept'."
+                        f"arm {arm!r} has {count_of(n, 'patient')} with a weight above 0 and only one class "
+                        f"of outcome ({count_of(n_events, 'event')}). Both are needed in every arm; choose "
+                        "'slope' or 'intercept'."
                     )
         return found.problem
 
@@ -182,7 +181,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         UnsupportedModelError
-            If the model is no sum of terms, or has no draws.
+            If the model cannot be written as a sum of terms, or has no draws.
         """
         covariates = self._covariates(X)
         return self.additive().predict_draws(covariates)
@@ -193,47 +192,30 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         UnsupportedModelError
-            If the model is no such sum.
+            If the model cannot be written so.
         """
         check_is_fitted(self)
         if self._additive is None:
-            self.model.additive()  # raises, and says why
+            self.model.additive()  # raises with the reason
             raise UnsupportedModelError(f"{type(self.model).__name__} cannot be written as a sum of terms.")
         return self._additive
-
-
-def additive_of(model: Any) -> AdditiveModel | None:
-    """Return a fitted model as sums of terms on the logit scale, or None if it is no such sum."""
-    try:
-        additive: AdditiveModel = model.additive()
-    except (UnsupportedModelError, AttributeError):
-        return None
-    return additive
 
 
 def base_logits(model: Any, covariates: pd.DataFrame) -> FloatArray:
     """Return the logits of a fitted model, shape (n_patients, n_arms).
 
-    A model that is no sum of terms may predict exactly 0 or 1; such predictions count as 1e-8 and
+    A model that is not a sum of terms may predict exactly 0 or 1; such predictions are replaced by 1e-8 and
     1 - 1e-8, with a warning.
     """
     additive = additive_of(model)
     if additive is not None:
         return additive.logit(additive.encoding.encode(covariates))
     probability = model.predict_by_arm(covariates).to_numpy(dtype=float)
-    moved = np.clip(probability, NEAREST, 1 - NEAREST)
-    if n := int((moved != probability).sum()):
-        warnings.warn(
-            f"{n} of {probability.size} predicted probabilities are 0 or 1 (or within {NEAREST:g} of them), "
-            f"where the logit is infinite; they count as {NEAREST:g} and 1 - {NEAREST:g}.",
-            TreatselWarning,
-            stacklevel=4,
-        )
-    return np.asarray(logit(moved))
+    return logits_of(probability)
 
 
 def arms_of(model: Any) -> Any:
-    """Return the arms of a fitted model, or raise if it is none."""
+    """Return the arms of a fitted model, or raise if it is not one."""
     if hasattr(model, "models_"):
         names = ", ".join(map(repr, model.models_))
         raise InputError(
@@ -245,7 +227,7 @@ def arms_of(model: Any) -> Any:
         return model.arms_ if isinstance(model, AdditiveModel) else _fitted(model).arms_
     except (NotFittedError, AttributeError):
         raise InputError(
-            f"model is a {type(model).__name__} that is not fitted. Fit it to its development cohort first."
+            f"model is a {type(model).__name__} that is not fitted. Fit it to a development cohort first."
         ) from None
 
 
@@ -255,7 +237,7 @@ def _fitted(model: Any) -> Any:
 
 
 def names_of(model: Any, frame: pd.DataFrame, arm: str | None) -> list[Any]:
-    """Return the covariates that a fitted model was given; all of the frame if it does not say."""
+    """Return the names of a fitted model's covariates; of all columns of the frame if it has no names."""
     if isinstance(model, AdditiveModel):
         return model.encoding.names
     return list(getattr(model, "feature_names_in_", covariates_of(frame, arm).columns))

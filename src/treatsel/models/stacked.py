@@ -1,4 +1,4 @@
-"""The stack: the hierarchical model, and trees for what it missed, as far as the data ask for them."""
+"""Stacking of the hierarchical model with boosted trees, weighted by cross-fitted predictive performance."""
 
 import logging
 from collections.abc import Sequence
@@ -20,20 +20,25 @@ from treatsel.models._stack import StackWeights
 from treatsel.models.hierarchical import Hierarchy, Patients, SitedClassifier
 
 LOG = logging.getLogger(__name__)
-DEALS = 3  # of patients to folds, whose results are averaged, where patients are few
-MANY = 3000  # patients from which on one deal is enough
-MISSED_ALL = 1000  # patients up to which trees are taken to miss as much as they find
+# Repeated cross-fitting: with few patients, weights depend on how patients are divided into folds. Its cost
+# grows with n while this dependence fades.
+N_PARTITIONS = 3
+ONE_PARTITION_FROM = 3000
+# Patients up to which the trees' contribution is also the size of what they may have missed; then it falls
+# with the root of n. Chosen for coverage on a simulated process with thresholds.
+FULL_SPREAD_UP_TO = 1000
 
 
 class StackedClassifier(SitedClassifier):
-    """Hierarchical logistic regression stacked with boosted trees; what "auto" means.
+    """Hierarchical logistic regression stacked with boosted trees: the model of estimator="auto".
 
     Three parts, all sums on the logit scale: the hierarchical model (see `HierarchicalClassifier`); boosted
-    trees over covariates and arm together, fitted from nothing (S-learner); and, for each arm, boosted
-    trees for what is left once the first two are combined. Out of fold, each part has one weight for
-    prognosis (its mean over arms) and one for effect modification (the deviation from it). The weights
-    have a prior that says "the hierarchical model alone", and are averaged by evidence over whether
-    trees are used at all: few patients give the hierarchical model, many let trees in.
+    trees of covariates and arm, fitted without an offset (S-learner); and, for each arm, boosted trees
+    fitted to the residual of the first two combined. From out-of-fold logits, each part gets one weight for
+    prognosis (its mean over arms) and one for effect modification (the deviation from that mean). The prior
+    of the weights is centered at the hierarchical model alone, and they are averaged by evidence over whether
+    trees are used at all: with few patients the model is the hierarchical one, with many patients trees
+    contribute.
 
     Parameters
     ----------
@@ -42,8 +47,8 @@ class StackedClassifier(SitedClassifier):
     groups : str or None, default=None
         Column of X that names the site; sites stay together in folds. See `HierarchicalClassifier`.
     n_splits : int, default=5
-        Folds of the cross-fitting. Patients are dealt to them by arm and a key scrambled from their
-        covariates; three times, and averaged, below 3,000 patients.
+        Folds of the cross-fitting. Patients are divided into folds by arm and a pseudo-random key of their
+        covariates; below 3,000 patients three times, and results are averaged.
 
     Attributes
     ----------
@@ -52,24 +57,24 @@ class StackedClassifier(SitedClassifier):
     classes_ : ndarray of shape (2,)
         Outcomes; the second is the event.
     weights_ : DataFrame of shape (3, 2)
-        Weight of each part for prognosis and for modification; "base" is what the hierarchical model
-        counts beyond 1.
+        Weight of each part for prognosis and for modification; "base" is the deviation of the hierarchical
+        model's weight from 1.
     cross_fitted_ : DataFrame of shape (n_patients, n_arms)
-        Probabilities for each patient (with a weight above 0) by parts fitted without the patient's fold.
+        Probabilities for each patient (with a weight above 0) from parts fitted without the patient's fold.
     p_modification_, modification_, prior_
         Of the hierarchical model.
 
     Notes
     -----
-    Draws vary with the posterior of the hierarchical model, with the weights of the parts, and with the trees
-    as they change from fold to fold (delete-a-group jackknife; Kott 2001, J Official Statistics 17(4),
-    521-526). Where trees move the logits far from the hierarchical model, they will have missed something
-    too: the variance of what they move is added to each arm, times the root of 1,000 / n beyond 1,000
-    patients, in the spirit of Buckland, Burnham & Augustin (1997), Biometrics 53(2), 603-618,
-    doi:10.2307/2533961.
+    Posterior draws reflect the posterior of the hierarchical model, the uncertainty of the weights, and the
+    variability of the trees between folds (delete-a-group jackknife; Kott 2001, J Official Statistics 17(4),
+    521-526). The further trees move the logits from the hierarchical model, the more they may have missed:
+    the variance of their contribution is added to each arm, multiplied by the root of 1,000 / n beyond 1,000
+    patients, as a variance between models (Buckland, Burnham & Augustin 1997, Biometrics 53(2), 603-618,
+    doi:10.2307/2533961).
 
-    Deterministic: nothing hangs on a seed or on the names of the arms; on the order of the patients not up
-    to 2,000 of them, and little beyond, where a sample of the rows serves the projection.
+    Deterministic. Results do not depend on a seed or on arm labels, nor, with up to 2,000 patients, on row
+    order; with more, a sample of the rows is used for the projection.
 
     References
     ----------
@@ -100,20 +105,20 @@ class StackedClassifier(SitedClassifier):
         self, patients: Patients, encoding: Encoding, index: pd.Index
     ) -> tuple[Hierarchy, AdditiveModel]:
         if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
-            raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number of at least 2.")
+            raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number, 2 or more.")
         hierarchy = Hierarchy.learn(patients, encoding)
         n_splits = min(self.n_splits, len(patients.y))
-        deals = [
+        partitions = [
             folds_by_key(
                 hierarchy.rank[patients.arms],
                 patients.y,
-                patients.keys(deal),
+                patients.keys(partition),
                 sites=patients.sites if patients.n_sites else None,
                 n_splits=n_splits,
             )
-            for deal in range(DEALS if len(patients.y) < MANY else 1)
+            for partition in range(N_PARTITIONS if len(patients.y) < ONE_PARTITION_FROM else 1)
         ]
-        parts = _Parts.learn(hierarchy, patients, encoding, deals)
+        parts = _Parts.learn(hierarchy, patients, encoding, partitions)
         self.weights_ = parts.weights.to_frame()
         by_arm = expit(parts.cross_fitted)
         self.cross_fitted_ = pd.DataFrame(by_arm, index=index, columns=pd.Index(self.arms_))
@@ -124,9 +129,9 @@ class StackedClassifier(SitedClassifier):
 class _Parts:
     """The cross-fitted parts: hierarchical terms, tree ensembles by source and arm, and weights.
 
-    `center` is the mean logit; `moved`, in logits, how far trees move a logit from the hierarchical model
-    (root mean square over patients and arms); `cross_fitted` are logits of each patient under each arm by
-    parts that have not seen the patient.
+    `center` is the mean logit; `moved`, in logits, the root mean square over patients and arms of the trees'
+    contribution; `cross_fitted` the logits of each patient under each arm, from parts fitted without the
+    patient's fold.
     """
 
     hierarchy: Hierarchy
@@ -140,37 +145,38 @@ class _Parts:
 
     @classmethod
     def learn(
-        cls, hierarchy: Hierarchy, patients: Patients, encoding: Encoding, deals: Sequence[Folds]
+        cls, hierarchy: Hierarchy, patients: Patients, encoding: Encoding, partitions: Sequence[Folds]
     ) -> "_Parts":
-        """Fit each part without each fold, then its weights on what the folds show."""
+        """Fit each part without each fold, then the weights to the out-of-fold logits."""
         base = np.zeros((len(patients.y), patients.n_arms))
-        splits = [split for deal in deals for split in deal]
+        splits = [split for partition in partitions for split in partition]
         for number, (rest, fold) in enumerate(splits):
             LOG.info("Cross-fitting the hierarchical model: fold %d of %d", number + 1, len(splits))
             terms = hierarchy.again(patients.subset(rest)).terms
-            base[fold] += patients.subset(fold).logits(terms) / len(deals)
+            base[fold] += patients.subset(fold).logits(terms) / len(partitions)
         center = float(np.average(base.mean(axis=1), weights=patients.weights))
+        # centered, so that a weight other than 1 stretches the logits around their mean, not around 0
         sources, trees = {"base": base - center}, {}
         LOG.info("Boosting trees of covariates and arm")
         matrix = patients.columns(_columns(encoding))
-        if joint := _joint_trees(matrix, patients, deals):
+        if joint := _joint_trees(matrix, patients, partitions):
             trees["joint"] = joint
-            sources["joint"] = _held_out(joint, deals, matrix, patients.n_arms) - base
+            sources["joint"] = _held_out(joint, partitions, matrix, patients.n_arms) - base
         weights = StackWeights.learn(
             base, sources, arms=patients.arms, y=patients.y, weights=patients.weights
         )
         offset = base + weights.combine(sources)
         LOG.info("Boosting trees of each arm")
-        if own := _trees_by_arm(matrix, offset, patients, deals):
+        if own := _trees_by_arm(matrix, offset, patients, partitions):
             trees["own"] = own
-            sources["own"] = _held_out(own, deals, matrix, patients.n_arms)
+            sources["own"] = _held_out(own, partitions, matrix, patients.n_arms)
             weights = StackWeights.learn(
                 base, sources, arms=patients.arms, y=patients.y, weights=patients.weights
             )
         change = weights.combine({**sources, "base": np.zeros_like(base)})
         moved = float(np.sqrt(np.average((change**2).mean(axis=1), weights=patients.weights)))
         cross_fitted = base + weights.combine(sources)
-        folds = [len(deal) for deal in deals]
+        folds = [len(partition) for partition in partitions]
         return cls(hierarchy, encoding, center, trees, weights, folds, moved, cross_fitted)
 
     def additive(self, arms: np.ndarray) -> AdditiveModel:
@@ -190,18 +196,21 @@ class _Parts:
             coefficients=terms[:, 1:],
             trees=Trees.join(members).renumbered(_columns(self.encoding)) if members else None,
             mixing=self._mixing(operators, np.zeros(sum(self.folds))) if members else None,
-            draws=self._draws(len(arms)),
+            coefficient_draws=self._draws(len(arms)),
         )
 
     def _linear(self, terms: FloatArray, operators: dict[str, FloatArray]) -> FloatArray:
-        """Return the linear terms, shape (..., n_arms, n_terms), that the sources leave."""
+        """Return the linear terms of all sources together, shape (..., n_arms, n_terms).
+
+        The joint trees enter as their difference from the base, whose linear terms are subtracted here.
+        """
         centered = terms.copy()
         centered[..., 0] -= self.center
         total = terms + operators["base"] @ centered
         return np.asarray(total - operators["joint"] @ terms if "joint" in operators else total)
 
     def _mixing(self, operators: dict[str, FloatArray], jackknife: FloatArray) -> FloatArray:
-        """Return what each member counts, shape (..., n_arms, n_members): full trees, then each fold's."""
+        """Return the weights of the ensembles, shape (..., n_arms, n_members): full trees, then by fold."""
         shares = np.concatenate([np.ones((*jackknife.shape[:-1], 1)), jackknife], axis=-1)
         blocks = [
             operators[source][..., :, k, None] * shares[..., None, :]
@@ -214,7 +223,7 @@ class _Parts:
         random = np.random.default_rng([4])
         operators = self.weights.operators(self.weights.draw(N_DRAWS), n_arms)
         linear = self._linear(self.hierarchy.draw(N_DRAWS), operators)
-        share = min(1.0, float(np.sqrt(MISSED_ALL / len(self.cross_fitted))))
+        share = min(1.0, float(np.sqrt(FULL_SPREAD_UP_TO / len(self.cross_fitted))))
         missed = np.sqrt(share) * self.moved * random.standard_normal((N_DRAWS, n_arms))
         linear[:, :, 0] += missed[:, self.hierarchy.rank]
         linear[:, :, 0] += self.hierarchy.draw_sites(N_DRAWS)
@@ -224,7 +233,11 @@ class _Parts:
         return np.concatenate(parts, axis=-1).astype(np.float32)
 
     def _jackknife(self, random: np.random.Generator) -> FloatArray:
-        """Return draws of what each fold's trees count on top: deviations from their deal's mean."""
+        """Return draws of the weights of each fold's trees: deviations from their partition's mean.
+
+        Centered and scaled by the root of (n - 1) / n, so that the weighted sum of the folds' scores has the
+        variance of the delete-a-group jackknife, averaged over partitions.
+        """
         parts = []
         for n in self.folds:
             noise = random.standard_normal((N_DRAWS, n))
@@ -234,25 +247,25 @@ class _Parts:
 
 
 def _columns(encoding: Encoding) -> npt.NDArray[np.intp]:
-    """Return the columns of the matrix that trees look at: they need no bends."""
-    return np.flatnonzero(encoding.kinds != "bend")
+    """Return the columns of the matrix that trees use: all but the hinges."""
+    return np.flatnonzero(encoding.kinds != "hinge")
 
 
-def _joint_trees(matrix: FloatArray, patients: Patients, deals: Sequence[Folds]) -> dict[int, Ensemble]:
-    """Boost one model of covariates and arm from nothing; return it as it stands for each arm."""
+def _joint_trees(matrix: FloatArray, patients: Patients, partitions: Sequence[Folds]) -> dict[int, Ensemble]:
+    """Boost one model of covariates and arm without an offset; return its trees for each arm."""
     n_arms, n_columns = patients.n_arms, matrix.shape[1]
     arms = np.eye(n_arms)[patients.arms]
-    boosters = boost(np.column_stack([matrix, arms]), patients.y, patients.weights, None, deals)
+    boosters = boost(np.column_stack([matrix, arms]), patients.y, patients.weights, None, partitions)
     if boosters is None:
         return {}
     fixed = [{n_columns + j: float(j == k) for j in range(n_arms)} for k in range(n_arms)]
-    return {k: read(boosters, deals, fixed[k]) for k in range(n_arms)}
+    return {k: read(boosters, partitions, fixed[k]) for k in range(n_arms)}
 
 
 def _trees_by_arm(
-    matrix: FloatArray, offset: FloatArray, patients: Patients, deals: Sequence[Folds]
+    matrix: FloatArray, offset: FloatArray, patients: Patients, partitions: Sequence[Folds]
 ) -> dict[int, Ensemble]:
-    """Boost what the offset, shape (n_patients, n_arms), leaves, in each arm that has enough patients."""
+    """Boost trees from an offset, shape (n_patients, n_arms), in each arm that has enough patients."""
     found = {}
     for k in range(patients.n_arms):
         rows = np.flatnonzero(patients.arms == k)
@@ -260,8 +273,8 @@ def _trees_by_arm(
         position[rows] = np.arange(len(rows))
         mine = patients.arms == k
         inside = [
-            [(position[rest[mine[rest]]], position[fold[mine[fold]]]) for rest, fold in deal]
-            for deal in deals
+            [(position[rest[mine[rest]]], position[fold[mine[fold]]]) for rest, fold in partition]
+            for partition in partitions
         ]
         boosters = boost(matrix[rows], patients.y[rows], patients.weights[rows], offset[rows, k], inside)
         if boosters is not None:
@@ -270,10 +283,10 @@ def _trees_by_arm(
 
 
 def _held_out(
-    by_arm: dict[int, Ensemble], deals: Sequence[Folds], matrix: FloatArray, n_arms: int
+    by_arm: dict[int, Ensemble], partitions: Sequence[Folds], matrix: FloatArray, n_arms: int
 ) -> FloatArray:
     """Return out-of-fold scores, shape (n_patients, n_arms); 0 for an arm without trees."""
     scores = np.zeros((len(matrix), n_arms))
     for k, ensemble in by_arm.items():
-        scores[:, k] = ensemble.held_out(deals, matrix)
+        scores[:, k] = ensemble.held_out(partitions, matrix)
     return scores

@@ -1,17 +1,18 @@
-"""Monitoring: whether a model in use still fits its patients, and whether its probabilities still hold."""
+"""Monitoring of a model in use: covariate drift, invalid values, and calibration with a sequential test."""
 
 from typing import Any
 
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from treatsel._checks import check_choice, check_level
+from treatsel._checks import check_choice, check_level, count_of
+from treatsel._disclosure import rounded_down
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.monitoring._baseline import BaselineColumn, baseline_from, baseline_of
 from treatsel.monitoring._calibration import calibration
 from treatsel.monitoring._covariate_drift import drift, levels_of
-from treatsel.monitoring._finding import Part, judged, table_of
+from treatsel.monitoring._finding import PartResult, table_of, with_alarms
 from treatsel.monitoring._model_use import (
     MOST_RECOMMENDED,
     predicted,
@@ -42,44 +43,44 @@ def monitor(
     *,
     outcome: str | None = None,
     dates: Any = None,
-    groups: Any = None,
+    clusters: Any = None,
     reference: Any = None,
     false_alarm_rate: float = 0.05,
-    sizes: AlarmThresholds | None = None,
+    thresholds: AlarmThresholds | None = None,
     level: float = 0.95,
 ) -> MonitoringReport:
-    """Compare recent patients with what a model stores of its development cohort.
+    """Compare recent patients with the development cohort of a model, as stored with it.
 
-    Three families of tests share the false-alarm rate in equal parts: inputs (drift of covariates, faulty
-    values) and calibration, each by Holm's method over all its tests; and a running test of calibration,
-    whose part holds over all looks together. So the chance that a report gives any alarm is at most the
-    rate, if nothing has changed, patients are independent, and predictions are as good as
-    `sizes.tolerance` asks. An alarm also needs a difference that matters, see `AlarmThresholds`.
+    Three families of tests share the false-alarm rate equally: covariate drift and warnings, and calibration,
+    each adjusted by Holm's method; and a sequential test of calibration, whose part holds over all looks
+    together. If nothing has changed, patients are independent and no prediction is wrong by more than
+    `thresholds.sequential_tolerance`, the probability of any alarm in a report is at most the rate. An alarm
+    also needs a difference that exceeds its threshold, see `AlarmThresholds`.
 
     Parameters
     ----------
     selector : TreatmentSelector
-        Fitted, or from a file.
+        Fitted or loaded.
     X : DataFrame of shape (n_patients, n_columns)
-        Recent patients: the covariates and, to judge calibration, the arm that they received. Values that
-        break the codebook are flagged and counted.
+        Recent patients: the covariates and, for calibration, the received arm. Values that violate the
+        codebook are flagged and counted.
     y : Series or array of shape (n_patients,), optional
-        Outcome, 0 or 1; NaN: not known yet.
+        Outcome, 0 or 1; NaN if it is not known yet.
     outcome : str, optional
-        Which outcome y is; None: the model's first.
+        Name of the outcome in y; None: the model's first.
     dates : Series or array of shape (n_patients,), optional
-        Dates at which outcomes became known; they order the running test. None: the order of the rows.
-    groups : Series or array of shape (n_patients,), optional
-        Sites: intervals and tests of calibration are then robust to clusters, from 10 sites on.
+        Dates at which outcomes became known, which order the sequential test; None: the order of the rows.
+    clusters : Series or array of shape (n_patients,), optional
+        Sites: intervals and tests of calibration are then cluster-robust, from 10 sites on.
     reference : DataFrame, optional
-        Patients to compare the covariates with instead of the stored development summary, such as those
-        of the first year of use.
+        Patients to compare the covariates with, instead of the stored summary of the development cohort; for
+        example those of the first year of use.
     false_alarm_rate : float
-        Chance of any alarm in a report though nothing has changed, at most.
-    sizes : Sizes, optional
-        What is large enough to matter.
+        Upper bound of the probability of any alarm in a report if nothing has changed.
+    thresholds : AlarmThresholds, optional
+        Smallest differences that may give an alarm.
     level : float
-        Confidence level of the intervals, which are not adjusted for their number.
+        Confidence level of the intervals, which are not adjusted for multiplicity.
 
     Returns
     -------
@@ -107,41 +108,48 @@ def monitor(
     """
     check_is_fitted(selector, "models_")
     name = selector.outcomes_[0] if outcome is None else check_choice("outcome", outcome, selector.outcomes_)
-    sizes = AlarmThresholds() if sizes is None else sizes
+    thresholds = AlarmThresholds() if thresholds is None else thresholds
     rate = _check_rate(false_alarm_rate) / len(FAMILIES)
     check_level(level)
     frame = frame_of(X)
-    _check_indices(frame, y=y, dates=dates, groups=groups)
+    _check_indices(frame, y=y, dates=dates, clusters=clusters)
     frame = by_id(frame, selector.codebook_)
     clean, found = clean_covariates(frame, selector.codebook_, selector.ranges_, "flag")
-    received, known = received_in(selector, frame), _known(selector, reference)
+    received, baseline = received_in(selector, frame), _baseline(selector, reference)
     predictions = predictions_of(selector, clean, found, level)
-    inputs, told, outcomes, sequence, running = Part(), Part(), Part(), Part(), None
-    inputs.add(Part(cautions=_same_patients(selector, clean, received)))
-    inputs.add(drift(known, clean, sizes, level))
-    inputs.add(warnings_of(selector, predictions, sizes, level))
-    told.add(predicted(selector, predictions, name, level))
-    told.add(_recommended(selector, frame, level))
+    covariates, use, outcomes = PartResult(), PartResult(), PartResult()
+    sequence, test, n_outcomes = PartResult(), None, 0
+    covariates.add(PartResult(cautions=_same_patients(selector, clean, received)))
+    covariates.add(drift(baseline, clean, thresholds, level))
+    covariates.add(warnings_of(selector, predictions, thresholds, level))
+    use.add(predicted(selector, predictions, name, level))
+    use.add(_recommended(selector, frame, level))
     if y is not None:
-        arrived = ObservedOutcomes.of(selector, predictions.by_arm(name), frame, y, dates, groups)
-        outcomes.add(Part(cautions=list(arrived.cautions)))
-        outcomes.add(calibration(arrived, sizes, level))
-        running, sequence = arrived.running(rate, sizes.tolerance)
-    findings = [*judged(inputs.findings, rate), *told.findings, *judged(outcomes.findings, rate)]
-    parts = (outcomes, sequence, inputs, told)
+        observed = ObservedOutcomes.of(selector, predictions.by_arm(name), frame, y, dates, clusters)
+        outcomes.add(PartResult(cautions=list(observed.cautions)))
+        outcomes.add(calibration(observed, thresholds, level))
+        test, sequence = observed.sequential_test(rate, thresholds.sequential_tolerance)
+        n_outcomes = rounded_down(len(observed.y), len(frame))
+    findings = [
+        *with_alarms(covariates.findings, rate),
+        *use.findings,
+        *with_alarms(outcomes.findings, rate),
+        *sequence.findings,
+    ]
+    parts = (outcomes, sequence, covariates, use)
     return MonitoringReport(
-        figures=table_of([*findings, *sequence.findings]),
-        levels=levels_of(known, clean),
-        running=running,
+        figures=table_of(findings),
+        levels=levels_of(baseline, clean),
+        sequential_test=test,
         outcome=name,
         false_alarm_rate=float(false_alarm_rate),
-        sizes=sizes,
+        thresholds=thresholds,
         level=level,
         cautions=tuple(text for part in parts for text in part.cautions),
         not_estimable=tuple(pair for part in parts for pair in part.not_estimable),
         model_id=selector.model_id_,
         n=len(frame),
-        n_outcomes=0 if y is None else len(arrived.y),
+        n_outcomes=n_outcomes,
         compared_with="the development cohort, as stored"
         if reference is None
         else "the patients given as reference",
@@ -155,15 +163,19 @@ def _check_rate(rate: float) -> float:
 
 
 def _check_indices(frame: pd.DataFrame, **given: Any) -> None:
-    """Raise if something that has patients as index has others than X, or another order."""
+    """Raise unless the index of each argument that has one equals that of X."""
     for name, values in given.items():
         if isinstance(values, pd.DataFrame):
-            raise InputError(f"{name} must be one column; it is a table with {values.shape[1]}.")
+            raise InputError(
+                f"{name} must be one column; it is a table with {count_of(values.shape[1], 'column')}."
+            )
         if isinstance(values, pd.Series) and not values.index.equals(frame.index):
-            raise InputError(f"X and {name} need the same patients in the same order (index).")
+            raise InputError(
+                f"X and {name} differ in their index. They must have the same patients in the same order."
+            )
 
 
-def _known(selector: TreatmentSelector, reference: Any) -> list[BaselineColumn]:
+def _baseline(selector: TreatmentSelector, reference: Any) -> list[BaselineColumn]:
     if reference is None:
         return baseline_of(selector)
     frame = by_id(frame_of(reference), selector.codebook_)
@@ -171,14 +183,16 @@ def _known(selector: TreatmentSelector, reference: Any) -> list[BaselineColumn]:
 
 
 def _same_patients(selector: TreatmentSelector, clean: pd.DataFrame, received: pd.Series | None) -> list[str]:
-    """Return a caution if these are the very patients that the model was developed on."""
+    """Return a caution if the recent patients are the development cohort itself."""
     if received is None or selector.fingerprint_ != fingerprint(clean.assign(**{selector.arm: received})):
         return []
-    return ["These are the very patients that the model was developed on: there is nothing to monitor."]
+    return [
+        "These patients are the development cohort of the model itself: the comparison is not informative."
+    ]
 
 
-def _recommended(selector: TreatmentSelector, frame: pd.DataFrame, level: float) -> Part:
+def _recommended(selector: TreatmentSelector, frame: pd.DataFrame, level: float) -> PartResult:
     if len(selector.arms_) < 2:
-        return Part(not_estimable=[("Recommendations", "the model knows one arm only")])
+        return PartResult(not_estimable=[("Recommendations", "the model has only one arm")])
     latest = frame.tail(MOST_RECOMMENDED)
     return recommended(selector.recommend(latest, level=level, on_invalid="flag"), level)

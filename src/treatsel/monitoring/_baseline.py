@@ -1,4 +1,4 @@
-"""What is known of the covariates as they were: from a model's stored summaries, or from patients."""
+"""Baseline distribution of the covariates, from the summaries in a model file or from reference patients."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,29 +10,29 @@ from treatsel._checks import FloatArray
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.selector import TreatmentSelector
 
-_EXACT = 16 * np.finfo(float).eps  # relative error of a stored mean or share
-_EXACT_SQUARES = 1e-12  # and of a stored second moment
-WIDTH_SHARE = (
-    0.02  # at most this share lay outside the stored range: it starts from the 1st and 99th percentile
-)
+# relative rounding error of a stored mean or proportion, and of a second moment, which cancels more digits
+_EXACT = 16 * np.finfo(float).eps
+_EXACT_SQUARES = 1e-12
+# largest proportion outside the stored range at development: the range contains the 1st and 99th percentile
+OUTSIDE_RANGE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BaselineColumn:
-    """One covariate as it was.
+    """Baseline distribution of one covariate.
 
     Attributes
     ----------
     name, kind : str
-        Column; "number", "binary" (0 and 1), "category" or "constant".
+        Column, and "number", "binary" (0 and 1), "category" or "constant".
     n : int
         Patients.
-    fewest, most : int
-        How many of them had a value: exactly, if these are equal.
+    n_known_min, n_known_max : int
+        Bounds of the number of patients with a value; equal if it is known exactly.
     mean, sd : float
-        Of a number; the SD with n in its denominator.
-    levels, shares : tuple
-        Of a category.
+        Mean and SD (denominator n) of a number.
+    levels, proportions : tuple
+        Levels of a category, and their proportions among the known values.
     lower, upper : float
         Stored range of a number; NaN if there is none.
     """
@@ -40,21 +40,21 @@ class BaselineColumn:
     name: str
     kind: str
     n: int
-    fewest: int
-    most: int
+    n_known_min: int
+    n_known_max: int
     mean: float = np.nan
     sd: float = np.nan
     levels: tuple[str, ...] = ()
-    shares: tuple[float, ...] = ()
+    proportions: tuple[float, ...] = ()
     lower: float = np.nan
     upper: float = np.nan
 
 
 def baseline_of(selector: TreatmentSelector) -> list[BaselineColumn]:
-    """Return what a selector, fitted or from a file, stores of the covariates of its development cohort.
+    """Return what a selector, fitted or loaded, stores about the covariates of its development cohort.
 
-    Means, SDs and shares are those of the assignment model's encoding, which is learned on all patients
-    with equal weights. How many values were known is not stored, but follows, or is bounded; see `_counts`.
+    Means, SDs and proportions are those of the encoding of the assignment model, which is learned on all
+    patients with equal weights. The number of known values is not stored; it is derived or bounded.
     """
     n = development_size(selector)
     columns = {column.name: column for column in selector.assignment_.model.encoding.columns}
@@ -62,11 +62,11 @@ def baseline_of(selector: TreatmentSelector) -> list[BaselineColumn]:
     known = []
     for name in selector.codebook_.covariates:
         column = columns[name]
-        fewest, most = _counts(column, selector.background_[name], n, selector.codebook_[name].type)
-        common: dict[str, Any] = {"name": name, "n": n, "fewest": fewest, "most": most}
+        bounds = _n_known(column, selector.background_[name], n, selector.codebook_[name].type)
+        common: dict[str, Any] = {"name": name, "n": n, "n_known_min": bounds[0], "n_known_max": bounds[1]}
         if column.levels is not None:
             kind = "category" if len(column.levels) > 1 else "constant"
-            known.append(BaselineColumn(kind=kind, levels=column.levels, shares=column.shares, **common))
+            known.append(BaselineColumn(kind=kind, levels=column.levels, proportions=column.shares, **common))
             continue
         known.append(
             BaselineColumn(
@@ -82,26 +82,26 @@ def baseline_of(selector: TreatmentSelector) -> list[BaselineColumn]:
 
 
 def development_size(selector: TreatmentSelector) -> int:
-    """Return how many patients were in the development cohort: what the arm means were averaged over."""
+    """Return the size of the development cohort: the number of patients that arm means are averaged over."""
     return int(selector.arm_means_["n"].max())
 
 
 def baseline_from(selector: TreatmentSelector, clean: pd.DataFrame) -> list[BaselineColumn]:
-    """Return the same of patients at hand, whose covariates have been checked."""
+    """Return the baseline of reference patients, whose covariates have been checked."""
     found = []
     for stored in baseline_of(selector):
         values = clean[stored.name].dropna()
         common: dict[str, Any] = {
             "name": stored.name,
             "n": len(clean),
-            "fewest": len(values),
-            "most": len(values),
+            "n_known_min": len(values),
+            "n_known_max": len(values),
         }
         if stored.levels:
             counts = values.value_counts().reindex(list(stored.levels)).fillna(0).to_numpy(dtype=float)
             kind = "category" if (counts > 0).sum() > 1 else "constant"
-            shares = tuple(counts / max(counts.sum(), 1.0))
-            found.append(BaselineColumn(kind=kind, levels=stored.levels, shares=shares, **common))
+            proportions = tuple(counts / max(counts.sum(), 1.0))
+            found.append(BaselineColumn(kind=kind, levels=stored.levels, proportions=proportions, **common))
             continue
         numbers = values.to_numpy(dtype=float)
         mean, sd = (float(numbers.mean()), float(numbers.std())) if len(numbers) else (np.nan, 0.0)
@@ -113,7 +113,7 @@ def baseline_from(selector: TreatmentSelector, clean: pd.DataFrame) -> list[Base
 
 
 def _kind(column: Any, groups: pd.Series) -> str:
-    """Return what kind of number it was; a constant one is stored with scale 1."""
+    """Return the kind of a number. A constant is stored with scale 1, and 0/1 has variance p (1 - p)."""
     center, scale = column.center, column.scale
     if scale == 1.0 and np.allclose(groups.dropna(), center, rtol=1e-12, atol=1e-12):
         return "constant"
@@ -121,13 +121,13 @@ def _kind(column: Any, groups: pd.Series) -> str:
     return "binary" if is_binary else "number"
 
 
-def _counts(column: Any, groups: pd.Series, n: int, kind: str) -> tuple[int, int]:
-    """Return the fewest and the most values that may have been known.
+def _n_known(column: Any, groups: pd.Series, n: int, kind: str) -> tuple[int, int]:
+    """Return bounds of the number of known values.
 
-    All n, if the encoding has no indicator of missing values. Else bounds from the group means that stand
-    in for the cohort: a group has a mean only of `SMALLEST_GROUP` values or more, and a most frequent text
-    only if it is at least as frequent as none. Of categories and whole numbers the count itself follows:
-    shares and means, times the count, must be whole.
+    It is n if the encoding has no indicator of missing values. Otherwise the stored group means bound it: a
+    group has a mean only if at least `SMALLEST_GROUP` of its patients have a value, and a most frequent
+    category only if missing values are not more frequent. For categories and whole numbers the count
+    is often unique, since proportions and means times the count must be whole numbers.
     """
     if not column.indicator:
         return n, n
@@ -145,9 +145,9 @@ def _counts(column: Any, groups: pd.Series, n: int, kind: str) -> tuple[int, int
 
 
 def _fits(column: Any, candidates: FloatArray) -> np.ndarray:
-    """Return which counts make whole numbers of the stored shares, or of sum and sum of squares."""
+    """Return which counts make the counts of the levels, or sum and sum of squares, whole numbers."""
     if column.levels is not None:
-        if 0.0 in column.shares:  # rounded, as a small count must not be told
+        if 0.0 in column.shares:  # rounded for disclosure control: no count makes them whole
             return np.zeros(len(candidates), dtype=bool)
         totals = np.multiply.outer(candidates, np.array(column.shares))
         return np.asarray(_is_whole(totals, _EXACT).all(axis=1))

@@ -1,10 +1,12 @@
-"""Whether the probabilities still mean what they say, once outcomes have arrived."""
+"""Calibration of the predictions in recent patients with observed outcomes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import is_small, rounded_down
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.metrics import (
     Estimate,
@@ -14,22 +16,22 @@ from treatsel.metrics import (
     observed_expected_ratio,
     weak_calibration_test,
 )
-from treatsel.monitoring._finding import NAN, Finding, Part
+from treatsel.monitoring._finding import NAN, Finding, PartResult
 from treatsel.monitoring._observed_outcomes import ObservedOutcomes
 from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.validation.parts import MIN_EVENTS, OVERALL
 
 GAP, LEVEL, RATIO, SLOPE = (
-    "observed less predicted",
+    "observed minus predicted",
     "calibration in the large",
     "observed / expected",
     "calibration slope",
 )
-FEWEST_FOR_SLOPE = 30  # and as many non-events
+FEWEST_FOR_SLOPE = 30  # events, and non-events; below, the slope is too imprecise to act on
 
 
-def calibration(arrived: ObservedOutcomes, sizes: AlarmThresholds, level: float) -> Part:
-    """Return calibration overall and by received arm, with one test of the level and one of the slope each.
+def calibration(outcomes: ObservedOutcomes, thresholds: AlarmThresholds, level: float) -> PartResult:
+    """Return calibration overall and by received arm, each with a test of the level and one of the slope.
 
     References
     ----------
@@ -37,30 +39,41 @@ def calibration(arrived: ObservedOutcomes, sizes: AlarmThresholds, level: float)
     Miller, Hui & Tierney (1991), Statistics in Medicine 10(8), 1213-1226. doi:10.1002/sim.4780100805
     Van Calster et al. (2019), BMC Medicine 17, 230. doi:10.1186/s12916-019-1466-7
     """
-    y, p, groups, part = arrived.y, arrived.p, arrived.groups, Part()
-    part.add(_of_group(OVERALL, y, p, groups, sizes, level))
-    for arm in sorted(set(arrived.received)):
-        mine = arrived.received == arm
-        own = None if groups is None else groups[mine]
-        part.add(_of_group(arm, y[mine], p[mine], own, sizes, level))
-    return part
+    y, p, clusters, part = outcomes.y, outcomes.p, outcomes.clusters, PartResult()
+    part.add(_of_group(OVERALL, y, p, clusters, thresholds, level))
+    by_arm = PartResult()
+    for arm in sorted(set(outcomes.received)):
+        mine = outcomes.received == arm
+        own = None if clusters is None else clusters[mine]
+        by_arm.add(_of_group(arm, y[mine], p[mine], own, thresholds, level))
+    findings = [replace(one, n=rounded_down(one.n, outcomes.n_patients)) for one in part.findings]
+    findings += _without_small_remainder(by_arm.findings, len(y))
+    return PartResult(findings=findings, not_estimable=[*part.not_estimable, *by_arm.not_estimable])
+
+
+def _without_small_remainder(findings: list[Finding], n: int) -> list[Finding]:
+    """Return the findings of the arms, n rounded down to tens if few patients are in the arms left out."""
+    sizes = {finding.name: finding.n for finding in findings}
+    if not is_small(n - sum(sizes.values())):
+        return findings
+    return [replace(finding, n=finding.n - finding.n % 10) for finding in findings]
 
 
 def _of_group(
-    name: str, y: FloatArray, p: FloatArray, groups: Any, sizes: AlarmThresholds, level: float
-) -> Part:
+    name: str, y: FloatArray, p: FloatArray, clusters: Any, thresholds: AlarmThresholds, level: float
+) -> PartResult:
     fewer = int(min(y.sum(), len(y) - y.sum()))
     if fewer < MIN_EVENTS:
         why = f"fewer than {MIN_EVENTS} patients with, or without, the outcome"
-        return Part(not_estimable=[(f"Calibration, {name}", why)])
-    slope_is_told, groups = fewer >= FEWEST_FOR_SLOPE, enough_clusters(groups)
+        return PartResult(not_estimable=[(f"Calibration, {name}", why)])
+    has_slope, clusters = fewer >= FEWEST_FOR_SLOPE, enough_clusters(clusters)
     estimates = {
-        LEVEL: calibration_in_the_large(y, p, clusters=groups, level=level),
-        RATIO: observed_expected_ratio(y, p, clusters=groups, level=level),
+        LEVEL: calibration_in_the_large(y, p, clusters=clusters, level=level),
+        RATIO: observed_expected_ratio(y, p, clusters=clusters, level=level),
     }
-    if slope_is_told:
-        estimates[SLOPE] = calibration_slope(y, p, clusters=groups, level=level)
-    p_values = _p_values(y, p, estimates, groups)
+    if has_slope:
+        estimates[SLOPE] = calibration_slope(y, p, clusters=clusters, level=level)
+    p_values = _p_values(y, p, estimates, clusters)
     gap = float((y - p).mean())
     bounds = wald(gap, float((y - p).std(ddof=1) / np.sqrt(len(y))), level)
     findings = [
@@ -75,34 +88,39 @@ def _of_group(
                 p,
                 found.method,
                 p_value=p_values.get(measure, NAN),
-                matters=_matters(measure, found.value, gap, sizes),
+                exceeds_threshold=_exceeds_threshold(measure, found.value, gap, thresholds),
             )
             for measure, found in estimates.items()
         ),
     ]
     why = f"fewer than {FEWEST_FOR_SLOPE} patients with, or without, the outcome"
-    return Part(
-        findings=findings, not_estimable=[] if slope_is_told else [(f"{SLOPE.capitalize()}, {name}", why)]
+    return PartResult(
+        findings=findings, not_estimable=[] if has_slope else [(f"{SLOPE.capitalize()}, {name}", why)]
     )
 
 
-def _p_values(y: FloatArray, p: FloatArray, estimates: dict[str, Estimate], groups: Any) -> dict[str, float]:
-    """Return p values: of likelihood-ratio tests, or with sites of cluster-robust Wald tests."""
-    if groups is None:
+def _p_values(
+    y: FloatArray, p: FloatArray, estimates: dict[str, Estimate], clusters: Any
+) -> dict[str, float]:
+    """Return p values of likelihood-ratio tests, or of cluster-robust Wald tests with clusters.
+
+    The Wald tests use Student's t with n_clusters - 1 degrees of freedom, as their intervals do.
+    """
+    if clusters is None:
         tests = weak_calibration_test(y, p)
         return {LEVEL: tests.in_the_large.p_value, SLOPE: tests.slope.p_value}
-    df, perfect = len(np.unique(groups)) - 1, {LEVEL: 0.0, SLOPE: 1.0}
+    df, ideal = len(np.unique(clusters)) - 1, {LEVEL: 0.0, SLOPE: 1.0}
     return {
-        measure: two_sided_p(found.value - perfect[measure], found.se, df=df)
+        measure: two_sided_p(found.value - ideal[measure], found.se, df=df)
         for measure, found in estimates.items()
-        if measure in perfect
+        if measure in ideal
     }
 
 
-def _matters(measure: str, value: float, gap: float, sizes: AlarmThresholds) -> bool:
+def _exceeds_threshold(measure: str, value: float, gap: float, thresholds: AlarmThresholds) -> bool:
     if measure == LEVEL:
-        return abs(gap) > sizes.calibration
-    return measure == SLOPE and not 1 / sizes.slope <= value <= sizes.slope
+        return abs(gap) > thresholds.calibration_difference
+    return measure == SLOPE and not 1 / thresholds.calibration_slope <= value <= thresholds.calibration_slope
 
 
 def _finding(
@@ -123,7 +141,7 @@ def _finding(
         lower=float(bounds[0]),
         upper=float(bounds[1]),
         expected=float(p.mean()),
-        found=float(y.mean()),
+        observed=float(y.mean()),
         n=len(y),
         method=method,
         **tested,

@@ -1,28 +1,30 @@
-"""Whether patients are still those of before: one test per covariate and way in which it can drift."""
+"""Covariate drift: tests of location, spread, categories, missing values and range of each covariate."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, count_of
+from treatsel._disclosure import SMALLEST_GROUP, SUPPRESSED, is_disclosive, is_small, rounded_down, suppressed
 from treatsel._stats.intervals import quantile_of, two_sided_p, wilson
-from treatsel._stats.two_proportions import chi_squared, fisher, newcombe
-from treatsel.monitoring._baseline import WIDTH_SHARE, BaselineColumn
-from treatsel.monitoring._finding import FEWEST, NAN, Finding, Part, is_small
+from treatsel._stats.two_proportions import chi_squared, fisher, limits_of
+from treatsel.monitoring._baseline import OUTSIDE_RANGE, BaselineColumn
+from treatsel.monitoring._finding import FEWEST, NAN, Finding, PartResult
 from treatsel.monitoring._thresholds import AlarmThresholds
 
-MEAN, SPREAD, SHARES = "standardised mean difference", "ratio of SDs", "Cohen's w of the categories"
-MISSING, OUTSIDE = "share missing", "share outside the stored range"
-FEWEST_FOR_SPREAD = 100
-LEAST_EXPECTED = 5.0  # patients of a category; rarer ones are put together
-HIDDEN = "fewer than 5 patients: not told"
+MEAN, SPREAD, CATEGORIES = "standardized mean difference", "ratio of SDs", "Cohen's w of the categories"
+MISSING, OUTSIDE = "proportion missing", "proportion outside the stored range"
+FEWEST_FOR_SPREAD = 100  # values on both sides; the kurtosis of fewer is too imprecise for the test
+LEAST_EXPECTED = 5.0  # expected count (Cochran's rule for chi-square); rarer categories are merged
 
 
-def drift(known: Sequence[BaselineColumn], clean: pd.DataFrame, sizes: AlarmThresholds, level: float) -> Part:
-    """Return one finding per covariate and test.
+def drift(
+    baseline: Sequence[BaselineColumn], clean: pd.DataFrame, thresholds: AlarmThresholds, level: float
+) -> PartResult:
+    """Compare each covariate with its baseline; one finding per covariate and test.
 
     References
     ----------
@@ -30,115 +32,123 @@ def drift(known: Sequence[BaselineColumn], clean: pd.DataFrame, sizes: AlarmThre
     Hedges (1981), Journal of Educational Statistics 6(2), 107-128. doi:10.3102/10769986006002107
     Shoemaker (2003), The American Statistician 57(2), 105-114 (spread). doi:10.1198/0003130031441
     Cohen (1988), Statistical Power Analysis, 2nd ed., chapter 7 (w). doi:10.4324/9780203771587
-    Newcombe (1998), Statistics in Medicine 17(8), 873-890 (shares).
+    Newcombe (1998), Statistics in Medicine 17(8), 873-890 (proportions).
     """
-    part = Part()
-    for column in known:
-        for found in _of_column(column, clean[column.name], sizes, level):
+    part = PartResult()
+    for column in baseline:
+        for found in _of_column(column, clean[column.name], thresholds, level):
             if isinstance(found, Finding):
-                part.findings.append(replace(found, n=rounded(found.n, len(clean))))
+                part.findings.append(replace(found, n=rounded_down(found.n, len(clean))))
             else:
                 part.not_estimable.append(found)
-    unsure = [column for column in known if column.fewest < column.most]
-    if unsure:
-        names = ", ".join(column.name for column in unsure)
+    bounded = [column.name for column in baseline if column.n_known_min < column.n_known_max]
+    if bounded:
         part.cautions.append(
-            "How many of the earlier patients had a value follows from the file only within bounds for: "
-            f"{names}. The tests take the bound that is least in favour of an alarm."
+            "The model file gives only bounds of the number of known values at development for: "
+            f"{', '.join(bounded)}. The tests use the bound that makes an alarm least likely."
         )
     return part
 
 
 def _of_column(
-    known: BaselineColumn, column: pd.Series, sizes: AlarmThresholds, level: float
+    baseline: BaselineColumn, column: pd.Series, thresholds: AlarmThresholds, level: float
 ) -> Iterator[Finding | tuple[str, str]]:
     values = column.dropna()
     if len(column) < FEWEST:
-        yield known.name, f"{len(column)} patients; a test needs {FEWEST}"
+        yield baseline.name, f"{count_of(len(column), 'patient')}; a test needs {FEWEST}"
         return
-    if known.kind == "constant":
-        yield known.name, "it had one value only, so there is no spread to compare a difference with"
-    elif len(values) < FEWEST or known.fewest < FEWEST:
-        yield known.name, f"fewer than {FEWEST} values on one side; a test needs as many"
-    elif known.kind == "category":
-        yield _shares(known, values, sizes, level)
-    elif known.kind == "binary" and values.isin([0, 1]).all():
-        yield _binary(known, values.to_numpy(dtype=float), sizes, level)
+    if baseline.kind == "constant":
+        yield baseline.name, "it had only one value at baseline, so there is no SD to standardize by"
+    elif len(values) < FEWEST or baseline.n_known_min < FEWEST:
+        yield baseline.name, f"fewer than {FEWEST} values before or now; a test needs {FEWEST} in both"
+    elif baseline.kind == "category":
+        yield _categories(baseline, values, thresholds, level)
+    elif baseline.kind == "binary" and values.isin([0, 1]).all():
+        yield _binary(baseline, values.to_numpy(dtype=float), thresholds, level)
     else:
-        yield from _number(known, values.to_numpy(dtype=float), sizes, level)
-    yield _missing(known, column, sizes, level)
+        yield from _number(baseline, values.to_numpy(dtype=float), thresholds, level)
+    yield _missing(baseline, column, thresholds, level)
 
 
 def _number(
-    known: BaselineColumn, values: FloatArray, sizes: AlarmThresholds, level: float
+    baseline: BaselineColumn, values: FloatArray, thresholds: AlarmThresholds, level: float
 ) -> Iterator[Finding | tuple[str, str]]:
-    m, n = len(values), known.fewest
-    before, now = known.sd * np.sqrt(n / (n - 1)), float(values.std(ddof=1))
+    m, n = len(values), baseline.n_known_min
+    before, now = baseline.sd * np.sqrt(n / (n - 1)), float(values.std(ddof=1))
     parts = np.array([now**2 / m, before**2 / n])
-    se, gap = float(np.sqrt(parts.sum())), float(values.mean()) - known.mean
+    se, gap = float(np.sqrt(parts.sum())), float(values.mean()) - baseline.mean
     df = float(parts.sum() ** 2 / (parts**2 / [m - 1, n - 1]).sum())
     shift = gap / before
     half = quantile_of(level) * float(np.hypot(se / before, shift / np.sqrt(2 * (n - 1))))
     yield Finding(
-        section="inputs",
-        name=known.name,
+        section="covariates",
+        name=baseline.name,
         measure=MEAN,
         value=shift,
         lower=shift - half,
         upper=shift + half,
-        expected=known.mean,
-        found=float(values.mean()),
+        expected=baseline.mean,
+        observed=float(values.mean()),
         n=m,
         p_value=two_sided_p(gap, se, df=df),
-        matters=abs(shift) > sizes.mean,
-        method="Welch's test; Wald interval in SD of before",
+        exceeds_threshold=abs(shift) > thresholds.standardized_difference,
+        method="Welch's test; Wald interval, in baseline SD",
     )
     if not now:
-        yield f"{known.name}: {SPREAD}", "all recent values are equal"
+        yield f"{baseline.name}: {SPREAD}", "all recent values are equal"
     elif m < FEWEST_FOR_SPREAD or n < FEWEST_FOR_SPREAD:
-        yield f"{known.name}: {SPREAD}", f"a test of spread needs {FEWEST_FOR_SPREAD} values on both sides"
+        yield (
+            f"{baseline.name}: {SPREAD}",
+            f"a test of spread needs {FEWEST_FOR_SPREAD} values before and now",
+        )
     else:
-        yield _spread(known, values, before, sizes, level)
-    if known.lower == known.lower:
-        yield _outside(known, values, level)
+        yield _spread(baseline, values, before, thresholds, level)
+    if baseline.lower == baseline.lower:
+        yield _outside(baseline, values, level)
 
 
 def _spread(
-    known: BaselineColumn, values: FloatArray, before: float, sizes: AlarmThresholds, level: float
+    baseline: BaselineColumn, values: FloatArray, before: float, thresholds: AlarmThresholds, level: float
 ) -> Finding:
-    """Compare variances on the log scale, with the kurtosis of the recent patients for both."""
+    """Compare variances on the log scale, with the kurtosis of the recent patients for both.
+
+    The baseline kurtosis is not stored. Without a kurtosis the test would assume normality, and give too
+    many false alarms for skewed scores (Shoemaker 2003).
+    """
     m, now = len(values), float(values.std(ddof=1))
     z = (values - values.mean()) / values.std()
     kurtosis = float((z**4).mean())
-    se = float(np.sqrt(sum((kurtosis - (k - 3) / k) / (k - 1) for k in (m, known.fewest))))
+    se = float(np.sqrt(sum((kurtosis - (k - 3) / k) / (k - 1) for k in (m, baseline.n_known_min))))
     log_ratio = 2 * float(np.log(now / before))
     half = quantile_of(level) * se
     bounds = np.exp((log_ratio + np.array([-half, half])) / 2)
     return Finding(
-        section="inputs",
-        name=known.name,
+        section="covariates",
+        name=baseline.name,
         measure=SPREAD,
         value=now / before,
         lower=float(bounds[0]),
         upper=float(bounds[1]),
         expected=before,
-        found=now,
+        observed=now,
         n=m,
         p_value=two_sided_p(log_ratio, se),
-        matters=max(now / before, before / now) > sizes.spread,
+        exceeds_threshold=max(now / before, before / now) > thresholds.sd_ratio,
         method="Wald on the log scale, with the kurtosis",
     )
 
 
-def _outside(known: BaselineColumn, values: FloatArray, level: float) -> Finding:
-    """Test against the share that can at most have lain outside the stored range."""
-    m, k = len(values), int(((values < known.lower) | (values > known.upper)).sum())
-    return counted("inputs", known.name, OUTSIDE, k, m, most=WIDTH_SHARE, level=level)
+def _outside(baseline: BaselineColumn, values: FloatArray, level: float) -> Finding:
+    """Test the proportion outside the stored range against its largest value at development."""
+    m, k = len(values), int(((values < baseline.lower) | (values > baseline.upper)).sum())
+    return proportion_tested("covariates", baseline.name, OUTSIDE, k, m, most=OUTSIDE_RANGE, level=level)
 
 
-def counted(section: str, name: str, measure: str, k: int, m: int, *, most: float, level: float) -> Finding:
-    """Return a share of patients with its exact one-sided test against the largest share allowed."""
-    if is_small(k, m):
+def proportion_tested(
+    section: str, name: str, measure: str, k: int, m: int, *, most: float, level: float
+) -> Finding:
+    """Return a proportion of patients with the exact one-sided test against the largest one expected."""
+    if is_disclosive(k, m):
         return Finding(
             section=section,
             name=name,
@@ -147,7 +157,7 @@ def counted(section: str, name: str, measure: str, k: int, m: int, *, most: floa
             expected=most,
             n=m,
             p_value=1.0,
-            method=HIDDEN,
+            method=SUPPRESSED,
         )
     lower, upper = wilson(np.array([float(k)]), np.array([float(m)]), level)
     p_value = float(special.bdtrc(k - 1, m, most)) if k else 1.0
@@ -159,65 +169,90 @@ def counted(section: str, name: str, measure: str, k: int, m: int, *, most: floa
         lower=float(lower[0]),
         upper=float(upper[0]),
         expected=most,
-        found=k / m,
+        observed=k / m,
         n=m,
         p_value=p_value,
-        matters=k / m > most,
-        method="exact binomial, against the largest share expected; Wilson interval",
+        exceeds_threshold=k / m > most,
+        method="exact binomial test against the largest proportion expected; Wilson interval",
     )
 
 
-def _binary(known: BaselineColumn, values: FloatArray, sizes: AlarmThresholds, level: float) -> Finding:
-    m, k = len(values), int(values.sum())
-    counts, totals = _pair(k, m, known.mean * known.fewest, known.fewest)
-    if is_small(k, m):
-        return _hidden(known, MEAN, m)
-    bounds = newcombe(counts, totals, level)
+def _binary(
+    baseline: BaselineColumn, values: FloatArray, thresholds: AlarmThresholds, level: float
+) -> Finding:
+    m, k, n = len(values), int(values.sum()), baseline.n_known_min
+    if is_disclosive(k, m):
+        return _suppressed(baseline, MEAN, m)
+    mean, sd = baseline.mean, baseline.sd
+    if hidden := is_disclosive(mean * n, n):
+        fewest, most = _undisclosed(mean * n, mean * n, n)
+        mean = float(np.clip(k / m, fewest / n, most / n))
+        sd = float(np.sqrt(mean * (1 - mean)))
+    counts, totals = _pair(k, m, mean * n, n)
+    bounds = limits_of("newcombe", counts, totals, level)
     return Finding(
-        section="inputs",
-        name=known.name,
+        section="covariates",
+        name=baseline.name,
         measure=MEAN,
-        value=(k / m - known.mean) / known.sd,
-        lower=bounds.lower / known.sd,
-        upper=bounds.upper / known.sd,
-        expected=known.mean,
-        found=k / m,
+        value=(k / m - mean) / sd,
+        lower=bounds.lower / sd,
+        upper=bounds.upper / sd,
+        expected=NAN if hidden else mean,
+        observed=k / m,
         n=m,
-        p_value=_two_shares(counts, totals),
-        matters=abs(k / m - known.mean) / known.sd > sizes.mean,
-        method="chi-square or Fisher's test of shares; Newcombe interval",
+        p_value=_p_of_proportions(counts, totals),
+        exceeds_threshold=abs(k / m - mean) / sd > thresholds.standardized_difference,
+        method="chi-square or Fisher's exact test; Newcombe interval, in baseline SD",
     )
 
 
-def _missing(known: BaselineColumn, column: pd.Series, sizes: AlarmThresholds, level: float) -> Finding:
-    """Compare the share missing; where the earlier one is known within bounds, with the nearer one."""
+def _missing(
+    baseline: BaselineColumn, column: pd.Series, thresholds: AlarmThresholds, level: float
+) -> Finding:
+    """Compare the proportion missing, with the nearest value within the bounds of the baseline."""
     m, k = len(column), int(column.isna().sum())
-    if is_small(k, m):
-        return _hidden(known, MISSING, m)
-    fewest, most = (known.n - count for count in (known.most, known.fewest))
-    nearest = float(np.clip(k / m, fewest / known.n, most / known.n))
-    counts, totals = _pair(k, m, nearest * known.n, known.n)
-    bounds = newcombe(counts, totals, level)
-    is_told = fewest == most and not is_small(fewest, known.n)
+    if is_disclosive(k, m):
+        return _suppressed(baseline, MISSING, m)
+    fewest, most = _undisclosed(
+        baseline.n - baseline.n_known_max, baseline.n - baseline.n_known_min, baseline.n
+    )
+    nearest = float(np.clip(k / m, fewest / baseline.n, most / baseline.n))
+    counts, totals = _pair(k, m, nearest * baseline.n, baseline.n)
+    bounds = limits_of("newcombe", counts, totals, level)
     return Finding(
-        section="inputs",
-        name=known.name,
+        section="covariates",
+        name=baseline.name,
         measure=MISSING,
         value=k / m - nearest,
         lower=bounds.lower,
         upper=bounds.upper,
-        expected=nearest if is_told else NAN,
-        found=k / m,
+        expected=nearest if fewest == most else NAN,
+        observed=k / m,
         n=m,
-        p_value=_two_shares(counts, totals),
-        matters=abs(k / m - nearest) > sizes.share,
-        method="chi-square or Fisher's test of shares; Newcombe interval of the difference",
+        p_value=_p_of_proportions(counts, totals),
+        exceeds_threshold=abs(k / m - nearest) > thresholds.missing_difference,
+        method="chi-square or Fisher's exact test; Newcombe interval of the difference",
     )
 
 
-def _hidden(known: BaselineColumn, measure: str, m: int) -> Finding:
+def _undisclosed(fewest: float, most: float, n: int) -> tuple[float, float]:
+    """Return bounds of a baseline count; of a small one, or a small remainder, only that it is small."""
+    if fewest == most and is_small(fewest):
+        return 1, SMALLEST_GROUP - 1
+    if fewest == most and is_small(n - fewest):
+        return n - (SMALLEST_GROUP - 1), n - 1
+    return fewest, most
+
+
+def _suppressed(baseline: BaselineColumn, measure: str, m: int) -> Finding:
     return Finding(
-        section="inputs", name=known.name, measure=measure, value=NAN, n=m, p_value=1.0, method=HIDDEN
+        section="covariates",
+        name=baseline.name,
+        measure=measure,
+        value=NAN,
+        n=m,
+        p_value=1.0,
+        method=SUPPRESSED,
     )
 
 
@@ -225,7 +260,7 @@ def _pair(k: float, m: float, before: float, n: float) -> tuple[FloatArray, Floa
     return np.array([float(k), float(before)]), np.array([float(m), float(n)])
 
 
-def _two_shares(counts: FloatArray, totals: FloatArray) -> float:
+def _p_of_proportions(counts: FloatArray, totals: FloatArray) -> float:
     pooled = counts.sum() / totals.sum()
     if pooled in (0.0, 1.0):
         return 1.0
@@ -233,48 +268,49 @@ def _two_shares(counts: FloatArray, totals: FloatArray) -> float:
     return (chi_squared if least >= LEAST_EXPECTED else fisher)(counts, totals)[1]
 
 
-def _shares(
-    known: BaselineColumn, values: pd.Series, sizes: AlarmThresholds, level: float
+def _categories(
+    baseline: BaselineColumn, values: pd.Series, thresholds: AlarmThresholds, level: float
 ) -> Finding | tuple[str, str]:
-    """Compare shares of categories by Pearson's chi-square of two samples; w less what chance gives."""
-    now, before = grouped(known, values)
+    """Compare proportions of categories by Pearson's chi-square test of two samples.
+
+    Cohen's w is corrected for its expectation under no change: the statistic minus its degrees of freedom.
+    """
+    now, before = with_rare_merged(baseline, values)
     if len(now) < 2:
-        return known.name, "all but one category are too rare for a test"
+        return baseline.name, "only one category is frequent enough for a test"
     m, n = float(now.sum()), float(before.sum())
-    pooled = (now + before) / (m + n)
-    statistic = float(
-        (((now - m * pooled) ** 2) / (m * pooled) + ((before - n * pooled) ** 2) / (n * pooled)).sum()
-    )
-    worth, df = m * n / (m + n), len(now) - 1  # the noncentrality is worth x w^2
+    statistic = float(stats.chi2_contingency(np.stack([now, before]), correction=False).statistic)
+    scale, df = m * n / (m + n), len(now) - 1  # the noncentrality is scale x w^2
     tail = (1 - level) / 2
     limits = [_noncentrality(statistic, df, p) for p in (1 - tail, tail)]
-    value, lower, upper = (float(np.sqrt(max(x, 0.0) / worth)) for x in (statistic - df, *limits))
+    value, lower, upper = (float(np.sqrt(max(x, 0.0) / scale)) for x in (statistic - df, *limits))
     return Finding(
-        section="inputs",
-        name=known.name,
-        measure=SHARES,
+        section="covariates",
+        name=baseline.name,
+        measure=CATEGORIES,
         value=value,
         lower=lower,
         upper=upper,
         n=int(m),
         p_value=float(special.chdtrc(df, statistic)),
-        matters=value > sizes.mean,
-        method="chi-square of two samples; noncentral chi-square interval",
+        exceeds_threshold=value > thresholds.standardized_difference,
+        method="chi-square test of two samples; noncentral chi-square interval",
     )
 
 
 def _noncentrality(statistic: float, df: int, p: float) -> float:
-    """Return the noncentrality at which the chi-square distribution reaches p, 0 if none does."""
+    """Return the noncentrality for which the statistic is the p quantile, 0 if there is none."""
     if special.chdtr(df, statistic) <= p:
         return 0.0
     return float(special.chndtrinc(statistic, df, p))
 
 
-def grouped(known: BaselineColumn, values: pd.Series) -> tuple[FloatArray, FloatArray]:
-    """Return counts now and before, by category; the rarest two put together as long as one is too rare."""
-    counts = values.value_counts().reindex(list(known.levels)).fillna(0)  # unknown ones are left out
+def with_rare_merged(baseline: BaselineColumn, values: pd.Series) -> tuple[FloatArray, FloatArray]:
+    """Return counts now and before by category, the two rarest merged until all are frequent enough."""
+    # categories unknown to the model are dropped here and reported as warnings
+    counts = values.value_counts().reindex(list(baseline.levels)).fillna(0)
     now = np.array(counts, dtype=np.float64)
-    before = np.array(known.shares, dtype=np.float64) * known.fewest
+    before = np.array(baseline.proportions, dtype=np.float64) * baseline.n_known_min
     smaller = min(now.sum(), before.sum()) / max(now.sum() + before.sum(), 1.0)
     while len(now) > 1 and smaller * (now + before).min() < LEAST_EXPECTED:
         order = np.argsort(now + before, kind="stable")
@@ -282,33 +318,17 @@ def grouped(known: BaselineColumn, values: pd.Series) -> tuple[FloatArray, Float
     return now, before
 
 
-def levels_of(known: Sequence[BaselineColumn], clean: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of each category before and now; small cells are left out."""
+def levels_of(baseline: Sequence[BaselineColumn], clean: pd.DataFrame) -> pd.DataFrame:
+    """Return the proportion of each category before and now, without small counts."""
     rows = []
-    for column in known:
+    for column in baseline:
         values = clean[column.name].dropna()
         if not column.levels or len(values) < FEWEST:
             continue
         counts = values.value_counts().reindex(list(column.levels)).fillna(0)
         counts["(unknown to the model)"] = len(values) - counts.sum()
-        now = told(np.array(counts, dtype=np.float64)) / len(values)
-        before = told(np.array([*column.shares, 0.0]) * column.fewest) / column.fewest
+        now = suppressed(counts) / len(values)
+        before = suppressed(np.array([*column.proportions, 0.0]) * column.n_known_min) / column.n_known_min
         for label, old, new in zip(counts.index, before, now, strict=True):
             rows.append({"column": column.name, "category": str(label), "before": old, "now": new})
     return pd.DataFrame(rows, columns=["column", "category", "before", "now"])
-
-
-def rounded(n: int, patients: int) -> int:
-    """Return how many have a value; rounded down to tens if the number of the others must not be told."""
-    return n - n % 10 if is_small(n, patients) else n
-
-
-def told(counts: FloatArray) -> FloatArray:
-    """Return counts without those below 5; if one alone is left out, the next smallest is, too."""
-    shown = counts.astype(float)
-    small = (counts > 0) & (np.round(counts, 6) < 5)
-    if small.sum() == 1 and (counts > 0).sum() > 1:
-        rest = np.where(small | (counts == 0), np.inf, counts)
-        small = small | (np.arange(len(counts)) == int(np.argmin(rest)))
-    shown[small] = np.nan
-    return shown

@@ -1,4 +1,4 @@
-"""A test of calibration in the large that may be looked at as often as one likes."""
+"""Sequential test of calibration in the large, valid under continuous monitoring (anytime-valid)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,28 +11,29 @@ from treatsel._checks import FloatArray, check_binary, check_level, check_probab
 from treatsel._reporting import plots
 from treatsel.errors import InputError
 
-ODDS = np.array([1.15, 1.3, 1.6, 2.2, 3.5])  # ratios of odds that the bets are best at
-EVERY = 50  # patients after whom another bet starts
-_LARGEST = 1e12  # evidence beyond this is not counted
-_POINTS, _FEWEST_A_POINT = 100, 10
+ODDS = np.array([1.15, 1.3, 1.6, 2.2, 3.5])  # odds ratios of the alternatives bet on: small to large shifts
+EVERY = 50  # patients between the starts of two bets: a later change is detected by a fresh bet
+_LARGEST = 1e12  # cap on a bet, which avoids overflow; far beyond any threshold
+_POINTS, _FEWEST_A_POINT = 100, 10  # rows of the table, and patients per row, which hide single patients
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SequentialCalibrationTest:
-    """Evidence against calibration in the large, patient after patient.
+    """Evidence against calibration in the large over patients.
 
     Attributes
     ----------
     table : DataFrame
-        One row per 10 patients or more, so that no patient can be told from it: n (patients so far),
+        One row per 10 patients or more, so that it discloses no single outcome: n (patients so far),
         more, fewer (evidence that outcomes are more, or less, frequent than predicted), evidence (their
-        mean), highest (of all evidence so far).
+        mean), highest (the maximum of the evidence so far).
     threshold : float
-        1 / false-alarm rate: an alarm once `highest` reaches it.
+        1 / false_alarm_rate: an alarm once `highest` reaches it.
     false_alarm_rate : float
-        Chance, at most, of an alarm ever, over all looks, if no prediction is off by more than `tolerance`.
+        Upper bound of the probability of an alarm at any time, over all looks, if no prediction is wrong
+        by more than `tolerance`.
     tolerance : float
-        In probability.
+        Error of a predicted probability that is tolerated.
     """
 
     table: pd.DataFrame
@@ -45,16 +46,16 @@ class SequentialCalibrationTest:
         return self.table.copy()
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the evidence (log10) over patients, and the threshold; return the Axes."""
+        """Draw the evidence (log10) and the threshold; return the Axes."""
         lines = pd.DataFrame(
             {"n": self.table["n"], "value": np.log10(self.table["evidence"]), "name": "evidence"}
         )
-        labels = {"xlabel": "Patients with a known outcome", "ylabel": "Evidence (log10); dashed: alarm"}
+        labels = {"xlabel": "Patients with a known outcome", "ylabel": "Evidence (log10); dashed: threshold"}
         return plots.curves(lines, x="n", by="name", reference=np.log10(self.threshold), ax=ax, **labels)
 
     @property
     def highest(self) -> float:
-        """Highest evidence so far."""
+        """Highest evidence at any time."""
         return float(self.table["highest"].iloc[-1]) if len(self.table) else 1.0
 
     @property
@@ -64,13 +65,13 @@ class SequentialCalibrationTest:
 
     @property
     def alarm_at(self) -> int | None:
-        """After how many patients it did, rounded up to a row of `table`; None if it did not."""
+        """Number of patients at the alarm, rounded up to a row of `table`; None without an alarm."""
         reached = self.table.loc[self.table["highest"] >= self.threshold, "n"]
         return int(reached.iloc[0]) if len(reached) else None
 
     @property
     def direction(self) -> str:
-        """Whether outcomes look "more" or "fewer" than predicted, at the time of the alarm or at the end."""
+        """Whether outcomes are "more" or "fewer" than predicted, at the alarm or else at the end."""
         if not len(self.table):
             return "neither"
         at = int((self.table["highest"] >= self.threshold).to_numpy().argmax()) if self.alarm else -1
@@ -85,26 +86,26 @@ def sequential_calibration_test(
     false_alarm_rate: float = 0.05,
     tolerance: float = 0.02,
 ) -> SequentialCalibrationTest:
-    """Test after each patient whether outcomes are as frequent as predicted.
+    """Test calibration in the large after each patient, valid at any stopping time.
 
-    Two bets are made on each next patient: that the odds of the outcome are higher than predicted, and
-    that they are lower; the stakes multiply. If the chance of the outcome, given all patients before, is
-    never off by more than `tolerance`, no strategy makes the capital grow on average, and the chance that
-    it ever reaches 1 / rate is at most the rate (Ville's inequality): the test may be looked at after each
-    patient, and stopped at any time. The capital is the average over five ratios of odds, both directions,
-    and bets that start anew after every 50 patients (the j-th with weight 1 / (j (j + 1))), so that it
-    also sees a change after a long quiet time.
+    The evidence is a test martingale: the capital of a gambler who bets on the outcome of each next patient
+    that its odds are higher, or lower, than predicted. If the probability of the outcome, given all earlier
+    patients, never differs from the prediction by more than `tolerance`, the expected capital does not grow,
+    and the probability that it ever reaches 1 / rate is at most the rate (Ville's inequality). The test may
+    therefore be inspected after each patient and stopped at any time. The capital is averaged over five odds
+    ratios, both directions, and bets started after every 50 patients (the j-th with weight
+    1 / (j (j + 1))), so that a change after a long stable period is detected, too.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Outcomes, 0 or 1, in an order that does not depend on them: that of time.
+        Outcomes, 0 or 1, in chronological order; the order must not depend on the outcomes.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     false_alarm_rate : float
-        Largest chance of an alarm, ever.
+        Largest probability of an alarm at any time.
     tolerance : float
-        Error of a probability that is not counted as wrong, 0 or more.
+        Error of a predicted probability that is tolerated, 0 or more.
 
     Returns
     -------
@@ -155,10 +156,10 @@ def sequential_calibration_test(
 
 
 def _capital(y: FloatArray, p: FloatArray, tolerance: float) -> FloatArray:
-    """Return the capital after each patient of bets on higher odds than p + tolerance; it starts at 1.
+    """Return the capital after each patient of bets on odds higher than those of p + tolerance.
 
-    One bet multiplies by q / p where the outcome occurs, by (1 - q) / (1 - p) where not, with q the
-    probability of odds that are higher by a ratio. It expects at most 1 wherever the chance is p or less.
+    It starts at 1. A bet multiplies it by q / p if the outcome occurs and by (1 - q) / (1 - p) otherwise,
+    where q has the odds of p times a ratio. The expected factor is at most 1 if the probability is at most p.
     """
     worst = np.minimum(p + tolerance, 1.0)[:, None]
     gains = np.where(y[:, None] == 1, ODDS, 1.0) / (1 - worst + worst * ODDS)

@@ -1,9 +1,9 @@
-"""`Outcome`: named 0/1 definitions of remission, reliable change and dropout; scores in, 0/1 out.
+"""`Outcome`: named 0/1 definitions of remission, reliable change and dropout, computed from scores.
 
-Holds for every function here. Series are matched by index, arrays by position; prorated scores stay
-fractions. The answer is a float Series named by the outcome: 1 = it happened, 0 = it did not, NaN = not
-known. A patient who lacks any needed input gets NaN, also where the rest would already decide. The user names
-the outcome; nothing is assumed.
+For every function: Series are matched by index, arrays by position; prorated scores remain fractions. The
+result is a float Series named by the outcome: 1 = event, 0 = no event, NaN = not known. A patient with any
+missing input gets NaN, even if the other inputs would determine the outcome. The user chooses the outcome;
+there is no default.
 """
 
 from treatsel.outcome._dropout import below_dose, non_start, one_session, unplanned_end
@@ -14,10 +14,9 @@ from treatsel.outcome._nhs import (
     reliable_improvement,
     reliable_recovery,
 )
-from treatsel.outcome._scores import Measure, caseness, remission, response
+from treatsel.outcome._scores import caseness, remission, response
 
 __all__ = [
-    "Measure",
     "Outcome",
     "below_dose",
     "caseness",

@@ -1,11 +1,11 @@
-"""Dropout by named definition; definitions give very different rates, so none of them is "dropout"."""
+"""Definitions of dropout; their rates differ widely, so each has its own name and none is "dropout"."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_binary
+from treatsel._checks import check_binary, count_of
 from treatsel.errors import InputError
 from treatsel.instrument import input_name, match_patients
 from treatsel.outcome._labels import labels
@@ -82,7 +82,8 @@ def unplanned_end(planned_end: Any) -> pd.Series:
     Parameters
     ----------
     planned_end : array-like of shape (n_patients,)
-        1 = the end was planned, 0 = it was not (also who never started), NaN = still in treatment.
+        1 = the end was planned, 0 = it was not (including patients who never started), NaN = still in
+        treatment.
 
     Returns
     -------
@@ -142,7 +143,7 @@ def below_dose(sessions: Any, *, k: int) -> pd.Series:
     [1.0, 0.0, nan]
     """
     if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise InputError(f"k is {k}; it must be a whole number of sessions, at least 1.")
+        raise InputError(f"k is {k}; it must be a whole number of sessions, 1 or more.")
     counts = _counts(sessions)
     return labels("below_dose", counts["sessions"] < k, known=counts)
 
@@ -152,6 +153,7 @@ def _counts(sessions: Any) -> pd.DataFrame:
     known = counts["sessions"].dropna()
     if n := int(((known < 0) | (known % 1 != 0)).sum()):
         raise InputError(
-            f"{input_name('sessions', sessions)} holds {n} values that are not counts (0, 1, ...)."
+            f"{input_name('sessions', sessions)} holds {count_of(n, 'value')} other than counts (0, 1, ...). "
+            "Correct them, or set them to missing."
         )
     return counts

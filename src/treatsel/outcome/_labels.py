@@ -1,4 +1,4 @@
-"""What all definitions share: from an event and what is known about it to 0, 1 and NaN."""
+"""Labels 0, 1 and NaN from an event and the known inputs, shared by all definitions."""
 
 import pandas as pd
 

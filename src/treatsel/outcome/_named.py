@@ -1,4 +1,4 @@
-"""`Outcome`: a named definition with its options, chosen once and applied to any table."""
+"""`Outcome`: a named definition with its options, to be applied to any table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,11 +27,11 @@ class Outcome:
     Attributes
     ----------
     name : str
-        Name of the outcome and of the column it makes.
+        Name of the outcome and of its column.
     title : str
         The definition in words.
     event_is_good : bool
-        Whether 1 is what the patient hopes for.
+        Whether 1 is the desirable outcome.
     definition : callable
         Function whose positional parameters are the inputs and whose keyword-only parameters are the
         options; returns 0, 1 or NaN per patient.
@@ -89,14 +89,14 @@ class Outcome:
         Parameters
         ----------
         name : str
-            One of `Outcome.names()`; the function of that name in `treatsel.outcome` says what it means.
+            One of `Outcome.names()`; the function of that name in `treatsel.outcome` documents it.
         **options
             The keyword-only arguments of that function, such as `instrument="PHQ-9"` or `k=4`.
 
         Returns
         -------
         Outcome
-            With the options filled in and said in its `title`.
+            With the options filled in and stated in its `title`.
 
         Raises
         ------
@@ -115,13 +115,13 @@ class Outcome:
         check_mapping_keys(f"Outcome {name!r}", options, defaults)
         chosen = {key: options.get(key, default) for key, default in defaults.items()}
         if needed := [key for key, value in chosen.items() if value is Parameter.empty]:
-            raise InputError(f"Outcome {name!r} needs the option {needed[0]!r}; nothing is assumed.")
+            raise InputError(f"Outcome {name!r} needs the option {needed[0]!r}, which has no default.")
         if chosen.get("instrument") is not None:
             chosen["instrument"] = Instrument.get(chosen["instrument"])
         shown = {key: getattr(value, "name", value) for key, value in chosen.items()}
         title = title.format(**shown)
         outcome = cls(name=name, title=title, event_is_good=good, definition=definition, options=chosen)
-        definition(*(pd.Series(dtype=float) for _ in outcome.inputs), **chosen)  # bad options raise now
+        definition(*(pd.Series(dtype=float) for _ in outcome.inputs), **chosen)  # invalid options raise here
         return outcome
 
     def label(self, frame: pd.DataFrame, /, **columns: str) -> pd.Series:
@@ -142,7 +142,7 @@ class Outcome:
         Raises
         ------
         InputError
-            If an input has no column, a column is not there, or its values do not fit.
+            If an input has no column, a column is absent, or its values are invalid.
 
         Examples
         --------

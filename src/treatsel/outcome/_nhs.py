@@ -1,4 +1,4 @@
-"""The outcomes that NHS Talking Therapies reports from PHQ-9 and GAD-7 together."""
+"""Outcomes of NHS Talking Therapies from PHQ-9 and GAD-7 together."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ _NHS = {"phq": "PHQ-9", "gad": "GAD-7"}
 def nhs_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
     """Recovery in NHS Talking Therapies: a case on PHQ-9 or GAD-7 at first, below both cut-offs at last.
 
-    A case scores at least 10 on PHQ-9 or at least 8 on GAD-7. Who was not a case at first is not in the
-    denominator, since the rate is taken among cases. Where a service uses a disorder-specific measure in
-    place of the GAD-7, this is not its definition.
+    A case scores at least 10 on PHQ-9 or at least 8 on GAD-7. Patients who were not cases at first are not in
+    the denominator, since the rate is among cases. The definition does not apply if a service uses a
+    disorder-specific measure instead of the GAD-7.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def nhs_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -
     Returns
     -------
     Series of shape (n_patients,)
-        1 = recovered, 0 = still a case, NaN = a score is missing or the patient was no case at first;
+        1 = recovered, 0 = still a case, NaN = a score is missing or the patient was not a case at first;
         named ``nhs_recovery``.
 
     Raises
@@ -53,7 +53,7 @@ def nhs_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -
 def reliable_improvement(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
     """Reliable fall on PHQ-9 (6 points) or GAD-7 (4 points) and no reliable rise on the other.
 
-    Every patient counts, also who was not a case at first.
+    All patients count, including those who were not cases at first.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def reliable_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: A
     Returns
     -------
     Series of shape (n_patients,)
-        1 = recovered and reliably improved, 0 = not both, NaN = a score is missing or the patient was no
-        case at first; named ``reliable_recovery``.
+        1 = recovered and reliably improved, 0 = not both, NaN = a score is missing or the patient was not
+        a case at first; named ``reliable_recovery``.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def reliable_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: A
 def reliable_deterioration(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
     """Reliable rise on PHQ-9 (6 points) or GAD-7 (4 points) and no reliable fall on the other.
 
-    Every patient counts, also who was not a case at first.
+    All patients count, including those who were not cases at first.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _case(scores: pd.DataFrame, time: str) -> pd.Series:
 
 
 def _reliable(scores: pd.DataFrame, *, sign: int) -> pd.Series:
-    """Return who fell reliably on either instrument and rose on neither (with sign -1: the reverse)."""
+    """Return whether scores fell reliably on either instrument and rose on neither (sign -1: reversed)."""
     fell = pd.DataFrame({key: sign * (scores[f"{key}_first"] - scores[f"{key}_last"]) for key in _NHS})
     change = pd.Series({key: Instrument.get(name).require("reliable_change") for key, name in _NHS.items()})
     return fell.ge(change - TOLERANCE).any(axis=1) & ~fell.le(TOLERANCE - change).any(axis=1)

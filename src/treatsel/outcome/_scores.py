@@ -1,4 +1,4 @@
-"""Outcomes that one instrument's scores decide: remission, response, caseness."""
+"""Outcomes defined by the scores of one instrument: remission, response, caseness."""
 
 from typing import Any
 
@@ -8,10 +8,8 @@ from treatsel.errors import InputError
 from treatsel.instrument import Instrument, match_scores
 from treatsel.outcome._labels import TOLERANCE, labels
 
-Measure = Instrument | str
 
-
-def remission(last: Any, *, instrument: Measure) -> pd.Series:
+def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
     """Score at the end at or below the instrument's remission cut-off (PHQ-9: below 5).
 
     Parameters
@@ -19,7 +17,7 @@ def remission(last: Any, *, instrument: Measure) -> pd.Series:
     last : array-like of shape (n_patients,)
         Score at the end, in points, within the instrument's range; NaN = missing.
     instrument : Instrument or str
-        Gives range and cut-off (`remission_maximum`); its `sources` say where that comes from.
+        Provides range and cut-off (`remission_maximum`), with citations in `sources`.
 
     Returns
     -------
@@ -47,7 +45,9 @@ def remission(last: Any, *, instrument: Measure) -> pd.Series:
     return labels("remission", scores["last"] <= cutoff, known=scores)
 
 
-def response(first: Any, last: Any, *, fall: float = 0.5, instrument: Measure | None = None) -> pd.Series:
+def response(
+    first: Any, last: Any, *, fall: float = 0.5, instrument: Instrument | str | None = None
+) -> pd.Series:
     """Score fell by at least `fall` of the first score; not defined where the first score is zero.
 
     Parameters
@@ -56,9 +56,9 @@ def response(first: Any, last: Any, *, fall: float = 0.5, instrument: Measure | 
         First and last score, in points from 0 up; lower is better; NaN = missing. Two Series are matched by
         patient.
     fall : float, default 0.5
-        Smallest share of the first score that counts, in (0, 1].
+        Smallest relative fall that counts, in (0, 1].
     instrument : Instrument or str, optional
-        Gives the range to be checked; without it scores must only not be negative.
+        Provides the range to check; without it, scores must be 0 or more.
 
     Returns
     -------
@@ -84,16 +84,16 @@ def response(first: Any, last: Any, *, fall: float = 0.5, instrument: Measure | 
     [1.0, 1.0]
     """
     if not 0 < fall <= 1:
-        raise InputError(f"fall is {fall}; it must lie above 0 and at most 1, for example 0.5.")
+        raise InputError(f"fall is {fall}; it must be above 0 and at most 1, for example 0.5.")
     known = None if instrument is None else Instrument.get(instrument)
     if known and (known.minimum != 0 or known.direction != "lower is better"):
-        raise InputError(f"{known.name} must start at 0, with lower as better, for a fall in percent.")
+        raise InputError(f"{known.name} must start at 0, with lower as better, for a relative fall.")
     scores = match_scores(first=(first, known), last=(last, known))
     fell = scores["first"] - scores["last"] >= fall * scores["first"] - TOLERANCE
     return labels("response", fell, known=scores, among=scores["first"] > 0)
 
 
-def caseness(score: Any, *, instrument: Measure) -> pd.Series:
+def caseness(score: Any, *, instrument: Instrument | str) -> pd.Series:
     """Score at or above the instrument's case cut-off (PHQ-9: 10; GAD-7: 8).
 
     Parameters
@@ -101,7 +101,7 @@ def caseness(score: Any, *, instrument: Measure) -> pd.Series:
     score : array-like of shape (n_patients,)
         Score in points, within the instrument's range; NaN = missing.
     instrument : Instrument or str
-        Gives range and cut-off (`case_cutoff`); its `sources` say where that comes from.
+        Provides range and cut-off (`case_cutoff`), with citations in `sources`.
 
     Returns
     -------

@@ -45,22 +45,22 @@ def decide(
     Parameters
     ----------
     values : array of shape (n_patients, n_arms)
-        What is compared.
+        The compared values.
     draws : array of shape (n_draws, n_patients, n_arms) or None
-        Posterior draws of it.
+        Posterior draws of the values.
     permitted : array of bool of shape (n_patients, n_arms)
-        Arms that a patient may get.
+        Arms that a patient may receive.
     default : int or None
         Position of the default arm.
     enough : array of bool of shape (n_arms,)
-        Arms with enough evidence.
+        Arms with sufficient evidence.
     in_scope : array of bool of shape (n_patients,)
-        Patients that the model may be used for.
+        Patients for whom the model may be used.
     rule, margin, level
         As in `recommend`.
     """
     ranked = np.where(permitted, values, -np.inf)
-    if default is not None:  # the default arm wins ties
+    if default is not None:  # the default arm wins ties; 1e-12 is above rounding and below any difference
         ranked[:, default] += 1e-12
     order = np.argsort(-ranked, axis=1, kind="stable")
     rows, n_permitted = np.arange(len(values)), permitted.sum(axis=1)
@@ -105,7 +105,7 @@ def _compare(
 ) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
     """Return the interval of the advantage, P(top is best), and which arms are clearly worse than the top."""
     each = np.arange(len(top))
-    by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # a patient's draws of an arm lie together
+    by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
     lead = by_patient[each, top][:, None, :] - by_patient
     lower, upper = quantiles(lead[each, runner_up], [(1 - level) / 2, (1 + level) / 2])
     p_best = ((lead >= 0) | ~permitted[:, :, None]).all(axis=1).mean(axis=-1)
@@ -115,9 +115,10 @@ def _compare(
 
 
 def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:
-    """Lower bounds of (top - arm), shape (n_patients, n_arms), by the largest standardised deviation.
+    """Return simultaneous lower bounds of (top - arm), shape (n_patients, n_arms).
 
-    `lead` has shape (n_patients, n_arms, n_draws); the bounds hold for all `others` of a patient at once.
+    By the quantile of the largest standardized deviation over the arms `others` of a patient (max-t).
+    `lead` has shape (n_patients, n_arms, n_draws).
     """
     center, spread = lead.mean(axis=-1), lead.std(axis=-1)
     deviation = (center[:, :, None] - lead) / np.where(spread > 0, spread, np.inf)[:, :, None]
@@ -137,13 +138,13 @@ def _status(
 
 
 def reasons_of(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:
-    """Return the arms that nobody can get, with reasons."""
+    """Return the arms that are not available to any patient, with reasons."""
     if excluded is None:
         return {}
     if not isinstance(excluded, Mapping):
-        raise InputError(f"excluded must map arms to reasons, not be a {type(excluded).__name__}.")
+        raise InputError(f"excluded must map arms to reasons; it is a {type(excluded).__name__}.")
     for arm, reason in excluded.items():
         check_choice("An arm to exclude", arm, arms)
         if not isinstance(reason, str) or not reason.strip():
-            raise InputError(f"excluded names {arm!r} without a reason. Say why, in a text.")
+            raise InputError(f"excluded names {arm!r} without a reason. Give the reason as a text.")
     return dict(excluded)

@@ -1,7 +1,6 @@
 """Files of patients that are larger than memory: read, predicted and written chunk by chunk."""
 
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -133,13 +132,8 @@ def _predict(
 
 
 def _without_draws(selector: TreatmentSelector) -> TreatmentSelector:
-    """Return the same selector without what its intervals are made of."""
-    bare = copy(selector)
-    bare.additive_ = {
-        name: None if model is None else replace(model, draws=None)
-        for name, model in selector.additive_.items()
-    }
-    return bare
+    """Return the same selector without posterior draws, which only intervals need."""
+    return TreatmentSelector.from_model(selector.model_.without_draws(), arm=selector.arm)
 
 
 def _located(error: CohortError, chunk: pd.DataFrame, book: Codebook, start: int) -> CohortError:
@@ -154,9 +148,8 @@ def _with_row(fault: Fault, chunk: pd.DataFrame, book: Codebook, start: int) -> 
     if fault.column not in chunk.columns:
         return fault
     field, column = book[fault.column], chunk[fault.column]
-    violations = field.inspect(column, book.missing_values)[1]
-    for violation, same in zip(violations, field.parse(column, book.missing_values)[1], strict=True):
-        if same == fault:
+    for violation in field.parse(column, book.missing_values)[1]:
+        if field.fault(violation.code, violation.count) == fault:
             row = start + 1 + int(np.argmax(violation.mask.to_numpy(dtype=bool)))
             return replace(fault, problem=f"{fault.problem}, first in row {row:,}")
     return fault

@@ -1,4 +1,4 @@
-"""`TreatmentSelector`: one model per outcome, and what each patient's best arm is."""
+"""`TreatmentSelector`: the scikit-learn face of one fitted model per outcome."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,35 +8,20 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray, check_choice, check_level
-from treatsel._version import __version__
-from treatsel.codebook import by_id, clean_covariates, frame_of
-from treatsel.errors import CohortError, InputError, UnsupportedModelError
-from treatsel.predictions import Predictions, digest, fingerprint
-from treatsel.preference import check_preferences, utility
-from treatsel.recommendation import Recommendations, recommend
-from treatsel.selector._background import MIN_EVENTS, counts_by_arm, ranges_of, summarise
-from treatsel.selector._default_arm import (
-    ASSIGNMENTS,
-    check_assignment,
-    doubly_robust_arm_means,
-    learn_assignment,
-)
+from treatsel._checks import FloatArray
+from treatsel.additive import AdditiveModel
+from treatsel.codebook import Codebook
+from treatsel.errors import InputError
+from treatsel.fitted import DataCheck, FittedModel
+from treatsel.models import Assignment, Observation
+from treatsel.predictions import Predictions
+from treatsel.recommendation import Recommendations
+from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
-from treatsel.selector._input import (
-    check_no_outcome,
-    completed_codebook,
-    development_codebook,
-    directions,
-    outcome_table,
-)
-from treatsel.selector._outcome import FittedOutcome, learn_outcome
-from treatsel.selector._served import evidence, interval, scored, served, utility_draws, warnings_of_models
-from treatsel.selector.data_checks import check_auc, check_overlap, run_checks, warn_of
+from treatsel.selector._input import ASSIGNMENTS, development_of
+from treatsel.selector._learn import by_arm, learn
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
-
-_BLOCK = 512  # patients whose draws are held in memory at once
 
 
 class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # scikit-learn ships no types
@@ -76,10 +61,13 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         Outcomes; the first is the main one.
     codebook_ : Codebook
         Covariates, arm and outcomes.
+    model_ : FittedModel
+        The one immutable model that predicts, recommends and explains; what a model file holds. All other
+        attributes are views of it.
     models_ : dict of str to model
-        One fitted model per outcome.
+        One fitted model per outcome; from a file, the models as sums of terms.
     additive_ : dict of str to AdditiveModel or None
-        The same models as sums of terms on the logit scale; None for a model that is no such sum.
+        The same models as sums of terms on the logit scale; None for a model that is not such a sum.
     event_is_good_ : dict of str to bool or None
         Direction of each outcome; None: not stated.
     arm_means_ : DataFrame of shape (n_arms, 5)
@@ -87,11 +75,12 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     assignment_ : Assignment
         Model of who got which arm, with overlap and effective sample size by arm.
     observation_ : dict of str to Observation
-        Outcomes not always observed, with the weights that make up for it (after `fit`; in no file).
+        Outcomes not always observed, with inverse-probability-of-observation weights; from a
+        file, only the tables by arm.
     performance_ : dict of str to DataFrame
         Cross-fitted figures of each outcome's model, beside those of a penalised logistic regression.
-    data_checks_ : list of Guard
-        What was found shaky about the development cohort: code and message (after `fit`; in no file).
+    data_checks_ : list of DataCheck
+        Findings of the data-quality checks of the development cohort: code and message.
     default_arm_ : label
         The best single arm of the development cohort by `arm_means_`, of those with enough events.
     training_ : DataFrame
@@ -111,6 +100,10 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     >>> selector.predict_by_arm(cohort.X.head(2)).shape
     (2, 6)
     """
+
+    # series by patient, which only the process that fitted the models has
+    _assignment: Assignment | None = None
+    _observation: dict[str, Observation] | None = None
 
     def __init__(
         self,
@@ -134,16 +127,17 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
 
     # --- learning
 
-    def fit(self, X: Any, y: Any) -> "TreatmentSelector":
+    def fit(self, X: Any, y: Any = None) -> "TreatmentSelector":
         """Learn one model per outcome.
 
         Parameters
         ----------
-        X : DataFrame of shape (n_patients, n_columns)
-            Covariates and the arm column.
+        X : Cohort, or DataFrame of shape (n_patients, n_columns)
+            A cohort gives covariates, arm, outcomes, site, persons and codebook by their roles. A DataFrame
+            holds covariates and the arm column.
         y : Series or array of shape (n_patients,), or DataFrame of shape (n_patients, n_outcomes)
-            Outcomes, 0 or 1; NaN: not observed. The others are weighted to stand for such patients
-            (inverse probability of observation), with a warning.
+            Outcomes, 0 or 1; NaN: not observed. The others are weighted to represent such patients
+            (inverse probability of observation), with a warning. None with a cohort.
 
         Raises
         ------
@@ -154,76 +148,138 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
-            return self._fit(X, y)
-
-    def _fit(self, X: Any, y: Any) -> "TreatmentSelector":
-        frame = frame_of(X)
-        outcomes = outcome_table(y, frame)
-        randomised = check_assignment(self.assignment) == "randomised"
-        book = development_codebook(self.codebook, frame, self.arm, self.groups)
-        check_no_outcome(book, outcomes)
-        by_id(frame, book)  # raises on an id that occurs twice
-        names = [*book.covariates, self.arm]
-        clean, faults = book.parse(frame, names=names)
-        if faults:
-            raise CohortError(f"X does not fit the codebook ({len(faults)} faults):", faults)
-        groups = frame[self.groups].astype("object") if self.groups else None
-        covariates, received = clean[list(book.covariates)], clean[self.arm]
-        self.arms_ = sorted(received.unique(), key=str)
-        self.outcomes_ = list(outcomes.columns)
-        self.event_is_good_ = directions(self.event_is_good, self.outcomes_, book)
-        self.codebook_ = completed_codebook(book, clean, self.event_is_good_)
-        self.training_ = counts_by_arm(outcomes, received)
-        fitted = {name: self._learn(clean, outcomes[name], groups) for name in self.outcomes_}
-        self.models_ = {name: part.model for name, part in fitted.items()}
-        self.additive_ = {name: part.additive for name, part in fitted.items()}
-        self.performance_ = {name: part.performance for name, part in fitted.items()}
-        self.observation_ = {name: part.observation for name, part in fitted.items() if part.observation}
-        self.assignment_ = learn_assignment(clean, self.arm, groups=groups, random_state=self.random_state)
-        main = self.outcomes_[0]
-        self.arm_means_ = doubly_robust_arm_means(
-            fitted[main],
-            outcomes[main],
-            received,
-            self.assignment_,
-            randomised=randomised,
-            good=bool(self.event_is_good_[main]),
-            groups=groups,
-        )
-        enough = [arm for arm, is_enough in evidence(self.training_, [main]).items() if is_enough]
-        self.default_arm_: Any = self.arm_means_.loc[enough or self.arms_, "value"].idxmax()
-        self.ranges_, self.background_ = ranges_of(covariates), summarise(covariates)
-        self.intended_use_: Mapping[str, Any] | None = None
-        self.model_id_: str | None = None
-        self.fingerprint_: str | None = fingerprint(clean)
-        persons = next((frame[name] for name in book.names("person") if name in frame), None)
-        self.data_checks_ = run_checks(covariates, received, outcomes, groups=groups, persons=persons)
-        self.data_checks_ += [] if randomised else check_overlap(self.assignment_)
-        for name, part in fitted.items():
-            self.data_checks_ += check_auc(part.figure("within_arm_auc"), name)
-        warn_of(self.data_checks_)
+            learned = learn(self, development_of(self, X, y))
+        self.model_ = learned.model
+        self._assignment, self._observation = learned.assignment, learned.observation
         return self
 
-    def _learn(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series | None) -> FittedOutcome:
-        own = {name: getattr(self, name) for name in ("arm", "estimator", "random_state", "n_jobs")}
-        return learn_outcome(X, y, arms=self.arms_, groups=groups, **own)
+    @classmethod
+    def from_model(cls, model: FittedModel, *, arm: str) -> "TreatmentSelector":
+        """Return a fitted selector over a model, such as one read from a file."""
+        selector = cls(arm=arm, assignment=model.assignment)
+        selector.model_ = model
+        return selector
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a model."""
+        return hasattr(self, "model_")
+
+    # --- what was learned, as tables
+
+    @property
+    def arms_(self) -> list[Any]:
+        """Arms, sorted."""
+        return list(self.model_.arms)
+
+    @property
+    def outcomes_(self) -> list[str]:
+        """Outcomes; the first is the main one."""
+        return list(self.model_.outcomes)
+
+    @property
+    def codebook_(self) -> Codebook:
+        """Covariates, arm and outcomes."""
+        return self.model_.codebook
+
+    @property
+    def models_(self) -> dict[str, Any]:
+        """One fitted model per outcome."""
+        return {name: self.model_.estimators.get(name, model) for name, model in self.model_.models.items()}
+
+    @property
+    def additive_(self) -> dict[str, AdditiveModel | None]:
+        """Models as sums of terms on the logit scale; None for a model that is not such a sum."""
+        return dict(self.model_.models)
+
+    @property
+    def event_is_good_(self) -> dict[str, bool | None]:
+        """Direction of each outcome; None: not stated."""
+        return dict(self.model_.event_is_good)
+
+    @property
+    def default_arm_(self) -> Any:
+        """The best single arm of the development cohort."""
+        return self.model_.default_arm
+
+    @property
+    def arm_means_(self) -> pd.DataFrame:
+        """Rate of the good main outcome if every patient got an arm."""
+        return by_arm(self.model_.development.arm_means, self.arms_)
+
+    @property
+    def training_(self) -> pd.DataFrame:
+        """Counts per outcome and arm."""
+        return pd.DataFrame(dict(self.model_.development.training))
+
+    @property
+    def ranges_(self) -> pd.DataFrame:
+        """Expected range of each numeric covariate."""
+        ranges = dict(self.model_.development.ranges)
+        return pd.DataFrame.from_dict(ranges, orient="index", columns=["lower", "upper"], dtype="float64")
+
+    @property
+    def background_(self) -> pd.DataFrame:
+        """Group means that explanations compare with."""
+        return pd.DataFrame(
+            {name: values.copy() for name, values in self.model_.development.background.items()}
+        )
+
+    @property
+    def performance_(self) -> dict[str, pd.DataFrame]:
+        """Cross-fitted figures of each outcome's model and of the baseline."""
+        return {name: pd.DataFrame(dict(rows)) for name, rows in self.model_.development.performance.items()}
+
+    @property
+    def data_checks_(self) -> list[DataCheck]:
+        """Findings of the data-quality checks."""
+        return list(self.model_.development.data_checks)
+
+    @property
+    def assignment_(self) -> Assignment:
+        """Model of the received arm, with overlap by arm; per-patient probabilities only after `fit`."""
+        model = self.model_
+        return self._assignment or Assignment(
+            probabilities=None,
+            raw=None,
+            table=by_arm(model.development.overlap, self.arms_),
+            model=model.assignment_model,
+            propensity_floor=model.development.propensity_floor,
+        )
+
+    @property
+    def observation_(self) -> dict[str, Observation]:
+        """Outcomes not always observed, by arm; per-patient weights only after `fit`."""
+        tables = self.model_.development.observation
+        return self._observation or {
+            name: Observation(weights=None, probability=None, table=by_arm(table, self.arms_))
+            for name, table in tables.items()
+        }
+
+    @property
+    def intended_use_(self) -> Mapping[str, Any] | None:
+        """What a model file says its model is for."""
+        return self.model_.intended_use
+
+    @property
+    def model_id_(self) -> str | None:
+        """Hash of the model file's content."""
+        return self.model_.model_id
+
+    @property
+    def fingerprint_(self) -> str | None:
+        """Hash of the whole development table."""
+        return self.model_.development.fingerprint
 
     # --- predicting
 
-    def _outcome(self, outcome: str | None) -> str:
-        check_is_fitted(self, "models_")
-        return self.outcomes_[0] if outcome is None else check_choice("outcome", outcome, self.outcomes_)
-
-    def _clean(self, X: Any, on_invalid: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        check_is_fitted(self, "models_")
-        check_choice("on_invalid", on_invalid, ["raise", "flag"])
-        frame = by_id(frame_of(X), self.codebook_)
-        clean, found = clean_covariates(frame, self.codebook_, self.ranges_, on_invalid)
-        return clean, found
+    @property
+    def _fitted(self) -> FittedModel:
+        check_is_fitted(self)
+        return self.model_
 
     def covariates(self, X: Any) -> pd.DataFrame:
         """Return the covariates of X, checked against the codebook and in clean form."""
-        return self._clean(X, "raise")[0]
+        return self._fitted.covariates(X)
 
     def predict_by_arm(self, X: Any, outcome: str | None = None) -> pd.DataFrame:
         """Return the probability of an outcome (None: the first) under each arm.
@@ -245,11 +301,11 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         CohortError
             If a covariate is missing or a value breaks the codebook.
         """
-        name = self._outcome(outcome)
-        if (model := served(self, X)) is not None:
-            return model.predict_table(X, name)
-        table: pd.DataFrame = scored(self, name).predict_by_arm(self._clean(X, "raise")[0])
-        return table
+        found = self._fitted.predict_by_arm(X, outcome)
+        if isinstance(found, pd.DataFrame):
+            return found
+        patient = self.model_.reader.patient(X)
+        return pd.DataFrame([list(found.values())], index=[patient], columns=pd.Index(found))
 
     def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
         """Return posterior draws of `predict_by_arm`, shape (n_draws, n_patients, n_arms).
@@ -259,17 +315,11 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         UnsupportedModelError
             If the model gives no draws (trees, lasso).
         """
-        name = self._outcome(outcome)
-        model = self.additive_[name]
-        if model is None:
-            raise UnsupportedModelError("This model gives no posterior draws; a ridge logistic one does.")
-        return model.predict_draws(self._clean(X, "raise")[0])
+        return self._fitted.predict_draws(X, outcome)
 
     def has_posterior_draws(self, outcome: str | None = None) -> bool:
         """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
-        name = self._outcome(outcome)
-        model = self.additive_[name]
-        return model is not None and model.draws is not None
+        return self._fitted.has_posterior_draws(outcome)
 
     def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.
@@ -287,41 +337,11 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         -------
         Predictions
         """
-        check_is_fitted(self, "models_")
-        if (model := served(self, X)) is not None:
-            return model.predict(X, level=level, on_invalid=on_invalid)
-        clean, found = self._clean(X, on_invalid)
-        check_level(level)
-        tables, lower, upper = {}, {}, {}
-        for name in self.outcomes_:
-            tables[name] = scored(self, name).predict_by_arm(clean)
-            lower[name], upper[name] = interval(self.additive_[name], tables[name], clean, level)
-        found = pd.concat([found, *warnings_of_models(self, clean)], ignore_index=True)
-        audit = {
-            "model_id": self.model_id_,
-            "library_version": __version__,
-            "input_sha256": digest(clean),
-            "intended_use": self.intended_use_,
-            "assignment": self.assignment,
-            "level": level,
-            "on_invalid": on_invalid,
-        }
-        return Predictions(tables=tables, lower=lower, upper=upper, level=level, warnings=found, audit=audit)
+        return self._fitted.predict(X, level=level, on_invalid=on_invalid)
 
-    def replay(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
-        """Return the prediction that an audit record is about, made again; see `ServedModel.replay`.
-
-        Raises
-        ------
-        InputError
-            If the audit record is of another model, another version of the library, or another record.
-        UnsupportedModelError
-            If a model is no sum of terms.
-        """
-        check_is_fitted(self, "models_")
-        if (model := served(self, record)) is None:
-            raise UnsupportedModelError("Only a record (a dict) of models that are sums can be replayed.")
-        return model.replay(audit, record)
+    def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
+        """Return the prediction that an audit record is about, again; see `FittedModel.reproduce`."""
+        return self._fitted.reproduce(audit, record)
 
     def recommend(
         self,
@@ -353,43 +373,13 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         -------
         Recommendations
         """
-        check_is_fitted(self, "models_")
-        if allowed is None and (model := served(self, X)) is not None:
-            return model.recommend(
-                X,
-                preferences=preferences,
-                excluded=excluded,
-                rule=rule,
-                margin=margin,
-                level=level,
-                on_invalid=on_invalid,
-            )
-        clean, found = self._clean(X, on_invalid)
-        weights = check_preferences(preferences, tuple(self.outcomes_), self.event_is_good_)
-        tables = {name: scored(self, name).predict_by_arm(clean) for name in weights}
-        flagged = Predictions(tables=tables, lower={}, upper={}, level=level, warnings=found).out_of_scope
-        parts = []
-        for start in range(0, len(clean), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            block = {name: table.iloc[rows] for name, table in tables.items()}
-            parts.append(
-                recommend(
-                    utility(block, weights, self.event_is_good_),
-                    draws=utility_draws(self.additive_, clean.iloc[rows], weights, self.event_is_good_),
-                    default_arm=self.default_arm_,
-                    allowed=allowed,
-                    excluded=excluded,
-                    evidence=evidence(self.training_, weights),
-                    in_scope=~flagged,
-                    rule=rule,
-                    margin=margin,
-                    level=level,
-                )
-            )
-        return Recommendations(
-            table=pd.concat([part.table for part in parts]),
-            utility=pd.concat([part.utility for part in parts]),
+        return self._fitted.recommend(
+            X,
+            preferences=preferences,
+            allowed=allowed,
+            excluded=excluded,
             rule=rule,
             margin=margin,
             level=level,
+            on_invalid=on_invalid,
         )

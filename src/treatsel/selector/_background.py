@@ -1,4 +1,4 @@
-"""Summaries of the development cohort that stand in for it: counts, ranges, group means; never a patient."""
+"""Summaries of the development cohort: counts by arm, expected ranges, and group means as a background."""
 
 import numpy as np
 import pandas as pd
@@ -7,23 +7,24 @@ from treatsel._checks import FloatArray
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.models import Encoding
 
-MOST_GROUPS = 500
+MAX_GROUPS = 500  # rows of the background: bounds the time of an explanation, whatever the cohort's size
 MIN_EVENTS = 10  # events, and non-events, that an arm needs before it can be called better or worse
 
 
-def summarise(covariates: pd.DataFrame) -> pd.DataFrame:
+def summarize(covariates: pd.DataFrame) -> pd.DataFrame:
     """Return the means of groups of similar patients, all groups of about the same size.
 
-    Patients are divided at the median of their main direction of variation, all groups equally often,
-    until they would be smaller than ``SMALLEST_GROUP`` (or more than ``MOST_GROUPS``): microaggregation;
-    sizes differ by at most one. Numbers become the group's mean, texts its most frequent value.
+    Microaggregation: the patients are split at the median of their first principal component, all groups
+    equally often, until a further split would leave groups smaller than ``SMALLEST_GROUP`` (or more than
+    ``MAX_GROUPS`` of them); sizes differ by at most one. Numbers become the group's mean, texts its most
+    frequent value.
 
     References
     ----------
     Domingo-Ferrer & Mateo-Sanz (2002), IEEE Trans Knowl Data Eng 14(1), 189-201. doi:10.1109/69.979982
     """
     encoding = Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False)
-    smallest = max(SMALLEST_GROUP, -(-len(covariates) // MOST_GROUPS))
+    smallest = max(SMALLEST_GROUP, -(-len(covariates) // MAX_GROUPS))
     group = np.zeros(len(covariates), dtype=int)
     for number, rows in enumerate(_groups(encoding.encode(covariates), smallest)):
         group[rows] = number
@@ -38,6 +39,7 @@ def _groups(matrix: FloatArray, smallest: int) -> list[np.ndarray]:
 
 
 def _halves(rows: np.ndarray, matrix: FloatArray) -> list[np.ndarray]:
+    """Split patients at the median of their first principal component."""
     centered = matrix - matrix.mean(axis=0)
     direction = np.linalg.eigh(centered.T @ centered)[1][:, -1]
     order = np.argsort(centered @ direction, kind="stable")
@@ -45,7 +47,7 @@ def _halves(rows: np.ndarray, matrix: FloatArray) -> list[np.ndarray]:
 
 
 def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
-    """Return one value per group; missing where fewer than ``SMALLEST_GROUP`` have one."""
+    """Return one value per group; missing where fewer than ``SMALLEST_GROUP`` patients have one."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         grouped = column.astype("float64").groupby(group)
         return grouped.mean().mask(grouped.count() < SMALLEST_GROUP)
@@ -54,22 +56,20 @@ def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
 
 
 def counts_by_arm(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
-    """Return n, n_observed, n_events and whether these are enough to compare, per outcome and arm."""
+    """Return n, n_observed, n_events and sufficient_events (enough to compare the arm) by outcome and arm."""
     rows = []
     for name in outcomes.columns:
         for arm, y in outcomes[name].groupby(received.to_numpy()):
             counts = {"n": len(y), "n_observed": int(y.notna().sum()), "n_events": int(y.sum())}
             fewest = min(counts["n_events"], counts["n_observed"] - counts["n_events"])
-            rows.append({"outcome": name, "arm": arm, **counts, "enough": fewest >= MIN_EVENTS})
+            rows.append({"outcome": name, "arm": arm, **counts, "sufficient_events": fewest >= MIN_EVENTS})
     return pd.DataFrame(rows)
 
 
 def ranges_of(covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return from where to where each number is at home: columns lower and upper.
-
-    From the 1st to the 99th percentile, and half of that distance wider on both sides: no patient's own
-    value, and wide enough that only values well outside the development cohort lie beyond.
-    """
+    """Return the expected range of each numeric covariate: columns lower and upper."""
     numbers = covariates.select_dtypes("number")
+    # Percentiles instead of extremes, so that no bound is a single patient's value; widened by half their
+    # distance on both sides, so that only values well outside the development cohort are flagged.
     low, high = numbers.quantile(0.01), numbers.quantile(0.99)
     return pd.DataFrame({"lower": low - 0.5 * (high - low), "upper": high + 0.5 * (high - low)})

@@ -1,21 +1,15 @@
-"""Who got which arm, and which single arm would have done best for everybody."""
+"""The assignment model, and doubly robust means by arm, from which the best single arm is taken."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray
+from treatsel._stats.folds import balanced_folds
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
-from treatsel.models import Assignment, assess_assignment, balanced_folds, randomized_probabilities
+from treatsel.models import Assignment, assess_assignment, randomized_probabilities
 from treatsel.selector._outcome import FittedOutcome
-
-ASSIGNMENTS = ("randomised", "routine")
-
-
-def check_assignment(assignment: Any) -> str | None:
-    """Return how arms were assigned: "randomised", "routine", or None where nobody said."""
-    return None if assignment is None else check_choice("assignment", assignment, ASSIGNMENTS)
 
 
 def learn_assignment(X: pd.DataFrame, arm: str, *, groups: pd.Series | None, random_state: Any) -> Assignment:
@@ -34,29 +28,29 @@ def doubly_robust_arm_means(
     good: bool,
     groups: pd.Series | None,
 ) -> pd.DataFrame:
-    """Return the rate of the good outcome if everyone got an arm: arm, value, lower, upper, ...
+    """Return the rate of the good outcome if all patients received an arm: arm, value, lower, upper, ...
 
     References
     ----------
     Robins, Rotnitzky & Zhao (1994), JASA 89(427), 846-866. doi:10.1080/01621459.1994.10476818
     """
-    chances = assignment.probabilities
-    if randomised or chances is None:
-        chances = randomized_probabilities(received)
+    propensities = assignment.probabilities
+    if randomised or propensities is None:
+        propensities = randomized_probabilities(received)
     table = fitted.cross_fitted if good else 1 - fitted.cross_fitted
     scores = aipw_scores(
         y if good else 1 - y,
         received,
         table,
-        chances[table.columns],
-        observation=_chance_of_observation(fitted, received),
+        propensities[table.columns],
+        observation=_observation_probability(fitted, received),
     )
     return arm_means(scores, clusters=enough_clusters(groups))
 
 
-def _chance_of_observation(fitted: FittedOutcome, received: pd.Series) -> FloatArray:
-    """Return the probability of being observed that the (truncated) weights stand for; 1 without any."""
-    if fitted.observation is None:
+def _observation_probability(fitted: FittedOutcome, received: pd.Series) -> FloatArray:
+    """Return the probability of observation that the (truncated) weights imply; 1 without weights."""
+    if fitted.observation is None or fitted.observation.weights is None:
         return np.ones(len(received))
     share = received.map(fitted.observation.table["share"]).to_numpy(dtype=float)
     weights = fitted.observation.weights.to_numpy()

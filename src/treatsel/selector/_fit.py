@@ -1,4 +1,4 @@
-"""Which model a selector fits, and how: checks, weights, sites, cross-fitting."""
+"""Choose, check, fit and cross-fit the model of a selector."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import has_fit_parameter
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray, check_choice, count_of
 from treatsel._jobs import results_of
-from treatsel.errors import CohortError, Fault, InputError, UnsupportedModelError
-from treatsel.models import AdditiveModel, HierarchicalClassifier, StackedClassifier
+from treatsel.errors import CohortError, Fault, InputError
+from treatsel.models import HierarchicalClassifier, StackedClassifier
 
 ESTIMATORS = ("auto", "hierarchical", "stacked")
 
@@ -41,20 +41,20 @@ def model_of(estimator: Any, arm: str, groups: str | None) -> Any:
 
 
 def knows_groups(model: Any) -> bool:
-    """Whether a model learns from the site column itself."""
+    """Whether a model has site effects, and so needs the site column."""
     return any(name.rsplit("__", 1)[-1] == "groups" for name in model.get_params())
 
 
 def fit_model(
     model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None, weights: FloatArray | None
 ) -> Any:
-    """Fit a model; of a search, return the best. X holds the site column if the model knows of it."""
+    """Fit a model (of a search: return the best). X holds the site column if the model has site effects."""
     passed: dict[str, Any] = {}
     if weights is not None:
         if not isinstance(model, BaseSearchCV) and not has_fit_parameter(model, "sample_weight"):
             raise InputError(
-                f"{type(model).__name__}.fit takes no sample_weight, and outcomes are missing. Leave the "
-                "patients without outcome out, or choose another estimator."
+                f"{type(model).__name__}.fit does not accept sample_weight, which missing outcomes need. "
+                "Leave out the patients without an outcome, or choose another estimator."
             )
         passed["sample_weight"] = weights
     if not isinstance(model, BaseSearchCV):
@@ -78,10 +78,12 @@ def _check_events(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any]) -> N
     few = events[(events["sum"] < 2) | (n_other < 2)]
     if not len(few):
         return
-    found = "; ".join(f"{a!r}: {int(n)} observed, {int(e)} events" for a, (n, e) in few.iterrows())
+    found = "; ".join(
+        f"{a!r}: {int(n)} observed, {count_of(int(e), 'event')}" for a, (n, e) in few.iterrows()
+    )
     raise InputError(
-        f"Outcome {y.name!r} has too few patients in {len(few)} arms ({found}). Every arm needs at least 2 "
-        "events and 2 non-events: merge these arms with others, or leave their patients out."
+        f"Outcome {y.name!r} has too few patients in {count_of(len(few), 'arm')} ({found}). Every arm needs "
+        "at least 2 events and 2 non-events: merge such arms with others, or leave their patients out."
     )
 
 
@@ -91,22 +93,13 @@ def _check_spread(covariates: pd.DataFrame, folds: Any) -> None:
     faults = [
         Fault(
             column=name,
-            problem=f"holds {int(covariates[name].notna().sum())} values, all in one fold",
+            problem=f"holds {count_of(int(covariates[name].notna().sum()), 'value')}, all in one fold",
             remedy=remedy,
         )
         for name in covariates.columns[n_folds < 2]
     ]
     if faults:
         raise CohortError("The model cannot be cross-fitted:", faults)
-
-
-def additive_form(model: Any) -> AdditiveModel | None:
-    """Return a fitted model as sums of terms on the logit scale, or None if it is no such sum."""
-    try:
-        additive: AdditiveModel = model.additive()
-    except (UnsupportedModelError, AttributeError):
-        return None
-    return additive
 
 
 def cross_fit(
@@ -118,7 +111,7 @@ def cross_fit(
     weights: FloatArray | None = None,
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
-    """Return by-arm predictions for each patient by a model that has not seen that patient."""
+    """Return by-arm predictions for each patient from a model fitted without that patient's fold."""
     calls = [(model, X, y, weights, rest, fold) for rest, fold in folds]
     joined: pd.DataFrame = pd.concat(results_of(_held_out, lambda: calls, n_jobs=n_jobs)).loc[X.index]
     return joined

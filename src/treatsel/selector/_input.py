@@ -1,16 +1,119 @@
 """What users hand over - frames, records, vectors - in clean form, or an error that says what to do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_binary, check_mapping_keys, check_same_length, check_unique
-from treatsel.codebook import Codebook, Field, guess_direction
+from treatsel._checks import (
+    check_binary,
+    check_choice,
+    check_mapping_keys,
+    check_same_length,
+    check_unique,
+    count_of,
+)
+from treatsel.codebook import Codebook, Field, by_id, frame_of, guess_direction
+from treatsel.cohort import Cohort
 from treatsel.errors import CodebookError, CohortError, Fault, InputError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DevelopmentData:
+    """Checked development data.
+
+    Attributes
+    ----------
+    clean : DataFrame of shape (n_patients, n_covariates + 1)
+        Covariates and the arm column.
+    outcomes : DataFrame of shape (n_patients, n_outcomes)
+        0, 1 or NaN (not observed).
+    received : Series of shape (n_patients,)
+        Received arm.
+    groups, persons : Series of shape (n_patients,) or None
+        Site or service; the person behind a row.
+    codebook : Codebook
+        Covariates and arm.
+    assignment : str or None
+        "randomised", "routine", or None: not stated.
+    """
+
+    clean: pd.DataFrame
+    outcomes: pd.DataFrame
+    received: pd.Series
+    groups: pd.Series | None
+    persons: pd.Series | None
+    codebook: Codebook
+    assignment: str | None
+
+    @property
+    def covariates(self) -> pd.DataFrame:
+        """Covariates, without the arm."""
+        return self.clean[list(self.codebook.covariates)]
+
+
+def development_of(selector: Any, X: Any, y: Any) -> DevelopmentData:
+    """Return checked development data from a cohort, or from a table and outcomes."""
+    if isinstance(X, Cohort):
+        return _of_cohort(selector, X, y)
+    if y is None:
+        raise InputError("y is None. Give the outcomes, or a Cohort as X.")
+    return _of_table(selector, X, y, selector.codebook, selector.groups)
+
+
+def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
+    """Read a cohort by its roles; outcomes may be given in place of the cohort's own."""
+    given = selector.codebook
+    if given is not None and given != cohort.codebook:
+        raise InputError("A cohort brings its own codebook. Leave codebook out of the selector.")
+    if selector.arm != cohort.codebook.arm:
+        raise InputError(
+            f"The cohort's arm column is {cohort.codebook.arm!r}, but the selector's is {selector.arm!r}. "
+            f"Use TreatmentSelector(arm={cohort.codebook.arm!r})."
+        )
+    person = cohort.codebook.name("person")
+    groups = selector.groups or cohort.codebook.name("site")
+    if groups is None and person is not None and cohort.frame[person].duplicated().any():
+        groups = person  # rows of one person depend on each other; persons with one row do not
+    frame = cohort.X
+    for name in dict.fromkeys((groups, person)):
+        if name is not None:
+            if name not in cohort.frame:
+                raise InputError(f"The cohort has no column {name!r}, which groups names.")
+            frame[name] = cohort.frame[name]
+    return _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups)
+
+
+def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) -> DevelopmentData:
+    frame = frame_of(X)
+    outcomes = outcome_table(y, frame)
+    assignment = check_assignment(selector.assignment)
+    book = development_codebook(codebook, frame, selector.arm, groups)
+    check_no_outcome(book, outcomes)
+    by_id(frame, book)  # raises on an id that occurs twice
+    clean, faults = book.parse(frame, names=[*book.covariates, selector.arm])
+    if faults:
+        raise CohortError(f"X does not fit the codebook ({count_of(len(faults), 'fault')}):", faults)
+    return DevelopmentData(
+        clean=clean,
+        outcomes=outcomes,
+        received=clean[selector.arm],
+        groups=frame[groups].astype("object") if groups else None,
+        persons=next((frame[name] for name in book.names("person") if name in frame), None),
+        codebook=book,
+        assignment=assignment,
+    )
+
+
+ASSIGNMENTS = ("randomised", "routine")
+
+
+def check_assignment(assignment: Any) -> str | None:
+    """Return how arms were assigned: "randomised", "routine", or None where it was not stated."""
+    return None if assignment is None else check_choice("assignment", assignment, ASSIGNMENTS)
 
 
 def outcome_table(y: Any, X: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +166,7 @@ def development_codebook(
         )
     if not book.covariates:
         raise CodebookError("The codebook gives no column the role covariate. Name at least one.")
-    if unknown := book.unknown(covariates):
+    if unknown := book.unknown_columns(covariates):
         raise CohortError("X does not fit the codebook:", unknown)
     return book
 

@@ -145,7 +145,7 @@ def model_based(ref, arms):
 
 def slope(ref, arms):
     found = value_and_error(logit_benefit_slope(**of_pair(ref, arms)))
-    return explained(ref, arms, "logit_benefit_slope", found)
+    return explained(ref, arms, "benefit_slope", found)
 
 
 def rule_value(ref, arms):
@@ -169,7 +169,7 @@ def ranked(ref, arms, target):
     if ref.weight is not None and (ref.weight != 1).any():
         return Different("grf's curve has a point a row, ours one a unit of weight: weights are counts")
     shares = ref.value(f"benefit_{arms}.rate_{target}")["q"]
-    options = of_pair(ref, arms) | {"propensities": ref.by_arm("e_"), "at": shares}
+    options = of_pair(ref, arms) | {"propensity": ref.by_arm("e_"), "at": shares}
     found = rank_weighted_average_treatment_effect(**options, n_resamples=2000)
     area = getattr(found, target)
     return {
@@ -178,13 +178,13 @@ def ranked(ref, arms, target):
         "ht": getattr(
             rank_weighted_average_treatment_effect(**options, scores="ht", n_resamples=2), target
         ).value,
-        "q": found.toc["q"],
-        "toc_dr": found.toc["value"],
+        "q": found.table["q"],
+        "toc_dr": found.table["value"],
     }
 
 
 def average(ref, arms):
-    return value_and_error(average_benefit(**of_pair(ref, arms), propensities=ref.by_arm("e_")))
+    return value_and_error(average_benefit(**of_pair(ref, arms), propensity=ref.by_arm("e_")))
 
 
 PAIR = r"benefit_(?P<arms>.+)\."
@@ -197,7 +197,7 @@ RULES = {
     rf"{PAIR}from_pairs_file_{WHAT}_direct": from_file_direct,
     rf"{PAIR}itecal_(?P<among>both|treated|control)": line,
     rf"{PAIR}mbcb": model_based,
-    rf"{PAIR}logit_benefit_slope": slope,
+    rf"{PAIR}benefit_slope": slope,
     rf"{PAIR}evalitr": rule_value,
     rf"{PAIR}population_benefit": population,
     rf"{PAIR}rate_(?P<target>autoc|qini)": ranked,

@@ -195,10 +195,10 @@ def naive_contrast(ref):
         "wald_lower": found.difference.lower,
         "wald_upper": found.difference.upper,
         "chisq": found.chi_squared,
-        "p": found.chi_squared_p,
+        "p": found.p_value_chi_squared,
         # R looks for the root to 1.22e-4 only, of the odds ratio or of its inverse, whichever is below 1
         "fisher_or": Within(found.odds_ratio, absolute=1.22e-4 * max(1, found.odds_ratio**2)),
-        "fisher_p": found.fisher_p,
+        "fisher_p": found.p_value_fisher,
     }
 
 
@@ -227,7 +227,7 @@ def value_always(ref):
 
 def over_best(ref):
     gain = gain_over_best_arm(scores_of(ref), ref["rec"], **weighted(ref))
-    return {"best": gain.best_arm} | with_interval(gain)
+    return {"best": gain.comparator_arm} | with_interval(gain)
 
 
 def over_received(ref):

@@ -137,7 +137,7 @@ def pooled(ref, source, measure):
         # R's glm stops with standard errors some 1e-8 off, which these two magnify
         "i2": Within(100 * main.i2, absolute=1e-6, relative=1e-6),
         "q": Within(main.q, absolute=1e-6, relative=1e-6),
-        "q_p": main.q_p_value,
+        "q_p": main.p_value_q,
         "pi_k_minus_1": [narrow.prediction_lower, narrow.prediction_upper],
         "pi_k_minus_2": [main.prediction_lower, main.prediction_upper],
         "tau2_dl": moments.tau2,

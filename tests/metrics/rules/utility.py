@@ -41,7 +41,7 @@ def choice(ref):
         share = {arm: shares.loc[arm, "share"].iloc[position] for arm in ref.arms}
         point = {"threshold": threshold, "share": share, "model": with_interval(rows["model"])}
         curve.append(point | {"always": always})
-    return {"reference": found.reference, "curve": curve}
+    return {"reference": found.comparator, "curve": curve}
 
 
 def information(ref):

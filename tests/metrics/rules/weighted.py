@@ -25,7 +25,7 @@ def sampling(metric, ref, *vectors, by_site=None, **options):
     if ref.weight is None:
         raise AbsentError("the data set has no weights")
     if by_site:
-        options["clusters" if "clusters" in known else "groups"] = ref["site"]
+        options["clusters"] = ref["site"]
     return metric(*vectors, sample_weight=ref.weight, weights_are="sampling", **options)
 
 

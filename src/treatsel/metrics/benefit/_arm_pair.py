@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_binary, check_by_arm
+from treatsel._checks import FloatArray, check_binary, check_by_arm, check_probability
 from treatsel._stats.by_arm_tables import check_propensities, check_received_probability
 from treatsel._stats.clustered_means import Units, check_units
 from treatsel._stats.vectors import check_labels, check_patients
+from treatsel._stats.weights import WeightsAre, covariance_of_sums
 from treatsel.errors import InputError
 from treatsel.metrics.policy import aipw_scores
 
@@ -44,7 +45,7 @@ class ArmPair:
     @property
     def n_events(self) -> int:
         """Number of patients with outcome 1."""
-        return round(float(self.weight @ self.outcome))
+        return self.units.weights.count(self.outcome)
 
     @property
     def benefit(self) -> FloatArray:
@@ -64,6 +65,7 @@ def check_pair(
     control: Hashable,
     treated: Hashable,
     sample_weight: Any = None,
+    weights_are: WeightsAre = "counts",
     clusters: Any = None,
     level: float = 0.95,
     **patients: Any,
@@ -76,7 +78,7 @@ def check_pair(
     if control == treated:
         raise InputError(f"control and treated are both {control!r}; give two different arms.")
     vectors = {"by_arm": by_arm, "y_true": y_true, "received": received, **patients}
-    units = check_units(sample_weight, clusters, level, **vectors)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, **vectors)
     outcome, labels = check_binary("y_true", y_true), check_labels("received", received)
     is_treated = np.asarray(labels == treated, dtype=bool)
     of_pair = is_treated | np.asarray(labels == control, dtype=bool)
@@ -84,29 +86,28 @@ def check_pair(
     for arm, found in ((control, ~is_treated[rows]), (treated, is_treated[rows])):
         if not found.any():
             raise InputError(f"No patient received arm {arm!r}; a benefit needs patients of both arms.")
-    codes = None if units.codes is None else units.codes[rows]
     return ArmPair(
         arms=(control, treated),
         outcome=outcome[rows],
         treated=is_treated[rows],
         p_control=table[control].to_numpy(dtype=float)[rows],
         p_treated=table[treated].to_numpy(dtype=float)[rows],
-        units=Units(weight=units.weight[rows], codes=codes, level=units.level),
+        units=units.subset(rows),
         rows=rows,
     )
 
 
-def benefit_scores(pair: ArmPair, by_arm: Any, propensities: Any, *, model: bool = True) -> FloatArray:
+def benefit_scores(pair: ArmPair, by_arm: Any, propensity: Any, *, model: bool = True) -> FloatArray:
     """Return a score a patient whose mean estimates the average benefit of the pair.
 
     Doubly robust, or without outcome `model` Horvitz and Thompson's: y / e for the treated, -y / (1 - e) for
-    the others, with the propensities renormalised to the two arms.
+    the others, with the propensities renormalized to the two arms.
     """
     arms = list(pair.arms)
-    check_patients(by_arm=by_arm, propensities=propensities)
-    assigned = check_propensities(propensities, by_arm.columns)[arms].to_numpy(dtype=float)[pair.rows]
+    check_patients(by_arm=by_arm, propensity=propensity)
+    assigned = _propensity_of_pair(pair, propensity, by_arm.columns)
     positions = pair.treated.astype(int)
-    check_received_probability("propensities", assigned[np.arange(len(assigned)), positions])
+    check_received_probability("propensity", assigned[np.arange(len(assigned)), positions])
     shares = assigned / assigned.sum(axis=1, keepdims=True)
     predicted = np.column_stack([pair.p_control, pair.p_treated]) * model
     received = np.array(arms, dtype=object)[positions]
@@ -116,8 +117,21 @@ def benefit_scores(pair: ArmPair, by_arm: Any, propensities: Any, *, model: bool
     return np.asarray(scores[arms[1]] - scores[arms[0]])
 
 
+def _propensity_of_pair(pair: ArmPair, propensity: Any, arms: "pd.Index[Any]") -> FloatArray:
+    """Return the probabilities of both arms (control, treated), one row per patient of the pair."""
+    if isinstance(propensity, pd.DataFrame):
+        return check_propensities(propensity, arms)[list(pair.arms)].to_numpy(dtype=float)[pair.rows]
+    if len(arms) > 2:
+        raise InputError(
+            f"propensity is a vector, but by_arm has {len(arms)} arms: the benefit needs the probability of "
+            "both of its arms. Give a DataFrame of patients by arms."
+        )
+    own = check_probability("propensity", propensity)[pair.rows]
+    return np.where(pair.treated[:, None], np.column_stack([1 - own, own]), np.column_stack([own, 1 - own]))
+
+
 def codes_or_none(codes: FloatArray | None) -> npt.NDArray[np.intp] | None:
-    """Return group numbers 0, 1, ..., or None."""
+    """Return cluster numbers 0, 1, ..., or None."""
     return None if codes is None else np.unique(codes, return_inverse=True)[1]
 
 
@@ -129,16 +143,10 @@ def robust_covariance(bread: FloatArray, residuals: FloatArray, units: Units) ->
     doi:10.3368/jhr.50.2.317). NaN with fewer than two clusters.
     """
     total, k = units.weight.sum(), residuals.shape[1]
-    codes = codes_or_none(units.codes)
     if total <= k:
         return np.full((k, k), np.nan)
-    if codes is None:
+    if units.codes is None:
         meat = residuals.T @ (residuals * units.weight[:, None]) * total / (total - k)
         return np.asarray(bread @ meat @ bread)
-    count = codes.max() + 1
-    if count < 2:
-        return np.full((k, k), np.nan)
-    weighted = residuals * units.weight[:, None]
-    sums = np.column_stack([np.bincount(codes, weights=column) for column in weighted.T])
-    meat = sums.T @ sums * count / (count - 1) * (total - 1) / (total - k)
+    meat = covariance_of_sums(residuals * units.weight[:, None], units.codes) * (total - 1) / (total - k)
     return np.asarray(bread @ meat @ bread)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from treatsel._stats.clustered_means import mean_estimate
 from treatsel._stats.estimate import Estimate
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.benefit._arm_pair import benefit_scores, check_pair
 
 
@@ -14,12 +15,13 @@ def average_benefit(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
-    propensities: pd.DataFrame,
+    propensity: npt.ArrayLike | pd.DataFrame,
     *,
     control: Hashable,
     treated: Hashable,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Average benefit of one arm over another, from doubly robust scores of the patients who got either.
@@ -32,14 +34,18 @@ def average_benefit(
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of remission under each arm, from a model that has not seen these patients.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms)
-        Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
+    propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
+        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
+        arms only, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     clusters : array-like of shape (n_patients,), optional
         Site of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -68,6 +74,13 @@ def average_benefit(
     """
     labels = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
+        y_true,
+        received,
+        by_arm,
+        **labels,
+        sample_weight=sample_weight,
+        weights_are=weights_are,
+        clusters=clusters,
+        level=level,
     )
-    return mean_estimate(benefit_scores(pair, by_arm, propensities), pair.units, n_events=pair.n_events)
+    return mean_estimate(benefit_scores(pair, by_arm, propensity), pair.units, n_events=pair.n_events)

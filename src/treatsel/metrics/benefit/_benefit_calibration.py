@@ -11,7 +11,7 @@ from scipy import special
 
 from treatsel._checks import FloatArray
 from treatsel._reporting.plots import BLUE, GREY, new_axes
-from treatsel._stats.clustered_means import Units, mean_estimate, mean_of
+from treatsel._stats.clustered_means import mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.errors import InputError
@@ -31,11 +31,11 @@ class BenefitCalibration:
         `p_value` tests that); below 1: predicted differences are too large.
     covariance : float
         Of intercept and slope.
-    p_calibrated : float
+    p_value_calibration : float
         P value of the joint test that the intercept is 0 and the slope 1.
-    groups : pandas.DataFrame
-        Groups by predicted benefit; columns group (1, 2, ...), n, predicted (mean), observed, lower, upper,
-        se.
+    table : pandas.DataFrame
+        Groups of patients by predicted benefit; columns group (1, 2, ...), n, predicted (mean), observed,
+        lower, upper, se.
     level : float
         Confidence level of all limits.
     """
@@ -44,22 +44,22 @@ class BenefitCalibration:
     intercept: Estimate
     slope: Estimate
     covariance: float
-    p_calibrated: float
-    groups: pd.DataFrame
+    p_value_calibration: float
+    table: pd.DataFrame
     level: float
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a group."""
-        return self.groups.copy()
+        return self.table.copy()
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the groups, the line and the ideal on `ax` (new if None) and return it."""
         ax = new_axes(ax, width=5, height=5)
-        x = self.groups["predicted"].to_numpy()
+        x = self.table["predicted"].to_numpy()
         ax.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1)
         ax.axhline(0, color=GREY, linewidth=0.5)
-        ax.vlines(x, self.groups["lower"], self.groups["upper"], color=BLUE, linewidth=1)
-        ax.plot(x, self.groups["observed"], "o", color=BLUE, markersize=4)
+        ax.vlines(x, self.table["lower"], self.table["upper"], color=BLUE, linewidth=1)
+        ax.plot(x, self.table["observed"], "o", color=BLUE, markersize=4)
         if np.isfinite(self.slope.value):
             ends = np.array([x.min(), x.max()])
             ax.plot(ends, self.intercept.value + self.slope.value * ends, color=BLUE)
@@ -72,7 +72,7 @@ def benefit_calibration(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
-    propensities: pd.DataFrame,
+    propensity: npt.ArrayLike | pd.DataFrame,
     *,
     control: Hashable,
     treated: Hashable,
@@ -91,8 +91,9 @@ def benefit_calibration(
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of remission under each arm, from a model that has not seen these patients.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms)
-        Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
+    propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
+        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
+        arms only, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     n_bins : int, default 5
@@ -139,15 +140,15 @@ def benefit_calibration(
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
-    score = benefit_scores(pair, by_arm, propensities)
-    intercept, slope, covariance, p_calibrated = _line(pair, score)
+    score = benefit_scores(pair, by_arm, propensity)
+    intercept, slope, covariance, p_value_calibration = _line(pair, score)
     return BenefitCalibration(
         in_the_large=mean_estimate(score - pair.benefit, pair.units, n_events=pair.n_events),
         intercept=intercept,
         slope=slope,
         covariance=covariance,
-        p_calibrated=p_calibrated,
-        groups=_grouped(pair, score, n_bins),
+        p_value_calibration=p_value_calibration,
+        table=_grouped(pair, score, n_bins),
         level=pair.units.level,
     )
 
@@ -200,8 +201,7 @@ def _grouped(pair: ArmPair, score: FloatArray, n_bins: int) -> pd.DataFrame:
     rows = []
     for number in range(group.max() + 1):
         mine = group == number
-        codes = None if pair.units.codes is None else pair.units.codes[mine]
-        units = Units(weight=pair.weight[mine], codes=codes, level=pair.units.level)
+        units = pair.units.subset(mine)
         mean = mean_of(score[mine], units)
         rows.append(
             {

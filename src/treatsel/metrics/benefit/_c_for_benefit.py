@@ -21,9 +21,9 @@ def c_for_benefit(
 
     Parameters
     ----------
-    pairs : Pairs
-        From `match_pairs`, or `Pairs.of` for pairs matched elsewhere. **The figure depends on the matching**:
-        on what was matched, and on the order of the rows (a change of some .02 is usual).
+    pairs : MatchedPairs
+        From `match_pairs`, or `MatchedPairs.of` for pairs matched elsewhere. **The value depends on the
+        matching**: on what was matched, and on the order of the rows (changes of about .02 are usual).
     predicted : {"mean", "own_arm"}, default "mean"
         Predicted benefit of a pair: the mean of its two patients' predicted benefits (van Klaveren), or the
         prediction of the treated for the treatment less that of the control for control (the R package
@@ -31,7 +31,8 @@ def c_for_benefit(
         is higher, the more so if pairs were matched on benefit.
     n_resamples : int, optional
         Bootstrap the whole procedure this often (draw patients, or `clusters`, and match again) for a
-        percentile interval. By default Wald's interval with Noether's standard error, which takes the pairs as given.
+        percentile interval. By default Wald's interval with Noether's standard error, which takes the pairs
+        as given.
     random_state : int, default 0
         Seed of the bootstrap.
     level : float, default 0.95
@@ -59,7 +60,8 @@ def c_for_benefit(
 
     Examples
     --------
-    >>> pairs = Pairs.of([1, 0, -1, 0], [0.6, 0.5, 0.5, 0.4], [0.3, 0.4, 0.5, 0.4], mean_benefit=[2, 1, 0, 1])
+    >>> p_treated, p_control = [0.6, 0.5, 0.5, 0.4], [0.3, 0.4, 0.5, 0.4]
+    >>> pairs = MatchedPairs.of([1, 0, -1, 0], p_treated, p_control, mean_benefit=[2, 1, 0, 1])
     >>> c_for_benefit(pairs).value
     1.0
     """

@@ -56,8 +56,9 @@ def e_for_benefit(
 
     Parameters
     ----------
-    pairs : Pairs
-        From `match_pairs`, or `Pairs.of`. **The figures depend on the matching** and the order of the rows.
+    pairs : MatchedPairs
+        From `match_pairs`, or `MatchedPairs.of`. **The values depend on the matching** and on the order of
+        the rows.
     predicted : {"mean", "own_arm"}, default "mean"
         Predicted benefit of a pair, as in `c_for_benefit`. HTEPredictionMetrics takes "own_arm".
     surface : {"interpolate", "direct"}, default "interpolate"
@@ -94,7 +95,7 @@ def e_for_benefit(
     >>> rng = np.random.default_rng(0)
     >>> high, low = rng.uniform(0.3, 0.9, 300), rng.uniform(0.1, 0.7, 300)
     >>> observed = rng.binomial(1, high) - rng.binomial(1, low)
-    >>> errors = e_for_benefit(Pairs.of(observed, high, low), predicted="own_arm", n_resamples=None)
+    >>> errors = e_for_benefit(MatchedPairs.of(observed, high, low), predicted="own_arm", n_resamples=None)
     >>> round(errors.eavg.value, 3)
     0.051
     """

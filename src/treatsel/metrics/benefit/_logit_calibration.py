@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.special import expit
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel._stats.clustered_means import Units
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import wald
 from treatsel._stats.logistic import LogisticFit, fit_logistic
@@ -186,7 +185,6 @@ def logit_benefit_slope(
 
 
 def _subset(pair: ArmPair, mine: npt.NDArray[np.bool_]) -> ArmPair:
-    codes = None if pair.units.codes is None else pair.units.codes[mine]
     return dataclasses.replace(
         pair,
         outcome=pair.outcome[mine],
@@ -194,7 +192,7 @@ def _subset(pair: ArmPair, mine: npt.NDArray[np.bool_]) -> ArmPair:
         p_control=pair.p_control[mine],
         p_treated=pair.p_treated[mine],
         rows=pair.rows[mine],
-        units=Units(weight=pair.weight[mine], codes=codes, level=pair.units.level),
+        units=pair.units.subset(mine),
     )
 
 

@@ -209,7 +209,7 @@ def match_pairs(
 
     Returns
     -------
-    Pairs
+    MatchedPairs
         As many as the smaller arm has patients, in the order in which they were matched.
 
     Raises

@@ -8,6 +8,7 @@ from treatsel._checks import FloatArray, check_level
 from treatsel._stats.clustered_means import Units, mean_estimate
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.logits import inside
+from treatsel._stats.weights import Weights
 from treatsel.metrics.benefit._matching import MatchedPairs
 
 
@@ -16,8 +17,8 @@ def brier_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
 
     Parameters
     ----------
-    pairs : Pairs
-        From `match_pairs`, or `Pairs.of`; taken as given.
+    pairs : MatchedPairs
+        From `match_pairs`, or `MatchedPairs.of`; taken as given.
     level : float, default 0.95
         Confidence level.
 
@@ -33,7 +34,7 @@ def brier_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
 
     Examples
     --------
-    >>> brier_for_benefit(Pairs.of([1, 0], [1.0, 0.5], [0.0, 0.5])).value
+    >>> brier_for_benefit(MatchedPairs.of([1, 0], [1.0, 0.5], [0.0, 0.5])).value
     0.09375
     """
     loss = sum((share - seen) ** 2 for share, seen in _shares(pairs, pairs.p_treated, pairs.p_control))
@@ -45,8 +46,8 @@ def cross_entropy_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Es
 
     Parameters
     ----------
-    pairs : Pairs
-        From `match_pairs`, or `Pairs.of`; taken as given.
+    pairs : MatchedPairs
+        From `match_pairs`, or `MatchedPairs.of`; taken as given.
     level : float, default 0.95
         Confidence level.
 
@@ -66,7 +67,7 @@ def cross_entropy_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Es
 
     Examples
     --------
-    >>> round(cross_entropy_for_benefit(Pairs.of([1, 0], [0.8, 0.5], [0.2, 0.5])).value, 4)
+    >>> round(cross_entropy_for_benefit(MatchedPairs.of([1, 0], [0.8, 0.5], [0.2, 0.5])).value, 4)
     0.5697
     """
     both = inside(np.concatenate([pairs.p_treated, pairs.p_control]))
@@ -82,6 +83,6 @@ def _shares(pairs: MatchedPairs, high: FloatArray, low: FloatArray) -> list[tupl
 
 
 def _mean_loss(loss: FloatArray, pairs: MatchedPairs, level: float) -> Estimate:
-    units = Units(weight=np.ones(len(loss)), codes=None, level=check_level(level))
+    units = Units(weights=Weights(values=np.ones(len(loss))), codes=None, level=check_level(level))
     found = mean_estimate(loss, units, n_events=None)
     return dataclasses.replace(found, method=f"{found.method}; {pairs.matched_on}, taken as given")

@@ -28,7 +28,7 @@ class RankWeightedEffect:
     ----------
     autoc, qini : Estimate
         Area under the TOC, and area weighted by the share treated; 0 for a ranking that is worth nothing.
-    toc : pandas.DataFrame
+    table : pandas.DataFrame
         Columns q (share ranked first), value (their average benefit less everybody's), lower, upper, se.
     level : float
         Confidence level of all limits.
@@ -36,17 +36,17 @@ class RankWeightedEffect:
 
     autoc: Estimate
     qini: Estimate
-    toc: pd.DataFrame
+    table: pd.DataFrame
     level: float
 
     def to_frame(self) -> pd.DataFrame:
         """Return the curve."""
-        return self.toc.copy()
+        return self.table.copy()
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve with its pointwise band on `ax` (new if None) and return it."""
         return curves(
-            self.toc.assign(curve="TOC"),
+            self.table.assign(curve="TOC"),
             x="q",
             by="curve",
             xlabel="Share of patients, those of highest priority first",
@@ -60,7 +60,7 @@ def rank_weighted_average_treatment_effect(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
-    propensities: pd.DataFrame,
+    propensity: npt.ArrayLike | pd.DataFrame,
     *,
     control: Hashable,
     treated: Hashable,
@@ -87,8 +87,9 @@ def rank_weighted_average_treatment_effect(
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of remission under each arm; outcome model of the doubly robust scores. From a
         model that has not seen these patients.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms)
-        Probability of being given each arm; rows sum to 1. Renormalised to the two arms.
+    propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
+        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
+        arms only, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     priority : array-like of shape (n_patients,), optional
@@ -153,7 +154,7 @@ def rank_weighted_average_treatment_effect(
         level=level,
     )
     shares = GRID if at is None else _checked_shares(at)
-    score = benefit_scores(pair, by_arm, propensities, model=scores == "aipw")
+    score = benefit_scores(pair, by_arm, propensity, model=scores == "aipw")
     ranks = pair.benefit if priority is None else check_vector("priority", priority)[pair.rows]
     order, starts = _ranking(ranks)
     areas = _Areas(starts=starts, score=score[order], shares=shares)
@@ -168,7 +169,7 @@ def rank_weighted_average_treatment_effect(
     toc = pd.DataFrame({"q": shares, "value": found[2:]})
     toc = toc.assign(lower=found[2:] - half_width[2:], upper=found[2:] + half_width[2:], se=errors[2:])
     area = [_area(pair, found[i], errors[i], df, len(draws)) for i in (0, 1)]
-    return RankWeightedEffect(autoc=area[0], qini=area[1], toc=toc, level=pair.units.level)
+    return RankWeightedEffect(autoc=area[0], qini=area[1], table=toc, level=pair.units.level)
 
 
 def _ranking(priority: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

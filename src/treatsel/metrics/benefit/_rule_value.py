@@ -13,7 +13,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel._stats.estimate import Estimate
-from treatsel._stats.intervals import standard_error, two_sided_p, wald
+from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair
 
 
@@ -219,9 +219,9 @@ def population_benefit(
         for advised in (True, False):
             cell = (pair.treated == arm) & (rule == advised)
             if cell.any() and share[cell][0] != 0:
-                weight = pair.weight[cell]
-                error = standard_error(pair.outcome[cell], weight)
-                variance += float((error * share[cell][0] * weight.sum()) ** 2)
+                weights = pair.units.weights.subset(cell)
+                error = weights.standard_error(pair.outcome[cell])
+                variance += float((error * share[cell][0] * weights.values.sum()) ** 2)
     return _estimate(pair, value, float(np.sqrt(variance)))
 
 
@@ -236,7 +236,7 @@ def _mean(pair: ArmPair, arm: bool, values: FloatArray) -> float:
 
 def _squared_error(pair: ArmPair, arm: bool, values: FloatArray) -> float:
     mine = pair.treated == arm
-    return standard_error(values[mine], pair.weight[mine]) ** 2
+    return pair.units.weights.subset(mine).standard_error(values[mine]) ** 2
 
 
 def _estimate(pair: ArmPair, value: float, se: float, *, method: str = "", **fields: Any) -> Estimate:

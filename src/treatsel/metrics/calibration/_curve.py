@@ -22,7 +22,7 @@ def calibration_groups(
     y_prob: npt.ArrayLike,
     *,
     n_bins: int = 10,
-    arm: npt.ArrayLike | None = None,
+    received: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -39,8 +39,8 @@ def calibration_groups(
         Predicted probability of outcome 1, in [0, 1].
     n_bins : int, default 10
         Largest number of groups, per arm.
-    arm : array-like of shape (n_patients,), optional
-        Received arm: groups are formed within each.
+    received : array-like of shape (n_patients,), optional
+        Labels of the received arms; groups are formed within each arm.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -71,7 +71,7 @@ def calibration_groups(
     if not isinstance(n_bins, int) or n_bins < 1:
         raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    parts = _by_arm(data, arm, y_true)
+    parts = _by_arm(data, received, y_true)
     tables = [_groups(name, part, n_bins=n_bins, level=level) for name, part in parts.items()]
     return pd.concat(tables, ignore_index=True)
 
@@ -122,7 +122,7 @@ def calibration_curve(
     y_true: npt.ArrayLike,
     y_prob: npt.ArrayLike,
     *,
-    arm: npt.ArrayLike | None = None,
+    received: npt.ArrayLike | None = None,
     at: npt.ArrayLike | None = None,
     smooth: Smoother = "spline",
     smooth_on: Scale = "logit",
@@ -150,8 +150,8 @@ def calibration_curve(
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
-    arm : array-like of shape (n_patients,), optional
-        Received arm: one curve each.
+    received : array-like of shape (n_patients,), optional
+        Labels of the received arms, for one curve per arm.
     at : array-like of shape (n_points,), optional
         Probabilities at which to evaluate (0 and 1 stand for 1e-8 and 1 - 1e-8); by default 101 from the
         1st to the 99th percentile predicted.
@@ -201,25 +201,25 @@ def calibration_curve(
     """
     smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    x, parts = smoothing.scale(data.score), _by_arm(data, arm, y_true)
+    x, parts = smoothing.scale(data.score), _by_arm(data, received, y_true)
     grid = None if at is None else check_probability("at", at)
     tables, fits = [], []
     for name, part in parts.items():
-        mine = x if arm is None else x[np.isin(data.rows, part.rows)]
+        mine = x if received is None else x[np.isin(data.rows, part.rows)]
         fitted = smoothing.fit(mine, part.outcome, part.weight)
         tables.append(_curve(name, part, fitted, smoothing, grid, level=level))
         row = {"arm": name, "n": part.n, "n_events": part.n_events, "smoother": fitted.smoother}
         fits.append(row | {"knots": tuple(smoothing.unscale(fitted.knots).tolist())})
-    groups = calibration_groups(y_true, y_prob, arm=arm, sample_weight=sample_weight, level=level)
+    groups = calibration_groups(y_true, y_prob, received=received, sample_weight=sample_weight, level=level)
     table = pd.concat(tables, ignore_index=True)
     return CalibrationCurve(table=table, groups=groups, fits=pd.DataFrame(fits), level=level)
 
 
-def _by_arm(data: Scored, arm: Any, y_true: Any) -> dict[Any, Scored]:
-    if arm is None:
+def _by_arm(data: Scored, received: Any, y_true: Any) -> dict[Any, Scored]:
+    if received is None:
         return {EVERYONE: data}
-    check_patients(y_true=y_true, arm=arm)
-    labels = check_labels("arm", arm)[data.rows]
+    check_patients(y_true=y_true, received=received)
+    labels = check_labels("received", received)[data.rows]
     return {name: data.subset(np.asarray(labels == name)) for name in ordered_labels(labels)}
 
 

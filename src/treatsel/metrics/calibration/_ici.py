@@ -12,15 +12,15 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_level
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import weighted_quantile
+from treatsel._stats.refits import CELLS, both_classes, cells_of
 from treatsel._stats.resampling import Resamples, percentile_interval
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
-from treatsel._stats.splines import Refits, SmoothFit
+from treatsel._stats.splines import SmoothFit, refits_of
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
 
 ERRORS = ("ici", "e50", "e90", "emax", "eci")
 PERFECT = "none: each prediction is its outcome"
-CELLS = 8192  # more distinct predictions than this share cells in resamples and draws
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +43,7 @@ class CalibrationIndices:
         Confidence level of the intervals.
     method : str
         How they were made.
-    intervals : pandas.DataFrame
+    table : pandas.DataFrame
         One row each of ici, e50, e90, emax, eci; columns value, lower, upper, expected_under_calibration and
         q95_under_calibration (mean and 95th percentile under perfect calibration at this n), p_value (of
         perfect calibration, from the same draws). NaN where it was not asked for or could not be made.
@@ -59,7 +59,7 @@ class CalibrationIndices:
     smoother: str
     level: float
     method: str
-    intervals: pd.DataFrame
+    table: pd.DataFrame
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -75,17 +75,17 @@ class CalibrationIndices:
                 method=self.method,
                 p_value=float(row["p_value"]),
             )
-            for error, row in self.intervals.iterrows()
+            for error, row in self.table.iterrows()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the intervals by name."""
+        """Return the indices and counts by name, without the table."""
         fields = dataclasses.fields(self)
-        return {field.name: getattr(self, field.name) for field in fields if field.name != "intervals"}
+        return {field.name: getattr(self, field.name) for field in fields if field.name != "table"}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row an error, with interval and what perfect calibration would show."""
-        return self.intervals.copy()
+        return self.table.copy()
 
 
 def integrated_calibration_index(
@@ -161,7 +161,7 @@ def integrated_calibration_index(
     >>> rng = np.random.default_rng(0)
     >>> p = rng.uniform(0.1, 0.9, 500)
     >>> errors = integrated_calibration_index(rng.binomial(1, p), p**2)
-    >>> row = errors.intervals.loc["ici"]
+    >>> row = errors.table.loc["ici"]
     >>> bool(row["q95_under_calibration"] < 0.1 < row["lower"] < errors.ici < row["upper"])
     True
     """
@@ -194,7 +194,7 @@ def integrated_calibration_index(
         smoother=PERFECT if is_perfect else fitted.smoother,
         level=level,
         method=_method(n_resamples, clusters is not None),
-        intervals=_table(values, drawn, perfect, level=level),
+        table=_table(values, drawn, perfect, level=level),
     )
 
 
@@ -218,16 +218,16 @@ class _Again:
         """Return the places; without a fitted curve, the smoothed values are the predictions."""
         distinct, place = np.unique(x, return_inverse=True)
         if shared := len(distinct) > CELLS:
-            cell = np.floor((x - distinct[0]) * (CELLS / (distinct[-1] - distinct[0])))
-            place = np.unique(cell, return_inverse=True)[1]
+            place = np.unique(cells_of(x), return_inverse=True)[1]
         counts = _sums(place, data.weight)
         at, score = (_sums(place, data.weight * values) / counts for values in (x, data.score))
-        refits = Refits.of(fitted, at, counts) if isinstance(fitted, SmoothFit) else None
+        refits = refits_of(fitted, at, counts) if isinstance(fitted, SmoothFit) else None
 
         def fit(counts: FloatArray, events: FloatArray) -> FloatArray:
             return score if fitted is None else _local(smoothing, at, counts, events)
 
-        return cls(data=data, place=place, x=at, score=score, counts=counts, shared=shared, fit=refits or fit)
+        again = fit if refits is None else refits.probabilities
+        return cls(data=data, place=place, x=at, score=score, counts=counts, shared=shared, fit=again)
 
     def many(self, samples: Iterable[tuple[FloatArray, FloatArray]]) -> FloatArray:
         """Return one row of errors for each sample of patients and events at the places."""
@@ -262,10 +262,8 @@ def _sums(place: npt.NDArray[np.intp], weights: FloatArray, size: int = 0) -> Fl
 
 
 def _local(smoothing: Smoothing, x: FloatArray, counts: FloatArray, events: FloatArray) -> FloatArray:
-    weights = np.concatenate([events, counts - events])
-    kept = weights > 0
-    rows, outcome = np.concatenate([x, x])[kept], np.repeat([1.0, 0.0], len(x))[kept]
-    return smoothing.fit(rows, outcome, weights[kept]).at(x)
+    place, outcome, weights = both_classes(counts, events)
+    return smoothing.fit(x[place], outcome, weights).at(x)
 
 
 def _errors(distance: FloatArray, counts: FloatArray, *, shared: bool = False) -> FloatArray:

@@ -5,14 +5,16 @@ import numpy.typing as npt
 
 from treatsel._checks import check_choice, check_level
 from treatsel._stats.estimate import Estimate, not_estimable
-from treatsel._stats.logistic import clustered, fit_logistic
+from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_predicted
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.calibration._recalibration import (
     ONE_CLASS,
     Likelihood,
-    _codes,
+    _clustering,
     _profile_estimate,
+    _robust,
     _wald_estimate,
 )
 
@@ -24,6 +26,7 @@ def calibration_in_the_large(
     interval: Likelihood = "wald",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Intercept of a logistic recalibration with the slope held at 1.
@@ -41,7 +44,10 @@ def calibration_in_the_large(
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
         of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -70,14 +76,13 @@ def calibration_in_the_large(
     0.827
     """
     check_choice("interval", interval, ["wald", "profile"])
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    codes = _codes(clusters, data, y_true, interval=interval)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level, clustering = check_level(level), _clustering(clusters, data, y_true, interval=interval)
     constant, offset = np.ones((len(data.score), 1)), logits_of(data.score)
     fit = fit_logistic(constant, data.outcome, data.weight, offset=offset)
     if fit is None:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
     if interval == "profile":
         return _profile_estimate(data, fit, constant, offset=offset, level=level)
-    if codes is not None:
-        fit = clustered(fit, constant, data.outcome, data.weight, codes, offset=offset)
-    return _wald_estimate(data, fit.coefficients[0], fit.se[0], codes=codes, level=level)
+    fit = _robust(fit, constant, data, clustering, offset=offset)
+    return _wald_estimate(data, fit.coefficients[0], fit.se[0], clustering=clustering, level=level)

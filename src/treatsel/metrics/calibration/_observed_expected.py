@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from treatsel._checks import check_choice, check_level
-from treatsel._stats.estimate import Estimate, estimate_of, not_estimable
-from treatsel._stats.intervals import Interval, clopper_pearson, standard_error, wald
+from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
+from treatsel._stats.intervals import Interval, clopper_pearson
 from treatsel._stats.vectors import check_predicted
-from treatsel.metrics.calibration._recalibration import _codes, _named
+from treatsel._stats.weights import WeightsAre
+from treatsel.metrics.calibration._recalibration import ONE_CLASS, _clustering
 
 
 def observed_expected_ratio(
@@ -19,6 +20,7 @@ def observed_expected_ratio(
     interval: Literal["log", "natural"] = "log",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Observed number of events over the number expected (the sum of the predictions).
@@ -32,12 +34,15 @@ def observed_expected_ratio(
     interval : {"log", "natural"}, default "log"
         Scale of the Wald interval: with O events of N patients and E expected, the standard error is
         sqrt((1 - O/N) / O) on the log scale, sqrt(O (1 - O/N)) / E on the natural one. With clusters it comes
-        from the sums of y - O/E x prediction over each group.
+        from the sums of y - O/E x prediction over each cluster.
     clusters : array-like of shape (n_patients,), optional
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
         of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -64,25 +69,29 @@ def observed_expected_ratio(
     (1.429, 0.698, 2.922)
     """
     check_choice("interval", interval, ["log", "natural"])
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    codes, expected = _codes(clusters, data, y_true), float(data.weight @ data.score)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level, clustering = check_level(level), _clustering(clusters, data, y_true)
+    expected = float(data.weight @ data.score)
     if not expected:
         reason = "every predicted probability is 0"
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
     ratio, spread = data.events / expected, 1 - data.prevalence
+    if not data.has_both and data.weights.sampling:
+        reason = f"no interval: {ONE_CLASS}, and sampling weights leave no exact one"
+        return estimate_of(data, ratio, Interval(NAN, NAN), se=NAN, level=level, method=reason)
     if not data.has_both:
         exact = clopper_pearson(data.events, data.total, level)
         limits = Interval(*(limit * data.total / expected for limit in exact))
         method = "exact (Clopper-Pearson): the outcome has one class only"
         return estimate_of(data, ratio, limits, se=float("nan"), level=level, method=method)
     se = float(np.sqrt(spread / data.events))  # of log(O/E)
-    if codes is not None:
-        rest = standard_error(data.outcome - ratio * data.score, data.weight, codes)
-        se = rest * data.total / data.events
-    method, df = _named(f"Wald on the {interval} scale", codes)
+    if clustering.is_robust:  # of a ratio of two sums, of which the expected one varies too
+        se = clustering.error(data.outcome - ratio * data.score) * data.total / data.events
+    method = clustering.method(f"Wald on the {interval} scale", se)
     if interval == "log":
-        limits = Interval(*(float(np.exp(limit)) for limit in wald(np.log(ratio), se, level, df=df)))
+        limits = clustering.limits(float(np.log(ratio)), se, level)
+        limits = Interval(*(float(np.exp(limit)) for limit in limits))
     else:
         se *= ratio
-        limits = wald(ratio, se, level, df=df, low=0)
+        limits = clustering.limits(ratio, se, level, low=0)
     return estimate_of(data, ratio, limits, se=se, level=level, method=method)

@@ -2,43 +2,45 @@
 
 from typing import Any, Literal
 
-import numpy as np
-
 from treatsel._checks import FloatArray
+from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import Estimate, estimate_of
-from treatsel._stats.intervals import wald
-from treatsel._stats.logistic import LogisticFit, profile_limits
-from treatsel._stats.vectors import Scored, check_labels, check_patients, codes_of
+from treatsel._stats.logistic import LogisticFit, clustered, profile_limits
+from treatsel._stats.vectors import Scored
 from treatsel.errors import InputError
 
 ONE_CLASS = "the outcome has one class only"
 Likelihood = Literal["wald", "profile"]
 
 
-def _codes(clusters: Any, data: Scored, y_true: Any, *, interval: str = "wald") -> FloatArray | None:
-    if clusters is None:
-        return None
-    if interval == "profile":
+def _clustering(clusters: Any, data: Scored, y_true: Any, *, interval: str = "wald") -> Clusters:
+    """Return the clusters; raise where a profile likelihood cannot allow for clusters or sampling weights."""
+    if interval == "profile" and (clusters is not None or data.weights.sampling):
+        given = "clusters" if clusters is not None else "sampling weights"
         raise InputError(
-            "interval='profile' knows no clusters; use interval='wald', which is cluster-robust."
+            f"interval='profile' cannot allow for {given}: they have no likelihood. Use interval='wald'."
         )
-    check_patients(y_true=y_true, clusters=clusters)
-    return codes_of(check_labels("clusters", clusters)[data.rows])
+    return check_clusters(clusters, data, y_true)
 
 
-def _named(method: str, codes: FloatArray | None) -> tuple[str, int | None]:
-    """Return the name of the interval and the degrees of freedom that clusters give it."""
-    if codes is None:
-        return method, None
-    count = len(np.unique(codes))
-    if count < 2:
-        return "no interval: it needs at least two clusters", None
-    return f"{method}, cluster-robust, {count} clusters, t with {count - 1} df", count - 1
+def _robust(
+    fit: LogisticFit,
+    design: FloatArray,
+    data: Scored,
+    clustering: Clusters,
+    *,
+    offset: FloatArray | None = None,
+) -> LogisticFit:
+    """Return the fit with the covariance that clusters or sampling weights need, otherwise as it is."""
+    units = data.weights.units(clustering.codes)
+    if units is None:
+        return fit
+    return clustered(fit, design, data.outcome, data.weight, units, offset=offset)
 
 
-def _wald_estimate(data: Scored, value: Any, se: Any, *, codes: FloatArray | None, level: float) -> Estimate:
-    method, df = _named("Wald on the logit scale", codes)
-    limits = wald(float(value), float(se), level, df=df)
+def _wald_estimate(data: Scored, value: Any, se: Any, *, clustering: Clusters, level: float) -> Estimate:
+    limits = clustering.limits(float(value), float(se), level)
+    method = clustering.method("Wald on the logit scale", float(se))
     return estimate_of(data, float(value), limits, se=float(se), level=level, method=method)
 
 

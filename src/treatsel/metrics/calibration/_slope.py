@@ -8,12 +8,18 @@ import pandas as pd
 
 from treatsel._checks import check_choice, check_level
 from treatsel._stats.estimate import Estimate, not_estimable
-from treatsel._stats.logistic import clustered, fit_logistic
-from treatsel._stats.logits import logits_of
-from treatsel._stats.vectors import check_predicted
-from treatsel.metrics.calibration._recalibration import Likelihood, _codes, _profile_estimate, _wald_estimate
-
-NO_LINE = "one class only, equal predictions, or predictions that separate the classes"
+from treatsel._stats.logistic import fit_logistic
+from treatsel._stats.logits import clipped, logits_of
+from treatsel._stats.vectors import Scored, check_predicted
+from treatsel._stats.weights import WeightsAre
+from treatsel.metrics.calibration._recalibration import (
+    ONE_CLASS,
+    Likelihood,
+    _clustering,
+    _profile_estimate,
+    _robust,
+    _wald_estimate,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,7 @@ def calibration_slope(
     interval: Likelihood = "wald",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Slope of the logistic regression of the outcome on the logit of the prediction.
@@ -62,7 +69,10 @@ def calibration_slope(
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
         of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -93,15 +103,21 @@ def calibration_slope(
     check_choice("interval", interval, ["wald", "profile"])
     if interval == "wald":
         line = logistic_recalibration(
-            y_true, y_prob, clusters=clusters, sample_weight=sample_weight, level=level
+            y_true,
+            y_prob,
+            clusters=clusters,
+            sample_weight=sample_weight,
+            weights_are=weights_are,
+            level=level,
         )
         return line.slope
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    _codes(clusters, data, y_true, interval=interval)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
+    _clustering(clusters, data, y_true, interval=interval)
     design = np.column_stack([np.ones(len(data.score)), logits_of(data.score)])
     fit = fit_logistic(design, data.outcome, data.weight)
     if fit is None:
-        return not_estimable(NO_LINE, n=data.n, n_events=data.n_events, level=level)
+        return not_estimable(_no_line(data), n=data.n, n_events=data.n_events, level=level)
     return _profile_estimate(data, fit, design, level=level)
 
 
@@ -111,6 +127,7 @@ def logistic_recalibration(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> RecalibrationFit:
     """Intercept and slope of logistic recalibration, fitted together.
@@ -125,7 +142,10 @@ def logistic_recalibration(
         Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
         of clusters - 1. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -150,17 +170,30 @@ def logistic_recalibration(
     >>> round(line.intercept.value, 3), round(line.slope.value, 3)
     (1.541, 2.305)
     """
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    codes = _codes(clusters, data, y_true)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level, clustering = check_level(level), _clustering(clusters, data, y_true)
     design = np.column_stack([np.ones(len(data.score)), logits_of(data.score)])
     fit = fit_logistic(design, data.outcome, data.weight)
-    if fit is not None and codes is not None:
-        fit = clustered(fit, design, data.outcome, data.weight, codes)
     if fit is None:
-        nothing = not_estimable(NO_LINE, n=data.n, n_events=data.n_events, level=level)
+        nothing = not_estimable(_no_line(data), n=data.n, n_events=data.n_events, level=level)
         return RecalibrationFit(intercept=nothing, slope=nothing, covariance=float("nan"))
+    fit = _robust(fit, design, data, clustering)
+    intercept, slope = (
+        _wald_estimate(data, fit.coefficients[term], fit.se[term], clustering=clustering, level=level)
+        for term in (0, 1)
+    )
     return RecalibrationFit(
-        intercept=_wald_estimate(data, fit.coefficients[0], fit.se[0], codes=codes, level=level),
-        slope=_wald_estimate(data, fit.coefficients[1], fit.se[1], codes=codes, level=level),
+        intercept=intercept,
+        slope=slope,
         covariance=float(fit.covariance[0, 1]),
     )
+
+
+def _no_line(data: Scored) -> str:
+    """Return why there is no recalibration line."""
+    if not data.has_both:
+        return ONE_CLASS
+    probability = clipped(data.score)
+    if probability.min() == probability.max():
+        return "all predictions are equal, so that slope and intercept cannot be separated"
+    return "the predictions separate the classes, so that no finite slope is the most likely one"

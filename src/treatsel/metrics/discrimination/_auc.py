@@ -8,20 +8,20 @@ from scipy.special import expit, logit
 
 from treatsel._checks import check_choice, check_level, check_same_length
 from treatsel._stats.clusters import Clusters, check_clusters
-from treatsel._stats.estimate import Estimate, estimate_of, not_estimable
+from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval, two_sided_p
 from treatsel._stats.vectors import Scored, check_scored
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.discrimination._delong import (
-    clustered_variance,
-    delong_covariance,
+    auc_variance,
     disjoint_pairs,
     place,
-    placement_errors,
 )
 
 Scale = Literal["delong", "logit"]
 ONE_CLASS = "the outcome has one class only"
 TWO_EACH = "two events and two non-events"
+SEPARATED = "no interval: the score separates the classes, and sampling weights leave no exact one"
 LARGEST_VARIANCE = 0.25  # of an AUC, times min(events, non-events); see within_arm_auc
 
 
@@ -32,6 +32,7 @@ def roc_auc(
     interval: Scale = "delong",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Area under the ROC curve: how often an event scores above a non-event, ties counting half.
@@ -48,7 +49,10 @@ def roc_auc(
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
         degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -80,16 +84,17 @@ def roc_auc(
     '0.889 (0.581 to 1.000), 3 of 6'
     """
     check_choice("interval", interval, ["delong", "logit"])
-    data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
+    data = check_scored(y_true, y_score, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     clustering = check_clusters(clusters, data, y_true)
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
     placed = place(data)
+    if placed.separation and data.weights.sampling:
+        return estimate_of(data, placed.auc, Interval(NAN, NAN), se=NAN, level=level, method=SEPARATED)
     if placed.separation:
         return _separated(data, placed.auc, pairs=disjoint_pairs(data, clustering.codes), level=level)
-    variance = placed.variance
-    if clustering.codes is not None:
-        variance = clustered_variance(data, placement_errors(data, placed.placement), clustering.codes)
+    variance = auc_variance(data, placed.placement, clustering)
     return _auc_estimate(data, placed.auc, variance, clustering, scale=interval, level=level, of="DeLong")
 
 
@@ -100,6 +105,7 @@ def roc_auc_difference(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """AUC of one score less the AUC of another, of the same patients (paired DeLong test).
@@ -114,7 +120,10 @@ def roc_auc_difference(
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
         degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -145,18 +154,15 @@ def roc_auc_difference(
     (0.111, 0.48)
     """
     level = check_level(level)
-    first = check_scored(y_true, first_score, sample_weight, name="first_score")
-    second = check_scored(y_true, second_score, sample_weight, name="second_score")
+    first = check_scored(y_true, first_score, sample_weight, name="first_score", weights_are=weights_are)
+    second = check_scored(y_true, second_score, sample_weight, name="second_score", weights_are=weights_are)
     check_same_length(first_score=first.score, second_score=second.score)
     clustering = check_clusters(clusters, first, y_true)
     if not first.has_both:
         return not_estimable(ONE_CLASS, n=first.n, n_events=first.n_events, level=level)
     a, b = place(first), place(second)
     value, apart = a.auc - b.auc, a.placement - b.placement
-    variance = delong_covariance(first, apart, apart)
-    if clustering.codes is not None:
-        variance = clustered_variance(first, placement_errors(first, apart), clustering.codes)
-    se = float(np.sqrt(variance))
+    se = float(np.sqrt(auc_variance(first, apart, clustering)))
     if se == 0 and value != 0:
         se = float("nan")
     limits = clustering.limits(value, se, level, low=-1, high=1)

@@ -9,6 +9,7 @@ from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval
 from treatsel._stats.vectors import check_scored
+from treatsel._stats.weights import WeightsAre
 
 
 def average_precision(
@@ -17,6 +18,7 @@ def average_precision(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Average precision: area under the precision-recall curve, without interpolation.
@@ -30,7 +32,10 @@ def average_precision(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -57,7 +62,8 @@ def average_precision(
     >>> round(average_precision([0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.7]).value, 3)
     0.917
     """
-    data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
+    data = check_scored(y_true, y_score, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     clustering = check_clusters(clusters, data, y_true)
     if not data.outcome.any():
         return not_estimable("nobody has outcome 1", n=data.n, n_events=0, level=level)
@@ -72,7 +78,7 @@ def average_precision(
         return estimate_of(data, value, Interval(NAN, NAN), se=NAN, level=level, method=reason)
     gained, lost = np.cumsum(share / above), np.cumsum(share * events_above / above**2)
     parts = data.outcome * ((precision[position] - value) / data.events + gained[position]) - lost[position]
-    se = clustering.error(parts * data.total, data.weight) / (value * (1 - value))
+    se = clustering.error(parts * data.total) / (value * (1 - value))
     limits = clustering.limits(float(logit(value)), se, level)
     lower, upper = (float(expit(limit)) for limit in limits)
     method = clustering.method("Wald on the logit, influence function", se)

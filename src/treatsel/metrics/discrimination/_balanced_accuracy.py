@@ -12,6 +12,7 @@ from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval
 from treatsel._stats.proportions import share_of
 from treatsel._stats.vectors import Scored, check_predicted
+from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
 
 
@@ -66,6 +67,7 @@ def balanced_accuracy(
     threshold: float = 0.5,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> BalancedAccuracy:
     """Mean of sensitivity and specificity at a threshold, beside the base rate and the trivial rule.
@@ -81,7 +83,10 @@ def balanced_accuracy(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -110,7 +115,8 @@ def balanced_accuracy(
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold}; it is a probability, from 0 to 1.")
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     clustering, event = check_clusters(clusters, data, y_true), data.outcome == 1
     right = ((data.score >= threshold) == event).astype(float)
     everybody = np.ones(len(right), dtype=bool)
@@ -134,8 +140,8 @@ def _mean_of_two(
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=first.level)
     value, shares = (first.value + second.value) / 2, np.where(data.outcome == 1, first.value, second.value)
     mass = np.where(data.outcome == 1, data.events, data.total - data.events)
-    se = clustering.error((right - shares) * data.total / mass / 2, data.weight)
-    if clustering.codes is not None:
+    se = clustering.error((right - shares) * data.total / mass / 2)
+    if clustering.is_robust:
         limits, method = (
             clustering.limits(value, se, first.level, low=0, high=1),
             clustering.method("Wald", se),

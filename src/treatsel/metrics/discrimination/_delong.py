@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._stats.clusters import Clusters
 from treatsel._stats.vectors import Scored
 
 
@@ -62,6 +63,18 @@ def delong_covariance(data: Scored, first: FloatArray, second: FloatArray) -> fl
     return covariance
 
 
+def auc_variance(data: Scored, placement: FloatArray, clustering: Clusters) -> float:
+    """Return the variance of an AUC, or of a difference of two if `placement` is one of placements.
+
+    DeLong's, with clusters Obuchowski's; with sampling weights that of the linearized AUC.
+    """
+    if data.weights.sampling:
+        return clustering.error(placement_errors(data, placement) * data.total) ** 2
+    if clustering.codes is not None:
+        return clustered_variance(data, placement_errors(data, placement), clustering.codes)
+    return delong_covariance(data, placement, placement)
+
+
 def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:
     """Return each patient's part of the error of an AUC: the weighted parts of a class sum to 0."""
     parts = np.empty(len(placement))
@@ -90,7 +103,7 @@ def clustered_variance(data: Scored, parts: FloatArray, codes: FloatArray) -> fl
 
 
 def disjoint_pairs(data: Scored, codes: FloatArray | None) -> float:
-    """Return how many pairs (event, non-event) there are with no patient, or group, in two of them."""
+    """Return how many pairs (event, non-event) there are that share no patient and no cluster."""
     if codes is None:
         return min(data.events, data.total - data.events)
     holding = [len(np.unique(codes[data.outcome == outcome])) for outcome in (0, 1)]

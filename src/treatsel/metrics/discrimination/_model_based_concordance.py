@@ -78,7 +78,7 @@ def model_based_concordance(
         reason = "no pair can hold an event and a non-event"
         return not_estimable(reason, n=data.n, n_events=None, level=level)
     value = float(data.weight @ high) / pairs
-    se = clustering.error(2 * (high - value * both) * data.total / pairs, data.weight)
+    se = clustering.error(2 * (high - value * both) * data.total / pairs)
     limits = clustering.limits(value, se, level, low=0, high=1)
     return Estimate(
         value=value,

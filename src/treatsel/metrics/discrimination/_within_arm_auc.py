@@ -7,9 +7,11 @@ import numpy.typing as npt
 
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._stats.clusters import Clusters, check_clusters
-from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
+from treatsel._stats.intervals import Interval
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_scored, ordered_labels
-from treatsel.metrics.discrimination._auc import LARGEST_VARIANCE, Scale, _auc_estimate, _separated
+from treatsel._stats.weights import WeightsAre
+from treatsel.metrics.discrimination._auc import LARGEST_VARIANCE, SEPARATED, Scale, _auc_estimate, _separated
 from treatsel.metrics.discrimination._delong import (
     Placed,
     clustered_variance,
@@ -27,6 +29,7 @@ def within_arm_auc(
     interval: Scale = "delong",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """AUC over the pairs of patients who received the same arm.
@@ -49,7 +52,10 @@ def within_arm_auc(
         Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
         degree of freedom less than there are clusters. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -80,7 +86,8 @@ def within_arm_auc(
     0.688
     """
     check_choice("interval", interval, ["delong", "logit"])
-    data, level = check_scored(y_true, y_score, sample_weight), check_level(level)
+    data = check_scored(y_true, y_score, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     check_patients(y_true=y_true, y_score=y_score, received=received)
     clustering = check_clusters(clusters, data, y_true)
     labels = check_labels("received", received)[data.rows]
@@ -94,10 +101,15 @@ def within_arm_auc(
     share = pairs / pairs.sum()
     value = float(share @ np.array([arm.placed.auc for arm in arms]))
     if all(arm.placed.separation for arm in arms) and len({arm.placed.separation for arm in arms}) == 1:
+        if data.weights.sampling:
+            return estimate_of(data, round(value), Interval(NAN, NAN), se=NAN, level=level, method=SEPARATED)
         disjoint = [disjoint_pairs(arm.data, clustering.subset(arm.mask).codes) for arm in arms]
         smallest = sum(disjoint) if clustering.codes is None else max(disjoint)
         return _separated(data, round(value), pairs=smallest, level=level)
-    variance = _pooled_variance(data, arms, share, clustering)
+    if data.weights.sampling:
+        variance = clustering.error(_linearized(data, arms, value, float(pairs.sum()))) ** 2
+    else:
+        variance = _pooled_variance(data, arms, share, clustering)
     return _auc_estimate(data, value, variance, clustering, scale=interval, level=level, of="DeLong per arm")
 
 
@@ -108,6 +120,18 @@ class Arm:
     mask: npt.NDArray[np.bool_]
     data: Scored
     placed: Placed
+
+
+def _linearized(data: Scored, arms: list[Arm], value: float, pairs: float) -> FloatArray:
+    """Return each patient's part of the error of sum(concordant pairs) / sum(pairs), both over the arms.
+
+    Of an event w0 (V - AUC) / pairs with w0 the weight of the non-events of the arm; likewise a non-event.
+    """
+    parts = np.zeros(len(data.score))
+    for arm in arms:
+        others = np.where(arm.data.outcome == 1, arm.data.total - arm.data.events, arm.data.events)
+        parts[arm.mask] = others * (arm.placed.placement - value) / pairs
+    return parts * data.total
 
 
 def _pooled_variance(data: Scored, arms: list[Arm], share: FloatArray, clustering: Clusters) -> float:

@@ -118,10 +118,10 @@ def gain_missing_bounds(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
-    propensities: pd.DataFrame,
+    propensity: npt.ArrayLike | pd.DataFrame,
     recommended: npt.ArrayLike,
     *,
-    best_arm: Any = None,
+    comparator: Any = None,
     observation: npt.ArrayLike | None = None,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
@@ -138,11 +138,13 @@ def gain_missing_bounds(
         Remission (1 is good), 0 or 1; NaN: not observed.
     received : array-like of shape (n_patients,)
         Arm labels.
-    by_arm, propensities : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission, and probability of being given each arm, as in `aipw_scores`.
+    by_arm : pandas.DataFrame of shape (n_patients, n_arms)
+        Predicted probability of remission under each arm.
+    propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
+        Probability of being given each arm, or the received arm, as in `aipw_scores`.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
-    best_arm : label, optional
+    comparator : label, optional
         The arm to compare with. Without it, the best under "observed", in every scenario.
     observation : array-like of shape (n_patients,), optional
         Probability that the outcome is observed, for the scenario "observed"; without it, the observed
@@ -183,17 +185,17 @@ def gain_missing_bounds(
         y_true,
         received,
         by_arm,
-        propensities,
+        propensity,
         observation=_share_observed(labels, absent, weight) if observation is None else observation,
     )
-    found = {"observed": gain_over_best_arm(seen, recommended, best_arm=best_arm, **options)}
-    best = found["observed"].best_arm
+    found = {"observed": gain_over_best_arm(seen, recommended, comparator=comparator, **options)}
+    best = found["observed"].comparator_arm
     for_rule, for_best = np.asarray(advised == labels), labels == best
     up, down = for_rule & ~for_best, for_best & ~for_rule
     fills = {"missing are 0": 0.0, "missing are 1": 1.0, "lowest": down, "highest": up}
     for scenario, fill in fills.items():
-        scores = aipw_scores(np.where(absent, fill, outcome), received, by_arm, propensities)
-        found[scenario] = gain_over_best_arm(scores, recommended, best_arm=best, **options)
+        scores = aipw_scores(np.where(absent, fill, outcome), received, by_arm, propensity)
+        found[scenario] = gain_over_best_arm(scores, recommended, comparator=best, **options)
     about = {"measure": "gain", "arms": f"recommended v {best}"}
     counts = {"n": found["observed"].n, "n_missing": round(float(weight @ absent))}
     rows = [

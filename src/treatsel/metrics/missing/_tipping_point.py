@@ -27,11 +27,11 @@ class TippingPoint:
 
     Attributes
     ----------
-    delta_estimate, delta_interval : float
+    tipping_estimate, tipping_limit : float
         Log odds ratio of the outcome, missing v observed patients of the same arm, nearest to 0 at which
         the contrast shows no difference, and at which its interval includes none. 0: it does so already;
         infinite: no delta does it; NaN: not estimable.
-    rate_estimate, rate_interval : float
+    rate_estimate, rate_limit : float
         The rate among the missing of the shifted arm (with "opposite": the first) that this means.
     arms, measure, shifted : tuple of labels, str, str
         The contrast, and whose missing outcomes are shifted by delta ("opposite": the first arm by delta,
@@ -42,10 +42,10 @@ class TippingPoint:
         Columns delta, rate_first, rate_second (among the missing), value, lower, upper (of the contrast).
     """
 
-    delta_estimate: float
-    delta_interval: float
+    tipping_estimate: float
+    tipping_limit: float
     rate_estimate: float
-    rate_interval: float
+    rate_limit: float
     arms: tuple[Any, Any]
     measure: str
     shifted: str
@@ -120,7 +120,7 @@ def tipping_point(
     --------
     >>> y = [1] * 50 + [0] * 30 + [None] * 20 + [1] * 35 + [0] * 45 + [None] * 20
     >>> found = tipping_point(y, ["CBT"] * 100 + ["SSRI"] * 100, arms=("CBT", "SSRI"))
-    >>> round(found.delta_interval, 2), round(found.rate_interval, 2), found.delta_estimate
+    >>> round(found.tipping_limit, 2), round(found.rate_limit, 2), found.tipping_estimate
     (-0.69, 0.45, -inf)
     """
     check_choice("measure", measure, ["difference", "ratio"])
@@ -153,17 +153,17 @@ def tipping_point(
     among = {"rate_first": first.shifted(one * grid)[1], "rate_second": second.shifted(two * grid)[1]}
     limits = {"value": back(value), "lower": back(value - half * se), "upper": back(value + half * se)}
     return TippingPoint(
-        delta_estimate=found[0],
-        delta_interval=found[1],
+        tipping_estimate=found[0],
+        tipping_limit=found[1],
         rate_estimate=rates[0],
-        rate_interval=rates[1],
+        rate_limit=rates[1],
         **about,
         table=pd.DataFrame({"delta": grid, **among, **limits}),
     )
 
 
 def _no_tipping_point(about: dict[str, Any], table: pd.DataFrame) -> TippingPoint:
-    names = ("delta_estimate", "delta_interval", "rate_estimate", "rate_interval")
+    names = ("tipping_estimate", "tipping_limit", "rate_estimate", "rate_limit")
     nothing: dict[str, Any] = dict.fromkeys(names, NAN)
     return TippingPoint(**nothing, **about, table=table)
 

@@ -6,6 +6,7 @@ from treatsel._checks import check_level
 from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.vectors import check_predicted
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.overall._estimate import ONE_CLASS, _estimate
 
 
@@ -15,6 +16,7 @@ def brier_score(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Mean squared distance of the predicted probability from the outcome.
@@ -28,7 +30,10 @@ def brier_score(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -53,7 +58,8 @@ def brier_score(
     >>> round(brier_score([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 4)
     0.1125
     """
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     loss = (data.score - data.outcome) ** 2
     clustering = check_clusters(clusters, data, y_true)
     return _estimate(data, data.mean(loss), loss, clustering, level=level, low=0, high=1)
@@ -65,6 +71,7 @@ def scaled_brier_score(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Share of the Brier score that the model saves against predicting the prevalence for everybody.
@@ -81,7 +88,10 @@ def scaled_brier_score(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -106,7 +116,8 @@ def scaled_brier_score(
     >>> round(scaled_brier_score([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 2)
     0.55
     """
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     clustering = check_clusters(clusters, data, y_true)
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)

@@ -20,6 +20,6 @@ def _estimate(
     low: float = -np.inf,
     high: float = np.inf,
 ) -> Estimate:
-    se = clustering.error(parts, data.weight)
+    se = clustering.error(parts)
     limits = clustering.limits(value, se, level, low=low, high=high)
     return estimate_of(data, value, limits, se=se, level=level, method=clustering.method("Wald", se))

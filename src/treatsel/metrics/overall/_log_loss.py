@@ -7,6 +7,7 @@ from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.logits import inside
 from treatsel._stats.vectors import check_predicted
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.overall._estimate import _estimate
 from treatsel.metrics.overall._nagelkerke import _log_likelihoods
 
@@ -17,6 +18,7 @@ def log_loss(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Mean negative log-likelihood of the outcomes under the predicted probabilities.
@@ -31,7 +33,10 @@ def log_loss(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -56,6 +61,7 @@ def log_loss(
     >>> round(log_loss([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 4)
     0.4004
     """
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     loss = -_log_likelihoods(data, inside(data.score))
     return _estimate(data, data.mean(loss), loss, check_clusters(clusters, data, y_true), level=level, low=0)

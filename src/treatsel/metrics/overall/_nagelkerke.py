@@ -10,6 +10,7 @@ from treatsel._stats.estimate import NAN, Estimate, not_estimable
 from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import inside, logits_of
 from treatsel._stats.vectors import Scored, check_predicted
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.discrimination import place
 from treatsel.metrics.overall._estimate import ONE_CLASS, _estimate
 
@@ -21,6 +22,7 @@ def nagelkerke_r2(
     recalibrated: bool = False,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Nagelkerke's R2: of the predictions as they stand, or after logistic recalibration.
@@ -38,7 +40,10 @@ def nagelkerke_r2(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -63,7 +68,8 @@ def nagelkerke_r2(
     >>> round(nagelkerke_r2([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 3)
     0.591
     """
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     clustering = check_clusters(clusters, data, y_true)
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)

@@ -8,8 +8,9 @@ import numpy.typing as npt
 from treatsel._checks import check_choice, check_level
 from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import Estimate, estimate_of
-from treatsel._stats.intervals import Interval, clopper_pearson, standard_error, wilson
+from treatsel._stats.intervals import Interval, clopper_pearson, wilson
 from treatsel._stats.vectors import check_scored
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.overall._estimate import _estimate
 
 
@@ -19,6 +20,7 @@ def prevalence(
     interval: Literal["wilson", "clopper-pearson"] = "wilson",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Share of patients with outcome 1: the base rate that stands beside every measure.
@@ -33,7 +35,10 @@ def prevalence(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust Wald interval with Student's t instead.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -58,14 +63,15 @@ def prevalence(
     '0.60 (0.23 to 0.88)'
     """
     check_choice("interval", interval, ["wilson", "clopper-pearson"])
-    data, level = check_scored(y_true, y_true, sample_weight, name="y_true"), check_level(level)
+    data = check_scored(y_true, y_true, sample_weight, name="y_true", weights_are=weights_are)
+    level = check_level(level)
     clustering = check_clusters(clusters, data, y_true)
-    if clustering.codes is not None:
+    if clustering.is_robust:
         return _estimate(data, data.prevalence, data.outcome, clustering, level=level, low=0, high=1)
     if interval == "wilson":
         lower, upper = wilson(np.array([data.events]), np.array([data.total]), level)
         limits, method = Interval(float(lower[0]), float(upper[0])), "Wilson"
     else:
         limits, method = clopper_pearson(data.events, data.total, level), "Clopper-Pearson, exact"
-    se = standard_error(data.outcome, data.weight)
+    se = clustering.error(data.outcome)
     return estimate_of(data, data.prevalence, limits, se=se, level=level, method=method)

@@ -6,22 +6,22 @@ import pandas as pd
 
 from treatsel._checks import check_binary, check_by_arm, check_probability
 from treatsel._stats.by_arm_tables import (
-    cells_of,
-    check_propensities,
     check_received_probability,
     check_table,
     positions_of,
+    received_probability,
     warn_of_no_overlap,
 )
 from treatsel._stats.clustered_means import check_units, mean_of
 from treatsel._stats.vectors import check_labels, check_patients
+from treatsel._stats.weights import WeightsAre
 
 
 def aipw_scores(
     y_true: npt.ArrayLike,
     received: npt.ArrayLike,
     by_arm: pd.DataFrame,
-    propensities: pd.DataFrame,
+    propensity: npt.ArrayLike | pd.DataFrame,
     *,
     observation: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
@@ -40,8 +40,9 @@ def aipw_scores(
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of remission under each arm, columns named by arm. The predictions must not
         come from a model fitted to these patients, unless out of fold.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms)
-        Probability of being given each arm; rows sum to 1 (within 1e-6); above 0 for the received arm.
+    propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
+        Probability of being given each arm, rows summing to 1 (within 1e-6), or only that of the received
+        arm; above 0 for the received arm. From a table, missing overlap is noticed, too.
     observation : array-like of shape (n_patients,), optional
         Probability, in (0, 1], that the outcome is observed, under the received arm.
 
@@ -54,7 +55,7 @@ def aipw_scores(
     ------
     InputError
         If lengths or arms differ, an outcome is not 0/1, a probability is outside [0, 1], a row of
-        propensities does not sum to 1, or a received arm has propensity 0.
+        a table of propensities does not sum to 1, or a received arm has propensity 0.
 
     Warns
     -----
@@ -69,20 +70,20 @@ def aipw_scores(
     Examples
     --------
     >>> by_arm = pd.DataFrame({"CBT": [0.5, 0.4], "SSRI": [0.3, 0.6]})
-    >>> propensities = pd.DataFrame({"CBT": [0.5, 0.5], "SSRI": [0.5, 0.5]})
-    >>> aipw_scores([1, 0], ["CBT", "SSRI"], by_arm, propensities).round(2).to_numpy().tolist()
+    >>> propensity = pd.DataFrame({"CBT": [0.5, 0.5], "SSRI": [0.5, 0.5]})
+    >>> aipw_scores([1, 0], ["CBT", "SSRI"], by_arm, propensity).round(2).to_numpy().tolist()
     [[1.5, 0.3], [0.4, -0.6]]
     """
     predicted = check_by_arm("by_arm", by_arm)
-    assigned = check_propensities(propensities, predicted.columns)
-    check_patients(by_arm=by_arm, propensities=propensities, y_true=y_true, received=received)
+    check_patients(by_arm=by_arm, propensity=propensity, y_true=y_true, received=received)
     outcome = check_binary("y_true", y_true, allow_missing=observation is not None)
     labels = check_labels("received", received)
-    own = check_received_probability("propensities", cells_of("received", labels, assigned))
+    own = received_probability(propensity, labels, predicted.columns)
     if observation is not None:
         check_patients(by_arm=by_arm, observation=observation)
         own = own * check_received_probability("observation", check_probability("observation", observation))
-    warn_of_no_overlap(assigned)
+    if isinstance(propensity, pd.DataFrame):
+        warn_of_no_overlap(propensity)
     scores = predicted.to_numpy(dtype=float, copy=True)
     rows, columns = np.arange(len(scores)), positions_of("received", labels, predicted.columns)
     residual = np.nan_to_num(outcome - scores[rows, columns])
@@ -95,6 +96,7 @@ def arm_means(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Remission rate expected if every patient got one and the same arm, for each arm.
@@ -106,7 +108,10 @@ def arm_means(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -132,7 +137,7 @@ def arm_means(
     {'CBT': 0.65, 'SSRI': 0.5}
     """
     table = check_table("scores", scores)
-    units = check_units(sample_weight, clusters, level, scores=scores)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, scores=scores)
     rows = {}
     for arm in table.columns:
         mean = mean_of(table[arm].to_numpy(dtype=float), units)

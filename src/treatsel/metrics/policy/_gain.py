@@ -12,6 +12,7 @@ from treatsel._stats.by_arm_tables import cells_of, check_table, positions_of
 from treatsel._stats.clustered_means import Mean, Units, check_units, mean_of
 from treatsel._stats.intervals import Interval
 from treatsel._stats.vectors import Labels, check_labels
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.policy._gain_result import BEFOREHAND, BEST, ON_THIS_DATA, Gain, Gains
 
 
@@ -19,10 +20,11 @@ def gain_over_best_arm(
     scores: pd.DataFrame,
     recommended: npt.ArrayLike,
     *,
-    best_arm: Any = None,
-    picking: Literal["ignored", "allowed_for"] = "ignored",
+    comparator: Any = None,
+    selection: Literal["ignored", "adjusted"] = "ignored",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gain:
     """Remission rate under the recommendations less that of one arm for everybody: the headline.
@@ -33,21 +35,24 @@ def gain_over_best_arm(
         Doubly robust scores from `aipw_scores`, columns named by arm.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
-    best_arm : label, optional
-        The arm to compare with, best named beforehand (from the development cohort). Without it, the arm
-        with the highest mean score in these data is picked (ties: the first column). That is a little too
-        hard on the recommendations, as the best of several noisy means is too high.
-    picking : {"ignored", "allowed_for"}, default "ignored"
-        If the arm is picked on these data: take the pick as given, or give an interval (and p value) for
-        the gain over the arm that is truly best, whichever that is. This gain is the smallest of the gains
-        over the single arms, so its lower limit is the smallest of their lower limits
-        (intersection-union), and its upper limit the smallest of their Bonferroni upper limits. It covers
-        at least at `level`, and is wider. No effect if `best_arm` is named.
+    comparator : label, optional
+        The arm to compare with, preferably named beforehand (from the development cohort). By default the
+        arm with the highest mean score in these data (ties: the first column); the comparison is then
+        slightly conservative, because the largest of several noisy means is biased upward.
+    selection : {"ignored", "adjusted"}, default "ignored"
+        If the arm is selected in these data: take the selected arm as given, or give an interval (and a
+        p value) for the gain over the arm that is truly best, whichever it is. That gain is the smallest of
+        the gains over the single arms, so its lower limit is the smallest of their lower limits
+        (intersection-union), and its upper limit the smallest of their Bonferroni upper limits. The
+        interval is wider and covers at least at `level`. No effect if `comparator` is given.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: cluster-robust standard error with the factor G / (G - 1), and
         Student's t with G - 1 degrees of freedom. Too short for fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -72,20 +77,20 @@ def gain_over_best_arm(
     --------
     >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
     >>> gain = gain_over_best_arm(scores, ["CBT", "SSRI", "CBT", "CBT"])
-    >>> gain.best_arm, gain.chosen, round(gain.value, 3)
+    >>> gain.comparator_arm, gain.comparator_source, round(gain.value, 3)
     ('CBT', 'picked on this data', 0.15)
     """
-    check_choice("picking", picking, ["ignored", "allowed_for"])
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
-    chosen = ON_THIS_DATA if best_arm is None else BEFOREHAND
-    if best_arm is None:
-        best_arm = table.columns[int(np.argmax(units.weight @ table.to_numpy(dtype=float)))]
-    check_choice("best_arm", best_arm, table.columns)
-    differs = positions_of("recommended", labels, table.columns) != table.columns.get_loc(best_arm)
-    mean = mean_of(own - table[best_arm].to_numpy(dtype=float), units)
-    if picking == "allowed_for" and chosen == ON_THIS_DATA:
+    check_choice("selection", selection, ["ignored", "adjusted"])
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
+    source = ON_THIS_DATA if comparator is None else BEFOREHAND
+    if comparator is None:
+        comparator = table.columns[int(np.argmax(units.weight @ table.to_numpy(dtype=float)))]
+    check_choice("comparator", comparator, table.columns)
+    differs = positions_of("recommended", labels, table.columns) != table.columns.get_loc(comparator)
+    mean = mean_of(own - table[comparator].to_numpy(dtype=float), units)
+    if selection == "adjusted" and source == ON_THIS_DATA:
         mean = _smallest(own[:, None] - table.to_numpy(dtype=float), units, mean)
-    return _gain(mean, units, differs, compared_with=BEST, best_arm=best_arm, chosen=chosen)
+    return _gain(mean, units, differs, comparator=BEST, arm=comparator, source=source)
 
 
 def gain_over_each_arm(
@@ -95,6 +100,7 @@ def gain_over_each_arm(
     simultaneous: bool = False,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gains:
     """Remission rate under the recommendations less that of each single arm for everybody.
@@ -110,7 +116,10 @@ def gain_over_each_arm(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -137,7 +146,7 @@ def gain_over_each_arm(
     >>> gains.to_frame()["value"].round(3).to_dict()
     {'CBT': 0.15, 'SSRI': 0.3}
     """
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     count = len(table.columns) if simultaneous else 1
     each = dataclasses.replace(units, level=1 - (1 - units.level) / count)
     position, rows = positions_of("recommended", labels, table.columns), {}
@@ -150,7 +159,7 @@ def gain_over_each_arm(
             "se": mean.se,
             "p_value": min(1.0, count * mean.p_value),
             "n": units.n,
-            "n_discordant": round(float(units.weight @ (position != number))),
+            "n_discordant": units.weights.count(position != number),
             "method": f"{mean.method}, Bonferroni over {count} arms" if simultaneous else mean.method,
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
@@ -158,11 +167,18 @@ def gain_over_each_arm(
 
 
 def _checked(
-    scores: Any, recommended: Any, clusters: Any, sample_weight: Any, level: float
+    scores: Any,
+    recommended: Any,
+    clusters: Any,
+    sample_weight: Any,
+    level: float,
+    weights_are: WeightsAre,
 ) -> tuple[pd.DataFrame, Units, Labels, FloatArray]:
     """Return the table, weights and clusters, recommended arms, and the score of each one's arm."""
     table = check_table("scores", scores)
-    units = check_units(sample_weight, clusters, level, scores=scores, recommended=recommended)
+    units = check_units(
+        sample_weight, clusters, level, weights_are=weights_are, scores=scores, recommended=recommended
+    )
     labels = check_labels("recommended", recommended)
     return table, units, labels, cells_of("recommended", labels, table)
 
@@ -184,18 +200,18 @@ def _smallest(gains: FloatArray, units: Units, found: Mean) -> Mean:
     )
 
 
-def _gain(mean: Mean, units: Units, differs: Any, *, compared_with: str, best_arm: Any, chosen: str) -> Gain:
+def _gain(mean: Mean, units: Units, differs: Any, *, comparator: str, arm: Any, source: str) -> Gain:
     return Gain(
         value=mean.value,
         lower=mean.limits.lower,
         upper=mean.limits.upper,
         se=mean.se,
         p_value=mean.p_value,
-        compared_with=compared_with,
-        best_arm=best_arm,
-        chosen=chosen,
+        comparator=comparator,
+        comparator_arm=arm,
+        comparator_source=source,
         n=units.n,
-        n_discordant=round(float(units.weight @ differs)),
+        n_discordant=units.weights.count(differs),
         n_clusters=units.n_clusters,
         level=units.level,
         method=mean.method,

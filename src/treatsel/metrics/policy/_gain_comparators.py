@@ -8,8 +8,9 @@ from treatsel._checks import check_binary
 from treatsel._stats.by_arm_tables import cells_of, check_table, positions_of
 from treatsel._stats.clustered_means import check_units, mean_of
 from treatsel._stats.vectors import check_labels
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.policy._gain import _checked, _gain
-from treatsel.metrics.policy._gain_result import OWN, RANDOM, RECEIVED, Gain
+from treatsel.metrics.policy._gain_result import AT_RANDOM, OWN, RANDOM, RECEIVED, Gain
 
 
 def gain_over_random(
@@ -18,6 +19,7 @@ def gain_over_random(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gain:
     """Remission rate under the recommendations less that of arms drawn by lot with the same shares.
@@ -34,7 +36,10 @@ def gain_over_random(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -60,12 +65,12 @@ def gain_over_random(
     >>> round(gain_over_random(scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 4)
     0.1875
     """
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level)
+    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     cells, total = table.to_numpy(dtype=float), units.weight.sum()
     given = np.eye(len(table.columns))[positions_of("recommended", labels, table.columns)]
     shares, rates = units.weight @ given / total, units.weight @ cells / total
     mean = mean_of(own - cells @ shares - (given - shares) @ rates, units)
-    return _gain(mean, units, 1 - given @ shares, compared_with=RANDOM, best_arm=None, chosen="by lot")
+    return _gain(mean, units, 1 - given @ shares, comparator=RANDOM, arm=None, source=AT_RANDOM)
 
 
 def gain_over_received(
@@ -76,6 +81,7 @@ def gain_over_received(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Gain:
     """Remission rate under the recommendations less the one observed under the arms received.
@@ -93,7 +99,10 @@ def gain_over_received(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -123,8 +132,8 @@ def gain_over_received(
     """
     table = check_table("scores", scores)
     vectors = {"y_true": y_true, "received": received, "recommended": recommended}
-    units = check_units(sample_weight, clusters, level, scores=scores, **vectors)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, scores=scores, **vectors)
     outcome, labels = check_binary("y_true", y_true), check_labels("recommended", recommended)
     differs = np.asarray(check_labels("received", received) != labels)
     mean = mean_of(cells_of("recommended", labels, table) - outcome, units)
-    return _gain(mean, units, differs, compared_with=RECEIVED, best_arm=None, chosen=OWN)
+    return _gain(mean, units, differs, comparator=RECEIVED, arm=None, source=OWN)

@@ -9,6 +9,7 @@ import pandas as pd
 from treatsel._reporting import plots
 
 BEFOREHAND, ON_THIS_DATA, OWN = "named beforehand", "picked on this data", "each patient's own"
+AT_RANDOM = "drawn at random"
 BEST, RECEIVED, RANDOM = "best single arm", "received arm", "random arm, same shares"
 
 
@@ -21,18 +22,18 @@ class Gain:
     value, lower, upper, se, p_value : float
         Difference of two proportions, with its interval, its standard error and the two-sided p value of
         no gain; positive: the recommendations are better.
-    compared_with : str
-        "best single arm", "received arm" or "random arm, same shares".
-    best_arm : label or None
-        The arm compared with; None if it is not the same for everybody.
-    chosen : str
-        "named beforehand", "picked on this data" (the comparison is then a little too hard on the
-        recommendations), "each patient's own", or "by lot".
+    comparator : str
+        The simpler policy: "best single arm", "received arm" or "random arm, same shares".
+    comparator_arm : label or None
+        The one arm of that policy; None if it gives patients different arms.
+    comparator_source : str
+        How that arm was determined: "named beforehand", "picked on this data" (the comparison is then
+        slightly conservative), "each patient's own" or "drawn at random".
     n, n_clusters : int
         Patients; clusters, or None if the patients count as independent.
     n_discordant : int
-        Patients for whom the recommendation is another arm than the one compared with (than a random one:
-        how many to expect).
+        Patients whose recommended arm differs from the comparator's (for a random comparator: the expected
+        number).
     level : float
         Confidence level of [lower, upper].
     method : str
@@ -44,9 +45,9 @@ class Gain:
     upper: float
     se: float
     p_value: float
-    compared_with: str
-    best_arm: Any
-    chosen: str
+    comparator: str
+    comparator_arm: Any
+    comparator_source: str
     n: int
     n_discordant: int
     n_clusters: int | None

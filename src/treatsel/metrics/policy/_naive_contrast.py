@@ -13,7 +13,7 @@ from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import two_sided_p
 from treatsel._stats.proportions import share_of
-from treatsel._stats.two_proportions import LIMITS, chi_squared, fisher, standard_error_of
+from treatsel._stats.two_proportions import LIMITS, chi_squared, fisher, limits_of, standard_error_of
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_scored, ordered_labels
 
 BIASED = "biased: not the gain from following the recommendations"
@@ -37,7 +37,7 @@ class NaiveConcordanceContrast:
     excess : Estimate
         `difference` less `without_gain`, with the p value of no such excess. Not the gain either, but a
         sign of one.
-    chi_squared, chi_squared_p, odds_ratio, fisher_p : float
+    chi_squared, p_value_chi_squared, odds_ratio, p_value_fisher : float
         Pearson's test without continuity correction, and the conditional odds ratio and p value of
         Fisher's exact test, of `difference`: as published, and as biased. They take the patients as
         independent.
@@ -49,9 +49,9 @@ class NaiveConcordanceContrast:
     without_gain: Estimate
     excess: Estimate
     chi_squared: float = NAN
-    chi_squared_p: float = NAN
+    p_value_chi_squared: float = NAN
     odds_ratio: float = NAN
-    fisher_p: float = NAN
+    p_value_fisher: float = NAN
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields by name, each estimate as a dictionary."""
@@ -155,9 +155,9 @@ def naive_concordance_contrast(
         without_gain=without_gain,
         excess=excess,
         chi_squared=pearson[0],
-        chi_squared_p=pearson[1],
+        p_value_chi_squared=pearson[1],
         odds_ratio=exact[0],
-        fisher_p=exact[1],
+        p_value_fisher=exact[1],
     )
 
 
@@ -166,10 +166,10 @@ def _difference(
 ) -> Estimate:
     share = events / n
     value, se = float(share[0] - share[1]), standard_error_of(events, n)
-    limits, method = LIMITS[interval](events, n, level), interval.capitalize()
+    limits, method = limits_of(interval, events, n, level), interval.capitalize()
     if clustering.codes is not None:
         own = np.where(data.score == 1, share[0], share[1])
-        se = clustering.error((data.outcome - own) * _contrast(data) * data.total, data.weight)
+        se = clustering.error((data.outcome - own) * _contrast(data) * data.total)
         limits, method = clustering.limits(value, se, level, low=-1, high=1), clustering.method("Wald", se)
     p_value = two_sided_p(value, se, df=clustering.df)
     named = f"{method}; {BIASED}"
@@ -193,7 +193,7 @@ def _split(
     found = []
     for own in (carried, left):
         value = float(weight @ (own * data.outcome))
-        se = clustering.error(own * residual * data.total * factor, weight)
+        se = clustering.error(own * residual * data.total * factor)
         limits, p_value = clustering.limits(value, se, level), two_sided_p(value, se, df=clustering.df)
         method = clustering.method("regression without interaction, robust Wald", se)
         found.append(estimate_of(data, value, limits, se=se, level=level, method=method, p_value=p_value))

@@ -6,11 +6,12 @@ from typing import Literal
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import check_binary, check_by_arm, check_choice, check_probability
-from treatsel._stats.by_arm_tables import cells_of, check_received_probability, check_table
+from treatsel._checks import check_binary, check_by_arm, check_choice
+from treatsel._stats.by_arm_tables import cells_of, check_table, received_probability
 from treatsel._stats.clustered_means import check_units, mean_estimate
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.vectors import check_labels
+from treatsel._stats.weights import WeightsAre
 
 
 def policy_value_aipw(
@@ -19,6 +20,7 @@ def policy_value_aipw(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Remission rate expected if every patient got the recommended arm, from doubly robust scores.
@@ -32,7 +34,10 @@ def policy_value_aipw(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -59,7 +64,9 @@ def policy_value_aipw(
     0.8
     """
     table = check_table("scores", scores)
-    units = check_units(sample_weight, clusters, level, scores=scores, recommended=recommended)
+    units = check_units(
+        sample_weight, clusters, level, weights_are=weights_are, scores=scores, recommended=recommended
+    )
     own = cells_of("recommended", check_labels("recommended", recommended), table)
     return mean_estimate(own, units, n_events=None)
 
@@ -70,6 +77,7 @@ def policy_value_direct(
     *,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Remission rate that the model itself promises if every patient got the recommended arm.
@@ -87,7 +95,10 @@ def policy_value_direct(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -115,7 +126,9 @@ def policy_value_direct(
     0.55
     """
     table = check_by_arm("by_arm", by_arm)
-    units = check_units(sample_weight, clusters, level, by_arm=by_arm, recommended=recommended)
+    units = check_units(
+        sample_weight, clusters, level, weights_are=weights_are, by_arm=by_arm, recommended=recommended
+    )
     own = cells_of("recommended", check_labels("recommended", recommended), table)
     found = mean_estimate(own, units, n_events=None)
     return dataclasses.replace(found, method=f"{found.method}; rests on the model alone")
@@ -126,10 +139,11 @@ def policy_value(
     received: npt.ArrayLike,
     recommended: npt.ArrayLike,
     *,
-    propensity: npt.ArrayLike,
+    propensity: npt.ArrayLike | pd.DataFrame,
     method: Literal["hajek", "ipw"] = "hajek",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Remission rate expected if every patient got the recommended arm, from the concordant patients.
@@ -140,23 +154,25 @@ def policy_value(
         Remission at endpoint, 0 or 1.
     received, recommended : array-like of shape (n_patients,)
         Arm labels.
-    propensity : array-like of shape (n_patients,)
-        Probability, in (0, 1], of the received arm; in a trial, the allocation ratio. From a by-arm table:
-        `received_propensity`.
+    propensity : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_arms)
+        Probability, in (0, 1], of the received arm (in a trial, the allocation ratio), or of each arm.
     method : {"hajek", "ipw"}, default "hajek"
         Weighted mean of the concordant patients with weights 1 / propensity ("hajek", self-normalised), or
         their weighted sum over the number of all patients ("ipw", Horvitz-Thompson).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     Estimate
-        Proportion in [0, 1] ("ipw" may exceed 1); higher is better. Wald interval with the linearised
+        Proportion in [0, 1] ("ipw" may exceed 1); higher is better. Wald interval with the linearized
         standard error, not cut off. NaN if no patient is concordant.
 
     Raises
@@ -178,17 +194,18 @@ def policy_value(
     """
     check_choice("method", method, ["hajek", "ipw"])
     outcome = check_binary("y_true", y_true)
-    probability = check_received_probability("propensity", check_probability("propensity", propensity))
     patients = {"y_true": y_true, "received": received, "recommended": recommended, "propensity": propensity}
-    units = check_units(sample_weight, clusters, level, **patients)
-    concordant = check_labels("received", received) == check_labels("recommended", recommended)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, **patients)
+    labels = check_labels("received", received)
+    probability = received_probability(propensity, labels)
+    concordant = labels == check_labels("recommended", recommended)
     weight = concordant / probability
-    n_events = round(float(units.weight @ outcome))
+    n_events = units.weights.count(outcome)
     mean_weight = float(units.weight @ weight / units.weight.sum())
     if not mean_weight:
         return not_estimable("no patient is concordant", n=units.n, n_events=n_events, level=units.level)
     if method == "ipw":
         return mean_estimate(weight * outcome, units, n_events=n_events)
     value = float(units.weight @ (weight * outcome) / units.weight.sum()) / mean_weight
-    linearised = value + weight * (outcome - value) / mean_weight
-    return mean_estimate(linearised, units, n_events=n_events)
+    linearized = value + weight * (outcome - value) / mean_weight
+    return mean_estimate(linearized, units, n_events=n_events)

@@ -3,20 +3,20 @@
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import check_vector, check_weights
-from treatsel._stats.by_arm_tables import cells_of, check_propensities, check_received_probability
-from treatsel._stats.vectors import check_labels, check_patients
+from treatsel._checks import check_by_arm, check_vector, check_weights
+from treatsel._stats.by_arm_tables import received_probability
+from treatsel._stats.vectors import check_labels, check_patients, effective_size
 from treatsel.errors import InputError
 
 
-def received_propensity(received: npt.ArrayLike, propensities: pd.DataFrame) -> pd.Series:
+def received_propensity(received: npt.ArrayLike, propensity: pd.DataFrame) -> pd.Series:
     """Probability of the arm that each patient received, from a by-arm table of propensities.
 
     Parameters
     ----------
     received : array-like of shape (n_patients,)
         Arm labels.
-    propensities : pandas.DataFrame of shape (n_patients, n_arms)
+    propensity : pandas.DataFrame of shape (n_patients, n_arms)
         Probability of each arm, columns named by arm; rows sum to 1.
 
     Returns
@@ -39,12 +39,10 @@ def received_propensity(received: npt.ArrayLike, propensities: pd.DataFrame) -> 
     >>> received_propensity(["SSRI", "CBT"], table).tolist()
     [0.6, 0.4]
     """
-    columns = propensities.columns if isinstance(propensities, pd.DataFrame) else pd.Index([])
-    checked = check_propensities(propensities, columns)
-    check_patients(propensities=propensities, received=received)
-    cells = cells_of("received", check_labels("received", received), checked)
-    checked_cells = check_received_probability("propensities", cells)
-    return pd.Series(checked_cells, index=checked.index, name="propensity")
+    check_by_arm("propensity", propensity)
+    check_patients(propensity=propensity, received=received)
+    cells = received_probability(propensity, check_labels("received", received))
+    return pd.Series(cells, index=propensity.index, name="propensity")
 
 
 def effective_sample_size(weights: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None) -> float:
@@ -83,5 +81,4 @@ def effective_sample_size(weights: npt.ArrayLike, *, sample_weight: npt.ArrayLik
         raise InputError(
             "weights must not be negative and must not all be zero; give 0 to left-out patients."
         )
-    scaled = vector / vector.max()
-    return float((counts @ scaled) ** 2 / (counts @ scaled**2))
+    return effective_size(vector, counts)

@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import chdtrc, stdtr
+from scipy.special import stdtr
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_same_length, check_unique
 from treatsel._reporting.plots import estimates
 from treatsel._stats.estimate import NAN
+from treatsel._stats.heterogeneity import cochran_q
 from treatsel._stats.intervals import quantile_of, wald
 from treatsel.errors import InputError
 from treatsel.metrics.pooling._scales import BACK, FORTH, RANGE, Scale, _check_estimates
@@ -35,7 +36,7 @@ class MetaAnalysis:
         Variance of the true values between sites, on the scale that was pooled.
     i2 : float
         Share (0 to 1) of the variance of the sites' estimates that lies between sites.
-    q, q_p_value : float
+    q, p_value_q : float
         Cochran's Q and the p value of no differences between sites (chi-squared, n_sites - 1 df).
     n_sites, n_left_out : int
         Sites pooled; sites without a finite estimate and a standard error above 0.
@@ -56,7 +57,7 @@ class MetaAnalysis:
     tau2: float
     i2: float
     q: float
-    q_p_value: float
+    p_value_q: float
     n_sites: int
     n_left_out: int
     scale: str
@@ -198,7 +199,7 @@ def random_effects_meta_analysis(
     df = k - (1 if prediction_df == "k-1" else 2)
     spread = float(np.sqrt(tau2 + se_mean**2)) if df > 0 else NAN
     new = wald(mean.value, spread, level, df=df)
-    q, i2 = _heterogeneity(y[used], error[used] ** 2, tau2)
+    q, i2 = cochran_q(y[used], error[used] ** 2), _i2(error[used] ** 2, tau2)
     return MetaAnalysis(
         value=float(back(mean.value)),
         lower=float(back(limits.lower)),
@@ -209,8 +210,8 @@ def random_effects_meta_analysis(
         se=se_mean,
         tau2=tau2,
         i2=i2,
-        q=q,
-        q_p_value=float(chdtrc(k - 1, q)) if k > 1 else NAN,
+        q=q.statistic,
+        p_value_q=q.p_value,
         n_sites=k,
         n_left_out=len(y) - k,
         scale=scale,
@@ -254,19 +255,20 @@ def _reml(y: FloatArray, v: FloatArray) -> float:
 def _dersimonian_laird(y: FloatArray, v: FloatArray) -> float:
     if len(y) < 2:
         return 0.0
-    q, _ = _heterogeneity(y, v, 0.0)
-    weight = 1 / v
+    q, weight = cochran_q(y, v).statistic, 1 / v
     return float(max(0.0, (q - len(y) + 1) / (weight.sum() - weight @ weight / weight.sum())))
 
 
-def _heterogeneity(y: FloatArray, v: FloatArray, tau2: float) -> tuple[float, float]:
-    """Return Cochran's Q and I2, tau2 beside the typical variance within sites (doi:10.1002/sim.1186)."""
-    if (k := len(y)) < 2:
-        return NAN, NAN
+def _i2(v: FloatArray, tau2: float) -> float:
+    """Return tau2 / (tau2 + typical variance within sites).
+
+    Higgins & Thompson (2002), Statistics in Medicine 21(11), 1539-1558. doi:10.1002/sim.1186
+    """
+    if (k := len(v)) < 2:
+        return NAN
     weight = 1 / v
-    q = float(weight @ (y - weight @ y / weight.sum()) ** 2)
     typical = (k - 1) * weight.sum() / (weight.sum() ** 2 - weight @ weight)
-    return q, float(tau2 / (tau2 + typical))
+    return float(tau2 / (tau2 + typical))
 
 
 def _sites(

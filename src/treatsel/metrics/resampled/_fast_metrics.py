@@ -9,21 +9,17 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from treatsel._checks import FloatArray
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import weighted_quantile
-from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import inside
-from treatsel._stats.splines import Refits, fit_smooth
+from treatsel._stats.refits import CELLS, Refits, cells_of, fit_at_places
+from treatsel._stats.splines import fit_smooth, refits_of
 from treatsel._stats.vectors import Scored, ordered_labels
 
 N_KNOTS = 5
-CELLS = 8192  # more distinct predictions than this share places when resamples are recalibrated
-STEPS = 25
-CLOSE = 1e-5  # on the logit scale; the last step squares the error
-FAR = 5.0  # on the logit scale; after a longer step the fit is made from scratch
 Positions = npt.NDArray[np.intp]
 
 
@@ -44,14 +40,17 @@ class Sorted:
 
     @classmethod
     def of(cls, data: Scored, labels: npt.NDArray[np.object_] | None, codes: FloatArray | None) -> "Sorted":
-        """Sort patients by prediction, outcome and group: the same order however the rows came."""
+        """Sort patients by prediction, outcome and cluster, so that the order of the rows does not matter."""
         keys = (data.outcome, data.score) if codes is None else (codes, data.outcome, data.score)
         order = np.lexsort(keys)
         score = data.score[order]
         first = np.flatnonzero(np.diff(score, prepend=-1.0))
         return cls(
             data=Scored(
-                outcome=data.outcome[order], score=score, weight=data.weight[order], rows=data.rows[order]
+                outcome=data.outcome[order],
+                score=score,
+                weights=data.weights.subset(order),
+                rows=data.rows[order],
             ),
             labels=None if labels is None else labels[order],
             codes=None if codes is None else codes[order],
@@ -82,7 +81,7 @@ class Sorted:
         x, score, counts = self.linear, self.level, added(self.data.weight, self.first)
         cell: FloatArray = np.arange(len(x), dtype=float)
         if self.shared:
-            cell = np.floor((x - x[0]) * (CELLS / (x[-1] - x[0])))
+            cell = cells_of(x)
         first = np.flatnonzero(np.diff(cell, prepend=-1.0))
         size = added(counts, first)
         return Places(
@@ -93,23 +92,28 @@ class Sorted:
         )
 
     @cached_property
-    def shift(self) -> "Recalibration | None":
+    def shift(self) -> Refits | None:
         """Recalibration with the slope held at 1."""
         x = self.places.x
-        return Recalibration.of(self.draw(self.data.weight), np.ones((1, len(x))), x)
+        return self._recalibration(np.ones((1, len(x))), x)
 
     @cached_property
-    def line(self) -> "Recalibration | None":
+    def line(self) -> Refits | None:
         """Recalibration with intercept and slope."""
         x = self.places.x
-        return Recalibration.of(self.draw(self.data.weight), np.stack([np.ones(len(x)), x]), 0 * x)
+        return self._recalibration(np.stack([np.ones(len(x)), x]), 0.0)
+
+    def _recalibration(self, columns: FloatArray, offset: FloatArray | float) -> Refits | None:
+        """Return the refits of a recalibration; None if all patients together do not allow one."""
+        fit = fit_at_places(columns, *self.draw(self.data.weight).placed, offset=offset)
+        return None if fit is None else Refits.of(columns, fit.coefficients, offset=offset)
 
     @cached_property
     def curve(self) -> Refits | None:
         """The spline fitted to all patients."""
         x = np.repeat(self.linear, np.diff(self.first, append=len(self.data.score)))
         smooth = fit_smooth(x, self.data.outcome, self.data.weight, N_KNOTS)
-        return Refits.of(smooth, self.places.x, self.places.size)
+        return refits_of(smooth, self.places.x, self.places.size)
 
     @cached_property
     def arms(self) -> list[tuple[Positions, Positions]]:
@@ -182,70 +186,7 @@ class Draw:
         curve, places = self.of.curve, self.of.places
         if curve is None or not self.has_both:
             return np.full(len(places.x), NAN)
-        return np.abs(curve(*self.placed) - places.score)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Recalibration:
-    """A logistic regression on functions of the prediction, and its refits by Newton's method.
-
-    A refit starts from the fit to all patients, `start`, with its probabilities, `fitted`. `columns`: of
-    shape (n_columns, n_predictions); `products`: of each two of them.
-    """
-
-    columns: FloatArray
-    products: FloatArray
-    offset: FloatArray
-    start: FloatArray
-    fitted: FloatArray
-
-    @classmethod
-    def of(cls, everybody: "Draw", columns: FloatArray, offset: FloatArray) -> "Recalibration | None":
-        """Return the fit to all patients; None if there is none."""
-        start = _from_scratch(everybody, columns, offset)
-        if start is None:
-            return None
-        return cls(
-            columns=columns,
-            products=columns[:, None] * columns,
-            offset=offset,
-            start=start,
-            fitted=expit(offset + start @ columns),
-        )
-
-    def __call__(self, draw: "Draw") -> FloatArray:
-        """Return the coefficients in a resample; NaN if there are none."""
-        found = self._climb(*draw.placed) if draw.has_both else None
-        if found is None and draw.has_both:
-            found = _from_scratch(draw, self.columns, self.offset)
-        return np.full(len(self.start), NAN) if found is None else found
-
-    def _climb(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
-        target, current, fitted = self.columns @ events, self.start, self.fitted
-        for _ in range(STEPS):
-            expected = counts * fitted
-            information = self.products @ (expected - expected * fitted)
-            try:
-                step = np.linalg.solve(information, target - self.columns @ expected)
-            except np.linalg.LinAlgError:
-                return None
-            longest = float(np.abs(step).max())
-            if not longest < FAR:
-                return None
-            current = current + step
-            if longest < CLOSE:
-                return np.asarray(current)
-            fitted = expit(self.offset + current @ self.columns)
-        return None
-
-
-def _from_scratch(draw: Draw, columns: FloatArray, offset: FloatArray) -> FloatArray | None:
-    counts, events = draw.placed
-    weights, outcome = np.concatenate([events, counts - events]), np.repeat([1.0, 0.0], len(counts))
-    kept = weights > 0
-    design, known = np.tile(columns, 2).T[kept], np.tile(offset, 2)[kept]
-    fit = fit_logistic(design, outcome[kept], weights[kept], offset=known)
-    return None if fit is None else fit.coefficients
+        return np.abs(curve.probabilities(*self.placed) - places.score)
 
 
 def roc_auc(draw: Draw) -> float:
@@ -305,12 +246,17 @@ def observed_expected_ratio(draw: Draw) -> float:
 
 def calibration_in_the_large(draw: Draw) -> float:
     """Return the intercept with the slope held at 1."""
-    return NAN if draw.of.shift is None else float(draw.of.shift(draw)[0])
+    return _coefficient(draw.of.shift, draw, 0)
 
 
 def calibration_slope(draw: Draw) -> float:
     """Return the slope of logistic recalibration."""
-    return NAN if draw.of.line is None else float(draw.of.line(draw)[1])
+    return _coefficient(draw.of.line, draw, 1)
+
+
+def _coefficient(refits: Refits | None, draw: Draw, number: int) -> float:
+    found = refits.coefficients(*draw.placed) if refits and draw.has_both else None
+    return NAN if found is None else float(found[number])
 
 
 def _quantile_of_distance(at: float) -> Callable[[Draw], float]:

@@ -150,7 +150,7 @@ def bootstrap(
         prefer="threads",
     )
     draws = pd.DataFrame(np.array(rows), columns=names).rename_axis(index="resample")
-    drawn = "patients" if clustering.count is None else f"{clusters.count} clusters"
+    drawn = "patients" if clustering.count is None else f"{clustering.count} clusters"
     table = {}
     for name, value in zip(names, values, strict=True):
         own = draws[name].to_numpy()

@@ -32,7 +32,7 @@ class LinearPredictorDistribution:
 
     Examples
     --------
-    >>> round(LinearPredictor.normal(-0.5, 1.0).mean_prediction, 3)
+    >>> round(LinearPredictorDistribution.normal(-0.5, 1.0).mean_prediction, 3)
     0.398
     """
 

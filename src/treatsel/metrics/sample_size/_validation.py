@@ -43,10 +43,10 @@ def validation_sample_size(
         Share of patients with remission, in (0, 1).
     auc : float
         AUC to expect, in (0.5, 1).
-    predictor : LinearPredictor, optional
-        Distribution of the logit of the predictions: `LinearPredictor.normal(mean, sd)`, `.beta(alpha,
-        beta)` or, best, `.observed(predictions)` of similar patients. Without it, two normal distributions
-        that give the prevalence and the AUC, with one variance.
+    predictor : LinearPredictorDistribution, optional
+        Distribution of the logit of the predictions: `.normal(mean, sd)`, `.beta(alpha, beta)` or, best,
+        `.observed(predictions)` of similar patients. Without it, two normal distributions of one variance,
+        one per outcome, that give the prevalence and the AUC.
     oe, slope : float, default 1
         Observed / expected ratio and calibration slope to expect, above 0; the information on the slope is
         taken at `slope` x linear predictor.
@@ -80,7 +80,7 @@ def validation_sample_size(
 
     Examples
     --------
-    >>> predictor = LinearPredictor.normal(-0.5, 1.0)
+    >>> predictor = LinearPredictorDistribution.normal(-0.5, 1.0)
     >>> size = validation_sample_size(prevalence=0.4, auc=0.7, predictor=predictor)
     >>> {criterion.name: criterion.n for criterion in size.criteria}
     {'observed / expected': 579, 'calibration slope': 2748, 'AUC': 434}

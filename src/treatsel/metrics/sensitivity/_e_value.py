@@ -29,9 +29,9 @@ class EValue:
     value : float
         Risk ratio, 1 or more, by which a confounder must be associated with the arm **and** with the
         outcome, beyond the measured covariates, to explain the estimate away.
-    limit : float
-        The same for the confidence limit nearer to no association; 1 if the interval includes none, NaN if
-        no limit was given.
+    e_value_ci : float
+        The same for the confidence limit nearer to no association; 1 if the interval includes no
+        association, NaN if no limit was given.
     ratio : float
         The observed risk ratio (of a difference: higher over lower rate).
     measure : str
@@ -39,7 +39,7 @@ class EValue:
     """
 
     value: float
-    limit: float
+    e_value_ci: float
     ratio: float
     measure: str
 
@@ -79,7 +79,7 @@ def e_value(ratio: float, *, lower: float | None = None, upper: float | None = N
     Examples
     --------
     >>> found = e_value(10.73, lower=8.02, upper=14.36)
-    >>> round(found.value, 1), round(found.limit, 1)
+    >>> round(found.value, 1), round(found.e_value_ci, 1)
     (20.9, 15.5)
     """
     if not 0 < ratio < np.inf:
@@ -90,7 +90,7 @@ def e_value(ratio: float, *, lower: float | None = None, upper: float | None = N
     near = low if ratio >= 1 else high
     crosses = near <= 1 if ratio >= 1 else near >= 1
     limit = NAN if np.isnan(near) else 1.0 if crosses else _of_bias(near)
-    return EValue(value=_of_bias(ratio), limit=limit, ratio=float(ratio), measure="risk ratio")
+    return EValue(value=_of_bias(ratio), e_value_ci=limit, ratio=float(ratio), measure="risk ratio")
 
 
 def e_value_of_difference(
@@ -138,7 +138,7 @@ def e_value_of_difference(
     --------
     >>> y, arm = [1] * 92 + [0] * 53 + [1] * 140 + [0] * 179, ["CBT"] * 145 + ["SSRI"] * 319
     >>> found = e_value_of_difference(y, arm, arms=("CBT", "SSRI"))
-    >>> round(found.value, 2), round(found.limit, 2)
+    >>> round(found.value, 2), round(found.e_value_ci, 2)
     (2.25, 1.72)
     """
     outcome, level = check_binary("y_true", y_true), check_level(level)
@@ -154,7 +154,7 @@ def e_value_of_difference(
     variances = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0, f * (1 - f) / (n1 + n0)
     about: dict[str, Any] = {"ratio": p1 / p0 if p0 else np.inf, "measure": "risk difference"}
     if p1 == p0:
-        return EValue(value=1.0, limit=1.0, **{**about, "ratio": 1.0})
+        return EValue(value=1.0, e_value_ci=1.0, **{**about, "ratio": 1.0})
 
     def near_limit(bias: float) -> float:
         share, rest = f + (1 - f) / bias, p1 - p0 * bias
@@ -167,7 +167,7 @@ def e_value_of_difference(
     else:
         end = p1 / p0 if p0 else LARGEST
         limit = np.inf if near_limit(end) > 0 else _of_bias(float(brentq(near_limit, 1.0, end)))
-    return EValue(value=_of_bias(about["ratio"]), limit=limit, **about)
+    return EValue(value=_of_bias(about["ratio"]), e_value_ci=limit, **about)
 
 
 def _of_bias(ratio: float) -> float:

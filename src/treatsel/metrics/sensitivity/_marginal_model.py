@@ -19,7 +19,7 @@ class Bounds(NamedTuple):
 
 
 def statistics_of(
-    outcome: FloatArray, received: Labels, recommended: Labels, best_arm: object, propensity: FloatArray
+    outcome: FloatArray, received: Labels, recommended: Labels, comparator: object, propensity: FloatArray
 ) -> FloatArray:
     """Return what is to be summed over patients, shape (n_patients, 14).
 
@@ -27,11 +27,11 @@ def statistics_of(
     1 / propensity - 1: a weight is 1 + (1 / propensity - 1) times a factor from 1 / Lambda to Lambda. Last:
     the patients whose recommended arm is not the best single one, and all patients.
     """
-    differs = recommended != best_arm
+    differs = recommended != comparator
     concordant = received == recommended
     odds = 1 / propensity - 1
     columns = []
-    for part in (concordant, concordant & differs, differs & (received == best_arm)):
+    for part in (concordant, concordant & differs, differs & (received == comparator)):
         for mine in (part * outcome, part * (1 - outcome)):
             columns += [mine, mine * odds]
     return np.column_stack([*columns, differs, np.ones(len(outcome))]).astype(float)

@@ -14,12 +14,11 @@ from treatsel._checks import (
     check_binary,
     check_choice,
     check_level,
-    check_probability,
     check_vector,
     check_weights,
 )
 from treatsel._reporting.plots import curves
-from treatsel._stats.by_arm_tables import check_received_probability
+from treatsel._stats.by_arm_tables import received_probability
 from treatsel._stats.estimate import NAN
 from treatsel._stats.resampling import Resamples
 from treatsel._stats.vectors import Labels, check_labels, check_patients, ordered_labels
@@ -41,8 +40,8 @@ class MarginalSensitivity:
     lambda_estimate, lambda_interval : float
         Least Lambda at which the bounds of the gain, and its interval, include 0: the sign is lost. 1: it
         never was clear; infinite: never; NaN: not estimable.
-    best_arm : label
-        The arm compared with.
+    comparator_arm : label
+        The arm to compare with.
     n, n_events, n_discordant : int
         Patients; those with the good outcome; those whose recommended arm is not the best single one.
     level, method : float, str
@@ -52,7 +51,7 @@ class MarginalSensitivity:
     table: pd.DataFrame
     lambda_estimate: float
     lambda_interval: float
-    best_arm: Any
+    comparator_arm: Any
     n: int
     n_events: int
     n_discordant: int
@@ -81,8 +80,8 @@ def policy_sensitivity(
     received: npt.ArrayLike,
     recommended: npt.ArrayLike,
     *,
-    propensity: npt.ArrayLike,
-    best_arm: Any = None,
+    propensity: npt.ArrayLike | pd.DataFrame,
+    comparator: Any = None,
     lambdas: Sequence[float] = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0),
     method: Literal["hajek", "ipw"] = "hajek",
     clusters: npt.ArrayLike | None = None,
@@ -107,10 +106,10 @@ def policy_sensitivity(
         Remission (1 is good), 0 or 1.
     received, recommended : array-like of shape (n_patients,)
         Arm labels.
-    propensity : array-like of shape (n_patients,)
-        Probability, in (0, 1], of the received arm given the covariates; taken as given. In a trial nothing
-        is confounded, and Lambda is 1.
-    best_arm : label, optional
+    propensity : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_arms)
+        Probability, in (0, 1], of the received arm given the covariates, or of each arm; taken as known. In
+        a trial nothing is confounded, and Lambda is 1.
+    comparator : label, optional
         The arm to compare with. Without it, the received arm with the highest weighted rate (Hajek).
     lambdas : sequence of float
         Values of Lambda, each at least 1.
@@ -146,7 +145,7 @@ def policy_sensitivity(
     --------
     >>> received, recommended = ["CBT", "SSRI"] * 40, ["SSRI"] * 60 + ["CBT"] * 20
     >>> y = [0, 1, 1, 1, 0, 1, 0, 0] * 10
-    >>> found = policy_sensitivity(y, received, recommended, propensity=[0.5] * 80, best_arm="CBT")
+    >>> found = policy_sensitivity(y, received, recommended, propensity=[0.5] * 80, comparator="CBT")
     >>> found.to_frame().query("measure == 'gain' and Lambda in (1, 2)")[["lowest", "highest"]].round(2)
         lowest  highest
     6     0.38     0.38
@@ -156,17 +155,17 @@ def policy_sensitivity(
     """
     check_choice("method", method, ["hajek", "ipw"])
     outcome, level = check_binary("y_true", y_true), check_level(level)
-    probability = check_received_probability("propensity", check_probability("propensity", propensity))
     patients = {"y_true": y_true, "received": received, "recommended": recommended, "propensity": propensity}
     n = check_patients(**patients, clusters=clusters, sample_weight=sample_weight)
     weight, grid = check_weights("sample_weight", sample_weight, n), check_vector("lambdas", list(lambdas))
     if not len(grid) or (grid < 1).any():
         raise InputError("lambdas must hold values of 1 or more; 1 means no unmeasured confounding.")
     given, advised = check_labels("received", received), check_labels("recommended", recommended)
-    if best_arm is None:
-        best_arm = _best_arm(outcome, given, probability, weight)
-    check_choice("best_arm", best_arm, ordered_labels(given[weight > 0]))
-    columns = statistics_of(outcome, given, advised, best_arm, probability)
+    probability = received_probability(propensity, given)
+    if comparator is None:
+        comparator = _best_arm(outcome, given, probability, weight)
+    check_choice("comparator", comparator, ordered_labels(given[weight > 0]))
+    columns = statistics_of(outcome, given, advised, comparator, probability)
     sums = Sums((weight @ columns)[None, :], method)
     resamples = Resamples.of(weight, clusters=clusters, n_resamples=n_resamples, seed=random_state)
     drawn = Sums(np.array([one @ columns for one in resamples]), method)
@@ -182,10 +181,10 @@ def policy_sensitivity(
         table=pd.DataFrame(rows),
         lambda_estimate=_lost(start, lambda L: _near(sums.bounds("gain", L), start)),
         lambda_interval=_lost(start, lambda L: _near_limit(drawn.bounds("gain", L), start, level)),
-        best_arm=best_arm,
+        comparator_arm=comparator,
         n=round(float(weight.sum())),
         n_events=round(float(weight @ outcome)),
-        n_discordant=round(float(weight @ (advised != best_arm))),
+        n_discordant=round(float(weight @ (advised != comparator))),
         level=level,
         method=f"{method}, percentile bootstrap, {n_resamples} resamples"
         + ("" if clusters is None else " of clusters"),

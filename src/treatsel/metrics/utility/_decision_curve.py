@@ -39,7 +39,7 @@ class DecisionCurve:
         false_positive (shares of all patients); avoided, avoided_lower, avoided_upper (net interventions
         avoided against treat all, per patient; NaN at threshold 0).
     differences : pandas.DataFrame
-        Columns strategy, compared_with, threshold, value, lower, upper (net benefit of the first less that
+        Columns strategy, comparator, threshold, value, lower, upper (net benefit of the first less that
         of the second), n_discordant and n_events_differ (patients whom the two treat differently, and those
         with outcome 1 among them); for each model against the later models, treat all and treat none. All
         intervals come from the same resamples.
@@ -216,9 +216,9 @@ class _Drawn:
         columns = {"value": self.value[first] - self.value[second], "lower": lower, "upper": upper}
         columns |= {"n_discordant": differ[0], "n_events_differ": differ[1]}
         keys = self._keys("strategy", [self.names[i] for i in first])
-        others = self._keys("compared_with", [self.names[i] for i in second])
+        others = self._keys("comparator", [self.names[i] for i in second])
         frame = pd.DataFrame(keys | others | {name: v.ravel() for name, v in columns.items()})
-        return frame[["strategy", "compared_with", "threshold", *columns]]
+        return frame[["strategy", "comparator", "threshold", *columns]]
 
     def _keys(self, column: str, names: list[str]) -> dict[str, Any]:
         thresholds = self.counts.thresholds

@@ -7,6 +7,7 @@ from treatsel._checks import FloatArray, check_level
 from treatsel._stats.clustered_means import Units, mean_estimate
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, codes_of
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.utility._threshold_counts import check_grid, check_harm, check_prevalence, reaches
 
 NEEDS_BOTH = "a known prevalence needs patients with both outcomes"
@@ -21,6 +22,7 @@ def net_benefit(
     harm: float = 0.0,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Net benefit of acting where the predicted probability is at least the threshold.
@@ -45,7 +47,10 @@ def net_benefit(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -76,11 +81,12 @@ def net_benefit(
     (at,) = check_grid(threshold, below=1)
     known, (cost,) = check_prevalence(prevalence), check_harm(harm, ["model"])
     check_patients(y_true=y_true, y_prob=y_prob, clusters=clusters)
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     if known is not None and not data.has_both:
         return not_estimable(NEEDS_BOTH, n=data.n, n_events=data.n_events, level=level)
     codes = None if clusters is None else codes_of(check_labels("clusters", clusters))[data.rows]
-    units = Units(weight=data.weight, codes=codes, level=level)
+    units = Units(weights=data.weights, codes=codes, level=level)
     return mean_estimate(_parts(data, at, known) - cost, units, n_events=data.n_events)
 
 

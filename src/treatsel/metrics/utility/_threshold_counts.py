@@ -78,7 +78,7 @@ def reaches(probability: FloatArray, threshold: float) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
-    """Patients counted by outcome, by the thresholds that each model's prediction reaches, and by group.
+    """Patients counted by outcome, by the thresholds that each model's prediction reaches, and by cluster.
 
     Attributes
     ----------
@@ -86,8 +86,8 @@ class Table:
         Patients in each cell, and their outcome.
     reached : ndarray of shape (n_models, n_cells)
         How many of the thresholds the prediction reaches.
-    group : ndarray of shape (n_cells,) or None
-        Number of the group, in an order that does not depend on the order of the patients.
+    cluster : ndarray of shape (n_cells,) or None
+        Number of the cluster, in an order that does not depend on the order of the patients.
     thresholds : ndarray of shape (n_thresholds,)
         Increasing.
     """
@@ -95,7 +95,7 @@ class Table:
     weight: FloatArray
     outcome: Counts
     reached: Counts
-    group: Counts | None
+    cluster: Counts | None
     thresholds: FloatArray
 
     @classmethod
@@ -125,7 +125,7 @@ class Table:
             weight=np.bincount(cell, weights=first.weight).astype(float),
             outcome=table[0],
             reached=table[1 : 1 + len(data)],
-            group=None if clusters is None else table[-1],
+            cluster=None if clusters is None else table[-1],
             thresholds=thresholds,
         )
 
@@ -141,14 +141,16 @@ class Table:
 
     def drawn(self, n_resamples: int) -> str:
         """Return in words what is resampled."""
-        clusters = "patients" if self.group is None else f"{len(np.unique(self.group))} clusters"
+        clusters = "patients" if self.cluster is None else f"{len(np.unique(self.cluster))} clusters"
         return f"{n_resamples} resamples of {clusters}"
 
     def resamples(self, *, n_resamples: int, random_state: Any) -> Resamples:
         """Return resamples of the cells: of patients, or of whole clusters."""
         if not isinstance(random_state, int | np.integer) or random_state < 0:
             raise InputError(f"random_state is {random_state!r}; it must be a whole number of at least 0.")
-        return Resamples.of(self.weight, clusters=self.group, n_resamples=n_resamples, seed=int(random_state))
+        return Resamples.of(
+            self.weight, clusters=self.cluster, n_resamples=n_resamples, seed=int(random_state)
+        )
 
     def differing(self, first: int, second: int) -> npt.NDArray[np.int64]:
         """Return how many two strategies treat differently, shape (2, n_thresholds).

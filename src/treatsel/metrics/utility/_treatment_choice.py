@@ -12,6 +12,7 @@ from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vecto
 from treatsel._reporting.plots import curves
 from treatsel._stats.by_arm_tables import check_table
 from treatsel._stats.clustered_means import Units, check_units, mean_of
+from treatsel._stats.weights import Weights, WeightsAre
 from treatsel.errors import InputError
 from treatsel.metrics.utility._threshold_counts import check_grid
 
@@ -24,20 +25,20 @@ class TreatmentChoiceCurve:
     ----------
     table : pandas.DataFrame
         Columns strategy ("model" or "<arm> for everybody"), arm (None for the model), threshold, value,
-        lower, upper, se: remission rate less that under the reference arm for everybody, less the mean cost.
+        lower, upper, se: remission rate less that under the comparator for all patients, less the mean cost.
     differences : pandas.DataFrame
-        Columns strategy ("model"), compared_with, arm, threshold, value, lower, upper, se: the model less
+        Columns strategy ("model"), comparator, arm, threshold, value, lower, upper, se: the model less
         each arm for everybody.
     shares : pandas.DataFrame
         Columns arm, threshold, share: of the patients to whom the model gives the arm.
-    reference : label
+    comparator : label
         The arm that costs nothing.
     costs : dict
         Cost of each arm at threshold 1.
     n : int
         Patients.
     n_clusters : int or None
-        Groups; None if the patients count as independent.
+        Number of clusters; None if the patients count as independent.
     level : float
         Confidence level of all limits, which are pointwise.
     method : str
@@ -47,7 +48,7 @@ class TreatmentChoiceCurve:
     table: pd.DataFrame
     differences: pd.DataFrame
     shares: pd.DataFrame
-    reference: Any
+    comparator: Any
     costs: dict[Any, float]
     n: int
     n_clusters: int | None
@@ -60,8 +61,10 @@ class TreatmentChoiceCurve:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curves on `ax` (new if None) and return it."""
-        xlabel = f"Threshold\n(rise in remission over {self.reference} that makes another arm worth choosing)"
-        ylabel = f"Net benefit over {self.reference} for everybody"
+        xlabel = (
+            f"Threshold\n(rise in remission over {self.comparator} that makes another arm worth choosing)"
+        )
+        ylabel = f"Net benefit over {self.comparator} for everybody"
         return curves(
             self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, reference=0, ax=ax
         )
@@ -71,45 +74,49 @@ def treatment_choice_net_benefit(
     scores: pd.DataFrame,
     by_arm: pd.DataFrame,
     *,
-    reference: Any = None,
+    comparator: Any = None,
     thresholds: npt.ArrayLike | None = None,
     costs: Mapping[Any, float] | None = None,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> TreatmentChoiceCurve:
-    """Net benefit of giving another arm than the reference only where it is worth its cost.
+    """Net benefit of giving an arm other than the comparator only where it is worth its cost.
 
-    At threshold t an arm is worth choosing over the reference if it raises the chance of remission by at
+    At threshold t an arm is worth choosing over the comparator if it raises the chance of remission by at
     least t (times its entry in `costs`): because it is dearer, scarcer or harder to bear. The model gives
     each patient the arm with the largest predicted rise less this cost. Its net benefit is the remission
-    rate to expect, less the mean cost, less the remission rate with the reference arm for everybody.
+    rate to expect, less the mean cost, less the remission rate with the comparator for all patients.
 
     Parameters
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of remission under each arm. Its predictions choose; ties go to the reference
+        Predicted probability of remission under each arm. Its predictions choose; ties go to the comparator
         and then to the first column. Differences are compared as computed.
-    reference : label, optional
+    comparator : label, optional
         The arm that costs nothing; the first column of `by_arm` by default.
     thresholds : array-like of shape (n_thresholds,), optional
         Increasing, 0 or more, as differences of probabilities; 0 to 0.2 by default.
     costs : mapping of arm to float, optional
         How much dearer than the threshold an arm is: 1 for every arm that is not named, 0 for the
-        reference. For thresholds of each arm's own, give them here and `thresholds=[1]`.
+        comparator. For thresholds of each arm's own, give them here and `thresholds=[1]`.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     TreatmentChoiceCurve
-        Differences of proportions; higher is better, 0 is the reference arm for everybody. Wald intervals
+        Differences of proportions; higher is better, 0 is the comparator for all patients. Wald intervals
         that take scores and predictions as given.
 
     Raises
@@ -138,9 +145,9 @@ def treatment_choice_net_benefit(
             "same arms, two or more."
         )
     grid = check_grid(np.arange(21) / 100 if thresholds is None else thresholds)
-    units = check_units(sample_weight, clusters, level, scores=scores, by_arm=by_arm)
-    first = predicted.columns[0] if reference is None else reference
-    check_choice("reference", first, predicted.columns)
+    units = check_units(sample_weight, clusters, level, weights_are=weights_are, scores=scores, by_arm=by_arm)
+    first = predicted.columns[0] if comparator is None else comparator
+    check_choice("comparator", first, predicted.columns)
     arms = [first, *(arm for arm in predicted.columns if arm != first)]
     cost = _costs(costs, arms)
     chooser = predicted[arms].to_numpy(dtype=float)
@@ -158,13 +165,13 @@ def treatment_choice_net_benefit(
             name, keys = f"{arm} for everybody", {"arm": arm} | at
             curve.append({"strategy": name} | keys | figures(paid[:, column]))
             apart = figures(model - paid[:, column])
-            differences.append({"strategy": "model", "compared_with": name} | keys | apart)
+            differences.append({"strategy": "model", "comparator": name} | keys | apart)
             shares.append(keys | {"share": float(units.weight @ (choice == column) / units.weight.sum())})
     return TreatmentChoiceCurve(
         table=_by_strategy(curve, "strategy"),
-        differences=_by_strategy(differences, "compared_with"),
+        differences=_by_strategy(differences, "comparator"),
         shares=_by_strategy(shares, "arm"),
-        reference=first,
+        comparator=first,
         costs=dict(zip(arms, cost.tolist(), strict=True)),
         n=units.n,
         n_clusters=units.n_clusters,
@@ -178,7 +185,7 @@ def _costs(costs: Mapping[Any, float] | None, arms: list[Any]) -> FloatArray:
     if unknown := [arm for arm in given if arm not in arms]:
         raise InputError(f"costs names the arms {unknown}; there are {arms}.")
     if given.setdefault(arms[0], 0.0):
-        raise InputError(f"costs gives the reference arm {arms[0]!r} a cost; it must be 0, or left out.")
+        raise InputError(f"costs gives the comparator {arms[0]!r} a cost; it must be 0, or left out.")
     return check_vector("costs", [given.get(arm, 1.0) for arm in arms])
 
 
@@ -191,7 +198,8 @@ def _averaging(units: Units) -> Callable[[FloatArray], dict[str, float]]:
         return lambda values: _figures(values, units)
     codes = np.unique(units.codes, return_inverse=True)[1]
     weight = np.bincount(codes, weights=units.weight).astype(float)
-    clusters = Units(weight=weight, codes=np.arange(len(weight), dtype=float), level=units.level)
+    codes_of_clusters = np.arange(len(weight), dtype=float)
+    clusters = Units(weights=Weights(values=weight), codes=codes_of_clusters, level=units.level)
     divisor = np.where(weight > 0, weight, 1)
     return lambda values: _figures(np.bincount(codes, weights=units.weight * values) / divisor, clusters)
 

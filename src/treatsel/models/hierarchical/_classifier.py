@@ -1,4 +1,4 @@
-"""Hierarchical logistic regression: arms share what they have in common, and differ where data say so."""
+"""Hierarchical logistic regression: partial pooling of arms, with the amount of pooling learned from data."""
 
 import numpy as np
 import pandas as pd
@@ -11,25 +11,25 @@ from treatsel.models.hierarchical._sited import SitedClassifier
 
 
 class HierarchicalClassifier(SitedClassifier):
-    """Logistic regression in which arms borrow from each other as far as the data allow.
+    """Logistic regression with partial pooling of the arms (empirical Bayes).
 
-    logit p_k(x) = a + a_k + h(x)'b + h(x)'g_k (+ u_site + v_site,k), where h(x) are standardised numbers,
-    categories and missing indicators, and numbers may bend at their quartiles in what all arms share (b).
-    All arms are treated alike; there is no reference arm.
+    logit p_k(x) = a + a_k + h(x)'b + h(x)'g_k (+ u_site + v_site,k), where h(x) are standardized numbers,
+    categories and missing indicators, and the shared effects b include hinges at the quartiles of each
+    number. All arms are treated alike; there is no reference arm.
 
-    Every term has a Gaussian prior. Its variance, one per kind of term, is set where the evidence is
-    highest, with a weakly informative guess. The size of effect modification (g) is not set but averaged
-    over, by evidence: none at all, or one of a grid, spread evenly over the covariates or sparsely, with
-    heavy tails that let a single covariate stand out. So modification goes to zero where data do not
-    support it, and a rare arm borrows from the others.
+    Every term has a Gaussian prior. Its variance, one per kind of term, maximizes the evidence (marginal
+    likelihood) under a weakly informative prior guess. The size of effect modification (g) is averaged over
+    by evidence: zero, or one value of a grid, with the same variance for all covariates or with one variance
+    per covariate (sparse; heavy tails allow a single strong modifier). Effect modification therefore shrinks
+    to zero where the data do not support it, and a rare arm borrows strength from the others.
 
     Parameters
     ----------
     arm : str or None, default="arm"
         Column of X that holds the received arm. None: a single arm.
     groups : str or None, default=None
-        Column of X that names the site: a random intercept and a random site x arm effect, never a
-        predictor. Predictions are for a site that was not seen; they do not need the column.
+        Column of X that names the site: a random intercept and a random site-by-arm effect, never a
+        predictor. Predictions are for a new site and do not need the column.
 
     Attributes
     ----------
@@ -38,10 +38,9 @@ class HierarchicalClassifier(SitedClassifier):
     classes_ : ndarray of shape (2,)
         Outcomes; the second is the event.
     p_modification_ : float
-        Weight of the models in which effects differ between patients at all (prior: 0.8): the
-        probability that tailoring matters. It leans upwards, since the evidence of sparse models is
-        counted generously: expect some .4 where there is nothing to find among 4,000 patients, and more
-        among fewer. NaN for a single arm.
+        Posterior probability of the models in which effects differ between patients (prior: 0.8). It is
+        biased upwards, since the evidence of sparse models is overestimated: without any effect
+        modification expect about 0.4 with 4,000 patients, and more with fewer. NaN for a single arm.
     modification_ : DataFrame
         The posteriors that are averaged: size (standard deviation over patients of an arm's effect
         modification, in logits), sparse, and weight.
@@ -50,10 +49,10 @@ class HierarchicalClassifier(SitedClassifier):
 
     Notes
     -----
-    Draws vary with the terms, the site, and values that are missing.
+    Posterior draws reflect the uncertainty of terms, site and missing values.
 
-    Deterministic: there is no cross-validation and no randomness. The design matrix is added up in
-    blocks, so memory grows with the patient table only.
+    Deterministic: there is no cross-validation and no randomness. Sums over the design matrix are computed
+    in blocks, so memory grows with the patient table only.
 
     References
     ----------
@@ -85,6 +84,6 @@ class HierarchicalClassifier(SitedClassifier):
             arms_=self.arms_,
             intercept=hierarchy.terms[:, 0],
             coefficients=hierarchy.terms[:, 1:],
-            draws=draws.astype(np.float32),
+            coefficient_draws=draws.astype(np.float32),
         )
         return hierarchy, additive

@@ -1,7 +1,7 @@
-"""One pass over the patients: log-likelihood, gradient and curvature of a logistic model, arm by arm.
+"""Log-likelihood, gradient and curvature of a logistic model by arm, in one pass over the patients.
 
-Everything that the hierarchical model needs from the data are sums over patients. They are added up in
-blocks, so that memory does not grow with the number of patients.
+The hierarchical model needs only sums over patients from the data. They are computed in blocks, so that
+memory does not grow with the number of patients.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from scipy.special import expit
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 
-BLOCK_CELLS = 4_000_000  # numbers of the design matrix that are held at once
+BLOCK_CELLS = 4_000_000  # numbers of the design matrix held at once: 32 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """Sums over patients at one point: K arms, q terms (the first is the intercept), S sites.
+    """Sums over patients at a parameter value: K arms, q terms (the first is the intercept), S sites.
 
     Attributes
     ----------
@@ -32,11 +32,11 @@ class Curvature:
     gradient : ndarray of shape (K, q)
         With respect to each arm's terms.
     hessian : ndarray of shape (K, q, q)
-        Of minus the log-likelihood; arms share no patient, so there are no terms between arms.
+        Of minus the log-likelihood; no patient is in two arms, so it is block diagonal in the arms.
     site_gradient, site_hessian : ndarray of shape (S, K)
         With respect to each site's intercept under each arm.
     cross : ndarray of shape (S, K, q)
-        Between these intercepts and the arm's terms.
+        Second derivatives between these intercepts and the arm's terms.
     """
 
     loglik: float
@@ -48,22 +48,22 @@ class Curvature:
 
 
 class Patients:
-    """Patients as blocks of one design matrix, summed arm by arm.
+    """Patients as blocks of a design matrix that is summed by arm.
 
     Parameters
     ----------
     covariates : DataFrame of shape (n_patients, n_covariates)
-        Encoded anew in every pass, unless one block holds them all.
+        Encoded again in every pass, unless a single block holds them all.
     encoding : Encoding
-        Turns them into the matrix.
+        Maps them to the design matrix.
     arms : ndarray of int of shape (n_patients,)
         Position of the received arm.
     y, weights : ndarray of shape (n_patients,)
         Outcomes and sample weights.
     n_arms : int
-        How many arms there are.
+        Number of arms.
     sites : ndarray of int of shape (n_patients,), optional
-        Number of the site, from 0 without gaps; None: no site effects.
+        Number of the site, 0 to S - 1; None: no site effects.
     """
 
     def __init__(
@@ -104,18 +104,18 @@ class Patients:
         return np.column_stack([np.ones(len(matrix)), matrix])
 
     def blocks(self) -> Iterator[tuple[FloatArray, slice]]:
-        """Give the design matrix, with its column of ones, block by block."""
+        """Yield the design matrix, with its column of ones, block by block."""
         for rows in self._slices:
             yield (self._design(rows) if self._kept is None else self._kept), rows
 
     def with_arms(self, arms: npt.NDArray[np.intp]) -> "Patients":
-        """Return the same patients with their arms numbered otherwise."""
+        """Return the same patients with other arm numbers."""
         other = copy(self)
         other.arms = arms
         return other
 
     def totals_by_arm(self) -> list[FloatArray]:
-        """Return sums by arm (covariates, events, patients) that tell arms apart without their names."""
+        """Return sums by arm (covariates, events, patients), to order arms without their labels."""
         totals = np.zeros((3, self.n_arms))
         for design, rows in self.blocks():
             weights, arms = self.weights[rows], self.arms[rows]
@@ -123,19 +123,22 @@ class Patients:
             totals += [np.bincount(arms, value, self.n_arms) for value in values]
         return list(totals)
 
-    def keys(self, deal: int) -> FloatArray:
-        """Return a number from 0 to 1 for each patient, scrambled from the covariates: (n_patients,).
+    def keys(self, number: int) -> FloatArray:
+        """Return a pseudo-random number in [0, 1) for each patient, derived from the covariates.
 
-        Chance that is the same for the same patient, whoever stands beside, in any order of the columns.
-        Each `deal` scrambles otherwise.
+        The key of a patient does not depend on the other patients or on the order of rows and columns. Each
+        `number` gives other keys.
         """
-        seeds = [crc32(f"{deal} {feature}".encode()) for feature in self._encoding.features]
+        # A random projection of the row; the directions are seeded by the names of the features, so that
+        # the order of columns does not matter. A thousandfold, its fractional part is nearly uniform, and
+        # patients with similar covariates get unrelated keys.
+        seeds = [crc32(f"{number} {feature}".encode()) for feature in self._encoding.features]
         direction = np.array([0.0, *(np.random.default_rng(seed).standard_normal() for seed in seeds)])
-        spread = np.concatenate([np.einsum("np,p->n", design, direction) for design, _ in self.blocks()])
-        return np.asarray(np.mod(1000.0 * spread, 1.0))
+        parts = [np.einsum("np,p->n", design, direction) for design, _ in self.blocks()]
+        return np.asarray(np.mod(1000.0 * np.concatenate(parts), 1.0))
 
     def logits(self, terms: FloatArray) -> FloatArray:
-        """Return each patient's logit under each arm, for a site of no effect: (n_patients, K)."""
+        """Return each patient's logit under each arm, with site effects of 0: (n_patients, K)."""
         return np.concatenate([design @ terms.T for design, _ in self.blocks()])
 
     def columns(self, which: npt.NDArray[np.intp]) -> FloatArray:
@@ -143,7 +146,7 @@ class Patients:
         return np.concatenate([design[:, 1 + which] for design, _ in self.blocks()])
 
     def sample(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
-        """Return design and weights of at most `n_rows` patients, evenly spread over the rows."""
+        """Return design and weights of at most `n_rows` patients at equal distances in the table."""
         n = len(self.y)
         rows = np.unique(np.linspace(0, n - 1, min(n_rows, n)).round().astype(int))
         matrix = self._encoding.encode(self._covariates.iloc[rows])
@@ -159,14 +162,14 @@ class Patients:
         return mean, np.maximum(squares / self.weights.sum() - mean**2, 0.0)
 
     def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
-        """Add up over all patients.
+        """Return the sums over all patients.
 
         Parameters
         ----------
         terms : ndarray of shape (K, q)
             Intercept and coefficients of each arm.
         site_effects : ndarray of shape (S, K)
-            Intercept of each site under each arm, on top.
+            Intercept of each site under each arm, added to the arm's.
         """
         n_arms, q, n_sites = self.n_arms, self.n_terms, self.n_sites
         loglik, gradient, hessian = 0.0, np.zeros((n_arms, q)), np.zeros((n_arms, q, q))

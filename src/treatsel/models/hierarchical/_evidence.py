@@ -1,8 +1,9 @@
-"""The hierarchical prior: solving for the posterior, its evidence, and the variances that maximize it.
+"""Posterior mode and evidence of the hierarchical logistic model at a given prior (Laplace approximation).
 
-Terms have two layers: what all arms share (row 0) and how each arm deviates (rows 1 to K). All are
-written as z = term / prior standard deviation, so that a standard deviation of zero is nothing special:
-such a term is left out. Site effects are integrated out exactly within the quadratic approximation.
+Terms have two layers: effects shared by all arms (row 0) and deviations of each arm (rows 1 to K). Both are
+standardized, z = term / prior standard deviation, which keeps the system well conditioned for any prior: a
+term with standard deviation zero is left out. Site effects are integrated out exactly within the quadratic
+approximation.
 """
 
 from dataclasses import dataclass, replace
@@ -13,15 +14,15 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from treatsel._checks import FloatArray
 from treatsel.models.hierarchical._curvature import Curvature, Patients
 
-MAX_STEPS = 50
+MAX_STEPS = 50  # never reached in practice: Newton's method converges quadratically
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
     """Prior standard deviations.
 
-    `terms`: shape (K + 1, q); row 0 what arms share, row k + 1 how arm k deviates. `site`, `site_by_arm`:
-    of a site's intercept, and of its deviation under one arm.
+    `terms`: shape (K + 1, q); row 0 of the shared effects, row k + 1 of the deviations of arm k. `site`,
+    `site_by_arm`: of a site's intercept, and of its deviation under each arm.
     """
 
     terms: FloatArray
@@ -36,7 +37,7 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A point: shared and deviating terms, shape (K + 1, q), and site effects, shape (S, K)."""
+    """A parameter value: shared and deviating terms, shape (K + 1, q), and site effects, shape (S, K)."""
 
     terms: FloatArray
     sites: FloatArray
@@ -49,10 +50,10 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """The quadratic approximation around a state, with the sites integrated out.
+    """The quadratic approximation at a state, with the sites integrated out.
 
-    `matrix` = L L' of the precision of z at the active terms, `linear` its right-hand side, so that the
-    optimum is z = matrix^-1 linear.
+    `factor` is the Cholesky factor L of the precision L L' of z (active terms only), and `linear` the
+    right-hand side, so that the optimum is z = (L L')^-1 linear.
     """
 
     active: np.ndarray
@@ -65,7 +66,7 @@ class System:
 
     @classmethod
     def build(cls, curvature: Curvature, state: State, prior: Prior) -> "System":
-        """Build it from the sums at `state`."""
+        """Build the system from the sums at `state`."""
         hessian, gradient, site_cov, site_linear, log_det = _without_sites(curvature, state, prior)
         linear = gradient + np.einsum("kplq,lq->kp", hessian, state.by_arm)
         layers = np.concatenate([linear.sum(axis=0)[None], linear])
@@ -103,9 +104,10 @@ class System:
         return np.asarray(own + wide[0, :, 0])
 
     def log_evidence(self) -> float:
-        """Return the log evidence of the quadratic approximation, up to what no prior of terms changes.
+        """Return the log evidence of the quadratic approximation, up to a constant.
 
-        It compares priors of terms at one and the same prior of sites.
+        The constant does not depend on the prior of the terms, so that such priors can be compared at the
+        same prior of sites.
         """
         half = solve_triangular(self.factor, self.linear, lower=True, check_finite=False)
         return 0.5 * float(half @ half) - 0.5 * self.log_det
@@ -114,10 +116,10 @@ class System:
 def _without_sites(
     curvature: Curvature, state: State, prior: Prior
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, float]:
-    """Integrate the sites out: curvature (K, q, K, q) and gradient (K, q) of the arms' terms.
+    """Integrate out the sites: return curvature (K, q, K, q) and gradient (K, q) of the arms' terms.
 
-    Also the posterior covariance of each site's intercepts given the terms, their linear part, and the
-    log determinant that they add.
+    Also returned: the posterior covariance of each site's intercepts given the terms, their linear part, and
+    their contribution to the log determinant.
     """
     n_arms, q = curvature.gradient.shape
     hessian = np.zeros((n_arms, q, n_arms, q))
@@ -126,7 +128,8 @@ def _without_sites(
     if not len(curvature.site_hessian):
         return hessian, curvature.gradient, np.zeros((0, n_arms, n_arms)), state.sites, 0.0
     sigma, eye = prior.site_covariance(), np.eye(n_arms)
-    inner = eye + curvature.site_hessian[:, :, None] * sigma  # I + D Sigma
+    # (Sigma^-1 + D)^-1 = Sigma (I + D Sigma)^-1 avoids the inverse of Sigma, singular if a site SD is 0
+    inner = eye + curvature.site_hessian[:, :, None] * sigma
     cov = sigma @ np.linalg.inv(inner)
     linear = curvature.site_hessian * state.sites + curvature.site_gradient
     center = np.einsum("skl,sl->sk", cov, linear) - state.sites
@@ -155,7 +158,7 @@ def log_joint(curvature: Curvature, state: State, prior: Prior) -> float:
     active = prior.terms > 0
     total = curvature.loglik - 0.5 * float(((state.terms[active] / prior.terms[active]) ** 2).sum())
     if len(state.sites):
-        inverse = np.linalg.pinv(prior.site_covariance(), hermitian=True)
+        inverse = np.linalg.pinv(prior.site_covariance(), hermitian=True)  # singular if a site SD is 0
         total -= 0.5 * float(np.einsum("sk,kl,sl->", state.sites, inverse, state.sites))
     return total
 
@@ -172,13 +175,13 @@ def newton_step(curvature: Curvature, state: State, prior: Prior) -> State:
 
 
 def blend(old: State, new: State, share: float) -> State:
-    """Return a point between two states."""
+    """Return the state at a share of the way from one state to another."""
     return State(old.terms + share * (new.terms - old.terms), old.sites + share * (new.sites - old.sites))
 
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """The optimum under one prior: state, curvature there, system there, and Laplace log evidence."""
+    """The posterior mode under a prior: state, curvature and system at the mode, and Laplace log evidence."""
 
     state: State
     curvature: Curvature
@@ -187,8 +190,13 @@ class Mode:
 
 
 def find_mode(patients: Patients, start: State, prior: Prior, *, tol: float = 1e-8) -> Mode:
-    """Newton steps from `start`, halved where they would lead down, to the posterior optimum."""
-    state = _fitting(start, prior)
+    """Find the posterior mode by Newton's method with step halving.
+
+    References
+    ----------
+    MacKay (1992), Neural Computation 4(3), 415-447 (Laplace evidence). doi:10.1162/neco.1992.4.3.415
+    """
+    state = _without_inactive(start, prior)
     curvature = patients.curvature(state.by_arm, state.sites)
     value = log_joint(curvature, state, prior)
     for _ in range(MAX_STEPS):
@@ -198,17 +206,19 @@ def find_mode(patients: Patients, start: State, prior: Prior, *, tol: float = 1e
             candidate = blend(state, target, share)
             at = patients.curvature(candidate.by_arm, candidate.sites)
             value = log_joint(at, candidate, prior)
+            # The joint density is log-concave, so a full step rarely overshoots. Near the mode, changes are
+            # below the rounding error of a sum over patients, hence the relative tolerance.
             if value >= previous - 1e-10 * abs(previous) or share < 1e-4:
                 break
             share /= 2
         state, curvature = candidate, at
-        if value - previous < tol:
+        if value - previous < tol:  # in nats: the evidences of priors are compared to about 0.01
             break
     system = System.build(curvature, state, prior)
     return Mode(state, curvature, system, value - 0.5 * system.log_det)
 
 
-def _fitting(state: State, prior: Prior) -> State:
-    """Drop what the prior says is zero."""
+def _without_inactive(state: State, prior: Prior) -> State:
+    """Set terms and site effects to zero where their prior standard deviation is zero."""
     sites = state.sites if prior.site_covariance().any() else np.zeros_like(state.sites)
     return replace(state, terms=np.where(prior.terms > 0, state.terms, 0.0), sites=sites)

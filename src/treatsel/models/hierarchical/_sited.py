@@ -1,4 +1,4 @@
-"""What the hierarchical model and the stack share: fitting with sites, one additive form, its draws."""
+"""Base class of the hierarchical model and the stack: fitting with sites, additive form, posterior draws."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -16,7 +16,7 @@ from treatsel.models.hierarchical._hierarchy import Hierarchy
 
 
 class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
-    """Base of the models that learn a `Hierarchy`, and end as one `AdditiveModel`."""
+    """Base of the models that fit a `Hierarchy` and are written as an `AdditiveModel`."""
 
     groups: str | None
 
@@ -36,7 +36,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         y : array-like of shape (n_patients,)
             Outcome, 0 or 1.
         sample_weight : array-like of shape (n_patients,), optional
-            Weights, not negative; a weight of 2 is a patient who stands there twice.
+            Weights, not negative; a patient with weight 2 counts twice.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         """
         X, sites = split_groups(X, self.groups, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
-        # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
+        # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
             encoding = Encoding.learn(covariates, weights, native_missing=False, knots=True)
             patients = Patients(
@@ -71,7 +71,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     def predict_draws(self, X: Any) -> FloatArray:
         """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`.
 
-        They vary with all that is not known: see the notes of the class.
+        They reflect the sources of uncertainty listed in the notes of the class.
         """
         covariates = self._covariates(X)
         return self._additive.predict_draws(covariates)

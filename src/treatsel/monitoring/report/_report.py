@@ -1,4 +1,4 @@
-"""`MonitoringReport`: figures and alarms, and the forms in which they are written."""
+"""`MonitoringReport`: the data of a report, and writers for HTML, Markdown and JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -20,13 +20,13 @@ KIND = "treatsel monitoring report"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MonitoringReport(ReportData):
-    """A `ReportData` that can be written as a page, as Markdown, and as JSON.
+    """A monitoring report that can be written as HTML, Markdown and JSON.
 
     Attributes are those of `ReportData`.
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values: the content of the JSON file; NaN becomes None."""
+        """Return all numbers as plain values, the content of the JSON file; NaN becomes None."""
         return {
             "kind": KIND,
             "schema": SCHEMA,
@@ -34,8 +34,8 @@ class MonitoringReport(ReportData):
             "headline": self.headline,
             "outcome": self.outcome,
             "false_alarm_rate": self.false_alarm_rate,
-            "promise": self.promise,
-            "sizes": asdict(self.sizes),
+            "false_alarm_guarantee": self.false_alarm_guarantee,
+            "thresholds": asdict(self.thresholds),
             "level": self.level,
             "model_id": self.model_id,
             "n": self.n,
@@ -46,11 +46,11 @@ class MonitoringReport(ReportData):
             "not_estimable": [{"what": what, "why": why} for what, why in self.not_estimable],
             "figures": _records(self.figures),
             "levels": _records(self.levels),
-            "running": None if self.running is None else _records(self.running.table),
+            "sequential_test": None if self.sequential_test is None else _records(self.sequential_test.table),
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write every number to a JSON file."""
+        """Write all numbers to a JSON file."""
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
@@ -59,7 +59,7 @@ class MonitoringReport(ReportData):
         Path(path).write_text(page.to_html(page_of(self)), encoding="utf-8")
 
     def to_markdown(self, path: str | Path) -> None:
-        """Write the report as Markdown, without pictures."""
+        """Write the report as Markdown, without figures."""
         Path(path).write_text(page.to_markdown(page_of(self)), encoding="utf-8")
 
     def summary(self) -> str:
@@ -68,11 +68,11 @@ class MonitoringReport(ReportData):
         lines += [f"- {sentence_of(row)}" for row in self.alarms.to_dict(orient="records")]
         lines += [""] if len(self.alarms) else []
         if not self.n_outcomes:
-            lines += ["Calibration was not judged: no outcomes.", ""]
+            lines += ["Calibration was not assessed: no outcome is known.", ""]
         lines += [line for caution in self.cautions for line in (f"> {caution}", "")]
         if self.not_estimable:
             lines += [f"Not tested: {'; '.join(f'{what} ({why})' for what, why in self.not_estimable)}.", ""]
-        return "\n".join([*lines, self.promise])
+        return "\n".join([*lines, self.false_alarm_guarantee])
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,42 +5,42 @@ from typing import Any
 import pandas as pd
 
 from treatsel.monitoring._calibration import LEVEL, SLOPE
-from treatsel.monitoring._covariate_drift import MEAN, MISSING, OUTSIDE, SHARES, SPREAD
+from treatsel.monitoring._covariate_drift import CATEGORIES, MEAN, MISSING, OUTSIDE, SPREAD
 
-FAMILIES = ("inputs and warnings", "calibration", "running test of calibration")
+FAMILIES = ("covariates and warnings", "calibration", "sequential test of calibration")
 
 
 def places_of(alarms: pd.DataFrame) -> list[str]:
-    """Return where alarms are, each place once."""
+    """Return the covariates and families with an alarm, each once."""
     names = {section: list(dict.fromkeys(rows["name"])) for section, rows in alarms.groupby("section")}
     groups = [section for section in ("warnings", "calibration") if section in names]
     return [
-        *names.get("inputs", []),
+        *names.get("covariates", []),
         *(f"{section} ({', '.join(names[section])})" for section in groups),
-        *(["running test of calibration"] if "running" in names else []),
+        *(["sequential test of calibration"] if "sequential test" in names else []),
     ]
 
 
 def sentence_of(row: Any) -> str:
-    """Return what an alarm found."""
+    """Return an alarm as a sentence."""
     name, measure, p = row["name"], row["measure"], shown_p(row["p_adjusted"])
-    values = {key: float(row[key]) for key in ("value", "lower", "upper", "expected", "found")}
-    if row["section"] == "running":
+    values = {key: float(row[key]) for key in ("value", "lower", "upper", "expected", "observed")}
+    if row["section"] == "sequential test":
         return (
-            f"Running test: evidence of {shown_evidence(values['value'])} against calibration, threshold "
+            f"sequential test: evidence of {shown_evidence(values['value'])} against calibration, threshold "
             f"{values['expected']:g}."
         )
     bounds = f"{values['lower']:+.2f} to {values['upper']:+.2f}"
-    now, before = values["found"], values["expected"]
+    now, before = values["observed"], values["expected"]
     if measure == MEAN:
         text = f"mean {before:.3g} before, {now:.3g} now: {values['value']:+.2f} SD ({bounds})"
     elif measure == SPREAD:
         text = f"SD {before:.3g} before, {now:.3g} now"
-    elif measure == SHARES:
-        text = f"categories have other shares, w = {values['value']:.2f}"
+    elif measure == CATEGORIES:
+        text = f"different proportions of categories, w = {values['value']:.2f}"
     elif measure == MISSING:
-        known = f"{100 * before:.1f} % before, " if before == before else ""
-        text = f"{known}{100 * now:.1f} % missing now"
+        known = f", {100 * before:.1f} % before" if before == before else ""
+        text = f"{100 * now:.1f} % missing now{known}"
     elif measure == OUTSIDE:
         text = f"{100 * now:.1f} % outside the stored range, at most {100 * before:g} % expected"
     elif measure == LEVEL:

@@ -1,48 +1,42 @@
-"""What makes a cohort shaky: guards of arms, persons and predictions. They tell, and never mend.
+"""Checks of arms, persons and predictions: few events, small arms, poor overlap, divided persons, leakage.
 
-Each guard returns what it has to say, as a list that is empty when all is well. Messages name columns, arms
-and counts, never a patient's value. `_guard_table` calls them, with those of columns and rows.
+Each check returns a list of findings, empty if there is nothing to report. Messages name columns, arms and
+counts, never a patient's value.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from treatsel._checks import count_of
+from treatsel._disclosure import stated
+from treatsel.fitted import DataCheck
 from treatsel.models import Assignment
 
-FEWEST_EVENTS = 10
-FEWEST_PATIENTS = 300
-HIGHEST_AUC = 0.85
-MOST_HARDLY_GIVEN = 0.05  # share of patients who hardly ever get an arm, from which on a guard speaks
+MIN_EVENTS = 10  # as for comparing arms: below it, an arm is always "insufficient_evidence"
+MIN_PATIENTS = 300  # per arm; see check_sample_size
+MAX_AUC = 0.85  # well above what baseline covariates reach for outcomes of mental health care
+MAX_SHARE_LOW_PROPENSITY = 0.05  # share of patients with low propensity for an arm above which to report it
 
 
-@dataclass(frozen=True)
-class DataCheck:
-    """One thing that makes a result shaky: a code for programs, a message for people."""
-
-    code: str
-    message: str
-
-
-def guard_events(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_EVENTS) -> list[DataCheck]:
-    """Tell of arms with fewer than `fewest` events, or non-events, of an outcome (0, 1 or NaN)."""
+def check_events(received: pd.Series, y: pd.Series, *, fewest: int = MIN_EVENTS) -> list[DataCheck]:
+    """Report arms with fewer than `fewest` events, or non-events, of an outcome (0, 1 or NaN)."""
     counts = y.groupby(received.to_numpy()).agg(["count", "sum"])
     other = counts["count"] - counts["sum"]
     few = counts[(counts["sum"] < fewest) | (other < fewest)]
     if not len(few):
         return []
     arms = "; ".join(f"{arm!r}: {int(s)} of {int(n)}" for arm, (n, s) in few.iterrows())
-    message = (
-        f"Outcome {y.name!r} has fewer than {fewest} events, or non-events, in {len(few)} arms (events "
-        f"of observed: {arms}). What is said of these arms is mostly borrowed from the others. Merge "
-        "them with similar arms, leave their patients out, or collect more."
+    message, disclosed = (
+        f"Outcome {y.name!r} has fewer than {fewest} events, or non-events, in {count_of(len(few), 'arm')} "
+        f"({listed}). Estimates for such an arm are mostly borrowed from the other arms. "
+        "Merge it with a similar arm, leave its patients out, or collect more."
+        for listed in (f"events of observed: {arms}", _listed(few.index))
     )
-    return [DataCheck("few_events", message)]
+    return [DataCheck("few_events", message, disclosed)]
 
 
-def guard_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST_PATIENTS) -> list[DataCheck]:
-    """Tell of arms with fewer than `fewest` patients whose outcome was observed.
+def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PATIENTS) -> list[DataCheck]:
+    """Report arms with fewer than `fewest` patients whose outcome was observed.
 
     References
     ----------
@@ -54,17 +48,18 @@ def guard_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = FEWEST
     if not len(few):
         return []
     arms = ", ".join(f"{arm!r}: {int(n)}" for arm, n in few.items())
-    message = (
-        f"{len(few)} of {len(counts)} arms have fewer than {fewest} patients with {y.name!r} observed "
-        f"({arms}). Simulations found at least 300 per arm necessary before a rule's gain can be shown "
-        "(Luedtke et al. 2019). Expect little over the best single arm, and do not act on differences "
-        "that are not supported."
+    message, disclosed = (
+        f"{len(few)} of {count_of(len(counts), 'arm')} have fewer than {fewest} patients with {y.name!r} "
+        f"observed ({listed}). In simulations, at least 300 per arm were needed before the gain of a "
+        "treatment rule could be shown (Luedtke et al. 2019). Expect little gain over the best single arm, "
+        "and do not act on differences that are not supported."
+        for listed in (arms, _listed(few.index))
     )
-    return [DataCheck("small_arms", message)]
+    return [DataCheck("small_arms", message, disclosed)]
 
 
-def check_auc(auc: float, outcome: str, *, highest: float = HIGHEST_AUC) -> list[DataCheck]:
-    """Tell of a cross-validated AUC too good to come from baseline covariates.
+def check_auc(auc: float, outcome: str, *, highest: float = MAX_AUC) -> list[DataCheck]:
+    """Report a cross-validated AUC that is too high to come from baseline covariates.
 
     References
     ----------
@@ -74,14 +69,15 @@ def check_auc(auc: float, outcome: str, *, highest: float = HIGHEST_AUC) -> list
         return []
     message = (
         f"Outcome {outcome!r} is predicted with a cross-validated AUC of {auc:.3f}, above {highest}; "
-        "baseline covariates seldom reach that. One may have been recorded after treatment began, or be "
-        "part of the outcome. Look at the most important ones, and drop what was not known before."
+        "baseline covariates rarely reach that. A covariate may have been recorded after treatment began, or "
+        "may be part of the outcome. Check the most important covariates, and drop those that were not known "
+        "before treatment."
     )
     return [DataCheck("suspected_leakage", message)]
 
 
 def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataCheck]:
-    """Tell of persons with several rows, if these need not lie in one fold: in several groups, or without."""
+    """Report persons with several rows that may be split between folds."""
     known = persons.notna().to_numpy()
     person = pd.factorize(persons[known])[0]
     part = np.arange(len(person)) if groups is None else pd.factorize(groups[known])[0]
@@ -89,30 +85,40 @@ def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataChec
     divided = np.bincount((np.unique(person * n_parts + part) // n_parts).astype(np.int64)) > 1
     if not divided.any():
         return []
+    n = int(divided.sum())
     where = "" if groups is None else " in several groups"
-    message = (
-        f"{int(divided.sum())} persons (column {persons.name!r}, {int(divided[person].sum())} rows) have "
-        f"several rows{where}. A model is then tested on persons it learned from, and looks better than it "
-        "is. Keep one row a person, or let the persons be the groups."
+    n_rows = int(divided[person].sum())
+    message, disclosed = (
+        f"{subject} several rows{where}. The model is then tested on persons it was fitted to, and its "
+        "performance is overestimated. Keep one row per person, or use the persons as groups."
+        for subject in (
+            f"{count_of(n, 'person')} (column {persons.name!r}, {count_of(n_rows, 'row')}) "
+            f"{'has' if n == 1 else 'have'}",
+            f"{stated(n, 'person')} (column {persons.name!r}) have",
+        )
     )
-    return [DataCheck("person_in_several_groups", message)]
+    return [DataCheck("person_in_several_groups", message, disclosed)]
 
 
 def check_overlap(assignment: Assignment) -> list[DataCheck]:
-    """Tell of arms that many patients hardly ever got: what is said of them there is extrapolated.
+    """Report arms for which many patients have a low propensity: predictions there are extrapolated.
 
     References
     ----------
     Crump et al. (2009), Biometrika 96(1), 187-199. doi:10.1093/biomet/asn055
     """
     rare = assignment.table["share_low_propensity"]
-    rare = rare[rare > MOST_HARDLY_GIVEN]
+    rare = rare[rare > MAX_SHARE_LOW_PROPENSITY]
     if not len(rare):
         return []
     arms = ", ".join(f"{arm!r}: {share:.0%}" for arm, share in rare.items())
     message = (
-        f"{len(rare)} arms were given to fewer than 2 % of patients like many of these (share of such "
-        f"patients: {arms}). What the model says of the arm there is extrapolated, and each such patient "
-        "is flagged low_propensity. See assignment_."
+        f"For {count_of(len(rare), 'arm')}, more than {MAX_SHARE_LOW_PROPENSITY:.0%} of the patients have a "
+        f"propensity below 2 % (share of patients: {arms}). Predictions under the arm are extrapolated for "
+        "them, and each such patient is flagged low_propensity. See assignment_."
     )
     return [DataCheck("poor_overlap", message)]
+
+
+def _listed(arms: pd.Index) -> str:
+    return ", ".join(repr(arm) for arm in arms)

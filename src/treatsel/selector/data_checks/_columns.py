@@ -1,4 +1,4 @@
-"""Guards of columns and rows: constant, fixing the arm, saying the same; patients who are all alike.
+"""Checks for constant, collinear and arm-determining columns.
 
 Nothing here compares patients in pairs: time grows with rows x columns.
 """
@@ -11,32 +11,36 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
-from treatsel._checks import FloatArray
-from treatsel.selector.data_checks._arms import DataCheck
-from treatsel.selector.data_checks._column import Column, IntArray, _drawn, _varying
+from treatsel._checks import FloatArray, count_of
+from treatsel.fitted import DataCheck
+from treatsel.selector.data_checks._column import Column, IntArray, sample_of, varying
 
-SAME_COLUMN = 0.99  # correlation
-FEWEST_FIXED = 30  # patients of a value or range, before its all having one arm is worth a word
-_CHANCE = 1e-6  # of a value's or range's patients all having one arm
+MAX_CORRELATION = 0.99  # beyond it, the coefficients of two columns cannot be separated in practice
+MIN_FIXED = 30  # minimum size for a separation warning: patients with a value, or at one end of a range
+_CHANCE = 1e-6  # largest probability that so many patients have the same arm by chance
 
 
-def guard_constant(columns: Sequence[Column]) -> list[DataCheck]:
-    """Tell of columns that hold one value only."""
+def check_constant(columns: Sequence[Column]) -> list[DataCheck]:
+    """Report columns with a single value."""
     names = [column.name for column in columns if column.n_values == 1]
     if not names:
         return []
-    message = f"{len(names)} columns hold one value only and cannot tell patients apart: {names}. Drop them."
+    verb = "holds" if len(names) == 1 else "hold"
+    message = (
+        f"{count_of(len(names), 'column')} {verb} a single value and cannot distinguish patients: {names}. "
+        "Drop constant columns."
+    )
     return [DataCheck("constant_column", message)]
 
 
-# --- columns that fix the arm
+# --- columns that determine the arm
 
 
-def guard_separation(columns: Sequence[Column], received: pd.Series) -> list[DataCheck]:
-    """Tell of columns one of whose values, or whose lower or upper end, occurs in one arm only.
+def check_positivity(columns: Sequence[Column], received: pd.Series) -> list[DataCheck]:
+    """Report columns with a value, or a lower or upper end of the range, that occurs in one arm only.
 
-    A value, or an end of a number's range, counts with 30 patients or more, and if so many would have the
-    same arm by chance with a probability below one in a million.
+    A value, or an end of a number's range, counts from 30 patients on, and only if the probability that so
+    many patients have the same arm by chance is below one in a million.
     """
     arm, labels = pd.factorize(received)
     if len(labels) < 2:
@@ -51,19 +55,24 @@ def guard_separation(columns: Sequence[Column], received: pd.Series) -> list[Dat
             fixed = _fixed_by_end(column.values[order], np.bincount(arm), share)
             fixed += _fixed_by_value(missing.astype(np.int64), arm, share) if missing.any() else 0
         if fixed.any():
-            found.append(_fixes(column.name, fixed, list(labels), len(arm)))
+            found.append(_positivity(column.name, fixed, list(labels), len(arm)))
     return found
 
 
-def _fixes(name: str, fixed: IntArray, labels: list[Any], n: int) -> DataCheck:
-    arms = ", ".join(f"{labels[k]!r}: {int(fixed[k])}" for k in np.flatnonzero(fixed))
-    return DataCheck(
-        "positivity_violation",
-        f"Column {name!r} alone fixes the arm of {int(fixed.sum())} of {n} patients ({arms}): some of its "
-        "values, or one end of its range, occur in one arm only. There the arms cannot be compared, only "
-        "extrapolated. If it was recorded after the arm was chosen, drop it; if it decides who may get "
-        "an arm, state it as an eligibility rule.",
+def _positivity(name: str, fixed: IntArray, labels: list[Any], n: int) -> DataCheck:
+    determined = np.flatnonzero(fixed)
+    arms = ", ".join(f"{labels[k]!r}: {int(fixed[k])}" for k in determined)
+    message, disclosed = (
+        f"Column {name!r} alone determines the arm of {whose}: some of its values, or one end of its range, "
+        "occur in one arm only. For these patients, arms can only be compared by extrapolation. If the "
+        "column was recorded after the arm was chosen, drop it; if it decides who may get an arm, state it "
+        "as an eligibility rule."
+        for whose in (
+            f"{int(fixed.sum())} of {n} patients ({arms})",
+            f"some patients ({', '.join(repr(labels[k]) for k in determined)})",
+        )
     )
+    return DataCheck("positivity_violation", message, disclosed)
 
 
 def _fixed_by_value(codes: IntArray, arm: IntArray, share: FloatArray) -> IntArray:
@@ -71,8 +80,8 @@ def _fixed_by_value(codes: IntArray, arm: IntArray, share: FloatArray) -> IntArr
     n_arms = len(share)
     table = np.bincount(codes * n_arms + arm, minlength=(codes.max() + 1) * n_arms).reshape(-1, n_arms)
     n = table.sum(axis=1)
-    alone = (table.max(axis=1) == n) & (n >= FEWEST_FIXED)
-    alone &= share[table.argmax(axis=1)] ** n < _CHANCE / len(n)
+    alone = (table.max(axis=1) == n) & (n >= MIN_FIXED)
+    alone &= share[table.argmax(axis=1)] ** n < _CHANCE / len(n)  # Bonferroni over the column's values
     return np.asarray(table[alone].sum(axis=0))
 
 
@@ -84,24 +93,24 @@ def _fixed_by_end(values: FloatArray, n_by_arm: IntArray, share: FloatArray) -> 
         tops = np.nan_to_num(np.fmax.reduceat(sign * values, starts[:-1]), nan=-np.inf)
         k = int(tops.argmax())
         n = int((sign * values[starts[k] : starts[k + 1]] > np.delete(tops, k).max()).sum())
-        if n >= FEWEST_FIXED and share[k] ** n < _CHANCE:
+        if n >= MIN_FIXED and share[k] ** n < _CHANCE:
             fixed[k] = min(fixed[k] + n, n_by_arm[k])
     return fixed
 
 
-# --- columns that say the same
+# --- collinear columns
 
 
-def check_columns(columns: Sequence[Column]) -> list[DataCheck]:
-    """Tell of columns that say the same: numbers correlated beyond 0.99, categories that are recodings.
+def check_collinear(columns: Sequence[Column]) -> list[DataCheck]:
+    """Report collinear columns: numbers with a correlation beyond 0.99, and recodings of one another.
 
-    Correlations are over patients with both values, from a fixed draw of 50,000 where there are more.
+    Correlations are over patients with both values, in a fixed sample if there are more than 50,000.
     """
-    columns = _varying(columns)
+    columns = varying(columns)
     same = np.eye(len(columns), dtype=bool)
     numbers = [j for j, column in enumerate(columns) if column.is_number]
     same[np.ix_(numbers, numbers)] |= (
-        np.abs(_correlations([columns[j].values for j in numbers])) > SAME_COLUMN
+        np.abs(_correlations([columns[j].values for j in numbers])) > MAX_CORRELATION
     )
     for i, j in _recoded(columns):
         same[i, j] = True
@@ -110,19 +119,19 @@ def check_columns(columns: Sequence[Column]) -> list[DataCheck]:
     for label in np.flatnonzero(np.bincount(sets) > 1):
         names = [columns[j].name for j in np.flatnonzero(sets == label)]
         message = (
-            f"{len(names)} columns say the same (correlated above {SAME_COLUMN}, or recodings of one "
-            f"another): {names}. Their effects cannot be told apart, and explanations divide them at "
-            "will. Keep one."
+            f"{len(names)} columns are collinear (correlated above {MAX_CORRELATION}, or recodings of one "
+            f"another): {names}. Their effects cannot be separated, and attributions between them are "
+            "arbitrary. Keep one of them."
         )
         found.append(DataCheck("collinear_columns", message))
     return found
 
 
 def _correlations(columns: list[FloatArray]) -> FloatArray:
-    """Return correlations over patients with both values; 0 where these are fewer than 30."""
+    """Return correlations over patients with both values; 0 with fewer than 30 such patients."""
     if not columns:
         return np.zeros((0, 0))
-    rows = _drawn(len(columns[0]))
+    rows = sample_of(len(columns[0]))
     values = np.column_stack([column[rows] for column in columns])
     known = (~np.isnan(values)).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -134,14 +143,16 @@ def _correlations(columns: list[FloatArray]) -> FloatArray:
         mean, square = values.T @ known / n, (values**2).T @ known / n
         spread = square - mean**2
         correlation = (values.T @ values / n - mean * mean.T) / np.sqrt(spread * spread.T)
+        # standardized columns: of variance below 1e-6 among the patients in common, only rounding is left
         flat = np.minimum(spread, spread.T) < 1e-6
-    return np.where((n < FEWEST_FIXED) | flat, 0.0, np.nan_to_num(correlation))
+    return np.where((n < MIN_FIXED) | flat, 0.0, np.nan_to_num(correlation))
 
 
 def _recoded(columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of columns whose values stand for one another, one to one."""
+    """Yield pairs of columns whose values correspond one to one."""
     first: dict[bytes, int] = {}
     for j, column in enumerate(columns):
+        # five patients per value on average: with fewer, unrelated columns of distinct values look recoded
         if column.codes is not None and 5 * column.n_values <= len(column.codes):
             i = first.setdefault(sha256(column.codes.tobytes()).digest(), j)
             if i != j:

@@ -1,55 +1,51 @@
-"""Check for duplicate patients: rows whose covariates agree more often than chance allows."""
+"""Check for duplicate patients: rows whose covariates are all equal, more often than chance allows."""
 
 from collections.abc import Sequence
 
-import numpy as np
+import pandas as pd
 
-from treatsel.selector.data_checks._arms import DataCheck
-from treatsel.selector.data_checks._column import Column, _pairs, _varying
+from treatsel._checks import count_of
+from treatsel.fitted import DataCheck
+from treatsel.selector.data_checks._column import Column, n_pairs, varying
 
-FEWEST_COPIES = 5
-_VARIED = 1 / 30  # share of pairs of patients with the same value, in a column that tells patients apart
-_CANDIDATES = 12  # such columns that are left out in turn to see how rows come to be alike
-
-
-# --- patients who are alike
+MIN_COPIES = 5  # duplicate patients below which nothing is reported: fewer may be twins in the data
+MAX_AGREEMENT = 1 / 30  # share of pairs with the same value, above which a column cannot identify patients
+EXCESS = 10  # times as many duplicate pairs as chance would leave
 
 
 def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
-    """Tell of patients whose covariates are all alike, where that is no coincidence.
+    """Report patients who share all of their covariates with another patient.
 
-    Only patients with half of the covariates or more known are compared. By coincidence, leaving out a
-    column whose values agree in a share c of all pairs multiplies the pairs of patients that are alike by
-    about 1 / c; between copies of one row it changes nothing. Told only if ten times as many pairs are alike
-    as coincidence would leave, for each of the first twelve columns with c below 1/30; if there is none,
-    the table is too coarse to tell copies from coincidence.
+    Only patients with at least half of the covariates known are compared. In a table of few or coarse
+    covariates, equal rows are expected by chance: pairs that agree on all other columns then agree on the
+    most distinctive one with that column's own probability of agreement, while copies always do. They are
+    reported if there are ten times as many as that.
     """
-    columns = _varying(columns)
+    columns = varying(columns)
     if not columns:
         return []
-    known = sum((~np.isnan(column.values)).astype(np.int64) for column in columns)
-    rows = np.flatnonzero(2 * known >= len(columns))
-    total = np.zeros(len(rows), dtype=np.uint64)
-    for number, column in enumerate(columns):
-        total += _salted(column, number)[rows]
-    counts = np.unique(total, return_counts=True)[1]
-    n_alike, n_sets = int(counts[counts > 1].sum()), int((counts > 1).sum())
-    n_pairs, agreement = _pairs(counts), np.array([column.agreement for column in columns])
-    if n_alike < FEWEST_COPIES or agreement.min() >= _VARIED:
+    table = pd.DataFrame({number: column.values for number, column in enumerate(columns)})
+    table = table[2 * table.notna().sum(axis=1) >= len(columns)]
+    n_equal = int(table.duplicated(keep=False).sum())
+    agreement = pd.Series([column.agreement for column in columns])
+    distinctive, chance = int(agreement.idxmin()), float(agreement.min())
+    if n_equal < MIN_COPIES or chance >= MAX_AGREEMENT:
         return []
-    for number in np.flatnonzero(agreement < _VARIED)[:_CANDIDATES].tolist():
-        without = np.unique(total - _salted(columns[number], number)[rows], return_counts=True)[1]
-        if n_pairs <= 10 * agreement[number] * _pairs(without):
-            return []
+    sizes, without = _set_sizes(table), _set_sizes(table.drop(columns=distinctive))
+    if n_pairs(sizes) <= EXCESS * chance * n_pairs(without):
+        return []
+    n_sets = int((sizes > 1).sum())
     message = (
-        f"{n_alike} patients share all of their {len(columns)} covariates with another patient "
-        f"({n_sets} sets), more than by coincidence. Entered twice, or one person treated repeatedly, "
-        "they count too much and lie on both sides of a fold. Keep one row a person, or name the persons "
-        "as groups."
+        f"{n_equal} patients share all of their {count_of(len(columns), 'covariate')} with another patient "
+        f"({count_of(n_sets, 'set')} of equal rows), more than chance would explain. If they were entered "
+        "twice, or are one person treated repeatedly, they count too often and may lie on both sides of a "
+        "fold. Keep one row per person, or use the persons as groups."
     )
     return [DataCheck("duplicate_patients", message)]
 
 
-def _salted(column: Column, number: int) -> np.ndarray:
-    """Return numbers of 64 bits whose sum over columns stands for a row."""
-    return column.mixed * np.uint64(2 * (0x9E3779B97F4A7C15 * (number + 1) % 2**62) + 1)
+def _set_sizes(table: pd.DataFrame) -> "pd.Series[int]":
+    """Return the number of patients in each set of equal rows."""
+    if not len(table.columns):
+        return pd.Series([len(table)])
+    return table.groupby(list(table.columns), dropna=False, sort=False).size()

@@ -1,4 +1,4 @@
-"""All guards of a development cohort, and how they speak."""
+"""Run all data-quality checks and issue one warning."""
 
 import warnings
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from treatsel.errors import DataQualityWarning
-from treatsel.selector.data_checks._arms import DataCheck, check_persons, guard_events, guard_sample_size
+from treatsel.fitted import DataCheck
+from treatsel.selector.data_checks._arms import check_events, check_persons, check_sample_size
 from treatsel.selector.data_checks._column import columns_of
-from treatsel.selector.data_checks._columns import check_columns, guard_constant, guard_separation
+from treatsel.selector.data_checks._columns import check_collinear, check_constant, check_positivity
 from treatsel.selector.data_checks._duplicate_rows import check_duplicates
 
 
@@ -20,7 +21,7 @@ def run_checks(
     groups: pd.Series | None = None,
     persons: pd.Series | None = None,
 ) -> list[DataCheck]:
-    """Return all that is shaky about a development table.
+    """Return all problems found in a development table.
 
     Parameters
     ----------
@@ -35,22 +36,24 @@ def run_checks(
 
     Returns
     -------
-    list of Guard
+    list of DataCheck
         Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
         ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``.
     """
-    found = [guard for name in outcomes for guard in guard_events(received, outcomes[name])]
-    found += guard_sample_size(received, outcomes.iloc[:, 0])
+    found = [check for name in outcomes for check in check_events(received, outcomes[name])]
+    found += check_sample_size(received, outcomes.iloc[:, 0])
     columns = columns_of(covariates)
-    found += guard_constant(columns) + guard_separation(columns, received)
-    found += check_columns(columns) + check_duplicates(columns)
+    found += check_constant(columns) + check_positivity(columns, received)
+    found += check_collinear(columns) + check_duplicates(columns)
     if persons is not None:
         found += check_persons(persons, groups)
     return found
 
 
-def warn_of(guards: Sequence[DataCheck]) -> None:
-    """Say all in one warning."""
-    if guards:
-        listed = "\n".join(f"- {guard.message}" for guard in guards)
-        warnings.warn(f"The development cohort is shaky ground:\n{listed}", DataQualityWarning, stacklevel=5)
+def warn_of(checks: Sequence[DataCheck]) -> None:
+    """Issue one warning that lists all findings."""
+    if checks:
+        listed = "\n".join(f"- {check.message}" for check in checks)
+        warnings.warn(
+            f"Data-quality checks of the development cohort:\n{listed}", DataQualityWarning, stacklevel=5
+        )

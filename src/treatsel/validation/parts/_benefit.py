@@ -41,7 +41,7 @@ MAX_ARM_PAIRS = (
 
 def benefit(task: ValidationTask, policies: Policies) -> PartResult:
     """Return calibration and ranking of the predicted benefit of each arm over the best single arm."""
-    control = policies.gain.best_arm
+    control = policies.gain.comparator_arm
     others = [arm for arm in policies.table.columns if arm != control]
     counts = pd.Series(task.arms).value_counts()
     chosen = sorted(others, key=lambda arm: (-counts[arm], str(arm)))[:MAX_ARM_PAIRS]

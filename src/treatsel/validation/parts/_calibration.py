@@ -33,7 +33,7 @@ def calibration(task: ValidationTask) -> PartResult:
     y, own, level = task.observed, task.own, task.level
     curves = {
         "": calibration_curve(y, own, level=level),
-        " by arm": calibration_curve(y, own, arm=task.arms, level=level),
+        " by arm": calibration_curve(y, own, received=task.arms, level=level),
     }
     tables: dict[str, Any] = {}
     for name, curve in curves.items():

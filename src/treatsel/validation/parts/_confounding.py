@@ -19,7 +19,7 @@ def confounding(task: ValidationTask, policies: Policies) -> PartResult:
         task.arms,
         policies.recommended,
         propensity=received_propensity(task.arms, policies.propensity),
-        best_arm=policies.gain.best_arm,
+        comparator=policies.gain.comparator_arm,
         n_resamples=N_RESAMPLES,
         random_state=task.seed,
         **policies.options,

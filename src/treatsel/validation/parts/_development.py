@@ -207,7 +207,7 @@ def _reweighted(
         again = gain_over_best_arm(
             policies.scores,
             policies.recommended,
-            best_arm=policies.gain.best_arm,
+            comparator=policies.gain.comparator_arm,
             sample_weight=weights.sample_weight,
             **policies.options,
         )

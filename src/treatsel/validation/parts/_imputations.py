@@ -115,7 +115,7 @@ def imputations(
     assignment: str | Mapping[Any, float] | pd.DataFrame,
 ) -> PartResult:
     """Return the pooled estimates, each with the fraction of missing information."""
-    compute = partial(_figures, best_arm=policies.gain.best_arm)
+    compute = partial(_figures, comparator=policies.gain.comparator_arm)
     own = [compute(each, policies_of(each, assignment)) for each in imputed]
     as_given, rows, table = compute(task, policies), [], []
     n, n_events = len(task.observed), int(task.observed.sum())
@@ -145,13 +145,13 @@ def imputations(
     )
 
 
-def _figures(task: ValidationTask, policies: Policies, *, best_arm: Any) -> dict[str, Estimate | Gain]:
+def _figures(task: ValidationTask, policies: Policies, *, comparator: Any) -> dict[str, Estimate | Gain]:
     """Return the estimates of one table, with standard errors on the scales of `SCALES`."""
     y, p, level = task.observed, task.own, task.level
     gain = policies.gain
     if policies.problem is None:
         scores, rule = policies.scores, policies.recommended
-        gain = gain_over_best_arm(scores, rule, best_arm=best_arm, **policies.options)
+        gain = gain_over_best_arm(scores, rule, comparator=comparator, **policies.options)
     return {
         "within-arm AUC": within_arm_auc(y, p, task.arms, interval="logit", level=level),
         "AUC": roc_auc(y, p, interval="logit", level=level),

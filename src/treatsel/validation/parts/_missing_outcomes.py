@@ -25,7 +25,7 @@ def missing_outcomes(task: ValidationTask, policies: Policies) -> PartResult:
         whole[there],
         policies.propensity_all[there],
         recommended_arms(whole[there], policies.comparator),
-        best_arm=policies.gain.best_arm,
+        comparator=policies.gain.comparator_arm,
         clusters=None if groups is None else groups[there],
         level=task.level,
     ).to_frame()

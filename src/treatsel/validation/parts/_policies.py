@@ -10,6 +10,7 @@ import pandas as pd
 from treatsel._checks import check_by_arm, check_choice, check_unique, count_of
 from treatsel._stats.by_arm_tables import recommended_arms
 from treatsel._stats.estimate import not_estimable
+from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError
 from treatsel.metrics import (
     MIN_CLUSTERS,
@@ -28,7 +29,7 @@ from treatsel.metrics import (
     received_propensity,
 )
 from treatsel.metrics.policy import BEFOREHAND, BEST, ON_THIS_DATA
-from treatsel.models import assignment_probabilities, balanced_folds
+from treatsel.models import assignment_probabilities
 from treatsel.validation._task import ValidationTask, by_text
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row, row_of
 
@@ -142,9 +143,9 @@ def _no_gain(task: ValidationTask, problem: str) -> Gain:
     nothing = {"value": NAN, "lower": NAN, "upper": NAN, "se": NAN, "p_value": NAN}
     return Gain(
         **nothing,
-        compared_with=BEST,
-        best_arm=task.comparator,
-        chosen=BEFOREHAND,
+        comparator=BEST,
+        comparator_arm=task.comparator,
+        comparator_source=BEFOREHAND,
         n=len(task.observed),
         n_discordant=0,
         n_clusters=None,
@@ -158,10 +159,10 @@ def _gain(
 ) -> Gain:
     """Return the gain over the best arm; if not named, it is selected among arms with enough events."""
     if best is not None:
-        return gain_over_best_arm(scores, rule, best_arm=best, **options)
+        return gain_over_best_arm(scores, rule, comparator=best, **options)
     picked = scores[_enough(task, scores.columns) or list(scores.columns)].mean().idxmax()
-    gain = gain_over_best_arm(scores, rule, best_arm=picked, **options)
-    return replace(gain, chosen=ON_THIS_DATA)
+    gain = gain_over_best_arm(scores, rule, comparator=picked, **options)
+    return replace(gain, comparator_source=ON_THIS_DATA)
 
 
 def _enough(task: ValidationTask, arms: pd.Index) -> list[Any]:
@@ -243,10 +244,10 @@ def _both(task: ValidationTask, policies: Policies) -> dict[str, Gain | Estimate
     picked = _gain(task, scores, rule, None, options)
     found = {
         BEFOREHAND: named,
-        ON_THIS_DATA: replace(picked, method=f"over {picked.best_arm}; {picked.method}"),
+        ON_THIS_DATA: replace(picked, method=f"over {picked.comparator_arm}; {picked.method}"),
     }
     rare = [str(arm) for arm in scores.columns if arm not in _enough(task, scores.columns)]
-    allowed: Gain | Estimate = gain_over_best_arm(scores, rule, picking="allowed_for", **options)
+    allowed: Gain | Estimate = gain_over_best_arm(scores, rule, selection="adjusted", **options)
     if rare:
         reason = f"arms {rare} have fewer than {MIN_EVENTS} events or non-events"
         allowed = not_estimable(reason, n=n, n_events=None, level=task.level)
@@ -291,7 +292,7 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
             "intervals: the intervals do not generalize beyond these sites."
         )
         found.append(Caution(Severity.PARTIAL, text))
-    if policies.gain.chosen == ON_THIS_DATA:
+    if policies.gain.comparator_source == ON_THIS_DATA:
         text = (
             "No best single arm received in this cohort was named in advance; it was selected in this cohort "
             f"(among arms with at least {MIN_EVENTS} events and non-events), so the comparison is slightly "

@@ -36,7 +36,9 @@ def sites(task: ValidationTask, policies: Policies) -> PartResult:
     )
     sites, rows = task.sites.to_numpy(), []
     for site in sorted(set(sites)):
-        found, _ = site_figures(data, sites == site, site=site, comparator=policies.gain.best_arm, note="")
+        found, _ = site_figures(
+            data, sites == site, site=site, comparator=policies.gain.comparator_arm, note=""
+        )
         rows += found
     return pooled_part(SECTION, pd.DataFrame(rows), task)
 
@@ -91,7 +93,7 @@ def _heterogeneity(pooled: dict[str, MetaAnalysis]) -> pd.DataFrame:
                 "tau2": mean.tau2,
                 "i2": mean.i2,
                 "q": mean.q,
-                "q_p_value": mean.q_p_value,
+                "p_value_q": mean.p_value_q,
                 "ideal": MEASURES[measure].ideal,
                 "p_better": mean.probability_above(MEASURES[measure].ideal),
             }

@@ -40,7 +40,7 @@ def subgroups(task: ValidationTask, policies: Policies) -> PartResult:
         labels,
         scores=None if policies.problem else policies.scores,
         recommended=policies.recommended,
-        comparator=policies.gain.best_arm,
+        comparator=policies.gain.comparator_arm,
         level=task.level,
     )
     table = found.to_frame()

@@ -24,9 +24,9 @@ def utility(task: ValidationTask, policies: Policies) -> PartResult:
         random_state=task.seed,
         level=task.level,
     )
-    reference = policies.gain.best_arm
+    comparator = policies.gain.comparator_arm
     choice = treatment_choice_net_benefit(
-        policies.scores, policies.table, reference=reference, **policies.options
+        policies.scores, policies.table, comparator=comparator, **policies.options
     )
     model = choice.to_frame().query("strategy == 'model'").to_dict(orient="records")
     rows = [

@@ -55,9 +55,8 @@ def compare(first: ValidationReport, second: ValidationReport) -> pd.DataFrame:
                 f"The reports differ in {name}: {mine!r} and {theirs!r}. They must be the same in both."
             )
     both = first.figures.merge(second.figures, on=KEYS, suffixes=("_first", "_second"), how="inner")
-    if (
-        first.gain.best_arm != second.gain.best_arm
-    ):  # estimates against different comparators are not comparable
+    # estimates against different comparators are not comparable
+    if first.gain.comparator_arm != second.gain.comparator_arm:
         against = both["measure"].str.contains("best single arm|net benefit of treatment choice")
         both = both[~against & both["section"].ne("benefit")].reset_index(drop=True)
     picked = [both[f"method_{which}"].str.partition(";")[0] for which in ("first", "second")]

@@ -80,21 +80,22 @@ class ReportData:
         if gain.lower != gain.lower:
             why = gain.method.removeprefix("not estimable: ")
             return f"The gain over the best single arm cannot be estimated: {why}."
+        best = gain.comparator_arm
         if not gain.n_discordant:
             return (
-                f"The model recommends {gain.best_arm}, the best single arm, for all patients: there is "
-                "neither gain nor loss."
+                f"The model recommends {best}, the best single arm, for all patients: there is neither gain "
+                "nor loss."
             )
         verdict = "higher" if gain.lower > 0 else "lower" if gain.upper < 0 else None
         value, lower, upper = (fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
         points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
         if verdict is None:
             return (
-                f"No gain shown: giving each patient the recommended arm, instead of {gain.best_arm} to all, "
+                f"No gain shown: giving each patient the recommended arm, instead of {best} to all, "
                 f"changes the rate of {what} by {points}."
             )
         return (
-            f"Giving each patient the recommended arm, instead of {gain.best_arm} to all, is associated with "
+            f"Giving each patient the recommended arm, instead of {best} to all, is associated with "
             f"a {verdict} rate of {what}: {points}."
         )
 

@@ -14,7 +14,7 @@ from treatsel._checks import FloatArray, check_binary, check_level, check_probab
 from treatsel._reporting import plots
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.intervals import quantile_of
-from treatsel._stats.logistic_mle import maximize
+from treatsel._stats.logistic import maximize
 from treatsel._stats.logits import logits_of
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate, roc_auc

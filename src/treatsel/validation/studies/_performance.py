@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray
-from treatsel._stats.logits import NEAREST
+from treatsel._stats.logits import clipped
 from treatsel.metrics import (
     brier_score,
     calibration_in_the_large,
@@ -83,7 +83,7 @@ def performance(patients: Patients, table: pd.DataFrame, *, comparator: Any = No
     weights: dict[str, Any] = {"sample_weight": patients.weight}
     line = logistic_recalibration(y, p, **weights)
     intercept, slope = line.intercept.value, line.slope.value
-    recalibrated = expit(intercept + slope * logit(np.clip(p, NEAREST, 1 - NEAREST)))
+    recalibrated = expit(intercept + slope * logit(clipped(p)))
     return prediction_errors(patients, table, comparator=comparator) | {
         "r2": nagelkerke_r2(y, p, **weights).value,
         "r2_recalibrated": nagelkerke_r2(y, recalibrated, **weights).value if slope == slope else np.nan,

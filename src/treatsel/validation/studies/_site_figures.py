@@ -153,7 +153,7 @@ def _gain(data: SiteData, evaluated: Mask, comparator: Any, options: dict[str, A
     recommended = recommended_arms(table, comparator)
     weight = data.weight[evaluated]
     return gain_over_best_arm(
-        scores, recommended, best_arm=comparator, sample_weight=weight, level=data.level
+        scores, recommended, comparator=comparator, sample_weight=weight, level=data.level
     )
 
 

@@ -158,7 +158,9 @@ def _brier(patients: Patients) -> Figure:
 
 def _gain(patients: Patients) -> Figure:
     scores: Any = patients.scores
-    found = gain_over_best_arm(scores, patients.recommended, best_arm=patients.comparator, **patients.options)
+    found = gain_over_best_arm(
+        scores, patients.recommended, comparator=patients.comparator, **patients.options
+    )
     return _estimated(found)
 
 

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import special
 
 from treatsel._checks import (
-    FloatArray,
     check_binary,
     check_choice,
     check_level,
@@ -22,6 +20,8 @@ from treatsel._checks import (
     count_of,
 )
 from treatsel._reporting import plots
+from treatsel._stats.heterogeneity import cochran_q
+from treatsel._stats.multiplicity import holm
 from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
@@ -53,7 +53,7 @@ class SubgroupPerformance:
         the interval, or why the measure is not estimable).
     tests : pandas.DataFrame
         One row per variable and measure: scale, n_groups (compared), left_out (groups not compared), q, df,
-        p_value (of no difference) and p_holm (Holm's correction for all tests of the table).
+        p_value (of no difference) and p_value_holm (Holm's correction for all tests of the table).
     level : float
         Confidence level of the intervals.
     """
@@ -196,7 +196,7 @@ def subgroup_performance(
                 figures += [(variable, measure, group, parts[group], f) for group, f in found.items()]
                 tests.append({"variable": variable, "measure": measure} | _cochran(found))
     tested = pd.DataFrame(tests)
-    tested["p_holm"] = _holm(tested["p_value"].to_numpy(dtype=float))
+    tested["p_value_holm"] = holm(tested["p_value"].to_numpy(dtype=float))
     return SubgroupPerformance(
         table=pd.DataFrame([_row(*figure) for figure in figures]), tests=tested, level=patients.level
     )
@@ -290,18 +290,6 @@ def _cochran(figures: Mapping[str, Figure]) -> dict[str, Any]:
         "n_groups": len(used),
         "left_out": ", ".join(group for group in figures if group not in used),
     }
-    if len(used) < 2:
-        return row | {"q": NAN, "df": 0, "p_value": NAN}
     values = np.array([figure.scaled for figure in used.values()])
-    weights = np.array([figure.se for figure in used.values()]) ** -2
-    q = float(weights @ (values - weights @ values / weights.sum()) ** 2)
-    return row | {"q": q, "df": len(used) - 1, "p_value": float(special.chdtrc(len(used) - 1, q))}
-
-
-def _holm(p_values: FloatArray) -> FloatArray:
-    """Return p values for all tests together (Holm 1979, Scandinavian Journal of Statistics 6(2), 65-70)."""
-    adjusted = np.full(len(p_values), NAN)
-    tested = np.flatnonzero(np.isfinite(p_values))
-    order = tested[np.argsort(p_values[tested], kind="stable")]
-    adjusted[order] = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)).clip(max=1)
-    return adjusted
+    found = cochran_q(values, np.array([figure.se for figure in used.values()]) ** 2)
+    return row | {"q": found.statistic, "df": found.df, "p_value": found.p_value}

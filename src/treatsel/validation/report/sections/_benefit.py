@@ -36,10 +36,11 @@ def benefit(report: ReportData) -> Section:
     caption = "Predicted and observed (doubly robust) benefit by fifths of predicted benefit."
     rows = report.figures[report.figures["section"] == "benefit"]
     more = rows["measure"].str.startswith((*ONE_PAIR, ERROR))
+    best = report.gain.comparator_arm
     return Section(
         heading="Treatment benefit: is it larger where the model predicts it to be larger?",
         paragraphs=[
-            f"Each arm is compared with {report.gain.best_arm} in patients who received either. A benefit "
+            f"Each arm is compared with {best} in patients who received either. A benefit "
             "slope of 1 means that predicted differences are as large as observed; a slope of 0, that they "
             "are uninformative. AUTOC and Qini above 0 mean that patients ranked first benefit more. The "
             "c-for-benefit depends on how patients are matched (here by predicted benefit) and should be "
@@ -68,9 +69,10 @@ def _why(report: ReportData, rows: pd.DataFrame) -> list[str]:
     """Return which pair has further estimates, and why."""
     if rows.empty:
         return []
+    best = report.gain.comparator_arm
     return [
         f"Further estimates are given for {rows['group'].iloc[0]}, the pair with the arm that most patients "
-        f"received apart from {report.gain.best_arm}. On the logit scale, intercept 0 and slope 1 are ideal. "
+        f"received apart from {best}. On the logit scale, intercept 0 and slope 1 are ideal. "
         "E-for-benefit is the distance between predicted and observed benefit in matched pairs; lower is "
         "better, for this and for the two losses."
     ]

@@ -43,7 +43,8 @@ def policies(report: ReportData) -> Section:
                 "no gain. For comparison with published studies only.",
             ),
         ],
-        note=f"Best single arm: {report.gain.best_arm}, {report.gain.chosen}. Doubly robust (AIPW) scores; "
+        note=f"Best single arm: {report.gain.comparator_arm}, "
+        f"{report.gain.comparator_source}. Doubly robust (AIPW) scores; "
         "Robins, Rotnitzky & Zhao 1994. Weighted estimate: Hajek, from patients who received their "
         f"recommended arm (effective sample size {report.effective_n:.0f}).",
     )

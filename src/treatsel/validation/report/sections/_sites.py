@@ -46,7 +46,7 @@ def by_site(report: ReportData, section: str, heading: str, about: str) -> Secti
         "n_left_out": ("Not pooled", count),
         "tau2": ("Between-site variance", three),
         "i2": ("I²", percent),
-        "q_p_value": ("p of heterogeneity", p_value),
+        "p_value_q": ("p of heterogeneity", p_value),
     }
     by_site: dict[str, tuple[str, Shown]] = {
         "site": ("Site", text),

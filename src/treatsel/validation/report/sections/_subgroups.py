@@ -28,7 +28,7 @@ def subgroups(report: ReportData) -> Section:
         "q": ("Q", number),
         "df": ("df", count),
         "p_value": ("p of heterogeneity", p_value),
-        "p_holm": ("p, Holm-corrected", p_value),
+        "p_value_holm": ("p, Holm-corrected", p_value),
     }
     return Section(
         heading="Subgroups (fairness): does performance differ between groups of patients?",

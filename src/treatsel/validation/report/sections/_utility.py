@@ -20,14 +20,15 @@ def utility(report: ReportData) -> Section:
     )
     top = float(curve["value"].max())
     one.set_ylim(-0.2 * max(top, 0.05), 1.1 * max(top, 0.05))
-    strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(report.gain.best_arm)].copy()
+    best = report.gain.comparator_arm
+    strategies = choice[choice["strategy"].eq("model") | choice["arm"].ne(best)].copy()
     strategies.loc[strategies["strategy"].ne("model"), ["lower", "upper"]] = float("nan")
     two = plots.curves(
         strategies,
         x="threshold",
         by="strategy",
-        xlabel=f"Increase in the probability of {good} required of any arm other than {report.gain.best_arm}",
-        ylabel=f"Net benefit over {report.gain.best_arm} for all patients",
+        xlabel=f"Increase in the probability of {good} required of any arm other than {best}",
+        ylabel=f"Net benefit over {best} for all patients",
         reference=0,
         ax=plots.bare_axes(width=7, height=4.6),
     )

@@ -16,7 +16,7 @@ VALIDATION = ["validation", "--prevalence", "0.4", "--auc", "0.7"]
 GAIN = ["gain", "--prevalence", "0.45", "--differs", "0.3", "--gain", "0.03"]
 
 
-def samplesize(capsys, *arguments):
+def sample_size(capsys, *arguments):
     assert main(["sample-size", *arguments]) == 0
     return capsys.readouterr().out
 
@@ -31,11 +31,11 @@ def complaint(capsys, *arguments):
 
 
 def test_development_says_the_number_and_what_decides(capsys):
-    text = samplesize(capsys, *DEVELOPMENT)
+    text = sample_size(capsys, *DEVELOPMENT)
     size = development_sample_size(prevalence=0.4, parameters=20, cox_snell_r2=0.15)
     assert text.splitlines()[0] == str(size)
     assert "1,097" in text
-    more = samplesize(capsys, *DEVELOPMENT, "--arms", "3", "--modifiers", "5", "--shrinkage", "0.95")
+    more = sample_size(capsys, *DEVELOPMENT, "--arms", "3", "--modifiers", "5", "--shrinkage", "0.95")
     expected = development_sample_size(
         prevalence=0.4, parameters=20, cox_snell_r2=0.15, arms=3, modifiers=5, shrinkage=0.95
     )
@@ -54,7 +54,7 @@ def test_development_says_the_number_and_what_decides(capsys):
 def test_validation_writes_a_table(capsys, tmp_path, options, predictor):
     out = tmp_path / "size.csv"
     more = ["--threshold", "0.35", "--sensitivity", "0.7", "--specificity", "0.55", "--slope-width", "0.3"]
-    samplesize(capsys, *VALIDATION, *options, *more, "--out", str(out))
+    sample_size(capsys, *VALIDATION, *options, *more, "--out", str(out))
     expected = validation_sample_size(
         prevalence=0.4,
         auc=0.7,
@@ -71,7 +71,7 @@ def test_validation_writes_a_table(capsys, tmp_path, options, predictor):
 
 @pytest.mark.parametrize(("given", "allocation"), [(["0.5"], 0.5), (["0.3", "0.4"], (0.3, 0.4))])
 def test_gain_takes_one_or_two_allocations(capsys, given, allocation):
-    text = samplesize(capsys, *GAIN, "--allocation", *given, "--half-width", "0.02", "--r2", "0.1")
+    text = sample_size(capsys, *GAIN, "--allocation", *given, "--half-width", "0.02", "--r2", "0.1")
     expected = gain_sample_size(
         differs=0.3, prevalence=0.45, allocation=allocation, gain=0.03, half_width=0.02, r2=0.1
     )
@@ -84,7 +84,7 @@ def test_gain_takes_one_or_two_allocations(capsys, given, allocation):
         ([*VALIDATION, "--specificity", "0.5"], "belong to a threshold"),
         ([*VALIDATION, "--level", "95"], "between 0 and 1"),
         ([*DEVELOPMENT, "--shrinkage", "1.2"], "shrinkage is 1.2"),
-        ([*DEVELOPMENT, "--out", "nowhere/at/all.csv"], "no folder"),
+        ([*DEVELOPMENT, "--out", "nowhere/at/all.csv"], "does not exist"),
         ([*GAIN, "--allocation", "0.5", "0.3", "0.2"], "holds 3 numbers"),
         (["gain", "--prevalence", "0.4", "--differs", "0.2", "--allocation", "0.5"], "half-width"),
     ],

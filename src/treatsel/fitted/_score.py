@@ -45,7 +45,7 @@ class Scorer:
     @lazy
     def has_posterior_draws(self) -> bool:
         """Whether there are draws."""
-        return self.model.draws is not None
+        return self.model.coefficient_draws is not None
 
     @lazy
     def draws(self) -> np.ndarray:
@@ -54,8 +54,8 @@ class Scorer:
         Shape (n_arms x n_draws, 1 + n_terms); compiled: its transpose, as it is stored, of which only the
         terms are read that are not 0.
         """
-        assert self.model.draws is not None
-        by_arm = self.model.draws.transpose(1, 0, 2)
+        assert self.model.coefficient_draws is not None
+        by_arm = self.model.coefficient_draws.transpose(1, 0, 2)
         draws = by_arm.reshape(-1, by_arm.shape[2])
         return np.ascontiguousarray(draws.T if self.compiled else draws.astype(np.float64))
 
@@ -69,8 +69,8 @@ class Scorer:
     @lazy
     def noise(self) -> list[FloatArray]:
         """By source column, what a missing value adds to each logit, shape (n_arms, n_draws)."""
-        assert self.model.draws is not None
-        (n_draws, n_arms, _), encoding = self.model.draws.shape, self.model.encoding
+        assert self.model.coefficient_draws is not None
+        (n_draws, n_arms, _), encoding = self.model.coefficient_draws.shape, self.model.encoding
         draws = (self.draws if self.compiled else self.draws.T).reshape(-1, n_arms, n_draws)
         found = []
         for j in range(len(encoding.columns)):

@@ -18,17 +18,17 @@ def add_parser(commands: Any) -> None:
     """Add the command with its three purposes."""
     parser = commands.add_parser(
         "sample-size",
-        help="say how many patients a study needs",
-        description="Print the number of patients that each criterion needs; the largest decides.",
+        help="calculate how many patients a study needs",
+        description="Print the number of patients required by each criterion; the largest decides.",
     )
     purposes = parser.add_subparsers(dest="purpose", required=True, metavar="purpose")
-    _add_development(purposes.add_parser("development", help="to develop a model that is not overfitted"))
+    _add_development(purposes.add_parser("development", help="to develop a model without overfitting"))
     _add_validation(purposes.add_parser("validation", help="to validate a model with narrow intervals"))
     _add_gain(purposes.add_parser("gain", help="to show the gain over the best single arm"))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compute, write what was asked for, print the numbers."""
+    """Compute, write the requested table and print the numbers."""
     check_outputs([args.out])
     size = args.compute(args)
     if args.out is not None:
@@ -42,22 +42,28 @@ def _add_development(parser: Any) -> None:
         "--parameters", type=int, required=True, help="prognostic parameters, without the intercept"
     )
     performance = parser.add_mutually_exclusive_group(required=True)
-    performance.add_argument("--cox-snell-r2", type=float, help="Cox-Snell R2 to expect, cautiously")
-    performance.add_argument("--nagelkerke-r2", type=float, help="or Nagelkerke's")
-    performance.add_argument("--auc", type=float, help="or the AUC")
-    parser.add_argument("--arms", type=int, default=1, help="arms distinguished (default: %(default)s)")
+    performance.add_argument(
+        "--cox-snell-r2", type=float, help="anticipated Cox-Snell R2 (a conservative value)"
+    )
+    performance.add_argument("--nagelkerke-r2", type=float, help="anticipated Nagelkerke R2")
+    performance.add_argument("--auc", type=float, help="anticipated AUC")
+    parser.add_argument(
+        "--arms", type=int, default=1, help="arms that the model distinguishes (default: %(default)s)"
+    )
     parser.add_argument(
         "--modifiers",
         type=int,
         default=0,
         help="parameters that interact with the arm (default: %(default)s)",
     )
-    parser.add_argument("--shrinkage", type=float, default=0.9, help="default: %(default)s")
+    parser.add_argument(
+        "--shrinkage", type=float, default=0.9, help="target shrinkage factor (default: %(default)s)"
+    )
     _finish(parser, _development)
 
 
 def _add_validation(parser: Any) -> None:
-    parser.add_argument("--auc", type=float, required=True, help="AUC to expect")
+    parser.add_argument("--auc", type=float, required=True, help="anticipated AUC")
     predictor = parser.add_mutually_exclusive_group()
     about = "logit of the predictions is normal (default: two normals that give prevalence and AUC)"
     predictor.add_argument("--lp-normal", type=float, nargs=2, metavar=("MEAN", "SD"), help=about)
@@ -66,19 +72,33 @@ def _add_validation(parser: Any) -> None:
     )
     parser.add_argument("--oe", type=float, default=1.0, help="observed / expected (default: %(default)s)")
     parser.add_argument("--slope", type=float, default=1.0, help="calibration slope (default: %(default)s)")
-    parser.add_argument("--threshold", type=float, help="probability to act from; adds the net benefit")
-    parser.add_argument("--sensitivity", type=float, help="at the threshold (default: as predicted)")
-    parser.add_argument("--specificity", type=float, help="at the threshold (default: as predicted)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="decision threshold (a probability); adds a criterion for the net benefit",
+    )
+    parser.add_argument(
+        "--sensitivity", type=float, help="sensitivity at the threshold (default: as predicted)"
+    )
+    parser.add_argument(
+        "--specificity", type=float, help="specificity at the threshold (default: as predicted)"
+    )
     for name, width in (("oe", 0.2), ("slope", 0.2), ("auc", 0.1), ("net-benefit", 0.2)):
         parser.add_argument(
-            f"--{name}-width", type=float, default=width, help="of the interval (default: %(default)s)"
+            f"--{name}-width",
+            type=float,
+            default=width,
+            help="target width of the interval (default: %(default)s)",
         )
     _finish(parser, _validation)
 
 
 def _add_gain(parser: Any) -> None:
     parser.add_argument(
-        "--differs", type=float, required=True, help="share whose recommended arm is not the best single arm"
+        "--differs",
+        type=float,
+        required=True,
+        help="proportion of patients whose recommended arm is not the best single arm",
     )
     parser.add_argument(
         "--allocation",
@@ -86,11 +106,13 @@ def _add_gain(parser: Any) -> None:
         nargs="+",
         required=True,
         metavar="P",
-        help="probability of being given the recommended and the best arm, or one for both",
+        help="allocation probability of the recommended and of the best single arm, or one value for both",
     )
-    parser.add_argument("--gain", type=float, help="gain to be shown, over all patients")
-    parser.add_argument("--power", type=float, default=0.8, help="to show it (default: %(default)s)")
-    parser.add_argument("--half-width", type=float, help="of the interval of the gain")
+    parser.add_argument("--gain", type=float, help="gain to be shown, averaged over all patients")
+    parser.add_argument(
+        "--power", type=float, default=0.8, help="power to show the gain (default: %(default)s)"
+    )
+    parser.add_argument("--half-width", type=float, help="target half-width of the interval of the gain")
     parser.add_argument(
         "--r2", type=float, default=0.0, help="scaled Brier score within an arm (default: %(default)s)"
     )
@@ -101,8 +123,10 @@ def _add_gain(parser: Any) -> None:
 
 
 def _finish(parser: Any, compute: Any) -> None:
-    parser.add_argument("--prevalence", type=float, required=True, help="share of patients with remission")
-    parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
+    parser.add_argument(
+        "--prevalence", type=float, required=True, help="proportion of patients with the outcome"
+    )
+    parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file for the numbers")
     parser.set_defaults(run=run, compute=compute)
 

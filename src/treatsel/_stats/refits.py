@@ -1,0 +1,120 @@
+"""Refits of one logistic regression to many resamples, which are counts of patients and events at places.
+
+A place is a distinct prediction, or a cell of close ones. What does not change between resamples (the columns
+at the places, the fit to all patients) is computed once; each refit takes Newton's steps from there.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from treatsel._checks import FloatArray
+from treatsel._stats.logistic import LogisticFit, fit_logistic
+
+CELLS = 8192  # with more distinct predictions close ones share a place, which moves limits by about 1e-5
+MOST_STEPS = 30
+CLOSE_LOGIT = 1e-5  # a coefficient's last step; Newton's method squares the error, to about 1e-10
+CLOSE_PROBABILITY = 1e-6  # a probability's last step, likewise
+FAR = 5.0  # a longer step of a coefficient may overshoot; the fit is then made with step halving
+
+
+def cells_of(x: FloatArray) -> FloatArray:
+    """Return the cell of each value: one of ``CELLS`` equally wide ones from the smallest to the largest."""
+    low, high = x.min(), x.max()
+    return np.floor((x - low) * (CELLS / (high - low)))
+
+
+def both_classes(
+    counts: FloatArray, events: FloatArray
+) -> tuple[npt.NDArray[np.intp], FloatArray, FloatArray]:
+    """Return place, outcome and weight of the events and the non-events at each place, leaving out zeros."""
+    weights = np.concatenate([events, counts - events])
+    kept = np.flatnonzero(weights > 0)
+    return kept % len(counts), (kept < len(counts)).astype(float), weights[kept]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Refits:
+    """A logistic regression at the places, fitted to all patients, and its refits.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n_terms, n_places)
+        The design.
+    offset : ndarray of shape (n_places,) or float
+        Known part of the logit.
+    start : ndarray of shape (n_terms,)
+        Coefficients of the fit to all patients.
+    fitted : ndarray of shape (n_places,)
+        Its probabilities.
+    of_probabilities : bool
+        Stop when the probabilities do: they have a limit even where the coefficients have none (a resample
+        without events at the smallest predictions). Otherwise stop when the coefficients do.
+    """
+
+    columns: FloatArray
+    offset: FloatArray | float
+    start: FloatArray
+    fitted: FloatArray
+    of_probabilities: bool
+
+    @classmethod
+    def of(
+        cls,
+        columns: FloatArray,
+        start: FloatArray,
+        *,
+        offset: FloatArray | float = 0.0,
+        of_probabilities: bool = False,
+    ) -> "Refits":
+        """Return the refits that start from these coefficients of the fit to all patients."""
+        fitted = np.asarray(expit(offset + start @ columns))
+        return cls(
+            columns=columns, offset=offset, start=start, fitted=fitted, of_probabilities=of_probabilities
+        )
+
+    def coefficients(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
+        """Return the coefficients in a resample; None if there are none."""
+        found = self._climb(counts, events)
+        if found is None and (fit := fit_at_places(self.columns, counts, events, offset=self.offset)):
+            found = fit.coefficients
+        return found
+
+    def probabilities(self, counts: FloatArray, events: FloatArray) -> FloatArray:
+        """Return the fitted probability at each place; NaN if there is no fit."""
+        found = self.coefficients(counts, events)
+        if found is None:
+            return np.full(self.columns.shape[1], np.nan)
+        return np.asarray(expit(self.offset + found @ self.columns))
+
+    def _climb(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
+        """Return the coefficients by plain Newton steps; None if these do not settle."""
+        target, current, fitted = self.columns @ events, self.start, self.fitted
+        for _ in range(MOST_STEPS):
+            expected = counts * fitted
+            information = (self.columns * (expected - expected * fitted)) @ self.columns.T
+            try:
+                step = np.linalg.solve(information, target - self.columns @ expected)
+            except np.linalg.LinAlgError:
+                return None
+            current, longest = current + step, float(np.abs(step).max())
+            if not self.of_probabilities:
+                if not longest < FAR:
+                    return None
+                if longest < CLOSE_LOGIT:
+                    return np.asarray(current)
+            before, fitted = fitted, np.asarray(expit(self.offset + current @ self.columns))
+            if self.of_probabilities and np.abs(fitted - before).max() < CLOSE_PROBABILITY:
+                return np.asarray(current)
+        return None
+
+
+def fit_at_places(
+    columns: FloatArray, counts: FloatArray, events: FloatArray, *, offset: FloatArray | float = 0.0
+) -> LogisticFit | None:
+    """Return the fit of a design of shape (n_terms, n_places) to counts there; None if there is none."""
+    place, outcome, weights = both_classes(counts, events)
+    known = np.broadcast_to(np.asarray(offset, dtype=float), counts.shape)[place]
+    return fit_logistic(columns.T[place], outcome, weights, offset=known)

@@ -1,0 +1,116 @@
+"""A fitted selector as a manifest and arrays."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._disclosure import is_small
+from treatsel.additive import Trees
+from treatsel.artifact._counts import disclosable
+from treatsel.artifact._models import GOLDEN_TOLERANCE
+from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OBSERVATION
+from treatsel.errors import UnsupportedModelError
+from treatsel.selector import TreatmentSelector
+
+Arrays = dict[str, np.ndarray]
+
+
+def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
+    """Return the contents of a fitted selector: plain lists and mappings, and arrays by member name."""
+    arrays: Arrays = {}
+    outcomes = [_pack_outcome(selector, name, i, arrays) for i, name in enumerate(selector.outcomes_)]
+    means, disclosed = selector.arm_means_, disclosable(selector)
+    contents = {
+        "arm": selector.arm,
+        "arms": list(selector.arms_),
+        "default_arm": selector.default_arm_,
+        "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in MEANS},
+        "outcomes": outcomes,
+        "codebook": selector.codebook_.to_dict(),
+        "training": disclosed.training,
+        "ranges": {name: [float(v) for v in row] for name, row in selector.ranges_.T.items()},
+        "fingerprint": selector.fingerprint_,
+        "background": _pack_background(selector.background_, arrays),
+        "assignment": _pack_assignment(selector, disclosed.overlap, arrays),
+        "observation": _pack_observation(selector, disclosed.training),
+        "performance": disclosed.performance,
+        "data_checks": [
+            {"code": code, "message": disclosed or message}
+            for code, message, disclosed in selector.data_checks_
+        ],
+    }
+    return contents, arrays
+
+
+def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: Arrays) -> dict[str, Any]:
+    model, place = selector.additive_[name], f"outcome_{number}"
+    if model is None:
+        raise UnsupportedModelError(
+            f"The model of {name!r} cannot be saved: it is not a sum of linear terms and trees. "
+            "Logistic regression and LightGBM inside the models of treatsel can."
+        )
+    arrays[f"{place}/intercept.npy"] = model.intercept
+    arrays[f"{place}/coefficients.npy"] = model.coefficients
+    if model.coefficient_draws is not None:
+        arrays[f"{place}/draws.npy"] = model.coefficient_draws
+    if model.trees is not None and model.mixing is not None:
+        arrays[f"{place}/mixing.npy"] = model.mixing
+        arrays |= {f"{place}/trees/{part}.npy": getattr(model.trees, part) for part in Trees.ARRAYS}
+    rows = selector.background_.head(GOLDEN_ROWS)
+    golden = model.predict_by_arm(rows).to_numpy()
+    own = selector.models_[name].predict_by_arm(rows)[selector.arms_].to_numpy()
+    if (np.abs(own - golden) > GOLDEN_TOLERANCE).any():
+        raise UnsupportedModelError(f"The model of {name!r} cannot be saved: it is not its sum of terms.")
+    arrays[f"{place}/golden.npy"] = golden
+    return {
+        "name": name,
+        "event_is_good": selector.event_is_good_[name],
+        "encoding": model.encoding.to_dict(),
+        "has_posterior_draws": model.coefficient_draws is not None,
+        "has_trees": model.trees is not None,
+    }
+
+
+def _pack_assignment(selector: TreatmentSelector, overlap: Any, arrays: Arrays) -> dict[str, Any]:
+    model = selector.assignment_.model
+    arrays["assignment/intercept.npy"] = model.intercept
+    arrays["assignment/coefficients.npy"] = model.coefficients
+    return {
+        "stated": selector.assignment,
+        "encoding": model.encoding.to_dict(),
+        "overlap": overlap,
+        "propensity_floor": selector.assignment_.propensity_floor,
+    }
+
+
+def _pack_background(background: pd.DataFrame, arrays: Arrays) -> list[dict[str, Any]]:
+    columns: list[dict[str, Any]] = []
+    for j, name in enumerate(background.columns):
+        column = background[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            arrays[f"background/column_{j}.npy"] = column.to_numpy(dtype=np.float64)
+            columns.append({"name": name, "levels": None})
+        else:
+            codes, levels = pd.factorize(column, sort=True)
+            arrays[f"background/column_{j}.npy"] = codes.astype(np.int32)
+            columns.append({"name": name, "levels": [str(level) for level in levels]})
+    return columns
+
+
+def _pack_observation(
+    selector: TreatmentSelector, training: list[dict[str, Any]]
+) -> dict[str, dict[str, list[float | None]]]:
+    """Return the tables of the observation model by arm, without extreme weights, which are single patients'.
+
+    Nothing is stored of an arm whose number of patients, or of observed outcomes, is left out.
+    """
+    known = {(row["outcome"], row["arm"]): None not in (row["n"], row["n_observed"]) for row in training}
+    found = {}
+    for name, observation in selector.observation_.items():
+        table = observation.table.loc[selector.arms_, list(OBSERVATION)].astype("float64")
+        table.loc[[arm for arm in selector.arms_ if not known[name, arm]]] = np.nan
+        truncated = table["n_truncated"]
+        table["n_truncated"] = truncated.mask(is_small(truncated))
+        found[name] = {key: [None if np.isnan(v) else float(v) for v in table[key]] for key in OBSERVATION}
+    return found

@@ -1,0 +1,136 @@
+"""`explain`: exact SHAP values of a selector, or of a model by itself."""
+
+from typing import TYPE_CHECKING, Any
+
+from treatsel.additive import Explainer, positions_of
+from treatsel.errors import InputError, UnsupportedModelError
+from treatsel.explanation._result import Explanation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def explain(
+    model: Any,
+    X: Any,
+    *,
+    arm: Any = None,
+    contrast: tuple[Any, Any] | None = None,
+    outcome: str | None = None,
+    scale: str = "logit",
+    background: "pd.DataFrame | None" = None,
+) -> Explanation:
+    """Explain a model's predictions by exact SHAP values on the source columns.
+
+    SHAP values of linear terms have a closed form; those of trees are interventional. An unknown covariate is
+    represented by a background, the same for all arms. On the logit scale, base value plus attributions equal
+    the model's logit, which is checked in every call. On the probability scale, the logit attributions are
+    rescaled along the straight path from the base value (Aumann-Shapley), and sum to the change in
+    probability.
+
+    Parameters
+    ----------
+    model : TreatmentSelector or fitted model of `treatsel.models`
+        Model to explain; it must be made of logistic regressions or LightGBM.
+    X : DataFrame (for a selector also dict or list of dicts)
+        Patients.
+    arm : label, optional
+        Arm whose prediction is explained. Give either this or `contrast`.
+    contrast : tuple of two labels, optional
+        Explain the first arm's prediction minus the second's.
+    outcome : str, optional
+        Outcome of a selector; None: the first.
+    scale : {"logit", "probability"}
+        Unit of the attributions.
+    background : DataFrame, optional
+        Rows of covariates that represent the population; default: the selector's background.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    InputError
+        If neither or both of arm and contrast are given, or an arm is unknown.
+    UnsupportedModelError
+        If the model is not a sum on the logit scale.
+    AdditivityError
+        If the attributions do not add up to the model's prediction.
+
+    References
+    ----------
+    Lundberg et al. (2020), Nature Machine Intelligence 2, 56-67. doi:10.1038/s42256-019-0138-9
+    Janzing, Minorics & Bloebaum (2020), AISTATS, PMLR 108, 2907-2916.
+    Sundararajan & Najmi (2020), ICML, PMLR 119, 9269-9278 (Aumann-Shapley and the baseline).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from treatsel.models import ArmwiseClassifier
+    >>> X = pd.DataFrame({"age": [20, 30, 40, 50] * 2, "arm": ["CBT"] * 4 + ["SSRI"] * 4})
+    >>> model = ArmwiseClassifier(LogisticRegression()).fit(X, [0, 1, 0, 1, 1, 0, 1, 0])
+    >>> explanation = explain(model, X.head(1), contrast=("CBT", "SSRI"), background=X)
+    >>> explanation.values.round(2)
+        age
+    0 -1.22
+    """
+    fitted = getattr(model, "model_", model)
+    if hasattr(fitted, "recommend"):
+        options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale}
+        found: Explanation = fitted.explain(X, background=background, **options)
+        return found
+    if hasattr(model, "recommend"):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(model, "model_")
+    return _of_model(model, X, arm, contrast, outcome, scale, background)
+
+
+def _of_model(
+    model: Any, X: Any, arm: Any, contrast: Any, outcome: str | None, scale: str, background: Any
+) -> Explanation:
+    import pandas as pd
+
+    if not hasattr(model, "additive"):
+        raise UnsupportedModelError(f"{type(model).__name__} is not a model of treatsel.models.")
+    if not isinstance(X, pd.DataFrame):
+        raise InputError("X must be a DataFrame to explain a model by itself.")
+    if background is None or not len(background):
+        raise InputError("This model carries no background. Pass background=, rows of covariates.")
+    name = "the outcome" if outcome is None else outcome
+    return explain_table(
+        model.additive(), X, background, arm=arm, contrast=contrast, outcome=name, scale=scale
+    )
+
+
+def explain_table(
+    additive: Any,
+    covariates: "pd.DataFrame",
+    background: "pd.DataFrame",
+    *,
+    arm: Any,
+    contrast: tuple[Any, Any] | None,
+    outcome: str,
+    scale: str,
+    model_id: str | None = None,
+) -> Explanation:
+    """Explain an additive model for a table of clean covariates, against rows of covariates."""
+    positions = positions_of(arm, contrast, scale, list(additive.arms_))
+    explainer = Explainer.of(additive, additive.encoding.encode(background))
+    values, base, prediction = explainer.explain(additive.encoding.encode(covariates), positions, scale)
+    names = tuple(additive.encoding.names)
+    return Explanation(
+        patients=covariates.index,
+        covariates=names,
+        attributions=values,
+        base_value=base,
+        predictions=prediction,
+        inputs={name: covariates[name].array for name in names},
+        arm=arm,
+        contrast=None if contrast is None else (contrast[0], contrast[1]),
+        outcome=outcome,
+        scale=scale,
+        model_id=model_id,
+    )

@@ -1,0 +1,149 @@
+"""What a fitted model consists of, and the look-ups that records and tables share."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from treatsel._checks import FloatArray, check_choice
+from treatsel._lazy import lazy
+from treatsel._version import __version__
+from treatsel.additive import AdditiveModel, AssignmentModel, check_compiled
+from treatsel.codebook import Codebook, RecordReader
+from treatsel.errors import InputError
+from treatsel.fitted._development import Development
+from treatsel.fitted._score import Scorer
+from treatsel.fitted._state import frozen, thawed
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ModelData:
+    """A fitted model of each outcome, with all that predictions need.
+
+    Attributes
+    ----------
+    models : mapping of str to AdditiveModel or None
+        Outcome to its model as a sum of terms; None for a model that is not such a sum.
+    codebook : Codebook
+        What a record or a table may hold.
+    event_is_good : mapping of str to bool or None
+        Direction of each outcome; None: not stated.
+    arms : tuple
+        Arms, in the order of all numbers.
+    default_arm : label
+        The best single arm of the development cohort.
+    assignment : str or None
+        "randomised", "routine", or None: not stated.
+    assignment_model : AssignmentModel
+        Probability of each arm given the covariates.
+    development : Development
+        Summaries of the development cohort.
+    estimators : mapping of str to fitted model
+        Outcome to the estimator that was fitted; empty for a model from a file. They predict where `models`
+        has None.
+    intended_use : mapping or None
+        Part of the audit record of every prediction.
+    model_id : str or None
+        Hash of the model file's content; None for a model that was never saved.
+    compiled : bool
+        Whether records are scored by numba's compiled kernels rather than NumPy: the same probabilities to
+        the last bit, intervals and attributions to 1e-12.
+    """
+
+    models: Mapping[str, AdditiveModel | None]
+    codebook: Codebook
+    event_is_good: Mapping[str, bool | None]
+    arms: tuple[Any, ...]
+    default_arm: Any
+    assignment: str | None
+    assignment_model: AssignmentModel
+    development: Development
+    estimators: Mapping[str, Any] = field(default_factory=dict)
+    intended_use: Mapping[str, Any] | None = None
+    model_id: str | None = None
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        """Make every mapping and array read-only."""
+        check_compiled(self.compiled)
+        self.__setstate__({each.name: getattr(self, each.name) for each in fields(self)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what can be computed again out of copies and pickles."""
+        return thawed({each.name: getattr(self, each.name) for each in fields(self)})
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Keep read-only copies of mappings and arrays."""
+        self.__dict__.update(frozen(state))
+
+    def __repr__(self) -> str:
+        """Say what it predicts."""
+        name = "not saved" if self.model_id is None else self.model_id[:12]
+        return f"{type(self).__name__}({name}: outcomes {list(self.outcomes)}, arms {list(self.arms)})"
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Names of the outcomes, the main one first."""
+        return tuple(self.models)
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether records are scored without tables: whether every model is a sum of terms."""
+        return all(model is not None for model in self.models.values())
+
+    def outcome_named(self, outcome: str | None) -> str:
+        """Return the name of an outcome (None: the first), checked."""
+        return self.outcomes[0] if outcome is None else check_choice("outcome", outcome, self.outcomes)
+
+    def has_posterior_draws(self, outcome: str | None = None) -> bool:
+        """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
+        model = self.models[self.outcome_named(outcome)]
+        return model is not None and model.coefficient_draws is not None
+
+    def evidence(self, outcomes: Collection[str]) -> dict[Any, bool]:
+        """Return by arm whether it had enough events in all of some outcomes to be compared."""
+        return {arm: all(self._evidence[name].get(arm, True) for name in outcomes) for arm in self.arms}
+
+    def audit(self, input_sha256: str, level: float, on_invalid: str) -> dict[str, Any]:
+        """Return the audit record of a prediction."""
+        return {
+            "model_id": self.model_id,
+            "library_version": __version__,
+            "input_sha256": input_sha256,
+            "intended_use": None if self.intended_use is None else dict(self.intended_use),
+            "assignment": self.assignment,
+            "level": level,
+            "on_invalid": on_invalid,
+        }
+
+    @lazy
+    def reader(self) -> RecordReader:
+        """Reads records by the codebook."""
+        return RecordReader(codebook=self.codebook, ranges=self.development.ranges)
+
+    @lazy
+    def scorers(self) -> Mapping[str, Scorer]:
+        """Outcome to what scores a record."""
+        models = {name: model for name, model in self.models.items() if model is not None}
+        return MappingProxyType({name: Scorer(model, self.compiled) for name, model in models.items()})
+
+    @lazy
+    def references(self) -> Mapping[str, FloatArray]:
+        """Outcome to the encoded background, shape (n_rows, n_features)."""
+        columns = {name: values.tolist() for name, values in self.development.background.items()}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        if not rows:
+            raise InputError("This model has no background. Pass background=, rows of covariates.")
+        models = {name: model for name, model in self.models.items() if model is not None}
+        return MappingProxyType(
+            {
+                name: np.vstack([model.encoding.encode_one(row) for row in rows])
+                for name, model in models.items()
+            }
+        )
+
+    @lazy
+    def _evidence(self) -> Mapping[str, Mapping[Any, bool]]:
+        return MappingProxyType({name: self.development.has_evidence(name) for name in self.outcomes})

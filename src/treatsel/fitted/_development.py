@@ -1,0 +1,84 @@
+"""Summaries of the development cohort that a fitted model keeps; none describes a single patient."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from treatsel.fitted._state import frozen, thawed
+
+Columns = Mapping[str, Sequence[Any]]  # a table by columns
+
+
+class DataCheck(NamedTuple):
+    """A finding of the data-quality checks: a stable code for programs, and a message for people.
+
+    Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
+    ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``poor_overlap``,
+    ``suspected_leakage``.
+    """
+
+    code: str
+    message: str
+    disclosed: str = ""  # the message as a model file holds it: without counts by arm; "": the same
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Development:
+    """Summaries of the development cohort.
+
+    Tables are mappings of column to values. Those by arm are in the order of the model's arms.
+
+    Attributes
+    ----------
+    training : mapping
+        Columns outcome, arm, n, n_observed, n_events, sufficient_events; NaN: a count that is suppressed.
+    arm_means : mapping
+        By arm: value, lower, upper, se, n of the rate of the good main outcome, doubly robust.
+    ranges : mapping of str to (float, float)
+        Per numeric covariate the lower and upper end of the expected range.
+    background : mapping of str to ndarray
+        By covariate, the group means that explanations compare with.
+    overlap : mapping
+        By arm: table of the assignment model.
+    propensity_floor : float
+        Smallest probability of an arm that weights use.
+    observation : mapping of str to mapping
+        By outcome that was not always observed, the table of the observation model by arm.
+    performance : mapping of str to mapping
+        By outcome: predictor, metric, value, lower, upper, n of the cross-fitted figures.
+    data_checks : tuple of DataCheck
+        Findings of the data-quality checks.
+    fingerprint : str or None
+        Hash of the whole table; it says whether another table is the same, and nothing else.
+    """
+
+    training: Columns
+    arm_means: Columns
+    ranges: Mapping[str, tuple[float, float]]
+    background: Mapping[str, np.ndarray]
+    overlap: Columns
+    propensity_floor: float
+    observation: Mapping[str, Columns] = field(default_factory=dict)
+    performance: Mapping[str, Columns] = field(default_factory=dict)
+    data_checks: tuple[DataCheck, ...] = ()
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Make every mapping and array read-only."""
+        self.__setstate__({each.name: getattr(self, each.name) for each in fields(self)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain mappings, which can be copied and pickled."""
+        return thawed(self.__dict__)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Keep read-only copies."""
+        self.__dict__.update(frozen(state))
+
+    def has_evidence(self, outcome: str) -> dict[Any, bool]:
+        """Return by arm whether it had enough events of an outcome to be compared with others."""
+        columns = ("outcome", "arm", "sufficient_events")
+        rows = zip(*(self.training[name] for name in columns), strict=True)
+        return {arm: bool(enough) for name, arm, enough in rows if name == outcome}

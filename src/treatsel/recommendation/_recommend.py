@@ -1,0 +1,248 @@
+"""From by-arm tables to a recommendation, which may be that no arm is clearly best."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_number, check_unique
+from treatsel.errors import InputError
+from treatsel.recommendation._decision import Decisions, decide, reasons_of
+from treatsel.recommendation._result import Recommendations
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RULES = ("expected", "supported")
+
+
+def recommend(
+    by_arm: "pd.DataFrame",
+    *,
+    draws: FloatArray | None = None,
+    default_arm: Any = None,
+    allowed: "pd.DataFrame | None" = None,
+    excluded: Mapping[Any, str] | None = None,
+    evidence: Mapping[Any, bool] | None = None,
+    in_scope: "pd.Series | None" = None,
+    rule: str = "expected",
+    margin: float = 0.0,
+    level: float = 0.95,
+) -> Recommendations:
+    """Recommend an arm to each patient, from a by-arm table and its posterior draws.
+
+    The top arm has the highest value among the permitted arms. An arm is clearly worse if the lower bound of
+    (top minus arm) is above `margin`; the others form the best set. The bounds are those of two-sided
+    intervals at `level`, simultaneous over arms; with two arms this is the interval of the advantage, so that
+    a recommendation is supported only if the interval excludes zero.
+    One arm in the best set: ``supported``. Several: ``no_clear_best``. If there is nothing to compare (no
+    draws, one permitted arm), or if the result depends on an arm without sufficient `evidence`, which is
+    never excluded from the best set: ``insufficient_evidence``.
+
+    Parameters
+    ----------
+    by_arm : DataFrame of shape (n_patients, n_arms)
+        Probability of the good outcome, or utility, under each arm; 0 to 1.
+    draws : array of shape (n_draws, n_patients, n_arms), optional
+        Posterior draws of the same table, arms in the same order.
+    default_arm : label, optional
+        The best single arm; it wins ties, and rule "supported", which needs it, falls back on it.
+    allowed : DataFrame of bool of shape (n_patients, n_arms), optional
+        Permissions: False excludes an arm for a patient.
+    excluded : mapping of arm to reason, optional
+        Arms that are not available to any patient, each with a reason.
+    evidence : mapping of arm to bool, optional
+        Whether an arm had enough patients to be called better or worse; True for arms not named.
+    in_scope : Series of bool of shape (n_patients,), optional
+        Patients for whom the model may be used.
+    rule : {"expected", "supported"}
+        Recommend the top arm always, or only if it is supported, and else the default arm (if permitted).
+    margin : float
+        Smallest difference that matters, 0 to 1.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    Recommendations
+
+    Raises
+    ------
+    InputError
+        With fewer than two arms, tables that do not match, or an unknown option.
+
+    References
+    ----------
+    Hsu (1996), Multiple Comparisons: Theory and Methods, ch. 4 (comparison with the best).
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> by_arm = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40]})
+    >>> draws = by_arm.to_numpy() + np.random.default_rng(0).normal(0, 0.02, (500, 2, 2))
+    >>> recommend(by_arm, draws=draws).to_frame()[["arm", "status", "best_set"]]
+       arm         status     best_set
+    0  CBT      supported       (CBT,)
+    1  CBT  no_clear_best  (CBT, SSRI)
+    """
+    by_arm = check_by_arm("by_arm", by_arm)
+    if len(by_arm.columns) < 2:
+        raise InputError(
+            f"The table has one arm, {by_arm.columns[0]!r}. Ranking needs at least two arms; one arm can "
+            "be predicted, not recommended."
+        )
+    check_unique("The patients (index) of by_arm", by_arm.index)
+    arms = list(by_arm.columns)
+    check_rule(rule, margin, level, default_arm, arms)
+    reasons = reasons_of(excluded, arms)
+    permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
+    return recommend_arrays(
+        by_arm.to_numpy(),
+        patients=by_arm.index,
+        arms=arms,
+        draws=_check_draws(draws, by_arm),
+        default_arm=default_arm,
+        permitted=permitted,
+        reasons=reasons,
+        evidence=evidence,
+        in_scope=_scope(in_scope, by_arm.index),
+        rule=rule,
+        margin=margin,
+        level=level,
+    )
+
+
+def recommend_arrays(
+    values: FloatArray,
+    *,
+    patients: Any,
+    arms: Sequence[Any],
+    draws: FloatArray | None,
+    default_arm: Any,
+    permitted: np.ndarray,
+    reasons: Mapping[Any, str],
+    evidence: Mapping[Any, bool] | None,
+    in_scope: np.ndarray,
+    rule: str,
+    margin: float,
+    level: float,
+) -> Recommendations:
+    """Recommend an arm to each patient from arrays that were checked before; see `recommend`.
+
+    `values` has shape (n_patients, n_arms), `draws` (n_draws, n_patients, n_arms); `reasons` says why arms
+    are excluded, and `permitted` allows for them.
+    """
+    decisions = decide(
+        values,
+        draws,
+        permitted=permitted,
+        default=None if default_arm is None else list(arms).index(default_arm),
+        enough=np.array([bool((evidence or {}).get(arm, True)) for arm in arms]),
+        in_scope=in_scope,
+        rule=rule,
+        margin=margin,
+        level=level,
+    )
+    return Recommendations(
+        patients=patients,
+        arms=tuple(arms),
+        columns=_columns(decisions, arms, _excluded(permitted, reasons, arms)),
+        utilities=values,
+        rule=rule,
+        margin=margin,
+        level=level,
+    )
+
+
+def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: Sequence[Any]) -> None:
+    """Raise unless the options of a decision can be used."""
+    check_choice("rule", rule, RULES)
+    check_level(level)
+    if not 0 <= check_number("margin", margin) < 1:
+        raise InputError(
+            f"margin is {margin}; it must be 0 or more and below 1 (a difference of proportions)."
+        )
+    if default_arm is not None:
+        check_choice("default_arm", default_arm, arms)
+    elif rule == "supported":
+        raise InputError("Rule 'supported' falls back on default_arm. Name one, or use rule='expected'.")
+
+
+def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
+    """Return what is permitted, shape (n_patients, n_arms)."""
+    import pandas as pd
+
+    if allowed is None:
+        return np.ones(by_arm.shape, dtype=bool)
+    if not isinstance(allowed, pd.DataFrame):
+        raise InputError(f"allowed must be a DataFrame of True and False, not a {type(allowed).__name__}.")
+    check_unique("The patients (index) of allowed", allowed.index)
+    check_unique("The columns of allowed", allowed.columns)
+    missing = [str(arm) for arm in by_arm.columns if arm not in allowed.columns]
+    if missing or not by_arm.index.isin(allowed.index).all():
+        raise InputError(
+            f"allowed must have every patient and every arm of by_arm; it lacks arms {missing} and "
+            f"{int((~by_arm.index.isin(allowed.index)).sum())} patients."
+        )
+    table = allowed.loc[by_arm.index, list(by_arm.columns)]
+    if table.isna().any(axis=None) or not all(pd.api.types.is_bool_dtype(kind) for kind in table.dtypes):
+        raise InputError("allowed must hold True and False only.")
+    return table.to_numpy(dtype=bool)
+
+
+def _scope(in_scope: "pd.Series | None", patients: "pd.Index[Any]") -> np.ndarray:
+    import pandas as pd
+
+    if in_scope is None:
+        return np.ones(len(patients), dtype=bool)
+    if not isinstance(in_scope, pd.Series) or not pd.api.types.is_bool_dtype(in_scope.dtype):
+        raise InputError("in_scope must be a Series of True and False.")
+    if n := int((~patients.isin(in_scope.index[in_scope.notna()])).sum()):
+        raise InputError(f"in_scope lacks {n} patients of by_arm. Give True or False for each.")
+    check_unique("The patients (index) of in_scope", in_scope.index)
+    return in_scope.loc[patients].to_numpy(dtype=bool)
+
+
+def _check_draws(draws: Any, by_arm: "pd.DataFrame") -> FloatArray | None:
+    if draws is None:
+        return None
+    try:
+        draws = np.asarray(draws, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("draws must be an array of numbers.") from None
+    if draws.ndim != 3 or draws.shape[1:] != by_arm.shape or not len(draws) or not np.isfinite(draws).all():
+        raise InputError(
+            f"draws must be finite with shape (n_draws, {len(by_arm)}, {len(by_arm.columns)}); "
+            f"they have shape {draws.shape}."
+        )
+    return np.asarray(draws)
+
+
+def _excluded(permitted: np.ndarray, reasons: Mapping[Any, str], arms: Sequence[Any]) -> list[dict[Any, str]]:
+    words = {arm: reasons.get(arm, "not permitted for this patient") for arm in arms}
+    return [{arm: words[arm] for arm, may in zip(arms, row, strict=True) if not may} for row in permitted]
+
+
+def _columns(
+    decisions: Decisions, arms: Sequence[Any], excluded: Sequence[Mapping[Any, str]]
+) -> dict[str, np.ndarray]:
+    labels = objects([*arms, None])  # position -1: no arm
+    return {
+        "arm": labels[decisions.arm],
+        "status": decisions.status,
+        "best_set": objects([tuple(labels[:-1][row]) for row in decisions.best_set]),
+        "advantage": decisions.advantage,
+        "advantage_lower": decisions.lower,
+        "advantage_upper": decisions.upper,
+        "p_best": decisions.p_best,
+        "top": labels[decisions.top],
+        "excluded": objects(excluded),
+    }
+
+
+def objects(values: Sequence[Any]) -> np.ndarray:
+    """Return a vector of Python objects, also of tuples and mappings, which NumPy would unpack."""
+    found = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        found[i] = value
+    return found

@@ -1,0 +1,127 @@
+"""`Recommendations`: what a rule gives each patient, and how sure it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treatsel._checks import FloatArray, count_of
+from treatsel.predictions import FLAG_COLUMNS, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = ("arm", "best_set", "top", "excluded")  # columns that hold labels, not numbers
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Recommendations:
+    """What the rule gives each patient, and how sure it is; for one patient or many.
+
+    The fields are plain arrays, so that a service can recommend without pandas; `to_frame` gives a table.
+
+    Attributes
+    ----------
+    patients : sequence of shape (n_patients,)
+        Patient ids: the index of a table; for a record the id in it, or 0.
+    arms : tuple
+        Arms, in the order of `utilities`.
+    columns : mapping of str to ndarray of shape (n_patients,)
+        arm: what the rule gives; None out of scope and where no arm is permitted.
+        status: one of ``STATUSES``.
+        best_set: tuple of arms not clearly worse than the top one.
+        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the runner-up,
+        -1 to 1, with its interval.
+        p_best: posterior probability that the top arm is the best.
+        top: the arm of highest utility. excluded: mapping of arm to reason.
+    utilities : ndarray of shape (n_patients, n_arms)
+        What was compared: 0 to 1, higher is better.
+    rule : str
+        "expected" or "supported".
+    margin : float
+        An arm leaves the best set when it is worse than the top by more than this.
+    level : float
+        Confidence of the best set (simultaneous over arms) and of the interval of the advantage.
+    flags : mapping of str to sequence, or None
+        Warnings as in `Predictions.flags`; None where no model is known.
+    audit : mapping or None
+        Model, versions, input and options as in `Predictions.audit`; None where no model is known.
+    """
+
+    patients: Any
+    arms: tuple[Any, ...]
+    columns: Mapping[str, np.ndarray]
+    utilities: FloatArray
+    rule: str
+    margin: float
+    level: float
+    flags: Mapping[str, Any] | None = None
+    audit: Mapping[str, Any] | None = None
+
+    @classmethod
+    def join(cls, parts: Sequence["Recommendations"], patients: Any) -> "Recommendations":
+        """Return blocks of patients, recommended by the same rule, as one."""
+        names = parts[0].columns
+        return replace(
+            parts[0],
+            patients=patients,
+            columns={name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+            utilities=np.concatenate([part.utilities for part in parts]),
+        )
+
+    def __repr__(self) -> str:
+        """Say how many there are of each status, without showing a patient."""
+        statuses, counts = np.unique(self.columns["status"].astype(str), return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        found = ", ".join(f"{counts[i]} {statuses[i]}" for i in order)
+        return f"Recommendations({count_of(len(self.patients), 'patient')}: {found})"
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """The columns as a table, one row per patient."""
+        import pandas as pd
+
+        index = pd.Index(self.patients)
+        columns = {
+            name: pd.Series(values, index=index, dtype="object" if name in LABELS else None)
+            for name, values in self.columns.items()
+        }
+        return pd.DataFrame(columns, index=index)
+
+    @property
+    def utility(self) -> "pd.DataFrame":
+        """What was compared, as a by-arm table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.utilities.copy(), index=pd.Index(self.patients), columns=pd.Index(self.arms))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return one row per patient."""
+        return self.table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and mappings; a number that does not exist is None, never NaN."""
+        rows = []
+        for i, patient in enumerate(self.patients):
+            row = {name: plain(values[i]) for name, values in self.columns.items() if name not in LABELS[1:]}
+            row["best_set"] = [plain(arm) for arm in self.columns["best_set"][i]]
+            row["top"] = plain(self.columns["top"][i])
+            row["excluded"] = {str(arm): reason for arm, reason in self.columns["excluded"][i].items()}
+            utilities = zip(self.arms, self.utilities[i].tolist(), strict=True)
+            rows.append({"patient": plain(patient), **row, "utility": {str(arm): u for arm, u in utilities}})
+        flags = () if self.flags is None else zip(*(self.flags[name] for name in FLAG_COLUMNS), strict=True)
+        return {
+            "rule": self.rule,
+            "margin": self.margin,
+            "level": self.level,
+            "recommendations": rows,
+            "warnings": [dict(zip(FLAG_COLUMNS, map(plain, flag), strict=True)) for flag in flags],
+            "audit": None if self.audit is None else dict(self.audit),
+        }
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw each patient's advantage with its interval, colored by status; return the Axes."""
+        from treatsel._reporting import plots
+
+        return plots.advantages(self.table, ax, level=self.level)

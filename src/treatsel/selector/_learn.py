@@ -1,0 +1,107 @@
+"""From development data to the fitted model: outcomes, assignment, arm means, summaries, data checks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from treatsel.fitted import DataCheck, Development, FittedModel
+from treatsel.models import Assignment, Observation
+from treatsel.predictions import fingerprint
+from treatsel.selector._background import counts_by_arm, ranges_of, summarize
+from treatsel.selector._default_arm import doubly_robust_arm_means, learn_assignment
+from treatsel.selector._input import DevelopmentData, completed_codebook, directions
+from treatsel.selector._outcome import FittedOutcome, learn_outcome
+from treatsel.selector.data_checks import check_auc, check_overlap, run_checks, warn_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learned:
+    """The fitted model, and the series by patient that only the process that fitted it has."""
+
+    model: FittedModel
+    assignment: Assignment
+    observation: dict[str, Observation]
+
+
+def learn(selector: Any, data: DevelopmentData) -> Learned:
+    """Fit all models; `selector` gives the parameters."""
+    outcomes, received = data.outcomes, data.received
+    names, arms = list(outcomes.columns), sorted(received.unique(), key=str)
+    good = directions(selector.event_is_good, names, data.codebook)
+    options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
+    fitted = {
+        name: learn_outcome(data.clean, outcomes[name], arms=arms, groups=data.groups, **options)
+        for name in names
+    }
+    assignment = learn_assignment(
+        data.clean, selector.arm, groups=data.groups, random_state=selector.random_state
+    )
+    main, randomised = names[0], data.assignment == "randomised"
+    means = doubly_robust_arm_means(
+        fitted[main],
+        outcomes[main],
+        received,
+        assignment,
+        randomised=randomised,
+        good=bool(good[main]),
+        groups=data.groups,
+    )
+    checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
+    checks += [] if randomised else check_overlap(assignment)
+    for name, part in fitted.items():
+        checks += check_auc(part.figure("within_arm_auc"), name)
+    development = _development(data, fitted, assignment, means, arms, checks)
+    enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
+    model = FittedModel(
+        models={name: part.additive for name, part in fitted.items()},
+        estimators={name: part.model for name, part in fitted.items()},
+        codebook=completed_codebook(data.codebook, data.clean, good),
+        event_is_good=good,
+        arms=tuple(arms),
+        default_arm=means.loc[enough or arms, "value"].idxmax(),
+        assignment=data.assignment,
+        assignment_model=assignment.model,
+        development=development,
+    )
+    warn_of(checks)
+    observation = {name: part.observation for name, part in fitted.items() if part.observation is not None}
+    return Learned(model=model, assignment=assignment, observation=observation)
+
+
+def _development(
+    data: DevelopmentData,
+    fitted: Mapping[str, FittedOutcome],
+    assignment: Assignment,
+    means: pd.DataFrame,
+    arms: list[Any],
+    checks: Sequence[DataCheck],
+) -> Development:
+    ranges, background = ranges_of(data.covariates), summarize(data.covariates)
+    return Development(
+        training=columns_of(counts_by_arm(data.outcomes, data.received)),
+        arm_means=columns_of(means.loc[arms]),
+        ranges={str(name): (float(low), float(high)) for name, low, high in ranges.itertuples()},
+        background={str(name): column.to_numpy() for name, column in background.items()},
+        overlap=columns_of(assignment.table.loc[arms]),
+        propensity_floor=assignment.propensity_floor,
+        observation={
+            name: columns_of(part.observation.table.loc[arms])
+            for name, part in fitted.items()
+            if part.observation is not None
+        },
+        performance={name: columns_of(part.performance) for name, part in fitted.items()},
+        data_checks=tuple(checks),
+        fingerprint=fingerprint(data.clean),
+    )
+
+
+def columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return a table by columns, without its index."""
+    return {str(name): table[name].tolist() for name in table.columns}
+
+
+def by_arm(columns: Mapping[str, Sequence[Any]], arms: Sequence[Any]) -> pd.DataFrame:
+    """Return a table by arm from its columns."""
+    return pd.DataFrame(dict(columns), index=pd.Index(arms, name="arm"))
