@@ -98,7 +98,7 @@ class Judge:
             alone = served.predict(record, on_invalid="flag")
             said += [alone.to_json(), served.recommend(record, on_invalid="flag").to_frame().to_json()]
             for name in flagged.outcomes:
-                if alone.probability[name].tolist() != flagged.by_arm(name).iloc[i].tolist():
+                if alone.probability[name][0].tolist() != flagged.by_arm(name).iloc[i].tolist():
                     raise ArithmeticError("a patient alone is told something else than among others")
         said.append(selector.recommend(self.records, on_invalid="flag").to_frame().to_json())
         return [*said, json.dumps(selector.predict_by_arm(self.records).to_numpy().tolist())]

@@ -47,7 +47,7 @@ def test_vectors_of_any_kind_become_floats(values):
 def test_missing_values_pass_only_when_allowed(values):
     np.testing.assert_array_equal(check_vector("x", values, allow_missing=True), [1, NAN])
     np.testing.assert_array_equal(check_binary("x", values, allow_missing=True), [1, NAN])
-    with pytest.raises(InputError, match="x holds 1 missing value. Leave out such patients, or impute"):
+    with pytest.raises(InputError, match=r"x holds 1 missing value. Leave out such patients, or impute"):
         check_vector("x", values)
     with pytest.raises(InputError, match="1 missing"):
         check_binary("x", values)

@@ -40,6 +40,7 @@ LEVELS = {
     "_disclosure": 1,
     "_jobs": 1,
     "errors": 0,
+    "_measures": 0,
     "_reporting": 0,
     "_lazy": 0,
     "_version": 0,

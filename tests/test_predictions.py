@@ -31,7 +31,7 @@ def make(codes=(), **options):
         "warnings": pd.DataFrame(rows, columns=["patient", "code", "column"]),
         "audit": {"model_id": None, "library_version": "0"},
     }
-    return Predictions(**{**content, **options})
+    return Predictions.from_tables(**{**content, **options})
 
 
 def test_the_long_table_has_one_row_per_patient_outcome_and_arm():

@@ -89,7 +89,7 @@ def test_references_inside_pictures_point_to_what_exists(pages):
 def test_the_page_holds_headline_cautions_and_every_figure(pages):
     folder, report, _ = pages
     text = (folder / "report.html").read_text()
-    elsewhere = ["missing outcomes", "confounding"]  # told by scenario and by Lambda
+    elsewhere = ["missing outcomes", "confounding"]  # reported by scenario and by Lambda
     for measure in set(report.figures.loc[~report.figures["section"].isin(elsewhere), "measure"]):
         assert measure in text
     for caution in report.cautions:
@@ -102,7 +102,7 @@ def test_what_users_write_is_escaped(pages):
     assert "Tests &amp; &lt;trials&gt;." in text
 
 
-def test_markdown_tells_the_same(pages):
+def test_markdown_has_the_same_content(pages):
     folder, report, _ = pages
     text = (folder / "report.md").read_text()
     assert text.startswith("# External validation: dropout\n")

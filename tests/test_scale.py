@@ -76,12 +76,12 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_chunks_give_the_same_bits(selector, patients, by_arm, monkeypatch, n_jobs):
     monkeypatch.setattr(_frames, "CHUNK", 200)
-    told = []
-    tell = lambda done, total: told.append((done, total))  # noqa: E731
+    seen = []
+    record = lambda done, total: seen.append((done, total))  # noqa: E731
     with parallel_config(backend="threading"):
-        found = scale.predict_in_chunks(selector, patients, n_jobs=n_jobs, progress=tell)
+        found = scale.predict_in_chunks(selector, patients, n_jobs=n_jobs, progress=record)
     assert_same(found, by_arm)
-    assert told == [(min(200 * i, N), N) for i in range(1, 6)]
+    assert seen == [(min(200 * i, N), N) for i in range(1, 6)]
 
 
 def test_columns_may_be_stored_as_arrow_and_stand_in_any_order(selector, patients, by_arm, monkeypatch):
@@ -160,16 +160,16 @@ def test_results_stand_in_the_order_of_the_calls():
 def test_calls_that_were_cancelled_are_made_again():
     from concurrent.futures import CancelledError
 
-    told = []
+    seen = []
 
     def lose(number, n_times):
-        told.append(number)
-        if told.count(number) <= n_times:
+        seen.append(number)
+        if seen.count(number) <= n_times:
             raise CancelledError
         return -number
 
     assert results_of(lose, lambda: [(1, 0), (2, 2), (3, 0)], n_jobs=None) == [-1, -2, -3]
-    assert told.count(1) == 1
+    assert seen.count(1) == 1
     with pytest.raises(CancelledError):
         results_of(lose, lambda: [(4, ATTEMPTS)], n_jobs=None)
 
@@ -191,7 +191,7 @@ def _import():
 
 def test_dask_gives_the_same_bits(cluster, selector, patients, by_arm):
     ddf = dd.from_pandas(patients, npartitions=4)
-    lazy = scale.predict_dask(selector, ddf[ddf["age"] >= 0])  # drops whom it does not know
+    lazy = scale.predict_dask(selector, ddf[ddf["age"] >= 0])  # drops patients of unknown age
     found = lazy.compute()
     assert_same(found, by_arm.loc[patients.set_index("patient_id")["age"] >= 0])
     assert lazy.index.name == found.index.name == "patient_id"
@@ -389,11 +389,11 @@ def test_only_one_partition_is_held():
 
 def test_what_is_no_lightgbm_is_refused(development):
     ddf = dd.from_pandas(development.drop(columns="site"), npartitions=2)
-    with pytest.raises(UnsupportedModelError, match="not by LogisticRegression"):
+    with pytest.raises(UnsupportedModelError, match="it is a LogisticRegression"):
         scale.fit_trees_dask(ddf, "dropout", LogisticRegression())
     with pytest.raises(InputError, match="class_weight"):
         scale.fit_trees_dask(ddf, "dropout", LGBMClassifier(class_weight="balanced"))
-    with dask.config.set(scheduler="sync"), pytest.raises(InputError, match="no columns"):
+    with dask.config.set(scheduler="sync"), pytest.raises(InputError, match="lacks the columns"):
         scale.fit_trees_dask(ddf, "remission", BOOSTED)
 
 
@@ -407,13 +407,16 @@ def test_sums_over_many_partitions_are_added_in_a_tree(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="arm"), "no columns \\['arm'\\]"),
-        (lambda t: t[["arm", "dropout", "site"]], "no covariates"),
-        (lambda t: t.assign(dropout=t["dropout"].where(t.index > 4)), "5 values that are neither 0 nor 1"),
-        (lambda t: t.assign(dropout=t["dropout"] + 1), "neither 0 nor 1"),
-        (lambda t: t.assign(arm=t["arm"].where(t.index > 2)), "3 missing arms"),
-        (lambda t: t.assign(site=t["site"].where(t.index > 2)), "3 missing sites"),
-        (lambda t: t.assign(dropout=t["dropout"] * (t["arm"] != "cbt")), "Arm 'cbt' has .* only one class"),
+        (lambda t: t.drop(columns="arm"), "lacks the columns \\['arm'\\]"),
+        (lambda t: t[["arm", "dropout", "site"]], "at least one covariate"),
+        (lambda t: t.assign(dropout=t["dropout"].where(t.index > 4)), "5 values other than 0 and 1"),
+        (lambda t: t.assign(dropout=t["dropout"] + 1), "values other than 0 and 1"),
+        (lambda t: t.assign(arm=t["arm"].where(t.index > 2)), "'arm' has 3 missing values"),
+        (lambda t: t.assign(site=t["site"].where(t.index > 2)), "'site' has 3 missing values"),
+        (
+            lambda t: t.assign(dropout=t["dropout"] * (t["arm"] != "cbt")),
+            "Arm 'cbt' has .* all with the same outcome",
+        ),
     ],
 )
 def test_partitions_that_cannot_be_fitted_are_refused(development, change, message):

@@ -37,7 +37,7 @@ from treatsel.metrics.resampled._percentile import bootstrap
 ARMS = np.array(["a", "b", "c"])
 SHARES = np.array([0.5, 0.3, 0.2])
 SITES = 40
-BOOTSTRAPPED = ("roc_auc", "brier_score", "calibration_in_the_large", "calibration_slope")
+BOOTSTRAPPED = ("auc", "brier_score", "calibration_in_the_large", "calibration_slope")
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ def bootstrap_usual(data):
 def bootstrap_auc(data):
     from treatsel.metrics.resampled._percentile import bootstrap
 
-    return bootstrap(data.y, data.p, ["roc_auc"], n_resamples=2000)
+    return bootstrap(data.y, data.p, ["auc"], n_resamples=2000)
 
 
 @task("figures of val.prob")

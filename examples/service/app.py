@@ -24,7 +24,7 @@ from uvicorn.supervisors import Multiprocess
 from treatsel import serve
 from treatsel.errors import TreatselError
 
-MOST_BYTES = 64 * 1024  # of a request
+MAX_BYTES = 64 * 1024  # per request; a record is a few kilobytes
 ON_INVALID, RULES = ("flag", "raise"), ("expected", "supported")
 
 
@@ -84,7 +84,9 @@ def make_app(model: serve.FittedModel) -> FastAPI:
             result = work(await record_of(request)).to_dict()
         except RefusedError as refused:
             return refusal(refused.status, refused.why)
-        except TreatselError as error:  # names columns and what is allowed, never a value
+        except (
+            TreatselError
+        ) as error:  # the message names columns and allowed values, never a value of the patient
             return refusal(422, str(error))
         for warning in result.get("warnings", ()):
             counts[f'warnings_total{{code="{warning["code"]}"}}'] += 1
@@ -103,8 +105,8 @@ async def record_of(request: Request) -> dict[str, Any]:
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > MOST_BYTES:
-            raise RefusedError(413, f"A record has at most {MOST_BYTES:,} bytes.")
+        if len(body) > MAX_BYTES:
+            raise RefusedError(413, f"The body is too large. A record has at most {MAX_BYTES:,} bytes.")
     try:
         record = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
@@ -140,7 +142,7 @@ def __getattr__(name: str) -> FastAPI:
 
 
 def main() -> None:
-    """Serve the model that TREATSEL_MODEL names."""
+    """Serve the model named by TREATSEL_MODEL."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

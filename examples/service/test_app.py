@@ -1,12 +1,12 @@
-"""What the service answers: records, broken requests, counters."""
+"""Answers of the service: records, invalid requests, counters."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-fastapi = pytest.importorskip("fastapi", reason="the example has requirements of its own")
-from app import MOST_BYTES, make_app  # noqa: E402
+fastapi = pytest.importorskip("fastapi", reason="the example has its own requirements")
+from app import MAX_BYTES, make_app  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 
 from treatsel import serve  # noqa: E402
@@ -47,12 +47,12 @@ def test_a_record_gets_what_the_library_says(client, model, record):
         (b'{"age": 1, "age": 2}', 400),
         (b"[" * 30_000, 400),
         (b"\xff\xfe", 400),
-        (b'"' + b"x" * MOST_BYTES + b'"', 413),
+        (b'"' + b"x" * MAX_BYTES + b'"', 413),
         (b"{}", 422),
         (b'{"age": {"deep": [1]}}', 422),
     ],
 )
-def test_a_broken_request_is_refused_in_words(client, body, status):
+def test_an_invalid_request_is_refused_with_a_reason(client, body, status):
     for path in ("/predict", "/recommend"):
         answer = client.post(path, content=body)
         assert answer.status_code == status
@@ -85,13 +85,13 @@ def test_of_what_was_sent_only_names_of_keys_come_back(client, record):
 def test_counters_count(client, record):
     client.post("/predict", json=record)
     client.post("/predict", content=b"{")
-    told = client.get("/metrics").text.splitlines()
-    assert "treatsel_requests_total 2" in told
-    assert 'treatsel_refused_total{status="400"} 1' in told
-    assert any(line.startswith('treatsel_warnings_total{code="missing_covariate"}') for line in told)
+    shown = client.get("/metrics").text.splitlines()
+    assert "treatsel_requests_total 2" in shown
+    assert 'treatsel_refused_total{status="400"} 1' in shown
+    assert any(line.startswith('treatsel_warnings_total{code="missing_covariate"}') for line in shown)
 
 
 def test_the_model_says_what_it_is(client, model):
-    told = client.get("/model").json()
-    assert told["model_id"] == model.model_id
-    assert set(told["covariates"]) == set(model.codebook.covariates)
+    shown = client.get("/model").json()
+    assert shown["model_id"] == model.model_id
+    assert set(shown["covariates"]) == set(model.codebook.covariates)

@@ -115,7 +115,7 @@ def suppressed(counts: Any) -> FloatArray:
     [nan, nan, 0.0, 90.0]
     """
     counts = np.asarray(counts, dtype=np.float64)
-    return np.where(suppression(counts), np.nan, counts)
+    return np.asarray(np.where(suppression(counts), np.nan, counts))
 
 
 def merged(counts: Any) -> FloatArray:
@@ -133,9 +133,9 @@ def merged(counts: Any) -> FloatArray:
     """
     counts = np.asarray(counts, dtype=np.float64)
     small = (counts > 0) & (counts < SMALLEST_GROUP)
-    if not small.any():
-        return counts
-    return np.where(small, 0.0, SMALLEST_GROUP * np.round(counts / SMALLEST_GROUP))
+    if small.any():
+        counts = np.where(small, 0.0, SMALLEST_GROUP * np.round(counts / SMALLEST_GROUP))
+    return np.asarray(counts)
 
 
 def rounded_down(n: int, total: int) -> int:

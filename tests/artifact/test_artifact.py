@@ -1,5 +1,6 @@
 """The model file: the same model comes back, and nothing else ever does."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -190,15 +191,18 @@ def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
 
 
 @pytest.mark.parametrize("n_missing", [3, 7])
-def test_a_few_outcomes_missing_in_one_arm_are_not_told(selector, cohort, tmp_path, monkeypatch, n_missing):
+def test_a_few_outcomes_missing_in_one_arm_are_not_disclosed(selector, tmp_path, n_missing):
     """Neither by that arm's counts, nor by what all arms have together."""
     training = selector.training_.copy()
     n, arm = training["n"].sum(), training["arm"].eq("cbt")
     training["n_observed"] = training["n"] - np.where(arm, 3, 0)
     training.loc[training["arm"].eq("ipt"), "n_observed"] -= n_missing - 3
     performance = selector.performance_["dropout"].assign(n=n - n_missing)
-    monkeypatch.setattr(selector, "training_", training)
-    monkeypatch.setattr(selector, "performance_", {"dropout": performance})
+    development = dataclasses.replace(
+        selector.model_.development, training=training.to_dict("list"), performance={"dropout": performance}
+    )
+    model = dataclasses.replace(selector.model_, development=development)
+    selector = ts.TreatmentSelector.from_model(model, arm=selector.arm)
     content = ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.").content
     assert all(row["n"] is not None for row in content["training"])
     told = [row["n_observed"] for row in content["training"] if row["n_observed"] is not None]
@@ -688,3 +692,33 @@ def test_loading_imports_neither_lightgbm_nor_shap():
         [sys.executable, "-c", code, str(STORED / "format_1.treatsel")], capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_loaded_model_describes_its_development_but_no_patient(tmp_path):
+    """Data checks and the tables by arm are in the file; ids and series by patient are not."""
+    cohort = make_cohort(400, random_state=9).cohort
+    X, planted = cohort.X, "planted-id-0451"
+    X.index = [planted, *(f"p{number}" for number in range(1, len(X)))]
+    y = cohort.y["recovery"].set_axis(X.index)
+    with pytest.warns(ts.errors.TreatselWarning):
+        fitted = ts.TreatmentSelector(codebook=cohort.codebook, estimator="hierarchical", random_state=0).fit(
+            X, y
+        )
+    ts.save_model(fitted, tmp_path / "m.treatsel", intended_use="Tests.")
+    with zipfile.ZipFile(tmp_path / "m.treatsel") as file:
+        for name in file.namelist():
+            assert planted.encode() not in name.encode() + file.read(name)
+    loaded = ts.load_model(tmp_path / "m.treatsel")
+    assert [check.code for check in loaded.data_checks_] == [check.code for check in fitted.data_checks_]
+    assert loaded.data_checks_
+    (name,), observation = loaded.observation_, loaded.observation_["recovery"]
+    assert (name, observation.weights, observation.probability) == ("recovery", None, None)
+    assert (loaded.assignment_.probabilities, loaded.assignment_.raw) == (None, None)
+    shared = ["n", "n_observed", "share", "effective_n"]
+    pd.testing.assert_frame_equal(
+        observation.table[shared],
+        fitted.observation_["recovery"].table.loc[fitted.arms_, shared],
+        check_names=False,
+        check_dtype=False,
+    )
+    assert planted in fitted.observation_["recovery"].weights.index

@@ -93,18 +93,10 @@ def test_codebook_drafts_and_merges(folder, capsys, tmp_path):
 def again(folder):
     """The training of the folder's model once more: the file, and what the command printed."""
     out, files = folder / "again.treatsel", [folder / "cohort.csv", "--codebook", folder / "codebook.yaml"]
-    train = [
-        "train",
-        *files,
-        "--outcome",
-        "dropout",
-        "--out",
-        out,
-        "--intended-use",
-        f"@{folder / 'use.yaml'}",
-    ]
+    use = f"@{folder / 'use.yaml'}"
+    train = ["train", *files, "--outcome", "dropout", "--out", out, "--intended-use", use]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert main([*map(str, train), "--out", str(out), "--intended-use", use]) == 0
+        assert main([*map(str, train)]) == 0
     return out, printed.getvalue()
 
 

@@ -123,9 +123,9 @@ def test_without_intervals(folder, selector, tmp_path, capsys, small_chunks):
     out = tmp_path / "out.csv"
     command = ["predict", str(folder / "m.treatsel"), str(folder / "many.csv"), "--out", str(out)]
     assert main(command) == 0
-    told, with_intervals = capsys.readouterr().err, pd.read_csv(out)
+    warned, with_intervals = capsys.readouterr().err, pd.read_csv(out)
     assert main([*command, "--no-intervals", "--n-jobs", "2"]) == 0
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == warned
     expected = with_intervals.drop(columns=["lower", "upper"])
     pd.testing.assert_frame_equal(pd.read_csv(out), expected, check_exact=True)
     assert selector.has_posterior_draws()
@@ -172,17 +172,17 @@ def test_ids_are_told_apart_across_chunks_before_any_work(
     first = pd.read_csv(folder / "many.csv", dtype=str)["patient_id"][0]
     source = broken(1399, "patient_id", first)
     monkeypatch.setattr(selector, "predict", None)
-    with pytest.raises(InputError, match=r"ids of .* hold 1 duplicates") as caught:
+    with pytest.raises(InputError, match=r"ids of .* include 1 duplicate") as caught:
         predict_file(selector, source, tmp_path / "out.csv")
     assert first not in str(caught.value)
     indexed = pd.read_csv(source, dtype={"patient_id": str}).set_index("patient_id")
     indexed.to_parquet(tmp_path / "indexed.parquet")
-    with pytest.raises(InputError, match="hold 1 duplicates"):
+    with pytest.raises(InputError, match="include 1 duplicate"):
         predict_file(selector, tmp_path / "indexed.parquet", tmp_path / "out.csv")
     missing = pd.read_parquet(folder / "many.parquet")
     missing.loc[5, "patient_id"] = None
     missing.to_parquet(tmp_path / "missing.parquet")
-    with pytest.raises(InputError, match="1 patients without an id"):
+    with pytest.raises(InputError, match="1 patient without an id"):
         predict_file(selector, tmp_path / "missing.parquet", tmp_path / "out.csv")
 
 
@@ -205,10 +205,10 @@ def test_a_file_without_rows_or_covariates_is_refused(folder, selector, tmp_path
 
 
 def test_progress_counts_to_the_end(folder, selector, tmp_path, small_chunks):
-    told = []
-    tell = lambda done, total: told.append((done, total))  # noqa: E731
-    predict_file(selector, folder / "many.parquet", tmp_path / "out.csv", level=None, progress=tell)
-    assert told == [(512, N), (1024, N), (N, N)]
+    seen = []
+    record = lambda done, total: seen.append((done, total))  # noqa: E731
+    predict_file(selector, folder / "many.parquet", tmp_path / "out.csv", level=None, progress=record)
+    assert seen == [(512, N), (1024, N), (N, N)]
 
 
 def test_a_terminal_sees_a_bar_and_a_log_does_not(folder, tmp_path, capsys, monkeypatch):

@@ -7,20 +7,15 @@ import pytest
 
 from treatsel._stats.vectors import check_predicted
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.metrics import calibration, discrimination, overall
+from treatsel.metrics import FUNCTIONS, bootstrap, calibration, discrimination, overall
 from treatsel.metrics.resampled._fast_metrics import METRICS, Sorted, evaluate
-from treatsel.metrics.resampled._percentile import bootstrap
 
 ALL = list(METRICS)
-PREDICTED = [
-    name for name in ALL if name not in ("within_arm_auc", "prevalence", "ici", "e50", "e90", "emax")
-]
+PREDICTED = [name for name in ALL if name not in ("within_arm_auc", "base_rate", "ici", "e50", "e90", "emax")]
 
 
 def public(name, y, p, **options):
-    return next(
-        getattr(module, name) for module in (discrimination, overall, calibration) if hasattr(module, name)
-    )(y, p, **options).value
+    return FUNCTIONS[name](y, p, **options).value
 
 
 def number(found):
@@ -32,7 +27,7 @@ def expected_values(rows, weight=None):
     errors = calibration.integrated_calibration_index(y, p, sample_weight=weight)
     found = {name: public(name, y, p, sample_weight=weight) for name in PREDICTED}
     found |= {name: number(getattr(errors, name)) for name in ("ici", "e50", "e90", "emax")}
-    found["prevalence"] = overall.prevalence(y, sample_weight=weight).value
+    found["base_rate"] = overall.prevalence(y, sample_weight=weight).value
     found["within_arm_auc"] = discrimination.within_arm_auc(y, p, rows["arm"], sample_weight=weight).value
     return found
 
@@ -79,7 +74,7 @@ def test_shared_places_move_next_to_nothing():
 
 def test_neither_row_order_nor_threads_matter(cohort):
     moved = cohort.sample(frac=1, random_state=1)
-    names = ["roc_auc", "calibration_slope", "ici"]
+    names = ["auc", "calibration_slope", "ici"]
     for clusters in (None, "site"):
         own = [None if clusters is None else rows[clusters] for rows in (cohort, moved)]
         first = bootstrap(cohort["y"], cohort["p"], names, clusters=own[0], n_resamples=20)
@@ -89,13 +84,13 @@ def test_neither_row_order_nor_threads_matter(cohort):
 
 
 def test_metrics_share_their_resamples(cohort):
-    both = bootstrap(cohort["y"], cohort["p"], ["roc_auc", "brier_score"], n_resamples=30)
+    both = bootstrap(cohort["y"], cohort["p"], ["auc", "brier_score"], n_resamples=30)
     alone = bootstrap(cohort["y"], cohort["p"], ["brier_score"], n_resamples=30)
     pd.testing.assert_series_equal(both.draws["brier_score"], alone.draws["brier_score"])
     scaled = bootstrap(
-        cohort["y"], cohort["p"], ["brier_score", "scaled_brier_score", "prevalence"], n_resamples=30
+        cohort["y"], cohort["p"], ["brier_score", "scaled_brier_score", "base_rate"], n_resamples=30
     ).draws
-    null = scaled["prevalence"] * (1 - scaled["prevalence"])
+    null = scaled["base_rate"] * (1 - scaled["base_rate"])
     np.testing.assert_allclose(scaled["scaled_brier_score"], 1 - scaled["brier_score"] / null)
     other = bootstrap(cohort["y"], cohort["p"], ["brier_score"], n_resamples=30, random_state=1)
     assert not other.draws.equals(alone.draws)
@@ -105,12 +100,11 @@ def test_spread_is_that_of_the_formulas():
     rng = np.random.default_rng(1)
     p = rng.beta(2, 3, 1500)
     y = rng.binomial(1, p)
-    names = ["roc_auc", "brier_score", "scaled_brier_score", "log_loss", "nagelkerke_r2", "average_precision"]
+    names = ["auc", "brier_score", "scaled_brier_score", "log_loss", "nagelkerke_r2", "average_precision"]
     names += ["calibration_in_the_large", "calibration_slope"]
     table = bootstrap(y, p, names, n_resamples=400).to_frame()
     for name in names:
-        module = next(m for m in (discrimination, overall, calibration) if hasattr(m, name))
-        found = getattr(module, name)(y, p)
+        found = FUNCTIONS[name](y, p)
         se = found.se * (found.value * (1 - found.value) if name == "average_precision" else 1)
         assert table.loc[name, "se"] == pytest.approx(se, rel=0.15), name
         assert table.loc[name, "lower"] == pytest.approx(found.lower, abs=0.4 * se), name
@@ -120,8 +114,8 @@ def test_whole_clusters_are_drawn():
     site = np.repeat(np.arange(20), 30)
     y = (site % 2).astype(int)  # a site has one outcome only
     p = np.where(y, 0.6, 0.5)
-    grouped = bootstrap(y, p, ["prevalence"], clusters=site, n_resamples=300).estimate("prevalence")
-    alone = bootstrap(y, p, ["prevalence"], n_resamples=300).estimate("prevalence")
+    grouped = bootstrap(y, p, ["base_rate"], clusters=site, n_resamples=300).estimate("base_rate")
+    alone = bootstrap(y, p, ["base_rate"], n_resamples=300).estimate("base_rate")
     assert grouped.se == pytest.approx(math.sqrt(0.25 / 20), rel=0.15)
     assert alone.se == pytest.approx(math.sqrt(0.25 / 600), rel=0.15)
     assert "resamples of 20 clusters" in grouped.method
@@ -138,7 +132,7 @@ def test_weights_are_drawn_as_patients(cohort):
 
 def test_intervals_cover():
     rng, times, covered = np.random.default_rng(2), 120, np.zeros(3)
-    names = ["roc_auc", "brier_score", "prevalence"]
+    names = ["auc", "brier_score", "base_rate"]
     large = rng.beta(2, 3, 400_000)
     outcome = rng.binomial(1, large)
     truth = [discrimination.roc_auc(outcome, large).value, overall.brier_score(outcome, large).value, 0.4]
@@ -153,9 +147,9 @@ def test_intervals_cover():
 def test_perfect_predictions_and_one_class():
     y = [0, 1] * 10
     with pytest.warns(TreatselWarning, match="0 or 1"):
-        found = bootstrap(y, y, ["roc_auc", "brier_score", "calibration_slope", "log_loss"], n_resamples=20)
+        found = bootstrap(y, y, ["auc", "brier_score", "calibration_slope", "log_loss"], n_resamples=20)
     table = found.to_frame()
-    assert table.loc["roc_auc", ["value", "lower", "upper"]].tolist() == [1, 1, 1]
+    assert table.loc["auc", ["value", "lower", "upper"]].tolist() == [1, 1, 1]
     assert table.loc["brier_score", "upper"] == 0
     assert math.isnan(table.loc["calibration_slope", "value"])
     one = bootstrap([1, 1, 1], [0.2, 0.5, 0.8], n_resamples=10).to_frame()
@@ -164,15 +158,15 @@ def test_perfect_predictions_and_one_class():
 
 def test_a_rare_outcome_loses_its_interval():
     y = [1] + [0] * 30
-    table = bootstrap(y, np.linspace(0.1, 0.5, 31), ["roc_auc", "brier_score"], n_resamples=100).to_frame()
-    assert math.isnan(table.loc["roc_auc", "lower"])
+    table = bootstrap(y, np.linspace(0.1, 0.5, 31), ["auc", "brier_score"], n_resamples=100).to_frame()
+    assert math.isnan(table.loc["auc", "lower"])
     assert math.isfinite(table.loc["brier_score", "lower"])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ["auc"]}, "metrics is 'auc'"),
+        ({"metrics": ["roc_auc"]}, "metrics is 'roc_auc'"),
         ({"metrics": []}, "metrics holds 0 names"),
         ({"metrics": ["ici", "ici"]}, "each once"),
         ({"metrics": ["within_arm_auc"]}, "needs the received arms"),
@@ -188,7 +182,7 @@ def test_bad_input_says_what_and_how(options, message):
 
 
 def test_a_metric_that_was_not_asked_for(cohort):
-    found = bootstrap(cohort["y"], cohort["p"], ["roc_auc"], n_resamples=5)
-    assert found.estimate("roc_auc").n == 200
+    found = bootstrap(cohort["y"], cohort["p"], ["auc"], n_resamples=5)
+    assert found.estimate("auc").n == 200
     with pytest.raises(InputError, match="metric is 'ici'"):
         found.estimate("ici")

@@ -104,7 +104,7 @@ def test_propensity_is_a_vector_or_a_table(cohort, tables, recommended):
     )
     found = [policy_value(*patients, recommended, propensity=given) for given in (uneven, own)]
     assert found[0] == found[1]
-    with pytest.raises(InputError, match="does not sum to 1"):
+    with pytest.raises(InputError, match="sum is not 1"):
         policy_value(*patients, recommended, propensity=table / 2)
 
 
@@ -401,7 +401,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
     [
         (
             lambda: policy_value([1, 0], ["a", "b"], ["a", "b"], propensity=[0.5, 0]),
-            "1 patients probability 0",
+            "is 0 for the received arm of 1 patient",
         ),
         (lambda: policy_value([1, 0], ["a", "b"], ["a"], propensity=[0.5, 0.5]), "recommended 1"),
         (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing label;"),
@@ -414,7 +414,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
             r"1 patient of arms without a column: \['c'\]",
         ),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD * 0.9), "2 rows whose sum is not 1"),
-        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD[["a"]]), "Both need a column for each arm"),
+        (lambda: aipw_scores([1, 0], ["a", "b"], GOOD, GOOD[["a"]]), "Give both a column for each arm"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD * 100, GOOD), "outside 0 to 1"),
         (lambda: aipw_scores([1, 0], ["a", "b"], GOOD.to_numpy(), GOOD), "must be a DataFrame"),
         (lambda: aipw_scores([1], ["a", "b"], GOOD, GOOD), "Lengths differ"),

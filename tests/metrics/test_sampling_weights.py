@@ -105,7 +105,7 @@ METRICS = {
     "value_ipw": lambda c, **k: policy_value(
         c["y"], c["arm"], c["recommended"], propensity=c["propensity"], method="ipw", **k
     ),
-    "gain_best": lambda c, **k: gain_over_best_arm(tables(c)[2], c["recommended"], best_arm="a", **k),
+    "gain_best": lambda c, **k: gain_over_best_arm(tables(c)[2], c["recommended"], comparator="a", **k),
     "gain_each": lambda c, **k: gain_over_each_arm(tables(c)[2], c["recommended"], **k).table.loc["b"],
     "gain_random": lambda c, **k: gain_over_random(tables(c)[2], c["recommended"], **k),
     "gain_received": lambda c, **k: gain_over_received(c["y"], c["arm"], tables(c)[2], c["recommended"], **k),

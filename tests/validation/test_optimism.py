@@ -53,7 +53,7 @@ def test_it_is_harrells_algorithm(rows):
 def test_dot632plus_follows_its_formula(rows):
     X, y = make()
     table = bootstrap_optimism(MODEL, X, y, resamples=rows).table
-    for name in ("auc", "brier"):
+    for name in ("auc", "brier_score"):
         apparent, outside = table.loc[name, ["apparent", "out_of_bag"]]
         p = MODEL.fit(X, y).predict_proba(X)[:, 1]
         gamma = 0.5 if name == "auc" else np.mean((y[:, None] - p[None, :]) ** 2)
@@ -110,13 +110,13 @@ def test_corrected_figures_are_those_of_new_patients():
         X, y = make(seed)
         table = bootstrap_optimism(MODEL, X, y, resamples=10, random_state=seed).table
         p = MODEL.fit(X, y).predict_proba(wide)[:, 1]
-        truth = {"auc": roc_auc(y_wide, p).value, "brier": brier_score(y_wide, p).value}
+        truth = {"auc": roc_auc(y_wide, p).value, "brier_score": brier_score(y_wide, p).value}
         truth["calibration_slope"] = calibration_slope(y_wide, p).value
         rows.append({m: table.loc[m, "corrected"] - truth[m] for m in truth} | {
             f"apparent {m}": table.loc[m, "apparent"] - truth[m] for m in truth
         })  # fmt: skip
     error = pd.DataFrame(rows).mean()
-    for measure in ("auc", "brier", "calibration_slope"):
+    for measure in ("auc", "brier_score", "calibration_slope"):
         assert abs(error[measure]) < 0.5 * abs(error[f"apparent {measure}"])
 
 

@@ -11,6 +11,7 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
+from treatsel._measures import measure_of
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError
 from treatsel.validation import ValidationReport, compare, parts, validate
@@ -40,6 +41,11 @@ def test_every_part_is_there(report):
     assert wanted <= set(report.tables)
     headings = [section.heading for section in page_of(report).sections]
     assert len(headings) == len(set(headings)) >= 15
+
+
+def test_every_row_is_named_by_the_list_of_measures(report):
+    for name in report.figures["measure"].unique():
+        assert name.startswith(measure_of(name).label)
 
 
 def test_every_figure_has_interval_or_a_reason(report):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from treatsel._measures import MEASURES
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import (
     aipw_scores,
@@ -22,6 +23,7 @@ from treatsel.validation.studies._subgroups import subgroup_performance
 
 mpl.use("Agg")
 ARMS = ["CBT", "IPT", "SSRI"]
+GAIN = MEASURES["gain"].label
 
 
 def simulate(n, seed=0, *, groups=("f", "m"), share=None):
@@ -58,7 +60,7 @@ def test_figures_are_those_of_the_metrics():
         "calibration slope": calibration_slope(y, p),
         "observed / expected": observed_expected_ratio(y, p),
         "Brier score": brier_score(y, p),
-        "gain": gain_over_best_arm(scores[women], table.loc[women, "rec"], comparator="IPT"),
+        GAIN: gain_over_best_arm(scores[women], table.loc[women, "rec"], comparator="IPT"),
     }
     for measure, estimate in expected.items():
         for column in ("value", "lower", "upper", "method"):
@@ -66,7 +68,7 @@ def test_figures_are_those_of_the_metrics():
     assert cell(found, "base rate", "f") == pytest.approx(y.mean())
     assert cell(found, "mean prediction", "f") == pytest.approx(p.mean())
     assert cell(found, "base rate", "overall", "n") == 900
-    assert cell(found, "gain", "f", "n_events") == y.sum()
+    assert cell(found, GAIN, "f", "n_events") == y.sum()
 
 
 def test_who_is_sent_where():
@@ -118,7 +120,7 @@ def test_small_groups_are_not_estimable_and_say_so():
     small = table[table["sex"] == "x"]
     assert min(small["y"].sum(), (1 - small["y"]).sum()) < 10
     events, others = small["y"].sum(), len(small) - small["y"].sum()
-    for measure in ("within-arm AUC", "calibration slope", "Brier score", "gain", "observed / expected"):
+    for measure in ("within-arm AUC", "calibration slope", "Brier score", GAIN, "observed / expected"):
         assert np.isnan(cell(found, measure, "x"))
         assert not cell(found, measure, "x", "estimable")
         reason = f"not estimable: {events} events and {others} non-events; at least 10 of each are needed"
@@ -184,9 +186,9 @@ def test_extreme_predictions_give_one_warning_for_each_measure_that_moves_them()
 def test_a_group_that_gets_the_best_arm_only_gains_nothing():
     table, scores = simulate(400)
     table.loc[table["sex"] == "f", "rec"] = "CBT"
-    found = found_of(table, scores, comparator="CBT", measures=["gain", "recommended"])
-    assert cell(found, "gain", "f") == 0
-    assert found.tests.set_index("measure").loc["gain", "left_out"] == "f"
+    found = found_of(table, scores, comparator="CBT", measures=[GAIN, "recommended"])
+    assert cell(found, GAIN, "f") == 0
+    assert found.tests.set_index("measure").loc[GAIN, "left_out"] == "f"
     assert cell(found, "recommended IPT", "f") == 0
     assert np.isfinite(found.tests.set_index("measure").loc["recommended IPT", "p_value"])
 
@@ -207,7 +209,7 @@ def test_plot_shows_every_group():
     ("options", "words"),
     [
         ({"measures": ["AUC"]}, "A measure is 'AUC'"),
-        ({"measures": ["gain"]}, "needs scores and recommended"),
+        ({"measures": [GAIN]}, "needs scores and recommended"),
         ({"measures": ["recommended"]}, "needs recommended"),
         ({"recommended": [None] * 60}, "60 missing labels"),
         ({"recommended": ["CBT"]}, "Lengths differ"),

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_by_arm, check_probability, check_unique, check_vector, count_of
+from treatsel._checks import (
+    FloatArray,
+    check_by_arm,
+    check_probability,
+    check_unique,
+    check_vector,
+    count_of,
+)
 from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
 

@@ -23,7 +23,7 @@ FAR = 5.0  # a longer step of a coefficient may overshoot; the fit is then made 
 def cells_of(x: FloatArray) -> FloatArray:
     """Return the cell of each value: one of ``CELLS`` equally wide ones from the smallest to the largest."""
     low, high = x.min(), x.max()
-    return np.floor((x - low) * (CELLS / (high - low)))
+    return np.asarray(np.floor((x - low) * (CELLS / (high - low))))
 
 
 def both_classes(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from treatsel._measures import labels_of
 from treatsel.additive import Trees
 from treatsel.errors import ArtifactError
 from treatsel.manifest import check_intended_use, check_validation_summary
@@ -24,7 +25,7 @@ FARTHEST = 1e155  # a mean, or a bound of a range
 NARROWEST = 1e-13  # a scale
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
 OVERLAP = ("effective_n", "propensity_q01", "share_low_propensity", "auc")
-METRICS = ("log_loss", "brier_score", "within_arm_auc")
+METRICS = tuple(labels_of("log_loss", "brier_score", "within_arm_auc"))
 MEANS = ("value", "lower", "upper", "se", "n")
 COUNTS = ("n", "n_observed", "n_events")
 OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")

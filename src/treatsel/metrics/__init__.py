@@ -2,6 +2,7 @@
 
 from treatsel._stats.clustered_means import MIN_CLUSTERS, enough_clusters
 from treatsel._stats.estimate import Estimate
+from treatsel.metrics._functions import FUNCTIONS, measures
 from treatsel.metrics.benefit import (
     BenefitCalibration,
     BenefitErrors,
@@ -83,6 +84,7 @@ from treatsel.metrics.policy import (
     received_propensity,
 )
 from treatsel.metrics.pooling import MetaAnalysis, RubinPooled, pool_rubin, random_effects_meta_analysis
+from treatsel.metrics.resampled import Bootstrap, bootstrap
 from treatsel.metrics.sample_size import (
     Criterion,
     LinearPredictorDistribution,
@@ -109,10 +111,12 @@ from treatsel.metrics.utility import (
 )
 
 __all__ = [
+    "FUNCTIONS",
     "MIN_CLUSTERS",
     "BalancedAccuracy",
     "BenefitCalibration",
     "BenefitErrors",
+    "Bootstrap",
     "BrierDecomposition",
     "CalibrationCurve",
     "CalibrationIndices",
@@ -144,6 +148,7 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "benefit_calibration",
+    "bootstrap",
     "brier_decomposition",
     "brier_for_benefit",
     "brier_score",
@@ -173,6 +178,7 @@ __all__ = [
     "logit_benefit_recalibration",
     "logit_benefit_slope",
     "match_pairs",
+    "measures",
     "missing_outcome_bounds",
     "model_based_c_for_benefit",
     "model_based_concordance",

@@ -14,7 +14,7 @@ from treatsel.monitoring._calibration import calibration
 from treatsel.monitoring._covariate_drift import drift, levels_of
 from treatsel.monitoring._finding import PartResult, table_of, with_alarms
 from treatsel.monitoring._model_use import (
-    MOST_RECOMMENDED,
+    MAX_RECOMMENDED,
     predicted,
     predictions_of,
     recommended,
@@ -194,5 +194,5 @@ def _same_patients(selector: TreatmentSelector, clean: pd.DataFrame, received: p
 def _recommended(selector: TreatmentSelector, frame: pd.DataFrame, level: float) -> PartResult:
     if len(selector.arms_) < 2:
         return PartResult(not_estimable=[("Recommendations", "the model has only one arm")])
-    latest = frame.tail(MOST_RECOMMENDED)
+    latest = frame.tail(MAX_RECOMMENDED)
     return recommended(selector.recommend(latest, level=level, on_invalid="flag"), level)

@@ -27,7 +27,7 @@ GAP, LEVEL, RATIO, SLOPE = (
     "observed / expected",
     "calibration slope",
 )
-FEWEST_FOR_SLOPE = 30  # events, and non-events; below, the slope is too imprecise to act on
+MIN_EVENTS_FOR_SLOPE = 30  # events, and non-events; below, the slope is too imprecise to act on
 
 
 def calibration(outcomes: ObservedOutcomes, thresholds: AlarmThresholds, level: float) -> PartResult:
@@ -66,7 +66,7 @@ def _of_group(
     if fewer < MIN_EVENTS:
         why = f"fewer than {MIN_EVENTS} patients with, or without, the outcome"
         return PartResult(not_estimable=[(f"Calibration, {name}", why)])
-    has_slope, clusters = fewer >= FEWEST_FOR_SLOPE, enough_clusters(clusters)
+    has_slope, clusters = fewer >= MIN_EVENTS_FOR_SLOPE, enough_clusters(clusters)
     estimates = {
         LEVEL: calibration_in_the_large(y, p, clusters=clusters, level=level),
         RATIO: observed_expected_ratio(y, p, clusters=clusters, level=level),
@@ -93,7 +93,7 @@ def _of_group(
             for measure, found in estimates.items()
         ),
     ]
-    why = f"fewer than {FEWEST_FOR_SLOPE} patients with, or without, the outcome"
+    why = f"fewer than {MIN_EVENTS_FOR_SLOPE} patients with, or without, the outcome"
     return PartResult(
         findings=findings, not_estimable=[] if has_slope else [(f"{SLOPE.capitalize()}, {name}", why)]
     )

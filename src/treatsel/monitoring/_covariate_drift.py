@@ -12,13 +12,13 @@ from treatsel._disclosure import SMALLEST_GROUP, SUPPRESSED, is_disclosive, is_s
 from treatsel._stats.intervals import quantile_of, two_sided_p, wilson
 from treatsel._stats.two_proportions import chi_squared, fisher, limits_of
 from treatsel.monitoring._baseline import OUTSIDE_RANGE, BaselineColumn
-from treatsel.monitoring._finding import FEWEST, NAN, Finding, PartResult
+from treatsel.monitoring._finding import MIN_PATIENTS, NAN, Finding, PartResult
 from treatsel.monitoring._thresholds import AlarmThresholds
 
 MEAN, SPREAD, CATEGORIES = "standardized mean difference", "ratio of SDs", "Cohen's w of the categories"
 MISSING, OUTSIDE = "proportion missing", "proportion outside the stored range"
-FEWEST_FOR_SPREAD = 100  # values on both sides; the kurtosis of fewer is too imprecise for the test
-LEAST_EXPECTED = 5.0  # expected count (Cochran's rule for chi-square); rarer categories are merged
+MIN_VALUES_FOR_SPREAD = 100  # values on both sides; the kurtosis of fewer is too imprecise for the test
+MIN_EXPECTED = 5.0  # expected count (Cochran's rule for chi-square); rarer categories are merged
 
 
 def drift(
@@ -54,13 +54,16 @@ def _of_column(
     baseline: BaselineColumn, column: pd.Series, thresholds: AlarmThresholds, level: float
 ) -> Iterator[Finding | tuple[str, str]]:
     values = column.dropna()
-    if len(column) < FEWEST:
-        yield baseline.name, f"{count_of(len(column), 'patient')}; a test needs {FEWEST}"
+    if len(column) < MIN_PATIENTS:
+        yield baseline.name, f"{count_of(len(column), 'patient')}; a test needs {MIN_PATIENTS}"
         return
     if baseline.kind == "constant":
         yield baseline.name, "it had only one value at baseline, so there is no SD to standardize by"
-    elif len(values) < FEWEST or baseline.n_known_min < FEWEST:
-        yield baseline.name, f"fewer than {FEWEST} values before or now; a test needs {FEWEST} in both"
+    elif len(values) < MIN_PATIENTS or baseline.n_known_min < MIN_PATIENTS:
+        yield (
+            baseline.name,
+            f"fewer than {MIN_PATIENTS} values before or now; a test needs {MIN_PATIENTS} in both",
+        )
     elif baseline.kind == "category":
         yield _categories(baseline, values, thresholds, level)
     elif baseline.kind == "binary" and values.isin([0, 1]).all():
@@ -96,10 +99,10 @@ def _number(
     )
     if not now:
         yield f"{baseline.name}: {SPREAD}", "all recent values are equal"
-    elif m < FEWEST_FOR_SPREAD or n < FEWEST_FOR_SPREAD:
+    elif m < MIN_VALUES_FOR_SPREAD or n < MIN_VALUES_FOR_SPREAD:
         yield (
             f"{baseline.name}: {SPREAD}",
-            f"a test of spread needs {FEWEST_FOR_SPREAD} values before and now",
+            f"a test of spread needs {MIN_VALUES_FOR_SPREAD} values before and now",
         )
     else:
         yield _spread(baseline, values, before, thresholds, level)
@@ -265,7 +268,7 @@ def _p_of_proportions(counts: FloatArray, totals: FloatArray) -> float:
     if pooled in (0.0, 1.0):
         return 1.0
     least = totals.min() * min(pooled, 1 - pooled)
-    return (chi_squared if least >= LEAST_EXPECTED else fisher)(counts, totals)[1]
+    return (chi_squared if least >= MIN_EXPECTED else fisher)(counts, totals)[1]
 
 
 def _categories(
@@ -312,7 +315,7 @@ def with_rare_merged(baseline: BaselineColumn, values: pd.Series) -> tuple[Float
     now = np.array(counts, dtype=np.float64)
     before = np.array(baseline.proportions, dtype=np.float64) * baseline.n_known_min
     smaller = min(now.sum(), before.sum()) / max(now.sum() + before.sum(), 1.0)
-    while len(now) > 1 and smaller * (now + before).min() < LEAST_EXPECTED:
+    while len(now) > 1 and smaller * (now + before).min() < MIN_EXPECTED:
         order = np.argsort(now + before, kind="stable")
         now, before = (np.append(one[order[2:]], one[order[:2]].sum()) for one in (now, before))
     return now, before
@@ -323,7 +326,7 @@ def levels_of(baseline: Sequence[BaselineColumn], clean: pd.DataFrame) -> pd.Dat
     rows = []
     for column in baseline:
         values = clean[column.name].dropna()
-        if not column.levels or len(values) < FEWEST:
+        if not column.levels or len(values) < MIN_PATIENTS:
             continue
         counts = values.value_counts().reindex(list(column.levels)).fillna(0)
         counts["(unknown to the model)"] = len(values) - counts.sum()

@@ -9,7 +9,7 @@ from treatsel._stats.intervals import quantile_of, wilson
 from treatsel.models import low_propensity
 from treatsel.monitoring._baseline import development_size
 from treatsel.monitoring._covariate_drift import proportion_tested
-from treatsel.monitoring._finding import FEWEST, NAN, Finding, PartResult
+from treatsel.monitoring._finding import MIN_PATIENTS, NAN, Finding, PartResult
 from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.predictions import WARNING_CODES, Predictions
 from treatsel.recommendation import STATUSES, Recommendations
@@ -23,7 +23,7 @@ IMPOSSIBLE_AT_DEVELOPMENT = (  # fitting refuses a cohort with one of these
     "unseen_category",
     "missing_required",
 )
-MOST_RECOMMENDED = 2000  # patients; recommendations need posterior draws, which take most of the time
+MAX_RECOMMENDED = 2000  # patients; recommendations need posterior draws, which take most of the time
 WITH_CODE, OUT_OF_SCOPE = "proportion with the warning", "out of scope"
 
 
@@ -56,9 +56,9 @@ def warnings_of(
     not tested, since that proportion comes from other models than the final one.
     """
     m, found, part = len(predictions.by_arm()), predictions.warnings, PartResult()
-    if m < FEWEST:
+    if m < MIN_PATIENTS:
         return PartResult(
-            not_estimable=[("Warnings", f"{count_of(m, 'patient')}; proportions need {FEWEST}")]
+            not_estimable=[("Warnings", f"{count_of(m, 'patient')}; proportions need {MIN_PATIENTS}")]
         )
     by_code = found.groupby("code")["patient"].nunique() if len(found) else pd.Series(dtype=int)
     for code in WARNING_CODES:
@@ -110,8 +110,10 @@ def predicted(
     """
     table = predictions.by_arm(outcome)
     m = len(table)
-    if m < FEWEST:
-        return PartResult(not_estimable=[("Predictions", f"{count_of(m, 'patient')}; means need {FEWEST}")])
+    if m < MIN_PATIENTS:
+        return PartResult(
+            not_estimable=[("Predictions", f"{count_of(m, 'patient')}; means need {MIN_PATIENTS}")]
+        )
     before = pd.Series(NAN, index=table.columns)
     if outcome == selector.outcomes_[0]:
         means = selector.arm_means_["value"].reindex(table.columns)
@@ -140,9 +142,9 @@ def recommended(recommendations: Recommendations, level: float) -> PartResult:
     """Return the proportions of recommended arms and of statuses."""
     table = recommendations.table
     m = len(table)
-    if m < FEWEST:
+    if m < MIN_PATIENTS:
         return PartResult(
-            not_estimable=[("Recommendations", f"{count_of(m, 'patient')}; proportions need {FEWEST}")]
+            not_estimable=[("Recommendations", f"{count_of(m, 'patient')}; proportions need {MIN_PATIENTS}")]
         )
     arms, statuses = table["arm"].value_counts(), table["status"].value_counts()
     counts = [(str(arm), "proportion recommended", int(arms.get(arm, 0))) for arm in recommendations.utility]

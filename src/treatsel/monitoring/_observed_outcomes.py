@@ -10,7 +10,7 @@ from treatsel._checks import FloatArray, check_binary, check_known_arms, check_s
 from treatsel._disclosure import is_disclosive, rounded_down, stated
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError
-from treatsel.monitoring._finding import FEWEST, Finding, PartResult
+from treatsel.monitoring._finding import MIN_PATIENTS, Finding, PartResult
 from treatsel.monitoring._sequential_test import SequentialCalibrationTest, sequential_calibration_test
 from treatsel.selector import TreatmentSelector
 
@@ -93,10 +93,10 @@ class ObservedOutcomes:
     def sequential_test(
         self, rate: float, tolerance: float
     ) -> tuple[SequentialCalibrationTest | None, PartResult]:
-        """Return the sequential test, None with fewer than `FEWEST` patients, and its finding."""
+        """Return the sequential test, None with fewer than `MIN_PATIENTS` patients, and its finding."""
         n = len(self.order)
-        if n < FEWEST:
-            why = f"{stated(n, 'patient')} with known outcome, arm and date; it needs {FEWEST}"
+        if n < MIN_PATIENTS:
+            why = f"{stated(n, 'patient')} with known outcome, arm and date; it needs {MIN_PATIENTS}"
             return None, PartResult(not_estimable=[("Sequential test of calibration", why)])
         y, p = self.y[self.order], self.p[self.order]
         test = sequential_calibration_test(y, p, false_alarm_rate=rate, tolerance=tolerance)

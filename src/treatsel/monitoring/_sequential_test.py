@@ -11,10 +11,12 @@ from treatsel._checks import FloatArray, check_binary, check_level, check_probab
 from treatsel._reporting import plots
 from treatsel.errors import InputError
 
-ODDS = np.array([1.15, 1.3, 1.6, 2.2, 3.5])  # odds ratios of the alternatives bet on: small to large shifts
-EVERY = 50  # patients between the starts of two bets: a later change is detected by a fresh bet
-_LARGEST = 1e12  # cap on a bet, which avoids overflow; far beyond any threshold
-_POINTS, _FEWEST_A_POINT = 100, 10  # rows of the table, and patients per row, which hide single patients
+ODDS_RATIOS = np.array(
+    [1.15, 1.3, 1.6, 2.2, 3.5]
+)  # odds ratios of the alternatives bet on: small to large shifts
+START_EVERY = 50  # patients between the starts of two bets: a later change is detected by a fresh bet
+_MAX_CAPITAL = 1e12  # cap on a bet, which avoids overflow; far beyond any threshold
+_MAX_ROWS, _MIN_PER_ROW = 100, 10  # rows of the table, and patients per row, which hide single patients
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,7 +143,7 @@ def sequential_calibration_test(
     more, fewer = _capital(y, p, tolerance), _capital(1 - y, 1 - p, tolerance)
     evidence = (more + fewer) / 2
     highest = np.maximum.accumulate(evidence) if len(y) else evidence
-    step = max(_FEWEST_A_POINT, -(-len(y) // _POINTS))
+    step = max(_MIN_PER_ROW, -(-len(y) // _MAX_ROWS))
     ends = np.arange(step, len(y) + 1, step)
     if len(ends):
         ends[-1] = len(y)
@@ -162,13 +164,13 @@ def _capital(y: FloatArray, p: FloatArray, tolerance: float) -> FloatArray:
     where q has the odds of p times a ratio. The expected factor is at most 1 if the probability is at most p.
     """
     worst = np.minimum(p + tolerance, 1.0)[:, None]
-    gains = np.where(y[:, None] == 1, ODDS, 1.0) / (1 - worst + worst * ODDS)
-    staked, kept, capital = np.zeros(len(ODDS)), 1.0, np.empty(len(y))
-    for start in range(1, -(-len(y) // EVERY) + 1):
+    gains = np.where(y[:, None] == 1, ODDS_RATIOS, 1.0) / (1 - worst + worst * ODDS_RATIOS)
+    staked, kept, capital = np.zeros(len(ODDS_RATIOS)), 1.0, np.empty(len(y))
+    for start in range(1, -(-len(y) // START_EVERY) + 1):
         stake = 1 / (start * (start + 1))
-        block = slice((start - 1) * EVERY, start * EVERY)
+        block = slice((start - 1) * START_EVERY, start * START_EVERY)
         grown = (staked + stake) * np.cumprod(gains[block], axis=0)
         kept -= stake
         capital[block] = kept + grown.mean(axis=1)
-        staked = np.minimum(grown[-1], _LARGEST)
+        staked = np.minimum(grown[-1], _MAX_CAPITAL)
     return capital

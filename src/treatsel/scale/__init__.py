@@ -1,6 +1,6 @@
-"""Many patients: files larger than memory, Dask and Spark.
+"""Scoring and fitting beyond memory: files in chunks, Dask and Spark.
 
-Adapters only: nothing here schedules work, and no engine is imported before it is asked for.
+These are adapters: scheduling is left to the engines, which are imported only when they are used.
 """
 
 from treatsel.scale._files import predict_file

@@ -1,4 +1,4 @@
-"""Files of patients that are larger than memory: read, predicted and written chunk by chunk."""
+"""Prediction of files larger than memory, chunk by chunk."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -12,17 +12,17 @@ import pandas as pd
 from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import check_choice, check_level
+from treatsel._checks import check_choice, check_level, count_of
 from treatsel._jobs import results_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.selector import TreatmentSelector
 from treatsel.table import TableWriter, packed, read_chunks
 
-CHUNK = 8_192  # patients; a multiple of the blocks in which intervals are computed
-IDS_CHUNK = 262_144  # patients whose ids alone are read at once
+CHUNK = 8_192  # patients; a multiple of the 512 patients per block in which intervals are computed
+IDS_CHUNK = 262_144  # patients per chunk when only ids are read
 
-Progress = Callable[[int, int], None]  # patients done, patients in all
+Progress = Callable[[int, int], None]  # patients done, total
 
 
 def predict_file(
@@ -35,10 +35,10 @@ def predict_file(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Predict every patient of a file into another, whatever their number.
+    """Predict all patients of a file, of any size, and write the predictions to another file.
 
-    Memory holds some chunks of 8,192 patients, and in a first pass 16 bytes a patient to tell ids apart.
-    The numbers are those of `TreatmentSelector.predict` for the whole file, for any `n_jobs`.
+    Memory holds a few chunks of 8,192 patients and, in a first pass that checks ids, 16 bytes per patient.
+    The numbers equal those of `TreatmentSelector.predict` for the whole file, for any `n_jobs`.
 
     Parameters
     ----------
@@ -47,30 +47,29 @@ def predict_file(
     patients : path
         CSV or Parquet, one patient a row.
     out : path or text stream
-        CSV or Parquet, by the ending: a long table of patient, outcome, arm, probability, lower, upper. The
-        file takes its name when it is whole; a run that ends early leaves none, and an older one as it was.
+        CSV or Parquet, by the extension: a long table of patient, outcome, arm, probability, lower, upper.
+        The file appears once it is complete; an interrupted run leaves an existing file unchanged.
     level : float or None
-        Confidence level of the intervals; None leaves lower and upper out, which takes a fraction of the
-        time.
+        Confidence level of the intervals; None omits lower and upper, which takes a fraction of the time.
     on_invalid : {"raise", "flag"}
         As in `TreatmentSelector.predict`.
     n_jobs : int, optional
         Chunks predicted at once, as in joblib.
     progress : callable, optional
-        Called with the number of patients done and in all.
+        Called with the number of patients done and the total.
 
     Returns
     -------
     DataFrame
-        How often each warning was given: code, column, n_patients.
+        Number of patients with each warning: code, column, n_patients.
 
     Raises
     ------
     CohortError
-        If the file cannot be read, or the patients of a chunk not be predicted; with the row of the file
-        where each fault is first met in this chunk (row 1: the first patient). Later rows are not looked at.
+        If the file cannot be read, or a chunk cannot be predicted. The message gives the row in which each
+        fault first occurs in the chunk (row 1: the first patient). Later chunks are not checked.
     InputError
-        If an id occurs twice, or there are no rows; before any work is done.
+        If an id occurs twice, or there are no rows; before any prediction.
     """
     check_choice("on_invalid", on_invalid, ["raise", "flag"])
     if n_jobs == 0:
@@ -102,7 +101,7 @@ def predict_file(
 def in_order(
     function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], n_jobs: int | None
 ) -> Iterator[Any]:
-    """Make calls, some at a time, and give their results in order; no more are held than are made."""
+    """Yield the results of calls in order, with at most 4 calls per job in memory."""
     jobs, waiting = effective_n_jobs(n_jobs), iter(calls)
     while some := list(islice(waiting, 1 if jobs == 1 else 4 * jobs)):
         yield from results_of(function, partial(iter, some), n_jobs=n_jobs)
@@ -116,9 +115,9 @@ def _predict(
     level: float | None,
     on_invalid: str,
 ) -> tuple[Any, int, pd.DataFrame]:
-    """Return the long table of a chunk ready to be written, its number of rows, and counts of warnings."""
+    """Return the long table of a chunk in written form, its number of rows, and counts of warnings."""
     try:
-        # one BLAS thread: the last bit of an interval must not hang on the number of cores
+        # one BLAS thread: the last bit of an interval must not depend on the number of cores
         with threadpool_limits(limits=1, user_api="blas"):
             predictions = selector.predict(chunk, level=level or 0.95, on_invalid=on_invalid)
     except CohortError as error:
@@ -137,7 +136,7 @@ def _without_draws(selector: TreatmentSelector) -> TreatmentSelector:
 
 
 def _located(error: CohortError, chunk: pd.DataFrame, book: Codebook, start: int) -> CohortError:
-    """Return the error with the row of the file where each fault is first met."""
+    """Return the error with the row of the file in which each fault first occurs."""
     faults = [_with_row(fault, chunk, book, start) for fault in error.faults]
     if not faults:
         return error
@@ -159,7 +158,7 @@ def _with_row(fault: Fault, chunk: pd.DataFrame, book: Codebook, start: int) -> 
 
 
 def _count_patients(path: str | Path, book: Codebook) -> int:
-    """Return the number of rows, after making sure that each has an id of its own."""
+    """Return the number of rows, after checking that ids are complete and unique."""
     n, parts, missing = 0, [], 0
     for ids, n_rows in _ids(path, book):
         n += n_rows
@@ -167,20 +166,24 @@ def _count_patients(path: str | Path, book: Codebook) -> int:
             missing += int(ids.isna().sum())
             parts.append(pd.util.hash_array(ids.dropna().to_numpy()))
     if n == 0:
-        raise InputError(f"{path} has no rows.")
+        raise InputError(f"{path} has no rows; it needs at least one patient.")
     if missing:
-        raise InputError(f"{path} holds {missing} patients without an id. Each needs one of their own.")
+        raise InputError(
+            f"{path} has {count_of(missing, 'patient')} without an id. Each patient needs a unique id."
+        )
     hashes = np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
     parts.clear()
     hashes.sort()
     repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
     if len(repeated) and (n_twice := _count_twice(path, book, repeated)):
-        raise InputError(f"The ids of {path} hold {n_twice} duplicates. Each must occur once.")
+        raise InputError(
+            f"The ids of {path} include {count_of(n_twice, 'duplicate')}. Each id must occur once."
+        )
     return n
 
 
 def _ids(path: str | Path, book: Codebook) -> Iterator[tuple[pd.Series | None, int]]:
-    """Give the ids of a file, in its column of ids or in the index of a Parquet file; None: it has none."""
+    """Yield the ids of a file (column or Parquet index) and the number of rows; None: it has no ids."""
     name = book.name("id")
     for chunk in read_chunks(path, book, rows=IDS_CHUNK, columns=() if name is None else (name,)):
         if name is not None and name in chunk.columns:
@@ -192,7 +195,7 @@ def _ids(path: str | Path, book: Codebook) -> Iterator[tuple[pd.Series | None, i
 
 
 def _count_twice(path: str | Path, book: Codebook, hashes: np.ndarray) -> int:
-    """Return how many ids with one of these hashes stood there before: ids may share one by chance."""
+    """Return the number of repeated ids among those with these hashes, which distinct ids may share."""
     seen: set[Any] = set()
     n = 0
     for ids, _ in _ids(path, book):

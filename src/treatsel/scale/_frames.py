@@ -1,4 +1,4 @@
-"""By-arm tables of data frames that are cut in pieces: in chunks, by Dask, by Spark."""
+"""By-arm tables of partitioned data frames: in chunks, with Dask, with Spark."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from treatsel._checks import check_choice
+from treatsel._checks import check_choice, count_of
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.scale._files import CHUNK, Progress, in_order
 from treatsel.selector import TreatmentSelector
@@ -21,35 +21,37 @@ def predict_in_chunks(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Return `selector.predict_by_arm` of a frame, in memory that grows with the result only.
+    """Return `selector.predict_by_arm` of a frame, chunk by chunk.
+
+    Memory grows with the result only.
 
     Parameters
     ----------
     selector : TreatmentSelector
         Fitted or loaded.
     X : DataFrame or Arrow table
-        Covariates by name, whatever their columns are stored as; others are ignored. An Arrow table keeps
-        the index that pandas noted in it.
+        Covariates by name, of any storage type; other columns are ignored. An Arrow table keeps the index
+        in its pandas metadata.
     outcome : str, optional
         Name of the outcome; None: the first.
     n_jobs : int, optional
         Chunks of 8,192 patients predicted at once, as in joblib.
     progress : callable, optional
-        Called with the number of patients done and in all.
+        Called with the number of patients done and the total.
 
     Returns
     -------
     DataFrame of shape (n_patients, n_arms)
-        Probabilities, 0 to 1, as `predict_by_arm` gives them.
+        Probabilities, 0 to 1, as from `predict_by_arm`.
 
     Raises
     ------
     CohortError, InputError
-        As `TreatmentSelector.predict_by_arm`; of values, those of the first chunk that has any.
+        As `TreatmentSelector.predict_by_arm`; faults of values are those of the first chunk with any.
     """
     needed = _needed(selector, _names(X), outcome)
     if not len(X):
-        raise InputError("X has no rows.")
+        raise InputError("X has no rows; it needs at least one patient.")
     calls = ((selector, outcome, part) for part in _parts(X, needed))
     tables, done = [], 0
     for table in in_order(_by_arm, calls, n_jobs):
@@ -59,7 +61,7 @@ def predict_in_chunks(
             progress(done, len(X))
     joined: pd.DataFrame = pd.concat(tables)
     if n := int(joined.index.duplicated().sum()):
-        raise InputError(f"The patients of X hold {n} duplicates. Each must occur once.")
+        raise InputError(f"The index of X includes {count_of(n, 'duplicate')}. Each patient must occur once.")
     return joined
 
 
@@ -88,11 +90,13 @@ def _parts(X: Any, needed: list[str]) -> Iterator[pd.DataFrame]:
 
 
 def _index(X: Any) -> "pd.Index[Any]":
-    """Return the index that pandas noted in an Arrow table; without one, patients are counted."""
+    """Return the index in the pandas metadata of an Arrow table, or else a range."""
     noted = (getattr(X.schema, "pandas_metadata", None) or {}).get("index_columns")
     if not noted:
         return pd.RangeIndex(len(X))
-    names = [name for name in noted if name in X.column_names]  # one that only counts is no name
+    names = [
+        name for name in noted if name in X.column_names
+    ]  # a range index is stored as a mapping, not as a name
     index: pd.Index[Any] = X.select(names).to_pandas().index
     return index
 
@@ -100,29 +104,29 @@ def _index(X: Any) -> "pd.Index[Any]":
 def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = None) -> Any:
     """Return `selector.predict_by_arm` of a Dask DataFrame, partition by partition, as a Dask DataFrame.
 
-    Nothing is shuffled: every partition is read, reduced to the columns needed and predicted where it
-    lies, and the model travels once to each worker. Needs ``pip install 'treatsel[dask]'``.
+    Nothing is shuffled: each partition is reduced to the needed columns and predicted on its worker, and
+    the model is sent to each worker once. Needs ``pip install 'treatsel[dask]'``.
 
     Parameters
     ----------
     selector : TreatmentSelector
         Fitted or loaded.
     ddf : dask.dataframe.DataFrame
-        Covariates by name. The column of patient ids, if the codebook names one and it is there, becomes
-        the index; else the index stays as it is, also where it repeats itself.
+        Covariates by name. The column of patient ids, if the codebook names one and it exists, becomes the
+        index; otherwise the index is kept, including repeated labels.
     outcome : str, optional
         Name of the outcome; None: the first.
 
     Returns
     -------
     dask.dataframe.DataFrame of shape (n_patients, n_arms)
-        Probabilities, 0 to 1; lazy. An id that occurs twice is refused within a partition only, since to
-        see it across them all ids would have to be shuffled.
+        Probabilities, 0 to 1; lazy. Duplicate ids are refused within a partition only, since a check across
+        partitions would shuffle all ids.
 
     Raises
     ------
     CohortError
-        At once if a column is missing; at compute, as `TreatmentSelector.predict_by_arm`.
+        Immediately if a column is missing; on compute, as `TreatmentSelector.predict_by_arm`.
     """
     import dask
 
@@ -143,7 +147,7 @@ def _predict_part(
 ) -> pd.DataFrame:
     if not len(part):
         return empty
-    # the index is no id: where parts of a file were joined, it repeats itself
+    # the index is not an id: where files were concatenated, it repeats
     found = selector.predict_by_arm(part.reset_index(drop=True), outcome)
     return found if selector.codebook_.name("id") in part else found.set_axis(part.index)
 
@@ -153,7 +157,7 @@ def predict_spark(
 ) -> Any:
     """Return probabilities by arm of a Spark DataFrame, batch by batch, as a Spark DataFrame.
 
-    The model is broadcast, and `mapInPandas` predicts every partition where it lies; nothing is shuffled.
+    The model is broadcast, and `mapInPandas` predicts each partition on its executor; nothing is shuffled.
     Needs ``pip install 'treatsel[spark]'`` here and treatsel on the executors.
 
     Parameters
@@ -165,21 +169,21 @@ def predict_spark(
     outcome : str, optional
         Name of the outcome; None: the first.
     keep : iterable of str
-        Columns to carry along, beside the patient ids (the column of that role in the codebook, if there).
+        Columns to keep, in addition to the patient ids (the codebook column with that role, if it exists).
 
     Returns
     -------
     pyspark.sql.DataFrame
-        Lazy: the columns kept, and one column of probabilities per arm, named by it. Whether an id occurs
-        twice is not looked at: rows have no order in Spark, and no index.
+        Lazy: the kept columns, and one column of probabilities per arm, named after it. Duplicate ids are
+        not checked, since rows have neither order nor index in Spark.
 
     Raises
     ------
     CohortError
-        At once if a column is missing. Values that break the codebook fail the Spark job, with the words of
-        `TreatmentSelector.predict_by_arm`.
+        Immediately if a column is missing. Values that violate the codebook fail the Spark job, with the
+        message of `TreatmentSelector.predict_by_arm`.
     InputError
-        At once if a column to keep is missing, or named like an arm.
+        Immediately if a column to keep is missing, or has the name of an arm.
     """
     from pyspark.sql.types import DoubleType, StructField, StructType
 
@@ -190,7 +194,9 @@ def predict_spark(
     for name in kept:
         check_choice("A column to keep", name, sdf.columns)
         if name in arms:
-            raise InputError(f"Column {name!r} cannot be kept: an arm has the same name. Rename the column.")
+            raise InputError(
+                f"Column {name!r} cannot be kept, because an arm has the same name. Rename the column."
+            )
     fields = [sdf.schema[name] for name in kept]
     fields += [StructField(arm, DoubleType(), nullable=False) for arm in arms]
     model = sdf.sparkSession.sparkContext.broadcast(selector)
@@ -201,7 +207,7 @@ def predict_spark(
 def _batches(
     model: Any, outcome: str | None, kept: list[str], ids: str | None, arms: list[str]
 ) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """Return the function that Spark's workers call with the batches of a partition."""
+    """Return the function that Spark applies to the batches of a partition."""
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
@@ -215,20 +221,20 @@ def _batches(
 
 
 def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | None) -> list[str]:
-    """Return the columns to hand over: covariates and, if they are there, ids; raise if any is missing."""
+    """Return the needed columns, covariates and ids if they exist; raise if a covariate is missing."""
     check_is_fitted(selector, "models_")
     if outcome is not None:
         check_choice("outcome", outcome, selector.outcomes_)
-    there, book = list(columns), selector.codebook_
-    remedy = f"The model needs {list(book.covariates)}; give null where a value is not known."
+    existing, book = list(columns), selector.codebook_
+    remedy = f"The model needs {list(book.covariates)}; use null for unknown values."
     faults = [
         Fault(column=name, problem="is missing", remedy=remedy)
         for name in book.covariates
-        if name not in there
+        if name not in existing
     ]
     if faults:
         raise CohortError("The patients cannot be predicted:", faults)
-    return [name for name in [*book.names("id"), *book.covariates] if name in there]
+    return [name for name in [*book.names("id"), *book.covariates] if name in existing]
 
 
 def _arms(selector: TreatmentSelector, outcome: str | None) -> "pd.Index[Any]":

@@ -1,4 +1,4 @@
-"""The hierarchical model from a Dask DataFrame: every step adds up sums over partitions."""
+"""The hierarchical model from a Dask DataFrame, fitted by sums over partitions."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -10,32 +10,32 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, count_of
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier
 from treatsel.models.hierarchical import Curvature, Patients
 
-FAN_IN = 16  # sums that one task adds up
-Counts = dict[str, pd.Series]  # how often each value of a column occurs
+FAN_IN = 16  # sums added by one task: limits both memory and the depth of the tree
+Counts = dict[str, pd.Series]  # frequency of each value of a column
 
 
 def fit_hierarchical_dask(
     ddf: Any, outcome: str, *, arm: str = "arm", groups: str | None = None
 ) -> HierarchicalClassifier:
-    """Fit `HierarchicalClassifier` to a Dask DataFrame that no single memory need hold.
+    """Fit `HierarchicalClassifier` to a Dask DataFrame that may exceed the memory of one machine.
 
-    Partitions are encoded once and stay where they lie. Every step of the optimisation sends them the terms
-    and adds up what comes back: log-likelihood, gradient and curvature. The fit is the local one up to
-    rounding (1e-8). The workers hold 8 bytes per patient and term; this process, the distinct values of each
-    covariate. Needs ``pip install 'treatsel[dask]'``.
+    Partitions are encoded once and stay on their workers. Each step of the optimization sends them the terms
+    and adds up their log-likelihood, gradient and curvature. The fit equals that of the whole table up to
+    rounding (1e-8). The workers hold 8 bytes per patient and term; this process holds the distinct values of
+    each covariate. Needs ``pip install 'treatsel[dask]'``.
 
     Parameters
     ----------
     ddf : dask.dataframe.DataFrame
-        Outcome, arm, groups; every other column is a covariate, of numbers or of texts.
+        Outcome, arm and groups; all other columns are covariates, numeric or text.
     outcome : str
-        Column of the outcome, 0 or 1. Leave patients out in whom it was not observed.
+        Column of the outcome, 0 or 1. Exclude patients without an observed outcome.
     arm : str
         Column of the received arm.
     groups : str, optional
@@ -54,7 +54,7 @@ def fit_hierarchical_dask(
     """
     import dask
 
-    found = summarised(ddf, outcome, arm, groups)
+    found = summarized(ddf, outcome, arm, groups)
     arms, lengths = found.arms, found.lengths
     sites = _checked_sites(found.counts[groups], groups) if groups else None
     encoding = encoding_of(found.counts, found.covariates, knots=True)
@@ -72,7 +72,7 @@ def fit_hierarchical_dask(
 
 @dataclass(frozen=True)
 class Summary:
-    """What a first pass over the partitions tells: their lengths, and how often each value occurs."""
+    """Result of a first pass over the partitions: their lengths and the frequency of each value."""
 
     parts: list[Any]
     lengths: list[int]
@@ -82,16 +82,16 @@ class Summary:
     n_events: float
 
 
-def summarised(ddf: Any, outcome: str, arm: str, groups: str | None = None) -> Summary:
-    """Check columns, outcome and arms of a frame, and count its values."""
+def summarized(ddf: Any, outcome: str, arm: str, groups: str | None = None) -> Summary:
+    """Check the columns, outcome and arms of a frame, and count its values."""
     import dask
 
     named = [outcome, arm, *([groups] if groups else [])]
     if lost := [name for name in named if name not in ddf.columns]:
-        raise InputError(f"The frame has no columns {lost}. It has {list(map(str, ddf.columns))}.")
+        raise InputError(f"The frame lacks the columns {lost}. It has {list(map(str, ddf.columns))}.")
     covariates = [name for name in ddf.columns if name not in named]
     if not covariates:
-        raise InputError(f"The frame has no covariates beside {named}.")
+        raise InputError(f"The frame has no columns other than {named}. It needs at least one covariate.")
     parts = ddf.to_delayed()
     lengths, counts = dask.compute(
         [dask.delayed(len)(part) for part in parts],
@@ -102,20 +102,20 @@ def summarised(ddf: Any, outcome: str, arm: str, groups: str | None = None) -> S
 
 
 class PatientParts:
-    """What `HierarchicalClassifier` asks of `Patients`, of patients who lie in many places.
+    """The interface of `Patients` for patients in many partitions.
 
     Parameters
     ----------
     parts : sequence of Delayed
         `Patients` of each partition.
     lengths : sequence of int
-        Patients in each.
+        Number of patients in each.
     n_events : float
-        Patients with outcome 1.
+        Number of patients with outcome 1.
     n_arms, n_sites : int
-        Of all partitions.
+        Numbers of arms and sites over all partitions.
     encoding : Encoding
-        Of all partitions.
+        Common to all partitions.
     """
 
     def __init__(
@@ -130,20 +130,18 @@ class PatientParts:
         self._parts, self._ends = parts, np.cumsum(lengths)
         self.n_arms, self.n_sites, self.n_terms = n_arms, n_sites, len(encoding.features) + 1
         n = float(self._ends[-1])
-        self.weights, self.y = (
-            np.array([n]),
-            np.array([n_events / n]),
-        )  # all as one patient who counts n times
-        self.arms = np.arange(n_arms)  # new number of each arm
+        # the classifier needs only totals of weights and outcomes: one patient of weight n gives the same
+        self.weights, self.y = np.array([n]), np.array([n_events / n])
+        self.arms = np.arange(n_arms)  # current number of each arm
 
     def with_arms(self, arms: npt.NDArray[np.intp]) -> "PatientParts":
-        """Return the same patients with their arms numbered otherwise."""
+        """Return the same patients with renumbered arms."""
         other = copy(self)
         other.arms = arms
         return other
 
     def _sum(self, function: Callable[..., Any], *given: Any) -> Any:
-        """Return the sum over partitions of a function of their patients."""
+        """Return the sum of a function over partitions."""
         import dask
 
         return _tree(
@@ -164,7 +162,7 @@ class PatientParts:
         return Curvature(*self._sum(_curvature, terms, site_effects))
 
     def sample(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
-        """As `Patients.sample`: the same rows."""
+        """As `Patients.sample`, with the same rows."""
         import dask
 
         n = int(self._ends[-1])
@@ -175,11 +173,11 @@ class PatientParts:
         return np.concatenate(dask.compute(*tasks)), np.ones(len(rows))
 
 
-# --- what runs where the partitions lie
+# --- run on the workers
 
 
 def _counted(part: pd.DataFrame, outcome: str, arm: str) -> Counts:
-    """Count the values of each column; under "", those of arm and outcome together."""
+    """Count the values of each column and, under "", those of arm and outcome jointly."""
     counts: Counts = {name: plain(part[name]).value_counts(dropna=False) for name in part.columns}
     both = pd.DataFrame({"arm": part[arm].astype("object"), "outcome": part[outcome].astype("float64")})
     counts[""] = both.groupby(["arm", "outcome"], dropna=False).size()
@@ -187,7 +185,7 @@ def _counted(part: pd.DataFrame, outcome: str, arm: str) -> Counts:
 
 
 def plain(column: pd.Series) -> pd.Series:
-    """Return numbers as float64 and all else as objects, the same for every way to store them."""
+    """Return numbers as float64 and everything else as objects, independent of the storage type."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
     return column.astype("object")
@@ -213,7 +211,7 @@ def _local(
         n_arms=len(known),
         sites=codes,
     )
-    patients.n_sites = 0 if names is None else len(names)  # some may be elsewhere
+    patients.n_sites = 0 if names is None else len(names)  # other partitions may have more
     return patients
 
 
@@ -256,7 +254,7 @@ def _merged(counts: Sequence[Counts]) -> Counts:
 
 
 def _tree(tasks: list[Any], combine: Callable[[Sequence[Any]], Any]) -> Any:
-    """Combine results some at a time, in an order that hangs on their number alone."""
+    """Combine results in a tree whose shape depends on their number alone, for reproducible sums."""
     import dask
 
     while len(tasks) > 1:
@@ -264,36 +262,42 @@ def _tree(tasks: list[Any], combine: Callable[[Sequence[Any]], Any]) -> Any:
     return tasks[0]
 
 
-# --- what runs here
+# --- run in this process
 
 
 def _checked_arms(counts: pd.Series, outcome: str, arm: str) -> tuple[np.ndarray, float]:
     """Return the arms, sorted, and the number of events."""
     table = counts.reset_index(name="n")
     if n := int(table.loc[table["arm"].isna(), "n"].sum()):
-        raise InputError(f"Column {arm!r} holds {n} missing arms. Leave those patients out.")
+        raise InputError(
+            f"Column {arm!r} has {count_of(n, 'missing value')}. Exclude patients without a received arm."
+        )
     if n := int(table.loc[~table["outcome"].isin([0, 1]), "n"].sum()):
-        raise InputError(f"Column {outcome!r} holds {n} values that are neither 0 nor 1. Leave them out.")
+        raise InputError(
+            f"Column {outcome!r} has {count_of(n, 'value')} other than 0 and 1. Recode or exclude them."
+        )
     for name, rows in table.groupby("arm"):
         if len(rows) < 2:
             raise InputError(
-                f"Arm {name!r} has {int(rows['n'].sum())} patients and only one class of outcome. A model "
-                "needs both in every arm: merge this arm with another, or leave it out."
+                f"Arm {name!r} has {count_of(int(rows['n'].sum()), 'patient')}, all with the same outcome. "
+                "A model needs both in every arm: merge this arm with another, or exclude it."
             )
     arms = np.array(sorted(table["arm"].unique(), key=str), dtype=object)
     return arms, float(table.loc[table["outcome"] == 1, "n"].sum())
 
 
 def _checked_sites(counts: pd.Series, groups: str) -> np.ndarray | None:
-    """Return the sites; None if there are fewer than two, and nothing to learn of them."""
+    """Return the sites; None if there are fewer than two, so that site effects cannot be estimated."""
     missing = counts.index.isna()
     if n := int(counts[missing].sum()):
-        raise InputError(f"Column {groups!r} holds {n} missing sites. Name a site, or leave them out.")
+        raise InputError(
+            f"Column {groups!r} has {count_of(n, 'missing value')}. Name it, or exclude these patients."
+        )
     return counts.index.to_numpy(dtype=object) if len(counts) > 1 else None
 
 
 def encoding_of(counts: Counts, names: Sequence[str], **options: bool) -> Encoding:
-    """Learn each column from its distinct values, which count as often as they occur."""
+    """Learn the encoding of each column from its distinct values, weighted by their frequency."""
     columns: list[Any] = []
     for name in names:
         values, n = pd.DataFrame({name: counts[name].index}), counts[name].to_numpy(dtype=np.float64)

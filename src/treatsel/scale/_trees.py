@@ -1,4 +1,4 @@
-"""Boosted trees from a Dask DataFrame: LightGBM holds a byte a value, and one partition beside it."""
+"""Boosted trees from a Dask DataFrame, with about one byte of memory per value."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,59 +11,59 @@ from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Encoding, Trees
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models import is_lightgbm, prepare, trees_of_lightgbm
-from treatsel.scale._hierarchical import encoding_of, plain, summarised
+from treatsel.scale._hierarchical import encoding_of, plain, summarized
 
 Outcomes = list[npt.NDArray[np.uint8]]  # of the patients of each arm
 
 
 def fit_trees_dask(ddf: Any, outcome: str, estimator: Any, *, arm: str = "arm") -> AdditiveModel:
-    """Fit one LightGBM classifier per arm to a Dask DataFrame that no single memory need hold.
+    """Fit one LightGBM classifier per arm to a Dask DataFrame that may exceed memory.
 
-    The trees are those that ``ArmwiseClassifier(estimator)`` grows from the whole table. (Of an arm with
-    more than `subsample_for_bin` patients, 200,000, LightGBM bins by a sample of them, and may then drop a
-    feature that few hold: here it never does. Equal trees have ``feature_pre_filter=False``.) They grow in
-    this process, one arm after the other, from data that LightGBM has binned: about a byte per patient and
-    feature. Beside it there is one encoded partition at a time; all are read twice for each arm, once for
-    the bins and once to be binned. Needs ``pip install 'treatsel[dask]'``.
+    The trees equal those that ``ArmwiseClassifier(estimator)`` grows from the whole table. (In an arm with
+    more than `subsample_for_bin` patients, 200,000, LightGBM determines bins from a sample, and may then drop
+    a rare feature; this function never does. For equal trees set ``feature_pre_filter=False``.) They grow in
+    this process, one arm after the other, from data binned by LightGBM: about one byte per patient and
+    feature, plus one encoded partition at a time. Each partition is read twice per arm, to determine the bins
+    and to bin the data. Needs ``pip install 'treatsel[dask]'``.
 
     Parameters
     ----------
     ddf : dask.dataframe.DataFrame
-        Outcome and arm; every other column is a covariate, of numbers or of texts.
+        Outcome and arm; all other columns are covariates, numeric or text.
     outcome : str
-        Column of the outcome, 0 or 1. Leave patients out in whom it was not observed.
+        Column of the outcome, 0 or 1. Exclude patients without an observed outcome.
     estimator : lightgbm.LGBMClassifier
-        Unfitted. Weights of classes are not supported.
+        Unfitted. Class weights are not supported.
     arm : str
         Column of the received arm.
 
     Returns
     -------
     AdditiveModel
-        `predict_by_arm`, and what `treatsel.explain` takes.
+        With `predict_by_arm`; accepted by `treatsel.explain`.
 
     Raises
     ------
     InputError
         If a column is missing, the outcome is not 0 or 1, an arm is missing, an arm has only one class of
-        outcome, or the estimator weighs classes.
+        outcome, or the estimator has class weights.
     UnsupportedModelError
-        If the estimator is no LightGBM classifier.
+        If the estimator is not a LightGBM classifier.
     """
     import dask
 
     if not (is_lightgbm(estimator) and hasattr(estimator, "predict_proba")):
         raise UnsupportedModelError(
-            f"Partitions are read by LGBMClassifier, not by {type(estimator).__name__}. For linear terms "
-            "there is fit_hierarchical_dask."
+            f"estimator must be an LGBMClassifier; it is a {type(estimator).__name__}. For linear terms use "
+            "fit_hierarchical_dask."
         )
     options = prepare(estimator).get_params()
     if options.pop("class_weight") is not None:
-        raise InputError("The estimator has class_weight, which makes no probabilities. Leave it out.")
+        raise InputError("The estimator has class_weight, which distorts probabilities. Set it to None.")
     n_trees, _ = options.pop("n_estimators"), options.pop("importance_type")
     options = {"objective": "binary"} | {key: value for key, value in options.items() if value is not None}
-    options["feature_pre_filter"] = False  # of a Sequence it drops features that could be split
-    found = summarised(ddf, outcome, arm)
+    options["feature_pre_filter"] = False  # with a Sequence LightGBM would drop features that can be split
+    found = summarized(ddf, outcome, arm)
     encoding = encoding_of(found.counts, found.covariates, native_missing=True)
     events = dask.compute(*(dask.delayed(_events)(part, outcome, arm, found.arms) for part in found.parts))
     trees = []
@@ -94,7 +94,7 @@ def _encoded(part: pd.DataFrame, encoding: Encoding, arm: str, label: Any) -> Fl
 
 
 def _rows(tasks: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
-    """Return what LightGBM reads partitions through; the last one read is kept."""
+    """Return the partitions as LightGBM sequences, which keep only the partition read last."""
     from lightgbm import Sequence as Rows
 
     kept: dict[int, FloatArray] = {}

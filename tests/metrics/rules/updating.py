@@ -84,9 +84,9 @@ def fixed_resamples(ref):
     table, runs = found.table, found.resamples
     return {
         "auc_apparent": table.loc["auc", "apparent"],
-        "brier_apparent": table.loc["brier", "apparent"],
+        "brier_apparent": table.loc["brier_score", "apparent"],
         "auc_optimism": table.loc["auc", "optimism"],
-        "brier_optimism": table.loc["brier", "optimism"],
+        "brier_optimism": table.loc["brier_score", "optimism"],
         "slope_corrected": table.loc["calibration_slope", "corrected"],
         "intercept_corrected": table.loc["calibration_intercept", "corrected"],
         "per_resample_auc_test": runs.loc[runs["measure"] == "auc", "test"].tolist(),
@@ -107,10 +107,10 @@ def rms_validate(ref):
         "auc_corr": table.loc["auc", "corrected"],
         "slope_corr": slope,
         "int_corr": intercept,
-        "brier_app": table.loc["brier", "apparent"],
-        "brier_corr": table.loc["brier", "corrected"],
-        "r2_app": table.loc["r2_recalibrated", "apparent"],
-        "r2_corr": table.loc["r2_recalibrated", "corrected"],
+        "brier_app": table.loc["brier_score", "apparent"],
+        "brier_corr": table.loc["brier_score", "corrected"],
+        "r2_app": table.loc["nagelkerke_r2_recalibrated", "apparent"],
+        "r2_corr": table.loc["nagelkerke_r2_recalibrated", "corrected"],
         "emax_corr": np.abs(risk - expit(intercept + slope * logit(risk))).max(),
         "n_ok": n_resamples if not found.n_failed else 2 * (found.n_resamples - found.n_failed),
     }

@@ -1,6 +1,7 @@
 """Average benefit of one arm over another, doubly robust."""
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy.typing as npt
 import pandas as pd
@@ -72,7 +73,7 @@ def average_benefit(
     >>> round(average_benefit([1, 0], ["CBT", "SSRI"], by_arm, even, control="CBT", treated="SSRI").value, 2)
     -1.1
     """
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true,
         received,

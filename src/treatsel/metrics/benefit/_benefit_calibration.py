@@ -136,7 +136,7 @@ def benefit_calibration(
     """
     if not isinstance(n_bins, int) or n_bins < 1:
         raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Hashable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +89,7 @@ def logit_benefit_recalibration(
     True
     """
     check_choice("among", among, ["both", "control", "treated"])
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )
@@ -172,7 +172,7 @@ def logit_benefit_slope(
     >>> bool(slope.lower < 1 < slope.upper)
     True
     """
-    labels = {"control": control, "treated": treated}
+    labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
     )

@@ -268,17 +268,17 @@ def _highest(draw: Draw) -> float:
 
 
 METRICS: dict[str, Callable[[Draw], float]] = {
-    "roc_auc": roc_auc,
+    "auc": roc_auc,
     "within_arm_auc": within_arm_auc,
     "average_precision": average_precision,
-    "prevalence": lambda draw: draw.share,
+    "base_rate": lambda draw: draw.share,
     "brier_score": lambda draw: draw.brier,
     "scaled_brier_score": scaled_brier_score,
     "log_loss": lambda draw: -draw.log_likelihood,
     "nagelkerke_r2": nagelkerke_r2,
     "calibration_in_the_large": calibration_in_the_large,
     "calibration_slope": calibration_slope,
-    "observed_expected_ratio": observed_expected_ratio,
+    "observed_expected": observed_expected_ratio,
     "ici": lambda draw: float(draw.placed[0] @ draw.distance) / draw.total,
     "e50": _quantile_of_distance(0.5),
     "e90": _quantile_of_distance(0.9),

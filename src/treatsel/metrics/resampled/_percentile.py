@@ -16,9 +16,7 @@ from treatsel._stats.vectors import check_labels, check_patients, check_predicte
 from treatsel.errors import InputError
 from treatsel.metrics.resampled._fast_metrics import METRICS, Sorted, evaluate, values_of
 
-__all__ = ["Bootstrap", "bootstrap"]
-
-USUAL = ("roc_auc", "brier_score", "calibration_in_the_large", "calibration_slope", "ici")
+USUAL = ("auc", "brier_score", "calibration_in_the_large", "calibration_slope", "ici")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,9 +78,9 @@ def bootstrap(
         Predicted probability of outcome 1, in [0, 1]. Where a logit is taken, values beyond 1e-8 and
         1 - 1e-8 are moved there, with a `TreatselWarning` that counts the distinct ones.
     metrics : sequence of str
-        Any of "roc_auc", "within_arm_auc", "average_precision", "prevalence", "brier_score",
+        Any of "auc", "within_arm_auc", "average_precision", "base_rate", "brier_score",
         "scaled_brier_score", "log_loss", "nagelkerke_r2", "calibration_in_the_large", "calibration_slope",
-        "observed_expected_ratio", and "ici", "e50", "e90", "emax" of the restricted cubic spline with five
+        "observed_expected", and "ici", "e50", "e90", "emax" of the restricted cubic spline with five
         knots, held where they are in all patients.
         Beyond 8,192 distinct predictions, fits to resamples (not the values) put those whose logits are
         closer than 1/8,192 of the range at their mean, which moves limits by about 1e-5.
@@ -125,7 +123,7 @@ def bootstrap(
     >>> p = rng.uniform(0.1, 0.9, 400)
     >>> found = bootstrap(rng.binomial(1, p), p, n_resamples=100)
     >>> found.to_frame()["value"].round(2).to_dict()
-    {'roc_auc': 0.78, 'brier_score': 0.19, 'calibration_in_the_large': -0.02, 'calibration_slope': 1.05,
+    {'auc': 0.78, 'brier_score': 0.19, 'calibration_in_the_large': -0.02, 'calibration_slope': 1.05,
     'ici': 0.03}
     """
     names = [check_choice("metrics", name, METRICS) for name in metrics]

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from scipy.special import expit
 
 from treatsel._checks import check_level, check_mapping_keys
+from treatsel._measures import MEASURES
 from treatsel._stats.intervals import quantile_of
 from treatsel.errors import InputError
 from treatsel.metrics.sample_size._linear_predictor import LinearPredictorDistribution
 from treatsel.metrics.sample_size._result import Criterion, SampleSize, check_between
 
-WIDTHS = {"observed / expected": 0.2, "calibration slope": 0.2, "AUC": 0.1, "net benefit": 0.2}
+RATIO, SLOPE, AUC, NET_BENEFIT = (
+    MEASURES[key].label for key in ("observed_expected", "calibration_slope", "auc", "net_benefit")
+)
+WIDTHS = {RATIO: 0.2, SLOPE: 0.2, AUC: 0.1, NET_BENEFIT: 0.2}
 
 
 def validation_sample_size(
@@ -97,15 +101,15 @@ def validation_sample_size(
     z = quantile_of(level)
     distribution = LinearPredictorDistribution.binormal(prevalence, auc) if predictor is None else predictor
     criteria = [
-        _ratio_criterion(prevalence, oe, width["observed / expected"], z),
-        _slope_criterion(distribution, slope, width["calibration slope"], z),
-        _auc_criterion(prevalence, auc, width["AUC"], z),
+        _ratio_criterion(prevalence, oe, width[RATIO], z),
+        _slope_criterion(distribution, slope, width[SLOPE], z),
+        _auc_criterion(prevalence, auc, width[AUC], z),
     ]
-    assumptions = {"AUC": auc, "mean prediction": distribution.mean_prediction, "level": level}
+    assumptions = {AUC: auc, "mean prediction": distribution.mean_prediction, "level": level}
     if threshold is not None:
         check_between("threshold", threshold, 0, 1)
         accuracy = _accuracy(distribution, threshold, sensitivity, specificity)
-        criteria.append(_benefit_criterion(prevalence, threshold, accuracy, width["net benefit"], z))
+        criteria.append(_benefit_criterion(prevalence, threshold, accuracy, width[NET_BENEFIT], z))
         assumptions |= {"threshold": threshold, "sensitivity": accuracy[0], "specificity": accuracy[1]}
     elif sensitivity is not None or specificity is not None:
         raise InputError("Sensitivity and specificity belong to a threshold; give it, too.")
@@ -115,14 +119,14 @@ def validation_sample_size(
 
 
 def _width_criterion(name: str, n: float, expected: float, width: float, se: float) -> Criterion:
-    about = f"width of the interval{' of the log ratio, taken back' if name.startswith('obs') else ''}"
+    about = f"width of the interval{' of the log ratio, taken back' if name == RATIO else ''}"
     return Criterion(name=name, n=math.ceil(n), expected=expected, target=width, se=se, about=about)
 
 
 def _ratio_criterion(prevalence: float, oe: float, width: float, z: float) -> Criterion:
     se = math.asinh(width / (2 * oe)) / z
     n = (1 - prevalence) / (prevalence * se**2)
-    return _width_criterion("observed / expected", n, oe, width, se)
+    return _width_criterion(RATIO, n, oe, width, se)
 
 
 def _slope_criterion(
@@ -135,7 +139,7 @@ def _slope_criterion(
     spread = predictor.mean(information * (x - centre) ** 2)  # (I00 I11 - I01^2) / I00
     if not spread > 0:
         raise InputError("All predictions are equal: there is no calibration slope to estimate.")
-    return _width_criterion("calibration slope", 1 / (se**2 * spread), slope, width, se)
+    return _width_criterion(SLOPE, 1 / (se**2 * spread), slope, width, se)
 
 
 def _auc_criterion(prevalence: float, auc: float, width: float, z: float) -> Criterion:
@@ -145,7 +149,7 @@ def _auc_criterion(prevalence: float, auc: float, width: float, z: float) -> Cri
     pairs = (1 - auc) / (2 - auc) + auc / (1 + auc)
     half = scale * pairs / 4
     n = (half + math.sqrt(half**2 + se**2 * scale * (1 - pairs))) / se**2
-    return _width_criterion("AUC", n, auc, width, se)
+    return _width_criterion(AUC, n, auc, width, se)
 
 
 def _accuracy(
@@ -172,4 +176,4 @@ def _benefit_criterion(
     benefit = hit - odds * (1 - spared)
     variance = hit * (1 - hit) / prevalence + odds**2 * spared * (1 - spared) / (1 - prevalence)
     variance += odds**2 * (1 - spared) ** 2 / (prevalence * (1 - prevalence))
-    return _width_criterion("net benefit", max(variance / se**2, 1.0), benefit, width, se)
+    return _width_criterion(NET_BENEFIT, max(variance / se**2, 1.0), benefit, width, se)

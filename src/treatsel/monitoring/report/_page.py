@@ -10,7 +10,7 @@ from treatsel._reporting.format import DASH, number, percent
 from treatsel._reporting.page import Figure, FrontRow, Page, Section, Table
 from treatsel.monitoring._calibration import GAP, LEVEL, RATIO, SLOPE
 from treatsel.monitoring._covariate_drift import CATEGORIES, MEAN, MISSING, OUTSIDE, SPREAD
-from treatsel.monitoring._model_use import MOST_RECOMMENDED
+from treatsel.monitoring._model_use import MAX_RECOMMENDED
 from treatsel.monitoring.report._data import ReportData
 from treatsel.monitoring.report._wording import FAMILIES, sentence_of, shown_evidence, shown_p
 from treatsel.recommendation import STATUSES
@@ -232,7 +232,7 @@ def _predictions(report: ReportData) -> Section | None:
         tables=[Table(frame, "Predictions and recommendations, reported descriptively.", words=("Measure",))],
         note="Before: the doubly robust rate under the arm in all development patients, where it is stored. "
         "Recommendations: by the highest expected utility of the main outcome, in the latest "
-        f"{MOST_RECOMMENDED:,} patients.",
+        f"{MAX_RECOMMENDED:,} patients.",
     )
 
 

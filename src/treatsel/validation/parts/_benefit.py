@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
+from treatsel._measures import MEASURES
 from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.metrics.benefit import (
@@ -29,11 +30,7 @@ from treatsel.validation.parts._policies import Policies
 MAX_MATCHED = 5000
 N_RESAMPLES = 200  # each matches and smooths again; enough for percentiles of 95 % intervals
 MANY_PAIRS = 1000  # from this number of pairs on, half as many resamples keep the time bearable
-ERRORS = {
-    "eavg": "E-for-benefit, mean",
-    "e50": "E-for-benefit, median",
-    "e90": "E-for-benefit, 90th percentile",
-}
+ERRORS = {name: MEASURES[f"{name}_for_benefit"].label for name in ("eavg", "e50", "e90")}
 MAX_ARM_PAIRS = (
     5  # arms compared with the best single arm: those received by most patients, to keep tables short
 )

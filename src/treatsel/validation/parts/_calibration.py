@@ -1,6 +1,5 @@
 """Part: calibration, overall and by received arm."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -9,11 +8,7 @@ from treatsel._checks import FloatArray
 from treatsel._reporting.format import with_p
 from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
-    Estimate,
     calibration_curve,
-    calibration_in_the_large,
-    calibration_slope,
-    observed_expected_ratio,
     spiegelhalter_z,
     weak_calibration_test,
 )
@@ -21,11 +16,7 @@ from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row, row_of, rows_by_arm
 
 NAN = float("nan")
-MEASURES: dict[str, Callable[..., Estimate]] = {
-    "calibration in the large": calibration_in_the_large,
-    "calibration slope": calibration_slope,
-    "observed / expected": observed_expected_ratio,
-}
+KEYS = ("calibration_in_the_large", "calibration_slope", "observed_expected")
 
 
 def calibration(task: ValidationTask) -> PartResult:
@@ -44,7 +35,7 @@ def calibration(task: ValidationTask) -> PartResult:
         }
     tests = _tests(y, own, level)
     return PartResult(
-        figures=[*rows_by_arm("calibration", MEASURES, task), *tests.figures],
+        figures=[*rows_by_arm("calibration", KEYS, task), *tests.figures],
         tables=tables | tests.tables,
         cautions=_certain(task),
     )

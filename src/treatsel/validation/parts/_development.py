@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._measures import MEASURES, labels_of
 from treatsel._reporting.format import with_p
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.cohort import Cohort
@@ -31,14 +32,14 @@ ARM, OUTCOME, PREDICTION = (
     " outcome",
     " prediction",
 )  # a leading space keeps them apart from covariates
-LABELS = {
-    "auc": "AUC",
-    "within_arm_auc": "within-arm AUC",
-    "brier": "Brier score",
-    "calibration_in_the_large": "calibration in the large",
-    "calibration_slope": "calibration slope",
-    "observed_expected_ratio": "observed / expected",
-}
+LABELS = labels_of(
+    "auc",
+    "within_arm_auc",
+    "brier_score",
+    "calibration_in_the_large",
+    "calibration_slope",
+    "observed_expected",
+)
 
 
 def development_of(given: Any, task: ValidationTask) -> Cohort:
@@ -211,7 +212,7 @@ def _reweighted(
             sample_weight=weights.sample_weight,
             **policies.options,
         )
-        pairs["gain over the best single arm"] = (policies.gain, again)
+        pairs[MEASURES["gain"].label] = (policies.gain, again)
     rows, table = [], []
     for label, (here, there) in pairs.items():
         method = there.method

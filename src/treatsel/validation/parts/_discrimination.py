@@ -3,7 +3,7 @@
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.metrics import balanced_accuracy, prevalence, roc_auc, within_arm_auc
+from treatsel.metrics import balanced_accuracy, prevalence, within_arm_auc
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row_of, rows_by_arm
 
@@ -19,7 +19,7 @@ def discrimination(task: ValidationTask) -> PartResult:
         row_of("discrimination", "accuracy at 50 %", halves.accuracy),
         row_of("discrimination", "balanced accuracy at 50 %", halves.balanced_accuracy),
         row_of("discrimination", "within-arm AUC", within_arm_auc(y, own, arms, level=level)),
-        *rows_by_arm("discrimination", {"AUC": roc_auc}, task),
+        *rows_by_arm("discrimination", ("auc",), task),
     ]
     return PartResult(figures=rows, cautions=[] if task.one_class else _few_events(y, arms))
 

@@ -10,42 +10,34 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import check_known_arms, count_of
+from treatsel._measures import BY_LABEL, MEASURES
 from treatsel._reporting.format import points, with_interval
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import (
+    FUNCTIONS,
     Estimate,
     Gain,
     RubinPooled,
-    brier_score,
-    calibration_in_the_large,
-    calibration_slope,
     gain_over_best_arm,
-    log_loss,
-    observed_expected_ratio,
     pool_rubin,
     roc_auc,
-    scaled_brier_score,
     within_arm_auc,
 )
-from treatsel.metrics.pooling import Scale
 from treatsel.validation._task import ValidationTask, predicted
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row
 from treatsel.validation.parts._policies import Policies, policies_of
 
 SECTION = "imputations"
-GAIN = "gain over the best single arm"
-SCALES: dict[str, Scale] = {
-    "within-arm AUC": "logit",
-    "AUC": "logit",
-    "calibration in the large": "identity",
-    "calibration slope": "identity",
-    "observed / expected": "log",
-    "Brier score": "identity",
-    "scaled Brier score": "identity",
-    "log loss": "identity",
-    GAIN: "identity",
-}
+GAIN = MEASURES["gain"].label
+POOLED = (
+    "calibration_in_the_large",
+    "calibration_slope",
+    "observed_expected",
+    "brier_score",
+    "scaled_brier_score",
+    "log_loss",
+)
 NOT_POOLED = (
     "only closed-form estimates and the gain are pooled; curves, calibration errors, net benefit, benefit, "
     "sites, subgroups, bounds and estimates by arm describe the cohort as given"
@@ -146,27 +138,22 @@ def imputations(
 
 
 def _figures(task: ValidationTask, policies: Policies, *, comparator: Any) -> dict[str, Estimate | Gain]:
-    """Return the estimates of one table, with standard errors on the scales of `SCALES`."""
+    """Return the estimates of one table, with standard errors on the scales of the list of measures."""
     y, p, level = task.observed, task.own, task.level
     gain = policies.gain
     if policies.problem is None:
         scores, rule = policies.scores, policies.recommended
         gain = gain_over_best_arm(scores, rule, comparator=comparator, **policies.options)
     return {
-        "within-arm AUC": within_arm_auc(y, p, task.arms, interval="logit", level=level),
-        "AUC": roc_auc(y, p, interval="logit", level=level),
-        "calibration in the large": calibration_in_the_large(y, p, level=level),
-        "calibration slope": calibration_slope(y, p, level=level),
-        "observed / expected": observed_expected_ratio(y, p, level=level),
-        "Brier score": brier_score(y, p, level=level),
-        "scaled Brier score": scaled_brier_score(y, p, level=level),
-        "log loss": log_loss(y, p, level=level),
+        MEASURES["within_arm_auc"].label: within_arm_auc(y, p, task.arms, interval="logit", level=level),
+        MEASURES["auc"].label: roc_auc(y, p, interval="logit", level=level),
+        **{MEASURES[key].label: FUNCTIONS[key](y, p, level=level) for key in POOLED},
         GAIN: gain,
     }
 
 
 def _pool(measure: str, found: list[Estimate | Gain], n: int, level: float) -> RubinPooled:
-    scale, values = SCALES[measure], np.array([one.value for one in found])
+    scale, values = BY_LABEL[measure].scale, np.array([one.value for one in found])
     with np.errstate(divide="ignore", invalid="ignore"):
         values_on_scale = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](values)
     size = getattr(found[0], "n_clusters", None) or n  # complete-data df count clusters, if any

@@ -1,6 +1,6 @@
 """Result of one part of a validation: estimates, tables, cautions, and what is not estimable."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from treatsel.metrics import Estimate, Gain
+from treatsel._measures import MEASURES
+from treatsel.metrics import FUNCTIONS, Estimate, Gain
 from treatsel.validation._task import ValidationTask
 
 OVERALL = "overall"
@@ -95,16 +96,14 @@ def row(
     }
 
 
-def rows_by_arm(
-    section: str, measures: Mapping[str, Callable[..., Estimate]], task: ValidationTask
-) -> list[dict[str, Any]]:
-    """Return rows of measures of the predictions for the received arm, in all patients and by that arm."""
+def rows_by_arm(section: str, keys: Sequence[str], task: ValidationTask) -> list[dict[str, Any]]:
+    """Return rows of measures (by their keys) for the received arm, in all patients and by that arm."""
     y, own, arms = task.observed, task.own, task.arms
     groups = {OVERALL: np.ones(len(y), dtype=bool)}
     groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
     return [
-        row_of(section, measure, function(y[mask], own[mask], level=task.level), group)
-        for measure, function in measures.items()
+        row_of(section, MEASURES[key].label, FUNCTIONS[key](y[mask], own[mask], level=task.level), group)
+        for key in keys
         for group, mask in groups.items()
     ]
 

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._measures import BY_LABEL
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_REPORTED, PartResult, row
 from treatsel.validation.parts._policies import Policies
-from treatsel.validation.studies import MEASURES, SiteData, pooled_over, site_figures
+from treatsel.validation.studies import SITE_MEASURES, SiteData, pooled_over, site_figures
 
 MIN_SITES = 3  # the prediction interval for a new site has k - 2 degrees of freedom
 SECTION = "sites"
@@ -45,7 +46,7 @@ def sites(task: ValidationTask, policies: Policies) -> PartResult:
 
 def pooled_part(section: str, figures: pd.DataFrame, task: ValidationTask) -> PartResult:
     """Return the estimates of sites, their means and their heterogeneity as the part of a section."""
-    pooled = {measure: pooled_over(figures, measure, task.level) for measure in MEASURES}
+    pooled = {measure: pooled_over(figures, measure, task.level) for measure in SITE_MEASURES}
     n, events = len(task.observed), int(task.observed.sum())
     enough = {measure: mean for measure, mean in pooled.items() if mean.n_sites >= MIN_SITES}
     rows = [line for measure, mean in enough.items() for line in _rows(section, measure, mean, n, events)]
@@ -94,8 +95,8 @@ def _heterogeneity(pooled: dict[str, MetaAnalysis]) -> pd.DataFrame:
                 "i2": mean.i2,
                 "q": mean.q,
                 "p_value_q": mean.p_value_q,
-                "ideal": MEASURES[measure].ideal,
-                "p_better": mean.probability_above(MEASURES[measure].ideal),
+                "reference": BY_LABEL[measure].reference,
+                "probability_above": mean.probability_above(BY_LABEL[measure].reference),
             }
             for measure, mean in pooled.items()
         ]

@@ -3,7 +3,7 @@
 from treatsel.validation.studies._case_mix import OVERALL, CaseMix, case_mix, columns_of
 from treatsel.validation.studies._internal_external import InternalExternalCV, internal_external_cv
 from treatsel.validation.studies._optimism import BootstrapOptimism, bootstrap_optimism
-from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
+from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, pooled_over, site_figures
 from treatsel.validation.studies._subgroups import MAX_GROUPS, SubgroupPerformance, subgroup_performance
 from treatsel.validation.studies._transport import (
     BalancingWeights,
@@ -15,8 +15,8 @@ from treatsel.validation.studies._updating import ModelUpdate, update_closed_tes
 
 __all__ = [
     "MAX_GROUPS",
-    "MEASURES",
     "OVERALL",
+    "SITE_MEASURES",
     "BalancingWeights",
     "BootstrapOptimism",
     "CaseMix",

@@ -16,7 +16,7 @@ from treatsel._jobs import run_jobs
 from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError, TreatselError, TreatselWarning
 from treatsel.validation.studies._performance import (
-    MEASURES,
+    PERFORMANCE,
     Numbers,
     Patients,
     best_arm_of,
@@ -117,7 +117,7 @@ def long_table(results: list[Result]) -> pd.DataFrame:
         | {on: found.get(on, {}).get(name, np.nan) for on in ("bootstrap", "test", "out_of_bag")}
         for number, found in enumerate(results)
         if not isinstance(found, str)
-        for name in MEASURES
+        for name in PERFORMANCE
     ]
     return pd.DataFrame(records, columns=["resample", "measure", "bootstrap", "test", "out_of_bag"])
 
@@ -137,7 +137,7 @@ def corrected_again(
         found[number] = row
         LOG.info("Optimism, two-stage: %d of %d outer resamples", len(found), n_outer)
     in_order = [found[number] for number in range(len(found))]
-    return {name: np.array([row.get(name, np.nan) for row in in_order]) for name in MEASURES}
+    return {name: np.array([row.get(name, np.nan) for row in in_order]) for name in PERFORMANCE}
 
 
 def _corrected(model: Any, patients: Patients, seed: int) -> Numbers:

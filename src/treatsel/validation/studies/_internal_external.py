@@ -13,11 +13,12 @@ from sklearn.base import clone, is_classifier
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights, count_of
 from treatsel._jobs import run_jobs
+from treatsel._measures import BY_LABEL
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError, TreatselError, TreatselWarning
 from treatsel.metrics.pooling import MetaAnalysis
-from treatsel.validation.studies._site_figures import MEASURES, SiteData, pooled_over, site_figures
+from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, pooled_over, site_figures
 
 LOG = logging.getLogger(__name__)
 
@@ -67,9 +68,9 @@ class InternalExternalCV:
 
     def plot(self, ax: Any = None, *, measure: str = "AUC") -> Any:
         """Draw the forest plot of one measure; return the Axes."""
-        check_choice("measure", measure, MEASURES)
+        check_choice("measure", measure, SITE_MEASURES)
         name = measure[0].upper() + measure[1:]
-        return self.pooled[measure].plot(ax, xlabel=name, reference=MEASURES[measure].ideal)
+        return self.pooled[measure].plot(ax, xlabel=name, reference=BY_LABEL[measure].reference)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -206,8 +207,8 @@ def internal_external_cv(
             site_figures(data, sites == refit.site, site=refit.site, comparator=best, note=refit.note)
         )
     figures = pd.DataFrame([row for rows, _ in parts for row in rows])
-    figures = figures.sort_values("measure", key=lambda s: s.map(list(MEASURES).index), kind="stable")
-    pooled = {measure: pooled_over(figures, measure, level) for measure in MEASURES}
+    figures = figures.sort_values("measure", key=lambda s: s.map(SITE_MEASURES.index), kind="stable")
+    pooled = {measure: pooled_over(figures, measure, level) for measure in SITE_MEASURES}
     for measure, one in pooled.items():
         figures.loc[figures["measure"] == measure, "pooled"] = one.sites["pooled"].to_numpy()
     return InternalExternalCV(

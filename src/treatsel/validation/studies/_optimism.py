@@ -18,7 +18,13 @@ from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.models import received_arms
 from treatsel.validation.studies._bootstrap_refits import corrected_again, long_table, number_of, run
-from treatsel.validation.studies._performance import MEASURES, Numbers, Patients, no_information, performance
+from treatsel.validation.studies._performance import (
+    PERFORMANCE,
+    Numbers,
+    Patients,
+    no_information,
+    performance,
+)
 
 FIXED_BY_FIT = ("calibration_in_the_large", "calibration_intercept", "calibration_slope")
 # Proportion of resamples in which a measure must be estimable: with more failures, which are not random, the
@@ -138,9 +144,9 @@ def bootstrap_optimism(
     Returns
     -------
     BootstrapOptimism
-        Measures: auc and within_arm_auc (higher is better), brier (lower is better), r2 (Nagelkerke's, of
-        the predictions as given) and r2_recalibrated (after logistic recalibration, as R's rms reports),
-        calibration_in_the_large (0 is perfect), calibration_intercept and calibration_slope
+        Measures: auc and within_arm_auc (higher is better), brier_score (lower is better), nagelkerke_r2 (of
+        the predictions as given) and nagelkerke_r2_recalibrated (after logistic recalibration, as R's rms
+        reports), calibration_in_the_large (0 is perfect), calibration_intercept and calibration_slope
         (fitted together; 0 and 1 are perfect), and gain: rate of outcome 1 under the arm of highest
         predicted probability minus that under the best single arm, by doubly robust scores; the best arm
         is selected again in each resample.
@@ -191,8 +197,10 @@ def bootstrap_optimism(
     results = run(model, patients, resamples, random_state, n_jobs=n_jobs)
     runs, failures = long_table(results), [result for result in results if isinstance(result, str)]
     outer = corrected_again(model, patients, two_stage, random_state, n_jobs) if two_stage else None
-    rows = [_figures(name, apparent[name], runs, n_resamples, outer=outer, level=level) for name in MEASURES]
-    figures = pd.DataFrame(rows, index=pd.Index(MEASURES, name="measure"))
+    rows = [
+        _figures(name, apparent[name], runs, n_resamples, outer=outer, level=level) for name in PERFORMANCE
+    ]
+    figures = pd.DataFrame(rows, index=pd.Index(PERFORMANCE, name="measure"))
     figures["corrected_632plus"] = _dot632plus(figures, no_information(patients, table))
     weight = np.ones(len(patients)) if patients.weight is None else patients.weight
     return BootstrapOptimism(

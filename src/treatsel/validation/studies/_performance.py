@@ -19,12 +19,12 @@ from treatsel.metrics import (
     within_arm_auc,
 )
 
-MEASURES = (
+PERFORMANCE = (
     "auc",
     "within_arm_auc",
-    "brier",
-    "r2",
-    "r2_recalibrated",
+    "brier_score",
+    "nagelkerke_r2",
+    "nagelkerke_r2_recalibrated",
     "calibration_in_the_large",
     "calibration_intercept",
     "calibration_slope",
@@ -84,9 +84,10 @@ def performance(patients: Patients, table: pd.DataFrame, *, comparator: Any = No
     line = logistic_recalibration(y, p, **weights)
     intercept, slope = line.intercept.value, line.slope.value
     recalibrated = expit(intercept + slope * logit(clipped(p)))
+    known = slope == slope
     return prediction_errors(patients, table, comparator=comparator) | {
-        "r2": nagelkerke_r2(y, p, **weights).value,
-        "r2_recalibrated": nagelkerke_r2(y, recalibrated, **weights).value if slope == slope else np.nan,
+        "nagelkerke_r2": nagelkerke_r2(y, p, **weights).value,
+        "nagelkerke_r2_recalibrated": nagelkerke_r2(y, recalibrated, **weights).value if known else np.nan,
         "calibration_in_the_large": calibration_in_the_large(y, p, **weights).value,
         "calibration_intercept": intercept,
         "calibration_slope": slope,
@@ -100,7 +101,7 @@ def prediction_errors(patients: Patients, table: pd.DataFrame, *, comparator: An
     return {
         "auc": roc_auc(y, p, **weights).value,
         "within_arm_auc": within_arm_auc(y, p, patients.codes, **weights).value,
-        "brier": brier_score(y, p, **weights).value,
+        "brier_score": brier_score(y, p, **weights).value,
         "gain": gain_of(patients, table, comparator),
     }
 
@@ -141,7 +142,7 @@ def no_information(patients: Patients, table: pd.DataFrame) -> Numbers:
     """
     p, weight = received_probability(patients, table), patients.weight
     mean_y, mean_p, mean_p2 = (float(np.average(v, weights=weight)) for v in (patients.y, p, p**2))
-    found = {"auc": 0.5, "within_arm_auc": 0.5, "brier": mean_y * (1 - 2 * mean_p) + mean_p2}
+    found = {"auc": 0.5, "within_arm_auc": 0.5, "brier_score": mean_y * (1 - 2 * mean_p) + mean_p2}
     if len(table.columns) > 1:
         means = np.average(doubly_robust(patients, table), axis=0, weights=weight)
         recommended = table.to_numpy(dtype=float).argmax(axis=1)

@@ -1,9 +1,8 @@
 """Estimates of one site, and their pooling over sites."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,39 +10,26 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import FloatArray, count_of
+from treatsel._measures import BY_LABEL, MEASURES, labels_of
 from treatsel._stats.by_arm_tables import cells_of, recommended_arms
 from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import (
+    FUNCTIONS,
     Estimate,
     Gain,
     aipw_scores,
-    calibration_in_the_large,
-    calibration_slope,
     gain_over_best_arm,
-    observed_expected_ratio,
     roc_auc,
     within_arm_auc,
 )
-from treatsel.metrics.pooling import MetaAnalysis, Scale, random_effects_meta_analysis
+from treatsel.metrics.pooling import MetaAnalysis, random_effects_meta_analysis
 
 Mask = npt.NDArray[np.bool_]
 
 
-class Measure(NamedTuple):
-    """Scale on which a measure is pooled, and its ideal (or chance) value."""
-
-    scale: Scale
-    ideal: float
-
-
-MEASURES = {
-    "AUC": Measure("logit", 0.5),
-    "within-arm AUC": Measure("logit", 0.5),
-    "calibration in the large": Measure("identity", 0.0),
-    "calibration slope": Measure("identity", 1.0),
-    "observed / expected": Measure("log", 1.0),
-    "gain over the best single arm": Measure("identity", 0.0),
-}
+AUC, WITHIN, GAIN = (MEASURES[key].label for key in ("auc", "within_arm_auc", "gain"))
+CALIBRATION = ("calibration_in_the_large", "calibration_slope", "observed_expected")
+SITE_MEASURES = (AUC, WITHIN, *labels_of(*CALIBRATION).values(), GAIN)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,23 +100,18 @@ def _figures(
     options: dict[str, Any] = {**counts, "level": data.level}
     if not n:
         reason = "no patient has both an outcome and a held-out prediction for the received arm"
-        return dict.fromkeys(MEASURES, not_estimable(reason, **options))
+        return dict.fromkeys(SITE_MEASURES, not_estimable(reason, **options))
     if min(events, n - events) < data.min_events and data.min_events > 1:
         counts_here = f"{count_of(events, 'event')} and {count_of(n - events, 'non-event')}"
         reason = f"{counts_here}; at least {data.min_events} of each are needed"
-        return dict.fromkeys(MEASURES, not_estimable(reason, **options))
+        return dict.fromkeys(SITE_MEASURES, not_estimable(reason, **options))
     y, p, arms = data.outcome[evaluated], data.own[evaluated], data.received[evaluated]
     more: dict[str, Any] = {"sample_weight": data.weight[evaluated], "level": data.level}
-    plain: dict[str, Callable[..., Estimate]] = {
-        "calibration in the large": calibration_in_the_large,
-        "calibration slope": calibration_slope,
-        "observed / expected": observed_expected_ratio,
-    }
     return {
-        "AUC": roc_auc(y, p, interval="logit", **more),
-        "within-arm AUC": within_arm_auc(y, p, arms, interval="logit", **more),
-        **{measure: function(y, p, **more) for measure, function in plain.items()},
-        "gain over the best single arm": _gain(data, evaluated, comparator, options),
+        AUC: roc_auc(y, p, interval="logit", **more),
+        WITHIN: within_arm_auc(y, p, arms, interval="logit", **more),
+        **{MEASURES[key].label: FUNCTIONS[key](y, p, **more) for key in CALIBRATION},
+        GAIN: _gain(data, evaluated, comparator, options),
     }
 
 
@@ -167,7 +148,7 @@ def _count(data: SiteData, rows: Mask) -> int:
 
 def pooled_over(figures: pd.DataFrame, measure: str, level: float) -> MetaAnalysis:
     """Pool one measure over sites, on its own scale."""
-    rows, scale = figures[figures["measure"] == measure], MEASURES[measure].scale
+    rows, scale = figures[figures["measure"] == measure], BY_LABEL[measure].scale
     with np.errstate(divide="ignore", invalid="ignore"):
         values = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](rows["value"].to_numpy())
     return random_effects_meta_analysis(values, rows["se"], sites=rows["site"], scale=scale, level=level)

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import special
 
 from treatsel._checks import FloatArray, count_of
+from treatsel._measures import MEASURES, labels_of
 from treatsel.metrics import (
     arm_means,
     brier_score,
@@ -25,8 +26,11 @@ from treatsel.metrics import (
 
 # Events, and non-events, below which measures that need outcomes are not estimated (see `parts._part`).
 MIN_EVENTS = 10
-RECOMMENDED = "recommended"
-WITHOUT_OUTCOMES = ("base rate", "mean prediction", RECOMMENDED)  # estimable whatever the number of events
+RECOMMENDED, GAIN = MEASURES["recommended"].label, MEASURES["gain"].label
+WITHOUT_OUTCOMES = (
+    *labels_of("base_rate", "mean_prediction").values(),
+    RECOMMENDED,
+)  # estimable whatever the number of events
 NAN = float("nan")
 Mask = npt.NDArray[np.bool_]
 
@@ -93,7 +97,7 @@ def plan_of(names: list[str], patients: Patients) -> Iterator[tuple[str, Compute
     """Yield each measure with its function; each recommended arm is a measure."""
     for name in names:
         if name != RECOMMENDED:
-            yield name, MEASURES[name]
+            yield name, COMPUTED[name]
             continue
         for arm in sorted(pd.unique(patients.recommended), key=str):
             yield f"{RECOMMENDED} {arm}", partial(_share_recommended, arm=arm)
@@ -178,14 +182,14 @@ def _estimated(found: Any, scale: str = "identity", transform: Callable[[Any], A
     )
 
 
-MEASURES: dict[str, Compute] = {
-    "base rate": _base_rate,
-    "mean prediction": _mean_prediction,
-    "within-arm AUC": _auc,
-    "calibration in the large": _in_the_large,
-    "calibration slope": _slope,
-    "observed / expected": _ratio,
-    "Brier score": _brier,
-    "gain": _gain,
+COMPUTED: dict[str, Compute] = {
+    MEASURES["base_rate"].label: _base_rate,
+    MEASURES["mean_prediction"].label: _mean_prediction,
+    MEASURES["within_arm_auc"].label: _auc,
+    MEASURES["calibration_in_the_large"].label: _in_the_large,
+    MEASURES["calibration_slope"].label: _slope,
+    MEASURES["observed_expected"].label: _ratio,
+    MEASURES["brier_score"].label: _brier,
+    GAIN: _gain,
     RECOMMENDED: _base_rate,  # replaced by one measure for each arm: see `plan_of`
 }

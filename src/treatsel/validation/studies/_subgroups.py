@@ -26,7 +26,8 @@ from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
 from treatsel.validation.studies._subgroup_figures import (
-    MEASURES,
+    COMPUTED,
+    GAIN,
     RECOMMENDED,
     Figure,
     Mask,
@@ -145,8 +146,8 @@ def subgroup_performance(
         score over all patients.
     measures : sequence of str, optional
         Of "base rate", "mean prediction", "within-arm AUC", "calibration in the large", "calibration
-        slope", "observed / expected", "Brier score", "gain", "recommended". Without it, all measures that
-        the arguments allow.
+        slope", "observed / expected", "Brier score", "gain over the best single arm", "recommended". By
+        default all measures that the arguments allow.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 equals two identical rows.
     level : float, default 0.95
@@ -255,16 +256,16 @@ def _variables(labels: Any, kept: Mask) -> dict[str, dict[str, Mask]]:
 
 def _names(measures: Sequence[str] | None, patients: Patients) -> list[str]:
     """Return the measures to compute, in a fixed order; raise if an argument that one needs is missing."""
-    lacking = {"gain", RECOMMENDED} if patients.recommended is None else set()
+    lacking = {GAIN, RECOMMENDED} if patients.recommended is None else set()
     if patients.scores is None:
-        lacking.add("gain")
+        lacking.add(GAIN)
     if measures is None:
-        return [name for name in MEASURES if name not in lacking]
+        return [name for name in COMPUTED if name not in lacking]
     for name in measures:
-        if check_choice("A measure", name, MEASURES) in lacking:
+        if check_choice("A measure", name, COMPUTED) in lacking:
             needs = "recommended" if name == RECOMMENDED else "scores and recommended"
             raise InputError(f"The measure {name!r} needs {needs}. Give that, or leave the measure out.")
-    return [name for name in MEASURES if name in measures]
+    return [name for name in COMPUTED if name in measures]
 
 
 def _row(variable: str, measure: str, group: str, patients: Patients, figure: Figure) -> dict[str, Any]:

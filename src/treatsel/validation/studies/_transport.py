@@ -271,10 +271,10 @@ def _figures(y: Any, p: Any, received: Any, weight: Any, level: float) -> dict[s
     if received is not None:
         found["within_arm_auc"] = within_arm_auc(y, p, received, **options)
     return found | {
-        "brier": brier_score(y, p, **options),
+        "brier_score": brier_score(y, p, **options),
         "calibration_in_the_large": calibration_in_the_large(y, p, **options),
         "calibration_slope": calibration_slope(y, p, **options),
-        "observed_expected_ratio": observed_expected_ratio(y, p, **options),
+        "observed_expected": observed_expected_ratio(y, p, **options),
     }
 
 
