@@ -202,7 +202,7 @@ def test_a_single_arm_has_no_gain():
         ({"arm": "treatment"}, "no arm column 'treatment'"),
         ({"level": 2}, "must lie between 0 and 1"),
         ({"clusters": np.zeros(150)}, "fewer than 2 clusters"),
-        ({"propensity": pd.DataFrame({"CBT": np.full(150, 0.5)})}, "Give both a column"),
+        ({"propensity": pd.DataFrame({"CBT": np.full(150, 0.5)})}, "Give both a column for each arm"),
     ],
 )
 def test_bad_options_are_refused(options, message):

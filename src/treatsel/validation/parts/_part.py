@@ -97,7 +97,7 @@ def row(
 
 
 def rows_by_arm(section: str, keys: Sequence[str], task: ValidationTask) -> list[dict[str, Any]]:
-    """Return rows of measures of the predictions for the received arm, in all patients and by that arm."""
+    """Return rows of measures (by their keys) for the received arm, in all patients and by that arm."""
     y, own, arms = task.observed, task.own, task.arms
     groups = {OVERALL: np.ones(len(y), dtype=bool)}
     groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
