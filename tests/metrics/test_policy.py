@@ -104,7 +104,7 @@ def test_propensity_is_a_vector_or_a_table(cohort, tables, recommended):
     )
     found = [policy_value(*patients, recommended, propensity=given) for given in (uneven, own)]
     assert found[0] == found[1]
-    with pytest.raises(InputError, match="sum is not 1"):
+    with pytest.raises(InputError, match="rows whose sum is not 1"):
         policy_value(*patients, recommended, propensity=table / 2)
 
 
@@ -404,7 +404,7 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
     [
         (
             lambda: policy_value([1, 0], ["a", "b"], ["a", "b"], propensity=[0.5, 0]),
-            "is 0 for the received arm of 1 patient",
+            "probability 0 to the received arm of 1 patient;",
         ),
         (lambda: policy_value([1, 0], ["a", "b"], ["a"], propensity=[0.5, 0.5]), "recommended 1"),
         (lambda: policy_value([1, 0], ["a", "b"], ["a", None], propensity=[0.5] * 2), "1 missing label;"),

@@ -218,7 +218,7 @@ def test_no_outcome_known(selector, X, y):
 def test_sites_make_tests_robust_to_clusters(selector, X, y):
     report = monitor(selector, X, y, groups=np.arange(N) % 12)
     row = report.figures.query("section == 'calibration' and name == 'overall'").iloc[1]
-    assert "12 groups" in row["method"]
+    assert "12 clusters" in row["method"]
     assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(row["value"]) / _se(row, 11), 11))
 
 

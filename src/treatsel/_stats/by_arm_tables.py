@@ -6,14 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import (
-    FloatArray,
-    check_by_arm,
-    check_probability,
-    check_unique,
-    check_vector,
-    count_of,
-)
+from treatsel._checks import FloatArray, check_by_arm, check_probability, check_unique, check_vector, count_of
 from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
 
@@ -70,8 +63,8 @@ def check_received_probability(name: str, probability: FloatArray) -> FloatArray
     """Return probabilities of the received arms if all are above 0."""
     if n := int((probability <= 0).sum()):
         raise InputError(
-            f"{name} is 0 for the received arm of {count_of(n, 'patient')}; it must be above 0. Check the "
-            "assignment model, or leave these patients out."
+            f"{name} gives probability 0 to the received arm of {count_of(n, 'patient')}; it must be above "
+            "0. Check the assignment model, or leave these patients out."
         )
     return probability
 

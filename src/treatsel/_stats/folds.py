@@ -102,7 +102,7 @@ def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.nda
     if not lost:
         return fold
     numbered = pd.api.types.is_integer_dtype(received.dtype)  # column numbers instead of names of arms
-    who = count_of(len(lost), "arm") if numbered else f"The arms {lost}"
+    who = count_of(len(lost), "arm") if numbered else f"the arms {lost}"
     warnings.warn(
         f"Folds divide groups: if they did not, one fold would hold all events, or all non-events, of {who}.",
         TreatselWarning,

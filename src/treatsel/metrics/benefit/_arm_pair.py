@@ -12,7 +12,7 @@ from treatsel._checks import FloatArray, check_binary, check_by_arm, check_proba
 from treatsel._stats.by_arm_tables import check_propensities, check_received_probability
 from treatsel._stats.clustered_means import Units, check_units
 from treatsel._stats.vectors import check_labels, check_patients
-from treatsel._stats.weights import WeightsAre, covariance_of_sums
+from treatsel._stats.weights import covariance_of_sums
 from treatsel.errors import InputError
 from treatsel.metrics.policy import aipw_scores
 
@@ -65,7 +65,7 @@ def check_pair(
     control: Hashable,
     treated: Hashable,
     sample_weight: Any = None,
-    weights_are: WeightsAre = "counts",
+    weights_are: Any = "counts",
     clusters: Any = None,
     level: float = 0.95,
     **patients: Any,

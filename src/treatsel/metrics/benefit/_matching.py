@@ -247,7 +247,7 @@ def match_pairs(
         raise InputError("neighbor='above' needs an order, which covariates have not. Leave one of them out.")
     if n := int((pair.weight != np.round(pair.weight)).sum()):
         raise InputError(
-            f"sample_weight holds {count_of(n, 'fractional weight')}; matching needs whole numbers of patients."
+            f"sample_weight holds {count_of(n, 'fractional weight')}; matching needs whole numbers."
         )
     source = Source(
         outcome=pair.outcome,

@@ -43,6 +43,7 @@ def observed_expected_ratio(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        There is then no interval with one class only.
     level : float, default 0.95
         Confidence level.
 

@@ -73,6 +73,7 @@ def calibration_slope(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        They allow no profile interval.
     level : float, default 0.95
         Confidence level.
 

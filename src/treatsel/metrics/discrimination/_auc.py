@@ -53,6 +53,7 @@ def roc_auc(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        There is then no interval if a score separates the classes.
     level : float, default 0.95
         Confidence level.
 

@@ -56,6 +56,7 @@ def within_arm_auc(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        The weights of the arms are then estimated too, and there is no interval at an AUC of 0 or 1.
     level : float, default 0.95
         Confidence level.
 

@@ -39,6 +39,7 @@ def prevalence(
     weights_are : {"counts", "sampling"}, default "counts"
         What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
         being in the data), with linearized standard errors and n the number of patients.
+        The interval is then Wald's.
     level : float, default 0.95
         Confidence level.
 
