@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import treatsel as ts
-from treatsel._reporting import page
+from treatsel._reporting import format as formats
 from treatsel.datasets import make_cohort
 from treatsel.errors import InputError
 from treatsel.report import model_card, write_html, write_markdown
@@ -131,8 +131,10 @@ def test_other_results_are_refused(tmp_path):
 
 
 def test_figures_that_do_not_exist_are_dashes():
-    assert page.percent(float("nan")) == page.number(None) == page.points(float("nan")) == page.DASH
-    assert (page.percent(0.123), page.number(1.005), page.points(-0.01)) == (
+    assert (
+        formats.percent(float("nan")) == formats.number(None) == formats.points(float("nan")) == formats.DASH
+    )
+    assert (formats.percent(0.123), formats.number(1.005), formats.points(-0.01)) == (
         "12.3 %",
         "1.00",
         "-1.0 points",

@@ -146,14 +146,14 @@ def test_predictions_without_a_model_have_no_linear_predictor_in_development(new
     assert report.has("AUC, re-weighted")
 
 
-def test_rare_categories_are_not_told():
+def test_rare_categories_are_not_reported():
     old = Cohort(simulate(400, seed=3, rare=4).reset_index(), BOOK)
     new = Cohort(simulate(400, seed=4, rare=30).reset_index(), BOOK)
-    told = set(
+    reported = set(
         validate(Known(), new, development=old, **OPTIONS).tables["development: covariates"]["covariate"]
     )
-    assert "z=rare" not in told
-    assert any(name.endswith(" and others") for name in told)
+    assert "z=rare" not in reported
+    assert any(name.endswith(" and others") for name in reported)
 
 
 def test_an_unfit_development_cohort_is_refused(new):

@@ -108,12 +108,12 @@ def test_order_and_weights_change_nothing(run):
     pd.testing.assert_frame_equal(one, other, atol=1e-6, rtol=1e-6)
 
 
-def test_progress_is_told_by_the_logger(caplog):
+def test_progress_is_logged(caplog):
     with caplog.at_level(logging.INFO, logger="treatsel"):
         internal_external_cv(MODEL, *simulate(200, 3)[:3])
-    told = [record.message for record in caplog.records if "Refitted" in record.message]
-    assert len(told) == 3
-    assert told[-1].endswith("3 of 3")
+    reported = [record.message for record in caplog.records if "Refitted" in record.message]
+    assert len(reported) == 3
+    assert reported[-1].endswith("3 of 3")
 
 
 def test_a_site_without_events_is_shown_and_not_pooled():

@@ -1,7 +1,9 @@
 """The whole report: parts, front table, checklists, JSON there and back, and two reports compared."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,8 @@ import treatsel as ts
 from treatsel._measures import measure_of
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError
-from treatsel.validation import ValidationReport, compare, validate
+from treatsel.validation import ValidationReport, compare, parts, validate
+from treatsel.validation.report import sections
 from treatsel.validation.report._front_table import GOOD, POOR, UNCLEAR, UNKNOWN, Bounds, front_rows
 from treatsel.validation.report._page import page_of
 
@@ -202,7 +205,7 @@ def test_reports_of_different_outcomes_are_not_compared(report):
         compare(report, replace(report, outcome="dropout"))
 
 
-# --- what must not be told, and what must not stop a report
+# --- what must not be disclosed, and what must not stop a report
 
 
 def two_arms(n, seed=0, **columns):
@@ -229,7 +232,7 @@ def test_a_person_is_no_site_and_never_shown():
     assert report.gain.n_clusters == 150
 
 
-def test_small_groups_and_sites_are_not_told_apart():
+def test_small_groups_and_sites_are_merged_or_not_reported():
     frame, table, rng = two_arms(400)
     frame["sex"] = ["f"] * 200 + ["m"] * 188 + ["x"] * 9 + ["only one"] * 3
     frame["age"] = rng.integers(18, 90, 400)
@@ -322,3 +325,68 @@ def test_bounds_overturn_no_gain_that_was_not_sure():
     )
     assert report.gain.lower < 0 < report.gain.upper
     assert not report.cautions[0].startswith("If the missing outcomes")
+
+
+# --- printing
+
+
+def test_the_page_is_ready_for_printing(report, tmp_path):
+    """Browsers print the page: rows and figures stay whole, headings stay with what follows, all is shown."""
+    report.to_html(tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    style = text[text.index("@media print") : text.index("</style>")]
+    rules = dict(re.findall(r"([^{}]+)\{([^{}]*)\}", style.removeprefix("@media print {")))
+    kept = {
+        name.strip()
+        for names, rule in rules.items()
+        if "break-inside: avoid" in rule
+        for name in names.split(",")
+    }
+    assert {"figure", "tr", ".caution"} <= kept
+    led = {
+        name.strip()
+        for names, rule in rules.items()
+        if "break-after: avoid" in rule
+        for name in names.split(",")
+    }
+    assert {"h2", "caption", "thead"} <= led
+    assert "overflow: visible" in rules[next(names for names in rules if names.strip() == ".scroll")]
+    assert not re.search(r"display:\s*none|visibility:\s*hidden|left: -", style)
+
+
+def test_headings_begin_with_the_term(report):
+    """A reviewer looks for the field's term; the front table and the sections use the same ones."""
+    headings = [section.heading for section in page_of(report).sections]
+    terms = [heading.partition(":")[0] for heading in headings]
+    for term in ("Discrimination", "Calibration", "Clinical utility", "Value of the recommendations"):
+        assert term in terms
+    assert "Heterogeneity between sites" in terms
+    front = {row.question.partition(":")[0].partition(" (")[0] for row in front_rows(report)}
+    assert front <= set(terms)
+
+
+def test_the_naive_contrast_is_labelled_next_to_its_value_under_no_gain(report, tmp_path):
+    rows = report.figures[report.figures["section"] == "naive"]
+    assert list(rows["measure"]) == ["concordant minus discordant (naive)", "expected under no gain"]
+    report.to_markdown(tmp_path / "a.md")
+    assert "Naive contrast, not a gain" in (tmp_path / "a.md").read_text()
+
+
+def test_nothing_is_called_1_patients(tmp_path):
+    frame, table, _ = two_arms(41, place=["a"] * 40 + ["b"])
+    frame.loc[:1, "x"] = [np.nan, 0.0]
+    report = validate(table.fillna(0.5), with_roles(frame, place="site"), assignment="randomised")
+    report.to_markdown(tmp_path / "a.md")
+    text = (tmp_path / "a.md").read_text()
+    assert not re.search(r"\b1 (patients|sites|arms|groups|events|tables)\b", text)
+
+
+def test_parts_and_sections_have_the_same_names():
+    """A reader who knows a section of the page finds the part that computes it, and the other way round."""
+    folder = Path(parts.__file__).parent
+    names = [
+        {path.stem for path in place.glob("_*.py")} - {"__init__", other}
+        for place, other in ((folder, "_part"), (folder.parent / "report/sections", "_tables"))
+    ]
+    assert names[0] == names[1]
+    assert all(hasattr(parts, name[1:]) and hasattr(sections, name[1:]) for name in names[0])

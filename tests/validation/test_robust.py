@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
-from treatsel._reporting import format as text
+from treatsel._reporting import format as formats
 from treatsel.cli.main import main
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import spiegelhalter_z, weak_calibration_test
@@ -108,11 +108,11 @@ def test_a_cohort_of_one_arm_is_judged_without_policies(plain):
 
 
 def test_no_number_has_the_sign_of_zero():
-    assert text.points(-0.0004) == "0.0 points"
-    assert text.points(0.0004) == "0.0 points"
-    assert text.points(-0.0006) == "-0.1 points"
-    assert text.number(-0.001) == "0.00"
-    assert text.percent(-0.0001) == "0.0 %"
+    assert formats.points(-0.0004) == "0.0 points"
+    assert formats.points(0.0004) == "0.0 points"
+    assert formats.points(-0.0006) == "-0.1 points"
+    assert formats.number(-0.001) == "0.00"
+    assert formats.percent(-0.0001) == "0.0 %"
 
 
 def test_the_headline_has_no_negative_zero(report):
@@ -169,7 +169,7 @@ def test_labels_that_read_alike_must_be_one_arm(plain):
         validate(table.set_axis([0, 1], axis=1).assign(**{"1": 0.2}), numbered, sections=())
 
 
-def test_an_arm_that_nobody_received_is_named(plain):
+def test_an_arm_that_no_patient_received_is_named(plain):
     cohort, table = plain
     report = validate(table.assign(weight=0.99), cohort, assignment="randomised", sections=())
     assert any("(arms: ['weight'])" in caution for caution in report.cautions)

@@ -175,12 +175,12 @@ def test_holm_corrects_for_all_tests():
     assert (np.diff(tests["p_value_holm"].to_numpy()[order]) >= 0).all()
 
 
-def test_extreme_predictions_are_told_once_for_each_measure_that_moves_them():
+def test_extreme_predictions_give_one_warning_for_each_measure_that_moves_them():
     table, _ = simulate(300)
     table.loc[:2, "p"] = [0.0, 1.0, 0.0]
-    with pytest.warns(TreatselWarning, match="3 of 300") as told:
+    with pytest.warns(TreatselWarning, match="3 of 300") as reported:
         found_of(table, measures=["calibration slope"])
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 def test_a_group_that_gets_the_best_arm_only_gains_nothing():

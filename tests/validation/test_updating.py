@@ -149,7 +149,7 @@ def test_perfect_predictions_have_no_slope_and_say_so():
     assert found.chosen in ("none", "intercept")
 
 
-def test_one_class_and_an_arm_that_nobody_received():
+def test_one_class_and_an_arm_that_no_patient_received():
     table, X, y = make()
     found = update_closed_test(table, X, np.zeros(len(X)))
     assert found.chosen == "intercept"

@@ -205,7 +205,7 @@ def test_an_outcome_of_unknown_direction_is_refused(example):
     assert not validate(truth, renamed, event_is_good=False, sections=()).event_is_good
 
 
-def test_a_recommended_arm_that_nobody_received_is_named():
+def test_a_recommended_arm_that_no_patient_received_is_named():
     cohort, truth = simulate(600, modifier=0.3)
     report = validate(
         truth.assign(yoga=0.99), cohort, comparator="yoga", assignment="randomised", sections=()
@@ -237,7 +237,7 @@ def test_few_sites_are_named():
     )
 
 
-def test_an_arm_that_nobody_received_is_left_out_of_policies():
+def test_an_arm_that_no_patient_received_is_left_out_of_policies():
     cohort, truth = simulate(600, modifier=0.3)
     report = validate(truth.assign(yoga=0.1), cohort, assignment="randomised", sections=())
     assert "all patients receive yoga" not in set(report.figures["measure"])

@@ -218,7 +218,13 @@ def _parts(task: ValidationTask, policies: Policies, chosen: Sequence[str] | Non
     """Return every part; a part that these data do not allow gives the reason."""
     for name in () if chosen is None else chosen:
         check_choice("sections", name, SECTIONS)
-    found = {"policy": part_of.policies(task, policies), "accuracy": part_of.accuracy(task)}
+    found = {
+        "participants": part_of.participants(task),
+        "policies": part_of.policies(task, policies),
+        "discrimination": part_of.discrimination(task),
+        "calibration": part_of.calibration(task),
+        "overall": part_of.overall(task),
+    }
     for name, part in SECTIONS.items():
         if chosen is not None and name not in chosen:
             continue

@@ -1,14 +1,16 @@
 """Parts of a validation report: each turns a task and its policies into estimates and cautions."""
 
-from treatsel.validation.parts._accuracy import accuracy
 from treatsel.validation.parts._benefit import ERRORS, benefit
+from treatsel.validation.parts._calibration import calibration
 from treatsel.validation.parts._calibration_errors import calibration_errors
 from treatsel.validation.parts._case_mix import case_mix
 from treatsel.validation.parts._confounding import confounding
 from treatsel.validation.parts._development import development, development_of
+from treatsel.validation.parts._discrimination import discrimination
 from treatsel.validation.parts._imputations import imputations, imputed_of
 from treatsel.validation.parts._internal_external import internal_external
 from treatsel.validation.parts._missing_outcomes import missing_outcomes
+from treatsel.validation.parts._overall import overall
 from treatsel.validation.parts._part import (
     COLUMNS,
     MIN_EVENTS,
@@ -18,6 +20,7 @@ from treatsel.validation.parts._part import (
     Severity,
     joined,
 )
+from treatsel.validation.parts._participants import participants
 from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of
 from treatsel.validation.parts._sample_size import sample_size
 from treatsel.validation.parts._sites import sites
@@ -34,19 +37,22 @@ __all__ = [
     "PartResult",
     "Policies",
     "Severity",
-    "accuracy",
     "benefit",
+    "calibration",
     "calibration_errors",
     "case_mix",
     "confounding",
     "development",
     "development_of",
+    "discrimination",
     "effective_n",
     "imputations",
     "imputed_of",
     "internal_external",
     "joined",
     "missing_outcomes",
+    "overall",
+    "participants",
     "policies",
     "policies_of",
     "sample_size",

@@ -1,4 +1,4 @@
-"""Part: spread of the predictions, overall and by arm."""
+"""Part: case mix, as the distribution of the predictions overall and by arm."""
 
 from typing import Any
 

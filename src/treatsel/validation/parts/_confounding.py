@@ -1,5 +1,7 @@
 """Part: sensitivity to unmeasured confounding."""
 
+from typing import Any
+
 from treatsel.metrics import received_propensity
 from treatsel.metrics.sensitivity import policy_sensitivity
 from treatsel.validation._task import ValidationTask
@@ -33,8 +35,17 @@ def confounding(task: ValidationTask, policies: Policies) -> PartResult:
             line["upper"],
             n=found.n,
             n_events=found.n_events,
-            method=f"bounds {line['lowest']:+.3f} to {line['highest']:+.3f}; {found.method}",
+            method=_method(line, found.method),
         )
         for line in table.to_dict(orient="records")
     ]
     return PartResult(figures=rows, tables={"confounding": table})
+
+
+def _method(line: dict[Any, Any], method: str) -> str:
+    """Return the bounds and the method, or why there are none."""
+    if line["lowest"] != line["lowest"]:
+        return (
+            f"not estimable: too few patients received the recommended arm or the best single arm; {method}"
+        )
+    return f"bounds {line['lowest']:+.3f} to {line['highest']:+.3f}; {method}"

@@ -1,13 +1,16 @@
 """Result of one part of a validation: estimates, tables, cautions, and what is not estimable."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from treatsel.metrics import Estimate, Gain
+from treatsel._measures import MEASURES
+from treatsel.metrics import FUNCTIONS, Estimate, Gain
+from treatsel.validation._task import ValidationTask
 
 OVERALL = "overall"
 # Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
@@ -93,6 +96,18 @@ def row(
     }
 
 
+def rows_by_arm(section: str, keys: Sequence[str], task: ValidationTask) -> list[dict[str, Any]]:
+    """Return rows of these measures of the predictions for the received arm, in all patients and by arm."""
+    y, own, arms = task.observed, task.own, task.arms
+    groups = {OVERALL: np.ones(len(y), dtype=bool)}
+    groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
+    return [
+        row_of(section, MEASURES[key].label, FUNCTIONS[key](y[mask], own[mask], level=task.level), group)
+        for key in keys
+        for group, mask in groups.items()
+    ]
+
+
 def joined(parts: Mapping[str, PartResult]) -> PartResult:
     """Combine all parts, cautions by severity; list estimates without a value as not estimable."""
     whole = PartResult()
@@ -102,9 +117,11 @@ def joined(parts: Mapping[str, PartResult]) -> PartResult:
         whole.cautions.extend(part.cautions)
         whole.not_estimable.extend(part.not_estimable)
     whole.cautions.sort(key=lambda caution: caution.severity)
-    whole.not_estimable.extend(
+    missing = [
         (f"{line['measure']}, {line['group']}", line["method"])
         for line in whole.figures
         if line["value"] != line["value"] and line["section"] != "subgroups"
-    )
+    ]
+    # A part that was itself combined of others has listed its own already.
+    whole.not_estimable.extend(entry for entry in missing if entry not in whole.not_estimable)
     return whole

@@ -172,10 +172,9 @@ def _enough(task: ValidationTask, arms: pd.Index) -> list[Any]:
 
 def policies(task: ValidationTask, policies: Policies) -> PartResult:
     """Return the rate of the good outcome under each policy, the gains, and the recommended arms."""
-    tables = {"flow": _flow(task)}
     if policies.problem is not None:
         rows = [row_of("gain", "gain over the best single arm", policies.gain)]
-        return PartResult(figures=rows, tables=tables, cautions=_cautions(task, policies))
+        return PartResult(figures=rows, cautions=_cautions(task, policies))
     y, received, options = task.good_y, task.arms, policies.options
     scores, rule = policies.scores, policies.recommended
     propensity = received_propensity(received, policies.propensity)
@@ -198,7 +197,7 @@ def policies(task: ValidationTask, policies: Policies) -> PartResult:
         row_of("naive", "concordant minus discordant (naive)", naive.difference),
         row_of("naive", "expected under no gain", naive.without_gain),
     ]
-    return PartResult(figures=rows, tables=tables, cautions=_cautions(task, policies))
+    return PartResult(figures=rows, cautions=_cautions(task, policies))
 
 
 def _gains(task: ValidationTask, policies: Policies) -> list[dict[str, Any]]:
@@ -261,17 +260,6 @@ def effective_n(task: ValidationTask, policies: Policies) -> float:
     propensity = received_propensity(task.arms, policies.propensity)
     concordant = (policies.recommended == task.arms).to_numpy()
     return effective_sample_size(1 / propensity[concordant]) if concordant.any() else 0.0
-
-
-def _flow(task: ValidationTask) -> pd.DataFrame:
-    table = task.by_arm if task.good else 1 - task.by_arm
-    recommended = recommended_arms(table, task.comparator).value_counts()
-    rows = []
-    for arm in table.columns:
-        mine = task.y[task.received == arm]
-        counts = {"n": len(mine), "n_observed": int(mine.notna().sum()), "n_events": int(mine.sum())}
-        rows.append({"arm": arm, **counts, "n_recommended": int(recommended.get(arm, 0))})
-    return pd.DataFrame(rows)
 
 
 def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:

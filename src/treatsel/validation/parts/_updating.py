@@ -28,12 +28,12 @@ def updating(task: ValidationTask, _: Policies) -> PartResult:
     except InputError as error:
         return PartResult(not_estimable=[("Update of the model", str(error))])
     table = found.to_frame().rename_axis("method").reset_index()
-    learned = int(found.table["n_parameters"]["refit"])
+    n_parameters = int(found.table["n_parameters"]["refit"])
     fewer = min(found.n_events, found.n - found.n_events)
-    if fewer < EVENTS_PER_PARAMETER * learned:
+    if fewer < EVENTS_PER_PARAMETER * n_parameters:
         why = (
-            f"a refit would estimate {count_of(learned, 'parameter')} from {count_of(fewer, 'patient')} with "
-            f"the rarer outcome; the test needs at least {EVENTS_PER_PARAMETER} patients per parameter"
+            f"a refit would estimate {count_of(n_parameters, 'parameter')} from {count_of(fewer, 'patient')} "
+            f"with the rarer outcome; the test needs at least {EVENTS_PER_PARAMETER} patients per parameter"
         )
         shown = table.drop(columns=["statistic", "df", "p_value", "rejected", "chosen"])
         return PartResult(tables={"updating": shown}, not_estimable=[("Closed test of updates", why)])

@@ -92,7 +92,7 @@ class ReportData:
         if verdict is None:
             return (
                 f"No gain shown: giving each patient the recommended arm, instead of {best} to all, "
-                f"changes {what} by {points}."
+                f"changes the rate of {what} by {points}."
             )
         return (
             f"Giving each patient the recommended arm, instead of {best} to all, is associated with "

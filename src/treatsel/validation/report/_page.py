@@ -20,6 +20,7 @@ SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its t
     ("flow", sections.policies),
     ("flow", sections.discrimination),
     ("calibration curve", sections.calibration),
+    ("calibration errors", sections.calibration_errors),
     ("flow", sections.overall),
     ("decision curve", sections.utility),
     ("toc", sections.benefit),

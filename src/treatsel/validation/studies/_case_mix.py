@@ -49,7 +49,7 @@ class CaseMix:
         (`development_*`, `validation_*`), `difference` of the means and `ratio` of the SDs (validation
         over development) with intervals.
     covariates : DataFrame
-        One row for each number, and for each category: mean (share) and SD in both cohorts, and the
+        One row for each number, and for each category: mean (proportion) and SD in both cohorts, and the
         standardized difference (validation minus development).
     level : float
         Confidence level of the intervals.

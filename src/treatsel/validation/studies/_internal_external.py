@@ -187,14 +187,14 @@ def internal_external_cv(
     passed = _checked_weight(model, sample_weight, weight)
     named = pd.Series(outcome, index=X.index, name=getattr(y, "name", None) or "outcome")
     refits = _refit_all(model, X, named, sites, names, passed, n_jobs=n_jobs)
-    chances = None if propensity is None else check_propensities(propensity, propensity.columns)
+    table = None if propensity is None else check_propensities(propensity, propensity.columns)
     predictions = _assemble(refits, sites, received, X.index)
     data = SiteData(
         outcome=outcome,
         received=received,
         weight=weight,
         predictions=predictions,
-        propensity=chances,
+        propensity=table,
         good=event_is_good,
         min_events=min_events,
         level=level,

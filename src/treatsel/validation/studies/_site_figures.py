@@ -74,11 +74,11 @@ def site_figures(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return a row per measure, and a row that describes the site."""
     seen = here & ~np.isnan(data.outcome)
-    judged = seen & ~np.isnan(data.own) & (data.weight > 0)
-    counts = {"n": _count(data, judged), "n_events": _count(data, judged & (data.outcome == 1))}
+    evaluated = seen & ~np.isnan(data.own) & (data.weight > 0)
+    counts = {"n": _count(data, evaluated), "n_events": _count(data, evaluated & (data.outcome == 1))}
     rows = [
         {"measure": measure, "site": site, **_row(found), **counts, "pooled": False}
-        for measure, found in _figures(data, judged, comparator, counts).items()
+        for measure, found in _figures(data, evaluated, comparator, counts).items()
     ]
     about = {
         "site": site,
@@ -94,7 +94,7 @@ def site_figures(
 
 
 def _figures(
-    data: SiteData, judged: Mask, comparator: Any, counts: dict[str, int]
+    data: SiteData, evaluated: Mask, comparator: Any, counts: dict[str, int]
 ) -> dict[str, Estimate | Gain]:
     n, events = counts.values()
     options: dict[str, Any] = {**counts, "level": data.level}
@@ -105,21 +105,21 @@ def _figures(
         counts_here = f"{count_of(events, 'event')} and {count_of(n - events, 'non-event')}"
         reason = f"{counts_here}; at least {data.min_events} of each are needed"
         return dict.fromkeys(SITE_MEASURES, not_estimable(reason, **options))
-    y, p, arms = data.outcome[judged], data.own[judged], data.received[judged]
-    more: dict[str, Any] = {"sample_weight": data.weight[judged], "level": data.level}
+    y, p, arms = data.outcome[evaluated], data.own[evaluated], data.received[evaluated]
+    more: dict[str, Any] = {"sample_weight": data.weight[evaluated], "level": data.level}
     return {
         AUC: roc_auc(y, p, interval="logit", **more),
         WITHIN: within_arm_auc(y, p, arms, interval="logit", **more),
         **{MEASURES[key].label: FUNCTIONS[key](y, p, **more) for key in CALIBRATION},
-        GAIN: _gain(data, judged, comparator, options),
+        GAIN: _gain(data, evaluated, comparator, options),
     }
 
 
-def _gain(data: SiteData, judged: Mask, comparator: Any, options: dict[str, Any]) -> Estimate | Gain:
+def _gain(data: SiteData, evaluated: Mask, comparator: Any, options: dict[str, Any]) -> Estimate | Gain:
     """Return the gain among the arms received at the site that the model was fitted to."""
     if data.propensity is None:
         return not_estimable("it needs propensity, the probability of each arm", **options)
-    given = set(data.received[judged])
+    given = set(data.received[evaluated])
     arms = [arm for arm in data.predictions.columns if arm in given]
     if len(arms) < 2:
         return not_estimable(f"every patient received {arms[0]!r}", **options)
@@ -127,12 +127,12 @@ def _gain(data: SiteData, judged: Mask, comparator: Any, options: dict[str, Any]
         return not_estimable(
             f"no patient of the site received the best single arm, {comparator!r}", **options
         )
-    predicted, propensity = data.predictions.loc[judged, arms], data.propensity.loc[judged, arms]
+    predicted, propensity = data.predictions.loc[evaluated, arms], data.propensity.loc[evaluated, arms]
     table = predicted if data.good else 1 - predicted
     propensity = propensity.div(propensity.sum(axis=1), axis=0)
-    scores = aipw_scores(data.benefit[judged], data.received[judged], table, propensity)
+    scores = aipw_scores(data.benefit[evaluated], data.received[evaluated], table, propensity)
     recommended = recommended_arms(table, comparator)
-    weight = data.weight[judged]
+    weight = data.weight[evaluated]
     return gain_over_best_arm(
         scores, recommended, comparator=comparator, sample_weight=weight, level=data.level
     )

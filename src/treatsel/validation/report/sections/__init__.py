@@ -2,6 +2,7 @@
 
 from treatsel.validation.report.sections._benefit import benefit
 from treatsel.validation.report.sections._calibration import calibration
+from treatsel.validation.report.sections._calibration_errors import calibration_errors
 from treatsel.validation.report.sections._case_mix import case_mix
 from treatsel.validation.report.sections._confounding import confounding
 from treatsel.validation.report.sections._development import development
@@ -21,6 +22,7 @@ from treatsel.validation.report.sections._utility import utility
 __all__ = [
     "benefit",
     "calibration",
+    "calibration_errors",
     "case_mix",
     "confounding",
     "development",

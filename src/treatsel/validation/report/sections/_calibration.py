@@ -3,14 +3,14 @@
 import pandas as pd
 
 from treatsel._reporting import plots
-from treatsel._reporting.format import number, p_value, percent
+from treatsel._reporting.format import number, p_value
 from treatsel._reporting.page import Figure, Section, Table
 from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import figures_table
 
 
 def calibration(report: ReportData) -> Section:
-    """Return calibration curves, measures, errors and tests."""
+    """Return curves, measures and tests of calibration."""
     axes = plots.bare_axes(width=5, height=5)
     curve = plots.to_svg(report.plot(axes), name="calibration")
     panels = plots.to_svg(plots.calibration_panels(report.calibration_by_arm), name="arms")
@@ -27,7 +27,6 @@ def calibration(report: ReportData) -> Section:
         ],
         tables=[
             figures_table(report, ["calibration"], "Calibration."),
-            *_distances(report),
             *_tests(report),
         ],
         note="Restricted cubic splines on the logit with a pointwise band; groups of equal size with Wilson "
@@ -52,30 +51,5 @@ def _tests(report: ReportData) -> list[Table]:
     caption = (
         "Tests of calibration: a small p is evidence of miscalibration, not of its size. With many patients "
         "any model fails them."
-    )
-    return [Table(frame, caption)]
-
-
-def _distances(report: ReportData) -> list[Table]:
-    """Return the distances from the curve next to those expected under perfect calibration."""
-    if "calibration errors" not in report.tables:
-        return []
-    rows = report.tables["calibration errors"]
-    frame = pd.DataFrame(
-        {
-            "Distance": [
-                str(name).upper() if name == "ici" else str(name).capitalize() for name in rows["measure"]
-            ],
-            "Estimate": [percent(value) for value in rows["value"]],
-            "Lower": [percent(value) for value in rows["lower"]],
-            "Upper": [percent(value) for value in rows["upper"]],
-            "Expected if calibrated": [percent(value) for value in rows["expected_under_calibration"]],
-            "95th percentile if calibrated": [percent(value) for value in rows["q95_under_calibration"]],
-        }
-    )
-    caption = (
-        "Distance between predictions and calibration curve: mean (ICI), median (E50), 90th percentile (E90) "
-        "and maximum (Emax). They are above 0 even under perfect calibration; compare with the last two "
-        "columns."
     )
     return [Table(frame, caption)]

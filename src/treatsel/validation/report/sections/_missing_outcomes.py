@@ -6,13 +6,6 @@ from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import Shown, count, shown, text
 
 FORMS: dict[str, Shown] = {"rate": percent, "ratio": number, "difference": points, "gain": points}
-SCENARIOS = {
-    "observed": "are like those observed in the same arm",
-    "lowest": "are as unfavorable as possible",
-    "highest": "are as favorable as possible",
-    "missing are 0": "are all 0 (no outcome)",
-    "missing are 1": "are all 1 (outcome)",
-}
 
 
 def missing_outcomes(report: ReportData) -> Section:
@@ -20,11 +13,12 @@ def missing_outcomes(report: ReportData) -> Section:
     table = report.tables["missing outcomes"].astype(object)
     for name in ("value", "lower", "upper"):
         table[name] = [FORMS[kind](x) for kind, x in zip(table["measure"], table[name], strict=True)]
-    table["scenario"] = table["scenario"].map(lambda name: SCENARIOS.get(name, name))
+    assumptions = _assumptions(report)
+    table["scenario"] = table["scenario"].map(lambda name: assumptions.get(name, name))
     columns: dict[str, tuple[str, Shown]] = {
         "measure": ("Measure", text),
         "arms": ("Arms", text),
-        "scenario": ("If missing outcomes ...", text),
+        "scenario": ("Missing outcomes are assumed", text),
         "value": ("Estimate", str),
         "lower": ("Lower", str),
         "upper": ("Upper", str),
@@ -41,3 +35,15 @@ def missing_outcomes(report: ReportData) -> Section:
         tables=[shown(table, columns, "Bounds under extreme assumptions.")],
         note="Horowitz & Manski 2000.",
     )
+
+
+def _assumptions(report: ReportData) -> dict[str, str]:
+    """Return the assumptions on missing outcomes in words; the scenarios are coded with 1 for good."""
+    all_have, none_has = f"all with {report.outcome}", f"all without {report.outcome}"
+    return {
+        "observed": "like those observed in the same arm",
+        "lowest": "as unfavorable as possible",
+        "highest": "as favorable as possible",
+        "missing are 0": none_has if report.event_is_good else all_have,
+        "missing are 1": all_have if report.event_is_good else none_has,
+    }

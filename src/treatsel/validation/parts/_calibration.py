@@ -1,8 +1,7 @@
-"""Part: base rate, discrimination, calibration and overall performance, overall and by received arm."""
+"""Part: calibration, overall and by received arm."""
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
@@ -10,47 +9,23 @@ from treatsel._measures import MEASURES
 from treatsel._reporting.format import with_p
 from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
-    FUNCTIONS,
-    balanced_accuracy,
     calibration_curve,
-    prevalence,
     spiegelhalter_z,
     weak_calibration_test,
-    within_arm_auc,
 )
 from treatsel.validation._task import ValidationTask
-from treatsel.validation.parts._part import MIN_EVENTS, OVERALL, Caution, PartResult, Severity, row, row_of
+from treatsel.validation.parts._part import Caution, PartResult, Severity, row, row_of, rows_by_arm
 
 NAN = float("nan")
-SECTIONS = {
-    "discrimination": ("auc",),
-    "calibration": ("calibration_in_the_large", "calibration_slope", "observed_expected"),
-    "overall": ("brier_score", "scaled_brier_score", "log_loss", "nagelkerke_r2"),
-}
+KEYS = ("calibration_in_the_large", "calibration_slope", "observed_expected")
 
 
-def accuracy(task: ValidationTask) -> PartResult:
-    """Return all closed-form estimates, and the calibration curves."""
-    y, own, arms, level = task.observed, task.own, task.arms, task.level
-    halves = balanced_accuracy(y, own, clusters=task.clusters, level=level)
-    commoner = y if y.mean() >= 0.5 else 1 - y
-    rows = [
-        row_of("base rate", "base rate", prevalence(y, level=level)),
-        row_of("base rate", "no-information rate", prevalence(commoner, level=level)),
-        row_of("discrimination", "accuracy at 50 %", halves.accuracy),
-        row_of("discrimination", "balanced accuracy at 50 %", halves.balanced_accuracy),
-        row_of("discrimination", "within-arm AUC", within_arm_auc(y, own, arms, level=level)),
-    ]
-    groups = {OVERALL: np.ones(len(y), dtype=bool)}
-    groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
-    for section, keys in SECTIONS.items():
-        for key in keys:
-            for group, mask in groups.items():
-                found = FUNCTIONS[key](y[mask], own[mask], level=level)
-                rows.append(row_of(section, MEASURES[key].label, found, group))
+def calibration(task: ValidationTask) -> PartResult:
+    """Return measures, tests and curves of calibration."""
+    y, own, level = task.observed, task.own, task.level
     curves = {
         "": calibration_curve(y, own, level=level),
-        " by arm": calibration_curve(y, own, received=arms, level=level),
+        " by arm": calibration_curve(y, own, received=task.arms, level=level),
     }
     tables: dict[str, Any] = {}
     for name, curve in curves.items():
@@ -61,9 +36,9 @@ def accuracy(task: ValidationTask) -> PartResult:
         }
     tests = _tests(y, own, level)
     return PartResult(
-        figures=[*rows, *tests.figures],
+        figures=[*rows_by_arm("calibration", KEYS, task), *tests.figures],
         tables=tables | tests.tables,
-        cautions=[*([] if task.one_class else _few_events(y, arms)), *_certain(task)],
+        cautions=_certain(task),
     )
 
 
@@ -77,14 +52,14 @@ def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
     rows = [
         row(
             "calibration tests",
-            "weak calibration (intercept 0, slope 1), chi-squared",
+            MEASURES["weak_calibration"].label,
             weak.weak.statistic,
             NAN,
             NAN,
             **counts,
             method=method if known else weak.method,
         ),
-        row_of("calibration tests", "Spiegelhalter z", z)
+        row_of("calibration tests", MEASURES["spiegelhalter_z"].label, z)
         | ({"method": f"{with_p(z.p_value)}; {z.method}"} if z.value == z.value else {}),
     ]
     table = pd.DataFrame(
@@ -112,16 +87,4 @@ def _certain(task: ValidationTask) -> list[Caution]:
         f"{NEAREST:g} and 1 - {NEAREST:g}; a few wrong ones then dominate the calibration slope, the log "
         "loss and Nagelkerke's R2."
     )
-    return [Caution(Severity.PARTIAL, text)]
-
-
-def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
-    few = [
-        str(arm)
-        for arm in sorted(set(arms), key=str)
-        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < MIN_EVENTS
-    ]
-    if not few:
-        return []
-    text = f"Arms {few} have fewer than {MIN_EVENTS} events or non-events: their own estimates are imprecise."
     return [Caution(Severity.PARTIAL, text)]

@@ -1,0 +1,37 @@
+"""Part: base rate and discrimination, overall and by received arm."""
+
+import numpy as np
+
+from treatsel._checks import FloatArray
+from treatsel._measures import MEASURES
+from treatsel.metrics import balanced_accuracy, prevalence, within_arm_auc
+from treatsel.validation._task import ValidationTask
+from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row_of, rows_by_arm
+
+
+def discrimination(task: ValidationTask) -> PartResult:
+    """Return base rate, accuracy and AUCs."""
+    y, own, arms, level = task.observed, task.own, task.arms, task.level
+    halves = balanced_accuracy(y, own, clusters=task.clusters, level=level)
+    more_frequent = y if y.mean() >= 0.5 else 1 - y
+    rows = [
+        row_of("base rate", MEASURES["base_rate"].label, prevalence(y, level=level)),
+        row_of("base rate", MEASURES["no_information_rate"].label, prevalence(more_frequent, level=level)),
+        row_of("discrimination", MEASURES["accuracy"].label, halves.accuracy),
+        row_of("discrimination", MEASURES["balanced_accuracy"].label, halves.balanced_accuracy),
+        row_of("discrimination", MEASURES["within_arm_auc"].label, within_arm_auc(y, own, arms, level=level)),
+        *rows_by_arm("discrimination", ("auc",), task),
+    ]
+    return PartResult(figures=rows, cautions=[] if task.one_class else _few_events(y, arms))
+
+
+def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
+    few = [
+        str(arm)
+        for arm in sorted(set(arms), key=str)
+        if min(y[arms == arm].sum(), (1 - y[arms == arm]).sum()) < MIN_EVENTS
+    ]
+    if not few:
+        return []
+    text = f"Arms {few} have fewer than {MIN_EVENTS} events or non-events: their own estimates are imprecise."
+    return [Caution(Severity.PARTIAL, text)]
