@@ -244,7 +244,7 @@ NEED_EVENTS = tuple(name for name in SECTIONS if name != "case mix")  # patients
 def _warn_once() -> Iterator[None]:
     """Suppress repeated warnings about predictions of 0 or 1; the report counts them once."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"\d+ of \d+ predicted probabilities are 0 or 1", TreatselWarning)
+        warnings.filterwarnings("ignore", r"\d+ of \d+ predicted probabilit(y is|ies are) 0", TreatselWarning)
         yield
 
 
