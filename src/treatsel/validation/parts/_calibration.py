@@ -51,14 +51,14 @@ def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
     rows = [
         row(
             "calibration tests",
-            "weak calibration (intercept 0, slope 1), chi-squared",
+            MEASURES["weak_calibration"].label,
             weak.weak.statistic,
             NAN,
             NAN,
             **counts,
             method=method if known else weak.method,
         ),
-        row_of("calibration tests", "Spiegelhalter z", z)
+        row_of("calibration tests", MEASURES["spiegelhalter_z"].label, z)
         | ({"method": f"{with_p(z.p_value)}; {z.method}"} if z.value == z.value else {}),
     ]
     table = pd.DataFrame(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._measures import MEASURES
 from treatsel.metrics import balanced_accuracy, prevalence, within_arm_auc
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row_of, rows_by_arm
@@ -14,11 +15,11 @@ def discrimination(task: ValidationTask) -> PartResult:
     halves = balanced_accuracy(y, own, clusters=task.clusters, level=level)
     more_frequent = y if y.mean() >= 0.5 else 1 - y
     rows = [
-        row_of("base rate", "base rate", prevalence(y, level=level)),
-        row_of("base rate", "no-information rate", prevalence(more_frequent, level=level)),
-        row_of("discrimination", "accuracy at 50 %", halves.accuracy),
-        row_of("discrimination", "balanced accuracy at 50 %", halves.balanced_accuracy),
-        row_of("discrimination", "within-arm AUC", within_arm_auc(y, own, arms, level=level)),
+        row_of("base rate", MEASURES["base_rate"].label, prevalence(y, level=level)),
+        row_of("base rate", MEASURES["no_information_rate"].label, prevalence(more_frequent, level=level)),
+        row_of("discrimination", MEASURES["accuracy"].label, halves.accuracy),
+        row_of("discrimination", MEASURES["balanced_accuracy"].label, halves.balanced_accuracy),
+        row_of("discrimination", MEASURES["within_arm_auc"].label, within_arm_auc(y, own, arms, level=level)),
         *rows_by_arm("discrimination", ("auc",), task),
     ]
     return PartResult(figures=rows, cautions=[] if task.one_class else _few_events(y, arms))
