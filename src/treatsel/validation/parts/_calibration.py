@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._measures import MEASURES
 from treatsel._reporting.format import with_p
 from treatsel._stats.logits import NEAREST
 from treatsel.metrics import (
