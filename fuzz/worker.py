@@ -91,7 +91,7 @@ class Judge:
             lower, upper = (table.to_numpy() for table in flagged.interval(name))
             p = flagged.by_arm(name).to_numpy()
             if not ((p >= 0) & (p <= 1)).all():
-                raise ArithmeticError("a prediction is no probability")
+                raise ArithmeticError("a prediction is not a probability")
             if not (np.isnan(lower) | ((lower >= 0) & (lower <= upper) & (upper <= 1))).all():
                 raise ArithmeticError("an interval is none")
         for i, record in enumerate(self.one_by_one):

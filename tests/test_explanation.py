@@ -221,7 +221,7 @@ def test_a_model_without_background_or_form_is_refused(numbers):
     X, y = numbers
     with pytest.raises(InputError, match="Pass background="):
         explain(MODELS["pooled logistic"].fit(X, y), X, arm="CBT")
-    with pytest.raises(UnsupportedModelError, match="must be a TreatmentSelector or a model of"):
+    with pytest.raises(UnsupportedModelError, match="is not a model of treatsel"):
         explain(LogisticRegression(), X, arm="CBT", background=X)
 
 

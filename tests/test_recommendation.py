@@ -171,7 +171,7 @@ def test_rule_supported_falls_back_on_the_default_arm():
         ({"excluded": {"yoga": "no"}}, "An arm to exclude is 'yoga'"),
         ({"excluded": {"CBT": True, "SSRI": False}}, "names 'CBT' without a reason"),
         ({"allowed": ["CBT"]}, "not a list"),
-        ({"allowed": pd.DataFrame({"CBT": [True, True]}, index=["a", "b"])}, r"the arms \['SSRI', 'TAU'\]"),
+        ({"allowed": pd.DataFrame({"CBT": [True, True]}, index=["a", "b"])}, r"arms \['SSRI', 'TAU'\]"),
         ({"allowed": (TABLE > 0).head(1)}, "1 patient"),
         ({"allowed": TABLE}, "True and False only"),
         ({"allowed": (TABLE > 0).astype("boolean").mask(TABLE > 0.5)}, "True and False only"),

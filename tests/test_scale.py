@@ -336,7 +336,7 @@ def test_a_fit_from_partitions_equals_the_local_one(cluster, development, groups
     found = scale.fit_hierarchical_dask(parts, "dropout", groups=groups)
     ours, expected = found.additive(), local.additive()
     assert ours.encoding.features == expected.encoding.features
-    for name in ("intercept", "coefficients", "draws"):
+    for name in ("intercept", "coefficients", "coefficient_draws"):
         np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), rtol=0, atol=1e-8)
     np.testing.assert_allclose(found.predict_by_arm(X), local.predict_by_arm(X), rtol=0, atol=1e-8)
     pd.testing.assert_series_equal(found.prior_, local.prior_, rtol=0, atol=1e-8)

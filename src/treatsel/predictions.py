@@ -262,7 +262,7 @@ def _names_of(names: tuple[str, ...]) -> list[tuple[str, bytes]]:
 def fingerprint(frame: "pd.DataFrame") -> str:
     """Return the SHA-256 of a whole table whatever the order of its rows and columns.
 
-    It says whether two tables are the same; no row can be told from it.
+    It shows whether two tables are the same, and reveals nothing about their rows.
     """
     import pandas as pd
 

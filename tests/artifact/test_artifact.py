@@ -443,18 +443,18 @@ def with_nan(array):
         (lambda m, p: m.update(format="1"), "no format number"),
         (lambda m, p: m.update(format=True), "no format number"),
         (lambda m, p: m.update(arms=["cbt", "cbt"]), "arms are not distinct"),
-        (lambda m, p: m.update(arms=["cbt"]), "default arm is no arm"),
-        (lambda m, p: m.update(default_arm="yoga"), "default arm is no arm"),
+        (lambda m, p: m.update(arms=["cbt"]), "default arm is not an arm"),
+        (lambda m, p: m.update(default_arm="yoga"), "default arm is not an arm"),
         (lambda m, p: m.update(outcomes=[]), "outcomes are not distinct"),
         (lambda m, p: m.pop("codebook"), "the manifest has no codebook"),
-        (lambda m, p: m.update(codebook={"fields": 3}), "no list of mappings"),
+        (lambda m, p: m.update(codebook={"fields": 3}), "not a list of mappings"),
         (lambda m, p: m.update(intended_use={}), "needs a purpose"),
         (lambda m, p: m["ranges"].update(age=[1, 2, 3]), "there are not 2"),
         (lambda m, p: first(m).update(event_is_good="maybe"), "direction"),
         (lambda m, p: first(m)["encoding"]["columns"].pop(), "does not fit|differ"),
         (lambda m, p: first(m)["encoding"]["columns"][0].update(scale=0), "a scale: a number is"),
         (lambda m, p: p.pop("outcome_0/intercept.npy"), "is not there"),
-        (lambda m, p: p.update({"outcome_0/intercept.npy": b"\x93NUMPY"}), "no .npy file"),
+        (lambda m, p: p.update({"outcome_0/intercept.npy": b"\x93NUMPY"}), "not an .npy file"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", with_nan), "does not fit"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", lambda a: a + 0.5), "not reproduced"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", lambda a: a[:2]), "does not fit"),
@@ -476,7 +476,7 @@ def test_parts_that_do_not_fit_are_refused_even_with_the_right_hashes(path, tmp_
         ("threshold", lambda a: np.full_like(a, np.inf), "not finite"),
         ("value", lambda a: a[:-1], "differ in length"),
         ("roots", lambda a: a - 1, "outside the tree"),
-        ("left", lambda a: a.astype(float), "no vector"),
+        ("left", lambda a: a.astype(float), "not a vector"),
     ],
 )
 def test_broken_trees_are_refused(path, tmp_path, part, change, message):
@@ -554,7 +554,7 @@ TAMPERED = {
         lambda m, p: m["codebook"]["fields"][3].update(constraints={"a": 1}),
         "const",
     ),
-    "a column that is no number": (lambda m, p: m["codebook"]["fields"][3].update(type="string"), "in kind"),
+    "a number that became a text": (lambda m, p: m["codebook"]["fields"][3].update(type="string"), "in kind"),
     "an escape sequence": (lambda m, p: m["intended_use"].update(purpose="\x1b[2J"), "control characters"),
     "half a character": (lambda m, p: m["intended_use"].update(purpose="\ud800"), "control characters"),
     "a text without end": (lambda m, p: m["intended_use"].update(purpose="x" * 20_001), "20,000 characters"),
@@ -648,7 +648,7 @@ def test_a_directory_that_is_elsewhere_is_refused(tmp_path, start, stop, value):
 def test_a_file_that_never_ends_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.treatsel")
     for path in (tmp_path / "pipe.treatsel", Path("/dev/zero")):
-        with pytest.raises(ArtifactError, match="no regular file"):
+        with pytest.raises(ArtifactError, match="not a regular file"):
             ts.load_model(path)
 
 

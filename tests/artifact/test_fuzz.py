@@ -1,5 +1,6 @@
 """A few hundred mutants of model files; `make fuzz` tries tens of thousands."""
 
+import dataclasses
 import random
 import subprocess
 import sys
@@ -71,11 +72,11 @@ def test_the_judge_sees_what_is_no_probability(judge, monkeypatch):
     class Beyond(type(judge.sound)):
         def predict(self, *arguments, **options):
             predictions = super().predict(*arguments, **options)
-            predictions.tables["dropout"].iloc[0, 0] = 1.5
-            return predictions
+            beyond = predictions.probability["dropout"] + 1.0
+            return dataclasses.replace(predictions, probability={"dropout": beyond})
 
     judge.sound.__class__ = Beyond
     monkeypatch.setattr("treatsel.load_model", lambda path: judge.sound)
     verdict, why = judge.verdict(STORED.read_bytes())
     assert verdict == "wrong"
-    assert "a prediction is no probability" in why
+    assert "a prediction is not a probability" in why

@@ -231,12 +231,12 @@ def test_development_and_imputed_cohorts_have_sections(folder, capsys, tmp_path)
         *("--json", tmp_path / "a.json"),
     )
     content = json.loads((tmp_path / "a.json").read_text())
-    assert "very cohort" in content["cautions"][0]
+    assert "the cohort that the model was developed on" in content["cautions"][0]
     assert content["tables"]["imputations"]["n_imputations"] == [2] * 9
     assert content["about"]["n_incomplete"] > 0
     assert max(content["tables"]["imputations"]["fmi"]) > 0
     arguments = ["validate", folder / "m.treatsel", folder / "cohort.csv", "--imputations"]
-    assert "holds 1 tables" in complaint(capsys, *arguments, tables[0])
+    assert "holds 1 table" in complaint(capsys, *arguments, tables[0])
     assert "input of this command" in complaint(capsys, *arguments, *tables, "--out", tables[1])
 
 
@@ -252,7 +252,7 @@ def test_tables_of_predictions_are_pooled(folder, predictions, capsys, tmp_path)
     assert found["highest"][ratio] == pytest.approx(found["lowest"][ratio] / 0.9)
     table.assign(**{arms[0]: "high"}).to_csv(tmp_path / "b.csv", index=False)
     error = complaint(capsys, "validate", folder / "cohort.csv", *options, *given)
-    assert "of b.csv holds 600 cells that are no numbers" in error
+    assert "of b.csv holds 600 cells that are not numbers" in error
 
 
 def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
@@ -325,7 +325,7 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         (["simulate", "x.csv", "--truth", "nowhere/t.csv"], "folder 'nowhere' does not exist"),
         (
             ["explain", "m.treatsel", "cohort.csv", "--arm", "cbt", "--patient", "x"],
-            "No patient of that id|of this result has that id",
+            "of this result has that id",
         ),
         (["validate", "m.treatsel", "cohort.csv", "--allocation", "cbt=0.5"], "lacks the arms"),
         (["validate", "cohort.csv"], "Give either a model file and a cohort, or --predictions"),

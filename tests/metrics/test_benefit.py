@@ -294,7 +294,7 @@ def test_propensities_are_renormalized_to_the_two_arms():
     second = average_benefit(**vectors, propensity=uneven, **ARMS)
     assert second.value == pytest.approx(first.value)
     uneven.loc[vectors["received"] == "b", ["b", "c"]] = [0.0, 0.6]
-    with pytest.raises(InputError, match="probability 0 to the received arm"):
+    with pytest.raises(InputError, match="is 0 for the received arm"):
         average_benefit(**vectors, propensity=uneven, **ARMS)
 
 

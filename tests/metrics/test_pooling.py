@@ -167,7 +167,7 @@ def test_frame_and_forest_show_every_site():
         (([1, "a"], [0.1, 0.1]), {}, "numbers only"),
         (([[1]], [[1]]), {}, "one-dimensional"),
         (([1, 2], [0.1, 0.1]), {"scale": "probit"}, "scale is"),
-        (([1, 2], [0.1, 0.1]), {"sites": ["a", "a"]}, "duplicates"),
+        (([1, 2], [0.1, 0.1]), {"sites": ["a", "a"]}, "duplicate"),
         (([1, 2], [0.1, 0.1]), {"prediction_df": "k"}, "prediction_df"),
         (([1, 2], [0.1, 0.1]), {"level": 95}, "level"),
     ],

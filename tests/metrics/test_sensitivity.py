@@ -204,7 +204,7 @@ def test_plot_has_both_bounds():
         ({"lambdas": []}, "1 or more"),
         ({"method": "dr"}, "method"),
         ({"comparator": "z"}, "comparator"),
-        ({"propensity": [0.0, 0.5, 0.5, 0.5]}, "probability 0 to the received arm"),
+        ({"propensity": [0.0, 0.5, 0.5, 0.5]}, "is 0 for the received arm"),
         ({"level": 95}, "level"),
     ],
 )

@@ -204,7 +204,9 @@ def test_a_selector_with_recalibrated_models_is_saved_explained_and_served(new, 
     selector.fit(development, outcome)
     (name,) = selector.models_
     updated = RecalibratedClassifier(selector.models_[name], method="per_arm").fit(X, y)
-    selector.models_[name], selector.additive_[name] = updated, updated.additive()
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        selector.models_[name] = updated
+    selector = selector.with_models({name: updated})
     save_model(selector, tmp_path / "model.treatsel", intended_use="A test.")
     loaded = load_model(tmp_path / "model.treatsel")
     rows = X.head(20)

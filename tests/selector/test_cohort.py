@@ -1,4 +1,4 @@
-"""What a selector says about its development cohort: who got what, who was lost, how shaky it is."""
+"""What a selector reports about its development cohort: assignment, missing outcomes, data quality."""
 
 import numpy as np
 import pandas as pd
@@ -184,7 +184,7 @@ def test_a_rare_arm_among_very_many_patients_is_compared_too():
 class TestFitOnACohort:
     """`fit(cohort)` reads covariates, arm, outcomes, site and persons by their roles."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def synthetic(self):
         return make_cohort(600, random_state=5).cohort
 

@@ -1,8 +1,8 @@
-"""A sealed zip of JSON and `.npy` arrays: written byte for byte alike, read without trust.
+"""A sealed zip of JSON and `.npy` arrays: written reproducibly, read as untrusted input.
 
-Sizes are bounded before memory is taken, and no member is unpacked beyond what it claims; nothing is
-unpickled, evaluated or executed, no path leaves the archive, and every byte is covered: the zip comment is
-the SHA-256 of all bytes before it. The seal guards against damage, not against a forger; a signature does.
+Sizes are checked before memory is allocated, and a member is not decompressed beyond its stated size. Nothing
+is unpickled, evaluated or executed, and paths cannot leave the archive. The zip comment is the SHA-256 of all
+bytes before it: this seal protects against damage, but only a signature protects against forgery.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ def read(path: Path) -> Contents:
     """Return the members of a file: size, seal, directory, manifest, format, names, hashes, in this order."""
     content = _read_bytes(path)
     if not content.startswith(b"PK"):
-        raise ArtifactError("It is no treatsel model: not a zip archive.")
+        raise ArtifactError("It is not a treatsel model: not a zip archive.")
     if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
         raise ArtifactError("Its seal is broken: the file is truncated, changed, or not from treatsel.")
     _check_end(content)
@@ -103,13 +103,13 @@ def read(path: Path) -> Contents:
 def _read_bytes(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe or a device may never end
-            raise ArtifactError("It cannot be read: it is no regular file.")
+            raise ArtifactError("It cannot be read: it is not a regular file.")
         with path.open("rb") as stream:
             content = stream.read(min(os.fstat(stream.fileno()).st_size, MAX_FILE) + 1)
     except OSError as error:
         raise ArtifactError(f"It cannot be read ({error.strerror}).") from error
     except ValueError as error:  # a zero byte in its name
-        raise ArtifactError("It cannot be read: its name is none.") from error
+        raise ArtifactError("It cannot be read: its name is not a valid file name.") from error
     if len(content) > MAX_FILE:
         raise ArtifactError(f"It has more bytes than a model file may have: at most {MAX_FILE:,}.")
     return content
@@ -165,7 +165,7 @@ def _checked_manifest(text: bytes, names: set[str]) -> dict[str, Any]:
     """Return the manifest, after its format and its list of members."""
     manifest = read_json(text)
     if not isinstance(manifest, dict):
-        raise ArtifactError("Its manifest is no mapping.")
+        raise ArtifactError("Its manifest is not a mapping.")
     found = manifest.get("format")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ArtifactError("Its manifest has no format number.")
@@ -198,7 +198,7 @@ def array_of(name: str, data: bytes) -> np.ndarray:
     The header is matched against the one form that is allowed, never evaluated.
     """
     if data[:8] != b"\x93NUMPY\x01\x00":
-        raise ArtifactError(f"Member {name} is no .npy file of version 1.0.")
+        raise ArtifactError(f"Member {name} is not an .npy file of version 1.0.")
     start = 10 + int.from_bytes(data[8:10], "little")
     header = _HEADER.fullmatch(data, 10, start)
     if header is None or start % 64:

@@ -1,4 +1,4 @@
-"""JSON from a stranger: bounded before it is parsed, and plain afterwards."""
+"""Parse untrusted JSON with limits on depth, size and values."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]") 
 
 
 def read_json(content: bytes) -> Any:
-    """Return what a UTF-8 text holds: no NaN, no infinity, no key twice, no enormous number or text.
+    """Return the content of a UTF-8 text; NaN, infinity, repeated keys and very large values are refused.
 
     Depth and the number of values are counted before the parser sees the text, so that its recursion and
     its memory are bounded whatever the interpreter's limits are.
@@ -25,7 +25,7 @@ def read_json(content: bytes) -> Any:
     Raises
     ------
     ArtifactError
-        If it is none of that.
+        If the text breaks one of these limits.
     """
     bare = np.frombuffer(_TEXT.sub(b"", content), dtype=np.uint8)
     opens, closes = (np.isin(bare, list(brackets)) for brackets in (b"[{", b"]}"))

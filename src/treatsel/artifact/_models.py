@@ -1,4 +1,4 @@
-"""The models in a file, from a checked manifest and its arrays: numbers only, no table."""
+"""The models in a file, from a checked manifest and its arrays; without pandas."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def unpack_models(contents: Mapping[str, Any], arrays: Arrays) -> dict[str, Addi
 
 
 def unpack_assignment_model(contents: Mapping[str, Any], arrays: Arrays) -> AssignmentModel:
-    """Return the model of who got which arm."""
+    """Return the model of assignment to arms."""
     return AssignmentModel(
         encoding=Encoding.from_dict(contents["assignment"]["encoding"]),
         arms_=np.array(contents["arms"], dtype=object),
@@ -58,7 +58,7 @@ def _unpack_model(
 
 
 def _replay(model: AdditiveModel, columns: list[Any], arrays: Arrays, golden: np.ndarray) -> None:
-    """Predict the stored rows again: what is served must be what was saved."""
+    """Predict the stored rows again and compare: the loaded model must be the saved one."""
     for row, stored in zip(_rows(background_columns(columns, arrays)), golden, strict=True):
         off = np.abs(logistic(model.logit(model.encoding.encode_one(row)))[0] - stored)
         require((off <= GOLDEN_TOLERANCE).all(), "golden predictions are not reproduced")

@@ -1,7 +1,7 @@
-"""What format 1 asks of a manifest and its arrays, checked on plain mappings, lists and arrays.
+"""Checks of a manifest and its arrays in format 1, on plain mappings, lists and arrays.
 
-What passes here can be served: every number that a prediction rests on is finite, within its range and not
-so large that a sum could overflow.
+A model that passes can be served: every number that predictions use is finite, within its range, and small
+enough that sums cannot overflow.
 """
 
 import re
@@ -38,7 +38,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def require(holds: Any, problem: str) -> None:
-    """Raise unless it holds."""
+    """Raise `ArtifactError` unless the condition holds."""
     if not holds:
         raise ArtifactError(f"Its parts do not fit each other: {problem}.")
 
@@ -53,16 +53,16 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     """
     arms = _labels(_part(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
-    require(_part(content, "default_arm") in arms, "the default arm is no arm")
+    require(_part(content, "default_arm") in arms, "the default arm is not an arm")
     outcomes = _records(_part(content, "outcomes"), "outcomes")
     n_outcomes = len(outcomes)
     require(n_outcomes <= MOST_OUTCOMES, f"it has {n_outcomes} outcomes; {MOST_OUTCOMES} are the most")
     names = _labels([_part(outcome, "name", "an outcome") for outcome in outcomes], "outcomes")
     require(names, "outcomes are not distinct texts")
     require(_is_label(_part(content, "arm")), "the arm column has no name")
-    require(_is_label(_part(content, "library_version")), "the library version is no text")
+    require(_is_label(_part(content, "library_version")), "the library version is not a text")
     fingerprint = _part(content, "fingerprint")
-    require(fingerprint is None or _is_hash(fingerprint), "the fingerprint is no hash")
+    require(fingerprint is None or _is_hash(fingerprint), "the fingerprint is not a hash")
     covariates = _checked_covariates(_part(content, "codebook"), content["arm"], outcomes)
     for outcome in outcomes:
         _check_encoding(_part(outcome, "encoding", "an outcome"), covariates)
@@ -100,7 +100,7 @@ def check_arrays(content: Mapping[str, Any], arrays: Arrays) -> dict[str, Trees]
         if found is not None:
             trees[place] = found
         golden = numbers(arrays, f"{place}/golden.npy", (min(n_rows, GOLDEN_ROWS), n_arms))
-        require(((golden >= 0) & (golden <= 1)).all(), "a golden prediction is no probability")
+        require(((golden >= 0) & (golden <= 1)).all(), "a golden prediction is not a probability")
     lengths = {arrays[name].shape[0] for name in wanted if name.endswith("/draws.npy")}
     require(len(lengths) <= 1, "outcomes differ in the number of draws")
     n_features = width(content["assignment"]["encoding"])
@@ -161,7 +161,7 @@ def _checked_trees(arrays: Arrays, place: str, n_features: int) -> Trees:
         require(name in arrays, f"{name} is not there")
         parts[part] = arrays[name]
         fits = parts[part].ndim == 1 and parts[part].dtype.str == kinds.get(part, "<i4")
-        require(fits, f"{place}/{part} is no vector of its kind")
+        require(fits, f"{place}/{part} is not a vector of its type")
     trees = Trees(**parts)
     problem = trees.problem(n_features)
     require(problem is None, f"{place}: {problem}")
@@ -174,7 +174,7 @@ def _check_background(columns: list[Mapping[str, Any]], arrays: Arrays) -> int:
     n = None
     for j, column in enumerate(columns):
         name, levels = f"background/column_{j}.npy", column["levels"]
-        require(name in arrays and arrays[name].ndim == 1, f"{name} is no vector")
+        require(name in arrays and arrays[name].ndim == 1, f"{name} is not a vector")
         values = arrays[name]
         n = len(values) if n is None else n
         require(len(values) == n and 0 < n <= MOST_ROWS, "background columns differ in length, or in number")
@@ -209,10 +209,10 @@ def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> 
 def _check_constraints(constraints: Any) -> None:
     require(isinstance(constraints, dict) and set(constraints) <= _CONSTRAINTS, "a constraint is unknown")
     enum = constraints.get("enum", [""])
-    require(isinstance(enum, list) and enum, "an enum is no list of values")
-    require(all(isinstance(value, str | int | float) for value in enum), "an enum is no list of values")
+    require(isinstance(enum, list) and enum, "an enum is not a list of values")
+    require(all(isinstance(value, str | int | float) for value in enum), "an enum is not a list of values")
     for key in ("minimum", "maximum"):
-        require(key not in constraints or _is_number(constraints[key]), f"a {key} is no number")
+        require(key not in constraints or _is_number(constraints[key]), f"a {key} is not a number")
     for key in ("required", "unique"):
         require(isinstance(constraints.get(key, False), bool), f"{key} is neither true nor false")
 
@@ -230,11 +230,11 @@ def _check_encoding(encoding: Any, covariates: Mapping[str, bool]) -> None:
             _labels(levels, "levels", empty=True)
         _check_numbers(shares, 0 if levels is None else len(levels), "shares", 0, 1)
         require(not shares or abs(sum(shares) - 1) < 1e-6, "shares of levels do not add up to 1")
-        require(isinstance(knots, list) and (not knots or not native), "knots are no list")
+        require(isinstance(knots, list) and (not knots or not native), "knots are not a list")
         _check_numbers(knots, len(knots), "knots", -LARGEST, LARGEST)
         _check_number(_part(column, "center", "a column"), "a center", -FARTHEST, FARTHEST)
         _check_number(_part(column, "scale", "a column"), "a scale", NARROWEST, FARTHEST)
-        require(isinstance(_part(column, "indicator", "a column"), bool), "an indicator is no truth value")
+        require(isinstance(_part(column, "indicator", "a column"), bool), "an indicator is not true or false")
 
 
 def _check_arm_means(means: Any, n_arms: int) -> None:
@@ -251,7 +251,7 @@ def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
         cells.append((str(_part(row, "outcome", "training")), str(_part(row, "arm", "training"))))
         counts = [_part(row, key, "training") for key in ("n", "n_observed", "n_events")]
         known = [count for count in counts if count is not None]
-        require(all(_is_count(count) for count in known), "a count of training is none")
+        require(all(_is_count(count) for count in known), "a count of training is not a count")
         require(known == sorted(known, reverse=True), "counts of training are not in order")
         sufficient = _part(row, "sufficient_events", "training")
         require(isinstance(sufficient, bool), "sufficient_events is neither true nor false")
@@ -309,7 +309,8 @@ def _check_performance(performance: Any, outcomes: list[str]) -> None:
             found = [_part(row, key, "performance") for key in ("predictor", "metric", "n")]
             require(found[0] in ("model", "baseline"), "performance is of no known predictor")
             require(found[1] in METRICS, "performance is in no known metric")
-            require(found[2] is None or _is_count(found[2]), "performance is of no number of patients")
+            fits = found[2] is None or _is_count(found[2])
+            require(fits, "a number of patients in performance is not a count")
             for key in ("value", "lower", "upper"):
                 _check_number(_part(row, key, "performance"), "performance", -LARGEST, LARGEST, absent=True)
 
@@ -332,7 +333,7 @@ def _part(content: Any, key: str, where: str = "the manifest") -> Any:
 
 def _records(value: Any, what: str) -> list[dict[str, Any]]:
     fits = isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
-    require(fits, f"{what} are no list of mappings")
+    require(fits, f"{what} are not a list of mappings")
     return list(value)
 
 

@@ -175,7 +175,7 @@ def _read_predictions(path: Path, cohort: Cohort) -> pd.DataFrame:
     for arm in given:
         if n := int((given[arm].isna() & (table[arm].astype(str).str.strip() != "")).sum()):
             raise InputError(
-                f"Column {arm!r} of {path.name} holds {n} cells that are no numbers. Beside ids "
+                f"Column {arm!r} of {path.name} holds {n} cells that are not numbers. Besides ids "
                 "it may hold probabilities from 0 to 1 only, one column per arm; leave other columns out."
             )
     given.index = given.index.astype(cohort.frame.index.dtype)

@@ -1,4 +1,4 @@
-"""One outcome's model for one patient: probabilities, and draws of them."""
+"""Score one record with the model of one outcome: probabilities and their posterior draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, score
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """Scores encoded patients one at a time; what a score needs again and again is computed once.
+    """Scores records one at a time; what every score needs is computed once.
 
     Attributes
     ----------

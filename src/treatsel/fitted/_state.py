@@ -1,4 +1,4 @@
-"""What nobody can change in a served model: its mappings and their arrays."""
+"""Read-only copies of mappings and arrays, for immutable models."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

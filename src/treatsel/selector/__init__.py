@@ -1,6 +1,8 @@
 """`TreatmentSelector`: the scikit-learn face of one fitted model per outcome."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -9,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
-from treatsel.additive import AdditiveModel
+from treatsel.additive import AdditiveModel, additive_of
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
 from treatsel.fitted import DataCheck, FittedModel
@@ -25,18 +27,18 @@ __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
 
 class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # scikit-learn ships no types
-    """Learn how likely each outcome is under each arm, and recommend.
+    """Estimate the probability of each outcome under each arm, and recommend an arm.
 
     Parameters
     ----------
     arm : str, default="arm"
         Column of X that holds the received arm. Patients to be predicted need not have it.
     estimator : {"auto", "hierarchical", "stacked"} or model, default="auto"
-        "auto" and "stacked": `StackedClassifier`, the hierarchical model with as many trees as the data
-        ask for. "hierarchical": `HierarchicalClassifier` alone. Or any model of `treatsel.models`, or a
+        "auto" and "stacked": `StackedClassifier`, the hierarchical model, with boosted trees where the data
+        support them. "hierarchical": `HierarchicalClassifier` alone. Or any model of `treatsel.models`, or a
         grid search over one.
     codebook : Codebook, path or None, default=None
-        What the covariates mean and may hold. None drafts one from X, without ranges.
+        Meaning and allowed values of the covariates. None: inferred from X, without ranges.
     event_is_good : bool, mapping of str to bool, or None, default=None
         Whether 1 is the good outcome, for all or by outcome. None: as the codebook states; the first
         outcome counts as good where nothing is stated (and its name, such as "dropout", does not say
@@ -45,13 +47,14 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         Column of X that names the site or service. It keeps folds together, is a random effect where
         the model has one, and never a predictor; patients to be predicted need not have it.
     random_state : int, RandomState or None, default=None
-        Deals patients to folds for `assignment_`, `observation_` and `performance_`; the model of "auto"
-        is deterministic.
+        Seed of the folds for `assignment_`, `observation_` and `performance_`; the model of "auto" is
+        deterministic.
     n_jobs : int or None, default=None
         Jobs for cross-validation, as in joblib.
     assignment : {"randomised", "routine"} or None, default=None
-        How arms were given. Only "randomised" makes differences between arms effects; else (None: nobody
-        said) they are called associations, and patients who hardly ever got an arm are flagged.
+        How arms were assigned. Only with "randomised" are differences between arms causal effects;
+        otherwise (None: not stated) they are associations, and patients with a low propensity for an arm
+        are flagged.
 
     Attributes
     ----------
@@ -71,14 +74,14 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     event_is_good_ : dict of str to bool or None
         Direction of each outcome; None: not stated.
     arm_means_ : DataFrame of shape (n_arms, 5)
-        Rate of the good main outcome if everyone got an arm: doubly robust, with interval.
+        Rate of the good main outcome if all patients received an arm: doubly robust, with interval.
     assignment_ : Assignment
-        Model of who got which arm, with overlap and effective sample size by arm.
+        Model of assignment to arms, with overlap and effective sample size by arm.
     observation_ : dict of str to Observation
         Outcomes not always observed, with inverse-probability-of-observation weights; from a
         file, only the tables by arm.
     performance_ : dict of str to DataFrame
-        Cross-fitted figures of each outcome's model, beside those of a penalised logistic regression.
+        Cross-fitted estimates for each outcome's model and for a penalized logistic regression.
     data_checks_ : list of DataCheck
         Findings of the data-quality checks of the development cohort: code and message.
     default_arm_ : label
@@ -86,10 +89,10 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     training_ : DataFrame
         Per outcome and arm: n, n_observed, n_events, and whether these are enough to compare the arm.
     ranges_ : DataFrame of shape (n_numbers, 2)
-        Per numeric covariate the lower and upper end of what the development cohort held: from the
-        1st to the 99th percentile, half as much again wider on both sides.
+        Expected range of each numeric covariate: from the 1st to the 99th percentile of the development
+        cohort, extended on both sides by half of that distance.
     background_ : DataFrame
-        Group means that stand in for the development cohort in explanations.
+        Group means that represent the development cohort in explanations.
 
     Examples
     --------
@@ -160,6 +163,37 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         selector.model_ = model
         return selector
 
+    def with_models(self, models: Mapping[str, Any]) -> "TreatmentSelector":
+        """Return this selector with other fitted models of some outcomes, such as recalibrated ones.
+
+        Everything else, `performance_` included, remains that of the development cohort.
+
+        Parameters
+        ----------
+        models : mapping of str to fitted model of `treatsel.models`
+            Outcome to its new model, for the same arms.
+
+        Raises
+        ------
+        InputError
+            If an outcome is unknown, or a model has other arms.
+        """
+        fitted = self._fitted
+        for name, model in models.items():
+            fitted.outcome_named(name)
+            if set(model.arms_) != set(fitted.arms):
+                raise InputError(
+                    f"The new model of {name!r} has the arms {sorted(map(str, model.arms_))}; it needs "
+                    f"{sorted(map(str, fitted.arms))}."
+                )
+        changed = replace(
+            fitted,
+            models={**fitted.models, **{name: additive_of(model) for name, model in models.items()}},
+            estimators={**fitted.estimators, **models},
+            model_id=None,
+        )
+        return self.from_model(changed, arm=self.arm)
+
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is a model."""
         return hasattr(self, "model_")
@@ -182,19 +216,20 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         return self.model_.codebook
 
     @property
-    def models_(self) -> dict[str, Any]:
-        """One fitted model per outcome."""
-        return {name: self.model_.estimators.get(name, model) for name, model in self.model_.models.items()}
+    def models_(self) -> Mapping[str, Any]:
+        """One fitted model per outcome; read-only, see `with_models`."""
+        models, estimators = self.model_.models, self.model_.estimators
+        return MappingProxyType({name: estimators.get(name, model) for name, model in models.items()})
 
     @property
-    def additive_(self) -> dict[str, AdditiveModel | None]:
+    def additive_(self) -> Mapping[str, AdditiveModel | None]:
         """Models as sums of terms on the logit scale; None for a model that is not such a sum."""
-        return dict(self.model_.models)
+        return self.model_.models
 
     @property
-    def event_is_good_(self) -> dict[str, bool | None]:
+    def event_is_good_(self) -> Mapping[str, bool | None]:
         """Direction of each outcome; None: not stated."""
-        return dict(self.model_.event_is_good)
+        return self.model_.event_is_good
 
     @property
     def default_arm_(self) -> Any:

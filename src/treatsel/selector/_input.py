@@ -1,4 +1,4 @@
-"""What users hand over - frames, records, vectors - in clean form, or an error that says what to do."""
+"""Checked development data from a cohort, or from a table and outcomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -180,7 +180,7 @@ def check_no_outcome(book: Codebook, outcomes: pd.DataFrame) -> None:
 
 
 def _refuse_strangers(book: Codebook, arm: str) -> None:
-    """Refuse drafted columns that are no covariates: nothing is dropped in silence."""
+    """Refuse columns that do not look like covariates, rather than drop them silently."""
     reasons = {
         "session_score": "looks as if it was measured after treatment began",
         "date": "holds dates",
@@ -197,7 +197,7 @@ def _refuse_strangers(book: Codebook, arm: str) -> None:
     if faults:
         raise CohortError("X holds columns that may not be covariates:", faults)
     if not book.covariates:
-        raise InputError(f"X has no covariates beside the arm column {arm!r}.")
+        raise InputError(f"X has no covariates besides the arm column {arm!r}.")
 
 
 def directions(given: Any, outcomes: Sequence[str], book: Codebook) -> dict[str, bool | None]:
@@ -214,7 +214,7 @@ def directions(given: Any, outcomes: Sequence[str], book: Codebook) -> dict[str,
     first = outcomes[0]
     if stated[first] is None and guess_direction(first) is False:
         raise InputError(
-            f"The main outcome {first!r} sounds bad, and nobody said whether 1 is good. State "
+            f"The direction of {first!r} is not specified, and its name suggests an adverse outcome. State "
             f"event_is_good={{{first!r}: False}} (or True), or event_is_good in the codebook."
         )
     stated[first] = True if stated[first] is None else stated[first]
