@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class FittedModel(ModelData):
     """A fitted model of each outcome, with all that predictions need; immutable, so threads can share it.
 
-    `TreatmentSelector.fit` makes one (its `model_`); `load_model` and `treatsel.serve.load_model` read one
-    from a file. Records (dicts) are predicted without pandas, in a fraction of a millisecond; tables give
+    `TreatmentSelector.fit` makes one (its `model_`), `treatsel.serve.load_model` reads one from a file, and
+    `treatsel.load_model` returns a selector over one. Records (dicts) are predicted without pandas, in a fraction of a millisecond; tables give
     the same numbers. The attributes are those of `ModelData`.
     """
 
@@ -222,7 +222,8 @@ class FittedModel(ModelData):
         X : mapping of str to value; or DataFrame, or list of mappings
             Covariates by name; None where a value is not known.
         arm, contrast
-            The arm to be explained; or two, whose difference is: the first minus the second. One of both.
+            The arm to be explained; or two arms, whose difference (first minus second) is explained. Give exactly
+            one of the two.
         outcome : str, optional
             Name of the outcome; None: the first.
         scale : {"logit", "probability"}

@@ -13,6 +13,7 @@ from treatsel._stats.by_arm_tables import cells_of
 from treatsel.codebook import guess_direction
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
+from treatsel.fitted import FittedModel
 from treatsel.metrics import enough_clusters
 
 
@@ -69,8 +70,13 @@ class ValidationTask:
         Raises
         ------
         InputError
-            If the table lacks patients or arms, an arm is unknown, or no outcome was observed.
+            If the model is not a selector, a model or a table, the table lacks patients or arms, an arm is
+            unknown, or no outcome was observed.
         """
+        if isinstance(model, FittedModel):
+            raise InputError(
+                "model is a FittedModel. Give the selector over it: treatsel.load_model(path) reads one."
+            )
         name = _outcome(model, cohort, outcome)
         by_arm = predicted(model, cohort, name)
         good = _direction(model, cohort, name, event_is_good)

@@ -113,7 +113,7 @@ def rank_weighted_average_treatment_effect(
 
     Returns
     -------
-    Rate
+    RankWeightedEffect
         Differences of probabilities; higher is better, 0 is a worthless ranking. `p_value` tests that. Wald
         intervals. No interval with fewer than four patients or clusters.
 

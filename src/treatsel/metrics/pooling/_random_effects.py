@@ -156,7 +156,7 @@ def random_effects_meta_analysis(
 
     Returns
     -------
-    Pooled
+    MetaAnalysis
         With `to_frame()`, `plot()` (forest) and `probability_above(target)`. NaN without a site; one site
         is its own mean, without an interval except "z"; a prediction interval with k - 2 needs three.
 
