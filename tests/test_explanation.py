@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit, logit
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
@@ -248,3 +249,11 @@ def test_a_new_plot_belongs_to_pyplot_only_where_the_user_has_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "shown\n", done.stderr
+
+
+def test_an_unfitted_selector_or_an_empty_background_is_refused(selector):
+    fitted, cohort = selector
+    with pytest.raises(NotFittedError):
+        explain(ts.TreatmentSelector(), cohort.X.head(1), arm="cbt")
+    with pytest.raises(InputError, match="background has no rows"):
+        explain(fitted, cohort.X.head(1), arm="cbt", background=cohort.X.head(0))

@@ -208,8 +208,12 @@ def flags_of(patient: Any, flags: Sequence[tuple[str, Any]]) -> dict[str, tuple[
 def scope_of(patients: Any, flags: Mapping[str, Any]) -> np.ndarray:
     """Return per patient whether a warning says that the model was not made for such values."""
     pairs = zip(flags["patient"], flags["code"], strict=True)
-    outside = {patient for patient, code in pairs if code in OUT_OF_SCOPE_CODES}
-    return np.array([patient in outside for patient in patients], dtype=bool)
+    outside = [patient for patient, code in pairs if code in OUT_OF_SCOPE_CODES]
+    if not outside:
+        return np.zeros(len(patients), dtype=bool)
+    if hasattr(patients, "isin"):  # an index of pandas: it also finds ids that are missing (NaN)
+        return np.asarray(patients.isin(outside), dtype=bool)
+    return np.array([any(patient is each or patient == each for each in outside) for patient in patients])
 
 
 def plain(value: Any) -> Any:

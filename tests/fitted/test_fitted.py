@@ -167,6 +167,44 @@ class TestOneRecordIsOneRow:
                 with pytest.raises(AttributeError):
                     setattr(selector, name, None)
 
+    def test_nothing_that_predicts_can_be_changed_in_place(self, fitted, loaded):
+        for selector in (fitted, loaded):
+            additive = selector.additive_["dropout"]
+            for array in (additive.intercept, selector.model_.assignment_model.coefficients):
+                with pytest.raises(ValueError, match="read-only"):
+                    array[0] = 9
+            with pytest.raises(TypeError):
+                selector.model_.development.training["n"][0] = 0
+            table = selector.assignment_.table
+            table["auc"] = 0.5
+            assert not (selector.assignment_.table["auc"] == 0.5).all()
+
+    def test_a_file_states_how_the_fitted_model_was_assigned(self, fitted, tmp_path):
+        changed = copy.deepcopy(fitted).set_params(assignment="randomised", arm="other")
+        ts.save_model(changed, tmp_path / "m.treatsel", intended_use="A test.")
+        again = ts.load_model(tmp_path / "m.treatsel")
+        assert (again.model_.assignment, again.arm) == (fitted.model_.assignment, "arm")
+
+    def test_other_models_need_the_same_arms_and_covariates(self, fitted):
+        model = fitted.additive_["dropout"]
+        turned = dataclasses.replace(model, arms_=model.arms_[::-1])
+        with pytest.raises(InputError, match="has the arms"):
+            fitted.with_models({"dropout": turned})
+        with pytest.raises(InputError, match="outcome is 'remision'"):
+            fitted.with_models({"remision": model})
+        same = fitted.with_models({"dropout": model})
+        assert same.get_params() == fitted.get_params()
+        assert same.model_.model_id is None
+
+    @pytest.mark.parametrize("missing", [math.nan, None])
+    def test_a_patient_without_an_id_is_flagged_like_others(self, loaded, cohort, missing):
+        rows = cohort.X.head(3).copy()
+        rows.index = pd.Index([1.0, missing, 3.0])
+        rows.iloc[1, rows.columns.get_loc("age")] = 1e9
+        assert loaded.predict(rows, on_invalid="flag").out_of_scope.tolist() == [False, True, False]
+        statuses = loaded.recommend(rows, on_invalid="flag").to_frame()["status"]
+        assert statuses.iloc[1] == "out_of_scope"
+
     def test_every_result_can_be_replaced_in_part(self, loaded, records):
         for X in (records[0], records[:3]):
             predictions, recommendations = loaded.predict(X), loaded.recommend(X)

@@ -8,6 +8,7 @@ import pandas as pd
 from treatsel._disclosure import is_small
 from treatsel.additive import Trees
 from treatsel.artifact._counts import disclosable
+from treatsel.artifact._json import MAX_TEXT
 from treatsel.artifact._models import GOLDEN_TOLERANCE
 from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OBSERVATION
 from treatsel.errors import UnsupportedModelError
@@ -22,7 +23,7 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
     outcomes = [_pack_outcome(selector, name, i, arrays) for i, name in enumerate(selector.outcomes_)]
     means, disclosed = selector.arm_means_, disclosable(selector)
     contents = {
-        "arm": selector.arm,
+        "arm": selector.codebook_.arm,
         "arms": list(selector.arms_),
         "default_arm": selector.default_arm_,
         "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in MEANS},
@@ -36,7 +37,7 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "observation": _pack_observation(selector, disclosed.training),
         "performance": disclosed.performance,
         "data_checks": [
-            {"code": code, "message": disclosed or message}
+            {"code": code, "message": _shortened(disclosed or message)}
             for code, message, disclosed in selector.data_checks_
         ],
     }
@@ -77,7 +78,7 @@ def _pack_assignment(selector: TreatmentSelector, overlap: Any, arrays: Arrays) 
     arrays["assignment/intercept.npy"] = model.intercept
     arrays["assignment/coefficients.npy"] = model.coefficients
     return {
-        "stated": selector.assignment,
+        "stated": selector.model_.assignment,
         "encoding": model.encoding.to_dict(),
         "overlap": overlap,
         "propensity_floor": selector.assignment_.propensity_floor,
@@ -114,3 +115,8 @@ def _pack_observation(
         table["n_truncated"] = truncated.mask(is_small(truncated))
         found[name] = {key: [None if np.isnan(v) else float(v) for v in table[key]] for key in OBSERVATION}
     return found
+
+
+def _shortened(message: str) -> str:
+    """Return a message that a file can hold: one that lists hundreds of columns is cut."""
+    return message if len(message) <= MAX_TEXT else f"{message[: MAX_TEXT - 4]} ..."

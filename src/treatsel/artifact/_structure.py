@@ -12,6 +12,7 @@ import numpy as np
 
 from treatsel._measures import labels_of
 from treatsel.additive import Trees
+from treatsel.artifact._json import MAX_TEXT
 from treatsel.errors import ArtifactError
 from treatsel.manifest import check_intended_use, check_validation_summary
 
@@ -30,7 +31,6 @@ MEANS = ("value", "lower", "upper", "se", "n")
 COUNTS = ("n", "n_observed", "n_events")
 OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
 MOST_CHECKS = 1000  # data checks
-MOST_MESSAGE = 100_000  # characters of one
 _FIELD = {"name", "type", "role", "title", "description", "unit", "event_is_good", "constraints"}
 _CONSTRAINTS = {"minimum", "maximum", "enum", "required", "unique"}
 _HASH = re.compile("[0-9a-f]{64}")
@@ -297,7 +297,7 @@ def _check_data_checks(checks: Any) -> None:
     require(isinstance(checks, list) and len(found) <= MOST_CHECKS, "data_checks are not a short list")
     for check in found:
         code, message = _part(check, "code", "a data check"), _part(check, "message", "a data check")
-        fits = _is_label(code) and isinstance(message, str) and len(message) <= MOST_MESSAGE
+        fits = _is_label(code) and isinstance(message, str) and len(message) <= MAX_TEXT
         require(fits and set(check) == {"code", "message"}, "a data check is not a code and a message")
 
 

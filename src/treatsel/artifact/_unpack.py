@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from treatsel.artifact._models import background_columns, unpack_assignment_model, unpack_models
-from treatsel.artifact._structure import COUNTS, OBSERVATION, OVERLAP
+from treatsel.artifact._structure import COUNTS, MEANS, OBSERVATION, OVERLAP
 from treatsel.codebook import Codebook
 from treatsel.fitted import DataCheck, Development, FittedModel
 
@@ -38,13 +38,13 @@ def _unpack_development(contents: Mapping[str, Any], arrays: Arrays) -> Developm
     ranges = {name: contents["ranges"][name] for name in columns if name in contents["ranges"]}
     return Development(
         training=_by_column(contents["training"], ("outcome", "arm", *COUNTS, "sufficient_events")),
-        arm_means={key: _numbers(values) for key, values in contents["arm_means"].items()},
+        arm_means={key: _numbers(contents["arm_means"][key]) for key in MEANS},
         ranges={name: (float(low), float(high)) for name, (low, high) in ranges.items()},
         background=background_columns(contents["background"], arrays),
         overlap={key: _numbers(contents["assignment"]["overlap"][key]) for key in OVERLAP},
         propensity_floor=float(contents["assignment"]["propensity_floor"]),
         observation={
-            name: {key: _numbers(table.get(key, [None] * len(contents["arms"]))) for key in OBSERVATION}
+            name: {key: _numbers(table[key]) for key in OBSERVATION}
             for name, table in contents["observation"].items()
         },
         performance={

@@ -76,15 +76,15 @@ def explain(
         age
     0 -1.22
     """
-    fitted = getattr(model, "model_", model)
-    if hasattr(fitted, "recommend"):
-        options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale}
-        found: Explanation = fitted.explain(X, background=background, **options)
-        return found
-    if hasattr(model, "recommend"):
+    if hasattr(model, "recommend") and hasattr(model, "get_params"):  # a selector
         from sklearn.utils.validation import check_is_fitted
 
-        check_is_fitted(model, "model_")
+        check_is_fitted(model)
+        model = model.model_
+    if hasattr(model, "recommend"):
+        options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale}
+        found: Explanation = model.explain(X, background=background, **options)
+        return found
     return _of_model(model, X, arm, contrast, outcome, scale, background)
 
 

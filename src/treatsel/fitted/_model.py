@@ -24,8 +24,8 @@ class FittedModel(ModelData):
     """A fitted model of each outcome, with all that predictions need; immutable, so threads can share it.
 
     `TreatmentSelector.fit` makes one (its `model_`), `treatsel.serve.load_model` reads one from a file, and
-    `treatsel.load_model` returns a selector over one. Records (dicts) are predicted without pandas, in a fraction of a millisecond; tables give
-    the same numbers. The attributes are those of `ModelData`.
+    `treatsel.load_model` returns a selector over one. Records (dicts) are predicted without pandas, in a
+    fraction of a millisecond; tables give the same numbers. The attributes are those of `ModelData`.
     """
 
     def __post_init__(self) -> None:
@@ -57,7 +57,8 @@ class FittedModel(ModelData):
 
         Returns
         -------
-        dict of arm to float, for a record; or DataFrame of shape (n_patients, n_arms), for a table
+        dict of arm to float, for a record (if every model is a sum of terms); or DataFrame of shape
+        (n_patients, n_arms)
             Probabilities, 0 to 1.
 
         Raises
@@ -222,8 +223,8 @@ class FittedModel(ModelData):
         X : mapping of str to value; or DataFrame, or list of mappings
             Covariates by name; None where a value is not known.
         arm, contrast
-            The arm to be explained; or two arms, whose difference (first minus second) is explained. Give exactly
-            one of the two.
+            The arm to be explained; or two arms, whose difference (first minus second) is explained. Give
+            exactly one of the two.
         outcome : str, optional
             Name of the outcome; None: the first.
         scale : {"logit", "probability"}
@@ -257,7 +258,10 @@ class FittedModel(ModelData):
         is_record = self._is_record(X)
         way = _records if is_record else _tables
         patients, matrix, inputs = way.inputs(self, X, name, on_invalid)
-        reference = self.references[name] if background is None else model.encoding.encode(background)
+        if background is None:
+            reference = self.references[name]
+        else:
+            reference = model.encoding.encode(_tables.background_of(background))
         found, base, prediction = Explainer.of(model, reference).explain(
             matrix, positions, scale, compiled=self.compiled and is_record
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from treatsel.additive import AdditiveModel, AssignmentModel, Trees
+
 
 def frozen(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the same attributes, mappings as views of copies that cannot be changed."""
@@ -20,10 +22,23 @@ def thawed(state: Mapping[str, Any]) -> dict[str, Any]:
 def _frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return MappingProxyType({key: _frozen(each) for key, each in value.items()})
+    if isinstance(value, list):
+        return tuple(value)
     if isinstance(value, np.ndarray):
         value = value.copy()
         value.flags.writeable = False
+    if isinstance(value, AdditiveModel | AssignmentModel):
+        _lock(value)
     return value
+
+
+def _lock(part: Any) -> None:
+    """Make the arrays of a model read-only, where they are: copies of draws and trees would double them."""
+    for value in vars(part).values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+        elif isinstance(value, Trees):
+            _lock(value)
 
 
 def _thawed(value: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from treatsel._checks import FloatArray
 from treatsel.additive import LOW_PROPENSITY, AdditiveModel, pairing, quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
+from treatsel.errors import InputError
 from treatsel.fitted._data import ModelData
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
 from treatsel.preference import utility
@@ -158,3 +159,10 @@ def _utility_draws(
         of_outcome = scorer.predict_draws(clean)
         draws[name] = of_outcome[pairing(number, len(of_outcome))]
     return np.asarray(utility(draws, weights, model.event_is_good))
+
+
+def background_of(rows: Any) -> "pd.DataFrame":
+    """Return rows of covariates to compare with, as a table."""
+    if hasattr(rows, "__len__") and not len(rows):
+        raise InputError("background has no rows. Pass rows of covariates, or leave it out.")
+    return frame_of(rows)

@@ -35,7 +35,7 @@ def predictions_of(
     if not all(selector.has_posterior_draws(name) for name in selector.outcomes_):
         patients = clean.index.astype(object)
         rows.append(pd.DataFrame({"patient": patients, "code": "no_interval", "column": None}))
-    if selector.assignment != "randomised":
+    if selector.model_.assignment != "randomised":
         rows.append(low_propensity(selector.assignment_, clean))
     return Predictions.from_tables(
         {name: selector.models_[name].predict_by_arm(clean) for name in selector.outcomes_},

@@ -1,6 +1,7 @@
 """Prediction of files larger than memory, chunk by chunk."""
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -132,7 +133,9 @@ def _predict(
 
 def _without_draws(selector: TreatmentSelector) -> TreatmentSelector:
     """Return the same selector without posterior draws, which only intervals need."""
-    return TreatmentSelector.from_model(selector.model_.without_draws(), arm=selector.arm)
+    bare = copy(selector)
+    bare.model_ = selector.model_.without_draws()
+    return bare
 
 
 def _located(error: CohortError, chunk: pd.DataFrame, book: Codebook, start: int) -> CohortError:

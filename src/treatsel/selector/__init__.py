@@ -1,8 +1,8 @@
 """`TreatmentSelector`: the scikit-learn face of one fitted model per outcome."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -11,22 +11,21 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
-from treatsel.additive import AdditiveModel, additive_of
-from treatsel.codebook import Codebook
+from treatsel.additive import additive_of
 from treatsel.errors import InputError
-from treatsel.fitted import DataCheck, FittedModel
-from treatsel.models import Assignment, Observation
+from treatsel.fitted import FittedModel
 from treatsel.predictions import Predictions
 from treatsel.recommendation import Recommendations
+from treatsel.selector._attributes import LearnedAttributes
 from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._input import ASSIGNMENTS, development_of
-from treatsel.selector._learn import by_arm, learn
+from treatsel.selector._learn import learn
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
 
-class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # scikit-learn ships no types
+class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,unused-ignore] # scikit-learn ships no types
     """Estimate the probability of each outcome under each arm, and recommend an arm.
 
     Parameters
@@ -104,10 +103,6 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     (2, 6)
     """
 
-    # series by patient, which only the process that fitted the models has
-    _assignment: Assignment | None = None
-    _observation: dict[str, Observation] | None = None
-
     def __init__(
         self,
         arm: str = "arm",
@@ -166,7 +161,7 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
     def with_models(self, models: Mapping[str, Any]) -> "TreatmentSelector":
         """Return this selector with other fitted models of some outcomes, such as recalibrated ones.
 
-        Everything else, `performance_` included, remains that of the development cohort.
+        All else, `performance_` included, remains as it was.
 
         Parameters
         ----------
@@ -176,134 +171,29 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
         Raises
         ------
         InputError
-            If an outcome is unknown, or a model has other arms.
+            If an outcome is unknown, or a model has other arms or covariates.
         """
         fitted = self._fitted
         for name, model in models.items():
             fitted.outcome_named(name)
-            if set(model.arms_) != set(fitted.arms):
-                raise InputError(
-                    f"The new model of {name!r} has the arms {sorted(map(str, model.arms_))}; it needs "
-                    f"{sorted(map(str, fitted.arms))}."
-                )
-        changed = replace(
+            for what, found, wanted in (
+                ("arms", list(model.arms_), list(fitted.arms)),
+                ("covariates", _covariates_of(model), list(fitted.codebook.covariates)),
+            ):
+                if found is not None and found != wanted:
+                    raise InputError(f"The new model of {name!r} has the {what} {found}; it needs {wanted}.")
+        changed = copy.copy(self)
+        changed.model_ = replace(
             fitted,
             models={**fitted.models, **{name: additive_of(model) for name, model in models.items()}},
             estimators={**fitted.estimators, **models},
             model_id=None,
         )
-        return self.from_model(changed, arm=self.arm)
+        return changed
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is a model."""
         return hasattr(self, "model_")
-
-    # --- what was learned, as tables
-
-    @property
-    def arms_(self) -> list[Any]:
-        """Arms, sorted."""
-        return list(self.model_.arms)
-
-    @property
-    def outcomes_(self) -> list[str]:
-        """Outcomes; the first is the main one."""
-        return list(self.model_.outcomes)
-
-    @property
-    def codebook_(self) -> Codebook:
-        """Covariates, arm and outcomes."""
-        return self.model_.codebook
-
-    @property
-    def models_(self) -> Mapping[str, Any]:
-        """One fitted model per outcome; read-only, see `with_models`."""
-        models, estimators = self.model_.models, self.model_.estimators
-        return MappingProxyType({name: estimators.get(name, model) for name, model in models.items()})
-
-    @property
-    def additive_(self) -> Mapping[str, AdditiveModel | None]:
-        """Models as sums of terms on the logit scale; None for a model that is not such a sum."""
-        return self.model_.models
-
-    @property
-    def event_is_good_(self) -> Mapping[str, bool | None]:
-        """Direction of each outcome; None: not stated."""
-        return self.model_.event_is_good
-
-    @property
-    def default_arm_(self) -> Any:
-        """The best single arm of the development cohort."""
-        return self.model_.default_arm
-
-    @property
-    def arm_means_(self) -> pd.DataFrame:
-        """Rate of the good main outcome if every patient got an arm."""
-        return by_arm(self.model_.development.arm_means, self.arms_)
-
-    @property
-    def training_(self) -> pd.DataFrame:
-        """Counts per outcome and arm."""
-        return pd.DataFrame(dict(self.model_.development.training))
-
-    @property
-    def ranges_(self) -> pd.DataFrame:
-        """Expected range of each numeric covariate."""
-        ranges = dict(self.model_.development.ranges)
-        return pd.DataFrame.from_dict(ranges, orient="index", columns=["lower", "upper"], dtype="float64")
-
-    @property
-    def background_(self) -> pd.DataFrame:
-        """Group means that explanations compare with."""
-        return pd.DataFrame(
-            {name: values.copy() for name, values in self.model_.development.background.items()}
-        )
-
-    @property
-    def performance_(self) -> dict[str, pd.DataFrame]:
-        """Cross-fitted figures of each outcome's model and of the baseline."""
-        return {name: pd.DataFrame(dict(rows)) for name, rows in self.model_.development.performance.items()}
-
-    @property
-    def data_checks_(self) -> list[DataCheck]:
-        """Findings of the data-quality checks."""
-        return list(self.model_.development.data_checks)
-
-    @property
-    def assignment_(self) -> Assignment:
-        """Model of the received arm, with overlap by arm; per-patient probabilities only after `fit`."""
-        model = self.model_
-        return self._assignment or Assignment(
-            probabilities=None,
-            raw=None,
-            table=by_arm(model.development.overlap, self.arms_),
-            model=model.assignment_model,
-            propensity_floor=model.development.propensity_floor,
-        )
-
-    @property
-    def observation_(self) -> dict[str, Observation]:
-        """Outcomes not always observed, by arm; per-patient weights only after `fit`."""
-        tables = self.model_.development.observation
-        return self._observation or {
-            name: Observation(weights=None, probability=None, table=by_arm(table, self.arms_))
-            for name, table in tables.items()
-        }
-
-    @property
-    def intended_use_(self) -> Mapping[str, Any] | None:
-        """What a model file says its model is for."""
-        return self.model_.intended_use
-
-    @property
-    def model_id_(self) -> str | None:
-        """Hash of the model file's content."""
-        return self.model_.model_id
-
-    @property
-    def fingerprint_(self) -> str | None:
-        """Hash of the whole development table."""
-        return self.model_.development.fingerprint
 
     # --- predicting
 
@@ -418,3 +308,9 @@ class TreatmentSelector(BaseEstimator):  # type: ignore[misc,unused-ignore] # sc
             level=level,
             on_invalid=on_invalid,
         )
+
+
+def _covariates_of(model: Any) -> list[str] | None:
+    """Return the covariates of a fitted model in its additive form, or None if it has no such form."""
+    additive = additive_of(model)
+    return None if additive is None else list(additive.encoding.names)

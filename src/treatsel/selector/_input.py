@@ -69,6 +69,8 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
     given = selector.codebook
     if given is not None and given != cohort.codebook:
         raise InputError("A cohort brings its own codebook. Leave codebook out of the selector.")
+    if cohort.codebook.arm is None:
+        raise InputError("The codebook has no column with the role arm. Give it to the received arm.")
     if selector.arm != cohort.codebook.arm:
         raise InputError(
             f"The cohort's arm column is {cohort.codebook.arm!r}, but the selector's is {selector.arm!r}. "

@@ -112,12 +112,13 @@ def check_overlap(assignment: Assignment) -> list[DataCheck]:
     if not len(rare):
         return []
     arms = ", ".join(f"{arm!r}: {share:.0%}" for arm, share in rare.items())
-    message = (
+    message, disclosed = (
         f"For {count_of(len(rare), 'arm')}, more than {MAX_SHARE_LOW_PROPENSITY:.0%} of the patients have a "
-        f"propensity below 2 % (share of patients: {arms}). Predictions under the arm are extrapolated for "
-        "them, and each such patient is flagged low_propensity. See assignment_."
+        f"propensity below 2 % ({listed}). Predictions under the arm are extrapolated for them, and each "
+        "such patient is flagged low_propensity. See assignment_."
+        for listed in (f"share of patients: {arms}", _listed(rare.index))
     )
-    return [DataCheck("poor_overlap", message)]
+    return [DataCheck("poor_overlap", message, disclosed)]
 
 
 def _listed(arms: pd.Index) -> str:

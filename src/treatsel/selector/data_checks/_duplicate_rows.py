@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
+from treatsel._disclosure import stated
 from treatsel.fitted import DataCheck
 from treatsel.selector.data_checks._column import Column, IntArray, n_pairs, varying
 
@@ -36,13 +37,14 @@ def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
     if n_pairs(sizes) <= EXCESS * chance * n_pairs(without):
         return []
     n_sets = int((sizes > 1).sum())
-    message = (
+    message, disclosed = (
         f"{n_equal} patients share all of their {count_of(len(columns), 'covariate')} with another patient "
-        f"({count_of(n_sets, 'set')} of equal rows), more than chance would explain. If they were entered "
+        f"({sets} of equal rows), more than chance would explain. If they were entered "
         "twice, or are one person treated repeatedly, they count too often and may lie on both sides of a "
         "fold. Keep one row per person, or use the persons as groups."
+        for sets in (count_of(n_sets, "set"), stated(n_sets, "set"))
     )
-    return [DataCheck("duplicate_patients", message)]
+    return [DataCheck("duplicate_patients", message, disclosed)]
 
 
 def _set_sizes(table: pd.DataFrame) -> IntArray:

@@ -1,0 +1,132 @@
+"""What a selector has learned, as tables: views of its fitted model that cannot be set."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from treatsel.additive import AdditiveModel
+from treatsel.codebook import Codebook
+from treatsel.fitted import DataCheck, FittedModel
+from treatsel.models import Assignment, Observation
+from treatsel.selector._learn import by_arm
+
+
+class LearnedAttributes:
+    """Adds the learned attributes to an estimator with `model_`."""
+
+    model_: FittedModel
+    # series by patient, which only the process that fitted the models has
+    _assignment: Assignment | None = None
+    _observation: dict[str, Observation] | None = None
+
+    @property
+    def arms_(self) -> list[Any]:
+        """Arms, sorted."""
+        return list(self.model_.arms)
+
+    @property
+    def outcomes_(self) -> list[str]:
+        """Outcomes; the first is the main one."""
+        return list(self.model_.outcomes)
+
+    @property
+    def codebook_(self) -> Codebook:
+        """Covariates, arm and outcomes."""
+        return self.model_.codebook
+
+    @property
+    def models_(self) -> Mapping[str, Any]:
+        """One fitted model per outcome; read-only, see `with_models`."""
+        models, estimators = self.model_.models, self.model_.estimators
+        return MappingProxyType({name: estimators.get(name, model) for name, model in models.items()})
+
+    @property
+    def additive_(self) -> Mapping[str, AdditiveModel | None]:
+        """Models as sums of terms on the logit scale; None for a model that is not such a sum."""
+        return self.model_.models
+
+    @property
+    def event_is_good_(self) -> Mapping[str, bool | None]:
+        """Direction of each outcome; None: not stated."""
+        return self.model_.event_is_good
+
+    @property
+    def default_arm_(self) -> Any:
+        """The best single arm of the development cohort."""
+        return self.model_.default_arm
+
+    @property
+    def arm_means_(self) -> pd.DataFrame:
+        """Rate of the good main outcome if every patient got an arm."""
+        return by_arm(self.model_.development.arm_means, self.arms_)
+
+    @property
+    def training_(self) -> pd.DataFrame:
+        """Counts per outcome and arm."""
+        return pd.DataFrame(dict(self.model_.development.training))
+
+    @property
+    def ranges_(self) -> pd.DataFrame:
+        """Expected range of each numeric covariate."""
+        ranges = dict(self.model_.development.ranges)
+        return pd.DataFrame.from_dict(ranges, orient="index", columns=["lower", "upper"], dtype="float64")
+
+    @property
+    def background_(self) -> pd.DataFrame:
+        """Group means that explanations compare with."""
+        return pd.DataFrame(
+            {name: values.copy() for name, values in self.model_.development.background.items()}
+        )
+
+    @property
+    def performance_(self) -> dict[str, pd.DataFrame]:
+        """Cross-fitted figures of each outcome's model and of the baseline."""
+        return {name: pd.DataFrame(dict(rows)) for name, rows in self.model_.development.performance.items()}
+
+    @property
+    def data_checks_(self) -> list[DataCheck]:
+        """Findings of the data-quality checks."""
+        return list(self.model_.development.data_checks)
+
+    @property
+    def assignment_(self) -> Assignment:
+        """Model of the received arm, with overlap by arm; per-patient probabilities only after `fit`."""
+        model = self.model_
+        if self._assignment is not None:
+            return replace(self._assignment, table=self._assignment.table.copy())
+        return Assignment(
+            probabilities=None,
+            raw=None,
+            table=by_arm(model.development.overlap, self.arms_),
+            model=model.assignment_model,
+            propensity_floor=model.development.propensity_floor,
+        )
+
+    @property
+    def observation_(self) -> dict[str, Observation]:
+        """Outcomes not always observed, by arm; per-patient weights only after `fit`."""
+        tables = self.model_.development.observation
+        if self._observation is not None:
+            return {name: replace(part, table=part.table.copy()) for name, part in self._observation.items()}
+        return {
+            name: Observation(weights=None, probability=None, table=by_arm(table, self.arms_))
+            for name, table in tables.items()
+        }
+
+    @property
+    def intended_use_(self) -> Mapping[str, Any] | None:
+        """What a model file says its model is for."""
+        return self.model_.intended_use
+
+    @property
+    def model_id_(self) -> str | None:
+        """Hash of the model file's content."""
+        return self.model_.model_id
+
+    @property
+    def fingerprint_(self) -> str | None:
+        """Hash of the whole development table."""
+        return self.model_.development.fingerprint
