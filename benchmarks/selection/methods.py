@@ -175,9 +175,9 @@ METHODS = (
     ),
     Method(name="per-arm logistic", fit=fit_armwise(ridge)),
     Method(name="S-LightGBM default", fit=fit_pooled(trees)),
-    Method(name="S-LightGBM regularised", fit=fit_pooled(small_trees)),
+    Method(name="S-LightGBM regularized", fit=fit_pooled(small_trees)),
     Method(name="T-LightGBM default", fit=fit_armwise(trees)),
-    Method(name="T-LightGBM regularised", fit=fit_armwise(small_trees)),
+    Method(name="T-LightGBM regularized", fit=fit_armwise(small_trees)),
 )
 _CLASSES = {"hierarchical": "HierarchicalClassifier", "stacked": "StackedClassifier"}
 

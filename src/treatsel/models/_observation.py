@@ -53,7 +53,7 @@ def observation_weights(
 ) -> Observation:
     """Return inverse-probability-of-observation weights: stabilized, truncated, with mean 1.
 
-    The probability of observation given arm and covariates is modelled by the hierarchical logistic
+    The probability of observation given arm and covariates is modeled by the hierarchical logistic
     regression of `HierarchicalClassifier`, cross-fitted. A weight is the share observed in the arm divided by
     the patient's probability. The numerator depends on the arm alone, on which the outcome model conditions,
     so that it reduces variance without bias. Weights above 10 are truncated, and the weights of each arm
@@ -143,12 +143,12 @@ def _row(n: int, weights: FloatArray, n_truncated: int) -> dict[str, float]:
 def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray, folds: Folds) -> FloatArray:
     """Return each patient's probability of observation, from a model fitted without the patient's fold."""
     n_lost = np.bincount(codes, weights=1 - seen)
-    modelled = np.flatnonzero(n_lost)
+    modeled = np.flatnonzero(n_lost)
     probability = np.ones(len(seen))
-    if not len(modelled):
+    if not len(modeled):
         return probability
     position = np.full(len(n_lost), -1)  # of an arm among those with missing outcomes
-    position[modelled] = np.arange(len(modelled))
+    position[modeled] = np.arange(len(modeled))
     arms, inside = position[codes], position[codes] >= 0
     # means, scales, knots and categories of the covariates alone: no outcome leaks into the folds
     encoding = Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False, knots=True)
@@ -160,7 +160,7 @@ def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray,
             arms=arms[rest],
             y=seen[rest],
             weights=np.ones(len(rest)),
-            n_arms=len(modelled),
+            n_arms=len(modeled),
         )
         terms = Hierarchy.learn(patients, encoding).terms
         for rows in np.array_split(fold, 1 + len(fold) // _BLOCK):

@@ -1,6 +1,6 @@
 """Value of the rule "treat if the predicted benefit is above 0" in a trial; public through `benefit`.
 
-Complete randomisation between the two arms is assumed, with equal chances for all patients. With known,
+Complete randomization between the two arms is assumed, with equal chances for all patients. With known,
 unequal chances, or routine data, use `policy_value` or `policy_value_aipw`.
 """
 
@@ -34,7 +34,7 @@ def population_average_value(
     y_true : array-like of shape (n_patients,)
         Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
-        Arm labels; patients of other arms are left out. Assigned by complete randomisation.
+        Arm labels; patients of other arms are left out. Assigned by complete randomization.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label
@@ -94,7 +94,7 @@ def population_average_prescriptive_effect(
     y_true : array-like of shape (n_patients,)
         Outcome (1 is good), 0 or 1.
     received : array-like of shape (n_patients,)
-        Arm labels; patients of other arms are left out. Assigned by complete randomisation.
+        Arm labels; patients of other arms are left out. Assigned by complete randomization.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm, columns named by arm.
     control, treated : label

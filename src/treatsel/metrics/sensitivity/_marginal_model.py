@@ -58,7 +58,7 @@ class Sums:
     def _mean(self, part: str, factor: float, patients: FloatArray) -> Bounds:
         """Return bounds of the weighted share of outcome 1 among the patients of one part.
 
-        With a 0/1 outcome the extreme of the fractional linear programme is plain: the least weights for
+        With a 0/1 outcome the extreme of the fractional linear program is plain: the least weights for
         one outcome and the greatest for the other.
         """
         at = 4 * PARTS.index(part)

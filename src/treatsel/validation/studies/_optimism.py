@@ -34,7 +34,7 @@ MIN_SUCCESS = 0.9
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class BootstrapOptimism:
-    """Apparent and optimism-corrected performance of a modelling procedure.
+    """Apparent and optimism-corrected performance of a modeling procedure.
 
     Attributes
     ----------
