@@ -43,8 +43,8 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         outcome counts as good where nothing is stated (and its name, such as "dropout", does not say
         otherwise), others as not stated.
     groups : str or None, default=None
-        Column of X that names the site or service. It keeps folds together, is a random effect where
-        the model has one, and never a predictor; patients to be predicted need not have it.
+        Column of X that names the site or service. Its patients stay in one fold where every arm allows it,
+        and share a random effect where the model has one. Never a predictor; predictions do without it.
     random_state : int, RandomState or None, default=None
         Seed of the folds for `assignment_`, `observation_` and `performance_`; the model of "auto" is
         deterministic.

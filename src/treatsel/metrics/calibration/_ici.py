@@ -38,15 +38,15 @@ class CalibrationIndices:
     n, n_events : int
         Patients, and those among them with outcome 1.
     smoother : str
-        The curve that could be fitted, or why there is none (then all distances are NaN).
+        The smoother that was fitted, or why none could be fitted (all distances are then NaN).
     level : float
         Confidence level of the intervals.
     method : str
-        How they were made.
+        How the intervals were computed.
     table : pandas.DataFrame
         One row each of ici, e50, e90, emax, eci; columns value, lower, upper, expected_under_calibration and
         q95_under_calibration (mean and 95th percentile under perfect calibration at this n), p_value (of
-        perfect calibration, from the same draws). NaN where it was not asked for or could not be made.
+        perfect calibration, from the same draws). NaN where a value was not requested or not computable.
     """
 
     ici: float
@@ -63,7 +63,7 @@ class CalibrationIndices:
 
     @property
     def estimates(self) -> dict[str, Estimate]:
-        """Each error with its interval, by name."""
+        """Each distance with its interval, by name."""
         return {
             str(error): Estimate(
                 value=float(row["value"]),

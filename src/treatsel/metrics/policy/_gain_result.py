@@ -37,7 +37,7 @@ class Gain:
     level : float
         Confidence level of [lower, upper].
     method : str
-        How the interval was made, or why there is none.
+        How the interval was computed, or why there is none.
     """
 
     value: float

@@ -41,7 +41,7 @@ class MetaAnalysis:
     n_sites, n_left_out : int
         Sites pooled; sites without a finite estimate and a standard error above 0.
     scale, level, method : str, float, str
-        Scale that was pooled; level of all intervals; how the interval was made, or why there is none.
+        Scale that was pooled; level of all intervals; how the interval was computed, or why there is none.
     sites : pandas.DataFrame
         One row per site given: site, value, lower, upper (natural scale; normal interval), se (pooled
         scale), weight (share; 0: left out), pooled (bool).

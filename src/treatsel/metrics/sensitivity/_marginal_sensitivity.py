@@ -45,7 +45,7 @@ class MarginalSensitivity:
     n, n_events, n_discordant : int
         Patients; those with the good outcome; those whose recommended arm is not the best single one.
     level, method : float, str
-        Confidence level; estimator and how the interval was made.
+        Confidence level; estimator and how the interval was computed.
     """
 
     table: pd.DataFrame
