@@ -36,7 +36,7 @@ def cohort():
 
 @pytest.fixture(scope="module")
 def selector(cohort, tmp_path_factory):
-    book = cohort.codebook.only(NAMES)
+    book = cohort.codebook.subset(NAMES)
     model = PooledClassifier(LogisticRegression(C=1.0))
     unfitted = ts.TreatmentSelector(estimator=model, codebook=book, random_state=0)
     fitted = unfitted.fit(cohort.frame[[*book.covariates, "arm"]], cohort.y["dropout"])
