@@ -7,6 +7,7 @@ from treatsel._reporting.format import p_value, percent
 from treatsel._reporting.page import Section
 from treatsel.validation.report._data import ReportData
 from treatsel.validation.report.sections._tables import (
+    ESTIMATE_COLUMNS,
     Shown,
     count,
     figure,
@@ -48,15 +49,9 @@ def by_site(report: ReportData, section: str, heading: str, about: str) -> Secti
         "i2": ("I²", percent),
         "p_value_q": ("p of heterogeneity", p_value),
     }
-    by_site: dict[str, tuple[str, Shown]] = {
+    columns: dict[str, tuple[str, Shown]] = {
         "site": ("Site", text),
-        "measure": ("Measure", text),
-        "value": ("Estimate", three),
-        "lower": ("Lower", three),
-        "upper": ("Upper", three),
-        "n": ("n", count),
-        "n_events": ("Events", count),
-        "method": ("Method, or why not estimable", text),
+        **ESTIMATE_COLUMNS,
     }
     return Section(
         heading=heading,
@@ -65,7 +60,7 @@ def by_site(report: ReportData, section: str, heading: str, about: str) -> Secti
         tables=[
             figures_table(report, [section], "Means over sites, and prediction intervals for a new site."),
             shown(report.tables[f"{section}: heterogeneity"], spread, "Heterogeneity between sites."),
-            shown(table, by_site, "Estimates by site."),
+            shown(table, columns, "Estimates by site."),
         ],
         note="Random-effects meta-analysis by REML, Hartung-Knapp intervals, prediction interval with k - 2 "
         "degrees of freedom. Debray et al. 2017; Steyerberg & Harrell 2016.",

@@ -3,7 +3,7 @@
 from treatsel._reporting.format import number, p_value
 from treatsel._reporting.page import Section
 from treatsel.validation.report._data import ReportData
-from treatsel.validation.report.sections._tables import Shown, count, shown, text, three
+from treatsel.validation.report.sections._tables import ESTIMATE_COLUMNS, Shown, count, shown, text
 
 
 def subgroups(report: ReportData) -> Section:
@@ -13,13 +13,7 @@ def subgroups(report: ReportData) -> Section:
     columns: dict[str, tuple[str, Shown]] = {
         "variable": ("Column", text),
         "group": ("Group", text),
-        "measure": ("Measure", text),
-        "value": ("Estimate", three),
-        "lower": ("Lower", three),
-        "upper": ("Upper", three),
-        "n": ("n", count),
-        "n_events": ("Events", count),
-        "method": ("Method, or why not estimable", text),
+        **ESTIMATE_COLUMNS,
     }
     tests: dict[str, tuple[str, Shown]] = {
         "variable": ("Column", text),

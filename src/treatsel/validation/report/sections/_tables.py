@@ -30,6 +30,17 @@ def text(value: Any) -> str:
     return DASH if value is None or value != value else str(value)
 
 
+ESTIMATE_COLUMNS: dict[str, tuple[str, Shown]] = {
+    "measure": ("Measure", text),
+    "value": ("Estimate", three),
+    "lower": ("Lower", three),
+    "upper": ("Upper", three),
+    "n": ("n", count),
+    "n_events": ("Events", count),
+    "method": ("Method, or why not estimable", text),
+}
+
+
 def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption: str) -> Table:
     """Return columns of a table as text, under their headings."""
     frame = pd.DataFrame(
