@@ -6,7 +6,6 @@ import pytest
 
 from treatsel.selector.data_checks._arms import (
     DataCheck,
-    check_auc,
     check_events,
     check_persons,
     check_sample_size,
@@ -14,6 +13,7 @@ from treatsel.selector.data_checks._arms import (
 from treatsel.selector.data_checks._column import columns_of
 from treatsel.selector.data_checks._columns import check_collinear, check_constant, check_positivity
 from treatsel.selector.data_checks._duplicate_rows import check_duplicates
+from treatsel.selector.data_checks._model import check_auc
 from treatsel.selector.data_checks._table import run_checks
 
 SECRET = 98765.4321

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from scipy.special import logit
 
 from treatsel.fitted import DataCheck, Development, FittedModel
 from treatsel.models import Assignment, Observation
@@ -13,7 +14,15 @@ from treatsel.selector._background import counts_by_arm, ranges_of, summarize
 from treatsel.selector._default_arm import doubly_robust_arm_means, learn_assignment
 from treatsel.selector._input import DevelopmentData, completed_codebook, directions
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
-from treatsel.selector.data_checks import check_auc, check_overlap, run_checks, warn_of
+from treatsel.selector.data_checks import (
+    check_auc,
+    check_extreme,
+    check_loss,
+    check_observation,
+    check_overlap,
+    run_checks,
+    warn_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +60,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
     checks += [] if randomised else check_overlap(assignment)
     for name, part in fitted.items():
-        checks += check_auc(part.figure("within_arm_auc"), name)
+        checks += _check_model(part, name)
     development = _development(data, fitted, assignment, means, arms, checks)
     enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
     model = FittedModel(
@@ -68,6 +77,18 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     warn_of(checks)
     observation = {name: part.observation for name, part in fitted.items() if part.observation is not None}
     return Learned(model=model, assignment=assignment, observation=observation)
+
+
+def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:
+    """Run the checks of one outcome's fitted model."""
+    # the baseline sees a leak as well, also where the model itself fails because of it
+    auc = max(part.figure("within_arm_auc"), part.figure("within_arm_auc", "baseline"))
+    return [
+        *check_auc(auc, name),
+        *check_loss(part.excess, name),
+        *check_extreme(logit(part.cross_fitted.to_numpy()), name),
+        *check_observation(part.observation, name),
+    ]
 
 
 def _development(

@@ -48,6 +48,8 @@ class FittedOutcome:
         Weights that account for outcomes not observed; None if all were observed.
     performance : DataFrame
         Cross-fitted performance of model and baseline: predictor, metric, value, lower, upper, n.
+    excess : dict of str to (float, float)
+        Mean difference in log-loss between the model and each comparator, and its standard error.
     """
 
     model: Any
@@ -55,11 +57,12 @@ class FittedOutcome:
     cross_fitted: pd.DataFrame
     observation: Observation | None
     performance: pd.DataFrame
+    excess: dict[str, tuple[float, float]]
 
-    def figure(self, metric: str) -> float:
-        """Return one of the model's performance measures."""
+    def figure(self, metric: str, predictor: str = "model") -> float:
+        """Return a performance measure of the model, or of the baseline."""
         rows = self.performance
-        return float(rows.loc[(rows["predictor"] == "model") & (rows["metric"] == metric), "value"].iloc[0])
+        return float(rows.loc[(rows["predictor"] == predictor) & (rows["metric"] == metric), "value"].iloc[0])
 
 
 def learn_outcome(
@@ -96,12 +99,14 @@ def learn_outcome(
         by_arm = cross_fit(model, with_sites, target, folds, weights=weights, n_jobs=n_jobs)
     if not seen.all():
         by_arm = pd.concat([by_arm, model.predict_by_arm(X[~seen])]).loc[X.index]
+    performance, excess = _performance(by_arm[seen], there, target, arm, sites, seed, n_jobs)
     return FittedOutcome(
         model=model,
         additive=additive_of(model),
         cross_fitted=by_arm[arms],
         observation=observation,
-        performance=_performance(by_arm[seen], there, target, arm, sites, seed, n_jobs),
+        performance=performance,
+        excess=excess,
     )
 
 
@@ -141,8 +146,12 @@ def _performance(
     groups: pd.Series | None,
     seed: int,
     n_jobs: int | None,
-) -> pd.DataFrame:
-    """Compare the model's cross-fitted predictions with those of a ridge logistic regression."""
+) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
+    """Compare the model's cross-fitted predictions with those of a ridge logistic regression.
+
+    Also returned: the mean difference in log-loss from the baseline and from the base rate, with its standard
+    error.
+    """
     rows = _compared(X[arm], y)
     X, y, by_arm = X.iloc[rows], y[rows], by_arm.iloc[rows]
     if len(rows) >= MAX_COMPARED:  # a sample, in which a column that is mostly missing may be empty
@@ -153,8 +162,17 @@ def _performance(
     ridge = LogisticRegression(C=PENALTY, solver="newton-cholesky", tol=1e-4, max_iter=200)
     baseline = PooledClassifier(ridge, arm=arm, interaction_scale=INTERACTION_SCALE)
     predictions = {"model": by_arm, "baseline": cross_fit(baseline, X, y, folds, n_jobs=n_jobs)}
-    rows_of = [_figures(name, y, _own(table, received), received) for name, table in predictions.items()]
-    return pd.concat(rows_of, ignore_index=True)
+    own = {name: _own(table, received) for name, table in predictions.items()}
+    rows_of = [_figures(name, y, p, received) for name, p in own.items()]
+    others = {"the baseline": own["baseline"], "the base rate": np.full(len(y), y.mean())}
+    excess = {name: _excess_loss(y, own["model"], p) for name, p in others.items()}
+    return pd.concat(rows_of, ignore_index=True), excess
+
+
+def _excess_loss(y: FloatArray, p: FloatArray, other: FloatArray) -> tuple[float, float]:
+    """Return the mean difference in log-loss between two predictions of the same patients, and its SE."""
+    difference = np.where(y == 1, np.log(other) - np.log(p), np.log1p(-other) - np.log1p(-p))
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(y)))
 
 
 def _compared(received: pd.Series, y: FloatArray) -> np.ndarray:

@@ -9,12 +9,18 @@ approximation.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 
 from treatsel._checks import FloatArray
+from treatsel.errors import TreatselError
 from treatsel.models.hierarchical._curvature import Curvature, Patients
 
 MAX_STEPS = 50  # never reached in practice: Newton's method converges quadratically
+# A step this short still increases a concave function unless only rounding is left.
+SHORTEST_STEP = 1e-4
+# Gradient with respect to z at a mode. The posterior precision of z is at least 1, so that a mode is then
+# within 1e-4 prior standard deviations, far below a posterior standard deviation.
+CONVERGED = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +80,18 @@ class System:
         scale = prior.terms.ravel()[active]
         matrix = _two_layers(hessian)[np.ix_(active, active)] * np.outer(scale, scale)
         matrix[np.diag_indices_from(matrix)] += 1.0
-        factor = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        factor = _factor(matrix)
         log_det += 2 * float(np.log(np.diag(factor)).sum())
         return cls(active, scale, factor, layers.ravel()[active] * scale, site_cov, site_linear, log_det)
 
     def optimum(self) -> FloatArray:
         """Return z at the optimum, active terms only."""
         return np.asarray(cho_solve((self.factor, True), self.linear, check_finite=False))
+
+    def gradient(self, state: State) -> float:
+        """Return the largest absolute derivative of the log joint density at `state` with respect to z."""
+        z = state.terms.ravel()[self.active] / self.scale
+        return float(np.abs(self.linear - self.factor @ (self.factor.T @ z)).max(initial=0.0))
 
     def terms(self, z: FloatArray, shape: tuple[int, int]) -> FloatArray:
         """Return terms, shape (K + 1, q), of active z."""
@@ -111,6 +122,22 @@ class System:
         """
         half = solve_triangular(self.factor, self.linear, lower=True, check_finite=False)
         return 0.5 * float(half @ half) - 0.5 * self.log_det
+
+
+def _factor(matrix: FloatArray) -> FloatArray:
+    """Return the Cholesky factor of a precision matrix, whose eigenvalues are 1 or more but for rounding.
+
+    Next to separation, large curvatures of some terms and vanishing ones of others may leave eigenvalues
+    below 0 by rounding; a ridge of that size restores them.
+    """
+    ridge = 0.0
+    while not ridge > np.trace(matrix):
+        shifted = matrix + ridge * np.eye(len(matrix)) if ridge else matrix
+        try:
+            return np.asarray(cholesky(shifted, lower=True, check_finite=False))
+        except LinAlgError:
+            ridge = max(100 * ridge, 1e-15 * float(np.trace(matrix)))
+    raise TreatselError("The curvature of the likelihood is not finite. Check covariates and weights.")
 
 
 def _without_sites(
@@ -179,14 +206,39 @@ def blend(old: State, new: State, share: float) -> State:
     return State(old.terms + share * (new.terms - old.terms), old.sites + share * (new.sites - old.sites))
 
 
+def advance(
+    patients: Patients, curvature: Curvature, state: State, prior: Prior
+) -> tuple[State, Curvature, float]:
+    """Take one Newton step, halved until the joint density does not fall; return its log density as well.
+
+    Without halving, a step overshoots where the covariates (nearly) separate the outcomes, and Newton's
+    method diverges.
+    """
+    target, previous = newton_step(curvature, state, prior), log_joint(curvature, state, prior)
+    share = 1.0
+    while True:
+        candidate = blend(state, target, share)
+        at = patients.curvature(candidate.by_arm, candidate.sites)
+        value = log_joint(at, candidate, prior)
+        # The joint density is log-concave, so a full step rarely overshoots. Near the mode, changes are
+        # below the rounding error of a sum over patients, hence the relative tolerance.
+        if value >= previous - 1e-10 * abs(previous) or share < SHORTEST_STEP:
+            return candidate, at, value
+        share /= 2
+
+
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """The posterior mode under a prior: state, curvature and system at the mode, and Laplace log evidence."""
+    """The posterior mode under a prior: state, curvature and system at the mode, and Laplace log evidence.
+
+    `converged`: whether the gradient vanishes there.
+    """
 
     state: State
     curvature: Curvature
     system: System
     log_evidence: float
+    converged: bool
 
 
 def find_mode(patients: Patients, start: State, prior: Prior, *, tol: float = 1e-8) -> Mode:
@@ -200,22 +252,16 @@ def find_mode(patients: Patients, start: State, prior: Prior, *, tol: float = 1e
     curvature = patients.curvature(state.by_arm, state.sites)
     value = log_joint(curvature, state, prior)
     for _ in range(MAX_STEPS):
-        target = newton_step(curvature, state, prior)
-        share, previous = 1.0, value
-        while True:
-            candidate = blend(state, target, share)
-            at = patients.curvature(candidate.by_arm, candidate.sites)
-            value = log_joint(at, candidate, prior)
-            # The joint density is log-concave, so a full step rarely overshoots. Near the mode, changes are
-            # below the rounding error of a sum over patients, hence the relative tolerance.
-            if value >= previous - 1e-10 * abs(previous) or share < 1e-4:
-                break
-            share /= 2
-        state, curvature = candidate, at
+        previous = value
+        state, curvature, value = advance(patients, curvature, state, prior)
         if value - previous < tol:  # in nats: the evidences of priors are compared to about 0.01
-            break
-    system = System.build(curvature, state, prior)
-    return Mode(state, curvature, system, value - 0.5 * system.log_det)
+            system = System.build(curvature, state, prior)
+            if (gradient := system.gradient(state)) < CONVERGED:
+                break
+    else:
+        system = System.build(curvature, state, prior)
+        gradient = system.gradient(state)
+    return Mode(state, curvature, system, value - 0.5 * system.log_det, gradient < CONVERGED)
 
 
 def _without_inactive(state: State, prior: Prior) -> State:

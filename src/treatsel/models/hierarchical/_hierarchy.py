@@ -1,5 +1,6 @@
 """The fitted hierarchical model: averaged posteriors, their projection to one logit per arm, and draws."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
+from treatsel.errors import TreatselWarning
 from treatsel.models.hierarchical._curvature import Patients
-from treatsel.models.hierarchical._evidence import System
+from treatsel.models.hierarchical._evidence import MAX_STEPS, System
 from treatsel.models.hierarchical._heterogeneity import Averaged, Component, average_over_sizes
 
 PROJECTION_ROWS = 2000  # patients used for the projection: bounds its time
@@ -50,6 +52,13 @@ class Hierarchy:
         rank = np.argsort(order)
         ordered = patients.with_arms(rank[patients.arms])
         averaged = average_over_sizes(ordered, encoding.kinds, encoding.sources)
+        if not all(component.mode.converged for component in averaged.components):
+            warnings.warn(
+                "The hierarchical model did not converge: its gradient does not vanish at the estimates. "
+                "Check for covariates that determine the outcome and for values of very different size.",
+                TreatselWarning,
+                stacklevel=2,
+            )
         return cls(averaged, _projected(averaged.components, ordered)[rank], rank)
 
     def again(self, patients: Patients) -> "Hierarchy":
@@ -159,17 +168,27 @@ def _projected(components: Sequence[Component], patients: Patients) -> FloatArra
 def _matched(
     design: FloatArray, weights: FloatArray, target: FloatArray, start: FloatArray, spread: FloatArray
 ) -> FloatArray:
-    """Match probabilities by Newton's method from `start`."""
+    """Match probabilities by Newton's method with step halving from `start`."""
     # The ridge towards the posterior mean, 1 % of the posterior precision, keeps terms in place on which
     # these patients have no information, and hardly moves any other.
     ridge = 0.01 / np.maximum(spread, 1e-12)
-    terms = start
-    for _ in range(25):
+
+    def height(terms: FloatArray) -> float:
+        logits = design @ terms
+        fit = weights @ (target * logits - np.logaddexp(0.0, logits))
+        return float(fit - 0.5 * ridge @ (terms - start) ** 2)
+
+    terms, reached = start, height(start)
+    for _ in range(MAX_STEPS):
         p = expit(design @ terms)
         gradient = design.T @ (weights * (target - p)) - ridge * (terms - start)
         curvature = (design * (weights * p * (1 - p))[:, None]).T @ design + np.diag(ridge)
         step = np.linalg.solve(curvature, gradient)
+        # next to probabilities of 0 or 1 a full step overshoots; elsewhere it is taken as it is
+        while height(terms + step) < reached - 1e-10 * abs(reached) and np.abs(step).max() > 1e-10:
+            step = step / 2
         terms = terms + step
+        reached = height(terms)
         if np.abs(step).max() < 1e-10:
             break
     return terms

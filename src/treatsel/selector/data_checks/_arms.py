@@ -1,4 +1,4 @@
-"""Checks of arms, persons and predictions: few events, small arms, poor overlap, divided persons, leakage.
+"""Checks of arms and persons: few events, small arms, poor overlap, persons in several groups.
 
 Each check returns a list of findings, empty if there is nothing to report. Messages name columns, arms and
 counts, never a patient's value.
@@ -14,7 +14,6 @@ from treatsel.models import Assignment
 
 MIN_EVENTS = 10  # as for comparing arms: below it, an arm is always "insufficient_evidence"
 MIN_PATIENTS = 300  # per arm; see check_sample_size
-MAX_AUC = 0.85  # well above what baseline covariates reach for outcomes of mental health care
 MAX_SHARE_LOW_PROPENSITY = 0.05  # share of patients with low propensity for an arm above which to report it
 
 
@@ -56,24 +55,6 @@ def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PA
         for listed in (arms, _listed(few.index))
     )
     return [DataCheck("small_arms", message, disclosed)]
-
-
-def check_auc(auc: float, outcome: str, *, highest: float = MAX_AUC) -> list[DataCheck]:
-    """Report a cross-validated AUC that is too high to come from baseline covariates.
-
-    References
-    ----------
-    Kapoor & Narayanan (2023), Patterns 4(9), 100804 (leakage). doi:10.1016/j.patter.2023.100804
-    """
-    if not auc > highest:
-        return []
-    message = (
-        f"Outcome {outcome!r} is predicted with a cross-validated AUC of {auc:.3f}, above {highest}; "
-        "baseline covariates rarely reach that. A covariate may have been recorded after treatment began, or "
-        "may be part of the outcome. Check the most important covariates, and drop those that were not known "
-        "before treatment."
-    )
-    return [DataCheck("suspected_leakage", message)]
 
 
 def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataCheck]:

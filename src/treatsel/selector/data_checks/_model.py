@@ -1,0 +1,95 @@
+"""Checks of a fitted model: leakage, worse than its baseline, probabilities of 0 or 1, separated loss."""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from treatsel._checks import FloatArray, count_of
+from treatsel._disclosure import stated
+from treatsel.fitted import DataCheck
+from treatsel.models import Observation
+
+MAX_AUC = 0.85  # well above what baseline covariates reach for outcomes of mental health care
+MAX_EXCESS = 0.02  # log-loss per patient: that of an AUC of about 0.6 is 0.02 below the base rate's
+MAX_LOGIT = 20.0  # a probability of 1 in 500 million, which no cohort can support
+MAX_LOSS_AUC = 0.95  # discrimination of lost from observed outcomes above which they hardly overlap
+MIN_LOST = 5  # lost outcomes from which on this AUC is computed
+
+
+def check_auc(auc: float, outcome: str, *, highest: float = MAX_AUC) -> list[DataCheck]:
+    """Report a cross-validated AUC that is too high to come from baseline covariates.
+
+    References
+    ----------
+    Kapoor & Narayanan (2023), Patterns 4(9), 100804 (leakage). doi:10.1016/j.patter.2023.100804
+    """
+    if not auc > highest:
+        return []
+    message = (
+        f"Outcome {outcome!r} is predicted with a cross-validated AUC of {auc:.3f}, above {highest}; "
+        "baseline covariates rarely reach that. A covariate may have been recorded after treatment began, or "
+        "may be part of the outcome. Check the most important covariates, and drop those that were not known "
+        "before treatment."
+    )
+    return [DataCheck("suspected_leakage", message)]
+
+
+def check_loss(
+    excess: dict[str, tuple[float, float]], outcome: str, *, largest: float = MAX_EXCESS
+) -> list[DataCheck]:
+    """Report a model that predicts worse than a comparator, on cross-fitted predictions.
+
+    `excess` holds the mean difference in log-loss from each comparator, and its standard error. A difference
+    counts if it exceeds `largest`, or two standard errors and a tenth of `largest`.
+    """
+    worse = {
+        name: value
+        for name, (value, se) in excess.items()
+        if value > largest or (value > 2 * se and value > largest / 10)
+    }
+    if not worse:
+        return []
+    found = " and ".join(f"{value:.3f} above that of {name}" for name, value in worse.items())
+    message = (
+        f"The cross-fitted log-loss of the model of {outcome!r} is {found}. Do not use this model: merge "
+        "small arms, leave out covariates that carry no information, or use estimator='hierarchical'."
+    )
+    return [DataCheck("worse_than_baseline", message)]
+
+
+def check_extreme(logits: FloatArray, outcome: str, *, largest: float = MAX_LOGIT) -> list[DataCheck]:
+    """Report predicted probabilities that are practically 0 or 1; `logits` of shape (n_patients, n_arms)."""
+    n = int((np.abs(logits) > largest).any(axis=1).sum())
+    if not n:
+        return []
+    message, disclosed = (
+        f"The model of {outcome!r} predicts probabilities that are practically 0 or 1 for {whose}: some "
+        "covariates separate the outcomes. Check whether a covariate was recorded after treatment began, or "
+        "holds values of very different size."
+        for whose in (count_of(n, "patient"), stated(n, "patient"))
+    )
+    return [DataCheck("extreme_predictions", message, disclosed)]
+
+
+def check_observation(observation: Observation | None, outcome: str) -> list[DataCheck]:
+    """Report outcomes whose loss is (almost) determined by the covariates: weights cannot represent them.
+
+    References
+    ----------
+    Petersen et al. (2012), Statistical Methods in Medical Research 21(1), 31-54.
+    doi:10.1177/0962280210386207 (violations of positivity)
+    """
+    if observation is None or observation.probability is None or observation.weights is None:
+        return []
+    seen = observation.weights.to_numpy() > 0
+    n = int((~seen).sum())
+    if n < MIN_LOST or seen.sum() < MIN_LOST:
+        return []
+    auc = float(roc_auc_score(seen, observation.probability.to_numpy()))
+    if not auc > MAX_LOSS_AUC:
+        return []
+    message = (
+        f"Covariates almost determine for which patients {outcome!r} was not observed (cross-validated AUC "
+        f"{auc:.2f}). Few observed patients resemble the lost ones, so that weights cannot represent them. "
+        "Check whether these covariates, or their missing values, were recorded with the outcome."
+    )
+    return [DataCheck("separated_loss", message)]
