@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
+# Two values this close are equal: 1 - 0.9 is 0.1, and 0.1 + 0.2 is 0.3. Rounding errors of short sums are
+# about 1e-16, and no difference of 1e-12 in a probability matters.
+ROUNDING = 1e-12
+
+
+def reaches(values: Any, bound: Any) -> Any:
+    """Return where `values` are at least `bound`, whatever binary rounding did to either."""
+    return values >= bound - ROUNDING
+
+
+def exceeds(values: Any, bound: Any) -> Any:
+    """Return where `values` are above `bound` by more than binary rounding."""
+    return values > bound + ROUNDING
 
 
 def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:

@@ -366,3 +366,25 @@ def test_balanced_accuracy_covers():
 def test_bad_input_says_what_and_how(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_average_precision_of_a_perfect_ranking_is_1_without_an_interval(seed):
+    rng = np.random.default_rng(seed)
+    n_other, n_events = rng.integers(3, 20, 2)
+    y = np.repeat([0, 1], [n_other, n_events])
+    score = np.concatenate([rng.uniform(0, 0.4, n_other), rng.uniform(0.5, 1, n_events)])
+    found = average_precision(y, score)
+    assert found.value == 1.0
+    assert np.isnan([found.lower, found.upper]).all()
+
+
+def test_average_precision_with_events_only_states_the_reason():
+    assert "every patient has outcome 1" in average_precision(np.ones(20), np.linspace(0, 1, 20)).method
+
+
+def test_a_prediction_reaches_a_threshold_whatever_rounding_did():
+    p = np.tile([0.1 + 0.2, 0.3, 0.7 - 0.4, 1 - 0.7, 0.9 - 0.6, 0.7 - 0.4], 10)  # all are 0.3
+    y = np.tile([1, 0, 1, 0, 1, 1], 10)
+    found = balanced_accuracy(y, p, threshold=0.3)
+    assert (found.sensitivity.value, found.specificity.value) == (1.0, 0.0)

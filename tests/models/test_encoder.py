@@ -237,3 +237,32 @@ def test_shares_of_categories_tell_no_small_count(rare):
 def test_shares_of_a_handful_are_alike():
     few = pd.DataFrame({"work": ["a", "b"]})
     assert Encoding.learn(few, np.ones(2), native_missing=False).columns[0].shares == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 5e-13, 1e-200, 1e90])
+def test_the_matrix_does_not_depend_on_the_unit(unit):
+    values = np.random.default_rng(0).normal(4, 1, 200)
+    plain, scaled = (
+        Encoding.learn(frame, np.ones(200), native_missing=False, knots=True).encode(frame)
+        for frame in (pd.DataFrame({"il6": values}), pd.DataFrame({"il6": values * unit}))
+    )
+    np.testing.assert_allclose(scaled, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_a_spread_of_rounding_errors_is_a_constant():
+    frame = pd.DataFrame({"x": 1e15 + np.arange(20.0) % 2})
+    column = Encoding.learn(frame, np.ones(20), native_missing=False).columns[0]
+    assert column.scale == 1.0
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_declared_categories_of_numbers_are_categories(ordered):
+    codes = pd.Categorical([1, 2, 3, 1], ordered=ordered)
+    column = Encoding.learn(pd.DataFrame({"group": codes}), np.ones(4), native_missing=False).columns[0]
+    assert column.levels == ("1", "2", "3")
+
+
+def test_time_differences_are_refused():
+    frame = pd.DataFrame({"waited": pd.to_timedelta([1, 2, 3], unit="D")})
+    with pytest.raises(CohortError, match="holds time differences"):
+        Encoding.learn(frame, np.ones(3), native_missing=False)

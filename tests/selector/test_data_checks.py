@@ -13,7 +13,7 @@ from treatsel.selector.data_checks._arms import (
 from treatsel.selector.data_checks._column import columns_of
 from treatsel.selector.data_checks._columns import check_collinear, check_constant, check_positivity
 from treatsel.selector.data_checks._duplicate_rows import check_duplicates
-from treatsel.selector.data_checks._model import check_auc
+from treatsel.selector.data_checks._model import check_auc, check_extreme, check_loss
 from treatsel.selector.data_checks._table import run_checks
 
 SECRET = 98765.4321
@@ -236,3 +236,27 @@ def test_messages_name_no_value():
     found = run_checks(X, received, y, persons=persons, groups=received)
     assert len(set(codes(found))) >= 5
     assert not any("98765" in check.message for check in found)
+
+
+def test_a_column_that_differs_by_rounding_is_constant():
+    X = table(200)[0]
+    X["far"] = 1e15 + np.arange(200) % 2
+    assert "far" in check_constant(columns_of(X))[0].message
+
+
+def test_a_model_worse_than_a_comparator_is_reported():
+    assert codes(check_loss({"the baseline": (0.03, 0.1), "the base rate": (-0.1, 0.01)}, "remission")) == [
+        "worse_than_baseline"
+    ]
+    assert codes(check_loss({"the baseline": (0.004, 0.001)}, "remission")) == ["worse_than_baseline"]
+    assert check_loss({"the baseline": (0.004, 0.003), "the base rate": (-0.02, 0.004)}, "remission") == []
+
+
+def test_probabilities_of_practically_0_or_1_are_reported_without_small_counts():
+    logits = np.zeros((50, 2))
+    assert check_extreme(logits, "remission") == []
+    logits[0, 1] = -25.0
+    (found,) = check_extreme(logits, "remission")
+    assert found.code == "extreme_predictions"
+    assert "1 patient" in found.message
+    assert "1 patient" not in found.disclosed

@@ -410,7 +410,7 @@ FIT_FAULTS = {
         "'age' holds 1 value, all in one fold",
     ),
     "infinite": (lambda X, y: (X.assign(age=np.inf), y), CohortError, "'age' holds 400 values that are inf"),
-    "enormous": (lambda X, y: (X.assign(age=X["age"] * 1e300), y), CohortError, "no finite spread"),
+    "enormous": (lambda X, y: (X.assign(age=X["age"] * 1e300), y), CohortError, "too large"),
     "dates": (
         lambda X, y: (X.assign(start=pd.Timestamp("2024-01-01", tz="UTC")), y),
         CohortError,

@@ -15,6 +15,8 @@ import numpy as np
 from treatsel._checks import FloatArray, count_of
 from treatsel._disclosure import merged
 from treatsel._lazy import lazy
+from treatsel.additive._moments import center_and_scale
+from treatsel.codebook import LARGEST, as_text, too_large
 from treatsel.errors import CohortError, Fault
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 _NUMBERS = (int, float, np.number, np.bool_)
 QUARTILES = (0.25, 0.5, 0.75)
+SAFE = (
+    1e-100  # squares of deviations between this and its inverse, and their sums, are floats of full precision
+)
 MIN_DISTINCT_VALUES = 8  # that a number needs for hinges: with fewer, quartiles are poorly separated
 
 
@@ -105,13 +110,12 @@ class Encoding:
                 columns.append(_category(name, values, weights, absent))
             elif n := int(np.isinf(values).sum()):
                 faults.append(_infinite(name, n))
+            elif n := int((np.abs(values) > LARGEST).sum()):
+                faults.append(too_large(str(name), n))
             elif native_missing:
                 columns.append(Column(name=name))
             else:
-                center, scale = _moments(values[~absent], weights[~absent])
-                if not np.isfinite(scale):
-                    remedy = "Its values are too large to compute with; change its unit."
-                    faults.append(Fault(column=str(name), problem="has no finite spread", remedy=remedy))
+                center, scale = center_and_scale(values[~absent], weights[~absent])
                 where = _knots(values[~absent], weights[~absent], center, scale) if knots else ()
                 indicator = bool(absent.any())
                 columns.append(
@@ -204,7 +208,7 @@ class Encoding:
                     row[start + len(codes)] = 1.0
                 elif column.shares:
                     row[start : start + len(codes)] = column.shares
-            elif (code := codes.get(value if isinstance(value, str) else _as_text(value))) is not None:
+            elif (code := codes.get(value if isinstance(value, str) else as_text(value))) is not None:
                 row[start + code] = 1.0
         return row[None]
 
@@ -328,24 +332,21 @@ def _values(column: "pd.Series", *, text: bool = False) -> np.ndarray:
     kind = column.dtype
     if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
         remedy = "Derive a number known before treatment from it, for example days waited."
+        problem = "holds dates" if pd.api.types.is_datetime64_any_dtype(kind) else "holds time differences"
         raise CohortError(
             "The covariates cannot be encoded:",
-            [Fault(column=str(column.name), problem="holds dates", remedy=remedy)],
+            [Fault(column=str(column.name), problem=problem, remedy=remedy)],
         )
+    if isinstance(kind, pd.CategoricalDtype):  # declared categories stay categories, whatever their labels
+        text = True
     if not text and pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     values = column.astype("object")
     if not text and all(isinstance(value, _NUMBERS) for value in values[values.notna()]):
         return values.astype("float64").to_numpy()
     codes, labels = pd.factorize(values)  # convert each label once
-    texts = np.array([*map(_as_text, labels), np.nan], dtype=object)
+    texts = np.array([*map(as_text, labels), np.nan], dtype=object)
     return texts[codes]
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _codes(levels: Sequence[str], values: np.ndarray) -> np.ndarray:
@@ -380,11 +381,3 @@ def _knots(values: np.ndarray, weights: FloatArray, center: float, scale: float)
     quartiles = np.unique(np.quantile(values, QUARTILES, weights=weights, method="inverted_cdf"))
     inside = quartiles[(quartiles > distinct[0]) & (quartiles < distinct[-1])]
     return tuple(float(z) for z in (inside - center) / scale)
-
-
-def _moments(values: np.ndarray, weights: FloatArray) -> tuple[float, float]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        center = float(np.average(values, weights=weights))
-        spread = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
-    constant = spread <= 1e-12 * max(1.0, abs(center))  # below this, the spread is rounding error
-    return center, 1.0 if constant else spread

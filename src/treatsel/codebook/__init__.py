@@ -7,6 +7,8 @@ from treatsel.codebook._table import by_id as by_id
 from treatsel.codebook._table import clean_covariates as clean_covariates
 from treatsel.codebook._table import frame_of as frame_of
 from treatsel.codebook._values import LARGEST as LARGEST
+from treatsel.codebook._values import as_text as as_text
 from treatsel.codebook._values import number_of
+from treatsel.codebook._values import too_large as too_large
 
 __all__ = ["ROLES", "TYPES", "Codebook", "Field", "guess_direction", "number_of"]

@@ -22,7 +22,9 @@ def convert(column: pd.Series, kind: str, missing: Collection[str]) -> tuple[pd.
     Numbers and booleans become float64, texts Python strings, dates datetime64 (UTC, without a zone). NaN
     where a value is missing or not of type `kind`.
     """
-    if _holds_real_numbers(column) and kind in ("number", "integer", "boolean"):
+    if _holds_real_numbers(column) and (
+        kind == "boolean" or (kind in ("number", "integer") and not pd.api.types.is_bool_dtype(column.dtype))
+    ):
         numeric = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
         numeric = numeric.mask(numeric.isin(to_number(pd.Series(list(missing), dtype="object")).dropna()))
         return (numeric.where(numeric.isin([0, 1])) if kind == "boolean" else numeric), numeric.isna()

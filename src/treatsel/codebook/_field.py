@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import check_mapping_keys
+from treatsel._checks import ROUNDING, check_mapping_keys
 from treatsel.codebook._values import CLEAN, NAN, as_plain, as_text, is_absent, is_finite_number
 from treatsel.errors import CodebookError, Fault, InputError
 
@@ -205,6 +205,20 @@ class Field:
             return f"{kind} of at most {_shown(self.maximum)}"
         return kind
 
+    @property
+    def is_coded(self) -> bool:
+        """Whether this covariate lists numbers (``enum``): codes of categories, not points on a line."""
+        return self.role == "covariate" and self.enum is not None and self.type in ("number", "integer")
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        """Smallest and largest allowed value, with room for binary rounding: 0.1 + 0.2 is at most 0.3."""
+        given = [bound for bound in (self.minimum, self.maximum) if bound is not None]
+        room = ROUNDING * max(map(abs, given), default=0.0)  # relative, as units may be tiny
+        low = -np.inf if self.minimum is None else self.minimum - room
+        high = np.inf if self.maximum is None else self.maximum + room
+        return low, high
+
     def _allowed_values(self, kind: str) -> list[Any]:
         """Return the values of `enum` in clean form."""
         if kind in CLEAN:
@@ -221,10 +235,9 @@ class Field:
         It returns the clean value (a float or a text; NaN if missing) and the codes of the ways in which it
         breaks the codebook.
         """
-        clean, texts = CLEAN[self.type], frozenset(missing)
+        clean, texts, coded = CLEAN[self.type], frozenset(missing), self.is_coded
         numeric, whole = self.type in ("number", "integer"), self.type == "integer"
-        low = -np.inf if self.minimum is None or not numeric else self.minimum
-        high = np.inf if self.maximum is None or not numeric else self.maximum
+        low, high = self._bounds
         allowed = None if self.enum is None else frozenset(self._allowed_values(self.type))
         # a float needs no cleaning, unless a number such as -99 represents a missing value
         plain = numeric and not any(CLEAN["number"](text) == CLEAN["number"](text) for text in texts)
@@ -246,7 +259,7 @@ class Field:
                     codes.append("not_integer")
             if allowed is not None and found not in allowed:
                 codes.append("unseen_category")
-            return found, tuple(codes)
+            return as_text(found) if coded else found, tuple(codes)
 
         return read
 
@@ -256,24 +269,28 @@ class Field:
         """Return the column in clean form, and its violations of the codebook (`fault` describes them).
 
         Numbers and booleans become float64, dates datetime64, and texts Python strings, as do arms, sites,
-        persons and ids of any type; values that are missing, or not of the column's type, become NaN.
+        persons and ids of any type, and covariates coded by listed numbers (`is_coded`); values that are
+        missing, or not of the column's type, become NaN.
         """
         from treatsel.codebook._convert import convert
 
+        if self.role == "outcome":  # true and false are 1 and 0 here; in a measurement they are an error
+            column = column.map(lambda value: float(value) if isinstance(value, bool | np.bool_) else value)
         values, absent = convert(column, self.type, missing)
         clean = values
         if self.role in _LABELS and self.type != "string":
             clean = convert(column, "string", missing)[0].where(values.notna())
         wrong_type = Violation("wrong_type", values.isna() & ~absent)
         found = (wrong_type, *self._violations_of_range(values), *self._violations(clean, absent))
+        if self.is_coded:
+            clean = clean.map(as_text, na_action="ignore").astype("object")
         return clean, [violation for violation in found if violation.mask.any()]
 
     def _violations_of_range(self, numbers: "pd.Series") -> Iterator["Violation"]:
         if self.type not in ("number", "integer"):
             return
         infinite = numbers.isin([np.inf, -np.inf])
-        low = -np.inf if self.minimum is None else self.minimum
-        high = np.inf if self.maximum is None else self.maximum
+        low, high = self._bounds
         yield Violation("infinite", infinite)
         yield Violation("out_of_range", ((numbers < low) | (numbers > high)) & ~infinite)
         if self.type == "integer" and self.role != "outcome":

@@ -92,7 +92,8 @@ class RecordReader:
                 flags.append(("missing_covariate", name))
             if value is not None and value == value and name in self.ranges and not low <= value <= high:
                 flags.append(("outside_training_range", name))
-            values[name] = value if isinstance(value, str) or field.type != "string" else None
+            is_label = field.type == "string" or field.is_coded
+            values[name] = value if isinstance(value, str) or not is_label else None
         if n := sum(not isinstance(key, str) for key in record):
             raise InputError(
                 f"The record has {count_of(n, 'key')} of another type than text. Covariates are found by "

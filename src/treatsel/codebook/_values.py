@@ -7,7 +7,7 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Collection
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from operator import lt
 from typing import Any
@@ -63,11 +63,13 @@ def is_absent(value: Any, missing: Collection[str]) -> bool:
 
 
 def number_of(value: Any) -> float:
-    """Return a number, or a text that represents one, as a float; NaN for everything else."""
+    """Return a number, or a text that represents one, as a float; NaN for all else, True and False too."""
     if isinstance(value, str):
         fits = len(value) <= _MAX_LENGTH and _NUMBER.fullmatch(value)
         return float(value) if fits else NAN
-    if isinstance(value, np.bool_ | numbers.Real | Decimal):
+    if isinstance(value, bool):
+        return NAN
+    if isinstance(value, numbers.Real | Decimal):
         try:
             return float(value)
         except OverflowError:
@@ -86,6 +88,8 @@ def boolean_of(value: Any) -> float:
 
 def text_of(value: Any) -> str | float:
     """Return a text, a number, a date, or a collection of them as text; NaN if it cannot be converted."""
+    if isinstance(value, timedelta | np.timedelta64):  # its unit is not stated
+        return NAN
     if isinstance(value, str | numbers.Real | np.generic | Decimal | date):
         return as_text(value)
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray, check_choice, exceeds
 from treatsel.additive import quantiles
 from treatsel.errors import InputError
 
@@ -111,7 +111,7 @@ def _compare(
     p_best = ((lead >= 0) | ~permitted[:, :, None]).all(axis=1).mean(axis=-1)
     others = permitted.copy()
     others[each, top] = False
-    return lower, upper, p_best, others & (_simultaneous_lower(lead, others, (1 + level) / 2) > margin)
+    return lower, upper, p_best, others & exceeds(_simultaneous_lower(lead, others, (1 + level) / 2), margin)
 
 
 def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:

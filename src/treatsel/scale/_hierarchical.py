@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, count_of
 from treatsel.additive import Encoding
+from treatsel.codebook import as_text
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier
 from treatsel.models.hierarchical import Curvature, Patients
@@ -185,7 +186,9 @@ def _counted(part: pd.DataFrame, outcome: str, arm: str) -> Counts:
 
 
 def plain(column: pd.Series) -> pd.Series:
-    """Return numbers as float64 and everything else as objects, independent of the storage type."""
+    """Return numbers as float64, declared categories as texts, and everything else as objects."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.astype("object").map(as_text, na_action="ignore")
     if pd.api.types.is_numeric_dtype(column.dtype):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
     return column.astype("object")

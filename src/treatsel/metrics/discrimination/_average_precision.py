@@ -67,15 +67,19 @@ def average_precision(
     clustering = check_clusters(clusters, data, y_true)
     if not data.outcome.any():
         return not_estimable("no patient has outcome 1", n=data.n, n_events=0, level=level)
+    event = data.outcome == 1
+    if event.all():
+        reason = "no interval: every patient has outcome 1"
+        return estimate_of(data, 1.0, Interval(NAN, NAN), se=NAN, level=level, method=reason)
+    if data.score[event].min() > data.score[~event].max():
+        reason = "no interval: every event scores above every non-event"
+        return estimate_of(data, 1.0, Interval(NAN, NAN), se=NAN, level=level, method=reason)
     position = np.unique(data.score, return_inverse=True)[1]
     mass = np.bincount(position, weights=data.weight)
     events = np.bincount(position, weights=data.weight * data.outcome)
     above, events_above = (np.cumsum(part[::-1])[::-1] for part in (mass, events))
     precision, share = events_above / above, events / data.events
-    value = float(share @ precision)
-    if value >= 1 or data.outcome.all():
-        reason = "no interval: every event scores above every non-event"
-        return estimate_of(data, value, Interval(NAN, NAN), se=NAN, level=level, method=reason)
+    value = min(float(share @ precision), 1.0)  # the sum may exceed 1 by rounding
     gained, lost = np.cumsum(share / above), np.cumsum(share * events_above / above**2)
     parts = data.outcome * ((precision[position] - value) / data.events + gained[position]) - lost[position]
     se = clustering.error(parts * data.total) / (value * (1 - value))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_level
+from treatsel._checks import FloatArray, check_level, reaches
 from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval
@@ -79,7 +79,8 @@ def balanced_accuracy(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     threshold : float, default 0.5
-        In [0, 1]; predictions of at least this much count as 1.
+        In [0, 1]; predictions of at least this much, whatever binary rounding (up to 1e-12) did to either,
+        count as 1.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -119,7 +120,7 @@ def balanced_accuracy(
     data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
     level = check_level(level)
     clustering, event = check_clusters(clusters, data, y_true), data.outcome == 1
-    right = ((data.score >= threshold) == event).astype(float)
+    right = (reaches(data.score, threshold) == event).astype(float)
     all_patients = np.ones(len(right), dtype=bool)
     sensitivity, specificity = (share_of(right, own, data, clustering, level) for own in (event, ~event))
     return BalancedAccuracy(

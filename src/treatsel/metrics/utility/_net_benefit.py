@@ -3,12 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
-from treatsel._checks import FloatArray, check_level
+from treatsel._checks import FloatArray, check_level, reaches
 from treatsel._stats.clustered_means import Units, mean_estimate
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, codes_of
 from treatsel._stats.weights import WeightsAre
-from treatsel.metrics.utility._threshold_counts import check_grid, check_harm, check_prevalence, reaches
+from treatsel.metrics.utility._threshold_counts import check_grid, check_harm, check_prevalence
 
 NEEDS_BOTH = "a known prevalence needs patients with both outcomes"
 

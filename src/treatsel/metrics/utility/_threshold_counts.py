@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_probability, check_unique, check_vector
+from treatsel._checks import ROUNDING, FloatArray, check_probability, check_unique, check_vector
 from treatsel._stats.resampling import Resamples
 from treatsel._stats.vectors import check_labels, check_patients, check_predicted, ordered_labels
 from treatsel.errors import InputError
 
 ALL, NONE = "treat all", "treat none"
-NEAR = 1e-12  # a prediction this little below a threshold reaches it: 1 - 0.9 reaches 0.1
 Counts = npt.NDArray[np.intp]
 
 
@@ -71,11 +70,6 @@ def check_models(y_prob: Any) -> dict[str, Any]:
     return models
 
 
-def reaches(probability: FloatArray, threshold: float) -> npt.NDArray[np.bool_]:
-    """Return who reaches a threshold: a prediction of at least the threshold, up to binary rounding."""
-    return probability >= threshold - NEAR
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
     """Patients counted by outcome, by the thresholds that each model's prediction reaches, and by cluster.
@@ -114,7 +108,7 @@ class Table:
         first = next(iter(data.values()))
         columns = [first.outcome.astype(np.intp)]
         columns += [
-            np.searchsorted(thresholds - NEAR, scored.score, side="right") for scored in data.values()
+            np.searchsorted(thresholds - ROUNDING, scored.score, side="right") for scored in data.values()
         ]
         if clusters is not None:
             labels = check_labels("clusters", clusters)[first.rows]

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from treatsel._checks import FloatArray, count_of
+from treatsel.additive import is_constant, moments_of
 from treatsel.fitted import DataCheck
 from treatsel.selector.data_checks._column import Column, IntArray, sample_of, varying
 
@@ -21,8 +22,8 @@ _CHANCE = 1e-6  # largest probability that so many patients have the same arm by
 
 
 def check_constant(columns: Sequence[Column]) -> list[DataCheck]:
-    """Report columns with a single value."""
-    names = [column.name for column in columns if column.n_values == 1]
+    """Report columns with a single value, or with values that differ by no more than rounding."""
+    names = [column.name for column in columns if column.n_values == 1 or _is_flat(column)]
     if not names:
         return []
     verb = "holds" if len(names) == 1 else "hold"
@@ -31,6 +32,12 @@ def check_constant(columns: Sequence[Column]) -> list[DataCheck]:
         "Drop constant columns."
     )
     return [DataCheck("constant_column", message)]
+
+
+def _is_flat(column: Column) -> bool:
+    """Whether a number has no spread beyond rounding: models use such a column as a constant."""
+    known = column.values[~np.isnan(column.values)]
+    return column.is_number and len(known) > 0 and is_constant(*moments_of(known, np.ones(len(known))))
 
 
 # --- columns that determine the arm
