@@ -168,7 +168,7 @@ def test_a_rare_outcome_loses_its_interval():
     [
         ({"metrics": ["roc_auc"]}, "metrics is 'roc_auc'"),
         ({"metrics": []}, "metrics holds 0 names"),
-        ({"metrics": ["ici", "ici"]}, "each once"),
+        ({"metrics": ["ici", "ici"]}, "without duplicates"),
         ({"metrics": ["within_arm_auc"]}, "needs the received arms"),
         ({"received": ["a"]}, "received 1"),
         ({"clusters": ["a", "a", "a"]}, "fewer than 2 clusters"),

@@ -250,7 +250,7 @@ def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
 def test_profile_needs_a_maximum_and_no_clusters(cohort):
     found = calibration_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], interval="profile")
     assert math.isnan(found.lower)
-    with pytest.raises(InputError, match="interval='profile' cannot allow for clusters"):
+    with pytest.raises(InputError, match="not available with clusters"):
         calibration_slope(cohort["y"], cohort["p"], interval="profile", clusters=cohort["site"])
 
 
@@ -346,7 +346,7 @@ def test_perfect_predictions_have_no_errors():
     with pytest.warns(TreatselWarning, match="20 of 20"):
         found = integrated_calibration_index([0, 1] * 10, [0, 1] * 10, **FEW)
     assert (found.to_frame()[["value", "lower", "upper", "expected_under_calibration"]] == 0).all(axis=None)
-    assert found.smoother == "none: each prediction is its outcome"
+    assert found.smoother == "none: each prediction equals its outcome"
 
 
 def test_what_perfect_calibration_shows_is_what_it_shows():

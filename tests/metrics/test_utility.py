@@ -231,7 +231,7 @@ def test_intervals_cover():
 
 def test_a_curve_without_intervals_says_so(cohort):
     curve = decision_curve(cohort["y"], cohort["p"], n_resamples=0)
-    assert curve.method == "no intervals asked for"
+    assert curve.method == "no intervals requested"
     assert curve.to_frame()[["lower", "upper"]].isna().all(axis=None)
     with_clusters = decision_curve(cohort["y"], cohort["p"], n_resamples=9, clusters=cohort["site"])
     assert with_clusters.method == "percentiles of 9 resamples of 8 clusters"
@@ -281,7 +281,7 @@ def test_bad_options(options, message):
 
 
 def test_bad_models():
-    with pytest.raises(InputError, match="'treat none' are taken"):
+    with pytest.raises(InputError, match="'treat none' are reserved"):
         decision_curve([0, 1], {"treat none": [0.2, 0.7]})
     with pytest.raises(InputError, match=r"y_prob\['b'\] holds 1 value outside"):
         decision_curve([0, 1], {"a": [0.2, 0.7], "b": [2, 0.1]})

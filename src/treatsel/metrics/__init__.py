@@ -1,4 +1,4 @@
-"""Metrics: outcomes and probabilities in, an estimate with its interval or a curve out."""
+"""Metrics: functions of outcomes and probabilities that return estimates with intervals, or curves."""
 
 from treatsel._stats.clustered_means import MIN_CLUSTERS, enough_clusters
 from treatsel._stats.estimate import Estimate

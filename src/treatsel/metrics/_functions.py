@@ -134,12 +134,12 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "membership_auc": roc_auc,  # of membership in the validation cohort
     }
 )
-# Made by `treatsel.validation.case_mix` from the linear predictors of two cohorts.
+# Computed by `treatsel.validation.case_mix` from the linear predictors of two cohorts.
 OF_TWO_COHORTS = ("linear_predictor_difference", "linear_predictor_sd_ratio")
 
 
 def measures() -> dict[str, Measure]:
-    """Return the list of measures by key: label, range, direction, ideal and useless value.
+    """Return the measures by key, with label, range, direction, ideal and useless value.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def measures() -> dict[str, Measure]:
 
 
 def value_of(key: str, found: Any) -> float:
-    """Return one measure from what its function returned."""
+    """Return the value of one measure from the result of its function."""
     for name in FIELDS.get(key, "value").split("."):
         found = getattr(found, name)
     return float(getattr(found, "value", found))

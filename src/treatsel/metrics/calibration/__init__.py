@@ -1,7 +1,7 @@
-"""Calibration: whether 30 % means that 30 of 100 such patients have the outcome.
+"""Calibration: agreement between predicted probabilities and observed outcome proportions.
 
-Where a logit is taken, predictions beyond 1e-8 and 1 - 1e-8 are moved there, with a `TreatselWarning`
-that counts them.
+Where a logit is needed, predictions below 1e-8 or above 1 - 1e-8 are set to these limits, with a
+`TreatselWarning` that gives their number.
 """
 
 from treatsel.metrics.calibration._curve import CalibrationCurve, calibration_curve, calibration_groups

@@ -1,4 +1,4 @@
-"""Calibration by groups and by a smooth curve; public through `treatsel.metrics.calibration`."""
+"""Calibration curve: groups of patients and a smooth curve; public through `treatsel.metrics.calibration`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
 from treatsel.errors import InputError
 
-EVERYONE = "all"  # the name of the only curve if no arms are given
+ALL_PATIENTS = "all"  # label of the only curve if no arms are given
 
 
 def calibration_groups(
@@ -29,7 +29,7 @@ def calibration_groups(
     """Observed proportion in groups of patients with similar predictions.
 
     Group j ends at the smallest prediction that at least j / `n_bins` of the patients do not exceed; equal
-    predictions stay together, so groups may be fewer, and uneven (the rule of `cut2` in R's Hmisc).
+    predictions stay together, so there may be fewer groups, of unequal size (as `cut2` of R's Hmisc does).
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class CalibrationCurve:
     groups : pandas.DataFrame
         Quantile groups; columns arm, group, n, n_events, predicted (mean), observed, lower, upper (Wilson).
     fits : pandas.DataFrame
-        Per arm: n, n_events, smoother (what could be fitted) and knots (proportions).
+        Per arm: n, n_events, smoother (the one fitted) and knots (as probabilities).
     level : float
         Confidence level of all limits.
     """
@@ -134,15 +134,16 @@ def calibration_curve(
     """Smooth curve of the observed against the predicted probability.
 
     "spline", for any number of patients: a logistic regression of the outcome on a restricted cubic spline of
-    the prediction, with knots where R's Hmisc puts them: at Harrell's quantiles (type 7; five knots: .05 .275
-    .5 .725 .95); below 100 patients the outer knots are the 5th smallest and 5th largest prediction; with a
-    heap of 5 % or more equal predictions at an end, the next one. Where there are few distinct predictions,
-    or no maximum of the likelihood, it has fewer knots, down to a straight line on the logit scale (or a
-    constant, if all predictions are equal): `.fits` names what was fitted.
+    the prediction, with knots placed as in R's Hmisc: at Harrell's quantiles (type 7; five knots: .05 .275
+    .5 .725 .95); below 100 patients the outer knots are the 5th smallest and 5th largest prediction. If 5 %
+    or more of the predictions are tied at the minimum (or maximum), the outer knot is the next value. With
+    few distinct predictions, or if the likelihood has no maximum, the spline has fewer knots, down to a
+    straight line on the logit scale (or a constant, if all predictions are equal); `.fits` names what was
+    fitted.
 
-    "loess", for hundreds of patients: local quadratic least squares, span 0.75; "lowess": local straight
-    lines, span 2/3; neither reweighs outliers, both as in R. They are not bound to [0, 1]: near the ends
-    their values may leave it, and stay as they are. They need four distinct predictions.
+    "loess", for hundreds of patients: local quadratic regression, span 0.75; "lowess": local linear
+    regression, span 2/3; both as in R, without iterations that downweight outliers. Their values are not
+    constrained to [0, 1] and are not truncated. They need at least four distinct predictions.
 
     Parameters
     ----------
@@ -153,35 +154,36 @@ def calibration_curve(
     received : array-like of shape (n_patients,), optional
         Labels of the received arms, for one curve per arm.
     at : array-like of shape (n_points,), optional
-        Probabilities at which to evaluate (0 and 1 are taken as 1e-8 and 1 - 1e-8); by default 101 from the
-        1st to the 99th percentile predicted.
+        Probabilities at which to evaluate (0 and 1 are taken as 1e-8 and 1 - 1e-8); by default 101
+        equally spaced values from the 1st to the 99th percentile of the predictions.
     smooth : {"spline", "loess", "lowess"}, default "spline"
         The smoother.
     smooth_on : {"logit", "probability"}, default "logit"
-        Scale of the prediction on which the curve bends.
+        Scale of the prediction in the smoother.
     n_knots : int, default 5
-        Of the spline, from 3 to 7.
+        Number of knots of the spline, from 3 to 7.
     exact : bool, default False
-        Fit a loess at each point and a lowess at each prediction, rather than interpolate between fewer
+        Fit a loess at each point and a lowess at each prediction, instead of interpolating between fewer
         fits as R does by default; slow beyond a few thousand patients. A spline is always exact.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice. Fractions are refused by lowess; loess takes them as
+        Counts: a weight of 2 is the same row twice. A lowess needs whole numbers; loess treats fractions as
         R's loess does, so that its span counts rows.
     level : float, default 0.95
-        Confidence level of the pointwise band and of the groups. The band is Wald's: of a spline on the
-        logit scale, of a loess on the probability scale; a lowess has none (NaN).
+        Confidence level of the pointwise band and of the groups. The band consists of Wald intervals, on the
+        logit scale for a spline and on the probability scale for a loess; a lowess has no band (NaN).
 
     Returns
     -------
     CalibrationCurve
-        `.to_frame()` and `.plot()`; with ten groups of patients in `.groups`. The diagonal is perfect. NaN
-        without a curve; beyond the smallest and the largest prediction NaN for loess (unless exact), lowess.
+        `.to_frame()` and `.plot()` give the curve, `.groups` ten groups of patients. Perfect calibration is
+        the diagonal. Values are NaN if no curve could be fitted and, for a lowess or a loess that is not
+        exact, outside the range of the predictions.
 
     Raises
     ------
     InputError
-        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], an option is unknown, or a
-        lowess gets weights with fractions.
+        If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], an option is unknown, or
+        weights for a lowess are not whole numbers.
 
     References
     ----------
@@ -217,7 +219,7 @@ def calibration_curve(
 
 def _by_arm(data: Scored, received: Any, y_true: Any) -> dict[Any, Scored]:
     if received is None:
-        return {EVERYONE: data}
+        return {ALL_PATIENTS: data}
     check_patients(y_true=y_true, received=received)
     labels = check_labels("received", received)[data.rows]
     return {name: data.subset(np.asarray(labels == name)) for name in ordered_labels(labels)}

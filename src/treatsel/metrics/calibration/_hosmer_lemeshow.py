@@ -12,7 +12,7 @@ from treatsel.metrics.calibration._weak_calibration_test import _chi_square
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HosmerLemeshow:
-    """Chi-square test of groups of similar predictions.
+    """Hosmer-Lemeshow test and its groups of similar predictions.
 
     Attributes
     ----------
@@ -43,8 +43,8 @@ def hosmer_lemeshow(
 ) -> HosmerLemeshow:
     """Hosmer-Lemeshow test of predictions that were not fitted to these patients.
 
-    The sum over the groups of `calibration_groups` of (O - E)^2 / (n m (1 - m)), with m the mean prediction.
-    The result depends on the number of groups, and it has little power: prefer `weak_calibration_test`.
+    The sum of (O - E)^2 / (n m (1 - m)) over the groups of `calibration_groups`, with m the mean prediction.
+    The result depends on the number of groups, and the power is low; prefer `weak_calibration_test`.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def hosmer_lemeshow(
     -------
     HosmerLemeshow
         Chi-square statistic with as many degrees of freedom as groups. A group whose predictions are all 0,
-        or all 1, adds nothing if it is right and makes the statistic infinite if it is not.
+        or all 1, contributes 0 if all its outcomes agree and makes the statistic infinite otherwise.
 
     Raises
     ------

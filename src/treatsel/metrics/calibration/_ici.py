@@ -1,4 +1,4 @@
-"""Distances from the smooth calibration curve; public through `treatsel.metrics.calibration`."""
+"""Integrated calibration index, E50, E90, Emax and ECI; public through `treatsel.metrics.calibration`."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ from treatsel._stats.vectors import Scored, check_labels, check_patients, check_
 from treatsel.errors import InputError
 
 ERRORS = ("ici", "e50", "e90", "emax", "eci")
-PERFECT = "none: each prediction is its outcome"
+PERFECT = "none: each prediction equals its outcome"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +36,7 @@ class CalibrationIndices:
     eci : float
         Estimated calibration index: 100 times the mean squared distance.
     n, n_events : int
-        Patients, and those among them with outcome 1.
+        Number of patients, and of patients with outcome 1.
     smoother : str
         The smoother that was fitted, or why none could be fitted (all distances are then NaN).
     level : float
@@ -84,7 +84,7 @@ class CalibrationIndices:
         return {field.name: getattr(self, field.name) for field in fields if field.name != "table"}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row an error, with interval and what perfect calibration would show."""
+        """Return one row per index, with interval and values expected under perfect calibration."""
         return self.table.copy()
 
 
@@ -103,11 +103,11 @@ def integrated_calibration_index(
     level: float = 0.95,
     random_state: int = 0,
 ) -> CalibrationIndices:
-    """Summaries of the distance between the predictions and their smooth calibration curve.
+    """Integrated calibration index: distance between predictions and their smooth calibration curve.
 
-    They are above 0 by chance even for a perfect model, the more so the smaller the cohort; therefore each
-    comes with what a perfect model would show: the curve is fitted again to outcomes that are drawn from the
-    predictions themselves.
+    Even for a perfectly calibrated model the distances exceed 0 by chance, more so in smaller cohorts. Each
+    is therefore reported with the values expected under perfect calibration, from curves that are refitted
+    to outcomes simulated from the predictions.
 
     Parameters
     ----------
@@ -118,35 +118,36 @@ def integrated_calibration_index(
     smooth, smooth_on, n_knots, exact
         The curve, as in `calibration_curve`.
     n_resamples : int, default 200
-        Bootstrap resamples for the intervals; 0: none. A resample of the spline keeps its knots. Beyond
-        8,192 distinct predictions, resamples and draws (not the estimates) put those that are closer than
-        1/8,192 of the range at their mean: that moves limits of the ICI by about 1e-6, others by 1e-5.
+        Number of bootstrap resamples for the intervals; 0 for none. The spline keeps its knots in each
+        resample. With more than 8,192 distinct predictions, resamples and simulations (not the estimates)
+        replace predictions within the same 1/8,192 of the range by their mean. This changes the limits of the
+        ICI by about 1e-6, those of the other indices by about 1e-5.
     n_simulations : int, default 200
-        Draws of outcomes from the predictions; 0: none.
+        Number of simulated sets of outcomes, drawn from the predictions; 0 for none.
     clusters : array-like of shape (n_patients,), optional
-        Sites or other clusters, which are then resampled whole.
+        Sites or other clusters; whole clusters are resampled.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice. See `calibration_curve` for fractions.
     level : float, default 0.95
         Confidence level of the percentile intervals.
     random_state : int, default 0
-        Seed of resamples and draws.
+        Seed of resamples and simulations.
 
     Returns
     -------
     CalibrationIndices
         `.ici`, `.e50`, `.e90`, `.emax` in [0, 1] and `.eci` in [0, 100]; lower is better. `.to_frame()` has
-        value, lower, upper, the mean and the 95th percentile under perfect calibration, and the p value of
-        perfect calibration. The errors of a resample are biased upwards, as the estimate itself is: the
-        interval can lie above the estimate, and never reaches 0. In simulations those of the ICI covered a
-        true error of 0.06 to 0.14 in 91 to 96 % at n = 1,000, and in 85 to 90 % at n = 300. NaN without a
-        curve. If each prediction equals its outcome, all are 0.
+        value, lower, upper, the mean and the 95th percentile under perfect calibration, and the p-value for
+        perfect calibration. The indices of a resample are biased upward, as is the estimate itself, so that
+        the interval can lie above the estimate and does not reach 0. In simulations the intervals of the ICI
+        covered a true value of 0.06 to 0.14 in 91 to 96 % of samples at n = 1,000, and in 85 to 90 % at
+        n = 300. NaN if no curve could be fitted. If each prediction equals its outcome, all indices are 0.
 
     Raises
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], an option is unknown, or
-        a lowess gets weights with fractions.
+        weights for a lowess are not whole numbers.
 
     References
     ----------
@@ -179,14 +180,14 @@ def integrated_calibration_index(
     values = _errors(np.abs(smooth_at - data.score), data.weight)
     drawn = perfect = np.empty((0, len(ERRORS)))
     if np.isfinite(values).all():
-        again = _Again.of(data, x, None if is_perfect else fitted, smoothing)
+        refits = _CurveRefits.of(data, x, None if is_perfect else fitted, smoothing)
         if n_resamples:
             clustering = None if clusters is None else check_labels("clusters", clusters)[data.rows]
             resamples = Resamples.of(
                 data.weight, clusters=clustering, n_resamples=n_resamples, seed=random_state
             )
-            drawn = again.many(again.resampled(resamples))
-        perfect = again.many(again.simulated(n_simulations, random_state))
+            drawn = refits.many(refits.resampled(resamples))
+        perfect = refits.many(refits.simulated(n_simulations, random_state))
     return CalibrationIndices(
         **dict(zip(ERRORS, values.tolist(), strict=True)),
         n=data.n,
@@ -199,10 +200,10 @@ def integrated_calibration_index(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Again:
+class _CurveRefits:
     """Refits of the curve to resampled or simulated outcomes at fixed places, each with its prediction.
 
-    Places are the distinct predictions or, if these are many, cells of them (`shared`).
+    Places are the distinct predictions or, if there are many, cells of close predictions (`shared`).
     """
 
     data: Scored
@@ -214,7 +215,7 @@ class _Again:
     fit: Callable[[FloatArray, FloatArray], FloatArray]
 
     @classmethod
-    def of(cls, data: Scored, x: FloatArray, fitted: Smooth | None, smoothing: Smoothing) -> "_Again":
+    def of(cls, data: Scored, x: FloatArray, fitted: Smooth | None, smoothing: Smoothing) -> "_CurveRefits":
         """Return the places; without a fitted curve, the smoothed values are the predictions."""
         distinct, place = np.unique(x, return_inverse=True)
         if shared := len(distinct) > CELLS:
@@ -226,11 +227,11 @@ class _Again:
         def fit(counts: FloatArray, events: FloatArray) -> FloatArray:
             return score if fitted is None else _local(smoothing, at, counts, events)
 
-        again = fit if refits is None else refits.probabilities
-        return cls(data=data, place=place, x=at, score=score, counts=counts, shared=shared, fit=again)
+        refit = fit if refits is None else refits.probabilities
+        return cls(data=data, place=place, x=at, score=score, counts=counts, shared=shared, fit=refit)
 
     def many(self, samples: Iterable[tuple[FloatArray, FloatArray]]) -> FloatArray:
-        """Return one row of errors for each sample of patients and events at the places."""
+        """Return one row of indices for each sample of patients and events at the places."""
         rows = [
             _errors(np.abs(self.fit(counts, events) - self.score), counts, shared=self.shared)
             for counts, events in samples
@@ -238,14 +239,14 @@ class _Again:
         return np.array(rows).reshape(-1, len(ERRORS))
 
     def resampled(self, resamples: Resamples) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Give patients and events at each place in each resample."""
+        """Yield the numbers of patients and events at each place, for each resample."""
         cases, size = np.flatnonzero(self.data.outcome), len(self.score)
         for weight in resamples:
             yield _sums(self.place, weight, size), _sums(self.place[cases], weight[cases], size)
 
     def simulated(self, times: int, seed: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Give patients and events if the outcomes are drawn from the predictions."""
-        random = np.random.default_rng([seed, 1])  # a stream of its own, independent of the resamples
+        """Yield the numbers of patients and events at each place, for outcomes drawn from predictions."""
+        random = np.random.default_rng([seed, 1])  # separate stream, independent of the resamples
         weight, size = self.data.weight, len(self.score)
         whole = np.round(self.counts).astype(int)
         for _ in range(times):
@@ -267,11 +268,11 @@ def _local(smoothing: Smoothing, x: FloatArray, counts: FloatArray, events: Floa
 
 
 def _errors(distance: FloatArray, counts: FloatArray, *, shared: bool = False) -> FloatArray:
-    """Return the errors in the order of ``ERRORS``; NaN if a patient has no smoothed value.
+    """Return the indices in the order of ``ERRORS``; NaN if a patient has no smoothed value.
 
     With d = |smoothed observed proportion - predicted probability| of each patient (Austin & Steyerberg
     2019): ICI = mean d, E50 and E90 its quantiles, Emax = max d; ECI = 100 mean d^2 (Van Hoorde et al.
-    2015). Patients who share a place are spread evenly to the next larger and smaller distance.
+    2015). Where patients share places, the quantiles are interpolated between the distances.
     """
     present = counts > 0
     distance, counts = distance[present], counts[present]
@@ -289,12 +290,12 @@ def _errors(distance: FloatArray, counts: FloatArray, *, shared: bool = False) -
 
 
 def _table(values: FloatArray, drawn: FloatArray, perfect: FloatArray, *, level: float) -> pd.DataFrame:
-    """Return value, interval and the values expected under perfect calibration, one row per error."""
+    """Return value, interval and the values expected under perfect calibration, one row per index."""
     limits = [percentile_interval(column, level) for column in drawn.T]
     usable = perfect[np.isfinite(perfect).all(axis=1)]
     if len(usable) < 0.9 * len(perfect) or not len(usable):
         usable = np.full((1, len(values)), np.nan)
-    above = (usable >= values * (1 - 1e-12)).sum(axis=0)  # equal values that differ by rounding count, too
+    above = (usable >= values * (1 - 1e-12)).sum(axis=0)  # values that are equal up to rounding count as well
     p_value = (1 + above) / (1 + len(usable))  # never 0 (Davison & Hinkley 1997, section 4.2.1)
     columns = {
         "value": values,

@@ -29,7 +29,7 @@ def calibration_in_the_large(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Intercept of a logistic recalibration with the slope held at 1.
+    """Calibration in the large: intercept of the logistic recalibration with the slope fixed at 1.
 
     Parameters
     ----------
@@ -38,31 +38,31 @@ def calibration_in_the_large(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     interval : {"wald", "profile"}, default "wald"
-        Wald interval, or the profile-likelihood interval: what a likelihood-ratio test does not reject. The
-        second is better in small cohorts; it knows no clusters.
+        Wald interval, or profile-likelihood interval (the values that a likelihood-ratio test does not
+        reject). The latter is better in small cohorts, but not available with clusters.
     clusters : array-like of shape (n_patients,), optional
-        Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of clusters - 1. With fewer than two clusters there is no interval.
+        Sites or other clusters, for a cluster-robust standard error and Student's t with the number of
+        clusters - 1 degrees of freedom. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
-        They allow no profile interval.
+        A profile interval is not available with sampling weights.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     Estimate
-        On the logit scale; 0 is perfect, negative: predictions are too high on average. NaN with one
-        class. (R's rms prints another number as "Intercept": the one of `logistic_recalibration`.)
+        On the logit scale; 0 is perfect, negative if predictions are too high on average. NaN if the outcome
+        has only one class. (The "Intercept" printed by R's rms is that of `logistic_recalibration`.)
 
     Raises
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], or a profile interval is
-        asked for clusters.
+        requested with clusters or sampling weights.
 
     References
     ----------

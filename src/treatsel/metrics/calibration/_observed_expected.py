@@ -23,7 +23,7 @@ def observed_expected_ratio(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Observed number of events over the number expected (the sum of the predictions).
+    """Observed/expected ratio: number of events divided by the sum of the predictions.
 
     Parameters
     ----------
@@ -33,26 +33,26 @@ def observed_expected_ratio(
         Predicted probability of outcome 1, in [0, 1].
     interval : {"log", "natural"}, default "log"
         Scale of the Wald interval: with O events of N patients and E expected, the standard error is
-        sqrt((1 - O/N) / O) on the log scale, sqrt(O (1 - O/N)) / E on the natural one. With clusters it comes
-        from the sums of y - O/E x prediction over each cluster.
+        sqrt((1 - O/N) / O) on the log scale, sqrt(O (1 - O/N)) / E on the natural one. With clusters it is
+        computed from the cluster sums of y - O/E x prediction.
     clusters : array-like of shape (n_patients,), optional
-        Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of clusters - 1. With fewer than two clusters there is no interval.
+        Sites or other clusters, for a cluster-robust standard error and Student's t with the number of
+        clusters - 1 degrees of freedom. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
-        There is then no interval with one class only.
+        With sampling weights there is no interval if the outcome has only one class.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     Estimate
-        0 or more; 1 is perfect, below 1: predictions are too high on average. `se` is on the scale of
-        `interval`. With no events, or with events only, the interval is the exact one (Clopper-Pearson) of
-        O/N over E/N. NaN if nothing is expected.
+        0 or more; 1 is perfect, below 1 if predictions are too high on average. `se` is on the scale of
+        `interval`. If the outcome has only one class, the interval is the exact (Clopper-Pearson) interval of
+        O/N divided by E/N. NaN if the sum of the predictions is 0.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def observed_expected_ratio(
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)
     ratio, spread = data.events / expected, 1 - data.prevalence
     if not data.has_both and data.weights.sampling:
-        reason = f"no interval: {ONE_CLASS}, and sampling weights leave no exact one"
+        reason = f"no interval: {ONE_CLASS}; there is no exact interval with sampling weights"
         return estimate_of(data, ratio, Interval(NAN, NAN), se=NAN, level=level, method=reason)
     if not data.has_both:
         exact = clopper_pearson(data.events, data.total, level)
@@ -86,9 +86,8 @@ def observed_expected_ratio(
         method = "exact (Clopper-Pearson): the outcome has one class only"
         return estimate_of(data, ratio, limits, se=float("nan"), level=level, method=method)
     se = float(np.sqrt(spread / data.events))  # of log(O/E): sqrt((1 - O/n) / O), Debray et al. 2017
-    if (
-        clustering.is_robust
-    ):  # linearized ratio, as the expected sum varies, too: influence (y - O/E p) / mean y
+    if clustering.is_robust:
+        # linearized ratio, because the expected sum varies as well: influence (y - O/E p) / mean y
         se = clustering.error(data.outcome - ratio * data.score) * data.total / data.events
     method = clustering.method(f"Wald on the {interval} scale", se)
     if interval == "log":

@@ -14,11 +14,11 @@ Likelihood = Literal["wald", "profile"]
 
 
 def _clustering(clusters: Any, data: Scored, y_true: Any, *, interval: str = "wald") -> Clusters:
-    """Return the clusters; raise where a profile likelihood cannot allow for clusters or sampling weights."""
+    """Return the clusters; raise if a profile likelihood is requested with clusters or sampling weights."""
     if interval == "profile" and (clusters is not None or data.weights.sampling):
         given = "clusters" if clusters is not None else "sampling weights"
         raise InputError(
-            f"interval='profile' cannot allow for {given}: they have no likelihood. Use interval='wald'."
+            f"interval='profile' needs a likelihood and is not available with {given}. Use interval='wald'."
         )
     return check_clusters(clusters, data, y_true)
 
@@ -31,7 +31,7 @@ def _robust(
     *,
     offset: FloatArray | None = None,
 ) -> LogisticFit:
-    """Return the fit with the covariance that clusters or sampling weights need, otherwise as it is."""
+    """Return the fit with the covariance that clusters or sampling weights need, otherwise unchanged."""
     units = data.weights.units(clustering.codes)
     if units is None:
         return fit

@@ -29,9 +29,9 @@ class RecalibrationFit:
     Attributes
     ----------
     intercept, slope : Estimate
-        Fitted together; `calibration_in_the_large` is the intercept with the slope held at 1.
+        Estimated jointly; `calibration_in_the_large` is the intercept with the slope fixed at 1.
     covariance : float
-        Of the two estimates.
+        Covariance of the two estimates.
     """
 
     intercept: Estimate
@@ -54,7 +54,7 @@ def calibration_slope(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Slope of the logistic regression of the outcome on the logit of the prediction.
+    """Calibration slope: logistic regression coefficient of the logit of the prediction.
 
     Parameters
     ----------
@@ -63,31 +63,32 @@ def calibration_slope(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     interval : {"wald", "profile"}, default "wald"
-        Wald interval, or the profile-likelihood interval: what a likelihood-ratio test does not reject. The
-        second is better in small cohorts; it knows no clusters.
+        Wald interval, or profile-likelihood interval (the values that a likelihood-ratio test does not
+        reject). The latter is better in small cohorts, but not available with clusters.
     clusters : array-like of shape (n_patients,), optional
-        Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of clusters - 1. With fewer than two clusters there is no interval.
+        Sites or other clusters, for a cluster-robust standard error and Student's t with the number of
+        clusters - 1 degrees of freedom. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
-        They allow no profile interval.
+        A profile interval is not available with sampling weights.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     Estimate
-        1 is perfect; below 1: predictions are too extreme (overfitting); above 1: too timid. NaN
-        with one class, with equal predictions, or if the predictions separate the classes.
+        1 is perfect; below 1 if predictions are too extreme (overfitting), above 1 if they are not extreme
+        enough. NaN if the outcome has only one class, or if the predictions are all equal or separate the
+        classes.
 
     Raises
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], or a profile interval is
-        asked for clusters.
+        requested with clusters or sampling weights.
 
     References
     ----------
@@ -131,7 +132,7 @@ def logistic_recalibration(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> RecalibrationFit:
-    """Intercept and slope of logistic recalibration, fitted together.
+    """Logistic recalibration: intercept and slope, estimated jointly.
 
     Parameters
     ----------
@@ -140,12 +141,12 @@ def logistic_recalibration(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     clusters : array-like of shape (n_patients,), optional
-        Sites or other clusters: the standard error is then cluster-robust, with Student's t of the number
-        of clusters - 1. With fewer than two clusters there is no interval.
+        Sites or other clusters, for a cluster-robust standard error and Student's t with the number of
+        clusters - 1 degrees of freedom. With fewer than two clusters there is no interval.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -191,10 +192,10 @@ def logistic_recalibration(
 
 
 def _no_line(data: Scored) -> str:
-    """Return why there is no recalibration line."""
+    """Return the reason why there is no recalibration line."""
     if not data.has_both:
         return ONE_CLASS
     probability = clipped(data.score)
     if probability.min() == probability.max():
-        return "all predictions are equal, so that slope and intercept cannot be separated"
-    return "the predictions separate the classes, so that no finite slope is the most likely one"
+        return "all predictions are equal, so that slope and intercept are not identifiable"
+    return "the predictions separate the classes, so that the slope has no finite estimate"

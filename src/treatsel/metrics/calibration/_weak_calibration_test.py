@@ -1,4 +1,4 @@
-"""Tests of calibration; public through `treatsel.metrics.calibration`."""
+"""Weak calibration: likelihood-ratio tests; public through `treatsel.metrics.calibration`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -34,26 +34,26 @@ class ChiSquare:
 
 @dataclass(frozen=True, kw_only=True)
 class WeakCalibrationTest:
-    """Likelihood-ratio tests of logistic recalibration, and Harrell's indexes made of them.
+    """Likelihood-ratio tests of logistic recalibration, and Harrell's indexes D, U and Q.
 
     Attributes
     ----------
     weak : ChiSquare
-        Of weak calibration: intercept 0 and slope 1 together.
+        Test of weak calibration: intercept 0 and slope 1 jointly.
     in_the_large : ChiSquare
-        Of the intercept, with the slope held at 1.
+        Test of intercept 0, with the slope fixed at 1.
     slope : ChiSquare
-        Of slope 1, with the intercept free. The last two add up to the first.
+        Test of slope 1, with a free intercept. The statistics of these two tests add up to that of `weak`.
     discrimination : float
-        D: (likelihood ratio of the predictions as they are against the prevalence - 1) / n.
+        D: (likelihood-ratio statistic of the unmodified predictions against the prevalence - 1) / n.
     unreliability : float
         U: (statistic of `weak` - 2) / n.
     quality : float
         Q = D - U; higher is better.
     n, n_events : int
-        Patients, and those among them with outcome 1.
+        Number of patients, and of patients with outcome 1.
     method : str
-        The tests, or why there are none.
+        Type of the tests, or why they are not estimable.
     """
 
     weak: ChiSquare
@@ -67,7 +67,7 @@ class WeakCalibrationTest:
     method: str
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row each for the tests; columns statistic, df, p_value."""
+        """Return one row per test; columns statistic, df, p_value."""
         tests = {"weak": self.weak, "in_the_large": self.in_the_large, "slope": self.slope}
         rows = [dataclasses.asdict(test) for test in tests.values()]
         return pd.DataFrame(rows, index=pd.Index(list(tests), name="test"))
@@ -76,7 +76,7 @@ class WeakCalibrationTest:
 def weak_calibration_test(
     y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
 ) -> WeakCalibrationTest:
-    """Likelihood-ratio tests of intercept and slope of logistic recalibration, together and one by one.
+    """Weak calibration: likelihood-ratio tests of recalibration intercept and slope, joint and separate.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def weak_calibration_test(
     -------
     WeakCalibrationTest
         `.weak` (2 degrees of freedom), `.in_the_large` and `.slope` (1 each), with chi-square statistic and
-        p value, and the indexes D, U and Q of R's `val.prob`. With one class all are NaN; with equal
-        predictions, or predictions that separate the classes, those that need the slope.
+        p-value, and the indexes D, U and Q of R's `val.prob`. All are NaN if the outcome has only one class;
+        those that need the slope are NaN if the predictions are all equal or separate the classes.
 
     Raises
     ------
@@ -139,6 +139,6 @@ def weak_calibration_test(
 
 
 def _chi_square(half: float, df: int) -> ChiSquare:
-    """Return the test of a difference of log-likelihoods."""
+    """Return the chi-square test of twice `half`, a difference of log-likelihoods."""
     statistic = max(2 * half, 0.0) if np.isfinite(half) else 2 * half
     return ChiSquare(statistic=float(statistic), df=df, p_value=float(chdtrc(df, statistic)))

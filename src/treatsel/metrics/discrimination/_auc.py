@@ -1,4 +1,4 @@
-"""Area under the ROC curve, and the difference of two, with DeLong's standard errors."""
+"""Area under the ROC curve, and the difference between two AUCs, with DeLong standard errors."""
 
 from typing import Literal
 
@@ -21,8 +21,8 @@ from treatsel.metrics.discrimination._delong import (
 Scale = Literal["delong", "logit"]
 ONE_CLASS = "the outcome has one class only"
 TWO_EACH = "two events and two non-events"
-SEPARATED = "no interval: the score separates the classes, and sampling weights leave no exact one"
-LARGEST_VARIANCE = 0.25  # of an AUC, times min(events, non-events); see within_arm_auc
+SEPARATED = "no interval: the score separates the classes; there is no exact interval with sampling weights"
+LARGEST_VARIANCE = 0.25  # bound of var(AUC) x min(events, non-events); see within_arm_auc
 
 
 def roc_auc(
@@ -35,25 +35,25 @@ def roc_auc(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Area under the ROC curve: how often an event scores above a non-event, ties counting half.
+    """Area under the ROC curve: probability that an event scores above a non-event, ties counting 1/2.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1.
     y_score : array-like of shape (n_patients,)
-        Probability or any finite score; higher must mean that the outcome 1 is likelier.
+        Probability or any finite score; higher values must mean that outcome 1 is more likely.
     interval : {"delong", "logit"}, default "delong"
-        Wald interval with DeLong's variance on the AUC scale, cut off at 0 and 1, or on the logit scale.
+        Wald interval with DeLong's variance on the AUC scale, truncated at 0 and 1, or on the logit scale.
     clusters : array-like of shape (n_patients,), optional
-        Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom fewer than there are clusters. Too short for fewer than about ten clusters.
+        Site or service of each patient, for Obuchowski's cluster-robust variance and Student's t with the
+        number of clusters - 1 degrees of freedom. Intervals are too short with fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
-        There is then no interval if a score separates the classes.
+        With sampling weights there is no interval if the score separates the classes.
     level : float, default 0.95
         Confidence level.
 
@@ -61,10 +61,11 @@ def roc_auc(
     -------
     Estimate
         Proportion in [0, 1]; higher is better, 0.5 is chance. `se` is DeLong's, on the AUC scale (on the
-        logit scale for "logit"). With one class only, NaN. With fewer than two events or non-events, no
-        interval. An AUC of exactly 1 (or 0) has a DeLong variance of 0; its interval is then the exact
-        binomial one of min(events, non-events) disjoint pairs, all of them concordant (discordant), which
-        covers at least at `level`, and `se` is NaN. (With clusters, no two pairs share a cluster.)
+        logit scale for "logit"). NaN if the outcome has only one class. With fewer than two events or
+        non-events there is no interval, unless the AUC is 0 or 1. At an AUC of exactly 1 (or 0) the DeLong
+        variance is 0. The interval is then the exact binomial interval from min(events, non-events) disjoint
+        pairs, all concordant (discordant), with a coverage of at least `level`, and `se` is NaN. (With
+        clusters, no two pairs share a cluster.)
 
     Raises
     ------
@@ -118,12 +119,12 @@ def roc_auc_difference(
     first_score, second_score : array-like of shape (n_patients,)
         Probabilities or any finite scores.
     clusters : array-like of shape (n_patients,), optional
-        Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom fewer than there are clusters. Too short for fewer than about ten clusters.
+        Site or service of each patient, for Obuchowski's cluster-robust variance and Student's t with the
+        number of clusters - 1 degrees of freedom. Intervals are too short with fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -131,10 +132,10 @@ def roc_auc_difference(
     Returns
     -------
     Estimate
-        Difference in [-1, 1]; positive: the first score discriminates better. With `se` and the two-sided
-        `p_value` of no difference. The test is too cautious for nested models on their development data.
-        NaN with one class; no interval with fewer than two events or non-events, or if both scores
-        separate the classes perfectly in opposite directions.
+        Difference in [-1, 1]; positive if the first score discriminates better; with `se` and the two-sided
+        `p_value` for no difference. The test is conservative for nested models on their development data.
+        NaN if the outcome has only one class; no interval with fewer than two events or non-events, or if
+        both scores separate the classes perfectly in opposite directions.
 
     Raises
     ------

@@ -28,13 +28,13 @@ def average_precision(
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1.
     y_score : array-like of shape (n_patients,)
-        Probability or any finite score; higher must mean that the outcome 1 is likelier.
+        Probability or any finite score; higher values must mean that outcome 1 is more likely.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -42,10 +42,10 @@ def average_precision(
     Returns
     -------
     Estimate
-        Proportion in [0, 1]; higher is better. A score without any information has the base rate
-        (n_events / n), not 0.5: values of cohorts with different base rates cannot be compared. Wald
-        interval on the logit scale with the standard error (on that scale) from the influence function;
-        none at exactly 1. NaN without events.
+        Proportion in [0, 1]; higher is better. The value of an uninformative score is the base rate
+        (n_events / n), not 0.5, so values from cohorts with different base rates are not comparable. Wald
+        interval on the logit scale, with the standard error (on that scale) from the influence function;
+        no interval at exactly 1. NaN without events.
 
     Raises
     ------

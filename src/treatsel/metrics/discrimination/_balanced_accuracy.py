@@ -1,4 +1,4 @@
-"""Yes-or-no use and ranking of a score; public through `treatsel.metrics.discrimination`."""
+"""Balanced accuracy at a threshold; public through `treatsel.metrics.discrimination`."""
 
 from dataclasses import dataclass
 
@@ -18,22 +18,22 @@ from treatsel.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class BalancedAccuracy:
-    """Balanced accuracy with its parts, the base rate, and what a rule without a model reaches.
+    """Balanced accuracy with its components, the base rate and the no-information rate.
 
     Attributes
     ----------
     balanced_accuracy : Estimate
-        Mean of sensitivity and specificity; a rule that treats all alike has 0.5.
+        Mean of sensitivity and specificity; 0.5 for a rule that classifies all patients alike.
     sensitivity, specificity : Estimate
-        Share of events predicted as such, and of non-events.
+        Proportion of events, and of non-events, that are classified correctly.
     accuracy : Estimate
-        Share of patients predicted right.
+        Proportion of patients classified correctly.
     base_rate : Estimate
         Share of patients with outcome 1.
     no_information_rate : float
-        Share predicted correctly by giving all patients the more frequent outcome: the no-information rate.
+        Accuracy of predicting the more frequent outcome for all patients.
     threshold : float
-        Predictions of at least this much count as 1.
+        Predictions of at least this value count as 1.
 
     Examples
     --------
@@ -86,18 +86,19 @@ def balanced_accuracy(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
-        All intervals are then Wald's.
+        With sampling weights all intervals are Wald intervals.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     BalancedAccuracy
-        Proportions in [0, 1]; higher is better. Shares have Wilson intervals; their mean has the interval
-        put together from them (MOVER). With clusters, all intervals are Wald. With one class, balanced
-        accuracy and the share of the absent class are NaN.
+        Proportions in [0, 1]; higher is better. Single proportions have Wilson intervals; the interval of
+        the balanced accuracy combines those of sensitivity and specificity (MOVER). With clusters, all
+        intervals are Wald intervals. If the outcome has only one class, balanced accuracy and the
+        proportion for the absent class are NaN.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def balanced_accuracy(
     (0.833, 0.6)
     """
     if not 0 <= threshold <= 1:
-        raise InputError(f"threshold is {threshold}; it is a probability, from 0 to 1.")
+        raise InputError(f"threshold is {threshold}; it must be a probability from 0 to 1.")
     data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
     level = check_level(level)
     clustering, event = check_clusters(clusters, data, y_true), data.outcome == 1

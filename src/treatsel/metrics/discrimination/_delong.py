@@ -11,10 +11,11 @@ from treatsel._stats.vectors import Scored
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """An AUC with the placement of each patient.
+    """AUC with the placement value of each patient.
 
-    `placement`: for an event, the share of non-events with a lower score (ties half); for a non-event, the
-    share of events with a higher one. `variance` is NaN with fewer than two events or non-events.
+    `placement`: for an event, the proportion of non-events with a lower score (ties counting 1/2); for a
+    non-event, the proportion of events with a higher one. `variance` is NaN with fewer than two events or
+    non-events.
     """
 
     auc: float
@@ -24,7 +25,7 @@ class Placed:
 
 
 def place(data: Scored) -> Placed:
-    """Return AUC and DeLong variance of patients with both outcomes.
+    """Return the AUC and its DeLong variance; both outcomes must occur.
 
     Sun & Xu (2014) with weights as counts, doi:10.1109/LSP.2014.2337313.
     """
@@ -49,10 +50,10 @@ def place(data: Scored) -> Placed:
 
 
 def delong_covariance(data: Scored, first: FloatArray, second: FloatArray) -> float:
-    """Return the covariance of the AUCs of two scores of the same patients.
+    """Return the covariance of the AUCs of two scores in the same patients.
 
-    With placements V10 of the m events and V01 of the n non-events, S10 and S01 their sample covariances:
-    cov = S10 / m + S01 / n (DeLong, DeLong & Clarke-Pearson 1988, doi:10.2307/2531595).
+    With placement values V10 of the m events and V01 of the n non-events, and S10 and S01 their sample
+    covariances: cov = S10 / m + S01 / n (DeLong, DeLong & Clarke-Pearson 1988, doi:10.2307/2531595).
     """
     covariance = 0.0
     for own in (data.outcome == 1, data.outcome == 0):
@@ -65,9 +66,9 @@ def delong_covariance(data: Scored, first: FloatArray, second: FloatArray) -> fl
 
 
 def auc_variance(data: Scored, placement: FloatArray, clustering: Clusters) -> float:
-    """Return the variance of an AUC, or of a difference of two if `placement` is one of placements.
+    """Return the variance of an AUC, or of a difference of two AUCs if `placement` is that difference.
 
-    DeLong's, with clusters Obuchowski's; with sampling weights that of the linearized AUC.
+    DeLong's variance; with clusters, Obuchowski's; with sampling weights, that of the linearized AUC.
     """
     if data.weights.sampling:
         return clustering.error(placement_errors(data, placement) * data.total) ** 2
@@ -77,9 +78,9 @@ def auc_variance(data: Scored, placement: FloatArray, clustering: Clusters) -> f
 
 
 def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:
-    """Return the influence of each patient on an AUC: (V10 - AUC) / m of an event, (V01 - AUC) / n of others.
+    """Return the influence of each patient on an AUC: (V10 - AUC) / m or, for a non-event, (V01 - AUC) / n.
 
-    The weighted influences of a class sum to 0.
+    The weighted influences of each class sum to 0.
     """
     parts = np.empty(len(placement))
     for own in (data.outcome == 1, data.outcome == 0):
@@ -91,8 +92,8 @@ def placement_errors(data: Scored, placement: FloatArray) -> FloatArray:
 def clustered_variance(data: Scored, parts: FloatArray, codes: FloatArray) -> float:
     """Return the variance of an AUC with clustered patients.
 
-    Obuchowski (1997), doi:10.2307/2533958; DeLong's if each patient is a cluster. NaN unless two clusters
-    hold events and two hold non-events.
+    Obuchowski (1997), doi:10.2307/2533958; equal to DeLong's if each patient is a cluster. NaN unless at
+    least two clusters have events and at least two have non-events.
     """
     position = np.unique(codes, return_inverse=True)[1]
     count, sums, factors = int(position.max()) + 1, [], []

@@ -1,4 +1,4 @@
-"""The AUC that a model promises; public through `treatsel.metrics.discrimination`."""
+"""Model-based concordance (expected AUC); public through `treatsel.metrics.discrimination`."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
 
-LEAST = 1e-12  # of the chances of pairs per patient; below it there is only rounding
+LEAST = 1e-12  # of the expected number of pairs per patient; smaller values are rounding error
 
 
 def model_based_concordance(
@@ -21,18 +21,19 @@ def model_based_concordance(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """AUC to expect in these patients if every predicted probability were right; no outcome is used.
+    """Model-based concordance: AUC expected in these patients if all predicted probabilities are correct.
 
-    Compare with the AUC at development to see what the case mix does (a narrower one lowers it), and with
-    the observed AUC to see what the model's coefficients do: an observed AUC below this one means that the
-    predictions are too extreme or in the wrong order, not that the patients are more alike.
+    Outcomes are not used. Comparison with the AUC at development shows the effect of case mix (a narrower
+    case mix lowers the AUC). Comparison with the observed AUC shows the effect of the model's coefficients:
+    an observed AUC below this one means that the predictions are too extreme or in the wrong order, not that
+    the patients are more homogeneous.
 
     Parameters
     ----------
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     received : array-like of shape (n_patients,), optional
-        Label of the received arm: then only pairs within an arm count, as in `within_arm_auc`.
+        Label of the received arm. If given, only pairs within an arm count, as in `within_arm_auc`.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -43,11 +44,11 @@ def model_based_concordance(
     Returns
     -------
     Estimate
-        Proportion in [0.5, 1]; sum over pairs of two patients i, j of p_i (1 - p_j), times 1, 1/2 or 0 as
-        p_i is above, equal to or below p_j, over the same sum without that factor. A patient is not paired
-        with itself (`mAUC` of R's predtools does so, which moves the value by about 1 / (2 n)). The
-        interval covers the sampling of the case mix, not the chance variation of an observed AUC.
-        `n_events` is None. NaN if no pair can hold an event and a non-event.
+        Proportion in [0.5, 1]: the sum over pairs of different patients i, j of p_i (1 - p_j), times 1, 1/2
+        or 0 if p_i is above, equal to or below p_j, divided by the same sum without that factor. (`mAUC` of
+        R's predtools also pairs each patient with themselves, which changes the value by about 1 / (2 n).)
+        The interval reflects the sampling of the case mix, not the random variation of an observed AUC.
+        `n_events` is None. NaN if no pair can consist of an event and a non-event.
 
     Raises
     ------
@@ -72,10 +73,10 @@ def model_based_concordance(
     clustering = check_clusters(clusters, data, y_prob)
     high, both = np.empty(len(data.score)), np.empty(len(data.score))
     for mask in _strata(data, received, y_prob):
-        high[mask], both[mask] = _chances(data.subset(mask))
+        high[mask], both[mask] = _expected_pairs(data.subset(mask))
     pairs = float(data.weight @ both)  # each pair twice
     if pairs <= LEAST * data.total:
-        reason = "no pair can hold an event and a non-event"
+        reason = "no pair can consist of an event and a non-event"
         return not_estimable(reason, n=data.n, n_events=None, level=level)
     value = float(data.weight @ high) / pairs
     se = clustering.error(2 * (high - value * both) * data.total / pairs)
@@ -100,8 +101,8 @@ def _strata(data: Scored, received: Any, y_prob: Any) -> list[npt.NDArray[np.boo
     return [np.asarray(labels == arm) for arm in ordered_labels(labels)]
 
 
-def _chances(data: Scored) -> tuple[FloatArray, FloatArray]:
-    """Return, per patient, the chances of all pairs with others to be concordant, and to be a pair at all."""
+def _expected_pairs(data: Scored) -> tuple[FloatArray, FloatArray]:
+    """Return, per patient, the expected number of concordant pairs with others, and of all such pairs."""
     p, w = data.score, data.weight
     levels, position = np.unique(p, return_inverse=True)
     event = np.bincount(position, weights=w * p, minlength=len(levels)).astype(float)

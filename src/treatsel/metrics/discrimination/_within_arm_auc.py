@@ -1,4 +1,4 @@
-"""AUC among patients of the same arm, pooled over arms."""
+"""Within-arm AUC: AUC among patients of the same arm, pooled over arms."""
 
 from dataclasses import dataclass
 
@@ -32,11 +32,11 @@ def within_arm_auc(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """AUC over the pairs of patients who received the same arm.
+    """Within-arm AUC: AUC over the pairs of patients who received the same arm.
 
-    The mean of the AUCs of the arms, weighted by their numbers of pairs (events x non-events), so that a
-    model earns nothing for knowing that one arm does better than another. The arms are independent: the
-    variance is the sum of the squared weights times the DeLong variances of the arms.
+    Mean of the AUCs of the arms, weighted by their numbers of pairs (events x non-events). Differences in
+    outcome rate between arms therefore do not contribute. The arms are independent: the variance is the sum
+    of the squared weights times the DeLong variances of the arms.
 
     Parameters
     ----------
@@ -45,29 +45,31 @@ def within_arm_auc(
     y_score : array-like of shape (n_patients,)
         Probability or any finite score for the received arm.
     received : array-like of shape (n_patients,)
-        Label of the received arm. (Any other strata do as well.)
+        Label of the received arm, or of any other stratum.
     interval : {"delong", "logit"}, default "delong"
         Scale of the Wald interval, as in `roc_auc`.
     clusters : array-like of shape (n_patients,), optional
-        Site or service of each patient: Obuchowski's cluster-robust variance, and Student's t with one
-        degree of freedom fewer than there are clusters. Too short for fewer than about ten clusters.
+        Site or service of each patient, for Obuchowski's cluster-robust variance and Student's t with the
+        number of clusters - 1 degrees of freedom. Intervals are too short with fewer than about ten clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
-        The weights of the arms are then estimated too, and there is no interval at an AUC of 0 or 1.
+        With sampling weights the variance allows for the estimated weights of the arms, and there is no
+        interval at an AUC of 0 or 1.
     level : float, default 0.95
         Confidence level.
 
     Returns
     -------
     Estimate
-        Proportion in [0, 1]; higher is better, 0.5 is chance. Arms with one class contribute no pairs; if
-        that leaves none, NaN. `n` and `n_events` count all patients. In an arm with a single event (or
-        non-event) DeLong's variance is undefined; 0.25, the largest that an AUC can have, stands in for
-        it. If every arm is perfectly separated in the same direction, the exact bound of `roc_auc` holds,
-        with the disjoint pairs of all arms and taking the AUC as the same in every arm.
+        Proportion in [0, 1]; higher is better, 0.5 is chance. Arms with only one class contribute no
+        pairs; NaN if no pairs remain. `n` and `n_events` count all patients. In an arm with a single event
+        (or non-event) DeLong's variance is undefined and replaced by 0.25, the largest variance of an AUC.
+        If every arm is perfectly separated in the same direction, the exact bound of `roc_auc` applies,
+        assuming the same AUC in every arm, with the disjoint pairs of all arms (with clusters, those of the
+        arm that has the most).
 
     Raises
     ------
@@ -116,7 +118,7 @@ def within_arm_auc(
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """The patients of one arm, with their placements among themselves."""
+    """Patients of one arm, with their placement values within the arm."""
 
     mask: npt.NDArray[np.bool_]
     data: Scored
@@ -124,9 +126,9 @@ class Arm:
 
 
 def _linearized(data: Scored, arms: list[Arm], value: float, pairs: float) -> FloatArray:
-    """Return each patient's part of the error of sum(concordant pairs) / sum(pairs), both over the arms.
+    """Return each patient's influence on sum(concordant pairs) / sum(pairs), both summed over the arms.
 
-    Of an event w0 (V - AUC) / pairs with w0 the weight of the non-events of the arm; likewise a non-event.
+    For an event w0 (V - AUC) / pairs, with w0 the weight of the arm's non-events; likewise for a non-event.
     """
     parts = np.zeros(len(data.score))
     for arm in arms:

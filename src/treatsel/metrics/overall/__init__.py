@@ -1,4 +1,4 @@
-"""Overall accuracy of probabilities: Brier score and its parts, log loss, Nagelkerke's R2, base rate."""
+"""Overall performance: Brier score and its decomposition, log loss, Nagelkerke's R2, base rate."""
 
 from treatsel.metrics.overall._brier import brier_score, scaled_brier_score
 from treatsel.metrics.overall._brier_decomposition import BrierDecomposition, brier_decomposition

@@ -1,4 +1,4 @@
-"""Brier score, and the Brier score scaled by that of the base rate."""
+"""Brier score, and the scaled Brier score (relative to predicting the prevalence)."""
 
 import numpy.typing as npt
 
@@ -19,7 +19,7 @@ def brier_score(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Mean squared distance of the predicted probability from the outcome.
+    """Brier score: mean squared difference between predicted probability and outcome.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def brier_score(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -40,8 +40,8 @@ def brier_score(
     Returns
     -------
     Estimate
-        In [0, 1]; lower is better; predicting 50 % for all scores 0.25. Wald interval from the spread of
-        the squared distances, cut off at 0 and 1.
+        In [0, 1]; lower is better; predicting 50 % for all patients gives 0.25. Wald interval from the
+        standard deviation of the squared differences, truncated at 0 and 1.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def scaled_brier_score(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Share of the Brier score that the model saves over predicting the prevalence for all patients.
+    """Scaled Brier score: relative reduction of the Brier score against predicting the prevalence.
 
     1 - Brier / (prevalence x (1 - prevalence)), with the prevalence in these data; also called the index of
     prediction accuracy (IPA) or Brier skill score.
@@ -90,7 +90,7 @@ def scaled_brier_score(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -99,7 +99,8 @@ def scaled_brier_score(
     -------
     Estimate
         At most 1; higher is better; 0 is no better than the prevalence, below 0 is worse. Wald interval
-        from the influence function, which counts that the prevalence is estimated too. NaN with one class.
+        from the influence function, which allows for the estimation of the prevalence. NaN if the outcome
+        has only one class.
 
     Raises
     ------
@@ -113,6 +114,9 @@ def scaled_brier_score(
 
     Examples
     --------
+    The Brier score is (0.04 + 0.09 + 0.16 + 0.16) / 4 = 0.1125 and the prevalence 0.5, which gives
+    1 - 0.1125 / 0.25 = 0.55.
+
     >>> round(scaled_brier_score([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 2)
     0.55
     """
@@ -122,6 +126,9 @@ def scaled_brier_score(
     if not data.has_both:
         return not_estimable(ONE_CLASS, n=data.n, n_events=data.n_events, level=level)
     share, loss = data.prevalence, (data.score - data.outcome) ** 2
+    # Kattan & Gerds (2018): 1 - BS / BS0, with BS0 = f (1 - f) that of predicting the prevalence f.
     brier, null = data.mean(loss), share * (1 - share)
+    # Influence up to a constant (Hampel 1974): -(influence of BS) / BS0 + BS / BS0^2 x (influence of BS0),
+    # where the influence of BS0 is (1 - 2 f) y.
     influence = -loss / null + brier / null**2 * (1 - 2 * share) * data.outcome
     return _estimate(data, 1 - brier / null, influence, clustering, level=level, high=1)

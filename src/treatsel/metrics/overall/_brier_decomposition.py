@@ -1,4 +1,4 @@
-"""Parts of the Brier score by isotonic regression; public through `treatsel.metrics.overall`."""
+"""Brier score decomposition by isotonic regression (CORP); public through `treatsel.metrics.overall`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ class BrierDecomposition:
     brier : float
         Brier score of the predictions.
     miscalibration : float
-        What the best monotone recalibration would save; 0 or more, lower is better.
+        Reduction by the best monotone recalibration; 0 or more, lower is better.
     discrimination : float
-        What the recalibrated predictions save against the prevalence; 0 or more, higher is better.
+        Reduction by the recalibrated predictions against the prevalence; 0 or more, higher is better.
     uncertainty : float
         Brier score of predicting the prevalence for all patients.
     expected_miscalibration, highest_miscalibration : float
-        Mean and `level` quantile of the miscalibration that chance alone gives at this n if every
-        prediction is right; NaN without resamples.
+        Mean and `level` quantile of the miscalibration due to chance at this n under perfect calibration;
+        NaN without resamples.
     p_value : float
-        Share of the simulated miscalibrations that reach the one found, (k + 1) / (resamples + 1).
+        Proportion of simulated miscalibrations at least as large as that observed: (k + 1) / (resamples + 1).
     n, n_events : int
-        Patients, and those with outcome 1.
+        Number of patients, and of patients with outcome 1.
     level : float
-        Of `highest_miscalibration`.
+        Quantile level of `highest_miscalibration`.
     method : str
-        How the parts were made.
+        How the components were computed.
     """
 
     brier: float
@@ -72,7 +72,7 @@ def brier_decomposition(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> BrierDecomposition:
-    """Parts of the Brier score that miscalibration, discrimination and the outcome itself make (CORP).
+    """Decomposition of the Brier score into miscalibration, discrimination and uncertainty (CORP).
 
     Parameters
     ----------
@@ -81,18 +81,19 @@ def brier_decomposition(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     n_resamples : int, default 100
-        Outcomes drawn from the predictions, to estimate the miscalibration expected by chance; 0 for none.
+        Number of sets of outcomes drawn from the predictions, to estimate the miscalibration expected by
+        chance; 0 for none.
     random_state : int, default 0
         Seed of these draws.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice. Rounded to whole patients for the draws.
     level : float, default 0.95
-        Of the highest miscalibration to expect by chance.
+        Quantile level of the miscalibration expected by chance.
 
     Returns
     -------
     BrierDecomposition
-        Squared distances in [0, 1]. Isotonic regression always finds something to save: judge
+        Squared differences in [0, 1]. Isotonic regression also fits chance variation: compare
         `miscalibration` with `expected_miscalibration`.
 
     Raises
@@ -137,7 +138,7 @@ def brier_decomposition(
 def _excess(levels: FloatArray, share: FloatArray, mass: FloatArray) -> float:
     """Return the Brier score of the predictions minus that of their isotonic recalibration.
 
-    Within the groups of tied predictions the spread of the outcomes is the same for both, and cancels.
+    Within groups of tied predictions the variance of the outcomes is the same for both and cancels.
     """
     fitted = isotonic_regression(share, weights=mass).x
     return float(mass @ ((levels - share) ** 2 - (fitted - share) ** 2) / mass.sum())

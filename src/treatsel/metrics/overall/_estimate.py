@@ -1,4 +1,4 @@
-"""Mean of a loss with its interval, the form that the overall metrics share."""
+"""Wald estimate shared by the overall metrics."""
 
 import numpy as np
 

@@ -21,21 +21,21 @@ def log_loss(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Mean negative log-likelihood of the outcomes under the predicted probabilities.
+    """Log loss: mean negative log-likelihood of the outcomes under the predicted probabilities.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
-        Predicted probability of outcome 1, in [0, 1]. Values beyond 1e-8 and 1 - 1e-8 are moved there, with
-        a `TreatselWarning` that counts them.
+        Predicted probability of outcome 1, in [0, 1]. Values below 1e-8 or above 1 - 1e-8 are set to
+        these limits, with a `TreatselWarning` that gives their number.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -43,8 +43,8 @@ def log_loss(
     Returns
     -------
     Estimate
-        In nats, 0 or more; lower is better; predicting 50 % for all scores 0.693. Wald interval, cut off
-        at 0.
+        In nats, 0 or more; lower is better; predicting 50 % for all patients gives 0.693. Wald interval,
+        truncated at 0.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Nagelkerke's R2 of the logistic recalibration of the predictions."""
+"""Nagelkerke's R2 of the predictions, unmodified or after logistic recalibration."""
 
 import numpy as np
 import numpy.typing as npt
@@ -25,24 +25,27 @@ def nagelkerke_r2(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Nagelkerke's R2: of the predictions as they stand, or after logistic recalibration.
+    """Nagelkerke's R2 of the predictions, unmodified or after logistic recalibration.
+
+    (1 - (L0 / L)^(2 / n)) / (1 - L0^(2 / n)), with L the likelihood of the predictions and L0 that of
+    predicting the prevalence.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
-        Predicted probability of outcome 1, in [0, 1]; values beyond 1e-8 and 1 - 1e-8 are moved there, with
-        a `TreatselWarning` that counts them.
+        Predicted probability of outcome 1, in [0, 1]; values below 1e-8 or above 1 - 1e-8 are set to
+        these limits, with a `TreatselWarning` that gives their number.
     recalibrated : bool, default False
-        Refit intercept and slope first (what `lrm` on the logit of the prediction prints). The gap between
-        both values is what miscalibration costs.
+        Refit intercept and slope first (the value printed by `lrm` for the logit of the prediction). The
+        difference between the two values is the loss due to miscalibration.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -51,8 +54,9 @@ def nagelkerke_r2(
     -------
     Estimate
         At most 1; higher is better; 0 is no better than the prevalence, below 0 is worse (only possible
-        if nothing is refitted). Wald interval from the influence function. NaN with one class. Recalibrated:
-        1 without interval if the predictions separate the classes, 0 if all are equal.
+        without recalibration). Wald interval from the influence function. NaN if the outcome has only one
+        class. With recalibration: 0 if all predictions are equal; if the predictions separate the classes,
+        1 without interval (NaN if the two classes share a prediction).
 
     Raises
     ------
@@ -65,6 +69,9 @@ def nagelkerke_r2(
 
     Examples
     --------
+    L = 0.8 x 0.7 x 0.6 x 0.6 = 0.2016 and L0 = 0.5^4 = 0.0625, which gives
+    (1 - (0.0625 / 0.2016)^(1/2)) / (1 - 0.0625^(1/2)) = 0.443 / 0.75.
+
     >>> round(nagelkerke_r2([0, 1, 1, 0], [0.2, 0.7, 0.6, 0.4]).value, 3)
     0.591
     """
@@ -79,7 +86,9 @@ def nagelkerke_r2(
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=level, value=limit)
     share, each = data.prevalence, _log_likelihoods(data, probability)
     null = share * np.log(share) + (1 - share) * np.log1p(-share)
+    # Nagelkerke (1991), with l = log L: R2 = (1 - exp(2 (l0 - l) / n)) / (1 - exp(2 l0 / n)).
     kept, top = np.exp(2 * (null - data.mean(each))), 1 - np.exp(2 * null)
+    # Influence up to a constant, as d(l0 / n) / df = logit f for the prevalence f.
     null_part = (np.log(share) - np.log1p(-share)) * data.outcome
     influence = -2 * kept * (null_part - each) / top + (1 - kept) * 2 * (1 - top) * null_part / top**2
     return _estimate(data, float((1 - kept) / top), influence, clustering, level=level, high=1)

@@ -23,23 +23,23 @@ def prevalence(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Share of patients with outcome 1: the base rate, reported with every measure.
+    """Prevalence: proportion of patients with outcome 1 (the base rate, reported with every measure).
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1.
     interval : {"wilson", "clopper-pearson"}, default "wilson"
-        Wilson's interval covers at about `level` on average, the exact one of Clopper and Pearson at least
-        at `level`.
+        Wilson's interval has an average coverage of about `level`, the exact Clopper-Pearson interval a
+        coverage of at least `level`.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust Wald interval with Student's t instead.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
-        The interval is then Wald's.
+        With sampling weights the interval is a Wald interval.
     level : float, default 0.95
         Confidence level.
 

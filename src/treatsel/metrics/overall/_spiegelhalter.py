@@ -16,7 +16,7 @@ def spiegelhalter_z(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """Spiegelhalter's z: the Brier score against the one expected if every probability were right.
+    """Spiegelhalter's z: the Brier score compared with its expectation under perfect calibration.
 
     Parameters
     ----------
@@ -27,14 +27,15 @@ def spiegelhalter_z(
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
-        Confidence level; a test statistic has no interval, so it is only passed on.
+        Copied to the result; a test statistic has no interval.
 
     Returns
     -------
     Estimate
-        Standard normal if the predictions are calibrated; positive: the Brier score is worse than expected
-        (overfitting); with the two-sided `p_value`. It misses some miscalibrations (an intercept of the
-        wrong size at 50 %, say): look at the curve, too. NaN if every prediction is 0, 0.5 or 1.
+        Standard normal if the predictions are calibrated; positive if the Brier score is worse than expected
+        (overfitting); with the two-sided `p_value`. Some miscalibration is not detected (for example, a wrong
+        intercept when predictions are near 50 %): inspect the calibration curve as well. NaN if every
+        prediction is 0, 0.5 or 1.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Metrics as functions of a resample, which is a count of patients and of events at each prediction.
+"""Metrics of a resample, which is given by the numbers of patients and events at each prediction.
 
 The predictions are sorted, and everything that does not change between resamples is computed once.
 """
@@ -67,7 +67,7 @@ class Sorted:
 
     @cached_property
     def inside(self) -> FloatArray:
-        """Predictions moved off 0 and 1, with a warning."""
+        """Predictions kept away from 0 and 1, with a warning."""
         return inside(self.level)
 
     @cached_property
@@ -93,7 +93,7 @@ class Sorted:
 
     @cached_property
     def shift(self) -> Refits | None:
-        """Recalibration with the slope held at 1."""
+        """Recalibration with the slope fixed at 1."""
         x = self.places.x
         return self._recalibration(np.ones((1, len(x))), x)
 
@@ -104,7 +104,7 @@ class Sorted:
         return self._recalibration(np.stack([np.ones(len(x)), x]), 0.0)
 
     def _recalibration(self, columns: FloatArray, offset: FloatArray | float) -> Refits | None:
-        """Return the refits of a recalibration; None if all patients together do not allow one."""
+        """Return the refits of a recalibration; None if it cannot be fitted to all patients."""
         fit = fit_at_places(columns, *self.draw(self.data.weight).placed, offset=offset)
         return None if fit is None else Refits.of(columns, fit.coefficients, offset=offset)
 
@@ -125,9 +125,9 @@ class Sorted:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Places:
-    """Sorted logits x with the predictions that belong to them and the patients there.
+    """Sorted logits x, with the corresponding predictions and numbers of patients.
 
-    `first`: where each begins among the distinct predictions.
+    `first`: where each place begins among the distinct predictions.
     """
 
     first: Positions
@@ -190,7 +190,7 @@ class Draw:
 
 
 def roc_auc(draw: Draw) -> float:
-    """Return the AUC, ties counting half."""
+    """Return the AUC, ties counting 1/2."""
     if not draw.has_both:
         return NAN
     concordant, pairs = _concordant(draw.counts, draw.events)
@@ -231,7 +231,7 @@ def scaled_brier_score(draw: Draw) -> float:
 
 
 def nagelkerke_r2(draw: Draw) -> float:
-    """Return Nagelkerke's R2 of the predictions as they are."""
+    """Return Nagelkerke's R2 of the unmodified predictions."""
     if not draw.has_both:
         return NAN
     null = draw.share * np.log(draw.share) + (1 - draw.share) * np.log1p(-draw.share)
@@ -239,13 +239,13 @@ def nagelkerke_r2(draw: Draw) -> float:
 
 
 def observed_expected_ratio(draw: Draw) -> float:
-    """Return events over expected events."""
+    """Return observed over expected events."""
     expected = float(draw.counts @ draw.of.level)
     return draw.n_events / expected if expected else NAN
 
 
 def calibration_in_the_large(draw: Draw) -> float:
-    """Return the intercept with the slope held at 1."""
+    """Return the intercept of recalibration with the slope fixed at 1."""
     return _coefficient(draw.of.shift, draw, 0)
 
 
@@ -292,6 +292,6 @@ def evaluate(draw: Draw, names: list[str]) -> list[float]:
 
 
 def values_of(patients: Sorted, names: list[str]) -> list[float]:
-    """Return the metrics of the patients themselves, with no place shared."""
+    """Return the metrics in the original patients, without shared places."""
     exact = replace(patients, shared=False) if patients.shared else patients
     return evaluate(exact.draw(exact.data.weight), names)

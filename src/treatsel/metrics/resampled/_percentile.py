@@ -1,4 +1,4 @@
-"""Percentile intervals of several metrics from one and the same resamples."""
+"""Percentile bootstrap intervals of several metrics from the same resamples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Bootstrap:
     Attributes
     ----------
     table : DataFrame of shape (n_metrics, 8)
-        One row per metric; columns value (in the patients themselves), lower, upper, se (standard deviation
+        One row per metric; columns value (in the original patients), lower, upper, se (standard deviation
         of the draws), n, n_events, level, method.
     draws : DataFrame of shape (n_resamples, n_metrics)
-        Each metric in each resample, NaN where it cannot be estimated. A row is one resample: differences of
-        two columns are paired.
+        Each metric in each resample, NaN where it cannot be estimated. A row is one resample, so that
+        differences between two columns are paired.
     """
 
     table: pd.DataFrame
@@ -68,44 +68,46 @@ def bootstrap(
     level: float = 0.95,
     n_jobs: int | None = None,
 ) -> Bootstrap:
-    """Percentile bootstrap intervals of several metrics, from one and the same resamples.
+    """Percentile bootstrap intervals of several metrics from the same resamples.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
-        Predicted probability of outcome 1, in [0, 1]. Where a logit is taken, values beyond 1e-8 and
-        1 - 1e-8 are moved there, with a `TreatselWarning` that counts the distinct ones.
+        Predicted probability of outcome 1, in [0, 1]. Where a logit is needed, values below 1e-8 or
+        above 1 - 1e-8 are set to these limits, with a `TreatselWarning` that gives the number of distinct
+        ones.
     metrics : sequence of str
         Any of "auc", "within_arm_auc", "average_precision", "base_rate", "brier_score",
         "scaled_brier_score", "log_loss", "nagelkerke_r2", "calibration_in_the_large", "calibration_slope",
         "observed_expected", and "ici", "e50", "e90", "emax" of the restricted cubic spline with five
-        knots, held where they are in all patients.
-        Beyond 8,192 distinct predictions, fits to resamples (not the values) put those whose logits are
-        closer than 1/8,192 of the range at their mean, which moves limits by about 1e-5.
+        knots, which stay where they are in all patients.
+        With more than 8,192 distinct predictions, fits to resamples (not the estimates) replace logits within
+        the same 1/8,192 of the range by their mean, which changes limits by about 1e-5.
     received : array-like of shape (n_patients,), optional
         Label of the received arm, for "within_arm_auc".
     clusters : array-like of shape (n_patients,), optional
-        Site or service of each patient: clusters are drawn whole.
+        Site or service of each patient; whole clusters are resampled.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice, drawn as two patients.
     n_resamples : int, default 500
-        How many resamples.
+        Number of resamples.
     random_state : int, default 0
-        Seed. The result does not depend on the order of the rows nor on `n_jobs`.
+        Seed. The result does not depend on the order of the rows or on `n_jobs`.
     level : float, default 0.95
         Confidence level.
     n_jobs : int, optional
-        Threads; None for one.
+        Number of threads; None for one.
 
     Returns
     -------
     Bootstrap
-        `.to_frame()`, `.draws`, `.estimate(name)`. No interval where more than one resample in ten has no
-        value. With a few hundred patients percentile intervals are a little short (about 93 % at 300; the
-        calibration slope 92 %): where a formula gives an interval, prefer it. The draws of "ici" and its
-        kin lie above 0 by chance even under perfect calibration, so that their intervals never reach it.
+        `.to_frame()`, `.draws`, `.estimate(name)`. No interval if more than one resample in ten has no
+        value. With a few hundred patients percentile intervals are slightly too short (coverage about 93 % at
+        n = 300; 92 % for the calibration slope); prefer an analytic interval where there is one. The draws of
+        "ici", "e50", "e90" and "emax" exceed 0 by chance even under perfect calibration, so that their
+        intervals do not reach 0.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def bootstrap(
     """
     names = [check_choice("metrics", name, METRICS) for name in metrics]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"metrics holds {len(names)} names; give at least one, and each once.")
+        raise InputError(f"metrics holds {len(names)} names; give at least one, without duplicates.")
     data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
     clustering, labels = check_clusters(clusters, data, y_true), None
     if received is not None:

@@ -1,6 +1,6 @@
 """Sample size: patients needed to develop a model, to validate one, or to show the gain of a rule.
 
-All answers are computed, none is simulated: the same question gives the same number.
+All numbers are computed without simulation, so that the same input gives the same result.
 """
 
 from treatsel.metrics.sample_size._development import development_sample_size

@@ -8,8 +8,8 @@ from treatsel.errors import InputError
 from treatsel.metrics.sample_size._linear_predictor import null_log_likelihood, r2_from_auc
 from treatsel.metrics.sample_size._result import Criterion, SampleSize, check_between, check_count
 
-MARGIN = 0.05  # of the overall risk, of the optimism in R2 and of the mean prediction error
-MOST_PARAMETERS = 30  # for which the formula of the prediction error was found
+MARGIN = 0.05  # for overall risk, optimism in R2 and mean absolute prediction error
+MOST_PARAMETERS = 30  # for which the formula of the prediction error was derived
 
 
 def development_sample_size(
@@ -24,55 +24,56 @@ def development_sample_size(
     shrinkage: float = 0.9,
     level: float = 0.95,
 ) -> SampleSize:
-    """Patients needed to develop a model that is not much overfitted.
+    """Sample size for developing a prediction model with little overfitting.
 
     Four criteria, with P parameters, prevalence f, Cox-Snell R2 and its maximum
     max R2 = 1 - (f^f (1 - f)^(1 - f))^2:
 
     - "shrinkage": the expected uniform shrinkage S is at least `shrinkage`;
       n = P / ((S - 1) ln(1 - R2 / S));
-    - "R2 optimism": apparent less adjusted Nagelkerke R2 at most 0.05; the same with
+    - "R2 optimism": apparent minus adjusted Nagelkerke R2 at most 0.05; the same with
       S = R2 / (R2 + 0.05 max R2);
     - "overall risk": the prevalence is estimated to within 0.05; n = (z / 0.05)^2 f (1 - f);
     - "prediction error": mean absolute error of the predictions at most 0.05;
-      ln n = (-0.508 + 0.259 ln f + 0.504 ln P - ln 0.05) / 0.544, with f the rarer outcome, up to 30
-      parameters (beyond them it does not apply).
+      ln n = (-0.508 + 0.259 ln f + 0.504 ln P - ln 0.05) / 0.544, with f the prevalence of
+      the rarer outcome, up to 30 parameters (beyond that it does not apply).
 
-    **Arms and interactions are parameters.** A model of K arms with m covariates that modify effects needs,
+    **Arms and interactions are parameters.** A model of K arms with m effect modifiers needs,
     in addition to its prognostic parameters, K - 1 parameters for the arms and (K - 1) m for the
-    interactions: P = `parameters` + (arms - 1)(1 + modifiers). One model per arm needs (its `parameters`,
-    arms=1) in **each** arm. Parameters that are shrunk as a group (random effects) count for less; this is
-    then an upper bound.
+    interactions: P = `parameters` + (arms - 1)(1 + modifiers). With a separate model for
+    each arm, the number for arms=1 is needed in **each** arm. Parameters that are shrunk as a group (random
+    effects) count for less; the result is then an upper bound.
 
     Parameters
     ----------
     prevalence : float
         Share of patients with the outcome, in (0, 1).
     parameters : int
-        Candidate prognostic parameters, without the intercept: a category of k levels has k - 1, a curve
-        several. Those looked at and dropped count, too.
+        Number of candidate prognostic parameters, without the intercept: a categorical variable with k levels
+        has k - 1, a nonlinear term several. Candidates that were examined and dropped count as well.
     cox_snell_r2, nagelkerke_r2, auc : float, optional
-        Exactly one: performance to expect, cautiously, best from an adjusted or external value. An AUC
-        is turned into an R2 under two normal distributions of the linear predictor with one variance.
+        Exactly one: anticipated performance, a conservative value, preferably adjusted for optimism or from
+        an external validation. An AUC is converted to an R2 for a linear predictor that is normal in events
+        and in non-events, with equal variance.
     arms : int, default 1
-        Arms that the model distinguishes.
+        Number of arms that the model distinguishes.
     modifiers : int, default 0
-        Parameters, among `parameters`, that interact with the arm.
+        Number of parameters, among `parameters`, that interact with the arm.
     shrinkage : float, default 0.9
-        Expected uniform shrinkage, in (0, 1); higher is less overfitting and more patients.
+        Expected uniform shrinkage, in (0, 1); higher means less overfitting and more patients.
     level : float, default 0.95
-        Confidence level of the margin of the overall risk.
+        Confidence level for the overall risk.
 
     Returns
     -------
     SampleSize
-        With the number by each criterion; `assumptions` holds P, both R2, max R2 and events per parameter.
+        Number of patients by criterion; `assumptions` holds P, both R2, max R2 and events per parameter.
 
     Raises
     ------
     InputError
-        If not exactly one of the R2 and the AUC is given, a number is out of range, or R2 is beyond its
-        maximum or the shrinkage.
+        If not exactly one of the R2 and the AUC is given, a number is out of range, or R2 is not below
+        its maximum and the shrinkage.
 
     References
     ----------
@@ -84,14 +85,14 @@ def development_sample_size(
     Examples
     --------
     >>> print(development_sample_size(prevalence=0.4, parameters=20, cox_snell_r2=0.15))
-    1,097 patients are needed for development (about 439 with the outcome); shrinkage decides.
+    1,097 patients are needed for development (about 439 with the outcome); binding criterion: shrinkage.
     """
     check_between("prevalence", prevalence, 0, 1)
     check_between("shrinkage", shrinkage, 0, 1)
     check_count("parameters", parameters, 1)
     check_count("modifiers", modifiers, 0)
     if modifiers > parameters:
-        raise InputError(f"modifiers is {modifiers}; it counts some of the {parameters} parameters.")
+        raise InputError(f"modifiers is {modifiers}; it must not exceed the {parameters} parameters.")
     total = int(parameters) + (check_count("arms", arms, 1) - 1) * (1 + int(modifiers))
     largest = -math.expm1(2 * null_log_likelihood(prevalence))
     r2 = _r2(prevalence, largest, cox_snell_r2, nagelkerke_r2, auc)
@@ -154,7 +155,7 @@ def _development_criteria(
             n=shrunk_by(r2 / (r2 + optimism)),
             expected=r2 / largest,
             target=MARGIN,
-            about="apparent less adjusted Nagelkerke R2 at most the target",
+            about="apparent minus adjusted Nagelkerke R2 at most the target",
         ),
         Criterion(
             name="overall risk",

@@ -1,4 +1,4 @@
-"""Distributions of the linear predictor as points and weights: integrals instead of simulation."""
+"""Distributions of the linear predictor as points and weights, for integration instead of simulation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from treatsel._checks import FloatArray, check_probability, check_weights
 from treatsel._stats.logits import inside
 from treatsel.metrics.sample_size._result import check_between
 
-N_POINTS = 20_001  # odd, so that the middle is one of them
-REACH = 12.0  # standard deviations to either side
+N_POINTS = 20_001  # odd, so that the midpoint is one of them
+REACH = 12.0  # standard deviations on either side
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearPredictorDistribution:
-    """Distribution of the logit of the predicted probability in the patients to come.
+    """Distribution of the logit of the predicted probability in the target population.
 
-    Make one with `normal`, `beta`, `binormal` or `observed`. Expectations are sums over the points: for the
-    smooth distributions the trapezoidal rule, which is exact to rounding there (Trefethen & Weideman 2014,
-    doi:10.1137/130932132).
+    Create one with `normal`, `beta`, `binormal` or `observed`. Expectations are sums over the points; for the
+    smooth distributions this is the trapezoidal rule, which is exact up to rounding there (Trefethen &
+    Weideman 2014, doi:10.1137/130932132).
 
     Attributes
     ----------
@@ -59,11 +59,11 @@ class LinearPredictorDistribution:
     def binormal(
         cls, prevalence: float, auc: float, *, nonevent_mean: float | None = None
     ) -> "LinearPredictorDistribution":
-        """Return two normal distributions of one variance, for events and non-events, with this AUC.
+        """Return two normal distributions of equal variance, for events and non-events, with this AUC.
 
-        Their distance equals their variance, 2 x (normal quantile of the AUC)^2, so that the calibration
-        slope is 1. `nonevent_mean`, by default logit(prevalence) - variance / 2, gives calibration in the
-        large as well.
+        The difference of their means equals their variance, 2 x (normal quantile of the AUC)^2, so that the
+        calibration slope is 1. `nonevent_mean`, by default logit(prevalence) - variance / 2, gives
+        calibration in the large as well.
         """
         check_between("prevalence", prevalence, 0, 1)
         check_between("auc", auc, 0.5, 1)
@@ -82,7 +82,7 @@ class LinearPredictorDistribution:
     def observed(
         cls, y_prob: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
     ) -> "LinearPredictorDistribution":
-        """Return the distribution of predictions at hand, for example those of similar patients."""
+        """Return the distribution of given predictions, for example those of similar patients."""
         probability = check_probability("y_prob", y_prob)
         weight = check_weights("sample_weight", sample_weight, len(probability))
         return cls(points=np.asarray(logit(inside(probability))), weights=weight / weight.sum())
@@ -93,11 +93,11 @@ class LinearPredictorDistribution:
 
     @property
     def mean_prediction(self) -> float:
-        """Mean predicted probability: the prevalence, if the predictions are right on average."""
+        """Mean predicted probability: the prevalence, if the predictions are calibrated in the large."""
         return self.mean(expit(self.points))
 
     def accuracy_at(self, threshold: float) -> tuple[float, float]:
-        """Return sensitivity and specificity of "probability >= threshold" if predictions are right."""
+        """Return sensitivity and specificity of "probability >= threshold" under calibration."""
         event, high = expit(self.points), self.points >= logit(threshold)
         sensitivity = self.mean(event * high) / self.mean(event)
         specificity = self.mean((1 - event) * ~high) / self.mean(1 - event)
@@ -116,8 +116,8 @@ def _on_grid(
 def r2_from_auc(prevalence: float, auc: float) -> float:
     """Return the Cox-Snell R2 of calibrated binormal predictions with this AUC.
 
-    The expected log-likelihood, integrated, where Riley, Van Calster & Collins (2021,
-    doi:10.1002/sim.8806) simulate a million patients.
+    The expected log-likelihood is integrated; Riley, Van Calster & Collins (2021, doi:10.1002/sim.8806)
+    simulate a million patients instead.
     """
     predictor = LinearPredictorDistribution.binormal(prevalence, auc)
     x = predictor.points

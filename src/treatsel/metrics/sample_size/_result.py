@@ -1,4 +1,4 @@
-"""What a sample-size calculation returns, and checks of what goes into it."""
+"""Result of a sample-size calculation, and checks of its input."""
 
 import math
 from collections.abc import Mapping
@@ -16,22 +16,22 @@ MOST_PATIENTS = 1_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Criterion:
-    """One thing asked of a study, and the number of patients that it takes.
+    """Criterion of a sample-size calculation, with the number of patients that it requires.
 
     Attributes
     ----------
     name : str
-        What is asked.
+        Name of the criterion.
     n : int or None
-        Patients needed; None if the criterion does not apply here (`about` says why).
+        Patients needed; None if the criterion does not apply here (see `about`).
     expected : float
-        Value expected of the measure; NaN where there is none.
+        Anticipated value of the measure; NaN if there is none.
     target : float
-        What is to be reached, as `about` states: a width, a margin, a shrinkage.
+        Target value that `about` describes: a width, a margin, a shrinkage, a power.
     se : float
-        Standard error that reaches it; NaN where it is not about one.
+        Standard error that meets the target; NaN if the criterion does not depend on one.
     about : str
-        In words.
+        Description of the criterion.
     """
 
     name: str
@@ -44,18 +44,18 @@ class Criterion:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSize:
-    """Patients needed by each criterion; the largest number decides.
+    """Sample size by criterion; the largest number is required.
 
     Attributes
     ----------
     purpose : str
         "development", "validation" or "gain".
     criteria : tuple of Criterion
-        All that is asked.
+        All criteria.
     prevalence : float
-        Share of patients with the outcome that was assumed.
+        Assumed prevalence of the outcome.
     assumptions : mapping of str to float
-        What else the numbers rest on.
+        Further assumptions, by name.
     """
 
     purpose: str
@@ -64,12 +64,12 @@ class SampleSize:
     assumptions: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        """Refuse what no study can be."""
+        """Raise if a criterion needs more patients than any study can have."""
         beyond = [c.name for c in self.criteria if c.n is not None and c.n > MOST_PATIENTS]
         if beyond:
             raise InputError(
-                f"{beyond} would need more than {MOST_PATIENTS:,} patients. Ask for less precision, or "
-                "look at the numbers given."
+                f"{beyond} would need more than {MOST_PATIENTS:,} patients. Relax the target, or check "
+                "the numbers given."
             )
 
     @property
@@ -79,12 +79,12 @@ class SampleSize:
 
     @property
     def binding_criterion(self) -> str:
-        """Name of the criterion that needs most."""
+        """Name of the criterion that needs the largest number of patients."""
         return next(criterion.name for criterion in self.criteria if criterion.n == self.n)
 
     @property
     def expected_events(self) -> float:
-        """Patients with the outcome to expect among `n`, at `prevalence`."""
+        """Expected number of patients with the outcome among `n`, at `prevalence`."""
         return self.n * self.prevalence
 
     def __getitem__(self, name: str) -> Criterion:
@@ -92,15 +92,15 @@ class SampleSize:
         for criterion in self.criteria:
             if criterion.name == name:
                 return criterion
-        raise KeyError(f"No criterion {name!r}; there are {[criterion.name for criterion in self.criteria]}.")
+        names = [criterion.name for criterion in self.criteria]
+        raise KeyError(f"No criterion {name!r}; the criteria are {names}.")
 
     def __str__(self) -> str:
-        if self.purpose == "gain":  # its prevalence is that of some of the patients
-            return f"{self.n:,} patients are needed for the gain; {self.binding_criterion} decides."
+        binding = f"binding criterion: {self.binding_criterion}."
+        if self.purpose == "gain":  # its prevalence refers to only some of the patients
+            return f"{self.n:,} patients are needed for the gain; {binding}"
         events = f"about {round(self.expected_events):,} with the outcome"
-        return (
-            f"{self.n:,} patients are needed for {self.purpose} ({events}); {self.binding_criterion} decides."
-        )
+        return f"{self.n:,} patients are needed for {self.purpose} ({events}); {binding}"
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per criterion: n, expected, target, se, decides, about."""
@@ -120,11 +120,11 @@ class SampleSize:
 
 
 def check_between(name: str, value: Any, low: float, high: float, *, closed: bool = False) -> float:
-    """Return a number between `low` and `high`, without the ends unless `closed`."""
+    """Return a number between `low` and `high`, excluding both unless `closed`."""
     number = isinstance(value, Real)
     if not (number and (low < value < high or (closed and low <= value <= high))):
         span = f"above {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
-        ends = f"{'at least' if math.isinf(high) else 'from'} {low:g}"
+        ends = f"{'of at least' if math.isinf(high) else 'from'} {low:g}"
         ends += "" if math.isinf(high) else f" to {high:g}"
         raise InputError(f"{name} is {value!r}; it must be a number {ends if closed else span}.")
     return float(value)

@@ -31,9 +31,9 @@ def validation_sample_size(
     widths: Mapping[str, float] | None = None,
     level: float = 0.95,
 ) -> SampleSize:
-    """Patients needed to validate a model with intervals of given widths.
+    """Sample size to validate a model with confidence intervals of given widths.
 
-    With z the normal quantile and SE the standard error that gives the width w (upper less lower limit):
+    With z the normal quantile and SE the standard error that gives the width w (upper minus lower limit):
 
     - "observed / expected": interval on the log scale, w = 2 O/E sinh(z SE); n = (1 - f) / (f SE^2);
     - "calibration slope": SE = w / 2z; n = I00 / (SE^2 (I00 I11 - I01^2)), where I is the expected
@@ -46,20 +46,20 @@ def validation_sample_size(
     prevalence : float
         Share of patients with the outcome, in (0, 1).
     auc : float
-        AUC to expect, in (0.5, 1).
+        Anticipated AUC, in (0.5, 1).
     predictor : LinearPredictorDistribution, optional
         Distribution of the logit of the predictions: `.normal(mean, sd)`, `.beta(alpha, beta)` or, best,
-        `.observed(predictions)` of similar patients. Without it, two normal distributions of one variance,
-        one per outcome, that give the prevalence and the AUC.
+        `.observed(predictions)` of similar patients. Without it, two normal distributions of equal
+        variance, one per outcome, that give the prevalence and the AUC.
     oe, slope : float, default 1
-        Observed / expected ratio and calibration slope to expect, above 0; the information on the slope is
-        taken at `slope` x linear predictor.
+        Anticipated observed / expected ratio and calibration slope, above 0; the information on the slope is
+        evaluated at `slope` x linear predictor.
     threshold : float, optional
-        Probability, in (0, 1), from which on one would act; adds the net benefit.
+        Decision threshold, a probability in (0, 1); adds the net benefit.
     sensitivity, specificity : float, optional
-        Of "probability >= threshold"; both or neither. Without them, those of `predictor`.
+        Of "probability >= threshold"; both or neither. Without them, those implied by `predictor`.
     widths : mapping, optional
-        Widths by criterion, where others than {"observed / expected": 0.2, "calibration slope": 0.2,
+        Widths by criterion, where they differ from {"observed / expected": 0.2, "calibration slope": 0.2,
         "AUC": 0.1, "net benefit": 0.2}.
     level : float, default 0.95
         Confidence level of the intervals.
@@ -67,13 +67,13 @@ def validation_sample_size(
     Returns
     -------
     SampleSize
-        With the number by each criterion. At least 100 events and 100 non-events remain good advice.
+        Number of patients by criterion. At least 100 events and 100 non-events remain advisable.
 
     Raises
     ------
     InputError
-        If a number is out of range, a width is of no criterion, or sensitivity comes without specificity or
-        threshold.
+        If a number is out of range, a width names an unknown criterion, or sensitivity is given without
+        specificity or threshold.
 
     References
     ----------
@@ -112,7 +112,7 @@ def validation_sample_size(
         criteria.append(_benefit_criterion(prevalence, threshold, accuracy, width[NET_BENEFIT], z))
         assumptions |= {"threshold": threshold, "sensitivity": accuracy[0], "specificity": accuracy[1]}
     elif sensitivity is not None or specificity is not None:
-        raise InputError("Sensitivity and specificity belong to a threshold; give it, too.")
+        raise InputError("Sensitivity and specificity belong to a threshold. Give `threshold` as well.")
     return SampleSize(
         purpose="validation", criteria=tuple(criteria), prevalence=prevalence, assumptions=assumptions
     )
@@ -143,7 +143,7 @@ def _slope_criterion(
 
 
 def _auc_criterion(prevalence: float, auc: float, width: float, z: float) -> Criterion:
-    """Return the root of the quadratic that sets Newcombe's variance to that of the width."""
+    """Return the criterion whose n, the root of a quadratic, gives Newcombe's variance for the width."""
     se = width / (2 * z)
     scale = auc * (1 - auc) / (prevalence * (1 - prevalence))
     pairs = (1 - auc) / (2 - auc) + auc / (1 + auc)

@@ -1,4 +1,4 @@
-"""Clinical utility: what acting on the predictions is worth, in true positives, at each threshold."""
+"""Clinical utility: net benefit of acting on the predictions, in true positives, by threshold."""
 
 from treatsel.metrics.utility._decision_curve import DecisionCurve, decision_curve
 from treatsel.metrics.utility._net_benefit import net_benefit

@@ -24,7 +24,7 @@ from treatsel.metrics.utility._threshold_counts import (
     percentile_limits,
 )
 
-NO_LIMITS = "more than one resample in ten lacks an outcome, which a known prevalence needs"
+NO_LIMITS = "more than one resample in ten has only one class of outcome; a known prevalence needs both"
 TREAT = "rely on the arm when the predicted probability of the good outcome is at least the threshold"
 
 
@@ -40,17 +40,17 @@ class DecisionCurve:
         avoided against treat all, per patient; NaN at threshold 0).
     differences : pandas.DataFrame
         Columns strategy, comparator, threshold, value, lower, upper (net benefit of the first minus that
-        of the second), n_discordant and n_events_differ (patients whom the two treat differently, and those
-        with outcome 1 among them); for each model against the later models, treat all and treat none. All
-        intervals come from the same resamples.
+        of the second), n_discordant and n_events_differ (numbers of patients, and of patients with
+        outcome 1, whom the two strategies treat differently); for each model against the later models, treat
+        all and treat none. All intervals come from the same resamples.
     prevalence : float
-        Share with outcome 1: of these patients, or as given.
+        Proportion with outcome 1 among these patients, or as given.
     n, n_events : int
-        Patients, and those among them with outcome 1.
+        Number of patients, and of patients with outcome 1.
     level : float
         Confidence level of all limits, which are pointwise.
     method : str
-        How the intervals were made, or why there are none.
+        How the intervals were computed, or why there are none.
     """
 
     table: pd.DataFrame
@@ -66,7 +66,7 @@ class DecisionCurve:
         return self.table.copy()
 
     def plot(self, ax: Any = None, *, treat: str = TREAT) -> Any:
-        """Draw the curves on `ax` (new if None), say below the axis what "treat" means, and return `ax`."""
+        """Draw the curves on `ax` (new if None), with the meaning of "treat" below the axis; return `ax`."""
         xlabel, ylabel = f'Threshold\n"Treat": {treat}', "Net benefit, per patient"
         ax = curves(self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, ax=ax)
         top = max(self.prevalence, 0.05)
@@ -91,8 +91,8 @@ def decision_curve(
 
     Outcome 1 is a good outcome. To "treat" is to **rely on the arm** (offer it, continue it) for the
     patients whose predicted probability of the good outcome is at least the threshold; treat all relies on
-    it for all patients, treat none for no patient. The threshold is also the price: at 0.3, relying on the
-    arm in vain costs 0.3 / 0.7 of the value of one good outcome.
+    it for all patients, treat none for no patient. The threshold is also the exchange rate: at 0.3, relying
+    on the arm without a good outcome costs 0.3 / 0.7 of the value of one good outcome.
 
     Pass `1 - y_true` and `1 - y_prob` where the decision is to do *more* for patients with a low probability
     of the good outcome (step up, add a treatment, monitor closely). "Treat" then means to do so where the
@@ -108,17 +108,17 @@ def decision_curve(
         name.
     thresholds : array-like of shape (n_thresholds,), optional
         Increasing, in [0, 1); 0.01 to 0.99 by default. A prediction of at least the threshold is positive,
-        whatever binary rounding (up to 1e-12) did to either.
+        with a tolerance of 1e-12 for rounding.
     prevalence : float, optional
-        Known share with outcome 1 in the population, if these patients were sampled by outcome.
+        Known prevalence of outcome 1 in the population, if these patients were sampled by outcome.
     harm : float or mapping of model to float, default 0
-        What making the prediction costs a patient, in true positives; taken from the models only.
+        Cost of obtaining the prediction, in true positives per patient; subtracted for the models only.
     n_resamples : int, default 500
-        For the intervals; 0 for none.
+        Number of resamples for the intervals; 0 for none.
     random_state : int, default 0
         Seed of the resamples. The order of the rows does not matter.
     clusters : array-like of shape (n_patients,), optional
-        Site or service of each patient: clusters are drawn whole.
+        Site or service of each patient; whole clusters are resampled.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -127,10 +127,10 @@ def decision_curve(
     Returns
     -------
     DecisionCurve
-        Net benefit in true positives per patient; higher is better. At threshold 0 that of every model
-        without harm is the prevalence. Pointwise percentile intervals; that of a difference is too short
-        where fewer than about ten patients of either outcome are treated differently, and has no width
-        where none is.
+        Net benefit in true positives per patient; higher is better. At threshold 0 the net benefit of
+        every model without harm equals the prevalence. Pointwise percentile intervals; that of a difference
+        is too short where fewer than about ten patients with either outcome are treated differently, and has
+        zero width where none are.
 
     Raises
     ------
@@ -176,13 +176,13 @@ def _described(table: pd.DataFrame, drawn: str | None) -> str:
     if table["value"].isna().any():
         return f"not estimable: {NEEDS_BOTH}"
     if drawn is None:
-        return "no intervals asked for"
+        return "no intervals requested"
     return f"percentiles of {drawn}" if table["lower"].notna().all() else f"no interval: {NO_LIMITS}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Drawn:
-    """Net benefits (n_strategies, n_thresholds) and their resamples, to be laid out as tables."""
+    """Net benefits (n_strategies, n_thresholds) and their resamples, arranged as tables."""
 
     names: list[str]
     counts: Table

@@ -27,29 +27,29 @@ def net_benefit(
 ) -> Estimate:
     """Net benefit of acting where the predicted probability is at least the threshold.
 
-    True positives less false positives, each as a share of all patients; a false positive counts
-    threshold / (1 - threshold) of a true one. See `decision_curve` for what that means here, and for when
-    to pass 1 - y and 1 - p.
+    True positives minus false positives, each as a proportion of all patients; false positives are weighted
+    by threshold / (1 - threshold). See `decision_curve` for the interpretation, and for when to pass 1 - y
+    and 1 - p.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1.
     y_prob : array-like of shape (n_patients,)
-        Predicted probability of outcome 1, in [0, 1]. Exactly 0 and 1 are taken as they stand.
+        Predicted probability of outcome 1, in [0, 1]. Values of exactly 0 and 1 are not modified.
     threshold : float
-        In [0, 1). A prediction of at least the threshold is positive, whatever binary rounding (up to
-        1e-12) did to either: 1 - 0.9 reaches 0.1.
+        In [0, 1). A prediction of at least the threshold is positive, with a tolerance of 1e-12 for
+        rounding: 1 - 0.9 reaches 0.1.
     prevalence : float, optional
-        Known share with outcome 1 in the population, if these patients were sampled by outcome.
+        Known prevalence of outcome 1 in the population, if these patients were sampled by outcome.
     harm : float, default 0
-        What making the prediction costs a patient, in true positives.
+        Cost of obtaining the prediction, in true positives per patient.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -58,8 +58,8 @@ def net_benefit(
     -------
     Estimate
         In true positives per patient, at most the prevalence; higher is better; 0 is treat none. Wald
-        interval, not cut off; of no width where no prediction reaches the threshold. NaN if `prevalence` is
-        given and one outcome is missing.
+        interval, not truncated; of zero width if no prediction reaches the threshold. NaN if `prevalence` is
+        given and one of the outcomes is absent.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Net benefit from counts: how many patients of each outcome reach each threshold; public through `utility`.
+"""Net benefit from counts of patients by outcome and threshold; public through `utility`.
 
-Counts of patients by outcome and by the highest threshold that each prediction reaches hold all that a
-decision curve needs. A resample is a new draw of these few counts, never of the patients.
+Counts of patients by outcome and by the highest threshold that each prediction reaches are sufficient for a
+decision curve. A resample is a new draw of these few counts, not of the patients.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def check_grid(thresholds: Any, *, below: float = np.inf) -> FloatArray:
     if not len(grid) or (grid < 0).any() or (grid >= below).any():
         raise InputError(f"thresholds must lie in [0, {below:g}), and there must be at least one.")
     if (np.diff(grid) <= 0).any():
-        raise InputError("thresholds must increase. Sort them, and leave out those given twice.")
+        raise InputError("thresholds must increase. Sort them and remove duplicates.")
     return grid
 
 
@@ -50,7 +50,7 @@ def check_harm(harm: float | Mapping[str, float], models: list[str]) -> FloatArr
         raise InputError(f"harm names {unknown}; the models are {models}.")
     values = check_vector("harm", [given.get(name, 0.0) for name in models])
     if (values < 0).any():
-        raise InputError("harm must not be negative: it is what making the prediction costs.")
+        raise InputError("harm must not be negative; it is the cost of obtaining the prediction.")
     return values
 
 
@@ -63,7 +63,7 @@ def check_models(y_prob: Any) -> dict[str, Any]:
     if not models or {ALL, NONE} & set(models):
         raise InputError(
             f"y_prob names the models {list(models)}; it needs at least one, and {ALL!r} and {NONE!r} are "
-            "taken."
+            "reserved."
         )
     for name, probability in models.items():
         check_probability(f"y_prob[{name!r}]", probability)
@@ -77,11 +77,11 @@ class Table:
     Attributes
     ----------
     weight, outcome : ndarray of shape (n_cells,)
-        Patients in each cell, and their outcome.
+        Number of patients in each cell, and their outcome.
     reached : ndarray of shape (n_models, n_cells)
-        How many of the thresholds the prediction reaches.
+        Number of thresholds that the prediction reaches.
     cluster : ndarray of shape (n_cells,) or None
-        Number of the cluster, in an order that does not depend on the order of the patients.
+        Code of the cluster, which does not depend on the order of the patients.
     thresholds : ndarray of shape (n_thresholds,)
         Increasing.
     """
@@ -125,16 +125,16 @@ class Table:
 
     @property
     def events(self) -> float:
-        """Patients with outcome 1."""
+        """Number of patients with outcome 1."""
         return float(self.weight @ self.outcome)
 
     @property
     def total(self) -> float:
-        """Patients."""
+        """Number of patients."""
         return float(self.weight.sum())
 
     def drawn(self, n_resamples: int) -> str:
-        """Return in words what is resampled."""
+        """Return a description of the resamples."""
         clusters = "patients" if self.cluster is None else f"{len(np.unique(self.cluster))} clusters"
         return f"{n_resamples} resamples of {clusters}"
 
@@ -147,9 +147,9 @@ class Table:
         )
 
     def differing(self, first: int, second: int) -> npt.NDArray[np.int64]:
-        """Return how many two strategies treat differently, shape (2, n_thresholds).
+        """Return the number of patients whom two strategies treat differently, shape (2, n_thresholds).
 
-        All of them, and those with the outcome. The strategies are the models, treat all, treat none.
+        First all patients, then those with the outcome. The strategies are the models, treat all, treat none.
         """
         size = len(self.thresholds) + 1
         ends = np.broadcast_to([[size - 1], [0]], (2, len(self.weight)))
@@ -162,9 +162,10 @@ class Table:
         return np.rint([without + events, events]).astype(np.int64)
 
     def positives(self, weight: FloatArray) -> FloatArray:
-        """Return how many reach each threshold, shape (n_models + 1, 2, n_thresholds).
+        """Return the number of patients at each threshold, shape (n_models + 1, 2, n_thresholds).
 
-        Without and with the outcome; the last "model" is treat all.
+        Patients whose prediction reaches it, first without and then with the outcome. The last "model" is
+        treat all.
         """
         size = len(self.thresholds) + 1
         found = np.empty((len(self.reached) + 1, 2, size - 1))
@@ -175,16 +176,16 @@ class Table:
         return found
 
     def rates(self, weight: FloatArray, prevalence: float | None) -> FloatArray:
-        """Return the same as shares of all patients; with a known prevalence, of a population that has it."""
+        """Return `positives` as proportions of all patients or of a population with a known prevalence."""
         found = self.positives(weight)
-        with np.errstate(invalid="ignore"):  # a resample without patients of one outcome: not a number
+        with np.errstate(invalid="ignore"):  # NaN for a resample in which one outcome is absent
             if prevalence is None:
                 return np.asarray(found / weight.sum())
             return np.asarray(found / found[-1] * np.array([1 - prevalence, prevalence])[:, None])
 
 
 def _distinct(columns: list[Counts]) -> tuple[Counts, Counts]:
-    """Return the number of each row's combination, and a row for each combination."""
+    """Return the code of each row's combination of values, and one row for each combination."""
     cell = np.zeros(len(columns[0]), dtype=np.intp)
     for column in columns:
         cell = np.asarray(pd.factorize(cell * (column.max() + 1) + column, sort=True)[0])

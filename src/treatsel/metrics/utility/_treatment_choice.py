@@ -1,4 +1,4 @@
-"""Net benefit of choosing between arms; public through `treatsel.metrics.utility`."""
+"""Net benefit of treatment choice; public through `treatsel.metrics.utility`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ class TreatmentChoiceCurve:
         Columns strategy ("model" or "<arm> for all patients"), arm (None for the model), threshold, value,
         lower, upper, se: outcome rate minus that under the comparator for all patients, minus the mean cost.
     differences : pandas.DataFrame
-        Columns strategy ("model"), comparator, arm, threshold, value, lower, upper, se: the model less
-        each arm for all patients.
+        Columns strategy ("model"), comparator, arm, threshold, value, lower, upper, se: the model
+        minus each arm for all patients.
     shares : pandas.DataFrame
-        Columns arm, threshold, share: of the patients to whom the model gives the arm.
+        Columns arm, threshold, share (proportion of patients for whom the model chooses the arm).
     comparator : label
-        The arm that costs nothing.
+        The arm with cost 0.
     costs : dict
         Cost of each arm at threshold 1.
     n : int
@@ -42,7 +42,7 @@ class TreatmentChoiceCurve:
     level : float
         Confidence level of all limits, which are pointwise.
     method : str
-        How the intervals were made, or why there are none.
+        How the intervals were computed, or why there are none.
     """
 
     table: pd.DataFrame
@@ -61,7 +61,8 @@ class TreatmentChoiceCurve:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curves on `ax` (new if None) and return it."""
-        xlabel = f"Threshold\n(rise in the probability of outcome 1 over {self.comparator} to change the arm)"
+        meaning = f"increase in probability of outcome 1 over {self.comparator} that justifies another arm"
+        xlabel = f"Threshold\n({meaning})"
         ylabel = f"Net benefit over {self.comparator} for all patients"
         return curves(
             self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, reference=0, ax=ax
@@ -80,33 +81,34 @@ def treatment_choice_net_benefit(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> TreatmentChoiceCurve:
-    """Net benefit of giving an arm other than the comparator only where it is worth its cost.
+    """Net benefit of choosing an arm other than the comparator only where its benefit exceeds its cost.
 
-    At threshold t an arm is worth choosing over the comparator if it raises the probability of the outcome
-    by at least t (times its entry in `costs`), because it is more expensive, scarcer or less tolerable. The
-    model gives each patient the arm with the largest predicted rise minus this cost. Its net benefit is the
-    expected outcome rate, minus the mean cost, minus the outcome rate with the comparator for all patients.
+    At threshold t an arm is preferable to the comparator if it raises the probability of the outcome by more
+    than t (times its entry in `costs`), because it is more expensive, scarcer or less tolerable. The model
+    chooses for each patient the arm with the largest predicted increase minus this cost. Its net benefit is
+    the expected outcome rate, minus the mean cost, minus the outcome rate with the comparator for all
+    patients.
 
     Parameters
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of the outcome under each arm. Its predictions choose; ties go to the comparator
-        and then to the first column. Differences are compared as computed.
+        Predicted probability of the outcome under each arm. The model chooses by these predictions; ties go
+        to the comparator and then to the first column. Differences are compared without rounding.
     comparator : label, optional
-        The arm that costs nothing; the first column of `by_arm` by default.
+        The arm with cost 0; the first column of `by_arm` by default.
     thresholds : array-like of shape (n_thresholds,), optional
         Increasing, 0 or more, as differences of probabilities; 0 to 0.2 by default.
     costs : mapping of arm to float, optional
-        How much dearer than the threshold an arm is: 1 for every arm that is not named, 0 for the
-        comparator. For thresholds of each arm's own, give them here and `thresholds=[1]`.
+        Cost of an arm as a multiple of the threshold: 1 for every arm that is not named, 0 for the
+        comparator. For arm-specific thresholds, give them here with `thresholds=[1]`.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -115,13 +117,13 @@ def treatment_choice_net_benefit(
     -------
     TreatmentChoiceCurve
         Differences of proportions; higher is better, 0 is the comparator for all patients. Wald intervals
-        that take scores and predictions as given.
+        that treat scores and predictions as fixed.
 
     Raises
     ------
     InputError
-        If lengths, patients or arms differ, there is one arm, a score is not finite, or thresholds do not
-        increase.
+        If lengths, patients or arms differ, there is only one arm, a score is not finite, or thresholds do
+        not increase.
 
     References
     ----------
@@ -181,16 +183,16 @@ def treatment_choice_net_benefit(
 def _costs(costs: Mapping[Any, float] | None, arms: list[Any]) -> FloatArray:
     given = dict(costs or {})
     if unknown := [arm for arm in given if arm not in arms]:
-        raise InputError(f"costs names the arms {unknown}; there are {arms}.")
+        raise InputError(f"costs names the arms {unknown}; the arms are {arms}.")
     if given.setdefault(arms[0], 0.0):
-        raise InputError(f"costs gives the comparator {arms[0]!r} a cost; it must be 0, or left out.")
+        raise InputError(f"costs gives the comparator {arms[0]!r} a cost; set it to 0 or leave it out.")
     return check_vector("costs", [given.get(arm, 1.0) for arm in arms])
 
 
 def _averaging(units: Units) -> Callable[[FloatArray], dict[str, float]]:
-    """Return a function of one value a patient that gives its mean with interval.
+    """Return a function that computes the mean of one value per patient, with its interval.
 
-    The cluster-robust one averages within clusters first, which gives the same from far fewer numbers.
+    With clusters it averages within clusters first, which gives the same result from far fewer numbers.
     """
     if units.codes is None:
         return lambda values: _figures(values, units)
@@ -208,7 +210,7 @@ def _figures(values: FloatArray, units: Units) -> dict[str, float]:
 
 
 def _by_strategy(rows: list[dict[str, Any]], column: str) -> pd.DataFrame:
-    """Return the rows with those of one strategy together, each in the order of the thresholds."""
+    """Return the rows grouped by strategy, each group in the order of the thresholds."""
     table = pd.DataFrame(rows)
     return table.sort_values(
         column, key=lambda names: pd.factorize(names)[0], kind="stable", ignore_index=True

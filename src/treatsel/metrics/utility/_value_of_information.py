@@ -33,11 +33,11 @@ class ValueOfInformation:
     table : pandas.DataFrame
         Columns threshold; value (the expected value of perfect information, 0 or more); perfect (net
         benefit expected if the best strategy were known); current (net benefit of the strategy that is best
-        on these data); best (its name; on a tie the model's).
+        on these data); best (its name; in a tie, the model's).
     n, n_events : int
-        Patients, and those among them with outcome 1.
+        Number of patients, and of patients with outcome 1.
     method : str
-        How the uncertainty was described.
+        How the uncertainty was modeled.
     """
 
     table: pd.DataFrame
@@ -67,12 +67,12 @@ def value_of_information(
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> ValueOfInformation:
-    """Net benefit that is lost, on average, by not knowing for sure which strategy is best.
+    """Expected value of perfect information: net benefit lost by uncertainty about the best strategy.
 
-    The strategies are the model(s), treat all and treat none. With these data one takes the strategy with
-    the highest estimated net benefit; with endless data one would take the truly best one. The expected
-    difference (EVPI) is 0 where more data could not change the choice. Times the number of patients of a
-    service, it is the number of true positives that a larger validation may save.
+    The strategies are the model(s), treat all and treat none. With these data, the strategy with the highest
+    estimated net benefit is chosen; with unlimited data, the truly best one. The expected difference (EVPI)
+    is 0 where more data could not change the choice. Multiplied by the number of patients of a service, it is
+    the largest number of true positives that a larger validation study can be expected to gain.
 
     Parameters
     ----------
@@ -82,29 +82,29 @@ def value_of_information(
         Predicted probability of outcome 1, in [0, 1].
     thresholds : array-like of shape (n_thresholds,), optional
         Increasing, in [0, 1); 0.01 to 0.99 by default. A prediction of at least the threshold is positive
-        (`predtools` wants more than the threshold).
+        (R's predtools requires more than the threshold).
     method : {"asymptotic", "bootstrap"}, default "asymptotic"
-        The net benefits vary as normal variables with the covariance of the data (one model, patients
-        independent), or as in resamples of patients or clusters.
+        Distribution of the net benefits: normal with the covariance of the data (one model, independent
+        patients), or that in resamples of patients or clusters.
     n_resamples : int, default 1000
-        For "bootstrap".
+        Number of resamples for "bootstrap".
     random_state : int, default 0
         Seed of the resamples.
     clusters : array-like of shape (n_patients,), optional
-        Site or service of each patient, for "bootstrap": clusters are drawn whole.
+        Site or service of each patient, for "bootstrap"; whole clusters are resampled.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
 
     Returns
     -------
     ValueOfInformation
-        Per threshold, in units of net benefit per patient; 0 or more; lower means that the data suffice.
+        Per threshold, in units of net benefit per patient; 0 or more; near 0 if the data suffice.
 
     Raises
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], thresholds do not
-        increase within [0, 1), or "asymptotic" is asked for several models or clusters.
+        increase within [0, 1), or "asymptotic" is requested with several models or clusters.
 
     References
     ----------
