@@ -25,7 +25,7 @@ def average_benefit(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Average benefit of one arm over another, from doubly robust scores of the patients who got either.
+    """Average benefit of one arm over another, from doubly robust scores of the patients who received either.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def average_benefit(
     Returns
     -------
     Estimate
-        Outcome rate under `treated` minus that under `control`, a difference of proportions; above 0:
+        Outcome rate under `treated` minus that under `control`, a difference of proportions; above 0,
         `treated` is better on average. `se` is sd / sqrt(n).
 
     Raises
