@@ -1,7 +1,7 @@
 """Cached attributes without a lock.
 
 In Python 3.11, `functools.cached_property` uses a lock shared by all instances: a process that is forked
-while another thread holds it inherits the locked lock and waits forever. Without the lock, two threads may
+while another thread holds the lock inherits it locked and waits forever. Without the lock, two threads may
 both compute the same value.
 """
 

@@ -121,7 +121,7 @@ class LocalFit:
         if self.curve is None:
             return f"not estimable: too few distinct predictions for {self.smooth}"
         if self.smooth == "lowess":
-            return "lowess, span 2/3, " + ("at each prediction" if self.exact else "interpolated within 1 %")
+            return "lowess, span 2/3, " + ("at each prediction" if self.exact else "interpolated within 1%")
         return "loess, span 0.75, degree 2, " + ("exact" if self.exact else "interpolated in a kd-tree")
 
     def at(self, x: FloatArray) -> FloatArray:

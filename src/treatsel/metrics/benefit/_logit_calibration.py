@@ -73,7 +73,7 @@ def logit_benefit_recalibration(
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+        If predictions are 0 or 1; 1e-8 and 1 - 1e-8 are used instead.
 
     References
     ----------
@@ -158,7 +158,7 @@ def logit_benefit_slope(
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+        If predictions are 0 or 1; 1e-8 and 1 - 1e-8 are used instead.
 
     References
     ----------

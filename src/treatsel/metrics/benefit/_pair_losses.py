@@ -61,7 +61,7 @@ def cross_entropy_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Es
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+        If predictions are 0 or 1; 1e-8 and 1 - 1e-8 are used instead.
 
     References
     ----------

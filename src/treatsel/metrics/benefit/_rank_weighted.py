@@ -90,8 +90,8 @@ def rank_weighted_average_treatment_effect(
         Predicted probability of the outcome under each arm, from a model that has not seen these patients. It
         is the outcome model of the doubly robust scores.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
-        arms only, the probability of the received arm is enough.
+        Probability of receiving each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has only
+        two arms, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     priority : array-like of shape (n_patients,), optional

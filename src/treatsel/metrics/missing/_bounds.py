@@ -142,7 +142,7 @@ def gain_missing_bounds(
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm, or the received arm, as in `aipw_scores`.
+        Probability of receiving each arm, or the received arm, as in `aipw_scores`.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
     comparator : label, optional

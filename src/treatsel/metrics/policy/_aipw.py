@@ -42,7 +42,7 @@ def aipw_scores(
         Predicted probability of the outcome under each arm, columns named by arm. The predictions must not
         come from a model fitted to these patients, unless out of fold.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm, rows summing to 1 (within 1e-6), or only that of the received
+        Probability of receiving each arm, rows summing to 1 (within 1e-6), or only that of the received
         arm; above 0 for the received arm. With a table, lack of overlap is also checked.
     observation : array-like of shape (n_patients,), optional
         Probability, in (0, 1], that the outcome is observed, under the received arm.
@@ -112,7 +112,7 @@ def arm_means(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
