@@ -1,4 +1,4 @@
-"""Clusters of patients (sites, services) with correlated outcomes, and intervals that allow for them."""
+"""Clusters of patients (sites, services), whose outcomes may be correlated, and intervals for them."""
 
 from dataclasses import dataclass
 from typing import Any

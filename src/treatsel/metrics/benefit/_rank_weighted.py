@@ -115,8 +115,8 @@ def rank_weighted_average_treatment_effect(
     Returns
     -------
     RankWeightedEffect
-        Differences of probabilities; higher is better. 0 is a ranking without information, which `p_value`
-        tests. Wald intervals. No interval with fewer than four patients or clusters.
+        Differences of probabilities; higher is better, 0 is a ranking without information (`p_value` tests
+        this). Wald intervals. No interval with fewer than four patients or clusters.
 
     Raises
     ------

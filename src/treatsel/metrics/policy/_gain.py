@@ -61,7 +61,7 @@ def gain_over_best_arm(
     -------
     Gain
         Difference of proportions; positive: the recommendations are better. Exactly 0 if the comparator is
-        recommended to all patients, and then, without `selection="adjusted"`, with an interval of zero width.
+        recommended to all patients; the interval then has zero width, unless it is adjusted for selection.
 
     Raises
     ------

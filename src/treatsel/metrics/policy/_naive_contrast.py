@@ -39,7 +39,7 @@ class NaiveConcordanceContrast:
         gain either, but indicates one.
     chi_squared, p_value_chi_squared, odds_ratio, p_value_fisher : float
         Pearson's test without continuity correction, and the conditional odds ratio and p value of
-        Fisher's exact test, for `difference`: as in publications, and with the same bias. They treat the
+        Fisher's exact test, for `difference`: as published, and with the same bias. They treat the
         patients as independent.
     """
 

@@ -14,7 +14,7 @@ from treatsel._stats.intervals import Interval, wald
 from treatsel.errors import InputError
 from treatsel.metrics.pooling._scales import BACK, Scale, _check_estimates
 
-LEAST_BETWEEN = 1e-4  # smallest share of the variance between imputations, as in R's mice
+LEAST_BETWEEN = 1e-4  # lower bound of the between-imputation share of the variance, as in R's mice
 
 
 @dataclass(frozen=True, kw_only=True)

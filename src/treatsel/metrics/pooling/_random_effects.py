@@ -114,7 +114,7 @@ class MetaAnalysis:
 class _Mean(NamedTuple):
     value: float
     plain_se: float
-    excess: float  # Hartung-Knapp factor: weighted variance of the sites about the mean; 1 is expected
+    excess: float  # Hartung-Knapp factor: weighted variance of the sites about the mean; expected to be 1
 
 
 def random_effects_meta_analysis(

@@ -8,7 +8,7 @@ import numpy as np
 from treatsel._checks import FloatArray
 from treatsel._stats.vectors import Labels
 
-PARTS = ("recommended", "rule", "best")  # concordant; of these, not the comparator; comparator instead
+PARTS = ("recommended", "rule", "best")  # concordant; of these, not at the comparator; discordant at it
 
 
 class Bounds(NamedTuple):
