@@ -165,7 +165,7 @@ def test_by_arm_table_keeps_patients_and_arms():
     [
         ([[0.5]], "table must be a DataFrame of patients by arms; it is a list"),
         (pd.DataFrame(), r"table is empty \(0 patients, 0 arms\)"),
-        (pd.DataFrame({"a": []}), r"table is empty \(0 patients, 1 arms\)"),
+        (pd.DataFrame({"a": []}), r"table is empty \(0 patients, 1 arm\)"),
         (pd.DataFrame(index=[1, 2]), r"table is empty \(2 patients, 0 arms\)"),
         (pd.DataFrame([[0.5, 0.5]], columns=["a", "a"]), "columns of table hold 1 duplicate"),
         (pd.DataFrame({"a": [0.5], "b": [50]}), "Column 'b' of table holds 1 value outside 0 to 1"),

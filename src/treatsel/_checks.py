@@ -88,7 +88,7 @@ def check_same_length(**vectors: Any) -> None:
 
 
 def check_number(name: str, value: Any) -> Any:
-    """Return `value` if it is a real number; True and False are not."""
+    """Return `value` if it is a real number; True and False are not accepted."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputError(f"{name} must be a number; it is a {type(value).__name__}.")
     return value
@@ -116,7 +116,8 @@ def check_by_arm(name: str, table: Any) -> "pd.DataFrame":
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{name} must be a DataFrame of patients by arms; it is a {type(table).__name__}.")
     if not len(table.columns) or not len(table):
-        raise InputError(f"{name} is empty ({len(table)} patients, {len(table.columns)} arms).")
+        shape = f"{count_of(len(table), 'patient')}, {count_of(len(table.columns), 'arm')}"
+        raise InputError(f"{name} is empty ({shape}).")
     check_unique(f"The columns of {name}", table.columns)
     checked = {arm: check_probability(f"Column {arm!r} of {name}", table[arm]) for arm in table.columns}
     return pd.DataFrame(checked, index=table.index)

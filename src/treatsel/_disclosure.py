@@ -1,12 +1,12 @@
 """Statistical disclosure control: one rule for small counts in model files, reports and pages.
 
-A count of 1 to 4 patients is never disclosed, nor a proportion, a mean or a remainder that stands for one:
-such cells are suppressed, and rare categories are merged. Where the total of a table is known, suppressed
+A count of 1 to 4 patients is never disclosed, nor a proportion, a mean or a remainder based on such a count:
+these cells are suppressed, and rare categories are merged. Where the total of a table is known, suppressed
 cells could be recovered by subtraction. Further cells are therefore suppressed, the smallest first, until at
-least two cells with together at least ten patients are missing (complementary suppression).
+least two cells with together at least ten patients are suppressed (complementary suppression).
 
-The threshold of 5 is common for health statistics. A file that was suppressed once stays suppressed: cells
-without a count (NaN) are treated as suppressed.
+The threshold of 5 is common for health statistics. Suppression is never undone: cells without a count (NaN)
+are treated as suppressed.
 
 References
 ----------
@@ -30,7 +30,7 @@ BoolArray = npt.NDArray[np.bool_]
 def is_small(counts: Any) -> Any:
     """Return whether counts lie between 0 and `SMALLEST_GROUP`, both excluded; NaN is not small.
 
-    Zero is not small: that a category does not occur describes no patient.
+    Zero is not small, because an empty category describes no patient.
 
     Examples
     --------
@@ -64,14 +64,14 @@ def suppression(counts: Any, *, primary: Any = None, remainders: Any = None) -> 
     primary : array-like of bool, shape (n_cells,), optional
         Cells to suppress in any case; None: small cells and those without a count.
     remainders : array-like of shape (n_cells,), optional
-        Patients missing from each cell, if their total is known, too: the suppressed cells together then
-        lack none or at least `SMALLEST_GROUP`.
+        Number of patients missing from each cell, if their total is also known: together, the suppressed
+        cells then lack either no patient or at least `SMALLEST_GROUP`.
 
     Returns
     -------
     array of bool, shape (n_cells,)
-        No cell, or at least two cells with together at least 2 x `SMALLEST_GROUP` patients; all cells, if
-        these are too few.
+        True for no cell, or for at least two cells with together at least 2 x `SMALLEST_GROUP` patients; for
+        all cells with patients, if these are too few.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def suppression(counts: Any, *, primary: Any = None, remainders: Any = None) -> 
     if primary is None:
         primary = is_small(counts) | np.isnan(counts)
     hidden = np.array(primary, dtype=bool)
-    # an empty cell hides nothing: the suppressed cells together would still be as few
+    # an empty cell is no protection: the patients in suppressed cells would still be as few
     waiting = [cell for cell in np.argsort(counts, kind="stable") if counts[cell] > 0 and not hidden[cell]]
     for cell in waiting:
         if not hidden.any() or _is_safe(counts[hidden], None if remainders is None else remainders[hidden]):
@@ -122,7 +122,7 @@ def merged(counts: Any) -> FloatArray:
     """Return counts whose proportions disclose no small count.
 
     If any cell is small, small cells become 0 and the others are rounded to multiples of
-    `SMALLEST_GROUP`, so that no total makes all proportions whole numbers of patients.
+    `SMALLEST_GROUP`, so that exact counts cannot be recovered from proportions and a total.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def merged(counts: Any) -> FloatArray:
 
 
 def rounded_down(n: int, total: int) -> int:
-    """Return a count, rounded down to tens if the number of the remaining patients is small.
+    """Return a count, rounded down to tens if it, or the number of remaining patients, is small.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def rounded_down(n: int, total: int) -> int:
 
 
 def stated(n: int, noun: str) -> str:
-    """Return a count with its noun for a text, without a small number.
+    """Return a count with its noun for use in text; small counts are not shown.
 
     Examples
     --------

@@ -26,7 +26,7 @@ def run_jobs(
     function : callable
         Returns the same result for the same arguments.
     calls : callable
-        Returns the arguments of each call: the same ones in the same order, whenever it is called.
+        Returns the arguments of each call, always the same ones in the same order.
     n_jobs, prefer
         As in joblib.
 

@@ -1,8 +1,8 @@
 """Cached attributes without a lock.
 
 In Python 3.11, `functools.cached_property` uses a lock shared by all instances: a process that is forked
-while another thread holds it inherits the lock and never gets it. Here two threads may compute the same
-value twice.
+while another thread holds the lock inherits it locked and waits forever. Without the lock, two threads may
+both compute the same value.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from functools import cached_property as lazy
 else:
 
-    class lazy:  # noqa: N801 # reads like property
+    class lazy:  # noqa: N801 # lower case, like property
         """A method as an attribute whose value is cached in the instance."""
 
         def __init__(self, function: Callable[[Any], Any]) -> None:

@@ -22,12 +22,12 @@ PAIRS = ("pairs",)
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """What a measure is called, and how its values are read.
+    """Name of a measure, and how its values are interpreted.
 
     Attributes
     ----------
     key : str
-        Name in Python, in tables by key and in files.
+        Name in Python, in files and in tables indexed by key.
     label : str
         Name in reports and in the column `measure`.
     scale : {"identity", "log", "logit"}
@@ -35,7 +35,7 @@ class Measure:
     ideal : float or None
         Value of a perfect model; None if there is none, or if it depends on the patients.
     direction : {"higher", "lower", "target", "none"}
-        Whether higher or lower is better, or the value nearest to `ideal`; "none" for a description.
+        Whether higher or lower values are better, or those nearest to `ideal`; "none" for a description.
     range : tuple of two floats
         Smallest and largest value.
     useless : float or None

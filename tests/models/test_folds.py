@@ -65,7 +65,7 @@ def test_groups_are_divided_with_a_warning_where_a_fold_would_hold_all_of_an_arm
         received = received.mask((received == "C") & (groups == "s2"), "A")
     else:
         y = np.where((received == "B") & (groups == "s1"), 0.0, y)
-    with pytest.warns(TreatselWarning, match=r"divide groups.* the arms \['[BC]'\]"):
+    with pytest.warns(TreatselWarning, match=r"divided between folds.* the arms \['[BC]'\]"):
         folds = balanced_folds(received, y, groups=groups, random_state=0)
     assert len(folds) == 5
 
@@ -112,6 +112,6 @@ def test_folds_by_key_keep_sites_whole_unless_an_arm_would_be_lost():
     for _, fold in folds_by_key(arms, y, key, sites=sites):
         assert not set(sites[fold]) & set(np.delete(sites, fold))
     lonely = np.where(sites == 3, 1, 0)  # one arm lies in one site
-    with pytest.warns(TreatselWarning, match="divide groups"):
+    with pytest.warns(TreatselWarning, match="divided between folds"):
         folds = folds_by_key(lonely, y, key, sites=sites)
     assert all(lonely[rest].any() for rest, _ in folds)

@@ -10,7 +10,7 @@ from treatsel._checks import FloatArray, check_by_arm, check_probability, check_
 from treatsel._stats.vectors import Labels
 from treatsel.errors import InputError, TreatselWarning
 
-SUM_TOLERANCE = 1e-6  # for propensities that were rounded or stored as float32, yet below any real mistake
+SUM_TOLERANCE = 1e-6  # allows for rounding and float32, but is below any real error
 
 
 def check_table(name: str, table: Any) -> pd.DataFrame:
@@ -85,7 +85,7 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
         if n:
             warnings.warn(
                 f"{count_of(int(n), 'patient')} could not have received arm {arm!r} (propensity 0): the "
-                "score for it rests on the outcome model alone.",
+                "score for this arm rests on the outcome model alone.",
                 TreatselWarning,
                 stacklevel=3,
             )

@@ -1,4 +1,4 @@
-"""Means of one value a patient with a standard error that may allow for clusters and sampling weights."""
+"""Means of one value per patient with a standard error that may allow for clusters and sampling weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """Weights and, if given, cluster codes of the patients: what a standard error needs to know."""
+    """Weights and, if given, cluster codes of the patients, from which standard errors are computed."""
 
     weights: Weights
     codes: FloatArray | None
@@ -36,18 +36,18 @@ class Units:
         return None if self.codes is None else len(np.unique(self.codes[self.weight > 0]))
 
     def subset(self, rows: Any) -> "Units":
-        """Return the units of the patients that `rows` (a mask or positions) picks."""
+        """Return the units of the patients that `rows` (a mask or positions) selects."""
         codes = None if self.codes is None else self.codes[rows]
         return Units(weights=self.weights.subset(rows), codes=codes, level=self.level)
 
 
-# A cluster-robust standard error rests on as many numbers as there are clusters: with fewer than this its
+# A cluster-robust standard error rests on as many numbers as there are clusters: with fewer than this, its
 # interval is much too short, even with Student's t (Cameron & Miller 2015, section VI).
 MIN_CLUSTERS = 10
 
 
 def enough_clusters(clusters: Any) -> Any:
-    """Return clusters if there are at least ``MIN_CLUSTERS``, else None: patients count as independent.
+    """Return clusters if there are at least ``MIN_CLUSTERS``, else None: patients are treated as independent.
 
     References
     ----------
@@ -70,7 +70,7 @@ class Mean:
 def check_units(
     sample_weight: Any, clusters: Any, level: float, *, weights_are: WeightsAre = "counts", **patients: Any
 ) -> Units:
-    """Return checked weights and clusters of the patients that the named vectors and tables hold."""
+    """Return checked weights and clusters of the patients in the named vectors and tables."""
     n = check_patients(**patients, clusters=clusters, sample_weight=sample_weight)
     weights = check_sample_weight(sample_weight, n, weights_are)
     codes = None if clusters is None else codes_of(check_labels("clusters", clusters))

@@ -1,4 +1,4 @@
-"""Clusters of patients (sites, services) whose outcomes may be alike, and intervals that allow for them."""
+"""Clusters of patients (sites, services), whose outcomes may be correlated, and intervals for them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from treatsel._stats.weights import Weights
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
-    """The cluster of each patient as a number, or none: patients are then independent.
+    """The cluster number of each patient; without clusters, patients are treated as independent.
 
     The numbers follow the labels, so that the order of the rows does not matter.
     """
@@ -34,11 +34,11 @@ class Clusters:
 
     @property
     def is_robust(self) -> bool:
-        """Whether standard errors are sandwiches, because of clusters or of sampling weights."""
+        """Whether standard errors are sandwich estimates, because of clusters or of sampling weights."""
         return self.codes is not None or self.weights.sampling
 
     def subset(self, mask: Any) -> "Clusters":
-        """Return the clusters of the patients that `mask` picks."""
+        """Return the clusters of the patients that `mask` selects."""
         codes = None if self.codes is None else self.codes[mask]
         return Clusters(codes=codes, weights=self.weights.subset(mask))
 

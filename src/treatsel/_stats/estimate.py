@@ -1,4 +1,4 @@
-"""What the metrics return: an estimate with its interval and its number of patients."""
+"""Result type of the metrics: an estimate with its interval and its number of patients."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Estimate:
     n : int
         Patients; with weights that are counts, the sum of the weights, rounded.
     n_events : int or None
-        Patients among them with outcome 1; None if the function does not see the outcome.
+        Patients among them with outcome 1; None if the function does not use the outcome.
     level : float
         Confidence level of [lower, upper].
     method : str
@@ -59,7 +59,7 @@ class Estimate:
 
 
 def not_estimable(reason: str, *, n: int, n_events: int | None, level: float, value: float = NAN) -> Estimate:
-    """Return an estimate without interval (and by default without value) whose `method` says why."""
+    """Return an estimate without interval (and by default without value) whose `method` gives the reason."""
     method = f"not estimable: {reason}"
     return Estimate(value=value, lower=NAN, upper=NAN, n=n, n_events=n_events, level=level, method=method)
 

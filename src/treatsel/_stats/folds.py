@@ -17,11 +17,11 @@ def balanced_folds(
     n_splits: int = 5,
     random_state: int | np.random.RandomState | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split patients into folds; return the positions of the other folds and of the fold itself, for each.
+    """Split patients into folds; return, for each fold, the positions outside and inside it.
 
-    Without groups each fold gets its share of every arm and outcome. Groups (sites, persons) are not divided:
-    from the largest on, each goes to the fold that is smallest so far. Only where an arm would have all its
-    events, or all its non-events, in one fold are groups divided, with a warning.
+    Without groups, each fold gets its share of every arm and outcome. Groups (sites, persons) are kept whole:
+    in order of decreasing size, each is assigned to the fold that is smallest so far. Groups are divided,
+    with a warning, only where an arm would otherwise have all its events, or all its non-events, in one fold.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def balanced_folds(
     Raises
     ------
     InputError
-        If a patient has no group, or random_state is neither of these.
+        If a patient has no group, or random_state is not valid.
     """
     random = np.random.default_rng(seed_of(random_state))
     fold = None
@@ -58,12 +58,12 @@ def folds_by_key(
     sites: np.ndarray | None = None,
     n_splits: int = 5,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split patients into folds that are alike in arms, by a key of each patient instead of at random.
+    """Split patients into folds balanced by arm, by a key of each patient instead of at random.
 
-    Patients are dealt in turn, in the order of arm and key; sites are dealt whole, in the order of their size
-    (varied by up to a quarter with their keys), unless one fold would hold all events, or non-events, of an
-    arm. Folds are not balanced by outcome: if they were, the outcomes outside a fold would reveal the number
-    of events inside it.
+    Patients are assigned to the folds in turn, in the order of arm and key. Sites are assigned whole, in the
+    order of their size (varied by up to a quarter with their keys), unless one fold would hold all events, or
+    all non-events, of an arm. Folds are not balanced by outcome: if they were, the outcomes outside a fold
+    would reveal the number of events inside it.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def folds_by_key(
     fold = None
     if sites is not None and len(np.unique(sites)) > 1:
         sizes = np.bincount(sites)
-        of_site = np.mod(np.bincount(sites, key), 1.0)  # a key of the site that no order of rows can change
+        of_site = np.mod(np.bincount(sites, key), 1.0)  # a key of the site that does not depend on row order
         order = np.argsort(-sizes * (0.75 + 0.5 * of_site), kind="stable")
         fold = _unless_lost(_dealt(order, min(n_splits, len(sizes)))[sites], pd.Series(arms), y)
     if fold is None:
@@ -90,21 +90,22 @@ def folds_by_key(
 
 
 def _dealt(order: np.ndarray, n_splits: int) -> np.ndarray:
-    """Return the fold of each unit if units are dealt in this order."""
+    """Return the fold of each unit if units are assigned to the folds in turn, in this order."""
     fold = np.empty(len(order), dtype=int)
     fold[order] = np.arange(len(order)) % n_splits
     return fold
 
 
 def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.ndarray | None:
-    """Return folds of groups; None, with a warning, if some arm cannot be fitted without one of them."""
+    """Return folds of groups; None, with a warning, if some arm cannot be fitted outside one of them."""
     lost = _arms_in_one_fold(received, y, fold)
     if not lost:
         return fold
     numbered = pd.api.types.is_integer_dtype(received.dtype)  # column numbers instead of names of arms
     who = count_of(len(lost), "arm") if numbered else f"the arms {lost}"
     warnings.warn(
-        f"Folds divide groups: if they did not, one fold would hold all events, or all non-events, of {who}.",
+        "Groups are divided between folds: otherwise one fold would hold all events, or all non-events, of "
+        f"{who}.",
         TreatselWarning,
         stacklevel=4,
     )
@@ -124,7 +125,7 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int | None:
     Raises
     ------
     InputError
-        If it is something else.
+        If it is not one of these.
     """
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))

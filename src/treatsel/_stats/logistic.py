@@ -12,36 +12,36 @@ from treatsel._checks import FloatArray
 from treatsel._stats.intervals import Interval, quantile_of
 from treatsel._stats.weights import covariance_of_sums
 
-LEAST_SHARE = 1e-10  # singular values below this share of the largest belong to columns made of others
+LEAST_SHARE = 1e-10  # singular values below this share of the largest: linear dependence of columns
 MOST_STEPS = 100
-CONVERGED = 1e-8  # on the logit scale: Newton's method squares the error, so after this step it is rounding
-FLAT = 1e-11  # gain in log-likelihood, in patients of the largest weight, that no further step can matter for
+CONVERGED = 1e-8  # on the logit scale: Newton's method squares the error, which is then at rounding level
+FLAT = 1e-11  # gain in log-likelihood, relative to the largest weight, below which no further step matters
 # Where the predictors separate the classes, each step moves the nearest patient by about 1 on the logit scale
-# however little it gains (e^-m falls by a factor e); before a finite maximum the steps shrink quadratically.
+# however little it gains (e^-m falls by a factor e); near a finite maximum, steps shrink quadratically.
 RUNS_AWAY = 0.1
-# Logits at which a maximum counts as none: it may exist where only a few patients hold the end of a spline,
-# yet a probability of e^-240 says no more than that they have one outcome.
+# Logits beyond which a maximum is treated as nonexistent: it may exist where only a few patients determine
+# the end of a spline, yet a probability of e^-240 only means that they all have the same outcome.
 FARTHEST = 240.0
-LEAST_INFORMATION = 1e-12  # of the largest weight: less is the rounding error of probabilities next to 0 or 1
+LEAST_INFORMATION = 1e-12  # of the largest weight: less is rounding error of probabilities close to 0 or 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LogisticFit:
-    """Where the log-likelihood of a logistic regression is highest.
+    """Maximum-likelihood fit of a logistic regression.
 
     Attributes
     ----------
     coefficients : ndarray of shape (n_terms,)
-        The shortest of those that reach it, if columns of the design are combinations of others.
+        Those at the maximum; of smallest norm if columns of the design are combinations of others.
     covariance : ndarray of shape (n_terms, n_terms)
         Inverse of the Fisher information (or a robust covariance, see `clustered`).
     log_likelihood : float
-        Its height; where there is no maximum, its least upper bound.
+        Maximum of the log-likelihood; where there is none, its least upper bound.
     rank : int
         Number of parameters: columns of the design that are not combinations of others.
     exists : bool
         False where the predictors separate the classes (Albert & Anderson 1984): the coefficients are then
-        infinite, and those given come near the bound.
+        infinite, and those given come close to the bound.
     """
 
     coefficients: FloatArray
@@ -75,7 +75,7 @@ class LogisticFit:
 def maximize(
     design: FloatArray, outcome: FloatArray, weights: FloatArray, offset: FloatArray | float = 0.0
 ) -> LogisticFit:
-    """Climb the log-likelihood by Newton's method with step halving, on an orthonormal basis of the columns.
+    """Maximize the log-likelihood by Newton's method with step halving, on an orthonormal basis of columns.
 
     References
     ----------
@@ -88,7 +88,7 @@ def maximize(
     start = np.broadcast_to(np.asarray(offset, dtype=float), outcome.shape)
     solution, exists = _climb(basis, outcome, weights, start)
     linear = start + basis @ solution
-    # tiny eigenvalues are the variances of coefficients that run away: none may be cut off as rounding
+    # tiny eigenvalues are the information on coefficients that diverge: none may be cut off as rounding
     inverse = np.linalg.pinv(_information(basis, linear, weights), rcond=1e-300, hermitian=True)
     return LogisticFit(
         coefficients=back @ solution,
@@ -104,14 +104,14 @@ def fit_logistic(
 ) -> LogisticFit | None:
     """Return the fit, or None unless there is exactly one finite maximum.
 
-    There is none if the outcome has one class, or if the predictors separate the classes (or would but for a
-    few patients, so that fitted logits go beyond ``FARTHEST``); there are many if a column of `design` (which
-    holds the intercept) is a combination of others.
+    There is none if the outcome has one class, or if the predictors separate the classes (or do so except for
+    a few patients, so that fitted logits go beyond ``FARTHEST``); there are many if a column of `design`
+    (which holds the intercept) is a combination of others.
     """
     lengths = np.linalg.norm(design, axis=0)
     if not outcome.any() or outcome.all() or not lengths.all():
         return None
-    # columns of unit length: whether one is a combination of others must not depend on its unit
+    # columns of unit length: whether one is a combination of others must not depend on its units
     scaled = design / lengths
     fit = maximize(scaled, outcome, weights, offset)
     if fit.rank < len(lengths) or not fit.exists or np.abs(fit.linear(scaled)).max() > FARTHEST:
@@ -154,12 +154,12 @@ def profile_limits(
     others = np.delete(design, column, axis=1)
     start = np.zeros(len(outcome)) if offset is None else offset
     linear = start + fit.linear(design)
-    along = design @ (fit.covariance[column] / fit.covariance[column, column])  # the others move along
+    along = design @ (fit.covariance[column] / fit.covariance[column, column])  # with the others adjusting
     z = quantile_of(level)
 
     @cache
     def above(value: float) -> float:
-        """Return the distance from the limit, as a signed root: nearly linear in the coefficient."""
+        """Return z minus the root of the likelihood-ratio statistic: nearly linear in the coefficient."""
         fixed = linear + (value - best) * along
         height = log_likelihood(fixed, outcome, weights)
         if others.shape[1]:
@@ -191,14 +191,14 @@ def _climb(
         return current, True
     for _ in range(MOST_STEPS):
         gradient = basis.T @ (weights * (outcome - expit(linear)))
-        # least squares, as next to separation the information is singular to rounding
+        # least squares, because close to separation the information is numerically singular
         step = np.linalg.lstsq(_information(basis, linear, weights), gradient, rcond=None)[0]
         move = basis @ step
         longest, gain = float(np.abs(move).max(initial=0.0)), float(gradient @ step)
         if longest < CONVERGED:
             return current + step, True
         length = 1.0
-        # rounding of the sum may make it fall by some units in its last places
+        # rounding error may lower the sum by a few units in its last places
         while (reached := log_likelihood(linear + length * move, outcome, weights)) < height - 1e-12 * abs(
             height
         ):

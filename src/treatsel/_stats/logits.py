@@ -8,18 +8,18 @@ from scipy.special import logit
 from treatsel._checks import FloatArray, count_of
 from treatsel.errors import TreatselWarning
 
-# The closest to 0 or 1 at which a logit is taken (18.4): beyond what any model can know of a patient, and far
-# from where 1 - p loses its digits (1e-16).
+# The closest to 0 or 1 at which a logit is taken (18.4): more extreme than any prediction for a patient can
+# justify, and far from where 1 - p loses its digits (1e-16).
 NEAREST = 1e-8
 
 
 def clipped(probability: FloatArray) -> FloatArray:
-    """Return probabilities moved to within 1e-8 and 1 - 1e-8, without a warning."""
+    """Return probabilities clipped to [1e-8, 1 - 1e-8], without a warning."""
     return np.clip(probability, NEAREST, 1 - NEAREST)
 
 
 def inside(probability: FloatArray) -> FloatArray:
-    """Return probabilities moved to within 1e-8 and 1 - 1e-8, with a warning if any had to move."""
+    """Return probabilities clipped to [1e-8, 1 - 1e-8], with a warning if any is changed."""
     moved = clipped(probability)
     if n := int((moved != probability).sum()):
         warnings.warn(
@@ -33,5 +33,5 @@ def inside(probability: FloatArray) -> FloatArray:
 
 
 def logits_of(probability: FloatArray) -> FloatArray:
-    """Return the logits of probabilities moved inside (0, 1)."""
+    """Return the logits of probabilities, clipped as by `inside`."""
     return np.asarray(logit(inside(probability)))

@@ -6,11 +6,10 @@ from treatsel._checks import FloatArray
 
 
 def holm(p_values: FloatArray) -> FloatArray:
-    """Return p values adjusted so that the chance of any false rejection is at most the level.
+    """Return Holm-adjusted p values: the probability of any false rejection is at most the level.
 
-    This holds whatever the dependence between the tests. A false discovery rate would promise less than
-    is needed here: the tests are few, and a single alarm leads to action. NaN stays NaN and does not count as
-    a test.
+    This holds under any dependence between the tests. Control of the false discovery rate would be too weak
+    here: the tests are few, and a single alarm leads to action. NaN stays NaN and does not count as a test.
 
     References
     ----------

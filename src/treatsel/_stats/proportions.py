@@ -1,4 +1,4 @@
-"""A proportion among some of the patients, with its interval."""
+"""A proportion in a subset of the patients, with its interval."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,12 @@ from treatsel._stats.vectors import Scored
 def share_of(
     values: FloatArray, own: npt.NDArray[np.bool_], data: Scored, clustering: Clusters, level: float
 ) -> Estimate:
-    """Return the share of ones among the patients that `own` picks: Wilson, or a robust Wald interval."""
+    """Return the share of ones among the patients that `own` selects: Wilson, or a robust Wald interval."""
     part, clusters = data.subset(own), clustering.subset(own)
     if not own.any():
         return not_estimable("there are no such patients", n=0, n_events=0, level=level)
     value = part.mean(values[own])
-    if data.weights.sampling:  # a domain of the sample, whose size is random: all patients count (R's survey)
+    if data.weights.sampling:  # a domain of random size: all patients enter the variance (as in R's survey)
         parts = np.where(own, values - value, 0.0) * data.total / part.total
         se, clusters = clustering.error(parts), clustering
     else:

@@ -1,4 +1,4 @@
-"""Refits of one logistic regression to many resamples, which are counts of patients and events at places.
+"""Refits of one logistic regression to many resamples, given as counts of patients and events at places.
 
 A place is a distinct prediction, or a cell of close ones. What does not change between resamples (the columns
 at the places, the fit to all patients) is computed once; each refit takes Newton's steps from there.
@@ -13,15 +13,15 @@ from scipy.special import expit
 from treatsel._checks import FloatArray
 from treatsel._stats.logistic import LogisticFit, fit_logistic
 
-CELLS = 8192  # with more distinct predictions close ones share a place, which moves limits by about 1e-5
+CELLS = 8192  # with more distinct predictions, close ones share a place, which changes limits by about 1e-5
 MOST_STEPS = 30
-CLOSE_LOGIT = 1e-5  # a coefficient's last step; Newton's method squares the error, to about 1e-10
-CLOSE_PROBABILITY = 1e-6  # a probability's last step, likewise
+CLOSE_LOGIT = 1e-5  # last step of a coefficient; Newton's method squares the error, to about 1e-10
+CLOSE_PROBABILITY = 1e-6  # last step of a probability, likewise
 FAR = 5.0  # a longer step of a coefficient may overshoot; the fit is then made with step halving
 
 
 def cells_of(x: FloatArray) -> FloatArray:
-    """Return the cell of each value: one of ``CELLS`` equally wide ones from the smallest to the largest."""
+    """Return the cell of each value: one of ``CELLS`` cells of equal width over the range of the values."""
     low, high = x.min(), x.max()
     return np.asarray(np.floor((x - low) * (CELLS / (high - low))))
 
@@ -50,8 +50,8 @@ class Refits:
     fitted : ndarray of shape (n_places,)
         Its probabilities.
     of_probabilities : bool
-        Stop when the probabilities do: they have a limit even where the coefficients have none (a resample
-        without events at the smallest predictions). Otherwise stop when the coefficients do.
+        Whether to stop when the probabilities converge, which they do even where the coefficients diverge (a
+        resample without events at the smallest predictions), or when the coefficients converge.
     """
 
     columns: FloatArray
@@ -90,7 +90,7 @@ class Refits:
         return np.asarray(expit(self.offset + found @ self.columns))
 
     def _climb(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
-        """Return the coefficients by plain Newton steps; None if these do not settle."""
+        """Return the coefficients by plain Newton steps; None if these do not converge."""
         target, current, fitted = self.columns @ events, self.start, self.fitted
         for _ in range(MOST_STEPS):
             expected = counts * fitted

@@ -1,4 +1,4 @@
-"""Bootstrap resamples as vectors of weights, so that a resample copies and sorts no patients."""
+"""Bootstrap resamples as vectors of weights, so that no patients are copied or sorted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Resamples:
     weight : ndarray of shape (n_patients,)
         Weights of the patients; counts, so that a weight of 2 is drawn as two patients.
     codes : ndarray of shape (n_patients,) or None
-        Cluster of each patient: clusters are then drawn whole.
+        Cluster of each patient; whole clusters are then drawn.
     n_resamples : int
         Number of resamples.
     seed : int
@@ -62,7 +62,7 @@ class Resamples:
         random = np.random.default_rng(self.seed)
         if self.codes is not None:
             names, codes = np.unique(self.codes, return_inverse=True)
-            alive = np.unique(codes[self.weight > 0])  # a cluster of weight 0 only is not in the data
+            alive = np.unique(codes[self.weight > 0])  # a cluster with only zero weights is not in the data
             for _ in range(self.n_resamples):
                 drawn = alive[random.integers(len(alive), size=len(alive))]
                 yield self.weight * np.bincount(drawn, minlength=len(names))[codes]
@@ -79,8 +79,8 @@ class Resamples:
 def percentile_interval(draws: FloatArray, level: float) -> Interval:
     """Return the percentile interval of the finite draws; NaN where fewer than nine in ten are finite.
 
-    With more failures than that the resamples without a value (one class only, separated classes) are no
-    longer a negligible part of the distribution whose tails are wanted.
+    With more failures, the resamples without a value (one class only, separated classes) are no longer a
+    negligible part of the distribution whose tails are estimated.
 
     References
     ----------

@@ -16,7 +16,7 @@ Smoother = Literal["spline", "loess", "lowess"]
 Scale = Literal["logit", "probability"]
 LOESS_SPAN = 0.75  # the default of R's loess, which Austin & Steyerberg (2014) use for calibration
 LOWESS_SPAN = 2 / 3  # the default of R's lowess, which rms::val.prob uses
-LOWESS_DELTA = 0.01  # of the range: between closer predictions values are interpolated, R's default
+LOWESS_DELTA = 0.01  # of the range: values between closer predictions are interpolated; R's default
 FEWEST = 4  # distinct predictions; a local quadratic has three coefficients
 # With more rows the standard error of loess is that of the exact local fit: the interpolating one needs the
 # trace of an n x n matrix.
@@ -28,7 +28,7 @@ class Smooth(Protocol):
 
     @property
     def smoother(self) -> str:
-        """What was fitted, or why nothing could be fitted."""
+        """Description of the fit, or why there is none."""
 
     @property
     def knots(self) -> FloatArray:
@@ -68,7 +68,7 @@ class Smoothing:
         return np.asarray(logit(clipped(probability))) if self.smooth_on == "logit" else probability
 
     def fit(self, x: FloatArray, outcome: FloatArray, weights: FloatArray) -> Smooth:
-        """Return the curve through these outcomes."""
+        """Return the curve fitted to these outcomes."""
         if self.smooth == "spline":
             return fit_smooth(x, outcome, weights, self.n_knots)
         return LocalFit.of(x, outcome, weights, smooth=self.smooth, exact=self.exact)
@@ -76,10 +76,10 @@ class Smoothing:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LocalFit:
-    """A loess or lowess of rows in the order of x.
+    """A loess or lowess fit, with its rows in the order of x.
 
-    `curve` gives its values, and is None without a fit; `weights` are ones, except in a loess with a weight
-    that is not a whole number.
+    `curve` gives its values, and is None without a fit; `weights` are ones, except in a loess with weights
+    that are not whole numbers.
     """
 
     x: FloatArray
@@ -117,11 +117,11 @@ class LocalFit:
 
     @property
     def smoother(self) -> str:
-        """What was fitted, or why nothing could be fitted."""
+        """Description of the fit, or why there is none."""
         if self.curve is None:
             return f"not estimable: too few distinct predictions for {self.smooth}"
         if self.smooth == "lowess":
-            return "lowess, span 2/3, " + ("at each prediction" if self.exact else "interpolated within 1 %")
+            return "lowess, span 2/3, " + ("at each prediction" if self.exact else "interpolated within 1%")
         return "loess, span 0.75, degree 2, " + ("exact" if self.exact else "interpolated in a kd-tree")
 
     def at(self, x: FloatArray) -> FloatArray:

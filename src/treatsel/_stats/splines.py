@@ -26,7 +26,7 @@ def place_knots(x: FloatArray, weights: FloatArray, count: int) -> FloatArray:
 
     At Harrell's quantiles, with his rule for the outer ones in small cohorts. With a heap of equal values at
     an end (and none inside), the outer knot is the next value, and the others are quantiles of the rest. With
-    few distinct values these are the knots, without the two outermost.
+    few distinct values, these are the knots, except the two outermost.
     """
     values, place = np.unique(x, return_inverse=True)
     if 3 <= len(values) - 2 <= count:
@@ -122,8 +122,8 @@ def _describe(fit: LogisticFit | None, knots: FloatArray, *, is_constant: bool =
 def refits_of(smooth: SmoothFit, x: FloatArray, counts: FloatArray) -> Refits | None:
     """Return refits of a curve, with its knots, at places x with `counts` patients each; None without a fit.
 
-    They are made in a basis that is orthonormal over the patients: the columns of a spline are so nearly
-    combinations of each other that plain Newton steps would lose half their digits.
+    The refits use a basis that is orthonormal over the patients: the columns of a spline are so nearly
+    collinear that plain Newton steps would lose half their digits.
     """
     if smooth.fit is None:
         return None

@@ -9,17 +9,17 @@ from scipy.optimize import brentq
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import Interval, quantile_of
 
-NEAR = 1e-9  # how close to -1, 1 and the estimate a root is searched: at these the variance can be 0
+NEAR = 1e-9  # margin of the root search at -1, 1 and the estimate, where the variance can be 0
 
 
 def limits_of(method: str, events: FloatArray, n: FloatArray, level: float) -> Interval:
-    """Return the limits of the difference of the first proportion minus the second, within [-1, 1].
+    """Return the limits of the difference, first proportion minus second, within [-1, 1].
 
     Parameters
     ----------
     method : {"wald", "newcombe", "agresti-caffo", "score"}
         Wald's without continuity correction; Newcombe's from two Wilson intervals (1998, method 10); Wald's
-        with one event and one non-event added to each side (Agresti & Caffo 2000,
+        with one event and one non-event added to each group (Agresti & Caffo 2000,
         doi:10.1080/00031305.2000.10474560); Miettinen and Nurminen's inverted score test.
     events, n : ndarray of shape (2,)
         Events and patients; weighted counts need not be whole numbers.
@@ -64,7 +64,7 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _share_given(difference: float, events: FloatArray, n: FloatArray) -> float:
-    """Return the second proportion of highest likelihood if the first is larger by `difference`.
+    """Return the maximum-likelihood second proportion if the first is larger by `difference`.
 
     The root of Miettinen and Nurminen's cubic that lies in the range of a proportion (their appendix I).
     """

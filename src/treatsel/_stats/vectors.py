@@ -25,7 +25,7 @@ Labels = npt.NDArray[np.object_]
 class Scored:
     """Outcomes with a score (or probability) and a weight for each patient of positive weight.
 
-    `rows`: their positions in what the caller gave.
+    `rows`: their row positions in the input.
     """
 
     outcome: FloatArray
@@ -69,7 +69,7 @@ class Scored:
         return self.events / self.total
 
     def mean(self, values: FloatArray) -> float:
-        """Weighted mean of one value a patient."""
+        """Weighted mean of one value per patient."""
         return float(self.weight @ values / self.total)
 
     def subset(self, mask: npt.NDArray[np.bool_]) -> "Scored":
@@ -119,7 +119,7 @@ def effective_size(weights: FloatArray, counts: FloatArray | float = 1.0) -> flo
     """
     if not (top := float(weights.max(initial=0.0))):
         return 0.0
-    scaled = weights / top  # the squares of very large or small weights would overflow, or be lost
+    scaled = weights / top  # the squares of very large or small weights would overflow or underflow
     return float((counts * scaled).sum() ** 2 / (counts * scaled**2).sum())
 
 
@@ -157,7 +157,7 @@ def check_labels(name: str, values: Any) -> Labels:
 
 
 def codes_of(labels: Labels) -> FloatArray:
-    """Return a number for each distinct label."""
+    """Return the labels as numbers, one for each distinct label."""
     return np.asarray(pd.factorize(labels)[0], dtype=float)
 
 

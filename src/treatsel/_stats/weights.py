@@ -33,7 +33,7 @@ class Weights:
     sampling: bool = False
 
     def subset(self, rows: Any) -> "Weights":
-        """Return the weights of the patients that `rows` (a mask or positions) picks."""
+        """Return the weights of the patients that `rows` (a mask or positions) selects."""
         return Weights(values=self.values[rows], sampling=self.sampling)
 
     def count(self, of: Any = None) -> int:
@@ -44,7 +44,7 @@ class Weights:
         return round(float(self.values.sum() if of is None else self.values @ of))
 
     def units(self, codes: FloatArray | None) -> FloatArray | None:
-        """Return the clusters that a variance sums over; None if it is that of independent counts.
+        """Return the clusters over which a variance sums; None for independent patients with counts.
 
         With sampling weights and without clusters these are the patients themselves.
         """
@@ -55,7 +55,7 @@ class Weights:
     def standard_error(self, parts: FloatArray, codes: FloatArray | None = None) -> float:
         """Return the standard error of the weighted mean of `parts`; NaN with fewer than two units.
 
-        Of counts sd / sqrt(n), with n - 1 in the variance; otherwise the linearized one of `covariance`.
+        For counts sd / sqrt(n), with n - 1 in the variance; otherwise from `covariance_of_sums`.
         """
         total = self.values.sum()
         centered = parts - self.values @ parts / total
@@ -66,12 +66,12 @@ class Weights:
         return float(np.sqrt(squares / (total - 1) / total)) if total > 1 else float("nan")
 
     def method(self, name: str) -> str:
-        """Return the name of an interval with what the weights make of it."""
+        """Return the name of an interval, with a note on linearization for sampling weights."""
         return f"{name}, {LINEARIZED}" if self.sampling else name
 
 
 def covariance_of_sums(parts: FloatArray, codes: FloatArray) -> FloatArray:
-    """Return the covariance of column sums of `parts` (one row a patient) whose clusters are independent.
+    """Return the covariance of column sums of `parts` (one row per patient) with independent clusters.
 
     The sandwich of the cluster sums, times G / (G - 1) with G clusters (Liang & Zeger 1986,
     doi:10.1093/biomet/73.1.13; Cameron & Miller 2015, doi:10.3368/jhr.50.2.317). NaN with fewer than two.

@@ -3,8 +3,8 @@
 Outcome 1 is good, so a positive benefit favors the arm named `treated`. Patients of other arms are left
 out, and propensities are renormalized to the two arms. Report first `benefit_calibration`,
 `rank_weighted_average_treatment_effect` and `average_benefit`, which rest on doubly robust scores; metrics of
-matched pairs (`c_for_benefit`, `e_for_benefit` and the two losses) change with the matching and come second.
-Ties of predictions are exact ties: round predictions to the digits that they have.
+matched pairs (`c_for_benefit`, `e_for_benefit` and the two losses) depend on the matching and come second.
+Predictions are tied only if they are exactly equal: round them to their meaningful digits first.
 """
 
 from treatsel.metrics.benefit._average_benefit import average_benefit

@@ -21,7 +21,7 @@ from treatsel.metrics.policy import aipw_scores
 class ArmPair:
     """Patients of positive weight who received one of two arms; benefit = p_treated - p_control.
 
-    `rows`: their positions in what the caller gave.
+    `rows`: their row positions in the input.
     """
 
     arms: tuple[Hashable, Hashable]  # control, treated
@@ -53,7 +53,7 @@ class ArmPair:
         return self.p_treated - self.p_control
 
     def counts(self) -> dict[str, Any]:
-        """Return n, n_events and level, as `not_estimable` takes them."""
+        """Return n, n_events and level, as keyword arguments of `Estimate` and `not_estimable`."""
         return {"n": self.n, "n_events": self.n_events, "level": self.units.level}
 
 
@@ -98,10 +98,10 @@ def check_pair(
 
 
 def benefit_scores(pair: ArmPair, by_arm: Any, propensity: Any, *, model: bool = True) -> FloatArray:
-    """Return a score a patient whose mean estimates the average benefit of the pair.
+    """Return one score per patient; the mean of the scores estimates the average benefit of the pair.
 
-    Doubly robust, or without outcome `model` Horvitz and Thompson's: y / e for the treated, -y / (1 - e) for
-    the others, with the propensities renormalized to the two arms.
+    Doubly robust scores or, without the outcome `model`, Horvitz-Thompson scores: y / e for the treated,
+    -y / (1 - e) for the controls. Propensities are renormalized to the two arms.
     """
     arms = list(pair.arms)
     check_patients(by_arm=by_arm, propensity=propensity)
@@ -138,9 +138,9 @@ def codes_or_none(codes: FloatArray | None) -> npt.NDArray[np.intp] | None:
 def robust_covariance(bread: FloatArray, residuals: FloatArray, units: Units) -> FloatArray:
     """Return the sandwich covariance of regression coefficients, or its cluster-robust form.
 
-    `bread`: inverse of the (weighted) information; `residuals`: one row of derivatives a patient. Finite
-    sample factors n / (n - k), and G / (G - 1) x (n - 1) / (n - k) with G clusters (Cameron & Miller 2015,
-    doi:10.3368/jhr.50.2.317). NaN with fewer than two clusters.
+    `bread`: inverse of the (weighted) information; `residuals`: estimating functions, one row per patient.
+    Finite-sample factors n / (n - k), and G / (G - 1) x (n - 1) / (n - k) with G clusters (Cameron & Miller
+    2015, doi:10.3368/jhr.50.2.317). NaN with fewer than two clusters.
     """
     total, k = units.weight.sum(), residuals.shape[1]
     if total <= k:

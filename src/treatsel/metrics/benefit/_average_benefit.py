@@ -25,7 +25,7 @@ def average_benefit(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
-    """Average benefit of one arm over another, from doubly robust scores of the patients who got either.
+    """Average benefit of one arm over another, from doubly robust scores of the patients who received either.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def average_benefit(
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm, from a model that has not seen these patients.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
-        arms only, the probability of the received arm is enough.
+        Probability of receiving each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has only
+        two arms, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     clusters : array-like of shape (n_patients,), optional
@@ -45,7 +45,7 @@ def average_benefit(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -53,7 +53,7 @@ def average_benefit(
     Returns
     -------
     Estimate
-        Outcome rate under `treated` minus that under `control`, a difference of proportions; above 0:
+        Outcome rate under `treated` minus that under `control`, a difference of proportions; above 0,
         `treated` is better on average. `se` is sd / sqrt(n).
 
     Raises

@@ -1,4 +1,4 @@
-"""Average benefit and calibration of the benefit on doubly robust scores; public through `benefit`."""
+"""Calibration of the predicted benefit with doubly robust scores; public through `benefit`."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class BenefitCalibration:
     in_the_large : Estimate
         Average benefit minus the average predicted benefit; 0 is perfect.
     intercept, slope : Estimate
-        Fitted together; 0 and 1 are perfect. A slope of 0: the predicted benefit does not rank patients (its
-        `p_value` tests that); below 1: predicted differences are too large.
+        Fitted together; 0 and 1 are perfect. A slope of 0 means that the predicted benefit does not rank
+        patients (its `p_value` tests this); below 1, predicted differences are too large.
     covariance : float
-        Of intercept and slope.
+        Covariance of intercept and slope.
     p_value_calibration : float
         P value of the joint test that the intercept is 0 and the slope 1.
     table : pandas.DataFrame
@@ -49,7 +49,7 @@ class BenefitCalibration:
     level: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a group."""
+        """Return one row per group."""
         return self.table.copy()
 
     def plot(self, ax: Any = None) -> Any:
@@ -81,7 +81,7 @@ def benefit_calibration(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> BenefitCalibration:
-    """Calibration of the predicted benefit: regression of doubly robust scores on it, and groups.
+    """Calibration of the predicted benefit: regression of doubly robust scores on it, and means by group.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def benefit_calibration(
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm, from a model that has not seen these patients.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
-        arms only, the probability of the received arm is enough.
+        Probability of receiving each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has only
+        two arms, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     n_bins : int, default 5
-        Largest number of groups of similar predicted benefit; equal predictions stay together.
+        Maximum number of groups of similar predicted benefit; equal predictions stay in one group.
     clusters : array-like of shape (n_patients,), optional
         Site of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -108,8 +108,9 @@ def benefit_calibration(
     Returns
     -------
     BenefitCalibration
-        Intercept and slope with robust (sandwich, HC1) intervals, clusters, `.to_frame()` and `.plot()`. No
-        matching is involved. Intercept and slope are NaN if all predicted benefits are equal.
+        Intercept and slope with robust (sandwich, HC1) or cluster-robust intervals, and results by group;
+        `.to_frame()` and `.plot()`. No matching is involved. Intercept and slope are NaN if all predicted
+        benefits are equal.
 
     Raises
     ------
@@ -193,7 +194,7 @@ def _joint_p(away: FloatArray, covariance: FloatArray, df: int | None) -> float:
 
 
 def _grouped(pair: ArmPair, score: FloatArray, n_bins: int) -> pd.DataFrame:
-    """Cut as `calibration_groups` does: a group ends where j / n_bins of the patients are reached."""
+    """Form groups as `calibration_groups` does: a group ends where j / n_bins of the patients are reached."""
     position = np.unique(pair.benefit, return_inverse=True)[1]
     reached = np.cumsum(np.bincount(position, weights=pair.weight))
     wanted = np.arange(1, n_bins + 1) * reached[-1] / n_bins * (1 - 1e-12)

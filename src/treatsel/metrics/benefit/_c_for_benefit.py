@@ -1,4 +1,4 @@
-"""Metrics of matched pairs; public through `treatsel.metrics.benefit`."""
+"""C-for-benefit of matched pairs; public through `treatsel.metrics.benefit`."""
 
 import numpy as np
 
@@ -17,22 +17,25 @@ def c_for_benefit(
     random_state: int = 0,
     level: float = 0.95,
 ) -> Estimate:
-    """How often, of two matched pairs, the one with the larger predicted benefit has the larger observed one.
+    """C-for-benefit: concordance of predicted and observed benefit between matched pairs.
+
+    The probability that, of two pairs with different observed benefits, the one with the larger predicted
+    benefit has the larger observed benefit.
 
     Parameters
     ----------
     pairs : MatchedPairs
         From `match_pairs`, or `MatchedPairs.of` for pairs matched elsewhere. **The value depends on the
-        matching**: on what was matched, and on the order of the rows (changes of about .02 are usual).
+        matching**: on the matching variables, and on the order of the rows (changes of about .02 are usual).
     predicted : {"mean", "own_arm"}, default "mean"
         Predicted benefit of a pair: the mean of its two patients' predicted benefits (van Klaveren), or the
-        prediction of the treated for the treatment minus that of the control for control (the R package
-        HTEPredictionMetrics). The second lets differences in prognosis within a pair count as benefit and
-        is higher, the more so if pairs were matched on benefit.
+        treated patient's prediction under treatment minus the control patient's prediction under control
+        (the R package HTEPredictionMetrics). The second definition counts differences in prognosis within
+        a pair as benefit and gives higher values, especially if pairs were matched on benefit.
     n_resamples : int, optional
-        Bootstrap the whole procedure this often (draw patients, or `clusters`, and match again) for a
-        percentile interval. By default Wald's interval with Noether's standard error, which takes the pairs
-        as given.
+        Number of bootstrap resamples of the whole procedure (patients, or `clusters`, are resampled and
+        matched again) for a percentile interval. By default a Wald interval with Noether's standard error,
+        which takes the pairs as given.
     random_state : int, default 0
         Seed of the bootstrap.
     level : float, default 0.95
@@ -42,14 +45,14 @@ def c_for_benefit(
     -------
     Estimate
         Proportion in [0, 1]; higher is better, 0.5 is chance. Pairs of equal observed benefit are not
-        compared; equal predicted benefits count half. `n` is the number of pairs; `method` says how they
-        were matched. Its largest possible value is far below 1, and unknown: do not read it as an AUC.
-        NaN if all pairs have the same observed benefit.
+        compared; equal predicted benefits count half. `n` is the number of pairs; `method` describes the
+        matching. The largest attainable value is unknown and far below 1: do not interpret the estimate as
+        an AUC. NaN if all pairs have the same observed benefit.
 
     Raises
     ------
     InputError
-        If an option is unknown, or pairs without `mean_benefit` are asked for it.
+        If an option is unknown, or `predicted` is "mean" and the pairs have no `mean_benefit`.
 
     References
     ----------
@@ -76,7 +79,7 @@ def c_for_benefit(
         return _percentile(value, draws[:, 0], pairs, level)
     method = f"Noether, Wald; {pairs.matched_on}, taken as given"
     if se == 0:
-        method = f"no interval: no two pairs disagree, Noether's error is 0; {pairs.matched_on}"
+        method = f"no interval: no two pairs disagree, so Noether's standard error is 0; {pairs.matched_on}"
     limits = wald(value, se if se > 0 else NAN, level, low=0, high=1)
     return Estimate(
         value=value,
@@ -91,11 +94,12 @@ def c_for_benefit(
 
 
 def concordance(predicted: FloatArray, observed: FloatArray) -> tuple[float, float]:
-    """Return Harrell's concordance, ties of the prediction counting half, and Noether's standard error.
+    """Return Harrell's concordance, with tied predictions counting half, and Noether's standard error.
 
-    Over comparable pairs (of different observed benefit), Dxy = (concordant - discordant) / comparable and
-    C = (Dxy + 1) / 2. With r_i the concordant minus discordant, and q_i the comparable pairs of i:
-    se(C) = sqrt(sum (r_i - Dxy q_i)^2) / sum q_i (Noether 1967; as `rcorr.cens` of R's Hmisc).
+    Over comparisons of different observed benefits, Dxy = (concordant - discordant) / comparable and
+    C = (Dxy + 1) / 2. With q_i the number of comparisons of i, and r_i the concordant minus the discordant
+    ones among them: se(C) = sqrt(sum (r_i - Dxy q_i)^2) / sum q_i (Noether 1967; as `rcorr.cens` of R's
+    Hmisc).
     """
     score, compared = np.zeros(len(observed)), np.zeros(len(observed))
     members = [np.flatnonzero(observed == value) for value in np.unique(observed)]

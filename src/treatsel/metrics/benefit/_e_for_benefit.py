@@ -13,12 +13,12 @@ from treatsel.metrics.benefit._matching import MatchedPairs
 from treatsel.metrics.benefit._pair_bootstrap import NAN, Definition, _check_seed, _draws, _percentile, _plain
 
 Surface = Literal["interpolate", "direct"]
-MAX_DISTANCE = 2.0  # a curve through benefits from -1 to 1 that goes further is singular
+MAX_DISTANCE = 2.0  # observed benefits lie in [-1, 1]: a curve beyond this is a singular fit
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenefitErrors:
-    """Distances between predicted benefits and their smooth calibration curve, in pairs; 0 is perfect.
+    """E-for-benefit: distances of predicted benefits from a smooth calibration curve; 0 is perfect.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class BenefitErrors:
     e90: Estimate
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a distance."""
+        """Return one row per distance."""
         rows = {name: getattr(self, name).to_dict() for name in ("eavg", "e50", "e90")}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="distance")
 
@@ -49,10 +49,10 @@ def e_for_benefit(
     random_state: int = 0,
     level: float = 0.95,
 ) -> BenefitErrors:
-    """Distances of the predicted benefit of pairs from a loess curve of the observed benefit.
+    """E-for-benefit: distances of the pairs' predicted benefits from a loess curve of the observed benefit.
 
-    The loess has span 0.75 and degree 2. As in the R package HTEPredictionMetrics it is fitted to harm (both
-    benefits with their sign turned): with ties, R's interpolation differs a little from right to left.
+    The loess has span 0.75 and degree 2. As in the R package HTEPredictionMetrics, it is fitted to harm (both
+    benefits with reversed sign): with ties, R's interpolation changes slightly if the axis is reversed.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def e_for_benefit(
     predicted : {"mean", "own_arm"}, default "mean"
         Predicted benefit of a pair, as in `c_for_benefit`. HTEPredictionMetrics takes "own_arm".
     surface : {"interpolate", "direct"}, default "interpolate"
-        R's default, which interpolates between few exact fits, or an exact fit at every pair (time grows with
-        the square of the number of pairs).
+        R's default, which interpolates between a few exact fits, or an exact fit at every pair (computing
+        time grows with the square of the number of pairs).
     n_resamples : int or None, default 200
         Bootstrap of the whole procedure: patients (or `clusters`) are resampled and matched again,
         and the curve is fitted again. None: no interval.
@@ -75,14 +75,14 @@ def e_for_benefit(
     Returns
     -------
     BenefitErrors
-        `.eavg`, `.e50`, `.e90`; lower is better. They are above 0 by chance even for a perfect model, the
-        more so the fewer the pairs, and the percentile interval inherits that. NaN where no curve can be
-        fitted (too few pairs, or too few distinct predictions).
+        `.eavg`, `.e50`, `.e90`; lower is better. They are above 0 by chance even for a perfect model, more so
+        with fewer pairs, and the percentile interval shares this bias. NaN where no curve can be fitted (too
+        few pairs, or too few distinct predictions).
 
     Raises
     ------
     InputError
-        If an option is unknown, or pairs without `mean_benefit` are asked for it.
+        If an option is unknown, or `predicted` is "mean" and the pairs have no `mean_benefit`.
 
     References
     ----------
@@ -108,7 +108,7 @@ def e_for_benefit(
         )
         return BenefitErrors(eavg=nothing, e50=nothing, e90=nothing)
     if n_resamples is None:
-        method = f"no interval asked for; {pairs.matched_on}"
+        method = f"no interval requested; {pairs.matched_on}"
         found = [_plain(value, pairs, level, method) for value in values]
     else:
         draws = _draws(pairs, lambda p: _distances(p, predicted, surface), n_resamples, seed)
@@ -124,9 +124,9 @@ def _distances(pairs: MatchedPairs, predicted: Definition, surface: Surface) -> 
         return [NAN] * 3
     try:
         curve = loess(harm, -pairs.observed, span=0.75, degree=2, surface=surface)
-        curve.control.trace_hat = "exact" if len(harm) < 500 else "approximate"  # of no fitted value
+        curve.control.trace_hat = "exact" if len(harm) < 500 else "approximate"  # changes no fitted value
         curve.fit()
-    except ValueError as error:  # few distinct predictions: R warns, and the fit by pseudo-inverse stands
+    except ValueError as error:  # few distinct predictions: R warns and keeps the pseudo-inverse fit
         if not any(word in str(error) for word in ("singularities", "pseudoinverse")):
             return [NAN] * 3
     fitted = curve.outputs.fitted_values

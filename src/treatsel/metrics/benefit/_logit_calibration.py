@@ -1,4 +1,4 @@
-"""Calibration and concordance of the benefit without pairs or propensities; public through `benefit`."""
+"""Calibration of the benefit on the logit scale, without pairs or propensities; public through `benefit`."""
 
 import dataclasses
 from collections.abc import Hashable
@@ -35,9 +35,9 @@ def logit_benefit_recalibration(
     """Calibration of the benefit on the logit scale, given the prediction under the other arm.
 
     Among the treated, a logistic regression of the outcome with the logit of the prediction under control as
-    offset, and intercept + slope x (difference of the logits of the two predictions); among the controls
-    the mirror image. The offset is taken as true: a model that is badly calibrated in one arm shows in the
-    other arm's line, too.
+    offset, and intercept + slope x (difference between the logits of the two predictions); among the
+    controls, the mirror image. The offset is assumed correct: miscalibration in one arm also affects the line
+    of the other arm.
 
     Parameters
     ----------
@@ -61,8 +61,9 @@ def logit_benefit_recalibration(
     Returns
     -------
     RecalibrationFit
-        Intercept (0 is perfect) and slope (1 is perfect; below 1: differences between the arms are
-        predicted too large) on the logit scale, with Wald intervals. NaN if there is no maximum.
+        Intercept (0 is perfect) and slope (1 is perfect; below 1, predicted differences between the arms are
+        too large) on the logit scale, with Wald intervals. NaN if the likelihood has no unique finite
+        maximum.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def logit_benefit_recalibration(
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+        If predictions are 0 or 1; 1e-8 and 1 - 1e-8 are used instead.
 
     References
     ----------
@@ -122,8 +123,9 @@ def logit_benefit_slope(
 ) -> Estimate:
     """Regression for benefit: slope of the predicted benefit in a logistic regression of the outcome.
 
-    logit P(outcome 1) = a + b x logit(prediction under control) + slope x benefit if treated, the benefit
-    being the difference of the logits. Unlike `logit_benefit_recalibration` it also recalibrates prognosis.
+    logit P(outcome 1) = a + b x logit(prediction under control) + slope x benefit x treated, where benefit is
+    the difference between the logits of the two predictions, and treated is 0 or 1. Unlike
+    `logit_benefit_recalibration`, it also recalibrates prognosis.
 
     Parameters
     ----------
@@ -145,8 +147,8 @@ def logit_benefit_slope(
     Returns
     -------
     Estimate
-        1 is perfect; below 1: differences between the arms are predicted too large. Wald interval. NaN if
-        there is no maximum.
+        1 is perfect; below 1, predicted differences between the arms are too large. Wald interval. NaN if
+        the likelihood has no unique finite maximum.
 
     Raises
     ------
@@ -156,7 +158,7 @@ def logit_benefit_slope(
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+        If predictions are 0 or 1; 1e-8 and 1 - 1e-8 are used instead.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Pairs of one patient from each of two arms; public through `treatsel.metrics.benefit`."""
+"""Matched pairs: one patient from each of two arms; public through `treatsel.metrics.benefit`."""
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ Positions = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """What pairs were matched from, one row for each unit of weight: enough to match again."""
+    """Data from which pairs were matched, one row per unit of weight, so that matching can be repeated."""
 
     outcome: FloatArray
     treated: npt.NDArray[np.bool_]
@@ -58,20 +58,20 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatchedPairs:
-    """Pairs of a treated patient and one of the control arm who resembles them.
+    """Pairs of a treated patient and a similar patient of the control arm.
 
     Attributes
     ----------
     observed : ndarray of shape (n_pairs,)
-        Observed benefit: outcome of the treated minus that of the control: -1, 0 or 1.
+        Observed benefit, -1, 0 or 1: outcome of the treated patient minus that of the control patient.
     p_treated, p_control : ndarray of shape (n_pairs,)
-        Predictions for the arm received, of the treated and of the control.
+        Predictions for the arm received, of the treated patient and of the control patient.
     own_arm_benefit : ndarray of shape (n_pairs,)
-        `p_treated` less `p_control`. It holds any difference in prognosis within the pair, too.
+        `p_treated` minus `p_control`. It includes any difference in prognosis within the pair.
     mean_benefit : ndarray of shape (n_pairs,) or None
-        Mean over both patients of (prediction if treated less prediction under control).
+        Mean over both patients of (prediction under treatment minus prediction under control).
     matched_on : str
-        How the pairs were made.
+        How the pairs were formed.
     patients : pandas.DataFrame of shape (n_pairs, 2) or None
         Index labels of the two patients; columns treated, control.
     """
@@ -134,7 +134,7 @@ class MatchedPairs:
         return self.mean_benefit
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a pair."""
+        """Return one row per pair."""
         columns = {
             "p_treated": self.p_treated,
             "p_control": self.p_control,
@@ -146,20 +146,20 @@ class MatchedPairs:
         return table if self.patients is None else pd.concat([self.patients, table], axis=1)
 
     def resampled(self, n_resamples: int, seed: int) -> "Iterator[MatchedPairs | None]":
-        """Give bootstrap pairs: matched again in resampled patients, or resampled pairs if given as such.
+        """Yield bootstrap pairs: resampled patients matched again, or resampled pairs if matched elsewhere.
 
-        None where a resample lacks an arm.
+        Yields None where a resample lacks an arm.
         """
         if self.source is None:
             for weight in Resamples.of(np.ones(len(self)), n_resamples=n_resamples, seed=seed):
                 yield self._take(np.repeat(np.arange(len(self)), weight.astype(int)))
             return
-        everyone = np.arange(len(self.source.outcome))
+        positions = np.arange(len(self.source.outcome))
         draws = Resamples.of(
-            np.ones(len(everyone)), clusters=self.source.codes, n_resamples=n_resamples, seed=seed
+            np.ones(len(positions)), clusters=self.source.codes, n_resamples=n_resamples, seed=seed
         )
         for weight in draws:
-            drawn = self.source.take(np.repeat(everyone, weight.astype(int)))
+            drawn = self.source.take(np.repeat(positions, weight.astype(int)))
             yield match(drawn) if drawn.has_both else None
 
     def _take(self, rows: Positions) -> "MatchedPairs":
@@ -185,11 +185,11 @@ def match_pairs(
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> MatchedPairs:
-    """Match each patient of the smaller of two arms with one of the other, without replacement.
+    """Match each patient of the smaller arm with one of the other arm, without replacement.
 
-    Greedy: one after the other, in the order of the rows, each takes the nearest patient who is still free
-    (of equally near ones the first). Everything computed from the pairs depends on this: **another order of
-    the rows gives other pairs**, and moves a c-for-benefit by some .02 in a trial of common size.
+    Greedy matching: in row order, each patient is matched with the nearest patient not yet matched (the first
+    of equally near ones). Everything computed from the pairs depends on this: **a different row order gives
+    different pairs**, and changes a c-for-benefit by about .02 in a trial of common size.
 
     Parameters
     ----------
@@ -202,22 +202,22 @@ def match_pairs(
     control, treated : label
         The two arms; benefit is the prediction under `treated` minus that under `control`.
     covariates : array-like of shape (n_patients, n_covariates), optional
-        Match on their Mahalanobis distance (covariance pooled within arms). By default on the predicted
-        benefit.
+        Match on their Mahalanobis distance (covariance pooled within arms). By default, match on the
+        predicted benefit.
     neighbor : {"nearest", "above"}, default "nearest"
-        "above", for the predicted benefit only: from the lowest benefit up (from the highest down if the
-        smaller arm is the control), each takes the closest free patient of higher benefit, and one of
-        lower benefit only if there is none. That is what R's MatchIt 4.5.1 does when it is given the
-        benefit as distance; here so that its figures can be reproduced.
+        "above", for the predicted benefit only: patients are taken from the lowest benefit up (from the
+        highest down if the smaller arm is the control arm), and each is matched with the closest unmatched
+        patient of higher benefit, or of lower benefit only if there is none. R's MatchIt 4.5.1 matches in
+        this way if the benefit is its distance; the option allows its results to be reproduced.
     clusters : array-like of shape (n_patients,), optional
-        Sites: a bootstrap over the procedure then draws them whole.
+        Site of each patient; a bootstrap of the procedure then resamples whole sites.
     sample_weight : array-like of shape (n_patients,), optional
         Counts, whole numbers: a patient of weight 2 counts as two.
 
     Returns
     -------
     MatchedPairs
-        As many as the smaller arm has patients, in the order in which they were matched.
+        One pair for each patient of the smaller arm, in the order of matching.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def match_pairs(
         given["covariates"] = covariates
     pair = check_pair(y_true, received, by_arm, control=control, treated=treated, **given)
     if neighbor == "above" and covariates is not None:
-        raise InputError("neighbor='above' needs an order, which covariates have not. Leave one of them out.")
+        raise InputError("neighbor='above' needs an order, and covariates have none. Leave one of them out.")
     if n := int((pair.weight != np.round(pair.weight)).sum()):
         raise InputError(
             f"sample_weight holds {count_of(n, 'fractional weight')}; matching needs whole patients, so "
@@ -295,13 +295,13 @@ def _checked(covariates: Any, pair: ArmPair) -> FloatArray:
 
 
 def _whitened(points: FloatArray, treated: npt.NDArray[np.bool_]) -> FloatArray:
-    """Return coordinates whose Euclidean distance is Mahalanobis' one, pooled within arms."""
+    """Return coordinates whose Euclidean distance is the Mahalanobis distance, pooled within arms."""
     centered = points.copy()
     for arm in (treated, ~treated):
         centered[arm] -= points[arm].mean(axis=0)
     variances, axes = np.linalg.eigh(centered.T @ centered / max(len(points) - 2, 1))
     kept = variances > variances.max() * 1e-12
-    if not kept.any():  # all patients are alike
+    if not kept.any():  # no variation within either arm
         return np.zeros((len(points), 1))
     return np.asarray(points @ (axes[:, kept] / np.sqrt(variances[kept])))
 
@@ -316,7 +316,7 @@ def _nearest(points: FloatArray, smaller: npt.NDArray[np.bool_]) -> tuple[Positi
         chosen[i] = candidates[best]
         free[:, best] = np.inf
         taken += 1
-        if taken > 64 and taken > free.shape[1] // 8:  # forget those who are taken
+        if taken > 64 and taken > free.shape[1] // 8:  # drop the matched ones
             kept = np.isfinite(free).all(axis=0)
             free, candidates, taken = np.ascontiguousarray(free[:, kept]), candidates[kept], 0
     return first, chosen
@@ -325,16 +325,14 @@ def _nearest(points: FloatArray, smaller: npt.NDArray[np.bool_]) -> tuple[Positi
 def _above(
     harm: FloatArray, smaller: npt.NDArray[np.bool_], *, from_top: bool
 ) -> tuple[Positions, Positions]:
-    """Match along the line of harm (benefit with the sign turned): the free one before, else after."""
+    """Match in the order of harm (benefit with reversed sign): the closest free one before, else after."""
     order = np.argsort(harm, kind="stable")
     place = np.empty(len(order), dtype=np.intp)
     place[order] = np.arange(len(order))
     first = np.flatnonzero(smaller)
     first = first[np.argsort(-harm[first] if from_top else harm[first], kind="stable")]
-    before, after = (
-        list(range(len(order) + 1)),
-        list(range(len(order) + 1)),
-    )  # shifted by one; with short cuts
+    # links to the nearest free position, shortened along the way; those of `before` are shifted by one
+    before, after = list(range(len(order) + 1)), list(range(len(order) + 1))
 
     def closest(links: list[int], at: int) -> int:
         while links[at] != at:

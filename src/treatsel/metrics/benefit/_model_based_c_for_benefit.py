@@ -21,11 +21,12 @@ def model_based_c_for_benefit(
     truth: pd.DataFrame | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Estimate:
-    """C-for-benefit to expect if the predicted (or other given) probabilities were true; no outcome is used.
+    """C-for-benefit expected if the predicted (or other given) probabilities are correct; no outcome is used.
 
-    Of two patients whose outcomes under both arms were drawn independently, and whose benefits (-1, 0, 1)
-    then differ, how often the one with the larger predicted benefit has the larger benefit. The yardstick for
-    an observed c-for-benefit in these patients: heterogeneity, not skill, limits it.
+    Outcomes under both arms are drawn independently for each patient. The value is the probability that, of
+    two patients whose benefits (-1, 0 or 1) differ, the one with the larger predicted benefit has the larger
+    benefit. It is the benchmark for an observed c-for-benefit in these patients: it is limited by the
+    heterogeneity of benefit, not by the quality of the model.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def model_based_c_for_benefit(
     control, treated : label
         The two arms.
     truth : pandas.DataFrame of shape (n_patients, n_arms), optional
-        Probabilities from which outcomes are drawn, for example of a model refitted on these patients. By
+        Probabilities from which outcomes are drawn, for example from a model refitted to these patients. By
         default `by_arm`.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
@@ -43,7 +44,7 @@ def model_based_c_for_benefit(
     -------
     Estimate
         Proportion in [0, 1], without interval; equal predicted benefits count half. NaN if no two benefits
-        could differ. `n` counts all patients, whatever arm they received.
+        can differ. `n` counts all patients, regardless of the arm received.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def _columns(name: str, table: pd.DataFrame, control: Hashable, treated: Hashabl
 
 
 def _ordered_right(place: npt.NDArray[np.intp], less: FloatArray, more: FloatArray) -> tuple[float, float]:
-    """Return the mass of pairs whose `more` stands above their `less` (ties half), and of all pairs."""
+    """Return the weight of pairs in which `more` ranks above `less` (ties count half), and of all pairs."""
     below, above = np.bincount(place, weights=less), np.bincount(place, weights=more)
     reached = np.cumsum(below) - below / 2
     return float(reached @ above), float(below.sum() * above.sum())

@@ -13,7 +13,9 @@ from treatsel.metrics.benefit._matching import MatchedPairs
 
 
 def brier_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
-    """Half the squared distance of the predicted probabilities of harm, no difference and benefit of a pair.
+    """Brier score for benefit: half the squared error of a pair's predicted probabilities.
+
+    The probabilities are those of harm, no difference and benefit.
 
     Parameters
     ----------
@@ -25,8 +27,8 @@ def brier_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
     Returns
     -------
     Estimate
-        In [0, 1]; lower is better. Mean over pairs with Wald's interval; `n` is the number of pairs. The two
-        outcomes of a pair are taken as independent given the predictions.
+        In [0, 1]; lower is better. Mean over pairs with a Wald interval; `n` is the number of pairs. The two
+        outcomes of a pair are assumed to be independent given the predictions.
 
     References
     ----------
@@ -42,7 +44,7 @@ def brier_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
 
 
 def cross_entropy_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Estimate:
-    """Minus the log probability that was predicted for the observed benefit of a pair.
+    """Cross-entropy for benefit: minus the log probability predicted for a pair's observed benefit.
 
     Parameters
     ----------
@@ -54,12 +56,12 @@ def cross_entropy_for_benefit(pairs: MatchedPairs, *, level: float = 0.95) -> Es
     Returns
     -------
     Estimate
-        From 0 up; lower is better. Mean over pairs with Wald's interval; `n` is the number of pairs.
+        0 or more; lower is better. Mean over pairs with a Wald interval; `n` is the number of pairs.
 
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1: they count as 1e-8 and 1 - 1e-8.
+        If predictions are 0 or 1; 1e-8 and 1 - 1e-8 are used instead.
 
     References
     ----------

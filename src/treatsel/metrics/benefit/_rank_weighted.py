@@ -1,4 +1,4 @@
-"""Targeting operator characteristic and its areas; public through `treatsel.metrics.benefit`."""
+"""Targeting operator characteristic (TOC) and its areas; public through `treatsel.metrics.benefit`."""
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from treatsel.errors import InputError
 from treatsel.metrics.benefit._arm_pair import ArmPair, benefit_scores, check_pair, codes_or_none
 
 GRID = np.arange(1, 11) / 10
-MOST_TABULATED = 10_000_000  # harmonic numbers
+MOST_TABULATED = 10_000_000  # largest table of harmonic numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RankWeightedEffect:
-    """What treating the patients who are ranked first gains over treating at random.
+    """Gain from treating the highest-ranked patients instead of as many chosen at random.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class RankWeightedEffect:
             self.table.assign(curve="TOC"),
             x="q",
             by="curve",
-            xlabel="Share of patients, those of highest priority first",
+            xlabel="Share of patients, highest priority first",
             ylabel="Average benefit minus that of all patients",
             reference=0,
             ax=ax,
@@ -76,8 +76,9 @@ def rank_weighted_average_treatment_effect(
 ) -> RankWeightedEffect:
     """Rank-weighted average benefit (RATE): TOC curve, AUTOC and Qini of a ranking of the patients.
 
-    TOC(q) is the average benefit of the share q of patients ranked first minus that of all. AUTOC is its mean
-    over the patients, Qini the mean of q TOC(q), as in R's grf (other packages scale "Qini" otherwise).
+    TOC(q) is the average benefit of the share q of patients ranked highest minus that of all patients. AUTOC
+    is its mean over the patients, Qini the mean of q TOC(q), as in R's grf (other packages scale "Qini"
+    differently).
 
     Parameters
     ----------
@@ -86,26 +87,26 @@ def rank_weighted_average_treatment_effect(
     received : array-like of shape (n_patients,)
         Arm labels; patients of other arms are left out.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of the outcome under each arm; outcome model of the doubly robust scores. From a
-        model that has not seen these patients.
+        Predicted probability of the outcome under each arm, from a model that has not seen these patients. It
+        is the outcome model of the doubly robust scores.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has two
-        arms only, the probability of the received arm is enough.
+        Probability of receiving each arm; rows sum to 1; renormalized to the two arms. If `by_arm` has only
+        two arms, the probability of the received arm is enough.
     control, treated : label
         The two arms.
     priority : array-like of shape (n_patients,), optional
-        Whom to treat first: any score, higher first. By default the predicted benefit. Patients of equal
-        priority (to 15 significant digits, as in grf) share the mean of their scores.
+        Any score by which patients are ranked, highest first. By default the predicted benefit. Patients of
+        equal priority (to 15 significant digits, as in grf) share the mean of their scores.
     scores : {"aipw", "ht"}, default "aipw"
-        Doubly robust, or Horvitz-Thompson without outcome model.
+        Doubly robust scores, or Horvitz-Thompson scores without an outcome model.
     at : array-like of shape (n_points,), optional
         Shares in (0, 1] at which to give the TOC; by default .1, .2, ..., 1.
     n_resamples : int, default 200
-        Half-samples (of patients, or of clusters) drawn without replacement for the standard errors.
+        Number of half-samples (of patients, or of clusters), drawn without replacement for standard errors.
     random_state : int, default 0
         Seed of the half-samples.
     clusters : array-like of shape (n_patients,), optional
-        Sites: half of them are drawn, whole; intervals with Student's t.
+        Site of each patient; half-samples are of whole sites, and intervals use Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -114,8 +115,8 @@ def rank_weighted_average_treatment_effect(
     Returns
     -------
     RankWeightedEffect
-        Differences of probabilities; higher is better, 0 is a worthless ranking. `p_value` tests that. Wald
-        intervals. No interval with fewer than four patients or clusters.
+        Differences of probabilities; higher is better, 0 is a ranking without information (`p_value` tests
+        this). Wald intervals. No interval with fewer than four patients or clusters.
 
     Raises
     ------
@@ -176,7 +177,8 @@ def rank_weighted_average_treatment_effect(
 def _ranking(priority: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return the order of the patients, highest priority first, and where each rank starts in it.
 
-    Priorities that agree to 15 significant digits are equal: most noise of a subtraction makes no rank.
+    Priorities that agree to 15 significant digits are equal, so that most rounding errors of a subtraction
+    create no separate rank.
     """
     rounded = np.char.mod("%.15g", priority).astype(float)
     order = np.argsort(-rounded, kind="stable")
@@ -212,15 +214,16 @@ def _area(pair: ArmPair, value: float, se: float, df: int | None, n_draws: int) 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Areas:
-    """AUTOC, Qini and TOC of ranked patients as a function of their weights, exactly.
+    """Exact AUTOC, Qini and TOC of ranked patients, as a function of their weights.
 
     With scores G_(1), ..., G_(n) in the order of the ranking (Yadlowsky et al. 2025):
 
         TOC(j/n) = (1/j) sum_{i<=j} G_(i) - (1/n) sum_i G_(i)
         AUTOC = (1/n) sum_j TOC(j/n),   Qini = (1/n) sum_j (j/n) TOC(j/n)
 
-    Within a group of equal rank, of mean m, whose patients occupy ranks a + 1, ..., b, the sum of the first
-    i scores is s + (i - a) m: its mean over i is summed with the harmonic numbers.
+    Within a tied group with mean score m at ranks a + 1, ..., b, the sum of the first i scores is
+    s + (i - a) m, where s is the sum of the scores before the group. The sum over i of that divided by i
+    follows from differences of harmonic numbers.
     """
 
     starts: npt.NDArray[np.intp]
@@ -246,7 +249,7 @@ class _Areas:
 
 
 def _harmonic(count: FloatArray) -> FloatArray:
-    """Return harmonic numbers (minus Euler's constant), also of counts that are not whole; sorted."""
+    """Return harmonic numbers up to a constant; `count` is sorted, and need not be whole numbers."""
     if (count % 1).any() or count[-1] > MOST_TABULATED:
         return np.asarray(digamma(count + 1))
     table = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, count[-1] + 1))])
@@ -256,10 +259,10 @@ def _harmonic(count: FloatArray) -> FloatArray:
 def _halves(
     weight: FloatArray, codes: npt.NDArray[np.intp] | None, n_resamples: int, random: np.random.Generator
 ) -> Iterator[FloatArray]:
-    """Give the weights of half-samples; none if there are fewer than four units.
+    """Yield the weights of half-samples; none if there are fewer than four units.
 
-    Half-sampling without replacement estimates the standard error without ties in the ranking, which a
-    bootstrap would create (as R's grf does). Four units make halves of two.
+    As in R's grf, half-samples are drawn without replacement, because a bootstrap would create ties in the
+    ranking. Four units make halves of two.
     """
     if codes is not None:
         count = int(codes.max()) + 1

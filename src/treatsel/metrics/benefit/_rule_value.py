@@ -1,7 +1,7 @@
 """Value of the rule "treat if the predicted benefit is above 0" in a trial; public through `benefit`.
 
-Complete randomization between the two arms is assumed, with equal chances for all patients. With known,
-unequal chances, or routine data, use `policy_value` or `policy_value_aipw`.
+Complete randomization between the two arms is assumed, with the same probabilities for all patients. With
+known, unequal probabilities, or with routine data, use `policy_value` or `policy_value_aipw`.
 """
 
 from collections.abc import Hashable
@@ -47,8 +47,8 @@ def population_average_value(
     Returns
     -------
     Estimate
-        A proportion (by chance it may exceed 1); higher is better. Wald interval. No interval with fewer
-        than two patients in an arm.
+        A proportion (the estimate may exceed 1 by chance); higher is better. Wald interval. No interval with
+        fewer than two patients in an arm.
 
     Raises
     ------
@@ -70,6 +70,9 @@ def population_average_value(
     pair = check_pair(
         y_true, received, by_arm, control=control, treated=treated, sample_weight=sample_weight, level=level
     )
+    # With n1 treated (T = 1), n0 controls (T = 0), outcome Y and rule f = 1(predicted benefit > 0):
+    #     PAV = sum(Y T f) / n1 + sum(Y (1 - T) (1 - f)) / n0
+    # Its variance is s1^2 / n1 + s0^2 / n0, with s_t^2 the variance of 1(f = t) Y in arm t (Imai & Li 2023)
     agrees = _rule(pair) == pair.treated
     value = sum(_mean(pair, arm, agrees * pair.outcome) for arm in (True, False))
     variance = sum(_squared_error(pair, arm, agrees * pair.outcome) for arm in (True, False))
@@ -87,7 +90,7 @@ def population_average_prescriptive_effect(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """Gain of treating by predicted benefit over treating as many at random (PAPE).
+    """Gain from treating by predicted benefit over treating as many patients at random (PAPE).
 
     Parameters
     ----------
@@ -109,8 +112,8 @@ def population_average_prescriptive_effect(
     Returns
     -------
     Estimate
-        Difference of proportions; above 0: the ranking of the patients is worth something. `p_value` tests
-        that. No interval with fewer than two patients in an arm.
+        Difference of proportions; above 0, the rule is better than treating as many patients at random.
+        `p_value` is for no difference. No interval with fewer than two patients in an arm.
 
     Raises
     ------
@@ -135,6 +138,9 @@ def population_average_prescriptive_effect(
     pair = check_pair(
         y_true, received, by_arm, control=control, treated=treated, sample_weight=sample_weight, level=level
     )
+    # With p = sum(f) / n, the share that the rule treats, and n1, n0, T, Y and f as in the value of the rule:
+    #     PAPE = n / (n - 1) [sum(Y T f) / n1 + sum(Y (1 - T) (1 - f)) / n0
+    #                         - p sum(Y T) / n1 - (1 - p) sum(Y (1 - T)) / n0]   (Imai & Li 2023)
     n, rule = float(pair.weight.sum()), _rule(pair).astype(float)
     outcome = pair.outcome - centered * (pair.weight @ pair.outcome) / n
     share = float(pair.weight @ rule / n)
@@ -161,8 +167,8 @@ def population_benefit(
 ) -> Estimate:
     """Outcome rate of the patients whose arm agreed with the rule minus that of one whole arm.
 
-    The rule treats if the predicted benefit is above 0. Randomization 1:1 is assumed: only then do
-    the patients who agree resemble all patients. `gain_over_best_arm` has no such condition.
+    The rule treats if the predicted benefit is above 0. Randomization 1:1 is assumed: only then are the
+    patients whose arm agreed comparable with all patients. `gain_over_best_arm` has no such condition.
 
     Parameters
     ----------
@@ -184,8 +190,8 @@ def population_benefit(
     Returns
     -------
     Estimate
-        Difference of proportions; above 0: the rule is better. Wald interval that allows for the patients
-        who are in both groups. NaN if no arm agreed.
+        Difference of proportions; above 0, the rule is better. Wald interval that allows for the patients
+        in both groups. NaN if no patient's arm agreed with the rule.
 
     Raises
     ------
@@ -207,6 +213,8 @@ def population_benefit(
     pair = check_pair(
         y_true, received, by_arm, control=control, treated=treated, sample_weight=sample_weight, level=level
     )
+    # sum(Y over patients with T = f) / (number with T = f) - sum(Y of the arm) / (size of the arm)
+    # (Efthimiou et al. 2023); the patients of a cell of T and f have one weight in this difference
     rule, whole = _rule(pair), pair.treated == (over == "treated")
     agrees = rule == pair.treated
     n_agree, n_whole = float(pair.weight @ agrees), float(pair.weight @ whole)

@@ -1,4 +1,4 @@
-"""Missing outcomes: how far they could move a rate, a contrast of two arms and a gain."""
+"""Missing outcomes: sensitivity of a rate, a contrast of two arms and a gain to their values."""
 
 from treatsel.metrics.missing._bounds import MissingOutcomeBounds, gain_missing_bounds, missing_outcome_bounds
 from treatsel.metrics.missing._tipping_point import TippingPoint, tipping_point

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from treatsel._checks import FloatArray, check_binary, check_choice, check_weights
+from treatsel._checks import FloatArray, check_binary, check_choice, check_weights, count_of
 from treatsel._stats.estimate import NAN
 from treatsel._stats.vectors import check_labels, check_patients, ordered_labels
 from treatsel.errors import InputError
@@ -14,7 +14,7 @@ Contrast = Literal["difference", "ratio"]
 
 
 class Share(NamedTuple):
-    """A rate, the variance of its estimate, and the patients that it is a share of."""
+    """A rate, the variance of its estimate, and its denominator."""
 
     rate: FloatArray
     variance: FloatArray
@@ -22,7 +22,7 @@ class Share(NamedTuple):
 
 
 class ArmCount(NamedTuple):
-    """Patients of an arm, those without outcome, and events: sums of weights."""
+    """Patients, missing outcomes and events of an arm, as sums of weights."""
 
     name: Any
     n: float
@@ -35,15 +35,15 @@ class ArmCount(NamedTuple):
         return self.n - self.missing
 
     def filled(self, outcome: float | None) -> Share:
-        """Return the share of events with every missing outcome so; None: of the observed alone."""
+        """Return the share of events with all missing outcomes set to `outcome`; None: among the observed."""
         n = self.observed if outcome is None else self.n
         rate = (self.events + self.missing * (outcome or 0.0)) / n if n else NAN
         return Share(np.asarray(rate), np.asarray(rate * (1 - rate) / n if n else NAN), n)
 
     def shifted(self, delta: FloatArray) -> tuple[Share, FloatArray]:
-        """Return the share of events with the missing shifted on the logit, and their own rate.
+        """Return the share of events with missing outcomes shifted on the logit scale, and their own rate.
 
-        Variance by the delta method, from those of the observed rate and of the share that is missing.
+        Variance by the delta method, from the variances of the observed rate and of the missing share.
         """
         rate, share = self.events / self.observed, self.missing / self.n
         among = expit(logit(rate) + delta)
@@ -78,7 +78,8 @@ def contrast_of(a: Share, b: Share, measure: Contrast) -> tuple[FloatArray, Floa
 def _pair(counts: list[ArmCount], arms: tuple[Any, Any]) -> tuple[ArmCount, ArmCount]:
     known = {arm.name: arm for arm in counts}
     if len(arms) != 2 or arms[0] == arms[1]:
-        raise InputError(f"arms holds {len(arms)} labels; give two different ones: (first, second).")
+        found = count_of(len(arms), "label")
+        raise InputError(f"arms holds {found}; give two different ones: (first, second).")
     for arm in arms:
         check_choice("arms", arm, known)
     return known[arms[0]], known[arms[1]]

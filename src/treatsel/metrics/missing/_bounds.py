@@ -1,4 +1,4 @@
-"""Bounds of a rate, a contrast or a gain over all values that missing outcomes could have."""
+"""Bounds of a rate, a contrast or a gain over all possible values of missing outcomes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +20,17 @@ NULL = {"difference": 0.0, "ratio": 1.0}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MissingOutcomeBounds:
-    """What an estimate would be under extreme assumptions about the missing outcomes.
+    """Values of an estimate under extreme assumptions about the missing outcomes.
 
     Attributes
     ----------
     table : pandas.DataFrame
         Columns measure ("rate", "difference", "ratio", "gain"), arms (an arm, or "A v B"), scenario, value,
-        lower, upper, n (patients), n_missing, method. Scenarios: "observed" (the missing are like the
-        observed of their arm), "missing are 0", "missing are 1", and those that make the estimate "lowest"
-        and "highest": in a contrast, 0 in one arm and 1 in the other. The interval of a scenario is that of
-        the data so completed; from `lower` of "lowest" to `upper` of "highest" covers at least at `level`
-        whatever the missing outcomes are.
+        lower, upper, n (patients), n_missing, method. Scenarios: "observed" (missing outcomes are like the
+        observed ones of their arm), "missing are 0", "missing are 1", and those that make the estimate
+        "lowest" and "highest": in a contrast, 0 in one arm and 1 in the other. The interval of a scenario is
+        that of the completed data; the range from `lower` of "lowest" to `upper` of "highest" has coverage
+        of at least `level` whatever the missing outcomes are.
     level : float
         Confidence level.
     """
@@ -59,18 +59,18 @@ def missing_outcome_bounds(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> MissingOutcomeBounds:
-    """Rate of each arm, and a contrast of two arms, if the missing outcomes were all 0, all 1, or opposed.
+    """Rates by arm, and a contrast of two arms, with missing outcomes all 0, all 1, or opposite by arm.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Outcome, 0 or 1; NaN: not observed. If 1 is a good outcome, "lowest" is the worst case; if 1 is
-        discontinuation, it is the best.
+        discontinuation, it is the best case.
     received : array-like of shape (n_patients,)
         Arm labels.
     arms : tuple of two labels, optional
-        First and second arm of the risk difference (first - second) and ratio (first / second). Without
-        it, the two arms if there are just two; else rates alone.
+        First and second arm of the risk difference (first - second) and ratio (first / second). By default
+        the two arms if there are exactly two; otherwise only rates are given.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -129,8 +129,9 @@ def gain_missing_bounds(
 ) -> MissingOutcomeBounds:
     """Gain over the best single arm under extreme assumptions about the missing outcomes.
 
-    The lowest gain has 0 for the missing who received the recommended arm where it is not the best single
-    one, and 1 for those who received the best single arm though another was recommended.
+    The lowest gain takes missing outcomes as 0 in patients who received the recommended arm where it is not
+    the best single one, and as 1 in patients who received the best single arm although another was
+    recommended.
 
     Parameters
     ----------
@@ -141,13 +142,13 @@ def gain_missing_bounds(
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm, or the received arm, as in `aipw_scores`.
+        Probability of receiving each arm, or the received arm, as in `aipw_scores`.
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
     comparator : label, optional
-        The arm to compare with. Without it, the best under "observed", in every scenario.
+        The arm to compare with, in every scenario. By default the best single arm under "observed".
     observation : array-like of shape (n_patients,), optional
-        Probability that the outcome is observed, for the scenario "observed"; without it, the observed
+        Probability that the outcome is observed, for the scenario "observed"; by default, the observed
         share of the patient's arm.
     clusters, sample_weight, level
         As in `gain_over_best_arm`.
@@ -212,7 +213,7 @@ def gain_missing_bounds(
 
 
 def _share_observed(labels: Any, absent: Any, weight: FloatArray) -> FloatArray:
-    """Return the observed share of each patient's arm; 1 where no outcome of it was observed."""
+    """Return the share of observed outcomes in each patient's arm; 1 if none was observed."""
     table = pd.DataFrame({"all": weight, "seen": weight * ~absent}).groupby(labels).transform("sum")
     share = (table["seen"] / table["all"].where(table["all"] > 0)).to_numpy()
     return np.where(share > 0, share, 1.0)
@@ -247,7 +248,7 @@ def _contrast_rows(
             value = float(a.rate / b.rate) if b.rate > 0 else NAN
             limits, method = Interval(*np.exp(limits).tolist()), "Wald on the log scale"
         if not 0 < half < np.inf:
-            method = f"no interval: {method} needs events in both arms, and both outcomes in one"
+            method = f"no interval: {method} needs events in both arms, and both outcomes in one of them"
             limits = Interval(NAN, NAN)
         label = f"{first.name} v {second.name}"
         rows.append(_row(measure, label, scenario, value, limits, [first, second], method))

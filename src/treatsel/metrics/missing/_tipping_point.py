@@ -18,24 +18,24 @@ from treatsel.metrics.missing._bounds import NULL
 
 Shifted = Literal["first", "second", "opposite"]
 SIGNS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "opposite": (1.0, -1.0)}
-FARTHEST, STEPS = 30.0, 3001  # where a tipping point is looked for, on the logit scale
+FARTHEST, STEPS = 30.0, 3001  # range and points of the search for a tipping point, on the logit scale
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TippingPoint:
-    """How different the missing must be from the observed for a contrast of two arms to vanish.
+    """How far missing outcomes must differ from observed ones for a contrast of two arms to vanish.
 
     Attributes
     ----------
     tipping_estimate, tipping_limit : float
         Log odds ratio of the outcome, missing v observed patients of the same arm, nearest to 0 at which
-        the contrast shows no difference, and at which its interval includes none. 0: it does so already;
-        infinite: no delta does it; NaN: not estimable.
+        the contrast shows no difference, and at which its interval includes no difference. 0: already so
+        without a shift; infinite: at no delta; NaN: not estimable.
     rate_estimate, rate_limit : float
-        The rate among the missing of the shifted arm (with "opposite": the first) that this means.
+        The corresponding rate among the missing of the shifted arm (with "opposite": the first arm).
     arms, measure, shifted : tuple of labels, str, str
-        The contrast, and whose missing outcomes are shifted by delta ("opposite": the first arm by delta,
-        the second by minus delta).
+        The contrast, and the arm whose missing outcomes are shifted by delta ("opposite": the first arm by
+        delta, the second by minus delta).
     level : float
         Confidence level.
     table : pandas.DataFrame
@@ -76,10 +76,10 @@ def tipping_point(
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> TippingPoint:
-    """Find how different the missing must be for a difference between two arms to vanish.
+    """Find how far missing outcomes must differ from observed ones for a contrast of two arms to vanish.
 
-    Delta adjustment: the log odds of the outcome among the missing of an arm are those of its observed
-    patients plus delta; at 0 the missing are like the observed.
+    Delta adjustment: the log odds of the outcome among the missing patients of an arm are those of its
+    observed patients plus delta; at 0, the missing are like the observed.
 
     Parameters
     ----------
@@ -90,12 +90,12 @@ def tipping_point(
     arms : tuple of two labels
         First and second arm.
     measure : {"difference", "ratio"}, default "difference"
-        First - second (Wald interval), or first / second (Wald on the log scale). The variance counts that
-        of the observed rate and of the share that is missing.
+        First - second (Wald interval), or first / second (Wald on the log scale). The variance includes
+        those of the observed rate and of the missing share.
     shifted : {"first", "second", "opposite"}, default "first"
-        Whose missing are shifted; "opposite": the first arm's by delta, the second's by minus delta.
+        Arm whose missing outcomes are shifted; "opposite": the first by delta, the second by minus delta.
     deltas : sequence of float
-        Where `table` shows the contrast.
+        Values of delta in `table`.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
@@ -104,7 +104,7 @@ def tipping_point(
     Returns
     -------
     TippingPoint
-        NaN where an arm has no observed outcome, or one class only.
+        NaN if an arm has no observed outcome, or only one class.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Policy value: the outcome rate expected if every patient got the recommended arm.
 
-All intervals take propensities and outcome models as given; cross-fit them if they were estimated. Labels
-of arms are matched with columns by name.
+All intervals take propensities and outcome models as given; cross-fit them if they were estimated. Arm
+labels are matched to columns by name.
 """
 
 from treatsel.metrics.policy._aipw import aipw_scores, arm_means

@@ -28,21 +28,22 @@ def aipw_scores(
     """Doubly robust score of each patient under each arm; its mean estimates the outcome rate under that arm.
 
     Prediction plus, for the received arm only, (outcome - prediction) / propensity. Unbiased if either the
-    predictions or the propensities are correct. Where outcomes were not observed, the prediction
-    alone, and the others are divided by the probability of being observed, too.
+    predictions or the propensities are correct. With `observation`, the score of a patient without observed
+    outcome is the prediction alone, and the residuals of the others are also divided by the probability of
+    being observed.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
-        Outcome, 0 or 1; with `observation` also NaN: not observed.
+        Outcome, 0 or 1; with `observation` also NaN (not observed).
     received : array-like of shape (n_patients,)
         Arm labels.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm, columns named by arm. The predictions must not
         come from a model fitted to these patients, unless out of fold.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
-        Probability of being given each arm, rows summing to 1 (within 1e-6), or only that of the received
-        arm; above 0 for the received arm. From a table, missing overlap is noticed, too.
+        Probability of receiving each arm, rows summing to 1 (within 1e-6), or only that of the received
+        arm; above 0 for the received arm. With a table, lack of overlap is also checked.
     observation : array-like of shape (n_patients,), optional
         Probability, in (0, 1], that the outcome is observed, under the received arm.
 
@@ -60,7 +61,7 @@ def aipw_scores(
     Warns
     -----
     TreatselWarning
-        If a patient could never have been given some arm (propensity 0).
+        If a patient could not have received some arm (propensity 0).
 
     References
     ----------
@@ -100,7 +101,7 @@ def arm_means(
     weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Outcome rate expected if every patient got one and the same arm, for each arm.
+    """Outcome rate expected if every patient got the same arm, for each arm.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ def arm_means(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.

@@ -44,14 +44,15 @@ def gain_over_best_arm(
         p value) for the gain over the arm that is truly best, whichever it is. That gain is the smallest of
         the gains over the single arms, so its lower limit is the smallest of their lower limits
         (intersection-union), and its upper limit the smallest of their Bonferroni upper limits. The
-        interval is wider and covers at least at `level`. No effect if `comparator` is given.
+        interval is wider, with coverage of at least `level`. No effect if `comparator` is given.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient: cluster-robust standard error with the factor G / (G - 1), and
-        Student's t with G - 1 degrees of freedom. Too short for fewer than about ten clusters.
+        Student's t with G - 1 degrees of freedom. The interval is too short with fewer than about ten
+        clusters.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -59,8 +60,8 @@ def gain_over_best_arm(
     Returns
     -------
     Gain
-        Difference of proportions; positive: the recommendations are better. Exactly 0 with an interval of
-        no width if they are the best arm for all patients.
+        Difference of proportions; positive: the recommendations are better. Exactly 0 if the comparator is
+        recommended to all patients; the interval then has zero width, unless it is adjusted for selection.
 
     Raises
     ------
@@ -112,13 +113,13 @@ def gain_over_each_arm(
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
     simultaneous : bool, default False
-        Widen the intervals so that all of them together cover at `level` (Bonferroni).
+        Widen the intervals so that their joint coverage is at least `level` (Bonferroni).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -174,7 +175,7 @@ def _checked(
     level: float,
     weights_are: WeightsAre,
 ) -> tuple[pd.DataFrame, Units, Labels, FloatArray]:
-    """Return the table, weights and clusters, recommended arms, and the score of each one's arm."""
+    """Return the table, weights and clusters, recommended arms, and the scores under these arms."""
     table = check_table("scores", scores)
     units = check_units(
         sample_weight, clusters, level, weights_are=weights_are, scores=scores, recommended=recommended
@@ -184,7 +185,7 @@ def _checked(
 
 
 def _smallest(gains: FloatArray, units: Units, found: Mean) -> Mean:
-    """Return the smallest of the gains (columns) with an interval that holds whichever it truly is."""
+    """Return the smallest gain (of the columns) with an interval valid for whichever is truly smallest."""
     count = gains.shape[1]
     wider = dataclasses.replace(units, level=1 - (1 - units.level) / count)
     own = [mean_of(column, units) for column in gains.T]

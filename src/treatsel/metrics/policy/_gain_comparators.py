@@ -24,7 +24,7 @@ def gain_over_random(
 ) -> Gain:
     """Outcome rate under the recommendations minus that of randomly assigned arms with the same shares.
 
-    The benefit of matching arms to patients, separated from how often each arm is recommended: the
+    The benefit of matching arms to patients, separated from how often each arm is recommended. Use this
     comparison for scarce arms, which not all patients can receive.
 
     Parameters
@@ -38,7 +38,7 @@ def gain_over_random(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -46,8 +46,8 @@ def gain_over_random(
     Returns
     -------
     Gain
-        Difference of proportions; positive: the recommendations are better. The interval counts that the
-        shares are estimated, too. Exactly 0 if all patients get the same arm.
+        Difference of proportions; positive: the recommendations are better. The interval accounts for the
+        estimation of the shares. Exactly 0 if all patients get the same arm.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def gain_over_received(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -110,7 +110,7 @@ def gain_over_received(
     -------
     Gain
         Difference of proportions; positive: the recommendations are better. In a trial the received arms
-        are assigned at random, so most of it may equally result from one good arm for all patients: report
+        are assigned at random, so one good arm for all patients may give most of this gain: report
         `gain_over_best_arm` first.
 
     Raises

@@ -20,17 +20,17 @@ class Gain:
     Attributes
     ----------
     value, lower, upper, se, p_value : float
-        Difference of two proportions, with its interval, its standard error and the two-sided p value of
+        Difference of two proportions, with its interval, its standard error and the two-sided p value for
         no gain; positive: the recommendations are better.
     comparator : str
         The simpler policy: "best single arm", "received arm" or "random arm, same shares".
     comparator_arm : label or None
-        The one arm of that policy; None if it gives patients different arms.
+        The single arm of that policy; None if it assigns different arms to different patients.
     comparator_source : str
         How that arm was determined: "named beforehand", "picked on this data" (the comparison is then
         slightly conservative), "each patient's own" or "drawn at random".
     n, n_clusters : int
-        Patients; clusters, or None if the patients count as independent.
+        Numbers of patients and of clusters; None if the patients are treated as independent.
     n_discordant : int
         Patients whose recommended arm differs from the comparator's (for a random comparator: the expected
         number).
@@ -73,9 +73,9 @@ class Gains:
         One row per arm; columns value, lower, upper (differences of proportions; positive: the
         recommendations are better), se, p_value, n, n_discordant, method.
     level : float
-        Confidence level of [lower, upper], of each interval or of all together.
+        Confidence level of [lower, upper], for each interval or jointly.
     simultaneous : bool
-        Whether all intervals together cover at `level` (Bonferroni; so are the p values).
+        Whether `level` is the joint coverage of all intervals (Bonferroni, also for the p values).
     """
 
     table: pd.DataFrame

@@ -17,30 +17,30 @@ from treatsel._stats.two_proportions import LIMITS, chi_squared, fisher, limits_
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_scored, ordered_labels
 
 BIASED = "biased: not the gain from following the recommendations"
-NO_SPREAD = 1e-9  # of the contrast; below it arm and recommendation fix who is concordant
+NO_SPREAD = 1e-9  # share of the contrast left by the regression; below it, the regressors fix concordance
 
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveConcordanceContrast:
-    """The naive contrast, and its value if no patient gained from the recommendations.
+    """The naive contrast, and its expected value if no patient gained from the recommendations.
 
     Attributes
     ----------
     concordant, discordant : Estimate
-        Outcome rates of those who received the recommended arm and of those who did not (Wilson).
+        Outcome rates of the patients who received the recommended arm and of the others (Wilson).
     difference : Estimate
         The first minus the second. **Biased: not the gain from following the recommendations.**
     without_gain : Estimate
-        The same contrast of the rates that the received arm, the recommended arm and, if given, the
-        prognosis give when they add up: the differences between the arms are then the same whatever is
+        The same contrast of the outcome rates from an additive model of the received arm, the recommended
+        arm and, if given, the prognosis: the differences between the arms are then the same whatever is
         recommended, so that no patient gains from the rule.
     excess : Estimate
-        `difference` less `without_gain`, with the p value of no such excess. Not the gain either, but a
-        sign of one.
+        `difference` minus `without_gain`, with the p value for no such excess. It does not estimate the
+        gain either, but indicates one.
     chi_squared, p_value_chi_squared, odds_ratio, p_value_fisher : float
         Pearson's test without continuity correction, and the conditional odds ratio and p value of
-        Fisher's exact test, of `difference`: as published, and as biased. They take the patients as
-        independent.
+        Fisher's exact test, for `difference`: as published, and with the same bias. They treat the
+        patients as independent.
     """
 
     concordant: Estimate
@@ -77,10 +77,10 @@ def naive_concordance_contrast(
 ) -> NaiveConcordanceContrast:
     """Outcome rate of the concordant minus that of the discordant patients, with its bias.
 
-    **This is not the gain from following the recommendations.** It compares different patients, about
-    doubles the true gain where there is one, and shows a gain where there is none as soon as some arm is
-    better on average or assignment followed prognosis. It is here so that published figures can be
-    reproduced, and always comes with what it would show without any gain. Report `gain_over_best_arm`.
+    **This is not the gain from following the recommendations.** It compares different patients, is about
+    twice the true gain where there is one, and shows a gain where there is none as soon as some arm is
+    better on average or assignment followed prognosis. It allows published figures to be reproduced, and is
+    always returned with its expected value under no gain. Report `gain_over_best_arm`.
 
     Parameters
     ----------
@@ -89,11 +89,11 @@ def naive_concordance_contrast(
     received, recommended : array-like of shape (n_patients,)
         Arm labels.
     prognosis : array-like of shape (n_patients,), optional
-        Probability of the outcome whatever the arm, for example the mean over the arms of a by-arm table.
-        Needed for `without_gain` if assignment followed prognosis (routine data); optional in a trial.
+        Probability of the outcome regardless of the arm, for example the mean over the arms of a by-arm
+        table. Needed for `without_gain` if assignment followed prognosis (routine data); optional in a trial.
     interval : {"newcombe", "wald", "agresti-caffo", "score"}, default "newcombe"
-        Of `difference`: from two Wilson intervals; Wald without continuity correction; with one event and
-        one non-event added to each side; or the inverted score test of Miettinen and Nurminen.
+        Interval of `difference`: from two Wilson intervals; Wald without continuity correction; Wald with one
+        event and one non-event added to each group; or the inverted score test of Miettinen and Nurminen.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient; all intervals are then cluster-robust Wald with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -104,8 +104,8 @@ def naive_concordance_contrast(
     Returns
     -------
     NaiveConcordanceContrast
-        Differences of proportions in [-1, 1]; positive: the concordant did better. NaN if no patient is
-        concordant, or all are. `without_gain` is the contrast of the fitted values of a linear
+        Differences of proportions in [-1, 1]; positive: the concordant patients did better. NaN if no patient
+        is concordant, or all are. `without_gain` is the contrast of the fitted values of a linear
         regression of the outcome on the received arm and the recommended arm (and `prognosis`) without
         interaction; `excess` is the contrast of its residuals, with heteroscedasticity-robust errors.
 
@@ -201,7 +201,7 @@ def _split(
 
 
 def _contrast(data: Scored) -> FloatArray:
-    """Return what each outcome counts in the difference of the two rates."""
+    """Return the coefficient of each outcome in the difference of the two rates."""
     concordant = data.score == 1
     sizes = [float(data.weight[own].sum()) for own in (concordant, ~concordant)]
     return np.where(concordant, 1 / sizes[0], -1 / sizes[1])

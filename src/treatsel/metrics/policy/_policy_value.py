@@ -36,7 +36,7 @@ def policy_value_aipw(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -44,8 +44,8 @@ def policy_value_aipw(
     Returns
     -------
     Estimate
-        A proportion (the estimate may leave [0, 1] by chance); higher is better. `se` is sd / sqrt(n).
-        `n_events` is None: scores do not hold the outcome.
+        A proportion (the estimate may fall outside [0, 1] by chance); higher is better. `se` is sd / sqrt(n).
+        `n_events` is None: scores do not contain the outcome.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def policy_value_direct(
     """Outcome rate that the model itself predicts if every patient got the recommended arm.
 
     **No outcome is used.** If the rule picks the arm with the highest prediction, this value is too high
-    even when each prediction is right on average (the winner's curse). The gap to `policy_value_aipw` says
-    by how much.
+    even if each prediction is right on average (the winner's curse). The difference from `policy_value_aipw`
+    shows by how much.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def policy_value_direct(
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -105,8 +105,8 @@ def policy_value_direct(
     Returns
     -------
     Estimate
-        Proportion in [0, 1]; higher is better. The interval holds the predictions for right and counts only
-        that the patients are a sample. `n_events` is None.
+        Proportion in [0, 1]; higher is better. The interval takes the predictions as correct and reflects
+        only the sampling of patients. `n_events` is None.
 
     Raises
     ------
@@ -158,13 +158,13 @@ def policy_value(
         Probability, in (0, 1], of the received arm (in a trial, the allocation ratio), or of each arm.
     method : {"hajek", "ipw"}, default "hajek"
         Weighted mean of the concordant patients with weights 1 / propensity ("hajek", self-normalized), or
-        their weighted sum over the number of all patients ("ipw", Horvitz-Thompson).
+        their weighted sum divided by the number of all patients ("ipw", Horvitz-Thompson).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
-        What the weights mean: numbers of equal patients, or sampling weights (the inverse of the chance of
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
         being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
@@ -173,7 +173,7 @@ def policy_value(
     -------
     Estimate
         Proportion in [0, 1] ("ipw" may exceed 1); higher is better. Wald interval with the linearized
-        standard error, not cut off. NaN if no patient is concordant.
+        standard error, not truncated to [0, 1]. NaN if no patient is concordant.
 
     Raises
     ------

@@ -58,7 +58,7 @@ def effective_sample_size(weights: npt.ArrayLike, *, sample_weight: npt.ArrayLik
     Returns
     -------
     float
-        In patients, from 1 to the number of weights above 0; higher is better.
+        A number of patients, from 1 to the number of weights above 0; higher is better.
 
     Raises
     ------
@@ -79,6 +79,6 @@ def effective_sample_size(weights: npt.ArrayLike, *, sample_weight: npt.ArrayLik
     counts = check_weights("sample_weight", sample_weight, len(vector))
     if (vector < 0).any() or not (counts * vector).any():
         raise InputError(
-            "weights must not be negative and must not all be zero; give 0 to left-out patients."
+            "weights must not be negative and must not all be zero; give 0 to excluded patients."
         )
     return effective_size(vector, counts)

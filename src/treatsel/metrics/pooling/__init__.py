@@ -1,4 +1,4 @@
-"""Pooling: the estimates of several sites into one, and of several imputed data sets into one."""
+"""Pooling of estimates over sites (meta-analysis) and over imputed data sets (Rubin's rules)."""
 
 from treatsel.metrics.pooling._imputations import RubinPooled, pool_rubin
 from treatsel.metrics.pooling._random_effects import MetaAnalysis, random_effects_meta_analysis

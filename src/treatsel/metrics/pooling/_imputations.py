@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import check_choice, check_level
+from treatsel._checks import check_choice, check_level, count_of
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import Interval, wald
 from treatsel.errors import InputError
 from treatsel.metrics.pooling._scales import BACK, Scale, _check_estimates
 
-LEAST_BETWEEN = 1e-4  # share of the variance that lies between imputations, at least; as R's mice
+LEAST_BETWEEN = 1e-4  # lower bound of the between-imputation share of the variance, as in R's mice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,11 @@ class RubinPooled:
     within, between, total : float
         Mean of the squared standard errors; variance of the estimates; within + (1 + 1/m) between.
     fmi : float
-        Fraction of the information that is missing, 0 to 1.
+        Fraction of missing information, 0 to 1.
     n_imputations : int
-        Imputed data sets, m.
+        Number of imputed data sets, m.
     scale, level, method : str, float, str
-        Scale that was pooled; level of the interval; which degrees of freedom, or why there is no interval.
+        Scale of pooling; level of the interval; type of degrees of freedom, or why there is no interval.
     """
 
     value: float
@@ -74,19 +74,20 @@ def pool_rubin(
     ----------
     values, se : array-like of shape (n_imputations,)
         Estimate from each imputed data set and its standard error, **both on the scale to pool**, on which
-        the estimate is about normal: logit for an AUC, log for O/E, identity for intercept and slope.
+        the estimate is approximately normal: logit for an AUC, log for O/E, identity for intercept and slope.
     n : int, optional
-        Patients. With it, the degrees of freedom of Barnard and Rubin (complete data: n - 1), never more
-        than those of the complete data; without it, the larger ones of Rubin (1987).
+        Number of patients, for the degrees of freedom of Barnard and Rubin, which never exceed those of the
+        complete data (n - 1). By default, the larger degrees of freedom of Rubin (1987).
     scale : {"identity", "logit", "log"}, default "identity"
-        Scale that `values` are on; value and interval are transformed back from it.
+        Scale of `values`; value and interval are transformed back from it.
     level : float, default 0.95
         Level of the interval.
 
     Returns
     -------
     RubinPooled
-        NaN, with the reason in `method`, if a value is not finite: leaving that imputation out would bias.
+        NaN, with the reason in `method`, if a value is not finite: omitting that imputation could bias the
+        result.
 
     Raises
     ------
@@ -109,7 +110,7 @@ def pool_rubin(
     check_choice("scale", scale, list(BACK))
     level, (y, error) = check_level(level), _check_estimates(values, se)
     if (m := len(y)) < 2:
-        raise InputError(f"values holds {m} imputations; Rubin's rules need at least 2.")
+        raise InputError(f"values holds {count_of(m, 'imputation')}; Rubin's rules need at least 2.")
     if n is not None and n < 2:
         raise InputError(f"n is {n}; it must be the number of patients, at least 2.")
     value, within = float(y.mean()), float((error**2).mean())
@@ -119,7 +120,7 @@ def pool_rubin(
     relative = (1 + 1 / m) * between / within if within > 0 else NAN
     limits = wald(value, float(np.sqrt(total)), level, df=df) if total > 0 else Interval(NAN, NAN)
     named = "Rubin (1987)" if n is None else "Barnard & Rubin (1999)"
-    reason = "not estimable: an imputation gives no finite estimate or none has a standard error"
+    reason = "not estimable: an imputation gives no finite estimate, or no standard error is above 0"
     back = BACK[scale]
     return RubinPooled(
         value=float(back(value)) if np.isfinite(value) else NAN,

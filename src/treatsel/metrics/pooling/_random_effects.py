@@ -20,7 +20,7 @@ from treatsel.metrics.pooling._scales import BACK, FORTH, RANGE, Scale, _check_e
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MetaAnalysis:
-    """Estimates of several sites, pooled by random effects.
+    """Random-effects meta-analysis of the estimates of several sites.
 
     Attributes
     ----------
@@ -31,20 +31,20 @@ class MetaAnalysis:
     prediction_df : int
         Degrees of freedom of the prediction interval.
     se : float
-        Standard error of the mean on the scale that was pooled.
+        Standard error of the mean on the scale of pooling.
     tau2 : float
-        Variance of the true values between sites, on the scale that was pooled.
+        Variance of the true values between sites, on the scale of pooling.
     i2 : float
         Share (0 to 1) of the variance of the sites' estimates that lies between sites.
     q, p_value_q : float
-        Cochran's Q and the p value of no differences between sites (chi-squared, n_sites - 1 df).
+        Cochran's Q and the p value for no differences between sites (chi-squared, n_sites - 1 df).
     n_sites, n_left_out : int
-        Sites pooled; sites without a finite estimate and a standard error above 0.
+        Numbers of sites pooled, and left out for lack of a finite estimate or a standard error above 0.
     scale, level, method : str, float, str
-        Scale that was pooled; level of all intervals; how the interval was computed, or why there is none.
+        Scale of pooling; level of all intervals; how the interval was computed, or why there is none.
     sites : pandas.DataFrame
-        One row per site given: site, value, lower, upper (natural scale; normal interval), se (pooled
-        scale), weight (share; 0: left out), pooled (bool).
+        One row per site given: site, value, lower, upper (natural scale; normal interval), se (scale of
+        pooling), weight (share; 0: left out), pooled (bool).
     """
 
     value: float
@@ -90,7 +90,7 @@ class MetaAnalysis:
         return float(stdtr(self.prediction_df, above / spread))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the sites, the pooled mean and the prediction interval; column kind names them."""
+        """Return the sites, the pooled mean and the prediction interval, labeled in column kind."""
         pooled = {"kind": "pooled", "site": "pooled", "se": self.se, "pooled": True}
         mean = {**pooled, "value": self.value, "lower": self.lower, "upper": self.upper, "weight": 1.0}
         limits = {"lower": self.prediction_lower, "upper": self.prediction_upper, "value": self.value}
@@ -99,7 +99,7 @@ class MetaAnalysis:
         return pd.DataFrame(rows, columns=["kind", *self.sites.columns])
 
     def plot(self, ax: Any = None, *, xlabel: str = "Estimate", reference: float | None = None) -> Any:
-        """Draw the forest: each site, the mean, and the interval for a new site; return the Axes."""
+        """Draw a forest plot: each site, the mean, and the prediction interval; return the Axes."""
         table = self.to_frame()
         ends = {"pooled": f"pooled, {self.n_sites} sites", "new site": "new site (prediction interval)"}
         reason = np.where(table["value"].notna(), "not pooled", "not estimable")
@@ -114,7 +114,7 @@ class MetaAnalysis:
 class _Mean(NamedTuple):
     value: float
     plain_se: float
-    excess: float  # Hartung-Knapp's factor: weighted variance of the sites about the mean; 1 is as expected
+    excess: float  # Hartung-Knapp factor: weighted variance of the sites about the mean; expected to be 1
 
 
 def random_effects_meta_analysis(
@@ -128,7 +128,7 @@ def random_effects_meta_analysis(
     prediction_df: Literal["k-1", "k-2"] = "k-2",
     level: float = 0.95,
 ) -> MetaAnalysis:
-    """Pool one estimate per site by random effects: the mean, its interval, and one for a new site.
+    """Pool one estimate per site by random effects: mean, confidence interval and prediction interval.
 
     Parameters
     ----------
@@ -138,19 +138,19 @@ def random_effects_meta_analysis(
         `observed_expected_ratio`. A site whose value or `se` is not finite, or whose `se` is 0, is left out,
         counted and shown.
     sites : array-like of shape (n_sites,), optional
-        Labels; without them 1, 2, ...
+        Labels; by default 1, 2, ...
     scale : {"identity", "logit", "log"}, default "identity"
-        Scale that `values` are on; all results are transformed back from it.
+        Scale of `values`; estimates and intervals are transformed back from it.
     estimator : {"reml", "dl"}, default "reml"
-        Variance between sites by restricted maximum likelihood (the highest of its maxima, solved to machine
-        precision) or DerSimonian and Laird's moments.
+        Variance between sites by restricted maximum likelihood (the highest of its maxima, to machine
+        precision) or by DerSimonian and Laird's method of moments.
     interval : {"hk", "hk_adhoc", "z"}, default "hk"
-        Hartung and Knapp's with Student's t and k - 1 degrees of freedom; the same, but with a standard
-        error never below the ordinary one; or the ordinary normal one, too short for few sites.
+        Hartung-Knapp interval with Student's t and k - 1 degrees of freedom; the same, but with a standard
+        error never below the ordinary one; or the ordinary normal interval, too short with few sites.
     prediction_df : {"k-1", "k-2"}, default "k-2"
-        Degrees of freedom of the prediction interval, value +- t sqrt(tau2 + se^2): k - 2 as Higgins et al.
-        and R's metamisc, k - 1 as R's metafor. With eight sites and little heterogeneity either covers some
-        88 % instead of 95 %, as tau2 is often estimated to be 0; k - 2 comes closer.
+        Degrees of freedom of the prediction interval, value +- t sqrt(tau2 + se^2): k - 2 as in Higgins et
+        al. and R's metamisc, k - 1 as in R's metafor. With eight sites and little heterogeneity, coverage is
+        about 88% instead of 95% with either, because tau2 is often estimated to be 0; k - 2 is closer.
     level : float, default 0.95
         Level of all intervals.
 
@@ -158,7 +158,7 @@ def random_effects_meta_analysis(
     -------
     MetaAnalysis
         With `to_frame()`, `plot()` (forest) and `probability_above(target)`. NaN without a site; one site
-        is its own mean, without an interval except "z"; a prediction interval with k - 2 needs three.
+        is its own mean, with an interval only for "z"; a prediction interval with k - 2 needs three sites.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def _reml(y: FloatArray, v: FloatArray) -> float:
 
     if len(y) < 2 or not (spread := float(y.var(ddof=1))):
         return 0.0
-    # the likelihood can have several maxima: the best point of a wide grid, then the root of the score there
+    # the likelihood can have several maxima: take the best point of a wide grid, then the root of the score
     highest = 10 * (spread + v.max())
     grid = np.concatenate([[0.0], np.geomspace(1e-9 * highest, highest, 400)])
     weight = 1 / (v + grid[:, None])
@@ -260,7 +260,7 @@ def _reml(y: FloatArray, v: FloatArray) -> float:
     squares = (weight * (y - mean[:, None]) ** 2).sum(axis=1)
     best = int(np.argmax(np.log(weight).sum(axis=1) - np.log(weight.sum(axis=1)) - squares))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    if score(low) <= 0:  # the likelihood falls from the left end, which is then 0
+    if score(low) <= 0:  # the likelihood decreases from the left end, which is then 0
         return 0.0
     return float(brentq(score, low, high, xtol=1e-15 * highest, rtol=1e-14))
 

@@ -1,4 +1,4 @@
-"""Results of pooling, and the scales that estimates are pooled on."""
+"""Scales on which estimates are pooled, and the check of estimates to pool."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import expit, logit
 
-from treatsel._checks import FloatArray, check_same_length
+from treatsel._checks import FloatArray, check_same_length, count_of
 from treatsel.errors import InputError
 
 Scale = Literal["identity", "logit", "log"]
@@ -25,5 +25,5 @@ def _check_estimates(values: Any, se: Any) -> tuple[FloatArray, FloatArray]:
         raise InputError(f"values and se must be one-dimensional; they have shapes {y.shape}, {error.shape}.")
     check_same_length(values=y, se=error)
     if negative := int((error < 0).sum()):
-        raise InputError(f"se holds {negative} negative values; a standard error is 0 or more.")
+        raise InputError(f"se holds {count_of(negative, 'negative value')}; a standard error is 0 or more.")
     return y, error

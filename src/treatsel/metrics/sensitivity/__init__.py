@@ -1,4 +1,4 @@
-"""Unmeasured confounding: how strong it must be to explain a contrast, or a gain, away."""
+"""Unmeasured confounding: how strong it must be to explain away a contrast or a gain."""
 
 from treatsel.metrics.sensitivity._e_value import EValue, e_value, e_value_of_difference
 from treatsel.metrics.sensitivity._marginal_sensitivity import MarginalSensitivity, policy_sensitivity

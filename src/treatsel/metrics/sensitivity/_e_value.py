@@ -1,4 +1,4 @@
-"""E-value: strength of unmeasured confounding that would explain an association away."""
+"""E-value: strength of unmeasured confounding that would explain away an association."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ from treatsel._stats.vectors import check_labels, check_patients, ordered_labels
 from treatsel.errors import InputError
 from treatsel.metrics.sensitivity._marginal_model import Bounds
 
-LARGEST = 1e6  # Lambda, or bias factor, up to which a limit is looked for
+LARGEST = 1e6  # upper end of the search for a limit, as a Lambda or a bias factor
 
 
 @dataclass(frozen=True, kw_only=True)
 class EValue:
-    """Least strength of unmeasured confounding that could explain an association away.
+    """Least strength of unmeasured confounding that could explain away an association.
 
     Attributes
     ----------
     value : float
         Risk ratio, 1 or more, by which a confounder must be associated with the arm **and** with the
-        outcome, beyond the measured covariates, to explain the estimate away.
+        outcome, beyond the measured covariates, to explain away the estimate.
     e_value_ci : float
         The same for the confidence limit nearer to no association; 1 if the interval includes no
         association, NaN if no limit was given.
     ratio : float
-        The observed risk ratio (of a difference: higher over lower rate).
+        The observed risk ratio (for a difference: the higher over the lower rate).
     measure : str
         "risk ratio" or "risk difference".
     """
@@ -58,7 +58,7 @@ def e_value(ratio: float, *, lower: float | None = None, upper: float | None = N
     Parameters
     ----------
     ratio : float
-        Risk ratio, above 0. (An odds ratio of a frequent outcome: its square root.)
+        Risk ratio, above 0. (For an odds ratio of a common outcome, give its square root.)
     lower, upper : float, optional
         Confidence limits of the ratio.
 
@@ -103,9 +103,10 @@ def e_value_of_difference(
 ) -> EValue:
     """E-value of the risk difference between two arms.
 
-    Confounding with bias factor B leaves a difference of at least (p1 - p0 B)(f + (1 - f) / B), where p1 is
-    the higher rate and f the share of its arm. The limit is the B at which the lower confidence limit of
-    that (normal, delta method) is 0.
+    Under confounding with bias factor B, the difference is at least (p1 - p0 B)(f + (1 - f) / B), where p1
+    is the higher rate, p0 the lower, and f the share of patients in the arm with the higher rate.
+    `e_value_ci` is the E-value of the B at which the lower confidence limit of this expression (normal,
+    delta method) is 0.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def _high(draws: Bounds, level: float) -> float:
 
 
 def _near(bounds: Bounds, start: float) -> float:
-    """Return the bound on the side of no gain, as a distance from it."""
+    """Return the bound nearer to no gain, as a distance from no gain."""
     return float(bounds.lowest[0] if start > 0 else -bounds.highest[0])
 
 

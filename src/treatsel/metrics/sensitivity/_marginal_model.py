@@ -8,7 +8,7 @@ import numpy as np
 from treatsel._checks import FloatArray
 from treatsel._stats.vectors import Labels
 
-PARTS = ("recommended", "rule", "best")  # all concordant; those not at the best arm; at the best arm instead
+PARTS = ("recommended", "rule", "best")  # concordant; of these, not at the comparator; discordant at it
 
 
 class Bounds(NamedTuple):
@@ -21,11 +21,11 @@ class Bounds(NamedTuple):
 def statistics_of(
     outcome: FloatArray, received: Labels, recommended: Labels, comparator: object, propensity: FloatArray
 ) -> FloatArray:
-    """Return what is to be summed over patients, shape (n_patients, 14).
+    """Return the terms to be summed over patients, shape (n_patients, 14).
 
-    For each of `PARTS`, of its patients with outcome 1 and of those with 0, a count and the sum of
-    1 / propensity - 1: a weight is 1 + (1 / propensity - 1) times a factor from 1 / Lambda to Lambda. Last:
-    the patients whose recommended arm is not the best single one, and all patients.
+    For each of `PARTS`, for its patients with outcome 1 and for those with 0: an indicator, and the indicator
+    times 1 / propensity - 1, because a weight is 1 + (1 / propensity - 1) times a factor from 1 / Lambda to
+    Lambda. Last: indicators of the patients whose recommended arm is not the comparator, and of all patients.
     """
     differs = recommended != comparator
     concordant = received == recommended
@@ -58,8 +58,8 @@ class Sums:
     def _mean(self, part: str, factor: float, patients: FloatArray) -> Bounds:
         """Return bounds of the weighted share of outcome 1 among the patients of one part.
 
-        With a 0/1 outcome the extreme of the fractional linear program is plain: the least weights for
-        one outcome and the greatest for the other.
+        With a 0/1 outcome, the extreme of the fractional linear program has a closed form: the smallest
+        weights for one outcome and the largest for the other.
         """
         at = 4 * PARTS.index(part)
         ones, ones_odds, zeros, zeros_odds = self.totals[:, at : at + 4].T

@@ -29,7 +29,7 @@ from treatsel.metrics.sensitivity._marginal_model import Sums, statistics_of
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MarginalSensitivity:
-    """What a policy may be worth if unmeasured confounding is no stronger than Lambda.
+    """Bounds of a policy's value and gain if unmeasured confounding is no stronger than Lambda.
 
     Attributes
     ----------
@@ -38,12 +38,12 @@ class MarginalSensitivity:
         single arm), Lambda, lowest and highest (bounds of the estimate), lower and upper (interval around
         both bounds).
     lambda_estimate, lambda_interval : float
-        Least Lambda at which the bounds of the gain, and its interval, include 0: the sign is lost. 1: it
-        never was clear; infinite: never; NaN: not estimable.
+        Smallest Lambda at which the bounds of the gain, and its interval, include 0, so that the sign is
+        undetermined. 1: already without confounding; infinite: at no Lambda; NaN: not estimable.
     comparator_arm : label
-        The arm to compare with.
+        The arm with which the recommendations are compared.
     n, n_events, n_discordant : int
-        Patients; those with the good outcome; those whose recommended arm is not the best single one.
+        Patients; those with the good outcome; those whose recommended arm is not the comparator.
     level, method : float, str
         Confidence level; estimator and how the interval was computed.
     """
@@ -63,12 +63,12 @@ class MarginalSensitivity:
         return self.table.copy()
 
     def plot(self, ax: Any = None, *, measure: str = "gain") -> Any:
-        """Draw both bounds over Lambda, each with its side of the interval; return the Axes."""
+        """Draw both bounds against Lambda, each with its side of the interval; return the Axes."""
         check_choice("measure", measure, ["value", "gain"])
         rows = self.table[self.table["measure"] == measure]
         low = rows.assign(bound="lowest", value=rows["lowest"], upper=rows["lowest"])
         high = rows.assign(bound="highest", value=rows["highest"], lower=rows["highest"])
-        text = "Lambda: most that the odds of an arm may differ by what was not measured"
+        text = "Lambda: largest odds ratio of an arm due to unmeasured confounding"
         ylabel = f"{measure.capitalize()} ({100 * self.level:g}% interval)"
         reference = 0.0 if measure == "gain" else None
         table = pd.concat([low, high])
@@ -92,13 +92,14 @@ def policy_sensitivity(
 ) -> MarginalSensitivity:
     """Bounds of a policy's value, and of its gain over the best single arm, under unmeasured confounding.
 
-    Marginal sensitivity model: for each patient and arm, the odds of the arm given what was not measured
-    (the patient's own outcome, even) differ by a factor of at most Lambda from the odds given what was. So
-    the weight 1 / propensity may be anything from 1 + (1/e - 1) / Lambda to 1 + (1/e - 1) Lambda.
+    Marginal sensitivity model: for each patient and arm, the odds of the arm given also what was not measured
+    (even the patient's own outcome) differ by a factor of at most Lambda from the odds given the measured
+    covariates. With propensity e, the weight 1 / e may then be anything from 1 + (1/e - 1) / Lambda to
+    1 + (1/e - 1) Lambda.
 
-    The gain is that of the patients whose recommended arm is not the best single one, times their share;
-    the others gain nothing whatever was not measured. (At Lambda 1 with "hajek" it is therefore a little
-    less noisy than the difference of two values of `policy_value`.)
+    The gain is that of the patients whose recommended arm is not the comparator, times their share; the gain
+    of the others is 0 under any confounding. (At Lambda 1 with "hajek" it is therefore slightly less noisy
+    than the difference of two values of `policy_value`.)
 
     Parameters
     ----------
@@ -108,26 +109,28 @@ def policy_sensitivity(
         Arm labels.
     propensity : array-like of shape (n_patients,) or pandas.DataFrame of shape (n_patients, n_arms)
         Probability, in (0, 1], of the received arm given the covariates, or of each arm; taken as known. In
-        a trial nothing is confounded, and Lambda is 1.
+        a randomized trial there is no confounding, and Lambda is 1.
     comparator : label, optional
-        The arm to compare with. Without it, the received arm with the highest weighted rate (Hajek).
+        The arm to compare with. By default, the received arm with the highest weighted rate (Hajek).
     lambdas : sequence of float
         Values of Lambda, each at least 1.
     method : {"hajek", "ipw"}, default "hajek"
-        Weighted mean, or weighted sum over the number of patients. With "hajek" bounds stay within [0, 1].
+        Weighted mean, or weighted sum divided by the number of patients. With "hajek", bounds of the value
+        stay within [0, 1].
     clusters : array-like of shape (n_patients,), optional
-        Sites: resampled whole.
+        Site of each patient; whole sites are resampled.
     sample_weight : array-like of shape (n_patients,), optional
         Counts: a weight of 2 is the same row twice.
     level : float, default 0.95
         Confidence level.
     n_resamples, random_state : int
-        Of the percentile bootstrap, which covers the whole range from bound to bound.
+        Number of resamples and seed of the percentile bootstrap. Its interval is for the whole range from
+        bound to bound.
 
     Returns
     -------
     MarginalSensitivity
-        With the Lambda at which the sign of the gain is lost. NaN where no patient is concordant.
+        With the Lambda at which the sign of the gain is undetermined. NaN where no patient is concordant.
 
     Raises
     ------
@@ -201,7 +204,7 @@ def _best_arm(outcome: FloatArray, received: Labels, probability: FloatArray, we
 
 
 def _lost(start: float, distance: Any) -> float:
-    """Return the least Lambda at which the distance from no gain is 0; it falls with Lambda."""
+    """Return the smallest Lambda at which the distance from no gain is 0; it decreases with Lambda."""
     if not np.isfinite(start) or not np.isfinite(distance(1.0)):
         return NAN
     if start == 0 or distance(1.0) <= 0:
