@@ -269,9 +269,9 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
     found = []
     if policies.assignment.startswith("estimated"):
         text = (
-            "The probabilities of the received arms were estimated. Estimates of policies are associations: "
-            "they are unbiased only if all determinants of the choice of arm are among the covariates"
-            + ("; the site is not among them." if task.n_sites > 1 else ".")
+            "The probabilities of the received arms were estimated. Estimates of policy values and gains are "
+            "associations: they are unbiased only if all determinants of the choice of arm are among the "
+            "covariates" + ("; the site is not among them." if task.n_sites > 1 else ".")
         )
         found.append(Caution(Severity.ASSOCIATION, text))
     if policies.unseen:
