@@ -175,5 +175,5 @@ def did_you_mean(value: Any, options: Iterable[Any]) -> str:
 
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:
-    """Return a count with its noun: "1 patient", "2 patients"."""
-    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+    """Return a count with its noun: "1 patient", "2,000 patients"."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

@@ -230,9 +230,9 @@ def test_a_pooled_gain_that_says_something_else_is_a_caution(new):
     helpful = Known().predict_by_arm(new.X)
     report = validate(useless.assign(CBT=0.6), new, imputations=[helpful, helpful], **OPTIONS)
     assert report.gain.n_discordant == 0
-    assert "another conclusion than the headline" in report.cautions[0]
+    assert "a different conclusion from the headline" in report.cautions[0]
     same = validate(helpful, new, imputations=[helpful, helpful], **OPTIONS)
-    assert not any("another conclusion" in caution for caution in same.cautions)
+    assert not any("different conclusion" in caution for caution in same.cautions)
 
 
 @pytest.mark.parametrize(

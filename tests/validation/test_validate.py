@@ -159,7 +159,7 @@ def test_patients_without_outcome_are_counted_and_named(example):
     report = validate(truth, Cohort(frame, cohort.codebook), sections=())
     assert report.flow["n"].sum() == 3000
     assert report.flow["n_observed"].sum() == 2700
-    assert any("300 of 3000 patients (10%)" in caution for caution in report.cautions)
+    assert any("300 of 3,000 patients (10%)" in caution for caution in report.cautions)
 
 
 def test_many_sites_give_a_cluster_robust_interval_and_few_do_not():
@@ -268,7 +268,7 @@ def test_an_arm_with_few_events_is_named(example):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c, t: (t.head(5), c, {}), "lacks 2995 of 3000 patients"),
+        (lambda c, t: (t.head(5), c, {}), "lacks 2,995 of 3,000 patients"),
         (lambda c, t: (t * 100, c, {}), "outside 0 to 1"),
         (lambda c, t: (t[["CBT"]], c, {}), "arms unknown"),
         (lambda c, t: (t, c, {"outcome": "relapse"}), "outcome is 'relapse'"),
@@ -277,7 +277,7 @@ def test_an_arm_with_few_events_is_named(example):
         (lambda c, t: (t, c, {"assignment": {"CBT": 1.0}}), "lacks the arms"),
         (lambda c, t: (t, c, {"assignment": {"CBT": 70, "SSRI": 30}}), "add up to 1"),
         (lambda c, t: (t, c, {"assignment": {"CBT": 0.5, "SSRI": 0.3, "yoga": 0.2}}), "'yoga'"),
-        (lambda c, t: (pd.concat([t, t]), c, {}), "3000 duplicates"),
+        (lambda c, t: (pd.concat([t, t]), c, {}), "3,000 duplicates"),
         (lambda c, t: (t, c, {"level": 95}), "between 0 and 1"),
         (lambda c, t: ("model", c, {}), "give a selector, a model or a by-arm table"),
         (

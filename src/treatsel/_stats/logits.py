@@ -23,7 +23,7 @@ def inside(probability: FloatArray) -> FloatArray:
     moved = clipped(probability)
     if n := int((moved != probability).sum()):
         warnings.warn(
-            f"{n} of {count_of(probability.size, 'predicted probability', 'predicted probabilities')} "
+            f"{n:,} of {count_of(probability.size, 'predicted probability', 'predicted probabilities')} "
             f"{'is' if n == 1 else 'are'} 0 or 1 (or within {NEAREST:g} of them), where the logit is "
             f"infinite; {NEAREST:g} and 1 - {NEAREST:g} are used instead.",
             TreatselWarning,

@@ -51,11 +51,12 @@ def monitor(
 ) -> MonitoringReport:
     """Compare recent patients with the development cohort of a model, as stored with it.
 
-    Three families of tests share the false-alarm rate equally: covariate drift and warnings, and calibration,
-    each adjusted by Holm's method; and a sequential test of calibration, whose part holds over all looks
-    together. If nothing has changed, patients are independent and no prediction is wrong by more than
-    `thresholds.sequential_tolerance`, the probability of any alarm in a report is at most the rate. An alarm
-    also needs a difference that exceeds its threshold, see `AlarmThresholds`.
+    Three families of tests share the false-alarm rate equally: (1) covariate drift and warnings, (2)
+    calibration, and (3) a sequential test of calibration. The first two are each adjusted by Holm's method;
+    the share of the third covers all looks together. If nothing has changed, patients are independent and no
+    prediction is wrong by more than `thresholds.sequential_tolerance`, the probability of any alarm in a
+    report is at most the rate. In the first two families, an alarm also requires a difference that exceeds
+    its threshold, see `AlarmThresholds`.
 
     Parameters
     ----------
@@ -65,18 +66,18 @@ def monitor(
         Recent patients: the covariates and, for calibration, the received arm. Values that violate the
         codebook are flagged and counted.
     y : Series or array of shape (n_patients,), optional
-        Outcome, 0 or 1; NaN if it is not known yet.
+        Outcome, 0 or 1; NaN if it is not yet known.
     outcome : str, optional
         Name of the outcome in y; None: the model's first.
     dates : Series or array of shape (n_patients,), optional
         Dates at which outcomes became known, which order the sequential test; None: the order of the rows.
     clusters : Series or array of shape (n_patients,), optional
-        Sites: intervals and tests of calibration are then cluster-robust, from 10 sites on.
+        Sites. With 10 sites or more, intervals and tests of calibration are cluster-robust.
     reference : DataFrame, optional
-        Patients to compare the covariates with, instead of the stored summary of the development cohort; for
-        example those of the first year of use.
+        Patients with whom covariates are compared, instead of the stored summary of the development cohort;
+        for example those of the first year of use.
     false_alarm_rate : float
-        Upper bound of the probability of any alarm in a report if nothing has changed.
+        Upper bound on the probability of any alarm in a report if nothing has changed.
     thresholds : AlarmThresholds, optional
         Smallest differences that may give an alarm.
     level : float

@@ -10,7 +10,7 @@ from treatsel._checks import FloatArray
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.selector import TreatmentSelector
 
-# relative rounding error of a stored mean or proportion, and of a second moment, which cancels more digits
+# relative rounding error of a stored mean or proportion, and of a second moment (larger, by cancellation)
 _EXACT = 16 * np.finfo(float).eps
 _EXACT_SQUARES = 1e-12
 # largest proportion outside the stored range at development: the range contains the 1st and 99th percentile
@@ -28,7 +28,7 @@ class BaselineColumn:
     n : int
         Patients.
     n_known_min, n_known_max : int
-        Bounds of the number of patients with a value; equal if it is known exactly.
+        Bounds on the number of patients with a value; equal if it is known exactly.
     mean, sd : float
         Mean and SD (denominator n) of a number.
     levels, proportions : tuple
@@ -122,7 +122,7 @@ def _kind(column: Any, groups: pd.Series) -> str:
 
 
 def _n_known(column: Any, groups: pd.Series, n: int, kind: str) -> tuple[int, int]:
-    """Return bounds of the number of known values.
+    """Return bounds on the number of known values.
 
     It is n if the encoding has no indicator of missing values. Otherwise the stored group means bound it: a
     group has a mean only if at least `SMALLEST_GROUP` of its patients have a value, and a most frequent

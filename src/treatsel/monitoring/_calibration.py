@@ -27,7 +27,7 @@ GAP, LEVEL, RATIO, SLOPE = (
     "observed / expected",
     "calibration slope",
 )
-MIN_EVENTS_FOR_SLOPE = 30  # events, and non-events; below, the slope is too imprecise to act on
+MIN_EVENTS_FOR_SLOPE = 30  # events, and non-events; with fewer, the slope is too imprecise to act on
 
 
 def calibration(outcomes: ObservedOutcomes, thresholds: AlarmThresholds, level: float) -> PartResult:

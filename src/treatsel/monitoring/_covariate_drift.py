@@ -44,7 +44,7 @@ def drift(
     bounded = [column.name for column in baseline if column.n_known_min < column.n_known_max]
     if bounded:
         part.cautions.append(
-            "The model file gives only bounds of the number of known values at development for: "
+            "The model file gives only bounds on the number of known values at development for: "
             f"{', '.join(bounded)}. The tests use the bound that makes an alarm least likely."
         )
     return part
@@ -115,7 +115,7 @@ def _spread(
 ) -> Finding:
     """Compare variances on the log scale, with the kurtosis of the recent patients for both.
 
-    The baseline kurtosis is not stored. Without a kurtosis the test would assume normality, and give too
+    The baseline kurtosis is not stored. Without a kurtosis the test would assume normality and give too
     many false alarms for skewed scores (Shoemaker 2003).
     """
     m, now = len(values), float(values.std(ddof=1))
@@ -239,7 +239,7 @@ def _missing(
 
 
 def _undisclosed(fewest: float, most: float, n: int) -> tuple[float, float]:
-    """Return bounds of a baseline count; of a small one, or a small remainder, only that it is small."""
+    """Return bounds on a baseline count; a small count or remainder is only bounded as small."""
     if fewest == most and is_small(fewest):
         return 1, SMALLEST_GROUP - 1
     if fewest == most and is_small(n - fewest):

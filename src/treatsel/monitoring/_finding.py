@@ -8,7 +8,7 @@ import pandas as pd
 
 from treatsel._stats.multiplicity import holm
 
-MIN_PATIENTS = 30  # patients with a value; below, the normal approximations of the tests are not trusted
+MIN_PATIENTS = 30  # patients with a value; with fewer, the normal approximations of the tests are unreliable
 NAN = float("nan")
 
 

@@ -30,7 +30,7 @@ WITH_CODE, OUT_OF_SCOPE = "proportion with the warning", "out of scope"
 def predictions_of(
     selector: TreatmentSelector, clean: pd.DataFrame, found: pd.DataFrame, level: float
 ) -> Predictions:
-    """Return predictions with their warnings, without intervals, which would take most of the time."""
+    """Return predictions with their warnings; intervals are omitted, as they would take most of the time."""
     rows = [found]
     if not all(selector.has_posterior_draws(name) for name in selector.outcomes_):
         patients = clean.index.astype(object)
@@ -53,7 +53,7 @@ def warnings_of(
 
     Codes that no development patient could have are tested against `thresholds.invalid_proportion`.
     ``low_propensity`` is reported by arm, with its cross-fitted proportion in the development cohort. It is
-    not tested, since that proportion comes from other models than the final one.
+    not tested, since that proportion comes from models other than the final one.
     """
     m, found, part = len(predictions.by_arm()), predictions.warnings, PartResult()
     if m < MIN_PATIENTS:

@@ -14,7 +14,7 @@ from treatsel.monitoring._finding import MIN_PATIENTS, Finding, PartResult
 from treatsel.monitoring._sequential_test import SequentialCalibrationTest, sequential_calibration_test
 from treatsel.selector import TreatmentSelector
 
-MANY_UNKNOWN = 0.05  # proportion of unknown outcomes from which a caution is given
+MANY_UNKNOWN = 0.05  # proportion of unknown outcomes above which a caution is given
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +93,7 @@ class ObservedOutcomes:
     def sequential_test(
         self, rate: float, tolerance: float
     ) -> tuple[SequentialCalibrationTest | None, PartResult]:
-        """Return the sequential test, None with fewer than `MIN_PATIENTS` patients, and its finding."""
+        """Return the sequential test (None with fewer than `MIN_PATIENTS` patients) and its finding."""
         n = len(self.order)
         if n < MIN_PATIENTS:
             why = f"{stated(n, 'patient')} with known outcome, arm and date; it needs {MIN_PATIENTS}"
@@ -153,12 +153,12 @@ def _cautions(
 ) -> tuple[str, ...]:
     found, n, unknown = [], len(values), int(np.isnan(values).sum())
     if unknown > MANY_UNKNOWN * n:
-        which = f"{unknown} of {n} patients ({unknown / n:.0%})"
+        which = f"{unknown:,} of {n:,} patients ({unknown / n:.0%})"
         if is_disclosive(unknown, n):
-            which = f"some of {n} patients"
+            which = f"some of {n:,} patients"
         found.append(
-            f"The outcome of {which} is not known (yet). Outcomes that become known early may differ "
-            "(dropout is known before recovery): assess calibration in patients whose outcome is due."
+            f"The outcome of {which} is not (yet) known. Outcomes that become known early may differ from "
+            "others (dropout is known before recovery): assess calibration in patients whose outcome is due."
         )
     if no_arm := int((~np.isnan(values) & received.isna().to_numpy()).sum()):
         found.append(

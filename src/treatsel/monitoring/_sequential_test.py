@@ -32,7 +32,7 @@ class SequentialCalibrationTest:
     threshold : float
         1 / false_alarm_rate: an alarm once `highest` reaches it.
     false_alarm_rate : float
-        Upper bound of the probability of an alarm at any time, over all looks, if no prediction is wrong
+        Upper bound on the probability of an alarm at any time, over all looks, if no prediction is wrong
         by more than `tolerance`.
     tolerance : float
         Error of a predicted probability that is tolerated.

@@ -9,12 +9,12 @@ from treatsel.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmThresholds:
-    """Smallest differences that may give an alarm, however small their p value.
+    """Smallest differences that may give an alarm; smaller ones give none, whatever their p value.
 
     Attributes
     ----------
     standardized_difference : float
-        Standardized mean difference, or Cohen's w of the categories: in SD of the development cohort.
+        Standardized mean difference, in SDs of the development cohort, or Cohen's w of the categories.
     sd_ratio : float
         Ratio of standard deviations, or its inverse.
     missing_difference : float

@@ -87,60 +87,70 @@ def validate(
     level: float = 0.95,
     random_state: int | None = 0,
 ) -> ValidationReport:
-    """Validate a model, or a by-arm table of its predictions, on a cohort it was not developed on.
+    """Validate a treatment-selection model externally, in a cohort that was not used to develop it.
 
-    Patients whose outcome was not observed are counted and left out.
+    The report compares the recommendations (for each patient, the arm with the most favorable predicted
+    probability) with giving the best single arm to all patients: this gain is the headline. It also evaluates
+    the predictions for the received arm: discrimination, calibration and overall performance. Optional
+    sections follow. Patients whose outcome was not observed are counted, and left out of all estimates other
+    than the bounds for missing outcomes.
 
     Parameters
     ----------
     model : TreatmentSelector, fitted model of `treatsel.models`, or DataFrame
-        The DataFrame is a by-arm table: probability of the outcome, one row per patient of the cohort.
+        A DataFrame is a by-arm table of predictions: one row per patient of the cohort (index: patient ids),
+        one column per arm, with the predicted probability of the outcome.
     cohort : Cohort
         Validation cohort with the received arm and the outcome.
     outcome : str, optional
-        Outcome to validate; None: the model's first outcome, or the cohort's first.
+        Outcome to validate. None: the first outcome of a selector; for other models and for tables, the first
+        outcome of the cohort.
     comparator : label, optional
-        The best single arm, named in advance. None: a selector's `default_arm_` (which is that of its
-        first outcome), else the arm that does best in this cohort (and the report says so).
+        The best single arm, named in advance; the recommendations are compared with giving it to all
+        patients. None: the `default_arm_` of a selector, if its first outcome is validated; otherwise the arm
+        with the best estimated rate of the good outcome in this cohort (the report then has a caution).
     event_is_good : bool, optional
-        Whether 1 is the good outcome. None: as the selector or the cohort's codebook states, or as the
-        outcome's name suggests (remission, dropout).
+        Whether 1 is the good outcome. None: as stated by the selector or the cohort's codebook, or else
+        inferred from the name of the outcome (for example remission or dropout).
     assignment : "estimated", "randomised", mapping of arm to probability, or by-arm DataFrame
-        How the received arms were assigned. "estimated": cross-fitted multinomial logistic regression on
-        the covariates. "randomised": the observed proportions, the same for all patients. Or the known
-        probabilities.
+        Source of each patient's probabilities of receiving the arms, which the value of the recommendations
+        requires. "estimated": cross-fitted multinomial logistic regression on the covariates. "randomised":
+        the observed proportions of the arms, the same for all patients. Or the known probabilities: a mapping
+        if they are the same for all patients, a by-arm DataFrame otherwise.
     sections : sequence of str, optional
-        Optional sections of the report: "case mix", "calibration errors" (distances from the calibration
-        curve), "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding", "updating"
-        and "sample size". Policies, discrimination, calibration and overall performance are always
-        included. None: all sections that the data allow.
+        Optional sections to include: "case mix", "calibration errors" (distances between predictions and
+        calibration curve), "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding",
+        "updating" and "sample size". None: all that the data allow. The value of the recommendations,
+        discrimination, calibration and overall performance are always included.
     development : Cohort or DataFrame, optional
-        Development cohort, or its table as described by the codebook of `cohort`: adds a comparison of the
-        patients (`case_mix`), and the estimates re-weighted to patients like those of development
+        Development cohort, or a table of its patients that matches the codebook of `cohort`. Adds a
+        comparison of case mix (`case_mix`), and estimates re-weighted to the development patients
         (`transport_performance`).
     imputations : sequence of Cohort or of by-arm DataFrame, optional
-        Two or more versions of the cohort with missing covariates imputed (for a by-arm table: the
-        predictions of each): adds the closed-form estimates and the gain, pooled by Rubin's rules. All
-        other sections describe `cohort` as given.
+        Two or more versions of the cohort with missing covariates imputed, or the by-arm table of predictions
+        for each version (required if `model` is a by-arm table). Adds the closed-form estimates and the gain,
+        pooled by Rubin's rules. All other sections describe `cohort` as given.
     internal_external : model, optional
-        An unfitted model of `treatsel.models`: adds internal-external cross-validation, in which the model
-        is fitted to all sites of this cohort but one and evaluated at that one. See `internal_external_cv`.
+        An unfitted model of `treatsel.models`. Adds internal-external cross-validation within this cohort:
+        for each site in turn, the model is fitted to all other sites and evaluated at that site. See
+        `internal_external_cv`.
     n_jobs : int, optional
-        Number of sites to process in parallel.
+        Number of sites to process in parallel in internal-external cross-validation.
     level : float
-        Confidence level.
+        Confidence level of the intervals.
     random_state : int or None
         Seed of the folds of the assignment model and of the resamples.
 
     Returns
     -------
     ValidationReport
+        Estimates, tables and cautions; written by `to_html`, `to_markdown` and `to_json`.
 
     Raises
     ------
     InputError
-        If the table lacks patients or arms, an arm is unknown to the model, no outcome was observed, or
-        the imputed tables hold other patients.
+        If the by-arm table lacks patients or arms, a received arm is unknown to the model, no outcome was
+        observed, or the imputed tables hold other patients than the cohort.
 
     References
     ----------
@@ -215,7 +225,7 @@ SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # opt
 
 
 def _parts(task: ValidationTask, policies: Policies, chosen: Sequence[str] | None) -> dict[str, PartResult]:
-    """Return every part; a part that these data do not allow gives the reason."""
+    """Return the result of every part; if the data do not allow a part, its result holds the reason."""
     for name in () if chosen is None else chosen:
         check_choice("sections", name, SECTIONS)
     found = {
@@ -245,7 +255,7 @@ def _warn_once() -> Iterator[None]:
     """Suppress repeated warnings about predictions of 0 or 1; the report counts them once."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
-            "ignore", r"\d+ of \d+ predicted probabilit(y is|ies is|ies are) 0 or 1", TreatselWarning
+            "ignore", r"[\d,]+ of [\d,]+ predicted probabilit(y is|ies is|ies are) 0 or 1", TreatselWarning
         )
         yield
 
@@ -283,14 +293,15 @@ def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
         found.append(Caution(Severity.NO_VALIDATION, text))
     if about["development_cohort"]:
         text = (
-            "This is the cohort that the model was developed on. These figures are apparent (optimistic) "
+            "This is the cohort that the model was developed on. The estimates are apparent (optimistic) "
             "performance, not external validation."
         )
         found.append(Caution(Severity.NO_VALIDATION, text))
     if n := int(task.y.isna().sum()):
         text = (
-            f"The outcome was not observed in {n} of {len(task.y)} patients ({n / len(task.y):.0%}), who are "
-            "left out. This is unbiased only if, given the covariates, they resemble the patients observed."
+            f"The outcome was not observed in {n:,} of {len(task.y):,} patients ({n / len(task.y):.0%}), who "
+            "are left out. This is unbiased only if, given the covariates, they resemble the patients whose "
+            "outcome was observed."
         )
         found.append(Caution(Severity.LOST, text))
     return found

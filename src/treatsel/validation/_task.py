@@ -28,13 +28,13 @@ class ValidationTask:
     outcome : str
         Outcome validated.
     good : bool
-        Whether the outcome is the good one.
+        Whether outcome 1 is the good outcome.
     by_arm : DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome.
     received : Series of shape (n_patients,)
         Received arm.
     y : Series of shape (n_patients,)
-        0, 1 or NaN: not observed.
+        Outcome: 0, 1, or NaN if it was not observed.
     comparator : label or None
         Best single arm, if named in advance.
     level : float
@@ -75,7 +75,7 @@ class ValidationTask:
         """
         if isinstance(model, FittedModel):
             raise InputError(
-                "model is a FittedModel. Give the selector over it: treatsel.load_model(path) reads one."
+                "model is a FittedModel. Give a selector instead, for example from treatsel.load_model(path)."
             )
         name = _outcome(model, cohort, outcome)
         by_arm = predicted(model, cohort, name)
@@ -109,7 +109,7 @@ class ValidationTask:
 
     @cached_property
     def own(self) -> FloatArray:
-        """Predicted probability under the received arm, of patients with the outcome observed."""
+        """Predicted probability under the received arm, for patients with the outcome observed."""
         return cells_of("received", self.arms, self.by_arm[self.seen])
 
     @cached_property
@@ -141,7 +141,7 @@ class ValidationTask:
 
     @cached_property
     def good_table(self) -> pd.DataFrame:
-        """Predicted probability of the good outcome, of patients with the outcome observed."""
+        """Predicted probability of the good outcome, for patients with the outcome observed."""
         table = self.by_arm[self.seen]
         return table if self.good else 1 - table
 
@@ -163,7 +163,7 @@ class ValidationTask:
 
     @cached_property
     def all_clusters(self) -> np.ndarray | None:
-        """Site of each patient, else the person, if there are enough clusters for robust intervals."""
+        """Cluster of each patient (site, or else person); None without enough for robust intervals."""
         groups = self.cohort.groups
         if groups is None or enough_clusters(_named(groups[self.seen])) is None:
             return None
@@ -182,7 +182,7 @@ def _named(groups: pd.Series) -> pd.Series:
 def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
     known = cohort.codebook.outcomes
     if not known:
-        raise InputError("The cohort's codebook gives no column the role outcome.")
+        raise InputError("No column of the cohort's codebook has the role outcome.")
     mine = list(getattr(model, "outcomes_", known))
     name = mine[0] if outcome is None else outcome
     check_choice("outcome", name, mine)
@@ -208,7 +208,7 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
         table = check_by_arm("the by-arm table", model)
         if n := int((~cohort.frame.index.isin(table.index)).sum()):
             raise InputError(
-                f"The by-arm table lacks {n} of {len(cohort)} patients. Its index must hold their ids."
+                f"The by-arm table lacks {n:,} of {len(cohort):,} patients. Its index must hold their ids."
             )
         table = table.loc[cohort.frame.index]
     elif hasattr(model, "outcomes_"):

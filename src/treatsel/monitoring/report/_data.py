@@ -31,19 +31,19 @@ class ReportData:
     outcome : str
         Outcome whose predictions are assessed.
     false_alarm_rate : float
-        Upper bound of the probability of any alarm in a report if nothing has changed.
+        Upper bound on the probability of any alarm in a report if nothing has changed.
     thresholds : AlarmThresholds
         Smallest differences that may give an alarm.
     level : float
         Confidence level of the intervals.
     cautions : tuple of str
-        Limitations that the reader must know.
+        Limitations that readers must take into account.
     not_estimable : tuple of (str, str)
         What could not be tested, and why.
     model_id : str or None
         Id of the model file, if there is one.
     n, n_outcomes : int
-        Patients; those with known outcome and arm.
+        Number of patients, and of those with known outcome and arm.
     compared_with : str
         Patients that the covariates are compared with.
     """

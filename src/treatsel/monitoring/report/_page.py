@@ -16,7 +16,7 @@ from treatsel.monitoring.report._wording import FAMILIES, sentence_of, shown_evi
 from treatsel.recommendation import STATUSES
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
-MEANING = "poor: alarm; unclear: a difference beyond its threshold that chance may explain"
+MEANING = "poor: alarm; unclear: a difference exceeds its threshold, but may be due to chance"
 ON_FRONT = 3  # cautions shown at the top; a section lists all if there are more
 
 
@@ -48,7 +48,7 @@ def _facts(report: ReportData) -> list[tuple[str, str]]:
 
 def _front_rows(report: ReportData) -> list[FrontRow]:
     questions = {
-        "covariates": "Covariate drift: are the patients still like those of development?",
+        "covariates": "Covariate drift: do recent patients resemble the development patients?",
         "warnings": "Data quality: are the values valid?",
         "calibration": "Calibration: do predicted and observed proportions agree?",
     }
@@ -59,7 +59,7 @@ def _front_rows(report: ReportData) -> list[FrontRow]:
     else:
         figure = f"highest evidence {shown_evidence(test.highest)}, threshold {test.threshold:g}"
         verdict = POOR if test.alarm else GOOD
-    question = "Sequential monitoring of calibration: have they agreed at all times?"
+    question = "Sequential monitoring of calibration: have predictions and outcomes agreed at all times?"
     return [*found, FrontRow(question, figure, verdict, "poor: the evidence has reached the threshold")]
 
 
@@ -118,7 +118,7 @@ def _covariates(report: ReportData) -> Section | None:
         }
     )
     return Section(
-        heading="Covariate drift: are the patients still like those of development?",
+        heading="Covariate drift: do recent patients resemble the development patients?",
         paragraphs=[
             f"Each covariate is compared with {report.compared_with}. An alarm needs an adjusted p value "
             "within the false-alarm rate of its family and a difference beyond its threshold: "
@@ -190,11 +190,11 @@ def _warnings(report: ReportData) -> Section | None:
     )
     limit = report.thresholds.invalid_proportion
     return Section(
-        heading="Data quality: which warnings do predictions carry?",
+        heading="Data quality: how frequent are warnings?",
         paragraphs=[
-            "Proportion of patients with each warning. Codes that no development patient could have, as the "
-            f"cohort would have been refused, are tested against {100 * limit:g} % of patients. The "
-            "remaining codes are reported descriptively."
+            "Proportion of patients with each warning. Codes that no development patient could have, since "
+            f"the cohort would have been rejected, are tested against a limit of {100 * limit:g} % of "
+            "patients. The remaining codes are reported descriptively."
         ],
         tables=[Table(frame, "Warnings by code.")],
         note="Intervals: Wilson. low_propensity: expected is the cross-fitted proportion at development.",
@@ -311,7 +311,7 @@ def _ends(report: ReportData) -> list[Section]:
     if len(report.cautions) > ON_FRONT:
         found.append(Section(heading="All cautions", paragraphs=list(report.cautions)))
     if report.not_estimable:
-        frame = pd.DataFrame(report.not_estimable, columns=["What", "Reason"])
+        frame = pd.DataFrame(report.not_estimable, columns=["Item", "Reason"])
         table = Table(frame, "Tests that these data, or the model file, do not allow.", words=("Reason",))
         found.append(Section(heading="Not tested", tables=[table]))
     return found
@@ -321,7 +321,7 @@ def _repeated(report: ReportData) -> str:
     rate = report.false_alarm_rate
     return (
         f"An adjusted p value of at most {rate / len(FAMILIES):.3g} gives an alarm if the difference exceeds "
-        "its threshold. The rate refers to one report. Two thirds of it are spent again with each report: "
+        "its threshold. The rate refers to one report, and two thirds of it are spent again in each report: "
         f"of 12 monthly reports without any change, up to {8 * rate:.2g} give a false alarm on average. "
         f"Divide the rate by the number of reports if {100 * rate:g} % is to hold for all of them. The tests "
         "assume independent patients: several rows per person, or few sites, make false alarms more frequent."

@@ -26,10 +26,10 @@ from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, joined, row_of
 from treatsel.validation.parts._policies import Policies
 
-# Matching takes time and memory of the order n^2; of more patients of two arms a random sample is matched.
+# Matching takes time and memory of order n^2: if two arms have more patients, a random sample is matched.
 MAX_MATCHED = 5000
 N_RESAMPLES = 200  # each matches and smooths again; enough for percentiles of 95 % intervals
-MANY_PAIRS = 1000  # from this number of pairs on, half as many resamples keep the time bearable
+MANY_PAIRS = 1000  # above this number of pairs, half as many resamples limit the computing time
 ERRORS = {name: MEASURES[f"{name}_for_benefit"].label for name in ("eavg", "e50", "e90")}
 MAX_ARM_PAIRS = (
     5  # arms compared with the best single arm: those received by most patients, to keep tables short

@@ -82,9 +82,9 @@ def _certain(task: ValidationTask) -> list[Caution]:
     if not ends[1].any():
         return []
     text = (
-        f"{int(ends[0].sum())} of {len(task.own)} predictions for the received arm ({int(ends[1].sum())} "
-        f"of {table.size} over all arms) are 0 or 1. Where a logit is needed they are taken as "
-        f"{NEAREST:g} and 1 - {NEAREST:g}; a few wrong ones then dominate the calibration slope, the log "
-        "loss and Nagelkerke's R2."
+        f"{int(ends[0].sum()):,} of {len(task.own):,} predictions for the received arm "
+        f"({int(ends[1].sum()):,} of {table.size:,} over all arms) are 0 or 1. Where a logit is needed, they "
+        f"are replaced by {NEAREST:g} and 1 - {NEAREST:g}; a few wrong ones then dominate the calibration "
+        "slope, the log loss and Nagelkerke's R2."
     )
     return [Caution(Severity.PARTIAL, text)]

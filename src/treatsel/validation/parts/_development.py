@@ -127,7 +127,7 @@ def _table(development: Cohort, names: list[str], outcome: str, own: FloatArray 
 
 
 def _coarsened(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both tables with categories merged that fewer than ten patients of either cohort have."""
+    """Return both tables; categories with fewer than ten patients in either cohort are merged."""
     old, new = old.copy(), new.copy()
     for name in names:
         if pd.api.types.is_numeric_dtype(new[name].dtype):

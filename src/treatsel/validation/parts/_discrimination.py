@@ -33,5 +33,5 @@ def _few_events(y: FloatArray, arms: np.ndarray) -> list[Caution]:
     ]
     if not few:
         return []
-    text = f"Arms {few} have fewer than {MIN_EVENTS} events or non-events: their own estimates are imprecise."
+    text = f"Arms {few} have fewer than {MIN_EVENTS} events or non-events: their estimates are imprecise."
     return [Caution(Severity.PARTIAL, text)]

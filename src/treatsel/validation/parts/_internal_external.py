@@ -15,7 +15,7 @@ def internal_external(task: ValidationTask, policies: Policies, model: Any, n_jo
     """Return the estimates of each site from a model fitted to the other sites, and their means."""
     if task.sites is None or task.n_sites < 2:
         what = "Internal-external cross-validation"
-        return PartResult(not_estimable=[(what, "the cohort names fewer than two sites")])
+        return PartResult(not_estimable=[(what, "fewer than two sites are recorded")])
     found = internal_external_cv(
         model,
         task.cohort.X[task.seen],

@@ -17,7 +17,7 @@ OVERALL = "overall"
 # doi:10.1016/S0895-4356(96)00236-3): with fewer, intervals of slopes and AUCs are too wide to inform.
 MIN_EVENTS = 10
 # Smallest site or subgroup reported: NHS England suppresses counts below 5 (mental health) or 8 (hospital
-# episodes); ten is on the safe side of both, and fewer patients do not support an estimate anyway.
+# episodes); ten is above both, and fewer patients do not support an estimate in any case.
 MIN_REPORTED = 10
 COLUMNS = ["section", "measure", "group", "value", "lower", "upper", "n", "n_events", "method"]
 
@@ -122,6 +122,6 @@ def joined(parts: Mapping[str, PartResult]) -> PartResult:
         for line in whole.figures
         if line["value"] != line["value"] and line["section"] != "subgroups"
     ]
-    # A part that was itself combined of others has listed its own already.
+    # A part that combines others has already listed its own.
     whole.not_estimable.extend(entry for entry in missing if entry not in whole.not_estimable)
     return whole

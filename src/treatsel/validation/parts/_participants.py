@@ -8,7 +8,7 @@ from treatsel.validation.parts._part import PartResult
 
 
 def participants(task: ValidationTask) -> PartResult:
-    """Return, by arm, patients who received it and patients for whom it is recommended."""
+    """Return, for each arm, the numbers of patients who received it and for whom it is recommended."""
     table = task.by_arm if task.good else 1 - task.by_arm
     recommended = recommended_arms(table, task.comparator).value_counts()
     rows = []

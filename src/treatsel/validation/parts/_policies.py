@@ -33,8 +33,8 @@ from treatsel.models import assignment_probabilities
 from treatsel.validation._task import ValidationTask, by_text
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row, row_of
 
-# Patients with the outcome observed that each of two arms needs. With fewer, a fold of the cross-fitted
-# assignment model holds one patient of the arm or none, and so does the variance of the scores.
+# Patients with the outcome observed that at least two arms must have. With fewer, a fold of the cross-fitted
+# assignment model, and the variance of the scores, would rest on one patient of the arm or none.
 MIN_RECEIVED = 10
 NAN = float("nan")
 
@@ -58,9 +58,9 @@ class Policies:
     comparator : label or None
         Best single arm named in advance, if any patient received it.
     gain : Gain
-        Over the best single arm: the headline.
+        Gain over the best single arm: the headline.
     assignment : str
-        Source of the probabilities, in words.
+        Source of the probabilities, as text.
     n_replaced : int
         Patients whose recommended arm no patient received.
     unseen : list
@@ -86,7 +86,7 @@ class Policies:
 
 
 def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
-    """Compare the rule "highest predicted probability of the good outcome" with simpler ones."""
+    """Compare the rule "highest predicted probability of the good outcome" with simpler policies."""
     received, table = task.received[task.seen], task.good_table
     covariates = task.cohort.X.drop(columns=[str(task.cohort.codebook.arm)])
     given = [arm for arm in table.columns if (received == arm).any()]
@@ -269,9 +269,9 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
     found = []
     if policies.assignment.startswith("estimated"):
         text = (
-            "The probabilities of the received arms were estimated. Estimates of policies are associations: "
-            "they are unbiased only if all determinants of the choice of arm are among the covariates"
-            + ("; the site is not among them." if task.n_sites > 1 else ".")
+            "The probabilities of the received arms were estimated. Estimates of policy values and gains are "
+            "associations: they are unbiased only if all determinants of the choice of arm are among the "
+            "covariates" + ("; the site is not among them." if task.n_sites > 1 else ".")
         )
         found.append(Caution(Severity.ASSOCIATION, text))
     if policies.unseen:
@@ -294,9 +294,9 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
         found.append(Caution(Severity.PARTIAL, text))
     if policies.gain.comparator_source == ON_THIS_DATA:
         text = (
-            "No best single arm received in this cohort was named in advance; it was selected in this cohort "
-            f"(among arms with at least {MIN_EVENTS} events and non-events), so the comparison is slightly "
-            "conservative."
+            "No arm received in this cohort was named in advance as the best single arm; it was selected in "
+            f"this cohort (among arms with at least {MIN_EVENTS} events and non-events), so the comparison "
+            "is slightly conservative."
         )
         found.append(Caution(Severity.MILD, text))
     return found
@@ -311,7 +311,7 @@ def _propensity(
     *,
     estimable: bool,
 ) -> tuple[pd.DataFrame, str]:
-    """Return the probability of each arm for each patient, and its source in words."""
+    """Return the probability of each arm for each patient, and its source as text."""
     if isinstance(assignment, pd.DataFrame):
         table = check_by_arm("assignment", assignment).rename(columns=by_text(arms))
         check_unique("The arms of assignment", table.columns)
@@ -329,7 +329,7 @@ def _propensity(
     check_choice("assignment", assignment, ["estimated", "randomised"])
     if assignment == "randomised":
         shares = received.value_counts(normalize=True).reindex(arms, fill_value=0.0)
-        return _rescaled(_same_for_all(shares, received), received), "randomised, in the observed proportions"
+        return _rescaled(_same_for_all(shares, received), received), "randomized, in the observed proportions"
     if not estimable:
         return _same_for_all(pd.Series(NAN, index=arms), received), "not estimated"
     folds = balanced_folds(received, np.zeros(len(received)), random_state=random_state)

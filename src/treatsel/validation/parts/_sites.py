@@ -22,7 +22,7 @@ def sites(task: ValidationTask, policies: Policies) -> PartResult:
     """Return the estimates of each site, and their random-effects means with prediction intervals."""
     if task.sites is None or task.n_sites < 2:
         return PartResult(
-            not_estimable=[("Heterogeneity between sites", "the cohort names fewer than two sites")]
+            not_estimable=[("Heterogeneity between sites", "fewer than two sites are recorded")]
         )
     arms = list(policies.table.columns)
     data = SiteData(

@@ -76,5 +76,5 @@ def audited(column: pd.Series) -> pd.Series:
         return groups
     if small.sum() >= MIN_REPORTED:
         return groups.mask(groups.isin(small.index), "small groups")
-    least = counts[counts >= MIN_REPORTED].index[-1]  # even merged they are too few to report
+    least = counts[counts >= MIN_REPORTED].index[-1]  # even if merged, they are too few to report
     return groups.mask(groups.isin([*small.index, least]), f"{least} and others")

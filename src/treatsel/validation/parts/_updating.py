@@ -7,7 +7,7 @@ from treatsel.validation.parts._part import Caution, PartResult, Severity
 from treatsel.validation.parts._policies import Policies
 from treatsel.validation.studies import update_closed_test
 
-# Likelihood-ratio tests of logistic models need about ten events per parameter to have their chi-squared
+# Likelihood-ratio tests of logistic models need about ten events per parameter to follow their chi-squared
 # distribution: Peduzzi et al. (1996). doi:10.1016/S0895-4356(96)00236-3
 EVENTS_PER_PARAMETER = 10
 WORDS = {

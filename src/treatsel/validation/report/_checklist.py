@@ -17,8 +17,10 @@ from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 
 BLANK = "author to complete"
+HEADINGS = {"item": "Item", "topic": "Topic", "asks": "Description", "answer": "Answer"}
 NOTE = (
-    "Filled in where the report holds the answer. The items are abridged; the published lists are definitive."
+    "Answers are filled in where the report provides them. The items are abridged; the published checklists "
+    "are definitive."
 )
 
 
@@ -121,7 +123,7 @@ def _missing(report: ReportData, n: int, seen: int) -> str:
     low, high = (
         report.figure(f"gain over the best single arm, {end}")["value"] for end in ("lowest", "highest")
     )
-    return f"{reported}; whatever these outcomes, the gain lies between {points(low)} and {points(high)}."
+    return f"{reported}; whatever these outcomes are, the gain lies between {points(low)} and {points(high)}."
 
 
 def _overlap(report: ReportData) -> str:
@@ -140,8 +142,8 @@ def section_of(items: pd.DataFrame) -> Section:
     """Return the checklists as a section of a page."""
     tables = []
     for (name, source), rows in items.groupby(["list", "source"], sort=False):
-        frame = rows[["item", "topic", "asks", "answer"]].rename(columns=str.capitalize)
-        tables.append(Table(frame, f"{name}, after {source}", words=("Topic", "Asks", "Answer")))
+        frame = rows[list(HEADINGS)].rename(columns=HEADINGS)
+        tables.append(Table(frame, f"{name}, after {source}", words=("Topic", "Description", "Answer")))
     return Section(heading="Reporting checklists", paragraphs=[NOTE], tables=tables)
 
 

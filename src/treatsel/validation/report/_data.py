@@ -29,7 +29,7 @@ class ReportData:
     outcome : str
         Outcome validated.
     event_is_good : bool
-        Whether the outcome is the good one; policies are always evaluated by the good outcome.
+        Whether outcome 1 is the good outcome; policies are always evaluated by the rate of the good outcome.
     level : float
         Confidence level of all intervals.
     assignment : str
@@ -91,17 +91,17 @@ class ReportData:
         points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
         if verdict is None:
             return (
-                f"No gain shown: giving each patient the recommended arm, instead of {best} to all, "
-                f"changes the rate of {what} by {points}."
+                f"No evidence of a gain: giving each patient the recommended arm instead of {best}, the best "
+                f"single arm, changes the rate of {what} by {points}."
             )
         return (
-            f"Giving each patient the recommended arm, instead of {best} to all, is associated with "
-            f"a {verdict} rate of {what}: {points}."
+            f"Giving each patient the recommended arm instead of {best}, the best single arm, is associated "
+            f"with a {verdict} rate of {what}: {points}."
         )
 
     @property
     def flow(self) -> pd.DataFrame:
-        """By arm: n, n_observed and n_events (received it), and n_recommended (of all patients)."""
+        """By arm: n, n_observed and n_events of those who received it; n_recommended of all patients."""
         return self.tables["flow"].copy()
 
     @property

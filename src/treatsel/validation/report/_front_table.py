@@ -54,13 +54,13 @@ def front_rows(report: ReportData) -> list[FrontRow]:
     verdict = gain.above(0.0) if report.gain.n_discordant or not gain.known else UNCLEAR
     return [
         FrontRow(
-            "Value of the recommendations: do they beat the best single arm?",
+            "Value of the recommendations: are outcomes better than with the best single arm?",
             _with_interval(gain, points),
             verdict,
             "good if the interval lies above 0, poor if below",
         ),
         FrontRow(
-            "Discrimination: does it tell patients of one arm apart?",
+            "Discrimination: within an arm, are predictions higher for patients with the outcome?",
             "within-arm AUC " + _with_interval(auc, number),
             auc.above(0.5),
             "good if the interval lies above 0.5 (chance), poor if below",
@@ -102,7 +102,7 @@ def _sample_size(report: ReportData) -> FrontRow:
         "Sample size: are there enough patients?",
         f"{events:,} with and {int(base['n']) - events:,} without {report.outcome}",
         GOOD if fewer >= MIN_EVENTS else UNCLEAR if fewer >= FEW_EVENTS else POOR,
-        f"good from {MIN_EVENTS} of each, poor below {FEW_EVENTS}; the intervals show the precision",
+        f"good if at least {MIN_EVENTS} of each, poor if below {FEW_EVENTS}; intervals show the precision",
     )
 
 
@@ -111,8 +111,8 @@ def _missing(report: ReportData) -> FrontRow:
     n, seen = int(flow["n"].sum()), int(flow["n_observed"].sum())
     share = 1 - seen / n
     return FrontRow(
-        "Missing outcomes: were outcomes observed?",
+        "Missing outcomes: how many outcomes were not observed?",
         f"missing in {n - seen:,} of {n:,} ({percent(share, 0)})",
         GOOD if share < LOW_MISSING else UNCLEAR if share < HIGH_MISSING else POOR,
-        "good below 5 %, poor from 20 %",
+        "good if below 5 %, poor if at least 20 %",
     )

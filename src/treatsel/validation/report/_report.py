@@ -23,7 +23,7 @@ KIND = "treatsel validation report"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ValidationReport(ReportData):
-    """A `ReportData` that can be written as HTML, Markdown and JSON, and read back from JSON.
+    """Results of an external validation, written as HTML, Markdown or JSON and read back from JSON.
 
     Attributes are those of `ReportData`.
     """
@@ -93,7 +93,7 @@ class ValidationReport(ReportData):
 
     @classmethod
     def from_json(cls, path: str | Path) -> "ValidationReport":
-        """Read a report written by `to_json`; it gives the same page.
+        """Read a report written by `to_json`; its page is the same.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class ValidationReport(ReportData):
             If the content is not such a report, or has a newer schema.
         """
         if not isinstance(content, Mapping) or content.get("kind") != KIND:
-            raise InputError(f"This is not a validation report of treatsel, whose key 'kind' is {KIND!r}.")
+            raise InputError(f"This is not a validation report of treatsel: its key 'kind' is not {KIND!r}.")
         if content.get("schema") != SCHEMA:
             raise InputError(
                 f"The report has schema {content.get('schema')!r}; this version of treatsel reads {SCHEMA}. "

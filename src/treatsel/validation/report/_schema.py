@@ -83,7 +83,7 @@ def _check_table(name: str, table: Mapping[str, list[Any]], columns: tuple[str, 
 
 def _check_all(name: str, values: list[Any], kinds: tuple[type, ...]) -> None:
     if n := sum(not isinstance(value, kinds) or isinstance(value, bool) for value in values):
-        raise InputError(f"{name} holds {count_of(n, 'value')} of a wrong type")
+        raise InputError(f"{name} holds {count_of(n, 'value')} of the wrong type")
 
 
 def _check_number(name: str, value: Any, *, empty: bool = False) -> None:

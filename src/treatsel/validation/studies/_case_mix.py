@@ -67,7 +67,7 @@ class CaseMix:
         return f"CaseMix(membership AUC {self.membership.value:.3f})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the covariates' table."""
+        """Return the table of covariates."""
         return self.covariates.copy()
 
     def plot(self, ax: Any = None) -> Any:

@@ -51,7 +51,7 @@ class BootstrapOptimism:
     n_resamples, n_failed : int
         Resamples, and those in which the model could not be fitted.
     failures : tuple of str
-        Kinds of error in them.
+        Types of error among the failed fits.
     level : float
         Confidence level of [lower, upper].
     """
@@ -119,15 +119,15 @@ def bootstrap_optimism(
     X : DataFrame of shape (n_patients, n_columns)
         Development cohort: covariates and the arm column.
     y : array-like of shape (n_patients,)
-        Outcome, 0 or 1 (1 is the good one, for the gain).
+        Outcome, 0 or 1 (for the gain, 1 is the good outcome).
     arm : str or None, default "arm"
         Column of X that holds the received arm. None: a single arm.
     resamples : int or array-like of shape (n_resamples, n_drawn), default 500
-        Number of resamples, or the positions (from 0) of the rows that each of them draws.
+        Number of resamples, or the positions (from 0) of the rows drawn in each.
     two_stage : int, default 0
-        Outer resamples of the two-stage bootstrap for the intervals: the whole correction (with 100 inner
-        resamples) is repeated in each, which takes 100 times `two_stage` fits; 200 or more are needed. 0:
-        location-shifted intervals, which need no further fits.
+        Number of outer resamples of the two-stage bootstrap for the intervals; 200 or more are needed. The
+        whole correction (with 100 inner resamples) is repeated in each, which takes 100 times `two_stage`
+        fits. 0: location-shifted intervals, which need no further fits.
     propensity : by-arm DataFrame, optional
         Probability of receiving each arm, for the gain. None: the proportions of the arms, as in a trial.
     clusters : array-like of shape (n_patients,), optional
@@ -139,7 +139,7 @@ def bootstrap_optimism(
     random_state : int, default 0
         Seed of the resamples.
     n_jobs : int, optional
-        Processes, as joblib counts them.
+        Number of parallel processes, as in joblib.
 
     Returns
     -------
@@ -159,17 +159,17 @@ def bootstrap_optimism(
     Notes
     -----
     Location-shifted intervals are the percentiles of the resamples' apparent performance, shifted so that
-    their mean is the corrected value. They assume that the corrected value varies as much, and are slightly
-    too short: in simulations with 400 patients, 18 parameters and 80 resamples, 95 % intervals of the AUC
-    covered the AUC in new patients in 87 to 93 % of cohorts (68 to 80 % if shifted by the optimism, as in
-    Noma et al.). Apparent calibration is fixed by the fitting method, so its variation over resamples is not
-    informative: for calibration only the two-stage bootstrap gives an interval, the percentiles of the
-    corrected values of the outer resamples.
+    their mean is the corrected value. They assume that the corrected value varies as much as the apparent
+    one, and are slightly too short: in simulations with 400 patients, 18 parameters and 80 resamples, 95 %
+    intervals of the AUC covered the AUC in new patients in 87 to 93 % of cohorts (68 to 80 % if shifted by
+    the optimism, as in Noma et al.). Apparent calibration is fixed by the fitting method, so its variation
+    over resamples is not informative: for calibration only the two-stage bootstrap gives an interval, the
+    percentiles of the corrected values of the outer resamples.
 
     The .632+ estimate weights apparent and out-of-bag performance by the relative overfitting rate. For the
-    gain prefer it, or `out_of_bag`: in the same simulations, without treatment effect heterogeneity, the
-    gain in new patients was -3.1 points, the apparent gain +4.0, the corrected +0.2, the .632+ estimate
-    -0.4, and the out-of-bag estimate -1.6.
+    gain, this estimate or `out_of_bag` is preferable: in the same simulations, without treatment effect
+    heterogeneity, the gain in new patients was -3.1 points, the apparent gain +4.0, the corrected +0.2, the
+    .632+ estimate -0.4, and the out-of-bag estimate -1.6.
 
     References
     ----------

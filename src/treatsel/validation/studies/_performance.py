@@ -77,7 +77,7 @@ class Patients:
 def performance(patients: Patients, table: pd.DataFrame, *, comparator: Any = None) -> Numbers:
     """Return every measure of a by-arm table; NaN where it cannot be estimated.
 
-    `comparator`: the single arm for the gain; None: the arm that does best in these patients.
+    `comparator`: the single arm for the gain; None: the arm with the highest mean score in these patients.
     """
     y, p = patients.y, received_probability(patients, table)
     weights: dict[str, Any] = {"sample_weight": patients.weight}

@@ -118,7 +118,7 @@ def _figures(
 def _gain(data: SiteData, evaluated: Mask, comparator: Any, options: dict[str, Any]) -> Estimate | Gain:
     """Return the gain among the arms received at the site that the model was fitted to."""
     if data.propensity is None:
-        return not_estimable("it needs propensity, the probability of each arm", **options)
+        return not_estimable("the gain requires propensity, the probability of each arm", **options)
     given = set(data.received[evaluated])
     arms = [arm for arm in data.predictions.columns if arm in given]
     if len(arms) < 2:

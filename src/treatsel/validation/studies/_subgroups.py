@@ -255,7 +255,7 @@ def _variables(labels: Any, kept: Mask) -> dict[str, dict[str, Mask]]:
 
 
 def _names(measures: Sequence[str] | None, patients: Patients) -> list[str]:
-    """Return the measures to compute, in a fixed order; raise if an argument that one needs is missing."""
+    """Return the measures to compute, in a fixed order; raise if one needs an argument not given."""
     lacking = {GAIN, RECOMMENDED} if patients.recommended is None else set()
     if patients.scores is None:
         lacking.add(GAIN)

@@ -35,8 +35,8 @@ class BalancingWeights:
     Attributes
     ----------
     sample_weight : Series of shape (n_patients,)
-        They sum to the effective sample size, so that every function of `treatsel.metrics` accepts them as
-        its `sample_weight` and gives appropriate standard errors. NaN if there are no such weights.
+        The weights sum to the effective sample size, so that every function of `treatsel.metrics` accepts
+        them as its `sample_weight` and gives appropriate standard errors. NaN if no weights achieve balance.
     effective_n : float
         Kish's effective sample size, (sum of weights)^2 / sum of squared weights.
     n : int
@@ -171,8 +171,9 @@ class TransportedPerformance:
     Attributes
     ----------
     observed, expected : dict of str to Estimate
-        By measure: auc, within_arm_auc (if the received arms were given), brier, calibration_in_the_large,
-        calibration_slope, observed_expected_ratio. Expected estimates have the effective sample size as `n`.
+        By measure: auc, within_arm_auc (if the received arms were given), brier_score,
+        calibration_in_the_large, calibration_slope, observed_expected. Expected estimates have the effective
+        sample size as `n`.
     weights : BalancingWeights
         The weights used.
     """
@@ -233,7 +234,7 @@ def transport_performance(
     Returns
     -------
     TransportedPerformance
-        The expected estimates are NaN if there are no such weights.
+        The expected estimates are NaN if no weights achieve balance.
 
     Raises
     ------

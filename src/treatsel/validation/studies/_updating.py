@@ -38,7 +38,7 @@ from treatsel.models.recalibrated import arms_of, base_logits, names_of
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ModelUpdate:
-    """Updates of a model for new patients, compared, and the one that a closed test chooses.
+    """Comparison of updates of a model in new patients, and the update chosen by a closed test.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ def update_closed_test(
     Warns
     -----
     TreatselWarning
-        If predictions are 0 or 1 (or within 1e-8 of them): they are taken as 1e-8 and 1 - 1e-8. (A model
+        If predictions are 0 or 1 (or within 1e-8 of them): they are replaced by 1e-8 and 1 - 1e-8. (A model
         that is additive on the logit scale has finite logits, which are used unchanged.)
 
     Notes

@@ -51,7 +51,7 @@ def benefit(report: ReportData) -> Section:
             figure(
                 curve,
                 "toc",
-                "Benefit of patients ranked first (TOC curve); the table has intervals of AUTOC.",
+                "Benefit of patients ranked first (TOC curve); intervals of AUTOC are in the table.",
             )
         ],
         tables=[
@@ -66,13 +66,13 @@ def benefit(report: ReportData) -> Section:
 
 
 def _why(report: ReportData, rows: pd.DataFrame) -> list[str]:
-    """Return which pair has further estimates, and why."""
+    """Return a paragraph that explains which pair has further estimates."""
     if rows.empty:
         return []
     best = report.gain.comparator_arm
     return [
-        f"Further estimates are given for {rows['group'].iloc[0]}, the pair with the arm that most patients "
-        f"received apart from {best}. On the logit scale, intercept 0 and slope 1 are ideal. "
+        f"Further estimates are given for {rows['group'].iloc[0]}, the comparison with the arm received most "
+        f"often apart from {best}. On the logit scale, intercept 0 and slope 1 are ideal. "
         "E-for-benefit is the distance between predicted and observed benefit in matched pairs; lower is "
         "better, for this and for the two losses."
     ]

@@ -15,11 +15,11 @@ def calibration(report: ReportData) -> Section:
     curve = plots.to_svg(report.plot(axes), name="calibration")
     panels = plots.to_svg(plots.calibration_panels(report.calibration_by_arm), name="arms")
     return Section(
-        heading="Calibration: do the probabilities mean what they say?",
+        heading="Calibration: do predicted probabilities agree with observed proportions?",
         paragraphs=[
-            "Of patients with a prediction of 40 %, about 40 % should have the outcome: the curve should lie "
-            "on the dashed line. A slope below 1 means that predictions are too extreme; calibration in the "
-            "large above 0 means that the outcome is more frequent than predicted."
+            "Among patients with a prediction of 40 %, about 40 % should have the outcome: the curve should "
+            "lie on the dashed line. A slope below 1 means that predictions are too extreme; calibration in "
+            "the large above 0 means that the outcome is more frequent than predicted."
         ],
         figures=[
             Figure(curve, "Observed against predicted, overall, with confidence band and groups."),
@@ -49,7 +49,7 @@ def _tests(report: ReportData) -> list[Table]:
         }
     )
     caption = (
-        "Tests of calibration: a small p is evidence of miscalibration, not of its size. With many patients "
-        "any model fails them."
+        "Tests of calibration: a small p value is evidence of miscalibration, but not of its size. With many "
+        "patients, even slight miscalibration gives a small p value."
     )
     return [Table(frame, caption)]

@@ -19,9 +19,9 @@ def case_mix(report: ReportData) -> Section:
     return Section(
         heading="Case mix: how much do these patients differ from each other?",
         paragraphs=[
-            "The more predictions vary, the easier it is to discriminate between patients. Before calling a "
-            "model better or worse than in another cohort, compare the SD of the logit and the model-based "
-            "concordance (the AUC expected in this case mix if the model is correct)."
+            "The more predictions vary, the easier it is to discriminate between patients. Before concluding "
+            "that a model performs better or worse than in another cohort, compare the SD of the logit and "
+            "the model-based concordance (the AUC expected in this case mix if the model is correct)."
         ],
         tables=[
             shown(report.tables["case mix"], columns, "Distribution of the predictions for the received arm.")

@@ -19,8 +19,8 @@ def confounding(report: ReportData) -> Section:
         heading="Unmeasured confounding: how much of it would explain the gain?",
         paragraphs=[
             "Lambda bounds the odds ratio of receiving an arm between patients with the same covariates. At "
-            "1 there is no unmeasured confounding. If the bounds include both signs at a small Lambda "
-            "already, little confounding would suffice to explain the gain."
+            "1 there is no unmeasured confounding. If the bounds include 0 even at a small Lambda, little "
+            "confounding would suffice to explain the gain."
         ],
         tables=[shown(report.tables["confounding"], columns, "Gain over the best single arm, by Lambda.")],
         note="Marginal sensitivity model: Tan 2006; Zhao, Small & Bhattacharya 2019. Weighted estimate.",

@@ -17,12 +17,12 @@ def development(report: ReportData) -> Section:
         heading="Comparison with development: are these patients like those the model was developed on?",
         paragraphs=[
             "A membership model predicts from covariates, arm and outcome whether a patient belongs to this "
-            "cohort or to the development cohort: at an AUC of 0.5 the cohorts are alike, at 1 they do not "
-            f"overlap. {_membership(report)}",
+            "cohort or to the development cohort. An AUC of 0.5 means that the cohorts are alike, an AUC of "
+            f"1 that they do not overlap. {_membership(report)}",
             "If the linear predictor (logit of the prediction) has a larger SD than in development, "
             "discrimination is easier for a model of the same validity. The re-weighted estimates are those "
             "expected in patients like those of development, if the outcome depends on the covariates there "
-            "as it does here; a shortfall that remains in them is not explained by case mix.",
+            "as it does here. A shortfall that remains after re-weighting is not explained by case mix.",
         ],
         figures=_differences(report),
         tables=[
@@ -50,7 +50,7 @@ def development(report: ReportData) -> Section:
 
 def _membership(report: ReportData) -> str:
     auc = report.figure("membership AUC, case mix only")
-    return f"From covariates and arm alone it is {with_interval(auc, number)}."
+    return f"From covariates and arm alone, the AUC is {with_interval(auc, number)}."
 
 
 def _differences(report: ReportData) -> list[Figure]:

@@ -8,7 +8,7 @@ from treatsel.validation.report.sections._tables import figures_table
 def discrimination(report: ReportData) -> Section:
     """Return base rate, AUCs and accuracy."""
     return Section(
-        heading="Discrimination: does it tell patients of one arm apart?",
+        heading="Discrimination: are predictions higher for patients with the outcome?",
         paragraphs=[
             "The AUC is the probability that a patient with the outcome has a higher prediction than one "
             "without (0.5 is chance). The within-arm AUC compares patients of the same arm only, so that "

@@ -57,5 +57,5 @@ def _as_given(incomplete: int | None) -> str:
     return (
         f"In the cohort as given, {count_of(incomplete, 'patient')} {'has' if incomplete == 1 else 'have'} "
         "missing covariates. The headline and all other sections describe that cohort, with missing values "
-        "handled by the model itself (or by whoever made the predictions)."
+        "handled by the model itself (or when the predictions were made)."
     )

@@ -10,7 +10,7 @@ def internal_external(report: ReportData) -> Section:
     return by_site(
         report,
         "internal-external",
-        "Internal-external cross-validation: how well does a model fitted here do at the next site?",
+        "Internal-external cross-validation: how well does a model fitted here perform at a new site?",
         "A new model is fitted to all sites but one and evaluated at that one, for each site in turn. This "
         "evaluates the modeling procedure, not the model validated above.",
     )

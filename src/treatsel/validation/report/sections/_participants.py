@@ -15,11 +15,11 @@ def participants(report: ReportData) -> Section:
             "Patients": [f"{n:,}" for n in flow["n"]],
             "Outcome observed": [f"{n:,}" for n in flow["n_observed"]],
             f"With {report.outcome}": [f"{n:,}" for n in flow["n_events"]],
-            "Recommended for": [f"{n:,}" for n in flow["n_recommended"]],
+            "Arm recommended": [f"{n:,}" for n in flow["n_recommended"]],
         }
     )
     return Section(
-        heading="Participants: who is in the validation cohort?",
+        heading="Participants: which patients are in the validation cohort?",
         paragraphs=[
             "Patients by received arm, the number with the outcome observed, and the number for whom the "
             "model recommends the arm."

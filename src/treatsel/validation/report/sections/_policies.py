@@ -12,7 +12,7 @@ from treatsel.validation.report.sections._tables import figures_table, table_of
 def policies(report: ReportData) -> Section:
     """Return the value of policies, gains and the naive contrast."""
     n_policies = int((report.figures["section"] == "policy").sum())
-    heading, good = "Value of the recommendations: does it help to follow them?", report.good_name
+    heading, good = "Value of the recommendations: do they improve outcomes?", report.good_name
     if not n_policies:
         return Section(heading=heading, paragraphs=[report.headline])
     axes = plots.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
@@ -21,9 +21,9 @@ def policies(report: ReportData) -> Section:
         heading=heading,
         paragraphs=[
             f"Expected proportion of patients with {good} if all patients received the same arm, and if all "
-            "received their recommended arm. The recommendations must beat the best single arm, not the "
-            "average. The naive contrast between patients who happened to receive their recommended arm and "
-            "all others is biased: it shows a gain even where there is none."
+            "received their recommended arm. The recommendations are compared with the best single arm, not "
+            "with the average of the arms. The naive contrast between patients who happened to receive their "
+            "recommended arm and all others is biased: it can show a gain even if there is none."
         ],
         figures=[Figure(svg, f"Expected proportion with {good} under each policy, with intervals.")],
         tables=[
@@ -31,9 +31,9 @@ def policies(report: ReportData) -> Section:
             table_of(
                 _with_arms(report.figures[report.figures["section"] == "gain"]),
                 "Gains: the recommended arms against simpler policies. The first row is the headline; the "
-                "next rows give it for a best single arm named in advance, and for one selected in this "
-                "cohort. The latter comparison is slightly conservative; the selection-adjusted interval "
-                "accounts for the selection.",
+                "next rows give the gain over a best single arm named in advance, and over one selected in "
+                "this cohort. The latter comparison is slightly conservative; the selection-adjusted "
+                "interval accounts for the selection.",
             ),
             figures_table(
                 report,

@@ -18,8 +18,8 @@ def sample_size(report: ReportData) -> Section:
     return Section(
         heading="Sample size: are there enough patients?",
         paragraphs=[
-            "Patients needed for intervals of the usual widths, at the AUC and base rate of this cohort, "
-            f"which has {n:,}."
+            "Number of patients needed for intervals of the usual widths, given the AUC and base rate of "
+            f"this cohort, which has {n:,} patients with the outcome observed."
         ],
         tables=[shown(report.tables["sample size"], columns, "Sample size needed for a validation.")],
         note="Riley et al. 2021; Archer et al. 2021.",

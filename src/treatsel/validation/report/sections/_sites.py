@@ -25,9 +25,9 @@ def sites(report: ReportData) -> Section:
     return by_site(
         report,
         "sites",
-        "Heterogeneity between sites: does performance hold at every site, and at a new one?",
+        "Heterogeneity between sites: is performance similar at all sites and at a new one?",
         "Estimates of each site, the mean over sites, and the prediction interval for a new site like these. "
-        "The last is what matters before the model is used elsewhere.",
+        "Before the model is used at another site, the prediction interval is the relevant result.",
     )
 
 
@@ -47,7 +47,7 @@ def by_site(report: ReportData, section: str, heading: str, about: str) -> Secti
         "n_left_out": ("Not pooled", count),
         "tau2": ("Between-site variance", three),
         "i2": ("I²", percent),
-        "p_value_q": ("p of heterogeneity", p_value),
+        "p_value_q": ("p for heterogeneity", p_value),
     }
     columns: dict[str, tuple[str, Shown]] = {
         "site": ("Site", text),

@@ -21,14 +21,14 @@ def subgroups(report: ReportData) -> Section:
         "n_groups": ("Groups compared", count),
         "q": ("Q", number),
         "df": ("df", count),
-        "p_value": ("p of heterogeneity", p_value),
+        "p_value": ("p for heterogeneity", p_value),
         "p_value_holm": ("p, Holm-corrected", p_value),
     }
     return Section(
         heading="Subgroups (fairness): does performance differ between groups of patients?",
         paragraphs=[
             "Groups with fewer than 10 events or non-events have no estimates of measures that need "
-            "outcomes. A wide interval is not evidence of equal performance. 'recommended ...' is the "
+            "outcomes. A wide interval is not evidence of equal performance. Rows 'recommended ...' give the "
             "proportion of the group for whom an arm is recommended."
         ],
         tables=[

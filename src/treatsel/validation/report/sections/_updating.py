@@ -20,8 +20,8 @@ def updating(report: ReportData) -> Section:
     return Section(
         heading="Updating: should the model be revised before use?",
         paragraphs=[
-            "Updates from no change to a refit; the first that is not rejected against the refit is "
-            "sufficient."
+            "Updates are ordered from no change to a refit. The first that the likelihood-ratio test against "
+            "the refit does not reject is sufficient."
         ],
         tables=[shown(table, columns, "Updates of the model in these patients.")],
         note="Closed test: Vergouwe et al. 2017.",

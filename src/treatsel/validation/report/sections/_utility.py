@@ -35,10 +35,10 @@ def utility(report: ReportData) -> Section:
     return Section(
         heading="Clinical utility: is the model worth using?",
         paragraphs=[
-            "The first figure compares giving an arm only to patients whose probability of "
-            f"{good} under it reaches a threshold with giving it to all or to no patients. The second "
-            "compares the recommendations with giving all patients the same arm, when any arm other than the "
-            "best single arm must justify its cost: above 0, choosing by the model is worthwhile."
+            "The first figure compares three strategies: an arm is given only to patients whose probability "
+            f"of {good} under it reaches a threshold, to all patients, or to none. The second compares the "
+            "recommendations with giving the same arm to all patients, if every arm other than the best "
+            "single arm has a cost that it must justify. Above 0, choosing by the model is worthwhile."
         ],
         figures=[
             figure(one, "decision", "Decision curves with bands from shared resamples."),
