@@ -126,9 +126,9 @@ def test_a_cohort_without_arm_or_outcome_says_so_when_asked(frame):
     cohort = Cohort(frame[keep], BOOK.subset(keep))
     assert cohort.X.columns.tolist() == ["age", "smoker"]
     assert cohort.audit.shape == (4, 0)
-    with pytest.raises(CohortError, match="no column the role outcome"):
+    with pytest.raises(CohortError, match="no column with the role outcome"):
         _ = cohort.y
-    with pytest.raises(CohortError, match="no column the role arm"):
+    with pytest.raises(CohortError, match="no column with the role arm"):
         _ = cohort.received
 
 
@@ -243,11 +243,11 @@ BAD_CELLS = {
                   (0.987654, "1 value that is neither 0 nor 1", "0 and 1"),
                   (SECRET + "x", "1 value that is not an integer", "0 and 1")],
     "dropout": [(int(SECRET), "1 value that is not true or false", "0 and 1")],
-    "id": [([SECRET, SECRET], "1 value that occurs twice", "one row and a unique id"),
+    "id": [([SECRET, SECRET], "1 value that is a duplicate", "one row and a unique id"),
            (None, "1 value missing, but the column is required", "one row and a unique id")],
     "start": [(f"{SECRET}-01-01", "1 value that is not a date", "a date"),
               (int(SECRET), "1 value that is not a date", "a date")],
-    "ref": [([SECRET, SECRET], "1 value that occurs twice", "Each value may occur once")],
+    "ref": [([SECRET, SECRET], "1 value that is a duplicate", "Each value may occur only once")],
     "phq_last": [("x" + SECRET, "1 value that is not a number", "a number")],
 }  # fmt: skip
 CASES = [(name, *case) for name, cases in BAD_CELLS.items() for case in cases]
@@ -291,7 +291,7 @@ def test_every_fault_is_reported_at_once_in_one_error(frame):
     found = [(fault.column, fault.problem) for fault in error.faults]
     assert found == [
         ("sites", "is not in the codebook"),
-        ("id", "holds 1 value that occurs twice"),
+        ("id", "holds 1 value that is a duplicate"),
         ("site", "is missing from the table"),
         ("age", "holds 1 value that is not an integer from 18 to 90"),
         ("age", "holds 1 value out of range"),
@@ -331,12 +331,12 @@ def test_a_covariate_without_any_value(frame, role):
         assert Cohort(empty, book).audit["score"].isna().all()
         return
     (fault,) = faults_of(empty, book).faults
-    assert (fault.column, fault.problem) == ("score", "holds no value at all")
+    assert (fault.column, fault.problem) == ("score", "has no values")
     assert "needs at least one value" in fault.remedy
 
 
 def test_a_codebook_without_covariates(frame):
-    with pytest.raises(CohortError, match=r"no column the role covariate\. Name at least one"):
+    with pytest.raises(CohortError, match=r"no column with the role covariate\. It needs at least one"):
         Cohort(frame[["id", "arm"]], BOOK.subset(["id", "arm"]))
 
 
@@ -400,7 +400,7 @@ def test_session_scores_may_repeat_the_outcome():
         (lambda frame: Cohort(frame.to_dict("records"), BOOK), "must be a DataFrame; it is a list"),
         (lambda frame: Cohort(frame["age"], BOOK), "must be a DataFrame; it is a Series"),
         (lambda frame: Cohort(None), "must be a DataFrame; it is a NoneType"),
-        (lambda frame: Cohort(frame.rename(columns={"age": "arm"}), BOOK), r"names \['arm'\] more than once"),
+        (lambda frame: Cohort(frame.rename(columns={"age": "arm"}), BOOK), r"more than once: \['arm'\]"),
     ],
 )
 def test_what_is_no_table_of_patients(frame, call, message):
@@ -516,9 +516,9 @@ def test_names_in_capitals_are_hinted_at(frame, tmp_path):
         ("id,arm\n987654,a\n".encode("utf-16"), "is not text in UTF-8"),
         (b"id,age,arm\n1,2,a\n1,2,a,987654\n", r"\.csv file \(Expected 3 fields in line 3, saw 4\)"),
         (b'id,age,arm\n1,"987654,a\n', r"\.csv file \(EOF inside string\)"),
-        (b"id,age,arm\n1,2,a,987654\n2,3,b,987654\n", "lines of .* hold more cells than its header names"),
+        (b"id,age,arm\n1,2,a,987654\n2,3,b,987654\n", "rows of .* have more cells than the header has names"),
         (b"id,age,arm\n", "The table has no rows"),
-        (b"id,age,arm,age\n1,987654,a,987654\n", r"names \['age'\] more than once"),
+        (b"id,age,arm,age\n1,987654,a,987654\n", r"more than once: \['age'\]"),
     ],
 )
 @pytest.mark.parametrize("book", [None, BOOK.subset(["id", "age", "arm"])], ids=["draft", "book"])
@@ -552,7 +552,7 @@ def test_directories_are_no_cohorts(tmp_path):
 
 
 def test_the_ending_decides(tmp_path):
-    with pytest.raises(InputError, match=r"The file ending is '\.xlsx'; it must be '\.csv' or '\.parquet'"):
+    with pytest.raises(InputError, match=r"file extension is '\.xlsx'; it must be '\.csv' or '\.parquet'"):
         Cohort.read(tmp_path / "cohort.xlsx")
 
 

@@ -111,7 +111,7 @@ def test_errors_of_files_are_treatsel_errors(tmp_path):
         synthetic_path("externa.csv")
     with pytest.raises(InputError, match="which is 'validation'"):
         load_synthetic("validation")
-    with pytest.raises(InputError, match="Cannot make the folder"):
+    with pytest.raises(InputError, match="Cannot create the folder"):
         write_synthetic(tmp_path / "file")
     with pytest.raises(InputError, match="Cannot write"):
         write_cohort(make_cohort(50, random_state=0), tmp_path / "nowhere" / "patients.csv")

@@ -75,7 +75,7 @@ def test_an_instrument_is_found_as_it_is():
     ("spelled", "meant"), [("phq8", "PHQ-9"), ("QIDS", "QIDS-SR16"), ("hamd", "HAM-D17")]
 )
 def test_unknown_instrument_gets_a_hint(spelled, meant):
-    with pytest.raises(InputError, match=f"known are PHQ-9, .*Did you mean '{meant}'"):
+    with pytest.raises(InputError, match=f"included ones are PHQ-9, .*Did you mean '{meant}'"):
         Instrument.get(spelled)
 
 
@@ -141,14 +141,14 @@ def test_nullable_integers_are_scores():
         ({"case_cutoff": 5, "direction": "higher is better"}, "case_cutoff needs"),
         ({"reliable_change": 0}, "reliable_change must be positive"),
         ({"reliable_change": 2, "reliable_change_level": 90}, "level is 90"),
-        ({"bands": (Band(label="low", minimum=0, maximum=4),)}, "bands must rise"),
+        ({"bands": (Band(label="low", minimum=0, maximum=4),)}, "bands must ascend"),
         (
             {"bands": (Band(label="low", minimum=0, maximum=5), Band(label="high", minimum=5, maximum=10))},
-            "bands must rise",
+            "bands must ascend",
         ),
         (
             {"bands": (Band(label="low", minimum=0, maximum=4), Band(label="high", minimum=7, maximum=10))},
-            "bands must rise",
+            "bands must ascend",
         ),
     ],
 )
@@ -174,9 +174,9 @@ def test_series_are_matched_by_index_and_arrays_by_position():
 
 def test_patients_that_do_not_match_are_refused():
     first = pd.Series([1, 2], index=["a", "b"])
-    with pytest.raises(InputError, match=r"last \(column 'phq9'\) holds other patients"):
+    with pytest.raises(InputError, match=r"last \(column 'phq9'\) holds different patients"):
         match_patients(first=first, last=pd.Series([1, 2], index=["a", "x"], name="phq9"))
-    with pytest.raises(InputError, match="other patients"):
+    with pytest.raises(InputError, match="different patients"):
         match_patients(first=first, last=pd.Series([1, 2], index=["a", "a"]))
     with pytest.raises(InputError, match="Lengths differ"):
         match_patients(first=first, last=[1])

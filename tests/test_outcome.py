@@ -88,8 +88,10 @@ def test_outcomes_are_values(name):
 
 def test_titles_say_the_option():
     assert Outcome.get("remission", instrument="phq9").title == "Remission on PHQ-9 at the end"
-    assert Outcome.get("response").title == "Fall of at least 50% from the first score"
-    assert Outcome.get("response", instrument="PHQ-9", fall=0.25).title.startswith("Fall of at least 25%")
+    assert Outcome.get("response").title == "Reduction of at least 50% from the first score"
+    assert Outcome.get("response", instrument="PHQ-9", fall=0.25).title.startswith(
+        "Reduction of at least 25%"
+    )
 
 
 def test_example_of_the_nhs():

@@ -68,10 +68,10 @@ def test_the_order_of_preferences_changes_no_recommendation():
         ({"remission": "much"}, "must be numbers"),
         ({"remission": None}, "must be numbers"),
         ({"remission": 10**400}, "must be numbers"),
-        ([("remission", 1)], "must map outcomes to weights; they are a list"),
+        ([("remission", 1)], "must be a mapping of outcomes to weights, not a list"),
         (
             {"remission": 1, "burden": 1},
-            r"direction of 'burden' is not specified\. State event_is_good=\{'burden': False\}",
+            r"direction of 'burden' is not specified\. Set event_is_good=\{'burden': False\}",
         ),
     ],
 )

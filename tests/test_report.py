@@ -124,7 +124,7 @@ def test_the_card_says_when_nothing_was_validated(pages):
 
 
 def test_other_results_are_refused(tmp_path):
-    with pytest.raises(InputError, match="got a DataFrame"):
+    with pytest.raises(InputError, match="not a DataFrame"):
         write_html(pd.DataFrame(), tmp_path / "page.html")
 
 

@@ -1,4 +1,4 @@
-"""Treatment selection in mental health: which arm gives this patient the best chance, and how sure it is."""
+"""Treatment selection in mental health: recommend an arm for each patient, and quantify the uncertainty."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

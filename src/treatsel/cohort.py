@@ -1,4 +1,4 @@
-"""A patient table that was checked against its codebook."""
+"""A patient table, checked against its codebook."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from treatsel.codebook import Codebook
 from treatsel.errors import CodebookError, CohortError, Fault
 from treatsel.table import read_csv, read_parquet
 
-# Patients with, and without, the outcome from which on a column that repeats it is a fault: two if it is
-# coded 0 and 1 as well; ten in another coding, since a binary column of a small table may match by chance.
+# Fewest patients with, and without, the outcome for a column that repeats it to be a fault: two if it is also
+# coded 0 and 1; ten in another coding, since a binary column of a small table may match by chance.
 _MIN_SAME_CODES, _MIN_RECODED = 2, 10
 
 
@@ -20,14 +20,14 @@ _MIN_SAME_CODES, _MIN_RECODED = 2, 10
 class Cohort:
     """Patients, checked against a codebook; all faults are reported at once.
 
-    Nothing is repaired silently: a table that breaks its codebook raises an error that lists every column,
+    Nothing is repaired silently: a table that violates its codebook raises an error that lists every column,
     count and remedy. The frame is copied in clean form (numbers as float64, labels as text); the index is the
     patient id if the codebook has one.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_patients, n_columns)
-        One row per patient. The id may be a column or the index of that name.
+        One row per patient. The id may be a column, or the index if it has the same name.
     codebook : Codebook, path or None
         Meaning of the columns; None drafts one (`Codebook.infer`), which a person should then review.
 
@@ -75,11 +75,11 @@ class Cohort:
         if faults:
             raise CohortError(f"The cohort does not fit its codebook; faults: {len(faults)}.", faults)
         if not codebook.covariates:
-            raise CohortError("The codebook gives no column the role covariate. Name at least one.")
+            raise CohortError("The codebook has no column with the role covariate. It needs at least one.")
         if id_name is not None:
             clean = clean.set_index(id_name)
         elif n := int(clean.index.duplicated().sum()):
-            raise CohortError(f"The index holds {count_of(n, 'duplicate')}. Each patient needs one row.")
+            raise CohortError(f"The index holds {count_of(n, 'duplicate')}. Each patient must have one row.")
         object.__setattr__(self, "frame", clean)
         object.__setattr__(self, "codebook", codebook)
 
@@ -97,7 +97,7 @@ class Cohort:
         Raises
         ------
         CohortError
-            If the file cannot be read, or breaks its codebook.
+            If the file cannot be read, or violates its codebook.
         CodebookError
             If the codebook cannot be read.
         """
@@ -112,8 +112,8 @@ class Cohort:
 
     @classmethod
     def read(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
-        """Read a CSV or Parquet file, by its file extension."""
-        suffix = check_choice("The file ending", Path(path).suffix.lower(), [".csv", ".parquet"])
+        """Read a CSV or Parquet file, depending on the file extension."""
+        suffix = check_choice("The file extension", Path(path).suffix.lower(), [".csv", ".parquet"])
         return (cls.read_parquet if suffix == ".parquet" else cls.read_csv)(path, codebook)
 
     def __len__(self) -> int:
@@ -134,22 +134,22 @@ class Cohort:
 
     @property
     def y(self) -> Any:
-        """The outcome, a Series of 0, 1 and NaN (not observed); a DataFrame of several outcomes."""
+        """The outcome, a Series of 0, 1 and NaN (not observed); a DataFrame if there are several outcomes."""
         names = list(self.codebook.outcomes)
         if not names:
-            raise CohortError("The codebook gives no column the role outcome.")
+            raise CohortError("The codebook has no column with the role outcome.")
         return self.frame[names[0] if len(names) == 1 else names].copy()
 
     @property
     def received(self) -> pd.Series:
         """The arm that each patient received."""
         if self.codebook.arm is None:
-            raise CohortError("The codebook gives no column the role arm.")
+            raise CohortError("The codebook has no column with the role arm.")
         return self.frame[self.codebook.arm].copy()
 
     @property
     def groups(self) -> pd.Series | None:
-        """The site of each patient, or else the person of each row; None without either column."""
+        """The site of each patient or, without sites, the person of each row; None without either column."""
         name = self.codebook.name("site") or self.codebook.name("person")
         return None if name is None else self.frame[name].copy()
 
@@ -170,7 +170,7 @@ def _codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
 
 def _check_names(names: pd.Index) -> None:
     if twice := sorted(set(names[names.duplicated()])):
-        raise CohortError(f"The table names {twice} more than once. Rename or drop one of them.")
+        raise CohortError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
 
 
 def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook, faulty: set[str]) -> list[Fault]:
@@ -181,7 +181,7 @@ def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook, faulty: set
         column = clean[name]
         if column.isna().all():
             remedy = "A covariate needs at least one value; drop the column or give it no role."
-            faults.append(Fault(column=name, problem="holds no value at all", remedy=remedy))
+            faults.append(Fault(column=name, problem="has no values", remedy=remedy))
             continue
         for outcome in codebook.outcomes:
             if outcome in clean.columns and _same(column, clean[outcome]):

@@ -1,8 +1,8 @@
 """Exceptions and warnings of the library.
 
-All exceptions derive from `TreatselError`; those that scikit-learn would raise as `ValueError` derive from
-it as well. A message says what was found, what is allowed and what to do; it names columns and counts,
-never a patient's value.
+All exceptions derive from `TreatselError`; those for which scikit-learn would raise `ValueError` derive
+from it as well. A message states what was found, what is allowed and what to do; it contains column names
+and counts, never a patient's value.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ class TreatselError(Exception):
 
 
 class InputError(TreatselError, ValueError):
-    """A vector, a table or an option that a function cannot work with."""
+    """An invalid vector, table or option passed to a function."""
 
 
 class CodebookError(TreatselError, ValueError):
@@ -22,7 +22,7 @@ class CodebookError(TreatselError, ValueError):
 
 
 class ArtifactError(TreatselError):
-    """A model file that is damaged, not a model file, too large, too new, or inconsistent."""
+    """A file that is not a valid model file: damaged, of another type, too large, too new, inconsistent."""
 
 
 class UnsupportedModelError(TreatselError, TypeError):
@@ -43,10 +43,10 @@ class DataQualityWarning(TreatselWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A single problem of a table.
+    """A single problem in a table.
 
     `column`: name of the column; `problem`: what was found, with counts; `remedy`: what is allowed and what
-    to do. None of them holds a patient's value.
+    to do. None of them contains a patient's value.
     """
 
     column: str

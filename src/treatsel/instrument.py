@@ -27,7 +27,7 @@ class Band:
     label : str
         Name in the source, for example "moderate".
     minimum, maximum : float
-        Lowest and highest whole score of the band, in points.
+        Lowest and highest integer score of the band, in points.
     """
 
     label: str
@@ -63,7 +63,7 @@ class Instrument:
     remission_maximum : float or None
         Highest score that counts as remission. Only if lower is better.
     sources : mapping of str to tuple of str
-        Citations of "range" and of each attribute that is filled in.
+        Citations for "range" and for each attribute that is filled in.
 
     Raises
     ------
@@ -103,7 +103,9 @@ class Instrument:
             if not self.minimum <= value <= self.maximum:
                 raise InputError(f"{self.name}: {attribute} {value:g} lies outside {self._range()}.")
         if self.reliable_change is not None and not 0 < self.reliable_change <= self.maximum - self.minimum:
-            raise InputError(f"{self.name}: reliable_change must be positive and fit within {self._range()}.")
+            raise InputError(
+                f"{self.name}: reliable_change must be positive and at most the width of {self._range()}."
+            )
         if self.reliable_change_level is not None:
             check_level(self.reliable_change_level)
         self._check_bands()
@@ -122,7 +124,7 @@ class Instrument:
         >>> Instrument.names()[:3]
         ('PHQ-9', 'GAD-7', 'QIDS-SR16')
         """
-        return tuple(instrument.name for instrument in _catalogue().values())
+        return tuple(instrument.name for instrument in _catalog().values())
 
     @classmethod
     def get(cls, name: "str | Instrument") -> "Instrument":
@@ -149,12 +151,14 @@ class Instrument:
         """
         if isinstance(name, Instrument):
             return name
-        known, key = _catalogue(), _key(name)
+        known, key = _catalog(), _key(name)
         if key in known:
             return known[key]
         close = get_close_matches(key, known, n=1)
         hint = f" Did you mean {known[close[0]].name!r}?" if close else ""
-        raise InputError(f"Instrument {name!r} is unknown; known are {', '.join(cls.names())}.{hint}")
+        raise InputError(
+            f"Instrument {name!r} is unknown; the included ones are {', '.join(cls.names())}.{hint}"
+        )
 
     def check_scores(self, name: str, scores: Any) -> pd.Series:
         """Return total scores as a float Series, or raise if one lies outside the instrument's range.
@@ -197,7 +201,7 @@ class Instrument:
         Parameters
         ----------
         scores : array-like of shape (n_patients,)
-            Points; NaN = missing. A fraction belongs to the band of the whole score below it.
+            Points; NaN = missing. A fraction belongs to the band of the integer score below it.
 
         Returns
         -------
@@ -226,7 +230,7 @@ class Instrument:
         Parameters
         ----------
         constant : {"case_cutoff", "reliable_change", "remission_maximum"}
-            Which one.
+            The constant to return.
 
         Returns
         -------
@@ -236,7 +240,7 @@ class Instrument:
         Raises
         ------
         InputError
-            If the instrument has no such constant; it names the instruments that have one.
+            If the instrument has no such constant; the message lists the instruments that have one.
 
         Examples
         --------
@@ -250,7 +254,7 @@ class Instrument:
         return value
 
     def _lacks(self, attribute: str) -> str:
-        able = [known.name for known in _catalogue().values() if getattr(known, attribute)]
+        able = [known.name for known in _catalog().values() if getattr(known, attribute)]
         return (
             f"{self.name} has no {attribute}, because published sources differ or none is given. "
             f"Use {', '.join(able)}, or construct an Instrument with your own constant and its source."
@@ -267,7 +271,7 @@ class Instrument:
         joined = all(0 < low - high <= 1 for high, low in zip(upper[:-1], lower[1:], strict=True))
         if not ordered or not joined or (lower[0], upper[-1]) != (self.minimum, self.maximum):
             raise InputError(
-                f"{self.name}: bands must rise without overlap or gap and cover {self._range()}."
+                f"{self.name}: bands must ascend without overlap or gap and cover {self._range()}."
             )
 
 
@@ -317,7 +321,7 @@ def match_patients(**inputs: Any) -> pd.DataFrame:
             continue
         unique = values.index.is_unique and matched.index.is_unique
         if not unique or not values.index.isin(matched.index).all():
-            raise InputError(f"{input_name(name, values)} holds other patients than the first Series given.")
+            raise InputError(f"{input_name(name, values)} holds different patients from the first Series.")
         matched[name] = pd.Series(vectors[name], index=values.index).reindex(matched.index)
     return matched
 
@@ -361,7 +365,7 @@ def _key(name: str) -> str:
 
 
 @cache
-def _catalogue() -> dict[str, Instrument]:
+def _catalog() -> dict[str, Instrument]:
     """Return the included instruments by normalized name; the file is read once, on first use."""
     text = files("treatsel").joinpath("instruments.yaml").read_text(encoding="utf-8")
     return {_key(entry["name"]): _instrument(entry) for entry in yaml.safe_load(text)}

@@ -71,7 +71,7 @@ def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
     block = {}
     for key, value in given.items():
         if value is not None and not isinstance(value, str | datetime.date):
-            raise InputError(f"{key} in intended_use must be a text; it is a {type(value).__name__}.")
+            raise InputError(f"{key} in intended_use must be text; it is a {type(value).__name__}.")
         if value is not None and str(value).strip():
             block[key] = str(value).strip()
     if not block.get("purpose"):
@@ -80,7 +80,7 @@ def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
         try:
             datetime.date.fromisoformat(block["review_date"])
         except ValueError:
-            raise InputError("review_date in intended_use must be a date like 2027-01-31.") from None
+            raise InputError("review_date in intended_use must be a date such as 2027-01-31.") from None
     return block
 
 

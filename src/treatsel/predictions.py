@@ -35,9 +35,9 @@ OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Predictions:
-    """Probabilities of each outcome under each arm, with intervals, for one patient or many.
+    """Probabilities of each outcome under each arm, with intervals, for one or more patients.
 
-    The fields are plain arrays, so that a service can predict a record without pandas; the methods give
+    The fields are plain arrays, so that a service can predict a record without pandas; the methods return
     tables.
 
     Attributes
@@ -47,14 +47,14 @@ class Predictions:
     arms : tuple
         Arms, in the order of the columns.
     probability : mapping of str to ndarray of shape (n_patients, n_arms)
-        Outcome to probabilities, 0 to 1.
+        Probabilities of each outcome, 0 to 1.
     lower, upper : mapping of str to ndarray of shape (n_patients, n_arms)
         Bounds of the interval of each probability; NaN where the model gives none.
     level : float
         Confidence level of the interval.
     flags : mapping of str to sequence
         Warnings as columns patient, code (see ``WARNING_CODES``) and column (with ``low_propensity``: the
-        arm; None where a code is not about a column).
+        arm; None where a code does not concern a column).
     audit : mapping
         Model id, library version, digest of the input, intended use; no time unless the caller adds it.
     """
@@ -95,18 +95,18 @@ class Predictions:
         )
 
     def __repr__(self) -> str:
-        """Say what is in it, without showing a patient."""
+        """Summarize the contents without showing a patient."""
         patients = count_of(len(self.patients), "patient")
         return f"Predictions({patients}, arms {list(self.arms)}, outcomes {list(self.outcomes)})"
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """Names of the outcomes, the first one first."""
+        """Names of the outcomes; the first is the default of the methods."""
         return tuple(self.probability)
 
     @property
     def tables(self) -> Mapping[str, "pd.DataFrame"]:
-        """Outcome to by-arm table of probabilities."""
+        """By-arm table of probabilities of each outcome."""
         return {name: self._table(values) for name, values in self.probability.items()}
 
     def by_arm(self, outcome: str | None = None) -> "pd.DataFrame":
@@ -135,12 +135,12 @@ class Predictions:
 
     @property
     def in_scope(self) -> np.ndarray:
-        """Per patient, whether no warning says that the model was not made for such values."""
+        """Per patient, whether no warning has a code of ``OUT_OF_SCOPE_CODES``."""
         return ~scope_of(self.patients, self.flags)
 
     @property
     def out_of_scope(self) -> "pd.Series":
-        """Per patient, whether a warning says that the model was not made for such values."""
+        """Per patient, whether a warning has a code of ``OUT_OF_SCOPE_CODES``."""
         import pandas as pd
 
         return pd.Series(
@@ -168,7 +168,7 @@ class Predictions:
         return pd.concat(parts, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and mappings; a bound that does not exist is None, never NaN."""
+        """Return plain lists and mappings; a bound that is not available is None, never NaN."""
         patients, arms = [plain(label) for label in self.patients], [plain(arm) for arm in self.arms]
         rows = []
         for name, probability in self.probability.items():
@@ -206,18 +206,18 @@ def flags_of(patient: Any, flags: Sequence[tuple[str, Any]]) -> dict[str, tuple[
 
 
 def scope_of(patients: Any, flags: Mapping[str, Any]) -> np.ndarray:
-    """Return per patient whether a warning says that the model was not made for such values."""
+    """Return per patient whether a warning has a code of ``OUT_OF_SCOPE_CODES``."""
     pairs = zip(flags["patient"], flags["code"], strict=True)
     outside = [patient for patient, code in pairs if code in OUT_OF_SCOPE_CODES]
     if not outside:
         return np.zeros(len(patients), dtype=bool)
-    if hasattr(patients, "isin"):  # an index of pandas: it also finds ids that are missing (NaN)
+    if hasattr(patients, "isin"):  # a pandas index, which also finds missing ids (NaN)
         return np.asarray(patients.isin(outside), dtype=bool)
     return np.array([any(patient is each or patient == each for each in outside) for patient in patients])
 
 
 def plain(value: Any) -> Any:
-    """Return a label or a number as JSON can hold it; None for a number that does not exist."""
+    """Return a label or a number in a form that JSON supports; None for a number that is not finite."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return None
@@ -242,7 +242,7 @@ def digest(frame: "pd.DataFrame") -> str:
 
 
 def digest_one(values: Mapping[str, float | str | None]) -> str:
-    """Return what `digest` gives for the table of one patient: floats, and texts or None, by covariate."""
+    """Return the `digest` of a table of one patient, given as floats, strings and None by covariate."""
     parts = []
     for name, written in _names_of(tuple(values)):
         value = values[name]
@@ -257,14 +257,14 @@ def digest_one(values: Mapping[str, float | str | None]) -> str:
 _PACK = struct.Struct("=d").pack
 
 
-@lru_cache(maxsize=64)  # the covariates of some models
+@lru_cache(maxsize=64)  # sets of covariates of different models
 def _names_of(names: tuple[str, ...]) -> list[tuple[str, bytes]]:
-    """Return sorted names, and how each is written."""
+    """Return the sorted names, each with its JSON encoding."""
     return [(name, json.dumps(name).encode()) for name in sorted(names)]
 
 
 def fingerprint(frame: "pd.DataFrame") -> str:
-    """Return the SHA-256 of a whole table whatever the order of its rows and columns.
+    """Return the SHA-256 of a whole table, independent of the order of its rows and columns.
 
     It shows whether two tables are the same, and reveals nothing about their rows.
     """

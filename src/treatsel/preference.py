@@ -28,13 +28,13 @@ def check_preferences(
     ------
     InputError
         If an outcome is unknown, a weight is negative or not finite, all are zero, or the direction
-        of a weighted outcome was never stated.
+        of a weighted outcome is not specified.
     """
     if preferences is None:
         preferences = {outcomes[0]: 1.0}
     if not isinstance(preferences, Mapping):
         raise InputError(
-            f"preferences must map outcomes to weights; they are a {type(preferences).__name__}."
+            f"preferences must be a mapping of outcomes to weights, not a {type(preferences).__name__}."
         )
     check_mapping_keys("preferences", preferences, outcomes)
     try:
@@ -48,7 +48,7 @@ def check_preferences(
     for name in weights:
         if event_is_good.get(name) is None:
             raise InputError(
-                f"The direction of {name!r} is not specified. State event_is_good={{{name!r}: False}} (or "
+                f"The direction of {name!r} is not specified. Set event_is_good={{{name!r}: False}} (or "
                 "True) in TreatmentSelector, or event_is_good in the codebook."
             )
     return weights

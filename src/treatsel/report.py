@@ -19,7 +19,7 @@ BLANK = "not stated: author to complete"
 ASSIGNMENT_WORDS = {
     "randomised": "causal effects: arms were randomized",
     "routine": "associations: arms were chosen in routine care",
-    None: "associations: how arms were assigned is not stated",
+    None: "associations: the assignment of arms is not stated",
 }
 METRIC_WORDS = {
     "log_loss": "Log-loss",
@@ -65,7 +65,7 @@ def _page(result: Any) -> Page:
         return page_of(result)
     if isinstance(result, Manifest):
         return _card(result)
-    raise InputError(f"A page needs a ValidationReport or a Manifest; it got a {type(result).__name__}.")
+    raise InputError(f"A page needs a ValidationReport or a Manifest, not a {type(result).__name__}.")
 
 
 def _card(manifest: Manifest) -> Page:
@@ -77,7 +77,7 @@ def _card(manifest: Manifest) -> Page:
         facts=[
             ("Model id", manifest.model_id[:12]),
             ("Format", str(content["format"])),
-            ("Made with treatsel", content["library_version"]),
+            ("Version of treatsel", content["library_version"]),
             ("Arms", ", ".join(content["arms"])),
             ("Best single arm", content["default_arm"]),
             ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
@@ -130,7 +130,7 @@ def _development(content: Any) -> Section:
             Table(pd.DataFrame(shown), "Patients and events by arm; small counts are suppressed.", ("Arm",)),
             Table(
                 pd.DataFrame(arms),
-                f"Expected rate of {good} if all patients received one arm (doubly robust, 95 % intervals).",
+                f"Expected rate of {good} if all patients received the arm (doubly robust, 95 % intervals).",
             ),
             _overlap(content),
         ],

@@ -1,7 +1,7 @@
 """Reading and writing patient tables as CSV and Parquet files.
 
 Files are read whole, or in chunks if they are larger than memory; tables are written in pieces, and a file
-appears only when it is complete. Errors say what is wrong with the file.
+appears only when it is complete. Error messages state what is wrong with the file.
 """
 
 import re
@@ -21,12 +21,12 @@ __all__ = ["TableWriter", "is_parquet", "packed", "read_chunks", "read_csv", "re
 
 
 def is_parquet(path: str | Path) -> bool:
-    """Whether a file is read and written as Parquet: by the file extension ``.parquet``."""
+    """Whether a file is read and written as Parquet, that is, has the file extension ``.parquet``."""
     return Path(path).suffix.lower() == ".parquet"
 
 
 def read_table(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame:
-    """Read a Parquet file (by the file extension ``.parquet``), or else a CSV file.
+    """Read a Parquet file (file extension ``.parquet``) or, with any other extension, a CSV file.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def read_csv(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame
     path : path
         The file.
     codebook : Codebook, optional
-        Expected columns; a file with none of them raises.
+        Expected columns; a file with none of them raises an error.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def read_chunks(
     rows : int
         Rows per chunk; the last may have fewer. Reading Parquet needs memory for one more row group.
     columns : collection of str, optional
-        Columns to read, if present; None: all. Of a file with none of them, the first column is read.
+        Columns to read, if present; None: all. If the file has none of them, its first column is read.
 
     Yields
     ------
@@ -147,7 +147,8 @@ def _csv_chunks(
     head = _as_text(path, nrows=1)
     _check_layout(path, head, book)
     wanted = [i for i, name in enumerate(head.columns) if columns is None or name in columns] or [0]
-    with _texts(path, chunksize=rows) as reader:  # with usecols, lines with too many cells would not raise
+    # with usecols, rows with too many cells would not raise an error
+    with _texts(path, chunksize=rows) as reader:
         for chunk in reader:
             yield chunk.set_axis(head.columns, axis=1).iloc[:, wanted]
 
@@ -155,7 +156,7 @@ def _csv_chunks(
 def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) -> None:
     """Raise if the cells of a CSV file do not match its header."""
     if len(frame) and not isinstance(frame.index, pd.RangeIndex):
-        raise CohortError(f"The lines of {path} hold more cells than its header names. Name every column.")
+        raise CohortError(f"The rows of {path} have more cells than the header has names. Name every column.")
     if book is not None and any(name in book for name in frame.columns):
         return
     if len(frame.columns) == 1 and re.search("[;\t|]", frame.columns[0]):
@@ -165,7 +166,7 @@ def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) 
     else:
         return
     faults = [] if book is None else book.parse(frame)[1]
-    raise CohortError(f"{path} has no column that can be recognized. {remedy}", faults)
+    raise CohortError(f"{path} has no recognizable column. {remedy}", faults)
 
 
 # --- Parquet
@@ -198,7 +199,7 @@ def _parquet_chunks(path: str | Path, rows: int, columns: Collection[str] | None
 
 
 def _of_size(batches: Iterable[Any], rows: int) -> Iterator[Any]:
-    """Split and join record batches, which end at row groups, to tables of `rows` rows."""
+    """Split and join record batches, which end at row groups, into tables of `rows` rows."""
     import pyarrow as pa
 
     held: list[Any] = []

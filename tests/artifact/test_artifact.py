@@ -249,10 +249,10 @@ def test_a_saved_file_has_ordinary_permissions_and_leaves_nothing_else(selector,
         ("", "needs a purpose"),
         ({"population": "Adults"}, "needs a purpose"),
         ({"purpose": None}, "needs a purpose"),
-        ({"purpose": ["a", "b"]}, "must be a text; it is a list"),
+        ({"purpose": ["a", "b"]}, "must be text; it is a list"),
         (["a"], "must be a sentence"),
         ({"purpose": "x", "porpoise": "y"}, "unknown key 'porpoise'"),
-        ({"purpose": "x", "review_date": "soon"}, "date like 2027-01-31"),
+        ({"purpose": "x", "review_date": "soon"}, "date such as 2027-01-31"),
     ],
 )
 def test_an_unclear_intended_use_is_refused(selector, tmp_path, use, message):

@@ -317,7 +317,7 @@ def test_flagged_patients_are_out_of_scope(folder, capsys, tmp_path):
         ),
         (["train", "cohort.csv", "--codebook", "absent.yaml", "--out", "x", "--intended-use", "y"], "absent"),
         (["simulate", "x.csv", "--n", "3"], "n"),
-        (["demo", "--out", "x", "--n", "100"], "allows 200 to 4,000 patients"),
+        (["demo", "--out", "x", "--n", "100"], "must be from 200 to 4,000"),
         (["codebook", "truth.csv", "--arm", "treatment"], "treatment"),
         (["codebook", "cohort.csv", "--out", "./cohort.csv"], "is an input of this command"),
         (["predict", "m.treatsel", "cohort.csv", "--out", "m.treatsel"], "is an input of this command"),

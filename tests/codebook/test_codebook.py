@@ -177,18 +177,18 @@ def test_a_field_that_contradicts_itself(entry, message):
 def test_a_field_needs_a_name(entry):
     with pytest.raises(CodebookError, match=r"needs a name \(put quotes around yes, no and numbers\)"):
         Codebook.from_dict(fields(entry))
-    with pytest.raises(CodebookError, match="name must be a text"):
+    with pytest.raises(CodebookError, match="name must be text"):
         Field(name=7)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (fields({"name": "a"}, {"name": "a"}), r"names \['a'\] more than once"),
+        (fields({"name": "a"}, {"name": "a"}), r"lists \['a'\] more than once"),
         (fields({"name": "a"}) | {"title": "x"}, r"unknown keys \['title'\]"),
-        (fields({"name": "a"}) | {"missingValues": "NA"}, "must be a list of texts in quotes"),
-        (fields({"name": "a"}) | {"missingValues": [-99]}, "must be a list of texts in quotes"),
-        (fields({"name": "a"}) | {"missingValues": None}, "must be a list of texts in quotes"),
+        (fields({"name": "a"}) | {"missingValues": "NA"}, "must be a list of quoted strings"),
+        (fields({"name": "a"}) | {"missingValues": [-99]}, "must be a list of quoted strings"),
+        (fields({"name": "a"}) | {"missingValues": None}, "must be a list of quoted strings"),
         (None, "mapping with a list named fields"),
         ([], "mapping with a list named fields"),
         ({"fields": {"name": "a"}}, "mapping with a list named fields"),
@@ -233,8 +233,8 @@ def read_yaml(text, tmp_path):
         ("fields:\n- name: x\n  constraints: {enum: [a, null]}", "put quotes around null"),
         ("fields:\n- name: yes", "put quotes around yes, no and numbers"),
         ("fields:\n- name: 2020", "put quotes around yes, no and numbers"),
-        ("fields:\n- name: x\nmissingValues: [NA, -99]", "texts in quotes"),
-        ("fields:\n- name: x\nmissingValues: NA", "texts in quotes"),
+        ("fields:\n- name: x\nmissingValues: [NA, -99]", "list of quoted strings"),
+        ("fields:\n- name: x\nmissingValues: NA", "list of quoted strings"),
         ("fields:\n- name: x\n  type: integer\n  constraints:\n    minimum: '0'", "finite numbers"),
     ],
 )
@@ -363,7 +363,7 @@ def test_merge_with_a_whole_codebook(book):
         (fields("age"), "each a mapping with a name"),
         ({"fields": {"name": "age"}}, "each a mapping with a name"),
         ({"feilds": []}, r"unknown keys \['feilds'\]"),
-        ({"missingValues": "NA"}, "list of texts"),
+        ({"missingValues": "NA"}, "list of quoted strings"),
         ([], "must be a mapping"),
         (fields({"name": "age", "role": "arm"}), "all have role 'arm'"),
     ],
@@ -486,9 +486,9 @@ def test_draft_fits_its_own_table(tmp_path):
         (lambda frame: Codebook.infer(frame, arm="amr"), "no column 'amr'. Did you mean 'arm'"),
         (lambda frame: Codebook.infer(frame, outcomes=["remision"]), "Did you mean 'remission'"),
         (lambda frame: Codebook.infer(frame, site="where"), "no column 'where'.$"),
-        (lambda frame: Codebook.infer(frame, missing_values="NA"), "list of texts"),
+        (lambda frame: Codebook.infer(frame, missing_values="NA"), "list of quoted strings"),
         (lambda frame: Codebook.infer(pd.concat([frame, frame], axis=1)), "more than once"),
-        (lambda frame: Codebook.infer(frame.set_axis([0, "0"], axis=1)), r"names \['0'\] more than once"),
+        (lambda frame: Codebook.infer(frame.set_axis([0, "0"], axis=1)), r"more than once: \['0'\]"),
     ],
 )
 def test_what_cannot_be_drafted(call, message):

@@ -300,7 +300,7 @@ class TestBadRecords:
                 method(record)
 
     def test_keys_must_be_texts(self, served, records):
-        with pytest.raises(InputError, match="1 key of another type than text"):
+        with pytest.raises(InputError, match="1 key of a type other than text"):
             served.predict({**records[0], 3: 4})
 
     @pytest.mark.parametrize(

@@ -436,7 +436,7 @@ FIT_FAULTS = {
     "unnamed columns": (
         lambda X, y: (X.rename(columns={"age": 3}), y),
         InputError,
-        "a name that is not a text",
+        "a name that is not text",
     ),
     "an array": (lambda X, y: (X.to_numpy(), y), InputError, "not ndarray"),
     "no rows": (lambda X, y: (X.head(0), y.head(0)), InputError, "no rows"),

@@ -17,12 +17,12 @@ def add_parser(commands: Any) -> None:
         description="Draft a codebook (YAML) from a table: types, roles and ranges, to be reviewed and "
         "corrected by hand.",
     )
-    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient per row")
     parser.add_argument("--arm", help="column of the received arm (default: guessed from its name)")
     parser.add_argument("--outcome", action="append", metavar="COLUMN", help="outcome column; repeatable")
     parser.add_argument("--site", help="column of the site or service")
     parser.add_argument(
-        "--missing", action="append", metavar="TEXT", help="text that means a missing value; repeatable"
+        "--missing", action="append", metavar="TEXT", help="text that represents a missing value; repeatable"
     )
     parser.add_argument(
         "--overrides",

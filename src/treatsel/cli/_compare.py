@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     table = compare(first, second)
     if args.out is not None:
         write_table(table, args.out)
-    print(f"Differences of {second.outcome}: second minus first, {100 * first.level:g} % interval.\n")
+    print(f"Differences in {second.outcome}: second minus first, {100 * first.level:g} % intervals.\n")
     shown = table if args.all else table[table["group"] == "overall"]
     for row in shown.to_dict(orient="records"):
         name = row["measure"] if row["group"] == "overall" else f"{row['measure']}, {row['group']}"

@@ -19,7 +19,7 @@ from treatsel.selector import TreatmentSelector
 from treatsel.validation import ValidationReport, validate
 
 N_PATIENTS = 10
-SMALLEST = 200  # patients: with fewer, an arm may be without both outcomes
+SMALLEST = 200  # patients; with fewer, an arm may lack one of the two outcome values
 INTENDED_USE = {
     "purpose": "Demonstration of treatsel on synthetic patients; not for any real decision.",
     "population": "Synthetic adults at caseness on PHQ-9 or GAD-7, in the style of UK talking therapies.",
@@ -38,7 +38,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("treatsel-demo"), help="folder to write to (default: %(default)s)"
     )
-    parser.add_argument("--n", type=int, help="first patients to use of each cohort (default: all)")
+    parser.add_argument(
+        "--n", type=int, help="number of patients to use from the start of each cohort (default: all)"
+    )
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
     parser.set_defaults(run=run)
 
@@ -72,7 +74,7 @@ def _cohort(name: str, n: int | None) -> Cohort:
     if n is None:
         return cohort
     if not SMALLEST <= n <= len(cohort):
-        raise InputError(f"--n is {n}; the {name} cohort allows {SMALLEST} to {len(cohort):,} patients.")
+        raise InputError(f"--n is {n}; for the {name} cohort it must be from {SMALLEST} to {len(cohort):,}.")
     return Cohort(cohort.frame.head(n), cohort.codebook)
 
 

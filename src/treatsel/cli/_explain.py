@@ -15,15 +15,18 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "explain",
-        help="explain predictions by SHAP values",
+        help="explain predictions with SHAP values",
         description="Write SHAP values of the covariates: patient, covariate, attribution.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--arm", help="explain the prediction under this arm")
     what.add_argument(
-        "--contrast", nargs=2, metavar=("FIRST", "SECOND"), help="explain the first arm minus the second"
+        "--contrast",
+        nargs=2,
+        metavar=("FIRST", "SECOND"),
+        help="explain the difference, first arm minus second",
     )
     parser.add_argument("--outcome", help="outcome to explain (default: the model's first)")
     parser.add_argument(
@@ -33,7 +36,7 @@ def add_parser(commands: Any) -> None:
         help="scale of the attributions (default: %(default)s)",
     )
     parser.add_argument("--plot", type=Path, help="figure to write (.png, .svg or .pdf)")
-    parser.add_argument("--patient", help="only this patient (default: all)")
+    parser.add_argument("--patient", help="write and plot only this patient (default: all)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
 

@@ -14,12 +14,12 @@ from treatsel.errors import InputError
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] = ()) -> None:
-    """Check before any work that outputs can be written and replace no input.
+    """Check, before any work is done, that outputs can be written and overwrite no input.
 
     Raises
     ------
     InputError
-        If a folder does not exist, or two files of the command have the same name.
+        If a folder does not exist, an output is a folder, or two files of the command have the same name.
     """
     taken = {path.resolve(): "is an input of this command" for path in inputs if path is not None}
     for path in outputs:
@@ -47,9 +47,9 @@ def write_table(table: pd.DataFrame, out: Path | None) -> None:
 
 
 def save_picture(ax: Any, path: Path) -> None:
-    """Write the figure of `ax` as PNG, SVG or PDF, by the extension of the name."""
+    """Write the figure of `ax` as PNG, SVG or PDF, depending on the file extension."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise InputError(f"A figure must end in .png, .svg or .pdf; {path.name!r} does not.")
+        raise InputError(f"The name of a figure must end in .png, .svg or .pdf; {path.name!r} does not.")
     ax.figure.savefig(path, dpi=150)
 
 

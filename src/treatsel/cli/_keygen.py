@@ -1,4 +1,4 @@
-"""`treatsel keygen`: a new pair of Ed25519 keys for signing model files."""
+"""`treatsel keygen`: a new Ed25519 key pair for signing model files."""
 
 import argparse
 from pathlib import Path
@@ -12,11 +12,11 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "keygen",
-        help="create a pair of keys for signing model files",
-        description="Create a pair of Ed25519 keys in PEM form: the private key signs model files "
+        help="create a key pair for signing model files",
+        description="Create an Ed25519 key pair in PEM format: the private key signs model files "
         "(`treatsel sign`), the public key verifies them (`treatsel show --public-key`).",
     )
-    parser.add_argument("private", type=Path, help="file to write the private key to; readable by you only")
+    parser.add_argument("private", type=Path, help="file to write the private key to; readable only by you")
     parser.add_argument("public", type=Path, help="file to write the public key to; may be distributed")
     parser.set_defaults(run=run)
 

@@ -25,12 +25,16 @@ def add_parser(commands: Any) -> None:
         "calibration. Exit status: 0 no alarm, 1 at least one alarm, 2 unusable input.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("recent", type=Path, help="CSV or Parquet, one patient a row, in order of time")
-    parser.add_argument("--outcome", help="outcome to assess, and its column (default: the model's first)")
+    parser.add_argument(
+        "recent", type=Path, help="CSV or Parquet, one patient per row, in chronological order"
+    )
+    parser.add_argument(
+        "--outcome", help="outcome to assess, also the name of its column (default: the model's first)"
+    )
     parser.add_argument(
         "--date",
         metavar="COLUMN",
-        help="date at which the outcome became known (default: the codebook's only date)",
+        help="date on which the outcome became known (default: the only date column of the codebook)",
     )
     parser.add_argument(
         "--reference",
@@ -43,14 +47,14 @@ def add_parser(commands: Any) -> None:
         type=float,
         default=0.05,
         metavar="RATE",
-        help="largest probability of any alarm if nothing has changed (default: %(default)s)",
+        help="maximum probability of any alarm if nothing has changed (default: %(default)s)",
     )
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
-    parser.add_argument("--html", type=Path, help="page to write")
+    parser.add_argument("--html", type=Path, help="HTML page to write")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
-    parser.add_argument("--json", type=Path, help="every number as JSON")
+    parser.add_argument("--json", type=Path, help="all results as JSON")
     parser.set_defaults(run=run)
 
 

@@ -22,19 +22,19 @@ def add_parser(commands: Any) -> None:
         "larger than memory: patients are read, predicted and written in chunks.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
     parser.add_argument(
-        "--no-intervals", action="store_true", help="omit lower and upper, which takes a fraction of the time"
+        "--no-intervals", action="store_true", help="omit lower and upper; takes a fraction of the time"
     )
     add_on_invalid(parser)
-    parser.add_argument("--n-jobs", type=int, help="processes, -1 for all cores (default: 1)")
+    parser.add_argument("--n-jobs", type=int, help="number of processes; -1: all cores (default: 1)")
     parser.add_argument(
         "--out",
         type=Path,
-        help="CSV or Parquet file, which appears once complete (default: CSV to standard output)",
+        help="CSV or Parquet file, created only when complete (default: CSV to standard output)",
     )
     parser.set_defaults(run=run)
 
@@ -45,7 +45,7 @@ def add_on_invalid(parser: argparse.ArgumentParser) -> None:
         "--on-invalid",
         choices=["raise", "flag"],
         default="raise",
-        help="stop at a value that violates the codebook, or flag its patient (default: %(default)s)",
+        help="stop at a value that violates the codebook, or flag the patient (default: %(default)s)",
     )
 
 

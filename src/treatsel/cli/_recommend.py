@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
         description="Write one row per patient: arm, status, best set, advantage with interval, P(best).",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient a row")
+    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
     parser.add_argument(
         "--weight",
         type=weight,

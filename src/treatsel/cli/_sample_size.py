@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "sample-size",
         help="calculate how many patients a study needs",
-        description="Print the number of patients required by each criterion; the largest decides.",
+        description="Print the number of patients required by each criterion; the study needs the largest.",
     )
     purposes = parser.add_subparsers(dest="purpose", required=True, metavar="purpose")
     _add_development(purposes.add_parser("development", help="to develop a model without overfitting"))
@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compute, write the requested table and print the numbers."""
+    """Compute, write the requested table and print the results."""
     check_outputs([args.out])
     size = args.compute(args)
     if args.out is not None:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_development(parser: Any) -> None:
     parser.add_argument(
-        "--parameters", type=int, required=True, help="prognostic parameters, without the intercept"
+        "--parameters", type=int, required=True, help="prognostic parameters, excluding the intercept"
     )
     performance = parser.add_mutually_exclusive_group(required=True)
     performance.add_argument(
@@ -48,7 +48,10 @@ def _add_development(parser: Any) -> None:
     performance.add_argument("--nagelkerke-r2", type=float, help="anticipated Nagelkerke R2")
     performance.add_argument("--auc", type=float, help="anticipated AUC")
     parser.add_argument(
-        "--arms", type=int, default=1, help="arms that the model distinguishes (default: %(default)s)"
+        "--arms",
+        type=int,
+        default=1,
+        help="number of arms that the model distinguishes (default: %(default)s)",
     )
     parser.add_argument(
         "--modifiers",
@@ -65,23 +68,31 @@ def _add_development(parser: Any) -> None:
 def _add_validation(parser: Any) -> None:
     parser.add_argument("--auc", type=float, required=True, help="anticipated AUC")
     predictor = parser.add_mutually_exclusive_group()
-    about = "logit of the predictions is normal (default: two normals that give prevalence and AUC)"
+    about = "logit of the predictions is normal (default: binormal, from prevalence and AUC)"
     predictor.add_argument("--lp-normal", type=float, nargs=2, metavar=("MEAN", "SD"), help=about)
     predictor.add_argument(
-        "--lp-beta", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="predictions follow a beta"
+        "--lp-beta",
+        type=float,
+        nargs=2,
+        metavar=("ALPHA", "BETA"),
+        help="predictions follow a beta distribution",
     )
-    parser.add_argument("--oe", type=float, default=1.0, help="observed / expected (default: %(default)s)")
-    parser.add_argument("--slope", type=float, default=1.0, help="calibration slope (default: %(default)s)")
+    parser.add_argument(
+        "--oe", type=float, default=1.0, help="anticipated observed / expected ratio (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--slope", type=float, default=1.0, help="anticipated calibration slope (default: %(default)s)"
+    )
     parser.add_argument(
         "--threshold",
         type=float,
-        help="decision threshold (a probability); adds a criterion for the net benefit",
+        help="decision threshold (a probability); adds a criterion for net benefit",
     )
     parser.add_argument(
-        "--sensitivity", type=float, help="sensitivity at the threshold (default: as predicted)"
+        "--sensitivity", type=float, help="sensitivity at the threshold (default: implied by the predictions)"
     )
     parser.add_argument(
-        "--specificity", type=float, help="specificity at the threshold (default: as predicted)"
+        "--specificity", type=float, help="specificity at the threshold (default: implied by the predictions)"
     )
     for name, width in (("oe", 0.2), ("slope", 0.2), ("auc", 0.1), ("net-benefit", 0.2)):
         parser.add_argument(
@@ -108,26 +119,30 @@ def _add_gain(parser: Any) -> None:
         metavar="P",
         help="allocation probability of the recommended and of the best single arm, or one value for both",
     )
-    parser.add_argument("--gain", type=float, help="gain to be shown, averaged over all patients")
+    parser.add_argument("--gain", type=float, help="gain to be detected, averaged over all patients")
     parser.add_argument(
-        "--power", type=float, default=0.8, help="power to show the gain (default: %(default)s)"
+        "--power", type=float, default=0.8, help="power to detect the gain (default: %(default)s)"
     )
     parser.add_argument("--half-width", type=float, help="target half-width of the interval of the gain")
     parser.add_argument(
         "--r2", type=float, default=0.0, help="scaled Brier score within an arm (default: %(default)s)"
     )
     parser.add_argument(
-        "--spread", type=float, default=0.0, help="SD of the predicted benefit (default: %(default)s)"
+        "--spread",
+        type=float,
+        default=0.0,
+        help="SD of the predicted benefit among patients whose recommendation differs (default: %(default)s)",
     )
-    _finish(parser, _gain)
+    about = "proportion with the outcome under the best single arm, of patients whose recommended arm differs"
+    _finish(parser, _gain, prevalence=about)
 
 
-def _finish(parser: Any, compute: Any) -> None:
-    parser.add_argument(
-        "--prevalence", type=float, required=True, help="proportion of patients with the outcome"
-    )
+def _finish(
+    parser: Any, compute: Any, *, prevalence: str = "proportion of patients with the outcome"
+) -> None:
+    parser.add_argument("--prevalence", type=float, required=True, help=prevalence)
     parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="CSV or Parquet file for the numbers")
+    parser.add_argument("--out", type=Path, help="CSV or Parquet file for the results")
     parser.set_defaults(run=run, compute=compute)
 
 
@@ -185,7 +200,7 @@ def _gain(args: argparse.Namespace) -> SampleSize:
 
 
 def _text(size: SampleSize) -> str:
-    """Return the headline, a line per criterion, and what was assumed."""
+    """Return the headline, a line per criterion, and the assumptions."""
     lines = [str(size), ""]
     for criterion in size.criteria:
         n = "-" if criterion.n is None else f"{criterion.n:,}"

@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--html", type=Path, help="HTML page to write")
     parser.add_argument("--check", action="store_true", help="only check that the file is valid")
     parser.add_argument(
-        "--public-key", type=Path, help="require a valid signature by this key (Ed25519 in PEM form)"
+        "--public-key", type=Path, help="require a valid signature by this key (Ed25519 in PEM format)"
     )
     parser.set_defaults(run=run)
 
@@ -31,12 +31,12 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show or check."""
     check_outputs([args.html], [args.model, args.public_key])
-    # loading checks the whole file: no card is shown of a file that is damaged or has a wrong signature
+    # loading checks the whole file: no card is shown for a file that is damaged or has an invalid signature
     model_id = load_model(args.model, require_signature=args.public_key).model_id_
     manifest = read_manifest(args.model)
     signature = "not signed"
     if manifest.signed_by is not None:
-        verified = "verified" if args.public_key is not None else "not verified: give the --public-key"
+        verified = "verified" if args.public_key is not None else "not verified: use --public-key"
         signature = f"signed by key {manifest.signed_by} ({verified})"
     if args.check:
         print(f"{args.model}: valid, model id {model_id}, {signature}")

@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument(
-        "--private-key", type=Path, required=True, help="Ed25519 key in PEM form; see `treatsel keygen`"
+        "--private-key", type=Path, required=True, help="Ed25519 key in PEM format; see `treatsel keygen`"
     )
     parser.add_argument("--out", type=Path, help="signed file (default: the model file itself)")
     parser.set_defaults(run=run)

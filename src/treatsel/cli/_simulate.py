@@ -13,18 +13,24 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "simulate",
         help="write a synthetic cohort",
-        description="Write a synthetic cohort in the style of UK talking therapies; no row is a real person.",
+        description="Write a synthetic cohort in the style of UK talking therapies; no row comes "
+        "from a real person.",
     )
     parser.add_argument("out", type=Path, help="CSV or Parquet file of the cohort")
-    parser.add_argument("--n", type=int, default=2000, help="patients (default: %(default)s)")
+    parser.add_argument("--n", type=int, default=2000, help="number of patients (default: %(default)s)")
     parser.add_argument(
         "--assignment",
         choices=["randomised", "routine"],
         default="randomised",
         help="how arms are assigned (default: %(default)s)",
     )
-    parser.add_argument("--heterogeneity", choices=["none", "realistic", "strong"], default="realistic")
-    parser.add_argument("--sites", type=int, default=8, help="services (default: %(default)s)")
+    parser.add_argument(
+        "--heterogeneity",
+        choices=["none", "realistic", "strong"],
+        default="realistic",
+        help="size of effect modification (default: %(default)s)",
+    )
+    parser.add_argument("--sites", type=int, default=8, help="number of services (default: %(default)s)")
     parser.add_argument(
         "--missing",
         type=float,
@@ -35,7 +41,7 @@ def add_parser(commands: Any) -> None:
         "--shift",
         type=float,
         default=0.0,
-        help="case-mix shift; 1 is older and more severe (default: %(default)s)",
+        help="case-mix shift; 1: older and more severely ill (default: %(default)s)",
     )
     parser.add_argument("--weekly-scores", action="store_true", help="add weekly PHQ-9 scores")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")

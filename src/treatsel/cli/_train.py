@@ -22,25 +22,25 @@ def add_parser(commands: Any) -> None:
         help="fit a model and write it to a file",
         description="Fit one model per outcome on a development cohort and write a model file.",
     )
-    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient a row")
-    parser.add_argument("--codebook", type=Path, required=True, help="what the columns mean (YAML or JSON)")
+    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("--codebook", type=Path, required=True, help="codebook of the cohort (YAML or JSON)")
     parser.add_argument("--out", type=Path, required=True, help="model file to write, for example m.treatsel")
     parser.add_argument(
         "--intended-use",
         required=True,
         metavar="TEXT",
-        help="one sentence on purpose and population of the model, or @FILE: a YAML mapping",
+        help="one sentence on the purpose and population of the model, or @FILE with a YAML mapping",
     )
     parser.add_argument(
         "--outcome",
         action="append",
         metavar="COLUMN",
-        help="outcome to learn, the main one first; repeatable (default: all in the codebook)",
+        help="outcome to predict, main outcome first; repeatable (default: all in the codebook)",
     )
     parser.add_argument(
         "--assignment",
         choices=ASSIGNMENTS,
-        help="how arms were assigned; only after randomization are differences between arms causal effects",
+        help="how arms were assigned; differences between arms are causal effects only after randomization",
     )
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
@@ -88,14 +88,16 @@ def outcomes_of(cohort: Cohort, names: list[str] | None) -> Any:
     book = cohort.codebook
     if book.arm is None:
         raise InputError(
-            "The codebook has no column with the role arm. Give it to the column of the received arm."
+            "The codebook has no column with the role arm. Assign it to the column with the received arm."
         )
     names = list(book.outcomes) if names is None else names
     for name in names:
         if name not in book.outcomes:
-            raise InputError(f"{name!r} is not an outcome of the codebook; it has {list(book.outcomes)}.")
+            raise InputError(f"{name!r} is not an outcome in the codebook; it has {list(book.outcomes)}.")
     if not names:
-        raise InputError("The codebook has no column with the role outcome. Give it to a column of 0 and 1.")
+        raise InputError(
+            "The codebook has no column with the role outcome. Assign it to a column of 0s and 1s."
+        )
     return cohort.frame[names]
 
 

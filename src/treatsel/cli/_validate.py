@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "validate",
-        help="validate a model on a cohort it has not seen",
+        help="validate a model on a cohort not used to develop it",
         description="Write an external-validation report; print the headline and the main figures.",
     )
     parser.add_argument(
@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="MODEL COHORT: file written by `treatsel train`, and CSV or Parquet, one patient a row",
+        help="MODEL COHORT: file written by `treatsel train`, and CSV or Parquet, one patient per row",
     )
     parser.add_argument(
         "--predictions",
@@ -42,17 +42,21 @@ def add_parser(commands: Any) -> None:
         help="instead of a model: CSV or Parquet with the id and one column of probabilities per arm",
     )
     _add_cohorts(parser)
-    parser.add_argument("--codebook", type=Path, help="of the cohort (default: the model's)")
+    parser.add_argument("--codebook", type=Path, help="codebook of the cohort (default: the model's)")
     parser.add_argument("--outcome", help="outcome to validate (default: the model's first)")
     parser.add_argument("--comparator", help="best single arm, named in advance (default: the model's)")
     parser.add_argument(
         "--assignment",
         choices=["estimated", "randomised"],
         default="estimated",
-        help="how the received arms came about (default: %(default)s)",
+        help="how the received arms were assigned (default: %(default)s, from the covariates)",
     )
     parser.add_argument(
-        "--allocation", type=weight, action="append", metavar="ARM=P", help="known allocation; repeatable"
+        "--allocation",
+        type=weight,
+        action="append",
+        metavar="ARM=P",
+        help="known allocation probability of an arm; repeatable",
     )
     direction = parser.add_mutually_exclusive_group()
     about: dict[str, Any] = {"dest": "event_is_good", "default": None}
@@ -62,14 +66,16 @@ def add_parser(commands: Any) -> None:
         "--internal-external-cv",
         choices=sorted(REFIT),
         metavar="MODEL",
-        help="add internal-external cross-validation of this model (hierarchical or stacked) over sites",
+        help="add internal-external cross-validation of this model (hierarchical or stacked) by site",
     )
     parser.add_argument("--n-jobs", type=int, help="sites processed in parallel (default: 1)")
-    parser.add_argument("--level", type=float, default=0.95, help="of the intervals (default: %(default)s)")
-    parser.add_argument("--html", type=Path, help="page to write")
+    parser.add_argument(
+        "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
+    )
+    parser.add_argument("--html", type=Path, help="HTML page to write")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
-    parser.add_argument("--json", type=Path, help="every number as JSON, for `treatsel compare`")
-    parser.add_argument("--checklists", type=Path, help="reporting checklists, .md or .csv")
+    parser.add_argument("--json", type=Path, help="all results as JSON, for `treatsel compare`")
+    parser.add_argument("--checklists", type=Path, help="file for the reporting checklists, .md or .csv")
     parser.add_argument("--out", type=Path, help="all figures as CSV or Parquet")
     parser.set_defaults(run=run, more_files=True)
 
@@ -79,7 +85,7 @@ def _add_cohorts(parser: argparse.ArgumentParser) -> None:
         "--development",
         type=Path,
         metavar="COHORT",
-        help="development cohort, CSV or Parquet: how far the patients differ, and re-weighted figures",
+        help="development cohort, CSV or Parquet: adds a comparison of case mix, and re-weighted figures",
     )
     parser.add_argument(
         "--imputations",
@@ -87,13 +93,13 @@ def _add_cohorts(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="COHORT",
-        help="the cohort with missing covariates imputed, two files or more (with --predictions: tables of "
-        "predictions): pools figures by Rubin's rules",
+        help="two or more versions of the cohort with missing covariates imputed (with --predictions: "
+        "tables of predictions): adds figures pooled by Rubin's rules",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Validate, write what was asked for, print the headline."""
+    """Validate, write the requested files, print the headline."""
     outputs = [args.json, args.out, args.html, args.markdown, args.checklists]
     given = [*args.files, args.predictions, args.codebook, args.development, *(args.imputations or [])]
     check_outputs(outputs, given)
@@ -137,7 +143,7 @@ def _unfitted(name: str, cohort: Cohort) -> Any:
 
 
 def _read(args: argparse.Namespace) -> tuple[Any, Cohort]:
-    """Return the model, or the by-arm table that stands for it, and the cohort."""
+    """Return the model, or the by-arm table given instead of one, and the cohort."""
     if len(args.files) != (2 if args.predictions is None else 1):
         raise InputError("Give either a model file and a cohort, or --predictions and a cohort.")
     if args.predictions is None:
@@ -145,13 +151,13 @@ def _read(args: argparse.Namespace) -> tuple[Any, Cohort]:
         book = selector.codebook_ if args.codebook is None else args.codebook
         return selector, Cohort.read(args.files[1], book)
     if args.codebook is None:
-        raise InputError("--predictions needs --codebook: what the columns of the cohort mean.")
+        raise InputError("--predictions needs --codebook, the codebook of the cohort.")
     cohort = Cohort.read(args.files[0], args.codebook)
     return _read_predictions(args.predictions, cohort), cohort
 
 
 def _read_more(args: argparse.Namespace, cohort: Cohort) -> dict[str, Any]:
-    """Return the development cohort and the imputed tables, as `validate` takes them."""
+    """Return the development cohort and the imputed tables, as arguments of `validate`."""
     more: dict[str, Any] = {}
     if args.development is not None:
         more["development"] = Cohort.read(args.development, cohort.codebook)
@@ -167,7 +173,7 @@ def _read_predictions(path: Path, cohort: Cohort) -> pd.DataFrame:
     table, name = read_table(path), cohort.codebook.name("id")
     if name is None or name not in table.columns:
         raise InputError(
-            f"{path.name} must hold the patients' ids in the column {name or 'of role id'!r}, "
+            f"{path.name} must contain the patient ids in the column {name or 'of role id'!r}, "
             "and the codebook must give that column the role id."
         )
     table = table.set_index(name)
@@ -175,8 +181,8 @@ def _read_predictions(path: Path, cohort: Cohort) -> pd.DataFrame:
     for arm in given:
         if n := int((given[arm].isna() & (table[arm].astype(str).str.strip() != "")).sum()):
             raise InputError(
-                f"Column {arm!r} of {path.name} holds {n} cells that are not numbers. Besides ids "
-                "it may hold probabilities from 0 to 1 only, one column per arm; leave other columns out."
+                f"Column {arm!r} of {path.name} holds {n} cells that are not numbers. Besides ids, the "
+                "file may contain only probabilities from 0 to 1, one column per arm; drop other columns."
             )
     given.index = given.index.astype(cohort.frame.index.dtype)
     return given

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except TreatselError as error:
             return _fail(str(error))
-        except BrokenPipeError:  # the reader of our output, such as `head`, has left
+        except BrokenPipeError:  # the reader of the output, such as `head`, has exited
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
             return _fail(f"{error.filename or 'file'}: {error.strerror or error}.")

@@ -1,4 +1,4 @@
-"""Codebooks: meaning, role and allowed values of each column of a patient table, and reading by them."""
+"""Codebooks: meaning, role and allowed values of each column of a patient table, and parsing of data."""
 
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._field import ROLES, TYPES, Field, guess_direction

@@ -31,7 +31,7 @@ class Codebook:
     fields : tuple of Field
         One per column, in order.
     missing_values : tuple of str
-        Texts that represent a missing value.
+        Strings that represent a missing value.
 
     Raises
     ------
@@ -60,7 +60,9 @@ class Codebook:
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise CodebookError(f"The codebook names {twice} more than once. Each column has one entry.")
+            raise CodebookError(
+                f"The codebook lists {twice} more than once. Each column must have one entry."
+            )
         for role in _ONCE:
             if len(found := self.names(role)) > 1:
                 raise CodebookError(f"Columns {list(found)} all have role {role!r}; only one can.")
@@ -150,7 +152,7 @@ class Codebook:
         outcomes : sequence of str or None
             Columns of the outcomes; None guesses from the name.
         missing_values : sequence of str
-            Texts that represent a missing value.
+            Strings that represent a missing value.
         ranges : bool
             Whether the smallest and largest observed value become ``minimum`` and ``maximum``.
 
@@ -166,7 +168,7 @@ class Codebook:
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
-            raise CodebookError(f"The table names {twice} more than once. Rename or drop one of them.")
+            raise CodebookError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
         missing, known = _checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
@@ -312,7 +314,7 @@ def _check_keys(what: str, content: Any) -> None:
 
 def _checked_texts(missing: Any) -> tuple[str, ...]:
     if not isinstance(missing, list | tuple) or not all(isinstance(value, str) for value in missing):
-        raise CodebookError("missingValues must be a list of texts in quotes, for example ['', 'NA', '-99'].")
+        raise CodebookError("missingValues must be a list of quoted strings, for example ['', 'NA', '-99'].")
     return tuple(missing)
 
 
@@ -322,7 +324,7 @@ def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
             raise CodebookError("The edits must be a list of fields, each a mapping with a name.")
         if entry["name"] in named:
-            raise CodebookError(f"The edits name {entry['name']!r} more than once.")
+            raise CodebookError(f"The edits list {entry['name']!r} more than once.")
         named[entry["name"]] = entry
     return named
 

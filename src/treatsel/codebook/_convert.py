@@ -1,6 +1,6 @@
 """Conversion of raw columns to clean ones; nothing is guessed, and values that do not fit become NaN.
 
-Texts are converted once per distinct value.
+Text is converted once per distinct value.
 """
 
 from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ _UNIFORM = ("string", "integer", "floating", "boolean", "datetime", "datetime64"
 def convert(column: pd.Series, kind: str, missing: Collection[str]) -> tuple[pd.Series, pd.Series]:
     """Return the column in clean form, and a mask of missing values.
 
-    Numbers and booleans become float64, texts Python strings, dates datetime64 (UTC, without a zone). NaN
+    Numbers and booleans become float64, text Python strings, dates datetime64 (UTC, without a zone). NaN
     where a value is missing or not of type `kind`.
     """
     if _holds_real_numbers(column) and (
@@ -42,7 +42,7 @@ def distinct_values(column: pd.Series, missing: Collection[str]) -> pd.Series:
 
 
 def to_number(values: pd.Series) -> pd.Series:
-    """Return texts and numbers as float64; NaN for everything else."""
+    """Return numbers, and text that represents numbers, as float64; NaN for everything else."""
     return values.map(number_of).astype("float64")
 
 
@@ -76,7 +76,7 @@ def _holds_real_numbers(column: pd.Series) -> bool:
 
 
 def _distinct(column: pd.Series) -> tuple[npt.NDArray[np.intp], pd.Series]:
-    """Return for each row the position of its value (-1: missing) among the distinct values, and these."""
+    """Return the position of each row's value (-1: missing) among the distinct values, and those values."""
     column = column.astype("object")
     if pd.api.types.infer_dtype(column, skipna=True) not in _UNIFORM:
         return np.arange(len(column)), column.reset_index(drop=True)

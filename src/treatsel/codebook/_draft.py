@@ -19,7 +19,7 @@ _AFTER_BASELINE = re.compile(
     r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+(m|wk|w|d)|_(last|end|post))$"
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-_MAX_CATEGORIES = 30  # more distinct texts are probably free text or an identifier
+_MAX_CATEGORIES = 30  # a text column with more values is probably free text or an identifier
 _UNNAMED = "Unnamed: "  # pandas' name of a column without a name, such as an index written to CSV
 
 
@@ -97,7 +97,7 @@ def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bo
     if kind == "string" and role == "covariate":
         return Field(name=name, type=kind, role=role, enum=_labels(values) or None)
     if kind == "string" and role is None and not name.startswith(_UNNAMED):
-        description = f"Draft: more than {_MAX_CATEGORIES} different texts, so not used."
+        description = f"Draft: more than {_MAX_CATEGORIES} distinct text values, so not used."
         return Field(name=name, type=kind, role=None, description=description)
     return Field(name=name, type=kind, role=role)
 

@@ -25,7 +25,7 @@ ROLES = (
     "date",
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
-_LABELS = ("id", "arm", "site", "person")  # roles whose values are names, whatever they look like
+_LABELS = ("id", "arm", "site", "person")  # roles whose values are labels, even if they look like numbers
 _GOOD_OUTCOMES = {"remission", "response", "recovery", "recovered", "improved", "improvement"}
 _BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"}
 _PROBLEMS = {  # a value of the wrong type is described by what is allowed
@@ -35,12 +35,12 @@ _PROBLEMS = {  # a value of the wrong type is described by what is allowed
     "not_binary": "that are neither 0 nor 1",
     "unseen_category": "that the codebook does not list",
     "missing_required": "missing, but the column is required",
-    "duplicate": "that occur twice",
+    "duplicate": "that are duplicates",
 }
 _SINGULAR = {
     "not_integer": "that is not a whole number",
     "not_binary": "that is neither 0 nor 1",
-    "duplicate": "that occurs twice",
+    "duplicate": "that is a duplicate",
 }
 _KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
@@ -99,7 +99,7 @@ class Field:
     def _contradictions(self) -> list[str]:
         numeric = self.type in ("number", "integer")
         problems = {
-            "its name must be a text.": not isinstance(self.name, str) or not self.name,
+            "its name must be text.": not isinstance(self.name, str) or not self.name,
             f"type {self.type!r} is unknown; use one of {list(TYPES)}.": self.type not in TYPES,
             f"role {self.role!r} is unknown; use one of {list(ROLES)}.": self.role not in (*ROLES, None),
             "minimum and maximum need type number or integer.": not numeric
@@ -132,7 +132,7 @@ class Field:
         if isinstance(self.enum, str):
             found.append("enum must be a list.")
         elif not self.enum:
-            found.append("enum is empty; list the values allowed or leave it out.")
+            found.append("enum is empty; list the allowed values or leave it out.")
         elif any(is_absent(value, ()) for value in self.enum):
             found.append("enum has an empty entry; put quotes around null, or drop it.")
         elif len(set(map(as_text, self.enum))) < len(self.enum):
@@ -232,8 +232,8 @@ class Field:
     def reader(self, missing: Sequence[str] = ("",)) -> Callable[[Any], tuple[Any, tuple[str, ...]]]:
         """Return a function that does for one value of a covariate what `parse` does for a column.
 
-        It returns the clean value (a float or a text; NaN if missing) and the codes of the ways in which it
-        breaks the codebook.
+        It returns the clean value (a float or a string; NaN if missing) and the codes of its violations of
+        the codebook.
         """
         clean, texts, coded = CLEAN[self.type], frozenset(missing), self.is_coded
         numeric, whole = self.type in ("number", "integer"), self.type == "integer"
@@ -311,10 +311,12 @@ class Field:
             yield Violation("duplicate", present & clean.duplicated())
 
     def fault(self, code: str, count: int) -> Fault:
-        """Describe that `count` values break the codebook in one way."""
+        """Describe one kind of violation of the codebook by `count` values."""
         remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
         if code == "duplicate":
-            remedy = "Each value may occur once. Correct the values, or change the codebook if it is wrong."
+            remedy = (
+                "Each value may occur only once. Correct the values, or change the codebook if it is wrong."
+            )
         if self.role == "id":
             remedy = "Each patient needs one row and a unique id."
         if self.role == "outcome":
@@ -327,7 +329,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Violation:
-    """Patients whose value breaks the codebook in one way: a stable code, and a mask."""
+    """One kind of violation of the codebook: a stable code, and a mask of the patients concerned."""
 
     code: str
     mask: "pd.Series"

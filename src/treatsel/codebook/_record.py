@@ -1,4 +1,4 @@
-"""Reading one patient's record by the codebook, without a table."""
+"""Parsing of one patient's record according to the codebook, without pandas."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecordReader:
-    """Reader of records: clean values of all covariates and warnings, or an error with all faults.
+    """Parser of records: returns clean covariate values and warnings, or raises an error with all faults.
 
     Attributes
     ----------
@@ -60,14 +60,15 @@ class RecordReader:
         return 0 if name is None else record.get(name, 0)
 
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
-        """Return clean values by covariate (float or text; NaN or None: missing) and (code, column) pairs.
+        """Return clean values by covariate (float or string; NaN or None: missing) and (code, column) pairs.
 
         Raises
         ------
         InputError
-            If a key is not a text.
+            If a key is not a string.
         CohortError
-            If a covariate has no key; with on_invalid="raise" also if a value breaks the codebook.
+            If a covariate is missing from the record or, with on_invalid="raise", a value violates the
+            codebook.
         """
         values: dict[str, Any] = {}
         flags: Flags = []
@@ -96,8 +97,8 @@ class RecordReader:
             values[name] = value if isinstance(value, str) or not is_label else None
         if n := sum(not isinstance(key, str) for key in record):
             raise InputError(
-                f"The record has {count_of(n, 'key')} of another type than text. Covariates are found by "
-                "name."
+                f"The record has {count_of(n, 'key')} of a type other than text. Covariates are found "
+                "by name."
             )
         if faults:
             raise CohortError("The patients cannot be predicted:", faults)

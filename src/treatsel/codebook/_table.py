@@ -1,4 +1,4 @@
-"""Reading covariates of a table by the codebook: clean values, and a warning for each questionable value."""
+"""Parsing of the covariates of a table: clean values, and a warning for each questionable value."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def frame_of(X: Any) -> "pd.DataFrame":
-    """Return a DataFrame of a frame, one record, or a list of records."""
+    """Return a frame, one record, or a list of records as a DataFrame."""
     import pandas as pd
 
     if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):
@@ -39,7 +39,7 @@ def frame_of(X: Any) -> "pd.DataFrame":
         raise InputError("X has no rows.")
     if n := sum(not isinstance(name, str) for name in frame.columns):
         raise InputError(
-            f"X has {count_of(n, 'column')} with a name that is not a text. Rename them: columns are "
+            f"X has {count_of(n, 'column')} with a name that is not text. Rename them: columns are "
             "found by name."
         )
     check_unique("The columns of X", frame.columns)
@@ -61,8 +61,8 @@ def clean_covariates(
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Return clean covariates, and one row (patient, code, column) per warning.
 
-    A missing column raises, as does a value that breaks the codebook; with ``on_invalid="flag"`` such a value
-    is flagged instead, and a value of the wrong type or an infinite one is set to missing.
+    A missing column raises an error, as does a value that violates the codebook; with ``on_invalid="flag"``
+    such a value is flagged instead, and a value of the wrong type or an infinite one is set to missing.
     """
     import pandas as pd
 

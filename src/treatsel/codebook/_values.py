@@ -21,7 +21,7 @@ LARGEST = 1e100  # products of larger numbers with coefficients, and their sums,
 NAN = math.nan
 _WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)\s*", re.ASCII | re.IGNORECASE)
-_MAX_LENGTH = 400  # characters of a text that may be a number: bounds the time of the regular expression
+_MAX_LENGTH = 400  # longest text that may be a number: bounds the run time of the regular expression
 
 
 def as_text(value: Any) -> str:
@@ -52,7 +52,7 @@ def is_finite_number(value: Any) -> bool:
 
 
 def is_absent(value: Any, missing: Collection[str]) -> bool:
-    """Return whether a value is missing: None, NaN, NaT, NA, or a text of `missing`."""
+    """Return whether a value is missing: None, NaN, NaT, NA, or one of the strings in `missing`."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and value != value:
@@ -74,7 +74,7 @@ def number_of(value: Any) -> float:
             return float(value)
         except OverflowError:
             return -math.inf if lt(value, 0) else math.inf
-        except ValueError:  # a signalling NaN
+        except ValueError:  # a signaling NaN
             return NAN
     return NAN
 
@@ -94,17 +94,17 @@ def text_of(value: Any) -> str | float:
         return as_text(value)
     try:
         return str(value)
-    except Exception:  # nested too deeply, or an object of the caller's without a working __str__
+    except Exception:  # nested too deeply, or an object without a working __str__
         return NAN
 
 
 def too_large(column: str, count: int) -> Fault:
-    """Describe that `count` values are too large to compute with."""
+    """Describe `count` values that are too large for computation."""
     verb = "is" if count == 1 else "are"
     return Fault(
         column=column,
         problem=f"holds {count_of(count, 'value')} that {verb} too large",
-        remedy=f"Numbers beyond {LARGEST:g} cannot be computed with; correct them.",
+        remedy=f"Numbers beyond {LARGEST:g} are too large for computation; correct them.",
     )
 
 

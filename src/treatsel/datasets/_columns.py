@@ -37,16 +37,16 @@ def _before(arms: tuple[str, ...]) -> list[dict[str, Any]]:
             "decile",
         ),
         _label("employment", "Employment", EMPLOYMENT),
-        _number("chronicity_months", "covariate", "Length of the present episode", 1, 360, "months"),
-        _number("previous_episodes", "covariate", "Earlier episodes (10 = 10 or more)", 0, 10, "episodes"),
+        _number("chronicity_months", "covariate", "Duration of the current episode", 1, 360, "months"),
+        _number("previous_episodes", "covariate", "Previous episodes (10 = 10 or more)", 0, 10, "episodes"),
         _number(
             "comorbidity_count", "covariate", "Other mental disorders (3 = 3 or more)", 0, 3, "disorders"
         ),
         _flag("long_term_condition", "Long-term physical condition"),
         _flag("living_alone", "Lives alone"),
-        _flag("prior_treatment", "Treated for depression before"),
+        _flag("prior_treatment", "Previous treatment for depression"),
         _flag("medication_at_start", "On psychotropic medication before treatment"),
-        _label("preferred_format", "Treatment that the patient would prefer", FORMATS),
+        _label("preferred_format", "Preferred format of treatment", FORMATS),
         _label("arm", "Treatment received", arms, role="arm"),
     ]
 
@@ -61,8 +61,8 @@ def _after() -> list[dict[str, Any]]:
 
 def _outcomes() -> list[dict[str, Any]]:
     recovery = (
-        "PHQ-9 below 10 and GAD-7 below 8 when treatment ends or would have ended, of patients at caseness "
-        "on either at the start; empty where not measured."
+        "PHQ-9 below 10 and GAD-7 below 8 when treatment ends or would have ended, in patients at caseness "
+        "on either measure at the start; empty if not measured."
     )
     return [
         {
@@ -78,7 +78,7 @@ def _outcomes() -> list[dict[str, Any]]:
             "type": "integer",
             "role": "outcome",
             "title": "Did not complete treatment",
-            "description": "Left before the planned end, most after one session.",
+            "description": "Left before the planned end, in most cases after one session.",
             "event_is_good": False,
         },
     ]

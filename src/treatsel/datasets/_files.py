@@ -42,7 +42,7 @@ def load_synthetic(which: str = "development") -> SyntheticCohort:
     Parameters
     ----------
     which : {"development", "external"}
-        4,000 patients of 9 services; or 2,000 of 6 other services, older and more severe.
+        4,000 patients from 9 services; or 2,000 from 6 other services, older and more severely ill.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def load_synthetic(which: str = "development") -> SyntheticCohort:
 
     References
     ----------
-    See `make_cohort`, by which they were simulated.
+    See `make_cohort`, which simulated them.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def write_synthetic(folder: str | Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"Cannot make the folder {folder}: {error.strerror}.") from error
+        raise InputError(f"Cannot create the folder {folder}: {error.strerror}.") from error
     for which, options in SHIPPED.items():
         simulated = make_cohort(**options)
         written += write_cohort(simulated, folder / f"{which}.csv", truth=folder / f"truth_{which}.csv")

@@ -99,7 +99,7 @@ def make_cohort(
     assignment : {"randomised", "routine"} or mapping of arm to share
         How arms are assigned: with equal probabilities; as in stepped care, confounded by severity, history,
         preference and service, with at least 1 % for every arm; or randomized with these shares, in which
-        case arms without a share do not exist.
+        case arms without a share are omitted.
     heterogeneity : {"none", "realistic", "strong"}
         Size of effect modification: SD 0, .10 or .25 on the logit of the fraction of symptoms left (total SD
         .74), summing to zero over arms.
@@ -107,12 +107,12 @@ def make_cohort(
         Number of services (named S01, S02, ...), or their names.
     missing : float
         Share of cells, 0 to .5, missing in each of eight covariates. In three of them (employment,
-        chronicity, WSAS) they are missing more often in the young and the severe.
+        chronicity, WSAS) they are missing more often in young and in severely ill patients.
     weekly_scores : bool
         Whether to add ``phq9_w1`` to ``phq9_w12``, empty after the last session attended.
     shift : float
-        Case mix, -3 to 3: 0 is the reference population, 1 is five years older, 1.2 points of PHQ-9 and 0.8
-        of GAD-7 more severe, more deprived and more chronic. Effects of the arms are unchanged.
+        Case mix, -3 to 3: 0 is the reference population, 1 means five years older, more severely ill (by 1.2
+        points on PHQ-9 and 0.8 on GAD-7), more deprived and more chronic. Effects of the arms are unchanged.
     random_state : int, numpy Generator or None
         Source of randomness.
 
@@ -130,9 +130,10 @@ def make_cohort(
     The fraction of symptoms left is 3.32 / (1 + exp(-(m + .74 z))), with m -1.50 for CBT, -1.56
     counselling, -1.62 IPT, -1.41 guided self-help (book -1.43, computer -1.38), -1.53 psychodynamic;
     medication is assumed to equal CBT. Prognosis (SD .175), service (SD .10), service by arm (SD .10),
-    therapist (SD .17) and effect modification lie within the spread of .74. A true probability is given all
-    covariates (including those made missing by `missing`) and the service; therapist, dropout and residual
-    variation are integrated out exactly, by the bivariate normal distribution of the two last scores.
+    therapist (SD .17) and effect modification are part of the total SD of .74. A true probability is
+    conditional on all covariates (including values removed by `missing`) and on the service; therapist,
+    dropout and residual variation are integrated out exactly, by the bivariate normal distribution of the
+    two last scores.
     ``heterogeneity="none"`` with ``sites=1`` is a true null: one arm is best for all patients.
 
     References
@@ -234,7 +235,7 @@ def _draw_weeks(
 
 
 def _check_assignment(assignment: Any) -> tuple[str, ...]:
-    """Return the arms that exist."""
+    """Return the arms of the cohort."""
     if not isinstance(assignment, Mapping):
         check_choice("assignment", assignment, ["randomised", "routine"])
         return ARMS

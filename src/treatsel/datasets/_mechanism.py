@@ -14,7 +14,7 @@ from treatsel.datasets._population import IntArray, Services, softmax, standardi
 # No m is published for medication: it is assumed to equal CBT's.
 CEILING, SPREAD = 3.32, 0.74
 LEFT = {
-    "guided_self_help": -1.41,  # by book -1.43, by computer -1.38; about twelve books to one computer
+    "guided_self_help": -1.41,  # by book -1.43, by computer -1.38, in a ratio of about 12 to 1
     "cbt": -1.50,
     "counselling": -1.56,
     "ipt": -1.62,

@@ -1,6 +1,6 @@
 """Services and baseline covariates of simulated patients, with missing values.
 
-Directions and sizes that are not cited in `treatsel.datasets` are assumptions.
+Directions and sizes of associations that have no citation in `treatsel.datasets` are assumptions.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Services:
 
 
 def draw_services(rng: np.random.Generator, n: int, names: tuple[str, ...]) -> Services:
-    """Spread patients over services of unequal size."""
+    """Distribute patients over services of unequal size."""
     size = np.exp(0.4 * rng.standard_normal(len(names)))
     of_patient = choose(rng, np.tile(np.log(size), (n, 1)))
     return Services(names=names, of_patient=of_patient, affluence=0.4 * rng.standard_normal(len(names)))
@@ -58,11 +58,11 @@ def draw_services(rng: np.random.Generator, n: int, names: tuple[str, ...]) -> S
 def draw_patients(
     rng: np.random.Generator, services: Services, *, shift: float, caseness_only: bool
 ) -> pd.DataFrame:
-    """Draw complete baseline covariates as integer codes, numbers and labels."""
+    """Draw complete baseline covariates as numbers and labels."""
     n = len(services.of_patient)
     phq, gad = _draw_scores(rng, n, shift, caseness_only)
     severity, anxiety = standardize_scores(phq, gad)
-    below = [0.0, 0.18, 0.35, 0.55, 0.75, 0.91, 1.0]  # of these ages
+    below = [0.0, 0.18, 0.35, 0.55, 0.75, 0.91, 1.0]  # cumulative shares at the ages in the next line
     age = np.floor(np.interp(rng.random(n), below, [18, 26, 33, 42, 54, 66, 90]) + 5 * shift).clip(18, 90)
     decade = (age - 40) / 10
     gender = choose(rng, _constant(n, [0.67, 0.32, 0.01]))

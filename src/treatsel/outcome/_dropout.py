@@ -1,4 +1,4 @@
-"""Definitions of dropout; their rates differ widely, so each has its own name and none is "dropout"."""
+"""Definitions of dropout; their rates differ widely, so each has its own name, never "dropout"."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def non_start(sessions: Any) -> pd.Series:
     Parameters
     ----------
     sessions : array-like of shape (n_patients,)
-        Treatment sessions attended, whole numbers from 0 up; NaN = not known.
+        Treatment sessions attended, whole numbers of at least 0; NaN = not known.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def one_session(sessions: Any) -> pd.Series:
     Parameters
     ----------
     sessions : array-like of shape (n_patients,)
-        Treatment sessions attended, whole numbers from 0 up; NaN = not known.
+        Treatment sessions attended, whole numbers of at least 0; NaN = not known.
 
     Returns
     -------
     Series of shape (n_patients,)
-        1 = one session, 0 = none or more, NaN = not known; named ``one_session``, with the
+        1 = one session, 0 = none or several, NaN = not known; named ``one_session``, with the
         index of `sessions`.
 
     Raises
@@ -117,9 +117,9 @@ def below_dose(sessions: Any, *, k: int) -> pd.Series:
     Parameters
     ----------
     sessions : array-like of shape (n_patients,)
-        Treatment sessions attended, whole numbers from 0 up; NaN = not known.
+        Treatment sessions attended, whole numbers of at least 0; NaN = not known.
     k : int
-        Sessions that make the dose, at least 1.
+        Number of sessions that defines the dose, at least 1.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def below_dose(sessions: Any, *, k: int) -> pd.Series:
     Raises
     ------
     InputError
-        If a value is not a whole number of sessions, or `k` is not one of at least 1.
+        If a value is not a whole number of sessions, or `k` is not a whole number of at least 1.
 
     References
     ----------

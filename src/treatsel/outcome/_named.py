@@ -55,7 +55,7 @@ class Outcome:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs that `label` needs a column for, a tuple of str.
+        """Names of the inputs for which `label` needs a column, a tuple of str.
 
         Examples
         --------
@@ -67,7 +67,7 @@ class Outcome:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return the names that `Outcome.get` knows.
+        """Return the names that `Outcome.get` accepts.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class Outcome:
 
     @classmethod
     def get(cls, name: str, **options: Any) -> "Outcome":
-        """Return a shipped outcome by name.
+        """Return an included outcome by name.
 
         Parameters
         ----------
@@ -164,11 +164,19 @@ class Outcome:
 
 _SHIPPED: dict[str, tuple[str, bool, Callable[..., pd.Series]]] = {
     "remission": ("Remission on {instrument} at the end", True, remission),
-    "response": ("Fall of at least {fall:.0%} from the first score", True, response),
+    "response": ("Reduction of at least {fall:.0%} from the first score", True, response),
     "caseness": ("A case on {instrument}", False, caseness),
-    "nhs_recovery": ("Recovery (NHS Talking Therapies), among cases at first", True, nhs_recovery),
+    "nhs_recovery": (
+        "Recovery (NHS Talking Therapies), among cases at the first assessment",
+        True,
+        nhs_recovery,
+    ),
     "reliable_improvement": ("Reliable improvement on PHQ-9 or GAD-7", True, reliable_improvement),
-    "reliable_recovery": ("Reliable recovery (NHS), among cases at first", True, reliable_recovery),
+    "reliable_recovery": (
+        "Reliable recovery (NHS), among cases at the first assessment",
+        True,
+        reliable_recovery,
+    ),
     "reliable_deterioration": ("Reliable deterioration on PHQ-9 or GAD-7", False, reliable_deterioration),
     "non_start": ("No session attended", False, non_start),
     "one_session": ("Exactly one session attended", False, one_session),

@@ -11,11 +11,11 @@ _NHS = {"phq": "PHQ-9", "gad": "GAD-7"}
 
 
 def nhs_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
-    """Recovery in NHS Talking Therapies: a case on PHQ-9 or GAD-7 at first, below both cut-offs at last.
+    """Recovery in NHS Talking Therapies: a case at the first assessment, below both cut-offs at the last.
 
-    A case scores at least 10 on PHQ-9 or at least 8 on GAD-7. Patients who were not cases at first are not in
-    the denominator, since the rate is among cases. The definition does not apply if a service uses a
-    disorder-specific measure instead of the GAD-7.
+    A case scores at least 10 on PHQ-9 or at least 8 on GAD-7. Patients who were not cases at the first
+    assessment are not in the denominator, since the rate is among cases. The definition does not apply if a
+    service uses a disorder-specific measure instead of the GAD-7.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def nhs_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -
     Returns
     -------
     Series of shape (n_patients,)
-        1 = recovered, 0 = still a case, NaN = a score is missing or the patient was not a case at first;
-        named ``nhs_recovery``.
+        1 = recovered, 0 = still a case, NaN = a score is missing or the patient was not a case at the first
+        assessment; named ``nhs_recovery``.
 
     Raises
     ------
@@ -51,9 +51,9 @@ def nhs_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -
 
 
 def reliable_improvement(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
-    """Reliable fall on PHQ-9 (6 points) or GAD-7 (4 points) and no reliable rise on the other.
+    """Reliable decrease on PHQ-9 (6 points) or GAD-7 (4 points) and no reliable increase on the other.
 
-    All patients count, including those who were not cases at first.
+    All patients count, including those who were not cases at the first assessment.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def reliable_improvement(phq_first: Any, phq_last: Any, gad_first: Any, gad_last
 
 
 def reliable_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
-    """Both `nhs_recovery` and `reliable_improvement`, among cases at first.
+    """Both `nhs_recovery` and `reliable_improvement`, among cases at the first assessment.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def reliable_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: A
     -------
     Series of shape (n_patients,)
         1 = recovered and reliably improved, 0 = not both, NaN = a score is missing or the patient was not
-        a case at first; named ``reliable_recovery``.
+        a case at the first assessment; named ``reliable_recovery``.
 
     Raises
     ------
@@ -125,9 +125,9 @@ def reliable_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: A
 
 
 def reliable_deterioration(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
-    """Reliable rise on PHQ-9 (6 points) or GAD-7 (4 points) and no reliable fall on the other.
+    """Reliable increase on PHQ-9 (6 points) or GAD-7 (4 points) and no reliable decrease on the other.
 
-    All patients count, including those who were not cases at first.
+    All patients count, including those who were not cases at the first assessment.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _case(scores: pd.DataFrame, time: str) -> pd.Series:
 
 
 def _reliable(scores: pd.DataFrame, *, sign: int) -> pd.Series:
-    """Return whether scores fell reliably on either instrument and rose on neither (sign -1: reversed)."""
+    """Return whether either score fell reliably and neither rose reliably (sign -1: reversed)."""
     fell = pd.DataFrame({key: sign * (scores[f"{key}_first"] - scores[f"{key}_last"]) for key in _NHS})
     change = pd.Series({key: Instrument.get(name).require("reliable_change") for key, name in _NHS.items()})
     return fell.ge(change - TOLERANCE).any(axis=1) & ~fell.le(TOLERANCE - change).any(axis=1)

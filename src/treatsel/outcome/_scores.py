@@ -22,7 +22,7 @@ def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
     Returns
     -------
     Series of shape (n_patients,)
-        1 = remission, 0 = none, NaN = score missing; named ``remission``, with the index of `last`.
+        1 = remission, 0 = no remission, NaN = score missing; named ``remission``, with the index of `last`.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def response(
     Parameters
     ----------
     first, last : array-like of shape (n_patients,)
-        First and last score, in points from 0 up; lower is better; NaN = missing. Two Series are matched by
+        First and last score, in points, at least 0; lower is better; NaN = missing. Two Series are matched by
         patient.
     fall : float, default 0.5
         Smallest relative fall that counts, in (0, 1].
@@ -63,7 +63,7 @@ def response(
     Returns
     -------
     Series of shape (n_patients,)
-        1 = response, 0 = none, NaN = a score is missing or the first one is zero; named ``response``.
+        1 = response, 0 = no response, NaN = a score is missing or the first one is zero; named ``response``.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def response(
         raise InputError(f"fall is {fall}; it must be above 0 and at most 1, for example 0.5.")
     known = None if instrument is None else Instrument.get(instrument)
     if known and (known.minimum != 0 or known.direction != "lower is better"):
-        raise InputError(f"{known.name} must start at 0, with lower as better, for a relative fall.")
+        raise InputError(f"{known.name} must start at 0, with lower scores better, for a relative fall.")
     scores = match_scores(first=(first, known), last=(last, known))
     fell = scores["first"] - scores["last"] >= fall * scores["first"] - TOLERANCE
     return labels("response", fell, known=scores, among=scores["first"] > 0)
@@ -106,7 +106,7 @@ def caseness(score: Any, *, instrument: Instrument | str) -> pd.Series:
     Returns
     -------
     Series of shape (n_patients,)
-        1 = a case, 0 = none, NaN = score missing; named ``caseness``, with the index of `score`.
+        1 = a case, 0 = not a case, NaN = score missing; named ``caseness``, with the index of `score`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Scoring and fitting beyond memory: files in chunks, Dask and Spark.
+"""Prediction and fitting with data larger than memory: files in chunks, Dask and Spark.
 
 These are adapters: scheduling is left to the engines, which are imported only when they are used.
 """

@@ -36,7 +36,7 @@ def predict_file(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Predict all patients of a file, of any size, and write the predictions to another file.
+    """Predict all patients in a file of any size, and write the predictions to another file.
 
     Memory holds a few chunks of 8,192 patients and, in a first pass that checks ids, 16 bytes per patient.
     The numbers equal those of `TreatmentSelector.predict` for the whole file, for any `n_jobs`.
@@ -46,16 +46,16 @@ def predict_file(
     selector : TreatmentSelector
         Fitted or loaded.
     patients : path
-        CSV or Parquet, one patient a row.
+        CSV or Parquet, one patient per row.
     out : path or text stream
         CSV or Parquet, by the extension: a long table of patient, outcome, arm, probability, lower, upper.
         The file appears once it is complete; an interrupted run leaves an existing file unchanged.
     level : float or None
-        Confidence level of the intervals; None omits lower and upper, which takes a fraction of the time.
+        Confidence level of the intervals; None omits lower and upper, and takes a fraction of the time.
     on_invalid : {"raise", "flag"}
         As in `TreatmentSelector.predict`.
     n_jobs : int, optional
-        Chunks predicted at once, as in joblib.
+        Number of chunks predicted in parallel, as in joblib.
     progress : callable, optional
         Called with the number of patients done and the total.
 
@@ -70,7 +70,7 @@ def predict_file(
         If the file cannot be read, or a chunk cannot be predicted. The message gives the row in which each
         fault first occurs in the chunk (row 1: the first patient). Later chunks are not checked.
     InputError
-        If an id occurs twice, or there are no rows; before any prediction.
+        If an id is missing or occurs twice, or there are no rows; raised before any prediction.
     """
     check_choice("on_invalid", on_invalid, ["raise", "flag"])
     if n_jobs == 0:

@@ -23,19 +23,19 @@ def predict_in_chunks(
 ) -> pd.DataFrame:
     """Return `selector.predict_by_arm` of a frame, chunk by chunk.
 
-    Memory grows with the result only.
+    Memory use grows only with the result.
 
     Parameters
     ----------
     selector : TreatmentSelector
         Fitted or loaded.
     X : DataFrame or Arrow table
-        Covariates by name, of any storage type; other columns are ignored. An Arrow table keeps the index
-        in its pandas metadata.
+        Covariates by name, of any storage type; other columns are ignored. The index of an Arrow
+        table is taken from its pandas metadata.
     outcome : str, optional
         Name of the outcome; None: the first.
     n_jobs : int, optional
-        Chunks of 8,192 patients predicted at once, as in joblib.
+        Number of chunks of 8,192 patients predicted in parallel, as in joblib.
     progress : callable, optional
         Called with the number of patients done and the total.
 
@@ -47,7 +47,7 @@ def predict_in_chunks(
     Raises
     ------
     CohortError, InputError
-        As `TreatmentSelector.predict_by_arm`; faults of values are those of the first chunk with any.
+        As `TreatmentSelector.predict_by_arm`; faults in values are those of the first chunk that has any.
     """
     needed = _needed(selector, _names(X), outcome)
     if not len(X):
@@ -120,7 +120,7 @@ def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = No
     Returns
     -------
     dask.dataframe.DataFrame of shape (n_patients, n_arms)
-        Probabilities, 0 to 1; lazy. Duplicate ids are refused within a partition only, since a check across
+        Probabilities, 0 to 1; lazy. Duplicate ids are rejected only within a partition, since a check across
         partitions would shuffle all ids.
 
     Raises

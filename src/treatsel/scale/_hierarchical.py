@@ -133,7 +133,7 @@ class PatientParts:
         n = float(self._ends[-1])
         # the classifier needs only totals of weights and outcomes: one patient of weight n gives the same
         self.weights, self.y = np.array([n]), np.array([n_events / n])
-        self.arms = np.arange(n_arms)  # current number of each arm
+        self.arms = np.arange(n_arms)  # current code of each arm
 
     def with_arms(self, arms: npt.NDArray[np.intp]) -> "PatientParts":
         """Return the same patients with renumbered arms."""
@@ -283,7 +283,7 @@ def _checked_arms(counts: pd.Series, outcome: str, arm: str) -> tuple[np.ndarray
         if len(rows) < 2:
             raise InputError(
                 f"Arm {name!r} has {count_of(int(rows['n'].sum()), 'patient')}, all with the same outcome. "
-                "A model needs both in every arm: merge this arm with another, or exclude it."
+                "A model needs both outcomes in every arm: merge this arm with another, or exclude it."
             )
     arms = np.array(sorted(table["arm"].unique(), key=str), dtype=object)
     return arms, float(table.loc[table["outcome"] == 1, "n"].sum())
@@ -294,7 +294,7 @@ def _checked_sites(counts: pd.Series, groups: str) -> np.ndarray | None:
     missing = counts.index.isna()
     if n := int(counts[missing].sum()):
         raise InputError(
-            f"Column {groups!r} has {count_of(n, 'missing value')}. Name it, or exclude these patients."
+            f"Column {groups!r} has {count_of(n, 'missing value')}. Complete it, or exclude these patients."
         )
     return counts.index.to_numpy(dtype=object) if len(counts) > 1 else None
 

@@ -21,10 +21,10 @@ def fit_trees_dask(ddf: Any, outcome: str, estimator: Any, *, arm: str = "arm") 
 
     The trees equal those that ``ArmwiseClassifier(estimator)`` grows from the whole table. (In an arm with
     more than `subsample_for_bin` patients, 200,000, LightGBM determines bins from a sample, and may then drop
-    a rare feature; this function never does. For equal trees set ``feature_pre_filter=False``.) They grow in
-    this process, one arm after the other, from data binned by LightGBM: about one byte per patient and
-    feature, plus one encoded partition at a time. Each partition is read twice per arm, to determine the bins
-    and to bin the data. Needs ``pip install 'treatsel[dask]'``.
+    a rare feature; this function never does. For equal trees set ``feature_pre_filter=False``.) They are
+    grown in this process, one arm after the other, from data binned by LightGBM: about one byte per patient
+    and feature, plus one encoded partition at a time. Each partition is read twice per arm, to determine the
+    bins and to bin the data. Needs ``pip install 'treatsel[dask]'``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def fit_trees_dask(ddf: Any, outcome: str, estimator: Any, *, arm: str = "arm") 
         raise InputError("The estimator has class_weight, which distorts probabilities. Set it to None.")
     n_trees, _ = options.pop("n_estimators"), options.pop("importance_type")
     options = {"objective": "binary"} | {key: value for key, value in options.items() if value is not None}
-    options["feature_pre_filter"] = False  # with a Sequence LightGBM would drop features that can be split
+    options["feature_pre_filter"] = False  # with a Sequence, LightGBM would drop features that can be split
     found = summarized(ddf, outcome, arm)
     encoding = encoding_of(found.counts, found.covariates, native_missing=True)
     events = dask.compute(*(dask.delayed(_events)(part, outcome, arm, found.arms) for part in found.parts))
