@@ -121,7 +121,7 @@ def test_received_groups_and_audit(cohort, frame):
     assert Cohort(frame, BOOK.merge({"fields": [{"name": "site", "role": None}]})).groups is None
 
 
-def test_a_cohort_without_arm_or_outcome_says_so_when_asked(frame):
+def test_a_cohort_without_arm_or_outcome_refuses_to_return_them(frame):
     keep = ["id", "age", "smoker"]
     cohort = Cohort(frame[keep], BOOK.subset(keep))
     assert cohort.X.columns.tolist() == ["age", "smoker"]
@@ -167,7 +167,7 @@ def test_numeric_arms_and_ids_are_labels(frame):
     assert drafted.received.tolist() == ["1", "2", "2", "1"]
 
 
-def test_a_draft_is_made_when_there_is_no_codebook(frame):
+def test_a_codebook_is_drafted_if_none_is_given(frame):
     cohort = Cohort(frame.drop(columns=["ref", "start"]))
     assert cohort.codebook.arm == "arm"
     assert cohort.codebook.outcomes == ("remission", "dropout")
@@ -177,7 +177,7 @@ def test_a_draft_is_made_when_there_is_no_codebook(frame):
 # --- it cannot be changed by accident
 
 
-def test_what_it_gives_can_be_changed_without_changing_it(cohort):
+def test_returned_tables_are_copies(cohort):
     before = cohort.frame.copy()
     for table in (cohort.X, cohort.y, cohort.audit):
         table.iloc[0, 0] = table.iloc[1, 0]
@@ -317,7 +317,7 @@ def test_misspelt_columns_get_a_hint(frame):
     assert "Did you mean 'arm'?" in str(error)
 
 
-def test_a_column_that_the_codebook_does_not_know(frame):
+def test_a_column_that_is_not_in_the_codebook(frame):
     (fault,) = faults_of(frame.assign(wage=SECRET)).faults
     assert (fault.column, fault.problem) == ("wage", "is not in the codebook")
     assert fault.remedy == "Add it to the codebook (without a role, if it is not to be used), or drop it."
@@ -367,7 +367,7 @@ def test_a_covariate_that_repeats_the_outcome(how):
     assert "known before treatment" in fault.remedy
 
 
-def test_in_small_tables_it_takes_more_to_be_no_accident():
+def test_small_tables_need_more_agreement_to_be_suspicious():
     table = pd.DataFrame(
         {"age": [31, 44], "gender": ["f", "m"], "ill": [0, 1], "arm": "a", "remission": [1, 0]}
     )
@@ -403,18 +403,18 @@ def test_session_scores_may_repeat_the_outcome():
         (lambda frame: Cohort(frame.rename(columns={"age": "arm"}), BOOK), r"names \['arm'\] more than once"),
     ],
 )
-def test_what_is_no_table_of_patients(frame, call, message):
+def test_what_is_not_a_table_of_patients(frame, call, message):
     with pytest.raises(CohortError, match=message):
         call(frame)
 
 
 @pytest.mark.parametrize("book", [BOOK.to_dict(), 5, [BOOK]])
-def test_what_is_no_codebook(frame, book):
+def test_what_is_not_a_codebook(frame, book):
     with pytest.raises(CodebookError, match=r"give a Codebook \(Codebook.from_dict\), a path or None"):
         Cohort(frame, book)
 
 
-def test_a_drafted_codebook_does_not_give_values_away():
+def test_a_drafted_codebook_does_not_disclose_values():
     table = pd.DataFrame({"x": [1.0, float(SECRET), np.inf], "arm": ["a", "b", "a"]})
     (fault,) = faults_of(table, None).faults
     assert fault.problem == "holds 1 value that is infinite"
@@ -468,7 +468,7 @@ def test_texts_that_pandas_takes_for_missing_stay_texts(tmp_path):
     assert cohort.received.tolist() == ["None", "nan", "null"]
 
 
-def test_leading_zeros_stay(tmp_path):
+def test_leading_zeros_are_kept(tmp_path):
     (tmp_path / "cohort.csv").write_text("id,age,arm\n007,31,01\n07,44,1\n")
     cohort = Cohort.read_csv(tmp_path / "cohort.csv", Codebook.from_dict({"fields": [
         {"name": "id", "role": "id"}, {"name": "age", "type": "integer", "role": "covariate"},
@@ -499,7 +499,7 @@ def test_a_file_without_a_header_does_not_show_its_first_patient(frame, tmp_path
     assert "Column 'arm' is missing" in str(error.value)
 
 
-def test_names_in_capitals_are_hinted_at(frame, tmp_path):
+def test_names_in_capitals_get_a_hint(frame, tmp_path):
     path = write(frame.rename(columns=str.upper), tmp_path / "cohort.csv")
     with pytest.raises(CohortError, match=r"Column 'gender' is missing.*Did you mean 'GENDER'"):
         Cohort.read_csv(path, BOOK)
@@ -522,7 +522,7 @@ def test_names_in_capitals_are_hinted_at(frame, tmp_path):
     ],
 )
 @pytest.mark.parametrize("book", [None, BOOK.subset(["id", "age", "arm"])], ids=["draft", "book"])
-def test_files_that_are_no_cohort(tmp_path, content, message, book):
+def test_files_that_are_not_cohorts(tmp_path, content, message, book):
     if content is not None:
         (tmp_path / "cohort.csv").write_bytes(content)
     with pytest.raises(CohortError, match=message) as error:
@@ -533,7 +533,7 @@ def test_files_that_are_no_cohort(tmp_path, content, message, book):
 @pytest.mark.parametrize(
     "content", [None, b"", b"PAR1", b"PAR1" + b"\x00" * 50 + b"PAR1", b"id,arm\n987654,a\n"]
 )
-def test_files_that_are_no_parquet(tmp_path, content):
+def test_files_that_are_not_parquet(tmp_path, content):
     pytest.importorskip("pyarrow")
     if content is not None:
         (tmp_path / "cohort.parquet").write_bytes(content)
@@ -543,7 +543,7 @@ def test_files_that_are_no_parquet(tmp_path, content):
         Cohort.read_parquet(tmp_path / "cohort.parquet", BOOK)
 
 
-def test_directories_are_no_cohorts(tmp_path):
+def test_directories_are_not_cohorts(tmp_path):
     with pytest.raises(CohortError, match=r"Cannot read .*: Is a directory"):
         Cohort.read_csv(tmp_path, BOOK)
     pytest.importorskip("pyarrow")
@@ -551,7 +551,7 @@ def test_directories_are_no_cohorts(tmp_path):
         Cohort.read_parquet(tmp_path, BOOK)
 
 
-def test_the_ending_decides(tmp_path):
+def test_the_suffix_determines_the_format(tmp_path):
     with pytest.raises(InputError, match=r"The file ending is '\.xlsx'; it must be '\.csv' or '\.parquet'"):
         Cohort.read(tmp_path / "cohort.xlsx")
 

@@ -56,7 +56,7 @@ def encoded(simulated):
 # --- the shipped files
 
 
-def test_shipped_files_are_made_again_byte_for_byte(tmp_path):
+def test_shipped_files_are_reproduced_byte_for_byte(tmp_path):
     command = [sys.executable, "-m", "treatsel.datasets", str(tmp_path / "new")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     written = sorted((tmp_path / "new").iterdir())
@@ -151,7 +151,7 @@ def test_shape_and_roles():
         assert ((table > 0) & (table < 1)).all(axis=None)
 
 
-def test_everybody_is_at_caseness_and_recovery_is_the_nhs_definition(large):
+def test_all_patients_are_at_caseness_and_recovery_is_the_nhs_definition(large):
     frame = large.cohort.frame
     assert ((frame["phq9_start"] >= 10) | (frame["gad7_start"] >= 8)).all()
     again = outcome.nhs_recovery(*(frame[name] for name in SCORES))
@@ -160,7 +160,7 @@ def test_everybody_is_at_caseness_and_recovery_is_the_nhs_definition(large):
     assert frame["dropout"].notna().all()
 
 
-def test_missing_cells_come_in_the_share_asked_for():
+def test_missing_cells_have_the_requested_share():
     frame = make_cohort(20_000, missing=0.2, random_state=2).cohort.frame
     gaps = frame.isna().mean()
     assert gaps[list(_population.MAY_BE_MISSING)].to_numpy() == pytest.approx(0.2, abs=0.012)
@@ -196,14 +196,14 @@ def test_routine_assignment_is_confounded_but_overlaps():
         assert received[high, column].mean() == pytest.approx(propensity[arm][high].mean(), abs=0.015)
 
 
-def test_randomised_assignment_knows_nothing(large):
+def test_randomized_assignment_is_independent_of_covariates(large):
     frame = large.cohort.frame
     assert frame["arm"].value_counts(normalize=True).to_numpy() == pytest.approx(1 / 6, abs=0.006)
     start = frame.groupby("arm")["phq9_start"].mean()
     assert start.max() - start.min() < 0.25
 
 
-def test_given_shares_leave_the_other_arms_out():
+def test_arms_without_a_given_share_are_left_out():
     simulated = make_cohort(4000, assignment={"cbt": 3, "medication": 1, "ipt": 0}, random_state=1)
     assert list(simulated.truth["recovery"]) == ["cbt", "medication"]
     assert simulated.cohort.codebook["arm"].enum == ("cbt", "medication")
@@ -238,7 +238,7 @@ def test_given_shares_leave_the_other_arms_out():
     ],
     ids=str,
 )
-def test_bad_options_say_what_is_allowed(options, message):
+def test_errors_for_bad_options_list_the_allowed_values(options, message):
     with pytest.raises(InputError, match=message):
         make_cohort(**{"n": 60, **options})
 
@@ -304,7 +304,7 @@ def _treated(n, *, assignment="randomised", shift=0.0, seed=0, caseness_only=Tru
     return {"frame": frame, "recovery": recovery[cell], "dropout": mechanism.dropout[cell]}
 
 
-def test_one_patient_treated_many_times_recovers_as_often_as_the_truth_says():
+def test_one_patient_treated_many_times_recovers_at_the_true_rate():
     rng = np.random.default_rng(11)
     services = _population.draw_services(rng, 12, ("S01", "S02"))
     twelve = _population.draw_patients(rng, services, shift=0.0, caseness_only=True)
@@ -346,7 +346,7 @@ def test_without_heterogeneity_arms_differ_by_a_constant_on_the_scale_of_m():
 
 
 @pytest.mark.parametrize(("heterogeneity", "sd"), [("none", 0), ("realistic", 0.10), ("strong", 0.25)])
-def test_effect_modification_has_its_size_and_favours_no_arm(heterogeneity, sd):
+def test_effect_modification_has_its_size_and_favors_no_arm(heterogeneity, sd):
     rng = np.random.default_rng(4)
     services = _population.draw_services(rng, 40_000, ("S01",))
     patients = _population.draw_patients(rng, services, shift=0.0, caseness_only=True)

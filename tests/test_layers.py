@@ -163,7 +163,7 @@ def test_inside_a_package_imports_follow_its_order():
     assert not wrong
 
 
-def test_no_circle_between_modules():
+def test_no_cycle_between_modules():
     graph = {
         module: {
             name
@@ -176,7 +176,7 @@ def test_no_circle_between_modules():
     assert not circles(graph)
 
 
-def test_no_circle_between_packages():
+def test_no_cycle_between_packages():
     graph: dict[str, set[str]] = {}
     for module in FILES:
         package = module if is_package(module) else module.rpartition(".")[0]

@@ -104,7 +104,7 @@ def test_one_permitted_arm_is_given_but_not_compared():
     assert np.isnan([only.advantage, only.advantage_lower, only.p_best]).all()
 
 
-def test_without_a_permitted_arm_there_is_none():
+def test_without_a_permitted_arm_none_is_recommended():
     none = row(excluded=dict.fromkeys(TABLE.columns, "pregnant"), rule="supported", default_arm="TAU")
     assert (none.arm, none.top, none.status, none.best_set) == (None, None, "out_of_scope", ())
     assert none.excluded == dict.fromkeys(TABLE.columns, "pregnant")

@@ -84,7 +84,7 @@ def test_chunks_give_the_same_bits(selector, patients, by_arm, monkeypatch, n_jo
     assert seen == [(min(200 * i, N), N) for i in range(1, 6)]
 
 
-def test_columns_may_be_stored_as_arrow_and_stand_in_any_order(selector, patients, by_arm, monkeypatch):
+def test_columns_may_be_stored_as_arrow_and_in_any_order(selector, patients, by_arm, monkeypatch):
     monkeypatch.setattr(_frames, "CHUNK", 400)
     arrow = patients.convert_dtypes(dtype_backend="pyarrow")
     assert all(isinstance(kind, pd.ArrowDtype) for kind in arrow.dtypes)
@@ -122,7 +122,7 @@ def test_chunks_keep_the_index_of_an_arrow_table(selector, patients, monkeypatch
 @pytest.mark.parametrize(
     "X", [None, {"age": 30}, [{"age": 30}], pa.array([1])], ids=lambda X: type(X).__name__
 )
-def test_chunks_refuse_what_is_no_table(selector, X):
+def test_chunks_refuse_what_is_not_a_table(selector, X):
     with pytest.raises(InputError, match=f"a DataFrame or an Arrow table; it is a {type(X).__name__}"):
         scale.predict_in_chunks(selector, X)
 
@@ -153,7 +153,7 @@ def test_a_selector_survives_pickle_bit_for_bit(fitted, selector, patients):
 # --- joblib
 
 
-def test_results_stand_in_the_order_of_the_calls():
+def test_results_are_in_the_order_of_the_calls():
     assert results_of(pow, lambda: ((base, 2) for base in range(5)), n_jobs=2) == [0, 1, 4, 9, 16]
 
 
@@ -202,7 +202,7 @@ def test_dask_gives_the_same_bits(cluster, selector, patients, by_arm):
     assert_same(scale.predict_dask(selector, unnamed, "dropout").compute(), by_arm.reset_index(drop=True))
 
 
-def test_an_index_that_is_no_id_may_repeat_itself(selector, patients, by_arm):
+def test_an_index_that_is_not_an_id_may_have_duplicates(selector, patients, by_arm):
     repeated = patients.drop(columns="patient_id").set_axis(np.arange(len(patients)) // 2)
     found = scale.predict_dask(selector, dd.from_pandas(repeated, npartitions=2)).compute()
     np.testing.assert_array_equal(found.to_numpy(), by_arm.to_numpy())
@@ -389,7 +389,7 @@ def test_only_one_partition_is_held():
     assert loaded == [0, 1, 2, 1]
 
 
-def test_what_is_no_lightgbm_is_refused(development):
+def test_what_is_not_lightgbm_is_refused(development):
     ddf = dd.from_pandas(development.drop(columns="site"), npartitions=2)
     with pytest.raises(UnsupportedModelError, match="it is a LogisticRegression"):
         scale.fit_trees_dask(ddf, "dropout", LogisticRegression())

@@ -106,7 +106,7 @@ def test_tables_much_larger_than_their_trees_are_not_made():
     assert score_trees(trees, np.ones((1, n))).sum() == 2.0 * n
 
 
-def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
+def test_kernels_are_compiled_again_if_the_cache_is_not_writable(monkeypatch):
     import numba
 
     real, asked = numba.njit, []

@@ -58,7 +58,7 @@ def loaded(path):
     return ts.load_model(path)
 
 
-def test_predictions_intervals_and_recommendations_come_back(selector, loaded, cohort):
+def test_predictions_intervals_and_recommendations_are_restored(selector, loaded, cohort):
     X = cohort.X.head(60)
     pd.testing.assert_frame_equal(loaded.predict_by_arm(X), selector.predict_by_arm(X), rtol=1e-11)
     before, after = selector.predict(X).to_frame(), loaded.predict(X).to_frame()
@@ -67,13 +67,13 @@ def test_predictions_intervals_and_recommendations_come_back(selector, loaded, c
     pd.testing.assert_frame_equal(before, after, rtol=1e-9)
 
 
-def test_explanations_come_back(selector, loaded, cohort):
+def test_explanations_are_restored(selector, loaded, cohort):
     X = cohort.X.head(10)
     before, after = (ts.explain(model, X, arm="cbt").values for model in (selector, loaded))
     pd.testing.assert_frame_equal(before, after, atol=1e-10)
 
 
-def test_what_was_learned_comes_back(selector, loaded):
+def test_learned_attributes_are_restored(selector, loaded):
     assert loaded.arms_ == selector.arms_
     assert loaded.default_arm_ == selector.default_arm_
     assert loaded.codebook_ == selector.codebook_
@@ -86,7 +86,7 @@ def test_what_was_learned_comes_back(selector, loaded):
     pd.testing.assert_frame_equal(loaded.ranges_, selector.ranges_, check_names=False)
 
 
-def test_the_id_and_the_intended_use_travel_into_predictions(loaded, path, cohort):
+def test_the_id_and_the_intended_use_are_in_predictions(loaded, path, cohort):
     audit = loaded.predict(cohort.X.head(1)).audit
     assert audit["model_id"] == read_manifest(path).model_id
     assert audit["intended_use"] == {"purpose": "Tests."}
@@ -223,7 +223,7 @@ def test_a_few_outcomes_missing_in_one_arm_are_not_disclosed(selector, tmp_path,
         assert again[key] == content[key]
 
 
-def test_a_link_in_the_way_of_the_temporary_file_is_not_followed(selector, tmp_path, monkeypatch):
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(selector, tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_text("untouched")
     monkeypatch.setattr("os.urandom", lambda n: bytes(n))
@@ -267,7 +267,7 @@ def test_a_full_intended_use_is_kept(selector, tmp_path):
     assert read_manifest(tmp_path / "m.treatsel").intended_use == use
 
 
-def test_a_summary_that_is_none_is_refused(selector, tmp_path):
+def test_an_invalid_summary_is_refused(selector, tmp_path):
     with pytest.raises(InputError, match=r"pass report.summary\(\)"):
         ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.", validation={"auc": 0.7})
 
@@ -281,7 +281,7 @@ def test_a_validation_does_not_change_the_id(selector, path, tmp_path):
     )
 
 
-def test_a_model_that_is_no_sum_cannot_be_saved(cohort, tmp_path):
+def test_a_model_that_is_not_a_sum_cannot_be_saved(cohort, tmp_path):
     forest = PooledClassifier(RandomForestClassifier(n_estimators=3, random_state=0))
     selector = ts.TreatmentSelector(estimator=forest, codebook=cohort.codebook, random_state=0).fit(
         cohort.X, cohort.y["dropout"]
@@ -508,7 +508,7 @@ def test_deep_json_is_refused(path, tmp_path):
     assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": deep}))
 
 
-def test_a_manifest_that_is_no_mapping_is_refused(tmp_path):
+def test_a_manifest_that_is_not_a_mapping_is_refused(tmp_path):
     for text in (b"[]", b"3", b"null", b'{"members": 3}', b"\xff\xfe", b"", b'{"format":1,"members":3}'):
         assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": text}))
 
@@ -652,7 +652,7 @@ def test_a_file_that_never_ends_is_refused(tmp_path):
             ts.load_model(path)
 
 
-def test_too_little_memory_is_no_crash(path, monkeypatch):
+def test_too_little_memory_does_not_crash(path, monkeypatch):
     monkeypatch.setattr(_archive, "array_of", lambda *_: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(ArtifactError, match="more memory than there is"):
         ts.load_model(path)
@@ -664,7 +664,7 @@ def test_what_could_not_be_loaded_is_not_saved(selector, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_newer_format_is_told_apart_from_damage(path, tmp_path):
+def test_a_newer_format_is_distinguished_from_damage(path, tmp_path):
     """Whatever a later format holds: members of other names, a manifest of other keys."""
     later = sealed({"manifest.json": b'{"format":2,"parts":[]}', "Model.onnx": b"x"})
     assert_refused(tmp_path / "m.treatsel", later, r"has format 2, newer than .* 1\. Update treatsel")

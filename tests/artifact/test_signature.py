@@ -152,7 +152,7 @@ def test_a_signature_of_another_file_is_refused(signed, keys, tmp_path):
         ),
     ],
 )
-def test_what_is_no_public_key_is_refused(signed, keys, key, message):
+def test_what_is_not_a_public_key_is_refused(signed, keys, key, message):
     with pytest.raises(InputError, match=message):
         ts.load_model(signed, require_signature=keys / key if isinstance(key, str) else key)
 
@@ -182,7 +182,7 @@ def test_a_damaged_file_is_never_signed(keys, tmp_path):
         sign_model(path, keys / "mine.pem")
 
 
-def test_what_is_signed_is_what_was_checked(keys, tmp_path, monkeypatch):
+def test_the_signed_content_is_the_checked_content(keys, tmp_path, monkeypatch):
     """The file is read once: nobody can exchange it in between."""
     reads, read = [], _archive.read
     monkeypatch.setattr(_archive, "read", lambda path: reads.append(path) or read(path))

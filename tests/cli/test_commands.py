@@ -100,7 +100,7 @@ def again(folder):
     return out, printed.getvalue()
 
 
-def test_train_says_what_it_did(again):
+def test_train_prints_a_summary(again):
     out, text = again
     assert "600 patients, 6 arms" in text
     assert "Best single arm" in text
@@ -158,7 +158,7 @@ def test_recommend_with_exclusions(folder, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("picture", ["why.png", "why.svg"])
-def test_explain_writes_values_and_a_picture(folder, capsys, tmp_path, picture):
+def test_explain_writes_values_and_a_plot(folder, capsys, tmp_path, picture):
     out, plot = tmp_path / "why.csv", tmp_path / picture
     arguments = ["explain", folder / "m.treatsel", folder / "cohort.csv", "--contrast", "cbt", "ipt"]
     output(capsys, *arguments, "--out", out, "--plot", plot)

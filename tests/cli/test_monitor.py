@@ -68,7 +68,7 @@ def test_an_alarm_gives_status_1_and_files(folder, capsys, recent, tmp_path):
     assert (tmp_path / "a.md").read_text().startswith("# Monitoring: dropout")
 
 
-def test_the_status_survives_a_reader_that_leaves(folder, recent):
+def test_the_status_survives_a_closed_pipe(folder, recent):
     recent.loc[: N // 4, "employment"] = "retired"
     recent.to_csv(folder / "changed.csv", index=False)
     command = f"{sys.executable} -m treatsel.cli.main monitor {folder}/m.treatsel {folder}/changed.csv"

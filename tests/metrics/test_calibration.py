@@ -78,7 +78,7 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
 @pytest.mark.parametrize("smooth", SMOOTHERS)
 @pytest.mark.parametrize("smooth_on", ["logit", "probability"])
 @pytest.mark.parametrize("exact", [False, True])
-def test_every_smoother_repeats_rows_by_weight_and_knows_no_order(cohort, smooth, smooth_on, exact):
+def test_every_smoother_repeats_rows_by_weight_in_any_order(cohort, smooth, smooth_on, exact):
     again = cohort.loc[cohort.index.repeat(cohort["weight"])].sample(frac=1, random_state=0)
     options = {"smooth": smooth, "smooth_on": smooth_on, "exact": exact, "at": [0.3, 0.5, 0.71]}
     found = calibration_curve(cohort["y"], cohort["p"], sample_weight=cohort["weight"], **options)
@@ -151,7 +151,7 @@ def test_observed_expected_ratio_of_one_class_is_exact():
     assert math.isnan(observed_expected_ratio([0, 1], [0.0, 0.0]).value)
 
 
-def test_curve_falls_back_and_says_so():
+def test_curve_falls_back_and_reports_it():
     rng = np.random.default_rng(0)
     y = rng.binomial(1, 0.4, 90)
     few = {1: "constant", 2: "straight line", 4: "4 knots", 5: "3 knots", 60: "5 knots"}
@@ -291,7 +291,7 @@ def test_hosmer_lemeshow_by_hand_and_at_the_ends():
 
 
 @pytest.mark.parametrize("metric", ESTIMATES)
-def test_clusters_that_repeat_each_other_count_once(metric, cohort):
+def test_duplicates_in_a_cluster_count_once(metric, cohort):
     """Every patient four times, as a cluster: the interval is that of the patients, nearly."""
     four = cohort.loc[cohort.index.repeat(4)]
     once = metric(cohort["y"], cohort["q"], clusters=cohort.index)
@@ -349,7 +349,7 @@ def test_perfect_predictions_have_no_errors():
     assert found.smoother == "none: each prediction is its outcome"
 
 
-def test_what_perfect_calibration_shows_is_what_it_shows():
+def test_errors_of_calibrated_models_match_their_expectation():
     """The mean over cohorts that are calibrated is what each of them expects, and p values are uniform."""
     rng, values, expected, small = np.random.default_rng(6), [], [], 0
     for seed in range(40):
@@ -443,7 +443,7 @@ def test_band_of_loess_hardly_changes_where_its_formula_does():
     assert width[3400] == pytest.approx(width[3000], rel=0.08)
 
 
-def test_local_curves_end_with_the_data(cohort):
+def test_local_curves_outside_the_data(cohort):
     for smooth, exact, ends in (("loess", False, True), ("lowess", False, True), ("loess", True, False)):
         table = calibration_curve(
             cohort["y"], cohort["p"].clip(0.2, 0.8), at=[0.1, 0.5, 0.9], smooth=smooth, exact=exact
@@ -474,6 +474,6 @@ def test_local_curves_end_with_the_data(cohort):
         (lambda: calibration_slope([0, 1], [0.2, 0.3], clusters=["a"]), "Lengths differ"),
     ],
 )
-def test_bad_input_says_what_and_how(call, message):
+def test_bad_input_is_refused_with_problem_and_remedy(call, message):
     with pytest.raises(InputError, match=message):
         call()

@@ -33,7 +33,7 @@ def page():
     return "\n".join(rows) + "\n"
 
 
-def test_the_reference_page_holds_the_list():
+def test_the_reference_page_contains_the_list():
     """To write it again: python -m tests.metrics.test_measures."""
     assert PAGE.read_text().endswith(page())
 

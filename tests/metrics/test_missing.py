@@ -74,7 +74,7 @@ def test_weights_are_repeated_rows_in_any_order(rows, random):
     assert tips[0].tipping_limit == pytest.approx(tips[1].tipping_limit, nan_ok=True)
 
 
-def test_nothing_missing_nothing_to_bound():
+def test_bounds_coincide_without_missing_outcomes():
     y, arm = [1, 0, 1, 1, 0, 0], list("aaabbb")
     table = missing_outcome_bounds(y, arm).table
     ends = table.groupby(["measure", "arms"])["value"].agg(["min", "max"])
@@ -154,7 +154,7 @@ def test_at_the_tipping_point_the_limit_is_no_difference(measure, shifted):
     assert abs(found.tipping_estimate) > abs(found.tipping_limit)
 
 
-def test_far_deltas_reach_the_bounds():
+def test_extreme_deltas_reach_the_bounds():
     y, arm = counts(200, 0.6, 0.2) + counts(200, 0.45, 0.1), ["a"] * 200 + ["b"] * 200
     bounds = missing_outcome_bounds(y, arm, arms=("a", "b"))
     table = tipping_point(y, arm, arms=("a", "b"), shifted="opposite", deltas=[-40, 0, 40]).table

@@ -167,7 +167,7 @@ def test_cluster_robust_error_by_hand():
     assert "two clusters" in single.method
 
 
-def test_nobody_concordant():
+def test_no_concordant_or_discordant_patient():
     found = policy_value([1, 0], ["a", "a"], ["b", "b"], propensity=[0.5, 0.5])
     assert math.isnan(found.value)
     assert "no patient is concordant" in found.method
@@ -224,7 +224,7 @@ def test_gain_and_values_cover_their_truth():
     assert (covered / times < 0.99).all()
 
 
-def test_direct_value_is_what_the_model_promises(tables, recommended):
+def test_direct_value_is_the_model_based_value(tables, recommended):
     found = policy_value_direct(tables[0], recommended)
     assert found.value == pytest.approx(tables[0].max(axis=1).mean())
     assert "rests on the model alone" in found.method
@@ -237,7 +237,7 @@ def test_counts_and_weights_of_effective_size():
     )
 
 
-def test_gains_over_each_arm_hold_the_one_over_the_best(scores, recommended):
+def test_gains_over_each_arm_include_the_gain_over_the_best(scores, recommended):
     gains = gain_over_each_arm(scores, recommended)
     best = gain_over_best_arm(scores, recommended)
     row = gains.to_frame().loc[best.comparator_arm]
@@ -296,7 +296,7 @@ def test_without_gain_intervals_exclude_zero_in_five_percent():
     assert (wrong[[0, 2]] / times >= 0.015).all()
 
 
-def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommended):
+def test_selection_adjusted_interval_contains_the_plain_one(scores, recommended):
     plain, found = gain_over_best_arm(scores, recommended), allowing(scores, recommended)
     assert found.value == plain.value
     assert found.lower <= plain.lower <= plain.upper
@@ -306,7 +306,7 @@ def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommend
 
 
 @pytest.mark.slow
-def test_the_naive_difference_is_explained_where_nobody_gains():
+def test_the_naive_difference_is_explained_if_no_patient_gains():
     """The commonest arm is better for all by .2, and recommended to those with a good prognosis."""
     rng = np.random.default_rng(6)
     options = {"effects": (0.0, 0.0, 0.2), "shares": (0.15, 0.15, 0.7)}
@@ -449,6 +449,6 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         ),
     ],
 )
-def test_bad_input_says_what_and_how(call, message):
+def test_bad_input_is_refused_with_problem_and_remedy(call, message):
     with pytest.raises(InputError, match=message):
         call()

@@ -193,7 +193,7 @@ def test_rubins_rules(values, se, n):
     assert (back.value, back.upper) == pytest.approx((expit(small.value), expit(small.upper)))
 
 
-def test_identical_imputations_are_no_imputation():
+def test_identical_imputations_equal_complete_data():
     found = pool_rubin([0.5] * 5, [0.1] * 5, n=200)
     assert (found.value, found.se, found.between) == pytest.approx((0.5, 0.1, 0))
     assert found.df == pytest.approx(199 * 200 / 202, rel=1e-3)

@@ -89,7 +89,7 @@ def test_unseen_categories_and_unforeseen_missing_values_are_all_zero():
     np.testing.assert_array_equal(encoding.encode(new), np.zeros((1, 5)))
 
 
-def test_a_constant_is_not_blown_up_by_rounding():
+def test_a_constant_is_not_inflated_by_rounding():
     values = pd.DataFrame({"x": [0.1 + 0.2, 0.3, 0.3]})
     assert np.abs(learn(values).encode(values)).max() < 1e-12
 
@@ -170,7 +170,7 @@ def test_knots_survive_json_and_a_change_of_unit():
 # -- what is missing ---------------------------------------------------------------------------------------
 
 
-def test_missing_is_told_by_source_column():
+def test_missing_values_are_identified_by_source_column():
     encoding = learn()
     expected = [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
     np.testing.assert_array_equal(encoding.missing(FRAME), expected)
@@ -224,7 +224,7 @@ def test_a_category_whose_shares_were_not_stored_departs_evenly():
 
 
 @pytest.mark.parametrize("rare", [1, 2, 3, 4])
-def test_shares_of_categories_tell_no_small_count(rare):
+def test_shares_of_categories_reveal_no_small_count(rare):
     n = 400
     work = np.array(["student"] * rare + ["retired"] * 150 + ["employed"] * (n - 150 - rare), dtype=object)
     learned = Encoding.learn(pd.DataFrame({"work": work}), np.ones(n), native_missing=False).columns[0]

@@ -58,7 +58,7 @@ def test_the_probability_is_found(large):
     assert np.corrcoef(result.probability, stays)[0, 1] > 0.97
 
 
-def test_weights_average_one_and_cost_patients(large):
+def test_weights_average_one_and_reduce_the_effective_sample_size(large):
     result, received, _, seen, _ = large
     weights = result.weights
     assert (weights[~seen] == 0).all()
@@ -84,7 +84,7 @@ def test_when_all_are_observed_weights_are_exactly_one():
     assert (result.table["effective_n"] == result.table["n"]).all()
 
 
-def test_an_arm_in_which_all_are_observed_stands_apart():
+def test_an_arm_in_which_all_are_observed_has_unit_weights():
     X, received, _, seen, _ = cohort(1500)
     complete = (received == "B").to_numpy()
     result = weigh(X, received, seen | complete)
@@ -103,7 +103,7 @@ def test_a_few_lost_patients_hardly_matter(n_lost):
     assert weights.between(0.9, 1.1).all()
 
 
-def test_an_arm_with_few_or_none_observed_is_no_error():
+def test_an_arm_with_few_or_none_observed_is_accepted():
     X, received, _, seen, _ = cohort(600)
     seen[(received == "C").to_numpy()] = False
     table = weigh(X, received, seen).table
@@ -122,7 +122,7 @@ def test_no_weight_exceeds_the_bound_by_much():
     assert table["largest"].max() < 1.5 * MAX_WEIGHT
 
 
-def test_patients_are_weighted_by_a_model_that_never_saw_them():
+def test_probabilities_are_out_of_fold():
     X, received, _, seen, _ = cohort(600)
     folds = balanced_folds(received, seen.astype(float), random_state=0)
     before = observation_weights(X, received, seen, folds).probability

@@ -74,7 +74,7 @@ def test_logits_are_moved_and_stretched(model, new, method):
     assert (fitted.slope_ == 1) == (method in ("none", "intercept"))
 
 
-def test_none_is_the_model_itself(hierarchical, new):
+def test_method_none_is_the_model_itself(hierarchical, new):
     fitted = RecalibratedClassifier(hierarchical, method="none").fit(*new)
     pd.testing.assert_frame_equal(fitted.predict_by_arm(new[0]), hierarchical.predict_by_arm(new[0]))
     draws = fitted.predict_draws(new[0].head(3))
@@ -123,7 +123,7 @@ def test_the_order_of_the_rows_changes_nothing(hierarchical, new):
     np.testing.assert_allclose(a.shift_, b.shift_, rtol=1e-9)
 
 
-def test_draws_hold_what_the_new_patients_leave_open():
+def test_draws_include_the_uncertainty_of_recalibration():
     """The level among the new patients is known as well as they tell it, whatever the original knew."""
     small, y_small = make_patients(90, random_state=3)
     model = ArmwiseClassifier(LOGISTIC).fit(small.drop(columns="job"), y_small)
@@ -268,6 +268,6 @@ def test_bad_input_is_refused(hierarchical, new, method, change, message):
         (type("Selector", (), {"models_": {"remission": 1}})(), "selector.models_"),
     ],
 )
-def test_what_is_no_fitted_model_is_refused(new, model, message):
+def test_unfitted_models_are_refused(new, model, message):
     with pytest.raises(InputError, match=message):
         RecalibratedClassifier(model).fit(*new)

@@ -71,7 +71,7 @@ def on_linear():
 
 
 @pytest.mark.slow
-def test_trees_find_what_no_sum_of_terms_can_show(on_crossed):
+def test_trees_find_interactions_that_linear_terms_miss(on_crossed):
     ratios, right, covered = [], [], []
     for seed in range(3):
         X, y, _ = cohort(1500, seed, crossed)
@@ -178,7 +178,7 @@ def weighed(prognosis, modification, n=4000, seed=0):
 
 
 @pytest.mark.parametrize(("prognosis", "modification"), [(1.0, 0.0), (0.0, 0.8), (0.7, 0.7)])
-def test_prognosis_and_modification_are_weighed_apart(prognosis, modification):
+def test_prognosis_and_modification_have_separate_weights(prognosis, modification):
     _, weights = weighed(prognosis, modification)
     table = weights.to_frame()
     assert table.loc["trees", "prognosis"] == pytest.approx(prognosis, abs=0.2)
@@ -187,7 +187,7 @@ def test_prognosis_and_modification_are_weighed_apart(prognosis, modification):
     assert sum(choice.probability for choice in weights.choices) == pytest.approx(1)
 
 
-def test_operators_combine_what_the_weights_say():
+def test_operators_combine_parts_by_their_weights():
     sources, weights = weighed(0.7, 0.4)
     expected = 0
     for name, table in sources.items():
@@ -205,7 +205,7 @@ def test_draws_of_weights_stay_within_their_bounds_and_around_their_mean():
     np.testing.assert_allclose(draws.mean(axis=0), weights.mean, atol=0.03)
 
 
-def test_a_source_that_says_nothing_gets_no_weight():
+def test_an_uninformative_part_gets_no_weight():
     rng = np.random.default_rng(0)
     base, arms = rng.normal(size=(500, 2)), np.arange(500) % 2
     y = (rng.random(500) < expit(base[np.arange(500), arms])).astype(float)
@@ -244,7 +244,7 @@ def test_nothing_is_random_and_the_order_of_patients_does_not_matter(on_crossed)
 
 @pytest.mark.slow
 @pytest.mark.slow
-def test_a_patient_more_or_less_changes_few_recommendations(on_linear):
+def test_leaving_out_one_patient_changes_few_recommendations(on_linear):
     X, y, model = on_linear
     new, _, _ = cohort(2000, 100, linear)
     best = model.predict_by_arm(new).idxmax(axis=1)
@@ -254,7 +254,7 @@ def test_a_patient_more_or_less_changes_few_recommendations(on_linear):
         assert (other != best).mean() <= 0.02
 
 
-def test_cross_fitted_probabilities_are_of_patients_the_parts_have_not_seen(on_crossed):
+def test_cross_fitted_probabilities_are_out_of_fold(on_crossed):
     X, y, model = on_crossed
     tables = model.cross_fitted_, model.predict_by_arm(X)
     assert tables[0].index.equals(X.index)
@@ -296,7 +296,7 @@ def test_draws_are_probabilities_around_the_prediction(on_crossed, on_linear):
 
 
 @pytest.mark.slow
-def test_sites_widen_intervals_and_are_no_predictor():
+def test_sites_widen_intervals_and_are_not_predictors():
     X, _, truth = cohort(800, 0, linear)
     rng = np.random.default_rng(0)
     X["site"] = rng.integers(0, 20, 800)
@@ -335,7 +335,7 @@ def test_a_dozen_patients_are_enough_to_fit(n_rare):
 
 
 @pytest.mark.slow
-def test_weights_are_used_and_zeros_are_not_there():
+def test_weights_are_used_and_zeros_are_ignored():
     X, y, _ = cohort(400, 0, linear)
     weights = (np.arange(400) % 4 > 0).astype(float)
     model = StackedClassifier().fit(X, y, sample_weight=weights)
@@ -375,7 +375,7 @@ def test_odd_tables_are_fitted(change):
 
 
 @pytest.mark.slow
-def test_cross_fitted_predictions_know_nothing_of_pure_noise():
+def test_cross_fitted_predictions_show_no_gain_from_pure_noise():
     gains = []
     for seed in range(6):
         rng = np.random.default_rng(seed)

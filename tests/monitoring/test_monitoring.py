@@ -77,7 +77,7 @@ def test_development_patients_are_recognized(selector, simulated):
     assert drifts.abs().max() < 1e-9
 
 
-def test_report_says_what_its_rate_means(quiet):
+def test_report_explains_its_false_alarm_rate(quiet):
     assert "at most 5 % of such reports" in quiet.false_alarm_guarantee
     assert quiet.sequential_test.threshold == pytest.approx(3 / 0.05)
 
@@ -366,7 +366,7 @@ def test_false_alarms_of_the_sequential_test_stay_below_the_rate(shift):
 
 
 @pytest.mark.parametrize("shift", [-0.1, 0.1])
-def test_ten_points_are_seen_within_some_hundred_patients(shift):
+def test_ten_points_are_detected_within_a_few_hundred_patients(shift):
     y, p = simulate(40, 1500, shift, seed=2)
     found = [sequential_calibration_test(*run, false_alarm_rate=0.05 / 3) for run in zip(y, p, strict=True)]
     assert np.median([test.alarm_at for test in found if test.alarm]) < 600
@@ -393,7 +393,7 @@ def test_expected_capital_is_at_most_one(error):
     assert 0.9 < chances @ capital <= 1 + 1e-12
 
 
-def test_long_quiet_time_does_not_blind_the_sequential_test():
+def test_the_sequential_test_detects_a_change_after_a_long_time_without_one():
     y, p = simulate(1, 3000, 0.0, seed=3)
     late = np.where(np.arange(3000) >= 2000, 1.0, y[0])
     assert 2000 < sequential_calibration_test(late, p[0]).alarm_at < 2200

@@ -80,7 +80,7 @@ def test_confounding_is_seen_and_rare_arms_are_flagged():
     assert trial.predict({"severity": -2.5, "age": 0.0}).audit["assignment"] == "randomised"
 
 
-def test_the_baseline_stands_beside_the_model():
+def test_the_baseline_is_reported_with_the_model():
     X, y, _ = routine(800, 3)
     X = X.drop(columns="site")
     selector = ts.TreatmentSelector(random_state=0).fit(X, y)
@@ -112,7 +112,7 @@ def test_a_leak_is_suspected():
     assert "suspected_leakage" in {check.code for check in selector.data_checks_}
 
 
-def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
+def test_a_model_without_weights_cannot_correct_for_missing_outcomes():
     X, y, _ = routine(200, 6, lost=0.3)
 
     class Stubborn(ArmwiseClassifier):
@@ -125,7 +125,7 @@ def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
         ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(X.drop(columns="site"), y)
 
 
-def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
+def test_descriptions_of_the_cohort_survive_the_file(tmp_path):
     X, y, _ = routine(600, 7, confounding=1.5)
     selector = ts.TreatmentSelector(groups="site", random_state=0, assignment="routine").fit(X, y)
     ts.save_model(selector, tmp_path / "m.treatsel", intended_use="A test.")
@@ -166,7 +166,7 @@ def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_assignment_is_learned_though_a_column_is_known_in_one_site_only(seed):
+def test_assignment_is_learned_although_a_column_is_known_at_one_site_only(seed):
     X, _, _ = routine(400, 9)
     X["lab"] = np.where(X["site"] == "a", X["age"] + 1, np.nan)
     found = learn_assignment(X.drop(columns="site"), "arm", groups=X["site"], random_state=seed)

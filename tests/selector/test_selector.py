@@ -117,7 +117,7 @@ def test_fit_and_predict_change_neither_x_nor_y(data):
     pd.testing.assert_frame_equal(y, y_before)
 
 
-def test_a_selector_before_fit_says_so(data):
+def test_an_unfitted_selector_raises(data):
     for method in ("predict", "predict_by_arm", "predict_draws", "recommend"):
         with pytest.raises(NotFittedError):
             getattr(TreatmentSelector(), method)(data[0])
@@ -204,7 +204,7 @@ def test_a_column_of_ids_becomes_the_index_and_must_be_unique(data):
         quick(codebook=book).fit(table.replace({"id": {"p00001": "p00000"}}), y["remission"].to_numpy())
 
 
-def test_groups_keep_folds_together_and_are_no_predictor(data):
+def test_groups_stay_together_in_folds_and_are_not_predictors(data):
     X, y = data
     sites = X.assign(site=np.resize(["s1", "s2", "s3", "s4"], len(X)))
     selector = quick(groups="site").fit(sites, y["remission"])
@@ -225,7 +225,7 @@ def test_a_given_codebook_rules_and_a_draft_has_no_ranges(data, fitted):
     assert set(fitted.predict(old).warnings["code"]) - {"low_propensity"} == {"outside_training_range"}
 
 
-def test_outcomes_that_were_not_observed_are_made_up_for_with_a_warning(data):
+def test_missing_outcomes_are_weighted_for_with_a_warning(data):
     X, y = data
     partly = y["remission"].astype("boolean").mask(np.arange(len(y)) < 100)
     with pytest.warns(TreatselWarning, match=r"'remission' was not observed in 100 of 400 patients \(25%\)"):
@@ -559,7 +559,7 @@ ANYTHING = st.one_of(
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(record=st.fixed_dictionaries(dict.fromkeys(["job", "age", "severity", "wait", "married"], ANYTHING)))
-def test_a_service_never_sees_a_crash_nor_a_silent_guess(fitted, record):
+def test_odd_records_never_cause_a_crash_or_a_silent_guess(fitted, record):
     with suppress(TreatselError):
         fitted.predict(record)
     flagged = fitted.predict(record, on_invalid="flag")
@@ -593,7 +593,7 @@ def test_intervals_cover_the_truth():
 
 
 @pytest.mark.slow
-def test_without_differences_hardly_anybody_is_supported():
+def test_without_differences_few_recommendations_are_supported():
     shares = []
     for seed in range(3):
         X, y, _ = simulate(600, seed)

@@ -31,7 +31,7 @@ def rows():
     return np.random.default_rng(1).integers(150, size=(12, 150))
 
 
-def test_it_is_harrells_algorithm(rows):
+def test_algorithm_is_that_of_harrell(rows):
     X, y = make()
     found = bootstrap_optimism(MODEL, X, y, resamples=rows)
     fitted = MODEL.fit(X, y)
@@ -141,7 +141,7 @@ def test_two_stage_intervals(monkeypatch):
     assert table.loc["calibration_slope", ["lower", "upper"]].notna().all()
 
 
-def test_groups_are_drawn_whole():
+def test_whole_groups_are_resampled():
     X, y = make()
     sites = np.repeat(np.arange(15), 10)
     found = bootstrap_optimism(RIDGE, X, y, resamples=6, clusters=sites)

@@ -94,7 +94,7 @@ def test_the_smallest_change_that_is_enough_is_chosen(change, chosen):
     assert found.count(chosen) >= 5
 
 
-def test_a_wrong_shape_is_refitted():
+def test_a_model_of_the_wrong_shape_is_refitted():
     table, X, y = make(n=1500)
     wrong = table.assign(CBT=table["CBT"].to_numpy()[::-1])
     assert update_closed_test(wrong, X, y).chosen == "refit"
@@ -120,7 +120,7 @@ def test_to_frame_and_plot_show_the_methods():
     assert [label.get_text() for label in found.plot().get_yticklabels()][::-1] == list(frame.index)
 
 
-def test_with_one_arm_a_shift_for_each_arm_is_nothing_new():
+def test_with_one_arm_a_shift_for_each_arm_equals_one_shift():
     table, X, y = make()
     found = update_closed_test(table[["CBT"]].set_axis(["all"], axis=1), X[["a", "b"]], y, arm=None)
     assert "per_arm" not in found.table.index
@@ -139,7 +139,7 @@ def test_predictions_of_0_and_1_count_as_nearly_so():
     assert found.table.loc["none", "log_likelihood"] == pytest.approx(direct, rel=1e-6)
 
 
-def test_perfect_predictions_have_no_slope_and_say_so():
+def test_perfect_predictions_have_no_slope_with_a_reason():
     _, X, y = make(n=60)
     perfect = pd.DataFrame(dict.fromkeys(ARMS, np.where(y == 1, 0.8, 0.2)))
     found = update_closed_test(perfect, X, y)
