@@ -11,7 +11,7 @@ from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import CodebookError, CohortError, InputError, TreatselError
 
-SECRET = "987654"  # a patient's value: no message may hold it
+SECRET = "987654"  # a patient's value: no message may contain it
 BOOK = Codebook.from_dict(
     {
         "fields": [
@@ -68,7 +68,7 @@ def faults_of(frame, book=BOOK):
 
 
 def spoiled(frame, **cells):
-    """The table with its last rows spoiled: column -> one bad value or several."""
+    """The table with invalid values in its last rows: column -> one value or several."""
     frame = frame.copy()
     for name, values in cells.items():
         bad = values if isinstance(values, list) else [values]
@@ -76,7 +76,7 @@ def spoiled(frame, **cells):
     return frame
 
 
-# --- what it gives
+# --- returned tables
 
 
 def test_frame_is_clean_and_indexed_by_patient(cohort):
@@ -174,7 +174,7 @@ def test_a_codebook_is_drafted_if_none_is_given(frame):
     assert "phq_last" not in cohort.X.columns
 
 
-# --- it cannot be changed by accident
+# --- protection against accidental changes
 
 
 def test_returned_tables_are_copies(cohort):
@@ -567,7 +567,7 @@ def test_a_written_index_is_not_a_covariate(tmp_path):
     assert Cohort.read_csv(tmp_path / "cohort.csv").codebook.covariates == ("age",)
 
 
-# --- laws
+# --- invariances
 
 words = st.sampled_from(["", "NA", "nan", "inf", "1", "CBT", "p1"])
 numbers = st.one_of(st.integers(), st.floats(), st.booleans())

@@ -117,7 +117,7 @@ def test_errors_of_files_are_treatsel_errors(tmp_path):
         write_cohort(make_cohort(50, random_state=0), tmp_path / "nowhere" / "patients.csv")
 
 
-# --- what make_cohort promises
+# --- documented behavior of make_cohort
 
 
 def test_seed_decides_everything():
@@ -252,7 +252,7 @@ def test_smallest_cohort_with_most_gaps(seed):
     assert simulated.cohort.X.notna().any().all()
 
 
-# --- the truth is true
+# --- the true probabilities are correct
 
 
 def test_bivariate_normal_cdf_is_the_integral_of_its_conditional():
@@ -287,7 +287,7 @@ def test_truth_is_the_frequency_overall_by_arm_and_by_tenth(name):
 
 
 def _treated(n, *, assignment="randomised", shift=0.0, seed=0, caseness_only=True):
-    """Patients whose last scores were all measured, beside the truth under the received arm."""
+    """Patients whose last scores were all measured, with the truth under the received arm."""
     rng = np.random.default_rng(seed)
     services = _population.draw_services(rng, n, tuple(f"S{number}" for number in range(200)))
     patients = _population.draw_patients(rng, services, shift=shift, caseness_only=caseness_only)
@@ -340,7 +340,7 @@ def test_without_heterogeneity_arms_differ_by_a_constant_on_the_scale_of_m():
     left = _mechanism.make_mechanism(rng, patients, services, **make).left
     assert np.ptp(left - left[:, [0]], axis=0) == pytest.approx(0, abs=1e-12)
     truth = make_cohort(500, heterogeneity="none", sites=1, random_state=0).truth
-    for table in truth.values():  # a null: one order of arms for everybody
+    for table in truth.values():  # null: the same order of arms for all patients
         order = table.to_numpy().argsort(axis=1, kind="stable")
         assert (order == order[0]).all()
 
@@ -374,7 +374,7 @@ def test_total_spread_is_the_published_one():
         assert mechanism.left.mean(axis=0) == pytest.approx(list(_mechanism.LEFT.values()), abs=0.04)
 
 
-# --- it looks like the real thing
+# --- resemblance to published data
 
 
 def test_baseline_explains_and_discriminates_as_much_as_in_the_field(large):
@@ -386,7 +386,7 @@ def test_baseline_explains_and_discriminates_as_much_as_in_the_field(large):
     assert 0.65 < roc_auc_score(recovered, fitted.decision_function(table[seen])) < 0.72
     assert (
         0.65 < roc_auc_score(recovered, of_received(large, "recovery")[seen]) < 0.75
-    )  # nobody can do better
+    )  # the best that any model can do
     decile = fitted.coef_[0][list(table).index("deprivation_decile")] / frame["deprivation_decile"].std()
     assert np.exp(-decile) == pytest.approx(0.94, abs=0.02)
 

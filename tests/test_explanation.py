@@ -131,7 +131,7 @@ def test_one_hot_pieces_are_added_back_to_their_column():
 
 
 def test_a_common_background_keeps_the_sign_of_a_contrast_under_confounding():
-    """Arms given to different populations: an arm-specific base would invert the effect."""
+    """Arms given to different populations: an arm-specific base value would invert the contrast."""
     rng = np.random.default_rng(2)
     n = 4000
     severity = rng.normal(size=n)
@@ -239,7 +239,7 @@ def test_values_that_do_not_add_up_are_never_returned(numbers, monkeypatch):
 
 
 def test_a_new_plot_belongs_to_pyplot_only_where_the_user_has_it():
-    """In a process of its own, as importing pyplot is what is tested."""
+    """In a separate process, because the import of pyplot is tested."""
     code = (
         "import sys, pandas as pd; from treatsel._reporting import plots;"
         "ax = plots.new_axes(None); assert 'matplotlib.pyplot' not in sys.modules;"

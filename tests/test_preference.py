@@ -1,4 +1,4 @@
-"""Weights and utilities: what a patient cares about."""
+"""Preferences: weights of the outcomes, and utilities."""
 
 import warnings
 from itertools import permutations

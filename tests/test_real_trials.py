@@ -1,4 +1,4 @@
-"""Real trials through the command line: they lie beside the project and are never copied into it."""
+"""Real trials through the command line: the data are stored outside the project."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Pages: complete, self-contained, readable; checked in a real browser where there is one."""
+"""Pages: complete, self-contained, readable; checked in a browser if one is installed."""
 
 import html.parser
 import json

@@ -115,7 +115,7 @@ def test_chunks_keep_the_index_of_an_arrow_table(selector, patients, monkeypatch
     pd.testing.assert_index_equal(expected.index, index, exact=False)
     found = scale.predict_in_chunks(selector, table)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
-    part = table.slice(1, N - 1)  # pandas' note of an index that counts no longer fits
+    part = table.slice(1, N - 1)  # pandas' metadata of a range index no longer match
     pd.testing.assert_frame_equal(scale.predict_in_chunks(selector, part), selector.predict_by_arm(part))
 
 
@@ -180,7 +180,7 @@ def test_calls_that_were_cancelled_are_made_again():
 @pytest.fixture(scope="module")
 def cluster():
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "silence_logs": 50}
-    # without a dashboard there is a web server all the same: at any port, since test runs go side by side
+    # even without a dashboard there is a web server: at any free port, as test runs may be concurrent
     options |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
     with LocalCluster(**options) as local, Client(local) as client:
         client.run(_import)
@@ -263,7 +263,7 @@ def test_joblib_on_dask_equals_local(cluster, work, name):
 
 
 def _kill_one(client, when):
-    """Kill a worker in a moment; return the thread that does it, and the list that its id is then in."""
+    """Kill a worker after a delay; return the thread that does it, and a list that then contains its id."""
     pids, killed = list(client.run(os.getpid).values()), []
 
     def kill():
@@ -279,7 +279,7 @@ def _kill_one(client, when):
 
 
 def _slowly(call):
-    """Return the call with a pause before it, so that there is a middle to be killed in."""
+    """Return the call with a pause before it, so that a worker can be killed during it."""
 
     def slow(*given):
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Attributions of trees: the definition itself, compiled or not, one patient or many."""
+"""Attributions of trees equal the definition, compiled or not, for one patient or many."""
 
 import itertools
 import math

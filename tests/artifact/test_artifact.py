@@ -1,4 +1,4 @@
-"""The model file: the same model comes back, and nothing else ever does."""
+"""The model file: the same model is restored, and nothing else is accepted."""
 
 import dataclasses
 import hashlib
@@ -118,7 +118,7 @@ def test_a_loaded_selector_can_be_pickled_for_workers(loaded, cohort):
 
 
 def test_no_patient_is_in_the_file(path, cohort):
-    """Neither an id, nor a row: no stored array has one row a patient, and no stored row is a patient's."""
+    """Neither an id nor a row: no stored array has one row per patient, and no stored row is a patient's."""
     archive = zipfile.ZipFile(path)
     text = archive.read("manifest.json").decode()
     assert not any(patient in text for patient in cohort.frame.index)
@@ -162,7 +162,7 @@ def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
     y.iloc[ipt[:4]] = [[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]
     kept = (arm != "ipt") | np.isin(np.arange(len(arm)), ipt[:4])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an arm with few patients
+        warnings.simplefilter("ignore")  # about an arm with few patients
         quick = PooledClassifier(LogisticRegression())  # counts do not depend on the estimator
         selector = ts.TreatmentSelector(estimator=quick, codebook=cohort.codebook, random_state=0)
         selector.fit(cohort.X[kept], y[kept])
@@ -195,7 +195,7 @@ def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
 
 @pytest.mark.parametrize("n_missing", [3, 7])
 def test_a_few_outcomes_missing_in_one_arm_are_not_disclosed(selector, tmp_path, n_missing):
-    """Neither by that arm's counts, nor by what all arms have together."""
+    """Neither by that arm's counts nor by the totals of all arms."""
     training = selector.training_.copy()
     n, arm = training["n"].sum(), training["arm"].eq("cbt")
     training["n_observed"] = training["n"] - np.where(arm, 3, 0)
@@ -305,7 +305,7 @@ def assert_refused(path, content, message="Cannot load"):
 
 
 def resealed(path, change):
-    """Return the file's content after a change to its parts, with all hashes made right again."""
+    """Return the file's content after a change to its parts, with all hashes recomputed."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(parts.pop("manifest.json"))
@@ -367,7 +367,7 @@ def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
 
 
 def swollen(claims, name="manifest.json", size=64 * 2**20):
-    """Return a file with a member that claims some zeros, but unpacks to many more."""
+    """Return a file with a member that states few zeros, but decompresses to many more."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     body, stream = packer.compress(bytes(size)) + packer.flush(), io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -384,7 +384,7 @@ def swollen(claims, name="manifest.json", size=64 * 2**20):
     ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "no JSON in UTF-8")]
 )
 def test_a_member_is_never_unpacked_beyond_what_it_claims(tmp_path, claims, message):
-    """Of 64 MB behind a small claim not even one is taken: refused beforehand, or read up to the claim."""
+    """A member of 64 MB with a small stated size is rejected first, or read up to the stated size."""
     content = swollen(claims)
     tracemalloc.start()
     try:
@@ -522,7 +522,7 @@ def test_a_changed_manifest_has_another_id(path, tmp_path):
     assert_refused(tmp_path / "m.treatsel", sealed(parts), "model id is not that of its content")
 
 
-# --- numbers that could be served, but must not be
+# --- numbers that could be used, but must be rejected
 
 
 def last(manifest):
@@ -587,7 +587,7 @@ def test_what_cannot_be_served_is_refused(tmp_path, change, message):
 
 
 def test_trees_whose_nodes_are_mixed_are_refused(tmp_path):
-    """Two stumps, the first of which owns leaves behind the root of the second."""
+    """Two stumps; the first has leaves stored after the root of the second."""
     parts = {"feature": [0, -1, -1, -1], "left": [2, 1, 2, 3], "right": [3, 1, 2, 3], "roots": [0, 1]}
     parts |= {"threshold": [0.0] * 4, "value": [0.0] * 4, "missing_left": [False] * 4, "member": [0, 0]}
     kinds = {"threshold": "<f8", "value": "<f8", "missing_left": "|b1"}
@@ -665,14 +665,14 @@ def test_what_could_not_be_loaded_is_not_saved(selector, tmp_path):
 
 
 def test_a_newer_format_is_distinguished_from_damage(path, tmp_path):
-    """Whatever a later format holds: members of other names, a manifest of other keys."""
+    """Whatever a later format contains: members with other names, a manifest with other keys."""
     later = sealed({"manifest.json": b'{"format":2,"parts":[]}', "Model.onnx": b"x"})
     assert_refused(tmp_path / "m.treatsel", later, r"has format 2, newer than .* 1\. Update treatsel")
     with pytest.raises(ArtifactError, match="newer than"):
         read_manifest(tmp_path / "m.treatsel")
 
 
-# --- files released before
+# --- files of earlier releases
 
 
 @pytest.mark.parametrize("path", sorted(STORED.glob("*.treatsel")), ids=lambda path: path.name)

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     """A model, and a CSV of patients that it has not seen."""
     folder = tmp_path_factory.mktemp("work")
     cohort = make_cohort(2 * N, missing=0.05, random_state=4).cohort
-    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # no draws: quick
+    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # quick: no draws
     model = ts.TreatmentSelector(event_is_good=False, estimator=plain, random_state=0)
     model.fit(cohort.X[:N], cohort.y["dropout"][:N])
     ts.save_model(model, folder / "m.treatsel", intended_use="Tests.")

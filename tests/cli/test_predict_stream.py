@@ -19,12 +19,12 @@ from treatsel.models import PooledClassifier
 from treatsel.scale import _files, predict_file
 from treatsel.table import TableWriter, packed, read_chunks, read_table
 
-N, CHUNK = 1400, 512  # three chunks, the last a part of one
+N, CHUNK = 1400, 512  # three chunks, the last one incomplete
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model, and patients in files of both kinds."""
+    """A model, and patients in files of both formats."""
     folder = tmp_path_factory.mktemp("stream")
     simulate = ["simulate", str(folder / "few.csv"), "--n", "600", "--missing", "0.05", "--seed", "3"]
     assert main([*simulate, "--codebook", str(folder / "codebook.yaml")]) == 0

@@ -37,7 +37,7 @@ def fields(*entries):
 
 
 def parsed(values, *, missing=("",), dtype="object", **options):
-    """Clean values of one column, and the codes of what is wrong with it."""
+    """Clean values of one column, and the codes of its faults."""
     column = pd.Series(values, dtype=dtype)
     clean, violations = Field(name="x", **options).parse(column, missing)
     return clean.tolist(), {violation.code: int(violation.mask.sum()) for violation in violations}
@@ -465,7 +465,7 @@ def test_draft_follows_the_given_options():
 def test_draft_fits_its_own_table(tmp_path):
     frame = pd.DataFrame({name: pd.Series(values) for name, (values, _) in DRAFTS.items()})
     frame = frame.drop(columns=["nothing", "infinite"])
-    frame["arm"] = pd.Series([1.0, 2.0] * 15)  # floats, as a missing neighbour made them
+    frame["arm"] = pd.Series([1.0, 2.0] * 15)  # floats, as in a column with missing values
     frame["arm"] = frame["arm"].fillna(1)
     frame["recovered"] = ["true", "false"] * 15 + ["true"]
     book = Codebook.infer(frame)
@@ -782,7 +782,7 @@ def test_columns_that_may_be_absent():
     assert (clean.columns.tolist(), faults) == (["a"], [])
 
 
-# --- laws
+# --- invariances
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 bounds = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False))

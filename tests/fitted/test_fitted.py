@@ -1,4 +1,4 @@
-"""One record at a time: the same numbers as in a table, from any thread, whatever the record holds."""
+"""One record at a time: the same numbers as in a table, from any thread, for any content of the record."""
 
 import copy
 import dataclasses
@@ -73,8 +73,8 @@ def codes(found):
     return set(zip(found.flags["code"], found.flags["column"], strict=True))
 
 
-def as_text_or_error(selector, X, **options):
-    """What a prediction tells, or how it fails."""
+def as_dict_or_error(selector, X, **options):
+    """The content of a prediction as a dict, or its error."""
     try:
         return selector.predict(X, **options).to_dict()
     except TreatselError as error:
@@ -82,7 +82,7 @@ def as_text_or_error(selector, X, **options):
 
 
 def without_keys(told):
-    """Unknown keys are told of records only: a table's other columns are ignored."""
+    """Unknown keys are reported for records only: other columns of a table are ignored."""
     if isinstance(told, dict):
         told["warnings"] = [row for row in told["warnings"] if row["code"] != "unknown_key"]
     return told
@@ -119,8 +119,8 @@ class TestOneRecordIsOneRow:
     def test_predictions_are_those_of_a_table(self, request, loaded, records, name):
         model = request.getfixturevalue(name)
         for record in records[:15]:
-            one, many = as_text_or_error(model, record), as_text_or_error(loaded, [record])
-            if name == "fitted":  # it was saved, but does not know under which id
+            one, many = as_dict_or_error(model, record), as_dict_or_error(loaded, [record])
+            if name == "fitted":  # it was saved, but does not store the id of the file
                 many["audit"] = {**many["audit"], "model_id": None, "intended_use": None}
             assert_same(one, many)
 
@@ -159,7 +159,7 @@ class TestOneRecordIsOneRow:
         selector = ts.TreatmentSelector(estimator=forest, codebook=cohort.codebook, random_state=0)
         with pytest.warns(ts.errors.TreatselWarning):
             selector.fit(cohort.X, cohort.y["recovery"])
-        assert_same(as_text_or_error(selector, records[0]), as_text_or_error(selector, [records[0]]))
+        assert_same(as_dict_or_error(selector, records[0]), as_dict_or_error(selector, [records[0]]))
 
     def test_what_was_learned_cannot_be_set(self, fitted, loaded):
         for selector in (fitted, loaded):
@@ -264,7 +264,7 @@ def test_odd_values_mean_the_same_in_a_record_and_in_a_table(loaded, records, da
     record = dict(data.draw(st.sampled_from(records)))
     for name in data.draw(st.lists(st.sampled_from(sorted(record)), max_size=3)):
         record[name] = data.draw(ODD)
-    one, many = (as_text_or_error(loaded, X, on_invalid=on_invalid) for X in (record, [record]))
+    one, many = (as_dict_or_error(loaded, X, on_invalid=on_invalid) for X in (record, [record]))
     assert_same(without_keys(one), many)
 
 

@@ -112,7 +112,7 @@ def test_swapping_the_arms_turns_the_sign(seed):
     c = [model_based_c_for_benefit(vectors["by_arm"], **arms).value for arms in (ARMS, swapped)]
     assert c[0] == pytest.approx(c[1])
     if (vectors["received"] == "b").sum() == (vectors["received"] == "a_1").sum():
-        return  # which arm is matched whole is then a matter of their names
+        return  # which arm is matched completely then depends on the names of the arms
     pairs = [match_pairs(**vectors, **arms, covariates=x) for arms in (ARMS, swapped)]
     assert c_for_benefit(pairs[0]).value == pytest.approx(c_for_benefit(pairs[1]).value, nan_ok=True)
 

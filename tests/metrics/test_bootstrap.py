@@ -43,7 +43,7 @@ def test_values_are_those_of_the_functions(cohort, weight):
 
 
 def test_a_resample_gives_the_values_of_its_rows(cohort):
-    """Rows drawn with replacement, through the functions: all but the spline, whose knots are held."""
+    """The functions on rows drawn with replacement agree, except for the spline, whose knots are fixed."""
     rng = np.random.default_rng(0)
     data = check_predicted(cohort["y"], cohort["p"], None)
     patients = Sorted.of(data, cohort["arm"].to_numpy(dtype=object), None)

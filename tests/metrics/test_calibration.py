@@ -69,7 +69,7 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
     errors = integrated_calibration_index(part["y"], part["p"], sample_weight=part["weight"], **FEW)
     repeated = integrated_calibration_index(again["y"], again["p"], **FEW)
     assert (errors.n, errors.smoother) == (repeated.n, repeated.smoother)
-    random = ["lower", "upper"]  # resamples are drawn otherwise from counts; draws of outcomes are not
+    random = ["lower", "upper"]  # resamples are drawn differently from counts; outcomes are not
     pd.testing.assert_frame_equal(
         errors.to_frame().drop(columns=random), repeated.to_frame().drop(columns=random)
     )
@@ -244,7 +244,7 @@ def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
     for limit in (tilt.lower, tilt.upper):
         test = weak_calibration_test(y, expit(limit * x)).slope
         assert test.statistic == pytest.approx(chi2.ppf(0.9, 1), rel=1e-6)
-    assert tilt.upper - tilt.value > tilt.value - tilt.lower  # the likelihood is skew
+    assert tilt.upper - tilt.value > tilt.value - tilt.lower  # the likelihood is skewed
 
 
 def test_profile_needs_a_maximum_and_no_clusters(cohort):
@@ -292,7 +292,7 @@ def test_hosmer_lemeshow_by_hand_and_at_the_ends():
 
 @pytest.mark.parametrize("metric", ESTIMATES)
 def test_duplicates_in_a_cluster_count_once(metric, cohort):
-    """Every patient four times, as a cluster: the interval is that of the patients, nearly."""
+    """Every patient four times, as a cluster: the interval is nearly that of single patients."""
     four = cohort.loc[cohort.index.repeat(4)]
     once = metric(cohort["y"], cohort["q"], clusters=cohort.index)
     found = metric(four["y"], four["q"], clusters=four.index)
@@ -350,7 +350,7 @@ def test_perfect_predictions_have_no_errors():
 
 
 def test_errors_of_calibrated_models_match_their_expectation():
-    """The mean over cohorts that are calibrated is what each of them expects, and p values are uniform."""
+    """Over calibrated cohorts the mean equals the expectation under calibration; p values are uniform."""
     rng, values, expected, small = np.random.default_rng(6), [], [], 0
     for seed in range(40):
         p = expit(rng.normal(0, 1, 300))

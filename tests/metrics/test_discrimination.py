@@ -152,7 +152,7 @@ def test_a_score_does_not_differ_from_itself(cohort):
 
 
 def test_intervals_cover():
-    """Two normals one apart: AUC = pnorm(1 / sqrt 2); a useless second score."""
+    """Two normal distributions with means one apart: AUC = pnorm(1 / sqrt 2); the second score is useless."""
     rng, truth, covered, apart = np.random.default_rng(1), 0.7602499, 0, 0
     for _ in range(600):
         y = np.repeat([0, 1], [90, 50])
@@ -165,7 +165,7 @@ def test_intervals_cover():
 
 
 def test_duplicates_in_one_cluster_add_no_information(cohort):
-    """Each patient twice, both in one group: DeLong's error of each patient once."""
+    """Each patient twice in the same cluster: the DeLong error is that of each patient once."""
     again = cohort.loc[cohort.index.repeat(2)]
     for name in ("p", "q"):
         once, twice = (

@@ -195,7 +195,7 @@ def test_without_overlap_a_score_rests_on_the_model():
 
 
 def trial(rng, n):
-    """Arm b helps those with x > 0 by as much as it harms the others; a biased, weak outcome model."""
+    """Arm b helps patients with x > 0 by as much as it harms the others; a biased, weak outcome model."""
     x = rng.choice([-1, 1], n)
     arm = np.where(rng.random(n) < 0.4, "b", "a")
     y = rng.binomial(1, 0.4 + 0.15 * x * (arm == "b"))
@@ -266,7 +266,7 @@ def test_gain_over_random_is_that_over_shuffled_recommendations(scores, recommen
 
 
 def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
-    """Nobody gains from the rule: arms differ by the same amount in all; the rule follows the prognosis."""
+    """No patient gains from the rule: arm differences are constant, and the rule follows prognosis."""
     x = rng.normal(size=n)
     prognosis = 0.2 + 0.4 * expit(2 * x)
     arm = rng.choice(3, n, p=shares)
@@ -280,7 +280,7 @@ def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
 
 @pytest.mark.slow
 def test_without_gain_intervals_exclude_zero_in_five_percent():
-    """All arms alike: over each arm, over the picked arm allowed for the pick, and over random."""
+    """All arms equal: gain over each arm, over the selected arm (selection-adjusted), and over random."""
     rng, times, wrong = np.random.default_rng(7), 160, np.zeros(3)
     for _ in range(times):
         y, arm, rule, _, by_arm, table = no_gain(rng, 250)
@@ -307,7 +307,7 @@ def test_selection_adjusted_interval_contains_the_plain_one(scores, recommended)
 
 @pytest.mark.slow
 def test_the_naive_difference_is_explained_if_no_patient_gains():
-    """The commonest arm is better for all by .2, and recommended to those with a good prognosis."""
+    """The most common arm is better for all by .2, and is recommended to patients with a good prognosis."""
     rng = np.random.default_rng(6)
     options = {"effects": (0.0, 0.0, 0.2), "shares": (0.15, 0.15, 0.7)}
     y, arm, rule, *_ = no_gain(rng, 60_000, **options)
@@ -324,7 +324,7 @@ def test_the_naive_difference_is_explained_if_no_patient_gains():
 
 
 def test_prognosis_explains_assignment_that_followed_it():
-    """Those with a good prognosis more often got what the rule recommends; the arms are all alike."""
+    """Patients with a good prognosis received the recommended arm more often; all arms are equal."""
     rng = np.random.default_rng(8)
     y, arm, rule, prognosis, *_ = no_gain(rng, 20_000)
     obeyed = rng.random(20_000) < 2 * (prognosis - 0.2)

@@ -18,7 +18,7 @@ def columns(rows):
 
 
 def restricted_likelihood(tau2, y, se):
-    """-2 log of it, written with the projection matrix instead of sums of weights."""
+    """-2 log restricted likelihood, by the projection matrix instead of sums of weights."""
     variance, ones = np.diag(se**2 + tau2), np.ones((len(y), 1))
     inverse = np.linalg.inv(variance)
     information = (ones.T @ inverse @ ones).item()

@@ -26,7 +26,7 @@ def trial(seed, n, *, benefit=0.6):
 
 
 def by_definition(priority, score, q):
-    """AUTOC, Qini and TOC(q) straight from the definition; equal priorities share their mean."""
+    """AUTOC, Qini and TOC(q) directly from the definition; equal priorities share their mean."""
     frame = pd.DataFrame({"priority": priority, "score": score}).sort_values("priority", ascending=False)
     shared = frame.groupby("priority")["score"].transform("mean").to_numpy()
     rank = np.arange(1, len(frame) + 1)

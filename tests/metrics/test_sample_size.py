@@ -40,7 +40,7 @@ def test_development_as_in_the_paper():
 def test_shrinkage_at_n_is_the_requested_one():
     size = development(shrinkage=0.93)
     n, r2 = size["shrinkage"].n, 0.15
-    apparent = r2 / 0.93  # of which shrinking by 0.93 leaves the adjusted R2
+    apparent = r2 / 0.93  # shrunk by 0.93 it gives the adjusted R2
     assert 1 + 20 / (n * math.log(1 - apparent)) == pytest.approx(0.93, abs=1e-4)
 
 

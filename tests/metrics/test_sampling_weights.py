@@ -125,7 +125,7 @@ def sampling(metric, cohort, weight, **options):
 
 
 def derivatives(metric, cohort):
-    """What one unit of each patient's weight does to the value."""
+    """Derivative of the value with respect to each patient's weight."""
     weight, found = cohort["weight"].to_numpy(), []
     for patient in range(len(cohort)):
         sides = []
@@ -186,7 +186,7 @@ def test_patients_of_weight_0_are_ignored(cohort, name):
 
 
 def test_equal_weights_equal_one_cluster_per_patient(cohort):
-    """The sandwich of a recalibration is that of clusters of one patient, with a normal quantile."""
+    """The sandwich variance of a recalibration is that of one cluster per patient; the quantile is normal."""
     ones, patients = np.ones(len(cohort)), np.arange(len(cohort))
     found = sampling(calibrated := METRICS["slope"], cohort, ones)
     assert found.se == pytest.approx(calibrated(cohort, clusters=patients).se, rel=1e-12)
@@ -220,7 +220,7 @@ def test_intervals_not_available_with_sampling_weights(cohort):
 
 @pytest.mark.slow
 def test_intervals_cover_the_population():
-    """Patients drawn with unequal chances from a population whose value is known."""
+    """Patients drawn with unequal probabilities from a population whose value is known."""
     rng = np.random.default_rng(11)
     x = rng.normal(size=40_000)
     y = rng.binomial(1, 1 / (1 + np.exp(0.3 - x)))

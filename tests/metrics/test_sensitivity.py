@@ -45,7 +45,7 @@ def test_published_e_values():
 def test_confounder_of_e_value_strength_explains_the_ratio(ratio):
     found = e_value(ratio)
     assert found.value >= 1
-    bias = found.value**2 / (2 * found.value - 1)  # of a confounder with both associations that strong
+    bias = found.value**2 / (2 * found.value - 1)  # by a confounder with both associations of this strength
     assert bias == pytest.approx(max(ratio, 1 / ratio))
     assert found.value == pytest.approx(e_value(1 / ratio).value)
     assert math.isnan(found.e_value_ci)
@@ -151,7 +151,7 @@ def test_at_lambda_the_sign_is_lost(effect):
 
 
 def test_interval_covers_the_value_under_confounding():
-    """What was not measured doubles the odds of the recommended arm: the interval at Lambda 2 covers."""
+    """An unmeasured confounder doubles the odds of the recommended arm: the interval at Lambda 2 covers."""
     hits, naive = 0, 0
     for seed in range(60):
         rng = np.random.default_rng(seed)

@@ -90,7 +90,7 @@ def test_perfect_predictions_reach_the_prevalence_everywhere():
     table = curve.to_frame().query("strategy == 'model'")
     assert table["value"].tolist() == pytest.approx([0.4] * 99)
     saved = table["avoided"].to_numpy()
-    assert saved == pytest.approx(np.full(99, 0.6))  # all three without the outcome are spared
+    assert saved == pytest.approx(np.full(99, 0.6))  # all three without the outcome remain untreated
     assert net_benefit(y, y, 0.5, prevalence=0.1).value == pytest.approx(0.1)
 
 
@@ -103,7 +103,7 @@ def test_constant_predictions_are_treat_all_and_then_treat_none(cohort):
 
 
 def test_known_prevalence(cohort):
-    """Half of the patients with the outcome were sampled: the curve of all of them comes back."""
+    """Half of the patients with the outcome were sampled: the curve of the whole population is recovered."""
     y, p = cohort["y"].to_numpy(), cohort["p"].to_numpy()
     weight = np.where(y == 1, 2, 1)
     full = decision_curve(y, p, sample_weight=weight, n_resamples=0).to_frame()
@@ -187,7 +187,7 @@ def test_resamples_are_the_same_for_the_same_seed_whatever_the_order_of_rows(coh
 
 
 def test_the_bootstrap_agrees_with_the_standard_error():
-    """At thousands of patients the percentile interval is the Wald one, also for clusters."""
+    """With thousands of patients the percentile interval equals the Wald interval, also for clusters."""
     rng = np.random.default_rng(7)
     p = rng.beta(2, 2, 4000)
     site = rng.integers(0, 80, 4000)
@@ -409,7 +409,7 @@ def test_the_two_values_of_information_agree(cohort):
 
 
 def test_value_of_information_is_the_expected_loss_of_a_choice_from_the_data():
-    """Draw truths from what the data say of them: the best strategy then beats the chosen one by the EVPI."""
+    """With truths resampled from the data, the best strategy exceeds the chosen one by the EVPI."""
     rng = np.random.default_rng(9)
     p = np.repeat([0.2, 0.5, 0.8], 20)
     y = np.tile([0, 1], 30)

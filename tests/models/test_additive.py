@@ -1,4 +1,4 @@
-"""The additive form: trees against LightGBM itself, draws against theory."""
+"""The additive form: trees compared with LightGBM, draws with theory."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The assignment model against known assignment."""
+"""The assignment model, compared with known assignment probabilities."""
 
 import numpy as np
 import pandas as pd
@@ -144,7 +144,7 @@ def test_an_arm_of_one_patient_is_accepted():
     X, received, _ = cohort(200)
     received.iloc[0] = "rare"
     found = assess(X, received)
-    assert found.raw.loc["p0", "rare"] == 0  # the model of the rest never met it
+    assert found.raw.loc["p0", "rare"] == 0  # the model of the other folds was fitted without this arm
     assert found.probabilities.loc["p0", "rare"] > 0
     assert found.table.loc["rare", "n"] == 1
 

@@ -1,4 +1,4 @@
-"""Laws that every model of the house obeys."""
+"""Properties that every model of the library must have."""
 
 import lightgbm
 import numpy as np

@@ -167,7 +167,7 @@ def test_knots_survive_json_and_a_change_of_unit():
     )
 
 
-# -- what is missing ---------------------------------------------------------------------------------------
+# -- missing values ----------------------------------------------------------------------------------------
 
 
 def test_missing_values_are_identified_by_source_column():
@@ -231,7 +231,7 @@ def test_shares_of_categories_reveal_no_small_count(rare):
     shares = dict(zip(learned.levels, learned.shares, strict=True))
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["student"] == 0.0
-    assert shares["retired"] == 150 / {1: 400, 2: 400, 3: 395, 4: 395}[rare]  # which may stand for others
+    assert shares["retired"] == 150 / {1: 400, 2: 400, 3: 395, 4: 395}[rare]  # may be merged with others
 
 
 def test_shares_of_a_handful_are_alike():

@@ -1,4 +1,4 @@
-"""The hierarchical model: exact where exactness can be had, and right about planted truths."""
+"""The hierarchical model: exact where this is possible, and recovery of simulated truths."""
 
 from dataclasses import replace
 
@@ -86,7 +86,7 @@ def small_problem(n=300, n_arms=3, n_sites=7, seed=0):
 def some_prior(n_arms, n_terms, site=0.6, site_by_arm=0.3):
     terms = np.full((n_arms + 1, n_terms), 0.4)
     terms[0] = np.append(3.0, np.full(n_terms - 1, 0.7))
-    terms[1:, -1] = 0.0  # the last term does not deviate
+    terms[1:, -1] = 0.0  # the last term has no deviations by arm
     return Prior(terms, site, site_by_arm)
 
 
@@ -96,7 +96,7 @@ def start(patients):
 
 
 class Dense:
-    """The same posterior written down once more: one column per term, per site and per site x arm."""
+    """The same posterior in dense form: one column per term, per site and per site x arm."""
 
     def __init__(self, patients, prior):
         design = np.concatenate([block for block, _ in patients.blocks()])
@@ -287,7 +287,7 @@ def test_weights_of_sizes_and_shapes_are_their_evidence(effect):
     assert even.sum() > 1
     assert (~even).sum() > 1
     np.testing.assert_allclose(ours[even] - ours[even][-1], exact[even] - exact[even][-1], atol=1e-6)
-    # the sparse evidence is a variational bound less its slack without data: up to a nat too high a covariate
+    # sparse evidence: a variational bound minus its slack without data; up to one nat too high per covariate
     excess = (ours[~even] - ours[even][-1]) - (exact[~even] - exact[even][-1])
     assert excess.min() > -0.1
     assert excess.max() < 1.0

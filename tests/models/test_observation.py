@@ -1,4 +1,4 @@
-"""Weights for outcomes that were not observed, against dropout that is known."""
+"""Weights for missing outcomes, compared with a known dropout mechanism."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ SECRET = 98765.4321
 
 
 def cohort(n=3000, seed=0):
-    """Remission and staying both depend on arm, severity, age (a threshold) and job."""
+    """Remission and observation both depend on arm, severity, age (a threshold) and job."""
     rng = np.random.default_rng(seed)
     age, severity = rng.normal(40, 12, n), rng.normal(0, 1, n)
     job = rng.choice(["work", "school", "none"], n, p=[0.6, 0.1, 0.3])
@@ -54,7 +54,7 @@ def test_weights_remove_the_bias_of_dropout(large):
 
 def test_the_probability_is_found(large):
     result, *_, stays = large
-    assert np.abs(result.probability - stays).mean() < 0.04  # the step at age 30 is met by a bend only
+    assert np.abs(result.probability - stays).mean() < 0.04  # a change of slope approximates the step at 30
     assert np.corrcoef(result.probability, stays)[0, 1] > 0.97
 
 

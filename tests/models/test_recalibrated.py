@@ -1,4 +1,4 @@
-"""A recalibrated model is the original, moved and stretched; it must serve like it."""
+"""A recalibrated model is the original with shifted and scaled logits; it must work in the same way."""
 
 import pickle
 
@@ -45,7 +45,7 @@ def hierarchical():
 
 @pytest.fixture(scope="module")
 def new():
-    """Patients to whom the model has to be brought."""
+    """New patients for whom the model is recalibrated."""
     X, y = make_patients(400, random_state=5)
     return X, y.where(np.random.default_rng(0).random(400) < 0.7, 1)
 
@@ -124,7 +124,7 @@ def test_the_order_of_the_rows_changes_nothing(hierarchical, new):
 
 
 def test_draws_include_the_uncertainty_of_recalibration():
-    """The level among the new patients is known as well as they tell it, whatever the original knew."""
+    """The level among the new patients has the uncertainty of their data, not that of the original model."""
     small, y_small = make_patients(90, random_state=3)
     model = ArmwiseClassifier(LOGISTIC).fit(small.drop(columns="job"), y_small)
     X, y = make_patients(3000, random_state=4)
@@ -143,7 +143,7 @@ def test_draws_include_the_uncertainty_of_recalibration():
     assert level_after < 0.5 * level_before
     center = logit(fitted.predict_by_arm(X).to_numpy())
     assert np.abs(after.mean(axis=0) - center).max() < 0.1
-    # what differs between patients still varies with the original's draws, stretched like everything
+    # differences between patients still vary with the original's draws, scaled like all logits
     spread = [(d - d.mean(axis=1, keepdims=True)).std(axis=0).mean() for d in (before, after)]
     assert spread[1] == pytest.approx(fitted.slope_ * spread[0], rel=0.25)
 

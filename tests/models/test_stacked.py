@@ -1,4 +1,4 @@
-"""The stack: trees where the data ask for them, the hierarchical model where they do not."""
+"""The stack: trees where the data support them, the hierarchical model elsewhere."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def linear(z):
 
 
 def crossed(z):
-    """Prognosis and effects that no sum of terms can show: which arm is better turns on two signs."""
+    """Prognosis and effects without linear terms: the better arm depends on the signs of two covariates."""
     a, b, c = (z[:, j] > 0 for j in range(3))
     sign = np.where(a != c, 1.0, -1.0)
     return (-0.3 + 1.2 * (a & b) - 1.0 * (~a & ~b))[:, None] + 0.7 * sign[:, None] * [1, -1]
@@ -67,7 +67,7 @@ def on_linear():
     return X, y, StackedClassifier().fit(X, y)
 
 
-# -- what trees are for ------------------------------------------------------------------------------------
+# -- when trees contribute ---------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_trees_find_interactions_that_linear_terms_miss(on_crossed):
     assert alone < 0.6
     stacked, alone = np.mean(covered, axis=0)
     assert stacked > 0.8
-    assert alone < 0.2  # it does not know what it cannot express
+    assert alone < 0.2  # its intervals ignore what it cannot represent
 
 
 @pytest.mark.slow
@@ -166,7 +166,7 @@ def test_boosting_stops_where_noise_begins():
 
 
 def weighed(prognosis, modification, n=4000, seed=0):
-    """Learn weights where the truth is a base plus a source with these weights."""
+    """Learn weights from a truth that is a base plus a source with these weights."""
     rng = np.random.default_rng(seed)
     base, source = rng.normal(0, 0.8, (n, 3)), rng.normal(0, 0.8, (n, 3))
     mean = source.mean(axis=1, keepdims=True)
@@ -214,7 +214,7 @@ def test_an_uninformative_part_gets_no_weight():
     assert (weights.to_frame().loc["trees"] == 0).all()
 
 
-# -- laws --------------------------------------------------------------------------------------------------
+# -- invariances -------------------------------------------------------------------------------------------
 
 
 def test_trees_are_explained_exactly(on_crossed):
@@ -248,7 +248,7 @@ def test_leaving_out_one_patient_changes_few_recommendations(on_linear):
     X, y, model = on_linear
     new, _, _ = cohort(2000, 100, linear)
     best = model.predict_by_arm(new).idxmax(axis=1)
-    for left_out in (0, 500):  # folds are dealt anew
+    for left_out in (0, 500):  # folds are assigned again
         keep = np.arange(len(X)) != left_out
         other = StackedClassifier().fit(X[keep], y[keep]).predict_by_arm(new).idxmax(axis=1)
         assert (other != best).mean() <= 0.02
@@ -385,4 +385,4 @@ def test_cross_fitted_predictions_show_no_gain_from_pure_noise():
         table = StackedClassifier().fit(X, y).cross_fitted_
         recommended = np.where(table["A"] > table["B"], "A", "B")
         gains.append(np.mean((recommended == X["arm"]) * (y - 0.5) / 0.5))
-    assert abs(np.mean(gains)) < 0.06  # three standard errors; seven points with folds dealt by fitted risk
+    assert abs(np.mean(gains)) < 0.06  # three standard errors; seven points with folds by fitted risk

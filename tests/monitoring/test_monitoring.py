@@ -1,4 +1,4 @@
-"""Monitoring: no alarm where nothing has changed, and an alarm at the right place where something has."""
+"""Monitoring: no alarm if nothing has changed, and the right alarm if something has."""
 
 import json
 
@@ -30,9 +30,9 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def selector(simulated, tmp_path_factory):
-    """From a file, so that nothing but what it stores is used."""
+    """Loaded from a file, so that only what it stores is used."""
     X, y = simulated.cohort.X[:N], simulated.cohort.y["dropout"][:N]
-    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # no draws: quick
+    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # quick: no draws
     model = ts.TreatmentSelector(event_is_good=False, estimator=plain, random_state=0)
     path = tmp_path_factory.mktemp("model") / "m.treatsel"
     ts.save_model(model.fit(X, y), path, intended_use="Tests.")
@@ -384,7 +384,7 @@ def test_capital_of_a_bet_by_hand():
 
 @pytest.mark.parametrize("error", [0.0, 0.02])
 def test_expected_capital_is_at_most_one(error):
-    """Over all outcomes of eight patients, the probabilities as wrong as the tolerance allows."""
+    """Over all outcomes of eight patients, with probabilities as wrong as the tolerance allows."""
     p = np.linspace(0.05, 0.95, 8)
     outcomes = (np.arange(2**8)[:, None] >> np.arange(8)) & 1
     chances = np.where(outcomes == 1, p + error, 1 - p - error).prod(axis=1)
@@ -399,7 +399,7 @@ def test_the_sequential_test_detects_a_change_after_a_long_time_without_one():
     assert 2000 < sequential_calibration_test(late, p[0]).alarm_at < 2200
 
 
-# --- out
+# --- output
 
 
 def test_page_markdown_and_json(quiet, tmp_path):

@@ -16,7 +16,7 @@ from treatsel.selector._default_arm import learn_assignment
 
 
 def routine(n, seed, *, confounding=0.0, lost=0.0):
-    """Two covariates, two arms, a site; the severe get B and drop out more, above all under A."""
+    """Two covariates, two arms, a site; severe patients receive B and drop out more often, mostly under A."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(n, 2))
     truth = expit(np.column_stack([0.3 - 0.8 * z[:, 0], 0.1 - 0.8 * z[:, 0]]))
@@ -134,7 +134,7 @@ def test_descriptions_of_the_cohort_survive_the_file(tmp_path):
     pd.testing.assert_frame_equal(loaded.performance_["remission"], selector.performance_["remission"])
     known, told = selector.assignment_.table, loaded.assignment_.table
     few = (known["share_low_propensity"] * len(X)).round().between(1, 4)
-    assert few.any()  # whose share is left out of the file
+    assert few.any()  # their share is not stored in the file
     expected = known[list(told.columns)].assign(share_low_propensity=known["share_low_propensity"].mask(few))
     pd.testing.assert_frame_equal(told, expected)
     new = X.head(50).assign(severity=np.linspace(-4, 4, 50))
@@ -155,7 +155,7 @@ def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp
     in_a = np.flatnonzero(X["arm"] == "A")
     y.iloc[in_a] = 1.0
     y.iloc[in_a[:6]] = 0.0  # six non-events
-    y.iloc[in_a[-2:]] = np.nan  # two lost: a cell too small to be stored
+    y.iloc[in_a[-2:]] = np.nan  # two missing: a cell too small to be stored
     with pytest.warns(TreatselWarning, match="was not observed in 2"):
         selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert selector.default_arm_ == "B"

@@ -1,4 +1,4 @@
-"""Data checks: each reports what it should, is silent otherwise, and names no value."""
+"""Data checks: each reports its finding, gives no false alarm, and names no value."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ SECRET = 98765.4321
 
 
 def table(n=2000, seed=0):
-    """Mixed columns, correlated but not alike; three arms; two outcomes."""
+    """Mixed columns, correlated but not equivalent; three arms; two outcomes."""
     rng = np.random.default_rng(seed)
     severity = rng.normal(15, 5, n)
     X = pd.DataFrame(
@@ -132,11 +132,11 @@ def test_values_that_occur_in_one_arm_by_chance_are_not_reported():
     X, received, _ = table()
     received.iloc[:1950] = "A"
     received.iloc[1950:] = "B"
-    assert check_positivity(columns_of(X.drop(columns="severity")), received) == []  # A is nearly everybody
+    assert check_positivity(columns_of(X.drop(columns="severity")), received) == []  # nearly all received A
     X, received, _ = table()
     X["job"] = [f"t{i // 10}" for i in range(2000)]
     received = received.mask(X["job"].isin([f"t{i}" for i in range(20)]), "B")
-    assert check_positivity(columns_of(X), received) == []  # ten patients a value
+    assert check_positivity(columns_of(X), received) == []  # ten patients per value
     assert check_positivity(columns_of(X), received.mask(received != "A", "A")) == []  # a single arm
 
 

@@ -1,4 +1,4 @@
-"""The selector: its contract, what bad input gets, and whether it finds what is known to be true."""
+"""The selector: its contract, errors for bad input, and recovery of known truths."""
 
 import json
 import pickle
@@ -32,7 +32,7 @@ from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledCla
 from treatsel.predictions import WARNING_CODES
 from treatsel.selector import MIN_EVENTS
 
-SECRET = "SECRET-7261"  # stands in some patient's row; no message may hold it
+SECRET = "SECRET-7261"  # in some patient's row; no message may contain it
 RIDGE = PooledClassifier(LogisticRegression(C=1.0, solver="newton-cholesky"))
 GOOD = {"remission": True, "dropout": False}
 
@@ -175,7 +175,7 @@ def test_time_zones_in_the_index_survive(data):
     json.loads(predictions.to_json())
 
 
-# --- what goes in
+# --- input
 
 
 def test_a_record_records_and_a_frame_agree(fitted, data):
@@ -258,7 +258,7 @@ def test_one_arm_is_predicted_but_not_ranked(data):
         selector.recommend(X)
 
 
-# --- what comes out
+# --- output
 
 
 def test_intervals_are_quantiles_of_the_draws_block_by_block():
@@ -368,7 +368,7 @@ def test_cross_validated_ridge_has_the_posterior_of_the_penalty_it_chose(data):
     np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-# --- what bad input gets (DESIGN, section 10)
+# --- errors for bad input
 
 FIT_FAULTS = {
     "no arm column": (lambda X, y: (X.drop(columns="arm"), y), InputError, "no column 'arm'"),
@@ -572,7 +572,7 @@ def test_odd_records_never_cause_a_crash_or_a_silent_guess(fitted, record):
         assert "job" in set(flagged.warnings["column"])
 
 
-# --- whether it finds what is true
+# --- recovery of known truths
 
 
 @pytest.mark.slow
@@ -616,7 +616,7 @@ def test_a_strong_modifier_is_found():
 @pytest.mark.slow
 @pytest.mark.parametrize("penalty", [1.0, 1e-6], ids=["good outcome model", "useless outcome model"])
 def test_the_best_single_arm_is_doubly_robust(penalty):
-    """Those who would do well anyway get arm C; no arm is better than another."""
+    """Patients with a good prognosis receive arm C; no arm is better than another."""
     covered, raw = [], []
     for seed in range(5):
         X, y, truth = simulate(2500, seed, prognosis=1.2, confounding=1.0)

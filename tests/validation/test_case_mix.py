@@ -1,4 +1,4 @@
-"""Case mix and transport: laws, known truth, summaries, and what cannot be estimated."""
+"""Case mix and transport: invariances, known truths, summaries, and what cannot be estimated."""
 
 import numpy as np
 import pandas as pd
@@ -133,7 +133,7 @@ def test_missing_and_useless_columns():
     found = case_mix(old, new, **ROLES)
     assert np.isfinite(found.membership.value)
     assert np.isnan(found.coefficients["constant"])
-    assert found.coefficients["age missing"] > 0  # nobody's in the old cohort: it has no finite value
+    assert found.coefficients["age missing"] > 0  # never missing in the old cohort: no finite estimate
     assert "separate the cohorts completely" in found.membership.method
 
 

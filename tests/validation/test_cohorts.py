@@ -1,4 +1,4 @@
-"""A validation beside the development cohort, and over imputed tables."""
+"""Validation with a comparison to the development cohort, and over imputed tables."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Bootstrap of the whole procedure: laws, known truth, and what it does when fits fail."""
+"""Bootstrap of the whole procedure: invariances, known truths, and failed fits."""
 
 import logging
 
@@ -103,7 +103,7 @@ def test_weights_count_as_rows():
 
 @pytest.mark.slow
 def test_corrected_figures_are_those_of_new_patients():
-    """Mean over cohorts: what the model does in many new patients, against apparent and corrected."""
+    """Mean over cohorts: performance in many new patients, compared with apparent and corrected."""
     wide, y_wide = make(999, n=4000)
     rows = []
     for seed in range(8):

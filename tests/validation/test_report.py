@@ -1,4 +1,4 @@
-"""The whole report: parts, front table, checklists, JSON there and back, and two reports compared."""
+"""The whole report: parts, front table, checklists, JSON round trip, and comparison of two reports."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def test_every_figure_has_interval_or_a_reason(report):
     bare = report.figures[report.figures["lower"].isna()]
     assert (bare["method"].str.len() > 10).all()
     whole = report.figures.drop(bare.index)
-    whole = whole[~whole["measure"].str.startswith("E-for-benefit")]  # resamples err upwards
+    whole = whole[~whole["measure"].str.startswith("E-for-benefit")]  # resamples are biased upwards
     assert (whole["lower"] <= whole["value"] + 1e-12).all()
     assert (whole["value"] <= whole["upper"] + 1e-12).all()
     assert (report.figures["n"] > 0).all()
@@ -205,11 +205,11 @@ def test_reports_of_different_outcomes_are_not_compared(report):
         compare(report, replace(report, outcome="dropout"))
 
 
-# --- what must not be disclosed, and what must not stop a report
+# --- disclosure control, and data that must not stop a report
 
 
 def two_arms(n, seed=0, **columns):
-    """A cohort of two arms without effects, and its table."""
+    """A cohort with two equal arms, and its table."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=n)
     frame = pd.DataFrame({"x": x, "arm": rng.choice(["CBT", "SSRI"], n), "remission": rng.integers(0, 2, n)})
@@ -355,7 +355,7 @@ def test_the_page_is_ready_for_printing(report, tmp_path):
 
 
 def test_headings_begin_with_the_term(report):
-    """A reviewer looks for the field's term; the front table and the sections use the same ones."""
+    """Headings start with the field's term; the front table and the sections use the same terms."""
     headings = [section.heading for section in page_of(report).sections]
     terms = [heading.partition(":")[0] for heading in headings]
     for term in ("Discrimination", "Calibration", "Clinical utility", "Value of the recommendations"):
@@ -382,7 +382,7 @@ def test_a_count_of_one_is_singular(tmp_path):
 
 
 def test_parts_and_sections_have_the_same_names():
-    """A reader who knows a section of the page finds the part that computes it, and the other way round."""
+    """Each section of the page has the name of the part that computes it."""
     folder = Path(parts.__file__).parent
     names = [
         {path.stem for path in place.glob("_*.py")} - {"__init__", other}

@@ -1,4 +1,4 @@
-"""Odd cohorts, odd predictions and damaged files: a plain word, never an obscure failure."""
+"""Unusual cohorts, unusual predictions and damaged files: a clear message, never an obscure failure."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ from treatsel.validation import ValidationReport, compare, validate
 
 
 def cohort_of(n, seed=0, **columns):
-    """Two arms whose effects cross over, and the true table."""
+    """Two arms with a qualitative interaction, and the true table."""
     rng = np.random.default_rng(seed)
     x, arm = rng.normal(size=n), np.where(np.arange(n) % 2 == 0, "CBT", "SSRI")
     table = pd.DataFrame({"CBT": expit(0.3 * x), "SSRI": expit(-0.5 * x)})
@@ -38,7 +38,7 @@ def report(plain):
     return validate(plain[1], plain[0], comparator="SSRI", assignment="randomised")
 
 
-# --- figures that were added: against the functions
+# --- additional figures, compared with the functions
 
 
 def test_tests_of_calibration_are_reported_with_their_p(plain, report):

@@ -1,4 +1,4 @@
-"""Subgroups: the figures of the metrics themselves, an honest interaction test, none from nothing."""
+"""Subgroups: the figures equal those of the metrics; the interaction test keeps its level."""
 
 import matplotlib as mpl
 import numpy as np

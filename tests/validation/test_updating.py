@@ -1,4 +1,4 @@
-"""`update_closed_test`: laws, known truth, and what it does where there is no estimate."""
+"""`update_closed_test`: invariances, known truths, and data without an estimate."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ ARMS = ["CBT", "IPT", "SSRI"]
 
 
 def make(seed=0, n=300, shift=0.0, slope=1.0, by_arm=0.0):
-    """Covariates, a linear model's by-arm table, and outcomes whose truth is that model, moved."""
+    """Covariates, a linear model's by-arm table, and outcomes from that model with shifted logits."""
     rng = np.random.default_rng(seed)
     X = pd.DataFrame(rng.normal(size=(n, 2)), columns=["a", "b"]).assign(arm=rng.choice(ARMS, n))
     logits = pd.DataFrame({arm: 0.3 * k + X["a"] - 0.2 * k * X["b"] for k, arm in enumerate(ARMS)})
@@ -52,7 +52,7 @@ def test_richer_methods_fit_better_and_order_does_not_matter(seed, shift, slope)
     table, X, y = make(seed, n=120, shift=shift, slope=slope)
     found = update_closed_test(table, X, y)
     heights = found.table["log_likelihood"]
-    assert (np.diff(heights) >= -1e-9).all()  # the model itself is linear, so that "refit" holds it
+    assert (np.diff(heights) >= -1e-9).all()  # the model itself is linear, so "refit" includes it
     rows = np.random.default_rng(seed).permutation(len(y))
     again = update_closed_test(table.iloc[rows], X.iloc[rows], y[rows])
     np.testing.assert_allclose(again.table["log_likelihood"], heights, atol=1e-8)

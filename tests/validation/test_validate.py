@@ -1,4 +1,4 @@
-"""External validation: known truth, the numbers of R, and honest words."""
+"""External validation: known truths, agreement with R, and correct wording."""
 
 import json
 
@@ -17,7 +17,7 @@ from treatsel.errors import InputError
 from treatsel.models import PooledClassifier
 from treatsel.validation import validate
 
-QUICK = PooledClassifier(LogisticRegression())  # where any selector will do
+QUICK = PooledClassifier(LogisticRegression())  # for tests that can use any selector
 
 
 def simulate(n, *, modifier, random_state=0, confounded=False, n_sites=None):
@@ -49,7 +49,7 @@ def test_every_figure_has_interval_n_and_method(example):
     assert figures.loc[tests, "method"].str.contains("a test statistic has no interval").all()
     bounded = figures[~tests & (figures["measure"] != "gain over the best single arm, named beforehand")]
     assert bounded[["value", "lower", "upper", "n"]].notna().all().all()
-    bounded = bounded[~bounded["measure"].str.startswith("E-for-benefit")]  # resamples err upwards
+    bounded = bounded[~bounded["measure"].str.startswith("E-for-benefit")]  # resamples are biased upwards
     assert (bounded["lower"] <= bounded["value"]).all()
     assert (bounded["value"] <= bounded["upper"]).all()
     assert (figures["method"] != "").all()
@@ -110,7 +110,7 @@ def test_the_true_gain_used_above():
 
 def test_confounded_assignment_is_corrected_by_the_estimated_probabilities():
     cohort, truth = simulate(6000, modifier=0.0, confounded=True)
-    blunt = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)  # no help from the outcome model
+    blunt = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)  # an uninformative outcome model
     corrected = validate(blunt, cohort, assignment="estimated", sections=()).figures.set_index("measure")
     naive = validate(blunt, cohort, assignment="randomised", sections=()).figures.set_index("measure")
     row = corrected.loc["all patients receive SSRI"]
