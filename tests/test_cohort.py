@@ -93,7 +93,7 @@ def test_frame_is_clean_and_indexed_by_patient(cohort):
     assert pd.api.types.is_datetime64_dtype(cohort.frame["start"].dtype)
 
 
-def test_x_holds_covariates_and_the_arm(cohort):
+def test_x_contains_covariates_and_the_arm(cohort):
     assert cohort.X.columns.tolist() == ["age", "score", "smoker", "gender", "arm"]
     assert cohort.X.index.equals(cohort.frame.index)
     np.testing.assert_array_equal(cohort.X["smoker"], [1, 1, np.nan, 0])

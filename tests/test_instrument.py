@@ -85,7 +85,7 @@ def test_unknown_instrument_without_similar_names_gets_the_list_only():
 
 
 @pytest.mark.parametrize(("name", "scores", "labels"), BAND_EDGES)
-def test_bands_hold_both_their_edges(name, scores, labels):
+def test_bands_include_both_edges(name, scores, labels):
     expected = [label for label in labels.split(",") for _ in range(2)]
     assert Instrument.get(name).band(scores).tolist() == expected
 

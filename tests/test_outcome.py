@@ -59,7 +59,7 @@ def test_golden_row(row):
 
 
 @pytest.mark.parametrize("name", ["nhs_recovery", "reliable_improvement", "reliable_recovery", "non_start"])
-def test_golden_rows_hold_when_labeled_together(name):
+def test_golden_rows_are_the_same_when_labeled_together(name):
     rows = GOLDEN[GOLDEN["outcome"] == name].set_index("why")
     found = Outcome.get(name)
     labels = found.label(rows, **{key: key for key in found.inputs})

@@ -383,7 +383,7 @@ def swollen(claims, name="manifest.json", size=64 * 2**20):
 @pytest.mark.parametrize(
     ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "no JSON in UTF-8")]
 )
-def test_a_member_is_never_unpacked_beyond_what_it_claims(tmp_path, claims, message):
+def test_a_member_is_never_decompressed_beyond_its_stated_size(tmp_path, claims, message):
     """A member of 64 MB with a small stated size is rejected first, or read up to the stated size."""
     content = swollen(claims)
     tracemalloc.start()
@@ -395,7 +395,7 @@ def test_a_member_is_never_unpacked_beyond_what_it_claims(tmp_path, claims, mess
     assert peak < 4 * 2**20
 
 
-def test_a_member_that_holds_less_than_it_claims_is_refused(tmp_path):
+def test_a_member_shorter_than_its_stated_size_is_refused(tmp_path):
     packed = swollen(16, size=20_000)[:-64]
     at = packed.rindex(b"PK\1\2")
     crc, size = zlib.crc32(bytes(20_000)).to_bytes(4, "little"), (20_001).to_bytes(4, "little")

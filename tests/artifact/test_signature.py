@@ -200,7 +200,7 @@ def test_new_keys_are_private_and_replace_nothing(tmp_path):
     assert private.read_bytes() == before
 
 
-def test_without_cryptography_the_message_says_what_to_install(signed, keys, monkeypatch):
+def test_without_cryptography_the_message_names_the_package(signed, keys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
     with pytest.raises(InputError, match=r"treatsel\[sign\]"):
         ts.load_model(signed, require_signature=keys / "mine.pub.pem")

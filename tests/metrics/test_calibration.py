@@ -188,7 +188,7 @@ def test_knots_are_where_r_puts_them(x, count, knots):
     assert place_knots(*np.unique(x, return_counts=True), count) == pytest.approx(knots, rel=1e-6)
 
 
-def test_curve_holds_what_it_draws(cohort):
+def test_curve_table_contains_the_plotted_values(cohort):
     before = "matplotlib.pyplot" in sys.modules
     curve = calibration_curve(cohort["y"], cohort["p"], received=cohort["arm"])
     table = curve.to_frame()
@@ -271,7 +271,7 @@ def test_tests_add_up_and_vanish_after_recalibration(cohort):
     assert nothing.method.startswith("not estimable")
 
 
-def test_tests_hold_their_size():
+def test_tests_keep_their_level():
     rng, rejected = np.random.default_rng(8), np.zeros(4)
     for _ in range(250):
         p = expit(rng.normal(0, 1, 200))

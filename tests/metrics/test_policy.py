@@ -375,7 +375,7 @@ def test_published_limits(events, n, newcombe, score):
 
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(*[st.integers(0, 12)] * 4))
-def test_limits_of_two_proportions_hold_the_difference_and_mirror(cells):
+def test_limits_of_two_proportions_contain_the_difference_and_are_antisymmetric(cells):
     events = np.array(cells[:2], dtype=float)
     n = events + cells[2:]
     if not n.all():

@@ -52,7 +52,7 @@ CASES = [
 ]
 
 
-def test_the_folder_holds_references():
+def test_the_folder_contains_references():
     assert CASES, f"no *_expected.json in {_reference.FOLDER}"
 
 

@@ -33,7 +33,7 @@ def linear(z):
 
 
 def crossed(z):
-    """Prognosis and effects without linear terms: the better arm depends on the signs of two covariates."""
+    """Prognosis and effects that are not additive: the better arm depends on the signs of two covariates."""
     a, b, c = (z[:, j] > 0 for j in range(3))
     sign = np.where(a != c, 1.0, -1.0)
     return (-0.3 + 1.2 * (a & b) - 1.0 * (~a & ~b))[:, None] + 0.7 * sign[:, None] * [1, -1]

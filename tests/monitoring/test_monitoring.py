@@ -415,7 +415,7 @@ def test_page_markdown_and_json(quiet, tmp_path):
     assert "<script" not in page
 
 
-def test_plots_show_what_the_tables_hold(quiet):
+def test_plots_show_the_tables(quiet):
     rows = quiet.figures[quiet.figures["measure"].isin([MEAN, CATEGORIES])]
     assert len(quiet.plot().get_yticks()) == len(rows) == 15
     line = quiet.sequential_test.plot().lines[-1]

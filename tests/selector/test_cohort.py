@@ -94,7 +94,7 @@ def test_the_baseline_is_reported_with_the_model():
     assert table.loc[("log_loss", "model"), "value"] < np.log(2)
 
 
-def test_one_warning_holds_all_checks_and_no_value():
+def test_one_warning_lists_all_checks_without_values():
     X, y, _ = routine(120, 4)
     X = X.drop(columns="site").assign(constant=1.0, copy=X["severity"] * 2 + 1)
     with pytest.warns(DataQualityWarning) as caught:
@@ -149,7 +149,7 @@ def test_descriptions_of_the_cohort_survive_the_file(tmp_path):
     assert "Penalized logistic regression" in card
 
 
-def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp_path):
+def test_an_arm_without_enough_events_is_stored_as_such_and_is_not_the_default(tmp_path):
     X, y, _ = routine(900, 8)
     X, y = X.drop(columns="site"), y.copy()
     in_a = np.flatnonzero(X["arm"] == "A")
