@@ -1,9 +1,9 @@
-"""How often do the default model's intervals cover the truth, and how many patients get "supported"?
+"""Coverage of the default model's intervals, and the share of patients with status "supported".
 
     python -m benchmarks.coverage [--seeds 10]
 
-Simulated trials with three arms and a logistic truth. Prints, per scenario, the share of 95 % intervals
-that cover: of each arm's probability, and of the difference between the top arm and each other arm; and
+Simulated trials with three arms and a true logistic model. Prints, per scenario, the coverage of 95%
+intervals, for each arm's probability and for the difference between the top arm and each other arm, and
 the share of patients whose recommendation is supported.
 """
 
@@ -59,7 +59,7 @@ def simulate(scenario: Scenario, seed: int) -> tuple[pd.DataFrame, pd.Series, pd
 
 
 def measure(scenario: Scenario, seed: int) -> tuple[float, float, float]:
-    """Return coverage of arms, coverage of contrasts, and the share supported, of one fit."""
+    """Return coverage of arms, coverage of contrasts, and the share supported, for one fit."""
     X, y, new, truth = simulate(scenario, seed)
     selector = ts.TreatmentSelector(random_state=0).fit(X, y)
     lower, upper = selector.predict(new).interval()

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-# scikit-learn 1.8 gave up `penalty`; older ones take no notice of `l1_ratio` alone
+# scikit-learn 1.8 deprecated `penalty`; older versions ignore `l1_ratio` alone
 LASSO = {"l1_ratio": 1} if LogisticRegression().penalty == "deprecated" else {"penalty": "l1"}
 
 
 @pytest.fixture(autouse=True)
 def closed_figures() -> Iterator[None]:
-    """Close what a test drew: pyplot keeps figures open, and warns at twenty."""
+    """Close the figures of a test: pyplot keeps them open, and warns at twenty."""
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
@@ -30,9 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shared.exists():
         made = tmp_path_factory.mktemp("training")
         simulate_and_train(made)
-        with contextlib.suppress(
-            OSError
-        ):  # a folder that holds files is not replaced: another worker was first
+        with contextlib.suppress(OSError):  # a folder with files is not replaced: another worker was first
             made.rename(shared)
     return shared
 

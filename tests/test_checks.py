@@ -114,7 +114,7 @@ def test_levels_lie_between_zero_and_one(level):
 @pytest.mark.parametrize(
     "value", ["0.95", None, [0.95], True, np.True_, pd.NA, np.array([0.95, 0.9])], ids=repr
 )
-def test_what_is_no_number_is_refused_in_words(value):
+def test_non_numbers_are_refused_with_a_message(value):
     with pytest.raises(InputError, match=f"level must be a number; it is a {type(value).__name__}"):
         check_level(value)
 

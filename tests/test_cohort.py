@@ -11,7 +11,7 @@ from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import CodebookError, CohortError, InputError, TreatselError
 
-SECRET = "987654"  # a patient's value: no message may hold it
+SECRET = "987654"  # a patient's value: no message may contain it
 BOOK = Codebook.from_dict(
     {
         "fields": [
@@ -68,7 +68,7 @@ def faults_of(frame, book=BOOK):
 
 
 def spoiled(frame, **cells):
-    """The table with its last rows spoiled: column -> one bad value or several."""
+    """The table with invalid values in its last rows: column -> one value or several."""
     frame = frame.copy()
     for name, values in cells.items():
         bad = values if isinstance(values, list) else [values]
@@ -76,7 +76,7 @@ def spoiled(frame, **cells):
     return frame
 
 
-# --- what it gives
+# --- returned tables
 
 
 def test_frame_is_clean_and_indexed_by_patient(cohort):
@@ -93,7 +93,7 @@ def test_frame_is_clean_and_indexed_by_patient(cohort):
     assert pd.api.types.is_datetime64_dtype(cohort.frame["start"].dtype)
 
 
-def test_x_holds_covariates_and_the_arm(cohort):
+def test_x_contains_covariates_and_the_arm(cohort):
     assert cohort.X.columns.tolist() == ["age", "score", "smoker", "gender", "arm"]
     assert cohort.X.index.equals(cohort.frame.index)
     np.testing.assert_array_equal(cohort.X["smoker"], [1, 1, np.nan, 0])
@@ -121,7 +121,7 @@ def test_received_groups_and_audit(cohort, frame):
     assert Cohort(frame, BOOK.merge({"fields": [{"name": "site", "role": None}]})).groups is None
 
 
-def test_a_cohort_without_arm_or_outcome_says_so_when_asked(frame):
+def test_a_cohort_without_arm_or_outcome_refuses_to_return_them(frame):
     keep = ["id", "age", "smoker"]
     cohort = Cohort(frame[keep], BOOK.subset(keep))
     assert cohort.X.columns.tolist() == ["age", "smoker"]
@@ -167,17 +167,17 @@ def test_numeric_arms_and_ids_are_labels(frame):
     assert drafted.received.tolist() == ["1", "2", "2", "1"]
 
 
-def test_a_draft_is_made_when_there_is_no_codebook(frame):
+def test_a_codebook_is_drafted_if_none_is_given(frame):
     cohort = Cohort(frame.drop(columns=["ref", "start"]))
     assert cohort.codebook.arm == "arm"
     assert cohort.codebook.outcomes == ("remission", "dropout")
     assert "phq_last" not in cohort.X.columns
 
 
-# --- it cannot be changed by accident
+# --- protection against accidental changes
 
 
-def test_what_it_gives_can_be_changed_without_changing_it(cohort):
+def test_returned_tables_are_copies(cohort):
     before = cohort.frame.copy()
     for table in (cohort.X, cohort.y, cohort.audit):
         table.iloc[0, 0] = table.iloc[1, 0]
@@ -317,7 +317,7 @@ def test_misspelt_columns_get_a_hint(frame):
     assert "Did you mean 'arm'?" in str(error)
 
 
-def test_a_column_that_the_codebook_does_not_know(frame):
+def test_a_column_that_is_not_in_the_codebook(frame):
     (fault,) = faults_of(frame.assign(wage=SECRET)).faults
     assert (fault.column, fault.problem) == ("wage", "is not in the codebook")
     assert fault.remedy == "Add it to the codebook (without a role, if it is not to be used), or drop it."
@@ -367,7 +367,7 @@ def test_a_covariate_that_repeats_the_outcome(how):
     assert "known before treatment" in fault.remedy
 
 
-def test_in_small_tables_it_takes_more_to_be_no_accident():
+def test_small_tables_need_more_agreement_to_be_suspicious():
     table = pd.DataFrame(
         {"age": [31, 44], "gender": ["f", "m"], "ill": [0, 1], "arm": "a", "remission": [1, 0]}
     )
@@ -403,18 +403,18 @@ def test_session_scores_may_repeat_the_outcome():
         (lambda frame: Cohort(frame.rename(columns={"age": "arm"}), BOOK), r"more than once: \['arm'\]"),
     ],
 )
-def test_what_is_no_table_of_patients(frame, call, message):
+def test_what_is_not_a_table_of_patients(frame, call, message):
     with pytest.raises(CohortError, match=message):
         call(frame)
 
 
 @pytest.mark.parametrize("book", [BOOK.to_dict(), 5, [BOOK]])
-def test_what_is_no_codebook(frame, book):
+def test_what_is_not_a_codebook(frame, book):
     with pytest.raises(CodebookError, match=r"give a Codebook \(Codebook.from_dict\), a path or None"):
         Cohort(frame, book)
 
 
-def test_a_drafted_codebook_does_not_give_values_away():
+def test_a_drafted_codebook_does_not_disclose_values():
     table = pd.DataFrame({"x": [1.0, float(SECRET), np.inf], "arm": ["a", "b", "a"]})
     (fault,) = faults_of(table, None).faults
     assert fault.problem == "holds 1 value that is infinite"
@@ -468,7 +468,7 @@ def test_texts_that_pandas_takes_for_missing_stay_texts(tmp_path):
     assert cohort.received.tolist() == ["None", "nan", "null"]
 
 
-def test_leading_zeros_stay(tmp_path):
+def test_leading_zeros_are_kept(tmp_path):
     (tmp_path / "cohort.csv").write_text("id,age,arm\n007,31,01\n07,44,1\n")
     cohort = Cohort.read_csv(tmp_path / "cohort.csv", Codebook.from_dict({"fields": [
         {"name": "id", "role": "id"}, {"name": "age", "type": "integer", "role": "covariate"},
@@ -499,7 +499,7 @@ def test_a_file_without_a_header_does_not_show_its_first_patient(frame, tmp_path
     assert "Column 'arm' is missing" in str(error.value)
 
 
-def test_names_in_capitals_are_hinted_at(frame, tmp_path):
+def test_names_in_capitals_get_a_hint(frame, tmp_path):
     path = write(frame.rename(columns=str.upper), tmp_path / "cohort.csv")
     with pytest.raises(CohortError, match=r"Column 'gender' is missing.*Did you mean 'GENDER'"):
         Cohort.read_csv(path, BOOK)
@@ -522,7 +522,7 @@ def test_names_in_capitals_are_hinted_at(frame, tmp_path):
     ],
 )
 @pytest.mark.parametrize("book", [None, BOOK.subset(["id", "age", "arm"])], ids=["draft", "book"])
-def test_files_that_are_no_cohort(tmp_path, content, message, book):
+def test_files_that_are_not_cohorts(tmp_path, content, message, book):
     if content is not None:
         (tmp_path / "cohort.csv").write_bytes(content)
     with pytest.raises(CohortError, match=message) as error:
@@ -533,7 +533,7 @@ def test_files_that_are_no_cohort(tmp_path, content, message, book):
 @pytest.mark.parametrize(
     "content", [None, b"", b"PAR1", b"PAR1" + b"\x00" * 50 + b"PAR1", b"id,arm\n987654,a\n"]
 )
-def test_files_that_are_no_parquet(tmp_path, content):
+def test_files_that_are_not_parquet(tmp_path, content):
     pytest.importorskip("pyarrow")
     if content is not None:
         (tmp_path / "cohort.parquet").write_bytes(content)
@@ -543,7 +543,7 @@ def test_files_that_are_no_parquet(tmp_path, content):
         Cohort.read_parquet(tmp_path / "cohort.parquet", BOOK)
 
 
-def test_directories_are_no_cohorts(tmp_path):
+def test_directories_are_not_cohorts(tmp_path):
     with pytest.raises(CohortError, match=r"Cannot read .*: Is a directory"):
         Cohort.read_csv(tmp_path, BOOK)
     pytest.importorskip("pyarrow")
@@ -551,7 +551,7 @@ def test_directories_are_no_cohorts(tmp_path):
         Cohort.read_parquet(tmp_path, BOOK)
 
 
-def test_the_ending_decides(tmp_path):
+def test_the_suffix_determines_the_format(tmp_path):
     with pytest.raises(InputError, match=r"file extension is '\.xlsx'; it must be '\.csv' or '\.parquet'"):
         Cohort.read(tmp_path / "cohort.xlsx")
 
@@ -567,7 +567,7 @@ def test_a_written_index_is_not_a_covariate(tmp_path):
     assert Cohort.read_csv(tmp_path / "cohort.csv").codebook.covariates == ("age",)
 
 
-# --- laws
+# --- invariances
 
 words = st.sampled_from(["", "NA", "nan", "inf", "1", "CBT", "p1"])
 numbers = st.one_of(st.integers(), st.floats(), st.booleans())

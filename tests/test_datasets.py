@@ -56,7 +56,7 @@ def encoded(simulated):
 # --- the shipped files
 
 
-def test_shipped_files_are_made_again_byte_for_byte(tmp_path):
+def test_shipped_files_are_reproduced_byte_for_byte(tmp_path):
     command = [sys.executable, "-m", "treatsel.datasets", str(tmp_path / "new")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     written = sorted((tmp_path / "new").iterdir())
@@ -117,7 +117,7 @@ def test_errors_of_files_are_treatsel_errors(tmp_path):
         write_cohort(make_cohort(50, random_state=0), tmp_path / "nowhere" / "patients.csv")
 
 
-# --- what make_cohort promises
+# --- documented behavior of make_cohort
 
 
 def test_seed_decides_everything():
@@ -151,7 +151,7 @@ def test_shape_and_roles():
         assert ((table > 0) & (table < 1)).all(axis=None)
 
 
-def test_everybody_is_at_caseness_and_recovery_is_the_nhs_definition(large):
+def test_all_patients_are_at_caseness_and_recovery_is_the_nhs_definition(large):
     frame = large.cohort.frame
     assert ((frame["phq9_start"] >= 10) | (frame["gad7_start"] >= 8)).all()
     again = outcome.nhs_recovery(*(frame[name] for name in SCORES))
@@ -160,7 +160,7 @@ def test_everybody_is_at_caseness_and_recovery_is_the_nhs_definition(large):
     assert frame["dropout"].notna().all()
 
 
-def test_missing_cells_come_in_the_share_asked_for():
+def test_missing_cells_have_the_requested_share():
     frame = make_cohort(20_000, missing=0.2, random_state=2).cohort.frame
     gaps = frame.isna().mean()
     assert gaps[list(_population.MAY_BE_MISSING)].to_numpy() == pytest.approx(0.2, abs=0.012)
@@ -196,14 +196,14 @@ def test_routine_assignment_is_confounded_but_overlaps():
         assert received[high, column].mean() == pytest.approx(propensity[arm][high].mean(), abs=0.015)
 
 
-def test_randomised_assignment_knows_nothing(large):
+def test_randomized_assignment_is_independent_of_covariates(large):
     frame = large.cohort.frame
     assert frame["arm"].value_counts(normalize=True).to_numpy() == pytest.approx(1 / 6, abs=0.006)
     start = frame.groupby("arm")["phq9_start"].mean()
     assert start.max() - start.min() < 0.25
 
 
-def test_given_shares_leave_the_other_arms_out():
+def test_arms_without_a_given_share_are_left_out():
     simulated = make_cohort(4000, assignment={"cbt": 3, "medication": 1, "ipt": 0}, random_state=1)
     assert list(simulated.truth["recovery"]) == ["cbt", "medication"]
     assert simulated.cohort.codebook["arm"].enum == ("cbt", "medication")
@@ -238,7 +238,7 @@ def test_given_shares_leave_the_other_arms_out():
     ],
     ids=str,
 )
-def test_bad_options_say_what_is_allowed(options, message):
+def test_errors_for_bad_options_list_the_allowed_values(options, message):
     with pytest.raises(InputError, match=message):
         make_cohort(**{"n": 60, **options})
 
@@ -252,7 +252,7 @@ def test_smallest_cohort_with_most_gaps(seed):
     assert simulated.cohort.X.notna().any().all()
 
 
-# --- the truth is true
+# --- the true probabilities are correct
 
 
 def test_bivariate_normal_cdf_is_the_integral_of_its_conditional():
@@ -287,7 +287,7 @@ def test_truth_is_the_frequency_overall_by_arm_and_by_tenth(name):
 
 
 def _treated(n, *, assignment="randomised", shift=0.0, seed=0, caseness_only=True):
-    """Patients whose last scores were all measured, beside the truth under the received arm."""
+    """Patients whose last scores were all measured, with the truth under the received arm."""
     rng = np.random.default_rng(seed)
     services = _population.draw_services(rng, n, tuple(f"S{number}" for number in range(200)))
     patients = _population.draw_patients(rng, services, shift=shift, caseness_only=caseness_only)
@@ -304,7 +304,7 @@ def _treated(n, *, assignment="randomised", shift=0.0, seed=0, caseness_only=Tru
     return {"frame": frame, "recovery": recovery[cell], "dropout": mechanism.dropout[cell]}
 
 
-def test_one_patient_treated_many_times_recovers_as_often_as_the_truth_says():
+def test_one_patient_treated_many_times_recovers_at_the_true_rate():
     rng = np.random.default_rng(11)
     services = _population.draw_services(rng, 12, ("S01", "S02"))
     twelve = _population.draw_patients(rng, services, shift=0.0, caseness_only=True)
@@ -340,13 +340,13 @@ def test_without_heterogeneity_arms_differ_by_a_constant_on_the_scale_of_m():
     left = _mechanism.make_mechanism(rng, patients, services, **make).left
     assert np.ptp(left - left[:, [0]], axis=0) == pytest.approx(0, abs=1e-12)
     truth = make_cohort(500, heterogeneity="none", sites=1, random_state=0).truth
-    for table in truth.values():  # a null: one order of arms for everybody
+    for table in truth.values():  # null: the same order of arms for all patients
         order = table.to_numpy().argsort(axis=1, kind="stable")
         assert (order == order[0]).all()
 
 
 @pytest.mark.parametrize(("heterogeneity", "sd"), [("none", 0), ("realistic", 0.10), ("strong", 0.25)])
-def test_effect_modification_has_its_size_and_favours_no_arm(heterogeneity, sd):
+def test_effect_modification_has_its_size_and_favors_no_arm(heterogeneity, sd):
     rng = np.random.default_rng(4)
     services = _population.draw_services(rng, 40_000, ("S01",))
     patients = _population.draw_patients(rng, services, shift=0.0, caseness_only=True)
@@ -374,7 +374,7 @@ def test_total_spread_is_the_published_one():
         assert mechanism.left.mean(axis=0) == pytest.approx(list(_mechanism.LEFT.values()), abs=0.04)
 
 
-# --- it looks like the real thing
+# --- resemblance to published data
 
 
 def test_baseline_explains_and_discriminates_as_much_as_in_the_field(large):
@@ -386,7 +386,7 @@ def test_baseline_explains_and_discriminates_as_much_as_in_the_field(large):
     assert 0.65 < roc_auc_score(recovered, fitted.decision_function(table[seen])) < 0.72
     assert (
         0.65 < roc_auc_score(recovered, of_received(large, "recovery")[seen]) < 0.75
-    )  # nobody can do better
+    )  # the best that any model can do
     decile = fitted.coef_[0][list(table).index("deprivation_decile")] / frame["deprivation_decile"].std()
     assert np.exp(-decile) == pytest.approx(0.94, abs=0.02)
 

@@ -1,4 +1,4 @@
-"""Statistical disclosure control: no small count, and none from arithmetic on totals."""
+"""Statistical disclosure control: no small count is shown or follows from arithmetic on totals."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_no_arithmetic_on_the_total_gives_a_small_count(counts):
     shown = suppressed(counts)
     hidden = np.isnan(shown)
     assert not is_small(shown[~hidden]).any()
-    if hidden.any() and (counts[~hidden] > 0).any():  # else everything that occurs is hidden
+    if hidden.any() and (counts[~hidden] > 0).any():  # otherwise all nonzero counts are hidden
         assert hidden.sum() >= 2
         assert counts.sum() - np.nansum(shown) >= 10
 

@@ -29,7 +29,7 @@ def test_a_cohort_error_lists_its_faults_line_by_line():
     assert str(CohortError("Only this.")) == "Only this."
 
 
-def test_a_cohort_error_comes_back_whole_from_another_process():
+def test_a_cohort_error_survives_pickling_between_processes():
     error = pickle.loads(pickle.dumps(CohortError("It does not fit:", FAULTS)))
     assert error.faults == tuple(FAULTS)
     assert str(error) == str(CohortError("It does not fit:", FAULTS))

@@ -79,7 +79,7 @@ def test_values_equal_brute_force_also_with_missing_values(model, numbers):
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
-def test_the_players_are_source_columns_also_with_categories(model):
+def test_shap_players_are_source_columns_also_with_categories(model):
     rng = np.random.default_rng(3)
     X = pd.DataFrame({"job": rng.choice(["a", "b", "c"], 400), "age": rng.normal(40, 9, 400).round(1)})
     X["arm"] = rng.choice(["CBT", "SSRI"], 400)
@@ -131,7 +131,7 @@ def test_one_hot_pieces_are_added_back_to_their_column():
 
 
 def test_a_common_background_keeps_the_sign_of_a_contrast_under_confounding():
-    """Arms given to different populations: an arm-specific base would invert the effect."""
+    """Arms given to different populations: an arm-specific base value would invert the contrast."""
     rng = np.random.default_rng(2)
     n = 4000
     severity = rng.normal(size=n)
@@ -160,7 +160,7 @@ def test_a_selector_is_explained_from_a_record(selector):
     assert list(one.values.columns) == list(cohort.codebook.covariates)
 
 
-def test_to_frame_and_words(selector):
+def test_to_frame_and_text(selector):
     fitted, cohort = selector
     explained = explain(fitted, cohort.X.head(3), contrast=("cbt", "ipt"), scale="probability")
     frame = explained.to_frame()
@@ -169,7 +169,7 @@ def test_to_frame_and_words(selector):
     assert explained.subject == "the model's difference in probability of dropout, cbt minus ipt"
 
 
-def test_to_shap_serves_the_plots_of_shap(selector):
+def test_to_shap_works_with_the_plots_of_shap(selector):
     fitted, cohort = selector
     explained = explain(fitted, cohort.X.head(20), arm="cbt")
     as_shap = explained.to_shap()
@@ -189,7 +189,7 @@ def test_plot_returns_axes_and_shows_the_largest_first(selector, patient):
     assert "the model's" in " ".join(axes.get_xlabel().split())
 
 
-def test_a_dollar_sign_is_no_formula(tmp_path):
+def test_a_dollar_sign_is_not_a_formula(tmp_path):
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"income": rng.choice(["$10_{k-$20", "$20k-$30k"], 80), "age": rng.normal(40, 9, 80)})
     X["arm"] = rng.choice(["CBT", "SSRI"], 80)
@@ -239,7 +239,7 @@ def test_values_that_do_not_add_up_are_never_returned(numbers, monkeypatch):
 
 
 def test_a_new_plot_belongs_to_pyplot_only_where_the_user_has_it():
-    """In a process of its own, as importing pyplot is what is tested."""
+    """In a separate process, because the import of pyplot is tested."""
     code = (
         "import sys, pandas as pd; from treatsel._reporting import plots;"
         "ax = plots.new_axes(None); assert 'matplotlib.pyplot' not in sys.modules;"

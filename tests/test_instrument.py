@@ -66,7 +66,7 @@ def test_lookup_ignores_case_and_punctuation(spelled):
     assert Instrument.get(spelled).name == "PHQ-9"
 
 
-def test_an_instrument_is_found_as_it_is():
+def test_an_instrument_is_returned_unchanged():
     mine = own()
     assert Instrument.get(mine) is mine
 
@@ -79,13 +79,13 @@ def test_unknown_instrument_gets_a_hint(spelled, meant):
         Instrument.get(spelled)
 
 
-def test_unknown_instrument_without_likeness_gets_the_list_only():
+def test_unknown_instrument_without_similar_names_gets_the_list_only():
     with pytest.raises(InputError, match=r"PCL-5\.$"):
         Instrument.get("zzz")
 
 
 @pytest.mark.parametrize(("name", "scores", "labels"), BAND_EDGES)
-def test_bands_hold_both_their_edges(name, scores, labels):
+def test_bands_include_both_edges(name, scores, labels):
     expected = [label for label in labels.split(",") for _ in range(2)]
     assert Instrument.get(name).band(scores).tolist() == expected
 
@@ -100,12 +100,12 @@ def test_bands_keep_index_order_and_missing_scores():
     assert bands["a"] == bands.max() == "severe"
 
 
-def test_no_bands_names_instruments_that_have_them():
+def test_error_about_bands_lists_instruments_that_have_them():
     with pytest.raises(InputError, match=r"WSAS has no bands.*PHQ-9, GAD-7, QIDS-SR16, BDI-II"):
         Instrument.get("WSAS").band([5])
 
 
-def test_a_constant_that_is_not_there_is_refused():
+def test_a_missing_constant_is_refused():
     with pytest.raises(InputError, match=r"GAD-7 has no remission_maximum.*Use PHQ-9, QIDS-SR16, HAM-D17"):
         Instrument.get("GAD-7").require("remission_maximum")
     with pytest.raises(InputError, match="constant is 'bands'"):
@@ -120,7 +120,7 @@ def test_scores_out_of_range_are_counted_and_never_shown():
 
 
 @pytest.mark.parametrize("scores", [["a"], [[1, 2]], 5, [np.inf], None])
-def test_scores_that_are_no_vector_of_numbers_are_refused(scores):
+def test_scores_that_are_not_a_vector_of_numbers_are_refused(scores):
     with pytest.raises(InputError, match="last"):
         Instrument.get("PHQ-9").check_scores("last", scores)
 

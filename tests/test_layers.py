@@ -1,6 +1,6 @@
-"""The laws of the house: imports point down, in no circle, past no private door; and rooms stay small.
+"""Architecture: imports point down, without cycles or private modules of others; modules stay short.
 
-`LEVELS` is the one map of the layers. CONTRIBUTING shows it as a table, which is tested against it.
+`LEVELS` is the only definition of the layers. CONTRIBUTING shows it as a table, which is compared with it.
 """
 
 import ast
@@ -45,7 +45,7 @@ LEVELS = {
     "_lazy": 0,
     "_version": 0,
 }
-# Order inside a package: what is named later may import what is named earlier, never the reverse.
+# Order inside a package: later entries may import earlier ones, never the reverse.
 INSIDE = {"validation": ("_task", "studies", "parts", "report")}
 SHARED = {
     "_stats",
@@ -53,7 +53,7 @@ SHARED = {
     "_disclosure",
     "_measures",
     "_checks",
-}  # private modules that all may import
+}  # private modules that any module may import
 LAZY_ONLY = {
     *("matplotlib", "shap", "jinja2", "lightgbm", "numba", "pyarrow", "statsmodels", "skmisc"),
     *("cryptography", "dask", "distributed", "pyspark"),
@@ -133,7 +133,7 @@ def test_imports_point_down():
     wrong = []
     for module in FILES:
         if module == "treatsel":
-            continue  # the front door lists all public names
+            continue  # the top-level package lists all public names
         here = module.split(".")[1]
         for name in edges(module):
             there = name.split(".")[1]
@@ -163,12 +163,12 @@ def test_inside_a_package_imports_follow_its_order():
     assert not wrong
 
 
-def test_no_circle_between_modules():
+def test_no_cycle_between_modules():
     graph = {
         module: {
             name
             for name in edges(module)
-            # a package lists what lies in it; and whoever is inside may be imported by its face
+            # a package imports its own modules, and these may be imported through it
             if name != "treatsel" and not (is_package(module) and name.startswith(f"{module}."))
         }
         for module in FILES
@@ -176,7 +176,7 @@ def test_no_circle_between_modules():
     assert not circles(graph)
 
 
-def test_no_circle_between_packages():
+def test_no_cycle_between_packages():
     graph: dict[str, set[str]] = {}
     for module in FILES:
         package = module if is_package(module) else module.rpartition(".")[0]

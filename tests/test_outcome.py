@@ -59,7 +59,7 @@ def test_golden_row(row):
 
 
 @pytest.mark.parametrize("name", ["nhs_recovery", "reliable_improvement", "reliable_recovery", "non_start"])
-def test_golden_rows_hold_when_labeled_together(name):
+def test_golden_rows_are_the_same_when_labeled_together(name):
     rows = GOLDEN[GOLDEN["outcome"] == name].set_index("why")
     found = Outcome.get(name)
     labels = found.label(rows, **{key: key for key in found.inputs})
@@ -86,7 +86,7 @@ def test_outcomes_are_values(name):
     assert hash(found) == hash(shipped(name))
 
 
-def test_titles_say_the_option():
+def test_titles_include_the_option():
     assert Outcome.get("remission", instrument="phq9").title == "Remission on PHQ-9 at the end"
     assert Outcome.get("response").title == "Reduction of at least 50% from the first score"
     assert Outcome.get("response", instrument="PHQ-9", fall=0.25).title.startswith(
@@ -101,7 +101,7 @@ def test_example_of_the_nhs():
     pd.testing.assert_series_equal(labels, pd.Series([1.0, np.nan], index=[101, 102], name="nhs_recovery"))
 
 
-def test_a_definition_of_ones_own():
+def test_a_custom_definition():
     def fewer_than_two(score, *, bound):
         return pd.Series(score < bound, dtype=float)
 
@@ -189,7 +189,7 @@ def test_response_refuses_a_scale_without_a_zero():
             response([10], [5], instrument=instrument)
 
 
-def test_an_instrument_of_ones_own():
+def test_a_custom_instrument():
     strict = dataclasses.replace(Instrument.get("PHQ-9"), remission_maximum=2)
     assert remission([2, 3], instrument=strict).tolist() == [1, 0]
 

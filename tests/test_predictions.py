@@ -55,7 +55,7 @@ def test_tables_are_found_by_outcome_and_are_copies():
         predictions.by_arm("drop_out")
 
 
-def test_json_is_valid_and_holds_no_nan():
+def test_json_is_valid_and_contains_no_nan():
     nowhere = {name: table([[np.nan] * 2] * 2) for name in ("remission", "dropout")}
     none = pd.DataFrame({"patient": ["a"], "code": ["no_interval"], "column": [np.nan]}, dtype="object")
     text = make(lower=nowhere, upper=nowhere, warnings=none).to_json()
@@ -93,7 +93,7 @@ def test_any_index_can_be_written(index):
 
 
 @pytest.mark.parametrize("code", WARNING_CODES)
-def test_a_code_says_whether_the_patient_is_out_of_scope(code):
+def test_codes_determine_whether_the_patient_is_out_of_scope(code):
     expected = code not in ("missing_covariate", "no_interval", "low_propensity", "unknown_key")
     assert (code in OUT_OF_SCOPE_CODES) is expected
     assert make(codes=[code]).out_of_scope.to_dict() == {"a": False, "b": expected}

@@ -1,4 +1,4 @@
-"""Weights and utilities: what a patient cares about."""
+"""Preferences: weights of the outcomes, and utilities."""
 
 import warnings
 from itertools import permutations
@@ -19,7 +19,7 @@ GOOD = {"remission": True, "dropout": False, "burden": None}
 ORDERS = list(permutations(OUTCOMES))
 
 
-def test_weights_are_normalised_and_nothing_means_the_first_outcome():
+def test_weights_are_normalized_and_the_default_is_the_first_outcome():
     assert check_preferences({"remission": 3, "dropout": 1}, OUTCOMES, GOOD) == {
         "remission": 0.75,
         "dropout": 0.25,
@@ -31,7 +31,7 @@ def test_an_outcome_of_weight_zero_needs_no_direction():
     assert check_preferences({"dropout": 2, "burden": 0}, OUTCOMES, GOOD) == {"dropout": 1.0}
 
 
-def test_weights_stand_in_the_order_of_the_outcomes():
+def test_weights_are_in_the_order_of_the_outcomes():
     good = {**GOOD, "burden": False}
     given = {"burden": 0.1, "remission": 0.2, "dropout": 0.3}
     found = [check_preferences({name: given[name] for name in order}, OUTCOMES, good) for order in ORDERS]
@@ -39,7 +39,7 @@ def test_weights_stand_in_the_order_of_the_outcomes():
     assert tuple(found[0]) == OUTCOMES
 
 
-def test_the_order_of_preferences_changes_no_recommendation():
+def test_the_order_of_preferences_does_not_matter():
     cohort = make_cohort(300, random_state=1).cohort
     X, y = cohort.X[["phq9_start", "arm"]], cohort.y[["recovery", "dropout"]]
     directions = {"recovery": True, "dropout": False}

@@ -1,4 +1,4 @@
-"""Real trials through the command line: they lie beside the project and are never copied into it."""
+"""Real trials through the command line: the data are stored outside the project."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_nothing_measured_after_baseline_is_a_covariate(cohorts):
 
 
 @pytest.mark.parametrize("trial", ["thp_pakistan", "actg175"])
-def test_the_whole_path_runs_on_held_out_sites(trial, tmp_path):
+def test_the_complete_workflow_runs_on_held_out_sites(trial, tmp_path):
     result = run(trial, DATA, tmp_path)
     figures = result["figures"]
     assert 0.55 < figures["within-arm AUC"]["value"] < 0.85
@@ -80,7 +80,7 @@ def test_the_whole_path_runs_on_held_out_sites(trial, tmp_path):
     assert len(pd.read_csv(tmp_path / "explanation.csv")) > 0
 
 
-def test_the_whole_path_runs_on_a_large_trial(tmp_path):
+def test_the_complete_workflow_runs_on_a_large_trial(tmp_path):
     result = run("ist", DATA, tmp_path, most=2500)
     figures = result["figures"]
     assert figures["within-arm AUC"]["lower"] > 0.7

@@ -1,4 +1,4 @@
-"""recommend(): small cases worked out by hand, and laws."""
+"""recommend(): small cases worked out by hand, and invariances."""
 
 import numpy as np
 import pandas as pd
@@ -50,12 +50,12 @@ def test_the_best_set_by_hand():
 
 
 def test_bounds_are_simultaneous_over_arms():
-    """With many equal rivals at z = 2.1 a single bound excludes all, a simultaneous one does not."""
+    """With many equal arms at z = 2.1 a single bound excludes all, a simultaneous one does not."""
     rng = np.random.default_rng(0)
     rivals = [f"r{j:02d}" for j in range(12)]
     by_arm = pd.DataFrame([[0.5 + 2.1 * 0.02, *[0.5] * 12]], columns=["top", *rivals])
     half = rng.normal(0, 0.02, (4000, 1, 13))
-    half[:, :, 0] = 0  # the top arm is known exactly: leads are independent
+    half[:, :, 0] = 0  # no uncertainty in the top arm, so leads are independent
     draws = by_arm.to_numpy() + np.concatenate([half, -half])
     two = by_arm[["top", "r00"]]
     assert recommend(two, draws=draws[:, :, :2]).to_frame()["status"].tolist() == ["supported"]
@@ -104,7 +104,7 @@ def test_one_permitted_arm_is_given_but_not_compared():
     assert np.isnan([only.advantage, only.advantage_lower, only.p_best]).all()
 
 
-def test_without_a_permitted_arm_there_is_none():
+def test_without_a_permitted_arm_none_is_recommended():
     none = row(excluded=dict.fromkeys(TABLE.columns, "pregnant"), rule="supported", default_arm="TAU")
     assert (none.arm, none.top, none.status, none.best_set) == (None, None, "out_of_scope", ())
     assert none.excluded == dict.fromkeys(TABLE.columns, "pregnant")

@@ -1,4 +1,4 @@
-"""Pages: complete, self-contained, readable; checked in a real browser where there is one."""
+"""Pages: complete, self-contained, readable; checked in a browser if one is installed."""
 
 import html.parser
 import json
@@ -80,13 +80,13 @@ def test_the_page_is_well_formed_and_self_contained(pages, name):
     assert len(set(identifiers)) == len(identifiers)
 
 
-def test_references_inside_pictures_point_to_what_exists(pages):
+def test_references_inside_figures_resolve(pages):
     text = (pages[0] / "report.html").read_text()
     targets = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
     assert targets <= set(re.findall(r'id="([^"]+)"', text))
 
 
-def test_the_page_holds_headline_cautions_and_every_figure(pages):
+def test_the_page_contains_headline_cautions_and_every_figure(pages):
     folder, report, _ = pages
     text = (folder / "report.html").read_text()
     elsewhere = ["missing outcomes", "confounding"]  # reported by scenario and by Lambda
@@ -110,14 +110,14 @@ def test_markdown_has_the_same_content(pages):
     assert "| within-arm AUC | overall |" in text
 
 
-def test_the_card_names_what_the_author_left_blank(pages):
+def test_the_card_lists_statements_left_blank(pages):
     card = model_card(pages[2])
     assert "| Population | not stated: author to complete |" in card
     assert "| Purpose | Tests & <trials>. |" in card
     assert "phq9_start" in card
 
 
-def test_the_card_says_when_nothing_was_validated(pages):
+def test_the_card_states_if_nothing_was_validated(pages):
     _, _, manifest = pages
     bare = type(manifest)({**manifest.content, "validation": None})
     assert "No validation is stored" in model_card(bare)
@@ -128,7 +128,7 @@ def test_other_results_are_refused(tmp_path):
         write_html(pd.DataFrame(), tmp_path / "page.html")
 
 
-def test_figures_that_do_not_exist_are_dashes():
+def test_missing_figures_are_dashes():
     assert percent(float("nan")) == number(None) == points(float("nan")) == DASH
     assert (percent(0.123), number(1.005), points(-0.01)) == (
         "12.3 %",

@@ -84,7 +84,7 @@ def test_chunks_give_the_same_bits(selector, patients, by_arm, monkeypatch, n_jo
     assert seen == [(min(200 * i, N), N) for i in range(1, 6)]
 
 
-def test_columns_may_be_stored_as_arrow_and_stand_in_any_order(selector, patients, by_arm, monkeypatch):
+def test_columns_may_be_stored_as_arrow_and_in_any_order(selector, patients, by_arm, monkeypatch):
     monkeypatch.setattr(_frames, "CHUNK", 400)
     arrow = patients.convert_dtypes(dtype_backend="pyarrow")
     assert all(isinstance(kind, pd.ArrowDtype) for kind in arrow.dtypes)
@@ -115,14 +115,14 @@ def test_chunks_keep_the_index_of_an_arrow_table(selector, patients, monkeypatch
     pd.testing.assert_index_equal(expected.index, index, exact=False)
     found = scale.predict_in_chunks(selector, table)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
-    part = table.slice(1, N - 1)  # pandas' note of an index that counts no longer fits
+    part = table.slice(1, N - 1)  # pandas' metadata of a range index no longer match
     pd.testing.assert_frame_equal(scale.predict_in_chunks(selector, part), selector.predict_by_arm(part))
 
 
 @pytest.mark.parametrize(
     "X", [None, {"age": 30}, [{"age": 30}], pa.array([1])], ids=lambda X: type(X).__name__
 )
-def test_chunks_refuse_what_is_no_table(selector, X):
+def test_chunks_refuse_what_is_not_a_table(selector, X):
     with pytest.raises(InputError, match=f"a DataFrame or an Arrow table; it is a {type(X).__name__}"):
         scale.predict_in_chunks(selector, X)
 
@@ -153,7 +153,7 @@ def test_a_selector_survives_pickle_bit_for_bit(fitted, selector, patients):
 # --- joblib
 
 
-def test_results_stand_in_the_order_of_the_calls():
+def test_results_are_in_the_order_of_the_calls():
     assert results_of(pow, lambda: ((base, 2) for base in range(5)), n_jobs=2) == [0, 1, 4, 9, 16]
 
 
@@ -180,7 +180,7 @@ def test_calls_that_were_cancelled_are_made_again():
 @pytest.fixture(scope="module")
 def cluster():
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "silence_logs": 50}
-    # without a dashboard there is a web server all the same: at any port, since test runs go side by side
+    # even without a dashboard there is a web server: at any free port, as test runs may be concurrent
     options |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
     with LocalCluster(**options) as local, Client(local) as client:
         client.run(_import)
@@ -202,7 +202,7 @@ def test_dask_gives_the_same_bits(cluster, selector, patients, by_arm):
     assert_same(scale.predict_dask(selector, unnamed, "dropout").compute(), by_arm.reset_index(drop=True))
 
 
-def test_an_index_that_is_no_id_may_repeat_itself(selector, patients, by_arm):
+def test_an_index_that_is_not_an_id_may_have_duplicates(selector, patients, by_arm):
     repeated = patients.drop(columns="patient_id").set_axis(np.arange(len(patients)) // 2)
     found = scale.predict_dask(selector, dd.from_pandas(repeated, npartitions=2)).compute()
     np.testing.assert_array_equal(found.to_numpy(), by_arm.to_numpy())
@@ -263,7 +263,7 @@ def test_joblib_on_dask_equals_local(cluster, work, name):
 
 
 def _kill_one(client, when):
-    """Kill a worker in a moment; return the thread that does it, and the list that its id is then in."""
+    """Kill a worker after a delay; return the thread that does it, and a list that then contains its id."""
     pids, killed = list(client.run(os.getpid).values()), []
 
     def kill():
@@ -279,7 +279,7 @@ def _kill_one(client, when):
 
 
 def _slowly(call):
-    """Return the call with a pause before it, so that there is a middle to be killed in."""
+    """Return the call with a pause before it, so that a worker can be killed during it."""
 
     def slow(*given):
         time.sleep(0.1)
@@ -389,7 +389,7 @@ def test_only_one_partition_is_held():
     assert loaded == [0, 1, 2, 1]
 
 
-def test_what_is_no_lightgbm_is_refused(development):
+def test_what_is_not_lightgbm_is_refused(development):
     ddf = dd.from_pandas(development.drop(columns="site"), npartitions=2)
     with pytest.raises(UnsupportedModelError, match="it is a LogisticRegression"):
         scale.fit_trees_dask(ddf, "dropout", LogisticRegression())

@@ -23,7 +23,7 @@ THERE = {
 LACKING = [name for name, there in THERE.items() if not there]
 pytestmark = [
     pytest.mark.skipif(bool(LACKING), reason=f"not installed: {', '.join(LACKING)}"),
-    # what pyspark says of pandas 3, and pandas 3 of pyspark
+    # warnings of pyspark about pandas 3, and of pandas 3 about pyspark
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
     pytest.mark.filterwarnings("ignore:The copy keyword is deprecated:DeprecationWarning"),
 ]

@@ -1,6 +1,6 @@
-"""Which method recommends best, on simulated processes with known truth and on real trials.
+"""Comparison of methods for treatment selection on simulated processes with known truth and on real trials.
 
-Every method gets one thread, so that times can be compared; that has to be said before numpy is imported.
+Every method gets one thread, so that times can be compared; this must be set before numpy is imported.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The methods that run in this interpreter: ours, penalised regression, and LightGBM.
+"""The methods that run in this interpreter: ours, penalized regression, and LightGBM.
 
 Methods of other libraries are in `peers.py`.
 """
@@ -36,9 +36,9 @@ class Method:
     fast : bool
         Whether it takes part in a quick run.
     largest : int
-        Most patients that it is run on.
+        Largest number of patients on which it is run.
     sees_site : bool
-        Whether it is shown the column of sites; the others never see it.
+        Whether it receives the column of sites; the others do not.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Method:
 
 
 def fit_ours(class_name: str) -> Callable[..., Any]:
-    """Return a fit that looks the class up when it is called; it gets the seed and the site if it can."""
+    """Return a fit that looks up the class when called; it gets seed and site if the class accepts them."""
 
     def fit(X: pd.DataFrame, y: pd.Series, seed: int, site: str | None) -> Any:
         model_class = getattr(treatsel.models, class_name)
@@ -78,7 +78,7 @@ def fit_ridge_interaction(X: pd.DataFrame, y: pd.Series, seed: int, site: str | 
 
 
 class CrossValidatedLogistic(LogisticRegressionCV):
-    """Logistic regression that takes fewer folds where an arm has few events."""
+    """Logistic regression that uses fewer folds if an arm has few events."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "CrossValidatedLogistic":
         least = int(np.unique(y, return_counts=True)[1].min())
@@ -183,7 +183,7 @@ _CLASSES = {"hierarchical": "HierarchicalClassifier", "stacked": "StackedClassif
 
 
 def exists(method: Method) -> bool:
-    """Whether the class behind a method of ours is there."""
+    """Whether the class of one of our methods exists."""
     return method.name not in _CLASSES or hasattr(treatsel.models, _CLASSES[method.name])
 
 

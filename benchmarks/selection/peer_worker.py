@@ -1,9 +1,10 @@
-"""Fits methods of EconML and CausalML for `peers.py`, in whatever environment has them.
+"""Fit methods of EconML and CausalML for `peers.py`, in an environment in which they are installed.
 
-Knows nothing of the rest of the benchmark. Says on its first line of output which methods it has; then
-reads requests, one JSON line each: {"folder", "method", "seed"}. The folder holds data.npz (matrix, arm
-codes and y of the patients to learn from, new_matrix of the others); the answer is effects.npy in it, of
-shape (n_new, n_arms): differences from the first arm. Every fit runs in a forked process of its own.
+This script does not import the rest of the benchmark. Its first line of output lists the available methods;
+then it reads requests, one JSON line each: {"folder", "method", "seed"}. The folder contains data.npz
+(matrix, arm codes and y of the patients to learn from, new_matrix of the others); the result is effects.npy
+in the same folder, of shape (n_new, n_arms): differences from the first arm. Every fit runs in a separate
+forked process.
 """
 
 import importlib.metadata
@@ -51,7 +52,7 @@ def propensity() -> LogisticRegression:
 
 
 def fit_econml(model: Any, x: np.ndarray, codes: np.ndarray, y: np.ndarray) -> Callable[..., np.ndarray]:
-    """Fit; return a function of new covariates that gives the differences of all later arms."""
+    """Fit; return a function of new covariates that gives the differences of other arms from the first."""
     model.fit(y, codes, X=x)
     return lambda new: np.asarray(model.const_marginal_effect(new)).reshape(len(new), -1)
 
@@ -112,13 +113,13 @@ def fit_econml_x(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> 
 
 
 def against_first(probability: np.ndarray) -> dict[str, np.ndarray]:
-    """Return, per later arm, its probability among patients of that arm and of the first."""
+    """Return, for each other arm, its probability among patients of that arm and of the first."""
     pairs = probability / (probability + probability[:, [0]])
     return {name_of(k): pairs[:, k] for k in range(1, probability.shape[1])}
 
 
 def name_of(code: int) -> str:
-    """Return the name of an arm: names sort as codes do."""
+    """Return the name of an arm; names sort in the order of the codes."""
     return f"arm{code:02d}"
 
 
@@ -171,7 +172,7 @@ METHODS: dict[str, tuple[str, Callable[..., Any]]] = {
 
 
 def available() -> dict[str, str]:
-    """Import the libraries, once for all fits; return the version of each that is there."""
+    """Import the libraries, once for all fits; return the version of each installed one."""
     versions = {}
     try:
         import econml.dml
@@ -197,7 +198,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"])
     with np.load(folder / "data.npz") as data:
         x, codes, y, new = (data[name] for name in ("matrix", "codes", "y", "new_matrix"))
-    np.random.seed(request["seed"])  # noqa: NPY002 # what the libraries draw from without being asked
+    np.random.seed(request["seed"])  # noqa: NPY002 # the libraries use this global generator
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     effects_of = METHODS[request["method"]][1](x, codes, y, request["seed"])
     fitted = time.perf_counter()
@@ -213,7 +214,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_fork(request: dict[str, Any]) -> dict[str, Any]:
-    """Serve a request in a forked process; return its answer, or what went wrong."""
+    """Serve a request in a forked process; return its answer or its error."""
     answer = Path(request["folder"]) / "answer.json"
     answer.unlink(missing_ok=True)
     child = os.fork()
@@ -229,7 +230,7 @@ def in_fork(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer requests until the input ends; what the libraries print goes to standard error."""
+    """Answer requests until the input ends; output of the libraries goes to standard error."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     versions = available()

@@ -1,7 +1,7 @@
 """The methods of EconML and CausalML as contestants, run by `peer_worker.py` in an interpreter that has them.
 
-They give differences between arms and no probabilities. Covariates are encoded for them: standardised
-numbers, one column a category, a missing value 0 beside an indicator.
+They give differences between arms but no probabilities. Covariates are encoded for them: standardized
+numbers, one column per category, missing values as 0 with an indicator.
 """
 
 import json
@@ -18,7 +18,7 @@ from benchmarks.selection.run import Contestant, MethodFailedError
 from benchmarks.selection.scores import Prediction
 from treatsel.models import Encoding
 
-SLOW = {"EconML CausalForestDML": 5_000, "CausalML uplift forest": 5_000}  # most patients
+SLOW = {"EconML CausalForestDML": 5_000, "CausalML uplift forest": 5_000}  # largest number of patients
 
 
 class PeerWorker:

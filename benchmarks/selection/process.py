@@ -1,4 +1,4 @@
-"""What a simulated process is: patients, chances under every arm, and who gets which arm."""
+"""Simulated processes: patients, probabilities under every arm, and assignment to arms."""
 
 import zlib
 from collections.abc import Callable
@@ -13,16 +13,16 @@ TRIES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Patients:
-    """Patients before treatment, with all that is true about them.
+    """Patients before treatment, with the truth about them.
 
     Attributes
     ----------
     covariates : DataFrame of shape (n_patients, n_covariates)
-        What a method may see; with a column ``site`` where the process has sites.
+        Covariates given to a method; with a column ``site`` if the process has sites.
     truth : ndarray of shape (n_patients, n_arms)
         Probability of the good outcome under each arm.
     expected : ndarray of shape (n_patients, n_arms) or None
-        The same as far as the covariates can tell, for the oracle; None: that is the truth itself.
+        Its expectation given the covariates, for the oracle; None if this equals the truth.
     shares : ndarray of shape (n_arms,) or (n_patients, n_arms)
         Probability of being given each arm.
     """
@@ -45,7 +45,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """A way in which patients, treatments and outcomes arise; outcome 1 is the good one.
+    """A data-generating process for patients, treatments and outcomes; outcome 1 is the good one.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Process:
     site: str | None = None
 
     def draw(self, n: int, seed: int, *, part: str = "train") -> Sample:
-        """Draw `n` patients; the parts "train" and "test" of one seed share no randomness.
+        """Draw `n` patients; the parts "train" and "test" of one seed are independent.
 
         A sample in which an arm has fewer than `FEWEST` events or non-events is drawn again.
         """

@@ -1,6 +1,6 @@
 """Simulated processes whose true probabilities are known; outcome 1 is the good one.
 
-`PROCESSES` may be looked at while a method is built; `HELD_BACK` are for the end only.
+`PROCESSES` may be used during development of a method; `HELD_BACK` only for the final evaluation.
 """
 
 from functools import cache
@@ -19,7 +19,7 @@ LIVING = np.array(["alone", "family", "partner", "shared"], dtype=object)
 
 
 def clinic(n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw 21 covariates of a clinic: scores that hang together, counts, yes/no, a category."""
+    """Draw 21 covariates of a clinic: correlated scores, counts, yes/no, a category."""
     distress = rng.standard_normal(n)
 
     def score(mean: float, sd: float, loading: float) -> np.ndarray:
@@ -70,7 +70,7 @@ CENTERS = {
 
 
 def standard(x: pd.DataFrame) -> pd.DataFrame:
-    """Return the numbers on a standard scale, fixed once and for all."""
+    """Return the numbers on a fixed standard scale."""
     z = x.drop(columns="living")
     for name, (center, sd) in CENTERS.items():
         z[name] = (z[name] - center) / sd
@@ -85,7 +85,7 @@ def linear_prognosis(x: pd.DataFrame, z: pd.DataFrame) -> np.ndarray:
 
 
 def linear_modifiers(x: pd.DataFrame, z: pd.DataFrame) -> np.ndarray:
-    """Return what cbt, ipt, ssri and usual care do beyond that, linear in the covariates."""
+    """Return the deviations of cbt, ipt, ssri and usual care from it, linear in the covariates."""
     cbt = 0.25 + 0.30 * z["education"] + 0.25 * z["anxiety"] - 0.20 * z["chronic"]
     ipt = 0.15 + 0.30 * z["support"] - 0.25 * z["trauma"] + 0.4 * (x["living"] == "partner")
     ssri = 0.25 + 0.45 * z["severity"] + 0.20 * z["sleep"] - 0.25 * z["education"]
@@ -101,7 +101,10 @@ def linear(n: int, rng: np.random.Generator) -> Patients:
 
 
 def confounded(n: int, rng: np.random.Generator) -> Patients:
-    """The severe and chronic get drugs, the educated cbt; effects are as in `linear` but weaker."""
+    """Confounding by indication: severe and chronic patients receive drugs, educated patients cbt.
+
+    Effects are as in `linear` but weaker.
+    """
     x = clinic(n, rng)
     z = standard(x)
     habits = [
@@ -116,7 +119,7 @@ def confounded(n: int, rng: np.random.Generator) -> Patients:
 
 
 def nonlinear(n: int, rng: np.random.Generator) -> Patients:
-    """Thresholds and interactions, in what all arms share and in what they do not."""
+    """Thresholds and interactions, in prognosis and in effect modification."""
     x = clinic(n, rng)
     z = standard(x)
     prognosis = (
@@ -135,7 +138,7 @@ def nonlinear(n: int, rng: np.random.Generator) -> Patients:
 
 
 def null(n: int, rng: np.random.Generator) -> Patients:
-    """Arms differ by a constant on the logit scale: one arm is best for everybody."""
+    """Arms differ by a constant on the logit scale: one arm is best for all patients."""
     x = clinic(n, rng)
     constant = np.array([0.15, 0.05, 0.0, -0.20])
     truth = expit(1.2 * linear_prognosis(x, standard(x))[:, None] + constant)
@@ -143,7 +146,7 @@ def null(n: int, rng: np.random.Generator) -> Patients:
 
 
 def unequal(n: int, rng: np.random.Generator) -> Patients:
-    """One arm is routine and one is hardly ever given."""
+    """One arm is routine and one is rarely given."""
     x = clinic(n, rng)
     z = standard(x)
     truth = expit(linear_prognosis(x, z)[:, None] + linear_modifiers(x, z)[:, [2, 3, 0, 1]])
@@ -151,7 +154,7 @@ def unequal(n: int, rng: np.random.Generator) -> Patients:
 
 
 def sites(n: int, rng: np.random.Generator) -> Patients:
-    """40 sites with effects of their own, also on what arms do; every draw has other sites."""
+    """40 sites with random effects and random site-by-arm effects; every draw has other sites."""
     x = clinic(n, rng)
     z = standard(x)
     logits = linear_prognosis(x, z)[:, None] + linear_modifiers(x, z)[:, :3]
@@ -168,7 +171,7 @@ def sites(n: int, rng: np.random.Generator) -> Patients:
 
 @cache
 def _services() -> tuple[pd.DataFrame, np.ndarray]:
-    """Draw the pool that `weak` draws from, once; logits drawn in to a Bayes AUC of about .70."""
+    """Draw once the pool from which `weak` samples; logits are shrunk to a Bayes AUC of about .70."""
     arms = dict.fromkeys(["cbt", "counselling", "guided_self_help", "ipt"], 0.25)
     drawn = make_cohort(100_000, assignment=arms, sites=1, random_state=2)
     logits = logit(drawn.truth["recovery"][sorted(arms)].to_numpy())
@@ -177,7 +180,7 @@ def _services() -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def weak(n: int, rng: np.random.Generator) -> Patients:
-    """Patients of `treatsel.datasets`: realistic, so that nobody can be very right."""
+    """Patients of `treatsel.datasets`: realistic, so that the accuracy of any method is limited."""
     x, truth = _services()
     chosen = rng.choice(len(x), size=n, replace=False)
     covariates = x.iloc[chosen].reset_index(drop=True)
@@ -185,7 +188,7 @@ def weak(n: int, rng: np.random.Generator) -> Patients:
 
 
 def needle(n: int, rng: np.random.Generator) -> Patients:
-    """One strong modifier among 30 covariates of noise, half of which hang together."""
+    """One strong modifier among 30 covariates of noise, half of which are correlated."""
     common = rng.standard_normal((n, 1))
     noise = rng.standard_normal((n, 30))
     noise[:, :15] = 0.6 * common + 0.8 * noise[:, :15]
@@ -198,9 +201,9 @@ def needle(n: int, rng: np.random.Generator) -> Patients:
 
 
 def u_shaped(n: int, rng: np.random.Generator) -> Patients:
-    """Smooth U-shaped modification; heavy-tailed covariates that hang together; 15 % of cells missing.
+    """Smooth U-shaped modification; heavy-tailed, correlated covariates; 15% of cells missing.
 
-    The truth, and so the oracle, knows the missing values.
+    The truth, and so the oracle, depends on the missing values.
     """
     lag = np.abs(np.subtract.outer(np.arange(14), np.arange(14)))
     normal = rng.standard_normal((n, 14)) @ np.linalg.cholesky(0.6**lag).T
@@ -221,7 +224,7 @@ def u_shaped(n: int, rng: np.random.Generator) -> Patients:
 
 
 def families(n: int, rng: np.random.Generator) -> Patients:
-    """Six arms, talking and drugs; modifiers belong to the family, and the link is no logit."""
+    """Six arms, talking therapies and drugs; modifiers belong to the family; the link is not a logit."""
     x = clinic(n, rng)
     z = standard(x)
     x["referrer"] = rng.choice(np.array(list("ABCDEFG"), dtype=object), size=n)

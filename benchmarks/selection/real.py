@@ -2,13 +2,13 @@
 
     python -m benchmarks.selection.real [--data FOLDER] [--trials NAME ...] [--methods NAME ...] [--repeats 5]
 
-Folds keep sites together where there are sites. The gain is doubly robust with the known allocation. It is
-given over the arm that did best in the other folds, and over the arm that does best in these very data: the
-best of several noisy means is too high, so that is too hard on the recommendations, the more so the more
-arms there are. Intervals cluster by site, or by patient over the repeats.
+Folds keep sites together if there are sites. The gain is doubly robust with the known allocation. It is
+given over the arm that was best in the other folds, and over the arm that is best in the same data. The
+latter is conservative, because the best of several noisy means is too high, and more so with more arms.
+Intervals are cluster-robust by site, or by patient over the repeats.
 
-Where nothing can be predicted, slopes turn out negative: a fold that did better than the others is predicted
-from others that did worse. The data are not part of this project.
+If nothing can be predicted, slopes are negative: a fold with better outcomes than the others is predicted
+from folds with worse outcomes. The data are not part of this project.
 """
 
 import argparse
@@ -55,7 +55,7 @@ TRIALS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
-    """Patients with a known outcome: X with ``arm`` and, where there is one, ``site``; y; propensities."""
+    """Patients with a known outcome: X with ``arm`` and ``site``, if there is one; y; propensities."""
 
     X: pd.DataFrame
     y: pd.Series
@@ -85,9 +85,9 @@ BEST = "best arm of the other folds"
 
 
 def out_of_fold(method: Method, cohort: Cohort, repeat: int) -> pd.DataFrame:
-    """Return the by-arm table of each patient from a model that saw neither patient nor site.
+    """Return the by-arm table of each patient from a model fitted without this patient and site.
 
-    The column `BEST` names the arm with the best outcomes among the patients that the model saw.
+    The column `BEST` names the arm with the best outcomes among the patients used to fit the model.
     """
     folds = balanced_folds(cohort.X["arm"], cohort.y.to_numpy(), groups=cohort.site, random_state=repeat)
     site = None if cohort.site is None or not method.sees_site else "site"
@@ -105,8 +105,9 @@ def out_of_fold(method: Method, cohort: Cohort, repeat: int) -> pd.DataFrame:
 class Result:
     """Figures of one method on one trial.
 
-    `gain` is over the best arm of the other folds, `hard_gain` over the best arm of these data; `differs` is
-    the share of patients who are recommended another arm than the first; `slopes` are by arm.
+    `gain` is over the best arm of the other folds, `hard_gain` over the best arm of the same data; `differs`
+    is the share of patients for whom the recommended arm is not the best arm of the other folds; `slopes`
+    are by arm.
     """
 
     n: int

@@ -40,7 +40,7 @@ CHANGES = {
 def write_results(
     path: Path, cells: pd.DataFrame, stability: pd.DataFrame, versions: Mapping[str, str]
 ) -> None:
-    """Write the report of all rows that there are.
+    """Write the report from all available rows.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def pooled(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def ours_by_process(cells: pd.DataFrame, column: str, label: str, digits: int) -> str:
-    """Return a table of our methods, one row a process."""
+    """Return a table of our methods, one row per process."""
     ours = cells[cells["method"].isin(OURS) & cells[column].notna()]
     if ours.empty:
         return ""
@@ -141,7 +141,7 @@ def ours_by_process(cells: pd.DataFrame, column: str, label: str, digits: int) -
 
 
 def by_size(cells: pd.DataFrame, column: str, *, label: str = "", digits: int = 3) -> str:
-    """Return a table of methods by n: means of a column, and in brackets how many cells if not all."""
+    """Return a table of methods by n: means of a column, with the number of cells in brackets if not all."""
     known = cells[cells[column].notna()]
     means = known.pivot_table(index="method", columns="n", values=column, aggfunc="mean")
     counts = known.pivot_table(index="method", columns="n", values=column, aggfunc="size")
@@ -219,7 +219,7 @@ def mean_and_error(values: pd.Series) -> str:
 
 
 def stability_tables(stability: pd.DataFrame) -> list[str]:
-    """Return the shares of recommendations that change for no good reason."""
+    """Return the shares of recommendations that change although they should not."""
     if not len(stability):
         return []
     parts = ["## Stability\n", "Share of test patients whose recommended arm changes, same 1,000 patients.\n"]

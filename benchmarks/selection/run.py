@@ -16,20 +16,20 @@ from benchmarks.selection.methods import Method, draws_of
 from benchmarks.selection.process import Sample
 from benchmarks.selection.scores import Prediction
 
-WITH_DRAWS = 1000  # test patients for whom intervals are made
+WITH_DRAWS = 1000  # number of test patients with intervals
 
 
 class MethodFailedError(Exception):
-    """A method did not get through; the message is its traceback."""
+    """A method failed; the message is its traceback."""
 
 
 def peak_kb() -> int:
-    """Return the largest memory so far of this process, in kB."""
+    """Return the peak memory of this process so far, in kB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def in_child(function: Callable[[], Any]) -> Any:
-    """Return what a function returns when it is called in a forked process."""
+    """Return the result of a function that is called in a forked process."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_answer, args=(function, theirs))
@@ -77,7 +77,7 @@ def fit_predict(
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """A method of any library, ready to be run: (train, test, seed, site, draws wanted) to a prediction."""
+    """A method of any library, ready to run: (train, test, seed, site, draws wanted) to a prediction."""
 
     name: str
     predict: Callable[[Sample, Sample, int, str | None, bool], Prediction]

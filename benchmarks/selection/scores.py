@@ -1,4 +1,4 @@
-"""How well a by-arm table serves new patients, judged by the truth."""
+"""Scores of a by-arm table for new patients, against the truth."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from benchmarks.selection.process import Sample
 from treatsel import recommend
 
-SURE = 1e-4  # probabilities nearer to 0 or 1 than this are drawn in before the logit is taken
+SURE = 1e-4  # probabilities are clipped at this distance from 0 and 1 before the logit
 NO_SCORE = float("nan")
 SCORES = (
     "value",
@@ -36,7 +36,7 @@ SCORES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a method says about the test patients.
+    """A method's predictions for the test patients.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Prediction:
     draws : ndarray of shape (n_draws, n_first, n_arms) or None
         Draws of the probabilities for the first `n_first` test patients.
     fit_seconds, predict_seconds, peak_mb : float
-        Time of fitting and of predicting all test patients; memory on top of what stood before.
+        Time of fitting and of predicting all test patients; memory in addition to that used before.
     """
 
     by_arm: pd.DataFrame
@@ -75,10 +75,10 @@ def score(prediction: Prediction, test: Sample) -> dict[str, Any]:
 
 
 def policy_scores(predicted: np.ndarray, truth: np.ndarray, oracle: np.ndarray) -> dict[str, float]:
-    """Return the true value of the recommendations, and what the model promised.
+    """Return the true value of the recommendations, and the value that the model predicted.
 
     The best single arm is the one with the highest mean true probability in the test patients. The gain
-    is over it; the promise is the gain as the model sees it: over the arm that it takes for the best.
+    is over this arm; the promised gain is that predicted by the model, over the arm it predicts to be best.
     """
     rows = np.arange(len(truth))
     value = truth[rows, predicted.argmax(axis=1)].mean()
@@ -112,7 +112,7 @@ def worst_arm(predicted: np.ndarray, truth: np.ndarray) -> float:
 def calibration_slope(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Return the slope of a logistic regression of the outcome on the predicted logit, all arms together.
 
-    The outcome is the true probability itself, as a fraction: what outcomes without end would give.
+    The outcome is the true probability itself, as a fraction: the limit for infinitely many outcomes.
     """
     x = logit(predicted.clip(SURE, 1 - SURE)).ravel()
     design, y = np.column_stack([np.ones_like(x), x]), truth.ravel()
@@ -141,7 +141,7 @@ def interval_scores(by_arm: pd.DataFrame, draws: np.ndarray | None, truth: np.nd
 
 
 def covered(draws: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Return the share of intervals that hold the truth, and their mean width."""
+    """Return the share of intervals that contain the truth, and their mean width."""
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     return float(((low <= truth) & (truth <= high)).mean()), float((high - low).mean())
 

@@ -1,4 +1,4 @@
-"""Raw results: one CSV row per process, n, seed and method; what is there is not run again."""
+"""Raw results: one CSV row per process, n, seed and method; stored runs are not repeated."""
 
 import csv
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ KEY = ("process", "n", "seed", "method")
 
 
 class Store:
-    """A CSV file that grows row by row, so that an interrupted run can go on.
+    """A CSV file that grows row by row, so that an interrupted run can be continued.
 
     Parameters
     ----------
     path : Path
-        Made when the first row comes.
+        Created when the first row is added.
     columns : list of str
-        Scores, beside the key.
+        Scores, in addition to the key.
     """
 
     def __init__(self, path: Path, columns: list[str]) -> None:
@@ -37,7 +37,8 @@ class Store:
         """Return all rows; of rows with the same key, the last."""
         if not self.path.exists():
             return pd.DataFrame(columns=self.columns)
-        rows = pd.read_csv(self.path, keep_default_na=False, na_values=["", "nan"])  # "null" is a process
+        # "null" is the name of a process, not a missing value.
+        rows = pd.read_csv(self.path, keep_default_na=False, na_values=["", "nan"])
         return rows.drop_duplicates(list(KEY), keep="last").reset_index(drop=True)
 
     def add(self, key: tuple[Any, ...], scores: Mapping[str, Any]) -> None:

@@ -1,10 +1,11 @@
-"""A million patients, four arms, 200 trees of 31 leaves an arm: bit vectors beside LightGBM, same trees.
+"""Bit vectors compared with LightGBM: a million patients, four arms, 200 trees of 31 leaves per arm.
 
     python -m benchmarks.service.batch [--rows 1000000] [--jobs 2]
 
-Both score the same encoded float64 matrix with the same number of threads, in one run, alternating; then the
-whole way from a table (checks, encoding, probabilities) through `treatsel.scale.predict_in_chunks`; then, in
-a fresh process that holds no table, from a Parquet file into another through `treatsel.scale.predict_file`.
+Both score the same trees on the same encoded float64 matrix with the same number of threads, in one run,
+alternating. Then all steps from a table (checks, encoding, probabilities) by
+`treatsel.scale.predict_in_chunks`; then, in a fresh process without a table, from one Parquet file to
+another by `treatsel.scale.predict_file`.
 """
 
 import argparse
@@ -39,13 +40,13 @@ def bit_vectors(trees: object, matrix: np.ndarray, jobs: int) -> np.ndarray:
 
 
 def megabytes() -> float:
-    """Return the largest memory that this process ever held; `getrusage` would tell its parent's, too."""
+    """Return the peak memory of this process; `getrusage` would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def of_file(folder: Path, few: pd.DataFrame) -> tuple[float, float, float]:
-    """Predict a file in this process; return seconds, and megabytes before it and at most."""
+    """Predict a file in this process; return seconds, megabytes beforehand and peak megabytes."""
     from treatsel import load_model
     from treatsel.scale import predict_file
 

@@ -1,9 +1,9 @@
-"""What do the engines cost beside one process? The same patients, the same bits.
+"""Cost of the engines compared with one process: the same patients, the same bits.
 
     python -m benchmarks.service.engines [--rows 200000] [--workers 2]
 
 Dask: a cluster of processes on this machine. Spark: a local session; left out, with the reason, where pyspark
-or Java is absent. Seconds are from the call to the whole table in this process; starting an engine is apart.
+or Java is absent. Seconds are from the call to the whole table in this process; start-up is separate.
 """
 
 import argparse

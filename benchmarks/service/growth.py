@@ -1,11 +1,11 @@
-"""How do time and memory grow with the number of patients?
+"""Growth of time and memory with the number of patients.
 
     python -m benchmarks.service.growth [--rows 10000 100000] [--model stacked] [--intervals-to 100000]
 
 Each line runs in a fresh process: a Parquet file of synthetic patients is predicted into another by
-`treatsel.scale.predict_file`, with one job, after a run on few patients that does the imports. Peak memory
-is that of the whole process; "base" is what it held before the first patient. 10^7 rows
-(--rows 10000000) take ten minutes and more.
+`treatsel.scale.predict_file`, with one job, after a run on few patients for the imports. Peak memory
+is that of the whole process; "base" is its memory before the first patient. 10^7 rows
+(--rows 10000000) take more than ten minutes.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def make_model(folder: Path, estimator: str) -> None:
 
 
 def make_patients(path: Path, n: int) -> None:
-    """Write n synthetic patients, the same ones over and over under new ids."""
+    """Write n synthetic patients: the same ones repeated under new ids."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -51,7 +51,7 @@ def make_patients(path: Path, n: int) -> None:
 
 
 def megabytes() -> float:
-    """Return the largest memory that this process ever held; `ru_maxrss` would count its parent's."""
+    """Return the peak memory of this process; `ru_maxrss` would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

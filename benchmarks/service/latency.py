@@ -1,11 +1,11 @@
-"""How long does one patient take, beside what a user would have written, and threads?
+"""Latency of one patient, compared with code that a user might write, and throughput of threads.
 
     python -m benchmarks.service.latency [--number 2000]
 
-Four arms, thirty covariates, 200 trees of 31 leaves an arm: the same trees in every line of the first table.
+Four arms, thirty covariates, 200 trees of 31 leaves per arm: the same trees in every line of the first table.
 Then treatsel's own models of the same cohort: the hierarchical model and the stack, with intervals.
-All in one run, one thread; p50 and p99 in microseconds: of many calls in a row, and of all ways in turns,
-where each finds the processor's caches full of what the others left.
+All in one run with one thread; p50 and p99 in microseconds: of many consecutive calls, and of all ways in
+turn, so that each finds the processor's caches filled by the others.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def cohort(n: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def pipelines(X: pd.DataFrame, y: pd.Series) -> dict[str, Any]:
-    """Return what a user would have written: a scikit-learn pipeline an arm."""
+    """Return what a user might write: one scikit-learn pipeline per arm."""
     from lightgbm import LGBMClassifier
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
@@ -99,7 +99,7 @@ def pipelines(X: pd.DataFrame, y: pd.Series) -> dict[str, Any]:
 
 
 def alternatives(X: pd.DataFrame, y: pd.Series) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
-    """Return ways to four probabilities without treatsel, by name."""
+    """Return ways to calculate four probabilities without treatsel, by name."""
     fitted = pipelines(X, y)
     boosters = [pipeline[-1].booster_ for pipeline in fitted.values()]
     frame = next(iter(fitted.values()))[0].transform(X.drop(columns="arm").head(1))
@@ -124,7 +124,7 @@ def alternatives(X: pd.DataFrame, y: pd.Series) -> dict[str, Callable[[Mapping[s
 
 
 def single_row(boosters: list[Any], row: np.ndarray) -> Callable[[Any], Any]:
-    """Return the quickest that LightGBM offers: its C function for one row, set up beforehand."""
+    """Return the fastest way that LightGBM offers: its C function for one row, set up beforehand."""
     from lightgbm import basic
 
     library, row, configs = basic._LIB, np.ascontiguousarray(row, dtype=np.float64), []
@@ -161,7 +161,7 @@ def selector_of(estimator: Any, X: pd.DataFrame, y: pd.Series) -> Any:
 
 
 def served(selector: Any, folder: Path, name: str) -> dict[str, Any]:
-    """Save a selector; return it as a service loads it, by NumPy and compiled."""
+    """Save a selector; return it as loaded by a service, with NumPy and compiled."""
     import treatsel as ts
     from treatsel import serve
 
@@ -181,14 +181,14 @@ def served(selector: Any, folder: Path, name: str) -> dict[str, Any]:
 
 
 def timed(ways: Mapping[str, Callable[[Any], Any]], records: list[Any], number: int) -> pd.DataFrame:
-    """Return p50 and p99 of each way, in microseconds: in turns, and many times in a row."""
+    """Return p50 and p99 of each way, in microseconds: in turn, and many times in a row."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way(records[0])
     for i in range(number):
         for name, way in ways.items():
             if len(seconds[name]) > 200 and sum(seconds[name]) > 10:
-                continue  # slow ways need no more
+                continue  # enough for slow ways
             seconds[name].append(clocked(way, records[i % len(records)]))
     rows = {}
     for name, way in ways.items():
@@ -213,7 +213,7 @@ def show(title: str, table: pd.DataFrame) -> None:
 
 
 def ways_of(models: Mapping[str, Any], first: str = "") -> dict[str, Callable[[Any], Any]]:
-    """Return what a service asks a served model."""
+    """Return the calls that a service makes to a model."""
     ways: dict[str, Callable[[Any], Any]] = {}
     for kind, model in models.items():
         ways |= {
@@ -231,7 +231,7 @@ def as_json(model: Any, record: Mapping[str, Any]) -> str:
 
 
 def rate(way: Callable[[Any], Any], records: list[Any], count: int, each: int) -> float:
-    """Return calls a second from so many threads."""
+    """Return calls per second from this number of threads."""
 
     def work() -> None:
         for i in range(each):
@@ -247,7 +247,7 @@ def rate(way: Callable[[Any], Any], records: list[Any], count: int, each: int) -
 
 
 def threads(models: Any, boosters: list[Any], row: np.ndarray, records: list[Any], n: int) -> None:
-    """Print predictions a second from one, two and 64 threads: four arms each."""
+    """Print predictions per second from one, two and 64 threads: four arms each."""
     print(
         "\n### Threads\n\n| threads | predict_by_arm/s, NumPy | predict_by_arm/s, compiled | predict/s | "
         "Booster.predict of four arms/s |\n|---|---|---|---|---|"
@@ -264,7 +264,7 @@ def threads(models: Any, boosters: list[Any], row: np.ndarray, records: list[Any
 
 
 def imports(path: Path) -> None:
-    """Print what the serving path costs to import, in a fresh process."""
+    """Print the import cost of the serving path, in a fresh process."""
     print()
     for compiled in (False, True):
         code = (
@@ -282,7 +282,7 @@ def imports(path: Path) -> None:
 
 
 def memory(folder: Path, names: tuple[str, ...], records: list[Any], n: int) -> None:
-    """Print what a loaded model weighs, and how memory grows over many calls: each in a fresh process."""
+    """Print the memory of a loaded model, and its growth over many calls, each in a fresh process."""
     (folder / "records.json").write_text(json.dumps(records))
     for name in names:
         command = [sys.executable, "-c", RESIDENT, str(folder / name), str(folder / "records.json"), str(n)]

@@ -1,11 +1,11 @@
-"""How often does monitoring give a false alarm, and how soon a true one?
+"""False-alarm rate of monitoring, and time to a true alarm.
 
     python -m benchmarks.service.monitoring [--models 10] [--reports 20]
 
 First table: the sequential test of calibration on simulated outcomes whose probabilities are known. Share of
-runs with an alarm within 4,000 patients, and the median and 90th percentile of patients from a change on
-until the alarm. Second: whole reports on fresh patients of the process that the model was fitted to
-(`make_cohort`, the same services), and on patients in whom one thing has changed.
+runs with an alarm within 4,000 patients, and the median and 90th percentile of the number of patients from
+a change to the alarm. Second table: whole reports on new patients from the process to which the model was
+fitted (`make_cohort`, the same services), and on patients with one change.
 """
 
 import argparse
@@ -25,10 +25,10 @@ N_RUN = 4000
 
 
 def run(random: np.random.Generator, shift: float, since: int, rate: float) -> int | None:
-    """Return after how many patients the sequential test gives an alarm, if it does.
+    """Return the number of patients until the sequential test gives an alarm, if it does.
 
-    From patient `since` on the outcome is more frequent than predicted by `shift`; predictions have a
-    mean of 40 % and an SD of 1 on the logit.
+    From patient `since` on, the outcome is more frequent than predicted by `shift`; predictions have a
+    mean of 40% and an SD of 1 on the logit.
     """
     p = expit(logit(0.4) + random.normal(size=N_RUN))
     truth = np.clip(p + np.where(np.arange(N_RUN) < since, 0, shift), 0, 1)
@@ -65,7 +65,7 @@ def sequential_table(n_runs: int) -> pd.DataFrame:
 
 
 def changed(X: pd.DataFrame, y: pd.Series, what: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return patients in whom one thing has changed."""
+    """Return patients with one change."""
     X, y, random = X.copy(), y.copy(), np.random.default_rng(0)
     if what == "age + 0.25 SD":
         X["age"] += np.round(0.25 * X["age"].std())

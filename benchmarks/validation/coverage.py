@@ -1,10 +1,10 @@
-"""How often do the intervals of the validation metrics cover the truth?
+"""Coverage of the intervals of the validation metrics.
 
     python -m benchmarks.validation.coverage [--times 1000] [--patients 300]
 
 Simulated patients of three arms with a model that is somewhat too extreme; the truth is the value in two
-million patients of the same process. Then policies: where nobody gains from the rule, how often does the
-interval of its gain exclude 0; where somebody does, how often does it cover the true gain. Nominal: 95 %.
+million patients of the same process. Then policies: how often the interval of the gain excludes 0 if no
+patient gains from the rule, and how often it covers the true gain if some patients do. Nominal: 95%.
 """
 
 import argparse
@@ -89,7 +89,7 @@ CLUSTERED: dict[str, Callable[[Patients], object]] = {
 
 
 def covers(estimate: object, truth: float) -> bool:
-    """Whether the interval holds the truth."""
+    """Whether the interval contains the truth."""
     return bool(estimate.lower <= truth <= estimate.upper)
 
 
@@ -125,7 +125,7 @@ def of_bootstrap(times: int, n: int) -> Iterator[tuple[str, float]]:
 def trial(rng: np.random.Generator, n: int, gain: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple]:
     """Return outcomes, arms, recommendations and by-arm tables of a trial with known propensities.
 
-    Arm c helps those with x > 0, and harms the others, by twice `gain`; the rule gives them a or c.
+    Arm c helps patients with x > 0, and harms the others, by twice `gain`; the rule recommends a or c.
     """
     x = rng.choice([-1, 1], n)
     arm = rng.choice(3, n, p=SHARES)
@@ -137,7 +137,7 @@ def trial(rng: np.random.Generator, n: int, gain: float) -> tuple[np.ndarray, np
 
 
 def of_policies(times: int, n: int, gain: float) -> Iterator[tuple[str, float]]:
-    """Give how often the interval of each gain holds the true one."""
+    """Give how often the interval of each gain contains the true one."""
     rng = np.random.default_rng(3)
     covered: dict[str, int] = {}
     for _ in range(times):

@@ -1,6 +1,6 @@
 # CPU seconds of R's peers on outcomes y and predictions p of a CSV file.
 #   Rscript peers.R FILE SHARE
-# One line each: task as in speed.py, seconds, share of the resamples done; tab between. Packages that are
+# One tab-separated line each: task as in speed.py, seconds, share of the resamples done. Packages that are
 # not installed are left out; loading them is not timed.
 
 arguments <- commandArgs(TRUE)

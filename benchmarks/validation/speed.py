@@ -1,10 +1,10 @@
-"""How long do the validation metrics take, and how much memory?
+"""Time and memory of the validation metrics.
 
     python -m benchmarks.validation.speed [--n 100000] [--only decision]
 
 Each row runs in a fresh process on the same simulated cohort (50 sites, three arms), after a run on few
-patients that does the imports. CPU seconds count every thread; peak memory is that of the whole process.
-Peers that are not installed are left out. Where a peer would take minutes it does less, and its row says so.
+patients for the imports. CPU seconds count every thread; peak memory is that of the whole process.
+Peers that are not installed are left out. A peer that would take minutes does less, as stated in its row.
 R's peers (`peers.R`) run on the same rows, with `--share` of their resamples; the ratio is per resample.
 """
 
@@ -31,7 +31,7 @@ ARMS = ["a", "b", "c"]
 
 @dataclass(frozen=True)
 class Data:
-    """Outcomes, the predictions of two models, and what a trial with three arms knows."""
+    """Outcomes, the predictions of two models, and the data of a trial with three arms."""
 
     y: np.ndarray
     p: np.ndarray
@@ -67,7 +67,7 @@ TASKS: dict[tuple[str, str], Task] = {}
 
 
 def task(name: str, package: str = OURS) -> Callable[[Task], Task]:
-    """Register what is timed under a name and a package."""
+    """Register a function to be timed, under a name and a package."""
 
     def register(function: Task) -> Task:
         TASKS[name, package] = function

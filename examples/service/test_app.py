@@ -29,7 +29,7 @@ def record(model):
     return dict.fromkeys(model.codebook.covariates)
 
 
-def test_a_record_gets_what_the_library_says(client, model, record):
+def test_a_record_gets_the_result_of_the_library(client, model, record):
     answer = client.post("/predict", json=record)
     assert answer.status_code == 200
     assert answer.json() == json.loads(model.predict(record, on_invalid="flag").to_json())
@@ -59,7 +59,7 @@ def test_an_invalid_request_is_refused_with_a_reason(client, body, status):
         assert answer.json()["error"]
 
 
-def test_no_answer_repeats_a_value(client, record):
+def test_no_response_repeats_a_value(client, record):
     secret = dict.fromkeys(record, "secret-7431")
     for options in ({"on_invalid": "raise"}, {"on_invalid": "flag"}):
         assert "secret" not in client.post("/predict", json=secret, params=options).text
@@ -75,14 +75,14 @@ def test_a_bad_option_is_refused_and_not_repeated(client, record, path, option):
     assert "secret" not in answer.text + client.get("/metrics").text
 
 
-def test_of_what_was_sent_only_names_of_keys_come_back(client, record):
+def test_responses_repeat_only_names_of_keys(client, record):
     answer = client.post("/predict", json={**record, "shoe_size": "secret-7431"})
     assert ("unknown_key", "shoe_size") in [(row["code"], row["column"]) for row in answer.json()["warnings"]]
     assert "secret" not in answer.text
     assert "shoe_size" not in client.get("/metrics").text
 
 
-def test_counters_count(client, record):
+def test_counters_are_incremented(client, record):
     client.post("/predict", json=record)
     client.post("/predict", content=b"{")
     shown = client.get("/metrics").text.splitlines()
@@ -91,7 +91,7 @@ def test_counters_count(client, record):
     assert any(line.startswith('treatsel_warnings_total{code="missing_covariate"}') for line in shown)
 
 
-def test_the_model_says_what_it_is(client, model):
+def test_the_model_is_described(client, model):
     shown = client.get("/model").json()
     assert shown["model_id"] == model.model_id
     assert set(shown["covariates"]) == set(model.codebook.covariates)

@@ -1,4 +1,4 @@
-"""Limits of proportions of weighted counts, at the ends too; several tests at once; Cochran's Q."""
+"""Limits of proportions of weighted counts, also at 0 and 1; multiple tests; Cochran's Q."""
 
 import numpy as np
 import pytest

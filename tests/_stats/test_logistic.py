@@ -1,4 +1,4 @@
-"""One logistic fit for metrics and models: units, weights, separation, and refits at places."""
+"""Logistic regression for metrics and models: units, weights, separation, and refits at places."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Bit vectors, the compiled kernel and walking from node to node give the same bits."""
+"""Bit vectors, the compiled kernel and traversal of the nodes give the same bits."""
 
 import pickle
 
@@ -84,7 +84,7 @@ def test_all_ways_of_scoring_give_the_same_bits(seed, n_trees, most_leaves, n_me
 
 def test_a_last_block_of_trees_without_a_split_counts():
     stump = forest_of(9, 1, 1)
-    for n in (1, 16, 63, 64, 65, 128):  # with up to 8 leaves, 64 trees stand side by side
+    for n in (1, 16, 63, 64, 65, 128):  # with up to 8 leaves, 64 trees share a block
         trees, matrix = Trees.join([forest_of(8, n, 8), *[stump] * 65]), patients(3)
         walked = walk(trees, matrix)
         np.testing.assert_array_equal(np.vstack([bit_vectors_of(trees).score_one(x) for x in matrix]), walked)
@@ -106,7 +106,7 @@ def test_tables_much_larger_than_their_trees_are_not_made():
     assert score_trees(trees, np.ones((1, n))).sum() == 2.0 * n
 
 
-def test_where_nothing_can_be_written_kernels_are_compiled_anew(monkeypatch):
+def test_kernels_are_compiled_again_if_the_cache_is_not_writable(monkeypatch):
     import numba
 
     real, asked = numba.njit, []
@@ -172,7 +172,7 @@ def test_the_logistic_function_never_overflows():
     x = np.array([-1e5, -745.0, -40.0, -1.0, 0.0, 1.0, 40.0, 1e5])
     np.testing.assert_allclose(logistic(x), expit(x), rtol=1e-15, atol=1e-300)
     rows = np.random.default_rng(0).normal(size=(5, 4)) * 300
-    rows[0, 0] = -np.inf  # an arm that was never given
+    rows[0, 0] = -np.inf  # an arm that no patient received
     np.testing.assert_allclose(softmax(rows), scipy_softmax(rows, axis=1), rtol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Attributions of trees: the definition itself, compiled or not, one patient or many."""
+"""Attributions of trees equal the definition, compiled or not, for one patient or many."""
 
 import itertools
 import math
@@ -92,7 +92,7 @@ def test_many_patients_get_the_values_of_one(trees, monkeypatch):
     assert np.abs(one_by_one).max() > 0.1
 
 
-def test_ensembles_that_count_nothing_and_trees_without_splits_add_nothing(trees):
+def test_ensembles_of_weight_zero_and_trees_without_splits_add_nothing(trees):
     games = TreeGames.of(trees, rows(5, 40), SOURCES)
     for compiled in (False, True):
         assert not games.values(rows(6, 3), np.zeros(3), compiled=compiled).any()

@@ -1,4 +1,4 @@
-"""The model file: the same model comes back, and nothing else ever does."""
+"""The model file: the same model is restored, and nothing else is accepted."""
 
 import dataclasses
 import hashlib
@@ -58,7 +58,7 @@ def loaded(path):
     return ts.load_model(path)
 
 
-def test_predictions_intervals_and_recommendations_come_back(selector, loaded, cohort):
+def test_predictions_intervals_and_recommendations_are_restored(selector, loaded, cohort):
     X = cohort.X.head(60)
     pd.testing.assert_frame_equal(loaded.predict_by_arm(X), selector.predict_by_arm(X), rtol=1e-11)
     before, after = selector.predict(X).to_frame(), loaded.predict(X).to_frame()
@@ -67,13 +67,13 @@ def test_predictions_intervals_and_recommendations_come_back(selector, loaded, c
     pd.testing.assert_frame_equal(before, after, rtol=1e-9)
 
 
-def test_explanations_come_back(selector, loaded, cohort):
+def test_explanations_are_restored(selector, loaded, cohort):
     X = cohort.X.head(10)
     before, after = (ts.explain(model, X, arm="cbt").values for model in (selector, loaded))
     pd.testing.assert_frame_equal(before, after, atol=1e-10)
 
 
-def test_what_was_learned_comes_back(selector, loaded):
+def test_learned_attributes_are_restored(selector, loaded):
     assert loaded.arms_ == selector.arms_
     assert loaded.default_arm_ == selector.default_arm_
     assert loaded.codebook_ == selector.codebook_
@@ -86,7 +86,7 @@ def test_what_was_learned_comes_back(selector, loaded):
     pd.testing.assert_frame_equal(loaded.ranges_, selector.ranges_, check_names=False)
 
 
-def test_the_id_and_the_intended_use_travel_into_predictions(loaded, path, cohort):
+def test_the_id_and_the_intended_use_are_in_predictions(loaded, path, cohort):
     audit = loaded.predict(cohort.X.head(1)).audit
     assert audit["model_id"] == read_manifest(path).model_id
     assert audit["intended_use"] == {"purpose": "Tests."}
@@ -118,7 +118,7 @@ def test_a_loaded_selector_can_be_pickled_for_workers(loaded, cohort):
 
 
 def test_no_patient_is_in_the_file(path, cohort):
-    """Neither an id, nor a row: no stored array has one row a patient, and no stored row is a patient's."""
+    """Neither an id nor a row: no stored array has one row per patient, and no stored row is a patient's."""
     archive = zipfile.ZipFile(path)
     text = archive.read("manifest.json").decode()
     assert not any(patient in text for patient in cohort.frame.index)
@@ -162,7 +162,7 @@ def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
     y.iloc[ipt[:4]] = [[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]
     kept = (arm != "ipt") | np.isin(np.arange(len(arm)), ipt[:4])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an arm with few patients
+        warnings.simplefilter("ignore")  # about an arm with few patients
         quick = PooledClassifier(LogisticRegression())  # counts do not depend on the estimator
         selector = ts.TreatmentSelector(estimator=quick, codebook=cohort.codebook, random_state=0)
         selector.fit(cohort.X[kept], y[kept])
@@ -195,7 +195,7 @@ def test_no_arithmetic_on_totals_gives_a_small_count(cohort, tmp_path):
 
 @pytest.mark.parametrize("n_missing", [3, 7])
 def test_a_few_outcomes_missing_in_one_arm_are_not_disclosed(selector, tmp_path, n_missing):
-    """Neither by that arm's counts, nor by what all arms have together."""
+    """Neither by that arm's counts nor by the totals of all arms."""
     training = selector.training_.copy()
     n, arm = training["n"].sum(), training["arm"].eq("cbt")
     training["n_observed"] = training["n"] - np.where(arm, 3, 0)
@@ -223,7 +223,7 @@ def test_a_few_outcomes_missing_in_one_arm_are_not_disclosed(selector, tmp_path,
         assert again[key] == content[key]
 
 
-def test_a_link_in_the_way_of_the_temporary_file_is_not_followed(selector, tmp_path, monkeypatch):
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(selector, tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_text("untouched")
     monkeypatch.setattr("os.urandom", lambda n: bytes(n))
@@ -267,7 +267,7 @@ def test_a_full_intended_use_is_kept(selector, tmp_path):
     assert read_manifest(tmp_path / "m.treatsel").intended_use == use
 
 
-def test_a_summary_that_is_none_is_refused(selector, tmp_path):
+def test_an_invalid_summary_is_refused(selector, tmp_path):
     with pytest.raises(InputError, match=r"pass report.summary\(\)"):
         ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.", validation={"auc": 0.7})
 
@@ -281,7 +281,7 @@ def test_a_validation_does_not_change_the_id(selector, path, tmp_path):
     )
 
 
-def test_a_model_that_is_no_sum_cannot_be_saved(cohort, tmp_path):
+def test_a_model_that_is_not_a_sum_cannot_be_saved(cohort, tmp_path):
     forest = PooledClassifier(RandomForestClassifier(n_estimators=3, random_state=0))
     selector = ts.TreatmentSelector(estimator=forest, codebook=cohort.codebook, random_state=0).fit(
         cohort.X, cohort.y["dropout"]
@@ -305,7 +305,7 @@ def assert_refused(path, content, message="Cannot load"):
 
 
 def resealed(path, change):
-    """Return the file's content after a change to its parts, with all hashes made right again."""
+    """Return the file's content after a change to its parts, with all hashes recomputed."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(parts.pop("manifest.json"))
@@ -367,7 +367,7 @@ def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
 
 
 def swollen(claims, name="manifest.json", size=64 * 2**20):
-    """Return a file with a member that claims some zeros, but unpacks to many more."""
+    """Return a file with a member that states few zeros, but decompresses to many more."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     body, stream = packer.compress(bytes(size)) + packer.flush(), io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -383,8 +383,8 @@ def swollen(claims, name="manifest.json", size=64 * 2**20):
 @pytest.mark.parametrize(
     ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "no JSON in UTF-8")]
 )
-def test_a_member_is_never_unpacked_beyond_what_it_claims(tmp_path, claims, message):
-    """Of 64 MB behind a small claim not even one is taken: refused beforehand, or read up to the claim."""
+def test_a_member_is_never_decompressed_beyond_its_stated_size(tmp_path, claims, message):
+    """A member of 64 MB with a small stated size is rejected first, or read up to the stated size."""
     content = swollen(claims)
     tracemalloc.start()
     try:
@@ -395,7 +395,7 @@ def test_a_member_is_never_unpacked_beyond_what_it_claims(tmp_path, claims, mess
     assert peak < 4 * 2**20
 
 
-def test_a_member_that_holds_less_than_it_claims_is_refused(tmp_path):
+def test_a_member_shorter_than_its_stated_size_is_refused(tmp_path):
     packed = swollen(16, size=20_000)[:-64]
     at = packed.rindex(b"PK\1\2")
     crc, size = zlib.crc32(bytes(20_000)).to_bytes(4, "little"), (20_001).to_bytes(4, "little")
@@ -508,7 +508,7 @@ def test_deep_json_is_refused(path, tmp_path):
     assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": deep}))
 
 
-def test_a_manifest_that_is_no_mapping_is_refused(tmp_path):
+def test_a_manifest_that_is_not_a_mapping_is_refused(tmp_path):
     for text in (b"[]", b"3", b"null", b'{"members": 3}', b"\xff\xfe", b"", b'{"format":1,"members":3}'):
         assert_refused(tmp_path / "m.treatsel", sealed({"manifest.json": text}))
 
@@ -522,7 +522,7 @@ def test_a_changed_manifest_has_another_id(path, tmp_path):
     assert_refused(tmp_path / "m.treatsel", sealed(parts), "model id is not that of its content")
 
 
-# --- numbers that could be served, but must not be
+# --- numbers that could be used, but must be rejected
 
 
 def last(manifest):
@@ -587,7 +587,7 @@ def test_what_cannot_be_served_is_refused(tmp_path, change, message):
 
 
 def test_trees_whose_nodes_are_mixed_are_refused(tmp_path):
-    """Two stumps, the first of which owns leaves behind the root of the second."""
+    """Two stumps; the first has leaves stored after the root of the second."""
     parts = {"feature": [0, -1, -1, -1], "left": [2, 1, 2, 3], "right": [3, 1, 2, 3], "roots": [0, 1]}
     parts |= {"threshold": [0.0] * 4, "value": [0.0] * 4, "missing_left": [False] * 4, "member": [0, 0]}
     kinds = {"threshold": "<f8", "value": "<f8", "missing_left": "|b1"}
@@ -652,7 +652,7 @@ def test_a_file_that_never_ends_is_refused(tmp_path):
             ts.load_model(path)
 
 
-def test_too_little_memory_is_no_crash(path, monkeypatch):
+def test_too_little_memory_does_not_crash(path, monkeypatch):
     monkeypatch.setattr(_archive, "array_of", lambda *_: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(ArtifactError, match="more memory than there is"):
         ts.load_model(path)
@@ -664,15 +664,15 @@ def test_what_could_not_be_loaded_is_not_saved(selector, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_newer_format_is_told_apart_from_damage(path, tmp_path):
-    """Whatever a later format holds: members of other names, a manifest of other keys."""
+def test_a_newer_format_is_distinguished_from_damage(path, tmp_path):
+    """Whatever a later format contains: members with other names, a manifest with other keys."""
     later = sealed({"manifest.json": b'{"format":2,"parts":[]}', "Model.onnx": b"x"})
     assert_refused(tmp_path / "m.treatsel", later, r"has format 2, newer than .* 1\. Update treatsel")
     with pytest.raises(ArtifactError, match="newer than"):
         read_manifest(tmp_path / "m.treatsel")
 
 
-# --- files released before
+# --- files of earlier releases
 
 
 @pytest.mark.parametrize("path", sorted(STORED.glob("*.treatsel")), ids=lambda path: path.name)

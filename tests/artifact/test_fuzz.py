@@ -26,8 +26,8 @@ def judge(tmp_path):
 
 
 @pytest.mark.slow
-def test_no_mutant_crashes_hangs_or_deceives():
-    """In a process of their own, under limits."""
+def test_no_mutant_crashes_hangs_or_gives_wrong_results():
+    """In a separate process, under limits."""
     command = [sys.executable, "-m", "fuzz", "--files", str(STORED), "--number", "150"]
     done = subprocess.run([*command, "--jobs", "1"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,12 +41,12 @@ def test_mutants_are_the_same_each_time():
         assert mutant(kind, content, content, "1") != mutant(kind, content, content, "2")
 
 
-def test_the_judge_sees_an_exception_that_is_no_refusal(judge, monkeypatch):
+def test_the_judge_detects_an_unexpected_exception(judge, monkeypatch):
     monkeypatch.setattr("treatsel.load_model", lambda path: {}["key"])
     assert judge.verdict(STORED.read_bytes()) == ("wrong", "loading raised KeyError: 'key'")
 
 
-def test_the_judge_sees_that_memory_was_not_bounded(judge, monkeypatch):
+def test_the_judge_detects_unbounded_memory(judge, monkeypatch):
     monkeypatch.setattr(_archive, "read", lambda path: (_ for _ in ()).throw(MemoryError))
     assert judge.verdict(STORED.read_bytes()) == ("wrong", "loading took all memory before it was refused")
 
@@ -63,12 +63,12 @@ def test_a_swollen_member_is_refused_with_little_memory(judge, number):
     assert peak < 8 * len(mutated)
 
 
-def test_the_judge_sees_predictions_that_changed_in_silence(judge):
+def test_the_judge_detects_silently_changed_predictions(judge):
     judge.expected[-1] = judge.expected[-1].replace("0.", "0.1", 1)
     assert judge.verdict(STORED.read_bytes()) == ("wrong", "the same model id, but other predictions")
 
 
-def test_the_judge_sees_what_is_no_probability(judge, monkeypatch):
+def test_the_judge_detects_invalid_probabilities(judge, monkeypatch):
     class Beyond(type(judge.sound)):
         def predict(self, *arguments, **options):
             predictions = super().predict(*arguments, **options)

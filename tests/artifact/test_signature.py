@@ -1,4 +1,4 @@
-"""Signatures: who signed, what they cover, and that nothing else changes by them."""
+"""Signatures: the signer, the content covered, and no other change to the file."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ def signed(keys):
 
 
 def with_members(path, content):
-    """Write a file of other members, with a seal that is right."""
+    """Write a file of other members, with a correct seal."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_signed_is_refused(keys):
 
 @pytest.mark.parametrize("part", ["validation", "intended_use"])
 def test_a_manifest_that_was_changed_is_refused(signed, keys, tmp_path, part):
-    """By someone who makes all hashes right, and keeps the signature."""
+    """All hashes are recomputed, and the signature is kept."""
     content = members(signed)
     manifest = json.loads(content["manifest.json"])
     manifest[part] = VALIDATION if part == "validation" else {"purpose": "Everything."}
@@ -134,7 +134,7 @@ def test_a_signature_that_was_changed_is_refused(signed, keys, tmp_path, change,
 
 
 def test_a_signature_of_another_file_is_refused(signed, keys, tmp_path):
-    """It signs a manifest of this library, and of this file, and nothing else."""
+    """A signature is valid only for a manifest of this library and of this file."""
     raw = members(signed)["signature.ed25519"]
     with pytest.raises(ArtifactError, match="changed after it was signed"):
         _signature.check_signature(raw, b"{}", _signature.public_key_of(keys / "mine.pub.pem"))
@@ -152,7 +152,7 @@ def test_a_signature_of_another_file_is_refused(signed, keys, tmp_path):
         ),
     ],
 )
-def test_what_is_no_public_key_is_refused(signed, keys, key, message):
+def test_what_is_not_a_public_key_is_refused(signed, keys, key, message):
     with pytest.raises(InputError, match=message):
         ts.load_model(signed, require_signature=keys / key if isinstance(key, str) else key)
 
@@ -182,8 +182,8 @@ def test_a_damaged_file_is_never_signed(keys, tmp_path):
         sign_model(path, keys / "mine.pem")
 
 
-def test_what_is_signed_is_what_was_checked(keys, tmp_path, monkeypatch):
-    """The file is read once: nobody can exchange it in between."""
+def test_the_signed_content_is_the_checked_content(keys, tmp_path, monkeypatch):
+    """The file is read once, so it cannot be exchanged in between."""
     reads, read = [], _archive.read
     monkeypatch.setattr(_archive, "read", lambda path: reads.append(path) or read(path))
     sign_model(STORED, keys / "mine.pem", tmp_path / "m.treatsel")
@@ -200,7 +200,7 @@ def test_new_keys_are_private_and_replace_nothing(tmp_path):
     assert private.read_bytes() == before
 
 
-def test_without_cryptography_the_message_says_what_to_install(signed, keys, monkeypatch):
+def test_without_cryptography_the_message_names_the_package(signed, keys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
     with pytest.raises(InputError, match=r"treatsel\[sign\]"):
         ts.load_model(signed, require_signature=keys / "mine.pub.pem")

@@ -1,4 +1,4 @@
-"""Made `format_1.treatsel` and the predictions beside it, with treatsel 0.1.0. Never run it again.
+"""Made `format_1.treatsel` and its predictions with treatsel 0.1.0. Do not run it again.
 
 A released file stays as it is: newer versions of the library must load this very file.
 """

@@ -1,4 +1,4 @@
-"""The command line: the whole path in files, and one line on bad input."""
+"""The command line: the complete workflow in files, and one line on bad input."""
 
 import contextlib
 import io
@@ -91,7 +91,7 @@ def test_codebook_drafts_and_merges(folder, capsys, tmp_path):
 
 @pytest.fixture(scope="module")
 def again(folder):
-    """The training of the folder's model once more: the file, and what the command printed."""
+    """The folder's model trained again: the file, and the output of the command."""
     out, files = folder / "again.treatsel", [folder / "cohort.csv", "--codebook", folder / "codebook.yaml"]
     use = f"@{folder / 'use.yaml'}"
     train = ["train", *files, "--outcome", "dropout", "--out", out, "--intended-use", use]
@@ -100,7 +100,7 @@ def again(folder):
     return out, printed.getvalue()
 
 
-def test_train_says_what_it_did(again):
+def test_train_prints_a_summary(again):
     out, text = again
     assert "600 patients, 6 arms" in text
     assert "Best single arm" in text
@@ -158,7 +158,7 @@ def test_recommend_with_exclusions(folder, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("picture", ["why.png", "why.svg"])
-def test_explain_writes_values_and_a_picture(folder, capsys, tmp_path, picture):
+def test_explain_writes_values_and_a_plot(folder, capsys, tmp_path, picture):
     out, plot = tmp_path / "why.csv", tmp_path / picture
     arguments = ["explain", folder / "m.treatsel", folder / "cohort.csv", "--contrast", "cbt", "ipt"]
     output(capsys, *arguments, "--out", out, "--plot", plot)
@@ -210,7 +210,7 @@ def test_predictions_alone_can_be_validated(folder, predictions, capsys, tmp_pat
 
 
 def imputed(folder, seed):
-    """The cohort with values drawn from the others in place of the missing covariates."""
+    """The cohort with missing covariates replaced by values drawn from the observed ones."""
     frame = pd.read_csv(folder / "cohort.csv", dtype=str, keep_default_na=False)
     rng, book = np.random.default_rng(seed), ts.Codebook.read(folder / "codebook.yaml")
     for name in book.covariates:

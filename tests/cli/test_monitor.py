@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     """A model, and a CSV of patients that it has not seen."""
     folder = tmp_path_factory.mktemp("work")
     cohort = make_cohort(2 * N, missing=0.05, random_state=4).cohort
-    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # no draws: quick
+    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # quick: no draws
     model = ts.TreatmentSelector(event_is_good=False, estimator=plain, random_state=0)
     model.fit(cohort.X[:N], cohort.y["dropout"][:N])
     ts.save_model(model, folder / "m.treatsel", intended_use="Tests.")
@@ -68,7 +68,7 @@ def test_an_alarm_gives_status_1_and_files(folder, capsys, recent, tmp_path):
     assert (tmp_path / "a.md").read_text().startswith("# Monitoring: dropout")
 
 
-def test_the_status_survives_a_reader_that_leaves(folder, recent):
+def test_the_status_survives_a_closed_pipe(folder, recent):
     recent.loc[: N // 4, "employment"] = "retired"
     recent.to_csv(folder / "changed.csv", index=False)
     command = f"{sys.executable} -m treatsel.cli.main monitor {folder}/m.treatsel {folder}/changed.csv"

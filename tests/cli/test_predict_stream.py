@@ -19,12 +19,12 @@ from treatsel.models import PooledClassifier
 from treatsel.scale import _files, predict_file
 from treatsel.table import TableWriter, packed, read_chunks, read_table
 
-N, CHUNK = 1400, 512  # three chunks, the last a part of one
+N, CHUNK = 1400, 512  # three chunks, the last one incomplete
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model, and patients in files of both kinds."""
+    """A model, and patients in files of both formats."""
     folder = tmp_path_factory.mktemp("stream")
     simulate = ["simulate", str(folder / "few.csv"), "--n", "600", "--missing", "0.05", "--seed", "3"]
     assert main([*simulate, "--codebook", str(folder / "codebook.yaml")]) == 0
@@ -166,7 +166,7 @@ def test_a_line_that_cannot_be_read_leaves_nothing(folder, selector, tmp_path, s
     assert [path.name for path in tmp_path.iterdir()] == ["long.csv"]
 
 
-def test_ids_are_told_apart_across_chunks_before_any_work(
+def test_duplicate_ids_across_chunks_are_found_before_any_work(
     folder, selector, broken, tmp_path, small_chunks, monkeypatch
 ):
     first = pd.read_csv(folder / "many.csv", dtype=str)["patient_id"][0]
@@ -186,7 +186,7 @@ def test_ids_are_told_apart_across_chunks_before_any_work(
         predict_file(selector, tmp_path / "missing.parquet", tmp_path / "out.csv")
 
 
-def test_ids_that_share_a_hash_are_no_duplicates(folder, selector, tmp_path, monkeypatch):
+def test_ids_that_share_a_hash_are_not_duplicates(folder, selector, tmp_path, monkeypatch):
     monkeypatch.setattr(pd.util, "hash_array", lambda values: np.zeros(len(values), dtype=np.uint64))
     predict_file(selector, folder / "few.csv", tmp_path / "out.csv", level=None)
     assert pd.read_csv(tmp_path / "out.csv")["patient"].nunique() == 600
@@ -211,7 +211,7 @@ def test_progress_counts_to_the_end(folder, selector, tmp_path, small_chunks):
     assert seen == [(512, N), (1024, N), (N, N)]
 
 
-def test_a_terminal_sees_a_bar_and_a_log_does_not(folder, tmp_path, capsys, monkeypatch):
+def test_a_progress_bar_is_shown_in_a_terminal_only(folder, tmp_path, capsys, monkeypatch):
     command = ["predict", str(folder / "m.treatsel"), str(folder / "few.csv"), "--no-intervals"]
     assert main([*command, "--out", str(tmp_path / "out.csv")]) == 0
     assert "#" not in capsys.readouterr().err

@@ -30,7 +30,7 @@ def complaint(capsys, *arguments):
     return captured.err
 
 
-def test_development_says_the_number_and_what_decides(capsys):
+def test_development_prints_the_number_and_the_deciding_criterion(capsys):
     text = sample_size(capsys, *DEVELOPMENT)
     size = development_sample_size(prevalence=0.4, parameters=20, cox_snell_r2=0.15)
     assert text.splitlines()[0] == str(size)

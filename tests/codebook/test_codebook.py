@@ -37,7 +37,7 @@ def fields(*entries):
 
 
 def parsed(values, *, missing=("",), dtype="object", **options):
-    """Clean values of one column, and the codes of what is wrong with it."""
+    """Clean values of one column, and the codes of its faults."""
     column = pd.Series(values, dtype=dtype)
     clean, violations = Field(name="x", **options).parse(column, missing)
     return clean.tolist(), {violation.code: int(violation.mask.sum()) for violation in violations}
@@ -113,7 +113,7 @@ def test_unreadable_files(tmp_path, name, content, message):
         Codebook.read(tmp_path / name)
 
 
-def test_a_directory_is_no_codebook(book, tmp_path):
+def test_a_directory_is_not_a_codebook(book, tmp_path):
     with pytest.raises(CodebookError, match="Cannot read the codebook"):
         Codebook.read(tmp_path)
     with pytest.raises(CodebookError, match="Cannot write the codebook"):
@@ -243,7 +243,7 @@ def test_yaml_traps_are_named(tmp_path, text, message):
         read_yaml(text, tmp_path)
 
 
-def test_yaml_that_means_what_it_says(tmp_path):
+def test_unambiguous_yaml_is_accepted(tmp_path):
     book = read_yaml(
         "fields:\n- name: smoker\n  type: boolean\n  constraints: {enum: [yes, no]}\n"
         "- name: n\n  title: null\n  role: null\n  constraints: {enum: [1, 2]}\n"
@@ -421,7 +421,7 @@ def test_columns_measured_after_baseline_are_never_covariates(name):
 
 
 @pytest.mark.parametrize("name", ["age", "phq9_start", "weeks", "month", "item_9", "postcode_area", "gad7"])
-def test_columns_that_only_look_a_bit_like_it(name):
+def test_columns_with_similar_names_are_not_affected(name):
     assert draft([1, 2, 3], name).role == "covariate"
 
 
@@ -449,7 +449,7 @@ def test_draft_of_a_table():
     assert book["treatment"].enum == ("a", "b")
 
 
-def test_draft_obeys_what_is_said():
+def test_draft_follows_the_given_options():
     frame = pd.DataFrame({"Service": [1, 2], "arm": ["a", "b"], "y": [0, 1], "remission": [0, 1]})
     book = Codebook.infer(frame, arm="Service", site="arm", outcomes=["y"], ranges=False)
     assert {field.name: field.role for field in book.fields} == {
@@ -465,7 +465,7 @@ def test_draft_obeys_what_is_said():
 def test_draft_fits_its_own_table(tmp_path):
     frame = pd.DataFrame({name: pd.Series(values) for name, (values, _) in DRAFTS.items()})
     frame = frame.drop(columns=["nothing", "infinite"])
-    frame["arm"] = pd.Series([1.0, 2.0] * 15)  # floats, as a missing neighbour made them
+    frame["arm"] = pd.Series([1.0, 2.0] * 15)  # floats, as in a column with missing values
     frame["arm"] = frame["arm"].fillna(1)
     frame["recovered"] = ["true", "false"] * 15 + ["true"]
     book = Codebook.infer(frame)
@@ -596,7 +596,7 @@ def test_numbers(values, clean, problems):
     assert violations == problems
 
 
-def test_complex_numbers_are_no_numbers():
+def test_complex_numbers_are_refused():
     assert parsed([1 + 0j, 2j], type="number", dtype="complex128")[1] == {"wrong_type": 2}
 
 
@@ -785,7 +785,7 @@ def test_columns_that_may_be_absent():
     assert (clean.columns.tolist(), faults) == (["a"], [])
 
 
-# --- laws
+# --- invariances
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 bounds = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False))

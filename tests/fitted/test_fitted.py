@@ -1,4 +1,4 @@
-"""One record at a time: the same numbers as in a table, from any thread, whatever the record holds."""
+"""One record at a time: the same numbers as in a table, from any thread, for any content of the record."""
 
 import copy
 import dataclasses
@@ -73,8 +73,8 @@ def codes(found):
     return set(zip(found.flags["code"], found.flags["column"], strict=True))
 
 
-def as_told(selector, X, **options):
-    """What a prediction tells, or how it fails."""
+def as_dict_or_error(selector, X, **options):
+    """The content of a prediction as a dict, or its error."""
     try:
         return selector.predict(X, **options).to_dict()
     except TreatselError as error:
@@ -82,7 +82,7 @@ def as_told(selector, X, **options):
 
 
 def without_keys(told):
-    """Unknown keys are told of records only: a table's other columns are ignored."""
+    """Unknown keys are reported for records only: other columns of a table are ignored."""
     if isinstance(told, dict):
         told["warnings"] = [row for row in told["warnings"] if row["code"] != "unknown_key"]
     return told
@@ -119,8 +119,8 @@ class TestOneRecordIsOneRow:
     def test_predictions_are_those_of_a_table(self, request, loaded, records, name):
         model = request.getfixturevalue(name)
         for record in records[:15]:
-            one, many = as_told(model, record), as_told(loaded, [record])
-            if name == "fitted":  # it was saved, but does not know under which id
+            one, many = as_dict_or_error(model, record), as_dict_or_error(loaded, [record])
+            if name == "fitted":  # it was saved, but does not store the id of the file
                 many["audit"] = {**many["audit"], "model_id": None, "intended_use": None}
             assert_same(one, many)
 
@@ -141,7 +141,7 @@ class TestOneRecordIsOneRow:
             pd.testing.assert_frame_equal(loaded.predict_by_arm(records[0], outcome), table)
             assert served.predict_by_arm(records[0], outcome) == table.iloc[0].to_dict()
 
-    def test_tables_are_made_when_they_are_asked_for(self, loaded, records):
+    def test_tables_are_made_on_request(self, loaded, records):
         one, many = loaded.predict(records[0]), loaded.predict([records[0]])
         assert isinstance(one, Predictions)
         assert repr(one).startswith("Predictions(1 patient,")
@@ -152,14 +152,14 @@ class TestOneRecordIsOneRow:
         assert one.in_scope.tolist() == (~many.out_of_scope).tolist()
         assert one.plot().get_xlabel() == many.plot().get_xlabel()
 
-    def test_a_model_that_is_no_sum_reads_records_as_tables(self, cohort, records):
+    def test_a_model_that_is_not_a_sum_reads_records_as_tables(self, cohort, records):
         from sklearn.ensemble import RandomForestClassifier
 
         forest = ts.models.PooledClassifier(RandomForestClassifier(10, random_state=0))
         selector = ts.TreatmentSelector(estimator=forest, codebook=cohort.codebook, random_state=0)
         with pytest.warns(ts.errors.TreatselWarning):
             selector.fit(cohort.X, cohort.y["recovery"])
-        assert_same(as_told(selector, records[0]), as_told(selector, [records[0]]))
+        assert_same(as_dict_or_error(selector, records[0]), as_dict_or_error(selector, [records[0]]))
 
     def test_what_was_learned_cannot_be_set(self, fitted, loaded):
         for selector in (fitted, loaded):
@@ -231,7 +231,7 @@ class TestOneRecordIsOneRow:
             assert model.predict_by_arm(record).iloc[0].tolist() == table.iloc[i].tolist()
 
     @pytest.mark.slow
-    def test_a_new_fit_is_served_anew(self, cohort, records):
+    def test_a_new_fit_replaces_the_served_model(self, cohort, records):
         selector = ts.TreatmentSelector(
             estimator="hierarchical", codebook=cohort.codebook, assignment="randomised", random_state=0
         )
@@ -264,12 +264,12 @@ def test_odd_values_mean_the_same_in_a_record_and_in_a_table(loaded, records, da
     record = dict(data.draw(st.sampled_from(records)))
     for name in data.draw(st.lists(st.sampled_from(sorted(record)), max_size=3)):
         record[name] = data.draw(ODD)
-    one, many = (as_told(loaded, X, on_invalid=on_invalid) for X in (record, [record]))
+    one, many = (as_dict_or_error(loaded, X, on_invalid=on_invalid) for X in (record, [record]))
     assert_same(without_keys(one), many)
 
 
 class TestBadRecords:
-    def test_all_faults_are_told_at_once_and_no_value(self, served, records):
+    def test_all_faults_are_reported_at_once_without_values(self, served, records):
         record = {**records[0], "age": "secret", "phq9_start": 99}
         del record[next(name for name in served.codebook.covariates if name not in ("age", "phq9_start"))]
         with pytest.raises(CohortError) as caught:
@@ -287,14 +287,14 @@ class TestBadRecords:
         assert (row["status"], row["arm"]) == ("out_of_scope", None)
         json.dumps(told, allow_nan=False)
 
-    def test_unknown_keys_are_told(self, served, records):
+    def test_unknown_keys_are_reported(self, served, records):
         known = {"arm": "cbt", served.outcomes[0]: 1}
         found = served.predict({**records[0], "Age": 40, **known})
         assert {flag for flag in codes(found) if flag[0] == "unknown_key"} == {("unknown_key", "Age")}
         assert found.in_scope == served.predict(records[0]).in_scope
 
     @pytest.mark.parametrize("record", [None, 3, "x", [], [("age", 3)]])
-    def test_what_is_no_record_is_refused(self, served, record):
+    def test_non_records_are_refused(self, served, record):
         for method in (served.predict, served.predict_by_arm, served.recommend):
             with pytest.raises(InputError, match=r"a record or a list of records|has no rows"):
                 method(record)
@@ -321,7 +321,7 @@ class TestBadRecords:
 
 
 class TestAudit:
-    def test_an_audit_record_replays_to_the_same_prediction(self, served, loaded, records):
+    def test_an_audit_record_reproduces_the_prediction(self, served, loaded, records):
         for record in records[:5]:
             found = served.predict(record, level=0.9, on_invalid="flag")
             audit = json.loads(found.to_json())["audit"]
@@ -350,11 +350,11 @@ class TestAudit:
         assert {"patient": 0, "code": "unknown_key", "column": "Age"} in written["warnings"]
         assert served.reproduce(written["audit"], record).to_dict() == told.to_dict()
 
-    def test_a_model_without_an_id_replays_nothing(self, fitted, records):
+    def test_a_model_without_an_id_reproduces_nothing(self, fitted, records):
         with pytest.raises(InputError, match="never saved"):
             fitted.reproduce(fitted.predict(records[0]).audit, records[0])
 
-    def test_the_intended_use_travels(self, served, records):
+    def test_the_intended_use_is_in_the_audit_record(self, served, records):
         assert served.predict(records[0]).audit["intended_use"] == {"purpose": "A test."}
 
 
@@ -473,7 +473,7 @@ class TestManyAtOnce:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-    def test_children_of_a_busy_process_answer(self, served, records):
+    def test_forked_children_of_a_busy_process_predict(self, served, records):
         busy = True
 
         def work():
@@ -491,7 +491,7 @@ class TestManyAtOnce:
             busy = False
             assert [other.result() for other in others] == [None, None]
 
-    def test_what_is_handed_out_is_not_the_model(self, served, records):
+    def test_returned_objects_cannot_change_the_model(self, served, records):
         told = served.predict(records[0]).audit
         told["intended_use"]["purpose"] = "other"
         assert served.predict(records[0]).audit["intended_use"]["purpose"] == "A test."

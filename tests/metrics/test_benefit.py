@@ -112,7 +112,7 @@ def test_swapping_the_arms_turns_the_sign(seed):
     c = [model_based_c_for_benefit(vectors["by_arm"], **arms).value for arms in (ARMS, swapped)]
     assert c[0] == pytest.approx(c[1])
     if (vectors["received"] == "b").sum() == (vectors["received"] == "a_1").sum():
-        return  # which arm is matched whole is then a matter of their names
+        return  # which arm is matched completely then depends on the names of the arms
     pairs = [match_pairs(**vectors, **arms, covariates=x) for arms in (ARMS, swapped)]
     assert c_for_benefit(pairs[0]).value == pytest.approx(c_for_benefit(pairs[1]).value, nan_ok=True)
 
@@ -181,7 +181,7 @@ def test_exaggerated_benefits_have_a_small_slope():
     assert math.isnan(benefit_calibration(**flat, **chances, **ARMS).slope.value)
 
 
-def test_lines_among_each_arm():
+def test_lines_within_each_arm():
     vectors, _, _ = cohort(2, 400, others=False)
     both = logit_benefit_recalibration(**vectors, **ARMS).slope
     parts = [logit_benefit_recalibration(**vectors, **ARMS, among=among).slope for among in ARMS]
@@ -197,7 +197,7 @@ def test_predictions_of_one_are_counted_in_a_warning(metric):
         metric(**vectors, **ARMS)
 
 
-def test_lines_that_no_data_allow():
+def test_lines_that_cannot_be_estimated():
     vectors, _, _ = cohort(4, 50)
     vectors["y_true"] = np.zeros(50)
     assert math.isnan(logit_benefit_slope(**vectors, **ARMS).value)
@@ -206,7 +206,7 @@ def test_lines_that_no_data_allow():
 
 @settings(max_examples=20, deadline=None)
 @given(SEEDS)
-def test_model_based_concordance_by_comparing_everybody(seed):
+def test_model_based_concordance_by_comparing_all_patients(seed):
     vectors, _, _ = cohort(seed, 25, digits=1)
     high, low = (vectors["by_arm"][arm].to_numpy() for arm in ("b", "a_1"))
     chance = {-1: (1 - high) * low, 0: high * low + (1 - high) * (1 - low), 1: high * (1 - low)}
@@ -232,7 +232,7 @@ def test_model_based_concordance_is_chance_for_an_unrelated_truth():
     assert math.isnan(model_based_c_for_benefit(certain, **ARMS).value)
 
 
-def test_a_rule_that_treats_everybody_has_the_value_of_that_arm():
+def test_a_rule_that_treats_all_patients_has_the_value_of_that_arm():
     vectors, _, _ = cohort(6, 100)
     vectors["by_arm"] = vectors["by_arm"].assign(a_1=0.1, b=0.2)
     treated = vectors["y_true"][vectors["received"] == "b"].mean()
@@ -319,8 +319,8 @@ def test_matching_takes_the_nearest_free_patient(seed):
     found = match_pairs(**vectors, **ARMS).patients
     assert list(zip(found["treated"], found["control"], strict=True)) == nearest_by_hand(benefit, treated)
     x = rng.integers(0, 4, (60, 2)).astype(float)  # many ties
-    centred = x - np.where(treated[:, None], x[treated].mean(axis=0), x[~treated].mean(axis=0))
-    root = np.linalg.cholesky(np.linalg.inv(centred.T @ centred / 58))
+    centered = x - np.where(treated[:, None], x[treated].mean(axis=0), x[~treated].mean(axis=0))
+    root = np.linalg.cholesky(np.linalg.inv(centered.T @ centered / 58))
     found = match_pairs(**vectors, **ARMS, covariates=x).patients
     apart = [((x[i] - x[j]) @ root for i, j in nearest_by_hand(x @ root, treated))]
     ours = [(x[i] - x[j]) @ root for i, j in zip(found["treated"], found["control"], strict=True)]
@@ -353,7 +353,7 @@ def test_matching_above_takes_the_closest_of_higher_benefit(seed):
     assert list(zip(found["treated"], found["control"], strict=True)) == expected
 
 
-def test_matching_of_patients_who_are_all_alike_and_of_weights():
+def test_matching_of_identical_patients_and_of_weights():
     vectors = {
         "y_true": [1, 0, 1, 0, 1],
         "received": ["b", "a_1", "a_1", "b", "a_1"],
@@ -417,7 +417,7 @@ def test_noether_error_is_that_of_simulated_pairs():
     assert 0.91 <= np.mean((lower <= np.mean(values)) & (np.mean(values) <= upper)) <= 0.985
 
 
-def test_perfect_predictions_hit_the_ideal():
+def test_perfect_predictions_reach_the_ideal():
     rng = np.random.default_rng(0)
     high, low = rng.integers(0, 2, (2, 200))
     pairs = MatchedPairs.of(high - low, high, low)
@@ -433,7 +433,7 @@ def test_perfect_predictions_hit_the_ideal():
     assert errors.e90.upper == pytest.approx(0, abs=1e-9)
 
 
-def test_true_probabilities_lose_least():
+def test_true_probabilities_have_the_smallest_loss():
     rng = np.random.default_rng(1)
     high, low = rng.uniform(0.1, 0.9, (2, 4000))
     observed = rng.binomial(1, high) - rng.binomial(1, low)
@@ -466,7 +466,7 @@ def test_distance_shrinks_with_the_number_of_pairs_and_grows_with_error():
     assert "not estimable" in hopeless.eavg.method
 
 
-def test_no_distance_from_a_curve_that_runs_away():
+def test_no_distance_from_a_diverging_curve():
     """Seven distinct benefits, some a rounding error apart: R's interpolation gives an error of 1e13."""
     random, grid = np.random.default_rng(249), [0.2, 0.4, 0.6, 0.8]
     high = random.choice(grid, 40, p=[0.1, 0.2, 0.3, 0.4])
@@ -477,7 +477,7 @@ def test_no_distance_from_a_curve_that_runs_away():
     assert 0 < direct.eavg.value < 1
 
 
-def test_bootstrap_matches_anew():
+def test_bootstrap_repeats_the_matching():
     vectors, _, x = cohort(11, 150, digits=9)
     pairs = match_pairs(**vectors, **ARMS, covariates=x)
     found = c_for_benefit(pairs, n_resamples=40, random_state=1)
@@ -493,7 +493,7 @@ def test_bootstrap_matches_anew():
     assert c_for_benefit(sites, n_resamples=40, random_state=1).lower != found.lower
 
 
-def test_own_arm_definition_lets_prognosis_in():
+def test_own_arm_definition_includes_prognosis():
     """Pairs matched on benefit differ in prognosis; with no heterogeneity only the mean is at chance."""
     rng = np.random.default_rng(3)
     low = rng.uniform(0.1, 0.7, 6000)
@@ -505,7 +505,7 @@ def test_own_arm_definition_lets_prognosis_in():
     assert c_for_benefit(pairs, predicted="own_arm").value > 0.6
 
 
-def test_pictures_show_the_frames():
+def test_plots_show_the_frames():
     vectors, chances, _ = cohort(12, 200)
     found = benefit_calibration(**vectors, **chances, **ARMS)
     ax = found.plot()

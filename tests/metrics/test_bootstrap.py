@@ -42,8 +42,8 @@ def test_values_are_those_of_the_functions(cohort, weight):
     assert values == pytest.approx(expected_values(cohort, weight), abs=1e-6)
 
 
-def test_a_resample_gives_what_its_rows_give(cohort):
-    """Rows drawn with replacement, through the functions: all but the spline, whose knots are held."""
+def test_a_resample_gives_the_values_of_its_rows(cohort):
+    """The functions on rows drawn with replacement agree, except for the spline, whose knots are fixed."""
     rng = np.random.default_rng(0)
     data = check_predicted(cohort["y"], cohort["p"], None)
     patients = Sorted.of(data, cohort["arm"].to_numpy(dtype=object), None)
@@ -58,7 +58,7 @@ def test_a_resample_gives_what_its_rows_give(cohort):
         assert METRICS["within_arm_auc"](draw) == pytest.approx(within)
 
 
-def test_shared_places_move_next_to_nothing():
+def test_shared_places_hardly_change_the_values():
     rng = np.random.default_rng(4)
     p = rng.beta(2, 3, 12_000)
     patients = Sorted.of(check_predicted(rng.binomial(1, p), p, None), None, None)
@@ -156,7 +156,7 @@ def test_perfect_predictions_and_one_class():
     assert one["value"].notna().tolist() == [False, True, False, False, False]
 
 
-def test_a_rare_outcome_loses_its_interval():
+def test_a_rare_outcome_has_no_interval():
     y = [1] + [0] * 30
     table = bootstrap(y, np.linspace(0.1, 0.5, 31), ["auc", "brier_score"], n_resamples=100).to_frame()
     assert math.isnan(table.loc["auc", "lower"])
@@ -176,12 +176,12 @@ def test_a_rare_outcome_loses_its_interval():
         ({"level": 95}, "level is 95"),
     ],
 )
-def test_bad_input_says_what_and_how(options, message):
+def test_bad_input_is_refused_with_problem_and_remedy(options, message):
     with pytest.raises(InputError, match=message):
         bootstrap([0, 1, 1], [0.2, 0.5, 0.8], **options)
 
 
-def test_a_metric_that_was_not_asked_for(cohort):
+def test_a_metric_that_was_not_requested(cohort):
     found = bootstrap(cohort["y"], cohort["p"], ["auc"], n_resamples=5)
     assert found.estimate("auc").n == 200
     with pytest.raises(InputError, match="metric is 'ici'"):

@@ -69,7 +69,7 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
     errors = integrated_calibration_index(part["y"], part["p"], sample_weight=part["weight"], **FEW)
     repeated = integrated_calibration_index(again["y"], again["p"], **FEW)
     assert (errors.n, errors.smoother) == (repeated.n, repeated.smoother)
-    random = ["lower", "upper"]  # resamples are drawn otherwise from counts; draws of outcomes are not
+    random = ["lower", "upper"]  # resamples are drawn differently from counts; outcomes are not
     pd.testing.assert_frame_equal(
         errors.to_frame().drop(columns=random), repeated.to_frame().drop(columns=random)
     )
@@ -78,7 +78,7 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
 @pytest.mark.parametrize("smooth", SMOOTHERS)
 @pytest.mark.parametrize("smooth_on", ["logit", "probability"])
 @pytest.mark.parametrize("exact", [False, True])
-def test_every_smoother_repeats_rows_by_weight_and_knows_no_order(cohort, smooth, smooth_on, exact):
+def test_every_smoother_repeats_rows_by_weight_in_any_order(cohort, smooth, smooth_on, exact):
     again = cohort.loc[cohort.index.repeat(cohort["weight"])].sample(frac=1, random_state=0)
     options = {"smooth": smooth, "smooth_on": smooth_on, "exact": exact, "at": [0.3, 0.5, 0.71]}
     found = calibration_curve(cohort["y"], cohort["p"], sample_weight=cohort["weight"], **options)
@@ -151,7 +151,7 @@ def test_observed_expected_ratio_of_one_class_is_exact():
     assert math.isnan(observed_expected_ratio([0, 1], [0.0, 0.0]).value)
 
 
-def test_curve_falls_back_and_says_so():
+def test_curve_falls_back_and_reports_it():
     rng = np.random.default_rng(0)
     y = rng.binomial(1, 0.4, 90)
     few = {1: "constant", 2: "straight line", 4: "4 knots", 5: "3 knots", 60: "5 knots"}
@@ -188,7 +188,7 @@ def test_knots_are_where_r_puts_them(x, count, knots):
     assert place_knots(*np.unique(x, return_counts=True), count) == pytest.approx(knots, rel=1e-6)
 
 
-def test_curve_holds_what_it_draws(cohort):
+def test_curve_table_contains_the_plotted_values(cohort):
     before = "matplotlib.pyplot" in sys.modules
     curve = calibration_curve(cohort["y"], cohort["p"], received=cohort["arm"])
     table = curve.to_frame()
@@ -244,7 +244,7 @@ def test_profile_limits_are_where_the_likelihood_ratio_test_rejects():
     for limit in (tilt.lower, tilt.upper):
         test = weak_calibration_test(y, expit(limit * x)).slope
         assert test.statistic == pytest.approx(chi2.ppf(0.9, 1), rel=1e-6)
-    assert tilt.upper - tilt.value > tilt.value - tilt.lower  # the likelihood is skew
+    assert tilt.upper - tilt.value > tilt.value - tilt.lower  # the likelihood is skewed
 
 
 def test_profile_needs_a_maximum_and_no_clusters(cohort):
@@ -271,7 +271,7 @@ def test_tests_add_up_and_vanish_after_recalibration(cohort):
     assert nothing.method.startswith("not estimable")
 
 
-def test_tests_hold_their_size():
+def test_tests_keep_their_level():
     rng, rejected = np.random.default_rng(8), np.zeros(4)
     for _ in range(250):
         p = expit(rng.normal(0, 1, 200))
@@ -291,8 +291,8 @@ def test_hosmer_lemeshow_by_hand_and_at_the_ends():
 
 
 @pytest.mark.parametrize("metric", ESTIMATES)
-def test_clusters_that_repeat_each_other_count_once(metric, cohort):
-    """Every patient four times, as a cluster: the interval is that of the patients, nearly."""
+def test_duplicates_in_a_cluster_count_once(metric, cohort):
+    """Every patient four times, as a cluster: the interval is nearly that of single patients."""
     four = cohort.loc[cohort.index.repeat(4)]
     once = metric(cohort["y"], cohort["q"], clusters=cohort.index)
     found = metric(four["y"], four["q"], clusters=four.index)
@@ -349,8 +349,8 @@ def test_perfect_predictions_have_no_errors():
     assert found.smoother == "none: each prediction equals its outcome"
 
 
-def test_what_perfect_calibration_shows_is_what_it_shows():
-    """The mean over cohorts that are calibrated is what each of them expects, and p values are uniform."""
+def test_errors_of_calibrated_models_match_their_expectation():
+    """Over calibrated cohorts the mean equals the expectation under calibration; p values are uniform."""
     rng, values, expected, small = np.random.default_rng(6), [], [], 0
     for seed in range(40):
         p = expit(rng.normal(0, 1, 300))
@@ -443,7 +443,7 @@ def test_band_of_loess_hardly_changes_where_its_formula_does():
     assert width[3400] == pytest.approx(width[3000], rel=0.08)
 
 
-def test_local_curves_end_with_the_data(cohort):
+def test_local_curves_outside_the_data(cohort):
     for smooth, exact, ends in (("loess", False, True), ("lowess", False, True), ("loess", True, False)):
         table = calibration_curve(
             cohort["y"], cohort["p"].clip(0.2, 0.8), at=[0.1, 0.5, 0.9], smooth=smooth, exact=exact
@@ -474,6 +474,6 @@ def test_local_curves_end_with_the_data(cohort):
         (lambda: calibration_slope([0, 1], [0.2, 0.3], clusters=["a"]), "Lengths differ"),
     ],
 )
-def test_bad_input_says_what_and_how(call, message):
+def test_bad_input_is_refused_with_problem_and_remedy(call, message):
     with pytest.raises(InputError, match=message):
         call()

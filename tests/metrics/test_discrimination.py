@@ -118,7 +118,7 @@ def test_logit_interval_stays_inside():
     assert 0 < found.lower < found.value < found.upper < 1
 
 
-def test_within_arm_auc_ignores_what_the_arm_alone_tells():
+def test_within_arm_auc_ignores_differences_between_arms():
     y, arm = [0, 0, 0, 1, 1, 1, 1, 0], ["a"] * 4 + ["b"] * 4
     score = [0.1] * 4 + [0.9] * 4
     assert roc_auc(y, score).value == 0.75
@@ -152,7 +152,7 @@ def test_a_score_does_not_differ_from_itself(cohort):
 
 
 def test_intervals_cover():
-    """Two normals one apart: AUC = pnorm(1 / sqrt 2); a useless second score."""
+    """Two normal distributions with means one apart: AUC = pnorm(1 / sqrt 2); the second score is useless."""
     rng, truth, covered, apart = np.random.default_rng(1), 0.7602499, 0, 0
     for _ in range(600):
         y = np.repeat([0, 1], [90, 50])
@@ -164,8 +164,8 @@ def test_intervals_cover():
     assert 0.92 < apart / 600 < 0.98
 
 
-def test_twins_in_one_group_tell_nothing_new(cohort):
-    """Each patient twice, both in one group: DeLong's error of each patient once."""
+def test_duplicates_in_one_cluster_add_no_information(cohort):
+    """Each patient twice in the same cluster: the DeLong error is that of each patient once."""
     again = cohort.loc[cohort.index.repeat(2)]
     for name in ("p", "q"):
         once, twice = (
@@ -363,7 +363,7 @@ def test_balanced_accuracy_covers():
         ),
     ],
 )
-def test_bad_input_says_what_and_how(call, message):
+def test_bad_input_is_refused_with_problem_and_remedy(call, message):
     with pytest.raises(InputError, match=message):
         call()
 

@@ -1,4 +1,4 @@
-"""The list of measures: each has its function, and says truly what perfect and useless models reach."""
+"""The list of measures: each has its function, and correct values for perfect and useless models."""
 
 import math
 from pathlib import Path
@@ -33,7 +33,7 @@ def page():
     return "\n".join(rows) + "\n"
 
 
-def test_the_reference_page_holds_the_list():
+def test_the_reference_page_contains_the_list():
     """To write it again: python -m tests.metrics.test_measures."""
     assert PAGE.read_text().endswith(page())
 
@@ -65,10 +65,10 @@ def test_entries_are_consistent():
 @pytest.mark.parametrize("key", SIMPLE)
 @pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")
 def test_a_perfect_model_reaches_the_ideal(key):
-    """Calibration: outcomes occur exactly as often as predicted; else each prediction is its outcome."""
+    """Calibration: outcomes occur exactly as often as predicted; otherwise each prediction is its outcome."""
     measure, options = MEASURES[key], {}
     exact = measure.direction != "higher" and key not in ("brier_score", "log_loss")
-    if exact:  # two groups, 20 % and 60 %, in which just that share has the outcome
+    if exact:  # two groups, 20% and 60%, in which exactly that share has the outcome
         y, p = np.repeat([1, 0, 1, 0], [20, 80, 60, 40]), np.repeat([0.2, 0.6], 100)
     else:
         y = p = np.tile([0, 1], 50)

@@ -35,12 +35,13 @@ def value(found, measure, scenario, arms=None):
 
 
 def test_published_worst_case():
-    """Discontinuation 17 v 27 %, missing 11.1 v 6.3 %: risk ratio .62, 1.02 in the worst case (JAMA 2026)."""
+    """Discontinuation 17 v 27%, missing 11.1 v 6.3%: risk ratio .62, 1.02 in the worst case (JAMA 2026)."""
     y = counts(100_000, 0.170, 0.111) + counts(100_000, 0.274, 0.063)
     arm = ["tool"] * 100_000 + ["usual"] * 100_000
     found = missing_outcome_bounds(y, arm, arms=("tool", "usual"))
     assert round(value(found, "ratio", "observed"), 2) == 0.62
-    assert round(value(found, "ratio", "highest"), 2) == 1.02  # all missing stopped; of the others, none
+    # Worst case: all missing patients of arm "tool" discontinued, none of arm "usual".
+    assert round(value(found, "ratio", "highest"), 2) == 1.02
     assert value(found, "ratio", "lowest") < 0.5
 
 
@@ -74,7 +75,7 @@ def test_weights_are_repeated_rows_in_any_order(rows, random):
     assert tips[0].tipping_limit == pytest.approx(tips[1].tipping_limit, nan_ok=True)
 
 
-def test_nothing_missing_nothing_to_bound():
+def test_bounds_coincide_without_missing_outcomes():
     y, arm = [1, 0, 1, 1, 0, 0], list("aaabbb")
     table = missing_outcome_bounds(y, arm).table
     ends = table.groupby(["measure", "arms"])["value"].agg(["min", "max"])
@@ -154,7 +155,7 @@ def test_at_the_tipping_point_the_limit_is_no_difference(measure, shifted):
     assert abs(found.tipping_estimate) > abs(found.tipping_limit)
 
 
-def test_far_deltas_reach_the_bounds():
+def test_extreme_deltas_reach_the_bounds():
     y, arm = counts(200, 0.6, 0.2) + counts(200, 0.45, 0.1), ["a"] * 200 + ["b"] * 200
     bounds = missing_outcome_bounds(y, arm, arms=("a", "b"))
     table = tipping_point(y, arm, arms=("a", "b"), shifted="opposite", deltas=[-40, 0, 40]).table

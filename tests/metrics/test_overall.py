@@ -97,7 +97,7 @@ def test_intervals_cover():
 
 
 @pytest.mark.parametrize("metric", [*METRICS, partial(nagelkerke_r2, recalibrated=True)])
-def test_twins_in_one_group_tell_nothing_new(cohort, metric):
+def test_duplicates_in_one_cluster_add_no_information(cohort, metric):
     again = cohort.loc[cohort.index.repeat(2)]
     once, twice = metric(cohort["y"], cohort["p"]), metric(again["y"], again["p"], clusters=again.index)
     assert (twice.value, twice.se) == pytest.approx((once.value, once.se))
@@ -118,7 +118,7 @@ def test_clustered_brier_covers():
     assert alone / 400 < 0.85
 
 
-def test_recalibrated_r2_forgives_what_a_line_on_the_logit_mends(cohort):
+def test_recalibrated_r2_ignores_linear_miscalibration_on_the_logit(cohort):
     y, p = cohort["y"], cohort["p"]
     bent = expit(1.7 * logit(p) - 0.6)
     found = nagelkerke_r2(y, p, recalibrated=True)
@@ -162,7 +162,7 @@ def test_decomposition_adds_up_and_is_that_of_isotonic_regression(rows):
     assert strange.discrimination == pytest.approx(found.discrimination, abs=1e-9)
 
 
-def test_miscalibration_is_judged_by_what_chance_gives():
+def test_miscalibration_is_compared_with_chance():
     rng, low = np.random.default_rng(6), 0
     p = rng.uniform(0.1, 0.9, 400)
     for seed in range(40):

@@ -167,7 +167,7 @@ def test_cluster_robust_error_by_hand():
     assert "two clusters" in single.method
 
 
-def test_nobody_concordant():
+def test_no_concordant_or_discordant_patient():
     found = policy_value([1, 0], ["a", "a"], ["b", "b"], propensity=[0.5, 0.5])
     assert math.isnan(found.value)
     assert "no patient is concordant" in found.method
@@ -195,7 +195,7 @@ def test_without_overlap_a_score_rests_on_the_model():
 
 
 def trial(rng, n):
-    """Arm b helps those with x > 0 by as much as it harms the others; a biased, weak outcome model."""
+    """Arm b helps patients with x > 0 by as much as it harms the others; a biased, weak outcome model."""
     x = rng.choice([-1, 1], n)
     arm = np.where(rng.random(n) < 0.4, "b", "a")
     y = rng.binomial(1, 0.4 + 0.15 * x * (arm == "b"))
@@ -224,7 +224,7 @@ def test_gain_and_values_cover_their_truth():
     assert (covered / times < 0.99).all()
 
 
-def test_direct_value_is_what_the_model_promises(tables, recommended):
+def test_direct_value_is_the_model_based_value(tables, recommended):
     found = policy_value_direct(tables[0], recommended)
     assert found.value == pytest.approx(tables[0].max(axis=1).mean())
     assert "rests on the model alone" in found.method
@@ -237,7 +237,7 @@ def test_counts_and_weights_of_effective_size():
     )
 
 
-def test_gains_over_each_arm_hold_the_one_over_the_best(scores, recommended):
+def test_gains_over_each_arm_include_the_gain_over_the_best(scores, recommended):
     gains = gain_over_each_arm(scores, recommended)
     best = gain_over_best_arm(scores, recommended)
     row = gains.to_frame().loc[best.comparator_arm]
@@ -266,7 +266,7 @@ def test_gain_over_random_is_that_over_shuffled_recommendations(scores, recommen
 
 
 def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
-    """Nobody gains from the rule: arms differ by the same amount in all; the rule follows the prognosis."""
+    """No patient gains from the rule: arm differences are constant, and the rule follows prognosis."""
     x = rng.normal(size=n)
     prognosis = 0.2 + 0.4 * expit(2 * x)
     arm = rng.choice(3, n, p=shares)
@@ -280,7 +280,7 @@ def no_gain(rng, n, *, effects=(0.0, 0.0, 0.0), shares=(1 / 3, 1 / 3, 1 / 3)):
 
 @pytest.mark.slow
 def test_without_gain_intervals_exclude_zero_in_five_percent():
-    """All arms alike: over each arm, over the picked arm allowed for the pick, and over random."""
+    """All arms equal: gain over each arm, over the selected arm (selection-adjusted), and over random."""
     rng, times, wrong = np.random.default_rng(7), 160, np.zeros(3)
     for _ in range(times):
         y, arm, rule, _, by_arm, table = no_gain(rng, 250)
@@ -296,7 +296,7 @@ def test_without_gain_intervals_exclude_zero_in_five_percent():
     assert (wrong[[0, 2]] / times >= 0.015).all()
 
 
-def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommended):
+def test_selection_adjusted_interval_contains_the_plain_one(scores, recommended):
     plain, found = gain_over_best_arm(scores, recommended), allowing(scores, recommended)
     assert found.value == plain.value
     assert found.lower <= plain.lower <= plain.upper
@@ -306,8 +306,8 @@ def test_interval_that_allows_for_the_pick_holds_the_plain_one(scores, recommend
 
 
 @pytest.mark.slow
-def test_the_naive_difference_is_explained_where_nobody_gains():
-    """The commonest arm is better for all by .2, and recommended to those with a good prognosis."""
+def test_the_naive_difference_is_explained_if_no_patient_gains():
+    """The most common arm is better for all by .2, and is recommended to patients with a good prognosis."""
     rng = np.random.default_rng(6)
     options = {"effects": (0.0, 0.0, 0.2), "shares": (0.15, 0.15, 0.7)}
     y, arm, rule, *_ = no_gain(rng, 60_000, **options)
@@ -324,7 +324,7 @@ def test_the_naive_difference_is_explained_where_nobody_gains():
 
 
 def test_prognosis_explains_assignment_that_followed_it():
-    """Those with a good prognosis more often got what the rule recommends; the arms are all alike."""
+    """Patients with a good prognosis received the recommended arm more often; all arms are equal."""
     rng = np.random.default_rng(8)
     y, arm, rule, prognosis, *_ = no_gain(rng, 20_000)
     obeyed = rng.random(20_000) < 2 * (prognosis - 0.2)
@@ -375,7 +375,7 @@ def test_published_limits(events, n, newcombe, score):
 
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(*[st.integers(0, 12)] * 4))
-def test_limits_of_two_proportions_hold_the_difference_and_mirror(cells):
+def test_limits_of_two_proportions_contain_the_difference_and_are_antisymmetric(cells):
     events = np.array(cells[:2], dtype=float)
     n = events + cells[2:]
     if not n.all():
@@ -449,6 +449,6 @@ GOOD = pd.DataFrame({"a": [0.4, 0.4], "b": [0.6, 0.6]})
         ),
     ],
 )
-def test_bad_input_says_what_and_how(call, message):
+def test_bad_input_is_refused_with_problem_and_remedy(call, message):
     with pytest.raises(InputError, match=message):
         call()

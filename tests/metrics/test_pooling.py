@@ -18,7 +18,7 @@ def columns(rows):
 
 
 def restricted_likelihood(tau2, y, se):
-    """-2 log of it, written with the projection matrix instead of sums of weights."""
+    """-2 log restricted likelihood, by the projection matrix instead of sums of weights."""
     variance, ones = np.diag(se**2 + tau2), np.ones((len(y), 1))
     inverse = np.linalg.inv(variance)
     information = (ones.T @ inverse @ ones).item()
@@ -193,7 +193,7 @@ def test_rubins_rules(values, se, n):
     assert (back.value, back.upper) == pytest.approx((expit(small.value), expit(small.upper)))
 
 
-def test_identical_imputations_are_no_imputation():
+def test_identical_imputations_equal_complete_data():
     found = pool_rubin([0.5] * 5, [0.1] * 5, n=200)
     assert (found.value, found.se, found.between) == pytest.approx((0.5, 0.1, 0))
     assert found.df == pytest.approx(199 * 200 / 202, rel=1e-3)

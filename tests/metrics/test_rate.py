@@ -26,7 +26,7 @@ def trial(seed, n, *, benefit=0.6):
 
 
 def by_definition(priority, score, q):
-    """AUTOC, Qini and TOC(q) straight from the definition; equal priorities share their mean."""
+    """AUTOC, Qini and TOC(q) directly from the definition; equal priorities share their mean."""
     frame = pd.DataFrame({"priority": priority, "score": score}).sort_values("priority", ascending=False)
     shared = frame.groupby("priority")["score"].transform("mean").to_numpy()
     rank = np.arange(1, len(frame) + 1)
@@ -80,7 +80,7 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed):
     assert (found.autoc.n, found.autoc.n_events) == (expected.autoc.n, expected.autoc.n_events)
 
 
-def test_weights_that_are_not_whole_lie_between_whole_ones():
+def test_fractional_weights_lie_between_whole_ones():
     cohort = trial(0, 300)
     one, half, two = (
         rank_weighted_average_treatment_effect(
@@ -119,7 +119,7 @@ def test_a_ranking_by_the_truth_has_the_areas_of_the_truth():
     assert abs(turned.autoc.value) < 4 * turned.autoc.se
 
 
-def test_a_random_ranking_is_worth_nothing_and_the_intervals_cover():
+def test_a_random_ranking_has_no_value_and_the_intervals_cover():
     found = [
         rank_weighted_average_treatment_effect(
             **trial(seed, 300), priority=np.random.default_rng(seed + 1).normal(size=300), n_resamples=60
@@ -136,7 +136,7 @@ def test_a_random_ranking_is_worth_nothing_and_the_intervals_cover():
         assert np.mean(rejects) == pytest.approx(1 - np.mean(covers))
 
 
-def test_equal_priorities_are_worth_exactly_nothing():
+def test_equal_priorities_have_value_zero():
     found = rank_weighted_average_treatment_effect(**trial(3, 100), priority=np.ones(100), n_resamples=20)
     assert found.autoc.value == pytest.approx(0, abs=1e-12)
     assert found.qini.value == pytest.approx(0, abs=1e-12)
@@ -179,7 +179,7 @@ def test_the_same_seed_gives_the_same_error():
     assert one.autoc.se != other.autoc.se
 
 
-def test_curve_ends_at_nothing_and_is_drawn():
+def test_curve_ends_at_zero_and_is_drawn():
     cohort = trial(7, 200)
     found = rank_weighted_average_treatment_effect(**cohort, n_resamples=20)
     last = found.to_frame().iloc[-1]

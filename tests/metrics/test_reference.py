@@ -1,8 +1,8 @@
 """Every check of every ``*_expected.json`` in a folder: values of R and Python packages on fixed data.
 
 The folder is `tests/reference/validation`, or that of the variable TREATSEL_REFERENCE. `rules/` holds a rule
-for each id, by topic; an id without one fails. Parts that another convention gives, and checks that cannot
-apply, say why.
+for each id, by topic; an id without one fails. Parts that follow another convention, and checks that cannot
+apply, state the reason.
 """
 
 import re
@@ -52,7 +52,7 @@ CASES = [
 ]
 
 
-def test_the_folder_holds_references():
+def test_the_folder_contains_references():
     assert CASES, f"no *_expected.json in {_reference.FOLDER}"
 
 
@@ -67,7 +67,7 @@ def test_value_of_another_package(name, check):
 
 
 def answer(reference, check, entry):
-    """Our answer, with reasons where the original gives none, or where the data set lacks what it takes."""
+    """Our answer, with reasons where the other package gives none or the data set lacks what is needed."""
     matched = rule_for(RULES, check)
     assert matched is not None, f"no rule for {check!r}"
     rule, groups = matched

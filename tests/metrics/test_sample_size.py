@@ -37,10 +37,10 @@ def test_development_as_in_the_paper():
     assert size.binding_criterion == "shrinkage"
 
 
-def test_at_n_the_shrinkage_is_what_was_asked():
+def test_shrinkage_at_n_is_the_requested_one():
     size = development(shrinkage=0.93)
     n, r2 = size["shrinkage"].n, 0.15
-    apparent = r2 / 0.93  # of which shrinking by 0.93 leaves the adjusted R2
+    apparent = r2 / 0.93  # shrunk by 0.93 it gives the adjusted R2
     assert 1 + 20 / (n * math.log(1 - apparent)) == pytest.approx(0.93, abs=1e-4)
 
 
@@ -75,7 +75,7 @@ def test_r2_from_auc_is_that_of_a_large_cohort():
     assert size.assumptions["Cox-Snell R2"] == pytest.approx(1 - math.exp(-2 * gained), abs=0.003)
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_scalars_are_accepted():
     assert development(parameters=np.int64(20), prevalence=np.float32(0.4)).n == development().n
     found = gain_sample_size(**GAIN | {"allocation": np.float32(0.5)}, half_width=0.03)
     assert found.n == gain_sample_size(**GAIN, half_width=0.03).n
@@ -89,7 +89,7 @@ def test_arms_and_interactions_are_parameters():
     assert many.n == many["shrinkage"].n
 
 
-def test_simulated_slopes_and_aucs_have_the_widths_asked_for():
+def test_simulated_slopes_and_aucs_have_the_requested_widths():
     predictor = LinearPredictorDistribution.binormal(0.4, 0.72)
     size = validation(auc=0.72, widths={"calibration slope": 0.5, "AUC": 0.1})
     rng = np.random.default_rng(2)
@@ -103,16 +103,16 @@ def test_simulated_slopes_and_aucs_have_the_widths_asked_for():
         assert np.mean(found) == pytest.approx(width, rel=0.05)
 
 
-def test_simulated_net_benefit_has_the_width_asked_for():
+def test_simulated_net_benefit_has_the_requested_width():
     size = validation(threshold=0.45, sensitivity=0.6, specificity=0.7, widths={"net benefit": 0.2})
     n = size["net benefit"].n
     rng = np.random.default_rng(3)
     y = rng.random((20_000, n)) < 0.4
     high = rng.random((20_000, n)) < np.where(y, 0.6, 0.3)
     odds = 0.45 / 0.55
-    standardised = ((high & y).mean(1) - odds * (high & ~y).mean(1)) / y.mean(1)
-    assert standardised.mean() == pytest.approx(size["net benefit"].expected, abs=0.005)
-    assert 2 * ndtri(0.975) * standardised.std() == pytest.approx(0.2, rel=0.03)
+    standardized = ((high & y).mean(1) - odds * (high & ~y).mean(1)) / y.mean(1)
+    assert standardized.mean() == pytest.approx(size["net benefit"].expected, abs=0.005)
+    assert 2 * ndtri(0.975) * standardized.std() == pytest.approx(0.2, rel=0.03)
 
 
 @settings(max_examples=40, deadline=None)
@@ -173,8 +173,8 @@ def test_weights_of_observed_predictions_are_repeated_rows():
 def simulated_differences(rng, n, *, benefit, allocation):
     """Score differences under a rule that recommends another arm to 30 %, with benefits well predicted."""
     differs = rng.random(n) < 0.3
-    centre = rng.choice([-0.2, 0.2], n)  # prognosis
-    table = pd.DataFrame({"CBT": 0.45 + centre, "SSRI": 0.45 + centre + np.where(differs, benefit, -0.1)})
+    center = rng.choice([-0.2, 0.2], n)  # prognosis
+    table = pd.DataFrame({"CBT": 0.45 + center, "SSRI": 0.45 + center + np.where(differs, benefit, -0.1)})
     chances = pd.DataFrame({"CBT": np.full(n, allocation[1]), "SSRI": np.full(n, allocation[0])})
     other = rng.random(n) < allocation[0]
     y = rng.random(n) < np.where(other, table["SSRI"], table["CBT"])
@@ -224,7 +224,7 @@ def test_power_and_level_agree():
     assert half.n == math.ceil(0.3 * 0.45 * 0.55 * 4 / 0.03**2)
 
 
-def test_result_shows_what_decides():
+def test_result_shows_the_deciding_criterion():
     size = validation(threshold=0.4)
     table = size.to_frame()
     assert table.index.name == "criterion"

@@ -125,7 +125,7 @@ def sampling(metric, cohort, weight, **options):
 
 
 def derivatives(metric, cohort):
-    """What one unit of each patient's weight does to the value."""
+    """Derivative of the value with respect to each patient's weight."""
     weight, found = cohort["weight"].to_numpy(), []
     for patient in range(len(cohort)):
         sides = []
@@ -154,7 +154,7 @@ def test_standard_error_is_that_of_the_derivatives(cohort, name):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_their_unit_does_not_matter_and_n_is_the_number_of_patients(cohort, name):
+def test_unit_of_weights_does_not_matter_and_n_is_the_number_of_patients(cohort, name):
     metric, weight = EVERY[name], cohort["weight"]
     found = sampling(metric, cohort, weight)
     for factor in (1e-9, 1000):
@@ -178,15 +178,15 @@ def test_equal_weights_give_the_interval_of_a_mean(cohort, name):
 
 
 @pytest.mark.parametrize("name", ["in_the_large", "slope", "observed_expected", "scaled_brier", "auc"])
-def test_patients_of_weight_0_are_not_there(cohort, name):
+def test_patients_of_weight_0_are_ignored(cohort, name):
     metric, weight = EVERY[name], cohort["weight"].where(cohort["site"] > 1, 0.0)
     kept = cohort[weight > 0]
     found, without = sampling(metric, cohort, weight), sampling(metric, kept, kept["weight"])
     assert (found.n, found.se) == (len(kept), pytest.approx(without.se, rel=1e-12))
 
 
-def test_equal_weights_give_each_patient_a_cluster(cohort):
-    """The sandwich of a recalibration is that of clusters of one patient, with a normal quantile."""
+def test_equal_weights_equal_one_cluster_per_patient(cohort):
+    """The sandwich variance of a recalibration is that of one cluster per patient; the quantile is normal."""
     ones, patients = np.ones(len(cohort)), np.arange(len(cohort))
     found = sampling(calibrated := METRICS["slope"], cohort, ones)
     assert found.se == pytest.approx(calibrated(cohort, clusters=patients).se, rel=1e-12)
@@ -200,7 +200,7 @@ def test_one_arm_gives_the_auc(cohort):
     assert [getattr(auc, name) for name in names] == pytest.approx([getattr(within, name) for name in names])
 
 
-def test_intervals_that_sampling_weights_do_not_have(cohort):
+def test_intervals_not_available_with_sampling_weights(cohort):
     known = {"sample_weight": [1.0, 2, 3, 4], "weights_are": "sampling"}
     separated = roc_auc([0, 0, 1, 1], [0.1, 0.2, 0.7, 0.8], **known)
     by_arm = within_arm_auc([0, 0, 1, 1], [0.1, 0.2, 0.7, 0.8], ["a", "a", "a", "a"], **known)
@@ -220,7 +220,7 @@ def test_intervals_that_sampling_weights_do_not_have(cohort):
 
 @pytest.mark.slow
 def test_intervals_cover_the_population():
-    """Patients drawn with unequal chances from a population whose value is known."""
+    """Patients drawn with unequal probabilities from a population whose value is known."""
     rng = np.random.default_rng(11)
     x = rng.normal(size=40_000)
     y = rng.binomial(1, 1 / (1 + np.exp(0.3 - x)))

@@ -42,10 +42,10 @@ def test_published_e_values():
 
 
 @given(st.floats(0.01, 100))
-def test_e_value_explains_the_ratio_away(ratio):
+def test_confounder_of_e_value_strength_explains_the_ratio(ratio):
     found = e_value(ratio)
     assert found.value >= 1
-    bias = found.value**2 / (2 * found.value - 1)  # of a confounder with both associations that strong
+    bias = found.value**2 / (2 * found.value - 1)  # by a confounder with both associations of this strength
     assert bias == pytest.approx(max(ratio, 1 / ratio))
     assert found.value == pytest.approx(e_value(1 / ratio).value)
     assert math.isnan(found.e_value_ci)
@@ -77,7 +77,7 @@ def test_e_value_of_a_difference_at_the_ends():
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5, 3.0])
-def test_bounds_are_those_of_the_linear_programme(factor):
+def test_bounds_are_those_of_the_linear_program(factor):
     y, received, rule, e = simulate(60)
     mine = received == rule
     low, high = (1 + (1 / e[mine] - 1) * f for f in (1 / factor, factor))
@@ -115,7 +115,7 @@ def test_without_confounding_it_is_the_estimate(method):
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(["hajek", "ipw"]))
-def test_bounds_widen_weights_repeat_and_order_is_nothing(seed, method):
+def test_bounds_widen_weights_repeat_rows_and_order_does_not_matter(seed, method):
     y, received, rule, e = simulate(80, seed=seed)
     options = {"method": method, "comparator": "a", **FEW}
     found = policy_sensitivity(y, received, rule, propensity=e, **options)
@@ -151,7 +151,7 @@ def test_at_lambda_the_sign_is_lost(effect):
 
 
 def test_interval_covers_the_value_under_confounding():
-    """What was not measured doubles the odds of the recommended arm: the interval at Lambda 2 covers."""
+    """An unmeasured confounder doubles the odds of the recommended arm: the interval at Lambda 2 covers."""
     hits, naive = 0, 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -168,7 +168,7 @@ def test_interval_covers_the_value_under_confounding():
     assert naive / 60 < 0.9
 
 
-def test_nobody_differs_nobody_concordant():
+def test_one_arm_for_all_and_no_concordant_patient():
     y, received, e = [1, 0, 1, 0], list("aabb"), [0.5] * 4
     same = policy_sensitivity(y, received, ["a"] * 4, propensity=e, comparator="a", **FEW)
     gain = rows_of(same, "gain")
@@ -179,7 +179,7 @@ def test_nobody_differs_nobody_concordant():
     assert math.isnan(none.lambda_estimate)
 
 
-def test_clusters_are_drawn_whole_and_seeds_repeat():
+def test_whole_clusters_are_resampled_and_seeds_repeat():
     y, received, rule, e = simulate(200)
     sites = np.repeat(np.arange(20), 10)
     options = {"propensity": e, "n_resamples": 50, "clusters": sites}

@@ -90,7 +90,7 @@ def test_perfect_predictions_reach_the_prevalence_everywhere():
     table = curve.to_frame().query("strategy == 'model'")
     assert table["value"].tolist() == pytest.approx([0.4] * 99)
     saved = table["avoided"].to_numpy()
-    assert saved == pytest.approx(np.full(99, 0.6))  # all three without the outcome are spared
+    assert saved == pytest.approx(np.full(99, 0.6))  # all three without the outcome remain untreated
     assert net_benefit(y, y, 0.5, prevalence=0.1).value == pytest.approx(0.1)
 
 
@@ -103,7 +103,7 @@ def test_constant_predictions_are_treat_all_and_then_treat_none(cohort):
 
 
 def test_known_prevalence(cohort):
-    """Half of the patients with the outcome were sampled: the curve of all of them comes back."""
+    """Half of the patients with the outcome were sampled: the curve of the whole population is recovered."""
     y, p = cohort["y"].to_numpy(), cohort["p"].to_numpy()
     weight = np.where(y == 1, 2, 1)
     full = decision_curve(y, p, sample_weight=weight, n_resamples=0).to_frame()
@@ -143,7 +143,7 @@ def test_harm_is_taken_from_its_model(cohort):
     assert net_benefit(cohort["y"], cohort["q"], 0.3, harm=0.02).value == pytest.approx(costly["q"].iloc[0])
 
 
-def test_differences_are_differences(cohort):
+def test_differences_are_those_of_the_values(cohort):
     curve = decision_curve(cohort["y"], cohort[["p", "q"]], thresholds=[0, 0.3, 0.6], n_resamples=50)
     value = by_strategy(curve.to_frame())
     pairs = []
@@ -187,7 +187,7 @@ def test_resamples_are_the_same_for_the_same_seed_whatever_the_order_of_rows(coh
 
 
 def test_the_bootstrap_agrees_with_the_standard_error():
-    """At thousands of patients the percentile interval is the Wald one, also for clusters."""
+    """With thousands of patients the percentile interval equals the Wald interval, also for clusters."""
     rng = np.random.default_rng(7)
     p = rng.beta(2, 2, 4000)
     site = rng.integers(0, 80, 4000)
@@ -229,7 +229,7 @@ def test_intervals_cover():
         assert np.mean(hits, axis=0).min() > 0.84
 
 
-def test_a_curve_without_intervals_says_so(cohort):
+def test_method_of_a_curve_without_intervals(cohort):
     curve = decision_curve(cohort["y"], cohort["p"], n_resamples=0)
     assert curve.method == "no intervals requested"
     assert curve.to_frame()[["lower", "upper"]].isna().all(axis=None)
@@ -237,7 +237,7 @@ def test_a_curve_without_intervals_says_so(cohort):
     assert with_clusters.method == "percentiles of 9 resamples of 8 clusters"
 
 
-def test_plots_say_what_treat_means(cohort):
+def test_plots_label_the_meaning_of_treat(cohort):
     curve = decision_curve(cohort["y"], cohort["p"], n_resamples=20)
     ax = curve.plot()
     words = " ".join(ax.get_xlabel().split())
@@ -300,7 +300,7 @@ def choice():
     return predicted + rng.normal(0, 0.4, (300, 3)), predicted
 
 
-def test_choice_is_the_mean_of_what_the_rule_earns(choice):
+def test_choice_is_the_mean_net_benefit_of_the_rule(choice):
     scores, predicted = choice
     curve = treatment_choice_net_benefit(
         scores, predicted, comparator="IPT", thresholds=[0.02, 0.07], costs={"SSRI": 3}
@@ -408,8 +408,8 @@ def test_the_two_values_of_information_agree(cohort):
     assert close["perfect"].to_numpy() == pytest.approx((close["current"] + close["value"]).to_numpy())
 
 
-def test_value_of_information_is_the_loss_of_choosing_on_few_data():
-    """Draw truths from what the data say of them: the best strategy then beats the chosen one by the EVPI."""
+def test_value_of_information_is_the_expected_loss_of_a_choice_from_the_data():
+    """With truths resampled from the data, the best strategy exceeds the chosen one by the EVPI."""
     rng = np.random.default_rng(9)
     p = np.repeat([0.2, 0.5, 0.8], 20)
     y = np.tile([0, 1], 30)
@@ -423,7 +423,7 @@ def test_value_of_information_is_the_loss_of_choosing_on_few_data():
     assert found.to_frame()["value"].item() == pytest.approx(expected, abs=1e-3)
 
 
-def test_more_patients_make_information_less_worth(cohort):
+def test_information_is_worth_less_with_more_patients(cohort):
     few = value_of_information(cohort["y"], cohort["p"])
     many = value_of_information(cohort["y"], cohort["p"], sample_weight=np.full(200, 100))
     assert (many.to_frame()["value"] <= few.to_frame()["value"] + 1e-12).all()

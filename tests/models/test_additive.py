@@ -1,4 +1,4 @@
-"""The additive form: trees against LightGBM itself, draws against theory."""
+"""The additive form: trees compared with LightGBM, draws with theory."""
 
 from dataclasses import replace
 
@@ -118,7 +118,7 @@ def test_arms_that_were_fitted_apart_have_independent_draws(patients):
         ({"sigmoid": 2.0}, "sigmoid:2"),
     ],
 )
-def test_boosting_that_is_no_plain_sum_is_refused(options, message):
+def test_boosting_that_is_not_a_plain_sum_is_refused(options, message):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 3)).round(1)
     x[rng.random(x.shape) < 0.1] = np.nan
@@ -161,7 +161,7 @@ STUMP = trees_from([0, -1, -1], [1, 1, 2], [2, 1, 2], [0])
         (replace(STUMP, roots=np.zeros(0, np.int32), member=np.zeros(0, np.int32)), "differ in length"),
     ],
 )
-def test_a_structure_that_is_no_forest_is_found(trees, problem):
+def test_a_structure_that_is_not_a_forest_is_detected(trees, problem):
     found = trees.problem(1)
     assert found is None if problem is None else problem in found
 
@@ -170,12 +170,12 @@ def test_a_structure_that_is_no_forest_is_found(trees, problem):
     ("member", "sound"),
     [([0, 0, 1], True), ([0, 1, 2], True), ([1, 1, 2], False), ([0, 2, 2], False), ([0, 1, 0], False)],
 )
-def test_members_that_are_not_in_order_are_found(member, sound):
+def test_members_that_are_not_in_order_are_detected(member, sound):
     three = replace(Trees.join([STUMP] * 3), member=np.array(member, dtype=np.int32))
     assert three.problem(1) == (None if sound else "its members are not in order")
 
 
-def test_a_tree_that_is_too_deep_is_found():
+def test_a_tree_that_is_too_deep_is_detected():
     depth = 300
     inner = np.arange(0, 2 * depth, 2)
     feature = np.full(2 * depth + 1, -1)
@@ -228,7 +228,7 @@ def test_weighted_members_are_one_sum(ensembles):
         np.testing.assert_allclose(score_trees(one, x)[:, 0], score_trees(joined, x) @ weights, atol=1e-12)
 
 
-def test_members_of_no_weight_leave_nothing(ensembles):
+def test_members_of_zero_weight_leave_nothing(ensembles):
     parts, _ = ensembles
     assert Trees.join(parts).weighted(np.zeros(3)) is None
 
@@ -244,7 +244,7 @@ def test_columns_can_be_renumbered(ensembles):
     np.testing.assert_array_equal(score_trees(renumbered, wide), score_trees(joined, x))
 
 
-def test_scores_do_not_depend_on_who_stands_beside(ensembles, monkeypatch):
+def test_scores_do_not_depend_on_other_patients(ensembles, monkeypatch):
     parts, x = ensembles
     joined = Trees.join(parts)
     expected = score_trees(joined, x)
@@ -280,7 +280,7 @@ def test_linear_terms_and_members_add_up_arm_by_arm(ensembles):
     np.testing.assert_allclose(drawn.predict_draws(X), np.tile(expit(expected), (6, 1, 1)), atol=1e-12)
 
 
-def test_a_missing_value_is_drawn_anew_in_each_draw():
+def test_a_missing_value_is_drawn_independently_in_each_draw():
     X = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "b": list("pqpq")})
     encoding = Encoding.learn(X, np.ones(4), native_missing=False)
     certain = np.array([[0.2, 0.8, -0.5, 0.5]])

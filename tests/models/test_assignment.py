@@ -1,4 +1,4 @@
-"""The assignment model against known assignment."""
+"""The assignment model, compared with known assignment probabilities."""
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ def test_in_a_trial_the_shares_are_found():
     assert (estimate(X, received) - 1 / 3).abs().mean(axis=None) < 0.03
 
 
-def test_patients_are_predicted_by_a_model_that_never_saw_them():
+def test_predictions_are_out_of_fold():
     X, received, _ = cohort(300)
     folds = balanced_folds(received, np.zeros(300), random_state=0)
     table = assignment_probabilities(X, received, folds)
@@ -81,7 +81,7 @@ def test_the_assessment_holds_the_same_probabilities():
     np.testing.assert_allclose(found.raw.sum(axis=1), 1)
 
 
-def test_overlap_is_told_by_arm():
+def test_overlap_is_reported_by_arm():
     X, received, _ = cohort(strength=2.0)
     found = assess(X, received)
     table = found.table
@@ -107,7 +107,7 @@ def test_in_a_trial_overlap_is_complete():
     assert table["auc"].between(0.45, 0.55).all()
 
 
-def test_the_model_judges_new_patients():
+def test_the_model_predicts_new_patients():
     X, received, _ = cohort(strength=2.0)
     new, _, truth = cohort(500, strength=2.0, seed=1)
     model = assess(X, received).model
@@ -140,16 +140,16 @@ def test_one_and_two_arms(arms):
         assert (found.model.predict_by_arm(X)["B"] - expected).abs().mean() < 0.05
 
 
-def test_an_arm_of_one_patient_is_no_error():
+def test_an_arm_of_one_patient_is_accepted():
     X, received, _ = cohort(200)
     received.iloc[0] = "rare"
     found = assess(X, received)
-    assert found.raw.loc["p0", "rare"] == 0  # the model of the rest never met it
+    assert found.raw.loc["p0", "rare"] == 0  # the model of the other folds was fitted without this arm
     assert found.probabilities.loc["p0", "rare"] > 0
     assert found.table.loc["rare", "n"] == 1
 
 
-def test_shares_stand_for_randomisation():
+def test_randomized_probabilities_are_the_shares_of_the_arms():
     _, received, _ = cohort(400)
     table = randomized_probabilities(received)
     assert table.index.equals(received.index)

@@ -1,4 +1,4 @@
-"""Laws that every model of the house obeys."""
+"""Properties that every model of the library must have."""
 
 import lightgbm
 import numpy as np
@@ -84,7 +84,7 @@ def test_permuted_rows_permute_the_table(fitted, patients):
     pd.testing.assert_frame_equal(fitted.predict_by_arm(shuffled), expected, check_exact=False, rtol=1e-12)
 
 
-def test_a_patient_alone_is_predicted_as_among_others(fitted, patients):
+def test_predictions_do_not_depend_on_other_patients(fitted, patients):
     X, _ = patients
     alone = pd.concat([fitted.predict_by_arm(X.iloc[[i]]) for i in range(5)])
     pd.testing.assert_frame_equal(alone, fitted.predict_by_arm(X).head(5), rtol=1e-12)
@@ -121,7 +121,7 @@ def test_training_on_arrow_columns_works(model, patients):
     )
 
 
-def test_an_unseen_category_is_no_category(fitted, patients):
+def test_an_unseen_category_counts_as_none(fitted, patients):
     X, _ = patients
     table = fitted.predict_by_arm(X.head(3).assign(job="astronaut"))
     assert np.isfinite(table.to_numpy()).all()
@@ -189,7 +189,7 @@ def test_bad_input_to_fit_is_refused(model, patients, change, error, message):
         clone(model).fit(*change(*patients))
 
 
-def test_an_arm_whose_patients_count_nothing_is_refused(model, patients):
+def test_an_arm_whose_patients_have_zero_weight_is_refused(model, patients):
     X, y = patients
     with pytest.raises(InputError, match="'TAU' has 0 patients with a weight above 0"):
         clone(model).fit(X, y, sample_weight=(X["arm"] != "TAU").astype(float))

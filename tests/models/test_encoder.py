@@ -89,7 +89,7 @@ def test_unseen_categories_and_unforeseen_missing_values_are_all_zero():
     np.testing.assert_array_equal(encoding.encode(new), np.zeros((1, 5)))
 
 
-def test_a_constant_is_not_blown_up_by_rounding():
+def test_a_constant_is_not_inflated_by_rounding():
     values = pd.DataFrame({"x": [0.1 + 0.2, 0.3, 0.3]})
     assert np.abs(learn(values).encode(values)).max() < 1e-12
 
@@ -167,10 +167,10 @@ def test_knots_survive_json_and_a_change_of_unit():
     )
 
 
-# -- what is missing ---------------------------------------------------------------------------------------
+# -- missing values ----------------------------------------------------------------------------------------
 
 
-def test_missing_is_told_by_source_column():
+def test_missing_values_are_identified_by_source_column():
     encoding = learn()
     expected = [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
     np.testing.assert_array_equal(encoding.missing(FRAME), expected)
@@ -224,14 +224,14 @@ def test_a_category_whose_shares_were_not_stored_departs_evenly():
 
 
 @pytest.mark.parametrize("rare", [1, 2, 3, 4])
-def test_shares_of_categories_tell_no_small_count(rare):
+def test_shares_of_categories_reveal_no_small_count(rare):
     n = 400
     work = np.array(["student"] * rare + ["retired"] * 150 + ["employed"] * (n - 150 - rare), dtype=object)
     learned = Encoding.learn(pd.DataFrame({"work": work}), np.ones(n), native_missing=False).columns[0]
     shares = dict(zip(learned.levels, learned.shares, strict=True))
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["student"] == 0.0
-    assert shares["retired"] == 150 / {1: 400, 2: 400, 3: 395, 4: 395}[rare]  # which may stand for others
+    assert shares["retired"] == 150 / {1: 400, 2: 400, 3: 395, 4: 395}[rare]  # may be merged with others
 
 
 def test_shares_of_a_handful_are_alike():

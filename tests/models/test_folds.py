@@ -1,4 +1,4 @@
-"""Folds: balanced by arm and outcome, groups undivided wherever that is possible."""
+"""Folds: balanced by arm and outcome; groups are not divided if that is possible."""
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def test_folds_by_key_keep_sites_whole_unless_an_arm_would_be_lost():
     y = rng.integers(0, 2, 240).astype(float)
     for _, fold in folds_by_key(arms, y, key, sites=sites):
         assert not set(sites[fold]) & set(np.delete(sites, fold))
-    lonely = np.where(sites == 3, 1, 0)  # one arm lies in one site
+    lonely = np.where(sites == 3, 1, 0)  # one arm at one site only
     with pytest.warns(TreatselWarning, match="divided between folds"):
         folds = folds_by_key(lonely, y, key, sites=sites)
     assert all(lonely[rest].any() for rest, _ in folds)

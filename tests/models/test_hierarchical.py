@@ -1,4 +1,4 @@
-"""The hierarchical model: exact where exactness can be had, and right about planted truths."""
+"""The hierarchical model: exact where this is possible, and recovery of simulated truths."""
 
 from dataclasses import replace
 
@@ -86,7 +86,7 @@ def small_problem(n=300, n_arms=3, n_sites=7, seed=0):
 def some_prior(n_arms, n_terms, site=0.6, site_by_arm=0.3):
     terms = np.full((n_arms + 1, n_terms), 0.4)
     terms[0] = np.append(3.0, np.full(n_terms - 1, 0.7))
-    terms[1:, -1] = 0.0  # the last term does not deviate
+    terms[1:, -1] = 0.0  # the last term has no deviations by arm
     return Prior(terms, site, site_by_arm)
 
 
@@ -96,7 +96,7 @@ def start(patients):
 
 
 class Dense:
-    """The same posterior written down once more: one column per term, per site and per site x arm."""
+    """The same posterior in dense form: one column per term, per site and per site x arm."""
 
     def __init__(self, patients, prior):
         design = np.concatenate([block for block, _ in patients.blocks()])
@@ -287,7 +287,7 @@ def test_weights_of_sizes_and_shapes_are_their_evidence(effect):
     assert even.sum() > 1
     assert (~even).sum() > 1
     np.testing.assert_allclose(ours[even] - ours[even][-1], exact[even] - exact[even][-1], atol=1e-6)
-    # the sparse evidence is a variational bound less its slack without data: up to a nat too high a covariate
+    # sparse evidence: a variational bound minus its slack without data; up to one nat too high per covariate
     excess = (ours[~even] - ours[even][-1]) - (exact[~even] - exact[even][-1])
     assert excess.min() > -0.1
     assert excess.max() < 1.0
@@ -365,7 +365,7 @@ def test_a_strong_modifier_among_noise_is_found(planted):
     assert model.modification_["weight"].sum() == pytest.approx(1)
 
 
-def test_where_arms_differ_by_a_constant_little_is_tailored():
+def test_constant_arm_differences_show_little_modification():
     shares, spread = [], []
     for seed in range(3):
         X, y, _ = simulate(4000, seed, n_covariates=10)
@@ -420,7 +420,7 @@ def test_probabilities_are_the_mean_of_the_draws(planted):
     assert difference.mean() < 0.01
 
 
-def test_few_patients_are_averaged_over_what_is_not_known():
+def test_with_few_patients_probabilities_are_averaged_over_the_posterior():
     X, y, _ = simulate(40, 3, n_covariates=4, prognosis=(1.5, -1.0))
     covariates = X.drop(columns="arm")
     encoding = Encoding.learn(covariates, np.ones(40), native_missing=False)
@@ -518,7 +518,7 @@ def test_effects_that_differ_between_sites_are_found():
     assert width(draws[:, :, 0] - draws[:, :, 1]) > 2 * width(without[:, :, 0] - without[:, :, 1])
 
 
-def test_one_site_and_a_site_per_patient_are_no_error():
+def test_one_site_and_a_site_per_patient_are_accepted():
     X, y, _ = simulate(120, 0)
     plain = HierarchicalClassifier().fit(X, y).predict_by_arm(X)
     for site in ("only", np.arange(120)):
@@ -615,7 +615,7 @@ def test_odd_tables_are_fitted(change):
 
 
 @pytest.mark.parametrize("change", ["a constant column", "a category of one level"])
-def test_a_column_that_says_nothing_changes_nothing(change):
+def test_an_uninformative_column_changes_nothing(change):
     X, y, _ = simulate(400, 2)
     plain = HierarchicalClassifier().fit(X, y).predict_by_arm(X)
     added = TABLES[change](X)
@@ -637,7 +637,7 @@ def test_outcomes_may_be_booleans():
     pd.testing.assert_frame_equal(*tables)
 
 
-def test_weights_of_zero_are_patients_who_are_not_there():
+def test_patients_of_zero_weight_are_ignored():
     X, y, _ = simulate(300, 2, site_sd=0.3)
     weights = (np.arange(300) % 3 > 0).astype(float)
     model = HierarchicalClassifier(groups="site").fit(X, y, sample_weight=weights)
@@ -677,7 +677,7 @@ def test_a_handful_of_patients_is_fitted_with_wide_intervals(n):
     assert width(model.predict_draws(X)) > 0.4
 
 
-def test_a_covariate_that_gives_the_outcome_away_does_not_run_off():
+def test_a_covariate_that_determines_the_outcome_does_not_diverge():
     X, y, _ = simulate(200, 2)
     model = HierarchicalClassifier().fit(X.assign(leak=y), y)
     assert np.isfinite(model.additive().coefficients).all()

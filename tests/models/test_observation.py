@@ -1,4 +1,4 @@
-"""Weights for outcomes that were not observed, against dropout that is known."""
+"""Weights for missing outcomes, compared with a known dropout mechanism."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ SECRET = 98765.4321
 
 
 def cohort(n=3000, seed=0):
-    """Remission and staying both depend on arm, severity, age (a threshold) and job."""
+    """Remission and observation both depend on arm, severity, age (a threshold) and job."""
     rng = np.random.default_rng(seed)
     age, severity = rng.normal(40, 12, n), rng.normal(0, 1, n)
     job = rng.choice(["work", "school", "none"], n, p=[0.6, 0.1, 0.3])
@@ -54,11 +54,11 @@ def test_weights_remove_the_bias_of_dropout(large):
 
 def test_the_probability_is_found(large):
     result, *_, stays = large
-    assert np.abs(result.probability - stays).mean() < 0.04  # the step at age 30 is met by a bend only
+    assert np.abs(result.probability - stays).mean() < 0.04  # a change of slope approximates the step at 30
     assert np.corrcoef(result.probability, stays)[0, 1] > 0.97
 
 
-def test_weights_average_one_and_cost_patients(large):
+def test_weights_average_one_and_reduce_the_effective_sample_size(large):
     result, received, _, seen, _ = large
     weights = result.weights
     assert (weights[~seen] == 0).all()
@@ -84,7 +84,7 @@ def test_when_all_are_observed_weights_are_exactly_one():
     assert (result.table["effective_n"] == result.table["n"]).all()
 
 
-def test_an_arm_in_which_all_are_observed_stands_apart():
+def test_an_arm_in_which_all_are_observed_has_unit_weights():
     X, received, _, seen, _ = cohort(1500)
     complete = (received == "B").to_numpy()
     result = weigh(X, received, seen | complete)
@@ -103,7 +103,7 @@ def test_a_few_lost_patients_hardly_matter(n_lost):
     assert weights.between(0.9, 1.1).all()
 
 
-def test_an_arm_with_few_or_none_observed_is_no_error():
+def test_an_arm_with_few_or_none_observed_is_accepted():
     X, received, _, seen, _ = cohort(600)
     seen[(received == "C").to_numpy()] = False
     table = weigh(X, received, seen).table
@@ -122,7 +122,7 @@ def test_no_weight_exceeds_the_bound_by_much():
     assert table["largest"].max() < 1.5 * MAX_WEIGHT
 
 
-def test_patients_are_weighted_by_a_model_that_never_saw_them():
+def test_probabilities_are_out_of_fold():
     X, received, _, seen, _ = cohort(600)
     folds = balanced_folds(received, seen.astype(float), random_state=0)
     before = observation_weights(X, received, seen, folds).probability

@@ -1,4 +1,4 @@
-"""A recalibrated model is the original, moved and stretched; it must serve like it."""
+"""A recalibrated model is the original with shifted and scaled logits; it must work in the same way."""
 
 import pickle
 
@@ -45,7 +45,7 @@ def hierarchical():
 
 @pytest.fixture(scope="module")
 def new():
-    """Patients to whom the model has to be brought."""
+    """New patients for whom the model is recalibrated."""
     X, y = make_patients(400, random_state=5)
     return X, y.where(np.random.default_rng(0).random(400) < 0.7, 1)
 
@@ -74,7 +74,7 @@ def test_logits_are_moved_and_stretched(model, new, method):
     assert (fitted.slope_ == 1) == (method in ("none", "intercept"))
 
 
-def test_none_is_the_model_itself(hierarchical, new):
+def test_method_none_is_the_model_itself(hierarchical, new):
     fitted = RecalibratedClassifier(hierarchical, method="none").fit(*new)
     pd.testing.assert_frame_equal(fitted.predict_by_arm(new[0]), hierarchical.predict_by_arm(new[0]))
     draws = fitted.predict_draws(new[0].head(3))
@@ -123,8 +123,8 @@ def test_the_order_of_the_rows_changes_nothing(hierarchical, new):
     np.testing.assert_allclose(a.shift_, b.shift_, rtol=1e-9)
 
 
-def test_draws_hold_what_the_new_patients_leave_open():
-    """The level among the new patients is known as well as they tell it, whatever the original knew."""
+def test_draws_include_the_uncertainty_of_recalibration():
+    """The level among the new patients has the uncertainty of their data, not that of the original model."""
     small, y_small = make_patients(90, random_state=3)
     model = ArmwiseClassifier(LOGISTIC).fit(small.drop(columns="job"), y_small)
     X, y = make_patients(3000, random_state=4)
@@ -143,7 +143,7 @@ def test_draws_hold_what_the_new_patients_leave_open():
     assert level_after < 0.5 * level_before
     center = logit(fitted.predict_by_arm(X).to_numpy())
     assert np.abs(after.mean(axis=0) - center).max() < 0.1
-    # what differs between patients still varies with the original's draws, stretched like everything
+    # differences between patients still vary with the original's draws, scaled like all logits
     spread = [(d - d.mean(axis=1, keepdims=True)).std(axis=0).mean() for d in (before, after)]
     assert spread[1] == pytest.approx(fitted.slope_ * spread[0], rel=0.25)
 
@@ -268,6 +268,6 @@ def test_bad_input_is_refused(hierarchical, new, method, change, message):
         (type("Selector", (), {"models_": {"remission": 1}})(), "selector.models_"),
     ],
 )
-def test_what_is_no_fitted_model_is_refused(new, model, message):
+def test_unfitted_models_are_refused(new, model, message):
     with pytest.raises(InputError, match=message):
         RecalibratedClassifier(model).fit(*new)

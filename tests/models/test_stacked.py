@@ -1,4 +1,4 @@
-"""The stack: trees where the data ask for them, the hierarchical model where they do not."""
+"""The stack: trees where the data support them, the hierarchical model elsewhere."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def linear(z):
 
 
 def crossed(z):
-    """Prognosis and effects that no sum of terms can show: which arm is better turns on two signs."""
+    """Prognosis and effects that are not additive: the better arm depends on the signs of two covariates."""
     a, b, c = (z[:, j] > 0 for j in range(3))
     sign = np.where(a != c, 1.0, -1.0)
     return (-0.3 + 1.2 * (a & b) - 1.0 * (~a & ~b))[:, None] + 0.7 * sign[:, None] * [1, -1]
@@ -67,11 +67,11 @@ def on_linear():
     return X, y, StackedClassifier().fit(X, y)
 
 
-# -- what trees are for ------------------------------------------------------------------------------------
+# -- when trees contribute ---------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_trees_find_what_no_sum_of_terms_can_show(on_crossed):
+def test_trees_find_interactions_that_linear_terms_miss(on_crossed):
     ratios, right, covered = [], [], []
     for seed in range(3):
         X, y, _ = cohort(1500, seed, crossed)
@@ -95,7 +95,7 @@ def test_trees_find_what_no_sum_of_terms_can_show(on_crossed):
     assert alone < 0.6
     stacked, alone = np.mean(covered, axis=0)
     assert stacked > 0.8
-    assert alone < 0.2  # it does not know what it cannot express
+    assert alone < 0.2  # its intervals ignore what it cannot represent
 
 
 @pytest.mark.slow
@@ -166,7 +166,7 @@ def test_boosting_stops_where_noise_begins():
 
 
 def weighed(prognosis, modification, n=4000, seed=0):
-    """Learn weights where the truth is a base plus a source with these weights."""
+    """Learn weights from a truth that is a base plus a source with these weights."""
     rng = np.random.default_rng(seed)
     base, source = rng.normal(0, 0.8, (n, 3)), rng.normal(0, 0.8, (n, 3))
     mean = source.mean(axis=1, keepdims=True)
@@ -178,7 +178,7 @@ def weighed(prognosis, modification, n=4000, seed=0):
 
 
 @pytest.mark.parametrize(("prognosis", "modification"), [(1.0, 0.0), (0.0, 0.8), (0.7, 0.7)])
-def test_prognosis_and_modification_are_weighed_apart(prognosis, modification):
+def test_prognosis_and_modification_have_separate_weights(prognosis, modification):
     _, weights = weighed(prognosis, modification)
     table = weights.to_frame()
     assert table.loc["trees", "prognosis"] == pytest.approx(prognosis, abs=0.2)
@@ -187,7 +187,7 @@ def test_prognosis_and_modification_are_weighed_apart(prognosis, modification):
     assert sum(choice.probability for choice in weights.choices) == pytest.approx(1)
 
 
-def test_operators_combine_what_the_weights_say():
+def test_operators_combine_parts_by_their_weights():
     sources, weights = weighed(0.7, 0.4)
     expected = 0
     for name, table in sources.items():
@@ -205,7 +205,7 @@ def test_draws_of_weights_stay_within_their_bounds_and_around_their_mean():
     np.testing.assert_allclose(draws.mean(axis=0), weights.mean, atol=0.03)
 
 
-def test_a_source_that_says_nothing_gets_no_weight():
+def test_an_uninformative_part_gets_no_weight():
     rng = np.random.default_rng(0)
     base, arms = rng.normal(size=(500, 2)), np.arange(500) % 2
     y = (rng.random(500) < expit(base[np.arange(500), arms])).astype(float)
@@ -214,7 +214,7 @@ def test_a_source_that_says_nothing_gets_no_weight():
     assert (weights.to_frame().loc["trees"] == 0).all()
 
 
-# -- laws --------------------------------------------------------------------------------------------------
+# -- invariances -------------------------------------------------------------------------------------------
 
 
 def test_trees_are_explained_exactly(on_crossed):
@@ -244,17 +244,17 @@ def test_nothing_is_random_and_the_order_of_patients_does_not_matter(on_crossed)
 
 @pytest.mark.slow
 @pytest.mark.slow
-def test_a_patient_more_or_less_changes_few_recommendations(on_linear):
+def test_leaving_out_one_patient_changes_few_recommendations(on_linear):
     X, y, model = on_linear
     new, _, _ = cohort(2000, 100, linear)
     best = model.predict_by_arm(new).idxmax(axis=1)
-    for left_out in (0, 500):  # folds are dealt anew
+    for left_out in (0, 500):  # folds are assigned again
         keep = np.arange(len(X)) != left_out
         other = StackedClassifier().fit(X[keep], y[keep]).predict_by_arm(new).idxmax(axis=1)
         assert (other != best).mean() <= 0.02
 
 
-def test_cross_fitted_probabilities_are_of_patients_the_parts_have_not_seen(on_crossed):
+def test_cross_fitted_probabilities_are_out_of_fold(on_crossed):
     X, y, model = on_crossed
     tables = model.cross_fitted_, model.predict_by_arm(X)
     assert tables[0].index.equals(X.index)
@@ -296,7 +296,7 @@ def test_draws_are_probabilities_around_the_prediction(on_crossed, on_linear):
 
 
 @pytest.mark.slow
-def test_sites_widen_intervals_and_are_no_predictor():
+def test_sites_widen_intervals_and_are_not_predictors():
     X, _, truth = cohort(800, 0, linear)
     rng = np.random.default_rng(0)
     X["site"] = rng.integers(0, 20, 800)
@@ -335,7 +335,7 @@ def test_a_dozen_patients_are_enough_to_fit(n_rare):
 
 
 @pytest.mark.slow
-def test_weights_are_used_and_zeros_are_not_there():
+def test_weights_are_used_and_zeros_are_ignored():
     X, y, _ = cohort(400, 0, linear)
     weights = (np.arange(400) % 4 > 0).astype(float)
     model = StackedClassifier().fit(X, y, sample_weight=weights)
@@ -375,7 +375,7 @@ def test_odd_tables_are_fitted(change):
 
 
 @pytest.mark.slow
-def test_cross_fitted_predictions_know_nothing_of_pure_noise():
+def test_cross_fitted_predictions_show_no_gain_from_pure_noise():
     gains = []
     for seed in range(6):
         rng = np.random.default_rng(seed)
@@ -385,4 +385,4 @@ def test_cross_fitted_predictions_know_nothing_of_pure_noise():
         table = StackedClassifier().fit(X, y).cross_fitted_
         recommended = np.where(table["A"] > table["B"], "A", "B")
         gains.append(np.mean((recommended == X["arm"]) * (y - 0.5) / 0.5))
-    assert abs(np.mean(gains)) < 0.06  # three standard errors; seven points with folds dealt by fitted risk
+    assert abs(np.mean(gains)) < 0.06  # three standard errors; seven points with folds by fitted risk

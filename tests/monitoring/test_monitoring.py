@@ -1,4 +1,4 @@
-"""Monitoring: no alarm where nothing has changed, and an alarm at the right place where something has."""
+"""Monitoring: no alarm if nothing has changed, and the right alarm if something has."""
 
 import json
 
@@ -30,9 +30,9 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def selector(simulated, tmp_path_factory):
-    """From a file, so that nothing but what it stores is used."""
+    """Loaded from a file, so that only what it stores is used."""
     X, y = simulated.cohort.X[:N], simulated.cohort.y["dropout"][:N]
-    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # no draws: quick
+    plain = PooledClassifier(LogisticRegression(C=0.2, solver="liblinear", **LASSO))  # quick: no draws
     model = ts.TreatmentSelector(event_is_good=False, estimator=plain, random_state=0)
     path = tmp_path_factory.mktemp("model") / "m.treatsel"
     ts.save_model(model.fit(X, y), path, intended_use="Tests.")
@@ -77,7 +77,7 @@ def test_development_patients_are_recognized(selector, simulated):
     assert drifts.abs().max() < 1e-9
 
 
-def test_report_says_what_its_rate_means(quiet):
+def test_report_explains_its_false_alarm_rate(quiet):
     assert "at most 5 % of such reports" in quiet.false_alarm_guarantee
     assert quiet.sequential_test.threshold == pytest.approx(3 / 0.05)
 
@@ -366,7 +366,7 @@ def test_false_alarms_of_the_sequential_test_stay_below_the_rate(shift):
 
 
 @pytest.mark.parametrize("shift", [-0.1, 0.1])
-def test_ten_points_are_seen_within_some_hundred_patients(shift):
+def test_ten_points_are_detected_within_a_few_hundred_patients(shift):
     y, p = simulate(40, 1500, shift, seed=2)
     found = [sequential_calibration_test(*run, false_alarm_rate=0.05 / 3) for run in zip(y, p, strict=True)]
     assert np.median([test.alarm_at for test in found if test.alarm]) < 600
@@ -384,7 +384,7 @@ def test_capital_of_a_bet_by_hand():
 
 @pytest.mark.parametrize("error", [0.0, 0.02])
 def test_expected_capital_is_at_most_one(error):
-    """Over all outcomes of eight patients, the probabilities as wrong as the tolerance allows."""
+    """Over all outcomes of eight patients, with probabilities as wrong as the tolerance allows."""
     p = np.linspace(0.05, 0.95, 8)
     outcomes = (np.arange(2**8)[:, None] >> np.arange(8)) & 1
     chances = np.where(outcomes == 1, p + error, 1 - p - error).prod(axis=1)
@@ -393,13 +393,13 @@ def test_expected_capital_is_at_most_one(error):
     assert 0.9 < chances @ capital <= 1 + 1e-12
 
 
-def test_long_quiet_time_does_not_blind_the_sequential_test():
+def test_the_sequential_test_detects_a_change_after_a_long_time_without_one():
     y, p = simulate(1, 3000, 0.0, seed=3)
     late = np.where(np.arange(3000) >= 2000, 1.0, y[0])
     assert 2000 < sequential_calibration_test(late, p[0]).alarm_at < 2200
 
 
-# --- out
+# --- output
 
 
 def test_page_markdown_and_json(quiet, tmp_path):
@@ -415,7 +415,7 @@ def test_page_markdown_and_json(quiet, tmp_path):
     assert "<script" not in page
 
 
-def test_plots_show_what_the_tables_hold(quiet):
+def test_plots_show_the_tables(quiet):
     rows = quiet.figures[quiet.figures["measure"].isin([MEAN, CATEGORIES])]
     assert len(quiet.plot().get_yticks()) == len(rows) == 15
     line = quiet.sequential_test.plot().lines[-1]

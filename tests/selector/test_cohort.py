@@ -16,7 +16,7 @@ from treatsel.selector._default_arm import learn_assignment
 
 
 def routine(n, seed, *, confounding=0.0, lost=0.0):
-    """Two covariates, two arms, a site; the severe get B and drop out more, above all under A."""
+    """Two covariates, two arms, a site; severe patients receive B and drop out more often, mostly under A."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(n, 2))
     truth = expit(np.column_stack([0.3 - 0.8 * z[:, 0], 0.1 - 0.8 * z[:, 0]]))
@@ -80,7 +80,7 @@ def test_confounding_is_seen_and_rare_arms_are_flagged():
     assert trial.predict({"severity": -2.5, "age": 0.0}).audit["assignment"] == "randomised"
 
 
-def test_the_baseline_stands_beside_the_model():
+def test_the_baseline_is_reported_with_the_model():
     X, y, _ = routine(800, 3)
     X = X.drop(columns="site")
     selector = ts.TreatmentSelector(random_state=0).fit(X, y)
@@ -94,7 +94,7 @@ def test_the_baseline_stands_beside_the_model():
     assert table.loc[("log_loss", "model"), "value"] < np.log(2)
 
 
-def test_one_warning_holds_all_checks_and_no_value():
+def test_one_warning_lists_all_checks_without_values():
     X, y, _ = routine(120, 4)
     X = X.drop(columns="site").assign(constant=1.0, copy=X["severity"] * 2 + 1)
     with pytest.warns(DataQualityWarning) as caught:
@@ -112,7 +112,7 @@ def test_a_leak_is_suspected():
     assert "suspected_leakage" in {check.code for check in selector.data_checks_}
 
 
-def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
+def test_a_model_without_weights_cannot_correct_for_missing_outcomes():
     X, y, _ = routine(200, 6, lost=0.3)
 
     class Stubborn(ArmwiseClassifier):
@@ -125,7 +125,7 @@ def test_a_model_that_takes_no_weights_cannot_make_up_for_lost_outcomes():
         ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(X.drop(columns="site"), y)
 
 
-def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
+def test_descriptions_of_the_cohort_survive_the_file(tmp_path):
     X, y, _ = routine(600, 7, confounding=1.5)
     selector = ts.TreatmentSelector(groups="site", random_state=0, assignment="routine").fit(X, y)
     ts.save_model(selector, tmp_path / "m.treatsel", intended_use="A test.")
@@ -134,7 +134,7 @@ def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
     pd.testing.assert_frame_equal(loaded.performance_["remission"], selector.performance_["remission"])
     known, told = selector.assignment_.table, loaded.assignment_.table
     few = (known["share_low_propensity"] * len(X)).round().between(1, 4)
-    assert few.any()  # whose share is left out of the file
+    assert few.any()  # their share is not stored in the file
     expected = known[list(told.columns)].assign(share_low_propensity=known["share_low_propensity"].mask(few))
     pd.testing.assert_frame_equal(told, expected)
     new = X.head(50).assign(severity=np.linspace(-4, 4, 50))
@@ -149,13 +149,13 @@ def test_what_is_known_of_the_cohort_survives_the_file(tmp_path):
     assert "Penalized logistic regression" in card
 
 
-def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp_path):
+def test_an_arm_without_enough_events_is_stored_as_such_and_is_not_the_default(tmp_path):
     X, y, _ = routine(900, 8)
     X, y = X.drop(columns="site"), y.copy()
     in_a = np.flatnonzero(X["arm"] == "A")
     y.iloc[in_a] = 1.0
     y.iloc[in_a[:6]] = 0.0  # six non-events
-    y.iloc[in_a[-2:]] = np.nan  # two lost: a cell too small to be stored
+    y.iloc[in_a[-2:]] = np.nan  # two missing: a cell too small to be stored
     with pytest.warns(TreatselWarning, match="was not observed in 2"):
         selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert selector.default_arm_ == "B"
@@ -166,7 +166,7 @@ def test_an_arm_without_enough_events_stays_so_in_the_file_and_is_no_default(tmp
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_assignment_is_learned_though_a_column_is_known_in_one_site_only(seed):
+def test_assignment_is_learned_although_a_column_is_known_at_one_site_only(seed):
     X, _, _ = routine(400, 9)
     X["lab"] = np.where(X["site"] == "a", X["age"] + 1, np.nan)
     found = learn_assignment(X.drop(columns="site"), "arm", groups=X["site"], random_state=seed)

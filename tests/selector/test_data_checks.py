@@ -1,4 +1,4 @@
-"""Data checks: each reports what it should, is silent otherwise, and names no value."""
+"""Data checks: each reports its finding, gives no false alarm, and names no value."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ SECRET = 98765.4321
 
 
 def table(n=2000, seed=0):
-    """Mixed columns, correlated but not alike; three arms; two outcomes."""
+    """Mixed columns, correlated but not equivalent; three arms; two outcomes."""
     rng = np.random.default_rng(seed)
     severity = rng.normal(15, 5, n)
     X = pd.DataFrame(
@@ -46,7 +46,7 @@ def codes(checks):
     return [check.code for check in checks]
 
 
-def test_a_sound_table_is_met_with_silence():
+def test_a_sound_table_gives_no_warning():
     X, received, y = table()
     sites = pd.Series(np.arange(2000) % 5, X.index)
     persons = pd.Series(np.arange(2000), X.index, name="person")
@@ -76,7 +76,7 @@ def test_all_problems_are_reported_at_once():
 
 
 @pytest.mark.parametrize("rare", [0.0, 1.0])
-def test_few_events_or_few_others(rare):
+def test_few_events_or_few_non_events(rare):
     received = pd.Series(["A"] * 40 + ["B"] * 40)
     y = pd.Series([0.0, 1.0] * 40, name="remission")
     assert check_events(received, y) == []
@@ -107,7 +107,7 @@ def test_an_auc_too_good_to_be_true(auc, told):
 
 
 @pytest.mark.parametrize("column", ["text", "flag", "end", "number", "missing"])
-def test_a_column_that_fixes_the_arm(column):
+def test_a_column_that_determines_the_arm(column):
     X, received, _ = table()
     mine = (received == "B").to_numpy()
     if column == "text":
@@ -128,15 +128,15 @@ def test_a_column_that_fixes_the_arm(column):
     assert f"{n} of 2000" in check.message
 
 
-def test_values_that_meet_one_arm_by_chance_are_no_news():
+def test_values_that_occur_in_one_arm_by_chance_are_not_reported():
     X, received, _ = table()
     received.iloc[:1950] = "A"
     received.iloc[1950:] = "B"
-    assert check_positivity(columns_of(X.drop(columns="severity")), received) == []  # A is nearly everybody
+    assert check_positivity(columns_of(X.drop(columns="severity")), received) == []  # nearly all received A
     X, received, _ = table()
     X["job"] = [f"t{i // 10}" for i in range(2000)]
     received = received.mask(X["job"].isin([f"t{i}" for i in range(20)]), "B")
-    assert check_positivity(columns_of(X), received) == []  # ten patients a value
+    assert check_positivity(columns_of(X), received) == []  # ten patients per value
     assert check_positivity(columns_of(X), received.mask(received != "A", "A")) == []  # a single arm
 
 
@@ -149,7 +149,7 @@ def test_constant_columns_are_counted_and_named():
     assert all(name in check.message for name in ("one", "text", "with_gaps"))
 
 
-def test_columns_that_say_the_same():
+def test_columns_that_are_equivalent():
     X, *_ = table()
     assert check_collinear(columns_of(X)) == []
     rng = np.random.default_rng(1)
@@ -164,7 +164,7 @@ def test_columns_that_say_the_same():
     assert "['severity', 'pounds', 'less']" in found[2].message
 
 
-def test_columns_that_are_merely_close_are_left_alone():
+def test_columns_that_are_merely_correlated_are_not_reported():
     X, *_ = table()
     rng = np.random.default_rng(1)
     X["close"] = X["severity"] + rng.normal(0, 1, 2000)  # correlation 0.98
@@ -173,7 +173,7 @@ def test_columns_that_are_merely_close_are_left_alone():
     assert check_collinear(columns_of(X)) == []
 
 
-def test_numbers_of_any_size_and_few_rows_are_no_error():
+def test_numbers_of_any_size_and_few_rows_are_accepted():
     X, received, y = table(3)
     assert check_collinear(columns_of(X)) == []
     X = X.assign(huge=[1e150, -1e150, 0.0], empty=np.nan)
@@ -193,7 +193,7 @@ def test_copied_rows_are_counted():
 
 
 @pytest.mark.parametrize("kind", ["few_categories", "correlated", "score_of_items", "forms_left_empty"])
-def test_rows_that_are_alike_by_coincidence_are_no_copies(kind):
+def test_rows_that_are_equal_by_coincidence_are_not_reported(kind):
     rng = np.random.default_rng(0)
     X, *_ = table(3000)
     items = pd.DataFrame(rng.integers(0, 4, (3000, 4)).astype(float), columns=list("pqrs"))

@@ -1,4 +1,4 @@
-"""The selector: its contract, what bad input gets, and whether it finds what is known to be true."""
+"""The selector: its contract, errors for bad input, and recovery of known truths."""
 
 import json
 import pickle
@@ -32,7 +32,7 @@ from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledCla
 from treatsel.predictions import WARNING_CODES
 from treatsel.selector import MIN_EVENTS
 
-SECRET = "SECRET-7261"  # stands in some patient's row; no message may hold it
+SECRET = "SECRET-7261"  # in some patient's row; no message may contain it
 RIDGE = PooledClassifier(LogisticRegression(C=1.0, solver="newton-cholesky"))
 GOOD = {"remission": True, "dropout": False}
 
@@ -117,7 +117,7 @@ def test_fit_and_predict_change_neither_x_nor_y(data):
     pd.testing.assert_frame_equal(y, y_before)
 
 
-def test_a_selector_before_fit_says_so(data):
+def test_an_unfitted_selector_raises(data):
     for method in ("predict", "predict_by_arm", "predict_draws", "recommend"):
         with pytest.raises(NotFittedError):
             getattr(TreatmentSelector(), method)(data[0])
@@ -175,7 +175,7 @@ def test_time_zones_in_the_index_survive(data):
     json.loads(predictions.to_json())
 
 
-# --- what goes in
+# --- input
 
 
 def test_a_record_records_and_a_frame_agree(fitted, data):
@@ -204,7 +204,7 @@ def test_a_column_of_ids_becomes_the_index_and_must_be_unique(data):
         quick(codebook=book).fit(table.replace({"id": {"p00001": "p00000"}}), y["remission"].to_numpy())
 
 
-def test_groups_keep_folds_together_and_are_no_predictor(data):
+def test_groups_stay_together_in_folds_and_are_not_predictors(data):
     X, y = data
     sites = X.assign(site=np.resize(["s1", "s2", "s3", "s4"], len(X)))
     selector = quick(groups="site").fit(sites, y["remission"])
@@ -225,7 +225,7 @@ def test_a_given_codebook_rules_and_a_draft_has_no_ranges(data, fitted):
     assert set(fitted.predict(old).warnings["code"]) - {"low_propensity"} == {"outside_training_range"}
 
 
-def test_outcomes_that_were_not_observed_are_made_up_for_with_a_warning(data):
+def test_missing_outcomes_are_weighted_for_with_a_warning(data):
     X, y = data
     partly = y["remission"].astype("boolean").mask(np.arange(len(y)) < 100)
     with pytest.warns(TreatselWarning, match=r"'remission' was not observed in 100 of 400 patients \(25%\)"):
@@ -258,7 +258,7 @@ def test_one_arm_is_predicted_but_not_ranked(data):
         selector.recommend(X)
 
 
-# --- what comes out
+# --- output
 
 
 def test_intervals_are_quantiles_of_the_draws_block_by_block():
@@ -368,7 +368,7 @@ def test_cross_validated_ridge_has_the_posterior_of_the_penalty_it_chose(data):
     np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-# --- what bad input gets (DESIGN, section 10)
+# --- errors for bad input
 
 FIT_FAULTS = {
     "no arm column": (lambda X, y: (X.drop(columns="arm"), y), InputError, "no column 'arm'"),
@@ -559,7 +559,7 @@ ANYTHING = st.one_of(
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(record=st.fixed_dictionaries(dict.fromkeys(["job", "age", "severity", "wait", "married"], ANYTHING)))
-def test_a_service_never_sees_a_crash_nor_a_silent_guess(fitted, record):
+def test_odd_records_never_cause_a_crash_or_a_silent_guess(fitted, record):
     with suppress(TreatselError):
         fitted.predict(record)
     flagged = fitted.predict(record, on_invalid="flag")
@@ -572,7 +572,7 @@ def test_a_service_never_sees_a_crash_nor_a_silent_guess(fitted, record):
         assert "job" in set(flagged.warnings["column"])
 
 
-# --- whether it finds what is true
+# --- recovery of known truths
 
 
 @pytest.mark.slow
@@ -593,7 +593,7 @@ def test_intervals_cover_the_truth():
 
 
 @pytest.mark.slow
-def test_without_differences_hardly_anybody_is_supported():
+def test_without_differences_few_recommendations_are_supported():
     shares = []
     for seed in range(3):
         X, y, _ = simulate(600, seed)
@@ -616,7 +616,7 @@ def test_a_strong_modifier_is_found():
 @pytest.mark.slow
 @pytest.mark.parametrize("penalty", [1.0, 1e-6], ids=["good outcome model", "useless outcome model"])
 def test_the_best_single_arm_is_doubly_robust(penalty):
-    """Those who would do well anyway get arm C; no arm is better than another."""
+    """Patients with a good prognosis receive arm C; no arm is better than another."""
     covered, raw = [], []
     for seed in range(5):
         X, y, truth = simulate(2500, seed, prognosis=1.2, confounding=1.0)

@@ -1,4 +1,4 @@
-"""Case mix and transport: laws, known truth, summaries, and what cannot be estimated."""
+"""Case mix and transport: invariances, known truths, summaries, and what cannot be estimated."""
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ def test_membership_model_is_that_of_statsmodels():
     assert found.membership_without_outcome.value == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_cohort_is_like_itself():
+def test_a_cohort_does_not_differ_from_itself():
     found = case_mix(make(), make(), **ROLES)
     assert found.membership.value == pytest.approx(0.5, abs=1e-9)
     assert found.membership.p_value == pytest.approx(1)
@@ -108,7 +108,7 @@ def test_order_and_weights(seed):
     pd.testing.assert_frame_equal(once.covariates, again.covariates, rtol=1e-9, atol=1e-12)
 
 
-def test_summaries_stand_for_patients():
+def test_summaries_can_replace_patients():
     old, new = make(0), make(1, shift=0.4)
     whole = case_mix(old, new, **ROLES)
     moments = {
@@ -133,11 +133,11 @@ def test_missing_and_useless_columns():
     found = case_mix(old, new, **ROLES)
     assert np.isfinite(found.membership.value)
     assert np.isnan(found.coefficients["constant"])
-    assert found.coefficients["age missing"] > 0  # nobody's in the old cohort: it has no finite value
+    assert found.coefficients["age missing"] > 0  # never missing in the old cohort: no finite estimate
     assert "separate the cohorts completely" in found.membership.method
 
 
-def test_cohorts_that_any_patient_tells_apart():
+def test_perfectly_separable_cohorts():
     found = case_mix(make(0)[["age", "arm"]], make(1, shift=30)[["age", "arm"]])
     assert found.membership.value == 1
     assert found.membership.lower > 0.98
@@ -240,7 +240,7 @@ def test_a_target_out_of_reach_has_no_weights():
     assert "outside" in moved.expected["auc"].method
 
 
-def test_few_effective_patients_are_said_so():
+def test_a_small_effective_sample_size_is_reported():
     found = balancing_weights(make(0)[["age"]], {"age": 75.0})
     assert found.effective_n < 50
     assert "imprecise" in found.method

@@ -1,4 +1,4 @@
-"""A validation beside the development cohort, and over imputed tables."""
+"""Validation with a comparison to the development cohort, and over imputed tables."""
 
 import numpy as np
 import pandas as pd
@@ -119,7 +119,7 @@ def test_reweighted_figures_rest_on_fewer_patients(likened, old, new):
     assert gain["here"] == likened.gain.value
 
 
-def test_the_section_of_development_stands_in_page_and_json(likened, tmp_path):
+def test_the_section_of_development_is_in_page_and_json(likened, tmp_path):
     headings = [section.heading for section in page_of(likened).sections]
     assert any(heading.startswith("Comparison with development:") for heading in headings)
     likened.to_json(tmp_path / "a.json")
@@ -131,7 +131,7 @@ def test_the_section_of_development_stands_in_page_and_json(likened, tmp_path):
     assert answers["TRIPOD+AI", "16"].startswith("Membership AUC 0.")
 
 
-def test_a_table_will_do_as_development_cohort_and_itself_is_no_comparison(new, old):
+def test_a_table_is_accepted_as_development_cohort_and_the_same_cohort_is_not_compared(new, old):
     report = validate(Known(), new, development=old.frame.reset_index(), **OPTIONS)
     assert report.has("membership AUC, case mix only")
     same = validate(Known(), new, development=new, **OPTIONS)
@@ -203,7 +203,7 @@ def test_every_pooled_standard_error_fits_its_scale(new):
         assert pooled["upper"] - pooled["lower"] == pytest.approx(width, rel=0.02), measure
 
 
-def test_the_page_says_what_was_done_about_missing_covariates(imputed, tmp_path):
+def test_the_page_describes_the_handling_of_missing_covariates(imputed, tmp_path):
     cohort, tables = imputed
     incomplete = int(cohort.frame["x"].isna().sum())
     report = validate(Known(), cohort, imputations=tables, **OPTIONS)
@@ -225,7 +225,7 @@ def test_tables_of_predictions_are_pooled_like_their_cohorts(imputed):
     pd.testing.assert_frame_equal(by_table.drop(columns="as_given"), by_model.drop(columns="as_given"))
 
 
-def test_a_pooled_gain_that_says_something_else_is_a_caution(new):
+def test_a_pooled_gain_with_another_conclusion_is_a_caution(new):
     useless = pd.DataFrame(0.5, index=new.frame.index, columns=["CBT", "SSRI"])
     helpful = Known().predict_by_arm(new.X)
     report = validate(useless.assign(CBT=0.6), new, imputations=[helpful, helpful], **OPTIONS)

@@ -70,7 +70,7 @@ def test_figures_are_those_of_the_metrics(run):
     assert figure(found, GAIN, 2)["value"] == pytest.approx(gain.value)
 
 
-def test_the_best_arm_is_not_picked_on_the_site(run):
+def test_the_best_arm_is_not_selected_at_the_held_out_site(run):
     found, X, y, sites, _ = run
     for site, best in zip(found.sites["site"], found.sites["comparator"], strict=True):
         rest = sites != site
@@ -91,7 +91,7 @@ def test_a_true_gain_is_found_and_pooled(run):
     assert found.plot(measure=GAIN).get_xlabel().startswith("Gain over")
 
 
-def test_jobs_change_nothing():
+def test_the_number_of_jobs_changes_nothing():
     X, y, sites, chance = simulate(200, 3)
     one, two = (internal_external_cv(MODEL, X, y, sites, propensity=chance, n_jobs=n) for n in (1, 2))
     pd.testing.assert_frame_equal(one.to_frame(), two.to_frame())
@@ -168,7 +168,7 @@ def test_a_site_with_one_arm_has_no_gain():
     assert math.isnan(without.pooled[GAIN].value)
 
 
-def test_a_best_arm_that_was_not_given():
+def test_a_best_arm_that_no_patient_received():
     X, y, sites, _ = simulate(900)
     X.loc[(np.arange(len(X)) % 3 == 0) & (sites != 1), "arm"] = "c"
     chance = pd.DataFrame(1 / 3, index=X.index, columns=list("abc"))
@@ -177,7 +177,7 @@ def test_a_best_arm_that_was_not_given():
     assert figure(found, GAIN, 2)["pooled"]
 
 
-def test_a_refit_that_fails_is_said():
+def test_a_failed_refit_is_reported():
     X, y, sites, chance = simulate()
     events = (X["arm"] == "b") & (sites != 4)
     y[events] = 0  # without site 4, arm b has no events
@@ -190,7 +190,7 @@ def test_a_refit_that_fails_is_said():
         internal_external_cv(MODEL, X, np.zeros(len(X)), sites)
 
 
-def test_missing_outcomes_are_neither_fitted_nor_judged():
+def test_missing_outcomes_are_neither_fitted_nor_evaluated():
     X, y, sites, chance = simulate()
     lost = np.arange(len(X)) % 5 == 0
     seen = internal_external_cv(MODEL, X[~lost], y[~lost], sites[~lost], propensity=chance[~lost])
@@ -201,7 +201,7 @@ def test_missing_outcomes_are_neither_fitted_nor_judged():
     assert found.predicted.notna().all()
 
 
-def test_bad_outcomes_turn_the_rule():
+def test_bad_outcomes_reverse_the_rule():
     X, y, sites, chance = simulate()
     good = internal_external_cv(MODEL, X, y, sites, propensity=chance)
     bad = internal_external_cv(MODEL, X, 1 - y, sites, propensity=chance, event_is_good=False)
@@ -225,13 +225,13 @@ def test_any_model_with_the_site_as_a_column(model):
     assert found.pooled["AUC"].n_sites == 3
 
 
-def test_the_site_column_is_no_predictor():
+def test_the_site_column_is_not_a_predictor():
     X, y, sites, _ = simulate(400, 3)
     by_name = internal_external_cv(MODEL, X.assign(site=sites), y, "site")
     pd.testing.assert_frame_equal(by_name.predictions, internal_external_cv(MODEL, X, y, sites).predictions)
 
 
-def test_a_selector_brings_its_default_arm_and_its_guards():
+def test_a_selector_keeps_its_default_arm_and_data_checks():
     X, y, sites, chance = simulate(240, 2)
     y[::7] = np.nan
     selector = TreatmentSelector(

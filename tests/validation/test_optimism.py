@@ -1,4 +1,4 @@
-"""Bootstrap of the whole procedure: laws, known truth, and what it does when fits fail."""
+"""Bootstrap of the whole procedure: invariances, known truths, and failed fits."""
 
 import logging
 
@@ -31,7 +31,7 @@ def rows():
     return np.random.default_rng(1).integers(150, size=(12, 150))
 
 
-def test_it_is_harrells_algorithm(rows):
+def test_algorithm_is_that_of_harrell(rows):
     X, y = make()
     found = bootstrap_optimism(MODEL, X, y, resamples=rows)
     fitted = MODEL.fit(X, y)
@@ -103,7 +103,7 @@ def test_weights_count_as_rows():
 
 @pytest.mark.slow
 def test_corrected_figures_are_those_of_new_patients():
-    """Mean over cohorts: what the model does in many new patients, against apparent and corrected."""
+    """Mean over cohorts: performance in many new patients, compared with apparent and corrected."""
     wide, y_wide = make(999, n=4000)
     rows = []
     for seed in range(8):
@@ -141,7 +141,7 @@ def test_two_stage_intervals(monkeypatch):
     assert table.loc["calibration_slope", ["lower", "upper"]].notna().all()
 
 
-def test_groups_are_drawn_whole():
+def test_whole_groups_are_resampled():
     X, y = make()
     sites = np.repeat(np.arange(15), 10)
     found = bootstrap_optimism(RIDGE, X, y, resamples=6, clusters=sites)

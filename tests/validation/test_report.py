@@ -1,4 +1,4 @@
-"""The whole report: parts, front table, checklists, JSON there and back, and two reports compared."""
+"""The whole report: parts, front table, checklists, JSON round trip, and comparison of two reports."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def report(simulated):
     return validate(simulated.truth["recovery"], simulated.cohort, outcome="recovery", comparator="ipt")
 
 
-def test_every_part_is_there(report):
+def test_every_part_is_present(report):
     assert set(report.figures["section"]) == {
         *("policy", "gain", "base rate", "discrimination", "calibration", "overall", "calibration errors"),
         *("naive", "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding"),
@@ -52,7 +52,7 @@ def test_every_figure_has_interval_or_a_reason(report):
     bare = report.figures[report.figures["lower"].isna()]
     assert (bare["method"].str.len() > 10).all()
     whole = report.figures.drop(bare.index)
-    whole = whole[~whole["measure"].str.startswith("E-for-benefit")]  # resamples err upwards
+    whole = whole[~whole["measure"].str.startswith("E-for-benefit")]  # resamples are biased upwards
     assert (whole["lower"] <= whole["value"] + 1e-12).all()
     assert (whole["value"] <= whole["upper"] + 1e-12).all()
     assert (report.figures["n"] > 0).all()
@@ -64,14 +64,14 @@ def test_the_true_benefit_is_calibrated(report):
     assert ((slopes["lower"] < 1) & (slopes["upper"] > 1)).sum() >= 4
 
 
-def test_bounds_of_missing_outcomes_hold_the_estimate_between_them(report):
+def test_bounds_of_missing_outcomes_contain_the_estimate(report):
     ends = ("lowest", "observed", "highest")
     gain = {end: report.figure(f"gain over the best single arm, {end}") for end in ends}
     assert gain["lowest"]["value"] < gain["observed"]["value"] < gain["highest"]["value"]
     assert any("as unfavorable as possible" in caution for caution in report.cautions)
 
 
-def test_json_gives_the_same_report_again(report, tmp_path):
+def test_json_round_trip_gives_the_same_report(report, tmp_path):
     report.to_json(tmp_path / "a.json")
     again = ValidationReport.from_json(tmp_path / "a.json")
     pd.testing.assert_frame_equal(again.figures, report.figures, check_dtype=False)
@@ -104,12 +104,12 @@ def test_json_is_plain_and_versioned(report):
         (lambda content: content | {"tables": 3}, "incomplete or damaged"),
     ],
 )
-def test_a_file_that_is_no_report_is_refused(report, change, message):
+def test_a_file_that_is_not_a_report_is_refused(report, change, message):
     with pytest.raises(InputError, match=message):
         ValidationReport.from_dict(change(report.to_dict()))
 
 
-def test_a_file_that_is_no_json_is_refused(tmp_path):
+def test_a_file_that_is_not_json_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(InputError, match=r"a\.json is not a JSON file"):
         ValidationReport.from_json(tmp_path / "a.json")
@@ -150,7 +150,7 @@ def test_a_figure_without_interval_is_unknown_not_good(report):
 # --- checklists
 
 
-def test_checklists_are_filled_where_the_report_knows(report, tmp_path):
+def test_checklists_are_filled_in_from_the_report(report, tmp_path):
     items = report.tables["checklist"].set_index(["list", "item"])["answer"]
     assert "1,423" in items["TRIPOD+AI", "20a"]
     assert items["TRIPOD+AI", "17"] == "author to complete"
@@ -205,11 +205,11 @@ def test_reports_of_different_outcomes_are_not_compared(report):
         compare(report, replace(report, outcome="dropout"))
 
 
-# --- what must not be disclosed, and what must not stop a report
+# --- disclosure control, and data that must not stop a report
 
 
 def two_arms(n, seed=0, **columns):
-    """A cohort of two arms without effects, and its table."""
+    """A cohort with two equal arms, and its table."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=n)
     frame = pd.DataFrame({"x": x, "arm": rng.choice(["CBT", "SSRI"], n), "remission": rng.integers(0, 2, n)})
@@ -222,7 +222,7 @@ def with_roles(frame, **roles):
     return ts.Cohort(frame, book.merge(edits))
 
 
-def test_a_person_is_no_site_and_never_shown():
+def test_a_person_is_not_a_site_and_is_never_shown():
     frame, table, _ = two_arms(300)
     frame["person"] = [f"NHS{i // 2:04d}" for i in range(300)]
     report = validate(table, with_roles(frame, person="person"), assignment="randomised")
@@ -259,7 +259,7 @@ def test_an_arm_without_any_outcome_is_left_out_of_policies():
     assert report.has("gain over the best single arm, lowest")
 
 
-def test_no_arm_of_a_handful_is_picked_as_the_best():
+def test_no_arm_with_very_few_patients_is_selected_as_the_best():
     frame, table, _ = two_arms(400)
     frame.loc[:3, ["arm", "remission"]] = ["rare", 1]
     report = validate(table.assign(rare=0.1), ts.Cohort(frame), assignment="randomised")
@@ -300,7 +300,7 @@ def test_gains_over_different_arms_are_not_subtracted(report, simulated):
 
 
 @pytest.mark.parametrize(("lost", "overturned"), [(400, True), (2, False)])
-def test_what_may_overturn_a_sure_gain_stands_first(lost, overturned):
+def test_cautions_that_may_overturn_a_clear_gain_come_first(lost, overturned):
     rng = np.random.default_rng(0)
     x, arm = rng.normal(size=1000), rng.choice(["CBT", "SSRI"], 1000)
     table = pd.DataFrame({"CBT": expit(2 * x), "SSRI": expit(-2 * x)})
@@ -317,7 +317,7 @@ def test_what_may_overturn_a_sure_gain_stands_first(lost, overturned):
     assert any(caution.startswith("If the missing outcomes") for caution in report.cautions)
 
 
-def test_bounds_overturn_no_gain_that_was_not_sure():
+def test_bounds_do_not_overturn_an_unclear_gain():
     frame, table, _ = two_arms(400)
     frame["remission"] = frame["remission"].astype(float).where(np.arange(400) > 150)
     report = validate(
@@ -355,7 +355,7 @@ def test_the_page_is_ready_for_printing(report, tmp_path):
 
 
 def test_headings_begin_with_the_term(report):
-    """A reviewer looks for the field's term; the front table and the sections use the same ones."""
+    """Headings start with the field's term; the front table and the sections use the same terms."""
     headings = [section.heading for section in page_of(report).sections]
     terms = [heading.partition(":")[0] for heading in headings]
     for term in ("Discrimination", "Calibration", "Clinical utility", "Value of the recommendations"):
@@ -365,14 +365,14 @@ def test_headings_begin_with_the_term(report):
     assert front <= set(terms)
 
 
-def test_the_naive_contrast_is_labelled_next_to_its_value_under_no_gain(report, tmp_path):
+def test_the_naive_contrast_is_labeled_next_to_its_value_under_no_gain(report, tmp_path):
     rows = report.figures[report.figures["section"] == "naive"]
     assert list(rows["measure"]) == ["concordant minus discordant (naive)", "expected under no gain"]
     report.to_markdown(tmp_path / "a.md")
     assert "Naive contrast, not a gain" in (tmp_path / "a.md").read_text()
 
 
-def test_nothing_is_called_1_patients(tmp_path):
+def test_a_count_of_one_is_singular(tmp_path):
     frame, table, _ = two_arms(41, place=["a"] * 40 + ["b"])
     frame.loc[:1, "x"] = [np.nan, 0.0]
     report = validate(table.fillna(0.5), with_roles(frame, place="site"), assignment="randomised")
@@ -382,7 +382,7 @@ def test_nothing_is_called_1_patients(tmp_path):
 
 
 def test_parts_and_sections_have_the_same_names():
-    """A reader who knows a section of the page finds the part that computes it, and the other way round."""
+    """Each section of the page has the name of the part that computes it."""
     folder = Path(parts.__file__).parent
     names = [
         {path.stem for path in place.glob("_*.py")} - {"__init__", other}

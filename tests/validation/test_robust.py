@@ -1,4 +1,4 @@
-"""Odd cohorts, odd predictions and damaged files: a plain word, never an obscure failure."""
+"""Unusual cohorts, unusual predictions and damaged files: a clear message, never an obscure failure."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ from treatsel.validation import ValidationReport, compare, validate
 
 
 def cohort_of(n, seed=0, **columns):
-    """Two arms whose effects cross over, and the true table."""
+    """Two arms with a qualitative interaction, and the true table."""
     rng = np.random.default_rng(seed)
     x, arm = rng.normal(size=n), np.where(np.arange(n) % 2 == 0, "CBT", "SSRI")
     table = pd.DataFrame({"CBT": expit(0.3 * x), "SSRI": expit(-0.5 * x)})
@@ -38,7 +38,7 @@ def report(plain):
     return validate(plain[1], plain[0], comparator="SSRI", assignment="randomised")
 
 
-# --- figures that were added: against the functions
+# --- additional figures, compared with the functions
 
 
 def test_tests_of_calibration_are_reported_with_their_p(plain, report):
@@ -85,7 +85,7 @@ def test_one_pair_has_all_figures_of_matched_pairs(report):
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12])
 @pytest.mark.parametrize("assignment", ["estimated", "randomised"])
-def test_a_handful_of_patients_gets_a_report_without_a_gain(tmp_path, n, assignment):
+def test_very_few_patients_give_a_report_without_a_gain(tmp_path, n, assignment):
     frame, table = cohort_of(n, remission=np.arange(n) % 3 == 0)
     report = validate(table, ts.Cohort(frame.astype({"remission": int})), assignment=assignment)
     assert np.isnan(report.gain.value)
@@ -98,7 +98,7 @@ def test_a_handful_of_patients_gets_a_report_without_a_gain(tmp_path, n, assignm
     assert ValidationReport.from_json(tmp_path / "a.json").headline == report.headline
 
 
-def test_a_cohort_of_one_arm_is_judged_without_policies(plain):
+def test_a_cohort_with_one_arm_is_reported_without_policies(plain):
     cohort, table = plain
     one = ts.Cohort(cohort.frame[cohort.frame["arm"] == "CBT"], cohort.codebook)
     report = validate(table, one)
@@ -150,12 +150,12 @@ def test_certain_predictions_are_counted_once_and_no_metric_warns(plain):
         (lambda t: t.set_axis([0] * len(t)), "hold 399 duplicates"),
     ],
 )
-def test_odd_tables_of_predictions_are_refused_in_words(plain, change, message):
+def test_odd_tables_of_predictions_are_refused_with_a_message(plain, change, message):
     with pytest.raises(InputError, match=message):
         validate(change(plain[1]), plain[0], sections=())
 
 
-def test_labels_that_read_alike_must_be_one_arm(plain):
+def test_labels_with_the_same_text_must_be_one_arm(plain):
     cohort, table = plain
     frame = cohort.frame.replace({"arm": {"CBT": "0", "SSRI": "1"}})
     numbered = ts.Cohort(frame)
@@ -175,13 +175,13 @@ def test_an_arm_that_no_patient_received_is_named(plain):
     assert any("(arms: ['weight'])" in caution for caution in report.cautions)
 
 
-def test_patients_lacking_in_the_assignment_are_counted(plain):
+def test_patients_without_assignment_probabilities_are_counted(plain):
     cohort, table = plain
     with pytest.raises(InputError, match=r"lacks the arms \[\] and 10 of 400 patients"):
         validate(table, cohort, assignment=(table * 0 + 0.5).iloc[10:], sections=())
 
 
-def test_the_naive_contrast_stands_beside_what_no_gain_would_show(report):
+def test_the_naive_contrast_is_next_to_its_value_under_no_gain(report):
     naive, none = (
         report.figure(name) for name in ("concordant minus discordant (naive)", "expected under no gain")
     )
@@ -241,7 +241,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("change", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_report_is_refused_in_words(report, tmp_path, capsys, change):
+def test_a_damaged_report_is_refused_with_a_message(report, tmp_path, capsys, change):
     content = copy.deepcopy(json.loads(json.dumps(report.to_dict())))
     change(content)
     with pytest.raises(InputError, match="incomplete or damaged"):
@@ -264,7 +264,7 @@ def test_a_damaged_report_is_refused_in_words(report, tmp_path, capsys, change):
         (lambda text: "", "is not a JSON file"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_in_words(report, tmp_path, change, message):
+def test_an_unreadable_file_is_refused_with_a_message(report, tmp_path, change, message):
     report.to_json(tmp_path / "a.json")
     text = (tmp_path / "a.json").read_text()
     assert change(text) != text
@@ -273,7 +273,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_words(report, tmp_path, change
         ValidationReport.from_json(tmp_path / "b.json")
 
 
-def test_gains_over_arms_picked_differently_are_not_subtracted(report):
+def test_gains_over_arms_selected_differently_are_not_subtracted(report):
     moved = report.figures.copy()
     rows = moved["measure"] == "gain over the best single arm, picked on this data"
     moved.loc[rows, "method"] = "over another; Wald"

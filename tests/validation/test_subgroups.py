@@ -1,4 +1,4 @@
-"""Subgroups: the figures of the metrics themselves, an honest interaction test, none from nothing."""
+"""Subgroups: the figures equal those of the metrics; the interaction test keeps its level."""
 
 import matplotlib as mpl
 import numpy as np
@@ -71,7 +71,7 @@ def test_figures_are_those_of_the_metrics():
     assert cell(found, GAIN, "f", "n_events") == y.sum()
 
 
-def test_who_is_sent_where():
+def test_recommended_arms_by_subgroup():
     table, scores = simulate(600)
     shares = found_of(table, scores).recommended()
     expected = pd.crosstab(table["sex"], table["rec"], normalize="index")
@@ -114,7 +114,7 @@ def test_a_true_difference_is_found_on_its_own_measure():
     assert tests.loc["calibration slope", "p_value"] > 0.01
 
 
-def test_small_groups_are_not_estimable_and_say_so():
+def test_small_groups_are_not_estimable_with_a_reason():
     table, scores = simulate(400, groups="fmx", share=[0.5, 0.46, 0.04])
     found = found_of(table, scores)
     small = table[table["sex"] == "x"]
@@ -153,7 +153,7 @@ def test_weights_are_repeated_rows_and_order_does_not_matter(seed, random):
     pd.testing.assert_frame_equal(found.tests, expected.tests, rtol=1e-6, atol=1e-8)
 
 
-def test_several_variables_and_labels_not_stated():
+def test_several_variables_and_missing_labels():
     table, _ = simulate(500)
     labels = pd.DataFrame({"sex": table["sex"].where(table.index % 5 > 0), "old": table.index % 2 == 0})
     found = subgroup_performance(table["y"], table["p"], table["arm"], labels, measures=["base rate"])
@@ -175,7 +175,7 @@ def test_holm_corrects_for_all_tests():
     assert (np.diff(tests["p_value_holm"].to_numpy()[order]) >= 0).all()
 
 
-def test_extreme_predictions_give_one_warning_for_each_measure_that_moves_them():
+def test_extreme_predictions_give_one_warning_for_each_measure_that_clips_them():
     table, _ = simulate(300)
     table.loc[:2, "p"] = [0.0, 1.0, 0.0]
     with pytest.warns(TreatselWarning, match="3 of 300") as reported:
@@ -183,7 +183,7 @@ def test_extreme_predictions_give_one_warning_for_each_measure_that_moves_them()
     assert len(reported) == 1
 
 
-def test_a_group_that_gets_the_best_arm_only_gains_nothing():
+def test_a_group_recommended_only_the_best_arm_gains_nothing():
     table, scores = simulate(400)
     table.loc[table["sex"] == "f", "rec"] = "CBT"
     found = found_of(table, scores, comparator="CBT", measures=[GAIN, "recommended"])

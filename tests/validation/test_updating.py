@@ -1,4 +1,4 @@
-"""`update_closed_test`: laws, known truth, and what it does where there is no estimate."""
+"""`update_closed_test`: invariances, known truths, and data without an estimate."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ ARMS = ["CBT", "IPT", "SSRI"]
 
 
 def make(seed=0, n=300, shift=0.0, slope=1.0, by_arm=0.0):
-    """Covariates, a linear model's by-arm table, and outcomes whose truth is that model, moved."""
+    """Covariates, a linear model's by-arm table, and outcomes from that model with shifted logits."""
     rng = np.random.default_rng(seed)
     X = pd.DataFrame(rng.normal(size=(n, 2)), columns=["a", "b"]).assign(arm=rng.choice(ARMS, n))
     logits = pd.DataFrame({arm: 0.3 * k + X["a"] - 0.2 * k * X["b"] for k, arm in enumerate(ARMS)})
@@ -52,7 +52,7 @@ def test_richer_methods_fit_better_and_order_does_not_matter(seed, shift, slope)
     table, X, y = make(seed, n=120, shift=shift, slope=slope)
     found = update_closed_test(table, X, y)
     heights = found.table["log_likelihood"]
-    assert (np.diff(heights) >= -1e-9).all()  # the model itself is linear, so that "refit" holds it
+    assert (np.diff(heights) >= -1e-9).all()  # the model itself is linear, so "refit" includes it
     rows = np.random.default_rng(seed).permutation(len(y))
     again = update_closed_test(table.iloc[rows], X.iloc[rows], y[rows])
     np.testing.assert_allclose(again.table["log_likelihood"], heights, atol=1e-8)
@@ -94,7 +94,7 @@ def test_the_smallest_change_that_is_enough_is_chosen(change, chosen):
     assert found.count(chosen) >= 5
 
 
-def test_a_wrong_shape_is_refitted():
+def test_a_model_of_the_wrong_shape_is_refitted():
     table, X, y = make(n=1500)
     wrong = table.assign(CBT=table["CBT"].to_numpy()[::-1])
     assert update_closed_test(wrong, X, y).chosen == "refit"
@@ -120,7 +120,7 @@ def test_to_frame_and_plot_show_the_methods():
     assert [label.get_text() for label in found.plot().get_yticklabels()][::-1] == list(frame.index)
 
 
-def test_with_one_arm_a_shift_for_each_arm_is_nothing_new():
+def test_with_one_arm_a_shift_for_each_arm_equals_one_shift():
     table, X, y = make()
     found = update_closed_test(table[["CBT"]].set_axis(["all"], axis=1), X[["a", "b"]], y, arm=None)
     assert "per_arm" not in found.table.index
@@ -139,7 +139,7 @@ def test_predictions_of_0_and_1_count_as_nearly_so():
     assert found.table.loc["none", "log_likelihood"] == pytest.approx(direct, rel=1e-6)
 
 
-def test_perfect_predictions_have_no_slope_and_say_so():
+def test_perfect_predictions_have_no_slope_with_a_reason():
     _, X, y = make(n=60)
     perfect = pd.DataFrame(dict.fromkeys(ARMS, np.where(y == 1, 0.8, 0.2)))
     found = update_closed_test(perfect, X, y)

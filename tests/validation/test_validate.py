@@ -1,4 +1,4 @@
-"""External validation: known truth, the numbers of R, and honest words."""
+"""External validation: known truths, agreement with R, and correct wording."""
 
 import json
 
@@ -17,7 +17,7 @@ from treatsel.errors import InputError
 from treatsel.models import PooledClassifier
 from treatsel.validation import validate
 
-QUICK = PooledClassifier(LogisticRegression())  # where any selector will do
+QUICK = PooledClassifier(LogisticRegression())  # for tests that can use any selector
 
 
 def simulate(n, *, modifier, random_state=0, confounded=False, n_sites=None):
@@ -49,7 +49,7 @@ def test_every_figure_has_interval_n_and_method(example):
     assert figures.loc[tests, "method"].str.contains("a test statistic has no interval").all()
     bounded = figures[~tests & (figures["measure"] != "gain over the best single arm, named beforehand")]
     assert bounded[["value", "lower", "upper", "n"]].notna().all().all()
-    bounded = bounded[~bounded["measure"].str.startswith("E-for-benefit")]  # resamples err upwards
+    bounded = bounded[~bounded["measure"].str.startswith("E-for-benefit")]  # resamples are biased upwards
     assert (bounded["lower"] <= bounded["value"]).all()
     assert (bounded["value"] <= bounded["upper"]).all()
     assert (figures["method"] != "").all()
@@ -67,7 +67,7 @@ def test_the_truth_is_calibrated_and_its_gain_is_found(example):
     assert "associated with a higher rate of remission" in report.headline
 
 
-def test_flipped_predictions_show_a_loss():
+def test_reversed_predictions_show_a_loss():
     cohort, truth = simulate(3000, modifier=1.0)
     report = validate(
         truth[["SSRI", "CBT"]].set_axis(["CBT", "SSRI"], axis=1), cohort, comparator="CBT", sections=()
@@ -110,7 +110,7 @@ def test_the_true_gain_used_above():
 
 def test_confounded_assignment_is_corrected_by_the_estimated_probabilities():
     cohort, truth = simulate(6000, modifier=0.0, confounded=True)
-    blunt = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)  # no help from the outcome model
+    blunt = pd.DataFrame(0.5, index=truth.index, columns=truth.columns)  # an uninformative outcome model
     corrected = validate(blunt, cohort, assignment="estimated", sections=()).figures.set_index("measure")
     naive = validate(blunt, cohort, assignment="randomised", sections=()).figures.set_index("measure")
     row = corrected.loc["all patients receive SSRI"]
@@ -179,7 +179,7 @@ def test_known_probabilities_may_be_given_per_arm_or_per_patient(example):
     assert not any("estimated" in caution for caution in by_mapping.cautions)
 
 
-def test_the_default_arm_speaks_for_the_first_outcome_only():
+def test_the_default_arm_applies_to_the_first_outcome_only():
     """One arm is best for remission, the other for harm: harm is not judged against the first."""
     rng = np.random.default_rng(0)
     n = 4000
@@ -219,7 +219,7 @@ def test_a_recommended_arm_that_no_patient_received_is_named():
 
 
 @pytest.mark.slow
-def test_the_development_cohort_is_recognised():
+def test_the_development_cohort_is_recognized():
     cohort = make_cohort(400, random_state=2).cohort
     selector = ts.TreatmentSelector(estimator=QUICK, codebook=cohort.codebook, random_state=0)
     selector.fit(cohort.X, cohort.y["dropout"])
@@ -248,7 +248,7 @@ def test_an_arm_that_no_patient_received_is_left_out_of_policies():
     assert report.flow.set_index("arm").loc["yoga", "n"] == 0
 
 
-def test_recommending_one_arm_to_all_is_called_that():
+def test_recommending_one_arm_to_all_is_stated():
     cohort, truth = simulate(600, modifier=0.0)
     report = validate(truth.assign(CBT=0.9), cohort, comparator="CBT", sections=())
     assert report.gain.value == 0

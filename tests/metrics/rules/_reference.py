@@ -1,4 +1,4 @@
-"""One folder of reference values: data sets, what other packages compute on them, and how to compare."""
+"""One folder of reference values: data sets, results of other packages on them, and comparison."""
 
 import json
 import os
@@ -21,11 +21,11 @@ SAMPLING = "weighted."  # ids that start so use sampling weights; other weights 
 
 
 class AbsentError(Exception):
-    """A check cannot apply: what it needs is not there."""
+    """A check cannot apply: what it needs is absent."""
 
 
 class Reference:
-    """A data set: the file that the JSON names, read by its columns; nothing is known of it beforehand."""
+    """A data set: the file that the JSON names, read by its columns; nothing else is assumed."""
 
     def __init__(self, path: Path) -> None:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -66,9 +66,9 @@ class Reference:
         return self.table[found[0]] if found else None
 
     def weighted_as(self, check: str) -> "Reference":
-        """Itself, or without weights where the check is unweighted.
+        """This data set, or without weights if the check is unweighted.
 
-        It may say so; and where some checks use sampling weights, the others use none.
+        A check is unweighted if it states this, or if only other checks use sampling weights.
         """
         said = f"{check} {self.checks[check].get('note', '')}".lower()
         plain = self.checks[check].get("weights", True) in (None, False, "none") or "unweighted" in said
@@ -105,17 +105,17 @@ class Reference:
         return self[[prefix + arm for arm in self.arms]].set_axis(self.arms, axis=1)
 
     def value(self, check: str) -> Any:
-        """What the original gives for a check; for grids and inputs, never for answers."""
+        """Value of the other package for a check; for grids and inputs, never for answers."""
         if (value := self.expected(check)) is None:
             raise AbsentError(self.refusal(check))
         return value
 
     def expected(self, check: str) -> Any:
-        """What the original gives for a check, None if it refuses; to put reasons in its places."""
+        """Value of the other package for a check, None if it gives none; shows where to put reasons."""
         return self.checks.get(check, {}).get("value")
 
     def refusal(self, check: str) -> str:
-        """Why the original gives nothing."""
+        """Why the other package gives no value."""
         return (
             f"the original refuses these data: {self.checks.get(check, {}).get('note') or 'without a word'}"
         )
@@ -130,7 +130,7 @@ class Reference:
 
 
 def _names_of_weights(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The column that the JSON names; otherwise whichever of the usual names the table has."""
+    """The column that the JSON names; otherwise any of the usual names that the table has."""
     for key in ("weights", "weight", "weight_column"):
         if key in content:
             return (content[key],) if isinstance(content[key], str) else ()
@@ -142,14 +142,14 @@ Rule = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Different:
-    """Stands in a rule's answer for a part that we do not compute, or compute by another convention."""
+    """Marks a part of a rule's answer that we do not compute, or compute by another convention."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Within:
-    """An answer with a tolerance of its own, which the note of the check, or the README, gives."""
+    """An answer with its own tolerance, given in the note of the check or in the README."""
 
     value: Any
     absolute: float = 0.0
@@ -161,7 +161,7 @@ def paths() -> list[Path]:
 
 
 def rule_for(rules: Mapping[str, Rule], check: str) -> tuple[Rule, dict[str, str]] | None:
-    """The rule whose pattern matches the whole id, with what the pattern's named groups hold."""
+    """The rule whose pattern matches the whole id, with the named groups of the pattern."""
     for pattern, rule in rules.items():
         if found := re.fullmatch(pattern, check):
             return rule, found.groupdict()
@@ -183,7 +183,7 @@ def has_line(y: pd.Series, p: pd.Series) -> bool:
 
 
 def is_missing(found: Any) -> bool:
-    """Whether an answer holds no finite number at all."""
+    """Whether an answer contains no finite number."""
     if isinstance(found, str):
         return True
     if isinstance(found, Mapping):
@@ -216,17 +216,17 @@ def put_reason(found: Any, expected: Any, differs: Callable[[Any, Any], bool], r
 
 
 def only_ours(found: Any, expected: Any) -> bool:
-    """Whether we give a number and the original none."""
+    """Whether we give a number and the other package none."""
     return expected is None and not is_missing(found)
 
 
 def only_theirs(found: Any, expected: Any) -> bool:
-    """Whether the original gives a number and we none."""
+    """Whether the other package gives a number and we none."""
     return expected is not None and not isinstance(found, str) and is_missing(found)
 
 
 def compare(found: Any, expected: Any, tol: float, where: str) -> None:
-    """Compare every part of `expected`; `found` must have it, or say why it has not (`Different`)."""
+    """Compare every part of `expected`; `found` must have it, or a reason why not (`Different`)."""
     if isinstance(found, Different):
         return
     if isinstance(found, Within):

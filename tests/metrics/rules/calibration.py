@@ -37,7 +37,7 @@ TIES_SPLIT = "equal predictions are put in different groups by the order of the 
 
 
 def with_line(compute, check):
-    """A rule that gives the reason wherever there is no line through the logits."""
+    """A rule that gives the reason if there is no recalibration line."""
 
     def computed(ref, **groups):
         found = compute(ref, **groups)
@@ -49,7 +49,7 @@ def with_line(compute, check):
 
 
 def with_curve(compute, check):
-    """A rule that gives the reason wherever there is no local regression."""
+    """A rule that gives the reason if there is no local regression."""
 
     def computed(ref, **groups):
         found = compute(ref, **groups)
@@ -107,7 +107,7 @@ def recalibrated(ref, p):
 
 
 def qin_interval(ref):
-    """Its variance adds to DeLong's, for equal predictions in a class, the spread of their ranks."""
+    """Its variance is that of DeLong plus the spread of ranks of equal predictions in a class."""
     if ref.weight is not None:
         return [Different("it knows no weights")] * 2
     auc, sizes, added = roc_auc(ref.y, ref.p), ref.y.value_counts(), 0.0
@@ -148,7 +148,7 @@ def val_prob_ci(ref):
 
 
 def val_prob(ref):
-    """It leaves predictions of 0 and 1 out of what needs a logit."""
+    """It leaves predictions of 0 and 1 out of all measures that need a logit."""
     if ref.p.min() == ref.p.max():
         return EQUAL
     inside = (ref.p > 0) & (ref.p < 1)
@@ -207,13 +207,13 @@ def flexible(ref, smoother, scale):
 
 
 def flexible_or_reason(ref, smoother, scale):
-    """R goes on without a maximum of the likelihood, or with a singular local regression."""
+    """R continues without a maximum of the likelihood, or with a singular local regression."""
     explained = with_line if smoother == "rcs" else with_curve
     return explained(flexible, "flex_{smoother}_{scale}")(ref, smoother=smoother, scale=scale)
 
 
 def flexible_direct(ref, scale):
-    """The original cuts the curve off at 0 and 1; we do not."""
+    """The other package limits the curve to 0 to 1; we do not."""
     table = calibration_curve(
         **vectors(ref), at=ref.p, smooth="loess", smooth_on=SCALES[scale], exact=True
     ).to_frame()
@@ -277,7 +277,7 @@ def spline_curve(ref):
 
 
 def deciles(ref):
-    """R's binconf has another limit than Wilson's for one event, or one non-event."""
+    """For one event, or one non-event, R's binconf uses a limit other than Wilson's."""
     table = calibration_groups(**vectors(ref))
     other = Different("for a single event (or non-event) binconf leaves Wilson's formula")
     one, all_but_one = table["n_events"] == 1, table["n"] - table["n_events"] == 1
@@ -304,7 +304,7 @@ def pyexvalid(ref):
 
 
 def hosmer(ref, n_groups):
-    """Equal-sized groups; where ties are at their borders, they are split."""
+    """Groups of equal size; ties at the boundaries are split."""
     edges = np.quantile(ref.p, np.arange(int(n_groups) + 1) / int(n_groups))
     if (np.diff(edges) <= 0).any():
         return Different(TIES_SPLIT)

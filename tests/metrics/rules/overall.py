@@ -67,7 +67,7 @@ def is_separated(auc):
 
 
 def counts(ref):
-    """Of the patients, or of the rows where the check counts those."""
+    """Counts of patients, or of rows if the check counts those."""
     base = prevalence(ref.y, **weighted(ref))
     expected = np.average(ref.p, weights=ref.weight)
     found = {"n": base.n, "events": base.n_events, "prevalence": base.value, "mean_p": expected}
@@ -99,7 +99,7 @@ def auc_difference(ref, column):
 
 
 def logarithmic(ref):
-    """scikit-learn moves predictions of 0 and 1 by another distance than we."""
+    """scikit-learn clips predictions of 0 and 1 at a limit other than ours."""
     wrong = ((ref.p == 0) & (ref.y == 1)) | ((ref.p == 1) & (ref.y == 0))
     if wrong.any():
         return Different("an outcome was predicted with 0: what that costs is a convention (ours: 1e-8)")
@@ -153,7 +153,7 @@ def subgroup(ref, column):
 
 
 def model_based(ref):
-    """Expected AUC in which each patient is also paired with itself, as predtools has it."""
+    """Expected AUC in which each patient is also paired with itself, as in predtools."""
     weight = np.ones(len(ref.p)) if ref.weight is None else ref.weight.to_numpy()
     events, others = weight @ ref.p, weight @ (1 - ref.p)
     itself = weight @ (ref.p * (1 - ref.p)) / (events * others)
@@ -196,7 +196,7 @@ def naive_contrast(ref):
         "wald_upper": found.difference.upper,
         "chisq": found.chi_squared,
         "p": found.p_value_chi_squared,
-        # R looks for the root to 1.22e-4 only, of the odds ratio or of its inverse, whichever is below 1
+        # R finds the root only to 1.22e-4, of the odds ratio or of its inverse, whichever is below 1
         "fisher_or": Within(found.odds_ratio, absolute=1.22e-4 * max(1, found.odds_ratio**2)),
         "fisher_p": found.p_value_fisher,
     }

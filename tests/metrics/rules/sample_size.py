@@ -1,4 +1,4 @@
-"""Rules for the sample-size calculators: the checks hold their inputs, there is no data file."""
+"""Rules for the sample-size calculators: the checks contain their inputs; there is no data file."""
 
 import math
 from itertools import product
@@ -13,7 +13,7 @@ from treatsel.metrics.sample_size import (
     validation_sample_size,
 )
 
-LEVEL = 2 * float(ndtr(1.96)) - 1  # the originals round the normal quantile
+LEVEL = 2 * float(ndtr(1.96)) - 1  # the other packages round the normal quantile
 STOPS = Different("the original stops here and gives no inputs; the other calculator's check has them")
 PRINTED = 5.01e-4  # three digits are printed
 
@@ -28,14 +28,14 @@ def development(ref, check):
     study = {"prevalence": given["prevalence"], "parameters": given["parameters"]}
     try:
         size = development_sample_size(**study, **options, level=LEVEL)
-        if "nagelkerke_r2" in options:  # the originals round what they make of it to three digits
+        if "nagelkerke_r2" in options:  # the other packages round the result to three digits
             del options["nagelkerke_r2"]
             options["cox_snell_r2"] = round(size.assumptions["Cox-Snell R2"], 3)
             size = development_sample_size(**study, **options, level=LEVEL)
     except InputError:
         return refused(ref, check)
-    relative = 0.03 if "auc" in options else 0  # the originals simulate the R2 of an AUC
-    needed = [criterion.n for criterion in size.criteria[:3]]  # they do not have the fourth
+    relative = 0.03 if "auc" in options else 0  # the other packages simulate the R2 of an AUC
+    needed = [criterion.n for criterion in size.criteria[:3]]  # the other packages lack the fourth
     events = max(needed) * given["prevalence"]
     return {
         "input": given,
@@ -69,7 +69,7 @@ def validation(ref, check):
     names = ["Criteria 1 - O/E", "Criteria 2 - C-slope", "Criteria 3 - C statistic"]
     performance = [given.get("oe", 1.0), given.get("cslope", 1.0), given["cstatistic"]]
     errors = [c.se for c in size.criteria]
-    whole = max(c.se / (2 * c.n) for c in size.criteria)  # what a patient more or less makes of them
+    whole = max(c.se / (2 * c.n) for c in size.criteria)  # effect of one patient more or less
     asked = [given.get("oeciwidth", 0.2), given.get("csciwidth", 0.2), given.get("cstatciwidth", 0.1)]
     if threshold is not None:
         all_n = [s["net benefit"].n for s in sizes]
@@ -103,7 +103,7 @@ def rounded(values, spread=0.0):
 
 
 def refused(ref, check):
-    """What we refuse, the original must give no number for either."""
+    """If we refuse, the other package must not give a number either."""
     return dict.fromkeys(ref.value(check)) | {"input": ref.value(check)["input"]}
 
 
@@ -112,7 +112,7 @@ def predictor(given):
         return LinearPredictorDistribution.normal(*given["lpnormal"])
     if given.get("lpbeta") is not None:
         return LinearPredictorDistribution.beta(*given["lpbeta"])
-    # The original walks in steps from its start to a mean that gives the prevalence; we solve for it.
+    # The other package approaches the mean that gives the prevalence in steps; we solve for it.
     start, step = float(first(given["lpcstat"])), given.get("increment", 0.1)
     solved = logit(given["prevalence"]) - float(ndtri(given["cstatistic"])) ** 2
     mean = start + step * round((solved - start) / step)
@@ -124,7 +124,7 @@ def first(value):
 
 
 def widths(given):
-    """Widths that the originals reach: they search standard errors in steps, and round one of them."""
+    """Widths of the other packages: they search standard errors in steps, and round one of them."""
     oe = given.get("oe", 1.0)
     ratio = stepped(
         lambda se: 2 * oe * math.sinh(1.96 * se),
@@ -148,7 +148,7 @@ def stepped(width, target, step):
 
 
 def accuracies(given, distribution, digits):
-    """Sensitivity and specificity as given, or else all that rounding may make of a simulation."""
+    """Sensitivity and specificity as given, or all values that rounding of a simulation may give."""
     if given.get("threshold") is None:
         return [{}]
     if given.get("sensitivity") is not None and given.get("specificity") is not None:

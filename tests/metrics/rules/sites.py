@@ -32,7 +32,7 @@ NO_MAXIMUM = "an arm has one class of outcome without some site: the regression 
 
 
 def fitted(rule):
-    """A rule that gives the reason where the model cannot be fitted without some site."""
+    """A rule that gives the reason if the model cannot be fitted without some site."""
 
     @wraps(rule)
     def compute(ref, **groups):
@@ -45,7 +45,7 @@ def fitted(rule):
 
 @cache
 def refits(ref):
-    """Unpenalised arm-wise regressions: the full interaction model, without each site in turn."""
+    """Unpenalized arm-wise regressions: the full interaction model, without each site in turn."""
     exact = LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-12)
     X = ref[[*ref.covariates, "arm"]]
     if ref["site"].nunique() == 1:
@@ -59,7 +59,7 @@ def predictions(ref, source):
 
 
 def order_of_sites(ref, source):
-    """As the original lists them: how it sorts labels depends on its locale."""
+    """In the order of the other package, which sorts labels by its locale."""
     checks = [ref.checks.get(f"{name}.by_site", {}).get("value") or {} for name in (source, "sites")]
     ours = set(ref["site"].astype(str))
     listed = [check["site"] for check in checks if set(map(str, check.get("site", ["?"]))) <= ours]
@@ -111,7 +111,7 @@ def estimates(ref, source, measure):
 
 
 def has_odd_site(ref, source):
-    """Whether some site has one class, or is separated: with what weight it counts is a matter of taste."""
+    """Whether some site has one class, or is separated: packages differ in the weight of such a site."""
     predicted, site = predictions(ref, source), ref["site"]
     return not all(has_line(ref.y[site == name], predicted[site == name]) for name in site.unique())
 
@@ -134,7 +134,7 @@ def pooled(ref, source, measure):
         "se_hk": main.se,
         **{f"ci_{kind}": [one.lower, one.upper] for kind, one in found.items()},
         "tau2": main.tau2,
-        # R's glm stops with standard errors some 1e-8 off, which these two magnify
+        # R's glm stops with an error of about 1e-8 in the standard errors, which these two magnify
         "i2": Within(100 * main.i2, absolute=1e-6, relative=1e-6),
         "q": Within(main.q, absolute=1e-6, relative=1e-6),
         "q_p": main.p_value_q,
@@ -193,7 +193,7 @@ def imputations(ref, measure):
         "within": small.within,
         "between": small.between,
         "total": small.total,
-        # R's glm stops with standard errors some 1e-10 off, which the degrees of freedom magnify
+        # R's glm stops with an error of about 1e-10 in standard errors, which the degrees of freedom magnify
         "df_barnard_rubin": Within(small.df, absolute=1e-6, relative=1e-6),
         "ci_barnard_rubin": [small.lower, small.upper],
         "df_rubin87": Within(large.df, absolute=1e-6, relative=1e-6),

@@ -24,7 +24,7 @@ def updated(ref):
 
 
 def unless_refused(ref, check, found):
-    """Put a reason in place of our number wherever the original gives none."""
+    """Put a reason in place of our number wherever the other package gives none."""
     if ref.p.min() == ref.p.max():
         found |= dict.fromkeys(("logistic", "refit_vs_logistic"), NO_LINE)
     return put_reason(found, ref.expected(check), only_ours, REFUSED)
@@ -94,10 +94,10 @@ def fixed_resamples(ref):
 
 
 def rms_validate(ref):
-    """Random: four times the spread that the note gives, which holds for the number of resamples there."""
+    """Random; tolerance: four times the SD in the note, which applies to its number of resamples."""
     given = ref.value("optimism.rms_validate")
     spread, n_resamples = given["sd_between_seeds_B500"], int(given["mean_of_4_seeds"]["n_ok"])
-    found = procedure(ref, n_resamples // 2)  # half as many do; the tolerance stays that of all
+    found = procedure(ref, n_resamples // 2)  # half are enough; the tolerance is still that of all
     table = found.table
     intercept, slope = table.loc[["calibration_intercept", "calibration_slope"], "corrected"]
     risk = np.arange(0, 1, 0.0005)[1:]

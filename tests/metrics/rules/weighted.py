@@ -14,11 +14,11 @@ from treatsel.metrics.calibration import (
 from treatsel.metrics.discrimination import roc_auc
 from treatsel.metrics.overall import brier_score, log_loss, prevalence, scaled_brier_score
 
-COPIES = 1e9  # of each patient: n - 1 is n then
+COPIES = 1e9  # of each patient, so that n - 1 is practically n
 
 
 def sampling(metric, ref, *vectors, by_site=None, **options):
-    """The metric with sampling weights; it cannot apply as long as the metric knows counts only."""
+    """The metric with sampling weights; not applicable if the metric accepts counts only."""
     known = inspect.signature(metric).parameters
     if "weights_are" not in known:
         raise AbsentError(f"{metric.__name__} has no weights_are: its weights count patients")
@@ -62,19 +62,19 @@ def base_rate(ref, by_site):
 
 
 def counts(ref):
-    """Patients, not what the weights add up to."""
+    """Number of patients, not the sum of the weights."""
     found = sampling(prevalence, ref, ref.y)
     return {"n": found.n, "events": found.n_events, "prevalence": found.value}
 
 
 def c_index(y, p):
-    """R's S.D. divides by the number of patients in a class, DeLong by that number less 1.
+    """R's S.D. divides by the number of patients in a class, DeLong by that number minus 1.
 
-    With many copies of each patient the two are the same, and the standard error of one copy follows.
+    With many copies of each patient the two agree, and the standard error of one copy follows.
     """
     auc, many = roc_auc(y, p), roc_auc(y, p, sample_weight=np.full(len(y), COPIES))
     error = 0.0 if auc.value in (0, 1) else many.se * np.sqrt(COPIES)
-    pairs = 2 * auc.n_events * (auc.n - auc.n_events)  # from both sides
+    pairs = 2 * auc.n_events * (auc.n - auc.n_events)  # each pair counted in both directions
     return {
         "c": auc.value,
         "dxy": 2 * auc.value - 1,
@@ -126,7 +126,7 @@ def of_separated(compute):
 
 
 def no_slope(y, p):
-    """A number would be wrong, and NaN alone not enough."""
+    """A number would be wrong, and NaN without a reason would not be enough."""
     found, line = calibration_slope(y, p), logistic_recalibration(y, p)
     for estimate in (found, line.slope, line.intercept):
         assert estimate.method.startswith("not estimable: "), estimate.method

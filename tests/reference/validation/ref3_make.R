@@ -3,7 +3,7 @@
 #     Rscript ref3_make.R
 #
 # R 4.2.2 with survey, pROC, rms, Hmisc and jsonlite (Debian 12: r-base-core r-cran-survey r-cran-proc r-cran-rms
-# r-cran-hmisc r-cran-jsonlite); the versions that were used stand in the JSON. A second run gives the same bytes.
+# r-cran-hmisc r-cran-jsonlite); the JSON lists the versions used. A second run gives the same bytes.
 
 suppressPackageStartupMessages({
   library(survey)
@@ -45,7 +45,7 @@ separated <- data.frame(
 )
 write.csv(separated, "ref3_separated.csv", row.names = FALSE, quote = FALSE)
 
-# Only what was written counts.
+# Compute only from the values as written.
 data <- read.csv("ref3_weighted.csv")
 separated <- read.csv("ref3_separated.csv")
 stopifnot(nrow(data) == 300, !anyNA(data), all(data$p > 0 & data$p < 1), anyDuplicated(data$p) > 0)
@@ -98,7 +98,7 @@ auc <- unname(somers2(data$p, data$y, weights = data$w)["C"])
 stopifnot(abs(auc - weighted_auc(data$w)) < 1e-14)
 stopifnot(abs(weighted_auc(rep(1, 300)) - as.numeric(pROC::auc(data$y, data$p, quiet = TRUE))) < 1e-14)
 of_class <- ave(data$w, data$y, FUN = sum)
-data$auc_part <- (placement(data$y, data$p, data$w) - auc) / of_class # the linearised value of the AUC
+data$auc_part <- (placement(data$y, data$p, data$w) - auc) / of_class # the linearized value of the AUC
 
 designs <- list(
   weighted = svydesign(ids = ~1, weights = ~w, data = data),
@@ -248,7 +248,7 @@ check(
 )
 inside <- data[data$p01 > 0 & data$p01 < 1, ]
 dropped <- calibration(inside)
-# val.prob leaves these rows out of its line as well, and warns of them
+# val.prob also leaves these rows out of its calibration line, with a warning
 same <- suppressWarnings(val.prob(data$p01, data$y, pl = FALSE))[c("Intercept", "Slope")]
 stopifnot(abs(same - unlist(dropped[c("intercept_at_fitted_slope", "calibration_slope")])) < 1e-5)
 check(
