@@ -67,7 +67,7 @@ def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, n
     if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):  # polars, pyarrow
         X = X.to_pandas()
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
-        raise InputError(f"X has no column {groups!r}, which groups names.")
+        raise InputError(f"X has no column {groups!r}, which was given as groups.")
     if n := int(X[groups].isna().sum()):
         raise InputError(
             f"Column {groups!r} holds {count_of(n, 'missing site')}. Name a site for these patients, or "
