@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = (int, float, np.number, np.bool_)
 QUARTILES = (0.25, 0.5, 0.75)
-MIN_DISTINCT_VALUES = 8  # that a number needs for hinges: with fewer, quartiles are poorly separated
+MIN_DISTINCT_VALUES = 8  # needed for hinges: with fewer distinct values, quartiles are poorly separated
 
 
 @dataclass(frozen=True, kw_only=True)
