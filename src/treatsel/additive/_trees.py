@@ -132,7 +132,7 @@ class Trees:
             return "a leaf does not point to itself"
         tree = np.searchsorted(self.roots, own, side="right")
         if (tree[self.left] != tree).any() or (tree[self.right] != tree).any():
-            return "a tree has nodes among those of another"
+            return "the nodes of different trees are mixed"
         if self._is_deep():
             return f"a tree is deeper than {MAX_DEPTH}"
         if not (np.isfinite(self.threshold).all() and np.isfinite(self.value).all()):
