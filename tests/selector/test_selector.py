@@ -254,7 +254,7 @@ def test_one_arm_is_predicted_but_not_ranked(data):
     selector = quick().fit(X.assign(arm="CBT"), y["remission"])
     assert selector.default_arm_ == "CBT"
     assert list(selector.predict(X.head(2)).by_arm().columns) == ["CBT"]
-    with pytest.raises(InputError, match=r"one arm, 'CBT'; one arm can be predicted"):
+    with pytest.raises(InputError, match=r"one arm, 'CBT'; with one arm, only predictions"):
         selector.recommend(X)
 
 

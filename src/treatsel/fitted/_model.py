@@ -194,7 +194,7 @@ class FittedModel(ModelData):
         """
         if len(self.arms) < 2:
             raise InputError(
-                f"The model has one arm, {self.arms[0]!r}; one arm can be predicted, not ranked."
+                f"The model has one arm, {self.arms[0]!r}; with one arm, only predictions are possible."
             )
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
         weights = check_preferences(preferences, self.outcomes, self.event_is_good)
