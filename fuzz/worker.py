@@ -62,7 +62,7 @@ class Judge:
                 return "wrong", f"loading raised {type(error).__name__}: {error}"
         if len(refusals) == 1:
             return "wrong", f"one loader refuses, the other does not: {refusals[0]}"
-        if any("more memory than there is" in refusal for refusal in refusals):
+        if any("more memory than is available" in refusal for refusal in refusals):
             return "wrong", "loading took all memory before it was refused"
         if refusals:
             return "refused", refusals[0].partition(". ")[2]

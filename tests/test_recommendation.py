@@ -147,13 +147,13 @@ def test_rule_supported_falls_back_on_the_default_arm():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"by_arm": TABLE[["CBT"]]}, "one arm, 'CBT'. Ranking needs at least two"),
+        ({"by_arm": TABLE[["CBT"]]}, "one arm, 'CBT'. A recommendation needs at least two"),
         ({"by_arm": TABLE * 100}, r"outside 0 to 1\. Probabilities are proportions"),
         ({"by_arm": TABLE.mask(TABLE > 0.5)}, "1 missing value"),
         ({"by_arm": pd.concat([TABLE, TABLE])}, r"index\) of by_arm hold 2 duplicates"),
         ({"by_arm": TABLE.to_numpy()}, "must be a DataFrame"),
         ({"rule": "best"}, "rule is 'best'; it must be 'expected' or 'supported'"),
-        ({"rule": "supported"}, "falls back on default_arm"),
+        ({"rule": "supported"}, "requires default_arm"),
         ({"default_arm": "cbt"}, "Did you mean 'CBT'"),
         ({"margin": 5}, "margin is 5"),
         ({"margin": np.nan}, "margin is nan"),

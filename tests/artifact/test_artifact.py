@@ -381,7 +381,7 @@ def swollen(claims, name="manifest.json", size=64 * 2**20):
 
 
 @pytest.mark.parametrize(
-    ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "no JSON in UTF-8")]
+    ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "not JSON in UTF-8")]
 )
 def test_a_member_is_never_decompressed_beyond_its_stated_size(tmp_path, claims, message):
     """A member of 64 MB with a small stated size is rejected first, or read up to the stated size."""
@@ -449,11 +449,11 @@ def with_nan(array):
         (lambda m, p: m.pop("codebook"), "the manifest has no codebook"),
         (lambda m, p: m.update(codebook={"fields": 3}), "not a list of mappings"),
         (lambda m, p: m.update(intended_use={}), "needs a purpose"),
-        (lambda m, p: m["ranges"].update(age=[1, 2, 3]), "there are not 2"),
+        (lambda m, p: m["ranges"].update(age=[1, 2, 3]), "not a list of 2"),
         (lambda m, p: first(m).update(event_is_good="maybe"), "direction"),
         (lambda m, p: first(m)["encoding"]["columns"].pop(), "does not fit|differ"),
         (lambda m, p: first(m)["encoding"]["columns"][0].update(scale=0), "a scale: a number is"),
-        (lambda m, p: p.pop("outcome_0/intercept.npy"), "is not there"),
+        (lambda m, p: p.pop("outcome_0/intercept.npy"), "is missing"),
         (lambda m, p: p.update({"outcome_0/intercept.npy": b"\x93NUMPY"}), "not an .npy file"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", with_nan), "does not fit"),
         (lambda m, p: change_array(p, "outcome_0/intercept.npy", lambda a: a + 0.5), "not reproduced"),
@@ -500,7 +500,7 @@ def test_a_huge_shape_is_refused_before_memory_is_taken(path, tmp_path):
         stream, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2**20)}
     )
     content = resealed(path, lambda m, p: p.update({"outcome_0/intercept.npy": stream.getvalue()}))
-    assert_refused(tmp_path / "m.treatsel", content, "does not hold what its header says")
+    assert_refused(tmp_path / "m.treatsel", content, "does not match its header")
 
 
 def test_deep_json_is_refused(path, tmp_path):
@@ -519,7 +519,7 @@ def test_a_changed_manifest_has_another_id(path, tmp_path):
     manifest = json.loads(parts["manifest.json"])
     manifest["intended_use"] = {"purpose": "Everything."}
     parts["manifest.json"] = json.dumps(manifest).encode()
-    assert_refused(tmp_path / "m.treatsel", sealed(parts), "model id is not that of its content")
+    assert_refused(tmp_path / "m.treatsel", sealed(parts), "model id does not match its content")
 
 
 # --- numbers that could be used, but must be rejected
@@ -533,7 +533,7 @@ TAMPERED = {
     "arm means out of order": (lambda m, p: m["arm_means"]["lower"].__setitem__(0, 0.9), "not in order"),
     "a negative error": (lambda m, p: m["arm_means"]["se"].__setitem__(0, -1.0), "arm_means: se"),
     "a range out of order": (lambda m, p: m["ranges"].update(age=[9.0, 1.0]), "range is not in order"),
-    "too many outcomes": (lambda m, p: m.update(outcomes=m["outcomes"] * 33), "33 outcomes; 32 are the most"),
+    "too many outcomes": (lambda m, p: m.update(outcomes=m["outcomes"] * 33), "33 outcomes; at most 32"),
     "a range too few": (lambda m, p: m["ranges"].pop("age"), "ranges are not those"),
     "a share above 1": (lambda m, p: last(m)["shares"].__setitem__(0, 1.5), "shares"),
     "shares that do not add up": (lambda m, p: last(m)["shares"].__setitem__(0, 0.0), "do not add up"),
@@ -554,11 +554,14 @@ TAMPERED = {
         lambda m, p: m["codebook"]["fields"][3].update(constraints={"a": 1}),
         "const",
     ),
-    "a number that became a text": (lambda m, p: m["codebook"]["fields"][3].update(type="string"), "in kind"),
+    "a number that became a text": (
+        lambda m, p: m["codebook"]["fields"][3].update(type="string"),
+        "in types",
+    ),
     "an escape sequence": (lambda m, p: m["intended_use"].update(purpose="\x1b[2J"), "control characters"),
     "half a character": (lambda m, p: m["intended_use"].update(purpose="\ud800"), "control characters"),
     "a text without end": (lambda m, p: m["intended_use"].update(purpose="x" * 20_001), "20,000 characters"),
-    "a purpose of another form": (lambda m, p: m["intended_use"].update(purpose=" x "), "plain form"),
+    "a purpose of another form": (lambda m, p: m["intended_use"].update(purpose=" x "), "normalized form"),
     "an enormous whole number": (lambda m, p: m["training"][0].update(n=10**400), "too large"),
     "no number": (lambda m, p: m["arm_means"]["se"].__setitem__(0, float("nan")), "not finite"),
     "an array too many": (lambda m, p: p.update({"extra/x.npy": p["outcome_0/golden.npy"]}), "no part of"),
@@ -598,7 +601,7 @@ def test_trees_whose_nodes_are_mixed_are_refused(tmp_path):
             members[f"outcome_0/trees/{part}.npy"] = _archive.array_bytes(array)
 
     content = resealed(STORED / "format_1.treatsel", change)
-    assert_refused(tmp_path / "m.treatsel", content, "nodes among those of another")
+    assert_refused(tmp_path / "m.treatsel", content, "nodes of different trees are mixed")
 
 
 @pytest.mark.parametrize(
@@ -618,8 +621,8 @@ def test_draws_that_cannot_be_used_are_refused(path, tmp_path, change, message):
         (b'{"a":' * 33 + b"1" + b"}" * 33, "33 levels deep"),
         (b'{"a":"' + b"[" * 100 + b'"}', "no format number"),
         (rb'{"a":"\\\"' + b"[" * 100 + b'"}', "no format number"),
-        (b'{"' + rb"\"" * 500_000, "no JSON"),
-        (b'{"a":1,"a":2}', "a key twice"),
+        (b'{"' + rb"\"" * 500_000, "not JSON"),
+        (b'{"a":1,"a":2}', "a duplicate key"),
         (b'{"a":1e999}', "not finite"),
         (b'{"a":Infinity}', "not finite"),
         (b'{"a":[' + b"0," * 500_000 + b"0]}", "too long"),
@@ -654,7 +657,7 @@ def test_a_file_that_never_ends_is_refused(tmp_path):
 
 def test_too_little_memory_does_not_crash(path, monkeypatch):
     monkeypatch.setattr(_archive, "array_of", lambda *_: (_ for _ in ()).throw(MemoryError))
-    with pytest.raises(ArtifactError, match="more memory than there is"):
+    with pytest.raises(ArtifactError, match="more memory than is available"):
         ts.load_model(path)
 
 

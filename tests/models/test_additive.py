@@ -113,7 +113,7 @@ def test_arms_that_were_fitted_apart_have_independent_draws(patients):
     ("options", "message"),
     [
         ({"linear_tree": True}, "linear leaves"),
-        ({"zero_as_missing": True}, "0 for missing"),
+        ({"zero_as_missing": True}, "0 as missing"),
         ({"boosting_type": "rf", "subsample": 0.6, "subsample_freq": 1}, "averaged trees"),
         ({"sigmoid": 2.0}, "sigmoid:2"),
     ],

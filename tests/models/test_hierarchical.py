@@ -531,9 +531,9 @@ def test_missing_sites_and_a_missing_column_of_sites_are_refused():
     model = HierarchicalClassifier(groups="site")
     with pytest.raises(InputError, match="'site' holds 3 missing sites"):
         model.fit(X.assign(site=X["site"].where(X.index > 2)), y)
-    with pytest.raises(InputError, match="no column 'site', which groups names"):
+    with pytest.raises(InputError, match="no column 'site', which was given as groups"):
         model.fit(X.drop(columns="site"), y)
-    with pytest.raises(InputError, match="no column 'site', which groups names"):
+    with pytest.raises(InputError, match="no column 'site', which was given as groups"):
         model.fit(X.to_numpy(), y)
 
 

@@ -254,7 +254,7 @@ def test_one_arm_is_predicted_but_not_ranked(data):
     selector = quick().fit(X.assign(arm="CBT"), y["remission"])
     assert selector.default_arm_ == "CBT"
     assert list(selector.predict(X.head(2)).by_arm().columns) == ["CBT"]
-    with pytest.raises(InputError, match=r"one arm, 'CBT'; one arm can be predicted"):
+    with pytest.raises(InputError, match=r"one arm, 'CBT'; with one arm, only predictions"):
         selector.recommend(X)
 
 
@@ -402,7 +402,7 @@ FIT_FAULTS = {
         InputError,
         "'B': 0 observed",
     ),
-    "no outcome observed": (lambda X, y: (X, y * np.nan), InputError, "observed in no patient"),
+    "no outcome observed": (lambda X, y: (X, y * np.nan), InputError, "not observed in any patient"),
     "all-missing column": (lambda X, y: (X.assign(age=np.nan), y), TreatselError, "'age' holds 0 values"),
     "one value": (
         lambda X, y: (X.assign(age=X["age"].where(X.index == "p00009")), y),
@@ -470,14 +470,14 @@ def test_bad_input_to_fit_is_refused(name, data):
             InputError,
             "refit=False",
         ),
-        ({"arm": "therapy"}, InputError, "no column 'therapy', which arm names"),
-        ({"groups": "site"}, InputError, "no column 'site', which groups names"),
+        ({"arm": "therapy"}, InputError, "no column 'therapy', which was given as arm"),
+        ({"groups": "site"}, InputError, "no column 'site', which was given as groups"),
         (
             {"estimator": HierarchicalClassifier(groups="site")},
             InputError,
             "give the selector itself groups='site'",
         ),
-        ({"groups": "arm"}, InputError, "both name the column 'arm'"),
+        ({"groups": "arm"}, InputError, "are the same column, 'arm'"),
         ({"event_is_good": {"cure": True}}, InputError, "unknown key 'cure'"),
         ({"event_is_good": "yes"}, CodebookError, "must be true or false"),
         ({"random_state": "seed"}, InputError, "random_state is 'seed'"),
@@ -493,7 +493,7 @@ def test_bad_options_are_refused(options, error, message, data):
 def test_a_codebook_that_does_not_fit_is_refused(data):
     X, y = data[0], data[1]["remission"]
     book = Codebook.infer(X, arm="arm", outcomes=[])
-    with pytest.raises(CodebookError, match="makes 'job' a covariate, but groups names it"):
+    with pytest.raises(CodebookError, match="groups is 'job', which is a covariate in the codebook"):
         quick(codebook=book, groups="job").fit(X, y)
     with pytest.raises(CodebookError, match="arm column is 'arm', but the selector's is 'job'"):
         quick(codebook=book, arm="job").fit(X, y)

@@ -1,4 +1,4 @@
-"""Additive models: a fitted model as sums of terms on the logit scale, as arrays, with exact explanations."""
+"""Additive models: fitted models as sums of terms on the logit scale, in arrays, with exact explanations."""
 
 from treatsel.additive._encoder import Column, Encoding
 from treatsel.additive._explainer import Explainer

@@ -22,8 +22,8 @@ from treatsel._lazy import lazy
 from treatsel.additive._trees import Trees
 
 MAX_LEAVES = 64  # bits of the widest word
-MAX_SIZE_RATIO = 8  # of the table to the trees, plus 1 MB: larger tables leave the cache and are not faster
-WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)  # the narrowest with as many bits as a tree has leaves
+MAX_SIZE_RATIO = 8  # of table to trees, plus 1 MB: larger tables exceed the cache and are not faster
+WORDS = (np.uint8, np.uint16, np.uint32, np.uint64)  # used: the narrowest with enough bits for all leaves
 _LOWEST_OF_BYTE = np.array([0, *((byte & -byte).bit_length() - 1 for byte in range(1, 256))])
 LINE = 64  # bytes of a row: a cache line, with one word for each tree of a block
 
@@ -39,8 +39,8 @@ class BitVectors:
     edges : list of list of float
         Per used feature its distinct thresholds, ascending.
     first_rank : ndarray of shape (n_used,), int64
-        Rank of a value below all thresholds of a feature; plus one per threshold below the value; the last
-        rank is that of a missing value.
+        Rank of a value below all thresholds of a feature. Each threshold below a value adds one to its rank;
+        the last rank is that of a missing value.
     row_of : ndarray of shape (n_ranks, n_blocks), int32
         Row of the table for a rank and a block of trees.
     table : ndarray of shape (n_rows, n_lanes), unsigned integers
@@ -137,7 +137,7 @@ class BitVectors:
 
 
 def _lowest_bit(words: np.ndarray) -> np.ndarray:
-    """Return the number of the lowest bit that is set."""
+    """Return the position of the lowest bit that is set."""
     if words.dtype == np.uint8:
         return _LOWEST_OF_BYTE.take(words)
     return np.asarray(np.frexp((words & -words).astype(np.float64))[1] - 1)

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = (int, float, np.number, np.bool_)
 QUARTILES = (0.25, 0.5, 0.75)
-SAFE = (
-    1e-100  # squares of deviations between this and its inverse, and their sums, are floats of full precision
-)
-MIN_DISTINCT_VALUES = 8  # that a number needs for hinges: with fewer, quartiles are poorly separated
+MIN_DISTINCT_VALUES = 8  # needed for hinges: with fewer distinct values, quartiles are poorly separated
 
 
 @dataclass(frozen=True, kw_only=True)

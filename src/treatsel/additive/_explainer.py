@@ -13,8 +13,8 @@ from treatsel.additive._numeric import logistic
 from treatsel.additive._shapley import TreeGames
 from treatsel.errors import AdditivityError, InputError
 
-# On the logit; relative to the sum of absolute attributions if that is above 1. Rounding of a few hundred
-# float64 terms is about 1e-13, so that any real error exceeds it.
+# On the logit scale; relative to the sum of absolute attributions if that is above 1. The rounding error of a
+# few hundred float64 terms is about 1e-13; any real error exceeds the tolerance.
 TOLERANCE = 1e-9
 
 
@@ -65,9 +65,9 @@ class Explainer:
         matrix : ndarray of shape (n_patients, n_features)
             Encoded patients.
         arms : sequence of one or two int
-            Position of the arm; or of two, whose difference is explained: first minus second.
+            Position of the arm, or of the two arms whose difference (first minus second) is explained.
         scale : {"logit", "probability"}
-            Unit. On the probability scale the logit attributions are rescaled along the straight path from
+            Unit. On the probability scale, the logit attributions are rescaled along the straight path from
             the base value (Aumann-Shapley).
         compiled : bool
             Whether to use the compiled kernel also for few patients.
@@ -90,7 +90,7 @@ class Explainer:
     def _attributions(
         self, matrix: FloatArray, signs: FloatArray, compiled: bool
     ) -> tuple[FloatArray, float, FloatArray]:
-        """Return attributions, base value and value of a sum of the arms' logits with signs."""
+        """Return attributions, base value and prediction of the signed sum of the arms' logits."""
         model, base = self.model, float(signs @ self.model.intercept)
         values = np.zeros((len(matrix), len(model.encoding.columns)))
         if model.is_linear:
@@ -134,15 +134,14 @@ def _check_additivity(total: FloatArray, logit: FloatArray, size: FloatArray) ->
     if n := int(off.sum()) + int((~np.isfinite(total)).sum()):
         raise AdditivityError(
             f"The attributions of {count_of(n, 'patient')} do not add up to the model's logit within "
-            f"{TOLERANCE:g}, so that they are not returned. Please report this error with the type of model."
+            f"{TOLERANCE:g}, and are not returned. Please report this error with the type of model."
         )
 
 
 def _rescaled(values: FloatArray, base: float, logit: FloatArray) -> FloatArray:
     """Rescale logit attributions to the change in probability, in the same proportions."""
     start, step = logistic(np.array([base])), logit - base
-    small = (
-        np.abs(step) < 1e-6
-    )  # below, the difference quotient loses more digits than the derivative's error
+    # for smaller steps, the rounding error of the difference quotient exceeds the error of the derivative
+    small = np.abs(step) < 1e-6
     slope = np.where(small, start * (1 - start), (logistic(logit) - start) / np.where(small, 1, step))
     return np.asarray(values * slope[:, None])

@@ -10,7 +10,7 @@ from treatsel._checks import FloatArray
 from treatsel.errors import InputError
 
 ALL = np.uint64(2**64 - 1)
-ROWS = 256  # patients scored with a block of trees before the next: the block's rows stay in the cache
+ROWS = 256  # patients scored with one block of trees at a time, so that its rows stay in the cache
 # De Bruijn sequence: multiplied by a single bit, its top six bits identify the position of the bit
 # (Leiserson, Prokop & Randall 1998, Using de Bruijn sequences to index a 1 in a computer word, MIT).
 _MULTIPLIER = np.uint64(0x03F79D71B4CB0A89)

@@ -1,4 +1,4 @@
-"""The additive form of every fitted model: one logit per arm that is a sum.
+"""Additive form of fitted models: for each arm, a logit that is a sum of terms.
 
 logit p_k(x) = intercept_k + sum of linear terms + sum of trees.  Scoring, exact explanations and the model
 file all use this structure.
@@ -19,9 +19,9 @@ from treatsel.errors import UnsupportedModelError
 if TYPE_CHECKING:
     import pandas as pd
 
-# Below 1 in 50 an arm was rarely given to such patients: its outcome there is extrapolated, and the weight of
-# such a patient would exceed 50. Two-arm studies are trimmed at 0.1 (Crump et al. 2009, doi:10.1093/biomet/
-# asn055); with several arms the mean propensity is lower, and so is this bound.
+# With a propensity below 1 in 50, such patients rarely received the arm: its prediction is extrapolated, and
+# the weight of such a patient would exceed 50. Two-arm studies are trimmed at 0.1 (Crump et al. 2009,
+# doi:10.1093/biomet/asn055); with several arms the mean propensity is lower, and so is this threshold.
 LOW_PROPENSITY = 0.02
 
 
@@ -78,8 +78,8 @@ class AdditiveModel:
 
     def logit_of(self, matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
         """Return logits of an encoded matrix and the scores of the trees."""
-        # einsum instead of a BLAS product, whose order of summation, and so the last bits of a patient's
-        # logit, depends on the number of patients
+        # einsum instead of a BLAS product: there, the order of summation, and thus the last bits of a
+        # patient's logit, depend on the number of patients
         if self.is_linear:
             logits = np.asarray(self.intercept + np.einsum("np,kp->nk", matrix, self.coefficients))
         else:
@@ -99,7 +99,7 @@ class AdditiveModel:
         """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms).
 
         A missing value is drawn from its distribution in the development cohort, independently in each
-        draw, so that intervals widen with what is not known about a patient.
+        draw, so that intervals account for missing values.
         """
         if self.coefficient_draws is None:
             raise UnsupportedModelError(
@@ -130,7 +130,8 @@ class AssignmentModel:
     arms_ : ndarray of shape (n_arms,)
         Arms, in the order of all arrays.
     intercept : ndarray of shape (n_arms,)
-        Linear predictor of a patient whose row of the matrix is zero; minus infinity for an arm never given.
+        Linear predictor of a patient whose row of the matrix is zero; minus infinity for an arm that no
+        patient received.
     coefficients : ndarray of shape (n_arms, n_features)
         Linear terms.
     """
@@ -164,7 +165,7 @@ class AssignmentModel:
 
 
 def additive_of(model: Any) -> AdditiveModel | None:
-    """Return a fitted model as sums of terms on the logit scale, or None if it cannot be written so."""
+    """Return a fitted model as sums of terms on the logit scale, or None if it has no such form."""
     try:
         additive: AdditiveModel = model.additive()
     except (UnsupportedModelError, AttributeError):

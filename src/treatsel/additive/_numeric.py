@@ -1,4 +1,4 @@
-"""Numerical functions of scores whose results are bit-equal for one patient and for many."""
+"""Numerical functions of scores, with bit-equal results for one patient and for many."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -10,7 +10,7 @@ from treatsel._checks import FloatArray
 
 def logistic(x: FloatArray) -> FloatArray:
     """Return 1 / (1 + exp(-x)); 0 where the exponential overflows."""
-    # NumPy instead of scipy.special.expit: services load no SciPy, and results are bit-equal everywhere
+    # NumPy instead of scipy.special.expit: services do not load SciPy, and results are bit-equal everywhere
     with np.errstate(over="ignore"):
         total = np.exp(-x)
     total += 1.0

@@ -11,7 +11,7 @@ from treatsel.additive import _kernel
 from treatsel.additive._bit_vectors import BitVectors
 from treatsel.additive._trees import Trees
 
-BLOCK_CELLS = 1_000_000  # (patient, tree) pairs followed at once: bounds the memory of a walk to some 40 MB
+BLOCK_CELLS = 1_000_000  # (patient, tree) pairs followed at once: bounds the memory to about 40 MB
 # Pairs above which the kernel is loaded; below, following nodes takes less time than loading the kernel.
 WORTH_COMPILING = 3_000_000
 _CACHE = "_bit_vectors"
@@ -47,8 +47,8 @@ def score_compiled(vectors: BitVectors, matrix: FloatArray) -> FloatArray:
 
 
 def bit_vectors_of(trees: Trees) -> BitVectors | None:
-    """Return the same trees as bit vectors, computed once; None if they do not fit."""
-    cache = trees.__dict__  # frozen, so nothing else changes; two threads would store equal values
+    """Return the same trees as bit vectors, computed once; None if they have no such form."""
+    cache = trees.__dict__  # trees are frozen, so the cache stays valid; two threads would store equal values
     if _CACHE not in cache:
         cache[_CACHE] = BitVectors.of(trees)
     found: BitVectors | None = cache[_CACHE]

@@ -1,11 +1,11 @@
 """Exact interventional SHAP values of trees, prepared once for a background.
 
 A mixture of a patient and a background row reaches a leaf if all conditions of the path hold: those on
-columns taken from the patient for the patient, the others for the background row. If a columns are satisfied
-by the patient alone and b by the background row alone, the leaf's value v is a game with a closed-form value:
-v (a-1)! b! / (a+b)! for each of the a columns, and -v a! (b-1)! / (a+b)! for each of the b columns.
-Only the conditions that are satisfied matter, so that the background is reduced to its distinct patterns at
-each leaf, one word of bits each.
+columns taken from the patient for the patient, the others for the background row. Let a be the number of
+columns satisfied by the patient alone, and b the number satisfied by the background row alone. The game of a
+leaf with value v then has SHAP values in closed form: v (a-1)! b! / (a+b)! for each of the a columns, and
+-v a! (b-1)! / (a+b)! for each of the b columns. Only the conditions that are satisfied matter, so that the
+background is reduced to its distinct patterns at each leaf, one word of bits each.
 
 References
 ----------
@@ -288,7 +288,7 @@ def _conditions(trees: Trees) -> tuple[Integers, Integers, Integers, npt.NDArray
 
 
 def _factors() -> FloatArray:
-    """Return (a-1)! b! / (a+b)! for a and b up to `MAX_COLUMNS`; 0 for a = 0."""
+    """Return (a-1)! b! / (a+b)! for a and b up to `MAX_COLUMNS`; 0 if a is 0."""
     counts = range(MAX_COLUMNS + 1)
     return np.array([[1 / (a * comb(a + b, a)) if a else 0.0 for b in counts] for a in counts])
 

@@ -1,7 +1,7 @@
 """Boosted trees as flat arrays, and the checks of their structure.
 
-A node is an entry of six arrays; children come after their parents; a leaf points to itself. The branch of a
-missing value is decided once, when the trees are read: `missing_left`.
+A node is an entry in each of six arrays; children come after their parents; a leaf points to itself. The
+branch that a missing value takes is determined once, when the trees are read: `missing_left`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from treatsel._checks import FloatArray
 
-MAX_DEPTH = 256  # bounds the steps of scoring a tree from a hostile file
+MAX_DEPTH = 256  # bounds the number of steps needed to score a tree from an untrusted file
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Trees:
         return replace(self, feature=feature)
 
     def weighted(self, weights: FloatArray) -> "Trees | None":
-        """Return one ensemble, the weighted sum of the members; None if all weights are 0."""
+        """Return the weighted sum of the ensembles as one ensemble; None if all weights are 0."""
         kept = np.flatnonzero(weights[self.member] != 0)
         if not len(kept):
             return None
@@ -106,7 +106,7 @@ class Trees:
         )
 
     def problem(self, n_features: int) -> str | None:
-        """Describe what is wrong with the structure, or None. Scoring a valid structure terminates."""
+        """Return what is wrong with the structure, or None. Scoring a valid structure always terminates."""
         n = len(self.feature)
         own = np.arange(n)
         leaf = self.feature == -1
@@ -132,7 +132,7 @@ class Trees:
             return "a leaf does not point to itself"
         tree = np.searchsorted(self.roots, own, side="right")
         if (tree[self.left] != tree).any() or (tree[self.right] != tree).any():
-            return "a tree has nodes among those of another"
+            return "the nodes of different trees are mixed"
         if self._is_deep():
             return f"a tree is deeper than {MAX_DEPTH}"
         if not (np.isfinite(self.threshold).all() and np.isfinite(self.value).all()):

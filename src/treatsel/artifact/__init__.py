@@ -1,8 +1,8 @@
 """One file that holds a model, its codebook, its intended use and its validation summary.
 
 Format 1: a zip of `manifest.json` and `.npy` arrays. Nothing in it is ever executed, evaluated or unpickled.
-A damaged, truncated, oversized or foreign file raises `ArtifactError`, and so does one whose stored
-predictions are not reproduced. A file may be signed.
+A damaged, truncated, oversized or foreign file raises `ArtifactError`, and so does a file whose stored
+predictions are not reproduced. A file can be signed.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def save_model(
     intended_use: str | Mapping[str, Any],
     validation: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Write a fitted selector to one file; the same fit gives the same bytes.
+    """Write a fitted selector to one file; identical fits give identical bytes.
 
     The file holds summaries of the development cohort (group means, ranges, counts of 5 or more),
     never its rows.
@@ -46,12 +46,12 @@ def save_model(
     Parameters
     ----------
     selector : TreatmentSelector
-        Fitted; its models are logistic regressions or LightGBM.
+        Fitted; its models must be logistic regressions or LightGBM.
     path : path
-        Where to write; an existing file is replaced in one step.
+        Where to write; an existing file is replaced atomically.
     intended_use : str or mapping
         A sentence, or a mapping with ``purpose`` and any of population, setting, outcome, horizon,
-        exclusions, not_for, review_date (YYYY-MM-DD). It travels into every prediction.
+        exclusions, not_for, review_date (YYYY-MM-DD). It is part of the audit record of every prediction.
     validation : mapping, optional
         Summary of a validation report (``report.summary()``).
 
@@ -99,14 +99,14 @@ def save_model(
 def load_model(
     path: str | Path, *, require_signature: str | Path | bytes | None = None
 ) -> "TreatmentSelector":
-    """Return the selector in a model file, checked from the first byte to its stored predictions.
+    """Return the selector in a model file, after checking the whole file and its stored predictions.
 
     Parameters
     ----------
     path : path
         A file written by `save_model`.
     require_signature : path or bytes, optional
-        An Ed25519 public key as PEM, or a path to one: the file must be signed by it.
+        An Ed25519 public key as PEM, or a path to one: the file must be signed with the matching private key.
 
     Returns
     -------
@@ -137,9 +137,9 @@ def load_fitted(
     path, require_signature
         As in `load_model`, as are checks and errors.
     compiled : bool
-        Whether to score records by kernels that numba compiles (once, and keeps on disk): several times
-        faster for thousands of trees and for explanations, at the price of numba's import. They are
-        compiled, or read from disk, here: no request waits for it.
+        Whether to score records with kernels that numba compiles once and keeps on disk: several times
+        faster with thousands of trees and for explanations, at the cost of importing numba. They are
+        compiled, or read from disk, during loading, so that no request is delayed.
     """
     check_compiled(compiled)
     return _load(path, require_signature, compiled=compiled)[0]
@@ -168,12 +168,12 @@ def _parts(
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Return what a model file says about itself, hashes checked, without building the model.
+    """Return the manifest of a model file, after checking hashes, without building the model.
 
     Raises
     ------
     ArtifactError
-        As `load_model`.
+        As in `load_model`.
     """
     with _artifact_errors(f"Cannot load {path}"):
         file = _read(Path(path))
@@ -182,12 +182,12 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def sign_model(path: str | Path, private_key: str | Path | bytes, out: str | Path | None = None) -> Manifest:
-    """Sign a model file, after checking that it is sound; model id and hashes stay as they are.
+    """Sign a model file, after checking that it is valid; model id and hashes do not change.
 
     Parameters
     ----------
     path : path
-        A file written by `save_model`; a signature that it has is replaced.
+        A file written by `save_model`; an existing signature is replaced.
     private_key : path or bytes
         An Ed25519 private key as PEM, or a path to one (see `new_keys`).
     out : path, optional
@@ -201,9 +201,9 @@ def sign_model(path: str | Path, private_key: str | Path | bytes, out: str | Pat
     Raises
     ------
     ArtifactError
-        If the file is not sound, or cannot be written.
+        If the file is not valid, or cannot be written.
     InputError
-        If the key is no Ed25519 private key, or the package cryptography is not installed.
+        If the key is not an Ed25519 private key, or the package cryptography is not installed.
     """
     with _artifact_errors(f"Cannot load {path}"):
         file = _read(Path(path))
@@ -218,10 +218,10 @@ def _arrays_of(file: _archive.Contents) -> dict[str, np.ndarray]:
 
 
 def _read(path: Path) -> _archive.Contents:
-    """Return the members of a file whose manifest and model id are right."""
+    """Return the members of a file, after checking its manifest and model id."""
     file = _archive.read(path)
     if file.content.get("model_id") != _identify(file.content):
-        raise ArtifactError("Its model id is not that of its content.")
+        raise ArtifactError("Its model id does not match its content.")
     if file.signature is not None:
         signed_by(file.signature)
     check_manifest(file.content)
@@ -229,7 +229,7 @@ def _read(path: Path) -> _archive.Contents:
 
 
 class _artifact_errors:  # noqa: N801 # reads as a word: with _artifact_errors(...)
-    """Turn whatever a hostile file provokes into one `ArtifactError` that says what was to be done."""
+    """Convert every error that an invalid file causes to an `ArtifactError` that states the failed task."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -239,7 +239,7 @@ class _artifact_errors:  # noqa: N801 # reads as a word: with _artifact_errors(.
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
         if isinstance(error, MemoryError):
-            raise ArtifactError(f"{self.what}. It needs more memory than there is.") from error
+            raise ArtifactError(f"{self.what}. It needs more memory than is available.") from error
         if isinstance(error, Exception):
             reason = str(error) if isinstance(error, TreatselError) else f"It is damaged ({kind.__name__})."
             raise ArtifactError(f"{self.what}. {reason}") from error

@@ -45,7 +45,7 @@ _SEAL, _END = 64, 22  # bytes of the seal, and of the zip's end record before it
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """The members of a file whose hashes are right: the manifest, as bytes and as JSON, and the others."""
+    """The members of a file after checking hashes: the manifest, as bytes and as JSON, and the others."""
 
     manifest: bytes
     content: dict[str, Any]
@@ -54,7 +54,7 @@ class Contents:
 
 
 def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: bytes | None = None) -> None:
-    """Write the archive under a temporary name of its own, then rename it: never half a file."""
+    """Write the archive under a unique temporary name, then rename it, so that no file is incomplete."""
     sizes = [len(content) for content in arrays.values()]
     if max(sizes, default=0) > MAX_MEMBER or sum(sizes) > MAX_TOTAL or len(manifest) > MAX_MANIFEST:
         raise ArtifactError(f"The model is too large for a file: one array has {max(sizes):,} bytes.")
@@ -70,7 +70,7 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: b
     body = stream.getvalue()[:-_SEAL]
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
-        with temporary.open("xb") as file:  # x: it follows no link that lies there
+        with temporary.open("xb") as file:  # x: does not follow an existing link
             file.write(body + hashlib.sha256(body).hexdigest().encode())
         temporary.replace(path)
     except OSError as error:
@@ -81,7 +81,7 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: b
 
 
 def read(path: Path) -> Contents:
-    """Return the members of a file: size, seal, directory, manifest, format, names, hashes, in this order."""
+    """Return the members of a file; check size, seal, directory, manifest, format, names, hashes in order."""
     content = _read_bytes(path)
     if not content.startswith(b"PK"):
         raise ArtifactError("It is not a treatsel model: not a zip archive.")
@@ -111,19 +111,19 @@ def _read_bytes(path: Path) -> bytes:
     except ValueError as error:  # a zero byte in its name
         raise ArtifactError("It cannot be read: its name is not a valid file name.") from error
     if len(content) > MAX_FILE:
-        raise ArtifactError(f"It has more bytes than a model file may have: at most {MAX_FILE:,}.")
+        raise ArtifactError(f"It is too large: a model file has at most {MAX_FILE:,} bytes.")
     return content
 
 
 def _check_end(content: bytes) -> None:
-    """Check the end record before anything is parsed: where the directory lies, how long it may be."""
+    """Check the end record, with the position and the size of the directory, before anything is parsed."""
     place = len(content) - _SEAL - _END
     end = content[max(place, 0) : place + _END]
     bounds = ((10, 12), (12, 16), (16, 20), (20, 22))
     members, size, start, comment = (int.from_bytes(end[a:b], "little") for a, b in bounds)
-    wide = content[max(place - 20, 0) :][:4] == b"PK\x06\x07"  # a directory of 64 bits has no bounds here
+    wide = content[max(place - 20, 0) :][:4] == b"PK\x06\x07"  # these checks do not bound a zip64 directory
     if end[:4] != b"PK\x05\x06" or wide or start + size != place or comment != _SEAL:
-        raise ArtifactError("Its zip directory is not where it must be.")
+        raise ArtifactError("Its zip directory is not in the expected place.")
     if members > MAX_MEMBERS or size > MAX_DIRECTORY:
         raise ArtifactError("Its zip directory has too many members.")
 
@@ -132,15 +132,15 @@ def _checked_directory(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, int]
     entries = archive.infolist()
     sizes = {entry.filename: entry.file_size for entry in entries}
     if len(entries) > MAX_MEMBERS or len(sizes) < len(entries) or MANIFEST not in sizes:
-        raise ArtifactError("Its zip directory has no manifest, too many members, or one name twice.")
+        raise ArtifactError("Its zip directory has no manifest, too many members, or a duplicate name.")
     limits = {MANIFEST: MAX_MANIFEST, SIGNATURE: MAX_SIGNATURE}
     for entry in entries:
         if entry.flag_bits & 0x1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ArtifactError("It holds a member that is encrypted or compressed in an unknown way.")
+            raise ArtifactError("It holds a member that is encrypted, or compressed by an unknown method.")
         limit = limits.get(entry.filename, MAX_MEMBER)
         if entry.file_size > min(limit, MAX_RATIO * max(entry.compress_size, 1)):
             raise ArtifactError(f"It holds a member that claims {entry.file_size:,} bytes: too large.")
-        if entry.compress_size > entry.file_size + entry.file_size // 1000 + 64:  # stored, it is shorter
+        if entry.compress_size > entry.file_size + entry.file_size // 1000 + 64:  # longer than uncompressed
             raise ArtifactError(
                 f"It holds a member that claims fewer bytes than it has: {entry.file_size:,}."
             )
@@ -152,7 +152,7 @@ def _checked_directory(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, int]
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a member, never unpacking more than it claims (which ``ZipFile.read`` does)."""
+    """Return a member, without unpacking more than its stated size (which ``ZipFile.read`` does)."""
     size = archive.getinfo(name).file_size
     with archive.open(name) as stream:
         data = stream.read(size + 1)
@@ -162,7 +162,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _checked_manifest(text: bytes, names: set[str]) -> dict[str, Any]:
-    """Return the manifest, after its format and its list of members."""
+    """Return the manifest, after checking its format and its list of members."""
     manifest = read_json(text)
     if not isinstance(manifest, dict):
         raise ArtifactError("Its manifest is not a mapping.")
@@ -193,23 +193,23 @@ def array_bytes(array: np.ndarray) -> bytes:
 
 
 def array_of(name: str, data: bytes) -> np.ndarray:
-    """Return a read-only array of the bytes of a `.npy` file; its size is checked before it is made.
+    """Return a read-only array from the bytes of a `.npy` file; its size is checked before it is created.
 
-    The header is matched against the one form that is allowed, never evaluated.
+    The header is matched against the only form that is allowed, and never evaluated.
     """
     if data[:8] != b"\x93NUMPY\x01\x00":
         raise ArtifactError(f"Member {name} is not an .npy file of version 1.0.")
     start = 10 + int.from_bytes(data[8:10], "little")
     header = _HEADER.fullmatch(data, 10, start)
     if header is None or start % 64:
-        raise ArtifactError(f"Member {name} holds what is not allowed: {', '.join(DTYPES)}, in C order, are.")
+        raise ArtifactError(f"Member {name} is not an array of type {', '.join(DTYPES)}, in C order.")
     dtype = np.dtype(header[1].decode())
     lengths = [*header[2].replace(b",", b" ").split(), *([header[3]] if header[3] else [])]
     shape, size = tuple(map(int, lengths)), dtype.itemsize
     for length in shape:
         size *= length
     if size != len(data) - start:
-        raise ArtifactError(f"Member {name} does not hold what its header says.")
+        raise ArtifactError(f"Member {name} does not match its header.")
     if dtype.kind == "b" and (np.frombuffer(data, np.uint8, offset=start) > 1).any():
         raise ArtifactError(f"Member {name} holds bytes that are neither true nor false.")
     return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)

@@ -1,7 +1,7 @@
 """Small-count suppression in model files: `treatsel._disclosure` applied to counts by outcome and arm.
 
-Two totals are disclosed: all patients, and per outcome all patients in whom it was observed. Counts by arm
-are suppressed such that neither total gives a small one.
+Two totals are disclosed: the number of patients, and for each outcome the number of patients in whom it was
+observed. Counts by arm are suppressed such that no small count can be derived from either total.
 """
 
 from collections.abc import Collection
@@ -18,7 +18,7 @@ from treatsel.selector import TreatmentSelector
 
 @dataclass(frozen=True)
 class Disclosable:
-    """What may be disclosed, as plain lists; None: suppressed."""
+    """Content that may be disclosed, as plain lists; None: suppressed."""
 
     training: list[dict[str, Any]]
     overlap: dict[str, list[float | None]]
@@ -26,7 +26,7 @@ class Disclosable:
 
 
 def disclosable(selector: TreatmentSelector) -> Disclosable:
-    """Return counts, overlap and cross-fitted figures; what was suppressed in a file stays suppressed."""
+    """Return counts, overlap and performance; values that were suppressed in a file remain suppressed."""
     table = selector.training_
     sizes = table.groupby("arm", sort=False)["n"].min()  # equal for all outcomes; NaN: suppressed before
     few = set(sizes.index[suppression(sizes)])
@@ -58,7 +58,7 @@ def _row(
     outcome: Any, arm: Any, row: pd.Series, few: Collection[Any], hidden: Collection[Any]
 ) -> dict[str, Any]:
     n, observed, events = (float(row[key]) for key in COUNTS)
-    if is_disclosive(events, observed) or events in (0.0, observed):  # 0 and all would describe every patient
+    if is_disclosive(events, observed) or events in (0.0, observed):  # 0 or all: describes every patient
         events = np.nan
     n, observed = np.nan if arm in few else n, np.nan if arm in hidden else observed
     counts = {k: None if np.isnan(v) else int(v) for k, v in zip(COUNTS, (n, observed, events), strict=True)}
@@ -66,7 +66,7 @@ def _row(
 
 
 def _overlap(selector: TreatmentSelector, few: Collection[Any]) -> dict[str, list[float | None]]:
-    """Return the overlap by arm; None: arms whose n is suppressed, and proportions that stand for few."""
+    """Return the overlap by arm; None: arms whose n is suppressed, and shares that reveal a small count."""
     table = selector.assignment_.table.loc[selector.arms_, list(OVERLAP)].astype("float64")
     table.loc[list(few)] = np.nan
     n = float(selector.arm_means_["n"].max())

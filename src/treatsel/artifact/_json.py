@@ -12,15 +12,15 @@ MAX_DEPTH = 32
 MAX_VALUES = 500_000
 MAX_TEXT = 20_000
 MAX_WHOLE = 2**53
-_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # linear: it never goes back
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # and half characters
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # linear time: it does not backtrack
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # and lone surrogates
 
 
 def read_json(content: bytes) -> Any:
-    """Return the content of a UTF-8 text; NaN, infinity, repeated keys and very large values are refused.
+    """Return the content of a UTF-8 text; NaN, infinity, duplicate keys and very large values are rejected.
 
-    Depth and the number of values are counted before the parser sees the text, so that its recursion and
-    its memory are bounded whatever the interpreter's limits are.
+    Depth and the number of values are counted before the text is parsed, so that recursion and memory are
+    bounded independently of the interpreter's limits.
 
     Raises
     ------
@@ -32,8 +32,8 @@ def read_json(content: bytes) -> Any:
     depth = np.cumsum(opens.astype(np.int32) - closes).max(initial=0)
     if depth > MAX_DEPTH or opens.sum() + (bare == ord(",")).sum() > MAX_VALUES:
         raise ArtifactError(
-            f"Its manifest nests {depth} levels deep or is too long; {MAX_DEPTH} levels and {MAX_VALUES:,} "
-            "values are the most."
+            f"Its manifest is nested {depth} levels deep, or too long; at most {MAX_DEPTH} levels and "
+            f"{MAX_VALUES:,} values are allowed."
         )
     try:
         value = json.loads(
@@ -44,7 +44,7 @@ def read_json(content: bytes) -> Any:
             parse_constant=_no_number,
         )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtifactError("Its manifest is no JSON in UTF-8.") from error
+        raise ArtifactError("Its manifest is not JSON in UTF-8.") from error
     _check_texts(value)
     return value
 
@@ -67,12 +67,12 @@ def _no_number(_: str) -> float:
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        raise ArtifactError("Its manifest holds a key twice.")
+        raise ArtifactError("Its manifest holds a duplicate key.")
     return content
 
 
 def _check_texts(value: Any) -> None:
-    """Refuse texts that no terminal, page or file could show as they are."""
+    """Reject texts that are too long or contain control characters."""
     waiting = [value]
     while waiting:
         part = waiting.pop()

@@ -13,7 +13,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def unpack_models(contents: Mapping[str, Any], arrays: Arrays) -> dict[str, AdditiveModel]:
-    """Return the model of each outcome, after checking all arrays and replaying the golden predictions."""
+    """Return the model of each outcome, after checking all arrays and reproducing the golden predictions."""
     trees, models = check_arrays(contents, arrays), {}
     for i, outcome in enumerate(contents["outcomes"]):
         place = f"outcome_{i}"
@@ -34,7 +34,7 @@ def unpack_assignment_model(contents: Mapping[str, Any], arrays: Arrays) -> Assi
 
 
 def background_columns(columns: list[Mapping[str, Any]], arrays: Arrays) -> dict[str, np.ndarray]:
-    """Return the background by covariate: floats, or texts; NaN where there is none."""
+    """Return the background by covariate: floats, or texts; NaN if missing."""
     found = {}
     for j, column in enumerate(columns):
         values, levels = arrays[f"background/column_{j}.npy"], column["levels"]
@@ -58,7 +58,7 @@ def _unpack_model(
 
 
 def _replay(model: AdditiveModel, columns: list[Any], arrays: Arrays, golden: np.ndarray) -> None:
-    """Predict the stored rows again and compare: the loaded model must be the saved one."""
+    """Predict the stored rows again and compare: the loaded model must equal the saved one."""
     for row, stored in zip(_rows(background_columns(columns, arrays)), golden, strict=True):
         off = np.abs(logistic(model.logit(model.encoding.encode_one(row)))[0] - stored)
         require((off <= GOLDEN_TOLERANCE).all(), "golden predictions are not reproduced")

@@ -49,7 +49,7 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
     if model is None:
         raise UnsupportedModelError(
             f"The model of {name!r} cannot be saved: it is not a sum of linear terms and trees. "
-            "Logistic regression and LightGBM inside the models of treatsel can."
+            "Use logistic regression or LightGBM in a model of treatsel.models."
         )
     arrays[f"{place}/intercept.npy"] = model.intercept
     arrays[f"{place}/coefficients.npy"] = model.coefficients
@@ -62,7 +62,9 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
     golden = model.predict_by_arm(rows).to_numpy()
     own = selector.models_[name].predict_by_arm(rows)[selector.arms_].to_numpy()
     if (np.abs(own - golden) > GOLDEN_TOLERANCE).any():
-        raise UnsupportedModelError(f"The model of {name!r} cannot be saved: it is not its sum of terms.")
+        raise UnsupportedModelError(
+            f"The model of {name!r} cannot be saved: its predictions differ from those of its sum of terms."
+        )
     arrays[f"{place}/golden.npy"] = golden
     return {
         "name": name,
@@ -102,9 +104,9 @@ def _pack_background(background: pd.DataFrame, arrays: Arrays) -> list[dict[str,
 def _pack_observation(
     selector: TreatmentSelector, training: list[dict[str, Any]]
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Return the tables of the observation model by arm, without extreme weights, which are single patients'.
+    """Return the tables of the observation model by arm, without extreme weights (of single patients).
 
-    Nothing is stored of an arm whose number of patients, or of observed outcomes, is left out.
+    Nothing is stored for an arm in which the number of patients, or of observed outcomes, is suppressed.
     """
     known = {(row["outcome"], row["arm"]): None not in (row["n"], row["n_observed"]) for row in training}
     found = {}
@@ -118,5 +120,5 @@ def _pack_observation(
 
 
 def _shortened(message: str) -> str:
-    """Return a message that a file can hold: one that lists hundreds of columns is cut."""
+    """Return a message, truncated if it is too long for a file (as with hundreds of columns)."""
     return message if len(message) <= MAX_TEXT else f"{message[: MAX_TEXT - 4]} ..."

@@ -21,9 +21,9 @@ MOST_ROWS = 2000  # of the background
 MOST_ARMS = 256
 MOST_OUTCOMES = 32
 MOST_DRAWS = 10_000
-LARGEST = 1e30  # of what is multiplied; inputs are at most 1e100, so that no product overflows
-FARTHEST = 1e155  # a mean, or a bound of a range
-NARROWEST = 1e-13  # a scale
+LARGEST = 1e30  # largest factor of a product; inputs are at most 1e100, so that no product overflows
+FARTHEST = 1e155  # largest mean, or bound of a range
+NARROWEST = 1e-13  # smallest scale
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
 OVERLAP = ("effective_n", "propensity_q01", "share_low_propensity", "auc")
 METRICS = tuple(labels_of("log_loss", "brier_score", "within_arm_auc"))
@@ -40,23 +40,23 @@ Arrays = Mapping[str, np.ndarray]
 def require(holds: Any, problem: str) -> None:
     """Raise `ArtifactError` unless the condition holds."""
     if not holds:
-        raise ArtifactError(f"Its parts do not fit each other: {problem}.")
+        raise ArtifactError(f"Its parts are inconsistent: {problem}.")
 
 
 def check_manifest(content: Mapping[str, Any]) -> None:
-    """Check all of a manifest that was read as JSON, so that it can be shown and its arrays be checked.
+    """Check a manifest that was read as JSON; it can then be shown, and its arrays can be checked.
 
     Raises
     ------
     ArtifactError
-        Naming the part that does not fit.
+        If a part is invalid; the message names it.
     """
     arms = _labels(_part(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
     require(_part(content, "default_arm") in arms, "the default arm is not an arm")
     outcomes = _records(_part(content, "outcomes"), "outcomes")
     n_outcomes = len(outcomes)
-    require(n_outcomes <= MOST_OUTCOMES, f"it has {n_outcomes} outcomes; {MOST_OUTCOMES} are the most")
+    require(n_outcomes <= MOST_OUTCOMES, f"it has {n_outcomes} outcomes; at most {MOST_OUTCOMES} are allowed")
     names = _labels([_part(outcome, "name", "an outcome") for outcome in outcomes], "outcomes")
     require(names, "outcomes are not distinct texts")
     require(_is_label(_part(content, "arm")), "the arm column has no name")
@@ -79,7 +79,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     _check_data_checks(_part(content, "data_checks"))
     _check_columns(_part(content, "background"), covariates)
     use = check_intended_use(_part(content, "intended_use"))
-    require(use == content["intended_use"], "the intended use is not in its plain form")
+    require(use == content["intended_use"], "the intended use is not in normalized form")
     check_validation_summary(_part(content, "validation"))
 
 
@@ -89,7 +89,7 @@ def check_arrays(content: Mapping[str, Any], arrays: Arrays) -> dict[str, Trees]
     Raises
     ------
     ArtifactError
-        Naming the array that does not fit.
+        If an array is invalid; the message names it.
     """
     n_arms, trees = len(content["arms"]), {}
     n_rows, wanted = _check_background(content["background"], arrays), set[str]()
@@ -114,8 +114,8 @@ def check_arrays(content: Mapping[str, Any], arrays: Arrays) -> dict[str, Trees]
 
 
 def numbers(arrays: Arrays, name: str, shape: tuple[int | None, ...], kinds: str = "<f8") -> np.ndarray:
-    """Return an array of finite numbers that can be computed with, of the shape that is due."""
-    require(name in arrays, f"{name} is not there")
+    """Return an array, after checking shape, type, and that its numbers are finite and not too large."""
+    require(name in arrays, f"{name} is missing")
     array = arrays[name]
     fits = array.ndim == len(shape) and all(s in (None, n) for s, n in zip(shape, array.shape, strict=True))
     require(fits and array.dtype.str in kinds.split(), f"{name} does not fit")
@@ -124,7 +124,7 @@ def numbers(arrays: Arrays, name: str, shape: tuple[int | None, ...], kinds: str
 
 
 def width(encoding: Mapping[str, Any]) -> int:
-    """Return how many columns an encoding's matrix has."""
+    """Return the number of columns of an encoding's matrix."""
     return sum(
         (1 + len(column["knots"]) if column["levels"] is None else len(column["levels"]))
         + column["indicator"]
@@ -158,7 +158,7 @@ def _checked_trees(arrays: Arrays, place: str, n_features: int) -> Trees:
     kinds, parts = {"threshold": "<f8", "value": "<f8", "missing_left": "|b1"}, {}
     for part in Trees.ARRAYS:
         name = f"{place}/{part}.npy"
-        require(name in arrays, f"{name} is not there")
+        require(name in arrays, f"{name} is missing")
         parts[part] = arrays[name]
         fits = parts[part].ndim == 1 and parts[part].dtype.str == kinds.get(part, "<i4")
         require(fits, f"{place}/{part} is not a vector of its type")
@@ -177,8 +177,11 @@ def _check_background(columns: list[Mapping[str, Any]], arrays: Arrays) -> int:
         require(name in arrays and arrays[name].ndim == 1, f"{name} is not a vector")
         values = arrays[name]
         n = len(values) if n is None else n
-        require(len(values) == n and 0 < n <= MOST_ROWS, "background columns differ in length, or in number")
-        require(values.dtype.str == ("<f8" if levels is None else "<i4"), f"{name} is of another kind")
+        require(
+            len(values) == n and 0 < n <= MOST_ROWS,
+            "background columns are empty, too long, or differ in length",
+        )
+        require(values.dtype.str == ("<f8" if levels is None else "<i4"), f"{name} is of the wrong type")
         if levels is None:
             sound = (np.abs(values) <= FARTHEST) | np.isnan(values)
         else:
@@ -188,12 +191,12 @@ def _check_background(columns: list[Mapping[str, Any]], arrays: Arrays) -> int:
 
 
 def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> dict[str, bool]:
-    """Return the covariates of the codebook, in order, and whether each is a number."""
+    """Return the covariates of the codebook, in order, with whether each is a number."""
     fields = _records(_part(book, "fields", "the codebook"), "fields of the codebook")
     for field in fields:
         require(set(field) <= _FIELD and _is_label(field.get("name")), "a field has no name or unknown keys")
         texts = (field.get(key, "") for key in ("title", "description", "unit", "role"))
-        require(all(isinstance(text, str) for text in texts), "a field is not described in texts")
+        require(all(isinstance(text, str) for text in texts), "the description of a field is not text")
         require(_is_label(field.get("type")), "a field has no type")
         _check_constraints(field.get("constraints", {}))
     roles = {field["name"]: field.get("role") for field in fields}
@@ -225,7 +228,7 @@ def _check_encoding(encoding: Any, covariates: Mapping[str, bool]) -> None:
     require(columns and names == list(covariates), "encoding and codebook differ")
     for column in columns:
         levels, knots, shares = (_part(column, key, "a column") for key in ("levels", "knots", "shares"))
-        require((levels is None) == covariates[column["name"]], "encoding and codebook differ in kind")
+        require((levels is None) == covariates[column["name"]], "encoding and codebook differ in types")
         if levels is not None:
             _labels(levels, "levels", empty=True)
         _check_numbers(shares, 0 if levels is None else len(levels), "shares", 0, 1)
@@ -282,7 +285,7 @@ def _check_assignment(assignment: Any, n_arms: int, covariates: Mapping[str, boo
 def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> None:
     require(
         isinstance(observation, dict) and set(observation) <= set(outcomes),
-        "observation is of other outcomes",
+        "observation has other outcomes",
     )
     for table in observation.values():
         for key in OBSERVATION:
@@ -294,7 +297,7 @@ def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> No
 
 def _check_data_checks(checks: Any) -> None:
     found = _records(checks, "data_checks") if checks else []
-    require(isinstance(checks, list) and len(found) <= MOST_CHECKS, "data_checks are not a short list")
+    require(isinstance(checks, list) and len(found) <= MOST_CHECKS, "data_checks are not a list, or too many")
     for check in found:
         code, message = _part(check, "code", "a data check"), _part(check, "message", "a data check")
         fits = _is_label(code) and isinstance(message, str) and len(message) <= MAX_TEXT
@@ -303,12 +306,12 @@ def _check_data_checks(checks: Any) -> None:
 
 def _check_performance(performance: Any, outcomes: list[str]) -> None:
     fits = isinstance(performance, dict) and set(performance) == set(outcomes)
-    require(fits, "performance is of other outcomes")
+    require(fits, "performance has other outcomes")
     for rows in performance.values():
         for row in _records(rows, "performance"):
             found = [_part(row, key, "performance") for key in ("predictor", "metric", "n")]
-            require(found[0] in ("model", "baseline"), "performance is of no known predictor")
-            require(found[1] in METRICS, "performance is in no known metric")
+            require(found[0] in ("model", "baseline"), "performance has an unknown predictor")
+            require(found[1] in METRICS, "performance has an unknown metric")
             fits = found[2] is None or _is_count(found[2])
             require(fits, "a number of patients in performance is not a count")
             for key in ("value", "lower", "upper"):
@@ -321,7 +324,7 @@ def _check_columns(columns: Any, covariates: Mapping[str, bool]) -> None:
     require(names == list(covariates), "background and codebook differ")
     for entry in entries:
         levels = _part(entry, "levels", "background")
-        require((levels is None) == covariates[entry["name"]], "background and codebook differ in kind")
+        require((levels is None) == covariates[entry["name"]], "background and codebook differ in types")
         if levels is not None:
             _labels(levels, "levels of the background", empty=True)
 
@@ -344,7 +347,7 @@ def _labels(value: Any, what: str, *, empty: bool = False) -> list[str]:
 
 
 def _check_numbers(value: Any, n: int, what: str, low: float, high: float, *, absent: bool = False) -> None:
-    require(isinstance(value, list) and len(value) == n, f"{what}: there are not {n}")
+    require(isinstance(value, list) and len(value) == n, f"{what}: not a list of {n} numbers")
     for number in value:
         _check_number(number, what, low, high, absent=absent)
 

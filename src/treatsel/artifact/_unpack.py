@@ -15,7 +15,7 @@ NAN = float("nan")
 
 
 def unpack(contents: Mapping[str, Any], arrays: Arrays, **options: Any) -> FittedModel:
-    """Return the model that `pack` saw, from a checked manifest and arrays that are checked here.
+    """Return the model that `pack` wrote, from a checked manifest and arrays that are checked here.
 
     `options` are further fields of `FittedModel`.
     """
@@ -60,7 +60,7 @@ def _unpack_development(contents: Mapping[str, Any], arrays: Arrays) -> Developm
 
 
 def _by_column(rows: list[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return rows as columns; numbers are floats where any is left out, as in a table with NaN."""
+    """Return rows as columns; numbers are floats if any is missing, as in a table with NaN."""
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in names}
     return {name: _numbers(values) if None in values else values for name, values in columns.items()}
 

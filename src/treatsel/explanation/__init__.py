@@ -1,7 +1,7 @@
-"""Why the model says so: exact SHAP values per arm, and for the difference of two arms.
+"""Explanation of predictions: exact SHAP values for an arm, and for the difference between two arms.
 
-All of this is about the model: an attribution says what moved the model's prediction, not what would
-change the patient's outcome.
+Explanations describe the model: an attribution is a covariate's contribution to the model's prediction, not
+the effect of changing it on the patient's outcome.
 """
 
 from treatsel.explanation._explain import explain

@@ -1,4 +1,4 @@
-"""`explain`: exact SHAP values of a selector, or of a model by itself."""
+"""`explain`: exact SHAP values for the predictions of a selector or of a single model."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +22,20 @@ def explain(
 ) -> Explanation:
     """Explain a model's predictions by exact SHAP values on the source columns.
 
-    SHAP values of linear terms have a closed form; those of trees are interventional. An unknown covariate is
-    represented by a background, the same for all arms. On the logit scale, base value plus attributions equal
-    the model's logit, which is checked in every call. On the probability scale, the logit attributions are
-    rescaled along the straight path from the base value (Aumann-Shapley), and sum to the change in
-    probability.
+    SHAP values of linear terms have a closed form; those of trees are interventional. Covariates outside a
+    coalition take their values from a background, the same for all arms. On the logit scale, base value plus
+    attributions equal the model's logit, which is checked in every call. On the probability scale, the logit
+    attributions are rescaled along the straight path from the base value (Aumann-Shapley), and sum to the
+    change in probability.
 
     Parameters
     ----------
     model : TreatmentSelector or fitted model of `treatsel.models`
-        Model to explain; it must be made of logistic regressions or LightGBM.
+        Model to explain; it must consist of logistic regressions or LightGBM.
     X : DataFrame (for a selector also dict or list of dicts)
         Patients.
     arm : label, optional
-        Arm whose prediction is explained. Give either this or `contrast`.
+        Arm whose prediction is explained. Give either `arm` or `contrast`.
     contrast : tuple of two labels, optional
         Explain the first arm's prediction minus the second's.
     outcome : str, optional
@@ -96,9 +96,9 @@ def _of_model(
     if not hasattr(model, "additive"):
         raise UnsupportedModelError(f"{type(model).__name__} is not a model of treatsel.models.")
     if not isinstance(X, pd.DataFrame):
-        raise InputError("X must be a DataFrame to explain a model by itself.")
+        raise InputError("X must be a DataFrame if the model is not a selector.")
     if background is None or not len(background):
-        raise InputError("This model carries no background. Pass background=, rows of covariates.")
+        raise InputError("This model has no background. Pass background=, rows of covariates.")
     name = "the outcome" if outcome is None else outcome
     return explain_table(
         model.additive(), X, background, arm=arm, contrast=contrast, outcome=name, scale=scale
@@ -116,7 +116,7 @@ def explain_table(
     scale: str,
     model_id: str | None = None,
 ) -> Explanation:
-    """Explain an additive model for a table of clean covariates, against rows of covariates."""
+    """Explain an additive model for a table of clean covariates, relative to a background."""
     positions = positions_of(arm, contrast, scale, list(additive.arms_))
     explainer = Explainer.of(additive, additive.encoding.encode(background))
     values, base, prediction = explainer.explain(additive.encoding.encode(covariates), positions, scale)

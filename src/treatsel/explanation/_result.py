@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 class Explanation:
     """Exact SHAP values of one arm's prediction, or of the difference between two arms.
 
-    An attribution says what moved the model's prediction, not what would change the patient's outcome. The
-    fields are plain arrays, so that a service can explain a record without pandas; `values`, `prediction`
-    and `data` give tables.
+    An attribution is a covariate's contribution to the model's prediction, not the effect of changing it on
+    the patient's outcome. The fields are plain arrays, so that a service can explain a record without pandas;
+    `values`, `prediction` and `data` return pandas objects.
 
     Attributes
     ----------
     patients : sequence of shape (n_patients,)
-        Patient ids: the index of a table; for a record the id in it, or 0.
+        Patient ids: the index of a table; for a record, its id, or 0 if it has none.
     covariates : tuple of str
         Source columns, in the order of `attributions`.
     attributions : ndarray of shape (n_patients, n_covariates)
-        Attribution of each source column; logits, or proportions on the probability scale.
+        Attribution of each source column, in logits or probabilities (see `scale`).
     base_value : float
         The model's prediction for the background.
     predictions : ndarray of shape (n_patients,)
         The model's prediction: base value plus the attributions of a row.
     inputs : mapping of str to sequence of shape (n_patients,)
-        The values of the covariates that were explained.
+        The covariate values of the explained patients.
     arm : label or None
-        The arm explained, or None for a contrast.
+        The arm that is explained; None for a contrast.
     contrast : tuple of two labels or None
-        First arm minus second arm.
+        The contrast that is explained, first arm minus second arm; None for a single arm.
     outcome : str
         Name of the outcome.
     scale : {"logit", "probability"}
-        Unit of the values.
+        Unit of the attributions.
     model_id : str or None
-        Hash of the model file's content; None for a model that was never saved.
+        Hash of the model file's content; None for a model that is not from a file.
     """
 
     patients: Any
@@ -62,7 +62,7 @@ class Explanation:
     model_id: str | None = None
 
     def __repr__(self) -> str:
-        """Say what was explained, without showing a patient."""
+        """Return a summary, without data of single patients."""
         patients, covariates = (
             count_of(len(self.patients), "patient"),
             count_of(len(self.covariates), "covariate"),
@@ -71,7 +71,7 @@ class Explanation:
 
     @property
     def subject(self) -> str:
-        """What was explained, in words."""
+        """Description of the explained quantity."""
         what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {self.outcome}"
         if self.contrast is not None:
             return f"the model's difference in {what}, {self.contrast[0]} minus {self.contrast[1]}"
@@ -94,7 +94,7 @@ class Explanation:
 
     @property
     def data(self) -> "pd.DataFrame":
-        """The covariates that were explained, a table of shape (n_patients, n_covariates)."""
+        """Covariate values of the explained patients, a table of shape (n_patients, n_covariates)."""
         import pandas as pd
 
         index = pd.Index(self.patients)
@@ -154,7 +154,7 @@ class Explanation:
         )
 
     def plot(self, ax: Any = None, *, patient: Any = None) -> Any:
-        """Draw one patient's attributions (None: the only patient, or means of sizes over all).
+        """Draw one patient's attributions (None: the only patient, or the mean absolute values of all).
 
         Returns
         -------
@@ -166,7 +166,7 @@ class Explanation:
         if patient is None and len(values) == 1:
             patient = values.index[0]
         if patient is None:
-            label = fill(f"Mean size of the attribution ({unit}) to {self.subject}", 52)
+            label = fill(f"Mean absolute attribution ({unit}) to {self.subject}", 52)
             return plots.attributions(values.abs().mean(), labels={}, xlabel=label, ax=ax)
         check_patient(patient, values.index)
         row, prediction = self.data.loc[patient], self.prediction.loc[patient]
@@ -174,7 +174,8 @@ class Explanation:
         label = fill(f"Attribution ({unit}) to {self.subject}", 52)
         ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
-        ax.set_title(f"{patient}: {ends}\ngreen raises it, orange lowers it", fontsize=9, parse_math=False)
+        note = "green increases the prediction, orange decreases it"
+        ax.set_title(f"{patient}: {ends}\n{note}", fontsize=9, parse_math=False)
         return ax
 
 

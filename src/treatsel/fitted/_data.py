@@ -1,4 +1,4 @@
-"""What a fitted model consists of, and the look-ups that records and tables share."""
+"""Contents of a fitted model, and look-ups that records and tables have in common."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -20,18 +20,18 @@ from treatsel.fitted._state import frozen, thawed
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ModelData:
-    """A fitted model of each outcome, with all that predictions need.
+    """A fitted model of each outcome, with everything that predictions need.
 
     Attributes
     ----------
     models : mapping of str to AdditiveModel or None
-        Outcome to its model as a sum of terms; None for a model that is not such a sum.
+        Outcome to its model in additive form (a sum of terms); None for a model without one.
     codebook : Codebook
-        What a record or a table may hold.
+        Allowed content of a record or a table.
     event_is_good : mapping of str to bool or None
-        Direction of each outcome; None: not stated.
+        Whether 1 is good, by outcome; None: not specified.
     arms : tuple
-        Arms, in the order of all numbers.
+        Arms, in the order of all arrays.
     default_arm : label
         The best single arm of the development cohort.
     assignment : str or None
@@ -41,15 +41,15 @@ class ModelData:
     development : Development
         Summaries of the development cohort.
     estimators : mapping of str to fitted model
-        Outcome to the estimator that was fitted; empty for a model from a file. They predict where `models`
-        has None.
+        Outcome to the fitted estimator, which is used for predictions if `models` has None; empty for a
+        model from a file.
     intended_use : mapping or None
         Part of the audit record of every prediction.
     model_id : str or None
-        Hash of the model file's content; None for a model that was never saved.
+        Hash of the model file's content; None for a model that is not from a file.
     compiled : bool
-        Whether records are scored by numba's compiled kernels rather than NumPy: the same probabilities to
-        the last bit, intervals and attributions to 1e-12.
+        Whether records are scored by kernels compiled with numba instead of NumPy. Probabilities are
+        identical to the last bit; intervals and attributions agree to 1e-12.
     """
 
     models: Mapping[str, AdditiveModel | None]
@@ -71,7 +71,7 @@ class ModelData:
         self.__setstate__({each.name: getattr(self, each.name) for each in fields(self)})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what can be computed again out of copies and pickles."""
+        """Exclude cached values from copies and pickles."""
         return thawed({each.name: getattr(self, each.name) for each in fields(self)})
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -79,7 +79,7 @@ class ModelData:
         self.__dict__.update(frozen(state))
 
     def __repr__(self) -> str:
-        """Say what it predicts."""
+        """Return a summary: model id, outcomes and arms."""
         name = "not saved" if self.model_id is None else self.model_id[:12]
         return f"{type(self).__name__}({name}: outcomes {list(self.outcomes)}, arms {list(self.arms)})"
 
@@ -90,7 +90,7 @@ class ModelData:
 
     @property
     def reads_records(self) -> bool:
-        """Whether records are scored without tables: whether every model is a sum of terms."""
+        """Whether records are scored without tables, that is, every model is a sum of terms."""
         return all(model is not None for model in self.models.values())
 
     def outcome_named(self, outcome: str | None) -> str:
@@ -98,12 +98,12 @@ class ModelData:
         return self.outcomes[0] if outcome is None else check_choice("outcome", outcome, self.outcomes)
 
     def has_posterior_draws(self, outcome: str | None = None) -> bool:
-        """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
+        """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
         model = self.models[self.outcome_named(outcome)]
         return model is not None and model.coefficient_draws is not None
 
     def evidence(self, outcomes: Collection[str]) -> dict[Any, bool]:
-        """Return by arm whether it had enough events in all of some outcomes to be compared."""
+        """Return, by arm, whether it has sufficient events of all the given outcomes to be compared."""
         return {arm: all(self._evidence[name].get(arm, True) for name in outcomes) for arm in self.arms}
 
     def audit(self, input_sha256: str, level: float, on_invalid: str) -> dict[str, Any]:
@@ -120,18 +120,18 @@ class ModelData:
 
     @lazy
     def reader(self) -> RecordReader:
-        """Reads records by the codebook."""
+        """Reader of records according to the codebook."""
         return RecordReader(codebook=self.codebook, ranges=self.development.ranges)
 
     @lazy
     def scorers(self) -> Mapping[str, Scorer]:
-        """Outcome to what scores a record."""
+        """Scorer of records for each outcome with a model in additive form."""
         models = {name: model for name, model in self.models.items() if model is not None}
         return MappingProxyType({name: Scorer(model, self.compiled) for name, model in models.items()})
 
     @lazy
     def references(self) -> Mapping[str, FloatArray]:
-        """Outcome to the encoded background, shape (n_rows, n_features)."""
+        """Encoded background for each outcome, shape (n_rows, n_features)."""
         columns = {name: values.tolist() for name, values in self.development.background.items()}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         if not rows:

@@ -12,7 +12,7 @@ Columns = Mapping[str, Sequence[Any]]  # a table by columns
 
 
 class DataCheck(NamedTuple):
-    """A finding of the data-quality checks: a stable code for programs, and a message for people.
+    """A finding of the data-quality checks: a stable code for programs, and a message for readers.
 
     Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
     ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``poor_overlap``,
@@ -21,7 +21,7 @@ class DataCheck(NamedTuple):
 
     code: str
     message: str
-    disclosed: str = ""  # the message as a model file holds it: without counts by arm; "": the same
+    disclosed: str = ""  # the message in model files, without counts by arm; "": the same message
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -35,23 +35,24 @@ class Development:
     training : mapping
         Columns outcome, arm, n, n_observed, n_events, sufficient_events; NaN: a count that is suppressed.
     arm_means : mapping
-        By arm: value, lower, upper, se, n of the rate of the good main outcome, doubly robust.
+        By arm, doubly robust rate of the good main outcome: value, lower, upper, se, n and (only after
+        `fit`) method.
     ranges : mapping of str to (float, float)
-        Per numeric covariate the lower and upper end of the expected range.
+        Lower and upper end of the expected range of each numeric covariate.
     background : mapping of str to ndarray
-        By covariate, the group means that explanations compare with.
+        Group means used as the background of explanations, by covariate.
     overlap : mapping
         By arm: table of the assignment model.
     propensity_floor : float
-        Smallest probability of an arm that weights use.
+        Smallest propensity used for weights.
     observation : mapping of str to mapping
-        By outcome that was not always observed, the table of the observation model by arm.
+        For each outcome that is missing in some patients, the table of the observation model by arm.
     performance : mapping of str to mapping
-        By outcome: predictor, metric, value, lower, upper, n of the cross-fitted figures.
+        Cross-fitted performance by outcome: predictor, metric, value, lower, upper, n.
     data_checks : tuple of DataCheck
         Findings of the data-quality checks.
     fingerprint : str or None
-        Hash of the whole table; it says whether another table is the same, and nothing else.
+        Hash of the covariates and the arm column; it shows only whether another table is the same.
     """
 
     training: Columns
@@ -78,7 +79,7 @@ class Development:
         self.__dict__.update(frozen(state))
 
     def has_evidence(self, outcome: str) -> dict[Any, bool]:
-        """Return by arm whether it had enough events of an outcome to be compared with others."""
+        """Return, by arm, whether it has sufficient events of an outcome to be compared with others."""
         columns = ("outcome", "arm", "sufficient_events")
         rows = zip(*(self.training[name] for name in columns), strict=True)
         return {arm: bool(enough) for name, arm, enough in rows if name == outcome}

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FittedModel(ModelData):
-    """A fitted model of each outcome, with all that predictions need; immutable, so threads can share it.
+    """A fitted model of each outcome, for records and for tables; immutable, so that threads can share it.
 
-    `TreatmentSelector.fit` makes one (its `model_`), `treatsel.serve.load_model` reads one from a file, and
-    `treatsel.load_model` returns a selector over one. Records (dicts) are predicted without pandas, in a
+    `TreatmentSelector.fit` creates one (its `model_`), `treatsel.serve.load_model` reads one from a file, and
+    `treatsel.load_model` returns a selector for one. Records (dicts) are predicted without pandas, in a
     fraction of a millisecond; tables give the same numbers. The attributes are those of `ModelData`.
     """
 
     def __post_init__(self) -> None:
-        """Compute in advance what every record needs, so that the first one does not wait for it."""
+        """Compute in advance what every record needs, so that the first one is not delayed."""
         super().__post_init__()
         if self.compiled and any(model is not None and model.trees for model in self.models.values()):
             warm_up()
@@ -51,7 +51,7 @@ class FittedModel(ModelData):
         Parameters
         ----------
         X : mapping of str to value; or DataFrame, or list of mappings
-            Covariates by name; None where a value is not known. Other keys and columns are ignored.
+            Covariates by name; None for an unknown value. Other keys and columns are ignored.
         outcome : str, optional
             Name of the outcome.
 
@@ -66,7 +66,7 @@ class FittedModel(ModelData):
         InputError
             If a key is not a text, or the outcome is unknown.
         CohortError
-            If a covariate is missing, or a value breaks the codebook; all faults at once.
+            If a covariate is missing, or a value violates the codebook; all faults are reported at once.
         """
         name = self.outcome_named(outcome)
         if self._is_record(X):
@@ -79,12 +79,14 @@ class FittedModel(ModelData):
         Raises
         ------
         UnsupportedModelError
-            If the model gives no draws (trees alone, lasso).
+            If the model has no posterior draws (trees alone, lasso).
         """
         name = self.outcome_named(outcome)
         model = self.models[name]
         if model is None:
-            raise UnsupportedModelError("This model gives no posterior draws; a ridge logistic one does.")
+            raise UnsupportedModelError(
+                "This model has no posterior draws; a logistic regression with a ridge penalty has."
+            )
         return model.predict_draws(self.covariates(X))
 
     def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
@@ -93,11 +95,11 @@ class FittedModel(ModelData):
         Parameters
         ----------
         X : mapping of str to value; or DataFrame, or list of mappings
-            Covariates by name; None where a value is not known.
+            Covariates by name; None for an unknown value.
         level : float
-            Confidence level of the intervals, from the posterior draws of each probability.
+            Level of the intervals, which are quantiles of the posterior draws of each probability.
         on_invalid : {"raise", "flag"}
-            Whether a value that breaks the codebook raises, or becomes a coded warning on its patient.
+            Whether a value that violates the codebook raises an error or becomes a coded warning.
 
         Returns
         -------
@@ -106,7 +108,7 @@ class FittedModel(ModelData):
         Raises
         ------
         InputError, CohortError
-            As `predict_by_arm`; with on_invalid="flag" only for names, not for values.
+            As in `predict_by_arm`; with on_invalid="flag", only for invalid names, not for invalid values.
         """
         check_level(level)
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
@@ -115,12 +117,12 @@ class FittedModel(ModelData):
         return _tables.predict(self, X, level=level, on_invalid=on_invalid)
 
     def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
-        """Return the prediction that an audit record is about, computed again.
+        """Recompute the prediction that an audit record documents.
 
         Parameters
         ----------
         audit : mapping
-            `Predictions.audit` of a record, as it is or read from JSON.
+            `Predictions.audit` of the prediction for one record, as it was returned or read from JSON.
         record : mapping of str to value
             The patient's record at that time.
 
@@ -131,7 +133,7 @@ class FittedModel(ModelData):
         Raises
         ------
         InputError
-            If the audit record is of another model, another version of the library, or another record.
+            If the audit record belongs to another model, another version of the library, or another record.
         UnsupportedModelError
             If a model is not a sum of terms.
         """
@@ -144,7 +146,7 @@ class FittedModel(ModelData):
             found = f"it lacks {lacking}" if isinstance(audit, Mapping) else "it is not a mapping"
             raise InputError(f"This is not the audit record of a prediction: {found}.")
         if self.model_id is None:
-            raise InputError("This model has no id to compare with, as it was never saved. Save it.")
+            raise InputError("This model has no id to compare with: it is not from a file. Save and load it.")
         for key, mine in (("model_id", self.model_id), ("library_version", __version__)):
             if audit[key] != mine:
                 raise InputError(f"The audit record has {key} {audit[key]!r}, but this is {mine!r}.")
@@ -167,19 +169,19 @@ class FittedModel(ModelData):
         level: float = 0.95,
         on_invalid: str = "raise",
     ) -> Recommendations:
-        """Recommend an arm to each patient; see `treatsel.recommend` for the rules.
+        """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
         Parameters
         ----------
         X : mapping of str to value; or DataFrame, or list of mappings
-            Covariates by name; None where a value is not known.
+            Covariates by name; None for an unknown value.
         preferences : mapping of outcome to weight, optional
-            What this patient cares about; None: only the first outcome. The default arm, ties and
-            the fallback of rule "supported" always refer to the first outcome.
+            Weight of each outcome in the utility; None: only the first outcome counts. The default arm,
+            which breaks ties and is the fallback of rule "supported", always refers to the first outcome.
         allowed, excluded, rule, margin, level
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
-            As in `predict`; a flagged patient is ``out_of_scope``.
+            As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
 
         Returns
         -------
@@ -188,11 +190,11 @@ class FittedModel(ModelData):
         Raises
         ------
         InputError, CohortError
-            As `predict`; also for options that cannot be used, and with fewer than two arms.
+            As in `predict`; also if an option is invalid, or there are fewer than two arms.
         """
         if len(self.arms) < 2:
             raise InputError(
-                f"The model has one arm, {self.arms[0]!r}; one arm can be predicted, not ranked."
+                f"The model has one arm, {self.arms[0]!r}; with one arm, only predictions are possible."
             )
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
         weights = check_preferences(preferences, self.outcomes, self.event_is_good)
@@ -213,15 +215,15 @@ class FittedModel(ModelData):
         background: "pd.DataFrame | None" = None,
         on_invalid: str = "raise",
     ) -> Explanation:
-        """Explain predictions by exact SHAP values; see `treatsel.explain` for what they mean.
+        """Explain predictions by exact SHAP values; see `treatsel.explain` for their meaning.
 
-        The first call for an outcome prepares the background, which takes seconds where there are
-        thousands of trees: a service explains one record at start-up.
+        The first call for an outcome prepares the background, which takes seconds if there are thousands of
+        trees: a service should explain one record at start-up.
 
         Parameters
         ----------
         X : mapping of str to value; or DataFrame, or list of mappings
-            Covariates by name; None where a value is not known.
+            Covariates by name; None for an unknown value.
         arm, contrast
             The arm to be explained; or two arms, whose difference (first minus second) is explained. Give
             exactly one of the two.
@@ -230,9 +232,9 @@ class FittedModel(ModelData):
         scale : {"logit", "probability"}
             Unit of the attributions.
         background : DataFrame, optional
-            Rows of covariates that stand for the population; default: the model's own summary.
+            Rows of covariates that represent the population; default: the model's own summary.
         on_invalid : {"raise", "flag"}
-            As in `predict`; with "flag" what `predict` would compute with is explained.
+            As in `predict`; with "flag", the values that `predict` would use are explained.
 
         Returns
         -------
@@ -241,7 +243,7 @@ class FittedModel(ModelData):
         Raises
         ------
         InputError, CohortError
-            As `predict`; also if an option cannot be used, or the model has no background.
+            As in `predict`; also if an option is invalid, or the model has no background.
         UnsupportedModelError
             If the model is not a sum on the logit scale.
         AdditivityError

@@ -1,4 +1,4 @@
-"""What a fitted model predicts, recommends and explains for one record, without pandas."""
+"""Predictions, recommendations and inputs of explanations for one record, without pandas."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -56,7 +56,7 @@ def recommend(
     margin: float,
     level: float,
 ) -> Recommendations:
-    """Return what the rule gives this patient."""
+    """Return the recommendation for this patient."""
     check_rule(rule, margin, level, model.default_arm, model.arms)
     values, flags = model.reader.read(record, on_invalid)
     scores = {name: model.scorers[name].score(values) for name in weights}

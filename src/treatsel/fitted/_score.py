@@ -13,12 +13,12 @@ from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, score
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """Scores records one at a time; what every score needs is computed once.
+    """Scores records one at a time; quantities that every score needs are computed once.
 
     Attributes
     ----------
     model : AdditiveModel
-        Of one outcome.
+        Model of one outcome.
     compiled : bool
         Whether to use the compiled kernels.
     """
@@ -44,15 +44,15 @@ class Scorer:
 
     @lazy
     def has_posterior_draws(self) -> bool:
-        """Whether there are draws."""
+        """Whether the model has posterior draws."""
         return self.model.coefficient_draws is not None
 
     @lazy
     def draws(self) -> np.ndarray:
-        """Draws of (intercept, terms) for one product of all logits.
+        """Draws of (intercept, terms), as one matrix that gives the logits of all arms.
 
-        Shape (n_arms x n_draws, 1 + n_terms); compiled: its transpose, as it is stored, of which only the
-        terms are read that are not 0.
+        Shape (n_arms x n_draws, 1 + n_terms). If compiled: the transpose, with the stored type, of which only
+        the rows of nonzero terms are read.
         """
         assert self.model.coefficient_draws is not None
         by_arm = self.model.coefficient_draws.transpose(1, 0, 2)
@@ -63,12 +63,12 @@ class Scorer:
         """Return draws of the logits of a patient's terms, shape (n_arms x n_draws,)."""
         if self.compiled:
             return weighted_sum(self.draws, terms)
-        # einsum, not a product: BLAS would wake threads of its own, which harms a busy service
+        # einsum instead of a BLAS product, which would start threads of its own and slow down a busy service
         return np.asarray(np.einsum("dp,p->d", self.draws, terms))
 
     @lazy
     def noise(self) -> list[FloatArray]:
-        """By source column, what a missing value adds to each logit, shape (n_arms, n_draws)."""
+        """Draws of what a missing value adds to each logit, by source column, shape (n_arms, n_draws)."""
         assert self.model.coefficient_draws is not None
         (n_draws, n_arms, _), encoding = self.model.coefficient_draws.shape, self.model.encoding
         draws = (self.draws if self.compiled else self.draws.T).reshape(-1, n_arms, n_draws)
@@ -104,7 +104,7 @@ class Score:
         return np.asarray(logits)
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
-        """Return the bounds of the probabilities, shape (n_arms,) each; NaN where there are no draws."""
+        """Return the bounds of the probabilities, shape (n_arms,) each; NaN if there are no draws."""
         if not self.scorer.has_posterior_draws:
             nothing = np.full(len(self.probability), np.nan)
             return nothing, nothing

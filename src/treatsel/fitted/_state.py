@@ -10,12 +10,12 @@ from treatsel.additive import AdditiveModel, AssignmentModel, Trees
 
 
 def frozen(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same attributes, mappings as views of copies that cannot be changed."""
+    """Return the same attributes, with read-only copies of mappings and arrays."""
     return {name: _frozen(value) for name, value in state.items()}
 
 
 def thawed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same attributes, views as dicts, which can be pickled."""
+    """Return the same attributes, with read-only mappings converted to dicts, which can be pickled."""
     return {name: _thawed(value) for name, value in state.items()}
 
 
@@ -33,7 +33,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _lock(part: Any) -> None:
-    """Make the arrays of a model read-only, where they are: copies of draws and trees would double them."""
+    """Make the arrays of a model read-only in place: copies of draws and trees would double the memory."""
     for value in vars(part).values():
         if isinstance(value, np.ndarray):
             value.flags.writeable = False

@@ -1,4 +1,4 @@
-"""What a fitted model predicts, recommends and explains for a table; pandas is imported when it is called."""
+"""Predictions, recommendations and inputs of explanations for a table; pandas is imported when called."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,7 +24,7 @@ BLOCK = 512  # patients whose draws are in memory at once: with 1,000 draws and 
 
 
 def read(model: ModelData, X: Any, on_invalid: str) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Return clean covariates, and a row (patient, code, column) per warning."""
+    """Return clean covariates, and one row (patient, code, column) per warning."""
     import pandas as pd
 
     frame = by_id(frame_of(X), model.codebook)
@@ -70,7 +70,7 @@ def recommend(
     margin: float,
     level: float,
 ) -> Recommendations:
-    """Return what the rule gives each patient."""
+    """Return the recommendation for each patient."""
     import pandas as pd
 
     clean, found = read(model, X, on_invalid)
@@ -109,7 +109,7 @@ def inputs(
 
 
 def _probability(model: ModelData, clean: "pd.DataFrame", outcome: str) -> "pd.DataFrame":
-    """Score by the sum of terms, as for a record; by the estimator only where there is no such sum."""
+    """Score by the sum of terms, as for a record; by the estimator only if there is no such sum."""
     scorer = model.models[outcome]
     table: pd.DataFrame = (model.estimators[outcome] if scorer is None else scorer).predict_by_arm(clean)
     return table
@@ -118,7 +118,7 @@ def _probability(model: ModelData, clean: "pd.DataFrame", outcome: str) -> "pd.D
 def _interval(
     model: AdditiveModel | None, clean: "pd.DataFrame", shape: tuple[int, ...], level: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the bounds of the probabilities from the model's draws; NaN where it has none."""
+    """Return the bounds of the probabilities from the model's draws; NaN if it has none."""
     bounds = np.full((2, *shape), np.nan)
     if model is not None and model.coefficient_draws is not None:
         for start in range(0, len(clean), BLOCK):
@@ -129,7 +129,7 @@ def _interval(
 
 
 def _flags(model: ModelData, clean: "pd.DataFrame", found: "pd.DataFrame") -> dict[str, np.ndarray]:
-    """Return the warnings of reading the table, of models without intervals, and of arms rarely given."""
+    """Return warnings about values in the table, models without intervals, and low propensities."""
     columns = {name: [found[name].to_numpy(dtype=object)] for name in FLAG_COLUMNS}
     patients = clean.index.to_numpy(dtype=object)
     if not all(model.has_posterior_draws(name) for name in model.outcomes):
@@ -162,7 +162,7 @@ def _utility_draws(
 
 
 def background_of(rows: Any) -> "pd.DataFrame":
-    """Return rows of covariates to compare with, as a table."""
+    """Return the rows of a background as a table."""
     if hasattr(rows, "__len__") and not len(rows):
         raise InputError("background has no rows. Pass rows of covariates, or leave it out.")
     return frame_of(rows)

@@ -28,7 +28,7 @@ def learn_model(
     intercept[known] = 0.0
     if len(known) > 1:
         # prior SD 0.3 of a coefficient of a standardized covariate (C is its variance): enough to keep the
-        # propensities of small cohorts away from 0 and 1, and little shrinkage where there are many patients
+        # propensities of small cohorts away from 0 and 1, with little shrinkage in large cohorts
         fitted = LogisticRegression(C=0.1, max_iter=1000).fit(encoding.encode(covariates), codes)
         terms = np.column_stack([fitted.intercept_, fitted.coef_])
         if len(known) == 2:  # scikit-learn fits one logit; split it, so that softmax gives the same
@@ -53,7 +53,8 @@ class Assignment:
         weighted by 1 / propensity; `propensity_q01`, the 1st percentile of the arm's raw propensity among
         all patients; `share_low_propensity`, the share of all patients whose raw propensity is below 2 %;
         `auc`, the discrimination of the arm's patients from all others by that propensity (0.5: as in a
-        trial; near 1: hardly any overlap; NaN for a single arm).
+        trial; near 1: hardly any overlap; NaN for a single arm). A model loaded from a file has only the
+        last four columns.
     model : AssignmentModel
         Fitted to all patients, for new patients.
     propensity_floor : float
@@ -218,7 +219,7 @@ def _cross_fitted(covariates: pd.DataFrame, received: pd.Series, folds: Folds) -
     arms = _arms_of(received)
     values = np.zeros((len(received), len(arms)))
     codes = arms.get_indexer(pd.Index(received))
-    # learned from all patients, since a column may be empty in the rest; it uses no arm, so nothing leaks
+    # learned from all patients, since a column may be empty in the rest; it does not use the arm: no leakage
     encoding = _encoding(covariates)
     for rest, fold in folds:
         model = learn_model(covariates.iloc[rest], codes[rest], arms.to_numpy(), encoding)

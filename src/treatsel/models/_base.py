@@ -53,24 +53,24 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
         raise InputError(f"X has no arm column {arm!r}. Its columns are {list(map(str, X.columns))}.")
     received = X[arm].astype("object")
     if n := int(received.isna().sum()):
-        raise InputError(f"Column {arm!r} holds {count_of(n, 'missing arm')}. Leave out such patients.")
+        raise InputError(f"Column {arm!r} holds {count_of(n, 'missing arm')}. Leave out these patients.")
     return received
 
 
 def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, npt.NDArray[np.intp] | None]:
     """Return X without its site column, and the number of the site of each patient with a weight above 0.
 
-    None instead of the numbers if there are fewer than two sites, whose variance cannot be estimated.
+    The numbers are None if there are fewer than two sites: their variance cannot be estimated.
     """
     if groups is None:
         return X, None
     if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):  # polars, pyarrow
         X = X.to_pandas()
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
-        raise InputError(f"X has no column {groups!r}, which groups names.")
+        raise InputError(f"X has no column {groups!r}, which was given as groups.")
     if n := int(X[groups].isna().sum()):
         raise InputError(
-            f"Column {groups!r} holds {count_of(n, 'missing site')}. Name a site for these patients, or "
+            f"Column {groups!r} holds {count_of(n, 'missing site')}. Give a site for these patients, or "
             "leave them out."
         )
     used = check_weights("sample_weight", sample_weight, len(X)) > 0
@@ -79,7 +79,7 @@ def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, n
 
 
 def check_outcome_by_arm(y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:
-    """Return a 0/1 vector after making sure that every arm has both outcomes in the rows in use."""
+    """Return a 0/1 vector, after checking that every arm has both classes in the used rows."""
     check_same_length(X=received, y=np.asarray(y))
     y = check_binary("y", y)
     counted = pd.DataFrame({"size": used, "sum": y * used})

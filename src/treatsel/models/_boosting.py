@@ -11,9 +11,9 @@ from treatsel._checks import FloatArray
 from treatsel.additive import Trees, score_trees
 from treatsel.models._lightgbm import trees_of_lightgbm
 
-MAX_ROUNDS = 400  # an upper bound; early stopping decides
+MAX_ROUNDS = 400  # upper bound; early stopping determines the number of rounds
 PATIENCE = 20  # rounds without improvement after which boosting stops: 1 / learning rate
-MIN_PATIENTS = 100  # with fewer, leaves of 20 patients and five folds allow hardly a split
+MIN_PATIENTS = 100  # with fewer, leaves of 20 patients and five folds hardly allow a split
 Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 
@@ -45,8 +45,8 @@ def boost(
     Returns
     -------
     list of lightgbm.Booster
-        The first fitted to all patients, then one without each fold, partition by partition. None if no
-        round improves on the offset alone, or if there are too few patients.
+        The first is fitted to all patients, the others without each fold, partition by partition. None if
+        no round improves on the offset alone, or if there are too few patients.
 
     References
     ----------
@@ -89,9 +89,10 @@ def read(
 def _parameters(n: int) -> dict[str, Any]:
     """Return LightGBM's parameters: small trees for few patients, and no randomness.
 
-    Leaves grow with n, since low-order interactions are all that a few hundred events can support. Leaves of
-    20 patients, with a ridge of 5 on their values, keep a leaf's rate from 0 and 1; 63 bins lose little where
-    covariates are scores of some 30 values. A larger learning rate saves time where shrinkage matters less.
+    The number of leaves grows with n, since a few hundred events support only low-order interactions. At
+    least 20 patients per leaf and a ridge penalty of 5 on its value keep a leaf's rate away from 0 and 1; 63
+    bins lose little if covariates are scores with about 30 values. With many patients, shrinkage matters
+    less, and a larger learning rate saves time.
     """
     return {
         "objective": "binary",

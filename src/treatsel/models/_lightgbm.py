@@ -17,7 +17,7 @@ def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) ->
     booster : lightgbm.Booster
         Fitted with a logistic objective on a float64 matrix.
     fixed : mapping of int to float, optional
-        Features of known value: their splits are decided here and removed from the tree.
+        Features with a known value: their splits are resolved here and removed from the tree.
     """
     dump = booster.dump_model()
     if dump.get("objective") != "binary sigmoid:1" or dump.get("average_output"):
@@ -64,7 +64,7 @@ def _append(nodes: list[list[float]], root: Mapping[str, Any], fixed: Mapping[in
         if node["decision_type"] != "<=":
             raise UnsupportedModelError("The trees hold categorical splits; encode categories first.")
         if node["missing_type"] == "Zero":
-            raise UnsupportedModelError("The trees take 0 for missing; set zero_as_missing=False.")
+            raise UnsupportedModelError("The trees treat 0 as missing; set zero_as_missing=False.")
         # LightGBM treats a missing value as 0 if the column had no missing values in training
         missing_left = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
         nodes.append([node["split_feature"], node["threshold"], index, index, missing_left, 0.0])

@@ -15,10 +15,10 @@ from treatsel.models._assignment import Folds, check_folds
 from treatsel.models.hierarchical import Hierarchy, Patients
 
 # Truncation trades bias for variance (Cole & Hernan 2008). A fixed bound of 10 times the mean leaves most
-# weights alone; truncation at the 1st and 99th percentiles, simulated with 42 % missing, left up to a point
-# of bias at every n and did not reduce variance.
+# weights unchanged; truncation at the 1st and 99th percentiles, simulated with 42 % missing, left up to one
+# point of bias at every n and did not reduce variance.
 MAX_WEIGHT = 10.0
-MAX_FITTED = 200_000  # patients to whom one model is fitted: bounds time; its error is negligible by then
+MAX_FITTED = 200_000  # patients to whom one model is fitted: bounds the time; its error is then negligible
 _BLOCK = 50_000  # patients encoded at once for prediction: bounds memory
 
 
@@ -35,8 +35,9 @@ class Observation:
         Cross-fitted probability that the outcome is observed, under the received arm; 1 in an arm in which
         every outcome was observed.
     table : DataFrame of shape (n_arms, 7)
-        Per arm: `n` patients, `n_observed`, their `share`, `smallest` and `largest` weight (NaN if no
-        outcome was observed), `n_truncated` weights and `effective_n`, Kish's effective sample size.
+        Per arm: `n` patients; `n_observed`, those whose outcome was observed; their `share`; `smallest` and
+        `largest` weight (NaN if no outcome was observed); `n_truncated` weights; and `effective_n`, Kish's
+        effective sample size. A model loaded from a file has no `smallest` and `largest`.
     """
 
     weights: pd.Series | None = field(repr=False)
@@ -55,10 +56,10 @@ def observation_weights(
 
     The probability of observation given arm and covariates is modeled by the hierarchical logistic
     regression of `HierarchicalClassifier`, cross-fitted. A weight is the share observed in the arm divided by
-    the patient's probability. The numerator depends on the arm alone, on which the outcome model conditions,
-    so that it reduces variance without bias. Weights above 10 are truncated, and the weights of each arm
-    rescaled to mean 1. An arm in which every outcome was observed has weights of exactly 1 and is not part of
-    the model. One model is fitted to at most 200,000 patients, sampled at random.
+    the patient's probability. The numerator depends on the arm alone, on which the outcome model conditions;
+    it therefore reduces variance without adding bias. Weights above 10 are truncated, and the weights of each
+    arm rescaled to mean 1. An arm in which every outcome was observed has weights of exactly 1 and is not
+    part of the model. One model is fitted to at most 200,000 patients, sampled at random.
 
     The weights remove bias if observation depends on arm and covariates alone (missing at random), but not if
     it depends on the outcome itself.
@@ -90,7 +91,7 @@ def observation_weights(
     Seaman & White (2013), Statistical Methods in Medical Research 22(3), 278-295.
     doi:10.1177/0962280210395740
     Robins, Hernan & Brumback (2000), Epidemiology 11(5), 550-560.
-    doi:10.1097/00001648-200009000-00011 (stabilised weights)
+    doi:10.1097/00001648-200009000-00011 (stabilized weights)
     Cole & Hernan (2008), American Journal of Epidemiology 168(6), 656-664. doi:10.1093/aje/kwn164
     (truncation trades bias for variance)
     """
@@ -99,7 +100,7 @@ def observation_weights(
     check_folds(folds, len(received))
     if not seen.any():
         raise InputError(
-            f"The outcome was observed in none of {count_of(len(seen), 'patient')}; weights need one or more."
+            f"The outcome was observed in none of {count_of(len(seen), 'patient')}; at least one is needed."
         )
     arms = pd.Index(sorted(received.unique(), key=str), name="arm")
     codes = arms.get_indexer(pd.Index(received))
@@ -147,7 +148,7 @@ def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray,
     probability = np.ones(len(seen))
     if not len(modeled):
         return probability
-    position = np.full(len(n_lost), -1)  # of an arm among those with missing outcomes
+    position = np.full(len(n_lost), -1)  # of an arm among the arms with missing outcomes
     position[modeled] = np.arange(len(modeled))
     arms, inside = position[codes], position[codes] >= 0
     # means, scales, knots and categories of the covariates alone: no outcome leaks into the folds

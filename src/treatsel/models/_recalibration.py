@@ -21,7 +21,7 @@ Codes = npt.NDArray[np.intp]
 class Recalibration:
     """A fitted recalibration: logit' = shift_k + slope x logit.
 
-    `design`: design matrix of the patients it was fitted to, shape (n_patients, n_free), for the free
+    `design`: design matrix of the patients to whom it was fitted, shape (n_patients, n_free), for the free
     parameters (shifts, then the slope); `information`: weight x variance of their outcomes.
     """
 
@@ -47,13 +47,13 @@ class Recalibration:
     def problem(self) -> str | None:
         """Reason why there is no finite estimate, or None."""
         if self.best.rank < self.design.shape[1]:
-            return "the predictions are all equal, or no patient received an arm; choose 'intercept'."
+            return "the predictions are all equal, or an arm has no patients; choose 'intercept'."
         if not self.best.exists:
             return "the outcome has one class only, or the predictions separate its classes perfectly."
         return None
 
     def without_patients(self) -> "Recalibration":
-        """Return the recalibration without its rows of single patients."""
+        """Return the recalibration without data of single patients."""
         empty = np.empty(0)
         return replace(
             self, design=np.empty((0, self.design.shape[1])), information=empty, codes=empty.astype(np.intp)
@@ -64,7 +64,7 @@ class Recalibration:
         return self.shift + self.slope * logits
 
     def apply_to(self, model: AdditiveModel, covariates: Any) -> AdditiveModel:
-        """Return the recalibrated model; `covariates` are those of the patients it was fitted to."""
+        """Return the recalibrated model; `covariates` are those of the patients to whom this was fitted."""
         draws = model.coefficient_draws
         if draws is not None and self.n_parameters:
             draws = self._draws(model, draws, covariates)
@@ -82,8 +82,8 @@ class Recalibration:
         """Return the model's draws, recalibrated.
 
         For each draw of the model, the recalibration would have been different. To first order, it removes
-        the projection of the draw's deviation, over the patients of the recalibration, onto the space of
-        shifts and slope: what these patients determine (such as the level of their site) no longer varies
+        the projection of the draw's deviation, in the patients of the recalibration, onto the space of shifts
+        and slope: quantities that these patients determine (such as the level of their site) no longer vary
         between draws. A draw from the sampling distribution of the recalibration is added.
         """
         center = np.column_stack([model.intercept, model.coefficients])
@@ -157,7 +157,7 @@ def learn_recalibration(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Refit:
-    """A logistic regression in each arm, without penalty, on the encoded covariates."""
+    """An unpenalized logistic regression in each arm, on the encoded covariates."""
 
     encoding: Encoding
     by_arm: list[LogisticFit]
@@ -189,7 +189,7 @@ class Refit:
     def problem(self) -> str | None:
         """Reason why there is no finite estimate, or None."""
         if not all(best.rank for best in self.by_arm):
-            return "no patient received an arm."
+            return "an arm has no patients."
         if all(best.exists for best in self.by_arm):
             return None
         return "in an arm, the covariates separate the classes of the outcome perfectly."

@@ -1,7 +1,7 @@
 """Stacking weights of the tree models, for prognosis and for effect modification, from out-of-fold logits.
 
 Each source is a by-arm table of logits. Its mean over arms is its prognosis, the deviation from that mean its
-effect modification; each has a weight of its own.
+effect modification; each has its own weight.
 """
 
 from collections.abc import Iterator, Mapping
@@ -170,9 +170,8 @@ def _fit(
 
     v = np.zeros(len(sd))
     if len(v):
-        start = np.where(
-            bounds[0] < 0, 0.0, 0.05
-        )  # inside the bounds, so that no gradient is cut off at once
+        # start inside the bounds, so that no gradient is clipped in the first step
+        start = np.where(bounds[0] < 0, 0.0, 0.05)
         v = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=np.transpose(bounds)).x
     p = expit(offset + parts @ v)
     curvature = (parts * (weights * p * (1 - p))[:, None]).T @ parts + np.diag(1 / sd**2)

@@ -36,13 +36,13 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     model : fitted model
-        Of `treatsel.models`, or from a model file (``load_model(path).models_[outcome]``). It is never
-        refitted, and `sklearn.base.clone` keeps it fitted.
+        A model of `treatsel.models`, or from a model file (``load_model(path).models_[outcome]``). It is
+        never refitted, and `sklearn.base.clone` keeps it fitted.
     method : {"none", "intercept", "slope", "per_arm", "refit"}, default "slope"
-        "none": the model as it is. "intercept": one shift, slope 1. "slope": one shift and one slope.
-        "per_arm": a shift for each arm and one slope. "refit": instead of the model, a logistic regression
-        without penalty in each arm, on the same covariates.
-        `treatsel.validation.update_closed_test` chooses between them by a closed testing procedure.
+        "none": the unchanged model. "intercept": one shift, slope 1. "slope": one shift and one slope.
+        "per_arm": a shift for each arm and one slope. "refit": a new model, namely an unpenalized logistic
+        regression in each arm on the same covariates. `treatsel.validation.update_closed_test` selects one
+        of them by a closed testing procedure.
     arm : str or None, default "arm"
         Column of X that holds the received arm. None: a single arm.
 
@@ -57,18 +57,19 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     slope_ : float
         Factor of the logit; 1 is no change; below 1 the predictions were too extreme. NaN for "refit".
     covariance_ : ndarray of shape (n_free, n_free) or None
-        Of the shift(s), in the order of `arms_`, and the slope; None for "refit".
+        Covariance of the shift(s), in the order of `arms_`, and the slope; None for "refit".
     log_likelihood_ : float
-        Of the new patients' outcomes, at the maximum.
+        Maximum of the log-likelihood of the new patients' outcomes.
     n_parameters_ : int
         Number of parameters estimated from the new patients.
 
     Notes
     -----
     The additive form has the terms of the original, rescaled, so that explanations, model files and services
-    work as before. Its draws are those of the original minus what the new patients determine (for example
-    the level of their site), plus the sampling error of the recalibration: to first order, each draw of the
-    model gets the recalibration that it would have required, plus a draw from the covariance.
+    work as before. Its draws are those of the original, without the variation in what the new patients
+    determine (for example the level of their site), plus the sampling error of the recalibration: to first
+    order, each draw of the model receives the recalibration that it would have required, plus a draw from the
+    sampling distribution.
 
     References
     ----------
@@ -109,8 +110,8 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the model is not fitted, an arm is unknown to it, y is not 0/1, or the method has no finite
-            estimate (one class of outcome; predictions all equal, or separating the classes).
+            If the model is not fitted, an arm is not among its arms, y is not 0/1, or the method has no
+            finite estimate (one class of outcome; predictions all equal, or separating the classes).
         """
         check_choice("method", self.method, METHODS)
         self.arms_ = np.asarray(arms_of(self.model), dtype=object)
@@ -192,7 +193,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         UnsupportedModelError
-            If the model cannot be written so.
+            If the model cannot be written as a sum of terms.
         """
         check_is_fitted(self)
         if self._additive is None:
@@ -237,7 +238,7 @@ def _fitted(model: Any) -> Any:
 
 
 def names_of(model: Any, frame: pd.DataFrame, arm: str | None) -> list[Any]:
-    """Return the names of a fitted model's covariates; of all columns of the frame if it has no names."""
+    """Return the names of a fitted model's covariates; if it has none, those of all columns of the frame."""
     if isinstance(model, AdditiveModel):
         return model.encoding.names
     return list(getattr(model, "feature_names_in_", covariates_of(frame, arm).columns))

@@ -21,11 +21,12 @@ from treatsel.models.hierarchical import Hierarchy, Patients, SitedClassifier
 
 LOG = logging.getLogger(__name__)
 # Repeated cross-fitting: with few patients, weights depend on how patients are divided into folds. Its cost
-# grows with n while this dependence fades.
+# grows with n, while this dependence decreases.
 N_PARTITIONS = 3
 ONE_PARTITION_FROM = 3000
-# Patients up to which the trees' contribution is also the size of what they may have missed; then it falls
-# with the root of n. Chosen for coverage on a simulated process with thresholds.
+# Number of patients up to which the variance between models equals the mean square of the trees'
+# contribution; beyond it, this variance decreases with the root of n. Chosen for coverage in a simulated
+# process with thresholds.
 FULL_SPREAD_UP_TO = 1000
 
 
@@ -36,19 +37,20 @@ class StackedClassifier(SitedClassifier):
     trees of covariates and arm, fitted without an offset (S-learner); and, for each arm, boosted trees
     fitted to the residual of the first two combined. From out-of-fold logits, each part gets one weight for
     prognosis (its mean over arms) and one for effect modification (the deviation from that mean). The prior
-    of the weights is centered at the hierarchical model alone, and they are averaged by evidence over whether
-    trees are used at all: with few patients the model is the hierarchical one, with many patients trees
-    contribute.
+    of the weights is centered at the hierarchical model alone, and the weights are averaged, by evidence,
+    over models with and without trees: with few patients, the model is the hierarchical model; with many
+    patients, trees contribute.
 
     Parameters
     ----------
     arm : str or None, default="arm"
         Column of X that holds the received arm. None: a single arm.
     groups : str or None, default=None
-        Column of X that names the site; sites stay together in folds. See `HierarchicalClassifier`.
+        Column of X that identifies the site; patients of a site are kept in the same fold where possible.
+        See `HierarchicalClassifier`.
     n_splits : int, default=5
-        Folds of the cross-fitting. Patients are divided into folds by arm and a pseudo-random key of their
-        covariates; below 3,000 patients three times, and results are averaged.
+        Number of folds for cross-fitting. Patients are divided into folds by arm and a pseudo-random key of
+        their covariates. With fewer than 3,000 patients, this is done three times, and results are averaged.
 
     Attributes
     ----------
@@ -62,16 +64,16 @@ class StackedClassifier(SitedClassifier):
     cross_fitted_ : DataFrame of shape (n_patients, n_arms)
         Probabilities for each patient (with a weight above 0) from parts fitted without the patient's fold.
     p_modification_, modification_, prior_
-        Of the hierarchical model.
+        Attributes of the hierarchical model; see `HierarchicalClassifier`.
 
     Notes
     -----
     Posterior draws reflect the posterior of the hierarchical model, the uncertainty of the weights, and the
     variability of the trees between folds (delete-a-group jackknife; Kott 2001, J Official Statistics 17(4),
-    521-526). The further trees move the logits from the hierarchical model, the more they may have missed:
-    the variance of their contribution is added to each arm, multiplied by the root of 1,000 / n beyond 1,000
-    patients, as a variance between models (Buckland, Burnham & Augustin 1997, Biometrics 53(2), 603-618,
-    doi:10.2307/2533961).
+    521-526). The larger the contribution of the trees, the more they may also have missed: the mean square of
+    their contribution (multiplied by the root of 1,000 / n beyond 1,000 patients) is added to the variance of
+    each arm's logit, as a variance between models (Buckland, Burnham & Augustin 1997, Biometrics 53(2),
+    603-618, doi:10.2307/2533961).
 
     Deterministic. Results do not depend on a seed or on arm labels, nor, with up to 2,000 patients, on row
     order; with more, a sample of the rows is used for the projection.

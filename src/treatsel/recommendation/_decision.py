@@ -16,7 +16,7 @@ _BLOCK = 256  # patients compared at once
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decisions:
-    """Per patient: arms as positions (-1: none), best set, status, and the advantage with its interval."""
+    """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval."""
 
     arm: np.ndarray
     top: np.ndarray
@@ -45,7 +45,7 @@ def decide(
     Parameters
     ----------
     values : array of shape (n_patients, n_arms)
-        The compared values.
+        The values to be compared.
     draws : array of shape (n_draws, n_patients, n_arms) or None
         Posterior draws of the values.
     permitted : array of bool of shape (n_patients, n_arms)
@@ -60,7 +60,7 @@ def decide(
         As in `recommend`.
     """
     ranked = np.where(permitted, values, -np.inf)
-    if default is not None:  # the default arm wins ties; 1e-12 is above rounding and below any difference
+    if default is not None:  # breaks ties; 1e-12 is above rounding error and below any real difference
         ranked[:, default] += 1e-12
     order = np.argsort(-ranked, axis=1, kind="stable")
     rows, n_permitted = np.arange(len(values)), permitted.sum(axis=1)
@@ -103,7 +103,7 @@ def _compare(
     margin: float,
     level: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
-    """Return the interval of the advantage, P(top is best), and which arms are clearly worse than the top."""
+    """Return the interval of the advantage, P(top arm is best), and which arms are clearly worse than it."""
     each = np.arange(len(top))
     by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
     lead = by_patient[each, top][:, None, :] - by_patient
@@ -117,7 +117,7 @@ def _compare(
 def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:
     """Return simultaneous lower bounds of (top - arm), shape (n_patients, n_arms).
 
-    By the quantile of the largest standardized deviation over the arms `others` of a patient (max-t).
+    They use a quantile of the largest standardized deviation over a patient's arms `others` (max-t method).
     `lead` has shape (n_patients, n_arms, n_draws).
     """
     center, spread = lead.mean(axis=-1), lead.std(axis=-1)

@@ -1,4 +1,4 @@
-"""From by-arm tables to a recommendation, which may be that no arm is clearly best."""
+"""Recommendations from by-arm tables, including the result that no arm is clearly best."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,15 +29,17 @@ def recommend(
     margin: float = 0.0,
     level: float = 0.95,
 ) -> Recommendations:
-    """Recommend an arm to each patient, from a by-arm table and its posterior draws.
+    """Recommend an arm for each patient, from a by-arm table and its posterior draws.
 
     The top arm has the highest value among the permitted arms. An arm is clearly worse if the lower bound of
-    (top minus arm) is above `margin`; the others form the best set. The bounds are those of two-sided
+    (top minus arm) is above `margin`; the other arms form the best set. The bounds are those of two-sided
     intervals at `level`, simultaneous over arms; with two arms this is the interval of the advantage, so that
     a recommendation is supported only if the interval excludes zero.
-    One arm in the best set: ``supported``. Several: ``no_clear_best``. If there is nothing to compare (no
-    draws, one permitted arm), or if the result depends on an arm without sufficient `evidence`, which is
-    never excluded from the best set: ``insufficient_evidence``.
+
+    The status is ``supported`` if the best set has one arm, and ``no_clear_best`` if it has several. It is
+    ``insufficient_evidence`` if there is nothing to compare (no draws, one permitted arm), or if the result
+    depends on an arm without sufficient `evidence`; such an arm is never excluded from the best set. It is
+    ``out_of_scope`` if the model may not be used for the patient, or no arm is permitted.
 
     Parameters
     ----------
@@ -46,17 +48,18 @@ def recommend(
     draws : array of shape (n_draws, n_patients, n_arms), optional
         Posterior draws of the same table, arms in the same order.
     default_arm : label, optional
-        The best single arm; it wins ties, and rule "supported", which needs it, falls back on it.
+        The best single arm. It breaks ties, and is the fallback of rule "supported", which requires it.
     allowed : DataFrame of bool of shape (n_patients, n_arms), optional
         Permissions: False excludes an arm for a patient.
     excluded : mapping of arm to reason, optional
         Arms that are not available to any patient, each with a reason.
     evidence : mapping of arm to bool, optional
-        Whether an arm had enough patients to be called better or worse; True for arms not named.
+        Whether an arm had enough patients to be compared with others; True for arms that are not listed.
     in_scope : Series of bool of shape (n_patients,), optional
         Patients for whom the model may be used.
     rule : {"expected", "supported"}
-        Recommend the top arm always, or only if it is supported, and else the default arm (if permitted).
+        "expected": always recommend the top arm. "supported": recommend it only if it is supported,
+        otherwise the default arm (if permitted).
     margin : float
         Smallest difference that matters, 0 to 1.
     level : float
@@ -88,8 +91,8 @@ def recommend(
     by_arm = check_by_arm("by_arm", by_arm)
     if len(by_arm.columns) < 2:
         raise InputError(
-            f"The table has one arm, {by_arm.columns[0]!r}. Ranking needs at least two arms; one arm can "
-            "be predicted, not recommended."
+            f"The table has one arm, {by_arm.columns[0]!r}. A recommendation needs at least two arms; with "
+            "one arm, only predictions are possible."
         )
     check_unique("The patients (index) of by_arm", by_arm.index)
     arms = list(by_arm.columns)
@@ -127,10 +130,10 @@ def recommend_arrays(
     margin: float,
     level: float,
 ) -> Recommendations:
-    """Recommend an arm to each patient from arrays that were checked before; see `recommend`.
+    """Recommend an arm for each patient from arrays that were checked before; see `recommend`.
 
-    `values` has shape (n_patients, n_arms), `draws` (n_draws, n_patients, n_arms); `reasons` says why arms
-    are excluded, and `permitted` allows for them.
+    `values` has shape (n_patients, n_arms), `draws` (n_draws, n_patients, n_arms). `reasons` gives the
+    reason for each excluded arm; `permitted` already takes the exclusions into account.
     """
     decisions = decide(
         values,
@@ -155,7 +158,7 @@ def recommend_arrays(
 
 
 def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: Sequence[Any]) -> None:
-    """Raise unless the options of a decision can be used."""
+    """Raise if an option of a decision is invalid."""
     check_choice("rule", rule, RULES)
     check_level(level)
     if not 0 <= check_number("margin", margin) < 1:
@@ -165,7 +168,7 @@ def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: S
     if default_arm is not None:
         check_choice("default_arm", default_arm, arms)
     elif rule == "supported":
-        raise InputError("Rule 'supported' falls back on default_arm. Name one, or use rule='expected'.")
+        raise InputError("Rule 'supported' requires default_arm. Give one, or use rule='expected'.")
 
 
 def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
@@ -181,7 +184,7 @@ def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
     missing = [str(arm) for arm in by_arm.columns if arm not in allowed.columns]
     if missing or not by_arm.index.isin(allowed.index).all():
         raise InputError(
-            f"allowed must have every patient and every arm of by_arm; it lacks arms {missing} and "
+            f"allowed must contain every patient and every arm of by_arm; it lacks arms {missing} and "
             f"{int((~by_arm.index.isin(allowed.index)).sum())} patients."
         )
     table = allowed.loc[by_arm.index, list(by_arm.columns)]
@@ -241,7 +244,7 @@ def _columns(
 
 
 def objects(values: Sequence[Any]) -> np.ndarray:
-    """Return a vector of Python objects, also of tuples and mappings, which NumPy would unpack."""
+    """Return a vector of Python objects, including tuples and mappings, which NumPy would unpack."""
     found = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
         found[i] = value

@@ -1,4 +1,4 @@
-"""`Recommendations`: what a rule gives each patient, and how sure it is."""
+"""`Recommendations`: the recommended arm of each patient, with status and uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,36 +17,37 @@ LABELS = ("arm", "best_set", "top", "excluded")  # columns that hold labels, not
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Recommendations:
-    """What the rule gives each patient, and how sure it is; for one patient or many.
+    """Recommended arms with status and uncertainty, for one patient or many.
 
     The fields are plain arrays, so that a service can recommend without pandas; `to_frame` gives a table.
 
     Attributes
     ----------
     patients : sequence of shape (n_patients,)
-        Patient ids: the index of a table; for a record the id in it, or 0.
+        Patient ids: the index of a table; for a record, its id, or 0 if it has none.
     arms : tuple
         Arms, in the order of `utilities`.
     columns : mapping of str to ndarray of shape (n_patients,)
-        arm: what the rule gives; None out of scope and where no arm is permitted.
+        arm: the recommended arm; None if the patient is out of scope or no arm is permitted.
         status: one of ``STATUSES``.
-        best_set: tuple of arms not clearly worse than the top one.
+        best_set: tuple of arms that are not clearly worse than the top arm.
         advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the runner-up,
         -1 to 1, with its interval.
         p_best: posterior probability that the top arm is the best.
-        top: the arm of highest utility. excluded: mapping of arm to reason.
+        top: the permitted arm with the highest utility. excluded: mapping of arm to reason.
     utilities : ndarray of shape (n_patients, n_arms)
-        What was compared: 0 to 1, higher is better.
+        The compared values: 0 to 1, higher is better.
     rule : str
         "expected" or "supported".
     margin : float
-        An arm leaves the best set when it is worse than the top by more than this.
+        Smallest difference that matters: an arm is excluded from the best set if it is clearly worse than
+        the top arm by more than this.
     level : float
         Confidence of the best set (simultaneous over arms) and of the interval of the advantage.
     flags : mapping of str to sequence, or None
-        Warnings as in `Predictions.flags`; None where no model is known.
+        Warnings as in `Predictions.flags`; None for a recommendation from a by-arm table without a model.
     audit : mapping or None
-        Model, versions, input and options as in `Predictions.audit`; None where no model is known.
+        Model, versions, input and options as in `Predictions.audit`; None without a model.
     """
 
     patients: Any
@@ -61,7 +62,7 @@ class Recommendations:
 
     @classmethod
     def join(cls, parts: Sequence["Recommendations"], patients: Any) -> "Recommendations":
-        """Return blocks of patients, recommended by the same rule, as one."""
+        """Join recommendations of several blocks of patients by the same rule."""
         names = parts[0].columns
         return replace(
             parts[0],
@@ -71,7 +72,7 @@ class Recommendations:
         )
 
     def __repr__(self) -> str:
-        """Say how many there are of each status, without showing a patient."""
+        """Return the number of patients with each status, without data of single patients."""
         statuses, counts = np.unique(self.columns["status"].astype(str), return_counts=True)
         order = np.argsort(-counts, kind="stable")
         found = ", ".join(f"{counts[i]} {statuses[i]}" for i in order)
@@ -91,7 +92,7 @@ class Recommendations:
 
     @property
     def utility(self) -> "pd.DataFrame":
-        """What was compared, as a by-arm table."""
+        """The compared values as a by-arm table."""
         import pandas as pd
 
         return pd.DataFrame(self.utilities.copy(), index=pd.Index(self.patients), columns=pd.Index(self.arms))

@@ -1,4 +1,4 @@
-"""`TreatmentSelector`: the scikit-learn face of one fitted model per outcome."""
+"""`TreatmentSelector`: a scikit-learn estimator with one model per outcome."""
 
 import copy
 from collections.abc import Mapping
@@ -31,67 +31,78 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
     Parameters
     ----------
     arm : str, default="arm"
-        Column of X that holds the received arm. Patients to be predicted need not have it.
+        Column of X that holds the received arm. The column is not needed for prediction.
     estimator : {"auto", "hierarchical", "stacked"} or model, default="auto"
-        "auto" and "stacked": `StackedClassifier`, the hierarchical model, with boosted trees where the data
-        support them. "hierarchical": `HierarchicalClassifier` alone. Or any model of `treatsel.models`, or a
-        grid search over one.
+        "auto" and "stacked": `StackedClassifier`, which combines a hierarchical logistic regression with
+        boosted trees as far as the data support them. "hierarchical": `HierarchicalClassifier`, without
+        trees. Alternatively, an unfitted model of `treatsel.models`, or a scikit-learn search (such as
+        `GridSearchCV`) over one.
     codebook : Codebook, path or None, default=None
-        Meaning and allowed values of the covariates. None: inferred from X, without ranges.
+        Meaning and allowed values of the covariates. None: the codebook of a cohort; for a DataFrame,
+        inferred from X, without limits on numeric values.
     event_is_good : bool, mapping of str to bool, or None, default=None
-        Whether 1 is the good outcome, for all or by outcome. None: as the codebook states; the first
-        outcome counts as good where nothing is stated (and its name, such as "dropout", does not say
-        otherwise), others as not stated.
+        Whether an outcome of 1 is good (as for remission): one value for all outcomes, or a mapping of
+        outcome to value. None: as stated in the codebook. If the codebook does not state it, 1 is taken as
+        good for the first outcome (an error is raised if its name, such as "dropout", suggests an adverse
+        outcome), and the direction of the other outcomes remains unspecified.
     groups : str or None, default=None
-        Column of X that names the site or service. Its patients stay in one fold where every arm allows it,
-        and share a random effect where the model has one. Never a predictor; predictions do without it.
+        Column of X that identifies the site or service. In cross-fitting, patients of a site are kept in
+        the same fold, unless one fold would then hold all events, or all non-events, of an arm. The models
+        of "auto", "stacked" and "hierarchical" have random site effects. The column is not a predictor and
+        not needed for prediction. None with a cohort: its site column; if it has none and a person has
+        several rows, its person column.
     random_state : int, RandomState or None, default=None
-        Seed of the folds for `assignment_`, `observation_` and `performance_`; the model of "auto" is
-        deterministic.
+        Seed for the folds of `assignment_`, `observation_` and `performance_`. The models of "auto",
+        "stacked" and "hierarchical" are deterministic; they depend on it only through the weights that
+        account for missing outcomes.
     n_jobs : int or None, default=None
-        Jobs for cross-validation, as in joblib.
+        Number of parallel jobs for cross-fitting, as in joblib.
     assignment : {"randomised", "routine"} or None, default=None
-        How arms were assigned. Only with "randomised" are differences between arms causal effects;
-        otherwise (None: not stated) they are associations, and patients with a low propensity for an arm
-        are flagged.
+        How arms were assigned in the development cohort. "randomised": differences between arms are
+        reported as causal effects. "routine" (routine care) or None (not stated): differences are reported
+        as associations, and patients with a low propensity for an arm are flagged.
 
     Attributes
     ----------
     arms_ : list
         Arms, sorted.
     outcomes_ : list of str
-        Outcomes; the first is the main one.
+        Outcomes; the first is the main outcome.
     codebook_ : Codebook
         Covariates, arm and outcomes.
     model_ : FittedModel
-        The one immutable model that predicts, recommends and explains; what a model file holds. All other
-        attributes are views of it.
+        The immutable fitted model used for all predictions, recommendations and explanations, and saved to
+        model files. All other attributes are derived from it, except the values by patient in `assignment_`
+        and `observation_`, which exist only after `fit`.
     models_ : dict of str to model
-        One fitted model per outcome; from a file, the models as sums of terms.
+        Fitted model of each outcome. After loading from a file: its additive form, as in `additive_`.
     additive_ : dict of str to AdditiveModel or None
-        The same models as sums of terms on the logit scale; None for a model that is not such a sum.
+        The same models in additive form (sums of terms on the logit scale); None for a model without one.
     event_is_good_ : dict of str to bool or None
-        Direction of each outcome; None: not stated.
-    arm_means_ : DataFrame of shape (n_arms, 5)
-        Rate of the good main outcome if all patients received an arm: doubly robust, with interval.
+        Whether 1 is good, by outcome; None: not specified.
+    arm_means_ : DataFrame of shape (n_arms, 6)
+        Doubly robust estimate, by arm, of the rate of the good main outcome if all patients received the
+        arm: value, lower, upper, se, n and (only after `fit`) method.
     assignment_ : Assignment
-        Model of assignment to arms, with overlap and effective sample size by arm.
+        Model of assignment to arms (propensity model), with overlap and effective sample size by arm.
     observation_ : dict of str to Observation
-        Outcomes not always observed, with inverse-probability-of-observation weights; from a
-        file, only the tables by arm.
+        For each outcome that is missing in some patients: inverse-probability-of-observation weights, and a
+        table by arm. After loading from a file: the table only.
     performance_ : dict of str to DataFrame
-        Cross-fitted estimates for each outcome's model and for a penalized logistic regression.
+        Cross-fitted performance, by outcome, of the model and of a baseline (ridge logistic regression).
     data_checks_ : list of DataCheck
         Findings of the data-quality checks of the development cohort: code and message.
     default_arm_ : label
-        The best single arm of the development cohort by `arm_means_`, of those with enough events.
+        The best single arm: the one with the highest value in `arm_means_` among the arms with sufficient
+        events of the main outcome (among all arms if none has sufficient events).
     training_ : DataFrame
-        Per outcome and arm: n, n_observed, n_events, and whether these are enough to compare the arm.
-    ranges_ : DataFrame of shape (n_numbers, 2)
-        Expected range of each numeric covariate: from the 1st to the 99th percentile of the development
-        cohort, extended on both sides by half of that distance.
+        One row per outcome and arm: outcome, arm, n, n_observed, n_events, and sufficient_events (at least
+        10 events and 10 non-events, the minimum for comparing the arm).
+    ranges_ : DataFrame of shape (n_numeric_covariates, 2)
+        Expected range of each numeric covariate: 1st to 99th percentile in the development cohort, extended
+        on both sides by half the distance between them.
     background_ : DataFrame
-        Group means that represent the development cohort in explanations.
+        Means of groups of similar patients, which represent the development cohort in explanations.
 
     Examples
     --------
@@ -126,25 +137,31 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
     # --- learning
 
     def fit(self, X: Any, y: Any = None) -> "TreatmentSelector":
-        """Learn one model per outcome.
+        """Fit one model per outcome.
 
         Parameters
         ----------
         X : Cohort, or DataFrame of shape (n_patients, n_columns)
-            A cohort gives covariates, arm, outcomes, site, persons and codebook by their roles. A DataFrame
-            holds covariates and the arm column.
+            A cohort provides covariates, arm, outcomes, site and person (columns with these roles), and the
+            codebook. A DataFrame holds the covariates, the arm column and, if `groups` is given, the site.
         y : Series or array of shape (n_patients,), or DataFrame of shape (n_patients, n_outcomes)
-            Outcomes, 0 or 1; NaN: not observed. The others are weighted to represent such patients
-            (inverse probability of observation), with a warning. None with a cohort.
+            Outcomes, 0 or 1; NaN: not observed. If an outcome is missing in some patients, the others are
+            weighted by the inverse probability of observation, with a warning. None: the outcomes of the
+            cohort.
+
+        Returns
+        -------
+        TreatmentSelector
+            This selector, fitted.
 
         Raises
         ------
         InputError, CohortError, CodebookError
-            If X, y and the codebook do not fit each other; all faults of X at once.
+            If X, y and the codebook are inconsistent. All faults of X are reported at once.
         """
         if self.n_jobs == 0:
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
-        # one BLAS thread: small matrices gain nothing from more, and lose much on a busy machine
+        # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
             learned = learn(self, development_of(self, X, y))
         self.model_ = learned.model
@@ -153,20 +170,21 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
 
     @classmethod
     def from_model(cls, model: FittedModel, *, arm: str) -> "TreatmentSelector":
-        """Return a fitted selector over a model, such as one read from a file."""
+        """Return a fitted selector for a `FittedModel`, such as one read from a file."""
         selector = cls(arm=arm, assignment=model.assignment)
         selector.model_ = model
         return selector
 
     def with_models(self, models: Mapping[str, Any]) -> "TreatmentSelector":
-        """Return this selector with other fitted models of some outcomes, such as recalibrated ones.
+        """Return a copy of this selector in which the models of some outcomes are replaced.
 
-        All else, `performance_` included, remains as it was.
+        The new models are, for example, recalibrated ones. Everything else, including `performance_`, is
+        unchanged; `model_id_` becomes None.
 
         Parameters
         ----------
         models : mapping of str to fitted model of `treatsel.models`
-            Outcome to its new model, for the same arms.
+            New model by outcome, with the same arms and covariates.
 
         Raises
         ------
@@ -192,7 +210,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         return changed
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether there is a model."""
+        """Whether the selector is fitted."""
         return hasattr(self, "model_")
 
     # --- predicting
@@ -224,7 +242,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         Raises
         ------
         CohortError
-            If a covariate is missing or a value breaks the codebook.
+            If a covariate is missing or a value violates the codebook.
         """
         found = self._fitted.predict_by_arm(X, outcome)
         if isinstance(found, pd.DataFrame):
@@ -238,12 +256,12 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         Raises
         ------
         UnsupportedModelError
-            If the model gives no draws (trees, lasso).
+            If the model has no posterior draws (trees alone, lasso).
         """
         return self._fitted.predict_draws(X, outcome)
 
     def has_posterior_draws(self, outcome: str | None = None) -> bool:
-        """Whether the model of an outcome (None: the first) gives posterior draws, and so intervals."""
+        """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
         return self._fitted.has_posterior_draws(outcome)
 
     def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
@@ -254,9 +272,9 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         X : DataFrame, dict or list of dicts
             Covariates by name.
         level : float
-            Confidence level of the intervals, from the posterior draws of each probability.
+            Level of the intervals, which are quantiles of the posterior draws of each probability.
         on_invalid : {"raise", "flag"}
-            Whether a value that breaks the codebook raises, or becomes a coded warning on its patient.
+            Whether a value that violates the codebook raises an error or becomes a coded warning.
 
         Returns
         -------
@@ -265,7 +283,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         return self._fitted.predict(X, level=level, on_invalid=on_invalid)
 
     def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
-        """Return the prediction that an audit record is about, again; see `FittedModel.reproduce`."""
+        """Recompute the prediction that an audit record documents; see `FittedModel.reproduce`."""
         return self._fitted.reproduce(audit, record)
 
     def recommend(
@@ -280,19 +298,19 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         level: float = 0.95,
         on_invalid: str = "raise",
     ) -> Recommendations:
-        """Recommend an arm to each patient; see `treatsel.recommend` for the rules.
+        """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
         Parameters
         ----------
         X : DataFrame, dict or list of dicts
             Covariates by name.
         preferences : mapping of outcome to weight, optional
-            What this patient cares about; None: only the first outcome. The default arm, ties and
-            the fallback of rule "supported" always refer to the first outcome.
+            Weight of each outcome in the utility; None: only the first outcome counts. The default arm,
+            which breaks ties and is the fallback of rule "supported", always refers to the first outcome.
         allowed, excluded, rule, margin, level
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
-            As in `predict`; a flagged patient is ``out_of_scope``.
+            As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
 
         Returns
         -------

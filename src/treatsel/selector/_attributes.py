@@ -1,4 +1,4 @@
-"""What a selector has learned, as tables: views of its fitted model that cannot be set."""
+"""Learned attributes of a selector: read-only properties derived from its fitted model."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ class LearnedAttributes:
     """Adds the learned attributes to an estimator with `model_`."""
 
     model_: FittedModel
-    # series by patient, which only the process that fitted the models has
+    # values by patient: available only in the process that fitted the models, not from a file
     _assignment: Assignment | None = None
     _observation: dict[str, Observation] | None = None
 
@@ -29,7 +29,7 @@ class LearnedAttributes:
 
     @property
     def outcomes_(self) -> list[str]:
-        """Outcomes; the first is the main one."""
+        """Outcomes; the first is the main outcome."""
         return list(self.model_.outcomes)
 
     @property
@@ -45,12 +45,12 @@ class LearnedAttributes:
 
     @property
     def additive_(self) -> Mapping[str, AdditiveModel | None]:
-        """Models as sums of terms on the logit scale; None for a model that is not such a sum."""
+        """Models in additive form (sums of terms on the logit scale); None for a model without one."""
         return self.model_.models
 
     @property
     def event_is_good_(self) -> Mapping[str, bool | None]:
-        """Direction of each outcome; None: not stated."""
+        """Whether 1 is good, by outcome; None: not specified."""
         return self.model_.event_is_good
 
     @property
@@ -60,12 +60,12 @@ class LearnedAttributes:
 
     @property
     def arm_means_(self) -> pd.DataFrame:
-        """Rate of the good main outcome if every patient got an arm."""
+        """Rate of the good main outcome, by arm, if all patients received the arm."""
         return by_arm(self.model_.development.arm_means, self.arms_)
 
     @property
     def training_(self) -> pd.DataFrame:
-        """Counts per outcome and arm."""
+        """Counts by outcome and arm."""
         return pd.DataFrame(dict(self.model_.development.training))
 
     @property
@@ -76,14 +76,14 @@ class LearnedAttributes:
 
     @property
     def background_(self) -> pd.DataFrame:
-        """Group means that explanations compare with."""
+        """Group means used as the background of explanations."""
         return pd.DataFrame(
             {name: values.copy() for name, values in self.model_.development.background.items()}
         )
 
     @property
     def performance_(self) -> dict[str, pd.DataFrame]:
-        """Cross-fitted figures of each outcome's model and of the baseline."""
+        """Cross-fitted performance, by outcome, of the model and of the baseline."""
         return {name: pd.DataFrame(dict(rows)) for name, rows in self.model_.development.performance.items()}
 
     @property
@@ -93,7 +93,7 @@ class LearnedAttributes:
 
     @property
     def assignment_(self) -> Assignment:
-        """Model of the received arm, with overlap by arm; per-patient probabilities only after `fit`."""
+        """Model of assignment to arms, with overlap by arm; probabilities by patient only after `fit`."""
         model = self.model_
         if self._assignment is not None:
             return replace(self._assignment, table=self._assignment.table.copy())
@@ -107,7 +107,7 @@ class LearnedAttributes:
 
     @property
     def observation_(self) -> dict[str, Observation]:
-        """Outcomes not always observed, by arm; per-patient weights only after `fit`."""
+        """Outcomes missing in some patients: tables by arm; weights by patient only after `fit`."""
         tables = self.model_.development.observation
         if self._observation is not None:
             return {name: replace(part, table=part.table.copy()) for name, part in self._observation.items()}
@@ -118,15 +118,15 @@ class LearnedAttributes:
 
     @property
     def intended_use_(self) -> Mapping[str, Any] | None:
-        """What a model file says its model is for."""
+        """Intended use as stated in the model file; None for a model that is not from a file."""
         return self.model_.intended_use
 
     @property
     def model_id_(self) -> str | None:
-        """Hash of the model file's content."""
+        """Hash of the model file's content; None for a model that is not from a file."""
         return self.model_.model_id
 
     @property
     def fingerprint_(self) -> str | None:
-        """Hash of the whole development table."""
+        """Hash of the development cohort's covariates and arm column."""
         return self.model_.development.fingerprint

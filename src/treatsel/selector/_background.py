@@ -8,16 +8,16 @@ from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.models import Encoding
 
 MAX_GROUPS = 500  # rows of the background: bounds the time of an explanation, whatever the cohort's size
-MIN_EVENTS = 10  # events, and non-events, that an arm needs before it can be called better or worse
+MIN_EVENTS = 10  # events, and non-events, that an arm needs to be compared with other arms
 
 
 def summarize(covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return the means of groups of similar patients, all groups of about the same size.
+    """Return the means of groups of similar patients; groups are of about the same size.
 
-    Microaggregation: the patients are split at the median of their first principal component, all groups
-    equally often, until a further split would leave groups smaller than ``SMALLEST_GROUP`` (or more than
-    ``MAX_GROUPS`` of them); sizes differ by at most one. Numbers become the group's mean, texts its most
-    frequent value.
+    Microaggregation: every group of patients is split at the median of its first principal component, until
+    a further split would give groups smaller than ``SMALLEST_GROUP`` (or more than ``MAX_GROUPS`` groups).
+    Group sizes differ by at most one. A number is summarized by the group's mean, a text by its most frequent
+    value.
 
     References
     ----------
@@ -47,7 +47,7 @@ def _halves(rows: np.ndarray, matrix: FloatArray) -> list[np.ndarray]:
 
 
 def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
-    """Return one value per group; missing where fewer than ``SMALLEST_GROUP`` patients have one."""
+    """Return one value per group; a number is missing if fewer than ``SMALLEST_GROUP`` patients have one."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         grouped = column.astype("float64").groupby(group)
         return grouped.mean().mask(grouped.count() < SMALLEST_GROUP)
@@ -56,7 +56,7 @@ def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
 
 
 def counts_by_arm(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
-    """Return n, n_observed, n_events and sufficient_events (enough to compare the arm) by outcome and arm."""
+    """Return n, n_observed, n_events and sufficient_events (for comparing the arm) by outcome and arm."""
     rows = []
     for name in outcomes.columns:
         for arm, y in outcomes[name].groupby(received.to_numpy()):

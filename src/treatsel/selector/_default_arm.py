@@ -1,4 +1,4 @@
-"""The assignment model, and doubly robust means by arm, from which the best single arm is taken."""
+"""Assignment model, and doubly robust means by arm, which determine the best single arm."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from treatsel.selector._outcome import FittedOutcome
 
 
 def learn_assignment(X: pd.DataFrame, arm: str, *, groups: pd.Series | None, random_state: Any) -> Assignment:
-    """Cross-fit the assignment model on all patients; X holds covariates and arm."""
+    """Cross-fit the assignment model on all patients; X holds the covariates and the arm."""
     folds = balanced_folds(X[arm], np.zeros(len(X)), groups=groups, random_state=random_state)
     return assess_assignment(X.drop(columns=arm), X[arm], folds)
 
@@ -24,18 +24,18 @@ def doubly_robust_arm_means(
     received: pd.Series,
     assignment: Assignment,
     *,
-    randomised: bool,
+    randomized: bool,
     good: bool,
     groups: pd.Series | None,
 ) -> pd.DataFrame:
-    """Return the rate of the good outcome if all patients received an arm: arm, value, lower, upper, ...
+    """Return the rate of the good outcome, by arm, if all patients received the arm: value, lower, upper, ...
 
     References
     ----------
     Robins, Rotnitzky & Zhao (1994), JASA 89(427), 846-866. doi:10.1080/01621459.1994.10476818
     """
     propensities = assignment.probabilities
-    if randomised or propensities is None:
+    if randomized or propensities is None:
         propensities = randomized_probabilities(received)
     table = fitted.cross_fitted if good else 1 - fitted.cross_fitted
     scores = aipw_scores(
@@ -49,7 +49,7 @@ def doubly_robust_arm_means(
 
 
 def _observation_probability(fitted: FittedOutcome, received: pd.Series) -> FloatArray:
-    """Return the probability of observation that the (truncated) weights imply; 1 without weights."""
+    """Return the probability of observation implied by the (truncated) weights; 1 without weights."""
     if fitted.observation is None or fitted.observation.weights is None:
         return np.ones(len(received))
     share = received.map(fitted.observation.table["share"]).to_numpy(dtype=float)

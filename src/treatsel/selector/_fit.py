@@ -41,20 +41,20 @@ def model_of(estimator: Any, arm: str, groups: str | None) -> Any:
 
 
 def knows_groups(model: Any) -> bool:
-    """Whether a model has site effects, and so needs the site column."""
+    """Whether a model has site effects, and therefore needs the site column."""
     return any(name.rsplit("__", 1)[-1] == "groups" for name in model.get_params())
 
 
 def fit_model(
     model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None, weights: FloatArray | None
 ) -> Any:
-    """Fit a model (of a search: return the best). X holds the site column if the model has site effects."""
+    """Fit a model; for a search, return the best one. X has the site column if the model has site effects."""
     passed: dict[str, Any] = {}
     if weights is not None:
         if not isinstance(model, BaseSearchCV) and not has_fit_parameter(model, "sample_weight"):
             raise InputError(
-                f"{type(model).__name__}.fit does not accept sample_weight, which missing outcomes need. "
-                "Leave out the patients without an outcome, or choose another estimator."
+                f"{type(model).__name__}.fit does not accept sample_weight, which is required if outcomes "
+                "are missing. Leave out the patients without an outcome, or choose another estimator."
             )
         passed["sample_weight"] = weights
     if not isinstance(model, BaseSearchCV):
@@ -67,7 +67,7 @@ def fit_model(
 
 
 def check_trainable(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any], folds: Any) -> None:
-    """Raise unless every arm has two events and two non-events, and no covariate lies in one fold only."""
+    """Raise if an arm has fewer than 2 events or non-events, or a covariate has values in one fold only."""
     _check_events(X, y, arm, arms)
     _check_spread(X.drop(columns=arm), folds)
 

@@ -28,13 +28,13 @@ class DevelopmentData:
     Attributes
     ----------
     clean : DataFrame of shape (n_patients, n_covariates + 1)
-        Covariates and the arm column.
+        Covariates and arm column.
     outcomes : DataFrame of shape (n_patients, n_outcomes)
         0, 1 or NaN (not observed).
     received : Series of shape (n_patients,)
         Received arm.
     groups, persons : Series of shape (n_patients,) or None
-        Site or service; the person behind a row.
+        Site or service of each row; person of each row.
     codebook : Codebook
         Covariates and arm.
     assignment : str or None
@@ -65,12 +65,12 @@ def development_of(selector: Any, X: Any, y: Any) -> DevelopmentData:
 
 
 def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
-    """Read a cohort by its roles; outcomes may be given in place of the cohort's own."""
+    """Read a cohort by the roles of its columns; outcomes in y replace those of the cohort."""
     given = selector.codebook
     if given is not None and given != cohort.codebook:
-        raise InputError("A cohort brings its own codebook. Leave codebook out of the selector.")
+        raise InputError("A cohort has its own codebook. Leave codebook out of the selector.")
     if cohort.codebook.arm is None:
-        raise InputError("The codebook has no column with the role arm. Give it to the received arm.")
+        raise InputError("The codebook has no column with the role arm. Give this role to the received arm.")
     if selector.arm != cohort.codebook.arm:
         raise InputError(
             f"The cohort's arm column is {cohort.codebook.arm!r}, but the selector's is {selector.arm!r}. "
@@ -79,12 +79,12 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
     person = cohort.codebook.name("person")
     groups = selector.groups or cohort.codebook.name("site")
     if groups is None and person is not None and cohort.frame[person].duplicated().any():
-        groups = person  # rows of one person depend on each other; persons with one row do not
+        groups = person  # rows of the same person are dependent; with one row per person, nothing is grouped
     frame = cohort.X
     for name in dict.fromkeys((groups, person)):
         if name is not None:
             if name not in cohort.frame:
-                raise InputError(f"The cohort has no column {name!r}, which groups names.")
+                raise InputError(f"The cohort has no column {name!r}, which was given as groups.")
             frame[name] = cohort.frame[name]
     return _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups)
 
@@ -95,7 +95,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
     assignment = check_assignment(selector.assignment)
     book = development_codebook(codebook, frame, selector.arm, groups)
     check_no_outcome(book, outcomes)
-    by_id(frame, book)  # raises on an id that occurs twice
+    by_id(frame, book)  # raises if an id occurs twice
     clean, faults = book.parse(frame, names=[*book.covariates, selector.arm])
     if faults:
         raise CohortError(f"X does not fit the codebook ({count_of(len(faults), 'fault')}):", faults)
@@ -114,12 +114,12 @@ ASSIGNMENTS = ("randomised", "routine")
 
 
 def check_assignment(assignment: Any) -> str | None:
-    """Return how arms were assigned: "randomised", "routine", or None where it was not stated."""
+    """Return how arms were assigned: "randomised", "routine", or None if not stated."""
     return None if assignment is None else check_choice("assignment", assignment, ASSIGNMENTS)
 
 
 def outcome_table(y: Any, X: pd.DataFrame) -> pd.DataFrame:
-    """Return outcomes as a table of 0, 1 and NaN with the patients of X."""
+    """Return outcomes as a table of 0, 1 and NaN, with the index of X."""
     if isinstance(y, pd.DataFrame):
         table = y
     elif np.ndim(y) != 1:
@@ -147,9 +147,11 @@ def development_codebook(
     """Return the codebook of the covariates and the arm: the one given, or one drafted from X."""
     for role, name in (("arm", arm), ("groups", groups)):
         if name is not None and name not in X.columns:
-            raise InputError(f"X has no column {name!r}, which {role} names. It has {list(X.columns)}.")
+            raise InputError(
+                f"X has no column {name!r}, which was given as {role}. It has {list(X.columns)}."
+            )
     if groups == arm:
-        raise InputError(f"arm and groups both name the column {arm!r}. A site is not an arm.")
+        raise InputError(f"arm and groups are the same column, {arm!r}. They must be different columns.")
     covariates = X.drop(columns=[groups] if groups else [])
     if codebook is None:
         book = Codebook.infer(covariates, arm=arm, outcomes=[], ranges=False)
@@ -164,25 +166,25 @@ def development_codebook(
         raise CodebookError(f"The codebook's arm column is {book.arm!r}, but the selector's is {arm!r}.")
     if groups in book.covariates:
         raise CodebookError(
-            f"The codebook makes {groups!r} a covariate, but groups names it. It cannot be both."
+            f"groups is {groups!r}, which is a covariate in the codebook. A column cannot be both."
         )
     if not book.covariates:
-        raise CodebookError("The codebook gives no column the role covariate. Name at least one.")
+        raise CodebookError("The codebook has no column with the role covariate. Give it to at least one.")
     if unknown := book.unknown_columns(covariates):
         raise CohortError("X does not fit the codebook:", unknown)
     return book
 
 
 def check_no_outcome(book: Codebook, outcomes: pd.DataFrame) -> None:
-    """Raise if an outcome is offered as a covariate, a leak."""
+    """Raise if an outcome is also a covariate or the arm (leakage)."""
     if leaks := [name for name in outcomes.columns if name in book.covariates or name == book.arm]:
         remedy = "A covariate must be known before treatment: leave the column out of X."
         faults = [Fault(column=name, problem="is an outcome in y", remedy=remedy) for name in leaks]
-        raise CohortError("X holds what is to be predicted:", faults)
+        raise CohortError("X contains an outcome:", faults)
 
 
 def _refuse_strangers(book: Codebook, arm: str) -> None:
-    """Refuse columns that do not look like covariates, rather than drop them silently."""
+    """Raise if columns do not look like covariates, instead of dropping them silently."""
     reasons = {
         "session_score": "looks as if it was measured after treatment began",
         "date": "holds dates",
@@ -190,7 +192,7 @@ def _refuse_strangers(book: Codebook, arm: str) -> None:
         "site": "looks like a site",
         None: "holds too many different texts to be a category",
     }
-    remedy = "Leave it out of X, name it as groups, or pass a codebook that gives it the role covariate."
+    remedy = "Leave it out of X, pass it as groups, or pass a codebook in which it has the role covariate."
     faults = [
         Fault(column=field.name, problem=reasons[field.role], remedy=remedy)
         for field in book.fields
@@ -203,9 +205,10 @@ def _refuse_strangers(book: Codebook, arm: str) -> None:
 
 
 def directions(given: Any, outcomes: Sequence[str], book: Codebook) -> dict[str, bool | None]:
-    """Return whether each outcome is good: as given, as in the codebook, or None for not stated.
+    """Return whether 1 is good, by outcome: as given, as stated in the codebook, or None if not stated.
 
-    The first outcome counts as good where nothing is stated, unless its name says otherwise.
+    If it is not stated for the first outcome, 1 is taken as good, unless the name suggests otherwise, which
+    raises an error.
     """
     if isinstance(given, Mapping):
         check_mapping_keys("event_is_good", given, outcomes)
@@ -226,7 +229,7 @@ def directions(given: Any, outcomes: Sequence[str], book: Codebook) -> dict[str,
 def completed_codebook(
     book: Codebook, clean: pd.DataFrame, directions: Mapping[str, bool | None]
 ) -> Codebook:
-    """Return the codebook with the categories that were learned and an entry for each outcome."""
+    """Return the codebook with the categories found in the data and an entry for each outcome."""
     fields = []
     for field in book.fields:
         if field.role == "covariate" and field.type == "string" and field.enum is None:

@@ -1,4 +1,4 @@
-"""From development data to the fitted model: outcomes, assignment, arm means, summaries, data checks."""
+"""Fit a selector to development data: outcomes, assignment, arm means, summaries and data checks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from treatsel.selector.data_checks import (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Learned:
-    """The fitted model, and the series by patient that only the process that fitted it has."""
+    """The fitted model, and the values by patient, which are not saved to a file."""
 
     model: FittedModel
     assignment: Assignment
@@ -35,7 +35,7 @@ class Learned:
 
 
 def learn(selector: Any, data: DevelopmentData) -> Learned:
-    """Fit all models; `selector` gives the parameters."""
+    """Fit all models with the parameters of `selector`."""
     outcomes, received = data.outcomes, data.received
     names, arms = list(outcomes.columns), sorted(received.unique(), key=str)
     good = directions(selector.event_is_good, names, data.codebook)
@@ -47,18 +47,18 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     assignment = learn_assignment(
         data.clean, selector.arm, groups=data.groups, random_state=selector.random_state
     )
-    main, randomised = names[0], data.assignment == "randomised"
+    main, randomized = names[0], data.assignment == "randomised"
     means = doubly_robust_arm_means(
         fitted[main],
         outcomes[main],
         received,
         assignment,
-        randomised=randomised,
+        randomized=randomized,
         good=bool(good[main]),
         groups=data.groups,
     )
     checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
-    checks += [] if randomised else check_overlap(assignment)
+    checks += [] if randomized else check_overlap(assignment)
     for name, part in fitted.items():
         checks += _check_model(part, name)
     development = _development(data, fitted, assignment, means, arms, checks)
@@ -119,7 +119,7 @@ def _development(
 
 
 def columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return a table by columns, without its index."""
+    """Return the columns of a table as lists, without its index."""
     return {str(name): table[name].tolist() for name in table.columns}
 
 

@@ -28,7 +28,7 @@ from treatsel.selector._fit import (
 PENALTY = 0.03
 # Prior SD of effect modification relative to that of prognosis: effects vary much less than outcomes do.
 INTERACTION_SCALE = 0.3
-MAX_COMPARED = 20_000  # patients on whom model and baseline are compared: bounds the time of large cohorts
+MAX_COMPARED = 20_000  # patients in whom model and baseline are compared: bounds the time for large cohorts
 MIN_VALUES = 200  # known values that a column needs in such a sample; with fewer, a fold may have none
 
 
@@ -41,11 +41,11 @@ class FittedOutcome:
     model : model
         Fitted to the patients whose outcome was observed.
     additive : AdditiveModel or None
-        The same model as a sum of terms; None if it cannot be written so.
+        The same model in additive form (a sum of terms); None if it has no such form.
     cross_fitted : DataFrame of shape (n_patients, n_arms)
         Predictions for each patient by a model fitted without that patient's outcome.
     observation : Observation or None
-        Weights that account for outcomes not observed; None if all were observed.
+        Weights that account for missing outcomes; None if all outcomes were observed.
     performance : DataFrame
         Cross-fitted performance of model and baseline: predictor, metric, value, lower, upper, n.
     excess : dict of str to (float, float)
@@ -76,11 +76,11 @@ def learn_outcome(
     random_state: Any,
     n_jobs: int | None,
 ) -> FittedOutcome:
-    """Fit the model of one outcome; X holds covariates and arm, y 0, 1 or NaN."""
+    """Fit the model of one outcome; X holds the covariates and the arm, y holds 0, 1 or NaN."""
     if y.isna().all():
-        raise InputError(f"Outcome {y.name!r} was observed in no patient.")
+        raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
     seed = seed_of(random_state)
-    # without a seed, draw one: all folds below must be the same split
+    # without a seed, draw one, so that all splits below are the same
     seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
     seen = y.notna().to_numpy()
     observation = _observation(X, y, arm, groups, seed)
@@ -154,7 +154,7 @@ def _performance(
     """
     rows = _compared(X[arm], y)
     X, y, by_arm = X.iloc[rows], y[rows], by_arm.iloc[rows]
-    if len(rows) >= MAX_COMPARED:  # a sample, in which a column that is mostly missing may be empty
+    if len(rows) >= MAX_COMPARED:  # in a sample, a column that is mostly missing may be empty
         X = X.loc[:, X.notna().sum() >= MIN_VALUES]
     sites = None if groups is None else groups.iloc[rows]
     received = X[arm]
@@ -176,9 +176,10 @@ def _excess_loss(y: FloatArray, p: FloatArray, other: FloatArray) -> tuple[float
 
 
 def _compared(received: pd.Series, y: FloatArray) -> np.ndarray:
-    """Return the rows on which model and baseline are compared.
+    """Return the rows in which model and baseline are compared.
 
-    All patients, or a sample with every patient of an arm and outcome that is rare (fewer than 200).
+    All patients, or a sample that includes all patients with a rare combination of arm and outcome (fewer
+    than 200 patients).
     """
     if len(y) <= MAX_COMPARED:
         return np.arange(len(y))
@@ -189,7 +190,7 @@ def _compared(received: pd.Series, y: FloatArray) -> np.ndarray:
 
 
 def _own(by_arm: pd.DataFrame, received: pd.Series) -> FloatArray:
-    """Return the probability under the received arm, clipped to 1e-6: the log-loss of a 0 may be infinite."""
+    """Return the probability under the received arm, at least 1e-6 from 0 and 1 (for a finite log-loss)."""
     return np.asarray(np.clip(cells_of("received", received.to_numpy(dtype=object), by_arm), 1e-6, 1 - 1e-6))
 
 

@@ -1,4 +1,4 @@
-"""Hierarchical logistic regression: the classifier, and the mathematics it rests on."""
+"""Hierarchical logistic regression: the classifier and its numerical methods."""
 
 from treatsel.models.hierarchical._classifier import HierarchicalClassifier
 from treatsel.models.hierarchical._curvature import Curvature, Patients

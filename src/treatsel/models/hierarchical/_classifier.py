@@ -18,18 +18,19 @@ class HierarchicalClassifier(SitedClassifier):
     number. All arms are treated alike; there is no reference arm.
 
     Every term has a Gaussian prior. Its variance, one per kind of term, maximizes the evidence (marginal
-    likelihood) under a weakly informative prior guess. The size of effect modification (g) is averaged over
-    by evidence: zero, or one value of a grid, with the same variance for all covariates or with one variance
-    per covariate (sparse; heavy tails allow a single strong modifier). Effect modification therefore shrinks
-    to zero where the data do not support it, and a rare arm borrows strength from the others.
+    likelihood) under a weakly informative prior guess. Models with different sizes of effect modification (g)
+    are averaged by evidence. The size is zero or a value of a grid, either with the same variance for all
+    covariates or with one variance per covariate (sparse; heavy tails allow a single strong modifier). Effect
+    modification therefore shrinks to zero if the data do not support it, and a rare arm borrows strength from
+    the others.
 
     Parameters
     ----------
     arm : str or None, default="arm"
         Column of X that holds the received arm. None: a single arm.
     groups : str or None, default=None
-        Column of X that names the site: a random intercept and a random site-by-arm effect, never a
-        predictor. Predictions are for a new site and do not need the column.
+        Column of X that identifies the site, for a random intercept and a random site-by-arm effect; it is
+        not a predictor. Predictions are for a new site and do not need the column.
 
     Attributes
     ----------
@@ -39,8 +40,8 @@ class HierarchicalClassifier(SitedClassifier):
         Outcomes; the second is the event.
     p_modification_ : float
         Posterior probability of the models in which effects differ between patients (prior: 0.8). It is
-        biased upwards, since the evidence of sparse models is overestimated: without any effect
-        modification expect about 0.4 with 4,000 patients, and more with fewer. NaN for a single arm.
+        biased upward, since the evidence of sparse models is overestimated: without any effect modification,
+        expect about 0.4 with 4,000 patients, and more with fewer. NaN for a single arm.
     modification_ : DataFrame
         The posteriors that are averaged: size (standard deviation over patients of an arm's effect
         modification, in logits), sparse, and weight.

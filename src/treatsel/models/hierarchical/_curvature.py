@@ -127,11 +127,11 @@ class Patients:
         """Return a pseudo-random number in [0, 1) for each patient, derived from the covariates.
 
         The key of a patient does not depend on the other patients or on the order of rows and columns. Each
-        `number` gives other keys.
+        `number` gives different keys.
         """
         # A random projection of the row; the directions are seeded by the names of the features, so that
-        # the order of columns does not matter. A thousandfold, its fractional part is nearly uniform, and
-        # patients with similar covariates get unrelated keys.
+        # the order of columns does not matter. Multiplied by 1,000, its fractional part is nearly uniform,
+        # and patients with similar covariates get unrelated keys.
         seeds = [crc32(f"{number} {feature}".encode()) for feature in self._encoding.features]
         direction = np.array([0.0, *(np.random.default_rng(seed).standard_normal() for seed in seeds)])
         parts = [np.einsum("np,p->n", design, direction) for design, _ in self.blocks()]
@@ -146,7 +146,7 @@ class Patients:
         return np.concatenate([design[:, 1 + which] for design, _ in self.blocks()])
 
     def sample(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
-        """Return design and weights of at most `n_rows` patients at equal distances in the table."""
+        """Return design matrix and weights of at most `n_rows` patients, equally spaced in the table."""
         n = len(self.y)
         rows = np.unique(np.linspace(0, n - 1, min(n_rows, n)).round().astype(int))
         matrix = self._encoding.encode(self._covariates.iloc[rows])

@@ -53,8 +53,8 @@ SPARSE_WEIGHT = 0.5  # prior probability that modification, if any, is sparse
 # to 0. Tighter and heavier priors differed by less than the simulation error.
 SPARSE_FREEDOM = 0.5
 SPARSE_SCALE = 0.2
-# Mean-field updates. They converge linearly and are stopped early: after 8, precisions still change by 7 to
-# 25 % an update (1,000 simulated patients).
+# Mean-field updates. They converge linearly and are stopped early: after 8 updates, precisions still change
+# by 7 to 25 % per update (1,000 simulated patients).
 SPARSE_STEPS = 8
 
 # Grid of the SDs of site and of site by arm, in logits, and scale of their half-normal prior (half as much
@@ -155,7 +155,7 @@ class Layout:
             where[0, 1:] = kinds == kind
             self.groups[kind] = where
             spread = float(np.sqrt(variances[1:][kinds == kind].sum()))
-            spread = max(spread, 0.1)  # rare categories alone: no huge guesses
+            spread = max(spread, 0.1)  # no huge guess for rare categories
             self.guesses[kind], self.largest[kind] = TOTALS[kind] / spread, MAX_TOTAL / spread
         if n_arms > 1:
             where = np.zeros(self.shape, dtype=bool)
@@ -187,10 +187,10 @@ class Averaged:
     start: State
 
     def again(self, patients: Patients) -> "Averaged":
-        """Fit other patients with the same hyperparameters: for cross-fitting.
+        """Fit the models to other patients with the same hyperparameters, for cross-fitting.
 
-        The few hyperparameters carry little information about single patients; the precisions of the sparse
-        models, one per covariate, do, and are learned again.
+        The few hyperparameters carry little information about single patients. The precisions of the sparse
+        models, one per covariate, carry more, and are learned again.
         """
         sites = np.zeros((patients.n_sites, patients.n_arms))
         start = State(self.start.terms, sites)
@@ -319,7 +319,7 @@ def maximize_evidence(patients: Patients, layout: Layout) -> tuple[Scales, State
     for number in range(MAX_ROUNDS):
         LOG.info("Maximizing the evidence: round %d, at most %d", number + 1, MAX_ROUNDS)
         before = scales
-        for _ in range(3):  # updates are cheap next to the pass over the patients, and converge linearly
+        for _ in range(3):  # updates converge linearly, and are cheap compared with a pass over the patients
             scales = _updated(System.build(curvature, state, layout.prior(scales)), layout, scales)
         if patients.n_sites:
             linear = curvature.site_hessian * state.sites + curvature.site_gradient

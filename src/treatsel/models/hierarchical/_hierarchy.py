@@ -17,8 +17,8 @@ from treatsel.models.hierarchical._evidence import MAX_STEPS, System
 from treatsel.models.hierarchical._heterogeneity import Averaged, Component, average_over_sizes
 
 PROJECTION_ROWS = 2000  # patients used for the projection: bounds its time
-# Draws of the precisions of a sparse posterior. Each needs a Cholesky factor of its own, so that 1,000
-# draws of the terms share 20 draws of the precisions.
+# Draws of the precisions of a sparse posterior. Each needs its own Cholesky factor; therefore 1,000 draws of
+# the terms share 20 draws of the precisions.
 PRECISION_DRAWS = 20
 # Gauss-Hermite rule for the mean probability of a normal logit: with 9 nodes the error is below 1e-4 up to an
 # SD of the logit of 1.5, and 4e-4 at 2.
@@ -62,7 +62,7 @@ class Hierarchy:
         return cls(averaged, _projected(averaged.components, ordered)[rank], rank)
 
     def again(self, patients: Patients) -> "Hierarchy":
-        """Fit other patients with the same hyperparameters: for cross-fitting."""
+        """Fit the model to other patients with the same hyperparameters, for cross-fitting."""
         ordered = patients.with_arms(self.rank[patients.arms])
         averaged = self.averaged.again(ordered)
         return Hierarchy(averaged, _projected(averaged.components, ordered)[self.rank], self.rank)
@@ -115,7 +115,7 @@ class Hierarchy:
 
 
 def _draw_component(c: Component, n_pairs: int, random: np.random.Generator) -> FloatArray:
-    """Draw from one posterior; of a sparse one, with several draws of the precisions."""
+    """Draw from one posterior; if it is sparse, with several draws of the precisions."""
     if c.sparse is None:
         return _draw_pairs(c.mode.system, c.mode.state.by_arm, n_pairs, random)
     parts = []
@@ -169,8 +169,8 @@ def _matched(
     design: FloatArray, weights: FloatArray, target: FloatArray, start: FloatArray, spread: FloatArray
 ) -> FloatArray:
     """Match probabilities by Newton's method with step halving from `start`."""
-    # The ridge towards the posterior mean, 1 % of the posterior precision, keeps terms in place on which
-    # these patients have no information, and hardly moves any other.
+    # The ridge towards the posterior mean, 1 % of the posterior precision, holds terms in place about which
+    # these patients carry no information, and hardly changes the others.
     ridge = 0.01 / np.maximum(spread, 1e-12)
 
     def height(terms: FloatArray) -> float:

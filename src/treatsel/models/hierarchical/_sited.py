@@ -32,7 +32,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns)
-            Covariates, the arm column, and the column of sites if `groups` names one.
+            Covariates, the arm column, and the site column if `groups` is given.
         y : array-like of shape (n_patients,)
             Outcome, 0 or 1.
         sample_weight : array-like of shape (n_patients,), optional

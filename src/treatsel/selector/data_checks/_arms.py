@@ -1,7 +1,7 @@
 """Checks of arms and persons: few events, small arms, poor overlap, persons in several groups.
 
-Each check returns a list of findings, empty if there is nothing to report. Messages name columns, arms and
-counts, never a patient's value.
+Each check returns a list of findings, empty if there is nothing to report. Messages contain columns, arms and
+counts, never the value of a patient.
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ from treatsel._disclosure import stated
 from treatsel.fitted import DataCheck
 from treatsel.models import Assignment
 
-MIN_EVENTS = 10  # as for comparing arms: below it, an arm is always "insufficient_evidence"
+MIN_EVENTS = 10  # the minimum for comparing arms: with fewer, an arm is always "insufficient_evidence"
 MIN_PATIENTS = 300  # per arm; see check_sample_size
-MAX_SHARE_LOW_PROPENSITY = 0.05  # share of patients with low propensity for an arm above which to report it
+MAX_SHARE_LOW_PROPENSITY = 0.05  # share of patients with low propensity for an arm above which it is reported
 
 
 def check_events(received: pd.Series, y: pd.Series, *, fewest: int = MIN_EVENTS) -> list[DataCheck]:
@@ -28,7 +28,7 @@ def check_events(received: pd.Series, y: pd.Series, *, fewest: int = MIN_EVENTS)
     message, disclosed = (
         f"Outcome {y.name!r} has fewer than {fewest} events, or non-events, in {count_of(len(few), 'arm')} "
         f"({listed}). Estimates for such an arm are mostly borrowed from the other arms. "
-        "Merge it with a similar arm, leave its patients out, or collect more."
+        "Merge it with a similar arm, leave its patients out, or collect more data."
         for listed in (f"events of observed: {arms}", _listed(few.index))
     )
     return [DataCheck("few_events", message, disclosed)]
@@ -49,16 +49,16 @@ def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PA
     arms = ", ".join(f"{arm!r}: {int(n)}" for arm, n in few.items())
     message, disclosed = (
         f"{len(few)} of {count_of(len(counts), 'arm')} have fewer than {fewest} patients with {y.name!r} "
-        f"observed ({listed}). In simulations, at least 300 per arm were needed before the gain of a "
-        "treatment rule could be shown (Luedtke et al. 2019). Expect little gain over the best single arm, "
-        "and do not act on differences that are not supported."
+        f"observed ({listed}). In simulations, at least 300 per arm were needed to detect the gain of a "
+        "treatment rule (Luedtke et al. 2019). Expect little gain over the best single arm, and do not act "
+        "on differences that are not supported."
         for listed in (arms, _listed(few.index))
     )
     return [DataCheck("small_arms", message, disclosed)]
 
 
 def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataCheck]:
-    """Report persons with several rows that may be split between folds."""
+    """Report persons whose rows may be in different folds."""
     known = persons.notna().to_numpy()
     person = pd.factorize(persons[known])[0]
     part = np.arange(len(person)) if groups is None else pd.factorize(groups[known])[0]
@@ -70,8 +70,8 @@ def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataChec
     where = "" if groups is None else " in several groups"
     n_rows = int(divided[person].sum())
     message, disclosed = (
-        f"{subject} several rows{where}. The model is then tested on persons it was fitted to, and its "
-        "performance is overestimated. Keep one row per person, or use the persons as groups."
+        f"{subject} several rows{where}. The model is then tested in persons to whom it was fitted, and its "
+        "performance is overestimated. Keep one row per person, or use the person column as groups."
         for subject in (
             f"{count_of(n, 'person')} (column {persons.name!r}, {count_of(n_rows, 'row')}) "
             f"{'has' if n == 1 else 'have'}",
@@ -82,7 +82,7 @@ def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataChec
 
 
 def check_overlap(assignment: Assignment) -> list[DataCheck]:
-    """Report arms for which many patients have a low propensity: predictions there are extrapolated.
+    """Report arms for which many patients have a low propensity, so that predictions are extrapolated.
 
     References
     ----------

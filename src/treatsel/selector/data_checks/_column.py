@@ -1,4 +1,4 @@
-"""Columns reduced to integer codes, as the checks compare them."""
+"""Columns reduced to numbers and integer codes, the form in which the checks compare them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ import pandas as pd
 
 from treatsel._checks import FloatArray
 
-_SAMPLE = 50_000  # patients from whom correlations are computed: bounds the time of large cohorts
-_DISCRETE = 50  # a number with more distinct values than this among the first patients is continuous
+_SAMPLE = 50_000  # patients from whom correlations are computed: bounds the time for large cohorts
+_DISCRETE = 50  # a numeric column with more distinct values than this in the first patients is continuous
 _FIRST = 10_000
 IntArray = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column as numbers: its own, or a code per text; NaN where missing.
+    """A column as numbers: its own values, or one code per text; NaN if missing.
 
-    `codes`: 0, 1, ... per distinct value in the order of first occurrence, with missing as a value, so that
-    columns that are recodings of one another have the same codes; None for a continuous number. `n_values`:
-    number of distinct values, missing not counted; 2 for a continuous number.
+    `codes`: 0, 1, ... for the distinct values in the order of first occurrence, with missing as a value, so
+    that columns that are recodings of one another have the same codes; None for a continuous column.
+    `n_values`: number of distinct values, not counting missing; 2 for a continuous column.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Column:
 
     @property
     def agreement(self) -> float:
-        """Share of pairs of patients with the same value (continuous: from a sample)."""
+        """Proportion of pairs of patients with the same value (continuous columns: in a sample)."""
         if self.codes is not None:
             counts = np.bincount(self.codes)
         else:
@@ -55,14 +55,14 @@ class Column:
 
 
 def sample_of(n: int) -> IntArray:
-    """Return the positions of a fixed sample of `n` patients; all of them up to 50,000."""
+    """Return the positions of a fixed sample of 50,000 among `n` patients, or of all if there are fewer."""
     if n <= _SAMPLE:
         return np.arange(n)
     return np.sort(np.random.default_rng(0).choice(n, _SAMPLE, replace=False))
 
 
 def columns_of(covariates: pd.DataFrame) -> list[Column]:
-    """Return each column in the form that the checks read."""
+    """Return each column in the form that the checks use."""
     return [Column.read(covariates[name]) for name in covariates.columns]
 
 
@@ -72,5 +72,5 @@ def varying(columns: Sequence[Column]) -> list[Column]:
 
 
 def n_pairs(counts: IntArray) -> float:
-    """Return the number of pairs within sets of these sizes."""
+    """Return the number of pairs within sets of the given sizes."""
     return float((counts * (counts - 1.0)).sum() / 2)

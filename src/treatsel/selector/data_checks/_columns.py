@@ -1,6 +1,6 @@
 """Checks for constant, collinear and arm-determining columns.
 
-Nothing here compares patients in pairs: time grows with rows x columns.
+No check compares pairs of patients: time grows with rows x columns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ from treatsel.fitted import DataCheck
 from treatsel.selector.data_checks._column import Column, IntArray, sample_of, varying
 
 MAX_CORRELATION = 0.99  # beyond it, the coefficients of two columns cannot be separated in practice
-MIN_FIXED = 30  # minimum size for a separation warning: patients with a value, or at one end of a range
-_CHANCE = 1e-6  # largest probability that so many patients have the same arm by chance
+MIN_FIXED = 30  # minimum size for a separation warning: patients with a value, or at an end of the range
+_CHANCE = 1e-6  # reported if the probability that so many patients have the same arm by chance is smaller
 
 
 def check_constant(columns: Sequence[Column]) -> list[DataCheck]:
@@ -46,8 +46,8 @@ def _is_flat(column: Column) -> bool:
 def check_positivity(columns: Sequence[Column], received: pd.Series) -> list[DataCheck]:
     """Report columns with a value, or a lower or upper end of the range, that occurs in one arm only.
 
-    A value, or an end of a number's range, counts from 30 patients on, and only if the probability that so
-    many patients have the same arm by chance is below one in a million.
+    A value, or an end of a range, is considered only if at least 30 patients have it, and if the probability
+    that so many patients have the same arm by chance is below one in a million.
     """
     arm, labels = pd.factorize(received)
     if len(labels) < 2:
@@ -72,8 +72,8 @@ def _positivity(name: str, fixed: IntArray, labels: list[Any], n: int) -> DataCh
     message, disclosed = (
         f"Column {name!r} alone determines the arm of {whose}: some of its values, or one end of its range, "
         "occur in one arm only. For these patients, arms can only be compared by extrapolation. If the "
-        "column was recorded after the arm was chosen, drop it; if it decides who may get an arm, state it "
-        "as an eligibility rule."
+        "column was recorded after the arm was chosen, drop it; if it determines eligibility for an arm, "
+        "state it as an eligibility rule."
         for whose in (
             f"{int(fixed.sum())} of {n} patients ({arms})",
             f"some patients ({', '.join(repr(labels[k]) for k in determined)})",
@@ -83,7 +83,7 @@ def _positivity(name: str, fixed: IntArray, labels: list[Any], n: int) -> DataCh
 
 
 def _fixed_by_value(codes: IntArray, arm: IntArray, share: FloatArray) -> IntArray:
-    """Return, per arm, how many patients have a value that occurs in this arm only."""
+    """Return, by arm, the number of patients with a value that occurs in this arm only."""
     n_arms = len(share)
     table = np.bincount(codes * n_arms + arm, minlength=(codes.max() + 1) * n_arms).reshape(-1, n_arms)
     n = table.sum(axis=1)
@@ -93,7 +93,7 @@ def _fixed_by_value(codes: IntArray, arm: IntArray, share: FloatArray) -> IntArr
 
 
 def _fixed_by_end(values: FloatArray, n_by_arm: IntArray, share: FloatArray) -> IntArray:
-    """Return, per arm, how many patients lie beyond all of the other arms; `values` are sorted by arm."""
+    """Return, by arm, the number of patients beyond the range of all other arms; `values` sorted by arm."""
     starts = np.append(0, n_by_arm.cumsum())
     fixed = np.zeros(len(share), dtype=np.int64)
     for sign in (1.0, -1.0):
@@ -109,9 +109,9 @@ def _fixed_by_end(values: FloatArray, n_by_arm: IntArray, share: FloatArray) -> 
 
 
 def check_collinear(columns: Sequence[Column]) -> list[DataCheck]:
-    """Report collinear columns: numbers with a correlation beyond 0.99, and recodings of one another.
+    """Report collinear columns: numbers with an absolute correlation above 0.99, or recodings of one another.
 
-    Correlations are over patients with both values, in a fixed sample if there are more than 50,000.
+    Correlations are computed in patients with both values, in a fixed sample if there are more than 50,000.
     """
     columns = varying(columns)
     same = np.eye(len(columns), dtype=bool)
@@ -135,7 +135,7 @@ def check_collinear(columns: Sequence[Column]) -> list[DataCheck]:
 
 
 def _correlations(columns: list[FloatArray]) -> FloatArray:
-    """Return correlations over patients with both values; 0 with fewer than 30 such patients."""
+    """Return correlations in patients with both values; 0 if there are fewer than 30 such patients."""
     if not columns:
         return np.zeros((0, 0))
     rows = sample_of(len(columns[0]))
@@ -150,16 +150,17 @@ def _correlations(columns: list[FloatArray]) -> FloatArray:
         mean, square = values.T @ known / n, (values**2).T @ known / n
         spread = square - mean**2
         correlation = (values.T @ values / n - mean * mean.T) / np.sqrt(spread * spread.T)
-        # standardized columns: of variance below 1e-6 among the patients in common, only rounding is left
+        # columns are standardized: a variance below 1e-6 in the patients in common is only rounding error
         flat = np.minimum(spread, spread.T) < 1e-6
     return np.where((n < MIN_FIXED) | flat, 0.0, np.nan_to_num(correlation))
 
 
 def _recoded(columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of columns whose values correspond one to one."""
+    """Yield pairs of columns whose values are in one-to-one correspondence."""
     first: dict[bytes, int] = {}
     for j, column in enumerate(columns):
-        # five patients per value on average: with fewer, unrelated columns of distinct values look recoded
+        # at least five patients per value on average: with fewer, unrelated columns of distinct values would
+        # look like recodings
         if column.codes is not None and 5 * column.n_values <= len(column.codes):
             i = first.setdefault(sha256(column.codes.tobytes()).digest(), j)
             if i != j:

@@ -10,18 +10,18 @@ from treatsel._disclosure import stated
 from treatsel.fitted import DataCheck
 from treatsel.selector.data_checks._column import Column, IntArray, n_pairs, varying
 
-MIN_COPIES = 5  # duplicate patients below which nothing is reported: fewer may be twins in the data
-MAX_AGREEMENT = 1 / 30  # share of pairs with the same value, above which a column cannot identify patients
-EXCESS = 10  # times as many duplicate pairs as chance would leave
+MIN_COPIES = 5  # duplicate patients below which nothing is reported: fewer may be equal by chance
+MAX_AGREEMENT = 1 / 30  # share of pairs with the same value above which a column cannot identify patients
+EXCESS = 10  # factor by which the number of duplicate pairs must exceed that expected by chance
 
 
 def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
     """Report patients who share all of their covariates with another patient.
 
-    Only patients with at least half of the covariates known are compared. In a table of few or coarse
-    covariates, equal rows are expected by chance: pairs that agree on all other columns then agree on the
-    most distinctive one with that column's own probability of agreement, while copies always do. They are
-    reported if there are ten times as many as that.
+    Only patients with at least half of the covariates known are compared. In a table with few or coarse
+    covariates, equal rows are expected by chance: pairs that agree on all other columns agree on the most
+    distinctive column with that column's probability of agreement, whereas copies always agree. Pairs are
+    reported if there are more than ten times as many as expected by chance.
     """
     columns = varying(columns)
     if not columns:
@@ -40,8 +40,8 @@ def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
     message, disclosed = (
         f"{n_equal} patients share all of their {count_of(len(columns), 'covariate')} with another patient "
         f"({sets} of equal rows), more than chance would explain. If they were entered "
-        "twice, or are one person treated repeatedly, they count too often and may lie on both sides of a "
-        "fold. Keep one row per person, or use the persons as groups."
+        "twice, or are one person treated repeatedly, they are counted too often, and may be in the data for "
+        "fitting and in the data for testing. Keep one row per person, or use the person column as groups."
         for sets in (count_of(n_sets, "set"), stated(n_sets, "set"))
     )
     return [DataCheck("duplicate_patients", message, disclosed)]

@@ -8,7 +8,7 @@ from treatsel._disclosure import stated
 from treatsel.fitted import DataCheck
 from treatsel.models import Observation
 
-MAX_AUC = 0.85  # well above what baseline covariates reach for outcomes of mental health care
+MAX_AUC = 0.85  # well above the AUC that baseline covariates reach for outcomes in mental health care
 MAX_EXCESS = 0.02  # log-loss per patient: that of an AUC of about 0.6 is 0.02 below the base rate's
 MAX_LOGIT = 20.0  # a probability of 1 in 500 million, which no cohort can support
 MAX_LOSS_AUC = 0.95  # discrimination of lost from observed outcomes above which they hardly overlap
@@ -26,9 +26,9 @@ def check_auc(auc: float, outcome: str, *, highest: float = MAX_AUC) -> list[Dat
         return []
     message = (
         f"Outcome {outcome!r} is predicted with a cross-validated AUC of {auc:.3f}, above {highest}; "
-        "baseline covariates rarely reach that. A covariate may have been recorded after treatment began, or "
-        "may be part of the outcome. Check the most important covariates, and drop those that were not known "
-        "before treatment."
+        "baseline covariates rarely reach this value. A covariate may have been recorded after treatment "
+        "began, or may be part of the outcome. Check the most important covariates, and drop those that were "
+        "not known before treatment."
     )
     return [DataCheck("suspected_leakage", message)]
 

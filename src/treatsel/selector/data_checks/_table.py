@@ -26,11 +26,11 @@ def run_checks(
     Parameters
     ----------
     covariates : DataFrame of shape (n_patients, n_covariates)
-        Baseline columns: numbers and texts.
+        Baseline covariates: numbers and texts.
     received : Series of shape (n_patients,)
         Arm labels.
     outcomes : DataFrame of shape (n_patients, n_outcomes)
-        0, 1 or NaN; the first is the main one.
+        0, 1 or NaN; the first is the main outcome.
     groups, persons : Series of shape (n_patients,), optional
         Site and person of each patient.
 
