@@ -141,9 +141,9 @@ def test_the_best_arm_gains_nothing_over_itself(scores):
     best = arm_means(scores)["value"].idxmax()
     gain = gain_over_best_arm(scores, [best] * len(scores))
     assert (gain.value, gain.lower, gain.upper, gain.n_discordant) == (0, 0, 0, 0)
-    assert (gain.comparator_arm, gain.comparator_source, gain.p_value) == (best, "picked on this data", 1)
+    assert (gain.comparator_arm, gain.comparator_source, gain.p_value) == (best, "selected in these data", 1)
     named = gain_over_best_arm(scores, [best] * len(scores), comparator="IPT")
-    assert named.comparator_source == "named beforehand"
+    assert named.comparator_source == "named in advance"
     assert named.comparator == "best single arm"
 
 

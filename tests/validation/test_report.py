@@ -264,7 +264,7 @@ def test_no_arm_with_very_few_patients_is_selected_as_the_best():
     frame.loc[:3, ["arm", "remission"]] = ["rare", 1]
     report = validate(table.assign(rare=0.1), ts.Cohort(frame), assignment="randomised")
     assert report.gain.comparator_arm in ("CBT", "SSRI")
-    assert report.gain.comparator_source == "picked on this data"
+    assert report.gain.comparator_source == "selected in these data"
 
 
 def test_labels_that_are_numbers_are_matched_as_text():

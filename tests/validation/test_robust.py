@@ -53,9 +53,9 @@ def test_tests_of_calibration_are_reported_with_their_p(plain, report):
 
 
 def test_the_best_arm_is_reported_as_named_and_as_selected(plain, report):
-    named = report.figure("gain over the best single arm, named beforehand")
-    picked = report.figure("gain over the best single arm, picked on this data")
-    wide = report.figure("gain over the best single arm, picked on this data, selection-adjusted interval")
+    named = report.figure("gain over the best single arm, named in advance")
+    picked = report.figure("gain over the best single arm, selected in these data")
+    wide = report.figure("gain over the best single arm, selected in these data, selection-adjusted interval")
     assert named["value"] == report.gain.value
     assert named["method"].startswith("over SSRI; ")
     each = report.figures[report.figures["measure"] == "gain over one arm for all patients"]
@@ -64,7 +64,7 @@ def test_the_best_arm_is_reported_as_named_and_as_selected(plain, report):
     assert wide["lower"] <= picked["lower"]
     assert wide["upper"] > picked["upper"]
     unnamed = validate(plain[1], plain[0], assignment="randomised", sections=())
-    assert np.isnan(unnamed.figure("gain over the best single arm, named beforehand")["value"])
+    assert np.isnan(unnamed.figure("gain over the best single arm, named in advance")["value"])
     assert unnamed.gain.value == picked["value"]
 
 
@@ -275,7 +275,7 @@ def test_an_unreadable_file_is_refused_with_a_message(report, tmp_path, change, 
 
 def test_gains_over_arms_selected_differently_are_not_subtracted(report):
     moved = report.figures.copy()
-    rows = moved["measure"] == "gain over the best single arm, picked on this data"
+    rows = moved["measure"] == "gain over the best single arm, selected in these data"
     moved.loc[rows, "method"] = "over another; Wald"
     other = ValidationReport(**{**vars(report), "figures": moved})
     assert len(compare(report, other)) == len(report.figures) - 1

@@ -47,7 +47,7 @@ def test_every_figure_has_interval_n_and_method(example):
     ]
     tests = figures["section"] == "calibration tests"
     assert figures.loc[tests, "method"].str.contains("a test statistic has no interval").all()
-    bounded = figures[~tests & (figures["measure"] != "gain over the best single arm, named beforehand")]
+    bounded = figures[~tests & (figures["measure"] != "gain over the best single arm, named in advance")]
     assert bounded[["value", "lower", "upper", "n"]].notna().all().all()
     bounded = bounded[~bounded["measure"].str.startswith("E-for-benefit")]  # resamples are biased upwards
     assert (bounded["lower"] <= bounded["value"]).all()
@@ -215,7 +215,7 @@ def test_a_recommended_arm_that_no_patient_received_is_named():
         truth.assign(yoga=0.99), cohort, comparator="yoga", assignment="randomised", sections=()
     )
     assert any("recommended arm of 600 patients" in caution for caution in report.cautions)
-    assert report.gain.comparator_source == "picked on this data"
+    assert report.gain.comparator_source == "selected in these data"
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def gain_over_best_arm(
     recommended : array-like of shape (n_patients,)
         Labels of the recommended arms.
     comparator : label, optional
-        The arm to compare with, preferably named beforehand (from the development cohort). By default the
+        The arm to compare with, preferably named in advance (from the development cohort). By default the
         arm with the highest mean score in these data (ties: the first column); the comparison is then
         slightly conservative, because the largest of several noisy means is biased upward.
     selection : {"ignored", "adjusted"}, default "ignored"
@@ -79,7 +79,7 @@ def gain_over_best_arm(
     >>> scores = pd.DataFrame({"CBT": [1.0, 0.0, 1.2, 0.4], "SSRI": [0.3, 0.6, 0.2, 0.9]})
     >>> gain = gain_over_best_arm(scores, ["CBT", "SSRI", "CBT", "CBT"])
     >>> gain.comparator_arm, gain.comparator_source, round(gain.value, 3)
-    ('CBT', 'picked on this data', 0.15)
+    ('CBT', 'selected in these data', 0.15)
     """
     check_choice("selection", selection, ["ignored", "adjusted"])
     table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)

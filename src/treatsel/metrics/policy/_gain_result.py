@@ -8,7 +8,7 @@ import pandas as pd
 
 from treatsel._reporting import plots
 
-BEFOREHAND, ON_THIS_DATA, OWN = "named beforehand", "picked on this data", "each patient's own"
+BEFOREHAND, ON_THIS_DATA, OWN = "named in advance", "selected in these data", "each patient's own"
 AT_RANDOM = "drawn at random"
 BEST, RECEIVED, RANDOM = "best single arm", "received arm", "random arm, same shares"
 
@@ -27,7 +27,7 @@ class Gain:
     comparator_arm : label or None
         The single arm of that policy; None if it assigns different arms to different patients.
     comparator_source : str
-        How that arm was determined: "named beforehand", "picked on this data" (the comparison is then
+        How that arm was determined: "named in advance", "selected in these data" (the comparison is then
         slightly conservative), "each patient's own" or "drawn at random".
     n, n_clusters : int
         Numbers of patients and of clusters; None if the patients are treated as independent.
