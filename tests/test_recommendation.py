@@ -78,7 +78,7 @@ def test_the_default_arm_wins_ties():
     tied = pd.DataFrame({"CBT": [0.5], "SSRI": [0.5], "TAU": [0.4]})
     for default in ("CBT", "SSRI"):
         assert recommend(tied, default_arm=default).to_frame()["arm"].tolist() == [default]
-    assert recommend(tied, default_arm="TAU").to_frame()["arm"].tolist() == ["CBT"]
+    assert recommend(tied, default_arm="TAU").to_frame()["arm"].tolist() == [None]
     assert recommend(tied, default_arm="SSRI").to_frame()["advantage"].tolist() == [0]
 
 
@@ -171,12 +171,12 @@ def test_rule_supported_falls_back_on_the_default_arm():
         ({"excluded": {"yoga": "no"}}, "An arm to exclude is 'yoga'"),
         ({"excluded": {"CBT": True, "SSRI": False}}, "names 'CBT' without a reason"),
         ({"allowed": ["CBT"]}, "not a list"),
-        ({"allowed": pd.DataFrame({"CBT": [True, True]}, index=["a", "b"])}, r"arms \['SSRI', 'TAU'\]"),
-        ({"allowed": (TABLE > 0).head(1)}, "1 patient"),
+        ({"allowed": pd.DataFrame({"CBT": [True, True]}, index=["a", "b"])}, r"lacks \['SSRI', 'TAU'\]"),
+        ({"allowed": (TABLE > 0).head(1)}, "lacks 1 of 2 patients"),
         ({"allowed": TABLE}, "True and False only"),
         ({"allowed": (TABLE > 0).astype("boolean").mask(TABLE > 0.5)}, "True and False only"),
         ({"allowed": pd.concat([TABLE > 0, TABLE > 0])}, "hold 2 duplicates"),
-        ({"in_scope": pd.Series([True], index=["a"])}, "in_scope lacks 1 patient"),
+        ({"in_scope": pd.Series([True], index=["a"])}, "in_scope lacks 1 of 2 patients"),
         ({"in_scope": [True, False]}, "Series of True and False"),
         ({"in_scope": pd.Series([1.0, np.nan], index=["a", "b"])}, "Series of True and False"),
     ],

@@ -29,10 +29,35 @@ def exceeds(values: Any, bound: Any) -> Any:
     return values > bound + ROUNDING
 
 
+def as_text(value: Any) -> str:
+    """Return a label as text; whole floats as integers, since missing values turn a column of 3 into 3.0."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    try:
+        return str(value)
+    except ValueError:  # an integer with more digits than Python converts to decimal
+        return hex(value)
+
+
+def as_pandas(value: Any) -> Any:
+    """Return a polars or Arrow table or column as pandas; everything else unchanged."""
+    if hasattr(value, "to_pandas") and not type(value).__module__.startswith("pandas"):
+        name = getattr(value, "name", None)
+        value = value.to_pandas()
+        if isinstance(name, str) and getattr(value, "ndim", 0) == 1:
+            value = value.rename(name)
+    return value
+
+
 def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
     """Return `values` as a one-dimensional float64 array without infinities (or missing values)."""
+    values = as_pandas(values)
     try:
         values = values if hasattr(values, "astype") else np.asarray(values)
+        if getattr(getattr(values, "dtype", None), "kind", "") == "O":  # pd.NA is missing, as None is
+            objects = np.asarray(values, dtype=object)
+            absent = np.reshape([_is_absent(value) for value in objects.ravel()], objects.shape)
+            values = np.where(absent.astype(bool), np.nan, objects)
         vector = np.asarray(values.astype("float64"))
     except (TypeError, ValueError):
         raise InputError(f"{name} must hold numbers only. Convert it first.") from None
@@ -45,6 +70,13 @@ def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> Floa
             f"{name} holds {count_of(n, 'missing value')}. Leave out such patients, or impute first."
         )
     return vector
+
+
+def _is_absent(value: Any) -> bool:
+    """Whether a value among objects is None, NaN, pd.NA or NaT; without pandas, which services do without."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value
 
 
 def check_binary(name: str, values: Any, *, allow_missing: bool = False) -> FloatArray:
@@ -113,6 +145,7 @@ def check_by_arm(name: str, table: Any) -> "pd.DataFrame":
     """Return a by-arm table: rows are patients, columns are arms, each cell a probability."""
     import pandas as pd
 
+    table = as_pandas(table)
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{name} must be a DataFrame of patients by arms; it is a {type(table).__name__}.")
     if not len(table.columns) or not len(table):

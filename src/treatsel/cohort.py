@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._checks import check_choice, count_of
+from treatsel._checks import as_pandas, check_choice, count_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CodebookError, CohortError, Fault
 from treatsel.table import read_csv, read_parquet
@@ -58,6 +58,7 @@ class Cohort:
     codebook: Codebook
 
     def __init__(self, frame: pd.DataFrame, codebook: Codebook | str | Path | None = None) -> None:
+        frame = as_pandas(frame)
         if not isinstance(frame, pd.DataFrame):
             raise CohortError(f"frame must be a DataFrame; it is a {type(frame).__name__}.")
         if not len(frame):

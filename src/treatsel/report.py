@@ -117,8 +117,8 @@ def _development(content: Any) -> Section:
         {
             "Arm": arm,
             "Expected rate": percent(means["value"][k]),
-            "Lower": percent(means["lower"][k]),
-            "Upper": percent(means["upper"][k]),
+            "Lower": DASH if (low := means["lower"][k]) is None else percent(low),
+            "Upper": DASH if (high := means["upper"][k]) is None else percent(high),
         }
         for k, arm in enumerate(content["arms"])
     ]

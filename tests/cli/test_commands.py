@@ -116,7 +116,8 @@ def test_train_takes_the_intended_use_as_a_sentence(folder, capsys, tmp_path):
     cohort = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml")
     few = cohort.frame[cohort.frame["arm"].isin(["cbt", "ipt"])][["age", "phq9_start", "arm", "dropout"]]
     few.to_csv(tmp_path / "few.csv")
-    output(capsys, "codebook", tmp_path / "few.csv", "--outcome", "dropout", "--out", tmp_path / "few.yaml")
+    draft = ["codebook", tmp_path / "few.csv", "--outcome", "dropout=bad", "--out", tmp_path / "few.yaml"]
+    output(capsys, *draft)
     out = tmp_path / "m.treatsel"
     train = ["train", tmp_path / "few.csv", "--codebook", tmp_path / "few.yaml", "--out", out]
     output(capsys, *train, "--estimator", "hierarchical", "--intended-use", "Tests.")

@@ -351,7 +351,7 @@ class TestAudit:
         assert served.reproduce(written["audit"], record).to_dict() == told.to_dict()
 
     def test_a_model_without_an_id_reproduces_nothing(self, fitted, records):
-        with pytest.raises(InputError, match="never saved"):
+        with pytest.raises(InputError, match="not from a file"):
             fitted.reproduce(fitted.predict(records[0]).audit, records[0])
 
     def test_the_intended_use_is_in_the_audit_record(self, served, records):

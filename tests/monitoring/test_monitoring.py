@@ -431,7 +431,7 @@ def test_bad_input(selector, X, y):
         monitor(selector, X.drop(columns="age"))
     with pytest.raises(InputError, match="neither 0 nor 1"):
         monitor(selector, X, y + 1)
-    with pytest.raises(InputError, match="same patients in the same order"):
+    with pytest.raises(InputError, match="same patients as X in another order"):
         monitor(selector, X, y[::-1])
     with pytest.raises(InputError, match="no column 'arm'"):
         monitor(selector, X.drop(columns="arm"), y)

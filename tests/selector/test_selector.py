@@ -284,16 +284,21 @@ def test_preferences_weigh_outcomes_by_their_direction(fitted, data):
     pd.testing.assert_frame_equal(alone, fitted.recommend(X).to_frame())
 
 
-def test_an_unstated_direction_is_refused_only_when_it_counts(data):
-    selector = quick().fit(*data)
-    assert selector.event_is_good_ == {"remission": True, "dropout": None}
-    assert len(selector.recommend(data[0].head(2)).to_frame()) == 2
+def test_an_unstated_direction_is_refused(data):
     with pytest.raises(InputError, match="direction of 'dropout' is not specified"):
-        selector.recommend(data[0], preferences={"remission": 1, "dropout": 1})
+        quick(event_is_good=None).fit(*data)
+    with pytest.raises(InputError, match="direction of 'outcome' is not specified"):
+        quick(event_is_good=None).fit(data[0], data[1]["remission"].to_numpy())
+
+
+def test_directions_that_contradict_each_other_are_refused(data):
+    with pytest.raises(InputError, match="contradictory: 1 is bad by event_is_good, but good by"):
+        quick(event_is_good={"remission": False, "dropout": False}).fit(*data)
 
 
 def test_a_bad_first_outcome_makes_the_lowest_rate_best():
     X, y, _ = simulate(1500, 3, arms=0.5)
+    y = y.rename("event")
     good, bad = (quick(event_is_good=flag).fit(X, y) for flag in (True, False))
     assert (good.default_arm_, bad.default_arm_) == ("C", "A")
     np.testing.assert_allclose(bad.arm_means_["value"], 1 - good.arm_means_["value"], rtol=1e-9)
@@ -385,7 +390,7 @@ FIT_FAULTS = {
     "outcome is text": (lambda X, y: (X, y.astype(object).map(lambda v: SECRET)), InputError, "numbers only"),
     "no outcome": (lambda X, y: (X, None), InputError, "y is None"),
     "two-dimensional outcome": (lambda X, y: (X, y.to_numpy()[:, None]), InputError, "y has 2 dimensions"),
-    "other patients": (lambda X, y: (X, y[::-1]), InputError, "different indices"),
+    "other patients": (lambda X, y: (X, y[::-1]), InputError, "in another order"),
     "lengths": (lambda X, y: (X, y.to_numpy()[:3]), InputError, "Lengths differ: X 400, y 3"),
     "an arm without events": (
         lambda X, y: (X, y.where(X["arm"] != "B", 0)),
@@ -479,7 +484,7 @@ def test_bad_input_to_fit_is_refused(name, data):
         ),
         ({"groups": "arm"}, InputError, "are the same column, 'arm'"),
         ({"event_is_good": {"cure": True}}, InputError, "unknown key 'cure'"),
-        ({"event_is_good": "yes"}, CodebookError, "must be true or false"),
+        ({"event_is_good": "yes"}, InputError, "must be True or False"),
         ({"random_state": "seed"}, InputError, "random_state is 'seed'"),
         ({"random_state": -1}, InputError, "random_state is -1"),
         ({"codebook": 3}, InputError, "not a int"),

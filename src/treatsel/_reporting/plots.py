@@ -1,7 +1,7 @@
 """Plots of tables; each function returns Axes. The only module that imports matplotlib, inside functions.
 
-pyplot is never imported here. If the user has imported it, new figures are created through it, so that
-notebooks show them. The palette of Okabe and Ito (2008) is distinguishable with color vision deficiency.
+pyplot is imported in notebooks only, which show the figures created through it, and used elsewhere if the
+user has imported it. The palette of Okabe and Ito (2008) is distinguishable with color vision deficiency.
 """
 
 import io
@@ -25,9 +25,11 @@ MAX_BARS = 12
 
 
 def new_axes(ax: Any, *, width: float = 6.0, height: float = 4.0) -> Any:
-    """Return `ax`, or new Axes, managed by pyplot if the user has imported it."""
+    """Return `ax`, or new Axes, managed by pyplot in a notebook or if the user has imported it."""
     if ax is not None:
         return ax
+    if "ipykernel" in sys.modules:
+        import matplotlib.pyplot  # noqa: F401 # a notebook shows only figures that pyplot manages
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
         return bare_axes(width=width, height=height)
@@ -41,14 +43,19 @@ def bare_axes(*, width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
-def _text(label: Any) -> str:
-    """Return a label with dollar signs escaped, so that matplotlib does not read it as mathematics."""
-    return str(label).replace("$", r"\$")
+def text_of(label: Any) -> str:
+    """Return a label as matplotlib shows it unchanged.
+
+    Dollar signs are escaped, as a pair of them would be read as mathematics; a leading underscore, which
+    leaves a curve out of the legend, follows a space.
+    """
+    text = str(label).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _label(text: str, width: int = 56) -> str:
     """Return the label of an axis, wrapped to lines that fit."""
-    return "\n".join(textwrap.fill(line, width) for line in _text(text).splitlines())
+    return "\n".join(textwrap.fill(line, width) for line in text_of(text).splitlines())
 
 
 def _bare(ax: Any) -> None:
@@ -73,7 +80,7 @@ def by_arm_intervals(
     rows = np.arange(len(order))
     ax.hlines(rows, lower[order], upper[order], color=BLUE, linewidth=2)
     ax.plot(value[order], rows, "o", color=BLUE)
-    ax.set(yticks=rows, yticklabels=[_text(arm) for arm in order], xlim=(0, 1), xlabel=xlabel)
+    ax.set(yticks=rows, yticklabels=[text_of(arm) for arm in order], xlim=(0, 1), xlabel=_label(xlabel))
     ax.set_ylim(-0.6, len(order) - 0.4)
     _bare(ax)
     return ax
@@ -96,9 +103,8 @@ def advantages(table: pd.DataFrame, ax: Any = None, *, level: float = 0.95) -> A
             ax.plot(part["advantage"], rows[mine], "o", color=color, markersize=5 if few else 2, label=label)
     ax.axvline(0, color=GREY, linewidth=1)
     if few:
-        ax.set(
-            yticks=rows, yticklabels=[f"{i}: {arm}" for i, arm in zip(table.index, table["arm"], strict=True)]
-        )
+        pairs = zip(table.index, table["arm"].fillna("no arm"), strict=True)
+        ax.set(yticks=rows, yticklabels=[text_of(f"{patient}: {arm}") for patient, arm in pairs])
     else:
         ax.set(yticks=[], ylabel="Patients")
     ax.set_xlabel(f"Advantage of the top arm over the runner-up ({level:.0%} interval)")
@@ -120,8 +126,8 @@ def attributions(values: pd.Series, *, labels: Mapping[str, str], xlabel: str, a
     rows = np.arange(len(shown))
     ax.barh(rows, shown, color=[GREEN if value >= 0 else RED for value in shown])
     ax.axvline(0, color=GREY, linewidth=1)
-    names = [_text(labels.get(name, name)) for name in shown.index]
-    ax.set(yticks=rows, yticklabels=names, xlabel=_text(xlabel))
+    names = [text_of(labels.get(name, name)) for name in shown.index]
+    ax.set(yticks=rows, yticklabels=names, xlabel=text_of(xlabel))
     _bare(ax)
     return ax
 
@@ -135,7 +141,7 @@ def estimates(table: pd.DataFrame, *, reference: float | None, xlabel: str, ax: 
         ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
     ax.hlines(rows, table["lower"], table["upper"], color=BLUE, linewidth=2)
     ax.plot(table["value"], rows, "o", color=BLUE)
-    ax.set(yticks=rows, yticklabels=[_text(label) for label in table.index], xlabel=_label(xlabel))
+    ax.set(yticks=rows, yticklabels=[text_of(label) for label in table.index], xlabel=_label(xlabel))
     ax.set_ylim(-0.6, len(table) - 0.4)
     _bare(ax)
     return ax
@@ -156,7 +162,7 @@ def curves(
     if reference is not None:
         ax.axhline(reference, color=GREY, linestyle="--", linewidth=1)
     for name, rows in table.groupby(by, sort=False):
-        (line,) = ax.plot(rows[x], rows["value"], label=_text(name), linewidth=1.8)
+        (line,) = ax.plot(rows[x], rows["value"], label=text_of(name), linewidth=1.8)
         if {"lower", "upper"} <= set(rows) and rows["lower"].notna().any():
             shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
             ax.fill_between(rows[x], rows["lower"], rows["upper"], **shade)
@@ -201,7 +207,7 @@ def calibration_panels(curve: Any) -> Any:
         points = curve.groups[curve.groups["arm"] == arm]
         ax.vlines(points["predicted"], points["lower"], points["upper"], color=BLUE, linewidth=1)
         ax.plot(points["predicted"], points["observed"], "o", color=BLUE, markersize=3)
-        ax.set_title(_text(arm), fontsize=10)
+        ax.set_title(text_of(arm), fontsize=10)
     for ax in grid[len(arms) :]:
         ax.set_axis_off()
     figure.supxlabel("Predicted probability", fontsize=10)

@@ -6,8 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_by_arm, check_probability, check_unique, check_vector, count_of
-from treatsel._stats.vectors import Labels
+from treatsel._checks import (
+    ROUNDING,
+    FloatArray,
+    as_pandas,
+    check_by_arm,
+    check_probability,
+    check_unique,
+    check_vector,
+    count_of,
+)
+from treatsel._stats.vectors import Labels, check_labels
 from treatsel.errors import InputError, TreatselWarning
 
 SUM_TOLERANCE = 1e-6  # allows for rounding and float32, but is below any real error
@@ -15,6 +24,7 @@ SUM_TOLERANCE = 1e-6  # allows for rounding and float32, but is below any real e
 
 def check_table(name: str, table: Any) -> pd.DataFrame:
     """Return a by-arm table of finite numbers; doubly robust scores may lie outside [0, 1]."""
+    table = as_pandas(table)
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{name} must be a DataFrame of patients by arms; it is a {type(table).__name__}.")
     if not len(table) or not len(table.columns):
@@ -91,9 +101,63 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
             )
 
 
-def recommended_arms(table: pd.DataFrame, comparator: Any) -> pd.Series:
-    """Return the arm with the highest value; ties go to the comparator, then to the first column."""
-    values = table.copy()
+def shares_of(recommended: Any, arms: "pd.Index[Any]") -> FloatArray:
+    """Return the share of each arm in each patient's recommendation, shape (n_patients, n_arms).
+
+    `recommended` holds labels, or is a by-arm table of shares that sum to 1: tied arms share a patient.
+    """
+    if not isinstance(recommended, pd.DataFrame):
+        labels = check_labels("recommended", recommended)
+        one_hot: FloatArray = np.eye(len(arms))[positions_of("recommended", labels, arms)]
+        return one_hot
+    table = check_by_arm("recommended", recommended)
+    if unknown := [str(arm) for arm in table.columns if arm not in arms and table[arm].any()]:
+        raise InputError(f"recommended has the arms {unknown}; the table has {list(map(str, arms))}.")
+    if n := int((np.abs(table.sum(axis=1) - 1) > SUM_TOLERANCE).sum()):
+        raise InputError(f"recommended holds {count_of(n, 'row')} of shares whose sum is not 1.")
+    return table.reindex(columns=arms, fill_value=0.0).to_numpy(dtype=float)
+
+
+def share_received(recommended: Any, received: Labels) -> FloatArray:
+    """Return the share of the received arm in each patient's recommendation: 1 if concordant, 0 if not."""
+    if not isinstance(recommended, pd.DataFrame):
+        return np.asarray(received == check_labels("recommended", recommended), dtype=float)
+    arms = pd.Index([*recommended.columns, *(arm for arm in pd.unique(received) if arm not in recommended)])
+    positions = positions_of("received", received, arms)
+    return np.asarray(shares_of(recommended, arms)[np.arange(len(received)), positions])
+
+
+def share_of_arm(recommended: Any, arm: Any) -> FloatArray:
+    """Return the share of one arm in each patient's recommendation."""
+    if not isinstance(recommended, pd.DataFrame):
+        return np.asarray(check_labels("recommended", recommended) == arm, dtype=float)
+    shares = shares_of(recommended, recommended.columns)
+    found = list(recommended.columns).index(arm) if arm in recommended.columns else None
+    return np.zeros(len(shares)) if found is None else shares[:, found]
+
+
+def value_under(recommended: Any, table: pd.DataFrame) -> FloatArray:
+    """Return the value of each patient under the recommended arm; the mean over tied arms."""
+    return np.asarray((shares_of(recommended, table.columns) * table.to_numpy(dtype=float)).sum(axis=1))
+
+
+def best_shares(values: FloatArray, comparator: int | None, *, tolerance: float = ROUNDING) -> FloatArray:
+    """Return the share of each column in being the best of its row, shape (n_patients, n_arms).
+
+    1 for the column of the highest value. Values within `tolerance` of it are tied: the comparator (a
+    position) takes the tie; other columns share it, as under a fair draw, whatever their order.
+    """
+    tied = values >= np.nanmax(values, axis=1, keepdims=True) - tolerance
     if comparator is not None:
-        values[comparator] += 1e-12  # above rounding error, below any difference that matters
-    return values.idxmax(axis=1)
+        tied[tied[:, comparator]] = np.eye(values.shape[1], dtype=bool)[comparator]
+    return np.asarray(tied / tied.sum(axis=1, keepdims=True))
+
+
+def recommended_shares(table: pd.DataFrame, comparator: Any) -> pd.DataFrame:
+    """Return the share of each arm in each patient's recommendation: the arm of the highest value.
+
+    Ties go to the comparator, if it is among the best; otherwise the best arms share the patient.
+    """
+    position = list(table.columns).index(comparator) if comparator in table.columns else None
+    shares = best_shares(table.to_numpy(dtype=float), position)
+    return pd.DataFrame(shares, index=table.index, columns=table.columns)

@@ -15,6 +15,7 @@ from treatsel._checks import (
     check_vector,
     count_of,
 )
+from treatsel._stats.alignment import check_same_order
 from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 from treatsel.errors import InputError
 
@@ -129,21 +130,8 @@ def check_patients(**vectors: Any) -> int:
     check_same_length(**given)
     if not (n := len(next(iter(given.values())))):
         raise InputError(f"{next(iter(given))} holds no patients; give at least one.")
-    indexed = {name: v.index for name, v in given.items() if isinstance(v, pd.Series | pd.DataFrame)}
-    first = next(iter(indexed), None)
-    for name, index in indexed.items():
-        if first is not None and _is_reordered(indexed[first], index):
-            raise InputError(
-                f"{name} holds the same patients as {first} in another order. Align them first, for "
-                f"example {name}.loc[{first}.index]."
-            )
+    check_same_order(**given)
     return n
-
-
-def _is_reordered(first: "pd.Index[Any]", second: "pd.Index[Any]") -> bool:
-    if first.equals(second) or not (first.is_unique and second.is_unique):
-        return False
-    return bool(first.isin(second).all())
 
 
 def check_labels(name: str, values: Any) -> Labels:

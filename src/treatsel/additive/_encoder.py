@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, count_of
+from treatsel._checks import FloatArray, as_text, count_of
 from treatsel._disclosure import merged
 from treatsel._lazy import lazy
 from treatsel.additive._moments import center_and_scale
-from treatsel.codebook import LARGEST, as_text, too_large
+from treatsel.codebook import LARGEST, too_large
 from treatsel.errors import CohortError, Fault
 
 if TYPE_CHECKING:

@@ -68,11 +68,10 @@ def save_model(
     ArtifactError
         If the file cannot be written, or could not be loaded again.
     """
-    from sklearn.utils.validation import check_is_fitted
-
     from treatsel.artifact._pack import pack
+    from treatsel.selector import check_selector
 
-    check_is_fitted(selector, "model_")
+    check_selector(selector)
     contents, arrays = pack(selector)
     members = {name: _archive.array_bytes(array) for name, array in arrays.items()}
     manifest = {

@@ -26,7 +26,10 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "arm": selector.codebook_.arm,
         "arms": list(selector.arms_),
         "default_arm": selector.default_arm_,
-        "arm_means": {column: [float(v) for v in means[column].loc[selector.arms_]] for column in MEANS},
+        "arm_means": {
+            column: [None if v != v else float(v) for v in means[column].loc[selector.arms_]]
+            for column in MEANS
+        },
         "outcomes": outcomes,
         "codebook": selector.codebook_.to_dict(),
         "training": disclosed.training,

@@ -31,7 +31,10 @@ MEANS = ("value", "lower", "upper", "se", "n")
 COUNTS = ("n", "n_observed", "n_events")
 OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
 MOST_CHECKS = 1000  # data checks
-_FIELD = {"name", "type", "role", "title", "description", "unit", "event_is_good", "constraints"}
+_FIELD = {
+    *("name", "type", "role", "title", "description", "unit", "event_is_good"),
+    *("trueValues", "falseValues", "constraints"),
+}
 _CONSTRAINTS = {"minimum", "maximum", "enum", "required", "unique"}
 _HASH = re.compile("[0-9a-f]{64}")
 Arrays = Mapping[str, np.ndarray]
@@ -198,6 +201,9 @@ def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> 
         texts = (field.get(key, "") for key in ("title", "description", "unit", "role"))
         require(all(isinstance(text, str) for text in texts), "the description of a field is not text")
         require(_is_label(field.get("type")), "a field has no type")
+        words = [field.get(key, []) for key in ("trueValues", "falseValues")]
+        require(all(isinstance(part, list) for part in words), "truth values are not lists")
+        require(all(isinstance(word, str) for part in words for word in part), "truth values are not texts")
         _check_constraints(field.get("constraints", {}))
     roles = {field["name"]: field.get("role") for field in fields}
     directions = {field["name"]: field.get("event_is_good") for field in fields}
@@ -206,7 +212,11 @@ def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> 
         name = outcome["name"]
         fits = roles.get(name) == "outcome" and directions[name] is _part(outcome, "event_is_good")
         require(fits, "the codebook has other outcomes, or another direction of one")
-    return {f["name"]: f["type"] in NUMERIC for f in fields if f.get("role") == "covariate"}
+    return {
+        f["name"]: f["type"] in NUMERIC and (f["type"] == "boolean" or "enum" not in f.get("constraints", {}))
+        for f in fields
+        if f.get("role") == "covariate"
+    }
 
 
 def _check_constraints(constraints: Any) -> None:
@@ -243,9 +253,13 @@ def _check_encoding(encoding: Any, covariates: Mapping[str, bool]) -> None:
 def _check_arm_means(means: Any, n_arms: int) -> None:
     for key in MEANS:
         low = 0.0 if key in ("se", "n") else -LARGEST
-        _check_numbers(_part(means, key, "arm_means"), n_arms, f"arm_means: {key}", low, LARGEST)
-    rows = zip(means["lower"], means["value"], means["upper"], strict=True)
-    require(all(lower <= value <= upper for lower, value, upper in rows), "arm_means are not in order")
+        absent = key in ("lower", "upper", "se")
+        _check_numbers(
+            _part(means, key, "arm_means"), n_arms, f"arm_means: {key}", low, LARGEST, absent=absent
+        )
+    for lower, value, upper in zip(means["lower"], means["value"], means["upper"], strict=True):
+        require((lower is None) == (upper is None), "arm_means have half an interval")
+        require(lower is None or lower <= value <= upper, "arm_means are not in order")
 
 
 def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:

@@ -1,10 +1,12 @@
 """`treatsel codebook`: draft a codebook from a table."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
-from treatsel.cli._io import check_outputs
+from treatsel._checks import count_of
+from treatsel.cli._io import check_outputs, pair
 from treatsel.codebook import Codebook
 from treatsel.table import read_table
 
@@ -19,7 +21,21 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient per row")
     parser.add_argument("--arm", help="column of the received arm (default: guessed from its name)")
-    parser.add_argument("--outcome", action="append", metavar="COLUMN", help="outcome column; repeatable")
+    parser.add_argument(
+        "--outcome",
+        action="append",
+        metavar="COLUMN[=good|bad]",
+        help="outcome column, and whether 1 is good or bad, for example dropout=bad; repeatable",
+    )
+    for truth, word in (("true", "yes"), ("false", "no")):
+        parser.add_argument(
+            f"--{truth}",
+            action="append",
+            type=pair,
+            default=[],
+            metavar="COLUMN=TEXT",
+            help=f"text of a column that means {truth}, for example dropout={word}; repeatable",
+        )
     parser.add_argument("--site", help="column of the site or service")
     parser.add_argument(
         "--missing", action="append", metavar="TEXT", help="text that represents a missing value; repeatable"
@@ -36,17 +52,72 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draft, apply the overrides, and write."""
     check_outputs([args.out], [args.cohort, args.overrides])
+    table = read_table(args.cohort)
+    outcomes = _outcomes(args.outcome or [], set(map(str, table.columns)))
     book = Codebook.infer(
-        read_table(args.cohort),
+        table,
         arm=args.arm,
-        outcomes=args.outcome,
+        outcomes=list(outcomes) or None,
         site=args.site,
         missing_values=["", *(args.missing or [])],
     )
+    book = book.merge(_edits(args.true, args.false, outcomes))
     if args.overrides is not None:
         book = book.merge(args.overrides)
     if args.out is None:
         print(book.to_yaml(), end="")
     else:
         book.write(args.out)
+    print(summary(book), file=sys.stderr)
     return 0
+
+
+def _outcomes(given: list[str], columns: set[str]) -> dict[str, bool | None]:
+    """Return each outcome column named by --outcome, and its direction if it is stated."""
+    found: dict[str, bool | None] = {}
+    for text in given:
+        name, _, word = text.rpartition("=")
+        if text in columns or word not in ("good", "bad"):
+            found[text] = None
+        else:
+            found[name] = word == "good"
+    return found
+
+
+def _edits(
+    true: list[tuple[str, str]], false: list[tuple[str, str]], outcomes: dict[str, bool | None]
+) -> Any:
+    """Return the edits that the options --true, --false and --outcome stand for."""
+    edits: dict[str, Any] = {
+        name: {"name": name, "event_is_good": good} for name, good in outcomes.items() if good is not None
+    }
+    for key, pairs in (("trueValues", true), ("falseValues", false)):
+        for column, text in pairs:
+            edit = edits.setdefault(column, {"name": column})
+            edit |= {"type": "boolean", "constraints": None}
+            edit.setdefault(key, []).append(text)
+            if column in outcomes:
+                edit["role"] = "outcome"
+    return {"fields": list(edits.values())}
+
+
+def summary(book: Codebook) -> str:
+    """Return what a draft guessed and what a person must decide, in lines for the terminal."""
+    roles = {role: book.names(role) for role in ("arm", "outcome", "covariate")}
+    counts = ", ".join(f"{role} {list(names)}" for role, names in roles.items() if role != "covariate")
+    lines = [f"Draft: {counts}, {count_of(len(roles['covariate']), 'covariate')}. Review it."]
+    if undecided := book.names("undecided"):
+        lines.append(f"Undecided ({len(undecided)}): no model is trained until each has a role, or none.")
+    lines += [f"  {name}: {book[name].note}" for name in undecided]
+    unused = [name for name in book.names(None) if name not in undecided]
+    if unused:
+        lines.append(f"Not used: {unused}.")
+    directionless = [name for name in book.outcomes if book[name].event_is_good is None]
+    if directionless:
+        lines.append(f"State event_is_good (true: 1 is good) for {directionless}.")
+    if len(book.missing_values) > 1:
+        lines.append(f"Taken as missing: {[text for text in book.missing_values if text]}.")
+    coded = [field.name for field in book.fields if "codes of categories" in field.note]
+    if coded:
+        lines.append(f"Numbers, or codes of categories? {coded}")
+    return "\n".join(lines)

@@ -9,6 +9,7 @@ import yaml
 from treatsel._checks import count_of
 from treatsel.artifact import save_model
 from treatsel.cli._io import check_outputs, say
+from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.manifest import check_intended_use
@@ -24,6 +25,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient per row")
     parser.add_argument("--codebook", type=Path, required=True, help="codebook of the cohort (YAML or JSON)")
+    parser.add_argument(
+        "--accept-draft",
+        action="store_true",
+        help="take the safe reading of columns that are undecided: they are not used",
+    )
     parser.add_argument("--out", type=Path, required=True, help="model file to write, for example m.treatsel")
     parser.add_argument(
         "--intended-use",
@@ -54,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
     """Read, fit, save, and print a summary."""
     check_outputs([args.out], [args.cohort, args.codebook])
     intended_use = check_intended_use(_intended_use(args.intended_use))
-    cohort = Cohort.read(args.cohort, args.codebook)
+    book = Codebook.read(args.codebook)
+    book = book.decided() if args.accept_draft else book
+    book.check_decided()
+    cohort = Cohort.read(args.cohort, book)
     y = outcomes_of(cohort, args.outcome)
     n, n_covariates = count_of(len(cohort), "patient"), count_of(len(cohort.codebook.covariates), "covariate")
     say(f"Fitting {n}, {n_covariates} ...")

@@ -16,6 +16,7 @@ from treatsel.cli import (
     _explain,
     _keygen,
     _monitor,
+    _outcome,
     _predict,
     _recommend,
     _sample_size,
@@ -31,6 +32,7 @@ from treatsel.errors import TreatselError, TreatselWarning
 COMMANDS: tuple[ModuleType, ...] = (
     _demo,
     _simulate,
+    _outcome,
     _codebook,
     _train,
     _predict,

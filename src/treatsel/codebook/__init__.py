@@ -1,14 +1,19 @@
 """Codebooks: meaning, role and allowed values of each column of a patient table, and parsing of data."""
 
 from treatsel.codebook._codebook import Codebook
-from treatsel.codebook._field import ROLES, TYPES, Field, guess_direction
+from treatsel.codebook._direction import ATTRIBUTE as ATTRIBUTE
+from treatsel.codebook._direction import SHIPPED as SHIPPED
+from treatsel.codebook._direction import carried as carried
+from treatsel.codebook._direction import direction_of as direction_of
+from treatsel.codebook._direction import stated_for as stated_for
+from treatsel.codebook._field import ROLES, TYPES, Field
+from treatsel.codebook._leaks import follows_outcome as follows_outcome
 from treatsel.codebook._record import RecordReader as RecordReader
 from treatsel.codebook._table import by_id as by_id
 from treatsel.codebook._table import clean_covariates as clean_covariates
 from treatsel.codebook._table import frame_of as frame_of
 from treatsel.codebook._values import LARGEST as LARGEST
-from treatsel.codebook._values import as_text as as_text
 from treatsel.codebook._values import number_of
 from treatsel.codebook._values import too_large as too_large
 
-__all__ = ["ROLES", "TYPES", "Codebook", "Field", "guess_direction", "number_of"]
+__all__ = ["ROLES", "TYPES", "Codebook", "Field", "number_of"]

@@ -7,18 +7,23 @@ A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Sc
 
 import json
 import re
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import did_you_mean
+from treatsel._checks import as_pandas, count_of, did_you_mean
 from treatsel.codebook._field import Field
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_DRAFT_HEADER = """\
+# Draft of a codebook: types and roles were guessed from the table. Review every entry and its comment.
+# Columns with the role undecided must be given another role, or none, before a model can be trained.
+"""
 _ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
 
 
@@ -47,7 +52,7 @@ class Codebook:
     >>> codebook.arm, codebook.outcomes, codebook.covariates
     ('arm', ('remission',), ('age',))
     >>> codebook["age"].allowed
-    'an integer from 31 to 44'
+    'an integer from 30 to 50'
     """
 
     fields: tuple[Field, ...]
@@ -100,13 +105,22 @@ class Codebook:
         return {"fields": fields, "missingValues": list(self.missing_values)}
 
     def to_yaml(self) -> str:
-        """Return the codebook as YAML text."""
+        """Return the codebook as YAML text; the notes of a draft as comments."""
         import yaml
 
-        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
-        if re.search("[\x85\u2028\u2029]", text):  # YAML reads these as line breaks unless they are escaped
-            return yaml.safe_dump(self.to_dict(), sort_keys=False, width=100)
-        return text
+        def dumped(content: Any) -> str:
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+            if re.search("[\x85\u2028\u2029]", text):  # YAML reads these as line breaks unless escaped
+                return yaml.safe_dump(content, sort_keys=False, width=100)
+            return text
+
+        if not any(field.note for field in self.fields):
+            return dumped(self.to_dict())
+        lines = [_DRAFT_HEADER, "fields:\n"]
+        for entry in self.fields:
+            lines += [f"# {line}\n" for line in textwrap.wrap(entry.note, 96)]
+            lines.append(dumped([entry.to_dict()]))
+        return "".join([*lines, dumped({"missingValues": list(self.missing_values)})])
 
     def write(self, path: str | Path) -> None:
         """Write a YAML file, or a JSON file if the name ends in ``.json``.
@@ -139,9 +153,12 @@ class Codebook:
     ) -> "Codebook":
         """Draft a codebook from a table; a person should then review it.
 
-        Types come from the values, roles from the column names: a column whose name suggests a measurement
-        after treatment began (``hamd_6m``, ``phq9_last``) is drafted as a session score, so that it cannot
-        become a covariate by accident.
+        Types come from the values, roles from names, values and associations: a column whose name says that
+        it was recorded after treatment began (``hamd_6m``, ``phq9_last``) is drafted as a session score. A
+        column that may be an id, a later measurement, an outcome in another coding or part of an outcome, or
+        that may hold a number for missing, gets the role "undecided", with which no model is trained. What
+        was guessed, and why, is noted in each field (`Field.note`) and written as a comment by `to_yaml`.
+        Texts such as NA are taken as missing, and this is noted.
 
         Parameters
         ----------
@@ -154,7 +171,8 @@ class Codebook:
         missing_values : sequence of str
             Strings that represent a missing value.
         ranges : bool
-            Whether the smallest and largest observed value become ``minimum`` and ``maximum``.
+            Whether the smallest and largest observed value, rounded outwards, become ``minimum`` and
+            ``maximum``.
 
         Returns
         -------
@@ -162,8 +180,9 @@ class Codebook:
         """
         import pandas as pd
 
-        from treatsel.codebook._draft import draft_fields
+        from treatsel.codebook._draft import draft_fields, missing_texts
 
+        frame = as_pandas(frame)
         if not isinstance(frame, pd.DataFrame) or not len(frame.columns) or not len(frame):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
@@ -173,8 +192,31 @@ class Codebook:
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
                 raise CodebookError(f"The table has no column {name!r}.{did_you_mean(name, known)}")
+        texts = missing_texts(table, missing)
+        missing = (*missing, *texts)
         fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
-        return cls(tuple(fields), missing)
+        return cls(tuple(_noted(field, texts) for field in fields), missing)
+
+    def decided(self) -> "Codebook":
+        """Return the codebook with the safe reading of what is undecided: such columns are not used."""
+        fields = (field.with_role(None) if field.role == "undecided" else field for field in self.fields)
+        return Codebook(tuple(fields), self.missing_values)
+
+    def check_decided(self) -> None:
+        """Raise if a column has the role undecided.
+
+        Raises
+        ------
+        CodebookError
+            Listing each such column, why it is undecided, and what to do.
+        """
+        open_fields = [field for field in self.fields if field.role == "undecided"]
+        if open_fields:
+            listed = "\n".join(f"- {field.name!r}: {field.note or 'no note'}" for field in open_fields)
+            raise CodebookError(
+                f"{count_of(len(open_fields), 'column')} of the codebook still undecided; give each the role "
+                f"covariate if it was known before treatment, another role, or none:\n{listed}"
+            )
 
     def merge(self, edits: "Codebook | Mapping[str, Any] | str | Path") -> "Codebook":
         """Return this draft with edits applied.
@@ -270,7 +312,7 @@ class Codebook:
             elif n:
                 clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
                 faults += [field.fault(violation.code, violation.count) for violation in violations]
-            elif field.role not in (None, "session_score", "date"):
+            elif field.role not in (None, "session_score", "date", "undecided"):
                 hint = did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
@@ -303,6 +345,14 @@ class Codebook:
         if faults:
             raise CohortError(f"The table does not fit its codebook; faults: {len(faults)}.", faults)
         return clean
+
+
+def _noted(field: Field, texts: Mapping[str, Sequence[str]]) -> Field:
+    """Return the field with a note on the texts of its column that are taken as missing."""
+    held = [repr(text) for text, columns in texts.items() if field.name in columns]
+    if not held:
+        return field
+    return replace(field, note=f"{field.note} {', '.join(held)} is taken as missing.".strip())
 
 
 def _check_keys(what: str, content: Any) -> None:

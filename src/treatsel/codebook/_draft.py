@@ -1,26 +1,44 @@
-"""Drafts of codebooks: guess type and role of a table's columns, for a person to review."""
+"""Drafts of codebooks: guess type and role of a table's columns, for a person to review.
+
+What is guessed, and why, is noted in each field. Where values, names and associations leave doubt, the role
+is "undecided", with which no model is trained.
+"""
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from treatsel.codebook._convert import distinct_values, to_boolean, to_number
-from treatsel.codebook._field import Field, guess_direction
-from treatsel.codebook._values import as_text
-
-# Column names that indicate a role; compared in lower case.
-_ID_NAMES = {"id", "patient_id", "patient", "pid"}
-_ARM_NAMES = {"arm", "treatment", "treatment_arm", "therapy"}
-_SITE_NAMES = {"site", "service", "centre", "center", "clinic", "hospital", "country"}
-# Measured after treatment began: hamd_6m, phq9_wk4, score_w2, phq_last, cesd_end
-_AFTER_BASELINE = re.compile(
-    r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+(m|wk|w|d)|_(last|end|post))$"
+from treatsel._checks import as_text, count_of
+from treatsel.codebook._column_names import (
+    ARM_NAMES,
+    ID_NAMES,
+    SITE_NAMES,
+    UNNAMED,
+    first_known,
+    is_id_like,
+    is_later,
+    is_outcome_like,
+    may_be_later,
 )
+from treatsel.codebook._convert import distinct_values, to_boolean, to_number
+from treatsel.codebook._direction import SHIPPED
+from treatsel.codebook._field import Field
+from treatsel.codebook._leaks import follows_outcome
+
+# Texts by which other programs write a missing value: R, SPSS, SAS, Excel, SQL.
+MISSING_TEXTS = ("NA", "N/A", "n/a", "NaN", "nan", "<NA>", "NULL", "null", "#N/A", ".")
+MISSING_NUMBERS = (-9, -99, -999, -9999, 9, 99, 999, 9999)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _MAX_CATEGORIES = 30  # a text column with more values is probably free text or an identifier
-_UNNAMED = "Unnamed: "  # pandas' name of a column without a name, such as an index written to CSV
+_MAX_CODES = 10  # whole numbers with up to this many values, and more than two, may be codes of categories
+_MIN_UNIQUE = (
+    20  # rows from which on a whole number that never repeats is more likely an id than a measurement
+)
+_LARGEST_WHOLE = 2.0**53  # beyond it every float is a whole number
+_MOSTLY = 0.5  # proportion of numbers from which on a text column is a number with stray texts
 
 
 def draft_fields(
@@ -32,74 +50,216 @@ def draft_fields(
     missing: Collection[str],
     ranges: bool,
 ) -> list[Field]:
-    """Guess type, role and range of every column."""
+    """Guess type, role and range of every column, with a note on what was guessed."""
     names = list(frame.columns)
-    arm = arm or _first(names, _ARM_NAMES)
-    site = site or _first([name for name in names if name != arm], _SITE_NAMES)
-    id_name = _first([name for name in names if name not in (arm, site)], _ID_NAMES)
-    fields = []
-    for name in names:
-        values = distinct_values(frame[name], missing)
-        kind = _kind(values)
-        role = {arm: "arm", site: "site", id_name: "id"}.get(name) or _role(name, kind, values, outcomes)
-        fields.append(_field(name, kind, role, values, ranges))
-    return fields
+    arm_name = arm or first_known(names, ARM_NAMES)
+    site_name = site or first_known([name for name in names if name != arm_name], SITE_NAMES)
+    known = {arm_name: "arm", site_name: "site"}
+    known |= {_id_of(frame, [name for name in names if name not in known], missing): "id"}
+    # a table of texts only is what reading a CSV file gives; elsewhere, texts were chosen by whoever made it
+    as_cells = all(_is_text(frame[name]) for name in names)
+    fields = [
+        _drafted(frame[name], known.get(name), outcomes, missing, ranges=ranges, as_cells=as_cells)
+        for name in names
+    ]
+    labels = {f.name: _outcome_of(frame[f.name], f, missing) for f in fields if f.role == "outcome"}
+    return [_without_leak(field, frame[field.name], labels, missing) for field in fields]
 
 
-def _first(names: Sequence[str], known: Collection[str]) -> str | None:
-    return next((name for name in names if name.lower() in known), None)
+def missing_texts(frame: pd.DataFrame, given: Collection[str]) -> dict[str, list[str]]:
+    """Return texts that look like codes for missing, each with the columns that hold it."""
+    found: dict[str, list[str]] = {}
+    for name in frame.columns:
+        if not (_is_text(frame[name]) or frame[name].dtype == object):
+            continue
+        texts = set(pd.unique(frame[name].dropna().astype("object").map(as_text)))
+        for text in MISSING_TEXTS:
+            if text in texts and text not in given:
+                found.setdefault(text, []).append(str(name))
+    return found
 
 
-def _kind(values: pd.Series) -> str:
+def _id_of(frame: pd.DataFrame, names: Sequence[str], missing: Collection[str]) -> str | None:
+    """Return the column of patient ids: by name, and one that never repeats before one that does."""
+    if (plain := first_known(names, ID_NAMES)) is not None:
+        return plain
+    return next((name for name in names if is_id_like(name) and _never_repeats(frame[name], missing)), None)
+
+
+def _never_repeats(column: pd.Series, missing: Collection[str]) -> bool:
+    values = distinct_values(column, missing)
+    if values.empty or len(values) < len(column):
+        return False
+    numbers = to_number(values)
+    return bool(numbers.isna().any() or ((numbers.abs() <= _LARGEST_WHOLE) & (numbers % 1 == 0)).all())
+
+
+def _is_text(column: pd.Series) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    return pd.api.types.infer_dtype(column, skipna=True) in ("string", "empty")
+
+
+def _drafted(
+    column: pd.Series,
+    role: str | None,
+    outcomes: Sequence[str] | None,
+    missing: Collection[str],
+    *,
+    ranges: bool,
+    as_cells: bool,
+) -> Field:
+    name, values = str(column.name), distinct_values(column, missing)
+    if role is not None:
+        return _label(name, role, values)
+    declared = isinstance(column.dtype, pd.CategoricalDtype) or (_is_text(column) and not as_cells)
+    kind = _kind(values, declared=declared)
+    role, note = _role(column, kind, values, outcomes, missing)
+    field = _field(name, kind, role, values, ranges)
+    return replace(field, note=" ".join(filter(None, [note, field.note])))
+
+
+def _kind(values: pd.Series, *, declared: bool = False) -> str:
     if values.empty:
         return "string"
     if values.map(lambda value: isinstance(value, pd.Timestamp | np.datetime64)).all():
         return "datetime"
-    numbers = to_number(values)
-    if numbers.notna().all():
-        if numbers.isin([0, 1]).all():
-            return "boolean"
-        whole = np.isfinite(numbers).all() and (numbers % 1 == 0).all()
-        return "integer" if whole else "number"
+    if not declared:
+        numbers = to_number(values)
+        if numbers.notna().all():
+            if numbers.isin([0, 1]).all():
+                return "boolean"
+            whole = (numbers.abs() <= _LARGEST_WHOLE).all() and (numbers % 1 == 0).all()
+            return "integer" if whole else "number"
     if to_boolean(values).notna().all():
         return "boolean"
     return "date" if values.map(lambda value: bool(_DATE.fullmatch(str(value)))).all() else "string"
 
 
-def _role(name: str, kind: str, values: pd.Series, outcomes: Sequence[str] | None) -> str | None:
-    lowered = name.lower()
-    like_an_outcome = kind == "boolean" and guess_direction(name) is not None
-    if (outcomes is None and like_an_outcome) or (outcomes is not None and name in outcomes):
-        return "outcome"
+def _role(
+    column: pd.Series, kind: str, values: pd.Series, outcomes: Sequence[str] | None, missing: Collection[str]
+) -> tuple[str | None, str]:
+    """Return a role, and why it is not that of a covariate."""
+    name = str(column.name)
+    if outcomes is not None and name in outcomes:
+        return "outcome", ""
     if kind in ("date", "datetime"):
-        return "date"
-    if like_an_outcome or _AFTER_BASELINE.search(lowered):
-        return "session_score"
-    if name.startswith(_UNNAMED) or (kind == "string" and len(_labels(values)) > _MAX_CATEGORIES):
+        return "date", ""
+    if is_outcome_like(name) and len(values) <= 3 and kind != "number":
+        if kind == "boolean":
+            return ("outcome", "An outcome by its name.") if outcomes is None else ("session_score", "")
+        return "undecided", (
+            "The name suggests an outcome. If it is one: type boolean, role outcome, with trueValues and "
+            "falseValues."
+        )
+    if is_later(name):
+        return "session_score", "The name says that it was recorded after treatment began."
+    if name.startswith(UNNAMED):
+        return None, "A column without a name; not used."
+    if _holds_time_differences(column):
+        return "undecided", "Holds time differences: make a number of days (or another unit) of them."
+    if kind == "string" and len(_labels(values)) > _MAX_CATEGORIES and not is_id_like(name):
+        return None, f"More than {_MAX_CATEGORIES} different texts; not used."
+    if doubt := _doubt(column, kind, values, missing):
+        return "undecided", doubt
+    return "covariate", ""
+
+
+def _doubt(column: pd.Series, kind: str, values: pd.Series, missing: Collection[str]) -> str:
+    """Return why a column may not be a covariate, or must be recoded first; empty if there is no doubt."""
+    name = str(column.name)
+    if len(column) >= _MIN_UNIQUE and kind in ("integer", "string") and _never_repeats(column, missing):
+        return "No value occurs twice: an id or a record number?"
+    if is_id_like(name) and kind in ("integer", "string") and len(values) > len(column) / 2:
+        return "The name and the number of different values suggest an id."
+    numbers = to_number(values)
+    if kind == "string" and _MOSTLY <= float(numbers.notna().mean()) < 1:
+        n = int(numbers.isna().sum())
+        return f"Numbers, and {count_of(n, 'other text')}: a code for missing? Then add it to missingValues."
+    if kind in ("integer", "number") and (code := suspected_missing(column, values, missing)) is not None:
+        return f"{code} may stand for a missing value: then add it to missingValues."
+    if may_be_later(name):
+        return "The name suggests that it was recorded after treatment began."
+    return ""
+
+
+def suspected_missing(column: pd.Series, values: pd.Series, missing: Collection[str]) -> int | None:
+    """Return a number such as 999 that is an extreme of the column, far from all others, and repeated."""
+    numbers = np.sort(to_number(values).to_numpy())
+    if len(numbers) < 3 or not np.isfinite(numbers).all():
         return None
-    return "covariate"
+    for code, rest in ((numbers[-1], numbers[:-1]), (numbers[0], numbers[1:])):
+        if code not in MISSING_NUMBERS:
+            continue
+        width = rest[-1] - rest[0]
+        gap = min(abs(code - rest[0]), abs(code - rest[-1]))
+        lone_sign = code < 0 <= rest[0]
+        if not (gap > max(width / 2, 1) or lone_sign):
+            continue
+        n = int((column.astype("object").map(as_text, na_action="ignore") == as_text(float(code))).sum())
+        if n >= 2 or lone_sign:
+            return int(code)
+    return None
+
+
+def _holds_time_differences(column: pd.Series) -> bool:
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        return True
+    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True).startswith("timedelta")
+
+
+def _outcome_of(column: pd.Series, field: Field, missing: Collection[str]) -> pd.Series:
+    return field.parse(column, tuple(missing))[0].astype("float64")
+
+
+def _without_leak(
+    field: Field, column: pd.Series, outcomes: dict[str, pd.Series], missing: Collection[str]
+) -> Field:
+    """Return the field, undecided if its values, or their absence, follow an outcome too closely."""
+    if field.role != "covariate":
+        return field
+    clean = field.parse(column, tuple(missing))[0]
+    for name, outcome in outcomes.items():
+        if doubt := follows_outcome(clean, outcome):
+            note = f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
+            return replace(field, role="undecided", note=" ".join(filter(None, [note, field.note])))
+    return field
+
+
+def _label(name: str, role: str, values: pd.Series) -> Field:
+    enum = _labels(values) or None if role == "arm" else None
+    return Field(name=name, type="string", role=role, enum=enum, note=f"Role {role} by its name.")
 
 
 def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:
-    if role in ("id", "arm", "site"):
-        return Field(
-            name=name, type="string", role=role, enum=_labels(values) or None if role == "arm" else None
-        )
     if role == "outcome":
-        good = guess_direction(name)
         words = kind == "boolean" and to_number(values).isna().any()
-        return Field(name=name, type="boolean" if words else "integer", role=role, event_is_good=good)
+        good = SHIPPED.get(name)
+        note = "" if good is not None else "State event_is_good: true if 1 is good, false if it is bad."
+        return Field(
+            name=name, type="boolean" if words else "integer", role=role, event_is_good=good, note=note
+        )
     if kind in ("number", "integer") and ranges:
         numbers = to_number(values)
         if np.isfinite(numbers).all():  # otherwise the range would be that of erroneous values
-            low, high = _short(numbers.min()), _short(numbers.max())
-            return Field(name=name, type=kind, role=role, minimum=low, maximum=high)
-    if kind == "string" and role == "covariate":
+            low, high = outwards(float(numbers.min()), float(numbers.max()))
+            note = "Range seen in this table, rounded outwards: give the possible range."
+            if kind == "integer" and 2 < len(numbers) <= _MAX_CODES:
+                note = "A number, or codes of categories? If codes, list them as enum. " + note
+            return Field(name=name, type=kind, role=role, minimum=low, maximum=high, note=note)
+    if kind == "string" and role in ("covariate", "undecided") and len(_labels(values)) <= _MAX_CATEGORIES:
         return Field(name=name, type=kind, role=role, enum=_labels(values) or None)
-    if kind == "string" and role is None and not name.startswith(_UNNAMED):
-        description = f"Draft: more than {_MAX_CATEGORIES} distinct text values, so not used."
-        return Field(name=name, type=kind, role=None, description=description)
     return Field(name=name, type=kind, role=role)
+
+
+def outwards(low: float, high: float) -> tuple[float, float]:
+    """Return a range rounded outwards to one digit of its width: no bound is a single patient's value."""
+    width = high - low or max(abs(low), 1.0)
+    step = 10.0 ** np.floor(np.log10(width))
+    bounds = np.floor(low / step + 1e-9) * step, np.ceil(high / step - 1e-9) * step
+    if not np.isfinite(bounds).all():  # steps beyond the precision of the numbers
+        return _short(low), _short(high)
+    return _short(min(bounds[0], low)), _short(max(bounds[1], high))
 
 
 def _labels(values: pd.Series) -> tuple[str, ...]:
@@ -107,4 +267,5 @@ def _labels(values: pd.Series) -> tuple[str, ...]:
 
 
 def _short(value: float) -> float:
-    return int(value) if float(value).is_integer() else float(value)
+    rounded = float(f"{value:.12g}")
+    return int(rounded) if rounded.is_integer() else rounded

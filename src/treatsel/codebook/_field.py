@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import ROUNDING, check_mapping_keys
-from treatsel.codebook._values import CLEAN, NAN, as_plain, as_text, is_absent, is_finite_number
+from treatsel._checks import ROUNDING, as_text, check_mapping_keys
+from treatsel.codebook._values import CLEAN, NAN, as_plain, is_absent, is_finite_number, text_of
 from treatsel.errors import CodebookError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -23,11 +23,10 @@ ROLES = (
     "audit",
     "session_score",
     "date",
+    "undecided",
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = ("id", "arm", "site", "person")  # roles whose values are labels, even if they look like numbers
-_GOOD_OUTCOMES = {"remission", "response", "recovery", "recovered", "improved", "improvement"}
-_BAD_OUTCOMES = {"dropout", "deterioration", "event", "relapse", "dead", "death"}
 _PROBLEMS = {  # a value of the wrong type is described by what is allowed
     "infinite": "that are infinite",
     "out_of_range": "out of range",
@@ -42,7 +41,11 @@ _SINGULAR = {
     "not_binary": "that is neither 0 nor 1",
     "duplicate": "that is a duplicate",
 }
-_KEYS = ("name", "type", "role", "title", "description", "unit", "event_is_good", "constraints")
+_KEYS = (
+    *("name", "type", "role", "title", "description", "unit", "event_is_good"),
+    *("trueValues", "falseValues", "constraints"),
+)
+_ATTRIBUTES = {"trueValues": "true_values", "falseValues": "false_values"}  # keys of a file by another name
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
 
 
@@ -68,6 +71,11 @@ class Field:
         The allowed values.
     required, unique : bool
         Whether missing values, or repeated values, are faults.
+    true_values, false_values : tuple of str
+        Only for type boolean: the texts (or numbers) that mean true and false, instead of true, false, 1 and
+        0; for example ("yes",) and ("no",).
+    note : str
+        What a draft guessed, and why; a comment in the file, and not compared.
 
     Raises
     ------
@@ -87,12 +95,19 @@ class Field:
     enum: tuple[Any, ...] | None = field(default=None)
     required: bool = False
     unique: bool = False
+    true_values: tuple[str, ...] = ()
+    false_values: tuple[str, ...] = ()
+    note: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for bound in ("minimum", "maximum"):
             object.__setattr__(self, bound, as_plain(getattr(self, bound)))
         if self.enum is not None and not isinstance(self.enum, str):
             object.__setattr__(self, "enum", tuple(map(as_plain, self.enum)))
+        for key in ("true_values", "false_values"):
+            values = getattr(self, key)
+            if not isinstance(values, str):
+                object.__setattr__(self, key, tuple(as_text(as_plain(value)) for value in values))
         for problem in self._contradictions():
             raise CodebookError(f"Codebook field {self.name!r}: {problem}")
 
@@ -112,6 +127,14 @@ class Field:
                 isinstance(self.required, bool) and isinstance(self.unique, bool)
             ),
             "event_is_good needs role outcome.": self.event_is_good is not None and self.role != "outcome",
+            "trueValues and falseValues must both be lists, without a common entry.": isinstance(
+                self.true_values, str
+            )
+            or isinstance(self.false_values, str)
+            or bool(self.true_values) != bool(self.false_values)
+            or bool(set(self.true_values) & set(self.false_values)),
+            "trueValues and falseValues need type boolean.": bool(self.true_values or self.false_values)
+            and self.type != "boolean",
             "a date can never be a covariate; derive a number (days before treatment) from it.": self.role
             == "covariate"
             and self.type in ("date", "datetime"),
@@ -164,17 +187,23 @@ class Field:
             if not isinstance(values["enum"], Sequence) or isinstance(values["enum"], str):
                 raise CodebookError(f"{where}: enum must be a list.")
             values["enum"] = tuple(values["enum"])
+        for key, attribute in _ATTRIBUTES.items():
+            found = values.pop(key, None) or ()
+            if isinstance(found, str) or not isinstance(found, Sequence):
+                raise CodebookError(f"{where}: {key} must be a list.")
+            values[attribute] = tuple(found)
         for key in ("title", "description", "unit"):
             values[key] = str(values.get(key) or "")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as it is written to a file: without empty parts."""
-        entry = {key: getattr(self, key) for key in _KEYS if key != "constraints"}
+        entry = {key: getattr(self, _ATTRIBUTES.get(key, key)) for key in _KEYS if key != "constraints"}
+        entry |= {key: list(entry[key]) for key in _ATTRIBUTES}
         constraints = {key: getattr(self, key) for key in _CONSTRAINTS}
         constraints["enum"] = list(self.enum) if self.enum is not None else None
         entry["constraints"] = {k: v for k, v in constraints.items() if v is not None and v is not False}
-        return {k: v for k, v in entry.items() if v is not None and v not in ("", {})}
+        return {k: v for k, v in entry.items() if v is not None and v not in ("", {}, [])}
 
     def merge(self, entry: Mapping[str, Any]) -> "Field":
         """Return this field with the parts named in `entry` replaced; None removes a part."""
@@ -235,7 +264,7 @@ class Field:
         It returns the clean value (a float or a string; NaN if missing) and the codes of its violations of
         the codebook.
         """
-        clean, texts, coded = CLEAN[self.type], frozenset(missing), self.is_coded
+        clean, texts, coded = self._cleaner(), frozenset(missing), self.is_coded
         numeric, whole = self.type in ("number", "integer"), self.type == "integer"
         low, high = self._bounds
         allowed = None if self.enum is None else frozenset(self._allowed_values(self.type))
@@ -263,6 +292,27 @@ class Field:
 
         return read
 
+    @property
+    def _words(self) -> dict[str, float]:
+        """The truth that each text stands for, if `true_values` and `false_values` are given."""
+        return {**dict.fromkeys(self.true_values, 1.0), **dict.fromkeys(self.false_values, 0.0)}
+
+    def _cleaner(self) -> Callable[[Any], Any]:
+        """Return the function that cleans one value."""
+        words = self._words
+        return (lambda value: words.get(str(text_of(value)).strip(), NAN)) if words else CLEAN[self.type]
+
+    def _converted(self, column: "pd.Series", missing: Sequence[str]) -> tuple["pd.Series", "pd.Series"]:
+        """Return the column as values of its type, and where it is missing."""
+        from treatsel.codebook._convert import convert
+
+        if words := self._words:
+            texts, absent = convert(column, "string", missing)
+            return texts.str.strip().map(words).astype("float64"), absent
+        if self.role == "outcome":  # true and false are 1 and 0 here; in a measurement they are an error
+            column = column.map(lambda value: float(value) if isinstance(value, bool | np.bool_) else value)
+        return convert(column, self.type, missing)
+
     def parse(
         self, column: "pd.Series", missing: Sequence[str] = ("",)
     ) -> tuple["pd.Series", list["Violation"]]:
@@ -274,9 +324,7 @@ class Field:
         """
         from treatsel.codebook._convert import convert
 
-        if self.role == "outcome":  # true and false are 1 and 0 here; in a measurement they are an error
-            column = column.map(lambda value: float(value) if isinstance(value, bool | np.bool_) else value)
-        values, absent = convert(column, self.type, missing)
+        values, absent = self._converted(column, missing)
         clean = values
         if self.role in _LABELS and self.type != "string":
             clean = convert(column, "string", missing)[0].where(values.notna())
@@ -338,12 +386,6 @@ class Violation:
     def count(self) -> int:
         """Number of patients."""
         return int(self.mask.sum())
-
-
-def guess_direction(name: str) -> bool | None:
-    """Return whether an outcome's name suggests that 1 is good (remission) or bad (dropout); else None."""
-    first = name.lower().split("_")[0]
-    return True if first in _GOOD_OUTCOMES else False if first in _BAD_OUTCOMES else None
 
 
 def _shown(bound: float) -> str:

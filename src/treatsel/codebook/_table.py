@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import check_unique, count_of
+from treatsel._checks import as_pandas, check_unique, count_of
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._values import LARGEST, too_large
 from treatsel.errors import CohortError, Fault, InputError
@@ -18,8 +18,7 @@ def frame_of(X: Any) -> "pd.DataFrame":
     """Return a frame, one record, or a list of records as a DataFrame."""
     import pandas as pd
 
-    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):
-        X = X.to_pandas()
+    X = as_pandas(X)
     if isinstance(X, pd.DataFrame):
         frame = X
     elif isinstance(X, Mapping):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import count_of
+from treatsel._checks import as_text, count_of
 from treatsel.errors import Fault
 
 LARGEST = 1e100  # products of larger numbers with coefficients, and their sums, may overflow float64
@@ -22,16 +22,6 @@ NAN = math.nan
 _WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)\s*", re.ASCII | re.IGNORECASE)
 _MAX_LENGTH = 400  # longest text that may be a number: bounds the run time of the regular expression
-
-
-def as_text(value: Any) -> str:
-    """Return a label as text; whole floats as integers, since missing values turn a column of 3 into 3.0."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    try:
-        return str(value)
-    except ValueError:  # an integer with more digits than Python converts to decimal
-        return hex(value)
 
 
 def as_plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from treatsel._checks import as_pandas
 from treatsel.additive import Explainer, positions_of
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.explanation._result import Explanation
@@ -95,6 +96,7 @@ def _of_model(
 
     if not hasattr(model, "additive"):
         raise UnsupportedModelError(f"{type(model).__name__} is not a model of treatsel.models.")
+    X, background = as_pandas(X), as_pandas(background)
     if not isinstance(X, pd.DataFrame):
         raise InputError("X must be a DataFrame if the model is not a selector.")
     if background is None or not len(background):

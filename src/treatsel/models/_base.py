@@ -6,20 +6,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from treatsel._checks import (
     FloatArray,
+    as_pandas,
     check_binary,
     check_known_arms,
     check_same_length,
     check_weights,
     count_of,
 )
+from treatsel._stats.alignment import check_same_order
 from treatsel.additive import Encoding
 from treatsel.errors import InputError, UnsupportedModelError
 
@@ -28,8 +34,7 @@ SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
 
 def frame_of(X: Any, estimator: BaseEstimator, *, reset: bool) -> pd.DataFrame:
     """Return X as a DataFrame; arrays (only with ``arm=None``) get the columns x0, x1, ..."""
-    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):  # polars, pyarrow
-        X = X.to_pandas()
+    X = as_pandas(X)
     if isinstance(X, pd.DataFrame):
         return X
     if estimator.arm is not None:
@@ -64,8 +69,7 @@ def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, n
     """
     if groups is None:
         return X, None
-    if hasattr(X, "to_pandas") and not isinstance(X, pd.DataFrame):  # polars, pyarrow
-        X = X.to_pandas()
+    X = as_pandas(X)
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
         raise InputError(f"X has no column {groups!r}, which was given as groups.")
     if n := int(X[groups].isna().sum()):
@@ -101,10 +105,11 @@ class ByArmMixin:
 
     def _start_fit(self, X: Any, y: Any, sample_weight: Any) -> tuple[pd.DataFrame, pd.Series, Any, Any]:
         """Check the input; return covariates, received arms, 0/1 outcomes and weights."""
-        frame = frame_of(X, self, reset=True)
+        frame, y = frame_of(X, self, reset=True), as_pandas(y)
         if not len(frame):
             raise InputError("X has no rows.")
         received = received_arms(frame, self.arm)
+        check_same_order(X=frame, y=y, sample_weight=sample_weight)
         weights = check_weights("sample_weight", sample_weight, len(frame))
         used = weights > 0
         y = self._encode_classes(y, received, used)
@@ -190,9 +195,60 @@ def is_lightgbm(estimator: Any) -> bool:
     return any(c.__module__.startswith("lightgbm.") for c in type(estimator).__mro__)
 
 
+def core_of(estimator: Any) -> Any:
+    """Return the learner inside pipelines, searches and calibrated classifiers."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, BaseSearchCV | CalibratedClassifierCV):
+            estimator = estimator.estimator
+        else:
+            return estimator
+
+
 def is_linear(estimator: Any) -> bool:
-    """Whether this is one of scikit-learn's linear classifiers."""
-    return isinstance(estimator, LinearClassifierMixin)
+    """Whether this is one of scikit-learn's linear classifiers, also inside a pipeline or a search."""
+    return isinstance(core_of(estimator), LinearClassifierMixin)
+
+
+def linear_terms(fitted: Any) -> FloatArray | None:
+    """Return intercept and coefficients of a fitted logistic regression; None if it is not one.
+
+    Of a search, those of its best estimator. Steps of a pipeline that shift and scale each column (centering,
+    standardization, scaling to a range) are folded into them.
+    """
+    if isinstance(fitted, BaseSearchCV):
+        return linear_terms(getattr(fitted, "best_estimator_", None))
+    steps = [] if not isinstance(fitted, Pipeline) else [step for _, step in fitted.steps[:-1]]
+    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
+    if isinstance(last, BaseSearchCV):
+        last = getattr(last, "best_estimator_", None)
+    if not is_logistic(last):
+        return None
+    intercept, coefficients = float(last.intercept_[0]), np.asarray(last.coef_[0], dtype=float)
+    for step in reversed(steps):
+        if step is None or step == "passthrough":
+            continue
+        if not isinstance(step, StandardScaler | MinMaxScaler | MaxAbsScaler | RobustScaler):
+            return None
+        if getattr(step, "clip", False):
+            return None
+        n = len(coefficients)
+        shift = step.transform(np.zeros((1, n)))[0]  # x -> shift + scale x, column by column
+        scale = step.transform(np.ones((1, n)))[0] - shift
+        intercept, coefficients = intercept + float(coefficients @ shift), coefficients * scale
+    return np.concatenate([[intercept], coefficients])
+
+
+def weight_parameter(estimator: Any) -> str:
+    """Return the name under which `fit` takes sample weights: that of the last step of a pipeline."""
+    if isinstance(estimator, BaseSearchCV | CalibratedClassifierCV):
+        inner = weight_parameter(estimator.estimator)
+        return inner if isinstance(estimator, BaseSearchCV) else "sample_weight"
+    if isinstance(estimator, Pipeline):
+        name, step = estimator.steps[-1]
+        return f"{name}__{weight_parameter(step)}"
+    return "sample_weight"
 
 
 def is_logistic(estimator: Any) -> bool:
@@ -202,7 +258,8 @@ def is_logistic(estimator: Any) -> bool:
 
 def learn_encoding(estimator: Any, covariates: pd.DataFrame, weights: FloatArray) -> Encoding:
     """Learn the encoding for an estimator; missing values stay missing if it handles them natively."""
-    native = bool(get_tags(estimator).input_tags.allow_nan)
+    # the tags of a pipeline are those of its first step: a scaler passes missing values on to a linear model
+    native = bool(get_tags(estimator).input_tags.allow_nan) and not is_linear(estimator)
     return Encoding.learn(covariates, weights, native_missing=native)
 
 

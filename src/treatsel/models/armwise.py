@@ -8,7 +8,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from treatsel.additive import AdditiveModel, Trees
-from treatsel.models._base import ByArmMixin, is_lightgbm, is_logistic, learn_encoding, prepare, unsupported
+from treatsel.models._base import (
+    ByArmMixin,
+    is_lightgbm,
+    is_logistic,
+    learn_encoding,
+    linear_terms,
+    prepare,
+    unsupported,
+    weight_parameter,
+)
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._posterior import Posterior, posterior_of, stack_arms
 
@@ -77,7 +86,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self._posteriors: list[Posterior | None] = []
         for arm in self.arms_:
             rows = (received == arm).to_numpy()
-            passed = {} if sample_weight is None else {"sample_weight": weights[rows]}
+            passed = {} if sample_weight is None else {weight_parameter(self.estimator): weights[rows]}
             fitted = prepare(self.estimator).fit(matrix[rows], y[rows], **passed)
             self.estimators_[arm] = fitted
             logistic = is_logistic(fitted)
@@ -97,14 +106,16 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         UnsupportedModelError
-            If the estimator is neither a logistic regression nor LightGBM.
+            If the estimator is neither a logistic regression (plain, or after steps that scale each column)
+            nor LightGBM.
         """
         check_is_fitted(self)
         fitted = list(self.estimators_.values())
         n_features = len(self.encoding_.features)
-        if all(map(is_logistic, fitted)):
-            intercept = np.array([model.intercept_[0] for model in fitted])
-            coefficients = np.array([model.coef_[0] for model in fitted])
+        found = [linear_terms(model) for model in fitted]
+        terms = [row for row in found if row is not None]
+        if len(terms) == len(fitted):
+            intercept, coefficients = np.array(terms)[:, 0], np.array(terms)[:, 1:]
             trees = None
         elif all(map(is_lightgbm, fitted)):
             intercept, coefficients = np.zeros(len(fitted)), np.zeros((len(fitted), n_features))

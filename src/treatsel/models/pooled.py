@@ -16,8 +16,10 @@ from treatsel.models._base import (
     is_linear,
     is_logistic,
     learn_encoding,
+    linear_terms,
     prepare,
     unsupported,
+    weight_parameter,
 )
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._posterior import posterior_of
@@ -26,8 +28,9 @@ from treatsel.models._posterior import posterior_of
 class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     """One outcome classifier for all arms together (S-learner).
 
-    A linear classifier is fitted to covariates, one 0/1 column per arm, and their products; with a ridge
-    penalty this treats all arms alike (no reference arm), and a rare arm borrows strength from the others.
+    A linear classifier (also inside a pipeline, a search or a calibrated classifier) is fitted to covariates,
+    one 0/1 column per arm, and their products; with a ridge penalty this treats all arms alike (no reference
+    arm), and a rare arm borrows strength from the others.
     Any other classifier is fitted to covariates and arm columns, and must find interactions itself.
 
     Parameters
@@ -93,7 +96,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.encoding_ = learn_encoding(self.estimator, covariates, weights)
         codes = pd.Index(self.arms_).get_indexer(received)
         design = self._design(self.encoding_.encode(covariates), codes)
-        passed = {} if sample_weight is None else {"sample_weight": weights}
+        passed = {} if sample_weight is None else {weight_parameter(self.estimator): weights}
         self.estimator_ = prepare(self.estimator).fit(design, y, **passed)
         logistic = is_logistic(self.estimator_)
         self._posterior = posterior_of(self.estimator_, design, weights) if logistic else None
@@ -138,12 +141,13 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         UnsupportedModelError
-            If the estimator is neither a logistic regression nor LightGBM.
+            If the estimator is neither a logistic regression (plain, or after steps that scale each column)
+            nor LightGBM.
         """
         check_is_fitted(self)
         n_features, n_arms = len(self.encoding_.features), len(self.arms_)
-        if is_logistic(self.estimator_):
-            mean = np.concatenate([self.estimator_.intercept_, self.estimator_.coef_[0]])
+        mean = linear_terms(self.estimator_)
+        if mean is not None:
             per_arm = self._per_arm(mean[None, :])[0]
             trees = None
         elif is_lightgbm(self.estimator_):

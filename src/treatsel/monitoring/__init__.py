@@ -3,10 +3,10 @@
 from typing import Any
 
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import check_choice, check_level, count_of
 from treatsel._disclosure import rounded_down
+from treatsel._stats.alignment import check_same_order
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.monitoring._baseline import BaselineColumn, baseline_from, baseline_of
@@ -25,7 +25,7 @@ from treatsel.monitoring._sequential_test import SequentialCalibrationTest, sequ
 from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.monitoring.report import FAMILIES, MonitoringReport
 from treatsel.predictions import fingerprint
-from treatsel.selector import TreatmentSelector
+from treatsel.selector import TreatmentSelector, check_selector
 
 __all__ = [
     "AlarmThresholds",
@@ -107,7 +107,7 @@ def monitor(
     >>> len(report.alarms)
     0
     """
-    check_is_fitted(selector, "models_")
+    check_selector(selector)
     name = selector.outcomes_[0] if outcome is None else check_choice("outcome", outcome, selector.outcomes_)
     thresholds = AlarmThresholds() if thresholds is None else thresholds
     rate = _check_rate(false_alarm_rate) / len(FAMILIES)
@@ -170,10 +170,7 @@ def _check_indices(frame: pd.DataFrame, **given: Any) -> None:
             raise InputError(
                 f"{name} must be one column; it is a table with {count_of(values.shape[1], 'column')}."
             )
-        if isinstance(values, pd.Series) and not values.index.equals(frame.index):
-            raise InputError(
-                f"X and {name} differ in their index. They must have the same patients in the same order."
-            )
+        check_same_order(X=frame, **{name: values})
 
 
 def _baseline(selector: TreatmentSelector, reference: Any) -> list[BaselineColumn]:

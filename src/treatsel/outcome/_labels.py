@@ -2,10 +2,14 @@
 
 import pandas as pd
 
+from treatsel.codebook import ATTRIBUTE, SHIPPED
+
 TOLERANCE = 1e-9  # points; prorated scores carry rounding error
 
 
 def labels(name: str, event: pd.Series, *, known: pd.DataFrame, among: pd.Series | None = None) -> pd.Series:
     """Return 1 and 0 where all inputs are known (and the patient is in the denominator), else NaN."""
     defined = known.notna().all(axis=1)
-    return event.astype(float).where(defined if among is None else defined & among).rename(name)
+    found = event.astype(float).where(defined if among is None else defined & among).rename(name)
+    found.attrs[ATTRIBUTE] = SHIPPED[name]
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import check_binary, check_choice, check_mapping_keys
+from treatsel.codebook import ATTRIBUTE, SHIPPED
 from treatsel.errors import InputError
 from treatsel.instrument import Instrument
 from treatsel.outcome._dropout import below_dose, non_start, one_session, unplanned_end
@@ -110,7 +111,7 @@ class Outcome:
         'Fewer than 4 sessions attended'
         """
         check_choice("The outcome", name, cls.names())
-        title, good, definition = _SHIPPED[name]
+        title, definition = _SHIPPED[name]
         defaults = _parameters(definition, keyword_only=True)
         check_mapping_keys(f"Outcome {name!r}", options, defaults)
         chosen = {key: options.get(key, default) for key, default in defaults.items()}
@@ -119,8 +120,13 @@ class Outcome:
         if chosen.get("instrument") is not None:
             chosen["instrument"] = Instrument.get(chosen["instrument"])
         shown = {key: getattr(value, "name", value) for key, value in chosen.items()}
-        title = title.format(**shown)
-        outcome = cls(name=name, title=title, event_is_good=good, definition=definition, options=chosen)
+        outcome = cls(
+            name=name,
+            title=title.format(**shown),
+            event_is_good=SHIPPED[name],
+            definition=definition,
+            options=chosen,
+        )
         definition(*(pd.Series(dtype=float) for _ in outcome.inputs), **chosen)  # invalid options raise here
         return outcome
 
@@ -159,29 +165,29 @@ class Outcome:
             check_choice(f"The column for {key}", column, frame.columns)
         labels = self.definition(*(frame[columns[key]] for key in self.inputs), **self.options)
         checked = check_binary(self.name, labels, allow_missing=True)
-        return pd.Series(checked, index=frame.index, name=self.name)
+        found = pd.Series(checked, index=frame.index, name=self.name)
+        found.attrs[ATTRIBUTE] = self.event_is_good
+        return found
 
 
-_SHIPPED: dict[str, tuple[str, bool, Callable[..., pd.Series]]] = {
-    "remission": ("Remission on {instrument} at the end", True, remission),
-    "response": ("Reduction of at least {fall:.0%} from the first score", True, response),
-    "caseness": ("A case on {instrument}", False, caseness),
+_SHIPPED: dict[str, tuple[str, Callable[..., pd.Series]]] = {
+    "remission": ("Remission on {instrument} at the end", remission),
+    "response": ("Reduction of at least {fall:.0%} from the first score", response),
+    "caseness": ("A case on {instrument}", caseness),
     "nhs_recovery": (
         "Recovery (NHS Talking Therapies), among cases at the first assessment",
-        True,
         nhs_recovery,
     ),
-    "reliable_improvement": ("Reliable improvement on PHQ-9 or GAD-7", True, reliable_improvement),
+    "reliable_improvement": ("Reliable improvement on PHQ-9 or GAD-7", reliable_improvement),
     "reliable_recovery": (
         "Reliable recovery (NHS), among cases at the first assessment",
-        True,
         reliable_recovery,
     ),
-    "reliable_deterioration": ("Reliable deterioration on PHQ-9 or GAD-7", False, reliable_deterioration),
-    "non_start": ("No session attended", False, non_start),
-    "one_session": ("Exactly one session attended", False, one_session),
-    "unplanned_end": ("Ended without planned completion", False, unplanned_end),
-    "below_dose": ("Fewer than {k} sessions attended", False, below_dose),
+    "reliable_deterioration": ("Reliable deterioration on PHQ-9 or GAD-7", reliable_deterioration),
+    "non_start": ("No session attended", non_start),
+    "one_session": ("Exactly one session attended", one_session),
+    "unplanned_end": ("Ended without planned completion", unplanned_end),
+    "below_dose": ("Fewer than {k} sessions attended", below_dose),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_choice, exceeds
+from treatsel._checks import ROUNDING, FloatArray, check_choice, exceeds
 from treatsel.additive import quantiles
 from treatsel.errors import InputError
 
@@ -60,27 +60,29 @@ def decide(
         As in `recommend`.
     """
     ranked = np.where(permitted, values, -np.inf)
-    if default is not None:  # breaks ties; 1e-12 is above rounding error and below any real difference
-        ranked[:, default] += 1e-12
+    if default is not None:  # the default arm wins ties
+        ranked[:, default] += ROUNDING
     order = np.argsort(-ranked, axis=1, kind="stable")
     rows, n_permitted = np.arange(len(values)), permitted.sum(axis=1)
     top = np.where(n_permitted > 0, order[:, 0], -1)
     runner_up = np.where(n_permitted > 1, order[:, 1], -1)
+    tied = _tied(values, permitted, top, default)
     advantage = np.where(runner_up >= 0, values[rows, top] - values[rows, runner_up], np.nan)
     lower, upper, p_best = (np.full(len(values), np.nan) for _ in range(3))
     best_set = permitted.copy()
     for start in range(0, len(values) if draws is not None else 0, _BLOCK):
         i = start + np.flatnonzero(runner_up[start : start + _BLOCK] >= 0)
         if draws is not None and len(i):
-            lower[i], upper[i], p_best[i], clearly_worse = _compare(
-                draws[:, i], top[i], runner_up[i], permitted[i], margin, level
+            lower[i], upper[i], p_best[i], clearly_worse = _compare_ties(
+                draws[:, i], top[i], runner_up[i], permitted[i], margin, level, tied=tied[i]
             )
             best_set[i] &= ~clearly_worse
     best_set |= permitted & ~enough
     known = np.append(enough, False)
     comparable = ~np.isnan(p_best) & known[top] & known[runner_up]
     status = _status(best_set, enough, comparable, in_scope & (top >= 0))
-    arm = top
+    arm = np.where(tied.any(axis=1), -1, top)  # no arm is the best of several that are tied
+    top = arm.copy()
     if rule == "supported" and default is not None:
         arm = np.where(permitted[:, default] & (status != "supported"), default, top)
     return Decisions(
@@ -93,6 +95,55 @@ def decide(
         upper=upper,
         p_best=p_best,
     )
+
+
+def _tied(values: FloatArray, permitted: np.ndarray, top: np.ndarray, default: int | None) -> np.ndarray:
+    """Return the arms tied for the highest value, shape (n_patients, n_arms); none where one arm leads.
+
+    The default arm takes a tie.
+    """
+    best = values[np.arange(len(values)), top][:, None]
+    tied = permitted & (np.abs(values - best) <= ROUNDING)
+    lone = (tied.sum(axis=1) < 2) | (top < 0)
+    if default is not None:
+        lone |= tied[:, default]
+    return np.asarray(tied & ~lone[:, None])
+
+
+def _compare_ties(
+    draws: FloatArray,
+    top: np.ndarray,
+    runner_up: np.ndarray,
+    permitted: np.ndarray,
+    margin: float,
+    level: float,
+    *,
+    tied: np.ndarray,
+) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
+    """Return what `_compare` does, the same for any order of arms that are tied for the top.
+
+    The interval is symmetric, P(best) the mean over the tied arms, and an arm is clearly worse only if it is
+    so compared with each of them.
+    """
+    lower, upper, p_best, worse = _compare(draws, top, runner_up, permitted, margin, level)
+    rows = np.flatnonzero(tied.any(axis=1))
+    if not len(rows):
+        return lower, upper, p_best, worse
+    widest = np.maximum(-lower[rows], upper[rows])
+    total, worse[rows] = np.zeros(len(rows)), True
+    for arm in range(tied.shape[1]):
+        mine = np.flatnonzero(tied[rows, arm])
+        at = rows[mine]
+        if not len(at):
+            continue
+        lead = np.full(len(at), arm)
+        other = np.where(top[at] == arm, runner_up[at], top[at])
+        found = _compare(draws[:, at], lead, other, permitted[at], margin, level)
+        widest[mine] = np.maximum(widest[mine], np.maximum(-found[0], found[1]))
+        total[mine] += found[2]
+        worse[at] &= found[3]
+    lower[rows], upper[rows], p_best[rows] = -widest, widest, total / tied[rows].sum(axis=1)
+    return lower, upper, p_best, worse
 
 
 def _compare(

@@ -179,15 +179,12 @@ def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
         return np.ones(by_arm.shape, dtype=bool)
     if not isinstance(allowed, pd.DataFrame):
         raise InputError(f"allowed must be a DataFrame of True and False, not a {type(allowed).__name__}.")
-    check_unique("The patients (index) of allowed", allowed.index)
     check_unique("The columns of allowed", allowed.columns)
-    missing = [str(arm) for arm in by_arm.columns if arm not in allowed.columns]
-    if missing or not by_arm.index.isin(allowed.index).all():
-        raise InputError(
-            f"allowed must contain every patient and every arm of by_arm; it lacks arms {missing} and "
-            f"{int((~by_arm.index.isin(allowed.index)).sum())} patients."
-        )
-    table = allowed.loc[by_arm.index, list(by_arm.columns)]
+    if missing := [str(arm) for arm in by_arm.columns if arm not in allowed.columns]:
+        raise InputError(f"allowed must contain every arm of by_arm; it lacks {missing}.")
+    from treatsel._stats.alignment import aligned
+
+    table: pd.DataFrame = aligned("allowed", allowed, by_arm.index)[list(by_arm.columns)]
     if table.isna().any(axis=None) or not all(pd.api.types.is_bool_dtype(kind) for kind in table.dtypes):
         raise InputError("allowed must hold True and False only.")
     return table.to_numpy(dtype=bool)
@@ -200,10 +197,9 @@ def _scope(in_scope: "pd.Series | None", patients: "pd.Index[Any]") -> np.ndarra
         return np.ones(len(patients), dtype=bool)
     if not isinstance(in_scope, pd.Series) or not pd.api.types.is_bool_dtype(in_scope.dtype):
         raise InputError("in_scope must be a Series of True and False.")
-    if n := int((~patients.isin(in_scope.index[in_scope.notna()])).sum()):
-        raise InputError(f"in_scope lacks {n} patients of by_arm. Give True or False for each.")
-    check_unique("The patients (index) of in_scope", in_scope.index)
-    return in_scope.loc[patients].to_numpy(dtype=bool)
+    from treatsel._stats.alignment import aligned
+
+    return np.asarray(aligned("in_scope", in_scope, patients).to_numpy(dtype=bool))
 
 
 def _check_draws(draws: Any, by_arm: "pd.DataFrame") -> FloatArray | None:

@@ -28,13 +28,14 @@ class Recommendations:
     arms : tuple
         Arms, in the order of `utilities`.
     columns : mapping of str to ndarray of shape (n_patients,)
-        arm: the recommended arm; None if the patient is out of scope or no arm is permitted.
+        arm: the recommended arm; None if the patient is out of scope, no arm is permitted, or several
+        arms are tied for the highest utility (within 1e-12) and the default arm is not one of them.
         status: one of ``STATUSES``.
         best_set: tuple of arms that are not clearly worse than the top arm.
         advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the runner-up,
         -1 to 1, with its interval.
         p_best: posterior probability that the top arm is the best.
-        top: the permitted arm with the highest utility. excluded: mapping of arm to reason.
+        top: the permitted arm with the highest utility; None if tied. excluded: mapping of arm to reason.
     utilities : ndarray of shape (n_patients, n_arms)
         The compared values: 0 to 1, higher is better.
     rule : str

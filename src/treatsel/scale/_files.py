@@ -17,7 +17,7 @@ from treatsel._checks import check_choice, check_level, count_of
 from treatsel._jobs import results_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, Fault, InputError
-from treatsel.selector import TreatmentSelector
+from treatsel.selector import TreatmentSelector, check_selector
 from treatsel.table import TableWriter, packed, read_chunks
 
 CHUNK = 8_192  # patients; a multiple of the 512 patients per block in which intervals are computed
@@ -76,7 +76,7 @@ def predict_file(
     if n_jobs == 0:
         raise InputError("n_jobs is 0; give a number of jobs, or -1 for all cores.")
     level = None if level is None else check_level(level)
-    book = selector.codebook_
+    book = check_selector(selector).codebook_
     total = _count_patients(patients, book)
     names = [*book.covariates, *book.names("id")]
     served = selector if level is not None else _without_draws(selector)

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import check_choice, count_of
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.scale._files import CHUNK, Progress, in_order
-from treatsel.selector import TreatmentSelector
+from treatsel.selector import TreatmentSelector, check_selector
 
 
 def predict_in_chunks(
@@ -222,7 +221,7 @@ def _batches(
 
 def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | None) -> list[str]:
     """Return the needed columns, covariates and ids if they exist; raise if a covariate is missing."""
-    check_is_fitted(selector, "models_")
+    check_selector(selector)
     if outcome is not None:
         check_choice("outcome", outcome, selector.outcomes_)
     existing, book = list(columns), selector.codebook_

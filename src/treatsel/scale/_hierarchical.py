@@ -10,9 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray, count_of
+from treatsel._checks import FloatArray, as_text, count_of
 from treatsel.additive import Encoding
-from treatsel.codebook import as_text
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier
 from treatsel.models.hierarchical import Curvature, Patients

@@ -328,6 +328,24 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         )
 
 
+def check_selector(model: Any) -> TreatmentSelector:
+    """Return `model` if it is a fitted selector.
+
+    Raises
+    ------
+    InputError
+        If it is something else, such as a fitted model of `treatsel.models`.
+    NotFittedError
+        If it is a selector that is not fitted.
+    """
+    if not isinstance(model, TreatmentSelector):
+        remedy = "Fit TreatmentSelector(estimator=...) with such a model"
+        remedy += ", or use its own predict_by_arm." if hasattr(model, "predict_by_arm") else "."
+        raise InputError(f"A fitted TreatmentSelector is needed, not a {type(model).__name__}. {remedy}")
+    check_is_fitted(model, "model_")
+    return model
+
+
 def _covariates_of(model: Any) -> list[str] | None:
     """Return the covariates of a fitted model in its additive form, or None if it has no such form."""
     additive = additive_of(model)

@@ -45,7 +45,7 @@ def doubly_robust_arm_means(
         propensities[table.columns],
         observation=_observation_probability(fitted, received),
     )
-    return arm_means(scores, clusters=enough_clusters(groups))
+    return arm_means(scores, received=received, clusters=enough_clusters(groups))
 
 
 def _observation_probability(fitted: FittedOutcome, received: pd.Series) -> FloatArray:

@@ -1,6 +1,6 @@
 """Checked development data from a cohort, or from a table and outcomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import (
+    as_pandas,
     check_binary,
     check_choice,
     check_mapping_keys,
@@ -16,7 +17,17 @@ from treatsel._checks import (
     check_unique,
     count_of,
 )
-from treatsel.codebook import Codebook, Field, by_id, frame_of, guess_direction
+from treatsel._stats.alignment import check_same_order
+from treatsel.codebook import (
+    ATTRIBUTE,
+    Codebook,
+    Field,
+    by_id,
+    carried,
+    direction_of,
+    frame_of,
+    stated_for,
+)
 from treatsel.cohort import Cohort
 from treatsel.errors import CodebookError, CohortError, Fault, InputError
 
@@ -120,6 +131,7 @@ def check_assignment(assignment: Any) -> str | None:
 
 def outcome_table(y: Any, X: pd.DataFrame) -> pd.DataFrame:
     """Return outcomes as a table of 0, 1 and NaN, with the index of X."""
+    y = as_pandas(y)
     if isinstance(y, pd.DataFrame):
         table = y
     elif np.ndim(y) != 1:
@@ -130,15 +142,17 @@ def outcome_table(y: Any, X: pd.DataFrame) -> pd.DataFrame:
         name = y.name if isinstance(y, pd.Series) and y.name is not None else "outcome"
         table = pd.DataFrame({str(name): y if isinstance(y, pd.Series) else np.asarray(y)})
     check_same_length(X=X, y=table)
-    if isinstance(y, pd.DataFrame | pd.Series) and not y.index.equals(X.index):
-        raise InputError("X and y have different indices. Both need the same patients in the same order.")
+    check_same_order(X=X, y=y)
     if not len(table.columns):
         raise InputError("y has no columns. Give one column per outcome.")
     check_unique("The columns of y", table.columns)
-    return pd.DataFrame(
+    checked = pd.DataFrame(
         {str(name): check_binary(f"Outcome {name!r}", table[name], allow_missing=True) for name in table},
         index=X.index,
     )
+    if isinstance(y, pd.Series) and (good := carried(y)) is not None:
+        checked.attrs[ATTRIBUTE] = {checked.columns[0]: good}
+    return checked
 
 
 def development_codebook(
@@ -160,6 +174,7 @@ def development_codebook(
     if not isinstance(codebook, Codebook | str | Path):
         raise InputError(f"codebook must be a Codebook or a path, not a {type(codebook).__name__}.")
     book = codebook if isinstance(codebook, Codebook) else Codebook.read(codebook)
+    book.check_decided()
     if book.arm is None:
         book = Codebook((*book.fields, Field(name=arm, role="arm")), book.missing_values)
     elif book.arm != arm:
@@ -190,11 +205,13 @@ def _refuse_strangers(book: Codebook, arm: str) -> None:
         "date": "holds dates",
         "id": "looks like a patient id",
         "site": "looks like a site",
+        "outcome": "looks like an outcome",
+        "undecided": "may not be a covariate",
         None: "holds too many different texts to be a category",
     }
     remedy = "Leave it out of X, pass it as groups, or pass a codebook in which it has the role covariate."
     faults = [
-        Fault(column=field.name, problem=reasons[field.role], remedy=remedy)
+        Fault(column=field.name, problem=reasons[field.role], remedy=f"{field.note} {remedy}".strip())
         for field in book.fields
         if field.role in reasons
     ]
@@ -204,26 +221,26 @@ def _refuse_strangers(book: Codebook, arm: str) -> None:
         raise InputError(f"X has no covariates besides the arm column {arm!r}.")
 
 
-def directions(given: Any, outcomes: Sequence[str], book: Codebook) -> dict[str, bool | None]:
-    """Return whether 1 is good, by outcome: as given, as stated in the codebook, or None if not stated.
+def directions(given: Any, outcomes: pd.DataFrame, book: Codebook) -> dict[str, bool]:
+    """Return whether 1 is good for each outcome, as stated by an argument, the codebook or its definition.
 
-    If it is not stated for the first outcome, 1 is taken as good, unless the name suggests otherwise, which
-    raises an error.
+    Raises
+    ------
+    InputError
+        If the direction of an outcome is stated nowhere, or statements contradict each other.
     """
     if isinstance(given, Mapping):
-        check_mapping_keys("event_is_good", given, outcomes)
-    stated: dict[str, bool | None] = {}
-    for name in outcomes:
-        here = given.get(name) if isinstance(given, Mapping) else given
-        stated[name] = book[name].event_is_good if here is None and name in book else here
-    first = outcomes[0]
-    if stated[first] is None and guess_direction(first) is False:
-        raise InputError(
-            f"The direction of {first!r} is not specified, and its name suggests an adverse outcome. State "
-            f"event_is_good={{{first!r}: False}} (or True), or event_is_good in the codebook."
+        check_mapping_keys("event_is_good", given, outcomes.columns)
+    labels = outcomes.attrs.get(ATTRIBUTE, {})
+    return {
+        name: direction_of(
+            name,
+            ("event_is_good", stated_for(name, given)),
+            ("the codebook", book[name].event_is_good if name in book else None),
+            ("the outcome that labelled y", labels.get(name)),
         )
-    stated[first] = True if stated[first] is None else stated[first]
-    return stated
+        for name in outcomes.columns
+    }
 
 
 def completed_codebook(

@@ -38,7 +38,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     """Fit all models with the parameters of `selector`."""
     outcomes, received = data.outcomes, data.received
     names, arms = list(outcomes.columns), sorted(received.unique(), key=str)
-    good = directions(selector.event_is_good, names, data.codebook)
+    good = directions(selector.event_is_good, outcomes, data.codebook)
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
     fitted = {
         name: learn_outcome(data.clean, outcomes[name], arms=arms, groups=data.groups, **options)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel._checks import FloatArray, as_pandas, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
-from treatsel.codebook import guess_direction
+from treatsel.codebook import direction_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
@@ -203,14 +204,10 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     InputError
         If the table lacks patients, or does not hold probabilities.
     """
+    model = as_pandas(model) if not hasattr(model, "predict_by_arm") else model
+    table: pd.DataFrame
     if isinstance(model, pd.DataFrame):
-        check_unique("The patients (index) of the by-arm table", model.index)
-        table = check_by_arm("the by-arm table", model)
-        if n := int((~cohort.frame.index.isin(table.index)).sum()):
-            raise InputError(
-                f"The by-arm table lacks {n:,} of {len(cohort):,} patients. Its index must hold their ids."
-            )
-        table = table.loc[cohort.frame.index]
+        table = aligned("The by-arm table", check_by_arm("the by-arm table", model), cohort.frame.index)
     elif hasattr(model, "outcomes_"):
         table = check_by_arm("the predictions", model.predict_by_arm(cohort.X, outcome=outcome))
     elif hasattr(model, "predict_by_arm"):
@@ -223,12 +220,9 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
 
 
 def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:
-    stated = getattr(model, "event_is_good_", {}).get(outcome) if given is None else given
-    for fallback in (cohort.codebook[outcome].event_is_good, guess_direction(outcome)):
-        stated = fallback if stated is None else stated
-    if stated is None:
-        raise InputError(
-            f"The direction of {outcome!r} is not specified. Set event_is_good=True or False, or state it in "
-            "the codebook of the cohort."
-        )
-    return bool(stated)
+    return direction_of(
+        outcome,
+        ("event_is_good", given),
+        ("the model", getattr(model, "event_is_good_", {}).get(outcome)),
+        ("the codebook of the cohort", cohort.codebook[outcome].event_is_good),
+    )

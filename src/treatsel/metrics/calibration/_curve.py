@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level, check_probability
-from treatsel._reporting.plots import diagonal_axes
+from treatsel._reporting.plots import diagonal_axes, text_of
 from treatsel._stats.intervals import weighted_quantile, wilson
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
@@ -105,7 +105,7 @@ class CalibrationCurve:
         """Draw curve, band and groups of each arm on `ax` (new if None) and return it."""
         ax = diagonal_axes(ax, xlabel="Predicted probability", ylabel="Observed proportion")
         for arm, curve in self.table.groupby("arm", sort=False):
-            (line,) = ax.plot(curve["predicted"], curve["observed"], label=str(arm))
+            (line,) = ax.plot(curve["predicted"], curve["observed"], label=text_of(arm))
             shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
             ax.fill_between(curve["predicted"], curve["lower"], curve["upper"], **shade)
             points = self.groups[self.groups["arm"] == arm]

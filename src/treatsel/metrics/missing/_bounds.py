@@ -9,6 +9,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
 from treatsel._reporting.plots import estimates
+from treatsel._stats.by_arm_tables import share_received
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import Interval, quantile_of, wilson
 from treatsel._stats.vectors import check_labels, check_patients
@@ -143,8 +144,8 @@ def gain_missing_bounds(
         Predicted probability of the outcome under each arm.
     propensity : pandas.DataFrame of shape (n_patients, n_arms) or array-like of shape (n_patients,)
         Probability of receiving each arm, or the received arm, as in `aipw_scores`.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     comparator : label, optional
         The arm to compare with, in every scenario. By default the best single arm under "observed".
     observation : array-like of shape (n_patients,), optional
@@ -177,7 +178,7 @@ def gain_missing_bounds(
     [0.05, -0.25, 0.25, -0.25, 0.25]
     """
     outcome = check_binary("y_true", y_true, allow_missing=True)
-    labels, advised = check_labels("received", received), check_labels("recommended", recommended)
+    labels = check_labels("received", received)
     patients = {"y_true": y_true, "received": received, "by_arm": by_arm, "recommended": recommended}
     n = check_patients(**patients, sample_weight=sample_weight)
     weight, absent = check_weights("sample_weight", sample_weight, n), np.isnan(outcome)
@@ -191,9 +192,9 @@ def gain_missing_bounds(
     )
     found = {"observed": gain_over_best_arm(seen, recommended, comparator=comparator, **options)}
     best = found["observed"].comparator_arm
-    for_rule, for_best = np.asarray(advised == labels), labels == best
-    up, down = for_rule & ~for_best, for_best & ~for_rule
-    fills = {"missing are 0": 0.0, "missing are 1": 1.0, "lowest": down, "highest": up}
+    for_rule, for_best = share_received(recommended, labels), np.asarray(labels == best, dtype=float)
+    up, down = for_rule > for_best, for_best > for_rule
+    fills: dict[str, Any] = {"missing are 0": 0.0, "missing are 1": 1.0, "lowest": down, "highest": up}
     for scenario, fill in fills.items():
         scores = aipw_scores(np.where(absent, fill, outcome), received, by_arm, propensity)
         found[scenario] = gain_over_best_arm(scores, recommended, comparator=best, **options)

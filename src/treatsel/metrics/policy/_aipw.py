@@ -1,18 +1,24 @@
 """Doubly robust scores and their means; public through `treatsel.metrics.policy`."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import check_binary, check_by_arm, check_probability
+from treatsel._checks import FloatArray, check_binary, check_by_arm, check_probability, count_of
 from treatsel._stats.by_arm_tables import (
     check_received_probability,
     check_table,
     positions_of,
     received_probability,
+    share_of_arm,
     warn_of_no_overlap,
 )
-from treatsel._stats.clustered_means import check_units, mean_of
+from treatsel._stats.clustered_means import MIN_CLUSTERS, Mean, Units, check_units, mean_of
+from treatsel._stats.estimate import NAN
+from treatsel._stats.intervals import Interval, two_sided_p, wald
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel._stats.weights import WeightsAre
 
@@ -96,6 +102,7 @@ def aipw_scores(
 def arm_means(
     scores: pd.DataFrame,
     *,
+    received: npt.ArrayLike | None = None,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     weights_are: WeightsAre = "counts",
@@ -107,6 +114,11 @@ def arm_means(
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
+    received : array-like of shape (n_patients,), optional
+        Labels of the received arms. With `clusters`, the interval of an arm rests on the clusters in which
+        it was received: of fewer than 10, the larger of the cluster-robust and the plain standard error is
+        used, with Student's t for that number; of one, there is no interval. Without `received`, every arm
+        is taken to have been received in all clusters.
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -120,7 +132,8 @@ def arm_means(
     Returns
     -------
     pandas.DataFrame of shape (n_arms, 6)
-        One row per arm; columns value (a proportion; higher is better), lower, upper, se, n, method.
+        One row per arm; columns value (a proportion; higher is better), lower, upper, se, n, method. NaN
+        limits where there is no interval; `method` gives the reason.
 
     Raises
     ------
@@ -131,6 +144,8 @@ def arm_means(
     ----------
     Robins, Rotnitzky & Zhao (1994), Journal of the American Statistical Association 89, 846-866.
     doi:10.1080/01621459.1994.10476818
+    MacKinnon & Webb (2017), Journal of Applied Econometrics 32(2), 233-254. doi:10.1002/jae.2508 (few
+    treated clusters: cluster-robust standard errors are far too small)
 
     Examples
     --------
@@ -139,10 +154,40 @@ def arm_means(
     {'CBT': 0.65, 'SSRI': 0.5}
     """
     table = check_table("scores", scores)
-    units = check_units(sample_weight, clusters, level, weights_are=weights_are, scores=scores)
+    units = check_units(
+        sample_weight, clusters, level, weights_are=weights_are, scores=scores, received=received
+    )
     rows = {}
     for arm in table.columns:
         mean = mean_of(table[arm].to_numpy(dtype=float), units)
+        if received is not None and units.codes is not None:
+            mean = _of_few_clusters(
+                mean, table[arm].to_numpy(dtype=float), units, share_of_arm(received, arm)
+            )
         limits = {"lower": mean.limits.lower, "upper": mean.limits.upper}
         rows[arm] = {"value": mean.value, **limits, "se": mean.se, "n": units.n, "method": mean.method}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
+
+
+def _of_few_clusters(mean: Mean, values: FloatArray, units: Units, received: FloatArray) -> Mean:
+    """Return the mean of an arm with an interval that rests on the clusters in which it was received.
+
+    The sum of an arm's residuals over clusters is 0 by chance where the arm was received in one or a few of
+    them: a cluster-robust standard error then shows how well the model fits there, not how uncertain it is.
+    """
+    codes: Any = units.codes
+    count = len(np.unique(codes[(received > 0) & (units.weight > 0)]))
+    if count >= MIN_CLUSTERS:
+        return mean
+    if count < 2:
+        reason = f"no interval: the arm was received in {count_of(count, 'cluster')} of {units.n_clusters}"
+        return replace(mean, se=NAN, limits=Interval(NAN, NAN), p_value=NAN, method=reason)
+    se = max(mean.se, mean_of(values, replace(units, codes=None)).se)
+    df = count - 1
+    return replace(
+        mean,
+        se=se,
+        limits=wald(mean.value, se, units.level, df=df),
+        p_value=two_sided_p(mean.value, se, df=df),
+        method=f"Wald, larger of plain and cluster-robust, arm received in {count} clusters, t with {df} df",
+    )

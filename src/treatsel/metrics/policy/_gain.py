@@ -8,10 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel._stats.by_arm_tables import cells_of, check_table, positions_of
+from treatsel._stats.by_arm_tables import check_table, shares_of
 from treatsel._stats.clustered_means import Mean, Units, check_units, mean_of
 from treatsel._stats.intervals import Interval
-from treatsel._stats.vectors import Labels, check_labels
 from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.policy._gain_result import BEFOREHAND, BEST, ON_THIS_DATA, Gain, Gains
 
@@ -33,8 +32,8 @@ def gain_over_best_arm(
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     comparator : label, optional
         The arm to compare with, preferably named in advance (from the development cohort). By default the
         arm with the highest mean score in these data (ties: the first column); the comparison is then
@@ -82,12 +81,12 @@ def gain_over_best_arm(
     ('CBT', 'selected in these data', 0.15)
     """
     check_choice("selection", selection, ["ignored", "adjusted"])
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
+    table, units, shares, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     source = ON_THIS_DATA if comparator is None else BEFOREHAND
     if comparator is None:
         comparator = table.columns[int(np.argmax(units.weight @ table.to_numpy(dtype=float)))]
     check_choice("comparator", comparator, table.columns)
-    differs = positions_of("recommended", labels, table.columns) != table.columns.get_loc(comparator)
+    differs = 1 - shares[:, table.columns.get_loc(comparator)]
     mean = mean_of(own - table[comparator].to_numpy(dtype=float), units)
     if selection == "adjusted" and source == ON_THIS_DATA:
         mean = _smallest(own[:, None] - table.to_numpy(dtype=float), units, mean)
@@ -110,8 +109,8 @@ def gain_over_each_arm(
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     simultaneous : bool, default False
         Widen the intervals so that their joint coverage is at least `level` (Bonferroni).
     clusters : array-like of shape (n_patients,), optional
@@ -147,10 +146,10 @@ def gain_over_each_arm(
     >>> gains.to_frame()["value"].round(3).to_dict()
     {'CBT': 0.15, 'SSRI': 0.3}
     """
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
+    table, units, shares, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     count = len(table.columns) if simultaneous else 1
     each = dataclasses.replace(units, level=1 - (1 - units.level) / count)
-    position, rows = positions_of("recommended", labels, table.columns), {}
+    rows = {}
     for number, arm in enumerate(table.columns):
         mean = mean_of(own - table[arm].to_numpy(dtype=float), each)
         rows[arm] = {
@@ -160,7 +159,7 @@ def gain_over_each_arm(
             "se": mean.se,
             "p_value": min(1.0, count * mean.p_value),
             "n": units.n,
-            "n_discordant": units.weights.count(position != number),
+            "n_discordant": units.weights.count(1 - shares[:, number]),
             "method": f"{mean.method}, Bonferroni over {count} arms" if simultaneous else mean.method,
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="arm")
@@ -174,14 +173,14 @@ def _checked(
     sample_weight: Any,
     level: float,
     weights_are: WeightsAre,
-) -> tuple[pd.DataFrame, Units, Labels, FloatArray]:
-    """Return the table, weights and clusters, recommended arms, and the scores under these arms."""
+) -> tuple[pd.DataFrame, Units, FloatArray, FloatArray]:
+    """Return the table, weights and clusters, shares of the recommended arms, and the scores under them."""
     table = check_table("scores", scores)
     units = check_units(
         sample_weight, clusters, level, weights_are=weights_are, scores=scores, recommended=recommended
     )
-    labels = check_labels("recommended", recommended)
-    return table, units, labels, cells_of("recommended", labels, table)
+    shares = shares_of(recommended, table.columns)
+    return table, units, shares, (shares * table.to_numpy(dtype=float)).sum(axis=1)
 
 
 def _smallest(gains: FloatArray, units: Units, found: Mean) -> Mean:

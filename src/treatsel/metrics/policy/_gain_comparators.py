@@ -1,11 +1,10 @@
 """Gain of a rule over random assignment, and over the arms that were received."""
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import check_binary
-from treatsel._stats.by_arm_tables import cells_of, check_table, positions_of
+from treatsel._stats.by_arm_tables import check_table, share_received, value_under
 from treatsel._stats.clustered_means import check_units, mean_of
 from treatsel._stats.vectors import check_labels
 from treatsel._stats.weights import WeightsAre
@@ -31,8 +30,8 @@ def gain_over_random(
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
@@ -65,9 +64,8 @@ def gain_over_random(
     >>> round(gain_over_random(scores, ["CBT", "SSRI", "CBT", "CBT"]).value, 4)
     0.1875
     """
-    table, units, labels, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
+    table, units, given, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     cells, total = table.to_numpy(dtype=float), units.weight.sum()
-    given = np.eye(len(table.columns))[positions_of("recommended", labels, table.columns)]
     shares, rates = units.weight @ given / total, units.weight @ cells / total
     mean = mean_of(own - cells @ shares - (given - shares) @ rates, units)
     return _gain(mean, units, 1 - given @ shares, comparator=RANDOM, arm=None, source=AT_RANDOM)
@@ -94,8 +92,8 @@ def gain_over_received(
         Labels of the received arms.
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, as in `gain_over_best_arm`.
     sample_weight : array-like of shape (n_patients,), optional
@@ -133,7 +131,7 @@ def gain_over_received(
     table = check_table("scores", scores)
     vectors = {"y_true": y_true, "received": received, "recommended": recommended}
     units = check_units(sample_weight, clusters, level, weights_are=weights_are, scores=scores, **vectors)
-    outcome, labels = check_binary("y_true", y_true), check_labels("recommended", recommended)
-    differs = np.asarray(check_labels("received", received) != labels)
-    mean = mean_of(cells_of("recommended", labels, table) - outcome, units)
+    outcome = check_binary("y_true", y_true)
+    differs = 1 - share_received(recommended, check_labels("received", received))
+    mean = mean_of(value_under(recommended, table) - outcome, units)
     return _gain(mean, units, differs, comparator=RECEIVED, arm=None, source=OWN)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_vector
+from treatsel._stats.by_arm_tables import shares_of
 from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import two_sided_p
@@ -129,6 +130,12 @@ def naive_concordance_contrast(
     (0.5, 0.5, 0.0)
     """
     check_choice("interval", interval, LIMITS)
+    if isinstance(recommended, pd.DataFrame):
+        rows, recommended, shares = _expanded(recommended)
+        y_true, received = np.asarray(y_true)[rows], np.asarray(received, dtype=object)[rows]
+        prognosis = None if prognosis is None else np.asarray(prognosis)[rows]
+        clusters = None if clusters is None else np.asarray(clusters, dtype=object)[rows]
+        sample_weight = shares if sample_weight is None else shares * np.asarray(sample_weight)[rows]
     vectors = {"received": received, "recommended": recommended, "prognosis": prognosis}
     check_patients(y_true=y_true, **vectors, sample_weight=sample_weight)
     arms = [check_labels(name, vectors[name]) for name in ("received", "recommended")]
@@ -159,6 +166,13 @@ def naive_concordance_contrast(
         odds_ratio=exact[0],
         p_value_fisher=exact[1],
     )
+
+
+def _expanded(recommended: pd.DataFrame) -> tuple[Any, Any, FloatArray]:
+    """Return one row per patient and recommended arm: position of the patient, arm, and its share."""
+    shares = shares_of(recommended, recommended.columns)
+    rows, columns = np.nonzero(shares)
+    return rows, recommended.columns.to_numpy(dtype=object)[columns], shares[rows, columns]
 
 
 def _difference(

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import check_binary, check_by_arm, check_choice
-from treatsel._stats.by_arm_tables import cells_of, check_table, received_probability
+from treatsel._stats.by_arm_tables import check_table, received_probability, share_received, value_under
 from treatsel._stats.clustered_means import check_units, mean_estimate
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.vectors import check_labels
@@ -29,8 +29,8 @@ def policy_value_aipw(
     ----------
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -67,8 +67,7 @@ def policy_value_aipw(
     units = check_units(
         sample_weight, clusters, level, weights_are=weights_are, scores=scores, recommended=recommended
     )
-    own = cells_of("recommended", check_labels("recommended", recommended), table)
-    return mean_estimate(own, units, n_events=None)
+    return mean_estimate(value_under(recommended, table), units, n_events=None)
 
 
 def policy_value_direct(
@@ -90,8 +89,8 @@ def policy_value_direct(
     ----------
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
         Predicted probability of the outcome under each arm, columns named by arm.
-    recommended : array-like of shape (n_patients,)
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
@@ -129,8 +128,7 @@ def policy_value_direct(
     units = check_units(
         sample_weight, clusters, level, weights_are=weights_are, by_arm=by_arm, recommended=recommended
     )
-    own = cells_of("recommended", check_labels("recommended", recommended), table)
-    found = mean_estimate(own, units, n_events=None)
+    found = mean_estimate(value_under(recommended, table), units, n_events=None)
     return dataclasses.replace(found, method=f"{found.method}; rests on the model alone")
 
 
@@ -198,7 +196,7 @@ def policy_value(
     units = check_units(sample_weight, clusters, level, weights_are=weights_are, **patients)
     labels = check_labels("received", received)
     probability = received_probability(propensity, labels)
-    concordant = labels == check_labels("recommended", recommended)
+    concordant = share_received(recommended, labels)
     weight = concordant / probability
     n_events = units.weights.count(outcome)
     mean_weight = float(units.weight @ weight / units.weight.sum())

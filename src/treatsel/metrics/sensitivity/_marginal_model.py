@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel._stats.vectors import Labels
 
 PARTS = ("recommended", "rule", "best")  # concordant; of these, not at the comparator; discordant at it
 
@@ -19,19 +18,22 @@ class Bounds(NamedTuple):
 
 
 def statistics_of(
-    outcome: FloatArray, received: Labels, recommended: Labels, comparator: object, propensity: FloatArray
+    outcome: FloatArray,
+    concordant: FloatArray,
+    differs: FloatArray,
+    at_best: FloatArray,
+    propensity: FloatArray,
 ) -> FloatArray:
     """Return the terms to be summed over patients, shape (n_patients, 14).
 
-    For each of `PARTS`, for its patients with outcome 1 and for those with 0: an indicator, and the indicator
-    times 1 / propensity - 1, because a weight is 1 + (1 / propensity - 1) times a factor from 1 / Lambda to
-    Lambda. Last: indicators of the patients whose recommended arm is not the comparator, and of all patients.
+    `concordant`: share of the received arm in the recommendation; `differs`: share of arms other than the
+    comparator; `at_best`: whether the comparator was received. For each of `PARTS`, for its patients with
+    outcome 1 and for those with 0: an indicator, and the indicator times 1 / propensity - 1, because a weight
+    is 1 + (1 / propensity - 1) times a factor from 1 / Lambda to Lambda. Last: `differs`, and 1.
     """
-    differs = recommended != comparator
-    concordant = received == recommended
     odds = 1 / propensity - 1
     columns = []
-    for part in (concordant, concordant & differs, differs & (received == comparator)):
+    for part in (concordant, concordant * (1.0 - at_best), differs * at_best):
         for mine in (part * outcome, part * (1 - outcome)):
             columns += [mine, mine * odds]
     return np.column_stack([*columns, differs, np.ones(len(outcome))]).astype(float)

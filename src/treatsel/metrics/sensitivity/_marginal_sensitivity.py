@@ -18,7 +18,7 @@ from treatsel._checks import (
     check_weights,
 )
 from treatsel._reporting.plots import curves
-from treatsel._stats.by_arm_tables import received_probability
+from treatsel._stats.by_arm_tables import received_probability, share_of_arm, share_received
 from treatsel._stats.estimate import NAN
 from treatsel._stats.resampling import Resamples
 from treatsel._stats.vectors import Labels, check_labels, check_patients, ordered_labels
@@ -163,12 +163,13 @@ def policy_sensitivity(
     weight, grid = check_weights("sample_weight", sample_weight, n), check_vector("lambdas", list(lambdas))
     if not len(grid) or (grid < 1).any():
         raise InputError("lambdas must hold values of 1 or more; 1 means no unmeasured confounding.")
-    given, advised = check_labels("received", received), check_labels("recommended", recommended)
+    given = check_labels("received", received)
     probability = received_probability(propensity, given)
     if comparator is None:
         comparator = _best_arm(outcome, given, probability, weight)
     check_choice("comparator", comparator, ordered_labels(given[weight > 0]))
-    columns = statistics_of(outcome, given, advised, comparator, probability)
+    concordant, differs = share_received(recommended, given), 1 - share_of_arm(recommended, comparator)
+    columns = statistics_of(outcome, concordant, differs, given == comparator, probability)
     sums = Sums((weight @ columns)[None, :], method)
     resamples = Resamples.of(weight, clusters=clusters, n_resamples=n_resamples, seed=random_state)
     drawn = Sums(np.array([one @ columns for one in resamples]), method)
@@ -187,7 +188,7 @@ def policy_sensitivity(
         comparator_arm=comparator,
         n=round(float(weight.sum())),
         n_events=round(float(weight @ outcome)),
-        n_discordant=round(float(weight @ (advised != comparator))),
+        n_discordant=round(float(weight @ differs)),
         level=level,
         method=f"{method}, percentile bootstrap, {n_resamples} resamples"
         + ("" if clusters is None else " of clusters"),

@@ -96,7 +96,7 @@ def _parts(data: Scored, threshold: float, prevalence: float | None) -> FloatArr
     NB = TP / n - FP / n x t / (1 - t). With a known prevalence pi: NB = pi TPR - (1 - pi) FPR t / (1 - t),
     where the influence of a member of a class on its rate is (indicator - rate) / share of the class.
     """
-    positive = reaches(data.score, threshold).astype(float)
+    positive: FloatArray = reaches(data.score, threshold).astype(float)
     odds = threshold / (1 - threshold)
     if prevalence is None:
         return positive * (data.outcome - odds * (1 - data.outcome))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vector
 from treatsel._reporting.plots import curves
-from treatsel._stats.by_arm_tables import check_table
+from treatsel._stats.by_arm_tables import best_shares, check_table
 from treatsel._stats.clustered_means import Units, check_units, mean_of
 from treatsel._stats.weights import Weights, WeightsAre
 from treatsel.errors import InputError
@@ -153,12 +153,12 @@ def treatment_choice_net_benefit(
     chooser = predicted[arms].to_numpy(dtype=float)
     gained = table[arms].to_numpy(dtype=float)
     chooser, gained = chooser - chooser[:, :1], gained - gained[:, :1]
-    figures, rows = _averaging(units), np.arange(len(gained))
+    figures = _averaging(units)
     curve, differences, shares = [], [], []
     for threshold in grid:
         paid = gained - threshold * cost
-        choice = np.argmax(chooser - threshold * cost, axis=1)
-        model = paid[rows, choice]
+        choice = best_shares(chooser - threshold * cost, 0, tolerance=0.0)
+        model = (choice * paid).sum(axis=1)
         at = {"threshold": threshold}
         curve.append({"strategy": "model", "arm": None} | at | figures(model))
         for column, arm in enumerate(arms):
@@ -166,7 +166,7 @@ def treatment_choice_net_benefit(
             curve.append({"strategy": name} | keys | figures(paid[:, column]))
             apart = figures(model - paid[:, column])
             differences.append({"strategy": "model", "comparator": name} | keys | apart)
-            shares.append(keys | {"share": float(units.weight @ (choice == column) / units.weight.sum())})
+            shares.append(keys | {"share": float(units.weight @ choice[:, column] / units.weight.sum())})
     return TreatmentChoiceCurve(
         table=_by_strategy(curve, "strategy"),
         differences=_by_strategy(differences, "comparator"),

@@ -81,6 +81,26 @@ def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataChec
     return [DataCheck("person_in_several_groups", message, disclosed)]
 
 
+def check_sites(received: pd.Series, groups: pd.Series, *, fewest: int) -> list[DataCheck]:
+    """Report arms received at fewer than `fewest` sites, where intervals are cluster-robust.
+
+    References
+    ----------
+    MacKinnon & Webb (2017), Journal of Applied Econometrics 32(2), 233-254. doi:10.1002/jae.2508
+    """
+    sites = pd.Series(pd.factorize(groups)[0], received.index).groupby(received.to_numpy()).nunique()
+    few = sites[sites < fewest]
+    if groups.nunique() < fewest or not len(few):
+        return []
+    message, disclosed = (
+        f"{count_of(len(few), 'arm')} received at fewer than {fewest} sites ({listed}). Its rate cannot be "
+        "separated from that of these sites: with one site it has no interval, with a few a wide one. See "
+        "arm_means_."
+        for listed in (", ".join(f"{arm!r}: {int(n)}" for arm, n in few.items()), _listed(few.index))
+    )
+    return [DataCheck("arm_at_few_sites", message, disclosed)]
+
+
 def check_overlap(assignment: Assignment) -> list[DataCheck]:
     """Report arms for which many patients have a low propensity, so that predictions are extrapolated.
 

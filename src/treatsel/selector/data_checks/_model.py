@@ -1,10 +1,12 @@
 """Checks of a fitted model: leakage, worse than its baseline, probabilities of 0 or 1, separated loss."""
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from treatsel._checks import FloatArray, count_of
 from treatsel._disclosure import stated
+from treatsel.codebook import follows_outcome
 from treatsel.fitted import DataCheck
 from treatsel.models import Observation
 
@@ -29,6 +31,18 @@ def check_auc(auc: float, outcome: str, *, highest: float = MAX_AUC) -> list[Dat
         "baseline covariates rarely reach this value. A covariate may have been recorded after treatment "
         "began, or may be part of the outcome. Check the most important covariates, and drop those that were "
         "not known before treatment."
+    )
+    return [DataCheck("suspected_leakage", message)]
+
+
+def check_leaks(covariates: pd.DataFrame, y: pd.Series) -> list[DataCheck]:
+    """Report covariates that follow an outcome (0, 1 or NaN) so closely that they may be part of it."""
+    names = [name for name in covariates if follows_outcome(covariates[name], y)]
+    if not names:
+        return []
+    message = (
+        f"{count_of(len(names), 'covariate')} of outcome {y.name!r} predict it almost perfectly, or are "
+        f"missing where it is: {names}. Drop what was recorded after treatment began, or is part of it."
     )
     return [DataCheck("suspected_leakage", message)]
 

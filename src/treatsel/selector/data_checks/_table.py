@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from treatsel._stats.clustered_means import MIN_CLUSTERS
 from treatsel.errors import DataQualityWarning
 from treatsel.fitted import DataCheck
-from treatsel.selector.data_checks._arms import check_events, check_persons, check_sample_size
+from treatsel.selector.data_checks._arms import check_events, check_persons, check_sample_size, check_sites
 from treatsel.selector.data_checks._column import columns_of
 from treatsel.selector.data_checks._columns import check_collinear, check_constant, check_positivity
 from treatsel.selector.data_checks._duplicate_rows import check_duplicates
+from treatsel.selector.data_checks._model import check_leaks
 
 
 def run_checks(
@@ -38,13 +40,17 @@ def run_checks(
     -------
     list of DataCheck
         Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
-        ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``.
+        ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``arm_at_few_sites``,
+        ``suspected_leakage``.
     """
     found = [check for name in outcomes for check in check_events(received, outcomes[name])]
     found += check_sample_size(received, outcomes.iloc[:, 0])
+    found += [check for name in outcomes for check in check_leaks(covariates, outcomes[name])]
     columns = columns_of(covariates)
     found += check_constant(columns) + check_positivity(columns, received)
     found += check_collinear(columns) + check_duplicates(columns)
+    if groups is not None:
+        found += check_sites(received, groups, fewest=MIN_CLUSTERS)
     if persons is not None:
         found += check_persons(persons, groups)
     return found

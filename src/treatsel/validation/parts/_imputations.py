@@ -12,6 +12,7 @@ from scipy.special import logit
 from treatsel._checks import check_known_arms, count_of
 from treatsel._measures import BY_LABEL, MEASURES
 from treatsel._reporting.format import points, with_interval
+from treatsel._stats.alignment import aligned, ids_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import (
@@ -81,7 +82,8 @@ def _imputed(given: Any, number: int, model: Any, task: ValidationTask) -> Valid
 def _same_patients(given: Cohort, number: int, task: ValidationTask) -> Cohort:
     """Return the imputed cohort in the order of the cohort."""
     ids, outcome = task.cohort.frame.index, task.outcome
-    lost, more = int((~ids.isin(given.frame.index)).sum()), int((~given.frame.index.isin(ids)).sum())
+    here, there = ids_of(ids), ids_of(given.frame.index)
+    lost, more = int((~here.isin(there)).sum()), int((~there.isin(here)).sum())
     if lost or more:
         raise InputError(
             f"Imputed table {number} lacks {count_of(lost, 'patient')} of the cohort and holds "
@@ -89,7 +91,7 @@ def _same_patients(given: Cohort, number: int, task: ValidationTask) -> Cohort:
         )
     if outcome not in given.codebook.outcomes:
         raise InputError(f"Imputed table {number} has no outcome {outcome!r}.")
-    same = Cohort(given.frame.loc[ids], given.codebook)
+    same = Cohort(aligned(f"Imputed table {number}", given.frame, ids), given.codebook)
     arms = same.received.astype(str).to_numpy() != task.received.astype(str).to_numpy()
     outcomes = same.frame.loc[task.seen, outcome].to_numpy(dtype=float) != task.observed
     if arms.any() or outcomes.any():

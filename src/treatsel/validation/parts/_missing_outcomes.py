@@ -3,7 +3,7 @@
 import pandas as pd
 
 from treatsel._reporting.format import points
-from treatsel._stats.by_arm_tables import recommended_arms
+from treatsel._stats.by_arm_tables import recommended_shares
 from treatsel.metrics.missing import gain_missing_bounds, missing_outcome_bounds
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row
@@ -24,7 +24,7 @@ def missing_outcomes(task: ValidationTask, policies: Policies) -> PartResult:
         received[there],
         whole[there],
         policies.propensity_all[there],
-        recommended_arms(whole[there], policies.comparator),
+        recommended_shares(whole[there], policies.comparator),
         comparator=policies.gain.comparator_arm,
         clusters=None if groups is None else groups[there],
         level=task.level,

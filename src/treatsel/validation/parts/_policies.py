@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_by_arm, check_choice, check_unique, count_of
-from treatsel._stats.by_arm_tables import recommended_arms
+from treatsel._checks import ROUNDING, check_by_arm, check_choice, check_unique, count_of
+from treatsel._stats.alignment import aligned
+from treatsel._stats.by_arm_tables import recommended_shares, share_received
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError
@@ -53,8 +54,9 @@ class Policies:
         The same, including patients whose outcome was not observed.
     scores : DataFrame of shape (n_patients, n_given)
         Doubly robust scores.
-    recommended : Series
-        Recommended arm; the next best arm where no patient received the best.
+    recommended : DataFrame
+        Share of each arm in each patient's recommendation (tied arms share a patient); the next best arm
+        where no patient received the best.
     comparator : label or None
         Best single arm named in advance, if any patient received it.
     gain : Gain
@@ -75,7 +77,7 @@ class Policies:
     propensity: pd.DataFrame
     propensity_all: pd.DataFrame
     scores: pd.DataFrame
-    recommended: pd.Series
+    recommended: pd.DataFrame
     comparator: Any
     gain: Gain
     assignment: str
@@ -99,14 +101,16 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         task.random_state,
         estimable=problem is None,
     )
-    recommended = recommended_arms(table, task.comparator)
+    wanted = recommended_shares(table, task.comparator)
     every = every[given].div(every[given].sum(axis=1), axis=0)
-    possible = recommended.where(recommended.isin(given), table[given].idxmax(axis=1))
     best = task.comparator if task.comparator in given else None
+    impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
+    recommended = wanted[given]
+    recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], best)
     options: dict[str, Any] = {"clusters": task.clusters, "level": task.level}
     if problem is None:
         scores = aipw_scores(task.good_y, received, table[given], every[task.seen])
-        gain = _gain(task, scores, possible, best, options)
+        gain = _gain(task, scores, recommended, best, options)
     else:
         every, scores = every * NAN, table[given] * NAN
         gain = _no_gain(task, problem)
@@ -115,12 +119,12 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         propensity=every[task.seen],
         propensity_all=every,
         scores=scores,
-        recommended=possible,
+        recommended=recommended,
         comparator=best,
         gain=gain,
         assignment=source,
         unseen=[arm for arm in pd.unique(task.received) if arm not in given],
-        n_replaced=int((possible != recommended).sum()),
+        n_replaced=int(impossible.sum()),
         options=options,
         problem=problem,
     )
@@ -155,7 +159,7 @@ def _no_gain(task: ValidationTask, problem: str) -> Gain:
 
 
 def _gain(
-    task: ValidationTask, scores: pd.DataFrame, rule: pd.Series, best: Any, options: dict[str, Any]
+    task: ValidationTask, scores: pd.DataFrame, rule: pd.DataFrame, best: Any, options: dict[str, Any]
 ) -> Gain:
     """Return the gain over the best arm; if not named, it is selected among arms with enough events."""
     if best is not None:
@@ -187,7 +191,7 @@ def policies(task: ValidationTask, policies: Policies) -> PartResult:
             n=mean["n"],
             method=mean["method"],
         )
-        for arm, mean in arm_means(scores, **options).iterrows()
+        for arm, mean in arm_means(scores, received=received, **options).iterrows()
     ]
     weighted = policy_value(y, received, rule, propensity=propensity, **options)
     naive = naive_concordance_contrast(y, received, rule, prognosis=policies.table.mean(axis=1), **options)
@@ -259,8 +263,16 @@ def effective_n(task: ValidationTask, policies: Policies) -> float:
     if policies.problem is not None:
         return NAN
     propensity = received_propensity(task.arms, policies.propensity)
-    concordant = (policies.recommended == task.arms).to_numpy()
-    return effective_sample_size(1 / propensity[concordant]) if concordant.any() else 0.0
+    concordant = share_received(policies.recommended, task.arms)
+    return effective_sample_size(concordant / propensity) if concordant.any() else 0.0
+
+
+def _at_few_sites(task: ValidationTask, policies: Policies) -> list[str]:
+    """Return the arms received at few of the sites, where intervals are cluster-robust."""
+    if policies.options["clusters"] is None:
+        return []
+    sites = pd.Series(policies.options["clusters"]).groupby(task.arms).nunique()
+    return [str(arm) for arm in policies.scores.columns if sites.get(arm, 0) < MIN_CLUSTERS]
 
 
 def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
@@ -292,6 +304,12 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
             "intervals: the intervals do not generalize beyond these sites."
         )
         found.append(Caution(Severity.PARTIAL, text))
+    if few := _at_few_sites(task, policies):
+        text = (
+            f"Arms received at fewer than {MIN_CLUSTERS} sites: {few}. Intervals of policy values and gains "
+            "that depend on them do not fully reflect differences between sites."
+        )
+        found.append(Caution(Severity.PARTIAL, text))
     if policies.gain.comparator_source == ON_THIS_DATA:
         text = (
             "No arm received in this cohort was named in advance as the best single arm; it was selected in "
@@ -315,14 +333,10 @@ def _propensity(
     if isinstance(assignment, pd.DataFrame):
         table = check_by_arm("assignment", assignment).rename(columns=by_text(arms))
         check_unique("The arms of assignment", table.columns)
-        lacking = [str(arm) for arm in arms if arm not in table.columns]
-        lost = int((~received.index.isin(table.index)).sum())
-        if lacking or lost:
-            raise InputError(
-                f"assignment lacks the arms {lacking} and {lost} of {len(received)} patients. Give every arm "
-                "and every patient."
-            )
-        return _rescaled(table.loc[received.index, list(arms)], received), "known for each patient"
+        if lacking := [str(arm) for arm in arms if arm not in table.columns]:
+            raise InputError(f"assignment lacks the arms {lacking}. Give every arm and every patient.")
+        table = aligned("assignment", table, received.index)
+        return _rescaled(table[list(arms)], received), "known for each patient"
     if isinstance(assignment, Mapping):
         shares = _known_shares(assignment, received, arms)
         return _rescaled(_same_for_all(shares, received), received), "known by design"

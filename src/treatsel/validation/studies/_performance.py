@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray
+from treatsel._stats.by_arm_tables import best_shares
 from treatsel._stats.logits import clipped
 from treatsel.metrics import (
     brier_score,
@@ -117,8 +118,9 @@ def gain_of(patients: Patients, table: pd.DataFrame, comparator: Any = None) -> 
         return float("nan")
     scores = doubly_robust(patients, table)
     best = best_arm_of(patients, table) if comparator is None else comparator
-    own = scores[np.arange(len(scores)), table.to_numpy(dtype=float).argmax(axis=1)]
-    return float(np.average(own - scores[:, table.columns.get_loc(best)], weights=patients.weight))
+    position = list(table.columns).index(best)
+    own = (best_shares(table.to_numpy(dtype=float), position) * scores).sum(axis=1)
+    return float(np.average(own - scores[:, position], weights=patients.weight))
 
 
 def best_arm_of(patients: Patients, table: pd.DataFrame) -> Any:
@@ -145,6 +147,6 @@ def no_information(patients: Patients, table: pd.DataFrame) -> Numbers:
     found = {"auc": 0.5, "within_arm_auc": 0.5, "brier_score": mean_y * (1 - 2 * mean_p) + mean_p2}
     if len(table.columns) > 1:
         means = np.average(doubly_robust(patients, table), axis=0, weights=weight)
-        recommended = table.to_numpy(dtype=float).argmax(axis=1)
-        found["gain"] = float(np.average(means[recommended], weights=weight) - means.max())
+        shares = best_shares(table.to_numpy(dtype=float), int(means.argmax()))
+        found["gain"] = float(np.average(shares @ means, weights=weight) - means.max())
     return found

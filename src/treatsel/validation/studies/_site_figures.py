@@ -11,7 +11,7 @@ from scipy.special import logit
 
 from treatsel._checks import FloatArray, count_of
 from treatsel._measures import BY_LABEL, MEASURES, labels_of
-from treatsel._stats.by_arm_tables import cells_of, recommended_arms
+from treatsel._stats.by_arm_tables import cells_of, recommended_shares
 from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import (
     FUNCTIONS,
@@ -131,7 +131,7 @@ def _gain(data: SiteData, evaluated: Mask, comparator: Any, options: dict[str, A
     table = predicted if data.good else 1 - predicted
     propensity = propensity.div(propensity.sum(axis=1), axis=0)
     scores = aipw_scores(data.benefit[evaluated], data.received[evaluated], table, propensity)
-    recommended = recommended_arms(table, comparator)
+    recommended = recommended_shares(table, comparator)
     weight = data.weight[evaluated]
     return gain_over_best_arm(
         scores, recommended, comparator=comparator, sample_weight=weight, level=data.level

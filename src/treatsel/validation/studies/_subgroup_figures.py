@@ -13,6 +13,7 @@ from scipy import special
 
 from treatsel._checks import FloatArray, count_of
 from treatsel._measures import MEASURES, labels_of
+from treatsel._stats.by_arm_tables import share_of_arm
 from treatsel.metrics import (
     arm_means,
     brier_score,
@@ -57,7 +58,7 @@ class Patients:
     received: Any
     weight: FloatArray
     scores: pd.DataFrame | None
-    recommended: Any
+    recommended: pd.DataFrame | None
     comparator: Any
     level: float
 
@@ -69,7 +70,7 @@ class Patients:
             received=self.received[rows],
             weight=self.weight[rows],
             scores=None if self.scores is None else self.scores.loc[rows],
-            recommended=None if self.recommended is None else self.recommended[rows],
+            recommended=None if self.recommended is None else self.recommended.loc[rows],
             comparator=self.comparator,
             level=self.level,
         )
@@ -99,7 +100,8 @@ def plan_of(names: list[str], patients: Patients) -> Iterator[tuple[str, Compute
         if name != RECOMMENDED:
             yield name, COMPUTED[name]
             continue
-        for arm in sorted(pd.unique(patients.recommended), key=str):
+        rule = patients.recommended
+        for arm in () if rule is None else sorted(rule.columns[rule.any()], key=str):
             yield f"{RECOMMENDED} {arm}", partial(_share_recommended, arm=arm)
 
 
@@ -132,7 +134,7 @@ def _base_rate(patients: Patients) -> Figure:
 
 
 def _share_recommended(patients: Patients, *, arm: Any) -> Figure:
-    return _proportion((patients.recommended == arm).astype(float), patients)
+    return _proportion(share_of_arm(patients.recommended, arm), patients)
 
 
 def _mean_prediction(patients: Patients) -> Figure:
@@ -162,9 +164,8 @@ def _brier(patients: Patients) -> Figure:
 
 def _gain(patients: Patients) -> Figure:
     scores: Any = patients.scores
-    found = gain_over_best_arm(
-        scores, patients.recommended, comparator=patients.comparator, **patients.options
-    )
+    rule: Any = patients.recommended
+    found = gain_over_best_arm(scores, rule, comparator=patients.comparator, **patients.options)
     return _estimated(found)
 
 

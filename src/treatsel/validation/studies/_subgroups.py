@@ -20,9 +20,10 @@ from treatsel._checks import (
     count_of,
 )
 from treatsel._reporting import plots
+from treatsel._stats.by_arm_tables import shares_of
 from treatsel._stats.heterogeneity import cochran_q
 from treatsel._stats.multiplicity import holm
-from treatsel._stats.vectors import check_patients
+from treatsel._stats.vectors import check_labels, check_patients, ordered_labels
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
 from treatsel.validation.studies._subgroup_figures import (
@@ -139,8 +140,8 @@ def subgroup_performance(
         Group of each patient, by one variable or by several, taken one at a time; missing: "not stated".
     scores : pandas.DataFrame of shape (n_patients, n_arms), optional
         Doubly robust scores from `aipw_scores`; with `recommended`, for the gain.
-    recommended : array-like of shape (n_patients,), optional
-        Labels of the recommended arms.
+    recommended : array-like of shape (n_patients,) or DataFrame of shape (n_patients, n_arms), optional
+        Labels of the recommended arms, or the share of each arm (tied arms share a patient).
     comparator : label, optional
         The best single arm for the gain, the same for all groups. Without it, the arm with the highest mean
         score over all patients.
@@ -217,16 +218,18 @@ def _patients(
     weight = check_weights("sample_weight", sample_weight, len(y))
     if scores is not None and comparator is None:
         comparator = arm_means(scores, sample_weight=weight)["value"].idxmax()
-    arms = None if recommended is None else np.asarray(recommended, dtype=object)
-    if arms is not None and (n := int(pd.isna(arms).sum())):
-        raise InputError(f"recommended holds {count_of(n, 'missing label')}; leave those patients out.")
+    rule = recommended
+    if rule is not None and not isinstance(rule, pd.DataFrame):
+        labels = check_labels("recommended", rule)
+        arms = pd.Index(ordered_labels(labels))
+        rule = pd.DataFrame(shares_of(labels, arms), columns=arms)
     return Patients(
         y=y,
         p=p,
         received=np.asarray(received, dtype=object),
         weight=weight,
         scores=scores,
-        recommended=arms,
+        recommended=rule,
         comparator=comparator,
         level=check_level(level),
     )

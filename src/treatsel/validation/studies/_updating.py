@@ -17,11 +17,11 @@ from treatsel._checks import (
     check_choice,
     check_known_arms,
     check_level,
-    check_same_length,
     check_weights,
 )
 from treatsel._reporting import plots
 from treatsel._stats.logits import logits_of
+from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError
 from treatsel.models import (
     METHODS,
@@ -175,7 +175,7 @@ def update_closed_test(
     alpha, chain = check_level(alpha), _checked(methods)
     if not isinstance(X, pd.DataFrame):
         raise InputError(f"X must be a DataFrame with the arm column {arm!r}; it is a {type(X).__name__}.")
-    check_same_length(X=X, y=np.asarray(y))
+    check_patients(X=X, y=y, sample_weight=sample_weight)
     outcome, weights = check_binary("y", y), check_weights("sample_weight", sample_weight, len(X))
     logits, arms, covariates = _read(model, X, arm)
     codes = pd.Index(arms).get_indexer(check_known_arms(received_arms(X, arm), arms))
@@ -225,7 +225,7 @@ def _read(model: Any, X: pd.DataFrame, arm: str | None) -> tuple[FloatArray, np.
     """Return the model's logits for the patients, its arms, and the covariates for "refit"."""
     if isinstance(model, pd.DataFrame):
         table = check_by_arm("model", model)
-        check_same_length(X=X, model=table)
+        check_patients(X=X, model=table)
         flat = logits_of(table.to_numpy(dtype=float).ravel())
         return flat.reshape(table.shape), table.columns.to_numpy(dtype=object), covariates_of(X, arm)
     arms = np.asarray(arms_of(model), dtype=object)

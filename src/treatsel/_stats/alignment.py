@@ -1,0 +1,77 @@
+"""Matching of patients between tables and vectors by their ids, which are compared as text."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from treatsel._checks import as_text, check_unique, count_of
+from treatsel.errors import InputError
+
+
+def ids_of(index: "pd.Index[Any]") -> "pd.Index[Any]":
+    """Return the labels of an index as text, so that 1 is "1" and 1.0 as well."""
+    if pd.api.types.is_string_dtype(index.dtype) and not index.hasnans:
+        texts: pd.Index[Any] = pd.Index(index.to_numpy(dtype=object), dtype=object)
+        return texts
+    return pd.Index([as_text(label) for label in index.to_numpy(dtype=object)], dtype=object)
+
+
+def check_same_order(**vectors: Any) -> None:
+    """Raise if two vectors or tables hold the same patients in another order, or other patients.
+
+    A default index (0, 1, ...) names no patients: such a vector is taken in its order, unless it holds the
+    labels of another one in another order.
+    """
+    indexed = [(name, v.index) for name, v in vectors.items() if isinstance(v, pd.Series | pd.DataFrame)]
+    for name, index in indexed[1:]:
+        first, reference = indexed[0]
+        if len(index) != len(reference) or index.equals(reference):
+            continue
+        ours, theirs = ids_of(reference), ids_of(index)
+        if ours.equals(theirs) or not (ours.is_unique and theirs.is_unique):
+            continue
+        n = int((~theirs.isin(ours)).sum())
+        if not n:
+            raise InputError(
+                f"{name} holds the same patients as {first} in another order. Align them first, for "
+                f"example {name}.loc[{first}.index]."
+            )
+        if not (_is_default(index) or _is_default(reference)):
+            raise InputError(
+                f"{name} holds {count_of(n, 'patient')} that {first} does not: their indices differ. Both "
+                "need the same patients in the same order; remove the index of one of them if the order is "
+                "the same."
+            )
+
+
+def aligned(name: str, table: Any, patients: "pd.Index[Any]") -> Any:
+    """Return the rows of `table` (DataFrame or Series) for `patients`, in their order and with their index.
+
+    Raises
+    ------
+    InputError
+        If a patient has no row, or ids are repeated.
+    """
+    check_unique(f"The patients (index) of {name}", table.index)
+    if table.index.equals(patients):
+        return table
+    found = ids_of(table.index)
+    check_unique(f"The patients (index) of {name}, compared as text,", found)
+    positions = found.get_indexer(ids_of(patients))
+    if n := int((positions < 0).sum()):
+        raise InputError(
+            f"{name} lacks {n:,} of {count_of(len(patients), 'patient')}. Its index must hold their ids."
+        )
+    return table.iloc[positions].set_axis(patients, axis=0)
+
+
+def _is_default(index: "pd.Index[Any]") -> bool:
+    """Whether an index counts the rows from 0."""
+    if isinstance(index, pd.RangeIndex):
+        return index.start == 0 and index.step == 1
+    return bool(
+        pd.api.types.is_integer_dtype(index.dtype)
+        and not index.hasnans
+        and np.array_equal(index.to_numpy(dtype=np.int64), np.arange(len(index)))
+    )

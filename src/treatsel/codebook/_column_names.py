@@ -1,0 +1,82 @@
+"""What the names of columns suggest about their roles."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from treatsel.codebook._direction import SHIPPED
+
+ID_NAMES = {"id", "patient_id", "patient", "pid"}
+ARM_NAMES = {"arm", "treatment", "treatment_arm", "therapy"}
+SITE_NAMES = {"site", "service", "centre", "center", "clinic", "hospital", "country"}
+UNNAMED = "Unnamed: "  # pandas' name of a column without a name, such as an index written to CSV
+_ID_LIKE = re.compile(
+    r"^(.*_)?(id|ids|pid|subjid|usubjid|patid|mrn|uid|uuid|guid|rownames|row|record|key|code_?number)$"
+    r"|(patient|person|subject|client|record|case|study|hospital|participant|nhs|chi|ss)_?(id|no|nr|num|number)$"
+)
+_ID_ENDING = re.compile(r"[a-z]ID$")  # PatientID
+_OUTCOME_WORDS = {
+    *("remission", "remitted", "remitter", "response", "responder", "recovery", "recovered"),
+    *(
+        "improved",
+        "improvement",
+        "deterioration",
+        "deteriorated",
+        "dropout",
+        "dropped",
+        "relapse",
+        "relapsed",
+    ),
+    *("event", "dead", "death", "died", "caseness", "outcome", "attrition", "withdrawn", "withdrawal"),
+    *("discontinued", "discontinuation", "completer", "completed", "noncompletion"),
+}
+_BASELINE = re.compile(
+    r"(^|_)(baseline|base|pre|bl|first|start|screen|screening|intake|admission)(_|$)"
+    r"|(^|_)(w|wk|week|m|month|d|day|visit|session|t)_?0+$|_0+(m|wk|w|d)$"
+)
+_LATER = re.compile(  # hamd_6m, phq9_wk4, score_w2, bdi.8m, phq_last, cesd_end, weight_post_lb
+    r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+_?(m|wk|wks|w|d|months?|weeks?|days?)"
+    r"|(^|_)(last|end|post|endpoint|final|follow_?up|fu|discharge)(_.*)?)$"
+)
+_PERHAPS_LATER = re.compile(
+    r"(^|_)(post(?!code|al|nat|grad|part|ure|h|er|op)\w*|change|diff|difference|delta"
+    r"|n_?sessions?|sessions?|attended|attendance|completed|completion|completer|discontinu\w*|withdr\w*"
+    r"|drop_?outs?|dropped|adverse|side_?effects?)(_|$)|_(t|time)_?[1-9]$"
+    r"|^(time|days|duration|surv\w*|futime|los|tte|cens\w*|status|died|dead|death|outcome)$"
+)
+
+
+def words_of(name: str) -> str:
+    """Return a name in lower case, its words joined by underscores: "Post HDRS.8m" -> "post_hdrs_8m"."""
+    split = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name.strip())
+    return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
+
+
+def first_known(names: Sequence[str], known: Collection[str]) -> str | None:
+    """Return the first of the names that is one of `known`."""
+    return next((name for name in names if name.lower() in known), None)
+
+
+def is_id_like(name: str) -> bool:
+    """Whether a name suggests an identifier of patients or records."""
+    return bool(_ID_LIKE.search(words_of(name)) or _ID_ENDING.search(name.strip())) or name == "X"
+
+
+def is_outcome_like(name: str) -> bool:
+    """Whether a name suggests an outcome: one defined by the library, or one that begins with its word."""
+    words = words_of(name)
+    return words in SHIPPED or words.split("_")[0] in _OUTCOME_WORDS
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a name says that the column was recorded before treatment."""
+    return bool(_BASELINE.search(words_of(name)))
+
+
+def is_later(name: str) -> bool:
+    """Whether a name says that the column was recorded after treatment began."""
+    return bool(_LATER.search(words_of(name))) and not is_baseline(name)
+
+
+def may_be_later(name: str) -> bool:
+    """Whether a name suggests that the column was recorded after treatment began."""
+    return bool(_PERHAPS_LATER.search(words_of(name))) and not is_baseline(name)
