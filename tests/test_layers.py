@@ -23,6 +23,7 @@ LEVELS = {
     "datasets": 6,
     "fitted": 5,
     "models": 5,
+    "model_selection": 5,
     "metrics": 5,
     "recommendation": 4,
     "preference": 4,
@@ -46,7 +47,7 @@ LEVELS = {
     "_version": 0,
 }
 # Order inside a package: later entries may import earlier ones, never the reverse.
-INSIDE = {"validation": ("_task", "studies", "parts", "report")}
+INSIDE = {"validation": ("_task", "studies", "parts", "_origin", "report")}
 SHARED = {
     "_stats",
     "_reporting",

@@ -222,6 +222,65 @@ def imputed(folder, seed):
     return path
 
 
+def test_a_trial_is_cross_validated_from_the_shell(folder, capsys, tmp_path):
+    command = ["crossvalidate", folder / "cohort.csv", "--codebook", folder / "codebook.yaml"]
+    text = output(capsys, *command, "--estimator", "hierarchical", "--html", tmp_path / "a.html")
+    assert text.startswith("Cross-validated: ")
+    assert "Cross-validation: " in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+def test_an_outcome_is_made_and_described_from_the_shell(folder, capsys, tmp_path):
+    listed = output(capsys, "outcome")
+    assert "below_dose: --column sessions=... --option k=..." in listed
+    text = output(
+        capsys,
+        *("outcome", folder / "cohort.csv", "--name", "remission", "--option", "instrument=PHQ-9"),
+        *("--column", "last=phq9_start", "--as", "early", "--out", tmp_path / "with.csv"),
+    )
+    assert "1 is good" in text
+    table = pd.read_csv(tmp_path / "with.csv")
+    known = table["phq9_start"].notna()
+    assert (table["early"][known] == (table["phq9_start"][known] <= 4)).all()
+    assert table["early"][~known].isna().all()
+    message = complaint(
+        capsys, "outcome", folder / "cohort.csv", "--name", "non_start", "--column", "sessions=gender"
+    )
+    assert "are not numbers" in message
+
+
+def test_a_draft_says_what_it_guessed_and_train_refuses_what_is_undecided(capsys, tmp_path):
+    rng, n = np.random.default_rng(0), 120
+    frame = pd.DataFrame({"record_no": np.arange(n) + 1, "age": rng.integers(18, 80, n)})
+    frame = frame.assign(arm=rng.choice(["A", "B"], n), Postwt=rng.integers(40, 90, n))
+    frame["left"] = rng.choice(["yes", "no"], n)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    draft = [
+        "codebook",
+        tmp_path / "t.csv",
+        "--outcome",
+        "left=bad",
+        "--true",
+        "left=yes",
+        "--false",
+        "left=no",
+    ]
+    assert main([str(part) for part in [*draft, "--out", tmp_path / "book.yaml"]]) == 0
+    summary = capsys.readouterr().err
+    assert "Undecided (1): no model is trained" in summary
+    assert "Postwt: The name suggests" in summary
+    assert (
+        "# The name suggests that it was recorded after treatment began."
+        in (tmp_path / "book.yaml").read_text()
+    )
+    train = ["train", tmp_path / "t.csv", "--codebook", tmp_path / "book.yaml", "--intended-use", "Tests."]
+    train += ["--estimator", "hierarchical", "--out", tmp_path / "m.treatsel"]
+    assert "'Postwt'" in complaint(capsys, *train)
+    output(capsys, *train, "--accept-draft")
+    selector = ts.load_model(tmp_path / "m.treatsel")
+    assert selector.codebook_.covariates == ("age",)
+    assert selector.event_is_good_ == {"left": False}
+
+
 @pytest.mark.slow
 def test_development_and_imputed_cohorts_have_sections(folder, capsys, tmp_path):
     tables = [imputed(folder, seed) for seed in (1, 2)]
@@ -232,7 +291,7 @@ def test_development_and_imputed_cohorts_have_sections(folder, capsys, tmp_path)
         *("--json", tmp_path / "a.json"),
     )
     content = json.loads((tmp_path / "a.json").read_text())
-    assert "the cohort that the model was developed on" in content["cautions"][0]
+    assert "were in the development cohort" in content["cautions"][0]
     assert content["tables"]["imputations"]["n_imputations"] == [2] * 9
     assert content["about"]["n_incomplete"] > 0
     assert max(content["tables"]["imputations"]["fmi"]) > 0

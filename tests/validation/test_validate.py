@@ -218,21 +218,6 @@ def test_a_recommended_arm_that_no_patient_received_is_named():
     assert report.gain.comparator_source == "selected in these data"
 
 
-@pytest.mark.slow
-def test_the_development_cohort_is_recognized():
-    cohort = make_cohort(400, random_state=2).cohort
-    selector = ts.TreatmentSelector(estimator=QUICK, codebook=cohort.codebook, random_state=0)
-    selector.fit(cohort.X, cohort.y["dropout"])
-    shuffled = Cohort(cohort.frame.sample(frac=1, random_state=0), cohort.codebook)
-    for same in (cohort, shuffled):
-        assert (
-            "This is the cohort that the model was developed on"
-            in validate(selector, same, sections=()).cautions[0]
-        )
-    other = make_cohort(400, random_state=5).cohort
-    assert not any("developed on" in caution for caution in validate(selector, other, sections=()).cautions)
-
-
 def test_few_sites_are_named():
     cohort, truth = simulate(600, modifier=0.3, n_sites=4)
     assert any(

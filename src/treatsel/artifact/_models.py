@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees, logistic
-from treatsel.artifact._structure import GOLDEN_ROWS, check_arrays, require
+from treatsel.artifact._structure import GOLDEN_ROWS, check_arrays
+from treatsel.artifact._values import require
 
 GOLDEN_TOLERANCE = 1e-9
 Arrays = Mapping[str, np.ndarray]

@@ -10,7 +10,7 @@ from treatsel.additive import Trees
 from treatsel.artifact._counts import disclosable
 from treatsel.artifact._json import MAX_TEXT
 from treatsel.artifact._models import GOLDEN_TOLERANCE
-from treatsel.artifact._structure import GOLDEN_ROWS, MEANS, OBSERVATION
+from treatsel.artifact._structure import DIGESTS, GOLDEN_ROWS, MEANS, OBSERVATION
 from treatsel.errors import UnsupportedModelError
 from treatsel.selector import TreatmentSelector
 
@@ -35,6 +35,7 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "training": disclosed.training,
         "ranges": {name: [float(v) for v in row] for name, row in selector.ranges_.T.items()},
         "fingerprint": selector.fingerprint_,
+        "row_digests": _pack_row_digests(selector, arrays),
         "background": _pack_background(selector.background_, arrays),
         "assignment": _pack_assignment(selector, disclosed.overlap, arrays),
         "observation": _pack_observation(selector, disclosed.training),
@@ -102,6 +103,14 @@ def _pack_background(background: pd.DataFrame, arrays: Arrays) -> list[dict[str,
             arrays[f"background/column_{j}.npy"] = codes.astype(np.int32)
             columns.append({"name": name, "levels": [str(level) for level in levels]})
     return columns
+
+
+def _pack_row_digests(selector: TreatmentSelector, arrays: Arrays) -> dict[str, float] | None:
+    digests = selector.model_.development.row_digests
+    if digests is None:
+        return None
+    arrays["row_digests.npy"] = digests.places
+    return {key: getattr(digests, key) for key in DIGESTS}
 
 
 def _pack_observation(

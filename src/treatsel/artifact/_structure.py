@@ -4,7 +4,6 @@ A model that passes can be served: every number that predictions use is finite, 
 enough that sums cannot overflow.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,20 @@ import numpy as np
 
 from treatsel._measures import labels_of
 from treatsel.additive import Trees
-from treatsel.artifact._json import MAX_TEXT
-from treatsel.errors import ArtifactError
+from treatsel.artifact._json import MAX_TEXT, MAX_WHOLE
+from treatsel.artifact._values import (
+    check_number,
+    check_numbers,
+    is_count,
+    is_hash,
+    is_label,
+    is_number,
+    labels_in,
+    part_of,
+    records_of,
+    require,
+)
+from treatsel.fitted import MOST_SAMPLED
 from treatsel.manifest import check_intended_use, check_validation_summary
 
 GOLDEN_ROWS = 5
@@ -31,19 +42,14 @@ MEANS = ("value", "lower", "upper", "se", "n")
 COUNTS = ("n", "n_observed", "n_events")
 OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
 MOST_CHECKS = 1000  # data checks
+DIGESTS = ("modulus", "salt", "share", "expected")  # of the rows of the development cohort
+MOST_PLACES = 2**31 - 1  # of the table of digests: positions are 32-bit integers
 _FIELD = {
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
     *("trueValues", "falseValues", "constraints"),
 }
 _CONSTRAINTS = {"minimum", "maximum", "enum", "required", "unique"}
-_HASH = re.compile("[0-9a-f]{64}")
 Arrays = Mapping[str, np.ndarray]
-
-
-def require(holds: Any, problem: str) -> None:
-    """Raise `ArtifactError` unless the condition holds."""
-    if not holds:
-        raise ArtifactError(f"Its parts are inconsistent: {problem}.")
 
 
 def check_manifest(content: Mapping[str, Any]) -> None:
@@ -54,36 +60,37 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     ArtifactError
         If a part is invalid; the message names it.
     """
-    arms = _labels(_part(content, "arms"), "arms")
+    arms = labels_in(part_of(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
-    require(_part(content, "default_arm") in arms, "the default arm is not an arm")
-    outcomes = _records(_part(content, "outcomes"), "outcomes")
+    require(part_of(content, "default_arm") in arms, "the default arm is not an arm")
+    outcomes = records_of(part_of(content, "outcomes"), "outcomes")
     n_outcomes = len(outcomes)
     require(n_outcomes <= MOST_OUTCOMES, f"it has {n_outcomes} outcomes; at most {MOST_OUTCOMES} are allowed")
-    names = _labels([_part(outcome, "name", "an outcome") for outcome in outcomes], "outcomes")
+    names = labels_in([part_of(outcome, "name", "an outcome") for outcome in outcomes], "outcomes")
     require(names, "outcomes are not distinct texts")
-    require(_is_label(_part(content, "arm")), "the arm column has no name")
-    require(_is_label(_part(content, "library_version")), "the library version is not a text")
-    fingerprint = _part(content, "fingerprint")
-    require(fingerprint is None or _is_hash(fingerprint), "the fingerprint is not a hash")
-    covariates = _checked_covariates(_part(content, "codebook"), content["arm"], outcomes)
+    require(is_label(part_of(content, "arm")), "the arm column has no name")
+    require(is_label(part_of(content, "library_version")), "the library version is not a text")
+    fingerprint = part_of(content, "fingerprint")
+    require(fingerprint is None or is_hash(fingerprint), "the fingerprint is not a hash")
+    _check_row_digests(part_of(content, "row_digests"))
+    covariates = _checked_covariates(part_of(content, "codebook"), content["arm"], outcomes)
     for outcome in outcomes:
-        _check_encoding(_part(outcome, "encoding", "an outcome"), covariates)
-        good = _part(outcome, "event_is_good", "an outcome")
+        _check_encoding(part_of(outcome, "encoding", "an outcome"), covariates)
+        good = part_of(outcome, "event_is_good", "an outcome")
         require(good is None or isinstance(good, bool), "the direction of an outcome is unknown")
         for key in ("has_posterior_draws", "has_trees"):
-            require(isinstance(_part(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
-    _check_arm_means(_part(content, "arm_means"), len(arms))
-    _check_training(_part(content, "training"), names, arms)
-    _check_ranges(_part(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
-    _check_assignment(_part(content, "assignment"), len(arms), covariates)
-    _check_observation(_part(content, "observation"), names, len(arms))
-    _check_performance(_part(content, "performance"), names)
-    _check_data_checks(_part(content, "data_checks"))
-    _check_columns(_part(content, "background"), covariates)
-    use = check_intended_use(_part(content, "intended_use"))
+            require(isinstance(part_of(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
+    _check_arm_means(part_of(content, "arm_means"), len(arms))
+    _check_training(part_of(content, "training"), names, arms)
+    _check_ranges(part_of(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
+    _check_assignment(part_of(content, "assignment"), len(arms), covariates)
+    _check_observation(part_of(content, "observation"), names, len(arms))
+    _check_performance(part_of(content, "performance"), names)
+    _check_data_checks(part_of(content, "data_checks"))
+    _check_columns(part_of(content, "background"), covariates)
+    use = check_intended_use(part_of(content, "intended_use"))
     require(use == content["intended_use"], "the intended use is not in normalized form")
-    check_validation_summary(_part(content, "validation"))
+    check_validation_summary(part_of(content, "validation"))
 
 
 def check_arrays(content: Mapping[str, Any], arrays: Arrays) -> dict[str, Trees]:
@@ -112,6 +119,9 @@ def check_arrays(content: Mapping[str, Any], arrays: Arrays) -> dict[str, Trees]
     wanted |= {f"outcome_{i}/golden.npy" for i in range(len(content["outcomes"]))}
     wanted |= {f"background/column_{j}.npy" for j in range(len(content["background"]))}
     wanted |= {"assignment/intercept.npy", "assignment/coefficients.npy"}
+    if content["row_digests"] is not None:
+        _check_places(numbers(arrays, "row_digests.npy", (None,), "<i4"), content["row_digests"]["modulus"])
+        wanted |= {"row_digests.npy"}
     require(set(arrays) == wanted, "it holds arrays that no part of the model needs")
     return trees
 
@@ -195,12 +205,12 @@ def _check_background(columns: list[Mapping[str, Any]], arrays: Arrays) -> int:
 
 def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> dict[str, bool]:
     """Return the covariates of the codebook, in order, with whether each is a number."""
-    fields = _records(_part(book, "fields", "the codebook"), "fields of the codebook")
+    fields = records_of(part_of(book, "fields", "the codebook"), "fields of the codebook")
     for field in fields:
-        require(set(field) <= _FIELD and _is_label(field.get("name")), "a field has no name or unknown keys")
+        require(set(field) <= _FIELD and is_label(field.get("name")), "a field has no name or unknown keys")
         texts = (field.get(key, "") for key in ("title", "description", "unit", "role"))
         require(all(isinstance(text, str) for text in texts), "the description of a field is not text")
-        require(_is_label(field.get("type")), "a field has no type")
+        require(is_label(field.get("type")), "a field has no type")
         words = [field.get(key, []) for key in ("trueValues", "falseValues")]
         require(all(isinstance(part, list) for part in words), "truth values are not lists")
         require(all(isinstance(word, str) for part in words for word in part), "truth values are not texts")
@@ -210,7 +220,7 @@ def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> 
     require(roles.get(arm) == "arm", "the codebook has another arm column")
     for outcome in outcomes:
         name = outcome["name"]
-        fits = roles.get(name) == "outcome" and directions[name] is _part(outcome, "event_is_good")
+        fits = roles.get(name) == "outcome" and directions[name] is part_of(outcome, "event_is_good")
         require(fits, "the codebook has other outcomes, or another direction of one")
     return {
         f["name"]: f["type"] in NUMERIC and (f["type"] == "boolean" or "enum" not in f.get("constraints", {}))
@@ -225,37 +235,56 @@ def _check_constraints(constraints: Any) -> None:
     require(isinstance(enum, list) and enum, "an enum is not a list of values")
     require(all(isinstance(value, str | int | float) for value in enum), "an enum is not a list of values")
     for key in ("minimum", "maximum"):
-        require(key not in constraints or _is_number(constraints[key]), f"a {key} is not a number")
+        require(key not in constraints or is_number(constraints[key]), f"a {key} is not a number")
     for key in ("required", "unique"):
         require(isinstance(constraints.get(key, False), bool), f"{key} is neither true nor false")
 
 
 def _check_encoding(encoding: Any, covariates: Mapping[str, bool]) -> None:
-    columns = _records(_part(encoding, "columns", "an encoding"), "columns of an encoding")
-    native = _part(encoding, "native_missing", "an encoding")
+    columns = records_of(part_of(encoding, "columns", "an encoding"), "columns of an encoding")
+    native = part_of(encoding, "native_missing", "an encoding")
     require(isinstance(native, bool), "native_missing is neither true nor false")
-    names = [_part(column, "name", "a column") for column in columns]
+    names = [part_of(column, "name", "a column") for column in columns]
     require(columns and names == list(covariates), "encoding and codebook differ")
     for column in columns:
-        levels, knots, shares = (_part(column, key, "a column") for key in ("levels", "knots", "shares"))
+        levels, knots, shares = (part_of(column, key, "a column") for key in ("levels", "knots", "shares"))
         require((levels is None) == covariates[column["name"]], "encoding and codebook differ in types")
         if levels is not None:
-            _labels(levels, "levels", empty=True)
-        _check_numbers(shares, 0 if levels is None else len(levels), "shares", 0, 1)
+            labels_in(levels, "levels", empty=True)
+        check_numbers(shares, 0 if levels is None else len(levels), "shares", 0, 1)
         require(not shares or abs(sum(shares) - 1) < 1e-6, "shares of levels do not add up to 1")
         require(isinstance(knots, list) and (not knots or not native), "knots are not a list")
-        _check_numbers(knots, len(knots), "knots", -LARGEST, LARGEST)
-        _check_number(_part(column, "center", "a column"), "a center", -FARTHEST, FARTHEST)
-        _check_number(_part(column, "scale", "a column"), "a scale", NARROWEST, FARTHEST)
-        require(isinstance(_part(column, "indicator", "a column"), bool), "an indicator is not true or false")
+        check_numbers(knots, len(knots), "knots", -LARGEST, LARGEST)
+        check_number(part_of(column, "center", "a column"), "a center", -FARTHEST, FARTHEST)
+        check_number(part_of(column, "scale", "a column"), "a scale", NARROWEST, FARTHEST)
+        require(
+            isinstance(part_of(column, "indicator", "a column"), bool), "an indicator is not true or false"
+        )
+
+
+def _check_row_digests(digests: Any) -> None:
+    if digests is None:
+        return
+    require(isinstance(digests, dict) and set(digests) == set(DIGESTS), "row digests have other keys")
+    for key, least, most in (("modulus", 1, MOST_PLACES), ("salt", 0, MAX_WHOLE)):
+        fits = isinstance(digests[key], int) and is_number(digests[key]) and least <= digests[key] <= most
+        require(fits, f"row digests: {key}")
+    for key in ("share", "expected"):
+        check_number(digests[key], f"row digests: {key}", 0, 1)
+    require(digests["share"] > 0, "row digests: no row was sampled")
+
+
+def _check_places(places: np.ndarray, modulus: int) -> None:
+    inside = 0 < len(places) <= MOST_SAMPLED and places[0] >= 0 and places[-1] < modulus
+    require(inside and (np.diff(places) > 0).all(), "row digests are not sorted places of their table")
 
 
 def _check_arm_means(means: Any, n_arms: int) -> None:
     for key in MEANS:
         low = 0.0 if key in ("se", "n") else -LARGEST
         absent = key in ("lower", "upper", "se")
-        _check_numbers(
-            _part(means, key, "arm_means"), n_arms, f"arm_means: {key}", low, LARGEST, absent=absent
+        check_numbers(
+            part_of(means, key, "arm_means"), n_arms, f"arm_means: {key}", low, LARGEST, absent=absent
         )
     for lower, value, upper in zip(means["lower"], means["value"], means["upper"], strict=True):
         require((lower is None) == (upper is None), "arm_means have half an interval")
@@ -264,13 +293,13 @@ def _check_arm_means(means: Any, n_arms: int) -> None:
 
 def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
     cells = []
-    for row in _records(rows, "training"):
-        cells.append((str(_part(row, "outcome", "training")), str(_part(row, "arm", "training"))))
-        counts = [_part(row, key, "training") for key in ("n", "n_observed", "n_events")]
+    for row in records_of(rows, "training"):
+        cells.append((str(part_of(row, "outcome", "training")), str(part_of(row, "arm", "training"))))
+        counts = [part_of(row, key, "training") for key in ("n", "n_observed", "n_events")]
         known = [count for count in counts if count is not None]
-        require(all(_is_count(count) for count in known), "a count of training is not a count")
+        require(all(is_count(count) for count in known), "a count of training is not a count")
         require(known == sorted(known, reverse=True), "counts of training are not in order")
-        sufficient = _part(row, "sufficient_events", "training")
+        sufficient = part_of(row, "sufficient_events", "training")
         require(isinstance(sufficient, bool), "sufficient_events is neither true nor false")
     pairs = {(outcome, arm) for outcome in outcomes for arm in arms}
     complete = len(cells) == len(pairs) and set(cells) == pairs
@@ -280,20 +309,20 @@ def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
 def _check_ranges(ranges: Any, numeric: set[str]) -> None:
     require(isinstance(ranges, dict) and set(ranges) == numeric, "ranges are not those of the numbers")
     for bounds in ranges.values():
-        _check_numbers(bounds, 2, "ranges", -FARTHEST, FARTHEST)
+        check_numbers(bounds, 2, "ranges", -FARTHEST, FARTHEST)
         require(bounds[0] <= bounds[1], "a range is not in order")
 
 
 def _check_assignment(assignment: Any, n_arms: int, covariates: Mapping[str, bool]) -> None:
-    stated = _part(assignment, "stated", "assignment")
+    stated = part_of(assignment, "stated", "assignment")
     require(stated in (None, "randomised", "routine"), "assignment is unknown")
-    _check_encoding(_part(assignment, "encoding", "assignment"), covariates)
+    _check_encoding(part_of(assignment, "encoding", "assignment"), covariates)
     require(not assignment["encoding"]["native_missing"], "assignment has linear terms of missing values")
-    _check_number(_part(assignment, "propensity_floor", "assignment"), "propensity_floor", 1e-12, 1)
-    overlap = _part(assignment, "overlap", "assignment")
+    check_number(part_of(assignment, "propensity_floor", "assignment"), "propensity_floor", 1e-12, 1)
+    overlap = part_of(assignment, "overlap", "assignment")
     for key in OVERLAP:
         high = LARGEST if key == "effective_n" else 1
-        _check_numbers(_part(overlap, key, "overlap"), n_arms, f"overlap: {key}", 0, high, absent=True)
+        check_numbers(part_of(overlap, key, "overlap"), n_arms, f"overlap: {key}", 0, high, absent=True)
 
 
 def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> None:
@@ -304,17 +333,17 @@ def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> No
     for table in observation.values():
         for key in OBSERVATION:
             high = 1 if key == "share" else LARGEST
-            _check_numbers(
-                _part(table, key, "observation"), n_arms, f"observation: {key}", 0, high, absent=True
+            check_numbers(
+                part_of(table, key, "observation"), n_arms, f"observation: {key}", 0, high, absent=True
             )
 
 
 def _check_data_checks(checks: Any) -> None:
-    found = _records(checks, "data_checks") if checks else []
+    found = records_of(checks, "data_checks") if checks else []
     require(isinstance(checks, list) and len(found) <= MOST_CHECKS, "data_checks are not a list, or too many")
     for check in found:
-        code, message = _part(check, "code", "a data check"), _part(check, "message", "a data check")
-        fits = _is_label(code) and isinstance(message, str) and len(message) <= MAX_TEXT
+        code, message = part_of(check, "code", "a data check"), part_of(check, "message", "a data check")
+        fits = is_label(code) and isinstance(message, str) and len(message) <= MAX_TEXT
         require(fits and set(check) == {"code", "message"}, "a data check is not a code and a message")
 
 
@@ -322,66 +351,22 @@ def _check_performance(performance: Any, outcomes: list[str]) -> None:
     fits = isinstance(performance, dict) and set(performance) == set(outcomes)
     require(fits, "performance has other outcomes")
     for rows in performance.values():
-        for row in _records(rows, "performance"):
-            found = [_part(row, key, "performance") for key in ("predictor", "metric", "n")]
+        for row in records_of(rows, "performance"):
+            found = [part_of(row, key, "performance") for key in ("predictor", "metric", "n")]
             require(found[0] in ("model", "baseline"), "performance has an unknown predictor")
             require(found[1] in METRICS, "performance has an unknown metric")
-            fits = found[2] is None or _is_count(found[2])
+            fits = found[2] is None or is_count(found[2])
             require(fits, "a number of patients in performance is not a count")
             for key in ("value", "lower", "upper"):
-                _check_number(_part(row, key, "performance"), "performance", -LARGEST, LARGEST, absent=True)
+                check_number(part_of(row, key, "performance"), "performance", -LARGEST, LARGEST, absent=True)
 
 
 def _check_columns(columns: Any, covariates: Mapping[str, bool]) -> None:
-    entries = _records(columns, "background")
-    names = [_part(entry, "name", "background") for entry in entries]
+    entries = records_of(columns, "background")
+    names = [part_of(entry, "name", "background") for entry in entries]
     require(names == list(covariates), "background and codebook differ")
     for entry in entries:
-        levels = _part(entry, "levels", "background")
+        levels = part_of(entry, "levels", "background")
         require((levels is None) == covariates[entry["name"]], "background and codebook differ in types")
         if levels is not None:
-            _labels(levels, "levels of the background", empty=True)
-
-
-def _part(content: Any, key: str, where: str = "the manifest") -> Any:
-    require(isinstance(content, dict) and key in content, f"{where} has no {key}")
-    return content[key]
-
-
-def _records(value: Any, what: str) -> list[dict[str, Any]]:
-    fits = isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
-    require(fits, f"{what} are not a list of mappings")
-    return list(value)
-
-
-def _labels(value: Any, what: str, *, empty: bool = False) -> list[str]:
-    fits = isinstance(value, list) and all(isinstance(text, str) and (text or empty) for text in value)
-    require(fits and len(set(value)) == len(value), f"{what} are not distinct texts")
-    return list(value)
-
-
-def _check_numbers(value: Any, n: int, what: str, low: float, high: float, *, absent: bool = False) -> None:
-    require(isinstance(value, list) and len(value) == n, f"{what}: not a list of {n} numbers")
-    for number in value:
-        _check_number(number, what, low, high, absent=absent)
-
-
-def _check_number(value: Any, what: str, low: float, high: float, *, absent: bool = False) -> None:
-    fits = absent if value is None else _is_number(value) and low <= value <= high
-    require(fits, f"{what}: a number is absent or outside {low:g} to {high:g}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_label(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and bool(_HASH.fullmatch(value))
+            labels_in(levels, "levels of the background", empty=True)

@@ -8,7 +8,7 @@ import numpy as np
 from treatsel.artifact._models import background_columns, unpack_assignment_model, unpack_models
 from treatsel.artifact._structure import COUNTS, MEANS, OBSERVATION, OVERLAP
 from treatsel.codebook import Codebook
-from treatsel.fitted import DataCheck, Development, FittedModel
+from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
 
 Arrays = Mapping[str, np.ndarray]
 NAN = float("nan")
@@ -56,6 +56,9 @@ def _unpack_development(contents: Mapping[str, Any], arrays: Arrays) -> Developm
         },
         data_checks=tuple(DataCheck(check["code"], check["message"]) for check in contents["data_checks"]),
         fingerprint=contents["fingerprint"],
+        row_digests=None
+        if contents["row_digests"] is None
+        else RowDigests(places=arrays["row_digests.npy"], **contents["row_digests"]),
     )
 
 

@@ -1,7 +1,7 @@
 """`treatsel validate`: an external-validation report."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.table import read_table
 from treatsel.validation import validate
-from treatsel.validation.report import check_checklist_name
+from treatsel.validation.report import ValidationReport, check_checklist_name
 
 REFIT = {"hierarchical": HierarchicalClassifier, "stacked": StackedClassifier}
 
@@ -72,12 +72,41 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
+    add_report_files(parser)
+    parser.set_defaults(run=run, more_files=True)
+
+
+def add_report_files(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the files of a report."""
     parser.add_argument("--html", type=Path, help="HTML page to write")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
     parser.add_argument("--json", type=Path, help="all results as JSON, for `treatsel compare`")
     parser.add_argument("--checklists", type=Path, help="file for the reporting checklists, .md or .csv")
     parser.add_argument("--out", type=Path, help="all figures as CSV or Parquet")
-    parser.set_defaults(run=run, more_files=True)
+
+
+def check_report_files(args: argparse.Namespace, inputs: Iterable[Path | None]) -> None:
+    """Check before any work that the files of a report can be written."""
+    check_outputs([args.json, args.out, args.html, args.markdown, args.checklists], inputs)
+    if args.checklists is not None:
+        check_checklist_name(args.checklists)
+    if args.n_jobs == 0:
+        raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
+
+
+def write_report(report: ValidationReport, args: argparse.Namespace) -> None:
+    """Write the requested files, and print the headline and the main figures."""
+    writers: list[tuple[Path | None, Callable[[Path], None]]] = [
+        (args.json, report.to_json),
+        (args.out, partial(write_table, report.to_frame())),
+        (args.html, report.to_html),
+        (args.markdown, report.to_markdown),
+        (args.checklists, report.write_checklists),
+    ]
+    for path, write in writers:
+        if path is not None:
+            write(path)
+    print(summary_of(report))
 
 
 def _add_cohorts(parser: argparse.ArgumentParser) -> None:
@@ -100,13 +129,8 @@ def _add_cohorts(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate, write the requested files, print the headline."""
-    outputs = [args.json, args.out, args.html, args.markdown, args.checklists]
     given = [*args.files, args.predictions, args.codebook, args.development, *(args.imputations or [])]
-    check_outputs(outputs, given)
-    if args.checklists is not None:
-        check_checklist_name(args.checklists)
-    if args.n_jobs == 0:
-        raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
+    check_report_files(args, given)
     model, cohort = _read(args)
     more = _read_more(args, cohort)
     say(f"Validating on {len(cohort)} patients ...")
@@ -124,17 +148,7 @@ def run(args: argparse.Namespace) -> int:
         level=args.level,
         **more,
     )
-    writers: list[tuple[Path | None, Callable[[Path], None]]] = [
-        (args.json, report.to_json),
-        (args.out, partial(write_table, report.to_frame())),
-        (args.html, report.to_html),
-        (args.markdown, report.to_markdown),
-        (args.checklists, report.write_checklists),
-    ]
-    for path, write in writers:
-        if path is not None:
-            write(path)
-    print(summary_of(report))
+    write_report(report, args)
     return 0
 
 

@@ -12,6 +12,7 @@ from treatsel._version import __version__
 from treatsel.cli import (
     _codebook,
     _compare,
+    _crossvalidate,
     _demo,
     _explain,
     _keygen,
@@ -38,6 +39,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     _predict,
     _recommend,
     _explain,
+    _crossvalidate,
     _validate,
     _compare,
     _monitor,

@@ -212,7 +212,7 @@ class Field:
         if isinstance(edits := entry.get("constraints", {}), Mapping):
             constraints = {**old.get("constraints", {}), **edits}
             merged["constraints"] = {k: v for k, v in constraints.items() if v is not None}
-        return Field.from_dict({k: v for k, v in merged.items() if v is not None})
+        return replace(Field.from_dict({k: v for k, v in merged.items() if v is not None}), note=self.note)
 
     def with_role(self, role: str | None) -> "Field":
         """Return this field with another role."""

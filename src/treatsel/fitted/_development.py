@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from treatsel.fitted._row_digests import RowDigests
 from treatsel.fitted._state import frozen, thawed
 
 Columns = Mapping[str, Sequence[Any]]  # a table by columns
@@ -53,7 +54,9 @@ class Development:
     data_checks : tuple of DataCheck
         Findings of the data-quality checks.
     fingerprint : str or None
-        Hash of the covariates and the arm column; it shows only whether another table is the same.
+        Hash of the covariates and the arm column; it shows whether another table is the same.
+    row_digests : RowDigests or None
+        Truncated digests of a sample of the rows, which show whether another cohort shares patients.
     """
 
     training: Columns
@@ -66,6 +69,7 @@ class Development:
     performance: Mapping[str, Columns] = field(default_factory=dict)
     data_checks: tuple[DataCheck, ...] = ()
     fingerprint: str | None = None
+    row_digests: RowDigests | None = None
 
     def __post_init__(self) -> None:
         """Make every mapping and array read-only."""

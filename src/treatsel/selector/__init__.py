@@ -166,6 +166,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             learned = learn(self, development_of(self, X, y))
         self.model_ = learned.model
         self._assignment, self._observation = learned.assignment, learned.observation
+        self._row_keys = learned.keys
         return self
 
     @classmethod

@@ -9,7 +9,7 @@ import pandas as pd
 
 from treatsel.additive import AdditiveModel
 from treatsel.codebook import Codebook
-from treatsel.fitted import DataCheck, FittedModel
+from treatsel.fitted import DataCheck, FittedModel, Keys, Shared, shared_patients
 from treatsel.models import Assignment, Observation
 from treatsel.selector._learn import by_arm
 
@@ -21,6 +21,14 @@ class LearnedAttributes:
     # values by patient: available only in the process that fitted the models, not from a file
     _assignment: Assignment | None = None
     _observation: dict[str, Observation] | None = None
+    _row_keys: Keys | None = None
+
+    def shared_with(self, clean: pd.DataFrame) -> Shared | None:
+        """Return how many patients of a clean table (covariates and arm) were in the development cohort.
+
+        None for a model without digests of its development cohort.
+        """
+        return shared_patients(self.model_.development.row_digests, self._row_keys, clean)
 
     @property
     def arms_(self) -> list[Any]:

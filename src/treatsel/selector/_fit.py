@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import has_fit_parameter
 
 from treatsel._checks import FloatArray, check_choice, count_of
-from treatsel._jobs import results_of
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 
@@ -100,31 +98,3 @@ def _check_spread(covariates: pd.DataFrame, folds: Any) -> None:
     ]
     if faults:
         raise CohortError("The model cannot be cross-fitted:", faults)
-
-
-def cross_fit(
-    model: Any,
-    X: pd.DataFrame,
-    y: FloatArray,
-    folds: Any,
-    *,
-    weights: FloatArray | None = None,
-    n_jobs: int | None = None,
-) -> pd.DataFrame:
-    """Return by-arm predictions for each patient from a model fitted without that patient's fold."""
-    calls = [(model, X, y, weights, rest, fold) for rest, fold in folds]
-    joined: pd.DataFrame = pd.concat(results_of(_held_out, lambda: calls, n_jobs=n_jobs)).loc[X.index]
-    return joined
-
-
-def _held_out(
-    model: Any,
-    X: pd.DataFrame,
-    y: FloatArray,
-    weights: FloatArray | None,
-    rest: np.ndarray,
-    fold: np.ndarray,
-) -> pd.DataFrame:
-    passed = {} if weights is None else {"sample_weight": weights[rest]}
-    table: pd.DataFrame = clone(model).fit(X.iloc[rest], y[rest], **passed).predict_by_arm(X.iloc[fold])
-    return table

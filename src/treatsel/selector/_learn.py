@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from scipy.special import logit
 
-from treatsel.fitted import DataCheck, Development, FittedModel
+from treatsel.fitted import DataCheck, Development, FittedModel, Keys, RowDigests, row_keys
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
 from treatsel.selector._background import counts_by_arm, ranges_of, summarize
@@ -32,6 +32,7 @@ class Learned:
     model: FittedModel
     assignment: Assignment
     observation: dict[str, Observation]
+    keys: Keys
 
 
 def learn(selector: Any, data: DevelopmentData) -> Learned:
@@ -61,7 +62,8 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     checks += [] if randomized else check_overlap(assignment)
     for name, part in fitted.items():
         checks += _check_model(part, name)
-    development = _development(data, fitted, assignment, means, arms, checks)
+    keys = row_keys(data.clean)
+    development = _development(data, fitted, assignment, means, arms, checks, keys)
     enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
     model = FittedModel(
         models={name: part.additive for name, part in fitted.items()},
@@ -76,7 +78,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     )
     warn_of(checks)
     observation = {name: part.observation for name, part in fitted.items() if part.observation is not None}
-    return Learned(model=model, assignment=assignment, observation=observation)
+    return Learned(model=model, assignment=assignment, observation=observation, keys=keys)
 
 
 def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:
@@ -98,7 +100,9 @@ def _development(
     means: pd.DataFrame,
     arms: list[Any],
     checks: Sequence[DataCheck],
+    keys: Keys,
 ) -> Development:
+    whole = fingerprint(data.clean)
     ranges, background = ranges_of(data.covariates), summarize(data.covariates)
     return Development(
         training=columns_of(counts_by_arm(data.outcomes, data.received)),
@@ -114,7 +118,8 @@ def _development(
         },
         performance={name: columns_of(part.performance) for name, part in fitted.items()},
         data_checks=tuple(checks),
-        fingerprint=fingerprint(data.clean),
+        fingerprint=whole,
+        row_digests=RowDigests.of(keys, int(whole[:13], 16)),
     )
 
 

@@ -14,10 +14,10 @@ from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import additive_of
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import brier_score, log_loss, within_arm_auc
+from treatsel.model_selection import held_out_predictions
 from treatsel.models import AdditiveModel, Observation, PooledClassifier, observation_weights
 from treatsel.selector._fit import (
     check_trainable,
-    cross_fit,
     fit_model,
     knows_groups,
     model_of,
@@ -96,7 +96,7 @@ def learn_outcome(
     model = fit_model(unfitted, with_sites, target, sites, weights)
     by_arm = getattr(model, "cross_fitted_", None)
     if by_arm is None:
-        by_arm = cross_fit(model, with_sites, target, folds, weights=weights, n_jobs=n_jobs)
+        by_arm = held_out_predictions(model, with_sites, target, folds, weights=weights, n_jobs=n_jobs)
     if not seen.all():
         by_arm = pd.concat([by_arm, model.predict_by_arm(X[~seen])]).loc[X.index]
     performance, excess = _performance(by_arm[seen], there, target, arm, sites, seed, n_jobs)
@@ -161,7 +161,7 @@ def _performance(
     folds = balanced_folds(received, y, groups=sites, random_state=seed)
     ridge = LogisticRegression(C=PENALTY, solver="newton-cholesky", tol=1e-4, max_iter=200)
     baseline = PooledClassifier(ridge, arm=arm, interaction_scale=INTERACTION_SCALE)
-    predictions = {"model": by_arm, "baseline": cross_fit(baseline, X, y, folds, n_jobs=n_jobs)}
+    predictions = {"model": by_arm, "baseline": held_out_predictions(baseline, X, y, folds, n_jobs=n_jobs)}
     own = {name: _own(table, received) for name, table in predictions.items()}
     rows_of = [_figures(name, y, p, received) for name, p in own.items()]
     others = {"the baseline": own["baseline"], "the base rate": np.full(len(y), y.mean())}

@@ -17,6 +17,7 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
 from treatsel.validation import parts as part_of
+from treatsel.validation._origin import APPARENT, CROSS_VALIDATED, Origin, origin_of, withheld
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
@@ -89,6 +90,11 @@ def validate(
 ) -> ValidationReport:
     """Validate a treatment-selection model externally, in a cohort that was not used to develop it.
 
+    Patients of the development cohort are not external. Those known to be shared are left out; if more than
+    5 % are shared, or the selector is not fitted, the estimates are cross-validated: every patient is
+    predicted by a model fitted without the patient's fold. A model from a file cannot be fitted again; its
+    estimates are then apparent performance, and gains and verdicts are withheld. See `ValidationReport.kind`.
+
     The report compares the recommendations (for each patient, the arm with the most favorable predicted
     probability) with giving the best single arm to all patients: this gain is the headline. It also evaluates
     the predictions for the received arm: discrimination, calibration and overall performance. Optional
@@ -110,8 +116,8 @@ def validate(
         patients. None: the `default_arm_` of a selector, if its first outcome is validated; otherwise the arm
         with the best estimated rate of the good outcome in this cohort (the report then has a caution).
     event_is_good : bool, optional
-        Whether 1 is the good outcome. None: as stated by the selector or the cohort's codebook, or else
-        inferred from the name of the outcome (for example remission or dropout).
+        Whether 1 is the good outcome. None: as stated by the selector, by the cohort's codebook, or by the
+        definition of an outcome of `treatsel.outcome`; an outcome without a direction is refused.
     assignment : "estimated", "randomised", mapping of arm to probability, or by-arm DataFrame
         Source of each patient's probabilities of receiving the arms, which the value of the recommendations
         requires. "estimated": cross-fitted multinomial logistic regression on the covariates. "randomised":
@@ -165,9 +171,17 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
+    origin = origin_of(model, cohort, outcome, random_state, n_jobs)
+    if origin.kind == CROSS_VALIDATED and imputations is not None:
+        raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
+    if event_is_good is None and origin.kind == CROSS_VALIDATED and model.__sklearn_is_fitted__():
+        event_is_good = model.event_is_good_.get(outcome or model.outcomes_[0])
+    if outcome is None and hasattr(model, "outcomes_") and model.__sklearn_is_fitted__():
+        outcome = model.outcomes_[0]
+    model = origin.model
     task = ValidationTask.of(
         model,
-        cohort,
+        origin.cohort,
         outcome=outcome,
         comparator=comparator,
         event_is_good=event_is_good,
@@ -190,8 +204,9 @@ def validate(
                 part_of.internal_external, model=internal_external, n_jobs=n_jobs
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
-    about = _about(model, task)
-    whole = joined({"cohort": PartResult(cautions=_cautions(task, about))} | found)
+    about = _about(task, origin)
+    cautions = [*_cautions(task, about), *origin.cautions]
+    whole = joined({"cohort": PartResult(cautions=cautions)} | found)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
         gain=policies.gain,
@@ -206,6 +221,8 @@ def validate(
         model_id=getattr(model, "model_id_", None),
         about=about,
     )
+    if origin.kind == APPARENT:
+        report = withheld(report)
     items = checklist(answers_of(report), sites=task.n_sites > 1)
     return replace(report, tables=report.tables | {"checklist": items})
 
@@ -269,16 +286,16 @@ def _attempt(
         return PartResult(not_estimable=[(name.capitalize(), str(error))])
 
 
-def _about(model: Any, task: ValidationTask) -> dict[str, Any]:
-    cohort = fingerprint(task.cohort.X)
+def _about(task: ValidationTask, origin: Origin) -> dict[str, Any]:
     return {
         "n": len(task.y),
         "n_observed": int(task.seen.sum()),
         "n_incomplete": int(task.cohort.X.isna().any(axis=1).sum()),
         "n_sites": task.n_sites,
         "arms": [str(arm) for arm in task.by_arm.columns],
-        "cohort": cohort,
-        "development_cohort": getattr(model, "fingerprint_", None) == cohort,
+        "cohort": fingerprint(task.cohort.X),
+        "kind": origin.kind,
+        "share_in_development": origin.share,
     }
 
 
@@ -289,12 +306,6 @@ def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
         text = (
             f"T{task.one_class[1:]} ({count_of(about['n_observed'], 'patient')}). Measures that compare "
             "patients with and without the outcome cannot be estimated. Check how the outcome was coded."
-        )
-        found.append(Caution(Severity.NO_VALIDATION, text))
-    if about["development_cohort"]:
-        text = (
-            "This is the cohort that the model was developed on. The estimates are apparent (optimistic) "
-            "performance, not external validation."
         )
         found.append(Caution(Severity.NO_VALIDATION, text))
     if n := int(task.y.isna().sum()):

@@ -127,8 +127,8 @@ def _missing(report: ReportData, n: int, seen: int) -> str:
 
 
 def _overlap(report: ReportData) -> str:
-    if report.about.get("development_cohort"):
-        return "No: this is the development cohort."
+    if report.about.get("kind", "external") != "external":
+        return "No: patients of the development cohort are among these."
     return "The cohort is not the development cohort; the author should confirm that no patient is in both."
 
 

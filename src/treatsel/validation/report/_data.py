@@ -71,6 +71,22 @@ class ReportData:
     @property
     def headline(self) -> str:
         """The gain over the best single arm, with its interval, in one sentence."""
+        if self.kind == "apparent":
+            share = f"about {self.about['share_in_development']:.0%} of these patients"
+            return (
+                f"Apparent performance: {share} were in the development cohort, so the gain over the best "
+                "single arm is withheld. Validate in other patients, or by cross-validation."
+            )
+        start = "Cross-validated: " if self.kind == "cross-validated" else ""
+        return start + self._gain_in_words
+
+    @property
+    def kind(self) -> str:
+        """Kind of validation: "external", "cross-validated" or "apparent"."""
+        return str(self.about.get("kind", "external"))
+
+    @property
+    def _gain_in_words(self) -> str:
         gain, what = self.gain, self.good_name
         if (rate := self.figure("base rate")["value"]) in (0, 1):
             return (

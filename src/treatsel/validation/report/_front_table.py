@@ -1,6 +1,6 @@
 """Front table: one question per row, with its estimate, interval and a verdict based on the interval."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import FrontRow
@@ -51,8 +51,9 @@ def front_rows(report: ReportData) -> list[FrontRow]:
     auc = _bounds(report, "within-arm AUC")
     slope = _bounds(report, "calibration slope")
     ratio = _bounds(report, "observed / expected")
+    withheld = report.kind == "apparent"
     verdict = gain.above(0.0) if report.gain.n_discordant or not gain.known else UNCLEAR
-    return [
+    rows = [
         FrontRow(
             "Value of the recommendations: are outcomes better than with the best single arm?",
             _with_interval(gain, points),
@@ -77,9 +78,10 @@ def front_rows(report: ReportData) -> list[FrontRow]:
             ratio.within(*CLOSE_TO_ONE),
             f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside",
         ),
-        _sample_size(report),
-        _missing(report),
     ]
+    if withheld:  # performance in the patients the model was fitted to says little about others
+        rows = [replace(row, verdict=UNKNOWN, criterion="withheld: apparent performance") for row in rows]
+    return [*rows, _sample_size(report), _missing(report)]
 
 
 def _bounds(report: ReportData, measure: str) -> Bounds:

@@ -35,11 +35,18 @@ SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its t
 )
 
 
+TITLES = {
+    "external": "External validation",
+    "cross-validated": "Cross-validation",
+    "apparent": "Apparent performance",
+}
+
+
 def page_of(report: ReportData) -> Page:
     """Return the whole page."""
     found = [section(report) for table, section in SECTIONS if table in report.tables]
     return Page(
-        title=f"External validation: {report.outcome}",
+        title=f"{TITLES[report.kind]}: {report.outcome}",
         headline=report.headline,
         front_table=front_rows(report),
         facts=_facts(report),

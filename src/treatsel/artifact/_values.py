@@ -1,0 +1,58 @@
+"""Checks of single values of a manifest: each raises `ArtifactError` with what does not fit."""
+
+import re
+from typing import Any
+
+from treatsel.errors import ArtifactError
+
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+def require(holds: Any, problem: str) -> None:
+    """Raise `ArtifactError` unless the condition holds."""
+    if not holds:
+        raise ArtifactError(f"Its parts are inconsistent: {problem}.")
+
+
+def part_of(content: Any, key: str, where: str = "the manifest") -> Any:
+    require(isinstance(content, dict) and key in content, f"{where} has no {key}")
+    return content[key]
+
+
+def records_of(value: Any, what: str) -> list[dict[str, Any]]:
+    fits = isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+    require(fits, f"{what} are not a list of mappings")
+    return list(value)
+
+
+def labels_in(value: Any, what: str, *, empty: bool = False) -> list[str]:
+    fits = isinstance(value, list) and all(isinstance(text, str) and (text or empty) for text in value)
+    require(fits and len(set(value)) == len(value), f"{what} are not distinct texts")
+    return list(value)
+
+
+def check_numbers(value: Any, n: int, what: str, low: float, high: float, *, absent: bool = False) -> None:
+    require(isinstance(value, list) and len(value) == n, f"{what}: not a list of {n} numbers")
+    for number in value:
+        check_number(number, what, low, high, absent=absent)
+
+
+def check_number(value: Any, what: str, low: float, high: float, *, absent: bool = False) -> None:
+    fits = absent if value is None else is_number(value) and low <= value <= high
+    require(fits, f"{what}: a number is absent or outside {low:g} to {high:g}")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_label(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def is_hash(value: Any) -> bool:
+    return isinstance(value, str) and bool(_HASH.fullmatch(value))

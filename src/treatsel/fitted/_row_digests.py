@@ -1,0 +1,154 @@
+"""Truncated digests of a sample of the development rows: enough to see that a cohort shares patients.
+
+A digest says little about a single patient: one in five patients who were never in the cohort matches by
+chance, so that a match is at most five times as likely for a patient who was.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Keys = npt.NDArray[np.uint64]
+MOST_SAMPLED = 5000  # rows whose digests are kept: 20 kB in the file, and enough to see a share of 5 to 10 %
+# Digests are positions in a table of n (4 + s) places, n rows of which a share s is sampled. A stranger then
+# matches with a probability of about s / (4 + s), a patient of the cohort with s more: 5 times as often.
+MOST_LIKELY = 5
+MOST_SHARED = 0.05  # proportion of shared patients above which a cohort is no external one
+SURE = 2.33  # standard errors by which matches must exceed chance: a false alarm in 1 of 100 cohorts
+COINCIDENCES = 0.05  # proportion of rows that equal another one, above which equal rows identify no patient
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RowDigests:
+    """Digests of a sample of the development rows.
+
+    Attributes
+    ----------
+    places : ndarray of int32
+        Sorted positions that the sampled rows occupy in a table of `modulus` places.
+    modulus : int
+        Number of places.
+    salt : int
+        Number that is mixed into every digest, from the content of the cohort.
+    share : float
+        Proportion of the development rows that were sampled.
+    expected : float
+        Proportion of patients like those of the cohort, but not in it, who match: by truncation, and because
+        their values equal those of a patient who is.
+    """
+
+    places: npt.NDArray[np.int32]
+    modulus: int
+    salt: int
+    share: float
+    expected: float
+
+    @classmethod
+    def of(cls, keys: Keys, salt: int) -> "RowDigests":
+        """Sample rows, and truncate their digests; the same for any order of the rows."""
+        mixed = _mixed(keys, salt)
+        n = len(mixed)
+        sampled = np.sort(mixed)[:MOST_SAMPLED]  # mixing makes the smallest a random sample
+        share = len(sampled) / n
+        modulus = max(int(n * (MOST_LIKELY - 1 + share)), 1)
+        while True:  # rows that fall into one place leave fewer to be hit by chance: a smaller table makes up
+            places = np.unique(sampled % np.uint64(modulus))
+            hit = len(places) / modulus
+            if share + (1 - share) * hit <= MOST_LIKELY * hit or modulus == 1:
+                break
+            modulus = max(int(0.98 * modulus), 1)
+        # a new patient whose values equal those of a development patient matches if that row was sampled
+        _, inverse, equal = np.unique(keys, return_inverse=True, return_counts=True)
+        coincident = share * float((equal[inverse] > 1).mean())
+        expected = coincident + (1 - coincident) * len(places) / modulus
+        places = places.astype(np.int32)
+        return cls(places=places, modulus=modulus, salt=salt, share=share, expected=expected)
+
+    def matches(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Return which rows match a sampled one."""
+        return np.isin(_mixed(keys, self.salt) % np.uint64(self.modulus), self.places.astype(np.uint64))
+
+
+def _mixed(keys: Keys, salt: int) -> Keys:
+    """Mix a salt into the keys (the finalizer of splitmix64: Steele, Lea & Flood 2014)."""
+    z = keys + np.uint64(salt)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+def row_keys(table: "pd.DataFrame") -> Keys:
+    """Return a hash per row of a clean table, independent of the order of columns and of storage types."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name in sorted(map(str, table.columns)):
+        column = table[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            columns[name] = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # -0.0 is 0.0
+        else:
+            columns[name] = column.astype("object").map(str, na_action="ignore")
+    frame = pd.DataFrame(columns, index=table.index)
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy(), dtype=np.uint64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shared:
+    """How many patients of a cohort were in the development cohort.
+
+    Attributes
+    ----------
+    share : float
+        Estimated proportion, beyond matches by chance; 0 to 1.
+    is_exact : bool
+        Whether whole rows were compared, not truncated digests of a sample.
+    rows : ndarray of bool, or None
+        The patients themselves, where they can be identified.
+    too_many : bool
+        Whether the cohort is no external one: more than 5 % are shared, beyond chance.
+    """
+
+    share: float
+    is_exact: bool
+    rows: npt.NDArray[np.bool_] | None
+    too_many: bool
+
+
+def shared_patients(digests: RowDigests | None, keys: Keys | None, clean: "pd.DataFrame") -> Shared | None:
+    """Return how many patients of a clean table were in the development cohort; None if nothing is known.
+
+    Parameters
+    ----------
+    digests : RowDigests or None
+        Of the model.
+    keys : ndarray or None
+        Of all development rows, in the process that fitted the model.
+    clean : DataFrame
+        Covariates and received arm.
+    """
+    if keys is None and digests is None:
+        return None
+    own = row_keys(clean)
+    if keys is not None:
+        found = np.isin(own, keys)
+        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        chance, sampled = float((counts[inverse] > 1).mean()), 1.0
+    elif digests is not None:
+        found, chance, sampled = digests.matches(own), digests.expected, digests.share
+    matched = float(found.mean())
+    excess = matched - chance
+    share = float(np.clip(excess / (sampled * (1 - chance)), 0.0, 1.0)) if chance < 1 else 0.0
+    error = np.sqrt(max(chance * (1 - chance), 1e-12) / len(found))
+    beyond = bool(excess > SURE * error)
+    identified = keys is not None and chance < COINCIDENCES
+    return Shared(
+        share=share if beyond else 0.0,
+        is_exact=keys is not None,
+        rows=found if identified else None,
+        too_many=beyond and share > MOST_SHARED,
+    )

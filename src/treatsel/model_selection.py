@@ -1,0 +1,193 @@
+"""Cross-validation: out-of-fold predictions under every arm, for any model or selector."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+
+from treatsel._checks import FloatArray, as_pandas, check_binary
+from treatsel._jobs import results_of
+from treatsel._stats.alignment import check_same_order
+from treatsel._stats.folds import balanced_folds
+from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+
+__all__ = ["cross_predict", "cross_predict_cohort"]
+
+Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
+
+
+def cross_predict(
+    estimator: Any,
+    X: pd.DataFrame,
+    y: npt.ArrayLike,
+    *,
+    arm: str = "arm",
+    groups: npt.ArrayLike | None = None,
+    n_splits: int = 5,
+    sample_weight: npt.ArrayLike | None = None,
+    random_state: int | None = 0,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Return out-of-fold predictions: each patient is predicted by a model fitted without the patient's fold.
+
+    All steps of `estimator.fit` are repeated in each fold. The table suits `treatsel.validate` and
+    `treatsel.metrics`.
+
+    Parameters
+    ----------
+    estimator : model or selector
+        Anything with `fit(X, y)` and `predict_by_arm(X)`; it is cloned.
+    X : DataFrame of shape (n_patients, n_columns)
+        Covariates and the arm column.
+    y : array-like of shape (n_patients,)
+        Outcome, 0 or 1; NaN (not observed) if the estimator accepts it.
+    arm : str, default "arm"
+        Column of X that holds the received arm.
+    groups : array-like of shape (n_patients,), optional
+        Site or person of each patient, which stay in one fold.
+    n_splits : int, default 5
+        Number of folds.
+    sample_weight : array-like of shape (n_patients,), optional
+        Weights, passed to `fit`.
+    random_state : int or None, default 0
+        Seed of the folds.
+    n_jobs : int, optional
+        Number of parallel processes, as in joblib.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, n_arms)
+        Probabilities, with the index of X.
+
+    Raises
+    ------
+    InputError
+        If lengths or the order of patients differ, or an arm is absent from all but one fold.
+
+    References
+    ----------
+    Stone (1974), J Royal Statistical Society B 36(2), 111-147. doi:10.1111/j.2517-6161.1974.tb00994.x
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from treatsel.models import PooledClassifier
+    >>> X = pd.DataFrame({"age": list(range(20, 60)), "arm": ["CBT", "SSRI"] * 20})
+    >>> table = cross_predict(PooledClassifier(LogisticRegression()), X, [0, 1, 1, 0] * 10)
+    >>> table.shape
+    (40, 2)
+    """
+    X, y = as_pandas(X), as_pandas(y)
+    if not isinstance(X, pd.DataFrame) or arm not in X.columns:
+        raise InputError(f"X must be a DataFrame with the arm column {arm!r}.")
+    check_same_order(X=X, y=y, sample_weight=sample_weight)
+    outcome = check_binary("y", y, allow_missing=True)
+    sites = None if groups is None else pd.Series(np.asarray(groups, dtype=object), X.index)
+    folds = balanced_folds(
+        X[arm], np.nan_to_num(outcome), groups=sites, n_splits=n_splits, random_state=random_state
+    )
+    weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    named = pd.Series(outcome, X.index, name=getattr(y, "name", None))
+    return held_out_predictions(estimator, X, named, folds, weights=weights, n_jobs=n_jobs)
+
+
+def cross_predict_cohort(
+    selector: Any,
+    cohort: Cohort,
+    outcome: str,
+    *,
+    n_splits: int = 5,
+    random_state: int | None = 0,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Return out-of-fold predictions of an outcome for a cohort, as `cross_predict`.
+
+    Parameters
+    ----------
+    selector : TreatmentSelector
+        Fitted or not: a clone is fitted to the cohort without each fold.
+    cohort : Cohort
+        Sites, or else persons with several rows, stay in one fold.
+    outcome : str
+        Outcome to predict.
+    n_splits, random_state, n_jobs
+        As in `cross_predict`.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, n_arms)
+        Probabilities, with the index of the cohort.
+    """
+    y = cohort.frame[outcome]
+    folds = balanced_folds(
+        cohort.received,
+        y.fillna(0).to_numpy(dtype=float),
+        groups=cohort.groups,
+        n_splits=n_splits,
+        random_state=random_state,
+    )
+    unfitted = clone(selector).set_params(codebook=None, arm=str(cohort.codebook.arm))
+    stated = {outcome: cohort.codebook[outcome].event_is_good}
+    if isinstance(unfitted.event_is_good, dict):
+        stated = {outcome: unfitted.event_is_good.get(outcome, stated[outcome])}
+        unfitted.set_params(event_is_good=stated)
+    calls = [(unfitted, cohort, y, outcome, rest, fold) for rest, fold in folds]
+    parts = results_of(_cohort_held_out, lambda: calls, n_jobs=n_jobs)
+    return _joined(parts, cohort.frame.index)
+
+
+def held_out_predictions(
+    model: Any,
+    X: pd.DataFrame,
+    y: Any,
+    folds: Folds,
+    *,
+    weights: FloatArray | None = None,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Return by-arm predictions for each patient from a model fitted without that patient's fold."""
+    calls = [(model, X, y, weights, rest, fold) for rest, fold in folds]
+    return _joined(results_of(_held_out, lambda: calls, n_jobs=n_jobs), X.index)
+
+
+def _held_out(
+    model: Any,
+    X: pd.DataFrame,
+    y: Any,
+    weights: FloatArray | None,
+    rest: npt.NDArray[np.intp],
+    fold: npt.NDArray[np.intp],
+) -> pd.DataFrame:
+    passed = {} if weights is None else {"sample_weight": weights[rest]}
+    part = y.iloc[rest] if isinstance(y, pd.Series) else y[rest]
+    table: pd.DataFrame = clone(model).fit(X.iloc[rest], part, **passed).predict_by_arm(X.iloc[fold])
+    return table
+
+
+def _cohort_held_out(
+    selector: Any,
+    cohort: Cohort,
+    y: pd.Series,
+    outcome: str,
+    rest: npt.NDArray[np.intp],
+    fold: npt.NDArray[np.intp],
+) -> pd.DataFrame:
+    part = Cohort(cohort.frame.iloc[rest], cohort.codebook)
+    fitted = clone(selector).fit(part, y.iloc[rest])
+    table: pd.DataFrame = fitted.predict(cohort.X.iloc[fold], on_invalid="flag").by_arm(outcome)
+    return table.set_axis(cohort.frame.index[fold])
+
+
+def _joined(parts: Sequence[pd.DataFrame], index: "pd.Index[Any]") -> pd.DataFrame:
+    arms: list[set[Any]] = [set(part.columns) for part in parts]
+    if lacking := sorted(map(str, set.union(*arms) - set.intersection(*arms))):
+        raise InputError(
+            f"Arms too rare for cross-validation: {lacking}. Without one of the folds, no patient received "
+            "them. Merge them with other arms, or leave their patients out."
+        )
+    joined: pd.DataFrame = pd.concat(parts)[list(parts[0].columns)].loc[index]
+    return joined

@@ -1,0 +1,134 @@
+"""Where the patients of a validation come from: other patients, or those of the development cohort."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from treatsel._checks import count_of
+from treatsel._stats.estimate import NAN
+from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+from treatsel.fitted import Shared
+from treatsel.model_selection import cross_predict_cohort
+from treatsel.validation.parts import Caution, Severity
+
+EXTERNAL, CROSS_VALIDATED, APPARENT = "external", "cross-validated", "apparent"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Origin:
+    """What is validated, in which patients, and what kind of validation this is.
+
+    Attributes
+    ----------
+    model : selector, model or by-arm table
+        What gives the predictions; out-of-fold predictions for a cross-validation.
+    cohort : Cohort
+        The patients that are evaluated.
+    kind : str
+        "external"; "cross-validated": the patients are (partly) those of the development cohort, and each is
+        predicted by a model fitted without the patient's fold; "apparent": they are, and the model cannot be
+        fitted again.
+    share : float
+        Estimated proportion of the given cohort that was in the development cohort.
+    n_left_out : int
+        Patients who were left out because they were in the development cohort.
+    """
+
+    model: Any
+    cohort: Cohort
+    kind: str
+    share: float = 0.0
+    n_left_out: int = 0
+
+    @property
+    def cautions(self) -> list[Caution]:
+        """What a reader must know about the patients."""
+        if self.kind == APPARENT:
+            return [
+                Caution(
+                    Severity.NO_VALIDATION,
+                    f"About {self.share:.0%} of these patients were in the development cohort. The estimates "
+                    "are apparent (optimistic) performance, not external validation; gains and verdicts are "
+                    "withheld.",
+                )
+            ]
+        if self.kind == CROSS_VALIDATED and self.share:
+            return [
+                Caution(
+                    Severity.PARTIAL,
+                    f"{self.share:.0%} of these patients were in the development cohort, so this is not an "
+                    "external validation. Every patient was predicted by a model fitted to other patients of "
+                    "this cohort (cross-validation); performance at other services may be lower.",
+                )
+            ]
+        if self.n_left_out:
+            verb = "was" if self.n_left_out == 1 else "were"
+            text = f"{count_of(self.n_left_out, 'patient')} of the development cohort {verb} left out."
+            return [Caution(Severity.MILD, text)]
+        return []
+
+
+def origin_of(
+    model: Any, cohort: Cohort, outcome: str | None, random_state: int | None, n_jobs: int | None
+) -> Origin:
+    """Return which patients and predictions to evaluate, after comparing the cohort with the development one.
+
+    Patients known to be shared are left out. If more than 5 % are shared, or the selector is not fitted, the
+    figures are cross-fitted; a model from a file, which cannot be fitted again, gives apparent performance.
+    """
+    if not hasattr(model, "shared_with"):
+        return Origin(model=model, cohort=cohort, kind=EXTERNAL)
+    if not model.__sklearn_is_fitted__():
+        return _cross_validated(model, cohort, outcome, random_state, n_jobs)
+    shared = _shared(model, cohort)
+    if shared is None or not shared.share:
+        return Origin(model=model, cohort=cohort, kind=EXTERNAL)
+    if shared.too_many:
+        if shared.is_exact:
+            found = _cross_validated(model, cohort, outcome, random_state, n_jobs)
+            return replace(found, share=shared.share)
+        return Origin(model=model, cohort=cohort, kind=APPARENT, share=shared.share)
+    if shared.rows is None:
+        return Origin(model=model, cohort=cohort, kind=EXTERNAL, share=shared.share)
+    return Origin(
+        model=model,
+        cohort=Cohort(cohort.frame.loc[~shared.rows], cohort.codebook),
+        kind=EXTERNAL,
+        share=shared.share,
+        n_left_out=int(shared.rows.sum()),
+    )
+
+
+def _cross_validated(
+    model: Any, cohort: Cohort, outcome: str | None, random_state: int | None, n_jobs: int | None
+) -> Origin:
+    fitted = model.__sklearn_is_fitted__()
+    name = outcome or (model.outcomes_[0] if fitted else next(iter(cohort.codebook.outcomes), None))
+    if name not in cohort.codebook.outcomes:
+        raise InputError(f"The cohort has no outcome {name!r}; it has {list(cohort.codebook.outcomes)}.")
+    table = cross_predict_cohort(model, cohort, name, random_state=random_state, n_jobs=n_jobs)
+    return Origin(model=table, cohort=cohort, kind=CROSS_VALIDATED)
+
+
+def _shared(model: Any, cohort: Cohort) -> Shared | None:
+    """Compare the cohort's covariates and arms with those of the development cohort."""
+    names = list(model.codebook_.covariates)
+    if any(name not in cohort.frame for name in names):
+        return None
+    arm = str(model.codebook_.arm)
+    clean: pd.DataFrame = cohort.frame[names].assign(**{arm: cohort.received})
+    found: Shared | None = model.shared_with(clean)
+    return found
+
+
+def withheld(report: Any) -> Any:
+    """Return a report of apparent performance without its gains, which flatter the model most."""
+    figures = report.figures.copy()
+    rows = figures["section"].isin(["gain", "policy", "naive"]) | figures["measure"].str.startswith("gain")
+    figures.loc[rows, ["value", "lower", "upper"]] = NAN
+    reason = "not estimable: withheld, since patients of the development cohort are among these"
+    figures.loc[rows, "method"] = reason
+    nothing = dict.fromkeys(("value", "lower", "upper", "se", "p_value"), NAN)
+    return replace(report, figures=figures, gain=replace(report.gain, **nothing, method=reason))

@@ -1,0 +1,215 @@
+"""Patients of the development cohort are recognized, and never give an external validation."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import treatsel as ts
+from treatsel.codebook import Codebook
+from treatsel.errors import InputError, TreatselWarning
+from treatsel.fitted import MOST_SAMPLED, RowDigests, row_keys, shared_patients
+from treatsel.model_selection import cross_predict, cross_predict_cohort
+from treatsel.models import HierarchicalClassifier
+
+FIELDS = [
+    {"name": "pid", "role": "id"},
+    {"name": "age", "type": "number", "role": "covariate"},
+    {"name": "x", "type": "number", "role": "covariate"},
+    {"name": "arm", "role": "arm"},
+    {"name": "remission", "type": "integer", "role": "outcome"},
+]
+BOOK = Codebook.from_dict({"fields": FIELDS})
+OPTIONS = {"assignment": "randomised", "sections": ()}
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TreatselWarning)
+        yield
+
+
+def patients(n, seed, start=0, effect=0.0):
+    """Patients of a trial; `effect`: how much x modifies the difference of the arms, in logits."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"pid": [f"p{start + i}" for i in range(n)], "age": rng.normal(45, 12, n)})
+    frame = frame.assign(x=rng.normal(size=n), arm=rng.choice(["A", "B", "C"], n))
+    sign = frame["arm"].map({"A": 1.0, "B": -1.0, "C": 0.0})
+    return frame.assign(remission=rng.binomial(1, expit(-0.4 + effect * sign * frame["x"])))
+
+
+def selector():
+    return ts.TreatmentSelector(estimator="hierarchical", random_state=0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    frame = patients(400, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TreatselWarning)
+        fitted = selector().fit(ts.Cohort(frame, BOOK))
+    path = tmp_path_factory.mktemp("model") / "m.treatsel"
+    ts.save_model(fitted, path, intended_use="Tests.")
+    return frame, fitted, ts.load_model(path)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 100])
+def test_the_development_cohort_or_most_of_it_is_cross_validated(trained, lost):
+    frame, fitted, _ = trained
+    cohort = ts.Cohort(frame.sample(frac=1, random_state=lost).iloc[lost:], BOOK)
+    report = ts.validate(fitted, cohort, **OPTIONS)
+    assert report.kind == "cross-validated"
+    assert report.headline.startswith("Cross-validated: ")
+    assert any("not an external validation" in caution for caution in report.cautions)
+    table = cross_predict_cohort(selector(), cohort, "remission")
+    direct = ts.validate(table, cohort, **OPTIONS)
+    assert report.gain == direct.gain
+
+
+def test_new_patients_are_an_external_validation(trained):
+    _, fitted, loaded = trained
+    for seed in range(5):
+        new = ts.Cohort(patients(300, 50 + seed, start=1000), BOOK)
+        for model in (fitted, loaded):
+            assert ts.validate(model, new, **OPTIONS).kind == "external"
+
+
+def test_few_shared_patients_are_left_out(trained):
+    frame, fitted, _ = trained
+    new = patients(300, 7, start=1000)
+    mixed = ts.Cohort(pd.concat([new, frame.head(9)]), BOOK)
+    report = ts.validate(fitted, mixed, **OPTIONS)
+    assert report.kind == "external"
+    assert report.about["n"] == 300
+    assert report.gain == ts.validate(fitted, ts.Cohort(new, BOOK), **OPTIONS).gain
+    assert any("9 patients of the development cohort were left out" in text for text in report.cautions)
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_a_file_that_knows_the_patients_gives_no_verdict(trained, share, tmp_path):
+    frame, _, loaded = trained
+    known = frame.sample(frac=share, random_state=0)
+    mixed = known if share == 1 else pd.concat([known, patients(400 - len(known), 3, start=1000)])
+    report = ts.validate(loaded, ts.Cohort(mixed, BOOK), **OPTIONS)
+    assert report.kind == "apparent"
+    assert report.headline.startswith("Apparent performance")
+    assert report.about["share_in_development"] == pytest.approx(share, abs=0.1)
+    assert np.isnan(report.gain.value)
+    gains = report.figures[report.figures["measure"].str.startswith("gain")]
+    assert gains["value"].isna().all()
+    report.to_markdown(tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "Apparent performance: remission" in page
+    assert "good if the interval" not in page
+
+
+def test_an_unfitted_selector_is_cross_validated():
+    cohort = ts.Cohort(patients(300, 5, effect=1.5), BOOK)
+    report = ts.validate(selector(), cohort, **OPTIONS)
+    assert report.kind == "cross-validated"
+    assert report.gain.comparator_source == "selected in these data"
+
+
+@pytest.mark.slow
+def test_cross_validation_is_unbiased_where_apparent_performance_is_not():
+    """Without effect modification, the true gain is a small loss; apparent gains are positive."""
+    apparent, crossed = [], []
+    for seed in range(20):
+        frame = patients(300, 1000 + seed)
+        cohort = ts.Cohort(frame, BOOK)
+        fitted = selector().fit(cohort)
+        table = fitted.predict_by_arm(cohort.X)
+        apparent.append(ts.validate(table, cohort, **OPTIONS).gain.value)
+        crossed.append(ts.validate(fitted, cohort, **OPTIONS).gain.value)
+    error = np.std(crossed, ddof=1) / np.sqrt(20)
+    assert np.mean(crossed) < 2 * error
+    assert np.mean(apparent) > np.mean(crossed) + 0.01
+
+
+# --- out-of-fold predictions
+
+
+def test_out_of_fold_predictions_know_nothing_of_their_patient():
+    rng, n = np.random.default_rng(0), 300
+    X = pd.DataFrame(rng.normal(size=(n, 20)), columns=[f"x{j}" for j in range(20)])
+    X["arm"] = rng.choice(["A", "B"], n)
+    y = pd.Series(rng.binomial(1, 0.5, n), X.index, name="remission")
+    table = cross_predict(HierarchicalClassifier(), X, y)
+    own = np.where(X["arm"] == "A", table["A"], table["B"])
+    assert abs(np.corrcoef(own, y)[0, 1]) < 0.15
+    assert table.index.equals(X.index)
+    pd.testing.assert_frame_equal(table, cross_predict(HierarchicalClassifier(), X, y))
+
+
+def test_groups_stay_in_one_fold():
+    frame = patients(200, 2)
+    sites = np.arange(200) % 10
+    table = cross_predict(
+        HierarchicalClassifier(), frame[["age", "x", "arm"]], frame["remission"], groups=sites
+    )
+    assert table.shape == (200, 3)
+
+
+def test_bad_input_to_cross_validation_is_refused():
+    frame = patients(60, 2)
+    X, y = frame[["age", "x", "arm"]], frame["remission"]
+    with pytest.raises(InputError, match="another order"):
+        cross_predict(HierarchicalClassifier(), X, y[::-1])
+    with pytest.raises(InputError, match="arm column 'treatment'"):
+        cross_predict(HierarchicalClassifier(), X, y, arm="treatment")
+
+
+# --- digests
+
+
+def keys_of(frame):
+    return row_keys(frame[["age", "x", "arm"]])
+
+
+@pytest.mark.parametrize("n", [60, 1000, 20_000])
+def test_a_match_is_little_evidence_about_a_single_patient(n):
+    members, strangers = patients(n, 1), patients(20_000, 2)
+    digests = RowDigests.of(keys_of(members), 12345)
+    inside, outside = digests.matches(keys_of(members)).mean(), digests.matches(keys_of(strangers)).mean()
+    assert len(digests.places) <= min(n, MOST_SAMPLED)
+    assert inside / outside < 5 + 4 * np.sqrt(25 / (outside * 20_000))  # at most 5, but for simulation error
+    assert digests.expected == pytest.approx(outside, abs=4 * np.sqrt(outside / min(n, 20_000)))
+
+
+def test_estimated_shares_are_right_on_average():
+    members = patients(1000, 1)
+    digests = RowDigests.of(keys_of(members), 12345)
+    for share in (0.2, 0.5):
+        found = []
+        for seed in range(20):
+            mixed = pd.concat(
+                [members.sample(frac=share, random_state=seed), patients(int(1000 * (1 - share)), seed + 9)]
+            )
+            found.append(shared_patients(digests, None, mixed[["age", "x", "arm"]]).share)
+        assert np.mean(found) == pytest.approx(share, abs=0.02)
+
+
+def test_coarse_covariates_that_coincide_are_no_shared_patients():
+    rng = np.random.default_rng(0)
+    coarse = [
+        pd.DataFrame(
+            {
+                "sex": rng.choice(["f", "m"], n),
+                "band": rng.integers(0, 4, n),
+                "arm": rng.choice(["A", "B"], n),
+            }
+        )
+        for n in (500, 300)
+    ]
+    digests = RowDigests.of(row_keys(coarse[0]), 1)
+    assert not shared_patients(digests, None, coarse[1]).too_many
+    assert not shared_patients(None, row_keys(coarse[0]), coarse[1]).too_many
+
+
+def test_keys_do_not_depend_on_order_of_columns_or_storage():
+    frame = pd.DataFrame({"n": [1, 2], "t": ["a", None]})
+    again = frame[["t", "n"]].astype({"n": "Int64", "t": "string"})
+    np.testing.assert_array_equal(row_keys(frame), row_keys(again))
