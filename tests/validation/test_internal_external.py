@@ -1,5 +1,6 @@
 import logging
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,11 @@ from treatsel.metrics.discrimination import roc_auc, within_arm_auc
 from treatsel.metrics.policy import aipw_scores, gain_over_best_arm
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
 from treatsel.selector import TreatmentSelector
-from treatsel.validation.studies._internal_external import internal_external_cv
+from treatsel.validation import studies
 
 MODEL = ArmwiseClassifier(LogisticRegression())
 GAIN = "gain over the best single arm"
+internal_external_cv = partial(studies.internal_external_cv, event_is_good=True)
 
 
 def simulate(n=600, n_sites=5, *, modifier=1.0, seed=0):
@@ -278,3 +280,13 @@ def test_bad_input():
         internal_external_cv(object(), X, y, sites)
     with pytest.raises(InputError, match="measure"):
         internal_external_cv(MODEL, X, y, sites, propensity=chance).plot(measure="auc")
+
+
+def test_without_a_direction_there_is_no_gain():
+    X, y, sites, chance = simulate()
+    found = studies.internal_external_cv(MODEL, X, y, sites, propensity=chance)
+    assert "direction of the outcome is not stated" in figure(found, GAIN, 1)["method"]
+    assert (
+        figure(found, "AUC", 1)["value"]
+        == figure(internal_external_cv(MODEL, X, y, sites, propensity=chance), "AUC", 1)["value"]
+    )

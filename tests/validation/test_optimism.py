@@ -1,6 +1,7 @@
 """Bootstrap of the whole procedure: invariances, known truths, and failed fits."""
 
 import logging
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,12 @@ from sklearn.linear_model import LogisticRegression
 from treatsel.errors import InputError
 from treatsel.metrics import aipw_scores, brier_score, calibration_slope, roc_auc
 from treatsel.models import ArmwiseClassifier, PooledClassifier
-from treatsel.validation.studies._optimism import bootstrap_optimism
+from treatsel.validation import studies
 from treatsel.validation.studies._performance import Patients, doubly_robust, no_information
 
 MODEL = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-9))
 RIDGE = PooledClassifier(LogisticRegression(C=0.1))
+bootstrap_optimism = partial(studies.bootstrap_optimism, event_is_good=True)
 
 
 def make(seed=0, n=150, n_noise=4):
@@ -208,3 +210,19 @@ def test_a_single_arm_has_no_gain():
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         bootstrap_optimism(RIDGE, *make(), **options)
+
+
+def test_the_gain_is_that_of_the_good_outcome_and_needs_a_direction(rows):
+    X, y = make()
+    as_good = bootstrap_optimism(MODEL, X, y, resamples=rows).table
+    as_bad = bootstrap_optimism(MODEL, X, 1 - y, event_is_good=False, resamples=rows).table
+    for measure in ("auc", "gain"):
+        np.testing.assert_allclose(
+            as_bad.loc[measure, ["apparent", "corrected"]].astype(float),
+            as_good.loc[measure, ["apparent", "corrected"]].astype(float),
+            atol=1e-8,
+        )
+    silent = studies.bootstrap_optimism(MODEL, X, y, resamples=rows).table
+    assert np.isnan(silent.loc["gain", "corrected"])
+    assert "direction of the outcome is not stated" in silent.loc["gain", "method"]
+    assert silent.loc["auc", "corrected"] == as_good.loc["auc", "corrected"]

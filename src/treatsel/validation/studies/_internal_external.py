@@ -18,6 +18,7 @@ from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError, TreatselError, TreatselWarning
 from treatsel.metrics.pooling import MetaAnalysis
+from treatsel.validation.studies._direction import direction_of_study
 from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, pooled_over, site_figures
 
 LOG = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def internal_external_cv(
     *,
     propensity: pd.DataFrame | None = None,
     comparator: Any = None,
-    event_is_good: bool = True,
+    event_is_good: bool | None = None,
     min_events: int = 1,
     sample_weight: npt.ArrayLike | None = None,
     level: float = 0.95,
@@ -119,8 +120,10 @@ def internal_external_cv(
     comparator : label, optional
         The best single arm. Without it, the `default_arm_` of each refit, or the arm with the best weighted
         outcome (Hajek estimator) at the other sites; the site itself is never used to select it.
-    event_is_good : bool, default True
-        Whether 1 is the good outcome, whose probability the recommended arm maximizes.
+    event_is_good : bool, optional
+        Whether 1 is the good outcome, whose probability the recommended arm maximizes. None: as stated by a
+        selector, or by the outcome itself (see `treatsel.outcome`). If nothing is stated, the gain is not
+        estimable.
     min_events : int, default 1
         Sites with fewer events or non-events are reported as not estimable. (AUC, intercept and slope need
         one of each in any case; a standard error of the AUC needs two.)
@@ -195,7 +198,7 @@ def internal_external_cv(
         weight=weight,
         predictions=predictions,
         propensity=table,
-        good=event_is_good,
+        good=direction_of_study(model, y, event_is_good),
         min_events=min_events,
         level=level,
     )

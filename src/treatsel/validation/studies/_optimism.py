@@ -1,6 +1,6 @@
 """Optimism of apparent performance, by the bootstrap of the whole modeling procedure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from treatsel.errors import InputError
 from treatsel.metrics import Estimate
 from treatsel.models import received_arms
 from treatsel.validation.studies._bootstrap_refits import corrected_again, long_table, number_of, run
+from treatsel.validation.studies._direction import NOT_STATED, direction_of_study
 from treatsel.validation.studies._performance import (
     PERFORMANCE,
     Numbers,
@@ -99,6 +100,7 @@ def bootstrap_optimism(
     y: npt.ArrayLike,
     *,
     arm: str | None = "arm",
+    event_is_good: bool | None = None,
     resamples: int | npt.ArrayLike = 500,
     two_stage: int = 0,
     propensity: pd.DataFrame | None = None,
@@ -119,9 +121,12 @@ def bootstrap_optimism(
     X : DataFrame of shape (n_patients, n_columns)
         Development cohort: covariates and the arm column.
     y : array-like of shape (n_patients,)
-        Outcome, 0 or 1 (for the gain, 1 is the good outcome).
+        Outcome, 0 or 1.
     arm : str or None, default "arm"
         Column of X that holds the received arm. None: a single arm.
+    event_is_good : bool, optional
+        Whether 1 is the good outcome, for the gain. None: as stated by a selector, or by the outcome itself
+        (see `treatsel.outcome`). If nothing is stated, the gain is not estimable.
     resamples : int or array-like of shape (n_resamples, n_drawn), default 500
         Number of resamples, or the positions (from 0) of the rows drawn in each.
     two_stage : int, default 0
@@ -147,8 +152,8 @@ def bootstrap_optimism(
         Measures: auc and within_arm_auc (higher is better), brier_score (lower is better), nagelkerke_r2 (of
         the predictions as given) and nagelkerke_r2_recalibrated (after logistic recalibration, as R's rms
         reports), calibration_in_the_large (0 is perfect), calibration_intercept and calibration_slope
-        (fitted together; 0 and 1 are perfect), and gain: rate of outcome 1 under the arm of highest
-        predicted probability minus that under the best single arm, by doubly robust scores; the best arm
+        (fitted together; 0 and 1 are perfect), and gain: rate of the good outcome under the arm with the best
+        prediction minus that under the best single arm, by doubly robust scores; the best arm
         is selected again in each resample.
 
     Raises
@@ -186,11 +191,14 @@ def bootstrap_optimism(
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame({"age": rng.normal(40, 12, 100), "arm": rng.choice(["CBT", "SSRI"], 100)})
     >>> y = rng.random(100) < 1 / (1 + np.exp((X["age"] - 40) / 10))
-    >>> found = bootstrap_optimism(PooledClassifier(LogisticRegression()), X, y, resamples=20)
+    >>> model = PooledClassifier(LogisticRegression())
+    >>> found = bootstrap_optimism(model, X, y, event_is_good=True, resamples=20)
     >>> found.table.loc["auc", ["apparent", "corrected"]].astype(float).round(2).to_dict()
     {'apparent': 0.78, 'corrected': 0.76}
     """
     level, patients = check_level(level), _checked(X, y, arm, propensity, clusters, sample_weight)
+    if len(patients.propensity.columns) > 1:
+        patients = replace(patients, good=direction_of_study(model, y, event_is_good))
     table = patients.predict(patients.fit(clone(model)))
     apparent = performance(patients, table)
     n_resamples = number_of(resamples)
@@ -201,6 +209,8 @@ def bootstrap_optimism(
         _figures(name, apparent[name], runs, n_resamples, outer=outer, level=level) for name in PERFORMANCE
     ]
     figures = pd.DataFrame(rows, index=pd.Index(PERFORMANCE, name="measure"))
+    if len(patients.propensity.columns) > 1 and patients.good is None:
+        figures.loc["gain", "method"] = f"not estimable: {NOT_STATED}"
     figures["corrected_632plus"] = _dot632plus(figures, no_information(patients, table))
     weight = np.ones(len(patients)) if patients.weight is None else patients.weight
     return BootstrapOptimism(

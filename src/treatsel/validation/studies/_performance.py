@@ -38,7 +38,8 @@ Numbers = dict[str, float]
 class Patients:
     """Covariates (with the arm column), outcomes, weights and probabilities of receiving each arm.
 
-    `codes`: position of the received arm among the columns of `propensity`.
+    `codes`: position of the received arm among the columns of `propensity`. `good`: whether 1 is the good
+    outcome; None: not stated, so that there is no gain.
     """
 
     X: pd.DataFrame
@@ -47,6 +48,7 @@ class Patients:
     weight: FloatArray | None
     propensity: pd.DataFrame
     clusters: npt.NDArray[np.object_] | None = None
+    good: bool | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -61,6 +63,7 @@ class Patients:
             weight=self.weight[rows] if weighted and self.weight is not None else None,
             propensity=self.propensity.iloc[rows].reset_index(drop=True),
             clusters=None if self.clusters is None else self.clusters[rows],
+            good=self.good,
         )
 
     def fit(self, model: Any) -> Any:
@@ -113,13 +116,13 @@ def received_probability(patients: Patients, table: pd.DataFrame) -> FloatArray:
 
 
 def gain_of(patients: Patients, table: pd.DataFrame, comparator: Any = None) -> float:
-    """Return the outcome rate under the arm of highest probability minus that under one arm for all."""
-    if len(table.columns) < 2:
+    """Return the rate of the good outcome under the best predicted arm minus that under one arm for all."""
+    if len(table.columns) < 2 or patients.good is None:
         return float("nan")
     scores = doubly_robust(patients, table)
     best = best_arm_of(patients, table) if comparator is None else comparator
     position = list(table.columns).index(best)
-    own = (best_shares(table.to_numpy(dtype=float), position) * scores).sum(axis=1)
+    own = (best_shares(_benefit(patients, table), position) * scores).sum(axis=1)
     return float(np.average(own - scores[:, position], weights=patients.weight))
 
 
@@ -129,11 +132,18 @@ def best_arm_of(patients: Patients, table: pd.DataFrame) -> Any:
     return table.columns[int(means.argmax())]
 
 
+def _benefit(patients: Patients, table: pd.DataFrame) -> FloatArray:
+    """Return the predicted probability of the good outcome."""
+    values = table.to_numpy(dtype=float)
+    return 1 - values if patients.good is False else values
+
+
 def doubly_robust(patients: Patients, table: pd.DataFrame) -> FloatArray:
-    """Return the scores of `treatsel.metrics.aipw_scores`, without its checks, for speed in resamples."""
-    scores = table.to_numpy(dtype=float, copy=True)
+    """Return the scores of `treatsel.metrics.aipw_scores` for the good outcome, without checks, for speed."""
+    scores = _benefit(patients, table).copy()
     own = np.arange(len(table)), patients.codes
-    scores[own] += (patients.y - scores[own]) / patients.propensity.to_numpy(dtype=float)[own]
+    benefit = 1 - patients.y if patients.good is False else patients.y
+    scores[own] += (benefit - scores[own]) / patients.propensity.to_numpy(dtype=float)[own]
     return scores
 
 
@@ -145,8 +155,8 @@ def no_information(patients: Patients, table: pd.DataFrame) -> Numbers:
     p, weight = received_probability(patients, table), patients.weight
     mean_y, mean_p, mean_p2 = (float(np.average(v, weights=weight)) for v in (patients.y, p, p**2))
     found = {"auc": 0.5, "within_arm_auc": 0.5, "brier_score": mean_y * (1 - 2 * mean_p) + mean_p2}
-    if len(table.columns) > 1:
+    if len(table.columns) > 1 and patients.good is not None:
         means = np.average(doubly_robust(patients, table), axis=0, weights=weight)
-        shares = best_shares(table.to_numpy(dtype=float), int(means.argmax()))
+        shares = best_shares(_benefit(patients, table), int(means.argmax()))
         found["gain"] = float(np.average(shares @ means, weights=weight) - means.max())
     return found

@@ -23,6 +23,7 @@ from treatsel.metrics import (
     within_arm_auc,
 )
 from treatsel.metrics.pooling import MetaAnalysis, random_effects_meta_analysis
+from treatsel.validation.studies._direction import NOT_STATED
 
 Mask = npt.NDArray[np.bool_]
 
@@ -41,7 +42,7 @@ class SiteData:
     weight: FloatArray
     predictions: pd.DataFrame
     propensity: pd.DataFrame | None
-    good: bool
+    good: bool | None
     min_events: int
     level: float
 
@@ -117,6 +118,8 @@ def _figures(
 
 def _gain(data: SiteData, evaluated: Mask, comparator: Any, options: dict[str, Any]) -> Estimate | Gain:
     """Return the gain among the arms received at the site that the model was fitted to."""
+    if data.good is None:
+        return not_estimable(NOT_STATED, **options)
     if data.propensity is None:
         return not_estimable("the gain requires propensity, the probability of each arm", **options)
     given = set(data.received[evaluated])
