@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 # Two values this close are equal: 1 - 0.9 is 0.1, and 0.1 + 0.2 is 0.3. Rounding errors of short sums are
 # about 1e-16, and no difference of 1e-12 in a probability matters.
 ROUNDING = 1e-12
+MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
 
 def reaches(values: Any, bound: Any) -> Any:
@@ -202,7 +204,7 @@ def _or(options: list[Any]) -> str:
 
 def did_you_mean(value: Any, options: Iterable[Any]) -> str:
     """Return " Did you mean ...?" with the option spelled most like `value`; empty if none is close."""
-    lowered = {str(option).lower(): option for option in options}
+    lowered = {str(option).lower(): option for option in islice(options, MOST_OPTIONS)}
     close = get_close_matches(str(value).lower(), lowered, n=1)
     return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""
 

@@ -8,12 +8,14 @@ A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Sc
 import json
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import as_pandas, count_of, did_you_mean
+from treatsel._lazy import lazy
 from treatsel.codebook._field import Field
 from treatsel.errors import CodebookError, CohortError, Fault
 
@@ -64,7 +66,7 @@ class Codebook:
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        if twice := sorted(name for name, n in Counter(names).items() if n > 1):
             raise CodebookError(
                 f"The codebook lists {twice} more than once. Each column must have one entry."
             )
@@ -256,15 +258,18 @@ class Codebook:
 
     # --- looking up
 
+    @lazy
+    def _by_name(self) -> dict[str, Field]:
+        return {field.name: field for field in self.fields}
+
     def __getitem__(self, name: str) -> Field:
-        for field in self.fields:
-            if field.name == name:
-                return field
+        if (field := self._by_name.get(name)) is not None:
+            return field
         known = {field.name for field in self.fields}
         raise CodebookError(f"The codebook has no column {name!r}.{did_you_mean(name, known)}")
 
     def __contains__(self, name: object) -> bool:
-        return any(field.name == name for field in self.fields)
+        return isinstance(name, str) and name in self._by_name
 
     def names(self, *roles: str | None) -> tuple[str, ...]:
         """Return the columns with one of `roles` (all columns if none is given)."""
@@ -302,18 +307,21 @@ class Codebook:
         """
         import pandas as pd
 
-        wanted = [field for field in self.fields if names is None or field.name in names]
+        chosen = None if names is None else set(names)
+        wanted = [field for field in self.fields if chosen is None or field.name in chosen]
+        existing = Counter(frame.columns.tolist())
+        spare = {str(name) for name in existing} - set(self.names())
         clean: dict[str, Any] = {}
         faults: list[Fault] = []
         for field in wanted:
-            if (n := list(frame.columns).count(field.name)) > 1:
+            if (n := existing[field.name]) > 1:
                 remedy = "Rename or drop all but one of them."
                 faults.append(Fault(column=field.name, problem=f"occurs {n} times", remedy=remedy))
             elif n:
                 clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
                 faults += [field.fault(violation.code, violation.count) for violation in violations]
             elif field.role not in (None, "session_score", "date", "undecided"):
-                hint = did_you_mean(field.name, set(map(str, frame.columns)) - set(self.names()))
+                hint = did_you_mean(field.name, spare)
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
@@ -321,12 +329,13 @@ class Codebook:
     def unknown_columns(self, frame: "pd.DataFrame") -> list[Fault]:
         """Return a fault for each column of `frame` that the codebook does not list."""
         known = set(self.names())
+        absent = known - set(map(str, frame.columns))
         remedy = "Add it to the codebook (without a role, if it is not to be used), or drop it."
         return [
             Fault(
                 column=str(name),
                 problem="is not in the codebook",
-                remedy=remedy + did_you_mean(str(name), known - set(map(str, frame.columns))),
+                remedy=remedy + did_you_mean(str(name), absent),
             )
             for name in frame.columns
             if name not in known

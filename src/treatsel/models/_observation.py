@@ -12,7 +12,7 @@ from treatsel._stats.vectors import effective_size
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
 from treatsel.models._assignment import Folds, check_folds
-from treatsel.models.hierarchical import Hierarchy, Patients
+from treatsel.models.hierarchical import Hierarchy, Patients, select_covariates
 
 # Truncation trades bias for variance (Cole & Hernan 2008). A fixed bound of 10 times the mean leaves most
 # weights unchanged; truncation at the 1st and 99th percentiles, simulated with 42 % missing, left up to one
@@ -152,7 +152,10 @@ def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray,
     position[modeled] = np.arange(len(modeled))
     arms, inside = position[codes], position[codes] >= 0
     # means, scales, knots and categories of the covariates alone: no outcome leaks into the folds
-    encoding = Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False, knots=True)
+    ones = np.ones(len(covariates))
+    names, hinges = select_covariates(covariates[inside], arms[inside], seen[inside], ones[inside])
+    covariates = covariates[names]
+    encoding = Encoding.learn(covariates, ones, native_missing=False, knots=hinges)
     for rest, fold in folds:
         rest, fold = _sampled(rest[inside[rest]]), fold[inside[fold]]
         patients = Patients(

@@ -11,6 +11,9 @@ from treatsel._checks import FloatArray
 
 # The Monte Carlo error of a 95 % limit is sqrt(0.025 x 0.975 / 1000) / 0.058, 8 % of the posterior SD.
 N_DRAWS = 1000
+MAX_TERMS = (
+    3000  # beyond it, the covariance of the terms takes more than 72 MB and a minute; there are no draws
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ def posterior_of(fitted: Any, matrix: FloatArray, weights: FloatArray) -> Poster
     """Return the posterior of a fitted LogisticRegression; None if its penalty is not a Gaussian prior."""
     mean = np.concatenate([fitted.intercept_, fitted.coef_[0]])
     precision = ridge_precision(fitted, len(mean))
-    if precision is None:
+    if precision is None or len(mean) > MAX_TERMS:
         return None
     design = np.column_stack([np.ones(len(matrix)), matrix])
     return Posterior.at_optimum(design, weights, mean, precision)

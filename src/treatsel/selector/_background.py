@@ -41,7 +41,10 @@ def _groups(matrix: FloatArray, smallest: int) -> list[np.ndarray]:
 def _halves(rows: np.ndarray, matrix: FloatArray) -> list[np.ndarray]:
     """Split patients at the median of their first principal component."""
     centered = matrix - matrix.mean(axis=0)
-    direction = np.linalg.eigh(centered.T @ centered)[1][:, -1]
+    if len(centered) < centered.shape[1]:  # the smaller of the two products of the matrix with itself
+        direction = centered.T @ np.linalg.eigh(centered @ centered.T)[1][:, -1]
+    else:
+        direction = np.linalg.eigh(centered.T @ centered)[1][:, -1]
     order = np.argsort(centered @ direction, kind="stable")
     return [rows[np.sort(half)] for half in np.array_split(order, 2)]
 

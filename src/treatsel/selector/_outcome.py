@@ -28,6 +28,7 @@ from treatsel.selector._fit import (
 PENALTY = 0.03
 # Prior SD of effect modification relative to that of prognosis: effects vary much less than outcomes do.
 INTERACTION_SCALE = 0.3
+MAX_NEWTON = 1000  # terms up to which Newton's method is faster than L-BFGS, and its matrix is small
 MAX_COMPARED = 20_000  # patients in whom model and baseline are compared: bounds the time for large cohorts
 MIN_VALUES = 200  # known values that a column needs in such a sample; with fewer, a fold may have none
 
@@ -159,7 +160,9 @@ def _performance(
     sites = None if groups is None else groups.iloc[rows]
     received = X[arm]
     folds = balanced_folds(received, y, groups=sites, random_state=seed)
-    ridge = LogisticRegression(C=PENALTY, solver="newton-cholesky", tol=1e-4, max_iter=200)
+    n_terms = (X.shape[1] - 1) * (1 + received.nunique())
+    solver = "newton-cholesky" if n_terms <= MAX_NEWTON else "lbfgs"
+    ridge = LogisticRegression(C=PENALTY, solver=solver, tol=1e-4, max_iter=1000)
     baseline = PooledClassifier(ridge, arm=arm, interaction_scale=INTERACTION_SCALE)
     predictions = {"model": by_arm, "baseline": held_out_predictions(baseline, X, y, folds, n_jobs=n_jobs)}
     own = {name: _own(table, received) for name, table in predictions.items()}

@@ -3,6 +3,7 @@
 from treatsel.models.hierarchical._classifier import HierarchicalClassifier
 from treatsel.models.hierarchical._curvature import Curvature, Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._screening import select_covariates
 from treatsel.models.hierarchical._sited import SitedClassifier
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "Hierarchy",
     "Patients",
     "SitedClassifier",
+    "select_covariates",
 ]

@@ -1,5 +1,6 @@
 """Base class of the hierarchical model and the stack: fitting with sites, additive form, posterior draws."""
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
@@ -10,9 +11,21 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Encoding
+from treatsel.errors import TreatselWarning
 from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._screening import select_covariates, widened
+
+
+def _warn_of_screening(n_kept: int, n: int) -> None:
+    warnings.warn(
+        f"{n:,} covariates are more than can be fitted together. The model uses the {n_kept:,} that are most "
+        "strongly associated with the outcome within arms; the others have no effect in it. Leave out "
+        "covariates that cannot matter.",
+        TreatselWarning,
+        stacklevel=4,
+    )
 
 
 class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
@@ -47,17 +60,25 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
-            encoding = Encoding.learn(covariates, weights, native_missing=False, knots=True)
+            arms = pd.Index(self.arms_).get_indexer(received)
+            names, hinges = select_covariates(covariates, arms, y, weights)
+            kept = covariates if len(names) == covariates.shape[1] else covariates[names]
+            encoding = Encoding.learn(kept, weights, native_missing=False, knots=hinges)
             patients = Patients(
-                covariates,
+                kept,
                 encoding,
-                arms=pd.Index(self.arms_).get_indexer(received),
+                arms=arms,
                 y=y,
                 weights=weights,
                 n_arms=len(self.arms_),
                 sites=sites,
             )
             hierarchy, self._additive = self._learn(patients, encoding, covariates.index)
+            if kept is not covariates:
+                whole = Encoding.learn(covariates, weights, native_missing=False)
+                self._additive = widened(self._additive, whole)
+                encoding = self._additive.encoding
+                _warn_of_screening(len(names), covariates.shape[1])
         self.encoding_ = encoding
         self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
         self.prior_ = hierarchy.prior

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import FrontRow
+from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 
 GOOD, UNCLEAR, POOR, UNKNOWN = "good", "unclear", "poor", "unknown"
@@ -51,6 +52,7 @@ def front_rows(report: ReportData) -> list[FrontRow]:
     auc = _bounds(report, "within-arm AUC")
     slope = _bounds(report, "calibration slope")
     ratio = _bounds(report, "observed / expected")
+    off = _arms_off(report)
     withheld = report.kind == "apparent"
     verdict = gain.above(0.0) if report.gain.n_discordant or not gain.known else UNCLEAR
     rows = [
@@ -73,15 +75,28 @@ def front_rows(report: ReportData) -> list[FrontRow]:
             f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside",
         ),
         FrontRow(
-            "Calibration (mean): is the outcome as frequent as predicted?",
-            "observed / expected " + _with_interval(ratio, number),
-            ratio.within(*CLOSE_TO_ONE),
-            f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside",
+            "Calibration (mean): is the outcome as frequent as predicted, overall and in every arm?",
+            "; ".join(["observed / expected " + _with_interval(ratio, number), *off]),
+            POOR if off else ratio.within(*CLOSE_TO_ONE),
+            f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside, or "
+            "if an arm's estimate lies outside and its interval excludes 1",
         ),
     ]
     if withheld:  # performance in the patients the model was fitted to says little about others
         rows = [replace(row, verdict=UNKNOWN, criterion="withheld: apparent performance") for row in rows]
     return [*rows, _sample_size(report), _missing(report)]
+
+
+def _arms_off(report: ReportData) -> list[str]:
+    """Return the arms in which the outcome is clearly more, or less, frequent than predicted."""
+    rows = report.figures[report.figures["measure"] == "observed / expected"]
+    found = []
+    for row in rows[rows["group"] != OVERALL].to_dict(orient="records"):
+        bounds = Bounds(row["value"], row["lower"], row["upper"])
+        outside = not CLOSE_TO_ONE[0] <= bounds.value <= CLOSE_TO_ONE[1]
+        if bounds.known and outside and not bounds.lower <= 1 <= bounds.upper:
+            found.append(f"{row['group']} {_with_interval(bounds, number)}")
+    return found
 
 
 def _bounds(report: ReportData, measure: str) -> Bounds:
