@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
-from treatsel.errors import CodebookError, CohortError, InputError, TreatselError, TreatselWarning
+from treatsel.errors import CodebookError, CohortError, TreatselError, TreatselWarning
 from treatsel.table import read_chunks, read_csv, read_parquet
 
 SECRET = "987654"  # a patient's value: no message may contain it
@@ -625,8 +625,14 @@ def test_directories_are_not_cohorts(tmp_path):
         Cohort.read_parquet(tmp_path, BOOK)
 
 
-def test_the_suffix_determines_the_format(tmp_path):
-    with pytest.raises(InputError, match=r"file extension is '\.xlsx'; it must be '\.csv' or '\.parquet'"):
+def test_the_suffix_determines_the_format(frame, tmp_path):
+    path = write(frame, tmp_path / "usual.csv")
+    frame.to_csv(tmp_path / "cohort.csv.gz", index=False)
+    (tmp_path / "cohort.tsv").write_bytes(path.read_bytes())
+    for name in ("cohort.csv.gz", "cohort.tsv"):
+        pd.testing.assert_frame_equal(Cohort.read(tmp_path / name, BOOK).frame, Cohort.read(path, BOOK).frame)
+    (tmp_path / "cohort.xlsx").write_bytes(b"")
+    with pytest.raises(CohortError, match=r"openpyxl|not a readable"):
         Cohort.read(tmp_path / "cohort.xlsx")
 
 

@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 # Two values this close are equal: 1 - 0.9 is 0.1, and 0.1 + 0.2 is 0.3. Rounding errors of short sums are
 # about 1e-16, and no difference of 1e-12 in a probability matters.
 ROUNDING = 1e-12
+MOST_WEIGHT = 1e9  # patients that one row can stand for
 MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
 
@@ -108,6 +109,8 @@ def check_weights(name: str, values: Any, n: int) -> FloatArray:
         return np.ones(n)
     vector = check_vector(name, values)
     check_same_length(**{name: vector, "the outcomes": np.empty(n)})
+    if (vector > MOST_WEIGHT).any():
+        raise InputError(f"{name} holds weights above {MOST_WEIGHT:g}. They count patients; rescale them.")
     if (vector < 0).any() or not vector.any():
         raise InputError(f"{name} must not be negative and must not all be zero.")
     return vector

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from treatsel._checks import as_pandas, check_choice, count_of
+from treatsel._checks import as_pandas, count_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CodebookError, CohortError, Fault
-from treatsel.table import read_csv, read_parquet
+from treatsel.table import read_csv, read_parquet, read_table
 
 # Fewest patients with, and without, the outcome for a column that repeats it to be a fault: two if it is also
 # coded 0 and 1; ten in another coding, since a binary column of a small table may match by chance.
@@ -112,10 +113,28 @@ class Cohort:
         return cls(read_parquet(path), book)
 
     @classmethod
-    def read(cls, path: str | Path, codebook: Codebook | str | Path | None = None) -> "Cohort":
-        """Read a CSV or Parquet file, depending on the file extension."""
-        suffix = check_choice("The file extension", Path(path).suffix.lower(), [".csv", ".parquet"])
-        return (cls.read_parquet if suffix == ".parquet" else cls.read_csv)(path, codebook)
+    def read(
+        cls, path: str | Path, codebook: Codebook | str | Path | None = None, **options: str | None
+    ) -> "Cohort":
+        """Read a Parquet (``.parquet``), Excel (``.xlsx``) or, with any other extension, CSV file.
+
+        `options` are those of `treatsel.table.read_csv`: separator, decimal, encoding.
+        """
+        book = _codebook(codebook)
+        return cls(read_table(path, book, **options), book)
+
+    def take(self, rows: Any) -> "Cohort":
+        """Return the patients at some positions, or for whom a mask is true; they are not checked again."""
+        positions = np.asarray(rows)
+        positions = np.flatnonzero(positions) if positions.dtype == bool else positions
+        return self.with_frame(self.frame.iloc[positions])
+
+    def with_frame(self, frame: pd.DataFrame) -> "Cohort":
+        """Return a cohort of this codebook over a clean frame, which is not checked again."""
+        cohort = object.__new__(Cohort)
+        object.__setattr__(cohort, "frame", frame)
+        object.__setattr__(cohort, "codebook", self.codebook)
+        return cohort
 
     def __len__(self) -> int:
         return len(self.frame)

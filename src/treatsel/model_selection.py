@@ -1,6 +1,7 @@
 """Cross-validation: out-of-fold predictions under every arm, for any model or selector."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,25 @@ from treatsel._stats.folds import balanced_folds
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 
-__all__ = ["cross_predict", "cross_predict_cohort"]
+__all__ = ["CrossPredictions", "cross_predict", "cross_predict_cohort"]
 
 Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CrossPredictions:
+    """Out-of-fold predictions of a selector.
+
+    Attributes
+    ----------
+    by_arm : DataFrame of shape (n_patients, n_arms)
+        Probability of the outcome under each arm.
+    default_arm : Series of shape (n_patients,)
+        The best single arm by the patients outside the fold: what the gain is measured against.
+    """
+
+    by_arm: pd.DataFrame
+    default_arm: pd.Series
 
 
 def cross_predict(
@@ -50,7 +67,7 @@ def cross_predict(
     groups : array-like of shape (n_patients,), optional
         Site or person of each patient, which stay in one fold.
     n_splits : int, default 5
-        Number of folds.
+        Number of folds, each with its share of every arm.
     sample_weight : array-like of shape (n_patients,), optional
         Weights, passed to `fit`.
     random_state : int or None, default 0
@@ -84,12 +101,10 @@ def cross_predict(
     X, y = as_pandas(X), as_pandas(y)
     if not isinstance(X, pd.DataFrame) or arm not in X.columns:
         raise InputError(f"X must be a DataFrame with the arm column {arm!r}.")
-    check_same_order(X=X, y=y, sample_weight=sample_weight)
+    check_same_order(X=X, y=y, groups=groups, sample_weight=sample_weight)
     outcome = check_binary("y", y, allow_missing=True)
     sites = None if groups is None else pd.Series(np.asarray(groups, dtype=object), X.index)
-    folds = balanced_folds(
-        X[arm], np.nan_to_num(outcome), groups=sites, n_splits=n_splits, random_state=random_state
-    )
+    folds = _folds(X[arm], sites, n_splits, random_state)
     weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
     named = pd.Series(outcome, X.index, name=getattr(y, "name", None))
     return held_out_predictions(estimator, X, named, folds, weights=weights, n_jobs=n_jobs)
@@ -103,7 +118,7 @@ def cross_predict_cohort(
     n_splits: int = 5,
     random_state: int | None = 0,
     n_jobs: int | None = None,
-) -> pd.DataFrame:
+) -> CrossPredictions:
     """Return out-of-fold predictions of an outcome for a cohort, as `cross_predict`.
 
     Parameters
@@ -119,25 +134,33 @@ def cross_predict_cohort(
 
     Returns
     -------
-    DataFrame of shape (n_patients, n_arms)
-        Probabilities, with the index of the cohort.
+    CrossPredictions
+        With the index of the cohort.
     """
     y = cohort.frame[outcome]
-    folds = balanced_folds(
-        cohort.received,
-        y.fillna(0).to_numpy(dtype=float),
-        groups=cohort.groups,
-        n_splits=n_splits,
-        random_state=random_state,
-    )
+    folds = _folds(cohort.received, cohort.groups, n_splits, random_state)
     unfitted = clone(selector).set_params(codebook=None, arm=str(cohort.codebook.arm))
     stated = {outcome: cohort.codebook[outcome].event_is_good}
     if isinstance(unfitted.event_is_good, dict):
         stated = {outcome: unfitted.event_is_good.get(outcome, stated[outcome])}
         unfitted.set_params(event_is_good=stated)
     calls = [(unfitted, cohort, y, outcome, rest, fold) for rest, fold in folds]
-    parts = results_of(_cohort_held_out, lambda: calls, n_jobs=n_jobs)
-    return _joined(parts, cohort.frame.index)
+    found = results_of(_cohort_held_out, lambda: calls, n_jobs=n_jobs)
+    default = pd.concat([pd.Series([arm] * len(table), table.index, dtype=object) for table, arm in found])
+    return CrossPredictions(
+        by_arm=_joined([table for table, _ in found], cohort.frame.index),
+        default_arm=default.loc[cohort.frame.index],
+    )
+
+
+def _folds(received: pd.Series, groups: pd.Series | None, n_splits: int, random_state: int | None) -> Folds:
+    """Divide patients, each fold with its share of every arm.
+
+    Not of every outcome: with outcomes balanced as well, each training set has the arm rates of the whole
+    cohort, and the arm that a model prefers there is the one that did best in the held-out patients, too.
+    """
+    nothing = np.zeros(len(received))
+    return balanced_folds(received, nothing, groups=groups, n_splits=n_splits, random_state=random_state)
 
 
 def held_out_predictions(
@@ -175,11 +198,11 @@ def _cohort_held_out(
     outcome: str,
     rest: npt.NDArray[np.intp],
     fold: npt.NDArray[np.intp],
-) -> pd.DataFrame:
-    part = Cohort(cohort.frame.iloc[rest], cohort.codebook)
+) -> tuple[pd.DataFrame, Any]:
+    part = cohort.take(rest)
     fitted = clone(selector).fit(part, y.iloc[rest])
     table: pd.DataFrame = fitted.predict(cohort.X.iloc[fold], on_invalid="flag").by_arm(outcome)
-    return table.set_axis(cohort.frame.index[fold])
+    return table.set_axis(cohort.frame.index[fold]), fitted.default_arm_
 
 
 def _joined(parts: Sequence[pd.DataFrame], index: "pd.Index[Any]") -> pd.DataFrame:

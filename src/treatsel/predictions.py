@@ -266,7 +266,7 @@ def _names_of(names: tuple[str, ...]) -> list[tuple[str, bytes]]:
 def fingerprint(frame: "pd.DataFrame") -> str:
     """Return the SHA-256 of a whole table, independent of the order of its rows and columns.
 
-    It shows whether two tables are the same, and reveals nothing about their rows.
+    It shows whether two tables are the same. Whoever knows all rows but one can test guesses of that row.
     """
     import pandas as pd
 

@@ -24,25 +24,29 @@ def check_same_order(**vectors: Any) -> None:
     labels of another one in another order.
     """
     indexed = [(name, v.index) for name, v in vectors.items() if isinstance(v, pd.Series | pd.DataFrame)]
-    for name, index in indexed[1:]:
-        first, reference = indexed[0]
-        if len(index) != len(reference) or index.equals(reference):
-            continue
-        ours, theirs = ids_of(reference), ids_of(index)
-        if ours.equals(theirs) or not (ours.is_unique and theirs.is_unique):
-            continue
-        n = int((~theirs.isin(ours)).sum())
-        if not n:
-            raise InputError(
-                f"{name} holds the same patients as {first} in another order. Align them first, for "
-                f"example {name}.loc[{first}.index]."
-            )
-        if not (_is_default(index) or _is_default(reference)):
-            raise InputError(
-                f"{name} holds {count_of(n, 'patient')} that {first} does not: their indices differ. Both "
-                "need the same patients in the same order; remove the index of one of them if the order is "
-                "the same."
-            )
+    for number, (name, index) in enumerate(indexed):
+        for first, reference in indexed[:number]:
+            _check_pair(first, reference, name, index)
+
+
+def _check_pair(first: str, reference: "pd.Index[Any]", name: str, index: "pd.Index[Any]") -> None:
+    if len(index) != len(reference) or index.equals(reference):
+        return
+    ours, theirs = ids_of(reference), ids_of(index)
+    if ours.equals(theirs) or not (ours.is_unique and theirs.is_unique):
+        return
+    n = int((~theirs.isin(ours)).sum())
+    if not n:
+        raise InputError(
+            f"{name} holds the same patients as {first} in another order. Align them first, for "
+            f"example {name}.loc[{first}.index]."
+        )
+    if not (_is_default(index) or _is_default(reference)):
+        raise InputError(
+            f"{name} holds {count_of(n, 'patient')} that {first} does not: their indices differ. Both "
+            "need the same patients in the same order; remove the index of one of them if the order is "
+            "the same."
+        )
 
 
 def aligned(name: str, table: Any, patients: "pd.Index[Any]") -> Any:

@@ -42,7 +42,7 @@ MEANS = ("value", "lower", "upper", "se", "n")
 COUNTS = ("n", "n_observed", "n_events")
 OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
 MOST_CHECKS = 1000  # data checks
-DIGESTS = ("modulus", "salt", "share", "expected")  # of the rows of the development cohort
+DIGESTS = ("modulus", "salt", "share", "expected", "n")  # of the rows of the development cohort
 MOST_PLACES = 2**31 - 1  # of the table of digests: positions are 32-bit integers
 _FIELD = {
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
@@ -266,7 +266,7 @@ def _check_row_digests(digests: Any) -> None:
     if digests is None:
         return
     require(isinstance(digests, dict) and set(digests) == set(DIGESTS), "row digests have other keys")
-    for key, least, most in (("modulus", 1, MOST_PLACES), ("salt", 0, MAX_WHOLE)):
+    for key, least, most in (("modulus", 1, MOST_PLACES), ("salt", 0, MAX_WHOLE), ("n", 1, MOST_PLACES)):
         fits = isinstance(digests[key], int) and is_number(digests[key]) and least <= digests[key] <= most
         require(fits, f"row digests: {key}")
     for key in ("share", "expected"):

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from treatsel._checks import count_of
+from treatsel._checks import count_of, did_you_mean
 from treatsel.cli._io import check_outputs, pair
 from treatsel.codebook import Codebook
+from treatsel.errors import InputError
 from treatsel.table import read_table
 
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     table = read_table(args.cohort)
     outcomes = _outcomes(args.outcome or [], set(map(str, table.columns)))
     book = Codebook.infer(
-        table,
+        _recoded(table, args.true, args.false),
         arm=args.arm,
         outcomes=list(outcomes) or None,
         site=args.site,
@@ -70,6 +71,20 @@ def run(args: argparse.Namespace) -> int:
         book.write(args.out)
     print(summary(book), file=sys.stderr)
     return 0
+
+
+def _recoded(table: Any, true: list[tuple[str, str]], false: list[tuple[str, str]]) -> Any:
+    """Return the table with the stated truths as 1 and 0, so that the draft sees them as such."""
+    table = table.copy()
+    words: dict[str, dict[str, str]] = {}
+    for code, pairs in (("1", true), ("0", false)):
+        for column, text in pairs:
+            words.setdefault(column, {})[text] = code
+    for column, meaning in words.items():
+        if column not in table.columns:
+            raise InputError(f"The table has no column {column!r}.{did_you_mean(column, table.columns)}")
+        table[column] = table[column].map(lambda value, meaning=meaning: meaning.get(str(value), value))
+    return table
 
 
 def _outcomes(given: list[str], columns: set[str]) -> dict[str, bool | None]:
@@ -109,6 +124,11 @@ def summary(book: Codebook) -> str:
     if undecided := book.names("undecided"):
         lines.append(f"Undecided ({len(undecided)}): no model is trained until each has a role, or none.")
     lines += [f"  {name}: {book[name].note}" for name in undecided]
+    later = book.names("session_score", "date")
+    if later:
+        lines.append(f"Recorded after treatment began, or dates; not used: {list(later)}.")
+    if not book.outcomes:
+        lines.append("No outcome was recognized. Name it: --outcome COLUMN=good (1 is good) or =bad.")
     unused = [name for name in book.names(None) if name not in undecided]
     if unused:
         lines.append(f"Not used: {unused}.")

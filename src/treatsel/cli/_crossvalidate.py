@@ -40,6 +40,9 @@ def add_parser(commands: Any) -> None:
         help="known allocation probability of an arm; repeatable",
     )
     parser.add_argument(
+        "--comparator", help="best single arm, named in advance (default: the best one of the other folds)"
+    )
+    parser.add_argument(
         "--accept-draft",
         action="store_true",
         help="take the safe reading of columns that are undecided: they are not used",
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         cohort,
         outcome=args.outcome,
         assignment=dict(args.allocation) if args.allocation else args.assignment,
+        comparator=args.comparator,
         n_jobs=args.n_jobs,
         level=args.level,
         random_state=args.seed,

@@ -75,7 +75,7 @@ def _cohort(name: str, n: int | None) -> Cohort:
         return cohort
     if not SMALLEST <= n <= len(cohort):
         raise InputError(f"--n is {n}; for the {name} cohort it must be from {SMALLEST} to {len(cohort):,}.")
-    return Cohort(cohort.frame.head(n), cohort.codebook)
+    return cohort.with_frame(cohort.frame.head(n))
 
 
 def _described(cohort: Cohort) -> str:

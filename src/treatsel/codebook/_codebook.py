@@ -6,26 +6,21 @@ A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Sc
 """
 
 import json
-import re
-import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, count_of, did_you_mean
+from treatsel._checks import as_pandas, did_you_mean
 from treatsel._lazy import lazy
+from treatsel.codebook._comments import commented_yaml, notes_of
 from treatsel.codebook._field import Field
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_DRAFT_HEADER = """\
-# Draft of a codebook: types and roles were guessed from the table. Review every entry and its comment.
-# Columns with the role undecided must be given another role, or none, before a model can be trained.
-"""
 _ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
 
 
@@ -99,7 +94,11 @@ class Codebook:
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        return cls.from_dict(_load(Path(path)))
+        book = cls.from_dict(_load(Path(path)))
+        if Path(path).suffix.lower() == ".json":
+            return book
+        notes = notes_of(Path(path).read_text(encoding="utf-8-sig"))
+        return cls(tuple(replace(f, note=notes.get(f.name, "")) for f in book.fields), book.missing_values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the codebook as plain lists and mappings."""
@@ -108,21 +107,8 @@ class Codebook:
 
     def to_yaml(self) -> str:
         """Return the codebook as YAML text; the notes of a draft as comments."""
-        import yaml
-
-        def dumped(content: Any) -> str:
-            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-            if re.search("[\x85\u2028\u2029]", text):  # YAML reads these as line breaks unless escaped
-                return yaml.safe_dump(content, sort_keys=False, width=100)
-            return text
-
-        if not any(field.note for field in self.fields):
-            return dumped(self.to_dict())
-        lines = [_DRAFT_HEADER, "fields:\n"]
-        for entry in self.fields:
-            lines += [f"# {line}\n" for line in textwrap.wrap(entry.note, 96)]
-            lines.append(dumped([entry.to_dict()]))
-        return "".join([*lines, dumped({"missingValues": list(self.missing_values)})])
+        entries = [(field.note, field.to_dict()) for field in self.fields]
+        return commented_yaml(entries, self.to_dict())
 
     def write(self, path: str | Path) -> None:
         """Write a YAML file, or a JSON file if the name ends in ``.json``.
@@ -216,8 +202,8 @@ class Codebook:
         if open_fields:
             listed = "\n".join(f"- {field.name!r}: {field.note or 'no note'}" for field in open_fields)
             raise CodebookError(
-                f"{count_of(len(open_fields), 'column')} of the codebook still undecided; give each the role "
-                f"covariate if it was known before treatment, another role, or none:\n{listed}"
+                f"Undecided columns of the codebook: {len(open_fields)}. Give each the role covariate, if it "
+                f"was known before treatment, another role, or none:\n{listed}"
             )
 
     def merge(self, edits: "Codebook | Mapping[str, Any] | str | Path") -> "Codebook":

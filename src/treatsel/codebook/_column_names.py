@@ -30,18 +30,25 @@ _OUTCOME_WORDS = {
     *("discontinued", "discontinuation", "completer", "completed", "noncompletion"),
 }
 _BASELINE = re.compile(
-    r"(^|_)(baseline|base|pre|bl|first|start|screen|screening|intake|admission)(_|$)"
+    r"(^|_)(baseline|base|pre|bl|first|start|screen|screening|intake|admission|prior|previous|past|history|ever"
+    r"|lifetime|before|last_(year|month|week|\d+\w*))(_|$)"
     r"|(^|_)(w|wk|week|m|month|d|day|visit|session|t)_?0+$|_0+(m|wk|w|d)$"
 )
 _LATER = re.compile(  # hamd_6m, phq9_wk4, score_w2, bdi.8m, phq_last, cesd_end, weight_post_lb
-    r"(_(w|wk|week|m|month|d|day|visit|session)_?\d+|_\d+_?(m|wk|wks|w|d|months?|weeks?|days?)"
-    r"|(^|_)(last|end|post|endpoint|final|follow_?up|fu|discharge)(_.*)?)$"
+    r"_(w|wk|week|m|month|d|day|visit|session)_?\d+$|_\d+_?(m|wk|wks|w|d|months?|weeks?|days?)$"
+    r"|_(last|end|post|endpoint|final|follow_?up|fu|discharge)$|_post_(?!code)|^(follow_?up|fu|discharge|final)_"
 )
 _PERHAPS_LATER = re.compile(
-    r"(^|_)(post(?!code|al|nat|grad|part|ure|h|er|op)\w*|change|diff|difference|delta"
+    r"(^|_)(post(?!code|_code|al|nat|grad|part|ure|h|er|op)\w*|change|diff|difference|delta"
     r"|n_?sessions?|sessions?|attended|attendance|completed|completion|completer|discontinu\w*|withdr\w*"
-    r"|drop_?outs?|dropped|adverse|side_?effects?)(_|$)|_(t|time)_?[1-9]$"
+    r"|drop_?outs?|dropped|adverse|side_?effects?|exit|off_?(trt|treatment|drug))(_|$)|_(t|time)_?[1-9]$|[a-z]post$"
+    r"|^(wk|week|month|visit|session)_?[1-9]\d*|^t_?[1-9]\d*$"
     r"|^(time|days|duration|surv\w*|futime|los|tte|cens\w*|status|died|dead|death|outcome)$"
+)
+# What may follow the word for an outcome in its name: a time, or how it is coded.
+_OUTCOME_ENDING = re.compile(
+    r"^((at_)?(\d+_?\w+|[wmd]k?\d+|week_?\d+|month_?\d+|t\d+|end|last|final|post|fu|followup)"
+    r"|yn|yes|no|flag|bin|binary|status|event|outcome|ind|indicator|\d+)$"
 )
 
 
@@ -61,10 +68,17 @@ def is_id_like(name: str) -> bool:
     return bool(_ID_LIKE.search(words_of(name)) or _ID_ENDING.search(name.strip())) or name == "X"
 
 
-def is_outcome_like(name: str) -> bool:
-    """Whether a name suggests an outcome: one defined by the library, or one that begins with its word."""
+def is_outcome_name(name: str) -> bool:
+    """Whether a name is that of an outcome: one defined by the library, or its word, perhaps with a time."""
     words = words_of(name)
-    return words in SHIPPED or words.split("_")[0] in _OUTCOME_WORDS
+    first, _, rest = words.partition("_")
+    return words in SHIPPED or (first in _OUTCOME_WORDS and (not rest or bool(_OUTCOME_ENDING.match(rest))))
+
+
+def is_outcome_like(name: str) -> bool:
+    """Whether a name begins with the word for an outcome, and does not say that it was recorded before."""
+    words = words_of(name)
+    return words in SHIPPED or (words.split("_")[0] in _OUTCOME_WORDS and not is_baseline(name))
 
 
 def is_baseline(name: str) -> bool:

@@ -43,6 +43,8 @@ def distinct_values(column: pd.Series, missing: Collection[str]) -> pd.Series:
 
 def to_number(values: pd.Series) -> pd.Series:
     """Return numbers, and text that represents numbers, as float64; NaN for everything else."""
+    if values.dtype == np.float64:
+        return values
     return values.map(number_of).astype("float64")
 
 

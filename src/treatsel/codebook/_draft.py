@@ -7,6 +7,7 @@ is "undecided", with which no model is trained.
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from enum import Enum
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from treatsel.codebook._column_names import (
     is_id_like,
     is_later,
     is_outcome_like,
+    is_outcome_name,
     may_be_later,
 )
 from treatsel.codebook._convert import distinct_values, to_boolean, to_number
@@ -83,12 +85,25 @@ def _id_of(frame: pd.DataFrame, names: Sequence[str], missing: Collection[str]) 
     """Return the column of patient ids: by name, and one that never repeats before one that does."""
     if (plain := first_known(names, ID_NAMES)) is not None:
         return plain
-    return next((name for name in names if is_id_like(name) and _never_repeats(frame[name], missing)), None)
+    for name in names:
+        if is_id_like(name) and _never_repeats(_distinct(frame[name], missing), len(frame)):
+            return name
+    return None
 
 
-def _never_repeats(column: pd.Series, missing: Collection[str]) -> bool:
+def _distinct(column: pd.Series, missing: Collection[str]) -> pd.Series:
+    """Return the distinct values that are not missing; equal ones of different types (1 and "1") once."""
+    kind = pd.api.types
+    if kind.is_numeric_dtype(column.dtype) and not kind.is_bool_dtype(column.dtype):
+        numbers = pd.Series(np.unique(column.dropna().to_numpy(dtype=np.float64)))
+        return numbers[~numbers.isin(to_number(pd.Series(list(missing), dtype="object")))]
     values = distinct_values(column, missing)
-    if values.empty or len(values) < len(column):
+    return values[~values.map(as_text).duplicated()]
+
+
+def _never_repeats(values: pd.Series, n: int) -> bool:
+    """Whether each of n patients has another value: texts or whole numbers, as ids have."""
+    if values.empty or len(values) < n:
         return False
     numbers = to_number(values)
     return bool(numbers.isna().any() or ((numbers.abs() <= _LARGEST_WHOLE) & (numbers % 1 == 0)).all())
@@ -109,20 +124,22 @@ def _drafted(
     ranges: bool,
     as_cells: bool,
 ) -> Field:
-    name, values = str(column.name), distinct_values(column, missing)
+    name, values = str(column.name), _distinct(column, missing)
     if role is not None:
         return _label(name, role, values)
     declared = isinstance(column.dtype, pd.CategoricalDtype) or (_is_text(column) and not as_cells)
+    declared |= column.dtype == object and bool(values.map(lambda value: isinstance(value, Enum)).any())
     kind = _kind(values, declared=declared)
     role, note = _role(column, kind, values, outcomes, missing)
     field = _field(name, kind, role, values, ranges)
-    return replace(field, note=" ".join(filter(None, [note, field.note])))
+    return replace(field, note=" ".join(filter(None, [note, "" if note else field.note])))
 
 
 def _kind(values: pd.Series, *, declared: bool = False) -> str:
     if values.empty:
         return "string"
-    if values.map(lambda value: isinstance(value, pd.Timestamp | np.datetime64)).all():
+    numeric = pd.api.types.is_numeric_dtype(values.dtype)
+    if not numeric and values.map(lambda value: isinstance(value, pd.Timestamp | np.datetime64)).all():
         return "datetime"
     if not declared:
         numbers = to_number(values)
@@ -146,11 +163,11 @@ def _role(
     if kind in ("date", "datetime"):
         return "date", ""
     if is_outcome_like(name) and len(values) <= 3 and kind != "number":
-        if kind == "boolean":
+        if kind == "boolean" and is_outcome_name(name):
             return ("outcome", "An outcome by its name.") if outcomes is None else ("session_score", "")
         return "undecided", (
-            "The name suggests an outcome. If it is one: type boolean, role outcome, with trueValues and "
-            "falseValues."
+            "The name suggests an outcome. If it is one: role outcome, and type boolean with trueValues and "
+            "falseValues unless it is coded 0 and 1."
         )
     if is_later(name):
         return "session_score", "The name says that it was recorded after treatment began."
@@ -168,7 +185,7 @@ def _role(
 def _doubt(column: pd.Series, kind: str, values: pd.Series, missing: Collection[str]) -> str:
     """Return why a column may not be a covariate, or must be recoded first; empty if there is no doubt."""
     name = str(column.name)
-    if len(column) >= _MIN_UNIQUE and kind in ("integer", "string") and _never_repeats(column, missing):
+    if len(column) >= _MIN_UNIQUE and kind in ("integer", "string") and _never_repeats(values, len(column)):
         return "No value occurs twice: an id or a record number?"
     if is_id_like(name) and kind in ("integer", "string") and len(values) > len(column) / 2:
         return "The name and the number of different values suggest an id."

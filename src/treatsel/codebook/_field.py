@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import ROUNDING, as_text, check_mapping_keys
-from treatsel.codebook._values import CLEAN, NAN, as_plain, is_absent, is_finite_number, text_of
+from treatsel.codebook._values import CLEAN, NAN, as_plain, is_absent, is_finite_number, truth_of
+from treatsel.codebook._violation import Violation
 from treatsel.errors import CodebookError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ class Field:
             or isinstance(self.false_values, str)
             or bool(self.true_values) != bool(self.false_values)
             or bool(set(self.true_values) & set(self.false_values)),
+            "trueValues holds 0, or falseValues 1. Leave both out; an outcome has event_is_good.": "0"
+            in self.true_values
+            or "1" in self.false_values,
             "trueValues and falseValues need type boolean.": bool(self.true_values or self.false_values)
             and self.type != "boolean",
             "a date can never be a covariate; derive a number (days before treatment) from it.": self.role
@@ -300,15 +304,15 @@ class Field:
     def _cleaner(self) -> Callable[[Any], Any]:
         """Return the function that cleans one value."""
         words = self._words
-        return (lambda value: words.get(str(text_of(value)).strip(), NAN)) if words else CLEAN[self.type]
+        return (lambda value: truth_of(value, words)) if words else CLEAN[self.type]
 
     def _converted(self, column: "pd.Series", missing: Sequence[str]) -> tuple["pd.Series", "pd.Series"]:
         """Return the column as values of its type, and where it is missing."""
         from treatsel.codebook._convert import convert
 
         if words := self._words:
-            texts, absent = convert(column, "string", missing)
-            return texts.str.strip().map(words).astype("float64"), absent
+            absent = convert(column, "string", missing)[1]
+            return column.map(lambda value: truth_of(value, words)).astype("float64").mask(absent), absent
         if self.role == "outcome":  # true and false are 1 and 0 here; in a measurement they are an error
             column = column.map(lambda value: float(value) if isinstance(value, bool | np.bool_) else value)
         return convert(column, self.type, missing)
@@ -373,19 +377,6 @@ class Field:
         if count == 1:
             problem, noun = _SINGULAR.get(code, problem.replace("that are ", "that is ", 1)), "value"
         return Fault(column=self.name, problem=f"holds {count} {noun} {problem}", remedy=remedy)
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One kind of violation of the codebook: a stable code, and a mask of the patients concerned."""
-
-    code: str
-    mask: "pd.Series"
-
-    @property
-    def count(self) -> int:
-        """Number of patients."""
-        return int(self.mask.sum())
 
 
 def _shown(bound: float) -> str:

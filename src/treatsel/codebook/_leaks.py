@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # Area under the ROC curve of one column alone: baseline columns of mental health care rarely exceed 0.75.
 MAX_AUC = 0.9
 MIN_CLASS = 10  # patients with, and without, the outcome from which on it is computed
-MAX_LEVELS = 10  # of a text column: with more, its rates by level follow the outcome by chance
+MAX_LEVELS = 10  # with more, rates by level follow the outcome by chance
 MIN_LOST = 5  # outcomes not observed from which on it is compared where values are missing
 MIN_AGREEMENT = 0.9  # of "missing" with "outcome not observed" (phi coefficient)
 
@@ -29,11 +29,10 @@ def follows_outcome(column: "pd.Series", outcome: "pd.Series") -> str:
     if min(y.sum(), len(y) - y.sum()) < MIN_CLASS:
         return ""
     values = column[both]
-    if not pd.api.types.is_numeric_dtype(values.dtype):
-        if values.nunique() > MAX_LEVELS:
-            return ""
-        values = pd.Series(y, values.index).groupby(values.to_numpy()).transform("mean")
-    if _auc(values.to_numpy(dtype=float), y) > MAX_AUC:
+    scores = [values] if pd.api.types.is_numeric_dtype(values.dtype) else []
+    if values.nunique() <= MAX_LEVELS:  # codes and texts by their rates, whatever their order
+        scores.append(pd.Series(y, values.index).groupby(values.to_numpy()).transform("mean"))
+    if any(_auc(score.to_numpy(dtype=float), y) > MAX_AUC for score in scores):
         return "Predicts almost perfectly the outcome"
     missing = absent[seen].astype(float)
     y = outcome.to_numpy()[seen]

@@ -6,7 +6,7 @@
 import math
 import numbers
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from operator import lt
@@ -86,6 +86,14 @@ def text_of(value: Any) -> str | float:
         return str(value)
     except Exception:  # nested too deeply, or an object without a working __str__
         return NAN
+
+
+def truth_of(value: Any, words: Mapping[str, float]) -> float:
+    """Return the truth that a value stands for; a number 1 or 0 stands for itself, as in a clean table."""
+    found = words.get(str(text_of(value)).strip())
+    if found is None and not isinstance(value, str | bool) and value in (0, 1):
+        return float(value)
+    return NAN if found is None else found
 
 
 def too_large(column: str, count: int) -> Fault:

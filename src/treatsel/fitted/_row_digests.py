@@ -19,6 +19,8 @@ MOST_SAMPLED = 5000  # rows whose digests are kept: 20 kB in the file, and enoug
 # matches with a probability of about s / (4 + s), a patient of the cohort with s more: 5 times as often.
 MOST_LIKELY = 5
 MOST_SHARED = 0.05  # proportion of shared patients above which a cohort is no external one
+# Proportion of coincidences (equal values of different patients) above which rows do not tell who is shared.
+COARSE = 0.1
 SURE = 2.33  # standard errors by which matches must exceed chance: a false alarm in 1 of 100 cohorts
 COINCIDENCES = 0.05  # proportion of rows that equal another one, above which equal rows identify no patient
 
@@ -40,6 +42,8 @@ class RowDigests:
     expected : float
         Proportion of patients like those of the cohort, but not in it, who match: by truncation, and because
         their values equal those of a patient who is.
+    n : int
+        Number of development rows.
     """
 
     places: npt.NDArray[np.int32]
@@ -47,6 +51,7 @@ class RowDigests:
     salt: int
     share: float
     expected: float
+    n: int
 
     @classmethod
     def of(cls, keys: Keys, salt: int) -> "RowDigests":
@@ -63,11 +68,10 @@ class RowDigests:
                 break
             modulus = max(int(0.98 * modulus), 1)
         # a new patient whose values equal those of a development patient matches if that row was sampled
-        _, inverse, equal = np.unique(keys, return_inverse=True, return_counts=True)
-        coincident = share * float((equal[inverse] > 1).mean())
+        coincident = share * _repeated(keys)
         expected = coincident + (1 - coincident) * len(places) / modulus
         places = places.astype(np.int32)
-        return cls(places=places, modulus=modulus, salt=salt, share=share, expected=expected)
+        return cls(places=places, modulus=modulus, salt=salt, share=share, expected=expected, n=n)
 
     def matches(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """Return which rows match a sampled one."""
@@ -110,13 +114,16 @@ class Shared:
     rows : ndarray of bool, or None
         The patients themselves, where they can be identified.
     too_many : bool
-        Whether the cohort is no external one: more than 5 % are shared, beyond chance.
+        Whether the cohort is not external: more than 5 % are shared, beyond chance.
+    is_known : bool
+        False if the covariates are too coarse to tell: too many different patients have equal values.
     """
 
     share: float
     is_exact: bool
     rows: npt.NDArray[np.bool_] | None
     too_many: bool
+    is_known: bool = True
 
 
 def shared_patients(digests: RowDigests | None, keys: Keys | None, clean: "pd.DataFrame") -> Shared | None:
@@ -135,20 +142,29 @@ def shared_patients(digests: RowDigests | None, keys: Keys | None, clean: "pd.Da
         return None
     own = row_keys(clean)
     if keys is not None:
-        found = np.isin(own, keys)
-        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        chance, sampled = float((counts[inverse] > 1).mean()), 1.0
+        found, chance, sampled, n = np.isin(own, keys), _repeated(keys), 1.0, len(keys)
     elif digests is not None:
-        found, chance, sampled = digests.matches(own), digests.expected, digests.share
-    matched = float(found.mean())
-    excess = matched - chance
+        found, chance, sampled, n = digests.matches(own), digests.expected, digests.share, digests.n
+    # how many coincide with one of n rows, judged by how many coincide within this cohort, whose case mix may
+    # be narrower than that of the development cohort
+    coincident = float(-np.expm1(-_repeated(own) * n / max(len(own) - 1, 1)))
+    chance = max(chance, sampled * coincident)
+    excess = float(found.mean()) - chance
     share = float(np.clip(excess / (sampled * (1 - chance)), 0.0, 1.0)) if chance < 1 else 0.0
     error = np.sqrt(max(chance * (1 - chance), 1e-12) / len(found))
-    beyond = bool(excess > SURE * error)
+    coarse = coincident > COARSE or (keys is not None and chance > COARSE)
+    beyond = bool(excess > SURE * error) and not coarse
     identified = keys is not None and chance < COINCIDENCES
     return Shared(
         share=share if beyond else 0.0,
         is_exact=keys is not None,
         rows=found if identified else None,
         too_many=beyond and share > MOST_SHARED,
+        is_known=not coarse,
     )
+
+
+def _repeated(keys: Keys) -> float:
+    """Return the proportion of rows that equal another one."""
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return float((counts[inverse] > 1).mean())

@@ -12,6 +12,7 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
@@ -195,20 +196,26 @@ def is_lightgbm(estimator: Any) -> bool:
     return any(c.__module__.startswith("lightgbm.") for c in type(estimator).__mro__)
 
 
-def core_of(estimator: Any) -> Any:
-    """Return the learner inside pipelines, searches and calibrated classifiers."""
-    while True:
-        if isinstance(estimator, Pipeline):
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, BaseSearchCV | CalibratedClassifierCV):
-            estimator = estimator.estimator
-        else:
-            return estimator
+def cores_of(estimator: Any) -> list[Any]:
+    """Return the learners inside pipelines, searches, ensembles and other wrappers."""
+    if isinstance(estimator, Pipeline):
+        return cores_of(estimator.steps[-1][1])
+    if isinstance(estimator, CalibratedClassifierCV) and estimator.estimator is None:
+        return [LinearSVC()]  # its default
+    if (members := getattr(estimator, "estimators", None)) is not None and isinstance(members, list):
+        return [core for _, member in members if member != "drop" for core in cores_of(member)]
+    inner = getattr(estimator, "estimator", None)
+    if isinstance(inner, BaseEstimator):
+        return cores_of(inner)
+    return [estimator]
 
 
 def is_linear(estimator: Any) -> bool:
-    """Whether this is one of scikit-learn's linear classifiers, also inside a pipeline or a search."""
-    return isinstance(core_of(estimator), LinearClassifierMixin)
+    """Whether this is one of scikit-learn's linear classifiers, also inside wrappers."""
+    return all(
+        isinstance(core, LinearClassifierMixin) or (isinstance(core, SVC) and core.kernel == "linear")
+        for core in cores_of(estimator)
+    )
 
 
 def linear_terms(fitted: Any) -> FloatArray | None:

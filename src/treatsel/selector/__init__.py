@@ -41,10 +41,9 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         Meaning and allowed values of the covariates. None: the codebook of a cohort; for a DataFrame,
         inferred from X, without limits on numeric values.
     event_is_good : bool, mapping of str to bool, or None, default=None
-        Whether an outcome of 1 is good (as for remission): one value for all outcomes, or a mapping of
-        outcome to value. None: as stated in the codebook. If the codebook does not state it, 1 is taken as
-        good for the first outcome (an error is raised if its name, such as "dropout", suggests an adverse
-        outcome), and the direction of the other outcomes remains unspecified.
+        Whether 1 is the good outcome, for all outcomes or by outcome. None: as the codebook states, or the
+        definition of an outcome of `treatsel.outcome` (by name, or by the `attrs` of y). An outcome whose
+        direction is stated nowhere is refused, as are statements that contradict each other.
     groups : str or None, default=None
         Column of X that identifies the site or service. In cross-fitting, patients of a site are kept in
         the same fold, unless one fold would then hold all events, or all non-events, of an arm. The models

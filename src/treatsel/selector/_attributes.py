@@ -5,12 +5,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from treatsel.additive import AdditiveModel
-from treatsel.codebook import Codebook
+from treatsel.codebook import Codebook, clean_covariates
 from treatsel.fitted import DataCheck, FittedModel, Keys, Shared, shared_patients
 from treatsel.models import Assignment, Observation
+from treatsel.predictions import fingerprint
 from treatsel.selector._learn import by_arm
 
 
@@ -23,12 +25,20 @@ class LearnedAttributes:
     _observation: dict[str, Observation] | None = None
     _row_keys: Keys | None = None
 
-    def shared_with(self, clean: pd.DataFrame) -> Shared | None:
-        """Return how many patients of a clean table (covariates and arm) were in the development cohort.
+    def shared_with(self, X: pd.DataFrame, received: pd.Series) -> Shared | None:
+        """Return how many patients of a table were in the development cohort; None if that cannot be told.
 
-        None for a model without digests of its development cohort.
+        The covariates are read by the codebook of the model, so that the same values are equal.
         """
-        return shared_patients(self.model_.development.row_digests, self._row_keys, clean)
+        development = self.model_.development
+        clean = clean_covariates(X, self.codebook_, self.ranges_, "flag")[0]
+        clean = clean.assign(**{str(self.codebook_.arm): received.to_numpy()})
+        found = shared_patients(development.row_digests, self._row_keys, clean)
+        if found is not None and development.fingerprint == fingerprint(clean):  # the very same table
+            everyone = np.ones(len(clean), dtype=bool)
+            exact = self._row_keys is not None
+            return Shared(share=1.0, is_exact=exact, rows=everyone, too_many=True)
+        return found
 
     @property
     def arms_(self) -> list[Any]:

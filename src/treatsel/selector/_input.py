@@ -254,5 +254,10 @@ def completed_codebook(
         elif field.name not in directions:
             fields.append(field)
     for name, good in directions.items():
-        fields.append(Field(name=name, type="integer", role="outcome", event_is_good=good))
+        known = book[name] if name in book and book[name].role == "outcome" else None
+        fields.append(
+            Field(name=name, type="integer", role="outcome", event_is_good=good)
+            if known is None
+            else replace(known, event_is_good=good)
+        )
     return Codebook(tuple(fields), book.missing_values)

@@ -147,6 +147,10 @@ def read_chunks(
     with _readable(path):
         if is_parquet(path):
             yield from _parquet_chunks(path, rows, columns)
+        elif Path(path).suffix.lower() in EXCEL:
+            whole = read_excel(path)
+            kept = [name for name in whole.columns if columns is None or name in columns] or whole.columns[:1]
+            yield from (whole.loc[:, kept].iloc[i : i + rows] for i in range(0, len(whole), rows))
         else:
             yield from _csv_chunks(path, codebook, rows, columns)
 

@@ -187,6 +187,7 @@ def validate(
         event_is_good=event_is_good,
         level=check_level(level),
         random_state=random_state,
+        fold_comparator=origin.fold_comparator,
     )
     reference = None if development is None else development_of(development, task)
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.

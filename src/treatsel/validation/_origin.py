@@ -34,6 +34,10 @@ class Origin:
         Estimated proportion of the given cohort that was in the development cohort.
     n_left_out : int
         Patients who were left out because they were in the development cohort.
+    is_checked : bool
+        Whether the cohort could be compared with the development cohort.
+    fold_comparator : Series or None
+        For a cross-validation: the best single arm by the patients outside each patient's fold.
     """
 
     model: Any
@@ -41,6 +45,8 @@ class Origin:
     kind: str
     share: float = 0.0
     n_left_out: int = 0
+    is_checked: bool = True
+    fold_comparator: pd.Series | None = None
 
     @property
     def cautions(self) -> list[Caution]:
@@ -63,6 +69,18 @@ class Origin:
                     "this cohort (cross-validation); performance at other services may be lower.",
                 )
             ]
+        if self.share and self.kind == EXTERNAL and not self.n_left_out:
+            text = (
+                f"About {self.share:.0%} of these patients were probably in the development cohort; the "
+                "model does not tell which."
+            )
+            return [Caution(Severity.PARTIAL, text)]
+        if not self.is_checked:
+            text = (
+                "Whether patients of the development cohort are among these could not be checked; the author "
+                "should confirm that none is."
+            )
+            return [Caution(Severity.MILD, text)]
         if self.n_left_out:
             verb = "was" if self.n_left_out == 1 else "were"
             text = f"{count_of(self.n_left_out, 'patient')} of the development cohort {verb} left out."
@@ -79,11 +97,13 @@ def origin_of(
     figures are cross-fitted; a model from a file, which cannot be fitted again, gives apparent performance.
     """
     if not hasattr(model, "shared_with"):
-        return Origin(model=model, cohort=cohort, kind=EXTERNAL)
+        return Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
     if not model.__sklearn_is_fitted__():
         return _cross_validated(model, cohort, outcome, random_state, n_jobs)
     shared = _shared(model, cohort)
-    if shared is None or not shared.share:
+    if shared is None or not shared.is_known:
+        return Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
+    if not shared.share:
         return Origin(model=model, cohort=cohort, kind=EXTERNAL)
     if shared.too_many:
         if shared.is_exact:
@@ -94,7 +114,7 @@ def origin_of(
         return Origin(model=model, cohort=cohort, kind=EXTERNAL, share=shared.share)
     return Origin(
         model=model,
-        cohort=Cohort(cohort.frame.loc[~shared.rows], cohort.codebook),
+        cohort=cohort.take(~shared.rows),
         kind=EXTERNAL,
         share=shared.share,
         n_left_out=int(shared.rows.sum()),
@@ -108,18 +128,15 @@ def _cross_validated(
     name = outcome or (model.outcomes_[0] if fitted else next(iter(cohort.codebook.outcomes), None))
     if name not in cohort.codebook.outcomes:
         raise InputError(f"The cohort has no outcome {name!r}; it has {list(cohort.codebook.outcomes)}.")
-    table = cross_predict_cohort(model, cohort, name, random_state=random_state, n_jobs=n_jobs)
-    return Origin(model=table, cohort=cohort, kind=CROSS_VALIDATED)
+    found = cross_predict_cohort(model, cohort, name, random_state=random_state, n_jobs=n_jobs)
+    return Origin(model=found.by_arm, cohort=cohort, kind=CROSS_VALIDATED, fold_comparator=found.default_arm)
 
 
 def _shared(model: Any, cohort: Cohort) -> Shared | None:
     """Compare the cohort's covariates and arms with those of the development cohort."""
-    names = list(model.codebook_.covariates)
-    if any(name not in cohort.frame for name in names):
-        return None
-    arm = str(model.codebook_.arm)
-    clean: pd.DataFrame = cohort.frame[names].assign(**{arm: cohort.received})
-    found: Shared | None = model.shared_with(clean)
+    if any(name not in cohort.frame for name in model.codebook_.covariates):
+        return None  # predicting will say so
+    found: Shared | None = model.shared_with(cohort.frame, cohort.received)
     return found
 
 

@@ -42,6 +42,8 @@ class ValidationTask:
         Confidence level.
     random_state : int or None
         Seed of folds and resamples.
+    fold_comparator : Series or None
+        For a cross-validation without a named comparator: the best single arm by the other folds.
     """
 
     cohort: Cohort
@@ -53,6 +55,7 @@ class ValidationTask:
     comparator: Any
     level: float
     random_state: int | None
+    fold_comparator: pd.Series | None = None
 
     @classmethod
     def of(
@@ -65,6 +68,7 @@ class ValidationTask:
         event_is_good: bool | None,
         level: float,
         random_state: int | None,
+        fold_comparator: pd.Series | None = None,
     ) -> "ValidationTask":
         """Check that the model and the cohort match.
 
@@ -99,6 +103,7 @@ class ValidationTask:
             received=received,
             y=y,
             comparator=best,
+            fold_comparator=None if best is not None else fold_comparator,
             level=level,
             random_state=random_state,
         )

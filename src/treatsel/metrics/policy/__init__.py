@@ -9,6 +9,7 @@ from treatsel.metrics.policy._gain import gain_over_best_arm, gain_over_each_arm
 from treatsel.metrics.policy._gain_comparators import gain_over_random, gain_over_received
 from treatsel.metrics.policy._gain_result import BEFOREHAND as BEFOREHAND
 from treatsel.metrics.policy._gain_result import BEST as BEST
+from treatsel.metrics.policy._gain_result import OF_FOLDS as OF_FOLDS
 from treatsel.metrics.policy._gain_result import ON_THIS_DATA as ON_THIS_DATA
 from treatsel.metrics.policy._gain_result import Gain, Gains
 from treatsel.metrics.policy._naive_contrast import NaiveConcordanceContrast, naive_concordance_contrast

@@ -9,6 +9,7 @@ import pandas as pd
 from treatsel._reporting import plots
 
 BEFOREHAND, ON_THIS_DATA, OWN = "named in advance", "selected in these data", "each patient's own"
+OF_FOLDS = "selected in the other folds"
 AT_RANDOM = "drawn at random"
 BEST, RECEIVED, RANDOM = "best single arm", "received arm", "random arm, same shares"
 
@@ -28,7 +29,8 @@ class Gain:
         The single arm of that policy; None if it assigns different arms to different patients.
     comparator_source : str
         How that arm was determined: "named in advance", "selected in these data" (the comparison is then
-        slightly conservative), "each patient's own" or "drawn at random".
+        slightly conservative), "selected in the other folds" (of a cross-validation; `comparator_arm` is
+        then the most frequent one), "each patient's own" or "drawn at random".
     n, n_clusters : int
         Numbers of patients and of clusters; None if the patients are treated as independent.
     n_discordant : int

@@ -41,8 +41,8 @@ def check_leaks(covariates: pd.DataFrame, y: pd.Series) -> list[DataCheck]:
     if not names:
         return []
     message = (
-        f"{count_of(len(names), 'covariate')} of outcome {y.name!r} predict it almost perfectly, or are "
-        f"missing where it is: {names}. Drop what was recorded after treatment began, or is part of it."
+        f"Covariates that predict outcome {y.name!r} almost perfectly, or are missing where it is: {names}. "
+        "Drop what was recorded after treatment began, or is part of the outcome."
     )
     return [DataCheck("suspected_leakage", message)]
 
@@ -53,19 +53,19 @@ def check_loss(
     """Report a model that predicts worse than a comparator, on cross-fitted predictions.
 
     `excess` holds the mean difference in log-loss from each comparator, and its standard error. A difference
-    counts if it exceeds `largest`, or two standard errors and a tenth of `largest`.
+    counts if it exceeds `largest`, or two standard errors and a quarter of `largest`.
     """
     worse = {
         name: value
         for name, (value, se) in excess.items()
-        if value > largest or (value > 2 * se and value > largest / 10)
+        if value > largest or (value > 2 * se and value > largest / 4)
     }
     if not worse:
         return []
     found = " and ".join(f"{value:.3f} above that of {name}" for name, value in worse.items())
     message = (
         f"The cross-fitted log-loss of the model of {outcome!r} is {found}. Do not use this model: merge "
-        "small arms, leave out covariates that carry no information, or use estimator='hierarchical'."
+        "small arms, leave out covariates that carry no information, or compare other estimators."
     )
     return [DataCheck("worse_than_baseline", message)]
 

@@ -91,7 +91,7 @@ def _same_patients(given: Cohort, number: int, task: ValidationTask) -> Cohort:
         )
     if outcome not in given.codebook.outcomes:
         raise InputError(f"Imputed table {number} has no outcome {outcome!r}.")
-    same = Cohort(aligned(f"Imputed table {number}", given.frame, ids), given.codebook)
+    same = given.with_frame(aligned(f"Imputed table {number}", given.frame, ids))
     arms = same.received.astype(str).to_numpy() != task.received.astype(str).to_numpy()
     outcomes = same.frame.loc[task.seen, outcome].to_numpy(dtype=float) != task.observed
     if arms.any() or outcomes.any():

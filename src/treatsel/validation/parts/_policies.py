@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from treatsel._checks import ROUNDING, check_by_arm, check_choice, check_unique, count_of
-from treatsel._stats.alignment import aligned
-from treatsel._stats.by_arm_tables import recommended_shares, share_received
+from treatsel._checks import ROUNDING, count_of
+from treatsel._stats.by_arm_tables import recommended_shares, share_received, value_under
+from treatsel._stats.clustered_means import check_units, mean_of
 from treatsel._stats.estimate import not_estimable
-from treatsel._stats.folds import balanced_folds
-from treatsel.errors import InputError
 from treatsel.metrics import (
     MIN_CLUSTERS,
     Estimate,
@@ -29,9 +26,9 @@ from treatsel.metrics import (
     policy_value_aipw,
     received_propensity,
 )
-from treatsel.metrics.policy import BEFOREHAND, BEST, ON_THIS_DATA
-from treatsel.models import assignment_probabilities
-from treatsel.validation._task import ValidationTask, by_text
+from treatsel.metrics.policy import BEFOREHAND, BEST, OF_FOLDS, ON_THIS_DATA
+from treatsel.validation._propensity import propensity_of
+from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row, row_of
 
 # Patients with the outcome observed that at least two arms must have. With fewer, a fold of the cross-fitted
@@ -93,7 +90,7 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
     covariates = task.cohort.X.drop(columns=[str(task.cohort.codebook.arm)])
     given = [arm for arm in table.columns if (received == arm).any()]
     problem = task.one_class or _too_few(received)
-    every, source = _propensity(
+    every, source = propensity_of(
         assignment,
         task.received,
         covariates,
@@ -159,14 +156,49 @@ def _no_gain(task: ValidationTask, problem: str) -> Gain:
 
 
 def _gain(
-    task: ValidationTask, scores: pd.DataFrame, rule: pd.DataFrame, best: Any, options: dict[str, Any]
+    task: ValidationTask,
+    scores: pd.DataFrame,
+    rule: pd.DataFrame,
+    best: Any,
+    options: dict[str, Any],
+    *,
+    in_these_data: bool = False,
 ) -> Gain:
     """Return the gain over the best arm; if not named, it is selected among arms with enough events."""
     if best is not None:
         return gain_over_best_arm(scores, rule, comparator=best, **options)
+    if task.fold_comparator is not None and not in_these_data:
+        return _gain_over_folds(scores, rule, task.fold_comparator[task.seen], options)
     picked = scores[_enough(task, scores.columns) or list(scores.columns)].mean().idxmax()
     gain = gain_over_best_arm(scores, rule, comparator=picked, **options)
     return replace(gain, comparator_source=ON_THIS_DATA)
+
+
+def _gain_over_folds(
+    scores: pd.DataFrame, rule: pd.DataFrame, comparator: pd.Series, options: dict[str, Any]
+) -> Gain:
+    """Return the gain over the best single arm of the other folds, which may differ between folds.
+
+    The rule and the arm that it is compared with are then learned from the same patients: an arm that was
+    picked in the evaluated patients would be compared at its best.
+    """
+    usual = comparator.mode().iloc[0]
+    usual = usual if usual in scores.columns else scores.columns[0]
+    arms = comparator.where(comparator.isin(scores.columns), usual).to_numpy(dtype=object)
+    relative = scores.sub(value_under(arms, scores), axis=0)
+    units = check_units(None, options["clusters"], options["level"], scores=relative)
+    mean = mean_of(value_under(rule, relative), units)
+    return replace(
+        gain_over_best_arm(scores, rule, comparator=usual, **options),
+        value=mean.value,
+        lower=mean.limits.lower,
+        upper=mean.limits.upper,
+        se=mean.se,
+        p_value=mean.p_value,
+        n_discordant=round(float((1 - share_received(rule, arms)).sum())),
+        comparator_source=OF_FOLDS,
+        method=mean.method,
+    )
 
 
 def _enough(task: ValidationTask, arms: pd.Index) -> list[Any]:
@@ -245,7 +277,7 @@ def _both(task: ValidationTask, policies: Policies) -> dict[str, Gain | Estimate
         )
     else:
         named = replace(policies.gain, method=f"over {policies.comparator}; {policies.gain.method}")
-    picked = _gain(task, scores, rule, None, options)
+    picked = _gain(task, scores, rule, None, options, in_these_data=True)
     found = {
         BEFOREHAND: named,
         ON_THIS_DATA: replace(picked, method=f"over {picked.comparator_arm}; {picked.method}"),
@@ -318,62 +350,3 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
         )
         found.append(Caution(Severity.MILD, text))
     return found
-
-
-def _propensity(
-    assignment: str | Mapping[Any, float] | pd.DataFrame,
-    received: pd.Series,
-    covariates: pd.DataFrame,
-    arms: pd.Index,
-    random_state: int | None,
-    *,
-    estimable: bool,
-) -> tuple[pd.DataFrame, str]:
-    """Return the probability of each arm for each patient, and its source as text."""
-    if isinstance(assignment, pd.DataFrame):
-        table = check_by_arm("assignment", assignment).rename(columns=by_text(arms))
-        check_unique("The arms of assignment", table.columns)
-        if lacking := [str(arm) for arm in arms if arm not in table.columns]:
-            raise InputError(f"assignment lacks the arms {lacking}. Give every arm and every patient.")
-        table = aligned("assignment", table, received.index)
-        return _rescaled(table[list(arms)], received), "known for each patient"
-    if isinstance(assignment, Mapping):
-        shares = _known_shares(assignment, received, arms)
-        return _rescaled(_same_for_all(shares, received), received), "known by design"
-    check_choice("assignment", assignment, ["estimated", "randomised"])
-    if assignment == "randomised":
-        shares = received.value_counts(normalize=True).reindex(arms, fill_value=0.0)
-        return _rescaled(_same_for_all(shares, received), received), "randomized, in the observed proportions"
-    if not estimable:
-        return _same_for_all(pd.Series(NAN, index=arms), received), "not estimated"
-    folds = balanced_folds(received, np.zeros(len(received)), random_state=random_state)
-    table = assignment_probabilities(covariates, received, folds).reindex(columns=arms, fill_value=0.0)
-    return table, "estimated from the covariates"
-
-
-def _known_shares(assignment: Mapping[Any, float], received: pd.Series, arms: pd.Index) -> pd.Series:
-    """Return the known probability of each arm; labels are compared as text."""
-    given = {str(arm): float(share) for arm, share in assignment.items()}
-    for name in given:
-        check_choice("An arm of the assignment", name, [str(arm) for arm in arms])
-    lacking = sorted({str(arm) for arm in received.unique()} - set(given))
-    if lacking:
-        raise InputError(f"The assignment lacks the arms {lacking}, which some patients received. Add them.")
-    total = sum(given.values())  # 1e-6: allows for proportions typed with six decimals
-    if not (abs(total - 1) <= 1e-6 and min(given.values()) >= 0):
-        raise InputError(
-            f"The probabilities of the arms must be 0 or more and add up to 1, not to {total:g}."
-        )
-    return pd.Series({arm: given.get(str(arm), 0.0) for arm in arms})
-
-
-def _same_for_all(shares: pd.Series, received: pd.Series) -> pd.DataFrame:
-    values = np.tile(shares.to_numpy(dtype=float), (len(received), 1))
-    return pd.DataFrame(values, index=received.index, columns=shares.index)
-
-
-def _rescaled(table: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
-    """Return rows that add up to 1 over the arms received in this cohort."""
-    given = table.columns.isin(received.unique())
-    total = table.loc[:, given].sum(axis=1)
-    return table.mul(given, axis=1).div(total, axis=0)

@@ -9,6 +9,7 @@ from treatsel._checks import check_choice
 from treatsel._reporting import plots
 from treatsel._reporting.format import fixed
 from treatsel.metrics import CalibrationCurve, Gain
+from treatsel.metrics.policy import OF_FOLDS
 from treatsel.validation.parts import OVERALL
 
 
@@ -96,22 +97,21 @@ class ReportData:
         if gain.lower != gain.lower:
             why = gain.method.removeprefix("not estimable: ")
             return f"The gain over the best single arm cannot be estimated: {why}."
-        best = gain.comparator_arm
+        best = f"{gain.comparator_arm}, the best single arm,"
+        if gain.comparator_source == OF_FOLDS:
+            best = "the best single arm of the other folds"
         if not gain.n_discordant:
-            return (
-                f"The model recommends {best}, the best single arm, for all patients: there is neither gain "
-                "nor loss."
-            )
+            return f"The model recommends {best} for all patients: there is neither gain nor loss."
         verdict = "higher" if gain.lower > 0 else "lower" if gain.upper < 0 else None
         value, lower, upper = (fixed(100 * x, "+.1f") for x in (gain.value, gain.lower, gain.upper))
         points = f"{value} percentage points ({100 * self.level:g}% interval {lower} to {upper})"
         if verdict is None:
             return (
-                f"No evidence of a gain: giving each patient the recommended arm instead of {best}, the best "
-                f"single arm, changes the rate of {what} by {points}."
+                f"No evidence of a gain: giving each patient the recommended arm instead of {best} "
+                f"changes the rate of {what} by {points}."
             )
         return (
-            f"Giving each patient the recommended arm instead of {best}, the best single arm, is associated "
+            f"Giving each patient the recommended arm instead of {best} is associated "
             f"with a {verdict} rate of {what}: {points}."
         )
 

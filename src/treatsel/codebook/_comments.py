@@ -1,0 +1,48 @@
+"""Codebooks as YAML with comments: what a draft guessed, and why."""
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEADER = """\
+# Draft of a codebook: types and roles were guessed from the table. Review every entry and its comment.
+# Columns with the role undecided must be given another role, or none, before a model can be trained.
+"""
+
+
+def commented_yaml(entries: Sequence[tuple[str, Mapping[str, Any]]], whole: Mapping[str, Any]) -> str:
+    """Return a codebook as YAML, with the note of each entry as a comment above it."""
+    if not any(note for note, _ in entries):
+        return _dumped(whole)
+    lines = [HEADER, "fields:\n"]
+    for note, entry in entries:
+        lines += [f"# {line}\n" for line in textwrap.wrap(note, 96)]
+        lines.append(_dumped([entry]))
+    return "".join([*lines, _dumped({key: value for key, value in whole.items() if key != "fields"})])
+
+
+def _dumped(content: Any) -> str:
+    import yaml
+
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    if re.search("[\x85\u2028\u2029]", text):  # YAML reads these as line breaks unless they are escaped
+        return yaml.safe_dump(content, sort_keys=False, width=100)
+    return text
+
+
+def notes_of(text: str) -> dict[str, str]:
+    """Return the comment above each entry of a codebook in YAML, by the name of its column."""
+    import yaml
+
+    notes: dict[str, str] = {}
+    comment: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("# "):
+            comment.append(line[2:].strip())
+            continue
+        if comment and line.startswith("- name:"):
+            name = yaml.safe_load(line[2:])
+            notes[str(name["name"])] = " ".join(comment)
+        comment = []
+    return notes
