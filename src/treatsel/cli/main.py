@@ -48,6 +48,8 @@ COMMANDS: tuple[ModuleType, ...] = (
     _keygen,
     _sign,
 )
+# commands that read a table of patients, and can list the ids of those with a fault
+READS_PATIENTS = ("train", "predict", "recommend", "explain", "crossvalidate", "validate", "monitor")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,6 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for module in COMMANDS:
         module.add_parser(commands)
+    for name in READS_PATIENTS:
+        commands.choices[name].add_argument(
+            "--show-ids",
+            action="store_true",
+            help="after a fault, also print the ids of the patients concerned (which may identify them)",
+        )
     return parser
 
 
@@ -80,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = args.run(args)
             sys.stdout.flush()
         except TreatselError as error:
-            return _fail(str(error))
+            return _fail(str(error), _ids_of(error) if getattr(args, "show_ids", False) else [])
         except BrokenPipeError:  # the reader of the output, such as `head`, has exited
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
@@ -88,9 +96,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, details: Sequence[str] = ()) -> int:
     print(f"treatsel: error: {' '.join(message.split())}", file=sys.stderr)
+    for line in details:
+        print(f"treatsel: {line}", file=sys.stderr)
     return 2
+
+
+def _ids_of(error: TreatselError) -> list[str]:
+    """Return one line per fault with the ids of its patients (repr: an id may hold control characters)."""
+    return [
+        f"column {fault.column!r}, ids: {', '.join(repr(str(patient)) for patient in fault.rows)}"
+        for fault in error.faults
+        if fault.rows
+    ]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

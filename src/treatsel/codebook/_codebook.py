@@ -305,12 +305,23 @@ class Codebook:
                 faults.append(Fault(column=field.name, problem=f"occurs {n} times", remedy=remedy))
             elif n:
                 clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
-                faults += [field.fault(violation.code, violation.count) for violation in violations]
+                labels = self._labels(frame, field) if violations else frame.index
+                faults += [field.fault(each.code, each.count, each.rows_of(labels)) for each in violations]
             elif field.role not in (None, "session_score", "date", "undecided"):
                 hint = did_you_mean(field.name, spare)
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
+
+    def _labels(self, frame: "pd.DataFrame", field: Field) -> "pd.Index[Any]":
+        """Return the ids of the patients; the index if there are none, or if they are themselves at fault."""
+        import pandas as pd
+
+        name, labels = self.name("id"), frame.index
+        if name is not None and name != field.name and isinstance(frame.get(name), pd.Series):
+            labels = pd.Index(frame[name])
+        found: pd.Index[Any] = labels
+        return found
 
     def unknown_columns(self, frame: "pd.DataFrame") -> list[Fault]:
         """Return a fault for each column of `frame` that the codebook does not list."""

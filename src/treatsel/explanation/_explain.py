@@ -20,6 +20,7 @@ def explain(
     outcome: str | None = None,
     scale: str = "logit",
     background: "pd.DataFrame | None" = None,
+    on_invalid: str = "raise",
 ) -> Explanation:
     """Explain a model's predictions by exact SHAP values on the source columns.
 
@@ -45,6 +46,9 @@ def explain(
         Unit of the attributions.
     background : DataFrame, optional
         Rows of covariates that represent the population; default: the selector's background.
+    on_invalid : {"raise", "flag"}
+        For a selector: whether a value that violates the codebook raises an error, or the patient is
+        explained and marked as out of scope.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def explain(
         model = model.model_
     if hasattr(model, "recommend"):
         options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale}
-        found: Explanation = model.explain(X, background=background, **options)
+        found: Explanation = model.explain(X, background=background, on_invalid=on_invalid, **options)
         return found
     return _of_model(model, X, arm, contrast, outcome, scale, background)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_patient, count_of
-from treatsel.predictions import plain
+from treatsel.predictions import plain, scope_columns, scope_dict, scope_reasons
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,8 @@ class Explanation:
         Unit of the attributions.
     model_id : str or None
         Hash of the model file's content; None for a model that is not from a file.
+    flags : mapping of str to sequence, or None
+        Warnings as in `Predictions.flags`; None for an explanation without a codebook.
     """
 
     patients: Any
@@ -60,6 +62,7 @@ class Explanation:
     outcome: str
     scale: str
     model_id: str | None = None
+    flags: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Return a summary, without data of single patients."""
@@ -102,10 +105,14 @@ class Explanation:
         return pd.DataFrame(columns, index=index)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a long table: patient, covariate, attribution, base_value, prediction."""
+        """Return a long table: patient, covariate, attribution, base_value, prediction.
+
+        The explanation of a selector also has the scope of each patient, as in `Predictions.to_frame`.
+        """
         import pandas as pd
 
         n, p = self.attributions.shape
+        scope = {} if self.flags is None else scope_columns(self.patients, self.flags)
         return pd.DataFrame(
             {
                 "patient": np.repeat(pd.Index(self.patients).to_numpy(), p),
@@ -113,12 +120,16 @@ class Explanation:
                 "attribution": self.attributions.ravel(),
                 "base_value": self.base_value,
                 "prediction": np.repeat(self.predictions, p),
+                **{key: np.repeat(values, p) for key, values in scope.items()},
             }
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings, one entry per patient."""
-        rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), strict=True)
+        scopes: Any = [{}] * len(self.patients)
+        if self.flags is not None:
+            scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
+        rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), scopes, strict=True)
         return {
             "outcome": self.outcome,
             "arm": plain(self.arm),
@@ -130,8 +141,9 @@ class Explanation:
                     "patient": plain(patient),
                     "prediction": prediction,
                     "attributions": dict(zip(self.covariates, values, strict=True)),
+                    **scope,
                 }
-                for patient, values, prediction in rows
+                for patient, values, prediction, scope in rows
             ],
             "model_id": self.model_id,
         }

@@ -45,7 +45,7 @@ class FittedModel(ModelData):
         """Return the covariates of X as a table, checked against the codebook and in clean form."""
         return _tables.read(self, X, "raise")[0]
 
-    def predict_by_arm(self, X: Any, outcome: str | None = None) -> Any:
+    def predict_by_arm(self, X: Any, outcome: str | None = None, *, on_invalid: str = "raise") -> Any:
         """Return the probability of an outcome (None: the first) under each arm.
 
         Parameters
@@ -54,6 +54,10 @@ class FittedModel(ModelData):
             Covariates by name; None for an unknown value. Other keys and columns are ignored.
         outcome : str, optional
             Name of the outcome.
+        on_invalid : {"raise", "flag"}
+            "raise": a value that violates the codebook raises an error. "flag": all other patients are
+            predicted; for a patient out of scope, through such a value or one outside the training range, all
+            arms are NaN.
 
         Returns
         -------
@@ -69,9 +73,10 @@ class FittedModel(ModelData):
             If a covariate is missing, or a value violates the codebook; all faults are reported at once.
         """
         name = self.outcome_named(outcome)
+        check_choice("on_invalid", on_invalid, ("raise", "flag"))
         if self._is_record(X):
-            return _records.predict_by_arm(self, X, name)
-        return _tables.predict_by_arm(self, X, name)
+            return _records.predict_by_arm(self, X, name, on_invalid)
+        return _tables.predict_by_arm(self, X, name, on_invalid)
 
     def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
         """Return posterior draws of `predict_by_arm`, shape (n_draws, n_patients, n_arms).
@@ -259,7 +264,7 @@ class FittedModel(ModelData):
             )
         is_record = self._is_record(X)
         way = _records if is_record else _tables
-        patients, matrix, inputs = way.inputs(self, X, name, on_invalid)
+        patients, matrix, inputs, flags = way.inputs(self, X, name, on_invalid)
         if background is None:
             reference = self.references[name]
         else:
@@ -279,6 +284,7 @@ class FittedModel(ModelData):
             outcome=name,
             scale=scale,
             model_id=self.model_id,
+            flags=flags,
         )
 
     def _is_record(self, X: Any) -> bool:

@@ -17,9 +17,11 @@ from treatsel.recommendation import Recommendations, check_rule, reasons_of, rec
 Record = Mapping[str, Any]
 
 
-def predict_by_arm(model: ModelData, record: Record, outcome: str) -> dict[Any, float]:
-    """Return the probability of an outcome under each arm."""
-    values, _ = model.reader.read(record, "raise")
+def predict_by_arm(model: ModelData, record: Record, outcome: str, on_invalid: str) -> dict[Any, float]:
+    """Return the probability of an outcome under each arm; NaN for a patient out of scope, if flagged."""
+    values, flags = model.reader.read(record, on_invalid)
+    if on_invalid == "flag" and any(code in OUT_OF_SCOPE_CODES for code, _ in flags):
+        return dict.fromkeys(model.arms, np.nan)
     return dict(zip(model.arms, model.scorers[outcome].score(values).probability.tolist(), strict=True))
 
 
@@ -82,14 +84,15 @@ def recommend(
 
 def inputs(
     model: ModelData, record: Record, outcome: str, on_invalid: str
-) -> tuple[tuple[Any], FloatArray, dict[str, Any]]:
-    """Return the patient, the encoded record, and its values by covariate."""
-    values, _ = model.reader.read(record, on_invalid)
-    encoding = model.scorers[outcome].model.encoding
+) -> tuple[tuple[Any], FloatArray, dict[str, Any], Mapping[str, Any]]:
+    """Return the patient, the encoded record, its values by covariate, and its warnings."""
+    values, flags = model.reader.read(record, on_invalid)
+    encoding, patient = model.scorers[outcome].model.encoding, model.reader.patient(record)
     return (
-        (model.reader.patient(record),),
+        (patient,),
         encoding.encode_one(values),
         {k: [values[k]] for k in encoding.names},
+        flags_of(patient, flags),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
-from treatsel.predictions import FLAG_COLUMNS, plain
+from treatsel.predictions import FLAG_COLUMNS, plain, scope_columns, scope_dict, scope_reasons
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,17 +99,21 @@ class Recommendations:
         return pd.DataFrame(self.utilities.copy(), index=pd.Index(self.patients), columns=pd.Index(self.arms))
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return one row per patient."""
-        return self.table
+        """Return one row per patient; of a model's recommendations also the scope, as in `Predictions`."""
+        if self.flags is None:
+            return self.table
+        return self.table.assign(**scope_columns(self.patients, self.flags))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings; a number that does not exist is None, never NaN."""
         rows = []
+        scopes = None if self.flags is None else scope_reasons(self.patients, self.flags)
         for i, patient in enumerate(self.patients):
             row = {name: plain(values[i]) for name, values in self.columns.items() if name not in LABELS[1:]}
             row["best_set"] = [plain(arm) for arm in self.columns["best_set"][i]]
             row["top"] = plain(self.columns["top"][i])
             row["excluded"] = {str(arm): reason for arm, reason in self.columns["excluded"][i].items()}
+            row |= {} if scopes is None else scope_dict(scopes[i])
             utilities = zip(self.arms, self.utilities[i].tolist(), strict=True)
             rows.append({"patient": plain(patient), **row, "utility": {str(arm): u for arm, u in utilities}})
         flags = () if self.flags is None else zip(*(self.flags[name] for name in FLAG_COLUMNS), strict=True)
