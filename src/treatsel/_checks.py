@@ -1,5 +1,6 @@
 """Checks for vectors, probabilities, arms and tables: each returns the clean value or raises."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
@@ -18,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 # Two values this close are equal: 1 - 0.9 is 0.1, and 0.1 + 0.2 is 0.3. Rounding errors of short sums are
 # about 1e-16, and no difference of 1e-12 in a probability matters.
 ROUNDING = 1e-12
+_INVISIBLE = " \t\n\r\x0b\x0c\u200b\u2060\ufeff"  # blanks, zero-width blank, word joiner, byte order mark
+_NO_NUMBERS = ("m", "M", "c")  # time differences, dates and complex numbers, which NumPy converts silently
 MOST_WEIGHT = 1e9  # patients that one row can stand for
 MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
@@ -42,6 +45,38 @@ def as_text(value: Any) -> str:
         return hex(value)
 
 
+def normal_text(text: str) -> str:
+    """Return a text in its normal form: composed (NFC), plain blanks, none (nor invisible signs) at the ends.
+
+    Texts with the same normal form look alike, but are not equal. Case is kept: "CBT" and "cbt" differ.
+
+    Examples
+    --------
+    >>> normal_text(" Zu\u0308rich\u00a0Nord ") == "Z\u00fcrich Nord"
+    True
+    """
+    if text.isascii():
+        return text.strip()
+    plain = "".join(" " if unicodedata.category(sign) == "Zs" else sign for sign in text)
+    return unicodedata.normalize("NFC", plain).strip(_INVISIBLE)
+
+
+def look_alikes(names: Iterable[Any], known: Iterable[str]) -> dict[str, str]:
+    """Return which of `names` differ only in their normal form from a name in `known` that is not among them.
+
+    Names that would be taken for the same known name are left out.
+    """
+    given, wanted = list(names), list(known)
+    absent = {normal_text(name): name for name in wanted if name not in given}
+    found: dict[str, str] = {}
+    strangers = [name for name in given if type(name) is str and name not in wanted] if absent else []
+    for name in strangers:
+        if (own := absent.get(normal_text(name))) is not None:
+            found[name] = own
+    owners = list(found.values())
+    return {name: own for name, own in found.items() if owners.count(own) == 1}
+
+
 def as_pandas(value: Any) -> Any:
     """Return a polars or Arrow table or column as pandas; everything else unchanged."""
     if hasattr(value, "to_pandas") and not type(value).__module__.startswith("pandas"):
@@ -61,6 +96,8 @@ def check_vector(name: str, values: Any, *, allow_missing: bool = False) -> Floa
             objects = np.asarray(values, dtype=object)
             absent = np.reshape([_is_absent(value) for value in objects.ravel()], objects.shape)
             values = np.where(absent.astype(bool), np.nan, objects)
+        if getattr(getattr(values, "dtype", None), "kind", "") in _NO_NUMBERS:
+            raise TypeError
         vector = np.asarray(values.astype("float64"))
     except (TypeError, ValueError):
         raise InputError(f"{name} must hold numbers only. Convert it first.") from None

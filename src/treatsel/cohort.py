@@ -68,6 +68,7 @@ class Cohort:
         _check_names(frame.columns)
         codebook = _codebook(codebook)
         codebook = codebook if codebook is not None else Codebook.infer(frame)
+        frame = codebook.with_known_names(frame)
         id_name = codebook.name("id")
         if id_name is not None and id_name not in frame.columns and frame.index.name == id_name:
             frame = frame.reset_index()

@@ -26,10 +26,13 @@ WARNING_CODES = {
     "missing_covariate": "the value is missing",
     "outside_training_range": "the value is well outside the range in the development cohort",
     "no_interval": "this type of model has no interval",
+    "normalized_text": "the text, or the column name, was read in its normal form (composed signs, blanks)",
     "unknown_key": "the key of the record is unknown to the model and was ignored",
     "low_propensity": "similar patients rarely received this arm; its prediction is extrapolated",
 }
-IN_SCOPE_CODES = frozenset({"missing_covariate", "no_interval", "low_propensity", "unknown_key"})
+IN_SCOPE_CODES = frozenset(
+    {"missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text"}
+)
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
 
 
@@ -207,6 +210,7 @@ class Predictions:
         return plots.by_arm_intervals(*rows, ax=ax, xlabel=f"Predicted probability of {name}")
 
 
+_MOST_BITS = 10_000  # of an integer id; json refuses numbers of more than 4,300 digits
 FLAG_COLUMNS = ("patient", "code", "column")
 
 
@@ -269,6 +273,8 @@ def plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return None
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return hex(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -6,17 +6,19 @@ A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Sc
 """
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, did_you_mean
+from treatsel._checks import as_pandas, count_of, did_you_mean, look_alikes
 from treatsel._lazy import lazy
 from treatsel.codebook._comments import commented_yaml, notes_of
+from treatsel.codebook._content import check_keys, checked_texts, entries_by_name, load_content
 from treatsel.codebook._field import Field
-from treatsel.errors import CodebookError, CohortError, Fault
+from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +59,7 @@ class Codebook:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", tuple(self.fields))
-        object.__setattr__(self, "missing_values", _checked_texts(self.missing_values))
+        object.__setattr__(self, "missing_values", checked_texts(self.missing_values))
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
@@ -81,7 +83,7 @@ class Codebook:
         """Read a codebook from the content of a YAML or JSON file."""
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
             raise CodebookError("A codebook must be a mapping with a list named fields.")
-        _check_keys("The codebook", content)
+        check_keys("The codebook", content)
         missing = content.get("missingValues", [""])
         return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
 
@@ -94,7 +96,7 @@ class Codebook:
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        book = cls.from_dict(_load(Path(path)))
+        book = cls.from_dict(load_content(Path(path)))
         if Path(path).suffix.lower() == ".json":
             return book
         notes = notes_of(Path(path).read_text(encoding="utf-8-sig"))
@@ -176,7 +178,7 @@ class Codebook:
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
             raise CodebookError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
-        missing, known = _checked_texts(missing_values), set(table.columns)
+        missing, known = checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
                 raise CodebookError(f"The table has no column {name!r}.{did_you_mean(name, known)}")
@@ -225,9 +227,9 @@ class Codebook:
         if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
-        edits = _load(Path(edits)) if isinstance(edits, str | Path) else edits
-        _check_keys("The edits", edits)
-        named = _by_name(edits.get("fields", []))
+        edits = load_content(Path(edits)) if isinstance(edits, str | Path) else edits
+        check_keys("The edits", edits)
+        named = entries_by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
         for name in named:
             if name not in mine:
@@ -299,6 +301,7 @@ class Codebook:
         spare = {str(name) for name in existing} - set(self.names())
         clean: dict[str, Any] = {}
         faults: list[Fault] = []
+        texts: dict[str, int] = {}
         for field in wanted:
             if (n := existing[field.name]) > 1:
                 remedy = "Rename or drop all but one of them."
@@ -307,11 +310,21 @@ class Codebook:
                 clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
                 labels = self._labels(frame, field) if violations else frame.index
                 faults += [field.fault(each.code, each.count, each.rows_of(labels)) for each in violations]
+                texts[field.name] = field.normalized(
+                    frame[field.name], clean[field.name], self.missing_values
+                ).count
             elif field.role not in (None, "session_score", "date", "undecided"):
                 hint = did_you_mean(field.name, spare)
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
+        _say_normalized({f"column {name!r} ({count_of(n, 'value')})": n for name, n in texts.items()})
         return pd.DataFrame(clean, index=frame.index), faults
+
+    def with_known_names(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """Return the frame with the names of this codebook where a name differs only in its normal form."""
+        found = look_alikes(frame.columns, self.names())
+        _say_normalized({f"the name of column {name!r}": 1 for name in found.values()})
+        return frame.rename(columns=found) if found else frame
 
     def _labels(self, frame: "pd.DataFrame", field: Field) -> "pd.Index[Any]":
         """Return the ids of the patients; the index if there are none, or if they are themselves at fault."""
@@ -353,48 +366,19 @@ class Codebook:
         return clean
 
 
+def _say_normalized(found: Mapping[str, int]) -> None:
+    if held := [what for what, n in found.items() if n]:
+        warnings.warn(
+            "normalized_text: texts were read in their normal form (composed signs, plain blanks, none at "
+            f"the ends): {', '.join(held)}. Correct them at the source.",
+            DataQualityWarning,
+            stacklevel=3,
+        )
+
+
 def _noted(field: Field, texts: Mapping[str, Sequence[str]]) -> Field:
     """Return the field with a note on the texts of its column that are taken as missing."""
     held = [repr(text) for text, columns in texts.items() if field.name in columns]
     if not held:
         return field
     return replace(field, note=f"{field.note} {', '.join(held)} is taken as missing.".strip())
-
-
-def _check_keys(what: str, content: Any) -> None:
-    if not isinstance(content, Mapping):
-        raise CodebookError(f"{what} must be a mapping with a list named fields.")
-    if unknown := [key for key in content if key not in ("fields", "missingValues")]:
-        raise CodebookError(f"{what}: unknown keys {unknown}; allowed are fields and missingValues.")
-
-
-def _checked_texts(missing: Any) -> tuple[str, ...]:
-    if not isinstance(missing, list | tuple) or not all(isinstance(value, str) for value in missing):
-        raise CodebookError("missingValues must be a list of quoted strings, for example ['', 'NA', '-99'].")
-    return tuple(missing)
-
-
-def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
-    named: dict[str, Mapping[str, Any]] = {}
-    for entry in entries if isinstance(entries, list) else [None]:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-            raise CodebookError("The edits must be a list of fields, each a mapping with a name.")
-        if entry["name"] in named:
-            raise CodebookError(f"The edits list {entry['name']!r} more than once.")
-        named[entry["name"]] = entry
-    return named
-
-
-def _load(path: Path) -> Any:
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
-    return content

@@ -5,15 +5,47 @@ Text is converted once per distinct value.
 
 from collections.abc import Callable, Collection
 from datetime import date
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel.codebook._values import boolean_of, is_absent, number_of, text_of
+from treatsel._checks import as_text, normal_text
+from treatsel.codebook._values import OPAQUE, as_builtin, boolean_of, is_absent, number_of, text_of
 
 # Kinds of object columns in which equal values are identical (in a mixed column, 1, 1.0 and True are equal).
 _UNIFORM = ("string", "integer", "floating", "boolean", "datetime", "datetime64", "date")
+
+
+_BUILTIN = {id(kind) for kind in (float, str, int, bool, type(None))}
+
+
+def builtin_values(column: pd.Series, *, unknown: Any = OPAQUE) -> pd.Series:
+    """Return a column of objects with values of known classes only (see `as_builtin`); any other as it is.
+
+    Values of an unknown class become `unknown`.
+    """
+    if column.dtype != object or set(map(id, map(type, column.array))) <= _BUILTIN:
+        return column
+    values = [as_builtin(value) for value in column.array]
+    values = [unknown if value is OPAQUE else value for value in values]
+    return pd.Series(values, index=column.index, name=column.name, dtype="object")
+
+
+def normalized(column: pd.Series, clean: pd.Series, missing: Collection[str]) -> pd.Series:
+    """Return where a text was read as another one, or as missing, because of its normal form."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return pd.Series(False, index=column.index)
+    cells = zip(column.astype("object"), clean.astype("object"), strict=True)
+    found = [type(raw) is str and _is_other(raw, read, missing) for raw, read in cells]
+    return pd.Series(found, index=column.index, dtype=bool)
+
+
+def _is_other(raw: str, read: Any, missing: Collection[str]) -> bool:
+    if isinstance(read, str):
+        return raw != read
+    return bool(read != read) and raw not in missing and normal_text(raw) in missing
 
 
 def convert(column: pd.Series, kind: str, missing: Collection[str]) -> tuple[pd.Series, pd.Series]:
@@ -57,6 +89,11 @@ def _to_text(values: pd.Series) -> pd.Series:
     return values.map(text_of).astype("object")
 
 
+def _to_label(values: pd.Series) -> pd.Series:
+    """Return ids as text, unchanged: two of them may differ in a blank."""
+    return values.map(lambda value: np.nan if value is OPAQUE else as_text(value)).astype("object")
+
+
 def _to_date(values: pd.Series) -> pd.Series:
     dates = values.where(values.map(lambda value: isinstance(value, str | date | np.datetime64)).astype(bool))
     return pd.to_datetime(dates, errors="coerce", format="ISO8601", utc=True).dt.tz_localize(None)
@@ -64,6 +101,7 @@ def _to_date(values: pd.Series) -> pd.Series:
 
 CONVERT: dict[str, Callable[[pd.Series], pd.Series]] = {
     "string": _to_text,
+    "id": _to_label,
     "number": to_number,
     "integer": to_number,
     "boolean": to_boolean,

@@ -12,7 +12,7 @@ from enum import Enum
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import as_text, count_of
+from treatsel._checks import as_text, count_of, normal_text
 from treatsel.codebook._column_names import (
     ARM_NAMES,
     ID_NAMES,
@@ -98,7 +98,7 @@ def _distinct(column: pd.Series, missing: Collection[str]) -> pd.Series:
         numbers = pd.Series(np.unique(column.dropna().to_numpy(dtype=np.float64)))
         return numbers[~numbers.isin(to_number(pd.Series(list(missing), dtype="object")))]
     values = distinct_values(column, missing)
-    return values[~values.map(as_text).duplicated()]
+    return values[~values.map(_category).duplicated()]
 
 
 def _never_repeats(values: pd.Series, n: int) -> bool:
@@ -280,7 +280,12 @@ def outwards(low: float, high: float) -> tuple[float, float]:
 
 
 def _labels(values: pd.Series) -> tuple[str, ...]:
-    return tuple(sorted(set(values.map(as_text))))
+    return tuple(sorted(set(values.map(_category))))
+
+
+def _category(value: object) -> str:
+    """Return a category as it will be read: texts that look alike are one."""
+    return normal_text(as_text(value))
 
 
 def _short(value: float) -> float:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import ROUNDING, as_text, check_mapping_keys
-from treatsel.codebook._values import CLEAN, NAN, as_plain, is_absent, is_finite_number, truth_of
-from treatsel.codebook._violation import Violation
+from treatsel._checks import ROUNDING, as_text, check_mapping_keys, normal_text
+from treatsel.codebook._values import CLEAN, NAN, UNREADABLE, as_plain, is_absent, is_finite_number, truth_of
+from treatsel.codebook._violation import Violation, problem_of
 from treatsel.errors import CodebookError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -28,20 +28,6 @@ ROLES = (
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = ("id", "arm", "site", "person")  # roles whose values are labels, even if they look like numbers
-_PROBLEMS = {  # a value of the wrong type is described by what is allowed
-    "infinite": "that are infinite",
-    "out_of_range": "out of range",
-    "not_integer": "that are not whole numbers",
-    "not_binary": "that are neither 0 nor 1",
-    "unseen_category": "that the codebook does not list",
-    "missing_required": "missing, but the column is required",
-    "duplicate": "that are duplicates",
-}
-_SINGULAR = {
-    "not_integer": "that is not a whole number",
-    "not_binary": "that is neither 0 nor 1",
-    "duplicate": "that is a duplicate",
-}
 _KEYS = (
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
     *("trueValues", "falseValues", "constraints"),
@@ -164,6 +150,8 @@ class Field:
             found.append("enum has an empty entry; put quotes around null, or drop it.")
         elif len(set(map(as_text, self.enum))) < len(self.enum):
             found.append("enum lists a value twice.")
+        elif len({normal_text(as_text(value)) for value in self.enum}) < len(self.enum):
+            found.append("enum lists texts that look alike (blanks, composed signs); list one of them.")
         elif self.type == "string" and any(isinstance(value, bool) for value in self.enum):
             found.append("enum of a string column holds true or false; put quotes around yes and no.")
         elif self.type in ("number", "integer") and not all(map(is_finite_number, self.enum)):
@@ -252,10 +240,20 @@ class Field:
         high = np.inf if self.maximum is None else self.maximum + room
         return low, high
 
+    @property
+    def _spelling(self) -> dict[str, str]:
+        """Texts of `enum` that are not in their normal form, by that form: values are read as the enum is."""
+        texts = (
+            [value for value in self.enum or () if isinstance(value, str)] if self.type == "string" else []
+        )
+        return {normal_text(text): text for text in texts if normal_text(text) != text}
+
     def _allowed_values(self, kind: str) -> list[Any]:
         """Return the values of `enum` in clean form."""
         if kind in CLEAN:
-            return [CLEAN[kind](value) for value in self.enum or ()]
+            spelling = self._spelling
+            cleaned = [CLEAN[kind](value) for value in self.enum or ()]
+            return [spelling.get(value, value) for value in cleaned]
         import pandas as pd
 
         from treatsel.codebook._convert import CONVERT
@@ -266,9 +264,10 @@ class Field:
         """Return a function that does for one value of a covariate what `parse` does for a column.
 
         It returns the clean value (a float or a string; NaN if missing) and the codes of its violations of
-        the codebook.
+        the codebook. The value is of a known class (see `as_builtin`).
         """
         clean, texts, coded = self._cleaner(), frozenset(missing), self.is_coded
+        spelling = self._spelling
         numeric, whole = self.type in ("number", "integer"), self.type == "integer"
         low, high = self._bounds
         allowed = None if self.enum is None else frozenset(self._allowed_values(self.type))
@@ -290,6 +289,8 @@ class Field:
                     codes.append("out_of_range")
                 if whole and abs(found) != np.inf and found % 1 != 0:
                     codes.append("not_integer")
+            if isinstance(found, str):
+                found = spelling.get(found, found)
             if allowed is not None and found not in allowed:
                 codes.append("unseen_category")
             return as_text(found) if coded else found, tuple(codes)
@@ -299,7 +300,8 @@ class Field:
     @property
     def _words(self) -> dict[str, float]:
         """The truth that each text stands for, if `true_values` and `false_values` are given."""
-        return {**dict.fromkeys(self.true_values, 1.0), **dict.fromkeys(self.false_values, 0.0)}
+        true, false = map(normal_text, self.true_values), map(normal_text, self.false_values)
+        return {**dict.fromkeys(true, 1.0), **dict.fromkeys(false, 0.0)}
 
     def _cleaner(self) -> Callable[[Any], Any]:
         """Return the function that cleans one value."""
@@ -315,7 +317,19 @@ class Field:
             return column.map(lambda value: truth_of(value, words)).astype("float64").mask(absent), absent
         if self.role == "outcome":  # true and false are 1 and 0 here; in a measurement they are an error
             column = column.map(lambda value: float(value) if isinstance(value, bool | np.bool_) else value)
+        if self.role == "id" and self.type == "string":
+            return convert(column, "id", missing)
         return convert(column, self.type, missing)
+
+    def normalized(self, column: "pd.Series", clean: "pd.Series", missing: Sequence[str]) -> "Violation":
+        """Return where a text of a column was read in its normal form, given the result of `parse`."""
+        import pandas as pd
+
+        from treatsel.codebook._convert import normalized
+
+        if self.role == "id":  # as it is
+            return Violation("normalized_text", pd.Series(False, index=column.index))
+        return Violation("normalized_text", normalized(column, clean, missing))
 
     def parse(
         self, column: "pd.Series", missing: Sequence[str] = ("",)
@@ -326,9 +340,13 @@ class Field:
         persons and ids of any type, and covariates coded by listed numbers (`is_coded`); values that are
         missing, or not of the column's type, become NaN.
         """
-        from treatsel.codebook._convert import convert
+        from treatsel.codebook._convert import builtin_values, convert
 
+        unused = self.role is None and self.type == "string"  # what cannot be read is no fault there
+        column = builtin_values(column, unknown=UNREADABLE) if unused else builtin_values(column)
         values, absent = self._converted(column, missing)
+        if spelling := self._spelling:
+            values = values.replace(spelling)
         clean = values
         if self.role in _LABELS and self.type != "string":
             clean = convert(column, "string", missing)[0].where(values.notna())
@@ -373,11 +391,8 @@ class Field:
             remedy = "Each patient needs one row and a unique id."
         if self.role == "outcome":
             remedy = "Allowed: 0 and 1, empty if the outcome was not observed. Recode the column."
-        problem, noun = _PROBLEMS.get(code, f"that are not {self.allowed}"), "values"
-        if count == 1:
-            problem, noun = _SINGULAR.get(code, problem.replace("that are ", "that is ", 1)), "value"
-        found = f"holds {count} {noun} {problem}"
-        return Fault(column=self.name, problem=found, remedy=remedy, n_rows=count, rows=tuple(rows))
+        problem = problem_of(code, count, self.allowed)
+        return Fault(column=self.name, problem=problem, remedy=remedy, n_rows=count, rows=tuple(rows))
 
 
 def _shown(bound: float) -> str:

@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import count_of
+from treatsel._checks import look_alikes
 from treatsel._lazy import lazy
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._field import Field
-from treatsel.codebook._values import LARGEST, number_of, too_large
+from treatsel.codebook._values import (
+    LARGEST,
+    MOST_KEYS,
+    OPAQUE,
+    as_builtin,
+    number_of,
+    plain_record,
+    too_large,
+)
 from treatsel.errors import CohortError, Fault, InputError
 
 _ABSENT = object()
@@ -55,9 +63,22 @@ class RecordReader:
         return frozenset(self.codebook.names())
 
     def patient(self, record: Mapping[str, Any]) -> Any:
-        """Return the id in the record; 0 if the codebook or the record has none."""
+        """Return the id in the record; 0 if the codebook or the record has none.
+
+        Raises
+        ------
+        InputError
+            If the id is neither a text nor a number.
+        """
         name = self.codebook.name("id")
-        return 0 if name is None else record.get(name, 0)
+        if name is None:
+            return 0
+        record = _plain(record)
+        names = [name] if name in record else [*look_alikes(record, [name]), name]
+        patient = as_builtin(record.get(names[0], 0))
+        if patient is OPAQUE:
+            raise InputError(f"Column {name!r} has 1 id of an unknown type. Use text or numbers.")
+        return patient
 
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
         """Return clean values by covariate (float or string; NaN or None: missing) and (code, column) pairs.
@@ -70,8 +91,8 @@ class RecordReader:
             If a covariate is missing from the record or, with on_invalid="raise", a value violates the
             codebook.
         """
+        record, flags = self._named(_plain(record))
         values: dict[str, Any] = {}
-        flags: Flags = []
         faults: list[Fault] = []
         for field, read, (low, high), (least, most) in self._steps:
             name = field.name
@@ -85,7 +106,10 @@ class RecordReader:
                 )
                 faults.append(Fault(column=name, problem="is missing", remedy=remedy))
                 continue
+            raw = as_builtin(raw)
             value, codes = read(raw)
+            if type(raw) is str and self._is_other(raw, value, codes):
+                flags.append(("normalized_text", name))
             if codes or (name in self.ranges and abs(value) > LARGEST):
                 value, found = self._broken(field, value, codes, flags, self.patient(record))
                 faults += found if on_invalid == "raise" else []
@@ -95,16 +119,27 @@ class RecordReader:
                 flags.append(("outside_training_range", name))
             is_label = field.type == "string" or field.is_coded
             values[name] = value if isinstance(value, str) or not is_label else None
-        if n := sum(not isinstance(key, str) for key in record):
-            raise InputError(
-                f"The record has {count_of(n, 'key')} of a type other than text. Covariates are found "
-                "by name."
-            )
         if faults:
             raise CohortError("The patients cannot be predicted:", faults)
         if len(record) > len(values):
             flags += [("unknown_key", key) for key in record if key not in self._known]
         return values, flags
+
+    def _named(self, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flags]:
+        """Return the record with the codebook's names where a name differs only in its normal form."""
+        names = self.codebook.covariates
+        if all(name in record for name in names):
+            return record, []
+        found = look_alikes(record, names)
+        renamed = {found.get(key, key): value for key, value in record.items()}
+        return renamed, [("normalized_text", name) for name in found.values()]
+
+    def _is_other(self, raw: str, value: Any, codes: tuple[str, ...]) -> bool:
+        """Whether a text was read as another one, or as missing, because of its normal form."""
+        if isinstance(value, str):
+            return raw != value
+        absent = value != value and "wrong_type" not in codes
+        return absent and raw not in self.codebook.missing_values
 
     def _broken(
         self, field: Field, value: Any, codes: tuple[str, ...], flags: Flags, patient: Any
@@ -120,3 +155,10 @@ class RecordReader:
         if value != value and not {"wrong_type", "infinite"} & set(codes):
             flags.append(("missing_covariate", field.name))
         return value, faults
+
+
+def _plain(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record that runs no code of an unknown class when it is looked up; values may still be any."""
+    if type(record) is dict and len(record) <= MOST_KEYS and all(type(key) is str for key in record):
+        return record
+    return plain_record(record)

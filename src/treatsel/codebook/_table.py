@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import as_pandas, check_unique, count_of
+from treatsel._checks import as_pandas, check_unique, count_of, look_alikes
 from treatsel.codebook._codebook import Codebook
-from treatsel.codebook._values import LARGEST, too_large
+from treatsel.codebook._values import LARGEST, OPAQUE, plain_record, too_large
 from treatsel.errors import CohortError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ def frame_of(X: Any) -> "pd.DataFrame":
     if isinstance(X, pd.DataFrame):
         frame = X
     elif isinstance(X, Mapping):
-        frame = pd.DataFrame([dict(X)], dtype="object")
+        frame = pd.DataFrame([plain_record(X)], dtype="object")
     elif isinstance(X, Sequence) and not isinstance(X, str) and all(isinstance(r, Mapping) for r in X):
-        keys = sorted({str(key) for record in X for key in record})
-        for key in keys:
-            if n := sum(key not in record for record in X):
+        records = [plain_record(record) for record in X]
+        for key in sorted({key for record in records for key in record}):
+            if n := sum(key not in record for record in records):
                 verb = "lacks" if n == 1 else "lack"
                 raise InputError(
                     f"{count_of(n, 'record')} {verb} the key {key!r}. Give None if the value is not known."
                 )
-        frame = pd.DataFrame([dict(record) for record in X], dtype="object")
+        frame = pd.DataFrame(records, dtype="object")
     else:
         raise InputError(f"X must be a DataFrame, a record or a list of records, not {type(X).__name__}.")
     if not len(frame):
@@ -48,9 +48,18 @@ def frame_of(X: Any) -> "pd.DataFrame":
 
 def by_id(frame: "pd.DataFrame", book: Codebook) -> "pd.DataFrame":
     """Return the frame with its column of patient ids, if there is one, as index."""
+    from treatsel.codebook._convert import builtin_values
+
     name = book.name("id")
-    if name is None or name not in frame.columns:
+    if name is None:
         return frame
+    frame = frame.rename(columns=look_alikes(frame.columns, [name]))
+    if name not in frame.columns:
+        return frame
+    ids = builtin_values(frame[name])
+    if n := int(ids.map(lambda value: value is OPAQUE).sum()) if ids.dtype == object else 0:
+        raise InputError(f"Column {name!r} has {count_of(n, 'id')} of an unknown type. Use text or numbers.")
+    frame = frame.assign(**{name: ids}) if ids is not frame[name] else frame
     check_unique(f"The patients (column {name!r}) of X", frame[name])
     return frame.set_index(name)
 
@@ -66,6 +75,8 @@ def clean_covariates(
     import pandas as pd
 
     clean, faults, warnings = {}, [], []
+    renamed = look_alikes(X.columns, book.covariates)
+    X = X.rename(columns=renamed) if renamed else X
     for name in book.covariates:
         if name not in X.columns:
             remedy = f"The model needs {list(book.covariates)}; give None where a value is not known."
@@ -75,6 +86,8 @@ def clean_covariates(
         if on_invalid == "raise":
             faults += [book[name].fault(each.code, each.count, each.rows_of(X.index)) for each in violations]
         masks = {violation.code: violation.mask for violation in violations}
+        read = book[name].normalized(X[name], values, book.missing_values)
+        masks[read.code] = read.mask | (name in renamed.values())
         if name in ranges.index and (enormous := values.abs() > LARGEST).any():
             masks["infinite"] = masks.get("infinite", False) | enormous
             finite = X.index[(enormous & np.isfinite(values.astype("float64"))).to_numpy(dtype=bool)]

@@ -7,21 +7,107 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
 from operator import lt
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
-from treatsel._checks import as_text, count_of
-from treatsel.errors import Fault
+from treatsel._checks import as_text, count_of, normal_text
+from treatsel.errors import Fault, InputError
 
 LARGEST = 1e100  # products of larger numbers with coefficients, and their sums, may overflow float64
 NAN = math.nan
 _WORDS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)\s*", re.ASCII | re.IGNORECASE)
+MOST_KEYS = 100_000  # of a record; a mapping may have no end
 _MAX_LENGTH = 400  # longest text that may be a number: bounds the run time of the regular expression
+
+
+_MODULE, _NAME = type.__dict__["__module__"], type.__dict__["__name__"]
+_TRUSTED = (
+    Decimal,
+    Fraction,
+    date,
+    datetime,
+    time,
+    timedelta,
+    UUID,
+)  # by exact class: a subclass may do anything
+_OF_PANDAS = ("NAType", "NaTType", "Timestamp", "Timedelta", "Period", "Interval")
+_OF_NUMPY = (np.datetime64, np.timedelta64)
+
+
+class _Opaque:
+    """A value of a class that is unknown, or that can be no value of a column: wrong_type in any column."""
+
+
+OPAQUE = _Opaque()
+UNREADABLE = "(not readable)"  # what stands for it in a text column that is not used
+
+
+def as_builtin(value: Any) -> Any:
+    """Return a value of any class as one of a known class; `OPAQUE` if that cannot be done.
+
+    No code of an unknown class is run: its methods may raise anything, or never return.
+    """
+    kind = type(value)
+    if value is None or kind is float or kind is str or kind is int or kind is bool:
+        return value
+    for base, convert in ((str, str.__str__), (int, int.__int__), (float, float.__float__)):
+        if issubclass(kind, base):
+            return convert(value)
+    if kind is complex or kind is np.complex128:
+        return NAN if value != value else OPAQUE
+    module = _MODULE.__get__(kind)
+    if module == "numpy":
+        if kind in _OF_NUMPY:
+            return value
+        return value.item() if kind is np.bool_ else _number_of_numpy(value, kind)
+    if any(kind is trusted for trusted in _TRUSTED):
+        return NAN if kind is Decimal and value.is_nan() else value  # a signaling NaN raises when compared
+    from_pandas = (
+        isinstance(module, str) and module.split(".")[0] == "pandas" and _NAME.__get__(kind) in _OF_PANDAS
+    )
+    return value if from_pandas else OPAQUE
+
+
+def _number_of_numpy(value: Any, kind: type) -> Any:
+    if issubclass(kind, np.integer):
+        return int(value)
+    return float(value) if issubclass(kind, np.floating) else OPAQUE
+
+
+def plain_record(record: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a record as a dict of text to values of known classes.
+
+    Raises
+    ------
+    InputError
+        If a key is not a text, there are too many, or the mapping raises an error of its own.
+    """
+    most = MOST_KEYS + 1
+    if isinstance(record, dict):  # also of a subclass, whose own methods are not used
+        items = list(islice(dict.items(record), most))
+    else:
+        try:
+            items = [(key, record[key]) for key in islice(iter(record), most)]
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"The record raised an error of its own ({type(error).__name__}). Give a dict."
+            ) from error
+    if len(items) > MOST_KEYS:
+        raise InputError(f"The record has more than {MOST_KEYS:,} keys. Give the covariates of one patient.")
+    keys = [as_builtin(key) for key, _ in items]
+    if n := sum(type(key) is not str for key in keys):
+        raise InputError(
+            f"The record has {count_of(n, 'key')} of a type other than text. Covariates are found by name."
+        )
+    return dict(zip(keys, (as_builtin(value) for _, value in items), strict=True))
 
 
 def as_plain(value: Any) -> Any:
@@ -49,7 +135,9 @@ def is_absent(value: Any, missing: Collection[str]) -> bool:
         return True
     if isinstance(value, Decimal) and value.is_nan():
         return True
-    return isinstance(value, str | numbers.Real | np.bool_) and as_text(value) in missing
+    if isinstance(value, str):
+        return value in missing or normal_text(value) in missing
+    return isinstance(value, numbers.Real | np.bool_) and as_text(value) in missing
 
 
 def number_of(value: Any) -> float:
@@ -57,7 +145,7 @@ def number_of(value: Any) -> float:
     if isinstance(value, str):
         fits = len(value) <= _MAX_LENGTH and _NUMBER.fullmatch(value)
         return float(value) if fits else NAN
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.timedelta64):  # NumPy counts a time difference among the integers
         return NAN
     if isinstance(value, numbers.Real | Decimal):
         try:
@@ -77,10 +165,14 @@ def boolean_of(value: Any) -> float:
 
 
 def text_of(value: Any) -> str | float:
-    """Return a text, a number, a date, or a collection of them as text; NaN if it cannot be converted."""
-    if isinstance(value, timedelta | np.timedelta64):  # its unit is not stated
+    """Return a text (in its normal form), a number or a date as text; NaN if it cannot be converted."""
+    if value is OPAQUE or isinstance(
+        value, timedelta | np.timedelta64
+    ):  # the unit of the latter is not stated
         return NAN
-    if isinstance(value, str | numbers.Real | np.generic | Decimal | date):
+    if isinstance(value, str):
+        return normal_text(value)
+    if isinstance(value, numbers.Real | np.generic | Decimal | date):
         return as_text(value)
     try:
         return str(value)
@@ -90,7 +182,7 @@ def text_of(value: Any) -> str | float:
 
 def truth_of(value: Any, words: Mapping[str, float]) -> float:
     """Return the truth that a value stands for; a number 1 or 0 stands for itself, as in a clean table."""
-    found = words.get(str(text_of(value)).strip())
+    found = words.get(str(text_of(value)))
     if found is None and not isinstance(value, str | bool) and value in (0, 1):
         return float(value)
     return NAN if found is None else found

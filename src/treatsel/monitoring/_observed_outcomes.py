@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_binary, check_known_arms, check_same_length, count_of
+from treatsel._checks import (
+    FloatArray,
+    check_binary,
+    check_known_arms,
+    check_same_length,
+    count_of,
+    look_alikes,
+)
 from treatsel._disclosure import is_disclosive, rounded_down, stated
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError
@@ -128,9 +135,11 @@ def received_in(selector: TreatmentSelector, frame: pd.DataFrame) -> pd.Series |
     InputError
         If an arm is unknown to the model.
     """
+    book = selector.codebook_
+    if selector.arm not in frame.columns:
+        frame = frame.rename(columns=look_alikes(frame.columns, [selector.arm]))
     if selector.arm not in frame.columns:
         return None
-    book = selector.codebook_
     received = book[selector.arm].parse(frame[selector.arm], book.missing_values)[0]
     check_known_arms(received[received.notna()], selector.arms_)
     return received

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_choice, count_of
+from treatsel._checks import check_choice, count_of, look_alikes
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.scale._files import CHUNK, Progress, in_order
 from treatsel.selector import TreatmentSelector, check_selector
@@ -263,15 +263,17 @@ def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | 
     if outcome is not None:
         check_choice("outcome", outcome, selector.outcomes_)
     existing, book = list(columns), selector.codebook_
+    alike = {own: name for name, own in look_alikes(existing, [*book.names("id"), *book.covariates]).items()}
     remedy = f"The model needs {list(book.covariates)}; use null for unknown values."
     faults = [
         Fault(column=name, problem="is missing", remedy=remedy)
         for name in book.covariates
-        if name not in existing
+        if name not in existing and name not in alike
     ]
     if faults:
         raise CohortError("The patients cannot be predicted:", faults)
-    return [name for name in [*book.names("id"), *book.covariates] if name in existing]
+    names = [alike.get(name, name) for name in [*book.names("id"), *book.covariates]]
+    return [name for name in names if name in existing]
 
 
 def _arms(selector: TreatmentSelector, outcome: str | None) -> "pd.Index[Any]":

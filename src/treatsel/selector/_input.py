@@ -1,5 +1,6 @@
 """Checked development data from a cohort, or from a table and outcomes."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from treatsel._checks import (
     check_same_length,
     check_unique,
     count_of,
+    normal_text,
 )
 from treatsel._stats.alignment import check_same_order
 from treatsel.codebook import (
@@ -29,7 +31,7 @@ from treatsel.codebook import (
     stated_for,
 )
 from treatsel.cohort import Cohort
-from treatsel.errors import CodebookError, CohortError, Fault, InputError
+from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, InputError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +104,8 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
 
 def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) -> DevelopmentData:
     frame = frame_of(X)
+    codebook = Codebook.read(codebook) if isinstance(codebook, str | Path) else codebook
+    frame = codebook.with_known_names(frame) if isinstance(codebook, Codebook) else frame
     outcomes = outcome_table(y, frame)
     assignment = check_assignment(selector.assignment)
     book = development_codebook(codebook, frame, selector.arm, groups)
@@ -114,11 +118,25 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         clean=clean,
         outcomes=outcomes,
         received=clean[selector.arm],
-        groups=frame[groups].astype("object") if groups else None,
+        groups=_normal_groups(frame[groups]) if groups else None,
         persons=next((frame[name] for name in book.names("person") if name in frame), None),
         codebook=book,
         assignment=assignment,
     )
+
+
+def _normal_groups(column: pd.Series) -> pd.Series:
+    """Return sites whose names look alike as the same site."""
+    plain = column.astype("object")
+    found = plain.map(lambda name: normal_text(name) if isinstance(name, str) else name)
+    if n := int((found.notna() & (found != plain)).sum()):
+        warnings.warn(
+            f"normalized_text: column {column.name!r} holds {count_of(n, 'text')} that were read in their "
+            "normal form (composed signs, plain blanks, none at the ends). Correct them at the source.",
+            DataQualityWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 ASSIGNMENTS = ("randomised", "routine")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._checks import look_alikes
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
 from treatsel.table._dialect import Dialect, dialect_of
@@ -149,10 +150,19 @@ def read_chunks(
             yield from _parquet_chunks(path, rows, columns)
         elif Path(path).suffix.lower() in EXCEL:
             whole = read_excel(path)
-            kept = [name for name in whole.columns if columns is None or name in columns] or whole.columns[:1]
+            chosen = _chosen(whole.columns, columns)
+            kept = [name for name in whole.columns if name in chosen] or whole.columns[:1]
             yield from (whole.loc[:, kept].iloc[i : i + rows] for i in range(0, len(whole), rows))
         else:
             yield from _csv_chunks(path, codebook, rows, columns)
+
+
+def _chosen(names: Iterable[Any], columns: Collection[str] | None) -> set[Any]:
+    """Return which names of a file to read: the columns, or what differs from one in its normal form only."""
+    given = list(names)
+    if columns is None:
+        return set(given)
+    return {name for name in given if name in columns} | set(look_alikes(given, columns))
 
 
 @contextmanager
@@ -236,7 +246,8 @@ def _csv_chunks(
     dialect = source.dialect(book, {})
     head = source.frame(dialect, nrows=1)
     _check_layout(path, head, book)
-    wanted = [i for i, name in enumerate(head.columns) if columns is None or name in columns] or [0]
+    chosen = _chosen(head.columns, columns)
+    wanted = [i for i, name in enumerate(head.columns) if name in chosen] or [0]
     layout = dialect.layout(source.names(dialect))
     with source.texts(
         dialect, chunksize=rows, **layout
@@ -249,7 +260,11 @@ def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) 
     """Raise if the cells of a CSV file do not match its header."""
     if len(frame) and not isinstance(frame.index, pd.RangeIndex):
         raise CohortError(f"The rows of {path} have more cells than the header has names. Name every column.")
-    if book is None or any(name in book for name in frame.columns):
+    if (
+        book is None
+        or any(name in book for name in frame.columns)
+        or look_alikes(frame.columns, book.names())
+    ):
         return
     # the header may hold the first patient's values, so it is not shown
     remedy = "Its first line must hold the names of the columns."
@@ -299,7 +314,8 @@ def _parquet_chunks(path: str | Path, rows: int, columns: Collection[str] | None
 
     data = _dataset(path)
     stored = (data.schema.pandas_metadata or {}).get("index_columns", [])
-    kept = [name for name in data.schema.names if columns is None or name in columns or name in stored]
+    chosen = _chosen(data.schema.names, columns)
+    kept = [name for name in data.schema.names if name in chosen or name in stored]
     options = dataset.ParquetFragmentScanOptions(pre_buffer=False)
     batches = data.to_batches(
         columns=kept or data.schema.names[:1],
