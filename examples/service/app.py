@@ -87,15 +87,15 @@ def make_app(model: serve.FittedModel) -> FastAPI:
         except (
             TreatselError
         ) as error:  # the message names columns and allowed values, never a value of the patient
-            return refusal(422, str(error))
+            return refusal(422, str(error), faults=[fault.to_dict() for fault in error.faults])
         for warning in result.get("warnings", ()):
             counts[f'warnings_total{{code="{warning["code"]}"}}'] += 1
         counts["seconds_total"] += time.perf_counter() - start
         return Response(json.dumps(result, allow_nan=False), media_type="application/json")
 
-    def refusal(status: int, why: str) -> Response:
+    def refusal(status: int, why: str, **details: Any) -> Response:
         counts[f'refused_total{{status="{status}"}}'] += 1
-        return JSONResponse({"error": why}, status_code=status)
+        return JSONResponse({"error": why, **details}, status_code=status)
 
     return app
 

@@ -59,6 +59,13 @@ def test_an_invalid_request_is_refused_with_a_reason(client, body, status):
         assert answer.json()["error"]
 
 
+def test_a_refusal_gives_its_faults_as_data(client, record):
+    answer = client.post("/predict", json={**record, "age": "secret-7431"}, params={"on_invalid": "raise"})
+    (fault,) = answer.json()["faults"]
+    assert (fault["column"], fault["n_rows"]) == ("age", 1)
+    assert fault["problem"] in answer.json()["error"]
+
+
 def test_no_response_repeats_a_value(client, record):
     secret = dict.fromkeys(record, "secret-7431")
     for options in ({"on_invalid": "raise"}, {"on_invalid": "flag"}):
