@@ -266,3 +266,9 @@ def test_time_differences_are_refused():
     frame = pd.DataFrame({"waited": pd.to_timedelta([1, 2, 3], unit="D")})
     with pytest.raises(CohortError, match="holds time differences"):
         Encoding.learn(frame, np.ones(3), native_missing=False)
+
+
+def test_time_differences_among_objects_are_no_numbers():
+    held = pd.DataFrame({"wait": pd.Series([np.timedelta64(1, "D"), np.timedelta64(2, "D")], dtype="object")})
+    with pytest.raises(CohortError, match="'wait' holds time differences"):
+        Encoding.learn(held, np.ones(2), native_missing=False)

@@ -327,7 +327,13 @@ def _values(column: "pd.Series", *, text: bool = False) -> np.ndarray:
     import pandas as pd
 
     kind = column.dtype
-    if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
+    held = set(map(type, column[column.notna()])) if kind.kind == "O" else set()
+    # NumPy counts a time difference among the integers
+    if (
+        pd.api.types.is_datetime64_any_dtype(kind)
+        or pd.api.types.is_timedelta64_dtype(kind)
+        or np.timedelta64 in held
+    ):
         remedy = "Derive a number known before treatment from it, for example days waited."
         problem = "holds dates" if pd.api.types.is_datetime64_any_dtype(kind) else "holds time differences"
         raise CohortError(
