@@ -164,7 +164,9 @@ def test_to_frame_and_text(selector):
     fitted, cohort = selector
     explained = explain(fitted, cohort.X.head(3), contrast=("cbt", "ipt"), scale="probability")
     frame = explained.to_frame()
-    assert list(frame.columns) == ["patient", "covariate", "attribution", "base_value", "prediction"]
+    scope = ["in_scope", "reason", "reason_column"]
+    names = ["patient", "covariate", "attribution", "base_value", "prediction"]
+    assert list(frame.columns) == [*names, *scope]
     assert frame["attribution"].to_numpy() == pytest.approx(explained.values.to_numpy().ravel())
     assert explained.subject == "the model's difference in probability of dropout, cbt minus ipt"
 

@@ -59,6 +59,10 @@ class RecordReader:
         return steps
 
     @lazy
+    def _covariates(self) -> frozenset[str]:
+        return frozenset(self.codebook.covariates)
+
+    @lazy
     def _known(self) -> frozenset[str]:
         return frozenset(self.codebook.names())
 
@@ -127,10 +131,9 @@ class RecordReader:
 
     def _named(self, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flags]:
         """Return the record with the codebook's names where a name differs only in its normal form."""
-        names = self.codebook.covariates
-        if all(name in record for name in names):
+        if self._covariates <= record.keys():
             return record, []
-        found = look_alikes(record, names)
+        found = look_alikes(record, self.codebook.covariates)
         renamed = {found.get(key, key): value for key, value in record.items()}
         return renamed, [("normalized_text", name) for name in found.values()]
 

@@ -29,6 +29,7 @@ _MAX_LENGTH = 400  # longest text that may be a number: bounds the run time of t
 
 
 _MODULE, _NAME = type.__dict__["__module__"], type.__dict__["__name__"]
+_BUILTIN: tuple[Any, ...] = ((str, str.__str__), (int, int.__int__), (float, float.__float__))
 _TRUSTED = (
     Decimal,
     Fraction,
@@ -58,7 +59,7 @@ def as_builtin(value: Any) -> Any:
     kind = type(value)
     if value is None or kind is float or kind is str or kind is int or kind is bool:
         return value
-    for base, convert in ((str, str.__str__), (int, int.__int__), (float, float.__float__)):
+    for base, convert in _BUILTIN:
         if issubclass(kind, base):
             return convert(value)
     if kind is complex or kind is np.complex128:
