@@ -29,6 +29,7 @@ from treatsel.codebook._convert import distinct_values, to_boolean, to_number
 from treatsel.codebook._direction import SHIPPED
 from treatsel.codebook._field import Field
 from treatsel.codebook._leaks import follows_outcome
+from treatsel.codebook._related import related_columns
 
 # Texts by which other programs write a missing value: R, SPSS, SAS, Excel, SQL.
 MISSING_TEXTS = ("NA", "N/A", "n/a", "NaN", "nan", "<NA>", "NULL", "null", "#N/A", ".")
@@ -64,8 +65,10 @@ def draft_fields(
         _drafted(frame[name], known.get(name), outcomes, missing, ranges=ranges, as_cells=as_cells)
         for name in names
     ]
-    labels = {f.name: _outcome_of(frame[f.name], f, missing) for f in fields if f.role == "outcome"}
-    return [_without_leak(field, frame[field.name], labels, missing) for field in fields]
+    clean = {field.name: field.parse(frame[field.name], tuple(missing))[0] for field in fields}
+    labels = {f.name: clean[f.name].astype("float64") for f in fields if f.role == "outcome"}
+    related = related_columns(clean, [field.name for field in fields if field.role == "covariate"])
+    return [_without_leak(field, clean[field.name], labels, related.get(field.name)) for field in fields]
 
 
 def missing_texts(frame: pd.DataFrame, given: Collection[str]) -> dict[str, list[str]]:
@@ -197,6 +200,10 @@ def _doubt(column: pd.Series, kind: str, values: pd.Series, missing: Collection[
         return f"{code} may stand for a missing value: then add it to missingValues."
     if may_be_later(name):
         return "The name suggests that it was recorded after treatment began."
+    if first_known([name], ARM_NAMES) is not None:
+        return "The name suggests an arm; another column is the arm."
+    if first_known([name], SITE_NAMES) is not None:
+        return "The name suggests a site; another column is the site."
     return ""
 
 
@@ -225,22 +232,24 @@ def _holds_time_differences(column: pd.Series) -> bool:
     return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True).startswith("timedelta")
 
 
-def _outcome_of(column: pd.Series, field: Field, missing: Collection[str]) -> pd.Series:
-    return field.parse(column, tuple(missing))[0].astype("float64")
-
-
 def _without_leak(
-    field: Field, column: pd.Series, outcomes: dict[str, pd.Series], missing: Collection[str]
+    field: Field, clean: pd.Series, outcomes: dict[str, pd.Series], related: str | None
 ) -> Field:
-    """Return the field, undecided if its values, or their absence, follow an outcome too closely."""
+    """Return the field, undecided if it is related to a later column, or follows an outcome too closely."""
     if field.role != "covariate":
         return field
-    clean = field.parse(column, tuple(missing))[0]
+    if related is not None:
+        return _undecided(field, related)
     for name, outcome in outcomes.items():
         if doubt := follows_outcome(clean, outcome):
-            note = f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
-            return replace(field, role="undecided", note=" ".join(filter(None, [note, field.note])))
+            return _undecided(
+                field, f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
+            )
     return field
+
+
+def _undecided(field: Field, note: str) -> Field:
+    return replace(field, role="undecided", note=" ".join(filter(None, [note, field.note])))
 
 
 def _label(name: str, role: str, values: pd.Series) -> Field:
