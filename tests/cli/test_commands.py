@@ -281,6 +281,16 @@ def test_a_draft_says_what_it_guessed_and_train_refuses_what_is_undecided(capsys
     assert selector.event_is_good_ == {"left": False}
 
 
+def test_a_draft_without_an_outcome_lists_the_columns_of_two_values(capsys, tmp_path):
+    rng, n = np.random.default_rng(0), 60
+    frame = pd.DataFrame({"age": rng.integers(18, 80, n), "well": rng.choice(["yes", "no"], n)})
+    frame.assign(arm=rng.choice(["A", "B"], n)).to_csv(tmp_path / "t.csv", index=False)
+    assert main(["codebook", str(tmp_path / "t.csv")]) == 0
+    summary = capsys.readouterr().err
+    assert "No outcome was recognized" in summary
+    assert "Columns of two values, which an outcome may be: ['well']" in summary
+
+
 @pytest.mark.slow
 def test_development_and_imputed_cohorts_have_sections(folder, capsys, tmp_path):
     tables = [imputed(folder, seed) for seed in (1, 2)]

@@ -129,6 +129,9 @@ def summary(book: Codebook) -> str:
         lines.append(f"Recorded after treatment began, or dates; not used: {list(later)}.")
     if not book.outcomes:
         lines.append("No outcome was recognized. Name it: --outcome COLUMN=good (1 is good) or =bad.")
+        of_two = (f.name for f in book.fields if f.type == "boolean" or len(f.enum or ()) == 2)
+        if binary := [name for name in of_two if name in (*roles["covariate"], *undecided)]:
+            lines.append(f"Columns of two values, which an outcome may be: {binary}.")
     unused = [name for name in book.names(None) if name not in undecided]
     if unused:
         lines.append(f"Not used: {unused}.")
