@@ -43,6 +43,7 @@ LEVELS = {
     "errors": 0,
     "_measures": 0,
     "_reporting": 0,
+    "_files": 0,
     "_lazy": 0,
     "_version": 0,
 }
@@ -54,6 +55,7 @@ SHARED = {
     "_disclosure",
     "_measures",
     "_checks",
+    "_files",
 }  # private modules that any module may import
 LAZY_ONLY = {
     *("matplotlib", "shap", "jinja2", "lightgbm", "numba", "pyarrow", "statsmodels", "skmisc"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._files import write_text
 from treatsel._reporting import page
 from treatsel._reporting.format import DASH, number, percent
 from treatsel._reporting.page import Page, Section, Table
@@ -36,7 +37,7 @@ def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
     InputError
         If the result is neither.
     """
-    Path(path).write_text(page.to_html(_page(result)), encoding="utf-8")
+    write_text(path, page.to_html(_page(result)))
 
 
 def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> None:
@@ -47,7 +48,7 @@ def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> Non
     InputError
         If the result is neither.
     """
-    Path(path).write_text(page.to_markdown(_page(result)), encoding="utf-8")
+    write_text(path, page.to_markdown(_page(result)))
 
 
 def model_card(manifest: Manifest) -> str:

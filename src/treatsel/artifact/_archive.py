@@ -5,7 +5,6 @@ is unpickled, evaluated or executed, and paths cannot leave the archive. The zip
 bytes before it: this seal protects against damage, but only a signature protects against forgery.
 """
 
-import contextlib
 import hashlib
 import io
 import os
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from treatsel._files import write_bytes
 from treatsel.artifact._json import read_json
 from treatsel.errors import ArtifactError
 
@@ -54,7 +54,7 @@ class Contents:
 
 
 def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: bytes | None = None) -> None:
-    """Write the archive under a unique temporary name, then rename it, so that no file is incomplete."""
+    """Write the archive; the file is whole or absent."""
     sizes = [len(content) for content in arrays.values()]
     if max(sizes, default=0) > MAX_MEMBER or sum(sizes) > MAX_TOTAL or len(manifest) > MAX_MANIFEST:
         raise ArtifactError(f"The model is too large for a file: one array has {max(sizes):,} bytes.")
@@ -68,16 +68,10 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: b
             archive.writestr(entry, content, compresslevel=6)
         archive.comment = b"0" * _SEAL
     body = stream.getvalue()[:-_SEAL]
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
-        with temporary.open("xb") as file:  # x: does not follow an existing link
-            file.write(body + hashlib.sha256(body).hexdigest().encode())
-        temporary.replace(path)
+        write_bytes(path, body + hashlib.sha256(body).hexdigest().encode())
     except OSError as error:
         raise ArtifactError(f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def read(path: Path) -> Contents:

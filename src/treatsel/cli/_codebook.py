@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel._checks import count_of, did_you_mean
-from treatsel.cli._io import check_outputs, pair
+from treatsel.cli._io import DataOutput, check_outputs, pair
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
 from treatsel.table import read_table
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if args.overrides is not None:
         book = book.merge(args.overrides)
     if args.out is None:
-        print(book.to_yaml(), end="")
+        DataOutput().write(book.to_yaml())
     else:
         book.write(args.out)
     print(summary(book), file=sys.stderr)

@@ -1,7 +1,9 @@
 """Output files, ``name=value`` options and progress messages shared by the commands."""
 
 import argparse
+import io
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel import table as tables
+from treatsel._files import is_stream, write_bytes
 from treatsel.errors import InputError
 
 
@@ -19,9 +23,16 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] 
     Raises
     ------
     InputError
-        If a folder does not exist, an output is a folder, or two files of the command have the same name.
+        If a folder does not exist, an output is a folder, two files of the command have the same name, or an
+        input that can be read only once is named twice.
     """
-    taken = {path.resolve(): "is an input of this command" for path in inputs if path is not None}
+    taken: dict[str, str] = {}
+    for path in inputs:
+        if path is None:
+            continue
+        if _place(path) in taken and is_stream(path):
+            raise InputError(f"{path} is named twice, but can be read only once. Write it to a file first.")
+        taken[_place(path)] = "is an input of this command"
     for path in outputs:
         if path is None:
             continue
@@ -31,26 +42,43 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] 
             )
         if path.is_dir():
             raise InputError(f"Cannot write {path}: it is a folder. Name a file.")
-        if (reason := taken.get(path.resolve())) is not None:
+        if (reason := taken.get(_place(path))) is not None:
             raise InputError(f"Refusing to write {path}: it {reason}. Choose another name.")
-        taken[path.resolve()] = "is already another output of this command"
+        taken[_place(path)] = "is already another output of this command"
+
+
+def _place(path: Path) -> str:
+    return os.path.realpath(path)  # unlike Path.resolve, without an exception where links form a circle
+
+
+class DataOutput:
+    """Standard output for data: characters that its encoding lacks are refused, not replaced."""
+
+    def write(self, text: str) -> None:
+        """Write a text, or raise `InputError`."""
+        encoding = sys.stdout.encoding or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            raise InputError(
+                f"Standard output has the encoding {encoding}, which lacks characters of these data. Write "
+                "to a file with --out, or set PYTHONIOENCODING=utf-8."
+            ) from None
+        sys.stdout.write(text)
 
 
 def write_table(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table without its index to a CSV or Parquet file, or as CSV to standard output."""
-    if out is None:
-        print(table.to_csv(index=False), end="")
-    elif out.suffix.lower() == ".parquet":
-        table.to_parquet(out, index=False)
-    else:
-        table.to_csv(out, index=False)
+    tables.write_table(table, DataOutput() if out is None else out)
 
 
 def save_picture(ax: Any, path: Path) -> None:
     """Write the figure of `ax` as PNG, SVG or PDF, depending on the file extension."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"The name of a figure must end in .png, .svg or .pdf; {path.name!r} does not.")
-    ax.figure.savefig(path, dpi=150)
+    stream = io.BytesIO()
+    ax.figure.savefig(stream, dpi=150, format=path.suffix[1:].lower())
+    write_bytes(path, stream.getvalue())
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from treatsel._checks import count_of
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs
+from treatsel.cli._io import DataOutput, check_outputs
 from treatsel.errors import InputError
 from treatsel.scale import predict_file
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     warnings = predict_file(
         load_model(args.model),
         args.patients,
-        sys.stdout if args.out is None else args.out,
+        DataOutput() if args.out is None else args.out,
         level=None if args.no_intervals else args.level,
         on_invalid=args.on_invalid,
         n_jobs=args.n_jobs,

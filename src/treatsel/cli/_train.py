@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from treatsel._checks import count_of
+from treatsel._files import read_text
 from treatsel.artifact import save_model
 from treatsel.cli._io import check_outputs, say
 from treatsel.codebook import Codebook
@@ -114,7 +115,7 @@ def _intended_use(text: str) -> Any:
     if not text.startswith("@"):
         return text
     try:
-        content = yaml.safe_load(Path(text[1:]).read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(text[1:]))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"Cannot read the intended use from {text[1:]}; it must be a YAML file.") from error
     if not isinstance(content, dict):

@@ -1,7 +1,6 @@
 """`treatsel`: the command line, from a patient table to a validation report."""
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -27,8 +26,9 @@ from treatsel.cli import (
     _train,
     _validate,
 )
+from treatsel.cli._ending import status_of
 from treatsel.cli._io import progress
-from treatsel.errors import TreatselError, TreatselWarning
+from treatsel.errors import TreatselWarning
 
 COMMANDS: tuple[ModuleType, ...] = (
     _demo,
@@ -65,6 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 2, after one line on stderr, for unusable input."""
+    return status_of(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
     if getattr(args, "more_files", False):  # files may come before and after options
@@ -75,22 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with progress(), warnings.catch_warnings():
         warnings.simplefilter("always", TreatselWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment] # the remaining arguments are not needed
-        status = 0
-        try:
-            status = args.run(args)
-            sys.stdout.flush()
-        except TreatselError as error:
-            return _fail(str(error))
-        except BrokenPipeError:  # the reader of the output, such as `head`, has exited
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            return _fail(f"{error.filename or 'file'}: {error.strerror or error}.")
+        status: int = args.run(args)
     return status
-
-
-def _fail(message: str) -> int:
-    print(f"treatsel: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

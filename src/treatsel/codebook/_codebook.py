@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import as_pandas, did_you_mean
+from treatsel._files import read_text, write_text
 from treatsel._lazy import lazy
 from treatsel.codebook._comments import commented_yaml, notes_of
 from treatsel.codebook._field import Field
@@ -94,10 +95,11 @@ class Codebook:
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        book = cls.from_dict(_load(Path(path)))
+        text, content = _load(Path(path))
+        book = cls.from_dict(content)
         if Path(path).suffix.lower() == ".json":
             return book
-        notes = notes_of(Path(path).read_text(encoding="utf-8-sig"))
+        notes = notes_of(text)
         return cls(tuple(replace(f, note=notes.get(f.name, "")) for f in book.fields), book.missing_values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class Codebook:
         as_json = path.suffix.lower() == ".json"
         text = json.dumps(self.to_dict(), indent=2) + "\n" if as_json else self.to_yaml()
         try:
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
         except OSError as error:
             raise CodebookError(f"Cannot write the codebook {path}: {error.strerror}.") from error
 
@@ -225,7 +227,7 @@ class Codebook:
         if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
-        edits = _load(Path(edits)) if isinstance(edits, str | Path) else edits
+        edits = _load(Path(edits))[1] if isinstance(edits, str | Path) else edits
         _check_keys("The edits", edits)
         named = _by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
@@ -374,11 +376,12 @@ def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
     return named
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> tuple[str, Any]:
+    """Return text and content of a file, which is read once: it may be a pipe."""
     import yaml
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
@@ -386,4 +389,4 @@ def _load(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
-    return content
+    return text, content

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from treatsel._jobs import results_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.selector import TreatmentSelector, check_selector
-from treatsel.table import TableWriter, packed, read_chunks
+from treatsel.table import SupportsText, TableWriter, packed, read_chunks
 
 CHUNK = 8_192  # patients; a multiple of the 512 patients per block in which intervals are computed
 IDS_CHUNK = 262_144  # patients per chunk when only ids are read
@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]  # patients done, total
 def predict_file(
     selector: TreatmentSelector,
     patients: str | Path,
-    out: str | Path | TextIO,
+    out: str | Path | SupportsText,
     *,
     level: float | None = 0.95,
     on_invalid: str = "raise",

@@ -1,5 +1,6 @@
 """Reading of patient tables from CSV, Parquet and Excel files, whole or in chunks."""
 
+import gzip
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -9,11 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._files import is_stream, read_bytes
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
 from treatsel.table._dialect import Dialect, dialect_of
 
 EXCEL = (".xlsx", ".xlsm")
+MOST_PIPED = 2**30  # bytes from a pipe, which are kept in memory
+_GZIP = b"\x1f\x8b"
 UNNAMED = "Unnamed: 0"  # pandas' name of a first column without a name
 
 
@@ -90,6 +94,8 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         If the file cannot be read, or pyarrow is not installed.
     """
     with _readable(path):
+        if is_stream(path):
+            return pd.read_parquet(io.BytesIO(_content(path)))
         if Path(path).is_dir():
             joined: pd.DataFrame = _dataset(path).to_table().to_pandas()
             return joined
@@ -111,7 +117,8 @@ def read_excel(path: str | Path) -> pd.DataFrame:
             "Excel files need openpyxl: pip install openpyxl, or save the table as CSV."
         ) from None
     with _readable(path):
-        return pd.read_excel(path, keep_default_na=False, na_values=[""])
+        source: Any = io.BytesIO(_content(path)) if is_stream(path) else path
+        return pd.read_excel(source, keep_default_na=False, na_values=[""])
 
 
 def read_chunks(
@@ -145,6 +152,8 @@ def read_chunks(
         As `read_csv`, when a chunk cannot be read.
     """
     with _readable(path):
+        if is_stream(path):
+            raise CohortError(f"{path} can be read only once. Write it to a file first.")
         if is_parquet(path):
             yield from _parquet_chunks(path, rows, columns)
         elif Path(path).suffix.lower() in EXCEL:
@@ -158,8 +167,11 @@ def read_chunks(
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """Convert exceptions of the reader into messages about the file."""
+    memory = f"{path} needs more memory than is available. Read fewer patients at once."
     try:
         yield
+    except MemoryError as error:
+        raise CohortError(memory) from error
     except TreatselError:
         raise
     except OSError as error:
@@ -168,10 +180,24 @@ def _readable(path: str | Path) -> Iterator[None]:
         raise CohortError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
     except UnicodeDecodeError as error:
         raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.") from error
-    except (ValueError, NotImplementedError) as error:  # parser errors of pandas and of pyarrow
+    except Exception as error:  # the parsers of other libraries raise errors of all kinds
+        if "out of memory" in str(error):  # pandas' C parser
+            raise CohortError(memory) from error
         found = re.search(r"Expected \d+ fields in line \d+, saw \d+|EOF inside string", str(error))
         where = f" ({found[0]})" if found else ""
         raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file{where}.") from error
+
+
+def _content(path: str | Path) -> bytes:
+    """Return what a pipe delivers, uncompressed: its name does not tell whether it is compressed."""
+    content = read_bytes(path, most=MOST_PIPED)
+    if not content.startswith(_GZIP):
+        return content
+    with gzip.open(io.BytesIO(content)) as stream:
+        content = stream.read(MOST_PIPED + 1)
+    if len(content) > MOST_PIPED:
+        raise CohortError(f"{path} delivers more than {MOST_PIPED:,} bytes. Write it to a file first.")
+    return content
 
 
 # --- CSV
@@ -180,13 +206,9 @@ def _readable(path: str | Path) -> Iterator[None]:
 class _Source:
     """A text file that is read several times; what can be read only once (a pipe) is kept in memory."""
 
-    def __init__(self, path: str | Path, *, whole: bool = True) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._content: bytes | None = None
-        if self.path.exists() and not self.path.is_file() and not self.path.is_dir():
-            if not whole:
-                raise CohortError(f"{path} can be read only once. Write it to a file first.")
-            self._content = self.path.read_bytes()
+        self._content: bytes | None = _content(path) if is_stream(path) else None
 
     def dialect(self, book: Codebook | None, stated: dict[str, str | None]) -> Dialect:
         """Return encoding, separator and decimal sign."""
@@ -232,7 +254,7 @@ def _with_points(table: pd.DataFrame, dialect: Dialect) -> pd.DataFrame:
 def _csv_chunks(
     path: str | Path, book: Codebook | None, rows: int, columns: Collection[str] | None
 ) -> Iterator[pd.DataFrame]:
-    source = _Source(path, whole=False)
+    source = _Source(path)
     dialect = source.dialect(book, {})
     head = source.frame(dialect, nrows=1)
     _check_layout(path, head, book)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from treatsel._files import read_text, write_text
 from treatsel._reporting import page
 from treatsel._version import __version__
 from treatsel.errors import InputError
@@ -45,11 +46,11 @@ class ValidationReport(ReportData):
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML page."""
-        Path(path).write_text(page.to_html(page_of(self)), encoding="utf-8")
+        write_text(path, page.to_html(page_of(self)))
 
     def to_markdown(self, path: str | Path) -> None:
         """Write the report as Markdown, without figures."""
-        Path(path).write_text(page.to_markdown(page_of(self)), encoding="utf-8")
+        write_text(path, page.to_markdown(page_of(self)))
 
     def write_checklists(self, path: str | Path) -> None:
         """Write the reporting checklists as Markdown or CSV, by the suffix of the path.
@@ -61,9 +62,9 @@ class ValidationReport(ReportData):
         """
         items, path = self.tables["checklist"], check_checklist_name(path)
         if path.suffix.lower() == ".csv":
-            items.to_csv(path, index=False)
+            write_text(path, items.to_csv(index=False, lineterminator="\n"))
         else:
-            path.write_text(markdown_of(items), encoding="utf-8")
+            write_text(path, markdown_of(items))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as plain values, the content of the JSON file; NaN becomes None."""
@@ -89,7 +90,7 @@ class ValidationReport(ReportData):
     def to_json(self, path: str | Path) -> None:
         """Write all results to a JSON file; `from_json` reads it, `compare` compares two."""
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> "ValidationReport":
@@ -101,7 +102,7 @@ class ValidationReport(ReportData):
             If the file is not such a report, or has a newer schema.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refused)
+            content = json.loads(read_text(path), parse_constant=_refused)
         except (ValueError, RecursionError) as error:
             why = f" ({error})" if isinstance(error, InputError) else ", or it is truncated"
             raise InputError(f"{Path(path).name} is not a JSON file{why}.") from error
