@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from treatsel.artifact._json import read_json
+from treatsel.artifact._zip import Member, directory_of
 from treatsel.errors import ArtifactError
 
 FORMAT = 1
@@ -40,7 +41,7 @@ _HEADER = re.compile(
     rb"([0-9]{1,20})?\), \} *\n"
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_SEAL, _END = 64, 22  # bytes of the seal, and of the zip's end record before it
+_SEAL = 64  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +88,11 @@ def read(path: Path) -> Contents:
         raise ArtifactError("It is not a treatsel model: not a zip archive.")
     if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
         raise ArtifactError("Its seal is broken: the file is truncated, changed, or not from treatsel.")
-    _check_end(content)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        sizes = _checked_directory(archive, len(content))
-        text = _unpacked(archive, MANIFEST)
-        manifest = _checked_manifest(text, set(sizes) - {MANIFEST, SIGNATURE})
-        signature = _unpacked(archive, SIGNATURE) if SIGNATURE in sizes else None
-        arrays = {name: _unpacked(archive, name) for name in manifest["members"]}
+    members = _checked_directory(content)
+    text = members[MANIFEST].unpacked(content)
+    manifest = _checked_manifest(text, set(members) - {MANIFEST, SIGNATURE})
+    signature = members[SIGNATURE].unpacked(content) if SIGNATURE in members else None
+    arrays = {name: members[name].unpacked(content) for name in manifest["members"]}
     for name, data in arrays.items():
         if hashlib.sha256(data).hexdigest() != manifest["members"][name]:
             raise ArtifactError(f"The hash of member {name} differs from the manifest.")
@@ -115,50 +114,21 @@ def _read_bytes(path: Path) -> bytes:
     return content
 
 
-def _check_end(content: bytes) -> None:
-    """Check the end record, with the position and the size of the directory, before anything is parsed."""
-    place = len(content) - _SEAL - _END
-    end = content[max(place, 0) : place + _END]
-    bounds = ((10, 12), (12, 16), (16, 20), (20, 22))
-    members, size, start, comment = (int.from_bytes(end[a:b], "little") for a, b in bounds)
-    wide = content[max(place - 20, 0) :][:4] == b"PK\x06\x07"  # these checks do not bound a zip64 directory
-    if end[:4] != b"PK\x05\x06" or wide or start + size != place or comment != _SEAL:
-        raise ArtifactError("Its zip directory is not in the expected place.")
-    if members > MAX_MEMBERS or size > MAX_DIRECTORY:
-        raise ArtifactError("Its zip directory has too many members.")
-
-
-def _checked_directory(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, int]:
-    entries = archive.infolist()
-    sizes = {entry.filename: entry.file_size for entry in entries}
-    if len(entries) > MAX_MEMBERS or len(sizes) < len(entries) or MANIFEST not in sizes:
-        raise ArtifactError("Its zip directory has no manifest, too many members, or a duplicate name.")
+def _checked_directory(content: bytes) -> dict[str, Member]:
+    entries = directory_of(content, _SEAL, most_members=MAX_MEMBERS, most_bytes=MAX_DIRECTORY)
+    members = {entry.name: entry for entry in entries}
+    if len(members) < len(entries) or MANIFEST not in members:
+        raise ArtifactError("Its zip directory has no manifest, or a duplicate name.")
     limits = {MANIFEST: MAX_MANIFEST, SIGNATURE: MAX_SIGNATURE}
     for entry in entries:
-        if entry.flag_bits & 0x1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ArtifactError("It holds a member that is encrypted, or compressed by an unknown method.")
-        limit = limits.get(entry.filename, MAX_MEMBER)
-        if entry.file_size > min(limit, MAX_RATIO * max(entry.compress_size, 1)):
-            raise ArtifactError(f"It holds a member that claims {entry.file_size:,} bytes: too large.")
-        if entry.compress_size > entry.file_size + entry.file_size // 1000 + 64:  # longer than uncompressed
-            raise ArtifactError(
-                f"It holds a member that claims fewer bytes than it has: {entry.file_size:,}."
-            )
-    if sum(sizes.values()) > MAX_TOTAL:
+        limit = limits.get(entry.name, MAX_MEMBER)
+        if entry.size > min(limit, MAX_RATIO * max(entry.packed_size, 1)):
+            raise ArtifactError(f"It holds a member that claims {entry.size:,} bytes: too large.")
+        if entry.packed_size > entry.size + entry.size // 1000 + 64:  # longer than uncompressed
+            raise ArtifactError(f"It holds a member that claims fewer bytes than it has: {entry.size:,}.")
+    if sum(entry.size for entry in entries) > MAX_TOTAL:
         raise ArtifactError(f"Its members claim more than {MAX_TOTAL:,} bytes in total.")
-    if sum(entry.compress_size for entry in entries) > n_bytes:
-        raise ArtifactError("Its members claim more bytes than the file has.")
-    return sizes
-
-
-def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a member, without unpacking more than its stated size (which ``ZipFile.read`` does)."""
-    size = archive.getinfo(name).file_size
-    with archive.open(name) as stream:
-        data = stream.read(size + 1)
-    if len(data) != size:
-        raise ArtifactError(f"It holds a member that claims {size:,} bytes, but has {len(data):,}.")
-    return data
+    return members
 
 
 def _checked_manifest(text: bytes, names: set[str]) -> dict[str, Any]:
