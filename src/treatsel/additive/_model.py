@@ -122,7 +122,7 @@ class AdditiveModel:
         logits += draws[:, None, :, 0]
         for j in np.flatnonzero(missing.any(axis=0)):
             noise = self.encoding.departures(int(j), len(draws))
-            columns = 1 + np.flatnonzero(self.encoding.sources == j)[: noise.shape[1]]
+            columns = 1 + self.encoding.starts[int(j)] + np.arange(noise.shape[1])
             effect = np.einsum("dp,dkp->dk", noise, draws[:, :, columns])
             logits += missing[:, j, None] * effect[:, None, :]
         return logistic(logits)

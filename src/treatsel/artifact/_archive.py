@@ -30,9 +30,12 @@ MAX_MEMBER = 128 * 2**20
 MAX_TOTAL = 512 * 2**20
 MAX_MANIFEST = 8 * 2**20
 MAX_SIGNATURE = 1024
-MAX_MEMBERS = 4096
+MAX_MEMBERS = 12_000  # one for each covariate
 MAX_DIRECTORY = 2**20
-MAX_RATIO = 1100  # deflate cannot compress better than about 1,030 to 1
+MAX_RATIO = 1100  # of one member; deflate cannot compress better than about 1,030 to 1
+# The whole file: memory and time are bounded by its size. Draws compress to a few percent if most covariates of
+# a wide table were screened out, and arrays of a small file may be anything.
+FREE, MAX_WHOLE_RATIO = 64 * 2**20, 100
 DTYPES = ("<f8", "<f4", "<i4", "|b1")
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.npy")
 _HASH = re.compile("[0-9a-f]{64}")
@@ -69,10 +72,15 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: b
             archive.writestr(entry, content, compresslevel=6)
         archive.comment = b"0" * _SEAL
     body = stream.getvalue()[:-_SEAL]
+    whole = body + hashlib.sha256(body).hexdigest().encode()
+    try:
+        contents_of(whole)
+    except ArtifactError as error:  # what could not be read again is not written
+        raise ArtifactError(f"The model cannot be saved. {error}") from error
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         with temporary.open("xb") as file:  # x: does not follow an existing link
-            file.write(body + hashlib.sha256(body).hexdigest().encode())
+            file.write(whole)
         temporary.replace(path)
     except OSError as error:
         raise ArtifactError(f"Cannot write {path}: {error.strerror}.") from error
@@ -82,8 +90,12 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: b
 
 
 def read(path: Path) -> Contents:
-    """Return the members of a file; check size, seal, directory, manifest, format, names, hashes in order."""
-    content = _read_bytes(path)
+    """Return the members of a file."""
+    return contents_of(_read_bytes(path))
+
+
+def contents_of(content: bytes) -> Contents:
+    """Return the members; check size, seal, directory, manifest, format, names, hashes in this order."""
     if not content.startswith(b"PK"):
         raise ArtifactError("It is not a treatsel model: not a zip archive.")
     if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
@@ -126,8 +138,11 @@ def _checked_directory(content: bytes) -> dict[str, Member]:
             raise ArtifactError(f"It holds a member that claims {entry.size:,} bytes: too large.")
         if entry.packed_size > entry.size + entry.size // 1000 + 64:  # longer than uncompressed
             raise ArtifactError(f"It holds a member that claims fewer bytes than it has: {entry.size:,}.")
-    if sum(entry.size for entry in entries) > MAX_TOTAL:
-        raise ArtifactError(f"Its members claim more than {MAX_TOTAL:,} bytes in total.")
+    total, packed = sum(entry.size for entry in entries), sum(entry.packed_size for entry in entries)
+    if total > min(MAX_TOTAL, FREE + MAX_WHOLE_RATIO * packed):
+        raise ArtifactError(
+            f"Its members claim {total:,} bytes in total: too large for a file of {len(content):,} bytes."
+        )
     return members
 
 
