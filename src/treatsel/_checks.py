@@ -1,6 +1,6 @@
 """Checks for vectors, probabilities, arms and tables: each returns the clean value or raises."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from numbers import Real
@@ -19,6 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 # about 1e-16, and no difference of 1e-12 in a probability matters.
 ROUNDING = 1e-12
 MOST_WEIGHT = 1e9  # patients that one row can stand for
+MOST_LISTED = 50  # names in a message
 MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
 
@@ -203,6 +204,12 @@ def check_mapping_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[
 def _or(options: list[Any]) -> str:
     shown = [repr(option) for option in options]
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Return names as a list of text, the first ones of many: bounds the length of a message."""
+    shown = list(map(str, names[:MOST_LISTED]))
+    return str(shown) if len(names) <= MOST_LISTED else f"{str(shown)[:-1]}, ...] ({len(names):,} in total)"
 
 
 def did_you_mean(value: Any, options: Iterable[Any]) -> str:

@@ -31,7 +31,7 @@ class Manifest:
         The whole manifest, as plain lists and mappings.
     signed_by : str or None
         Fingerprint of the key that signed the file according to the file itself: SHA-256 of the public key
-        in DER form. ``load_model(path, require_signature=key)`` verifies it.
+        in DER form. ``read_manifest(path, require_signature=key)`` and ``load_model`` verify it.
     """
 
     content: Mapping[str, Any]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, as_text, count_of
+from treatsel._checks import FloatArray, as_text, count_of, listed
 from treatsel._disclosure import merged
 from treatsel._lazy import lazy
 from treatsel.additive._moments import center_and_scale
@@ -137,6 +137,11 @@ class Encoding:
         """Position of the source column of each column of the matrix."""
         return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
 
+    @lazy
+    def starts(self) -> np.ndarray:
+        """Position of the first column of the matrix that belongs to each source column."""
+        return np.cumsum([0, *(column.width for column in self.columns)])[:-1]
+
     @property
     def kinds(self) -> np.ndarray:
         """Kind of each column of the matrix: number, hinge, category or missing."""
@@ -237,7 +242,7 @@ class Encoding:
         faults = []
         for column in self.columns:
             if column.name not in covariates.columns:
-                remedy = f"The model was fitted with it; the covariates are {self.names}."
+                remedy = f"The model was fitted with it; the covariates are {listed(self.names)}."
                 faults.append(Fault(column=str(column.name), problem="is missing", remedy=remedy))
                 continue
             values = _values(covariates[column.name], text=column.levels is not None)

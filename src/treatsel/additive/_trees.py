@@ -89,10 +89,8 @@ class Trees:
         if not len(kept):
             return None
         ends = np.append(self.roots[1:], len(self.feature))
-        of_node = np.repeat(weights[self.member], np.diff(np.append(self.roots, ends[-1])))
-        inside = np.zeros(len(self.feature), dtype=bool)
-        for tree in kept:
-            inside[self.roots[tree] : ends[tree]] = True
+        of_node = np.repeat(weights[self.member], ends - self.roots)
+        inside = np.repeat(weights[self.member] != 0, ends - self.roots)
         position = (np.cumsum(inside) - 1).astype(np.int32)
         return Trees(
             feature=self.feature[inside],

@@ -148,35 +148,41 @@ def _load(
     path: str | Path, require_signature: str | Path | bytes | None, **options: Any
 ) -> tuple[FittedModel, str]:
     """Return the model in a file, and the name of its arm column."""
-    content, arrays = _parts(path, require_signature)
-    with _artifact_errors(f"Cannot load {path}"):
-        own = {"intended_use": content["intended_use"], "model_id": content["model_id"]}
-        return unpack(content, arrays, **own, **options), content["arm"]
-
-
-def _parts(
-    path: str | Path, require_signature: str | Path | bytes | None
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the checked manifest of a file, and its arrays."""
     key = None if require_signature is None else public_key_of(require_signature)
     with _artifact_errors(f"Cannot load {path}"):
-        file = _read(Path(path))
-        if key is not None:
-            check_signature(file.signature, file.manifest, key)
-        return file.content, _arrays_of(file)
+        file = _read(Path(path), key)
+        own = {"intended_use": file.content["intended_use"], "model_id": file.content["model_id"]}
+        return unpack(file.content, _arrays_of(file), **own, **options), file.content["arm"]
 
 
-def read_manifest(path: str | Path) -> Manifest:
-    """Return the manifest of a model file, after checking hashes, without building the model.
+def read_manifest(
+    path: str | Path, *, require_signature: str | Path | bytes | None = None, whole: bool = False
+) -> Manifest:
+    """Return the manifest of a model file, after checking hashes.
+
+    Parameters
+    ----------
+    path, require_signature
+        As in `load_model`.
+    whole : bool
+        Whether to check the arrays and the stored predictions as well, as `load_model` does. The file is read
+        once: what is returned is what was checked.
+
+    Returns
+    -------
+    Manifest
 
     Raises
     ------
-    ArtifactError
+    ArtifactError, InputError
         As in `load_model`.
     """
+    key = None if require_signature is None else public_key_of(require_signature)
     with _artifact_errors(f"Cannot load {path}"):
-        file = _read(Path(path))
+        file = _read(Path(path), key)
         signer = None if file.signature is None else signed_by(file.signature)
+        if whole:
+            unpack(file.content, _arrays_of(file))
     return Manifest(file.content, signer)
 
 
@@ -216,14 +222,16 @@ def _arrays_of(file: _archive.Contents) -> dict[str, np.ndarray]:
     return {name: _archive.array_of(name, data) for name, data in file.arrays.items()}
 
 
-def _read(path: Path) -> _archive.Contents:
-    """Return the members of a file, after checking its manifest and model id."""
+def _read(path: Path, key: Any = None) -> _archive.Contents:
+    """Return the members of a file, after checking its manifest, model id and (by a public key) signature."""
     file = _archive.read(path)
     if file.content.get("model_id") != _identify(file.content):
         raise ArtifactError("Its model id does not match its content.")
     if file.signature is not None:
         signed_by(file.signature)
     check_manifest(file.content)
+    if key is not None:
+        check_signature(file.signature, file.manifest, key)
     return file
 
 

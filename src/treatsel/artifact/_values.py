@@ -5,6 +5,7 @@ from typing import Any
 
 from treatsel.errors import ArtifactError
 
+LARGEST = 1e30  # largest factor of a product; inputs are at most 1e100, so that no product overflows
 _HASH = re.compile("[0-9a-f]{64}")
 
 
