@@ -94,7 +94,8 @@ def test_any_index_can_be_written(index):
 
 @pytest.mark.parametrize("code", WARNING_CODES)
 def test_codes_determine_whether_the_patient_is_out_of_scope(code):
-    expected = code not in ("missing_covariate", "no_interval", "low_propensity", "unknown_key")
+    in_scope = ("missing_covariate", "no_interval", "low_propensity", "unknown_key", "model_expired")
+    expected = code not in in_scope
     assert (code in OUT_OF_SCOPE_CODES) is expected
     assert make(codes=[code]).out_of_scope.to_dict() == {"a": False, "b": expected}
 

@@ -77,11 +77,36 @@ def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
     if not block.get("purpose"):
         raise InputError("intended_use needs a purpose: one sentence on what the model is for, and for whom.")
     if "review_date" in block:
-        try:
-            datetime.date.fromisoformat(block["review_date"])
-        except ValueError:
-            raise InputError("review_date in intended_use must be a date such as 2027-01-31.") from None
+        date_of("review_date in intended_use", block["review_date"])
     return block
+
+
+def date_of(name: str, value: Any) -> datetime.date:
+    """Return a date (of a datetime: its day) or an ISO 8601 text as a date.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or not a day of the calendar.
+    """
+    try:
+        if isinstance(value, datetime.datetime):
+            return datetime.date(value.year, value.month, value.day)
+        if isinstance(value, datetime.date):
+            return value
+        if isinstance(value, str):
+            return datetime.date.fromisoformat(value.strip())
+    except (TypeError, ValueError):  # no such day, or a missing time such as pandas.NaT
+        pass
+    raise InputError(f"{name} must be a date such as 2027-01-31.")
+
+
+def is_expired(intended_use: Mapping[str, Any] | None, date: datetime.date | None) -> bool:
+    """Return whether the review date of a model had passed on a date; False if either is not stated."""
+    review = None if intended_use is None else intended_use.get("review_date")
+    if date is None or review is None:
+        return False
+    return date > date_of("review_date in intended_use", review)
 
 
 def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice, check_patient, count_of
+from treatsel._version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +29,14 @@ WARNING_CODES = {
     "no_interval": "this type of model has no interval",
     "unknown_key": "the key of the record is unknown to the model and was ignored",
     "low_propensity": "similar patients rarely received this arm; its prediction is extrapolated",
+    "model_expired": "the review date of the model had passed on the date that the caller gave",
 }
-IN_SCOPE_CODES = frozenset({"missing_covariate", "no_interval", "low_propensity", "unknown_key"})
+IN_SCOPE_CODES = frozenset(
+    {"missing_covariate", "no_interval", "low_propensity", "unknown_key", "model_expired"}
+)
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
+
+SCHEMA = 1  # of the JSON: increases when a key changes its meaning or is removed
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -56,7 +62,8 @@ class Predictions:
         Warnings as columns patient, code (see ``WARNING_CODES``) and column (with ``low_propensity``: the
         arm; None where a code does not concern a column).
     audit : mapping
-        Model id, library version, digest of the input, intended use; no time unless the caller adds it.
+        Model id, library version, digest of the input, options, intended use; no time unless the caller adds
+        it, and the date only if the caller gave one.
     """
 
     patients: Any
@@ -129,9 +136,7 @@ class Predictions:
     @property
     def warnings(self) -> "pd.DataFrame":
         """Warnings: columns patient, code and column."""
-        import pandas as pd
-
-        return pd.DataFrame({name: self.flags[name] for name in FLAG_COLUMNS}, dtype="object")
+        return table_of_flags(self.flags)
 
     @property
     def in_scope(self) -> np.ndarray:
@@ -168,18 +173,25 @@ class Predictions:
         return pd.concat(parts, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and mappings; a bound that is not available is None, never NaN."""
+        """Return plain lists and mappings; a bound that is not available is None, never NaN.
+
+        The keys are described in the reference page "The JSON of predictions".
+        """
         patients, arms = [plain(label) for label in self.patients], [plain(arm) for arm in self.arms]
         rows = []
         for name, probability in self.probability.items():
             cells = (probability.tolist(), self.lower[name].tolist(), self.upper[name].tolist())
             for patient, *of_patient in zip(patients, *cells, strict=True):
                 for arm, p, lower, upper in zip(arms, *of_patient, strict=True):
-                    numbers = {"probability": p, "lower": plain(lower), "upper": plain(upper)}
+                    numbers = {"probability": plain(p), "lower": plain(lower), "upper": plain(upper)}
                     rows.append({"patient": patient, "outcome": name, "arm": arm, **numbers})
-        flags = zip(*(self.flags[name] for name in FLAG_COLUMNS), strict=True)
-        warnings = [dict(zip(FLAG_COLUMNS, map(plain, flag), strict=True)) for flag in flags]
-        return {"level": self.level, "predictions": rows, "warnings": warnings, "audit": dict(self.audit)}
+        return {
+            **header("predictions"),
+            "level": plain(float(self.level)),
+            "predictions": rows,
+            "warnings": warnings_of(self.flags),
+            "audit": dict(self.audit),
+        }
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
@@ -197,6 +209,25 @@ class Predictions:
 
 
 FLAG_COLUMNS = ("patient", "code", "column")
+
+
+def header(what: str) -> dict[str, Any]:
+    """Return the first keys of the JSON of predictions, recommendations and explanations."""
+    return {"kind": f"treatsel {what}", "schema": SCHEMA, "library_version": __version__}
+
+
+def table_of_flags(flags: Mapping[str, Any] | None) -> "pd.DataFrame":
+    """Return warnings as a table with the columns patient, code and column; None: no warnings."""
+    import pandas as pd
+
+    columns = {name: () if flags is None else flags[name] for name in FLAG_COLUMNS}
+    return pd.DataFrame(columns, dtype="object")
+
+
+def warnings_of(flags: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return warnings as a list of plain mappings; None: no warnings."""
+    rows = () if flags is None else zip(*(flags[name] for name in FLAG_COLUMNS), strict=True)
+    return [dict(zip(FLAG_COLUMNS, map(plain, flag), strict=True)) for flag in rows]
 
 
 def flags_of(patient: Any, flags: Sequence[tuple[str, Any]]) -> dict[str, tuple[Any, ...]]:

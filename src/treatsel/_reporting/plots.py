@@ -15,10 +15,13 @@ import numpy as np
 import pandas as pd
 
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#7A7A7A"
+PURPLE, YELLOW = "#CC79A7", "#E69F00"
 STATUS_COLORS = {
     "supported": GREEN,
     "no_clear_best": BLUE,
+    "no_interval": YELLOW,
     "insufficient_evidence": GREY,
+    "only_option": PURPLE,
     "out_of_scope": RED,
 }
 MAX_BARS = 12
@@ -87,7 +90,7 @@ def by_arm_intervals(
 
 
 def advantages(table: pd.DataFrame, ax: Any = None, *, level: float = 0.95) -> Any:
-    """Draw each patient's advantage with its interval, largest on top, colored by status."""
+    """Draw each patient's advantage with its simultaneous interval, largest on top, colored by status."""
     table = table.sort_values("advantage", kind="stable")
     few = len(table) <= 40
     ax = new_axes(ax, width=7, height=1.6 + 0.28 * len(table) if few else 6)
@@ -107,7 +110,7 @@ def advantages(table: pd.DataFrame, ax: Any = None, *, level: float = 0.95) -> A
         ax.set(yticks=rows, yticklabels=[text_of(f"{patient}: {arm}") for patient, arm in pairs])
     else:
         ax.set(yticks=[], ylabel="Patients")
-    ax.set_xlabel(f"Advantage of the top arm over the runner-up ({level:.0%} interval)")
+    ax.set_xlabel(f"Advantage of the top arm over the best other arm ({level:.0%} simultaneous interval)")
     ax.set_ylim(-0.8, len(table) - 0.2)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 if few else -0.1), ncols=2, frameon=False)
     _bare(ax)

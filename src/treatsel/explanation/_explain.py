@@ -1,5 +1,6 @@
 """`explain`: exact SHAP values for the predictions of a selector or of a single model."""
 
+import datetime
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import as_pandas
@@ -20,6 +21,7 @@ def explain(
     outcome: str | None = None,
     scale: str = "logit",
     background: "pd.DataFrame | None" = None,
+    date: datetime.date | str | None = None,
 ) -> Explanation:
     """Explain a model's predictions by exact SHAP values on the source columns.
 
@@ -45,6 +47,8 @@ def explain(
         Unit of the attributions.
     background : DataFrame, optional
         Rows of covariates that represent the population; default: the selector's background.
+    date : date or str such as "2027-01-31", optional
+        Date of the explanation, which is compared with the review date of a selector, as in `predict`.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def explain(
         check_is_fitted(model)
         model = model.model_
     if hasattr(model, "recommend"):
-        options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale}
+        options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale, "date": date}
         found: Explanation = model.explain(X, background=background, **options)
         return found
     return _of_model(model, X, arm, contrast, outcome, scale, background)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_patient, count_of
-from treatsel.predictions import plain
+from treatsel.predictions import header, plain, table_of_flags, warnings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,10 @@ class Explanation:
         Unit of the attributions.
     model_id : str or None
         Hash of the model file's content; None for a model that is not from a file.
+    flags : mapping of str to sequence, or None
+        Warnings as in `Predictions.flags`; None for an explanation of a model that is not a selector.
+    audit : mapping or None
+        Model, versions, input and options as in `Predictions.audit`; None without a selector.
     """
 
     patients: Any
@@ -60,6 +64,8 @@ class Explanation:
     outcome: str
     scale: str
     model_id: str | None = None
+    flags: Mapping[str, Any] | None = None
+    audit: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Return a summary, without data of single patients."""
@@ -101,6 +107,11 @@ class Explanation:
         columns = {name: pd.Series(self.inputs[name]).set_axis(index) for name in self.covariates}
         return pd.DataFrame(columns, index=index)
 
+    @property
+    def warnings(self) -> "pd.DataFrame":
+        """Warnings, as in `Predictions`: columns patient, code and column; empty without a selector."""
+        return table_of_flags(self.flags)
+
     def to_frame(self) -> "pd.DataFrame":
         """Return a long table: patient, covariate, attribution, base_value, prediction."""
         import pandas as pd
@@ -117,23 +128,30 @@ class Explanation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and mappings, one entry per patient."""
+        """Return plain lists and mappings, one entry per patient; a number that does not exist is None.
+
+        The keys are described in the reference page "The JSON of predictions".
+        """
+        names = [str(name) for name in self.covariates]
         rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), strict=True)
         return {
+            **header("explanation"),
             "outcome": self.outcome,
             "arm": plain(self.arm),
             "contrast": None if self.contrast is None else [plain(arm) for arm in self.contrast],
             "scale": self.scale,
-            "base_value": float(self.base_value),
+            "base_value": plain(float(self.base_value)),
             "explanations": [
                 {
                     "patient": plain(patient),
-                    "prediction": prediction,
-                    "attributions": dict(zip(self.covariates, values, strict=True)),
+                    "prediction": plain(prediction),
+                    "attributions": dict(zip(names, map(plain, values), strict=True)),
                 }
                 for patient, values, prediction in rows
             ],
             "model_id": self.model_id,
+            "warnings": warnings_of(self.flags),
+            "audit": None if self.audit is None else dict(self.audit),
         }
 
     def to_json(self) -> str:

@@ -1,5 +1,6 @@
 """Contents of a fitted model, and look-ups that records and tables have in common."""
 
+import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -16,6 +17,18 @@ from treatsel.errors import InputError
 from treatsel.fitted._development import Development
 from treatsel.fitted._score import Scorer
 from treatsel.fitted._state import frozen, thawed
+from treatsel.manifest import is_expired
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """What an explanation needs: patients, encoded covariates, values by covariate, warnings and digest."""
+
+    patients: Any
+    matrix: FloatArray
+    values: Mapping[str, Any]
+    flags: Mapping[str, Any]
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -102,21 +115,33 @@ class ModelData:
         model = self.models[self.outcome_named(outcome)]
         return model is not None and model.coefficient_draws is not None
 
+    def without_interval(self, outcomes: Collection[str]) -> list[str]:
+        """Return those of the given outcomes whose model has no posterior draws, and thus no interval."""
+        return [name for name in outcomes if not self.has_posterior_draws(name)]
+
     def evidence(self, outcomes: Collection[str]) -> dict[Any, bool]:
         """Return, by arm, whether it has sufficient events of all the given outcomes to be compared."""
         return {arm: all(self._evidence[name].get(arm, True) for name in outcomes) for arm in self.arms}
 
-    def audit(self, input_sha256: str, level: float, on_invalid: str) -> dict[str, Any]:
-        """Return the audit record of a prediction."""
+    def audit(
+        self, kind: str, input_sha256: str, on_invalid: str, date: datetime.date | None, **options: Any
+    ) -> dict[str, Any]:
+        """Return the audit record of predictions, recommendations or an explanation, with their options."""
         return {
+            "kind": kind,
             "model_id": self.model_id,
             "library_version": __version__,
             "input_sha256": input_sha256,
             "intended_use": None if self.intended_use is None else dict(self.intended_use),
             "assignment": self.assignment,
-            "level": level,
             "on_invalid": on_invalid,
+            "date": None if date is None else date.isoformat(),
+            **options,
         }
+
+    def is_expired(self, date: datetime.date | None) -> bool:
+        """Whether the review date in the intended use had passed on a date (None: no date was given)."""
+        return is_expired(self.intended_use, date)
 
     @lazy
     def reader(self) -> RecordReader:

@@ -1,18 +1,20 @@
 """`Recommendations`: the recommended arm of each patient, with status and uncertainty."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
-from treatsel.predictions import FLAG_COLUMNS, plain
+from treatsel.predictions import header, plain, table_of_flags, warnings_of
+from treatsel.recommendation._reasons import plain_reasons
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = ("arm", "best_set", "top", "excluded")  # columns that hold labels, not numbers
+LABELS = ("arm", "reasons", "best_set", "top", "excluded")  # columns that hold labels, not numbers
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -30,10 +32,12 @@ class Recommendations:
     columns : mapping of str to ndarray of shape (n_patients,)
         arm: the recommended arm; None if the patient is out of scope, no arm is permitted, or several
         arms are tied for the highest utility (within 1e-12) and the default arm is not one of them.
-        status: one of ``STATUSES``.
+        status: one of ``STATUSES``. reasons: tuple of pairs (code, arm, column or outcome) that explain the
+        status; the codes are those of ``STATUS_REASONS`` and, for a patient out of scope, of the warnings.
         best_set: tuple of arms that are not clearly worse than the top arm.
-        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the runner-up,
-        -1 to 1, with its interval.
+        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the best other arm,
+        -1 to 1, with its interval, which is simultaneous over the other arms and determines the status:
+        ``supported`` requires a lower limit above `margin`.
         p_best: posterior probability that the top arm is the best.
         top: the permitted arm with the highest utility; None if tied. excluded: mapping of arm to reason.
     utilities : ndarray of shape (n_patients, n_arms)
@@ -44,7 +48,13 @@ class Recommendations:
         Smallest difference that matters: an arm is excluded from the best set if it is clearly worse than
         the top arm by more than this.
     level : float
-        Confidence of the best set (simultaneous over arms) and of the interval of the advantage.
+        Confidence of the best set and of the interval of the advantage, both simultaneous over arms.
+    default_arm : label or None
+        The arm that takes ties and is the fallback of rule "supported".
+    preferences : mapping of str to float, or None
+        Weight of each outcome, as given; only their ratios matter. None without a model.
+    excluded : mapping of label to str
+        Arms that are not available to any patient, with reasons.
     flags : mapping of str to sequence, or None
         Warnings as in `Predictions.flags`; None for a recommendation from a by-arm table without a model.
     audit : mapping or None
@@ -58,6 +68,9 @@ class Recommendations:
     rule: str
     margin: float
     level: float
+    default_arm: Any = None
+    preferences: Mapping[str, float] | None = None
+    excluded: Mapping[Any, str] = field(default_factory=dict)
     flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
 
@@ -102,28 +115,56 @@ class Recommendations:
         """Return one row per patient."""
         return self.table
 
+    @property
+    def warnings(self) -> "pd.DataFrame":
+        """Warnings, as in `Predictions`: columns patient, code and column; empty without a model."""
+        return table_of_flags(self.flags)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and mappings; a number that does not exist is None, never NaN."""
-        rows = []
-        for i, patient in enumerate(self.patients):
-            row = {name: plain(values[i]) for name, values in self.columns.items() if name not in LABELS[1:]}
-            row["best_set"] = [plain(arm) for arm in self.columns["best_set"][i]]
-            row["top"] = plain(self.columns["top"][i])
-            row["excluded"] = {str(arm): reason for arm, reason in self.columns["excluded"][i].items()}
-            utilities = zip(self.arms, self.utilities[i].tolist(), strict=True)
-            rows.append({"patient": plain(patient), **row, "utility": {str(arm): u for arm, u in utilities}})
-        flags = () if self.flags is None else zip(*(self.flags[name] for name in FLAG_COLUMNS), strict=True)
+        """Return plain lists and mappings; a number that does not exist is None, never NaN.
+
+        The keys are described in the reference page "The JSON of predictions".
+        """
+        preferences = self.preferences
         return {
+            **header("recommendations"),
             "rule": self.rule,
             "margin": self.margin,
             "level": self.level,
-            "recommendations": rows,
-            "warnings": [dict(zip(FLAG_COLUMNS, map(plain, flag), strict=True)) for flag in flags],
+            "interval": "simultaneous",
+            "preferences": None if preferences is None else {k: float(v) for k, v in preferences.items()},
+            "default_arm": plain(self.default_arm),
+            "excluded": {str(arm): str(reason) for arm, reason in self.excluded.items()},
+            "recommendations": [self._row(i, patient) for i, patient in enumerate(self.patients)],
+            "warnings": warnings_of(self.flags),
             "audit": None if self.audit is None else dict(self.audit),
         }
 
+    def _row(self, i: int, patient: Any) -> dict[str, Any]:
+        """Return the recommendation of one patient as plain values."""
+        row = {name: plain(values[i]) for name, values in self.columns.items() if name not in LABELS[1:]}
+        utilities = zip(self.arms, self.utilities[i].tolist(), strict=True)
+        return {
+            "patient": plain(patient),
+            **row,
+            "reasons": plain_reasons(self.columns["reasons"][i]),
+            "best_set": [plain(arm) for arm in self.columns["best_set"][i]],
+            "top": plain(self.columns["top"][i]),
+            "excluded": {str(arm): str(reason) for arm, reason in self.columns["excluded"][i].items()},
+            "utility": {str(arm): plain(value) for arm, value in utilities},
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
     def plot(self, ax: Any = None) -> Any:
-        """Draw each patient's advantage with its interval, colored by status; return the Axes."""
+        """Draw each patient's advantage with its simultaneous interval, colored by status.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         from treatsel._reporting import plots
 
         return plots.advantages(self.table, ax, level=self.level)

@@ -1,6 +1,7 @@
 """`TreatmentSelector`: a scikit-learn estimator with one model per outcome."""
 
 import copy
+import datetime
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.predictions import Predictions
-from treatsel.recommendation import Recommendations
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
 from treatsel.selector._attributes import LearnedAttributes
 from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
@@ -264,7 +265,14 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
         return self._fitted.has_posterior_draws(outcome)
 
-    def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
+    def predict(
+        self,
+        X: Any,
+        *,
+        level: float = 0.95,
+        on_invalid: str = "raise",
+        date: datetime.date | str | None = None,
+    ) -> Predictions:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.
 
         Parameters
@@ -275,16 +283,21 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             Level of the intervals, which are quantiles of the posterior draws of each probability.
         on_invalid : {"raise", "flag"}
             Whether a value that violates the codebook raises an error or becomes a coded warning.
+        date : date or str such as "2027-01-31", optional
+            Date of the prediction. If it is after the review date in the intended use, every patient has the
+            warning ``model_expired``. None: this is not checked; the clock is never read.
 
         Returns
         -------
         Predictions
         """
-        return self._fitted.predict(X, level=level, on_invalid=on_invalid)
+        return self._fitted.predict(X, level=level, on_invalid=on_invalid, date=date)
 
-    def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
-        """Recompute the prediction that an audit record documents; see `FittedModel.reproduce`."""
-        return self._fitted.reproduce(audit, record)
+    def reproduce(
+        self, audit: Mapping[str, Any], record: Mapping[str, Any], *, allowed: pd.DataFrame | None = None
+    ) -> Any:
+        """Recompute what an audit record documents, or say what differs; see `FittedModel.reproduce`."""
+        return self._fitted.reproduce(audit, record, allowed=allowed)
 
     def recommend(
         self,
@@ -293,10 +306,11 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         preferences: Mapping[str, float] | None = None,
         allowed: pd.DataFrame | None = None,
         excluded: Mapping[Any, str] | None = None,
-        rule: str = "expected",
-        margin: float = 0.0,
+        rule: str = DEFAULT_RULE,
+        margin: float = DEFAULT_MARGIN,
         level: float = 0.95,
         on_invalid: str = "raise",
+        date: datetime.date | str | None = None,
     ) -> Recommendations:
         """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
@@ -311,6 +325,8 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
             As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
+        date : date or str, optional
+            As in `predict`.
 
         Returns
         -------
@@ -325,6 +341,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             margin=margin,
             level=level,
             on_invalid=on_invalid,
+            date=date,
         )
 
 

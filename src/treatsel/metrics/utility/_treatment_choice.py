@@ -10,8 +10,9 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vector
 from treatsel._reporting.plots import curves
-from treatsel._stats.by_arm_tables import best_shares, check_table
+from treatsel._stats.by_arm_tables import check_table
 from treatsel._stats.clustered_means import Units, check_units, mean_of
+from treatsel._stats.ties import best_shares
 from treatsel._stats.weights import Weights, WeightsAre
 from treatsel.errors import InputError
 from treatsel.metrics.utility._threshold_counts import check_grid

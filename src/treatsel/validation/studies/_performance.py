@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray
-from treatsel._stats.by_arm_tables import best_shares
 from treatsel._stats.logits import clipped
+from treatsel._stats.ties import best_shares
 from treatsel.metrics import (
     brier_score,
     calibration_in_the_large,
