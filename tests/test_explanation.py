@@ -164,7 +164,8 @@ def test_to_frame_and_text(selector):
     fitted, cohort = selector
     explained = explain(fitted, cohort.X.head(3), contrast=("cbt", "ipt"), scale="probability")
     frame = explained.to_frame()
-    assert list(frame.columns) == ["patient", "covariate", "attribution", "base_value", "prediction"]
+    values = ["patient", "covariate", "attribution", "base_value", "prediction"]
+    assert list(frame.columns) == [*values, "in_scope", "reason", "reason_column"]
     assert frame["attribution"].to_numpy() == pytest.approx(explained.values.to_numpy().ravel())
     assert explained.subject == "the model's difference in probability of dropout, cbt minus ipt"
 

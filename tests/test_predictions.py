@@ -36,8 +36,9 @@ def make(codes=(), **options):
 
 def test_the_long_table_has_one_row_per_patient_outcome_and_arm():
     frame = make().to_frame()
-    assert list(frame.columns) == ["patient", "outcome", "arm", "probability", "lower", "upper"]
-    assert frame.shape == (8, 6)
+    scope = ["in_scope", "reason", "reason_column"]
+    assert list(frame.columns) == ["patient", "outcome", "arm", "probability", "lower", "upper", *scope]
+    assert frame.shape == (8, 9)
     row = frame.query("patient == 'b' and outcome == 'dropout' and arm == 'SSRI'").iloc[0]
     assert (row.probability, row.lower, row.upper) == pytest.approx((0.4, 0.3, 0.5))
 
@@ -71,6 +72,8 @@ def test_json_is_valid_and_contains_no_nan():
         "probability": 0.5,
         "lower": None,
         "upper": None,
+        "in_scope": True,
+        "scope_reasons": [],
     }
     assert content["warnings"] == [{"patient": "a", "code": "no_interval", "column": None}]
     assert content["level"] == 0.95

@@ -73,7 +73,7 @@ class Cohort:
             frame = frame.reset_index()
         clean, faults = codebook.parse(frame)
         faults = [*codebook.unknown_columns(frame), *faults]
-        faults += _faults_between_columns(clean, codebook, {fault.column for fault in faults})
+        faults += _faults_between_columns(clean, codebook, {str(fault.column) for fault in faults})
         if faults:
             raise CohortError(f"The cohort does not fit its codebook; faults: {len(faults)}.", faults)
         if not codebook.covariates:

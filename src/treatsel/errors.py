@@ -5,12 +5,69 @@ from it as well. A message states what was found, what is allowed and what to do
 and counts, never a patient's value.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A single problem of an input.
+
+    `column`: name of the column, None if no single one is concerned; `problem`: what was found, with counts;
+    `remedy`: what is allowed and what to do; `n_rows`: number of rows concerned, None if the problem does not
+    concern single rows. None of them contains a patient's value.
+
+    `rows` holds the ids (labels of the index) of the rows concerned. They identify patients: they are in no
+    message, no repr and not in `to_dict`.
+    """
+
+    column: str | None
+    problem: str
+    remedy: str
+    n_rows: int | None = None
+    rows: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+
+    def __str__(self) -> str:
+        if self.column is None:
+            return f"{self.problem} {self.remedy}".strip()
+        return f"Column {self.column!r} {self.problem}. {self.remedy}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return column, problem, remedy and n_rows, for JSON; without the ids of the rows."""
+        return {name: getattr(self, name) for name in ("column", "problem", "remedy", "n_rows")}
+
+
+# "Column 'age' holds 2 values out of range. Correct them.": column, problem, remedy
+_SENTENCES = re.compile(
+    r"(?:Column '(?P<column>[^']+)' )?(?P<problem>.+?)(?:[.;] (?P<remedy>[^ ].*))?", re.DOTALL
+)
 
 
 class TreatselError(Exception):
-    """Base class of all errors that treatsel raises deliberately."""
+    """Base class of all errors that treatsel raises deliberately.
+
+    Attributes
+    ----------
+    faults : tuple of Fault
+        The problems as data: column, problem, remedy and number of rows of each. An error about something
+        else than single columns has one fault with its message.
+    """
+
+    def __init__(self, message: str = "", faults: Sequence[Fault] = ()) -> None:
+        self._faults = tuple(faults)
+        super().__init__("\n".join([message, *(f"- {fault}" for fault in self._faults)]))
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The problems as data."""
+        if self._faults:
+            return self._faults
+        found = _SENTENCES.fullmatch(str(self))
+        parts = {"problem": str(self), "column": None} if found is None else found.groupdict()
+        remedy = parts.get("remedy") or ""
+        return (Fault(column=parts["column"], problem=str(parts["problem"]).rstrip("."), remedy=remedy),)
 
 
 class InputError(TreatselError, ValueError):
@@ -19,6 +76,10 @@ class InputError(TreatselError, ValueError):
 
 class CodebookError(TreatselError, ValueError):
     """A codebook that cannot be read or is inconsistent."""
+
+
+class CohortError(TreatselError, ValueError):
+    """A patient table that does not fit its codebook or its model; `faults` lists all of them by column."""
 
 
 class ArtifactError(TreatselError):
@@ -39,33 +100,3 @@ class TreatselWarning(UserWarning):
 
 class DataQualityWarning(TreatselWarning):
     """Problems that the data checks of a selector found in its development cohort."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """A single problem in a table.
-
-    `column`: name of the column; `problem`: what was found, with counts; `remedy`: what is allowed and what
-    to do. None of them contains a patient's value.
-    """
-
-    column: str
-    problem: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"Column {self.column!r} {self.problem}. {self.remedy}"
-
-
-class CohortError(TreatselError, ValueError):
-    """A patient table that does not fit its codebook or its model; lists all faults.
-
-    Attributes
-    ----------
-    faults : tuple of Fault
-        All faults, in the order of the columns.
-    """
-
-    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join([message, *(f"- {fault}" for fault in self.faults)]))

@@ -152,10 +152,20 @@ class Predictions:
             scope_of(self.patients, self.flags), index=pd.Index(self.patients), name="out_of_scope"
         )
 
+    @property
+    def reasons(self) -> list[list[tuple[str, Any]]]:
+        """Per patient, the warnings that put it out of scope, as pairs of code and column."""
+        return scope_reasons(self.patients, self.flags)
+
     def to_frame(self) -> "pd.DataFrame":
-        """Return a long table: patient, outcome, arm, probability, lower, upper."""
+        """Return a long table: patient, outcome, arm, probability, lower, upper and the scope.
+
+        The scope: `in_scope`, and for a patient out of scope `reason` (codes) and `reason_column` (the column
+        of each code), several joined by " | ". A probability out of scope is not to be used.
+        """
         import pandas as pd
 
+        scope = scope_columns(self.patients, self.flags)
         index, columns = pd.Index(self.patients).to_numpy(), pd.Index(self.arms).to_numpy()
         parts = [
             pd.DataFrame(
@@ -166,6 +176,7 @@ class Predictions:
                     "probability": values.ravel(),
                     "lower": self.lower[name].ravel(),
                     "upper": self.upper[name].ravel(),
+                    **{key: np.repeat(values, len(columns)) for key, values in scope.items()},
                 }
             )
             for name, values in self.probability.items()
@@ -178,13 +189,13 @@ class Predictions:
         The keys are described in the reference page "The JSON of predictions".
         """
         patients, arms = [plain(label) for label in self.patients], [plain(arm) for arm in self.arms]
-        rows = []
+        rows, scopes = [], [scope_dict(reasons) for reasons in self.reasons]
         for name, probability in self.probability.items():
-            cells = (probability.tolist(), self.lower[name].tolist(), self.upper[name].tolist())
-            for patient, *of_patient in zip(patients, *cells, strict=True):
+            cells = (scopes, probability.tolist(), self.lower[name].tolist(), self.upper[name].tolist())
+            for patient, scope, *of_patient in zip(patients, *cells, strict=True):
                 for arm, p, lower, upper in zip(arms, *of_patient, strict=True):
                     numbers = {"probability": plain(p), "lower": plain(lower), "upper": plain(upper)}
-                    rows.append({"patient": patient, "outcome": name, "arm": arm, **numbers})
+                    rows.append({"patient": patient, "outcome": name, "arm": arm, **numbers, **scope})
         return {
             **header("predictions"),
             "level": plain(float(self.level)),
@@ -245,6 +256,43 @@ def scope_of(patients: Any, flags: Mapping[str, Any]) -> np.ndarray:
     if hasattr(patients, "isin"):  # a pandas index, which also finds missing ids (NaN)
         return np.asarray(patients.isin(outside), dtype=bool)
     return np.array([any(patient is each or patient == each for each in outside) for patient in patients])
+
+
+def scope_reasons(patients: Any, flags: Mapping[str, Any]) -> list[list[tuple[str, Any]]]:
+    """Return per patient the (code, column) pairs of ``OUT_OF_SCOPE_CODES``; none for a patient in scope."""
+    triples = zip(*(flags[name] for name in FLAG_COLUMNS), strict=True)
+    outside = [(patient, (code, column)) for patient, code, column in triples if code in OUT_OF_SCOPE_CODES]
+    if len(patients) == 1:
+        return [[pair for _, pair in outside]]
+    found: list[list[tuple[str, Any]]] = [[] for _ in range(len(patients))]
+    if not outside:
+        return found
+    import pandas as pd
+
+    # labels as objects, so that an id that is missing (NaN) is found too
+    positions, labels = pd.Index(patients, dtype="object").factorize(use_na_sentinel=False)
+    own: list[list[tuple[str, Any]]] = [[] for _ in labels]
+    for at, (_, pair) in zip(labels.get_indexer([patient for patient, _ in outside]), outside, strict=True):
+        own[at].append(pair)
+    return [list(own[at]) for at in positions]
+
+
+def scope_columns(patients: Any, flags: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return in_scope, reason and reason_column of each patient; the latter empty for a patient in scope."""
+    found = scope_reasons(patients, flags)
+    texts = [(" | ".join(code for code, _ in of), " | ".join(str(name) for _, name in of)) for of in found]
+    reason, column = zip(*texts, strict=True) if texts else ((), ())
+    return {
+        "in_scope": np.array([not of for of in found], dtype=bool),
+        "reason": np.array(reason, dtype=object),
+        "reason_column": np.array(column, dtype=object),
+    }
+
+
+def scope_dict(reasons: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return one patient's scope for JSON: in_scope, and the reasons as mappings of code and column."""
+    pairs = [{"code": code, "column": plain(column)} for code, column in reasons]
+    return {"in_scope": not pairs, "scope_reasons": pairs}
 
 
 def plain(value: Any) -> Any:

@@ -106,7 +106,7 @@ class Encoding:
             elif values.dtype == object:
                 columns.append(_category(name, values, weights, absent))
             elif n := int(np.isinf(values).sum()):
-                faults.append(_infinite(name, n))
+                faults.append(_infinite(name, n, covariates.index[np.isinf(values)]))
             elif n := int((np.abs(values) > LARGEST).sum()):
                 faults.append(too_large(str(name), n))
             elif native_missing:
@@ -251,7 +251,7 @@ class Encoding:
                 problem = f"holds text among its {count_of(int((values == values).sum()), 'value')}"
                 faults.append(Fault(column=str(column.name), problem=problem, remedy=remedy))
             elif values.dtype != object and (n := int(np.isinf(values).sum())):
-                faults.append(_infinite(column.name, n))
+                faults.append(_infinite(column.name, n, covariates.index[np.isinf(values)]))
         if faults:
             raise CohortError("The covariates do not fit this model:", faults)
 
@@ -358,9 +358,10 @@ def _codes(levels: Sequence[str], values: np.ndarray) -> np.ndarray:
     return np.asarray(pd.Index(levels).get_indexer(pd.Index(values, dtype=object)))
 
 
-def _infinite(name: str, n: int) -> Fault:
+def _infinite(name: str, n: int, rows: "pd.Index[Any]") -> Fault:
     remedy = "Only finite numbers are allowed; empty means missing."
-    return Fault(column=str(name), problem=f"holds {count_of(n, 'infinite value')}", remedy=remedy)
+    problem = f"holds {count_of(n, 'infinite value')}"
+    return Fault(column=str(name), problem=problem, remedy=remedy, n_rows=n, rows=tuple(rows.tolist()))
 
 
 def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.ndarray) -> Column:

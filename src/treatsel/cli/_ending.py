@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
@@ -47,7 +47,7 @@ def status_of(run: Callable[[], int]) -> int:
 
 def _status_of(error: BaseException) -> int:
     if isinstance(error, TreatselError):
-        return _fail(str(error), UNUSABLE)
+        return _fail(str(error), UNUSABLE, getattr(error, "__notes__", ()))
     if isinstance(error, KeyboardInterrupt):
         return _fail("Interrupted.", SIGNALED + signal.SIGINT)
     if isinstance(error, _SignalError):
@@ -70,9 +70,11 @@ def _status_of(error: BaseException) -> int:
     )
 
 
-def _fail(message: str, status: int) -> int:
+def _fail(message: str, status: int, notes: Sequence[str] = ()) -> int:
     with suppress(OSError, ValueError):  # nobody may be reading stderr
         print(f"treatsel: error: {' '.join(message.split())}", file=sys.stderr)
+        for note in notes:
+            print(f"treatsel: {note}", file=sys.stderr)
     return status
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from treatsel._checks import check_patient
 from treatsel.artifact import load_model
 from treatsel.cli._io import check_outputs, save_picture, write_table
+from treatsel.cli._predict import add_on_invalid
 from treatsel.explanation import explain
 from treatsel.table import read_table
 
@@ -35,6 +36,7 @@ def add_parser(commands: Any) -> None:
         default="logit",
         help="scale of the attributions (default: %(default)s)",
     )
+    add_on_invalid(parser)
     parser.add_argument("--plot", type=Path, help="figure to write (.png, .svg or .pdf)")
     parser.add_argument("--patient", help="write and plot only this patient (default: all)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         contrast=None if args.contrast is None else (args.contrast[0], args.contrast[1]),
         outcome=args.outcome,
         scale=args.scale,
+        on_invalid=args.on_invalid,
     )
     table = explanation.to_frame()
     patient = args.patient

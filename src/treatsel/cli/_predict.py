@@ -18,8 +18,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "predict",
         help="predict outcomes by arm",
-        description="Write a long table: patient, outcome, arm, probability, lower, upper. Files may be "
-        "larger than memory: patients are read, predicted and written in chunks.",
+        description="Write a long table: patient, outcome, arm, probability, lower, upper, in_scope, reason, "
+        "reason_column. Files may be larger than memory: patients are read, predicted and written in chunks.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
@@ -45,7 +45,8 @@ def add_on_invalid(parser: argparse.ArgumentParser) -> None:
         "--on-invalid",
         choices=["raise", "flag"],
         default="raise",
-        help="stop at a value that violates the codebook, or flag the patient (default: %(default)s)",
+        help="stop at a value that violates the codebook, or keep the patient, marked as out of scope with "
+        "reason and column (default: %(default)s)",
     )
 
 

@@ -17,7 +17,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "recommend",
         help="recommend an arm for each patient",
-        description="Write one row per patient: arm, status, best set, advantage with interval, P(best).",
+        description="Write one row per patient: arm, status, best set, advantage with interval, P(best), and "
+        "for a patient out of scope the reasons with their columns.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")

@@ -28,7 +28,7 @@ from treatsel.cli import (
 )
 from treatsel.cli._ending import status_of
 from treatsel.cli._io import progress
-from treatsel.errors import TreatselWarning
+from treatsel.errors import TreatselError, TreatselWarning
 
 COMMANDS: tuple[ModuleType, ...] = (
     _demo,
@@ -48,6 +48,8 @@ COMMANDS: tuple[ModuleType, ...] = (
     _keygen,
     _sign,
 )
+# commands that read a table of patients, and can list the ids of those with a fault
+READS_PATIENTS = ("train", "predict", "recommend", "explain", "crossvalidate", "validate", "monitor")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,6 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for module in COMMANDS:
         module.add_parser(commands)
+    for name in READS_PATIENTS:
+        commands.choices[name].add_argument(
+            "--show-ids",
+            action="store_true",
+            help="after a fault, also print the ids of the patients concerned (which may identify them)",
+        )
     return parser
 
 
@@ -79,8 +87,21 @@ def _run(argv: Sequence[str] | None) -> int:
     with progress(), warnings.catch_warnings():
         warnings.simplefilter("always", TreatselWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment] # the remaining arguments are not needed
-        status: int = args.run(args)
+        try:
+            status: int = args.run(args)
+        except TreatselError as error:
+            if getattr(args, "show_ids", False):
+                _add_ids(error)
+            raise
     return status
+
+
+def _add_ids(error: TreatselError) -> None:
+    """Add one note per fault with the ids of its patients (repr: an id may hold control characters)."""
+    for fault in error.faults:
+        if fault.rows:
+            ids = ", ".join(repr(str(patient)) for patient in fault.rows)
+            error.add_note(f"column {fault.column!r}, ids: {ids}")
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

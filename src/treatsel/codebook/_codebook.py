@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import as_pandas, did_you_mean
-from treatsel._files import read_text, write_text
+from treatsel._files import write_text
 from treatsel._lazy import lazy
 from treatsel.codebook._comments import commented_yaml, notes_of
 from treatsel.codebook._field import Field
+from treatsel.codebook._file import load
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Codebook:
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        text, content = _load(Path(path))
+        text, content = load(Path(path))
         book = cls.from_dict(content)
         if Path(path).suffix.lower() == ".json":
             return book
@@ -227,7 +228,7 @@ class Codebook:
         if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
-        edits = _load(Path(edits))[1] if isinstance(edits, str | Path) else edits
+        edits = load(Path(edits))[1] if isinstance(edits, str | Path) else edits
         _check_keys("The edits", edits)
         named = _by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
@@ -307,12 +308,23 @@ class Codebook:
                 faults.append(Fault(column=field.name, problem=f"occurs {n} times", remedy=remedy))
             elif n:
                 clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
-                faults += [field.fault(violation.code, violation.count) for violation in violations]
+                labels = self._labels(frame, field) if violations else frame.index
+                faults += [field.fault(each.code, each.count, each.rows_of(labels)) for each in violations]
             elif field.role not in (None, "session_score", "date", "undecided"):
                 hint = did_you_mean(field.name, spare)
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
+
+    def _labels(self, frame: "pd.DataFrame", field: Field) -> "pd.Index[Any]":
+        """Return the ids of the patients; the index if there are none, or if they are themselves at fault."""
+        import pandas as pd
+
+        name, labels = self.name("id"), frame.index
+        if name is not None and name != field.name and isinstance(frame.get(name), pd.Series):
+            labels = pd.Index(frame[name])
+        found: pd.Index[Any] = labels
+        return found
 
     def unknown_columns(self, frame: "pd.DataFrame") -> list[Fault]:
         """Return a fault for each column of `frame` that the codebook does not list."""
@@ -374,19 +386,3 @@ def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
             raise CodebookError(f"The edits list {entry['name']!r} more than once.")
         named[entry["name"]] = entry
     return named
-
-
-def _load(path: Path) -> tuple[str, Any]:
-    """Return text and content of a file, which is read once: it may be a pipe."""
-    import yaml
-
-    try:
-        text = read_text(path)
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
-    return text, content

@@ -362,8 +362,8 @@ class Field:
         if self.unique or self.role == "id":
             yield Violation("duplicate", present & clean.duplicated())
 
-    def fault(self, code: str, count: int) -> Fault:
-        """Describe one kind of violation of the codebook by `count` values."""
+    def fault(self, code: str, count: int, rows: Sequence[Any] = ()) -> Fault:
+        """Describe one kind of violation of the codebook by `count` values, in rows with these ids."""
         remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
         if code == "duplicate":
             remedy = (
@@ -376,7 +376,8 @@ class Field:
         problem, noun = _PROBLEMS.get(code, f"that are not {self.allowed}"), "values"
         if count == 1:
             problem, noun = _SINGULAR.get(code, problem.replace("that are ", "that is ", 1)), "value"
-        return Fault(column=self.name, problem=f"holds {count} {noun} {problem}", remedy=remedy)
+        found = f"holds {count} {noun} {problem}"
+        return Fault(column=self.name, problem=found, remedy=remedy, n_rows=count, rows=tuple(rows))
 
 
 def _shown(bound: float) -> str:

@@ -87,7 +87,7 @@ class RecordReader:
                 continue
             value, codes = read(raw)
             if codes or (name in self.ranges and abs(value) > LARGEST):
-                value, found = self._broken(field, value, codes, flags)
+                value, found = self._broken(field, value, codes, flags, self.patient(record))
                 faults += found if on_invalid == "raise" else []
             elif value != value:
                 flags.append(("missing_covariate", name))
@@ -107,13 +107,13 @@ class RecordReader:
         return values, flags
 
     def _broken(
-        self, field: Field, value: Any, codes: tuple[str, ...], flags: Flags
+        self, field: Field, value: Any, codes: tuple[str, ...], flags: Flags, patient: Any
     ) -> tuple[Any, list[Fault]]:
         """Flag the violations of a value; return the value to compute with, and the violations as faults."""
-        faults = [field.fault(code, 1) for code in codes]
+        faults = [field.fault(code, 1, (patient,)) for code in codes]
         if field.name in self.ranges and abs(value) > LARGEST:
             if np.isfinite(value):
-                faults.append(too_large(field.name, 1))
+                faults.append(too_large(field.name, 1, (patient,)))
             codes = codes if "infinite" in codes else (*codes, "infinite")
             value = np.nan
         flags += [(code, field.name) for code in codes]

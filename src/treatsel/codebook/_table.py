@@ -73,12 +73,13 @@ def clean_covariates(
             continue
         values, violations = book[name].parse(X[name], book.missing_values)
         if on_invalid == "raise":
-            faults += [book[name].fault(violation.code, violation.count) for violation in violations]
+            faults += [book[name].fault(each.code, each.count, each.rows_of(X.index)) for each in violations]
         masks = {violation.code: violation.mask for violation in violations}
         if name in ranges.index and (enormous := values.abs() > LARGEST).any():
             masks["infinite"] = masks.get("infinite", False) | enormous
-            if on_invalid == "raise" and (n := int(np.isfinite(values[enormous]).sum())):
-                faults.append(too_large(name, n))
+            finite = X.index[(enormous & np.isfinite(values.astype("float64"))).to_numpy(dtype=bool)]
+            if on_invalid == "raise" and len(finite):
+                faults.append(too_large(name, len(finite), finite.tolist()))
             values = values.mask(enormous)
         unusable = pd.Series(False, index=X.index)
         for code in ("wrong_type", "infinite"):

@@ -96,13 +96,15 @@ def truth_of(value: Any, words: Mapping[str, float]) -> float:
     return NAN if found is None else found
 
 
-def too_large(column: str, count: int) -> Fault:
-    """Describe `count` values that are too large for computation."""
+def too_large(column: str, count: int, rows: Collection[Any] = ()) -> Fault:
+    """Describe `count` values that are too large for computation, in rows with these ids."""
     verb = "is" if count == 1 else "are"
     return Fault(
         column=column,
         problem=f"holds {count_of(count, 'value')} that {verb} too large",
         remedy=f"Numbers beyond {LARGEST:g} are too large for computation; correct them.",
+        n_rows=count,
+        rows=tuple(rows),
     )
 
 

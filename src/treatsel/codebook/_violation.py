@@ -1,7 +1,7 @@
 """Patients whose value breaks the codebook in one way."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,3 +18,8 @@ class Violation:
     def count(self) -> int:
         """Number of patients."""
         return int(self.mask.sum())
+
+    def rows_of(self, labels: "pd.Index[Any]") -> list[Any]:
+        """Return the ids of the patients, of all patients' ids in the order of the rows."""
+        found: list[Any] = labels[self.mask.to_numpy(dtype=bool)].tolist()
+        return found

@@ -22,6 +22,7 @@ def explain(
     scale: str = "logit",
     background: "pd.DataFrame | None" = None,
     date: datetime.date | str | None = None,
+    on_invalid: str = "raise",
 ) -> Explanation:
     """Explain a model's predictions by exact SHAP values on the source columns.
 
@@ -49,6 +50,9 @@ def explain(
         Rows of covariates that represent the population; default: the selector's background.
     date : date or str such as "2027-01-31", optional
         Date of the explanation, which is compared with the review date of a selector, as in `predict`.
+    on_invalid : {"raise", "flag"}
+        For a selector: whether a value that violates the codebook raises an error, or the patient is
+        explained and marked as out of scope.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def explain(
         model = model.model_
     if hasattr(model, "recommend"):
         options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale, "date": date}
-        found: Explanation = model.explain(X, background=background, **options)
+        found: Explanation = model.explain(X, background=background, on_invalid=on_invalid, **options)
         return found
     return _of_model(model, X, arm, contrast, outcome, scale, background)
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_patient, count_of
-from treatsel.predictions import header, plain, table_of_flags, warnings_of
+from treatsel.predictions import (
+    header,
+    plain,
+    scope_columns,
+    scope_dict,
+    scope_reasons,
+    table_of_flags,
+    warnings_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,10 +121,14 @@ class Explanation:
         return table_of_flags(self.flags)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a long table: patient, covariate, attribution, base_value, prediction."""
+        """Return a long table: patient, covariate, attribution, base_value, prediction.
+
+        The explanation of a selector also has the scope of each patient, as in `Predictions.to_frame`.
+        """
         import pandas as pd
 
         n, p = self.attributions.shape
+        scope = {} if self.flags is None else scope_columns(self.patients, self.flags)
         return pd.DataFrame(
             {
                 "patient": np.repeat(pd.Index(self.patients).to_numpy(), p),
@@ -124,6 +136,7 @@ class Explanation:
                 "attribution": self.attributions.ravel(),
                 "base_value": self.base_value,
                 "prediction": np.repeat(self.predictions, p),
+                **{key: np.repeat(values, p) for key, values in scope.items()},
             }
         )
 
@@ -133,7 +146,10 @@ class Explanation:
         The keys are described in the reference page "The JSON of predictions".
         """
         names = [str(name) for name in self.covariates]
-        rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), strict=True)
+        scopes: Any = [{}] * len(self.patients)
+        if self.flags is not None:
+            scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
+        rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), scopes, strict=True)
         return {
             **header("explanation"),
             "outcome": self.outcome,
@@ -146,8 +162,9 @@ class Explanation:
                     "patient": plain(patient),
                     "prediction": plain(prediction),
                     "attributions": dict(zip(names, map(plain, values), strict=True)),
+                    **scope,
                 }
-                for patient, values, prediction in rows
+                for patient, values, prediction, scope in rows
             ],
             "model_id": self.model_id,
             "warnings": warnings_of(self.flags),

@@ -48,7 +48,7 @@ class FittedModel(ModelData):
         """Return the covariates of X as a table, checked against the codebook and in clean form."""
         return _tables.read(self, X, "raise")[0]
 
-    def predict_by_arm(self, X: Any, outcome: str | None = None) -> Any:
+    def predict_by_arm(self, X: Any, outcome: str | None = None, *, on_invalid: str = "raise") -> Any:
         """Return the probability of an outcome (None: the first) under each arm.
 
         Parameters
@@ -57,6 +57,10 @@ class FittedModel(ModelData):
             Covariates by name; None for an unknown value. Other keys and columns are ignored.
         outcome : str, optional
             Name of the outcome.
+        on_invalid : {"raise", "flag"}
+            "raise": a value that violates the codebook raises an error. "flag": all other patients are
+            predicted; for a patient out of scope, through such a value or one outside the training range, all
+            arms are NaN.
 
         Returns
         -------
@@ -72,9 +76,10 @@ class FittedModel(ModelData):
             If a covariate is missing, or a value violates the codebook; all faults are reported at once.
         """
         name = self.outcome_named(outcome)
+        check_choice("on_invalid", on_invalid, ("raise", "flag"))
         if self._is_record(X):
-            return _records.predict_by_arm(self, X, name)
-        return _tables.predict_by_arm(self, X, name)
+            return _records.predict_by_arm(self, X, name, on_invalid)
+        return _tables.predict_by_arm(self, X, name, on_invalid)
 
     def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
         """Return posterior draws of `predict_by_arm`, shape (n_draws, n_patients, n_arms).

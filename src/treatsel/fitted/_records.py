@@ -20,9 +20,11 @@ Record = Mapping[str, Any]
 Flags = list[tuple[str, Any]]
 
 
-def predict_by_arm(model: ModelData, record: Record, outcome: str) -> dict[Any, float]:
-    """Return the probability of an outcome under each arm."""
-    values, _ = model.reader.read(record, "raise")
+def predict_by_arm(model: ModelData, record: Record, outcome: str, on_invalid: str) -> dict[Any, float]:
+    """Return the probability of an outcome under each arm; NaN for a patient out of scope, if flagged."""
+    values, flags = model.reader.read(record, on_invalid)
+    if on_invalid == "flag" and any(code in OUT_OF_SCOPE_CODES for code, _ in flags):
+        return dict.fromkeys(model.arms, np.nan)
     return dict(zip(model.arms, model.scorers[outcome].score(values).probability.tolist(), strict=True))
 
 

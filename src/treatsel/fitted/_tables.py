@@ -36,9 +36,18 @@ def read(model: ModelData, X: Any, on_invalid: str) -> "tuple[pd.DataFrame, pd.D
     return clean_covariates(frame, model.codebook, ranges, on_invalid)
 
 
-def predict_by_arm(model: ModelData, X: Any, outcome: str) -> "pd.DataFrame":
-    """Return the probability of an outcome under each arm, DataFrame of shape (n_patients, n_arms)."""
-    return _probability(model, read(model, X, "raise")[0], outcome)
+def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str) -> "pd.DataFrame":
+    """Return the probability of an outcome under each arm, DataFrame of shape (n_patients, n_arms).
+
+    Patients out of scope are NaN if invalid values are flagged.
+    """
+    clean, found = read(model, X, on_invalid)
+    by_arm = _probability(model, clean, outcome)
+    if on_invalid == "raise":
+        return by_arm
+    flags = {name: found[name].to_numpy(dtype=object) for name in FLAG_COLUMNS}
+    by_arm.loc[scope_of(clean.index, flags)] = np.nan
+    return by_arm
 
 
 def predict(

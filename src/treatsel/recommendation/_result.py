@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
-from treatsel.predictions import header, plain, table_of_flags, warnings_of
+from treatsel.predictions import (
+    header,
+    plain,
+    scope_columns,
+    scope_dict,
+    scope_reasons,
+    table_of_flags,
+    warnings_of,
+)
 from treatsel.recommendation._reasons import plain_reasons
 
 if TYPE_CHECKING:
@@ -112,8 +120,10 @@ class Recommendations:
         return pd.DataFrame(self.utilities.copy(), index=pd.Index(self.patients), columns=pd.Index(self.arms))
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return one row per patient."""
-        return self.table
+        """Return one row per patient; of a model's recommendations also the scope, as in `Predictions`."""
+        if self.flags is None:
+            return self.table
+        return self.table.assign(**scope_columns(self.patients, self.flags))
 
     @property
     def warnings(self) -> "pd.DataFrame":
@@ -126,6 +136,13 @@ class Recommendations:
         The keys are described in the reference page "The JSON of predictions".
         """
         preferences = self.preferences
+        scopes: Any = [{}] * len(self.patients)
+        if self.flags is not None:
+            scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
+        rows = [
+            self._row(i, patient) | scope
+            for i, (patient, scope) in enumerate(zip(self.patients, scopes, strict=True))
+        ]
         return {
             **header("recommendations"),
             "rule": self.rule,
@@ -135,7 +152,7 @@ class Recommendations:
             "preferences": None if preferences is None else {k: float(v) for k, v in preferences.items()},
             "default_arm": plain(self.default_arm),
             "excluded": {str(arm): str(reason) for arm, reason in self.excluded.items()},
-            "recommendations": [self._row(i, patient) for i, patient in enumerate(self.patients)],
+            "recommendations": rows,
             "warnings": warnings_of(self.flags),
             "audit": None if self.audit is None else dict(self.audit),
         }

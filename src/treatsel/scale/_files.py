@@ -147,7 +147,7 @@ def _located(error: CohortError, chunk: pd.DataFrame, book: Codebook, start: int
 
 
 def _with_row(fault: Fault, chunk: pd.DataFrame, book: Codebook, start: int) -> Fault:
-    if fault.column not in chunk.columns:
+    if fault.column is None or fault.column not in chunk.columns:
         return fault
     field, column = book[fault.column], chunk[fault.column]
     for violation in field.parse(column, book.missing_values)[1]:

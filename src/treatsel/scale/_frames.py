@@ -17,6 +17,7 @@ def predict_in_chunks(
     X: Any,
     outcome: str | None = None,
     *,
+    on_invalid: str = "raise",
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -33,6 +34,10 @@ def predict_in_chunks(
         table is taken from its pandas metadata.
     outcome : str, optional
         Name of the outcome; None: the first.
+    on_invalid : {"raise", "flag"}
+        "raise": a value that violates the codebook raises an error. "flag": all other patients are
+        predicted; for a patient out of scope, through such a value or one outside the training range, all
+        arms are NaN.
     n_jobs : int, optional
         Number of chunks of 8,192 patients predicted in parallel, as in joblib.
     progress : callable, optional
@@ -51,7 +56,8 @@ def predict_in_chunks(
     needed = _needed(selector, _names(X), outcome)
     if not len(X):
         raise InputError("X has no rows; it needs at least one patient.")
-    calls = ((selector, outcome, part) for part in _parts(X, needed))
+    check_choice("on_invalid", on_invalid, ["raise", "flag"])
+    calls = ((selector, outcome, on_invalid, part) for part in _parts(X, needed))
     tables, done = [], 0
     for table in in_order(_by_arm, calls, n_jobs):
         tables.append(table)
@@ -64,8 +70,10 @@ def predict_in_chunks(
     return joined
 
 
-def _by_arm(selector: TreatmentSelector, outcome: str | None, part: pd.DataFrame) -> pd.DataFrame:
-    return selector.predict_by_arm(part, outcome)
+def _by_arm(
+    selector: TreatmentSelector, outcome: str | None, on_invalid: str, part: pd.DataFrame
+) -> pd.DataFrame:
+    return selector.predict_by_arm(part, outcome, on_invalid=on_invalid)
 
 
 def _names(X: Any) -> list[str]:
@@ -100,7 +108,9 @@ def _index(X: Any) -> "pd.Index[Any]":
     return index
 
 
-def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = None) -> Any:
+def predict_dask(
+    selector: TreatmentSelector, ddf: Any, outcome: str | None = None, *, on_invalid: str = "raise"
+) -> Any:
     """Return `selector.predict_by_arm` of a Dask DataFrame, partition by partition, as a Dask DataFrame.
 
     Nothing is shuffled: each partition is reduced to the needed columns and predicted on its worker, and
@@ -115,6 +125,10 @@ def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = No
         index; otherwise the index is kept, including repeated labels.
     outcome : str, optional
         Name of the outcome; None: the first.
+    on_invalid : {"raise", "flag"}
+        "raise": a value that violates the codebook raises an error. "flag": all other patients are
+        predicted; for a patient out of scope, through such a value or one outside the training range, all
+        arms are NaN.
 
     Returns
     -------
@@ -129,6 +143,7 @@ def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = No
     """
     import dask
 
+    check_choice("on_invalid", on_invalid, ["raise", "flag"])
     needed = _needed(selector, ddf.columns, outcome)
     ids = selector.codebook_.name("id")
     empty = ddf[needed]._meta
@@ -137,22 +152,38 @@ def predict_dask(selector: TreatmentSelector, ddf: Any, outcome: str | None = No
     model = dask.delayed(selector, traverse=False)
     changed = ids in needed
     return ddf[needed].map_partitions(
-        _predict_part, model, outcome, meta, meta=meta, clear_divisions=changed, enforce_metadata=True
+        _predict_part,
+        model,
+        outcome,
+        on_invalid,
+        meta,
+        meta=meta,
+        clear_divisions=changed,
+        enforce_metadata=True,
     )
 
 
 def _predict_part(
-    part: pd.DataFrame, selector: TreatmentSelector, outcome: str | None, empty: pd.DataFrame
+    part: pd.DataFrame,
+    selector: TreatmentSelector,
+    outcome: str | None,
+    on_invalid: str,
+    empty: pd.DataFrame,
 ) -> pd.DataFrame:
     if not len(part):
         return empty
     # the index is not an id: where files were concatenated, it repeats
-    found = selector.predict_by_arm(part.reset_index(drop=True), outcome)
+    found = selector.predict_by_arm(part.reset_index(drop=True), outcome, on_invalid=on_invalid)
     return found if selector.codebook_.name("id") in part else found.set_axis(part.index)
 
 
 def predict_spark(
-    selector: TreatmentSelector, sdf: Any, outcome: str | None = None, *, keep: Iterable[str] = ()
+    selector: TreatmentSelector,
+    sdf: Any,
+    outcome: str | None = None,
+    *,
+    keep: Iterable[str] = (),
+    on_invalid: str = "raise",
 ) -> Any:
     """Return probabilities by arm of a Spark DataFrame, batch by batch, as a Spark DataFrame.
 
@@ -169,6 +200,10 @@ def predict_spark(
         Name of the outcome; None: the first.
     keep : iterable of str
         Columns to keep, in addition to the patient ids (the codebook column with that role, if it exists).
+    on_invalid : {"raise", "flag"}
+        "raise": a value that violates the codebook raises an error. "flag": all other patients are
+        predicted; for a patient out of scope, through such a value or one outside the training range, all
+        arms are NaN.
 
     Returns
     -------
@@ -186,6 +221,7 @@ def predict_spark(
     """
     from pyspark.sql.types import DoubleType, StructField, StructType
 
+    check_choice("on_invalid", on_invalid, ["raise", "flag"])
     needed = _needed(selector, sdf.columns, outcome)
     ids = selector.codebook_.name("id")
     kept = list(dict.fromkeys([*([ids] if ids in needed else []), *keep]))
@@ -200,20 +236,22 @@ def predict_spark(
     fields += [StructField(arm, DoubleType(), nullable=False) for arm in arms]
     model = sdf.sparkSession.sparkContext.broadcast(selector)
     chosen = sdf.select(*dict.fromkeys([*needed, *kept]))
-    return chosen.mapInPandas(_batches(model, outcome, kept, ids, arms), StructType(fields))
+    return chosen.mapInPandas(_batches(model, (outcome, on_invalid), kept, ids, arms), StructType(fields))
 
 
 def _batches(
-    model: Any, outcome: str | None, kept: list[str], ids: str | None, arms: list[str]
+    model: Any, what: tuple[str | None, str], kept: list[str], ids: str | None, arms: list[str]
 ) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """Return the function that Spark applies to the batches of a partition."""
+    """Return the function that Spark applies to the batches of a partition; `what`: outcome, on_invalid."""
+    outcome, on_invalid = what
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             if len(batch):
                 rows = batch.reset_index(drop=True)
                 covariates = rows.drop(columns=ids, errors="ignore") if ids else rows
-                by_arm = model.value.predict_by_arm(covariates, outcome).set_axis(arms, axis=1)
+                by_arm = model.value.predict_by_arm(covariates, outcome, on_invalid=on_invalid)
+                by_arm = by_arm.set_axis(arms, axis=1)
                 yield pd.concat([rows[kept], by_arm], axis=1)
 
     return predict

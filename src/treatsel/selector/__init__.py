@@ -225,7 +225,9 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         """Return the covariates of X, checked against the codebook and in clean form."""
         return self._fitted.covariates(X)
 
-    def predict_by_arm(self, X: Any, outcome: str | None = None) -> pd.DataFrame:
+    def predict_by_arm(
+        self, X: Any, outcome: str | None = None, *, on_invalid: str = "raise"
+    ) -> pd.DataFrame:
         """Return the probability of an outcome (None: the first) under each arm.
 
         Parameters
@@ -234,6 +236,8 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             Covariates by name; other columns are ignored.
         outcome : str, optional
             Name of the outcome.
+        on_invalid : {"raise", "flag"}
+            As in `predict`; with "flag", the probabilities of a patient out of scope are NaN.
 
         Returns
         -------
@@ -245,7 +249,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         CohortError
             If a covariate is missing or a value violates the codebook.
         """
-        found = self._fitted.predict_by_arm(X, outcome)
+        found = self._fitted.predict_by_arm(X, outcome, on_invalid=on_invalid)
         if isinstance(found, pd.DataFrame):
             return found
         patient = self.model_.reader.patient(X)
