@@ -185,15 +185,32 @@ class Predictions:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
-    def plot(self, ax: Any = None, *, outcome: str | None = None, patient: Any = None) -> Any:
-        """Draw one patient's probabilities by arm with their intervals; return the Axes."""
+    def plot(self, ax: Any = None, *, outcome: str | None = None, patient: Any = None, **kwargs: Any) -> Any:
+        """Draw one patient's probabilities by arm with their intervals, the highest on top.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        outcome : str, optional
+            Name of the outcome; None: the first.
+        patient : label, optional
+            Id of the patient; None: the first.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         from treatsel._reporting import plots
 
         name = self._outcome(outcome)
         table, bounds = self.by_arm(name), self.interval(name)
         patient = table.index[0] if patient is None else check_patient(patient, table.index)
         rows = [each.loc[patient] for each in (table, *bounds)]
-        return plots.by_arm_intervals(*rows, ax=ax, xlabel=f"Predicted probability of {name}")
+        label, ends = f"Predicted probability of {name}", plots.intervals_of(self.level)
+        return plots.by_arm_intervals(*rows, ax=ax, xlabel=label, interval=ends, **kwargs)
 
 
 FLAG_COLUMNS = ("patient", "code", "column")

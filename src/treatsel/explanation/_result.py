@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,8 +152,17 @@ class Explanation:
             feature_names=[str(name) for name in self.covariates],
         )
 
-    def plot(self, ax: Any = None, *, patient: Any = None) -> Any:
-        """Draw one patient's attributions (None: the only patient, or the mean absolute values of all).
+    def plot(self, ax: Any = None, *, patient: Any = None, **kwargs: Any) -> Any:
+        """Draw one patient's attributions, or the mean absolute values of all patients.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        patient : label, optional
+            Id of the patient; None: the only patient, or all.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.barh` for the bars.
 
         Returns
         -------
@@ -166,16 +174,17 @@ class Explanation:
         if patient is None and len(values) == 1:
             patient = values.index[0]
         if patient is None:
-            label = fill(f"Mean absolute attribution ({unit}) to {self.subject}", 52)
-            return plots.attributions(values.abs().mean(), labels={}, xlabel=label, ax=ax)
+            label = f"Mean absolute attribution ({unit}) to {self.subject}"
+            sizes = values.abs().mean()
+            return plots.attributions(sizes, labels={}, xlabel=label, signed=False, ax=ax, **kwargs)
         check_patient(patient, values.index)
         row, prediction = self.data.loc[patient], self.prediction.loc[patient]
         labels = {name: f"{name} = {_shown(row[name])}" for name in self.covariates}
-        label = fill(f"Attribution ({unit}) to {self.subject}", 52)
-        ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax)
+        label = f"Attribution ({unit}) to {self.subject}"
+        ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax, **kwargs)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
         note = "green increases the prediction, orange decreases it"
-        ax.set_title(f"{patient}: {ends}\n{note}", fontsize=9, parse_math=False)
+        ax.set_title(plots.wrapped(f"{patient}: {ends}\n{note}", 68), fontsize=9)
         return ax
 
 

@@ -47,13 +47,29 @@ class SequentialCalibrationTest:
         """Return the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the evidence (log10) and the threshold; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the evidence (log10) and the threshold.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the line.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         lines = pd.DataFrame(
             {"n": self.table["n"], "value": np.log10(self.table["evidence"]), "name": "evidence"}
         )
-        labels = {"xlabel": "Patients with a known outcome", "ylabel": "Evidence (log10); dashed: threshold"}
-        return plots.curves(lines, x="n", by="name", reference=np.log10(self.threshold), ax=ax, **labels)
+        labels = {
+            "xlabel": "Patients with a known outcome",
+            "ylabel": "Evidence (log10)\ndashed: threshold of an alarm",
+        }
+        threshold = np.log10(self.threshold)
+        return plots.curves(lines, x="n", by="name", reference=threshold, ax=ax, **labels, **kwargs)
 
     @property
     def highest(self) -> float:

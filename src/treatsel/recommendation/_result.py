@@ -122,8 +122,23 @@ class Recommendations:
             "audit": None if self.audit is None else dict(self.audit),
         }
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw each patient's advantage with its interval, colored by status; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw each patient's advantage with its interval, with color and marker by status.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         from treatsel._reporting import plots
 
-        return plots.advantages(self.table, ax, level=self.level)
+        table = self.table
+        ends = plots.intervals_of(self.level, any_finite=bool(table["advantage_lower"].notna().any()))
+        label = f"Advantage of the top arm over the runner-up: difference in utility ({ends})"
+        return plots.advantages(table, ax, xlabel=label, **kwargs)

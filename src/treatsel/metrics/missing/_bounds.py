@@ -43,13 +43,27 @@ class MissingOutcomeBounds:
         """Return the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None, *, measure: str = "rate") -> Any:
-        """Draw one measure under each scenario; return the Axes."""
+    def plot(self, ax: Any = None, *, measure: str = "rate", **kwargs: Any) -> Any:
+        """Draw one measure under each scenario.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        measure : {"rate", "difference", "ratio", "gain"}
+            Measure to draw; it must be part of the table.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         check_choice("measure", measure, list(self.table["measure"].unique()))
         rows = self.table[self.table["measure"] == measure]
         rows = rows.set_index(rows["arms"] + ": " + rows["scenario"])
         text = f"{measure.capitalize()} ({100 * self.level:g}% intervals)"
-        return estimates(rows, reference={**NULL, "gain": 0.0}.get(measure), xlabel=text, ax=ax)
+        return estimates(rows, reference={**NULL, "gain": 0.0}.get(measure), xlabel=text, ax=ax, **kwargs)
 
 
 def missing_outcome_bounds(

@@ -88,9 +88,23 @@ class Gains:
         """Return a copy of the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the gain over each arm with its interval; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the gain over each arm with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        joint = "joint " if self.simultaneous else ""
         label = (
-            f"Gain over this arm for all patients, difference of outcome rates ({self.level:.0%} interval)"
+            "Gain over this arm for all patients: difference of outcome rates, above 0 in favor of the "
+            f"recommendations ({joint}{plots.intervals_of(self.level)})"
         )
-        return plots.estimates(self.table, reference=0.0, xlabel=label, ax=ax)
+        return plots.estimates(self.table, reference=0.0, xlabel=label, ax=ax, **kwargs)

@@ -98,8 +98,26 @@ class MetaAnalysis:
         rows = [*self.sites.assign(kind="site").to_dict(orient="records"), mean, new]
         return pd.DataFrame(rows, columns=["kind", *self.sites.columns])
 
-    def plot(self, ax: Any = None, *, xlabel: str = "Estimate", reference: float | None = None) -> Any:
-        """Draw a forest plot: each site, the mean, and the prediction interval; return the Axes."""
+    def plot(
+        self, ax: Any = None, *, xlabel: str = "Estimate", reference: float | None = None, **kwargs: Any
+    ) -> Any:
+        """Draw a forest plot: each site, the mean, and the prediction interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        xlabel : str
+            Name of the estimate.
+        reference : float, optional
+            Value of a dashed line.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         table = self.to_frame()
         ends = {"pooled": f"pooled, {self.n_sites} sites", "new site": "new site (prediction interval)"}
         reason = np.where(table["value"].notna(), "not pooled", "not estimable")
@@ -108,7 +126,7 @@ class MetaAnalysis:
             ends.get(kind, f"{site}" if used else f"{site} ({why})") for kind, site, used, why in columns
         ]
         text = f"{xlabel} ({100 * self.level:g}% intervals)"
-        return estimates(table.set_index(pd.Index(labels)), reference=reference, xlabel=text, ax=ax)
+        return estimates(table.set_index(pd.Index(labels)), reference=reference, xlabel=text, ax=ax, **kwargs)
 
 
 class _Mean(NamedTuple):

@@ -1,5 +1,6 @@
 """Decision curve: net benefit over a range of thresholds, with treat-all and treat-none."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
-from treatsel._reporting.plots import curves
+from treatsel._reporting.plots import curves, intervals_of
 from treatsel.metrics.utility._net_benefit import NEEDS_BOTH
 from treatsel.metrics.utility._threshold_counts import (
     ALL,
@@ -65,12 +66,28 @@ class DecisionCurve:
         """Return the curves."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None, *, treat: str = TREAT) -> Any:
-        """Draw the curves on `ax` (new if None), with the meaning of "treat" below the axis; return `ax`."""
-        xlabel, ylabel = f'Threshold\n"Treat": {treat}', "Net benefit, per patient"
-        ax = curves(self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, ax=ax)
-        top = max(self.prevalence, 0.05)
-        ax.set_ylim(-0.15 * top, 1.1 * top)
+    def plot(self, ax: Any = None, *, treat: str = TREAT, **kwargs: Any) -> Any:
+        """Draw the curves, with the meaning of "treat" below the axis.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        treat : str
+            What "treat" means.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        labels = {"xlabel": "Threshold", "ylabel": "Net benefit, per patient", "note": f'"Treat": {treat}'}
+        labels["band"] = intervals_of(self.level)
+        ax = curves(self.table, x="threshold", by="strategy", ax=ax, **labels, **kwargs)
+        highest = float(self.table[["value", "upper"]].max().max())
+        top = max(self.prevalence, highest if math.isfinite(highest) else 0.0, 0.05)
+        ax.set_ylim(-0.15 * top, 1.05 * top)  # "treat all" falls without limit
         return ax
 
 

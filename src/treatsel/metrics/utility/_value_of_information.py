@@ -49,11 +49,23 @@ class ValueOfInformation:
         """Return the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the value of information over the thresholds on `ax` (new if None) and return it."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the value of information over the thresholds.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         table = self.table.assign(strategy="value of perfect information")
         ylabel = "Expected loss of net benefit, per patient"
-        return curves(table, x="threshold", by="strategy", xlabel="Threshold", ylabel=ylabel, ax=ax)
+        return curves(table, x="threshold", by="strategy", xlabel="Threshold", ylabel=ylabel, ax=ax, **kwargs)
 
 
 def value_of_information(

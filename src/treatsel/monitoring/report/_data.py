@@ -100,9 +100,21 @@ class ReportData:
         """Return all figures, one per row."""
         return self.figures.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the standardized difference of each covariate; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the standardized difference of each covariate with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         rows = self.figures[self.figures["measure"].isin([MEAN, CATEGORIES]) & self.figures["value"].notna()]
         label = f"Standardized difference, now minus before ({100 * self.level:g}% interval)"
         table = rows.set_index("name")[["value", "lower", "upper"]]
-        return plots.estimates(table, reference=0.0, xlabel=label, ax=ax)
+        return plots.estimates(table, reference=0.0, xlabel=label, ax=ax, **kwargs)

@@ -153,12 +153,24 @@ class ReportData:
         """Return all estimates, one per row."""
         return self.figures.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the calibration curve; return the Axes."""
-        return self.calibration.plot(ax)
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the calibration curve; see `CalibrationCurve.plot`."""
+        return self.calibration.plot(ax, **kwargs)
 
-    def plot_policies(self, ax: Any = None) -> Any:
-        """Draw the expected rate of the good outcome under each policy; return the Axes."""
+    def plot_policies(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the expected rate of the good outcome under each policy with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
         label = f"Expected proportion with {self.good_name} ({100 * self.level:g}% interval)"
-        return plots.estimates(rows, reference=None, xlabel=label, ax=ax)
+        return plots.estimates(rows, reference=None, xlabel=label, ax=ax, **kwargs)

@@ -70,12 +70,24 @@ class CaseMix:
         """Return the table of covariates."""
         return self.covariates.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the standardized differences of the covariates; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the standardized differences of the covariates.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         value = self.covariates["standardized_difference"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
         label = "Standardized difference, validation minus development"
-        return plots.estimates(points, reference=0, xlabel=label, ax=ax)
+        return plots.estimates(points, reference=0, xlabel=label, ax=ax, **kwargs)
 
 
 def case_mix(

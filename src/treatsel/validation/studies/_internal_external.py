@@ -67,11 +67,25 @@ class InternalExternalCV:
         columns = ["measure", "kind", "site", "value", "lower", "upper", "se", "n", "n_events", "method"]
         return pd.concat(parts, ignore_index=True)[columns]
 
-    def plot(self, ax: Any = None, *, measure: str = "AUC") -> Any:
-        """Draw the forest plot of one measure; return the Axes."""
+    def plot(self, ax: Any = None, *, measure: str = "AUC", **kwargs: Any) -> Any:
+        """Draw the forest plot of one measure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        measure : str
+            Measure to draw, as in `pooled`.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         check_choice("measure", measure, SITE_MEASURES)
         name = measure[0].upper() + measure[1:]
-        return self.pooled[measure].plot(ax, xlabel=name, reference=BY_LABEL[measure].reference)
+        return self.pooled[measure].plot(ax, xlabel=name, reference=BY_LABEL[measure].reference, **kwargs)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

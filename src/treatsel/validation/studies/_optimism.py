@@ -87,11 +87,23 @@ class BootstrapOptimism:
             method=f"bootstrap, {row['n_resamples']} resamples; {row['method']}",
         )
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the corrected values with their intervals; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the corrected values with their intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         points = self.table.rename(columns={"corrected": "value"})[["value", "lower", "upper"]]
         label = f"Corrected for optimism ({100 * self.level:g}% interval)"
-        return plots.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax)
+        return plots.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax, **kwargs)
 
 
 def bootstrap_optimism(

@@ -84,11 +84,25 @@ class ModelUpdate:
         frame = self.table.join(self.tests)
         return frame.assign(chosen=frame.index == self.chosen)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the gain in log-likelihood of each method over no update; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the gain in log-likelihood of each method over no update.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         gained = self.table["log_likelihood"] - self.table["log_likelihood"].iloc[0]
         points = pd.DataFrame({"value": gained, "lower": gained, "upper": gained})
-        return plots.estimates(points, reference=0, xlabel="Gain in log-likelihood over no update", ax=ax)
+        return plots.estimates(
+            points, reference=0, xlabel="Gain in log-likelihood over no update", ax=ax, **kwargs
+        )
 
 
 class _Update(NamedTuple):
