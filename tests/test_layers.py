@@ -38,11 +38,11 @@ LEVELS = {
     "codebook": 2,
     "_stats": 2,
     "_checks": 1,
-    "_disclosure": 1,
+    "_reporting": 1,
     "_jobs": 1,
     "errors": 0,
     "_measures": 0,
-    "_reporting": 0,
+    "_disclosure": 0,
     "_lazy": 0,
     "_version": 0,
 }

@@ -280,7 +280,7 @@ def benefit_groups(
     x = table["predicted"].to_numpy()
     ax.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1)
     ax.axhline(0, color=GREY, linewidth=0.5)
-    base = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 5}
+    base: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 5}
     (points,) = ax.plot(x, table["observed"], **style(kwargs, **base))
     ax.vlines(x, table["lower"], table["upper"], color=points.get_color(), linewidth=1.2)
     if np.isfinite(slope):
@@ -293,8 +293,8 @@ def benefit_groups(
         ylabel="Observed benefit (doubly robust)",
     )
     hide_frame(ax)
-    ends = f"bars: {intervals_of(level)}"
-    add_legend(ax, note=f"difference in probability; dashed: perfect calibration; {ends}")
+    about = "difference in probability; dashed: perfect calibration"
+    add_legend(ax, note=f"{about}; bars: {intervals_of(level)}")
     return ax
 
 

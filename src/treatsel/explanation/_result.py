@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray, check_patient, count_of
+from treatsel._disclosure import SMALLEST_GROUP
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel.predictions import plain
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Explanation:
+class Explanation(Summarized):
     """Exact SHAP values of one arm's prediction, or of the difference between two arms.
 
     An attribution is a covariate's contribution to the model's prediction, not the effect of changing it on
@@ -46,6 +48,9 @@ class Explanation:
         Unit of the attributions.
     model_id : str or None
         Hash of the model file's content; None for a model that is not from a file.
+    titles, units : mapping of str to str
+        Titles of covariates and of the outcome, and units of covariates, for readers; used in plots and
+        summaries, while tables and JSON hold the names.
     """
 
     patients: Any
@@ -59,6 +64,8 @@ class Explanation:
     outcome: str
     scale: str
     model_id: str | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return a summary, without data of single patients."""
@@ -68,10 +75,33 @@ class Explanation:
         )
         return f"Explanation({patients}, {covariates}: {self.subject})"
 
+    def _summary(self) -> Summary:
+        unit, n = "log odds" if self.scale == "logit" else "probability", len(self.patients)
+        sizes = np.abs(self.attributions).mean(axis=0)
+        order = np.argsort(-sizes, kind="stable")[:5]
+        rows = [(self.label(self.covariates[i]), f"{sizes[i]:.3g}") for i in order]
+        return Summary(
+            title="Explanation",
+            headline=f"SHAP values of {self.subject}",
+            facts=[
+                ("patients", f"{n:,}"),
+                ("covariates", f"{len(self.covariates):,}"),
+                ("prediction for the background", f"{self.base_value:+.3f} ({unit})"),
+            ],
+            columns=("Covariate", f"Mean absolute attribution ({unit})"),
+            rows=() if n < SMALLEST_GROUP else rows,
+            note="to_frame() shows each patient; plot(patient=...) draws one.",
+        )
+
+    def label(self, name: str) -> str:
+        """Return the title of a covariate, or its name if it has none."""
+        return self.titles.get(name, name)
+
     @property
     def subject(self) -> str:
         """Description of the explained quantity."""
-        what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {self.outcome}"
+        outcome = self.titles.get(self.outcome, self.outcome)
+        what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {outcome}"
         if self.contrast is not None:
             return f"the model's difference in {what}, {self.contrast[0]} minus {self.contrast[1]}"
         return f"the model's {what} under {self.arm}"
@@ -176,10 +206,13 @@ class Explanation:
         if patient is None:
             label = f"Mean absolute attribution ({unit}) to {self.subject}"
             sizes = values.abs().mean()
-            return plots.attributions(sizes, labels={}, xlabel=label, signed=False, ax=ax, **kwargs)
+            return plots.attributions(sizes, labels=self.titles, xlabel=label, signed=False, ax=ax, **kwargs)
         check_patient(patient, values.index)
         row, prediction = self.data.loc[patient], self.prediction.loc[patient]
-        labels = {name: f"{name} = {_shown(row[name])}" for name in self.covariates}
+        labels = {
+            name: f"{self.label(name)} = {_shown(row[name], self.units.get(name, ''))}"
+            for name in self.covariates
+        }
         label = f"Attribution ({unit}) to {self.subject}"
         ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax, **kwargs)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
@@ -197,7 +230,8 @@ def _codes(column: "pd.Series") -> "pd.Series":
     return codes.mask(codes < 0)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, unit: str) -> str:
     if value is None or value != value:
         return "missing"
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    text = f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{text} {unit}".strip()

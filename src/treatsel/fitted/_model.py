@@ -279,6 +279,8 @@ class FittedModel(ModelData):
             outcome=name,
             scale=scale,
             model_id=self.model_id,
+            titles=self.codebook.titles,
+            units={field.name: field.unit for field in self.codebook.fields if field.unit},
         )
 
     def _is_record(self, X: Any) -> bool:

@@ -42,6 +42,7 @@ def predict(model: ModelData, record: Record, *, level: float, on_invalid: str) 
         level=level,
         flags=flags_of(patient, flags),
         audit=model.audit(digest_one(values), level, on_invalid),
+        titles=model.codebook.titles,
     )
 
 

@@ -55,6 +55,7 @@ def predict(model: ModelData, X: Any, *, level: float, on_invalid: str) -> Predi
         level=level,
         flags=_flags(model, clean, found),
         audit=model.audit(digest(clean), level, on_invalid),
+        titles=model.codebook.titles,
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_same_length
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel.errors import InputError
 
 ODDS_RATIOS = np.array(
@@ -19,8 +20,8 @@ _MAX_CAPITAL = 1e12  # cap on a bet, which avoids overflow; far beyond any thres
 _MAX_ROWS, _MIN_PER_ROW = 100, 10  # rows of the table, and patients per row, which hide single patients
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SequentialCalibrationTest:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SequentialCalibrationTest(Summarized):
     """Evidence against calibration in the large over patients.
 
     Attributes

@@ -14,7 +14,7 @@ STATUSES = ("supported", "no_clear_best", "insufficient_evidence", "out_of_scope
 _BLOCK = 256  # patients compared at once
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decisions:
     """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval."""
 

@@ -11,6 +11,7 @@ from scipy import special
 
 from treatsel._checks import FloatArray
 from treatsel._reporting.plots import benefit_groups
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.clustered_means import mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
@@ -18,8 +19,8 @@ from treatsel.errors import InputError
 from treatsel.metrics.benefit._arm_pair import ArmPair, benefit_scores, check_pair, robust_covariance
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BenefitCalibration:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class BenefitCalibration(Summarized):
     """Best linear predictor of the benefit: benefit = intercept + slope x predicted benefit.
 
     Attributes

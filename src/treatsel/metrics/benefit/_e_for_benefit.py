@@ -8,6 +8,7 @@ import pandas as pd
 
 from treatsel._checks import check_choice, check_level
 from treatsel._reporting.plots import estimates, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel.metrics.benefit._matching import MatchedPairs
 from treatsel.metrics.benefit._pair_bootstrap import NAN, Definition, _check_seed, _draws, _percentile, _plain
@@ -16,8 +17,8 @@ Surface = Literal["interpolate", "direct"]
 MAX_DISTANCE = 2.0  # observed benefits lie in [-1, 1]: a curve beyond this is a singular fit
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenefitErrors:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BenefitErrors(Summarized):
     """E-for-benefit: distances of predicted benefits from a smooth calibration curve; 0 is perfect.
 
     Attributes

@@ -9,6 +9,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_level, check_probability
 from treatsel._reporting.plots import calibration
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.intervals import weighted_quantile, wilson
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
@@ -76,8 +77,8 @@ def calibration_groups(
     return pd.concat(tables, ignore_index=True)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CalibrationCurve:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CalibrationCurve(Summarized):
     """Observed against predicted probability: a smooth curve with its band, and groups of patients.
 
     Attributes

@@ -9,6 +9,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
 from treatsel._reporting.plots import estimates
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import share_received
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import Interval, quantile_of, wilson
@@ -19,8 +20,8 @@ from treatsel.metrics.policy import aipw_scores, gain_over_best_arm
 NULL = {"difference": 0.0, "ratio": 1.0}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MissingOutcomeBounds:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MissingOutcomeBounds(Summarized):
     """Values of an estimate under extreme assumptions about the missing outcomes.
 
     Attributes

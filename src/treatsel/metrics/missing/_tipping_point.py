@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_vector
 from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import quantile_of
 from treatsel.metrics.missing._arm_counts import Contrast, _pair, contrast_of, count_arms
@@ -21,8 +22,8 @@ SIGNS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "opposite": (1.0, -1.0)}
 FARTHEST, STEPS = 30.0, 3001  # range and points of the search for a tipping point, on the logit scale
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TippingPoint:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TippingPoint(Summarized):
     """How far missing outcomes must differ from observed ones for a contrast of two arms to vanish.
 
     Attributes

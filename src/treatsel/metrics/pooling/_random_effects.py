@@ -11,6 +11,7 @@ from scipy.special import stdtr
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_same_length, check_unique
 from treatsel._reporting.plots import estimates
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.heterogeneity import cochran_q
 from treatsel._stats.intervals import quantile_of, wald
@@ -18,8 +19,8 @@ from treatsel.errors import InputError
 from treatsel.metrics.pooling._scales import BACK, FORTH, RANGE, Scale, _check_estimates
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MetaAnalysis:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MetaAnalysis(Summarized):
     """Random-effects meta-analysis of the estimates of several sites.
 
     Attributes

@@ -18,6 +18,7 @@ from treatsel._checks import (
     check_weights,
 )
 from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import received_probability, share_of_arm, share_received
 from treatsel._stats.estimate import NAN
 from treatsel._stats.resampling import Resamples
@@ -27,8 +28,8 @@ from treatsel.metrics.sensitivity._e_value import LARGEST, _high, _low, _near, _
 from treatsel.metrics.sensitivity._marginal_model import Sums, statistics_of
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MarginalSensitivity:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MarginalSensitivity(Summarized):
     """Bounds of a policy's value and gain if unmeasured confounding is no stronger than Lambda.
 
     Attributes

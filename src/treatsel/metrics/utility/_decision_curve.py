@@ -12,6 +12,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
 from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel.metrics.utility._net_benefit import NEEDS_BOTH
 from treatsel.metrics.utility._threshold_counts import (
     ALL,
@@ -29,8 +30,8 @@ NO_LIMITS = "more than one resample in ten has only one class of outcome; a know
 TREAT = "rely on the arm when the predicted probability of the good outcome is at least the threshold"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DecisionCurve:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class DecisionCurve(Summarized):
     """Net benefit of models, of treat all and of treat none over thresholds.
 
     Attributes
@@ -82,9 +83,17 @@ class DecisionCurve:
         -------
         matplotlib Axes
         """
-        labels = {"xlabel": "Threshold", "ylabel": "Net benefit, per patient", "note": f'"Treat": {treat}'}
-        labels["band"] = intervals_of(self.level)
-        ax = curves(self.table, x="threshold", by="strategy", ax=ax, **labels, **kwargs)
+        ax = curves(
+            self.table,
+            x="threshold",
+            by="strategy",
+            xlabel="Threshold",
+            ylabel="Net benefit, per patient",
+            band=intervals_of(self.level),
+            note=f'"Treat": {treat}',
+            ax=ax,
+            **kwargs,
+        )
         highest = float(self.table[["value", "upper"]].max().max())
         top = max(self.prevalence, highest if math.isfinite(highest) else 0.0, 0.05)
         ax.set_ylim(-0.15 * top, 1.05 * top)  # "treat all" falls without limit
@@ -197,7 +206,7 @@ def _described(table: pd.DataFrame, drawn: str | None) -> str:
     return f"percentiles of {drawn}" if table["lower"].notna().all() else f"no interval: {NO_LIMITS}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Drawn:
     """Net benefits (n_strategies, n_thresholds) and their resamples, arranged as tables."""
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vector
 from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import best_shares, check_table
 from treatsel._stats.clustered_means import Units, check_units, mean_of
 from treatsel._stats.weights import Weights, WeightsAre
@@ -17,8 +18,8 @@ from treatsel.errors import InputError
 from treatsel.metrics.utility._threshold_counts import check_grid
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TreatmentChoiceCurve:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TreatmentChoiceCurve(Summarized):
     """Net benefit of choosing arms by the model, and of each arm for all patients, over thresholds.
 
     Attributes

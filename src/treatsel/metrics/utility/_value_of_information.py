@@ -10,6 +10,7 @@ from scipy import special
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel._reporting.plots import curves
+from treatsel._reporting.summary import Summarized
 from treatsel.errors import InputError
 from treatsel.metrics.utility._threshold_counts import (
     ALL,
@@ -24,8 +25,8 @@ FARTHEST = 40.0  # standard deviations: beyond them a normal probability is 0 or
 SMALLEST = 1e-150
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ValueOfInformation:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ValueOfInformation(Summarized):
     """Net benefit expected to be lost at each threshold because the validation cohort is finite.
 
     Attributes

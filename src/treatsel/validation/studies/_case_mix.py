@@ -12,6 +12,7 @@ from scipy.stats import chi2
 
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_weights
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.intervals import quantile_of
 from treatsel._stats.logistic import maximize
@@ -29,7 +30,7 @@ SEPARATED = "some columns separate the cohorts completely: their coefficients ha
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class CaseMix:
+class CaseMix(Summarized):
     """Comparison of development and validation patients.
 
     Attributes

@@ -14,6 +14,7 @@ from sklearn.base import clone, is_classifier
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights, count_of
 from treatsel._jobs import run_jobs
 from treatsel._measures import BY_LABEL
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError, TreatselError, TreatselWarning
@@ -24,8 +25,8 @@ from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, p
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class InternalExternalCV:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class InternalExternalCV(Summarized):
     """Held-out performance of a modeling procedure at each site, and pooled over sites.
 
     Attributes
@@ -88,7 +89,7 @@ class InternalExternalCV:
         return self.pooled[measure].plot(ax, xlabel=name, reference=BY_LABEL[measure].reference, **kwargs)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Refit:
     """Predictions of the model fitted without one site; `table` is None if the fit failed."""
 

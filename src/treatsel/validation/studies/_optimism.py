@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.intervals import Interval
 from treatsel._stats.resampling import percentile_interval
@@ -34,7 +35,7 @@ MIN_SUCCESS = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BootstrapOptimism:
+class BootstrapOptimism(Summarized):
     """Apparent and optimism-corrected performance of a modeling procedure.
 
     Attributes

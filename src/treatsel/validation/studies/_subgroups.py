@@ -20,6 +20,7 @@ from treatsel._checks import (
     count_of,
 )
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import shares_of
 from treatsel._stats.heterogeneity import cochran_q
 from treatsel._stats.multiplicity import holm
@@ -43,8 +44,8 @@ OVERALL = "overall"
 NAN = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SubgroupPerformance:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SubgroupPerformance(Summarized):
     """Performance by subgroup, and tests of heterogeneity.
 
     Attributes

@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from treatsel._checks import FloatArray, check_level, check_same_length, check_weights
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel.errors import InputError
 from treatsel.metrics import (
@@ -29,7 +30,7 @@ MIN_EFFECTIVE = 50  # effective patients: with fewer, a few patients with large 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BalancingWeights:
+class BalancingWeights(Summarized):
     """Weights that balance the covariates of validation patients with a target population.
 
     Attributes
@@ -177,7 +178,7 @@ def balancing_weights(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TransportedPerformance:
+class TransportedPerformance(Summarized):
     """Performance in the validation cohort, and expected performance in the target population.
 
     Attributes

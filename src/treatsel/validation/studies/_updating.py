@@ -20,6 +20,7 @@ from treatsel._checks import (
     check_weights,
 )
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError
@@ -37,7 +38,7 @@ from treatsel.models.recalibrated import arms_of, base_logits, names_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ModelUpdate:
+class ModelUpdate(Summarized):
     """Comparison of updates of a model in new patients, and the update chosen by a closed test.
 
     Attributes

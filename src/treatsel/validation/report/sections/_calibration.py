@@ -12,8 +12,8 @@ from treatsel.validation.report.sections._tables import figures_table
 def calibration(report: ReportData) -> Section:
     """Return curves, measures and tests of calibration."""
     curve = plots.to_svg(report.plot(plots.bare_axes), name="calibration")
-    panels = plots.calibration_panels(report.calibration_by_arm, plots.bare_figure)
-    panels = plots.to_svg(panels, name="arms")
+    by_arm = plots.calibration_panels(report.calibration_by_arm, plots.bare_figure)
+    panels = plots.to_svg(by_arm, name="arms")
     return Section(
         heading="Calibration: do predicted probabilities agree with observed proportions?",
         paragraphs=[
