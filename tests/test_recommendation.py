@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treatsel import recommend
-from treatsel._reporting.plots import STATUS_COLORS
+from treatsel._reporting.plots import STATUS_STYLES
 from treatsel.errors import InputError
 from treatsel.recommendation import STATUS_REASONS, STATUSES
 
@@ -333,7 +333,7 @@ def test_what_decided_is_in_the_json():
 
 
 def test_statuses_have_colors_and_are_in_the_readme():
-    assert set(STATUS_COLORS) == set(STATUSES)
+    assert set(STATUS_STYLES) == set(STATUSES)
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     listed = readme.partition("The status of a recommendation is")[2].partition("\n\n## ")[0]
     assert set(re.findall(r"^- `(\w+)`", listed, flags=re.MULTILINE)) == set(STATUSES)

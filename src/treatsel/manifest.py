@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treatsel._checks import check_mapping_keys
+from treatsel._reporting.summary import Summarized, Summary, some_of
 from treatsel.errors import InputError
 
 INTENDED_USE_KEYS = (
@@ -22,7 +23,7 @@ INTENDED_USE_KEYS = (
 
 
 @dataclass(frozen=True, repr=False)
-class Manifest:
+class Manifest(Summarized):
     """The manifest of a model file.
 
     Attributes
@@ -40,6 +41,22 @@ class Manifest:
     def __repr__(self) -> str:
         """Show the id and the purpose."""
         return f"Manifest({self.model_id[:12]}: {self.intended_use['purpose']})"
+
+    def _summary(self) -> Summary:
+        content = self.content
+        return Summary(
+            title="Manifest",
+            headline=self.intended_use["purpose"],
+            facts=[
+                ("model", self.model_id[:12]),
+                ("outcomes", some_of([outcome["name"] for outcome in content["outcomes"]])),
+                ("arms", some_of(content["arms"])),
+                ("best single arm", str(content["default_arm"])),
+                ("review by", str(self.intended_use.get("review_date", "not stated"))),
+                ("signed by", (self.signed_by or "not signed")[:16]),
+            ],
+            note="treatsel.report.write_html(manifest, path) writes the model card.",
+        )
 
     @property
     def model_id(self) -> str:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice, check_patient, count_of
+from treatsel._disclosure import SMALLEST_GROUP, is_disclosive
+from treatsel._reporting.format import percent
+from treatsel._reporting.summary import Summarized, Summary, some_of
 from treatsel._version import __version__
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ SCHEMA = 1  # of the JSON: increases when a key changes its meaning or is remove
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Predictions:
+class Predictions(Summarized):
     """Probabilities of each outcome under each arm, with intervals, for one or more patients.
 
     The fields are plain arrays, so that a service can predict a record without pandas; the methods return
@@ -64,6 +67,8 @@ class Predictions:
     audit : mapping
         Model id, library version, digest of the input, options, intended use; no time unless the caller adds
         it, and the date only if the caller gave one.
+    titles : mapping of str to str
+        Titles of outcomes for readers, used in plots and summaries; tables and JSON hold the names.
     """
 
     patients: Any
@@ -74,6 +79,7 @@ class Predictions:
     level: float
     flags: Mapping[str, Any]
     audit: Mapping[str, Any] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_tables(
@@ -105,6 +111,29 @@ class Predictions:
         """Summarize the contents without showing a patient."""
         patients = count_of(len(self.patients), "patient")
         return f"Predictions({patients}, arms {list(self.arms)}, outcomes {list(self.outcomes)})"
+
+    def _summary(self) -> Summary:
+        n, out = len(self.patients), int(scope_of(self.patients, self.flags).sum())
+        facts = [("arms", some_of(self.arms)), ("intervals", f"{100 * self.level:g}%")]
+        facts.append(
+            ("patients out of scope", "not shown (small counts)" if is_disclosive(out, n) else f"{out:,}")
+        )
+        if (model := self.audit.get("model_id")) is not None:
+            facts.append(("model", str(model)[:12]))
+        means = {name: values.mean(axis=0) for name, values in self.probability.items()}
+        rows = [
+            (str(arm), *(percent(float(mean[k])) for mean in means.values()))
+            for k, arm in enumerate(self.arms)
+        ]
+        few = n < SMALLEST_GROUP
+        return Summary(
+            title="Predictions",
+            headline=f"{count_of(n, 'patient')}: {some_of([self.titles.get(k, k) for k in self.outcomes])}",
+            facts=facts,
+            columns=("Arm", *(f"Mean probability of {self.titles.get(k, k)}" for k in self.outcomes)),
+            rows=() if few else rows,
+            note="to_frame() shows each patient; plot() draws one.",
+        )
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -208,15 +237,35 @@ class Predictions:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
-    def plot(self, ax: Any = None, *, outcome: str | None = None, patient: Any = None) -> Any:
-        """Draw one patient's probabilities by arm with their intervals; return the Axes."""
+    def plot(self, ax: Any = None, *, outcome: str | None = None, patient: Any = None, **kwargs: Any) -> Any:
+        """Draw one patient's probabilities by arm with their intervals, the highest on top.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        outcome : str, optional
+            Name of the outcome; None: the first.
+        patient : label, optional
+            Id of the patient; None: the first.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         from treatsel._reporting import plots
 
         name = self._outcome(outcome)
         table, bounds = self.by_arm(name), self.interval(name)
         patient = table.index[0] if patient is None else check_patient(patient, table.index)
         rows = [each.loc[patient] for each in (table, *bounds)]
-        return plots.by_arm_intervals(*rows, ax=ax, xlabel=f"Predicted probability of {name}")
+        label, ends = (
+            f"Predicted probability of {self.titles.get(name, name)}",
+            plots.intervals_of(self.level),
+        )
+        return plots.by_arm_intervals(*rows, ax=ax, xlabel=label, interval=ends, **kwargs)
 
 
 FLAG_COLUMNS = ("patient", "code", "column")

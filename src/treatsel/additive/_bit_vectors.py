@@ -28,7 +28,7 @@ _LOWEST_OF_BYTE = np.array([0, *((byte & -byte).bit_length() - 1 for byte in ran
 LINE = 64  # bytes of a row: a cache line, with one word for each tree of a block
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class BitVectors:
     """Ensembles of trees with at most 64 leaves each, as bit vectors.
 

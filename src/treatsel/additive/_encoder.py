@@ -280,7 +280,7 @@ class Encoding:
         return cls(tuple(columns), bool(content["native_missing"]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Plan:
     """Positions of one patient's values in the matrix: all numbers at once, categories one by one.
 

@@ -18,7 +18,7 @@ from treatsel.errors import AdditivityError, InputError
 TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Explainer:
     """Explains a model's predictions; quantities that depend on the background are computed once, by `of`.
 

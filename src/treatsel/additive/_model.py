@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._reporting.summary import Summarized
 from treatsel.additive._encoder import Encoding
 from treatsel.additive._numeric import logistic, softmax
 from treatsel.additive._scoring import score_trees
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 LOW_PROPENSITY = 0.02
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AdditiveModel:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdditiveModel(Summarized):
     """A fitted model of one outcome: an encoding, and one additive logit per arm.
 
     Attributes
@@ -128,7 +129,7 @@ class AdditiveModel:
         return logistic(logits)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AssignmentModel:
     """Multinomial logistic regression of the received arm on the covariates.
 

@@ -38,7 +38,7 @@ _CELLS = 2_000_000  # pairs of patient and node evaluated at once: bounds memory
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Paths:
     """Paths to all leaves: conditions are grouped by pairs of leaf and column, pairs by leaf.
 
@@ -131,7 +131,7 @@ class Paths:
         return np.add.reduceat(bits, self.first_pair[start:stop] - pairs.start, axis=1)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TreeGames:
     """The games of all leaves for one background.
 

@@ -15,7 +15,7 @@ from treatsel._checks import FloatArray
 MAX_DEPTH = 256  # bounds the number of steps needed to score a tree from an untrusted file
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trees:
     """Ensembles of trees, one after the other; the score of an ensemble is the sum of its leaf values.
 

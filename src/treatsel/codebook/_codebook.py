@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, did_you_mean
+from treatsel._checks import as_pandas, count_of, did_you_mean
 from treatsel._files import write_text
 from treatsel._lazy import lazy
+from treatsel._reporting.summary import Summarized, Summary, some_of
 from treatsel.codebook._comments import commented_yaml, notes_of
-from treatsel.codebook._field import Field
+from treatsel.codebook._field import ROLES, Field
 from treatsel.codebook._file import load
 from treatsel.errors import CodebookError, CohortError, Fault
 
@@ -27,7 +28,7 @@ _ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
 
 
 @dataclass(frozen=True, repr=False)
-class Codebook:
+class Codebook(Summarized):
     """The columns of a patient table and their allowed values.
 
     Parameters
@@ -75,6 +76,26 @@ class Codebook:
         """Summarize the columns."""
         roles = f"arm {self.arm!r}, outcomes {list(self.outcomes)}, {len(self.covariates)} covariates"
         return f"Codebook({len(self.fields)} columns: {roles})"
+
+    def _summary(self) -> Summary:
+        roles = list(dict.fromkeys(field.role for field in self.fields))
+        rows = [
+            (
+                role or "no role",
+                str(len(self.names(role))),
+                some_of([self.label(n) for n in self.names(role)]),
+            )
+            for role in sorted(roles, key=lambda role: ROLES.index(role) if role else len(ROLES))
+        ]
+        n = len(self.names("undecided"))
+        note = f"Decide the role of {count_of(n, 'undecided column')}. " if n else ""
+        return Summary(
+            title="Codebook",
+            headline=count_of(len(self.fields), "column"),
+            columns=("Role", "Columns", "Names"),
+            rows=rows,
+            note=f"{note}codebook[name] shows one column; to_yaml() all.",
+        )
 
     # --- reading and writing
 
@@ -267,6 +288,22 @@ class Codebook:
     def name(self, role: str) -> str | None:
         """Return the first column with `role`, or None."""
         return next(iter(self.names(role)), None)
+
+    @lazy
+    def titles(self) -> dict[str, str]:
+        """Titles for readers, by column; a title that several columns share is followed by the name."""
+        names, times = set(self.names()), Counter(field.title.strip() for field in self.fields)
+        return {
+            field.name: title
+            if times[title] == 1 and title not in names - {field.name}
+            else f"{title} ({field.name})"
+            for field in self.fields
+            if (title := field.title.strip())
+        }
+
+    def label(self, name: str) -> str:
+        """Return the title of a column, or its name if it has none."""
+        return self.titles.get(name, name)
 
     @property
     def arm(self) -> str | None:

@@ -50,7 +50,7 @@ _ATTRIBUTES = {"trueValues": "true_values", "falseValues": "false_values"}  # ke
 _CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Field:
     """A column: name, type, role, unit and constraints, in the vocabulary of the Table Schema.
 
@@ -99,6 +99,18 @@ class Field:
     true_values: tuple[str, ...] = ()
     false_values: tuple[str, ...] = ()
     note: str = field(default="", compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """Show name, role, type and limits, but no categories: a draft takes them from patients."""
+        content = f"{len(self.enum)} categories" if self.enum is not None else self._limits_text()
+        parts = [self.role or "no role", self.type, content, self.unit]
+        return f"Field({self.name!r}: {', '.join(part for part in parts if part)})"
+
+    def _limits_text(self) -> str:
+        if self.minimum is None and self.maximum is None:
+            return ""
+        low, high = ("any" if each is None else f"{each:g}" for each in (self.minimum, self.maximum))
+        return f"{low} to {high}"
 
     def __post_init__(self) -> None:
         for bound in ("minimum", "maximum"):

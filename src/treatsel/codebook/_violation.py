@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Violation:
     """One kind of violation of the codebook: a stable code, and a mask of the patients concerned."""
 

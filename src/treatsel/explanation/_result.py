@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from textwrap import fill
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray, check_patient, count_of
+from treatsel._disclosure import SMALLEST_GROUP
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel.predictions import (
     header,
     plain,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Explanation:
+class Explanation(Summarized):
     """Exact SHAP values of one arm's prediction, or of the difference between two arms.
 
     An attribution is a covariate's contribution to the model's prediction, not the effect of changing it on
@@ -59,6 +60,9 @@ class Explanation:
         Warnings as in `Predictions.flags`; None for an explanation of a model that is not a selector.
     audit : mapping or None
         Model, versions, input and options as in `Predictions.audit`; None without a selector.
+    titles, units : mapping of str to str
+        Titles of covariates and of the outcome, and units of covariates, for readers; used in plots and
+        summaries, while tables and JSON hold the names.
     """
 
     patients: Any
@@ -74,6 +78,8 @@ class Explanation:
     model_id: str | None = None
     flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return a summary, without data of single patients."""
@@ -83,10 +89,33 @@ class Explanation:
         )
         return f"Explanation({patients}, {covariates}: {self.subject})"
 
+    def _summary(self) -> Summary:
+        unit, n = "log odds" if self.scale == "logit" else "probability", len(self.patients)
+        sizes = np.abs(self.attributions).mean(axis=0)
+        order = np.argsort(-sizes, kind="stable")[:5]
+        rows = [(self.label(self.covariates[i]), f"{sizes[i]:.3g}") for i in order]
+        return Summary(
+            title="Explanation",
+            headline=f"SHAP values of {self.subject}",
+            facts=[
+                ("patients", f"{n:,}"),
+                ("covariates", f"{len(self.covariates):,}"),
+                ("prediction for the background", f"{self.base_value:+.3f} ({unit})"),
+            ],
+            columns=("Covariate", f"Mean absolute attribution ({unit})"),
+            rows=() if n < SMALLEST_GROUP else rows,
+            note="to_frame() shows each patient; plot(patient=...) draws one.",
+        )
+
+    def label(self, name: str) -> str:
+        """Return the title of a covariate, or its name if it has none."""
+        return self.titles.get(name, name)
+
     @property
     def subject(self) -> str:
         """Description of the explained quantity."""
-        what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {self.outcome}"
+        outcome = self.titles.get(self.outcome, self.outcome)
+        what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {outcome}"
         if self.contrast is not None:
             return f"the model's difference in {what}, {self.contrast[0]} minus {self.contrast[1]}"
         return f"the model's {what} under {self.arm}"
@@ -188,8 +217,17 @@ class Explanation:
             feature_names=[str(name) for name in self.covariates],
         )
 
-    def plot(self, ax: Any = None, *, patient: Any = None) -> Any:
-        """Draw one patient's attributions (None: the only patient, or the mean absolute values of all).
+    def plot(self, ax: Any = None, *, patient: Any = None, **kwargs: Any) -> Any:
+        """Draw one patient's attributions, or the mean absolute values of all patients.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        patient : label, optional
+            Id of the patient; None: the only patient, or all.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.barh` for the bars.
 
         Returns
         -------
@@ -201,16 +239,20 @@ class Explanation:
         if patient is None and len(values) == 1:
             patient = values.index[0]
         if patient is None:
-            label = fill(f"Mean absolute attribution ({unit}) to {self.subject}", 52)
-            return plots.attributions(values.abs().mean(), labels={}, xlabel=label, ax=ax)
+            label = f"Mean absolute attribution ({unit}) to {self.subject}"
+            sizes = values.abs().mean()
+            return plots.attributions(sizes, labels=self.titles, xlabel=label, signed=False, ax=ax, **kwargs)
         check_patient(patient, values.index)
         row, prediction = self.data.loc[patient], self.prediction.loc[patient]
-        labels = {name: f"{name} = {_shown(row[name])}" for name in self.covariates}
-        label = fill(f"Attribution ({unit}) to {self.subject}", 52)
-        ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax)
+        labels = {
+            name: f"{self.label(name)} = {_shown(row[name], self.units.get(name, ''))}"
+            for name in self.covariates
+        }
+        label = f"Attribution ({unit}) to {self.subject}"
+        ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax, **kwargs)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
         note = "green increases the prediction, orange decreases it"
-        ax.set_title(f"{patient}: {ends}\n{note}", fontsize=9, parse_math=False)
+        ax.set_title(plots.wrapped(f"{patient}: {ends}\n{note}", 68), fontsize=9)
         return ax
 
 
@@ -223,7 +265,8 @@ def _codes(column: "pd.Series") -> "pd.Series":
     return codes.mask(codes < 0)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, unit: str) -> str:
     if value is None or value != value:
         return "missing"
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    text = f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{text} {unit}".strip()

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice
+from treatsel._disclosure import suppressed
 from treatsel._lazy import lazy
+from treatsel._reporting.format import percent
+from treatsel._reporting.summary import Summarized, Summary, count_text, some_of
 from treatsel._version import __version__
 from treatsel.additive import AdditiveModel, AssignmentModel, check_compiled
 from treatsel.codebook import Codebook, RecordReader
@@ -32,7 +35,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ModelData:
+class ModelData(Summarized):
     """A fitted model of each outcome, with everything that predictions need.
 
     Attributes
@@ -95,6 +98,52 @@ class ModelData:
         """Return a summary: model id, outcomes and arms."""
         name = "not saved" if self.model_id is None else self.model_id[:12]
         return f"{type(self).__name__}({name}: outcomes {list(self.outcomes)}, arms {list(self.arms)})"
+
+    def _summary(self) -> Summary:
+        good = {True: "1 is good", False: "1 is not good", None: "direction not stated"}
+        names = [f"{self.codebook.label(k)} ({good[self.event_is_good[k]]})" for k in self.outcomes]
+        use = (self.intended_use or {}).get("purpose")
+        facts = [
+            ("outcomes", ", ".join(names)),
+            ("covariates", some_of([self.codebook.label(name) for name in self.codebook.covariates])),
+            ("best single arm", str(self.default_arm)),
+            ("assignment of arms", self.assignment or "not stated"),
+            (
+                "findings of data checks",
+                some_of([each.code for each in self.development.data_checks]) or "none",
+            ),
+            ("intended use", str(use or "not stated")),
+        ]
+        main = self.outcomes[0]
+        what = (
+            self.codebook.label(main)
+            if self.event_is_good[main] is not False
+            else f"no {self.codebook.label(main)}"
+        )
+        return Summary(
+            title=type(self).__name__,
+            headline="not saved to a file" if self.model_id is None else f"model {self.model_id[:12]}",
+            facts=facts,
+            columns=("Arm", "Patients", f"Expected rate of {what}", "95% interval"),
+            rows=self._arm_rows(),
+            note="Rates: if all patients of the development cohort received the arm (doubly robust).",
+        )
+
+    def _arm_rows(self) -> list[tuple[str, ...]]:
+        """Return number of patients and expected rate of each arm in the development cohort."""
+        training, means = self.development.training, self.development.arm_means
+        rows = zip(training["outcome"], training["arm"], training["n"], strict=True)
+        counts = {arm: n for name, arm, n in rows if name == self.outcomes[0]}
+        shown = suppressed([counts.get(arm, np.nan) for arm in self.arms])
+        return [
+            (
+                str(arm),
+                count_text(shown[k]),
+                percent(means["value"][k]),
+                f"{percent(means['lower'][k])} to {percent(means['upper'][k])}",
+            )
+            for k, arm in enumerate(self.arms)
+        ]
 
     @property
     def outcomes(self) -> tuple[str, ...]:

@@ -316,6 +316,8 @@ class FittedModel(ModelData):
             model_id=self.model_id,
             flags=given.flags,
             audit=self.audit("explanation", given.sha256, on_invalid, day, **options),
+            titles=self.codebook.titles,
+            units={field.name: field.unit for field in self.codebook.fields if field.unit},
         )
 
     def _is_record(self, X: Any) -> bool:

@@ -57,6 +57,7 @@ def predict(
         level=level,
         flags=flags_of(patient, flags),
         audit=model.audit("predictions", digest_one(values), on_invalid, date, level=level),
+        titles=model.codebook.titles,
     )
 
 

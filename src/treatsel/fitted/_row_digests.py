@@ -101,7 +101,7 @@ def row_keys(table: "pd.DataFrame") -> Keys:
     return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy(), dtype=np.uint64)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Shared:
     """How many patients of a cohort were in the development cohort.
 

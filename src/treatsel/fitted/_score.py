@@ -80,7 +80,7 @@ class Scorer:
         return found
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Score:
     """The score of one patient."""
 

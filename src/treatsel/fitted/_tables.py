@@ -68,6 +68,7 @@ def predict(
         level=level,
         flags=_flags(model, clean, found, date),
         audit=model.audit("predictions", digest(clean), on_invalid, date, level=level),
+        titles=model.codebook.titles,
     )
 
 

@@ -17,7 +17,7 @@ METHODS: tuple[Method, ...] = ("none", "intercept", "slope", "per_arm", "refit")
 Codes = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Recalibration:
     """A fitted recalibration: logit' = shift_k + slope x logit.
 

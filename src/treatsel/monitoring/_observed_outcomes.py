@@ -17,7 +17,7 @@ from treatsel.selector import TreatmentSelector
 MANY_UNKNOWN = 0.05  # proportion of unknown outcomes above which a caution is given
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ObservedOutcomes:
     """Patients whose outcome and received arm are known.
 

@@ -22,7 +22,7 @@ STATUSES = (
 _BLOCK = 256  # patients compared at once
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decisions:
     """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval.
 

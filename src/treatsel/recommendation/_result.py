@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
+from treatsel._disclosure import SMALLEST_GROUP, suppressed
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel.predictions import (
     header,
     plain,
@@ -26,7 +28,7 @@ LABELS = ("arm", "reasons", "best_set", "top", "excluded")  # columns that hold 
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Recommendations:
+class Recommendations(Summarized):
     """Recommended arms with status and uncertainty, for one patient or many.
 
     The fields are plain arrays, so that a service can recommend without pandas; `to_frame` gives a table.
@@ -93,12 +95,45 @@ class Recommendations:
             utilities=np.concatenate([part.utilities for part in parts]),
         )
 
+    def _counts(self, values: Any) -> list[tuple[str, str]]:
+        """Return each value with its number of patients, the most frequent first; small counts are hidden."""
+        names, counts = np.unique([str(value) for value in values], return_counts=True)
+        shown = suppressed(counts)
+        order = np.argsort(-counts, kind="stable")
+        return [
+            (names[i], "not shown (small counts)" if shown[i] != shown[i] else f"{counts[i]:,}")
+            for i in order
+        ]
+
     def __repr__(self) -> str:
         """Return the number of patients with each status, without data of single patients."""
-        statuses, counts = np.unique(self.columns["status"].astype(str), return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        found = ", ".join(f"{counts[i]} {statuses[i]}" for i in order)
-        return f"Recommendations({count_of(len(self.patients), 'patient')}: {found})"
+        start = f"Recommendations({count_of(len(self.patients), 'patient')}"
+        if len(self.patients) < SMALLEST_GROUP:
+            return f"{start}, {count_of(len(self.arms), 'arm')})"
+        statuses = self._counts(self.columns["status"])
+        found = [f"{n} {status}" for status, n in statuses if n[0].isdigit()]
+        hidden = ["small counts not shown"] if len(found) < len(statuses) else []
+        return f"{start}: {', '.join(found + hidden)})"
+
+    def _summary(self) -> Summary:
+        n = len(self.patients)
+        rows = [
+            ("status", name.replace("_", " "), count) for name, count in self._counts(self.columns["status"])
+        ]
+        chosen = ["no arm" if arm is None else arm for arm in self.columns["arm"]]
+        rows += [("recommended arm", name, count) for name, count in self._counts(chosen)]
+        return Summary(
+            title="Recommendations",
+            headline=f"{count_of(n, 'patient')}, {count_of(len(self.arms), 'arm')}",
+            facts=[
+                ("rule", self.rule),
+                ("smallest difference that matters", f"{self.margin:g}"),
+                ("confidence level", f"{100 * self.level:g}%"),
+            ],
+            columns=("", "", "Patients"),
+            rows=() if n < SMALLEST_GROUP else rows,
+            note="to_frame() shows each patient.",
+        )
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -175,8 +210,15 @@ class Recommendations:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw each patient's advantage with its simultaneous interval, colored by status.
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw each patient's advantage with its simultaneous interval; color and marker show the status.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
 
         Returns
         -------
@@ -184,4 +226,8 @@ class Recommendations:
         """
         from treatsel._reporting import plots
 
-        return plots.advantages(self.table, ax, level=self.level)
+        table = self.table
+        ends = plots.intervals_of(self.level, any_finite=bool(table["advantage_lower"].notna().any()))
+        ends = ends.replace("intervals", "simultaneous intervals")
+        label = f"Advantage of the top arm over the best other arm: difference in utility ({ends})"
+        return plots.advantages(table, ax, xlabel=label, **kwargs)

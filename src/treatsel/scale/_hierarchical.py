@@ -70,7 +70,7 @@ def fit_hierarchical_dask(
     return _fitted(patients, encoding, arms, arm, groups)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """Result of a first pass over the partitions: their lengths and the frequency of each value."""
 

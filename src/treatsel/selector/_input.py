@@ -32,7 +32,7 @@ from treatsel.cohort import Cohort
 from treatsel.errors import CodebookError, CohortError, Fault, InputError
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DevelopmentData:
     """Checked development data.
 

@@ -33,7 +33,7 @@ MAX_COMPARED = 20_000  # patients in whom model and baseline are compared: bound
 MIN_VALUES = 200  # known values that a column needs in such a sample; with fewer, a fold may have none
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FittedOutcome:
     """A fitted model, its cross-fitted predictions and its performance.
 

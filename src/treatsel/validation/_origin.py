@@ -16,7 +16,7 @@ from treatsel.validation.parts import Caution, Severity
 EXTERNAL, CROSS_VALIDATED, APPARENT = "external", "cross-validated", "apparent"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Origin:
     """What is validated, in which patients, and what kind of validation this is.
 

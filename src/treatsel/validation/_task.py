@@ -18,7 +18,7 @@ from treatsel.fitted import FittedModel
 from treatsel.metrics import enough_clusters
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ValidationTask:
     """A by-arm table of predictions, a validation cohort and an outcome.
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel.errors import InputError
 
 MOST_PATIENTS = 1_000_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Criterion:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Criterion(Summarized):
     """Criterion of a sample-size calculation, with the number of patients that it requires.
 
     Attributes
@@ -42,8 +43,8 @@ class Criterion:
     about: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleSize:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SampleSize(Summarized):
     """Sample size by criterion; the largest number is required.
 
     Attributes

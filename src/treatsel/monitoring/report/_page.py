@@ -101,7 +101,7 @@ def _covariates(report: ReportData) -> Section | None:
     drawn = int((rows["measure"].isin([MEAN, CATEGORIES]) & rows["value"].notna()).sum())
     figures = []
     if drawn:
-        axes = report.plot(plots.bare_axes(width=7, height=1.2 + 0.36 * drawn))
+        axes = report.plot(plots.bare_axes)
         words = "Standardized difference of each covariate, now minus before, with intervals."
         figures = [Figure(plots.to_svg(axes, name="covariates"), words)]
     is_empty = rows["measure"].isin([MISSING, OUTSIDE]) & (rows["observed"] == 0)
@@ -282,7 +282,7 @@ def _sequential(report: ReportData) -> Section | None:
     test = report.sequential_test
     if test is None:
         return None
-    axes = test.plot(plots.bare_axes(width=7, height=4.2))
+    axes = test.plot(plots.bare_axes)
     verdict = (
         f"The threshold was reached within {test.alarm_at:,} patients, with {test.direction} outcomes than "
         "predicted."

@@ -37,7 +37,7 @@ MIN_RECEIVED = 10
 NAN = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Policies:
     """Policies and what is needed to evaluate them, for patients with the outcome observed.
 

@@ -8,13 +8,14 @@ import pandas as pd
 from treatsel._checks import check_choice
 from treatsel._reporting import plots
 from treatsel._reporting.format import fixed
+from treatsel._reporting.summary import Summarized
 from treatsel.metrics import CalibrationCurve, Gain
 from treatsel.metrics.policy import OF_FOLDS
 from treatsel.validation.parts import OVERALL
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ReportData:
+class ReportData(Summarized):
     """Estimates of an external validation, each with interval, n and events.
 
     Attributes
@@ -65,9 +66,19 @@ class ReportData:
         return f"{type(self).__name__}({self.headline})"
 
     @property
+    def outcome_label(self) -> str:
+        """Title of the outcome in the codebook, or its name."""
+        return str(self.titles.get(self.outcome, self.outcome))
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of columns in the codebook, by name."""
+        return dict(self.about.get("titles") or {})
+
+    @property
     def good_name(self) -> str:
         """The good outcome in words."""
-        return self.outcome if self.event_is_good else f"no {self.outcome}"
+        return self.outcome_label if self.event_is_good else f"no {self.outcome_label}"
 
     @property
     def headline(self) -> str:
@@ -153,12 +164,24 @@ class ReportData:
         """Return all estimates, one per row."""
         return self.figures.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the calibration curve; return the Axes."""
-        return self.calibration.plot(ax)
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the calibration curve; see `CalibrationCurve.plot`."""
+        return self.calibration.plot(ax, **kwargs)
 
-    def plot_policies(self, ax: Any = None) -> Any:
-        """Draw the expected rate of the good outcome under each policy; return the Axes."""
+    def plot_policies(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the expected rate of the good outcome under each policy with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
         label = f"Expected proportion with {self.good_name} ({100 * self.level:g}% interval)"
-        return plots.estimates(rows, reference=None, xlabel=label, ax=ax)
+        return plots.estimates(rows, reference=None, xlabel=label, ax=ax, **kwargs)

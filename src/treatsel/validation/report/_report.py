@@ -6,15 +6,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from treatsel._disclosure import is_disclosive
 from treatsel._files import read_text, write_text
 from treatsel._reporting import page
+from treatsel._reporting.format import percent, with_interval
+from treatsel._reporting.summary import Summary, count_text
 from treatsel._version import __version__
 from treatsel.errors import InputError
 from treatsel.metrics import Gain
 from treatsel.validation.parts import COLUMNS, OVERALL
 from treatsel.validation.report._checklist import check_checklist_name, markdown_of
 from treatsel.validation.report._data import ReportData
-from treatsel.validation.report._page import page_of
+from treatsel.validation.report._front_table import front_rows
+from treatsel.validation.report._page import TITLES, page_of
 from treatsel.validation.report._plain import columns_of, frame_of, number_of, plain_number, plain_value
 from treatsel.validation.report._schema import check_content
 
@@ -28,6 +32,27 @@ class ValidationReport(ReportData):
 
     Attributes are those of `ReportData`.
     """
+
+    def _summary(self) -> Summary:
+        base = self.figure("base rate")
+        facts = [
+            ("patients with the outcome observed", count_text(base["n"])),
+            (f"rate of {self.outcome_label}", with_interval(base, percent)),
+            ("confidence level", f"{100 * self.level:g}%"),
+            ("model", self.model_id[:12] if self.model_id else "not from a file"),
+        ]
+        if is_disclosive(base["n_events"], base["n"]):
+            facts[1] = (facts[1][0], "not shown (small counts)")
+        rows = [(row.question, row.estimate, row.verdict) for row in front_rows(self)]
+        cautions = f"Cautions: {len(self.cautions)}, see cautions. " if self.cautions else ""
+        return Summary(
+            title=f"{TITLES[self.kind]}: {self.outcome_label}",
+            headline=self.headline,
+            facts=facts,
+            columns=("Question", "Estimate (interval)", "Verdict"),
+            rows=rows,
+            note=f"{cautions}to_html(path) writes the whole report; to_frame() returns all estimates.",
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the main estimates as plain numbers without NaN, for a model file or a registry."""

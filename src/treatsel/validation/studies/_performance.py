@@ -34,7 +34,7 @@ PERFORMANCE = (
 Numbers = dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Patients:
     """Covariates (with the arm column), outcomes, weights and probabilities of receiving each arm.
 

@@ -20,6 +20,7 @@ from treatsel._checks import (
     check_weights,
 )
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError
@@ -37,7 +38,7 @@ from treatsel.models.recalibrated import arms_of, base_logits, names_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ModelUpdate:
+class ModelUpdate(Summarized):
     """Comparison of updates of a model in new patients, and the update chosen by a closed test.
 
     Attributes
@@ -84,11 +85,25 @@ class ModelUpdate:
         frame = self.table.join(self.tests)
         return frame.assign(chosen=frame.index == self.chosen)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the gain in log-likelihood of each method over no update; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the gain in log-likelihood of each method over no update.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         gained = self.table["log_likelihood"] - self.table["log_likelihood"].iloc[0]
         points = pd.DataFrame({"value": gained, "lower": gained, "upper": gained})
-        return plots.estimates(points, reference=0, xlabel="Gain in log-likelihood over no update", ax=ax)
+        return plots.estimates(
+            points, reference=0, xlabel="Gain in log-likelihood over no update", ax=ax, **kwargs
+        )
 
 
 class _Update(NamedTuple):

@@ -69,7 +69,7 @@ def _differences(report: ReportData) -> list[Figure]:
         rows.to_frame("value").assign(lower=rows, upper=rows),
         reference=0,
         xlabel="Standardized difference: validation minus development, in SDs",
-        ax=plots.bare_axes(width=7, height=1.2 + 0.3 * len(rows)),
+        ax=plots.bare_axes,
     )
     svg = plots.to_svg(axes, name="development")
     return [Figure(svg, "Standardized differences of the covariates, largest first.")]

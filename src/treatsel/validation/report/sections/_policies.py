@@ -15,8 +15,7 @@ def policies(report: ReportData) -> Section:
     heading, good = "Value of the recommendations: do they improve outcomes?", report.good_name
     if not n_policies:
         return Section(heading=heading, paragraphs=[report.headline])
-    axes = plots.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
-    svg = plots.to_svg(report.plot_policies(axes), name="policies")
+    svg = plots.to_svg(report.plot_policies(plots.bare_axes), name="policies")
     return Section(
         heading=heading,
         paragraphs=[
