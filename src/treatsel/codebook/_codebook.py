@@ -16,9 +16,9 @@ from treatsel._checks import as_pandas, count_of, did_you_mean
 from treatsel._files import write_text
 from treatsel._lazy import lazy
 from treatsel._reporting.summary import Summarized, Summary, some_of
-from treatsel.codebook._comments import commented_yaml, notes_of
+from treatsel.codebook._comments import commented_yaml, noted, notes_of
 from treatsel.codebook._field import ROLES, Field
-from treatsel.codebook._file import load
+from treatsel.codebook._file import by_name, check_keys, checked_texts, load
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Codebook(Summarized):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", tuple(self.fields))
-        object.__setattr__(self, "missing_values", _checked_texts(self.missing_values))
+        object.__setattr__(self, "missing_values", checked_texts(self.missing_values))
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
@@ -104,7 +104,7 @@ class Codebook(Summarized):
         """Read a codebook from the content of a YAML or JSON file."""
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
             raise CodebookError("A codebook must be a mapping with a list named fields.")
-        _check_keys("The codebook", content)
+        check_keys("The codebook", content)
         missing = content.get("missingValues", [""])
         return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
 
@@ -200,14 +200,14 @@ class Codebook(Summarized):
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
             raise CodebookError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
-        missing, known = _checked_texts(missing_values), set(table.columns)
+        missing, known = checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
                 raise CodebookError(f"The table has no column {name!r}.{did_you_mean(name, known)}")
         texts = missing_texts(table, missing)
         missing = (*missing, *texts)
         fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
-        return cls(tuple(_noted(field, texts) for field in fields), missing)
+        return cls(tuple(noted(field, texts) for field in fields), missing)
 
     def decided(self) -> "Codebook":
         """Return the codebook with the safe reading of what is undecided: such columns are not used."""
@@ -250,8 +250,8 @@ class Codebook(Summarized):
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
         edits = load(Path(edits))[1] if isinstance(edits, str | Path) else edits
-        _check_keys("The edits", edits)
-        named = _by_name(edits.get("fields", []))
+        check_keys("The edits", edits)
+        named = by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
         for name in named:
             if name not in mine:
@@ -391,35 +391,3 @@ class Codebook(Summarized):
         if faults:
             raise CohortError(f"The table does not fit its codebook; faults: {len(faults)}.", faults)
         return clean
-
-
-def _noted(field: Field, texts: Mapping[str, Sequence[str]]) -> Field:
-    """Return the field with a note on the texts of its column that are taken as missing."""
-    held = [repr(text) for text, columns in texts.items() if field.name in columns]
-    if not held:
-        return field
-    return replace(field, note=f"{field.note} {', '.join(held)} is taken as missing.".strip())
-
-
-def _check_keys(what: str, content: Any) -> None:
-    if not isinstance(content, Mapping):
-        raise CodebookError(f"{what} must be a mapping with a list named fields.")
-    if unknown := [key for key in content if key not in ("fields", "missingValues")]:
-        raise CodebookError(f"{what}: unknown keys {unknown}; allowed are fields and missingValues.")
-
-
-def _checked_texts(missing: Any) -> tuple[str, ...]:
-    if not isinstance(missing, list | tuple) or not all(isinstance(value, str) for value in missing):
-        raise CodebookError("missingValues must be a list of quoted strings, for example ['', 'NA', '-99'].")
-    return tuple(missing)
-
-
-def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
-    named: dict[str, Mapping[str, Any]] = {}
-    for entry in entries if isinstance(entries, list) else [None]:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-            raise CodebookError("The edits must be a list of fields, each a mapping with a name.")
-        if entry["name"] in named:
-            raise CodebookError(f"The edits list {entry['name']!r} more than once.")
-        named[entry["name"]] = entry
-    return named

@@ -3,7 +3,10 @@
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+from treatsel.codebook._field import Field
 
 HEADER = """\
 # Draft of a codebook: types and roles were guessed from the table. Review every entry and its comment.
@@ -46,3 +49,11 @@ def notes_of(text: str) -> dict[str, str]:
             notes[str(name["name"])] = " ".join(comment)
         comment = []
     return notes
+
+
+def noted(field: Field, texts: Mapping[str, Sequence[str]]) -> Field:
+    """Return the field with a note on the texts of its column that are taken as missing."""
+    held = [repr(text) for text, columns in texts.items() if field.name in columns]
+    if not held:
+        return field
+    return replace(field, note=f"{field.note} {', '.join(held)} is taken as missing.".strip())

@@ -4,17 +4,13 @@ import copy
 import datetime
 from collections.abc import Mapping
 from dataclasses import replace
-from inspect import signature
 from typing import Any
 
 import pandas as pd
-from sklearn import get_config
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
-from treatsel._reporting.summary import Summary, to_html
 from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
@@ -25,11 +21,12 @@ from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._input import ASSIGNMENTS, development_of
 from treatsel.selector._learn import learn
+from treatsel.selector._showing import Shown
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
 
-class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,unused-ignore] # scikit-learn ships no types
+class TreatmentSelector(LearnedAttributes, Shown):
     """Estimate the probability of each outcome under each arm, and recommend an arm.
 
     Parameters
@@ -216,35 +213,6 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
     def __sklearn_is_fitted__(self) -> bool:
         """Whether the selector is fitted."""
         return hasattr(self, "model_")
-
-    # --- showing
-
-    def _summary(self) -> Summary:
-        changed = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if value is not None and value != signature(type(self)).parameters[name].default
-        }
-        options = ", ".join(f"{name}={' '.join(repr(value).split())[:60]}" for name, value in changed.items())
-        facts = [("parameters", options or "defaults")]
-        if not self.__sklearn_is_fitted__():
-            headline = "not fitted: call fit(cohort), or fit(X, y)"
-            return Summary(title="TreatmentSelector", headline=headline, facts=facts)
-        whole = self.model_._summary()
-        return replace(
-            whole,
-            title="TreatmentSelector",
-            headline=f"fitted; {whole.headline}",
-            facts=[*whole.facts, *facts],
-        )
-
-    def _repr_html_(self) -> str:  # instead of scikit-learn's diagram, which has scripts
-        return to_html(self._summary())
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        """Return text and HTML; text alone if scikit-learn is configured to display text."""
-        html = {"text/html": self._repr_html_()} if get_config()["display"] == "diagram" else {}
-        return {"text/plain": repr(self), **html}
 
     # --- predicting
 

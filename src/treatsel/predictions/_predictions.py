@@ -1,11 +1,8 @@
-"""Predictions of a model: probabilities with intervals, warnings, and an audit record."""
+"""Probabilities of each outcome under each arm, with intervals, warnings and an audit record."""
 
-import hashlib
 import json
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,32 +11,19 @@ from treatsel._checks import FloatArray, check_choice, check_patient, count_of
 from treatsel._disclosure import SMALLEST_GROUP, is_disclosive
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, some_of
-from treatsel._version import __version__
+from treatsel.predictions._flags import (
+    FLAG_COLUMNS,
+    scope_columns,
+    scope_dict,
+    scope_of,
+    scope_reasons,
+    table_of_flags,
+    warnings_of,
+)
+from treatsel.predictions._plain import header, plain
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# All codes of `Predictions.warnings` and their meaning.
-WARNING_CODES = {
-    "wrong_type": "the value is not of the column's type and was treated as missing",
-    "infinite": "the value is infinite, or too large to compute with, and was treated as missing",
-    "out_of_range": "the value is outside the range in the codebook and was used unchanged",
-    "not_integer": "the value is not a whole number and was used unchanged",
-    "unseen_category": "the category is unknown to the model and was treated as none of the known ones",
-    "missing_required": "the value is missing although the codebook requires it",
-    "missing_covariate": "the value is missing",
-    "outside_training_range": "the value is well outside the range in the development cohort",
-    "no_interval": "this type of model has no interval",
-    "unknown_key": "the key of the record is unknown to the model and was ignored",
-    "low_propensity": "similar patients rarely received this arm; its prediction is extrapolated",
-    "model_expired": "the review date of the model had passed on the date that the caller gave",
-}
-IN_SCOPE_CODES = frozenset(
-    {"missing_covariate", "no_interval", "low_propensity", "unknown_key", "model_expired"}
-)
-OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
-
-SCHEMA = 1  # of the JSON: increases when a key changes its meaning or is removed
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -266,137 +250,3 @@ class Predictions(Summarized):
             plots.intervals_of(self.level),
         )
         return plots.by_arm_intervals(*rows, ax=ax, xlabel=label, interval=ends, **kwargs)
-
-
-FLAG_COLUMNS = ("patient", "code", "column")
-
-
-def header(what: str) -> dict[str, Any]:
-    """Return the first keys of the JSON of predictions, recommendations and explanations."""
-    return {"kind": f"treatsel {what}", "schema": SCHEMA, "library_version": __version__}
-
-
-def table_of_flags(flags: Mapping[str, Any] | None) -> "pd.DataFrame":
-    """Return warnings as a table with the columns patient, code and column; None: no warnings."""
-    import pandas as pd
-
-    columns = {name: () if flags is None else flags[name] for name in FLAG_COLUMNS}
-    return pd.DataFrame(columns, dtype="object")
-
-
-def warnings_of(flags: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return warnings as a list of plain mappings; None: no warnings."""
-    rows = () if flags is None else zip(*(flags[name] for name in FLAG_COLUMNS), strict=True)
-    return [dict(zip(FLAG_COLUMNS, map(plain, flag), strict=True)) for flag in rows]
-
-
-def flags_of(patient: Any, flags: Sequence[tuple[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Return one patient's (code, column) pairs as the columns of `Predictions.flags`."""
-    codes = tuple(code for code, _ in flags)
-    return {"patient": (patient,) * len(flags), "code": codes, "column": tuple(column for _, column in flags)}
-
-
-def scope_of(patients: Any, flags: Mapping[str, Any]) -> np.ndarray:
-    """Return per patient whether a warning has a code of ``OUT_OF_SCOPE_CODES``."""
-    pairs = zip(flags["patient"], flags["code"], strict=True)
-    outside = [patient for patient, code in pairs if code in OUT_OF_SCOPE_CODES]
-    if not outside:
-        return np.zeros(len(patients), dtype=bool)
-    if hasattr(patients, "isin"):  # a pandas index, which also finds missing ids (NaN)
-        return np.asarray(patients.isin(outside), dtype=bool)
-    return np.array([any(patient is each or patient == each for each in outside) for patient in patients])
-
-
-def scope_reasons(patients: Any, flags: Mapping[str, Any]) -> list[list[tuple[str, Any]]]:
-    """Return per patient the (code, column) pairs of ``OUT_OF_SCOPE_CODES``; none for a patient in scope."""
-    triples = zip(*(flags[name] for name in FLAG_COLUMNS), strict=True)
-    outside = [(patient, (code, column)) for patient, code, column in triples if code in OUT_OF_SCOPE_CODES]
-    if len(patients) == 1:
-        return [[pair for _, pair in outside]]
-    found: list[list[tuple[str, Any]]] = [[] for _ in range(len(patients))]
-    if not outside:
-        return found
-    import pandas as pd
-
-    # labels as objects, so that an id that is missing (NaN) is found too
-    positions, labels = pd.Index(patients, dtype="object").factorize(use_na_sentinel=False)
-    own: list[list[tuple[str, Any]]] = [[] for _ in labels]
-    for at, (_, pair) in zip(labels.get_indexer([patient for patient, _ in outside]), outside, strict=True):
-        own[at].append(pair)
-    return [list(own[at]) for at in positions]
-
-
-def scope_columns(patients: Any, flags: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return in_scope, reason and reason_column of each patient; the latter empty for a patient in scope."""
-    found = scope_reasons(patients, flags)
-    texts = [(" | ".join(code for code, _ in of), " | ".join(str(name) for _, name in of)) for of in found]
-    reason, column = zip(*texts, strict=True) if texts else ((), ())
-    return {
-        "in_scope": np.array([not of for of in found], dtype=bool),
-        "reason": np.array(reason, dtype=object),
-        "reason_column": np.array(column, dtype=object),
-    }
-
-
-def scope_dict(reasons: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return one patient's scope for JSON: in_scope, and the reasons as mappings of code and column."""
-    pairs = [{"code": code, "column": plain(column)} for code, column in reasons]
-    return {"in_scope": not pairs, "scope_reasons": pairs}
-
-
-def plain(value: Any) -> Any:
-    """Return a label or a number in a form that JSON supports; None for a number that is not finite."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def digest(frame: "pd.DataFrame") -> str:
-    """Return the SHA-256 of a table's names and values, the same for any column order."""
-    import pandas as pd
-
-    sha = hashlib.sha256()
-    for name in sorted(frame.columns, key=str):
-        column = frame[name]
-        sha.update(json.dumps(str(name)).encode())
-        if pd.api.types.is_numeric_dtype(column.dtype):
-            values = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
-            sha.update(np.where(np.isnan(values), np.nan, values).tobytes())
-        else:
-            texts = [None if missing else str(v) for v, missing in zip(column, column.isna(), strict=True)]
-            sha.update(json.dumps(texts).encode())
-    return sha.hexdigest()
-
-
-def digest_one(values: Mapping[str, float | str | None]) -> str:
-    """Return the `digest` of a table of one patient, given as floats, strings and None by covariate."""
-    parts = []
-    for name, written in _names_of(tuple(values)):
-        value = values[name]
-        if isinstance(value, float):
-            value_bytes = _PACK(value + 0.0 if value == value else np.nan)
-        else:
-            value_bytes = json.dumps([value]).encode()
-        parts += [written, value_bytes]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-_PACK = struct.Struct("=d").pack
-
-
-@lru_cache(maxsize=64)  # sets of covariates of different models
-def _names_of(names: tuple[str, ...]) -> list[tuple[str, bytes]]:
-    """Return the sorted names, each with its JSON encoding."""
-    return [(name, json.dumps(name).encode()) for name in sorted(names)]
-
-
-def fingerprint(frame: "pd.DataFrame") -> str:
-    """Return the SHA-256 of a whole table, independent of the order of its rows and columns.
-
-    It shows whether two tables are the same. Whoever knows all rows but one can test guesses of that row.
-    """
-    import pandas as pd
-
-    rows = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False)
-    return hashlib.sha256(np.sort(rows.to_numpy()).tobytes()).hexdigest()
