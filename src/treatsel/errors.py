@@ -5,8 +5,14 @@ from it as well. A message states what was found, what is allowed and what to do
 and counts, never a patient's value.
 """
 
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import FrameType
+
+# Packages between a user's call and a warning: treatsel itself, and those that call it for the user.
+_PASSED_THROUGH = frozenset({"treatsel", "sklearn", "joblib", "threadpoolctl", "contextlib"})
 
 
 class TreatselError(Exception):
@@ -39,6 +45,15 @@ class TreatselWarning(UserWarning):
 
 class DataQualityWarning(TreatselWarning):
     """Problems that the data checks of a selector found in its development cohort."""
+
+
+def warn(message: str, category: type[TreatselWarning] = TreatselWarning) -> None:
+    """Issue a warning that points at the line of the user's code that called the library."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_THROUGH:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Explanation:
-    """Exact SHAP values of one arm's prediction, or of the difference between two arms.
+    """SHAP values of one arm's prediction, or of the difference between two arms.
 
     An attribution is a covariate's contribution to the model's prediction, not the effect of changing it on
     the patient's outcome. The fields are plain arrays, so that a service can explain a record without pandas;
@@ -47,6 +47,12 @@ class Explanation:
         Unit of the attributions.
     model_id : str or None
         Hash of the model file's content; None for a model that is not from a file.
+    method : {"additive", "enumeration", "permutation"}
+        "additive": exact, from the terms of the model. "enumeration": exact for the background rows, from
+        predictions for all coalitions of covariates. "permutation": approximate, from predictions along
+        sampled permutations of the covariates.
+    standard_errors : ndarray of shape (n_patients, n_covariates) or None
+        Monte Carlo standard error of each attribution, from sampling permutations; None if they are exact.
     """
 
     patients: Any
@@ -60,6 +66,8 @@ class Explanation:
     outcome: str
     scale: str
     model_id: str | None = None
+    method: str = "additive"
+    standard_errors: FloatArray | None = None
 
     def __repr__(self) -> str:
         """Return a summary, without data of single patients."""
@@ -67,7 +75,21 @@ class Explanation:
             count_of(len(self.patients), "patient"),
             count_of(len(self.covariates), "covariate"),
         )
-        return f"Explanation({patients}, {covariates}: {self.subject})"
+        note = "" if self.exact else f"; {self.accuracy}"
+        return f"Explanation({patients}, {covariates}: {self.subject}{note})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the attributions are exact; if not, they have `standard_errors`."""
+        return self.standard_errors is None
+
+    @property
+    def accuracy(self) -> str:
+        """Whether the attributions are exact or approximate, in words."""
+        if self.standard_errors is None:
+            return "exact"
+        largest = float(self.standard_errors.max(initial=0.0))
+        return f"approximate (sampled permutations), standard error at most {largest:.2g}"
 
     @property
     def subject(self) -> str:
@@ -102,11 +124,14 @@ class Explanation:
         return pd.DataFrame(columns, index=index)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a long table: patient, covariate, attribution, base_value, prediction."""
+        """Return a long table: patient, covariate, attribution, base_value, prediction.
+
+        Approximate attributions have the column standard_error as well.
+        """
         import pandas as pd
 
         n, p = self.attributions.shape
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "patient": np.repeat(pd.Index(self.patients).to_numpy(), p),
                 "covariate": np.tile(np.array(self.covariates, dtype=object), n),
@@ -115,23 +140,32 @@ class Explanation:
                 "prediction": np.repeat(self.predictions, p),
             }
         )
+        if self.standard_errors is not None:
+            table.insert(3, "standard_error", self.standard_errors.ravel())
+        return table
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings, one entry per patient."""
-        rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), strict=True)
+        n, names = len(self.patients), self.covariates
+        errors = [None] * n if self.standard_errors is None else self.standard_errors.tolist()
+        parts = (self.patients, self.attributions.tolist(), self.predictions.tolist(), errors)
+        rows = zip(*parts, strict=True)
         return {
             "outcome": self.outcome,
             "arm": plain(self.arm),
             "contrast": None if self.contrast is None else [plain(arm) for arm in self.contrast],
             "scale": self.scale,
+            "method": self.method,
+            "exact": self.exact,
             "base_value": float(self.base_value),
             "explanations": [
                 {
                     "patient": plain(patient),
                     "prediction": prediction,
-                    "attributions": dict(zip(self.covariates, values, strict=True)),
+                    "attributions": dict(zip(names, values, strict=True)),
                 }
-                for patient, values, prediction in rows
+                | ({} if error is None else {"standard_errors": dict(zip(names, error, strict=True))})
+                for patient, values, prediction, error in rows
             ],
             "model_id": self.model_id,
         }
@@ -163,15 +197,16 @@ class Explanation:
         from treatsel._reporting import plots
 
         values, unit = self.values, "log odds" if self.scale == "logit" else "probability"
+        about = "" if self.exact else f"; {self.accuracy}"
         if patient is None and len(values) == 1:
             patient = values.index[0]
         if patient is None:
-            label = fill(f"Mean absolute attribution ({unit}) to {self.subject}", 52)
+            label = fill(f"Mean absolute attribution ({unit}) to {self.subject}{about}", 52)
             return plots.attributions(values.abs().mean(), labels={}, xlabel=label, ax=ax)
         check_patient(patient, values.index)
         row, prediction = self.data.loc[patient], self.prediction.loc[patient]
         labels = {name: f"{name} = {_shown(row[name])}" for name in self.covariates}
-        label = fill(f"Attribution ({unit}) to {self.subject}", 52)
+        label = fill(f"Attribution ({unit}) to {self.subject}{about}", 52)
         ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
         note = "green increases the prediction, orange decreases it"

@@ -215,7 +215,7 @@ class FittedModel(ModelData):
         background: "pd.DataFrame | None" = None,
         on_invalid: str = "raise",
     ) -> Explanation:
-        """Explain predictions by exact SHAP values; see `treatsel.explain` for their meaning.
+        """Explain predictions by SHAP values; see `treatsel.explain` for their meaning.
 
         The first call for an outcome prepares the background, which takes seconds if there are thousands of
         trees: a service should explain one record at start-up.
@@ -243,9 +243,8 @@ class FittedModel(ModelData):
         Raises
         ------
         InputError, CohortError
-            As in `predict`; also if an option is invalid, or the model has no background.
-        UnsupportedModelError
-            If the model is not a sum on the logit scale.
+            As in `predict`; also if an option is invalid, the model has no background, or (for a model that
+            is not a sum of terms) as in `treatsel.explain`.
         AdditivityError
             If the attributions do not add up to the model's prediction.
         """
@@ -253,10 +252,8 @@ class FittedModel(ModelData):
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
         model = self.models[name]
         if model is None:
-            raise UnsupportedModelError(
-                f"The model of {name!r} cannot be written as a sum of terms; logistic regression and "
-                "LightGBM can be explained."
-            )
+            options = {"arm": arm, "contrast": contrast, "scale": scale, "on_invalid": on_invalid}
+            return _tables.explain(self, X, name, background=background, **options)
         is_record = self._is_record(X)
         way = _records if is_record else _tables
         patients, matrix, inputs = way.inputs(self, X, name, on_invalid)

@@ -10,6 +10,7 @@ from treatsel._checks import FloatArray
 from treatsel.additive import LOW_PROPENSITY, AdditiveModel, pairing, quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
+from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import ModelData
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
 from treatsel.preference import utility
@@ -106,6 +107,25 @@ def inputs(
     clean = read(model, X, on_invalid)[0]
     encoding = model.scorers[outcome].model.encoding
     return clean.index, encoding.encode(clean), {name: clean[name].array for name in encoding.names}
+
+
+def explain(
+    model: ModelData, X: Any, outcome: str, *, background: Any, on_invalid: str, **options: Any
+) -> Explanation:
+    """Explain the predictions of an estimator that is not a sum of terms."""
+    import pandas as pd
+
+    clean = read(model, X, on_invalid)[0]
+    if background is None:
+        rows = pd.DataFrame(dict(model.development.background))
+        if not len(rows):
+            raise InputError("This model has no background. Pass background=, rows of covariates.")
+    else:
+        rows = read(model, background_of(background), "flag")[0]
+    estimator = model.estimators[outcome]
+    return explain_predictions(
+        estimator, clean, rows[list(clean)], outcome=outcome, model_id=model.model_id, **options
+    )
 
 
 def _probability(model: ModelData, clean: "pd.DataFrame", outcome: str) -> "pd.DataFrame":
