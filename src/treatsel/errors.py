@@ -6,9 +6,15 @@ and counts, never a patient's value.
 """
 
 import re
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
+
+# Packages between a user's call and a warning: treatsel itself, and those that call it for the user.
+_PASSED_THROUGH = frozenset({"treatsel", "sklearn", "joblib", "threadpoolctl", "contextlib"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +106,12 @@ class TreatselWarning(UserWarning):
 
 class DataQualityWarning(TreatselWarning):
     """Problems that the data checks of a selector found in its development cohort."""
+
+
+def warn(message: str, category: type[TreatselWarning] = TreatselWarning) -> None:
+    """Issue a warning that points at the line of the user's code that called the library."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_THROUGH:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -1,6 +1,5 @@
 """By-arm tables: checks, and the value of each patient's own arm."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from treatsel._checks import (
 )
 from treatsel._stats.ties import best_shares
 from treatsel._stats.vectors import Labels, check_labels
-from treatsel.errors import InputError, TreatselWarning
+from treatsel.errors import InputError, warn
 
 SUM_TOLERANCE = 1e-6  # allows for rounding and float32, but is below any real error
 
@@ -93,11 +92,9 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
     """Warn of arms that some patients could not have received."""
     for arm, n in (propensities == 0).sum().items():
         if n:
-            warnings.warn(
+            warn(
                 f"{count_of(int(n), 'patient')} could not have received arm {arm!r} (propensity 0): the "
                 "score for this arm rests on the outcome model alone.",
-                TreatselWarning,
-                stacklevel=3,
             )
 
 

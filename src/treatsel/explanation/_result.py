@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Explanation(Summarized):
-    """Exact SHAP values of one arm's prediction, or of the difference between two arms.
+    """SHAP values of one arm's prediction, or of the difference between two arms.
 
     An attribution is a covariate's contribution to the model's prediction, not the effect of changing it on
     the patient's outcome. The fields are plain arrays, so that a service can explain a record without pandas;
@@ -63,6 +63,12 @@ class Explanation(Summarized):
     titles, units : mapping of str to str
         Titles of covariates and of the outcome, and units of covariates, for readers; used in plots and
         summaries, while tables and JSON hold the names.
+    method : {"additive", "enumeration", "permutation"}
+        "additive": exact, from the terms of the model. "enumeration": exact for the background rows, from
+        predictions for all coalitions of covariates. "permutation": approximate, from predictions along
+        sampled permutations of the covariates.
+    standard_errors : ndarray of shape (n_patients, n_covariates) or None
+        Monte Carlo standard error of each attribution, from sampling permutations; None if they are exact.
     """
 
     patients: Any
@@ -80,6 +86,8 @@ class Explanation(Summarized):
     audit: Mapping[str, Any] | None = None
     titles: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    method: str = "additive"
+    standard_errors: FloatArray | None = None
 
     def __repr__(self) -> str:
         """Return a summary, without data of single patients."""
@@ -87,7 +95,21 @@ class Explanation(Summarized):
             count_of(len(self.patients), "patient"),
             count_of(len(self.covariates), "covariate"),
         )
-        return f"Explanation({patients}, {covariates}: {self.subject})"
+        note = "" if self.exact else f"; {self.accuracy}"
+        return f"Explanation({patients}, {covariates}: {self.subject}{note})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the attributions are exact; if not, they have `standard_errors`."""
+        return self.standard_errors is None
+
+    @property
+    def accuracy(self) -> str:
+        """Whether the attributions are exact or approximate, in words."""
+        if self.standard_errors is None:
+            return "exact"
+        largest = float(self.standard_errors.max(initial=0.0))
+        return f"approximate (sampled permutations), standard error at most {largest:.2g}"
 
     def _summary(self) -> Summary:
         unit, n = "log odds" if self.scale == "logit" else "probability", len(self.patients)
@@ -153,12 +175,13 @@ class Explanation(Summarized):
         """Return a long table: patient, covariate, attribution, base_value, prediction.
 
         The explanation of a selector also has the scope of each patient, as in `Predictions.to_frame`.
+        Approximate attributions have the column standard_error as well.
         """
         import pandas as pd
 
         n, p = self.attributions.shape
         scope = {} if self.flags is None else scope_columns(self.patients, self.flags)
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "patient": np.repeat(pd.Index(self.patients).to_numpy(), p),
                 "covariate": np.tile(np.array(self.covariates, dtype=object), n),
@@ -168,6 +191,9 @@ class Explanation(Summarized):
                 **{key: np.repeat(values, p) for key, values in scope.items()},
             }
         )
+        if self.standard_errors is not None:
+            table.insert(3, "standard_error", self.standard_errors.ravel())
+        return table
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings, one entry per patient; a number that does not exist is None.
@@ -178,22 +204,27 @@ class Explanation(Summarized):
         scopes: Any = [{}] * len(self.patients)
         if self.flags is not None:
             scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
-        rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), scopes, strict=True)
+        n = len(self.patients)
+        errors = [None] * n if self.standard_errors is None else self.standard_errors.tolist()
+        parts = (self.patients, self.attributions.tolist(), self.predictions.tolist(), errors, scopes)
         return {
             **header("explanation"),
             "outcome": self.outcome,
             "arm": plain(self.arm),
             "contrast": None if self.contrast is None else [plain(arm) for arm in self.contrast],
             "scale": self.scale,
+            "method": self.method,
+            "exact": self.exact,
             "base_value": plain(float(self.base_value)),
             "explanations": [
                 {
                     "patient": plain(patient),
                     "prediction": plain(prediction),
                     "attributions": dict(zip(names, map(plain, values), strict=True)),
+                    "standard_errors": None if error is None else dict(zip(names, error, strict=True)),
                     **scope,
                 }
-                for patient, values, prediction, scope in rows
+                for patient, values, prediction, error, scope in zip(*parts, strict=True)
             ],
             "model_id": self.model_id,
             "warnings": warnings_of(self.flags),
@@ -236,10 +267,11 @@ class Explanation(Summarized):
         from treatsel._reporting import plots
 
         values, unit = self.values, "log odds" if self.scale == "logit" else "probability"
+        about = "" if self.exact else f"; {self.accuracy}"
         if patient is None and len(values) == 1:
             patient = values.index[0]
         if patient is None:
-            label = f"Mean absolute attribution ({unit}) to {self.subject}"
+            label = f"Mean absolute attribution ({unit}) to {self.subject}{about}"
             sizes = values.abs().mean()
             return plots.attributions(sizes, labels=self.titles, xlabel=label, signed=False, ax=ax, **kwargs)
         check_patient(patient, values.index)
@@ -248,7 +280,7 @@ class Explanation(Summarized):
             name: f"{self.label(name)} = {_shown(row[name], self.units.get(name, ''))}"
             for name in self.covariates
         }
-        label = f"Attribution ({unit}) to {self.subject}"
+        label = f"Attribution ({unit}) to {self.subject}{about}"
         ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax, **kwargs)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
         note = "green increases the prediction, orange decreases it"

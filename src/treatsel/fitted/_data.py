@@ -25,7 +25,10 @@ from treatsel.manifest import is_expired
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inputs:
-    """What an explanation needs: patients, encoded covariates, values by covariate, warnings and digest."""
+    """What an explanation needs: patients, encoded covariates, values by covariate, warnings and digest.
+
+    `matrix` has no columns for a model that is not a sum of terms.
+    """
 
     patients: Any
     matrix: FloatArray

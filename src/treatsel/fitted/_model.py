@@ -238,7 +238,7 @@ class FittedModel(ModelData):
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
     ) -> Explanation:
-        """Explain predictions by exact SHAP values; see `treatsel.explain` for their meaning.
+        """Explain predictions by SHAP values; see `treatsel.explain` for their meaning.
 
         The first call for an outcome prepares the background, which takes seconds if there are thousands of
         trees: a service should explain one record at start-up.
@@ -268,54 +268,50 @@ class FittedModel(ModelData):
         Raises
         ------
         InputError, CohortError
-            As in `predict`; also if an option is invalid, or the model has no background.
-        UnsupportedModelError
-            If the model is not a sum on the logit scale.
+            As in `predict`; also if an option is invalid, the model has no background, or (for a model that
+            is not a sum of terms) as in `treatsel.explain`.
         AdditivityError
             If the attributions do not add up to the model's prediction.
         """
         name, positions = self.outcome_named(outcome), positions_of(arm, contrast, scale, self.arms)
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
-        model = self.models[name]
-        if model is None:
-            raise UnsupportedModelError(
-                f"The model of {name!r} cannot be written as a sum of terms; logistic regression and "
-                "LightGBM can be explained."
-            )
-        is_record = self._is_record(X)
-        way: Any = _records if is_record else _tables
-        day, background_sha256 = _date(date), None
+        model, day, is_record = self.models[name], _date(date), self._is_record(X)
+        way: Any = _records if is_record and model is not None else _tables
         given: Inputs = way.inputs(self, X, name, on_invalid, day)
-        if background is None:
-            reference = self.references[name]
-        else:
-            rows = _tables.background_of(background)
-            reference, background_sha256 = model.encoding.encode(rows), digest(rows)
-        found, base, prediction = Explainer.of(model, reference).explain(
-            given.matrix, positions, scale, compiled=self.compiled and is_record
-        )
+        rows = None if background is None else _tables.background_of(background)
         pair = None if contrast is None else (contrast[0], contrast[1])
-        options = {
+        if model is None:
+            options = {"arm": arm, "contrast": pair, "scale": scale, "model_id": self.model_id}
+            found = _tables.explain(self, given, name, rows, **options)
+        else:
+            reference = self.references[name] if rows is None else model.encoding.encode(rows)
+            attributions, base, prediction = Explainer.of(model, reference).explain(
+                given.matrix, positions, scale, compiled=self.compiled and is_record
+            )
+            found = Explanation(
+                patients=given.patients,
+                covariates=tuple(model.encoding.names),
+                attributions=attributions,
+                base_value=base,
+                predictions=prediction,
+                inputs=given.values,
+                arm=arm,
+                contrast=pair,
+                outcome=name,
+                scale=scale,
+                model_id=self.model_id,
+            )
+        chosen = {
             "arm": plain(arm),
             "contrast": None if pair is None else [plain(each) for each in pair],
             "outcome": name,
             "scale": scale,
-            "background_sha256": background_sha256,
+            "background_sha256": None if rows is None else digest(rows),
         }
-        return Explanation(
-            patients=given.patients,
-            covariates=tuple(model.encoding.names),
-            attributions=found,
-            base_value=base,
-            predictions=prediction,
-            inputs=given.values,
-            arm=arm,
-            contrast=pair,
-            outcome=name,
-            scale=scale,
-            model_id=self.model_id,
+        return replace(
+            found,
             flags=given.flags,
-            audit=self.audit("explanation", given.sha256, on_invalid, day, **options),
+            audit=self.audit("explanation", given.sha256, on_invalid, day, **chosen),
             titles=self.codebook.titles,
             units={field.name: field.unit for field in self.codebook.fields if field.unit},
         )

@@ -11,6 +11,7 @@ from treatsel._checks import FloatArray
 from treatsel.additive import LOW_PROPENSITY, AdditiveModel, pairing, quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
+from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
@@ -126,13 +127,32 @@ def _permissions_digest(allowed: Any, clean: "pd.DataFrame", arms: tuple[Any, ..
 def inputs(model: ModelData, X: Any, outcome: str, on_invalid: str, date: datetime.date | None) -> Inputs:
     """Return what an explanation of these patients needs."""
     clean, noted = read(model, X, on_invalid)
-    encoding = model.scorers[outcome].model.encoding
+    additive = model.models[outcome]
+    names = list(map(str, clean)) if additive is None else additive.encoding.names
     return Inputs(
         patients=clean.index,
-        matrix=encoding.encode(clean),
-        values={name: clean[name].array for name in encoding.names},
+        matrix=np.empty((len(clean), 0)) if additive is None else additive.encoding.encode(clean),
+        values={name: clean[name].array for name in names},
         flags=_columns(model, clean, noted, date),
         sha256=digest(clean),
+    )
+
+
+def explain(
+    model: ModelData, given: Inputs, outcome: str, background: "pd.DataFrame | None", **options: Any
+) -> Explanation:
+    """Explain the predictions of an estimator that is not a sum of terms."""
+    import pandas as pd
+
+    clean = pd.DataFrame(dict(given.values), index=pd.Index(given.patients))
+    if background is None:
+        rows = pd.DataFrame(dict(model.development.background))
+        if not len(rows):
+            raise InputError("This model has no background. Pass background=, rows of covariates.")
+    else:
+        rows = read(model, background, "flag")[0]
+    return explain_predictions(
+        model.estimators[outcome], clean, rows[list(clean)], outcome=outcome, **options
     )
 
 

@@ -5,15 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import LogisticRegression
-from sklearn.linear_model._base import LinearClassifierMixin
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
-from sklearn.svm import SVC, LinearSVC
-from sklearn.utils import Tags, get_tags
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
@@ -27,8 +20,7 @@ from treatsel._checks import (
     count_of,
 )
 from treatsel._stats.alignment import check_same_order
-from treatsel.additive import Encoding
-from treatsel.errors import InputError, UnsupportedModelError
+from treatsel.errors import InputError
 
 SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
 
@@ -175,104 +167,3 @@ class ByArmMixin:
         tags.input_tags.allow_nan = True
         tags.classifier_tags.multi_class = False
         return tags
-
-
-def prepare(estimator: Any) -> Any:
-    """Return an unfitted copy; LightGBM gets one thread, no log and row-wise histograms (reproducible)."""
-    copy = clone(estimator)
-    if not hasattr(copy, "predict_proba"):
-        raise UnsupportedModelError(
-            f"{type(copy).__name__} does not predict probabilities. Choose a classifier with predict_proba."
-        )
-    if is_lightgbm(copy):
-        given = copy.get_params()
-        quiet = {"n_jobs": 1, "verbosity": -1, "force_row_wise": True}
-        copy.set_params(**{key: value for key, value in quiet.items() if given.get(key) is None})
-    return copy
-
-
-def is_lightgbm(estimator: Any) -> bool:
-    """Whether this is LightGBM's classifier (without importing it)."""
-    return any(c.__module__.startswith("lightgbm.") for c in type(estimator).__mro__)
-
-
-def cores_of(estimator: Any) -> list[Any]:
-    """Return the learners inside pipelines, searches, ensembles and other wrappers."""
-    if isinstance(estimator, Pipeline):
-        return cores_of(estimator.steps[-1][1])
-    if isinstance(estimator, CalibratedClassifierCV) and estimator.estimator is None:
-        return [LinearSVC()]  # its default
-    if (members := getattr(estimator, "estimators", None)) is not None and isinstance(members, list):
-        return [core for _, member in members if member != "drop" for core in cores_of(member)]
-    inner = getattr(estimator, "estimator", None)
-    if isinstance(inner, BaseEstimator):
-        return cores_of(inner)
-    return [estimator]
-
-
-def is_linear(estimator: Any) -> bool:
-    """Whether this is one of scikit-learn's linear classifiers, also inside wrappers."""
-    return all(
-        isinstance(core, LinearClassifierMixin) or (isinstance(core, SVC) and core.kernel == "linear")
-        for core in cores_of(estimator)
-    )
-
-
-def linear_terms(fitted: Any) -> FloatArray | None:
-    """Return intercept and coefficients of a fitted logistic regression; None if it is not one.
-
-    Of a search, those of its best estimator. Steps of a pipeline that shift and scale each column (centering,
-    standardization, scaling to a range) are folded into them.
-    """
-    if isinstance(fitted, BaseSearchCV):
-        return linear_terms(getattr(fitted, "best_estimator_", None))
-    steps = [] if not isinstance(fitted, Pipeline) else [step for _, step in fitted.steps[:-1]]
-    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
-    if isinstance(last, BaseSearchCV):
-        last = getattr(last, "best_estimator_", None)
-    if not is_logistic(last):
-        return None
-    intercept, coefficients = float(last.intercept_[0]), np.asarray(last.coef_[0], dtype=float)
-    for step in reversed(steps):
-        if step is None or step == "passthrough":
-            continue
-        if not isinstance(step, StandardScaler | MinMaxScaler | MaxAbsScaler | RobustScaler):
-            return None
-        if getattr(step, "clip", False):
-            return None
-        n = len(coefficients)
-        shift = step.transform(np.zeros((1, n)))[0]  # x -> shift + scale x, column by column
-        scale = step.transform(np.ones((1, n)))[0] - shift
-        intercept, coefficients = intercept + float(coefficients @ shift), coefficients * scale
-    return np.concatenate([[intercept], coefficients])
-
-
-def weight_parameter(estimator: Any) -> str:
-    """Return the name under which `fit` takes sample weights: that of the last step of a pipeline."""
-    if isinstance(estimator, BaseSearchCV | CalibratedClassifierCV):
-        inner = weight_parameter(estimator.estimator)
-        return inner if isinstance(estimator, BaseSearchCV) else "sample_weight"
-    if isinstance(estimator, Pipeline):
-        name, step = estimator.steps[-1]
-        return f"{name}__{weight_parameter(step)}"
-    return "sample_weight"
-
-
-def is_logistic(estimator: Any) -> bool:
-    """Whether this is scikit-learn's logistic regression, plain or cross-validated."""
-    return isinstance(estimator, LogisticRegression)
-
-
-def learn_encoding(estimator: Any, covariates: pd.DataFrame, weights: FloatArray) -> Encoding:
-    """Learn the encoding for an estimator; missing values stay missing if it handles them natively."""
-    # the tags of a pipeline are those of its first step: a scaler passes missing values on to a linear model
-    native = bool(get_tags(estimator).input_tags.allow_nan) and not is_linear(estimator)
-    return Encoding.learn(covariates, weights, native_missing=native)
-
-
-def unsupported(model: Any, estimator: Any) -> UnsupportedModelError:
-    """Return the error for a model that cannot be read exactly as a sum on the logit scale."""
-    return UnsupportedModelError(
-        f"{type(model).__name__} of {type(estimator).__name__} cannot be written as a sum of terms. "
-        "LogisticRegression and LGBMClassifier can."
-    )

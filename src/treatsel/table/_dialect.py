@@ -3,13 +3,12 @@
 import csv
 import gzip
 import re
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from treatsel.errors import CohortError, TreatselWarning
+from treatsel.errors import CohortError, warn
 
 SEPARATORS = (",", ";", "\t", "|", " ")
 DECIMALS = (".", ",")
@@ -109,10 +108,8 @@ def dialect_of(
         decimal="." if decimal is not None else dialect.decimal,
     )
     if not given.is_usual:
-        warnings.warn(
+        warn(
             f"{path} is read as {dialect}. State separator, decimal sign or encoding if this is wrong.",
-            TreatselWarning,
-            stacklevel=4,
         )
     return dialect
 

@@ -1,12 +1,11 @@
 """Run all data-quality checks and issue one warning."""
 
-import warnings
 from collections.abc import Sequence
 
 import pandas as pd
 
 from treatsel._stats.clustered_means import MIN_CLUSTERS
-from treatsel.errors import DataQualityWarning
+from treatsel.errors import DataQualityWarning, warn
 from treatsel.fitted import DataCheck
 from treatsel.selector.data_checks._arms import check_events, check_persons, check_sample_size, check_sites
 from treatsel.selector.data_checks._column import columns_of
@@ -60,6 +59,4 @@ def warn_of(checks: Sequence[DataCheck]) -> None:
     """Issue one warning that lists all findings."""
     if checks:
         listed = "\n".join(f"- {check.message}" for check in checks)
-        warnings.warn(
-            f"Data-quality checks of the development cohort:\n{listed}", DataQualityWarning, stacklevel=5
-        )
+        warn(f"Data-quality checks of the development cohort:\n{listed}", DataQualityWarning)

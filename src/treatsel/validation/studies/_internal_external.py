@@ -17,7 +17,7 @@ from treatsel._measures import BY_LABEL
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
-from treatsel.errors import InputError, TreatselError, TreatselWarning
+from treatsel.errors import InputError, TreatselError, warn
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation.studies._direction import direction_of_study
 from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, pooled_over, site_figures
@@ -299,7 +299,7 @@ def _refit_all(
         raise InputError(f"No refit succeeded. Without site {names[0]!r}: {refits[0].note}")
     if n := sum(refit.note != "" for refit in refits):
         message = f"{n} of {len(refits)} refits warned or failed; see the column note of `sites`."
-        warnings.warn(message, TreatselWarning, stacklevel=3)
+        warn(message)
     return refits
 
 
