@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, count_of, did_you_mean
+from treatsel._checks import as_pandas, did_you_mean
 from treatsel._lazy import lazy
-from treatsel._reporting.summary import Summarized, Summary, some_of
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel.codebook._comments import commented_yaml, notes_of
+from treatsel.codebook._content import check_keys, checked_texts, edits_by_name, load
 from treatsel.codebook._field import ROLES, Field
+from treatsel.codebook._titles import summary_of, titles_of
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Codebook(Summarized):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", tuple(self.fields))
-        object.__setattr__(self, "missing_values", _checked_texts(self.missing_values))
+        object.__setattr__(self, "missing_values", checked_texts(self.missing_values))
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
@@ -76,24 +78,7 @@ class Codebook(Summarized):
         return f"Codebook({len(self.fields)} columns: {roles})"
 
     def _summary(self) -> Summary:
-        roles = list(dict.fromkeys(field.role for field in self.fields))
-        rows = [
-            (
-                role or "no role",
-                str(len(self.names(role))),
-                some_of([self.label(n) for n in self.names(role)]),
-            )
-            for role in sorted(roles, key=lambda role: ROLES.index(role) if role else len(ROLES))
-        ]
-        n = len(self.names("undecided"))
-        note = f"Decide the role of {count_of(n, 'undecided column')}. " if n else ""
-        return Summary(
-            title="Codebook",
-            headline=count_of(len(self.fields), "column"),
-            columns=("Role", "Columns", "Names"),
-            rows=rows,
-            note=f"{note}codebook[name] shows one column; to_yaml() all.",
-        )
+        return summary_of([(role, self.names(role)) for role in (*ROLES, None)], self.titles)
 
     # --- reading and writing
 
@@ -102,7 +87,7 @@ class Codebook(Summarized):
         """Read a codebook from the content of a YAML or JSON file."""
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
             raise CodebookError("A codebook must be a mapping with a list named fields.")
-        _check_keys("The codebook", content)
+        check_keys("The codebook", content)
         missing = content.get("missingValues", [""])
         return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
 
@@ -115,7 +100,7 @@ class Codebook(Summarized):
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        book = cls.from_dict(_load(Path(path)))
+        book = cls.from_dict(load(Path(path)))
         if Path(path).suffix.lower() == ".json":
             return book
         notes = notes_of(Path(path).read_text(encoding="utf-8-sig"))
@@ -197,7 +182,7 @@ class Codebook(Summarized):
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
             raise CodebookError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
-        missing, known = _checked_texts(missing_values), set(table.columns)
+        missing, known = checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
                 raise CodebookError(f"The table has no column {name!r}.{did_you_mean(name, known)}")
@@ -246,9 +231,9 @@ class Codebook(Summarized):
         if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
-        edits = _load(Path(edits)) if isinstance(edits, str | Path) else edits
-        _check_keys("The edits", edits)
-        named = _by_name(edits.get("fields", []))
+        edits = load(Path(edits)) if isinstance(edits, str | Path) else edits
+        check_keys("The edits", edits)
+        named = edits_by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
         for name in named:
             if name not in mine:
@@ -289,14 +274,7 @@ class Codebook(Summarized):
     @lazy
     def titles(self) -> dict[str, str]:
         """Titles for readers, by column; a title that several columns share is followed by the name."""
-        names, times = set(self.names()), Counter(field.title.strip() for field in self.fields)
-        return {
-            field.name: title
-            if times[title] == 1 and title not in names - {field.name}
-            else f"{title} ({field.name})"
-            for field in self.fields
-            if (title := field.title.strip())
-        }
+        return titles_of({field.name: field.title for field in self.fields})
 
     def label(self, name: str) -> str:
         """Return the title of a column, or its name if it has none."""
@@ -385,42 +363,3 @@ def _noted(field: Field, texts: Mapping[str, Sequence[str]]) -> Field:
     if not held:
         return field
     return replace(field, note=f"{field.note} {', '.join(held)} is taken as missing.".strip())
-
-
-def _check_keys(what: str, content: Any) -> None:
-    if not isinstance(content, Mapping):
-        raise CodebookError(f"{what} must be a mapping with a list named fields.")
-    if unknown := [key for key in content if key not in ("fields", "missingValues")]:
-        raise CodebookError(f"{what}: unknown keys {unknown}; allowed are fields and missingValues.")
-
-
-def _checked_texts(missing: Any) -> tuple[str, ...]:
-    if not isinstance(missing, list | tuple) or not all(isinstance(value, str) for value in missing):
-        raise CodebookError("missingValues must be a list of quoted strings, for example ['', 'NA', '-99'].")
-    return tuple(missing)
-
-
-def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
-    named: dict[str, Mapping[str, Any]] = {}
-    for entry in entries if isinstance(entries, list) else [None]:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-            raise CodebookError("The edits must be a list of fields, each a mapping with a name.")
-        if entry["name"] in named:
-            raise CodebookError(f"The edits list {entry['name']!r} more than once.")
-        named[entry["name"]] = entry
-    return named
-
-
-def _load(path: Path) -> Any:
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
-    return content
