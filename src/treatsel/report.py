@@ -1,5 +1,6 @@
 """Validation reports and model cards as HTML or Markdown pages."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from treatsel._files import write_text
 from treatsel._reporting import page
 from treatsel._reporting.format import DASH, number, percent
 from treatsel._reporting.page import Page, Section, Table
+from treatsel.codebook import Codebook
 from treatsel.errors import InputError
 from treatsel.manifest import INTENDED_USE_KEYS, Manifest
 from treatsel.validation import ValidationReport
@@ -71,9 +73,10 @@ def _page(result: Any) -> Page:
 
 def _card(manifest: Manifest) -> Page:
     content, use = manifest.content, manifest.intended_use
+    label = _labels(content)
     lacking = [key.replace("_", " ") for key in INTENDED_USE_KEYS if key not in use]
     return Page(
-        title=f"Model card: {', '.join(outcome['name'] for outcome in content['outcomes'])}",
+        title=f"Model card: {', '.join(label(outcome['name']) for outcome in content['outcomes'])}",
         headline=use["purpose"],
         facts=[
             ("Model id", manifest.model_id[:12]),
@@ -95,6 +98,11 @@ def _card(manifest: Manifest) -> Page:
     )
 
 
+def _labels(content: Any) -> Callable[[str], str]:
+    """Return the function from the name of a column to its title in the codebook."""
+    return Codebook.from_dict(content["codebook"]).label
+
+
 def _use(use: Any) -> Section:
     rows = [(key.replace("_", " ").capitalize(), use.get(key, BLANK)) for key in INTENDED_USE_KEYS]
     frame = pd.DataFrame(rows, columns=["About", "Statement"])
@@ -103,9 +111,10 @@ def _use(use: Any) -> Section:
 
 
 def _development(content: Any) -> Section:
+    label = _labels(content)
     shown = [
         {
-            "Outcome": row["outcome"],
+            "Outcome": label(row["outcome"]),
             "Arm": row["arm"],
             "Patients": _count(row["n"]),
             "Outcome observed": _count(row["n_observed"]),
@@ -124,7 +133,9 @@ def _development(content: Any) -> Section:
         for k, arm in enumerate(content["arms"])
     ]
     main = content["outcomes"][0]
-    good = main["name"] if main["event_is_good"] else f"no {main['name']}"
+    title = label(main["name"])
+    no = f"no {title}" if title == main["name"] else f'"{title}": no'
+    good = title if main["event_is_good"] else no
     return Section(
         heading="Development cohort",
         tables=[
@@ -170,7 +181,8 @@ def _covariates(content: Any) -> Section:
                 "Kind": entry["type"],
                 "Unit": entry.get("unit", DASH),
                 "Allowed": allowed,
-                "Meaning": entry.get("title") or entry.get("description") or DASH,
+                "Meaning": ": ".join(entry[key] for key in ("title", "description") if entry.get(key))
+                or DASH,
             }
         )
     words = ("Kind", "Unit", "Allowed", "Meaning")
@@ -187,9 +199,10 @@ def _range(limits: Any) -> str:
 
 def _cross_fitted(content: Any) -> Section:
     words = {"model": "This model", "baseline": "Penalized logistic regression"}
+    label = _labels(content)
     shown = [
         {
-            "Outcome": outcome["name"],
+            "Outcome": label(outcome["name"]),
             "Measure": METRIC_WORDS[row["metric"]],
             "Predictor": words[row["predictor"]],
             "Estimate": number(row["value"], 3),
@@ -227,7 +240,7 @@ def _validated(content: Any) -> Section:
         for measure, row in validation["figures"].items()
     ]
     count = f"{validation['n']:,} patient{'' if validation['n'] == 1 else 's'}"
-    caption = f"{validation['outcome']}: {count}, {validation['level']:.0%} intervals."
+    caption = f"{_labels(content)(validation['outcome'])}: {count}, {validation['level']:.0%} intervals."
     return Section(
         heading="Validation",
         paragraphs=[validation["headline"]],

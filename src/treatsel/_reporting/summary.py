@@ -15,7 +15,7 @@ from typing import Any
 from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel._reporting.format import DASH, number
 
-MAX_ROWS = 6  # rows of the table that are shown
+MAX_ROWS = 8  # rows of the table that are shown
 MAX_FACTS = 12
 MAX_TEXT = 160  # characters of a value or a cell
 MAX_HEADLINE = 400
@@ -151,7 +151,7 @@ def _html_lines(summary: Summary) -> Iterator[str]:
             yield f"<tr>{cells}</tr>"
         yield "</table>"
     more = len(summary.rows) - MAX_ROWS
-    note = f"{f'{more} more rows. ' if more > 0 else ''}{summary.note}".strip()
+    note = f"{f'Not shown here: {more}. ' if more > 0 else ''}{summary.note}".strip()
     if note:
         yield f'<p style="margin:0.3em 0;font-size:90%">{escape(_short(note, MAX_HEADLINE))}</p>'
     yield "</div>"

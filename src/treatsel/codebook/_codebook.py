@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, count_of, did_you_mean
+from treatsel._checks import as_pandas, did_you_mean
 from treatsel._files import write_text
 from treatsel._lazy import lazy
-from treatsel._reporting.summary import Summarized, Summary, some_of
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel.codebook._comments import commented_yaml, noted, notes_of
 from treatsel.codebook._field import ROLES, Field
 from treatsel.codebook._file import by_name, check_keys, checked_texts, load
+from treatsel.codebook._titles import summary_of, titles_of
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
@@ -78,24 +79,7 @@ class Codebook(Summarized):
         return f"Codebook({len(self.fields)} columns: {roles})"
 
     def _summary(self) -> Summary:
-        roles = list(dict.fromkeys(field.role for field in self.fields))
-        rows = [
-            (
-                role or "no role",
-                str(len(self.names(role))),
-                some_of([self.label(n) for n in self.names(role)]),
-            )
-            for role in sorted(roles, key=lambda role: ROLES.index(role) if role else len(ROLES))
-        ]
-        n = len(self.names("undecided"))
-        note = f"Decide the role of {count_of(n, 'undecided column')}. " if n else ""
-        return Summary(
-            title="Codebook",
-            headline=count_of(len(self.fields), "column"),
-            columns=("Role", "Columns", "Names"),
-            rows=rows,
-            note=f"{note}codebook[name] shows one column; to_yaml() all.",
-        )
+        return summary_of([(role, self.names(role)) for role in (*ROLES, None)], self.titles)
 
     # --- reading and writing
 
@@ -292,14 +276,7 @@ class Codebook(Summarized):
     @lazy
     def titles(self) -> dict[str, str]:
         """Titles for readers, by column; a title that several columns share is followed by the name."""
-        names, times = set(self.names()), Counter(field.title.strip() for field in self.fields)
-        return {
-            field.name: title
-            if times[title] == 1 and title not in names - {field.name}
-            else f"{title} ({field.name})"
-            for field in self.fields
-            if (title := field.title.strip())
-        }
+        return titles_of({field.name: field.title for field in self.fields})
 
     def label(self, name: str) -> str:
         """Return the title of a column, or its name if it has none."""

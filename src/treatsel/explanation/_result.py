@@ -118,7 +118,7 @@ class Explanation(Summarized):
         rows = [(self.label(self.covariates[i]), f"{sizes[i]:.3g}") for i in order]
         return Summary(
             title="Explanation",
-            headline=f"SHAP values of {self.subject}",
+            headline=f"SHAP values of {self._subject(self.label(self.outcome))}",
             facts=[
                 ("patients", f"{n:,}"),
                 ("covariates", f"{len(self.covariates):,}"),
@@ -130,13 +130,15 @@ class Explanation(Summarized):
         )
 
     def label(self, name: str) -> str:
-        """Return the title of a covariate, or its name if it has none."""
+        """Return the title of a covariate or of the outcome, or its name if it has none."""
         return self.titles.get(name, name)
 
     @property
     def subject(self) -> str:
-        """Description of the explained quantity."""
-        outcome = self.titles.get(self.outcome, self.outcome)
+        """Description of the explained quantity, with the name of the outcome."""
+        return self._subject(self.outcome)
+
+    def _subject(self, outcome: str) -> str:
         what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {outcome}"
         if self.contrast is not None:
             return f"the model's difference in {what}, {self.contrast[0]} minus {self.contrast[1]}"
@@ -271,7 +273,7 @@ class Explanation(Summarized):
         if patient is None and len(values) == 1:
             patient = values.index[0]
         if patient is None:
-            label = f"Mean absolute attribution ({unit}) to {self.subject}{about}"
+            label = f"Mean absolute attribution ({unit}) to {self._subject(self.label(self.outcome))}{about}"
             sizes = values.abs().mean()
             return plots.attributions(sizes, labels=self.titles, xlabel=label, signed=False, ax=ax, **kwargs)
         check_patient(patient, values.index)
@@ -280,7 +282,7 @@ class Explanation(Summarized):
             name: f"{self.label(name)} = {_shown(row[name], self.units.get(name, ''))}"
             for name in self.covariates
         }
-        label = f"Attribution ({unit}) to {self.subject}{about}"
+        label = f"Attribution ({unit}) to {self._subject(self.label(self.outcome))}{about}"
         ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax, **kwargs)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
         note = "green increases the prediction, orange decreases it"

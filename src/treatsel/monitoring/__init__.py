@@ -154,6 +154,7 @@ def monitor(
         compared_with="the development cohort, as stored"
         if reference is None
         else "the patients given as reference",
+        titles=selector.codebook_.titles,
     )
 
 

@@ -296,6 +296,7 @@ def _about(task: ValidationTask, origin: Origin) -> dict[str, Any]:
         "arms": [str(arm) for arm in task.by_arm.columns],
         "cohort": fingerprint(task.cohort.X),
         "kind": origin.kind,
+        "titles": task.cohort.codebook.titles,
         "share_in_development": origin.share,
     }
 

@@ -73,11 +73,11 @@ class ReportData(Summarized):
     def _summary(self) -> Summary:
         found = self.alarms
         rows = [
-            (str(row["section"]), self.titles.get(str(row["name"]), str(row["name"])), str(row["measure"]))
+            (str(row["section"]), self.label(row["name"]), str(row["measure"]))
             for row in found.to_dict(orient="records")
         ]
         return Summary(
-            title=f"Monitoring: {self.titles.get(self.outcome, self.outcome)}",
+            title=f"Monitoring: {self.label(self.outcome)}",
             headline=self.headline,
             facts=[
                 ("patients", count_text(self.n)),
@@ -90,6 +90,10 @@ class ReportData(Summarized):
             rows=rows,
             note="to_html(path) writes the whole report; to_frame() returns all figures.",
         )
+
+    def label(self, name: Any) -> str:
+        """Return the title of a column in the codebook, or its name."""
+        return self.titles.get(str(name), str(name))
 
     @property
     def alarms(self) -> pd.DataFrame:
@@ -141,5 +145,5 @@ class ReportData(Summarized):
         """
         rows = self.figures[self.figures["measure"].isin([MEAN, CATEGORIES]) & self.figures["value"].notna()]
         label = f"Standardized difference, now minus before ({100 * self.level:g}% interval)"
-        table = rows.set_index("name")[["value", "lower", "upper"]]
+        table = rows.set_index("name")[["value", "lower", "upper"]].rename(index=self.label)
         return plots.estimates(table, reference=0.0, xlabel=label, ax=ax, **kwargs)

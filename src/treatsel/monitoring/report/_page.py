@@ -25,7 +25,7 @@ def page_of(report: ReportData) -> Page:
     makers = (_covariates, _levels, _warnings, _predictions, _calibration, _sequential)
     sections = [section for maker in makers if (section := maker(report)) is not None]
     return Page(
-        title=f"Monitoring: {report.outcome}",
+        title=f"Monitoring: {report.label(report.outcome)}",
         headline=report.headline,
         front_table=_front_rows(report),
         facts=_facts(report),
@@ -109,7 +109,7 @@ def _covariates(report: ReportData) -> Section | None:
     records = rows.to_dict(orient="records")
     frame = pd.DataFrame(
         {
-            "Covariate": rows["name"].tolist(),
+            "Covariate": [report.label(name) for name in rows["name"]],
             "Measure": rows["measure"].tolist(),
             "Before": [_before(row, "expected") for row in records],
             "Now": [_before(row, "observed") for row in records],
@@ -165,7 +165,7 @@ def _levels(report: ReportData) -> Section | None:
         return None
     frame = pd.DataFrame(
         {
-            "Covariate": rows["column"],
+            "Covariate": [report.label(name) for name in rows["column"]],
             "Category": rows["category"],
             "Before": [percent(value) for value in rows["before"]],
             "Now": [percent(value) for value in rows["now"]],

@@ -1,5 +1,6 @@
 """Data of a validation report: all numbers in tables, and the look-ups that its sections need."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,19 +67,28 @@ class ReportData(Summarized):
         return f"{type(self).__name__}({self.headline})"
 
     @property
-    def outcome_label(self) -> str:
-        """Title of the outcome in the codebook, or its name."""
-        return str(self.titles.get(self.outcome, self.outcome))
-
-    @property
-    def titles(self) -> dict[str, str]:
-        """Titles of columns in the codebook, by name."""
-        return dict(self.about.get("titles") or {})
-
-    @property
     def good_name(self) -> str:
         """The good outcome in words."""
-        return self.outcome_label if self.event_is_good else f"no {self.outcome_label}"
+        return self.outcome if self.event_is_good else f"no {self.outcome}"
+
+    @property
+    def outcome_label(self) -> str:
+        """The outcome as labels show it: its title in the codebook, or its name."""
+        return self.label(self.outcome)
+
+    @property
+    def good_label(self) -> str:
+        """The good outcome as labels show it."""
+        if self.event_is_good or self.outcome_label == self.outcome:
+            return self.outcome_label if self.event_is_good else self.good_name
+        return f'"{self.outcome_label}": no'
+
+    def label(self, name: str) -> str:
+        """Return a column, or "column=category", with the title of the column in the codebook."""
+        titles = self.about.get("titles")
+        titles = titles if isinstance(titles, Mapping) else {}
+        column, sign, category = (name, "", "") if name in titles else str(name).partition("=")
+        return f"{titles.get(column, column)}{sign}{category}"
 
     @property
     def headline(self) -> str:
@@ -183,5 +193,5 @@ class ReportData(Summarized):
         matplotlib Axes
         """
         rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
-        label = f"Expected proportion with {self.good_name} ({100 * self.level:g}% interval)"
+        label = f"Expected proportion with {self.good_label} ({100 * self.level:g}% interval)"
         return plots.estimates(rows, reference=None, xlabel=label, ax=ax, **kwargs)

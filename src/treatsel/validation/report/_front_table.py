@@ -132,7 +132,7 @@ def _sample_size(report: ReportData) -> FrontRow:
     fewer = min(events, int(base["n"]) - events)
     return FrontRow(
         "Sample size: are there enough patients?",
-        f"{events:,} with and {int(base['n']) - events:,} without {report.outcome}",
+        f"{events:,} with and {int(base['n']) - events:,} without {report.outcome_label}",
         GOOD if fewer >= MIN_EVENTS else UNCLEAR if fewer >= FEW_EVENTS else POOR,
         f"good if at least {MIN_EVENTS} of each, poor if below {FEW_EVENTS}; intervals show the precision",
     )

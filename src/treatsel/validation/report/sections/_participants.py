@@ -14,7 +14,7 @@ def participants(report: ReportData) -> Section:
             "Received arm": flow["arm"].astype(str),
             "Patients": [f"{n:,}" for n in flow["n"]],
             "Outcome observed": [f"{n:,}" for n in flow["n_observed"]],
-            f"With {report.outcome}": [f"{n:,}" for n in flow["n_events"]],
+            f"With {report.outcome_label}": [f"{n:,}" for n in flow["n_events"]],
             "Arm recommended": [f"{n:,}" for n in flow["n_recommended"]],
         }
     )

@@ -9,7 +9,7 @@ from treatsel.validation.report.sections._tables import figure, figures_table
 def utility(report: ReportData) -> Section:
     """Return decision curves and the net benefit of treatment choice."""
     curve, choice = report.tables["decision curve"], report.tables["choice curve"]
-    good = report.good_name
+    good = report.good_label
     one = plots.curves(
         curve,
         x="threshold",
