@@ -337,7 +337,7 @@ def test_trees_give_no_intervals_and_support_nothing(data):
     assert not predictions.out_of_scope.any()
     assert json.loads(predictions.to_json())["predictions"][0]["lower"] is None
     assert not selector.has_posterior_draws()
-    assert set(selector.recommend(X).to_frame()["status"]) == {"insufficient_evidence"}
+    assert set(selector.recommend(X).to_frame()["status"]) == {"no_interval"}
     with pytest.raises(UnsupportedModelError, match="no posterior draws"):
         selector.predict_draws(X)
 
