@@ -16,6 +16,7 @@ from treatsel._checks import check_choice, check_level, count_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE
 from treatsel.validation import parts as part_of
 from treatsel.validation._origin import APPARENT, CROSS_VALIDATED, Origin, origin_of, withheld
 from treatsel.validation._task import ValidationTask
@@ -95,11 +96,12 @@ def validate(
     predicted by a model fitted without the patient's fold. A model from a file cannot be fitted again; its
     estimates are then apparent performance, and gains and verdicts are withheld. See `ValidationReport.kind`.
 
-    The report compares the recommendations (for each patient, the arm with the most favorable predicted
-    probability) with giving the best single arm to all patients: this gain is the headline. It also evaluates
-    the predictions for the received arm: discrimination, calibration and overall performance. Optional
-    sections follow. Patients whose outcome was not observed are counted, and left out of all estimates other
-    than the bounds for missing outcomes.
+    The report compares the recommendations with giving the best single arm to all patients: this gain is the
+    headline. The recommendations are those that `recommend` gives by default: for each patient, the arm with
+    the most favorable predicted probability (rule "expected"), and ties to the model's default arm. It also
+    evaluates the predictions for the received arm: discrimination, calibration and overall performance.
+    Optional sections follow. Patients whose outcome was not observed are counted, and left out of all
+    estimates other than the bounds for missing outcomes.
 
     Parameters
     ----------
@@ -298,6 +300,19 @@ def _about(task: ValidationTask, origin: Origin) -> dict[str, Any]:
         "kind": origin.kind,
         "titles": task.cohort.codebook.titles,
         "share_in_development": origin.share,
+        "policy": _policy(task),
+    }
+
+
+def _policy(task: ValidationTask) -> dict[str, Any]:
+    """Return the rule that was evaluated: the default of `recommend`."""
+    ties = "default arm of each fold" if isinstance(task.tie_arm, pd.Series) else task.tie_arm
+    return {
+        "rule": DEFAULT_RULE,
+        "margin": DEFAULT_MARGIN,
+        "preferences": {task.outcome: 1.0},
+        "ties_to": None if ties is None else str(ties),
+        "n_out_of_scope": task.n_out_of_scope,
     }
 
 

@@ -44,6 +44,11 @@ class ValidationTask:
         Seed of folds and resamples.
     fold_comparator : Series or None
         For a cross-validation without a named comparator: the best single arm by the other folds.
+    tie_arm : label, Series of labels by patient, or None
+        The arm that takes ties in the recommendations: the default arm of the model, as in `recommend`, which
+        in a cross-validation is that of the patient's fold; without a selector, the comparator.
+    n_out_of_scope : int or None
+        Patients to whom `recommend` gives no arm; None if the model is not a selector.
     """
 
     cohort: Cohort
@@ -56,6 +61,8 @@ class ValidationTask:
     level: float
     random_state: int | None
     fold_comparator: pd.Series | None = None
+    tie_arm: Any = None
+    n_out_of_scope: int | None = None
 
     @classmethod
     def of(
@@ -92,9 +99,12 @@ class ValidationTask:
         best = comparator
         if best is None and name == getattr(model, "outcomes_", [None])[0]:
             best = model.default_arm_ if good == bool(model.event_is_good_[name]) else None
+        named = by_text(by_arm.columns)
         if best is not None:
-            best = by_text(by_arm.columns)(best)
-            check_choice("comparator", best, list(by_arm.columns))
+            best = check_choice("comparator", named(best), list(by_arm.columns))
+        ties = best if fold_comparator is None else fold_comparator.map(named)
+        if is_served(model, name, good):
+            ties = named(model.default_arm_)
         return cls(
             cohort=cohort,
             outcome=name,
@@ -106,6 +116,8 @@ class ValidationTask:
             fold_comparator=None if best is not None else fold_comparator,
             level=level,
             random_state=random_state,
+            tie_arm=ties,
+            n_out_of_scope=_out_of_scope(model, cohort),
         )
 
     @cached_property
@@ -222,6 +234,18 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     table = table.rename(columns=by_text(pd.unique(cohort.received)))
     check_unique("The arms of the predictions, compared as text,", table.columns)
     return table
+
+
+def is_served(model: Any, outcome: str, good: bool) -> bool:
+    """Return whether a model recommends by this outcome in this direction: a selector, not turned around."""
+    return hasattr(model, "default_arm_") and model.event_is_good_.get(outcome) == good
+
+
+def _out_of_scope(model: Any, cohort: Cohort) -> int | None:
+    """Return the number of patients whose values put them out of scope of a selector."""
+    if not hasattr(model, "model_"):
+        return None
+    return int((~model.model_.without_draws().predict(cohort.X).in_scope).sum())
 
 
 def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:

@@ -10,7 +10,7 @@ from treatsel.validation.parts._part import PartResult
 def participants(task: ValidationTask) -> PartResult:
     """Return, for each arm, the numbers of patients who received it and for whom it is recommended."""
     table = task.by_arm if task.good else 1 - task.by_arm
-    recommended = recommended_shares(table, task.comparator).sum()
+    recommended = recommended_shares(table, task.tie_arm).sum()
     rows = []
     for arm in table.columns:
         mine = task.y[task.received == arm]
