@@ -228,7 +228,7 @@ def test_a_link_in_place_of_the_temporary_file_is_not_followed(selector, tmp_pat
     victim = tmp_path / "victim"
     victim.write_text("untouched")
     monkeypatch.setattr("os.urandom", lambda n: bytes(n))
-    (tmp_path / f".m.treatsel.{bytes(4).hex()}.part").symlink_to(victim)
+    (tmp_path / f".m.treatsel.{bytes(8).hex()}.part").symlink_to(victim)
     with pytest.raises(ArtifactError, match="Cannot write"):
         ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
     assert victim.read_text() == "untouched"

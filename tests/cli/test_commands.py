@@ -348,7 +348,7 @@ def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
 
 
 def test_show_prints_card_manifest_and_check(folder, capsys, tmp_path):
-    assert "# Model card: dropout" in output(capsys, "show", folder / "m.treatsel")
+    assert "# Model card: Did not complete treatment" in output(capsys, "show", folder / "m.treatsel")
     manifest = json.loads(output(capsys, "show", folder / "m.treatsel", "--json"))
     assert manifest["format"] == 1
     assert manifest["model_id"] in output(capsys, "show", folder / "m.treatsel", "--check")
