@@ -1,6 +1,6 @@
 """Checks for vectors, probabilities, arms and tables: each returns the clean value or raises."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
 from numbers import Real
@@ -19,7 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 # about 1e-16, and no difference of 1e-12 in a probability matters.
 ROUNDING = 1e-12
 MOST_WEIGHT = 1e9  # patients that one row can stand for
-MOST_LISTED = 50  # names in a message
+MOST_NAMES = 20  # names that a message or a result lists
+MOST_CHARACTERS = 60  # of a name in a message or a result
 MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
 
@@ -206,17 +207,23 @@ def _or(options: list[Any]) -> str:
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]
 
 
-def listed(names: Sequence[Any]) -> str:
-    """Return names as a list of text, the first ones of many: bounds the length of a message."""
-    shown = list(map(str, names[:MOST_LISTED]))
-    return str(shown) if len(names) <= MOST_LISTED else f"{str(shown)[:-1]}, ...] ({len(names):,} in total)"
-
-
 def did_you_mean(value: Any, options: Iterable[Any]) -> str:
     """Return " Did you mean ...?" with the option spelled most like `value`; empty if none is close."""
     lowered = {str(option).lower(): option for option in islice(options, MOST_OPTIONS)}
     close = get_close_matches(str(value).lower(), lowered, n=1)
     return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""
+
+
+def shortened(name: str) -> str:
+    """Return a name of at most `MOST_CHARACTERS` characters."""
+    return name if len(name) <= MOST_CHARACTERS else f"{name[: MOST_CHARACTERS - 3]}..."
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names as text: at most `MOST_NAMES`, shortened, and the number of the others."""
+    texts = [shortened(str(name)) for name in names]
+    shown = ", ".join(map(repr, texts[:MOST_NAMES]))
+    return f"[{shown}]" if len(texts) <= MOST_NAMES else f"[{shown}, and {len(texts) - MOST_NAMES:,} more]"
 
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:

@@ -38,7 +38,8 @@ class Fault:
     def __str__(self) -> str:
         if self.column is None:
             return f"{self.problem} {self.remedy}".strip()
-        return f"Column {self.column!r} {self.problem}. {self.remedy}"
+        name = self.column if len(self.column) <= _LONGEST else f"{self.column[: _LONGEST - 3]}..."
+        return f"Column {name!r} {self.problem}. {self.remedy}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return column, problem, remedy and n_rows, for JSON; without the ids of the rows."""
@@ -49,6 +50,9 @@ class Fault:
 _SENTENCES = re.compile(
     r"(?:Column '(?P<column>[^']+)' )?(?P<problem>.+?)(?:[.;] (?P<remedy>[^ ].*))?", re.DOTALL
 )
+
+_LONGEST = 100  # characters of a name in a message
+_MOST_LISTED = 50  # faults in a message: a table may have thousands of columns
 
 
 class TreatselError(Exception):
@@ -63,7 +67,10 @@ class TreatselError(Exception):
 
     def __init__(self, message: str = "", faults: Sequence[Fault] = ()) -> None:
         self._faults = tuple(faults)
-        super().__init__("\n".join([message, *(f"- {fault}" for fault in self._faults)]))
+        lines = [message, *(f"- {fault}" for fault in self._faults[:_MOST_LISTED])]
+        if (more := len(self._faults) - _MOST_LISTED) > 0:
+            lines.append(f"- and {more:,} more (attribute faults).")
+        super().__init__("\n".join(lines))
 
     @property
     def faults(self) -> tuple[Fault, ...]:

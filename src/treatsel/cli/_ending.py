@@ -35,7 +35,8 @@ def status_of(run: Callable[[], int]) -> int:
         status = UNUSABLE
         try:
             status = run()
-            sys.stdout.flush()
+            with named_output():
+                sys.stdout.flush()
         except BrokenPipeError:  # the reader of the output, such as `head`, has ended
             if status in (0, UNUSABLE):
                 status = _fail("The reader of the output has ended.", SIGNALED + 13)
@@ -79,6 +80,16 @@ def _fail(message: str, status: int, notes: Sequence[str] = ()) -> int:
 
 
 # --- standard streams
+
+
+@contextmanager
+def named_output() -> Iterator[None]:
+    """Name standard output in an error that names no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 class _Closed(io.StringIO):

@@ -14,6 +14,7 @@ import pandas as pd
 
 from treatsel import table as tables
 from treatsel._files import is_stream, write_bytes
+from treatsel.cli._ending import named_output
 from treatsel.errors import InputError
 
 
@@ -64,7 +65,8 @@ class DataOutput:
                 f"Standard output has the encoding {encoding}, which lacks characters of these data. Write "
                 "to a file with --out, or set PYTHONIOENCODING=utf-8."
             ) from None
-        sys.stdout.write(text)
+        with named_output():
+            sys.stdout.write(text)
 
 
 def write_table(table: pd.DataFrame, out: Path | None) -> None:
