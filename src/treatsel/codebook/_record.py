@@ -98,7 +98,8 @@ class RecordReader:
                 values[name] = raw
                 continue
             if raw is _ABSENT:
-                remedy = f"The model needs {listed(self.codebook.covariates)}; give None where a value is not known."
+                needed = listed(self.codebook.covariates)
+                remedy = f"The model needs {needed}; give None where a value is not known."
                 faults.append(Fault(column=name, problem="is missing", remedy=remedy))
                 continue
             value, codes = read(raw)

@@ -29,7 +29,8 @@ def frame_of(X: Any) -> "pd.DataFrame":
             if n := sum(key not in record for record in X):
                 verb = "lacks" if n == 1 else "lack"
                 raise InputError(
-                    f"{count_of(n, 'record')} {verb} the key {shortened(key)!r}. Give None if the value is not known."
+                    f"{count_of(n, 'record')} {verb} the key {shortened(key)!r}. Give None if the value is "
+                    "not known."
                 )
         frame = pd.DataFrame([dict(record) for record in X], dtype="object")
     else:
