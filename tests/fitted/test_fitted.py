@@ -305,7 +305,11 @@ class TestBadRecords:
             assert [len(name) for name in named[:-1]] == [60] * 5
             assert len(json.dumps(found.to_dict())) < usual + 5_000
 
-    @pytest.mark.parametrize("patient", ["A" * 257, 10**5000, {"a": "A" * 257}, ["A"] * 99])
+    @pytest.mark.parametrize(
+        "patient",
+        ["A" * 257, 10**5000, {"a": "A" * 257}, ["A"] * 99],
+        ids=["text", "number", "object", "list"],
+    )
     def test_an_id_has_a_largest_length(self, served, records, patient):
         name = served.codebook.name("id")
         for method in (served.predict, served.recommend):
