@@ -8,6 +8,8 @@ and counts, never a patient's value.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MOST_SHOWN = 100  # faults in a message
+
 
 class TreatselError(Exception):
     """Base class of all errors that treatsel raises deliberately."""
@@ -58,7 +60,7 @@ class Fault:
 
 
 class CohortError(TreatselError, ValueError):
-    """A patient table that does not fit its codebook or its model; lists all faults.
+    """A patient table that does not fit its codebook or its model; the message lists the first 100 faults.
 
     Attributes
     ----------
@@ -68,4 +70,7 @@ class CohortError(TreatselError, ValueError):
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join([message, *(f"- {fault}" for fault in self.faults)]))
+        shown = [f"- {fault}" for fault in self.faults[:MOST_SHOWN]]
+        if len(self.faults) > MOST_SHOWN:
+            shown.append(f"- and {len(self.faults) - MOST_SHOWN:,} more (attribute faults)")
+        super().__init__("\n".join([message, *shown]))

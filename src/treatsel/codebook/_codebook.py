@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, did_you_mean
+from treatsel._checks import MOST_LISTED, as_pandas, did_you_mean, listed
 from treatsel._lazy import lazy
 from treatsel.codebook._comments import commented_yaml, notes_of
 from treatsel.codebook._field import Field
+from treatsel.codebook._files import check_number_of_fields, content_of, read_text
 from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
@@ -61,13 +62,14 @@ class Codebook:
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
+        check_number_of_fields(len(names))
         if twice := sorted(name for name, n in Counter(names).items() if n > 1):
             raise CodebookError(
-                f"The codebook lists {twice} more than once. Each column must have one entry."
+                f"The codebook lists {listed(twice)} more than once. Each column must have one entry."
             )
         for role in _ONCE:
             if len(found := self.names(role)) > 1:
-                raise CodebookError(f"Columns {list(found)} all have role {role!r}; only one can.")
+                raise CodebookError(f"Columns {listed(found)} all have role {role!r}; only one can.")
 
     def __repr__(self) -> str:
         """Summarize the columns."""
@@ -82,6 +84,7 @@ class Codebook:
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
             raise CodebookError("A codebook must be a mapping with a list named fields.")
         _check_keys("The codebook", content)
+        check_number_of_fields(len(content["fields"]))
         missing = content.get("missingValues", [""])
         return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
 
@@ -94,10 +97,12 @@ class Codebook:
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        book = cls.from_dict(_load(Path(path)))
-        if Path(path).suffix.lower() == ".json":
+        path = Path(path)
+        text = read_text(path)
+        book = cls.from_dict(content_of(text, path))
+        if path.suffix.lower() == ".json":
             return book
-        notes = notes_of(Path(path).read_text(encoding="utf-8-sig"))
+        notes = notes_of(text)
         return cls(tuple(replace(f, note=notes.get(f.name, "")) for f in book.fields), book.missing_values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,9 +178,10 @@ class Codebook:
         frame = as_pandas(frame)
         if not isinstance(frame, pd.DataFrame) or not len(frame.columns) or not len(frame):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
+        check_number_of_fields(len(frame.columns))
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
-            raise CodebookError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
+            raise CodebookError(f"Column names occur more than once: {listed(twice)}. Rename or drop them.")
         missing, known = _checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
@@ -225,7 +231,7 @@ class Codebook:
         if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
-        edits = _load(Path(edits)) if isinstance(edits, str | Path) else edits
+        edits = content_of(read_text(Path(edits)), Path(edits)) if isinstance(edits, str | Path) else edits
         _check_keys("The edits", edits)
         named = _by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
@@ -307,7 +313,7 @@ class Codebook:
                 clean[field.name], violations = field.parse(frame[field.name], self.missing_values)
                 faults += [field.fault(violation.code, violation.count) for violation in violations]
             elif field.role not in (None, "session_score", "date", "undecided"):
-                hint = did_you_mean(field.name, spare)
+                hint = did_you_mean(field.name, spare) if len(faults) < MOST_LISTED else ""
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
@@ -321,10 +327,9 @@ class Codebook:
             Fault(
                 column=str(name),
                 problem="is not in the codebook",
-                remedy=remedy + did_you_mean(str(name), absent),
+                remedy=remedy + (did_you_mean(str(name), absent) if i < MOST_LISTED else ""),
             )
-            for name in frame.columns
-            if name not in known
+            for i, name in enumerate(name for name in frame.columns if name not in known)
         ]
 
     def check(self, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -354,7 +359,7 @@ def _check_keys(what: str, content: Any) -> None:
     if not isinstance(content, Mapping):
         raise CodebookError(f"{what} must be a mapping with a list named fields.")
     if unknown := [key for key in content if key not in ("fields", "missingValues")]:
-        raise CodebookError(f"{what}: unknown keys {unknown}; allowed are fields and missingValues.")
+        raise CodebookError(f"{what}: unknown keys {listed(unknown)}; allowed are fields and missingValues.")
 
 
 def _checked_texts(missing: Any) -> tuple[str, ...]:
@@ -372,18 +377,3 @@ def _by_name(entries: Any) -> dict[str, Mapping[str, Any]]:
             raise CodebookError(f"The edits list {entry['name']!r} more than once.")
         named[entry["name"]] = entry
     return named
-
-
-def _load(path: Path) -> Any:
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
-    return content
