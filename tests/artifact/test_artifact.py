@@ -10,6 +10,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 import warnings
 import zipfile
@@ -25,6 +26,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
+from treatsel import serve
 from treatsel.artifact import _archive, read_manifest
 from treatsel.datasets import make_cohort
 from treatsel.errors import ArtifactError, InputError, UnsupportedModelError
@@ -418,6 +420,63 @@ def test_a_bomb_of_many_members_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.setattr(_archive, "MAX_TOTAL", 1000)
     with pytest.raises(ArtifactError, match="in total"):
         ts.load_model(path)
+
+
+def zeros(shape):
+    """Return the bytes of an array of zeros."""
+    return _archive.array_bytes(np.zeros(shape))
+
+
+def test_a_small_file_does_not_unfold_to_much_memory(tmp_path):
+    """Arrays of zeros compress a thousandfold: .1 MB would take 100 MB, and loading copies some of them."""
+
+    def change(manifest, parts):
+        parts["outcome_0/trees/value.npy"] = zeros(13 * 2**20)
+
+    content = resealed(STORED / "format_1.treatsel", change)
+    assert len(content) < 200_000
+    tracemalloc.start()
+    try:
+        assert_refused(tmp_path / "m.treatsel", content, "in total: too large for a file of 1")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2**20
+
+
+def test_what_is_too_large_to_read_is_not_written(selector, tmp_path, monkeypatch):
+    monkeypatch.setattr(_archive, "MAX_MEMBERS", 5)
+    with pytest.raises(ArtifactError, match=r"cannot be saved\. .*too many members"):
+        ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
+    assert not list(tmp_path.iterdir())
+
+
+def with_fields(n):
+    def change(manifest, parts):
+        manifest["codebook"]["fields"] += [{"name": f"x{i}", "type": "string"} for i in range(n)]
+
+    return resealed(STORED / "format_1.treatsel", change)
+
+
+def test_time_grows_in_proportion_to_the_fields_of_the_codebook(tmp_path):
+    """Four times as many may take at most ten times as long; quadratic time would take sixteen."""
+    path = tmp_path / "m.treatsel"
+
+    def seconds(n):
+        path.write_bytes(with_fields(n))
+        taken = []
+        for _ in range(3):
+            before = time.process_time()
+            model = serve.load_model(path)
+            taken.append(time.process_time() - before)
+            assert len(model.codebook.fields) > n
+        return min(taken)
+
+    assert seconds(16_000) < 10 * seconds(4000)
+
+
+def test_a_codebook_of_too_many_fields_is_refused(tmp_path):
+    assert_refused(tmp_path / "m.treatsel", with_fields(20_000), r"the codebook has 20,0\d\d fields")
 
 
 def test_an_oversized_file_is_refused(path, monkeypatch):

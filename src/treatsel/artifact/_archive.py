@@ -33,8 +33,8 @@ MAX_SIGNATURE = 1024
 MAX_MEMBERS = 12_000  # one for each covariate
 MAX_DIRECTORY = 2**20
 MAX_RATIO = 1100  # of one member; deflate cannot compress better than about 1,030 to 1
-# The whole file: memory and time are bounded by its size. Draws compress to a few percent if most covariates
-# of a wide table were screened out, and arrays of a small file may be anything.
+# Of the whole file: memory and time are bounded by its size. Draws compress to a few percent if most
+# covariates of a wide table were screened out, and arrays of a small file may be anything.
 FREE, MAX_WHOLE_RATIO = 64 * 2**20, 100
 DTYPES = ("<f8", "<f4", "<i4", "|b1")
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.npy")

@@ -24,6 +24,7 @@ from treatsel.artifact._values import (
     records_of,
     require,
 )
+from treatsel.codebook import MOST_FIELDS
 from treatsel.fitted import MOST_SAMPLED
 from treatsel.manifest import check_intended_use, check_validation_summary
 
@@ -196,6 +197,7 @@ def _check_background(columns: list[Mapping[str, Any]], arrays: Arrays) -> int:
 def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> dict[str, bool]:
     """Return the covariates of the codebook, in order, with whether each is a number."""
     fields = records_of(part_of(book, "fields", "the codebook"), "fields of the codebook")
+    require(len(fields) <= MOST_FIELDS, f"the codebook has {len(fields):,} fields")
     for field in fields:
         require(set(field) <= _FIELD and is_label(field.get("name")), "a field has no name or unknown keys")
         texts = (field.get(key, "") for key in ("title", "description", "unit", "role"))

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, did_you_mean
+from treatsel._checks import MOST_NAMES, as_pandas, did_you_mean, listed
 from treatsel._files import write_text
 from treatsel._lazy import lazy
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.codebook._comments import commented_yaml, noted, notes_of
+from treatsel.codebook._entries import by_name, check_keys, checked_texts
 from treatsel.codebook._field import ROLES, Field
-from treatsel.codebook._file import by_name, check_keys, checked_texts, load
+from treatsel.codebook._files import check_number_of_fields, content_of, read_text
 from treatsel.codebook._titles import summary_of, titles_of
 from treatsel.errors import CodebookError, CohortError, Fault
 
@@ -65,13 +66,14 @@ class Codebook(Summarized):
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
+        check_number_of_fields(len(names))
         if twice := sorted(name for name, n in Counter(names).items() if n > 1):
             raise CodebookError(
-                f"The codebook lists {twice} more than once. Each column must have one entry."
+                f"The codebook lists {listed(twice)} more than once. Each column must have one entry."
             )
         for role in _ONCE:
             if len(found := self.names(role)) > 1:
-                raise CodebookError(f"Columns {list(found)} all have role {role!r}; only one can.")
+                raise CodebookError(f"Columns {listed(found)} all have role {role!r}; only one can.")
 
     def __repr__(self) -> str:
         """Summarize the columns."""
@@ -89,6 +91,7 @@ class Codebook(Summarized):
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
             raise CodebookError("A codebook must be a mapping with a list named fields.")
         check_keys("The codebook", content)
+        check_number_of_fields(len(content["fields"]))
         missing = content.get("missingValues", [""])
         return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
 
@@ -101,9 +104,10 @@ class Codebook(Summarized):
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        text, content = load(Path(path))
-        book = cls.from_dict(content)
-        if Path(path).suffix.lower() == ".json":
+        path = Path(path)
+        text = read_text(path)
+        book = cls.from_dict(content_of(text, path))
+        if path.suffix.lower() == ".json":
             return book
         notes = notes_of(text)
         return cls(tuple(replace(f, note=notes.get(f.name, "")) for f in book.fields), book.missing_values)
@@ -181,9 +185,10 @@ class Codebook(Summarized):
         frame = as_pandas(frame)
         if not isinstance(frame, pd.DataFrame) or not len(frame.columns) or not len(frame):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
+        check_number_of_fields(len(frame.columns))
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
-            raise CodebookError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
+            raise CodebookError(f"Column names occur more than once: {listed(twice)}. Rename or drop them.")
         missing, known = checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
@@ -233,7 +238,7 @@ class Codebook(Summarized):
         if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
-        edits = load(Path(edits))[1] if isinstance(edits, str | Path) else edits
+        edits = content_of(read_text(Path(edits)), Path(edits)) if isinstance(edits, str | Path) else edits
         check_keys("The edits", edits)
         named = by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
@@ -325,7 +330,7 @@ class Codebook(Summarized):
                 labels = self._labels(frame, field) if violations else frame.index
                 faults += [field.fault(each.code, each.count, each.rows_of(labels)) for each in violations]
             elif field.role not in (None, "session_score", "date", "undecided"):
-                hint = did_you_mean(field.name, spare)
+                hint = did_you_mean(field.name, spare) if len(faults) < MOST_NAMES else ""
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         return pd.DataFrame(clean, index=frame.index), faults
@@ -349,10 +354,9 @@ class Codebook(Summarized):
             Fault(
                 column=str(name),
                 problem="is not in the codebook",
-                remedy=remedy + did_you_mean(str(name), absent),
+                remedy=remedy + (did_you_mean(str(name), absent) if i < MOST_NAMES else ""),
             )
-            for name in frame.columns
-            if name not in known
+            for i, name in enumerate(name for name in frame.columns if name not in known)
         ]
 
     def check(self, frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +46,9 @@ def notes_of(text: str) -> dict[str, str]:
             comment.append(line[2:].strip())
             continue
         if comment and line.startswith("- name:"):
-            name = yaml.safe_load(line[2:])
-            notes[str(name["name"])] = " ".join(comment)
+            # a line that is not an entry is part of a text
+            with suppress(yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError):
+                notes[str(yaml.safe_load(line[2:])["name"])] = " ".join(comment)
         comment = []
     return notes
 

@@ -1,5 +1,6 @@
 """Encoding, separator and decimal sign of a text file, as stated or as its first lines show."""
 
+import contextlib
 import csv
 import gzip
 import re
@@ -87,13 +88,13 @@ def dialect_of(
     except LookupError:
         raise CohortError(f"The encoding {found!r} is unknown. Name one such as utf-8 or cp1252.") from None
     lines = text.splitlines()[:_LINES]
-    if len(head) == _SAMPLE and len(lines) < _LINES:
-        lines = lines[:-1]  # the last line may be cut
+    if len(head) == _SAMPLE and 1 < len(lines) < _LINES:
+        lines = lines[:-1]  # the last line may be cut; a header that is longer still shows the separator
     skip, stated = 0, separator
     if lines and (match := re.fullmatch(r"sep=(.)\s*", lines[0])) and match[1] in SEPARATORS:
         skip, stated, lines = 1, separator or match[1], lines[1:]
     chosen = stated or _separator(lines, known)
-    rows = list(csv.reader(lines, delimiter=chosen))
+    rows = _rows(lines, chosen)
     dialect = Dialect(
         encoding=found,
         separator=chosen,
@@ -114,9 +115,14 @@ def dialect_of(
     return dialect
 
 
+def opened(path: Path) -> Any:
+    """Open a file for reading bytes, decompressed if its name ends in ``.gz``."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
 def _head(path: Path) -> bytes:
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        return file.read(_SAMPLE)
+    with opened(path) as file:
+        return bytes(file.read(_SAMPLE))
 
 
 def _encoding(path: str | Path, head: bytes) -> str:
@@ -133,11 +139,19 @@ def _encoding(path: str | Path, head: bytes) -> str:
     return "utf-8-sig"
 
 
+def _rows(lines: list[str], separator: str) -> list[list[str]]:
+    """Return the cells of each line, up to a cell that is too long for this parser (131,072 characters)."""
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        rows += csv.reader(lines, delimiter=separator)
+    return rows
+
+
 def _separator(lines: list[str], known: Collection[str] | None) -> str:
     """Return the separator that gives the most expected names, or else equally many cells in most lines."""
     if not lines:
         return ","
-    by_separator = {sep: list(csv.reader(lines, delimiter=sep)) for sep in SEPARATORS}
+    by_separator = {sep: _rows(lines, sep) for sep in SEPARATORS}
     if known:
         hits = {sep: len(set(rows[0]) & set(known)) for sep, rows in by_separator.items() if rows}
         best = max(hits, key=lambda sep: hits[sep], default=",")

@@ -13,11 +13,13 @@ import pandas as pd
 from treatsel._files import is_stream, read_bytes
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
-from treatsel.table._dialect import Dialect, dialect_of
+from treatsel.table._dialect import Dialect, dialect_of, opened
 
 EXCEL = (".xlsx", ".xlsm")
 MOST_PIPED = 2**30  # bytes from a pipe, which are kept in memory
 _GZIP = b"\x1f\x8b"
+MOST_COLUMNS = 100_000  # bounds the time that reading takes; a codebook has fewer
+MOST_HEADER = 2**26  # bytes of a header line that are looked at
 UNNAMED = "Unnamed: 0"  # pandas' name of a first column without a name
 
 
@@ -99,6 +101,7 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         if Path(path).is_dir():
             joined: pd.DataFrame = _dataset(path).to_table().to_pandas()
             return joined
+        check_width(path, len(_schema(path).names))
         return pd.read_parquet(path)
 
 
@@ -164,6 +167,20 @@ def read_chunks(
             yield from _csv_chunks(path, codebook, rows, columns)
 
 
+def check_width(path: str | Path, n: int) -> None:
+    """Raise if a table has too many columns.
+
+    Raises
+    ------
+    CohortError
+        If there are more than `MOST_COLUMNS`.
+    """
+    if n > MOST_COLUMNS:
+        raise CohortError(
+            f"{path} has {n:,} columns; at most {MOST_COLUMNS:,} can be read. Keep those of the codebook."
+        )
+
+
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """Convert exceptions of the reader into messages about the file."""
@@ -212,7 +229,12 @@ class _Source:
 
     def dialect(self, book: Codebook | None, stated: dict[str, str | None]) -> Dialect:
         """Return encoding, separator and decimal sign."""
-        return dialect_of(self.path, None if book is None else book.names(), content=self._content, **stated)
+        found = dialect_of(self.path, None if book is None else book.names(), content=self._content, **stated)
+        with io.BytesIO(self._content) if self._content is not None else opened(self.path) as stream:
+            for _ in range(found.skip):
+                stream.readline(MOST_HEADER)
+            check_width(self.path, stream.readline(MOST_HEADER).count(found.separator.encode()) + 1)
+        return found
 
     def texts(self, dialect: Dialect, **options: Any) -> Any:
         """Read cells as text with pandas."""
@@ -281,6 +303,12 @@ def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) 
 # --- Parquet
 
 
+def _schema(path: str | Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.read_schema(path)
+
+
 def _dataset(path: str | Path) -> Any:
     """Return the dataset of a file or folder, with a schema that fits all of its files.
 
@@ -296,11 +324,15 @@ def _dataset(path: str | Path) -> Any:
     from pyarrow import dataset
 
     data = dataset.dataset(path, format="parquet", partitioning="hive")
+    check_width(path, len(data.schema.names))
     schemas = [data.schema, *(fragment.physical_schema for fragment in data.get_fragments())]
+    known = [set(schema.names) for schema in schemas]
     fields: dict[str, Any] = {}
     for name in dict.fromkeys(name for schema in schemas for name in schema.names):
         parts = [
-            pa.schema([schema.field(name).with_nullable(True)]) for schema in schemas if name in schema.names
+            pa.schema([schema.field(name).with_nullable(True)])
+            for schema, names in zip(schemas, known, strict=True)
+            if name in names
         ]
         try:
             fields[name] = pa.unify_schemas(parts, promote_options="permissive").field(name)

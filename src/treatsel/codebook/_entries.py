@@ -1,28 +1,10 @@
-"""The file of a codebook, YAML or JSON, and its entries."""
+"""The entries of a codebook, or of edits."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from treatsel._files import read_text
+from treatsel._checks import listed
 from treatsel.errors import CodebookError
-
-
-def load(path: Path) -> tuple[str, Any]:
-    """Return text and content of a file, which is read once: it may be a pipe."""
-    import yaml
-
-    try:
-        text = read_text(path)
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise CodebookError(f"Cannot read the codebook {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise CodebookError(f"The codebook {path} is not valid YAML or JSON{where}.") from error
-    return text, content
 
 
 def check_keys(what: str, content: Any) -> None:
@@ -30,7 +12,7 @@ def check_keys(what: str, content: Any) -> None:
     if not isinstance(content, Mapping):
         raise CodebookError(f"{what} must be a mapping with a list named fields.")
     if unknown := [key for key in content if key not in ("fields", "missingValues")]:
-        raise CodebookError(f"{what}: unknown keys {unknown}; allowed are fields and missingValues.")
+        raise CodebookError(f"{what}: unknown keys {listed(unknown)}; allowed are fields and missingValues.")
 
 
 def checked_texts(missing: Any) -> tuple[str, ...]:
