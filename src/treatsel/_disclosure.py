@@ -138,6 +138,30 @@ def merged(counts: Any) -> FloatArray:
     return np.asarray(counts)
 
 
+def smooth_quantile(values: Any, at: float, patients: Any = None) -> float:
+    """Return the mean of the values of the five patients nearest to a quantile; NaN if there are fewer.
+
+    A quantile is the value of one or two patients: close to the ends of the range, or in a continuous column,
+    it could be recognized. `patients` is the number of patients with each value (default: one).
+
+    Examples
+    --------
+    >>> smooth_quantile([1, 2, 3, 4, 50, 60], 0.0), smooth_quantile([1, 2, 3, 4, 50, 60], 0.5)
+    (12.0, 12.0)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    counts = np.ones(len(values)) if patients is None else np.asarray(patients, dtype=np.float64)
+    reached = np.cumsum(counts[order])
+    if not len(values) or reached[-1] < SMALLEST_GROUP:
+        return float("nan")
+    first = np.floor(at * (reached[-1] - 1)) - SMALLEST_GROUP // 2
+    first = min(max(first, 0.0), reached[-1] - SMALLEST_GROUP)
+    nearest = values[order][np.searchsorted(reached, first + np.arange(SMALLEST_GROUP), side="right")]
+    center = nearest[SMALLEST_GROUP // 2]  # deviations from it cannot overflow, and equal values stay exact
+    return float(center + np.mean(nearest - center))
+
+
 def rounded_down(n: int, total: int) -> int:
     """Return a count, rounded down to tens if it, or the number of remaining patients, is small.
 

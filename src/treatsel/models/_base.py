@@ -26,6 +26,7 @@ from treatsel._checks import (
     check_weights,
     count_of,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
 from treatsel.additive import Encoding
 from treatsel.errors import InputError, UnsupportedModelError
@@ -159,7 +160,7 @@ class ByArmMixin:
         """
         check_is_fitted(self)
         frame = frame_of(X, self, reset=False)
-        received = check_known_arms(received_arms(frame, self.arm), self.arms_)
+        received = check_known_arms(received_arms(frame, self.arm), self.arms_, fewest_named=SMALLEST_GROUP)
         by_arm = self.predict_by_arm(frame)  # type: ignore[attr-defined] # the model's own
         column = by_arm.columns.get_indexer(received)
         p = by_arm.to_numpy()[np.arange(len(frame)), column]
@@ -267,7 +268,7 @@ def learn_encoding(estimator: Any, covariates: pd.DataFrame, weights: FloatArray
     """Learn the encoding for an estimator; missing values stay missing if it handles them natively."""
     # the tags of a pipeline are those of its first step: a scaler passes missing values on to a linear model
     native = bool(get_tags(estimator).input_tags.allow_nan) and not is_linear(estimator)
-    return Encoding.learn(covariates, weights, native_missing=native)
+    return Encoding.of_cohort(covariates, weights, native_missing=native)
 
 
 def unsupported(model: Any, estimator: Any) -> UnsupportedModelError:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, as_pandas, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.codebook import direction_of
@@ -85,7 +86,7 @@ class ValidationTask:
         name = _outcome(model, cohort, outcome)
         by_arm = predicted(model, cohort, name)
         good = _direction(model, cohort, name, event_is_good)
-        received = check_known_arms(cohort.received, by_arm.columns)
+        received = check_known_arms(cohort.received, by_arm.columns, fewest_named=SMALLEST_GROUP)
         y = cohort.frame[name]
         if not y.notna().any():
             raise InputError(f"Outcome {name!r} was not observed in any patient of this cohort.")

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import check_known_arms, count_of
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._measures import BY_LABEL, MEASURES
 from treatsel._reporting.format import points, with_interval
 from treatsel._stats.alignment import aligned, ids_of
@@ -75,7 +76,7 @@ def _imputed(given: Any, number: int, model: Any, task: ValidationTask) -> Valid
     else:
         cohort = _same_patients(given, number, task)
         by_arm = predicted(model, cohort, task.outcome)
-    check_known_arms(task.received, by_arm.columns)
+    check_known_arms(task.received, by_arm.columns, fewest_named=SMALLEST_GROUP)
     return replace(task, cohort=cohort, by_arm=by_arm)
 
 
