@@ -83,6 +83,8 @@ def _imputed(given: Any, number: int, model: Any, task: ValidationTask) -> Valid
 def _same_patients(given: Cohort, number: int, task: ValidationTask) -> Cohort:
     """Return the imputed cohort in the order of the cohort."""
     ids, outcome = task.cohort.frame.index, task.outcome
+    if task.left_out:  # patients of rare arms
+        given = given.take(~given.received.astype(str).isin(task.left_out).to_numpy())
     here, there = ids_of(ids), ids_of(given.frame.index)
     lost, more = int((~here.isin(there)).sum()), int((~there.isin(here)).sum())
     if lost or more:
