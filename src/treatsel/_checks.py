@@ -172,17 +172,29 @@ def check_unique(name: str, values: Iterable[Any]) -> None:
         raise InputError(f"{name} hold {count_of(n, 'duplicate')}. Each must occur once.")
 
 
-def check_known_arms(received: "pd.Series", known: Iterable[Any]) -> "pd.Series":
-    """Return `received` if every arm in it is known."""
+def check_known_arms(received: "pd.Series", known: Iterable[Any], *, fewest_named: int = 1) -> "pd.Series":
+    """Return `received` if every arm in it is known.
+
+    The message names unknown arms of at least `fewest_named` patients: rarer texts in a table of patients may
+    be anything.
+    """
     known = list(known)
     unknown = ~received.isin(known)
     if n := int(unknown.sum()):
-        names = sorted({str(arm) for arm in received[unknown]})
         raise InputError(
-            f"Column {received.name!r} holds {count_of(n, 'patient')} of arms unknown to this model: "
-            f"{names}. Its arms are {sorted(map(str, known))}. Rename the arms, or leave out such patients."
+            f"Column {received.name!r} holds {count_of(n, 'patient')} of arms unknown to this model"
+            f"{_named(received[unknown], fewest_named)}. Its arms are {sorted(map(str, known))}. Rename the "
+            "arms, or leave out such patients."
         )
     return received
+
+
+def _named(unknown: "pd.Series", fewest: int) -> str:
+    counts = unknown.astype(str).value_counts()
+    names = sorted(counts.index[counts >= fewest])
+    if not names:
+        return ""
+    return f": {names}" + (" and rarer ones" if len(names) < len(counts) else "")
 
 
 def check_patient(patient: Any, patients: "pd.Index[Any]") -> Any:

@@ -1,7 +1,7 @@
 """Parsing of one patient's record according to the codebook, without pandas."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,13 @@ class RecordReader:
         Covariates and their allowed values.
     ranges : mapping of str to (float, float)
         Expected range of each numeric covariate, from the development cohort.
+    known_levels : mapping of str to collection of str
+        Categories that the model knows; others that the codebook allows are flagged.
     """
 
     codebook: Codebook
     ranges: Mapping[str, tuple[float, float]]
+    known_levels: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @lazy
     def _steps(self) -> list[tuple[Field, Read, Bounds, Bounds]]:
@@ -91,8 +94,8 @@ class RecordReader:
         values: dict[str, Any] = {}
         flags: Flags = []
         faults: list[Fault] = []
-        for field, read, (low, high), (least, most) in self._steps:
-            name = field.name
+        for column, read, (low, high), (least, most) in self._steps:
+            name = column.name
             raw = record.get(name, _ABSENT)
             if type(raw) is float and least <= raw <= most:  # the usual case: no warning is possible
                 values[name] = raw
@@ -104,14 +107,16 @@ class RecordReader:
                 continue
             value, codes = read(raw)
             if codes or (name in self.ranges and abs(value) > LARGEST):
-                value, found = self._broken(field, value, codes, flags, self.patient(record))
+                value, found = self._broken(column, value, codes, flags, self.patient(record))
                 faults += found if on_invalid == "raise" else []
             elif value != value:
                 flags.append(("missing_covariate", name))
             if value is not None and value == value and name in self.ranges and not low <= value <= high:
                 flags.append(("outside_training_range", name))
-            is_label = field.type == "string" or field.is_coded
+            is_label = column.type == "string" or column.is_coded
             values[name] = value if isinstance(value, str) or not is_label else None
+            if isinstance(value, str) and value not in self.known_levels.get(name, (value,)):
+                flags += [("unseen_category", name)] if "unseen_category" not in codes else []
         if n := sum(not isinstance(key, str) for key in record):
             raise InputError(
                 f"The record has {count_of(n, 'key')} of a type other than text. Covariates are found "

@@ -1,6 +1,7 @@
 """Parsing of the covariates of a table: clean values, and a warning for each questionable value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from treatsel.errors import CohortError, Fault, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NO_LEVELS: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
 def frame_of(X: Any) -> "pd.DataFrame":
@@ -57,12 +60,17 @@ def by_id(frame: "pd.DataFrame", book: Codebook) -> "pd.DataFrame":
 
 
 def clean_covariates(
-    X: "pd.DataFrame", book: Codebook, ranges: "pd.DataFrame", on_invalid: str
+    X: "pd.DataFrame",
+    book: Codebook,
+    ranges: "pd.DataFrame",
+    on_invalid: str,
+    known_levels: Mapping[str, Collection[str]] = NO_LEVELS,
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Return clean covariates, and one row (patient, code, column) per warning.
 
     A missing column raises an error, as does a value that violates the codebook; with ``on_invalid="flag"``
-    such a value is flagged instead, and a value of the wrong type or an infinite one is set to missing.
+    such a value is flagged instead, and a value of the wrong type or an infinite one is set to missing. A
+    category that the codebook allows, but that is not among the `known_levels` of the model, is flagged.
     """
     import pandas as pd
 
@@ -89,6 +97,9 @@ def clean_covariates(
         if name in ranges.index:
             outside = (values < ranges.loc[name, "lower"]) | (values > ranges.loc[name, "upper"])
             masks["outside_training_range"] = outside
+        if name in known_levels:
+            unseen = values.notna() & ~values.isin(list(known_levels[name]))
+            masks["unseen_category"] = masks.get("unseen_category", False) | unseen
         clean[name] = values
         warnings += [_flag(X.index, mask, code, name) for code, mask in masks.items() if mask.any()]
     if faults:

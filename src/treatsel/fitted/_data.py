@@ -198,7 +198,21 @@ class ModelData(Summarized):
     @lazy
     def reader(self) -> RecordReader:
         """Reader of records according to the codebook."""
-        return RecordReader(codebook=self.codebook, ranges=self.development.ranges)
+        return RecordReader(
+            codebook=self.codebook, ranges=self.development.ranges, known_levels=self.known_levels
+        )
+
+    @lazy
+    def known_levels(self) -> Mapping[str, frozenset[str]]:
+        """Categories of each covariate that every model knows: those of at least 5 development patients."""
+        encodings = [model.encoding for model in self.models.values() if model is not None]
+        known: dict[str, frozenset[str]] = {}
+        for encoding in [*encodings, self.assignment_model.encoding]:
+            for column in encoding.columns:
+                if column.levels is not None:
+                    levels = frozenset(column.levels)
+                    known[column.name] = known.get(column.name, levels) & levels
+        return MappingProxyType(known)
 
     @lazy
     def scorers(self) -> Mapping[str, Scorer]:

@@ -34,7 +34,7 @@ def read(model: ModelData, X: Any, on_invalid: str) -> "tuple[pd.DataFrame, pd.D
     ranges = pd.DataFrame.from_dict(
         dict(model.development.ranges), orient="index", columns=["lower", "upper"], dtype="float64"
     )
-    return clean_covariates(frame, model.codebook, ranges, on_invalid)
+    return clean_covariates(frame, model.codebook, ranges, on_invalid, model.known_levels)
 
 
 def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str) -> "pd.DataFrame":

@@ -229,7 +229,7 @@ def _cross_fitted(covariates: pd.DataFrame, received: pd.Series, folds: Folds) -
 
 
 def _encoding(covariates: pd.DataFrame) -> Encoding:
-    return Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False)
+    return Encoding.of_cohort(covariates, np.ones(len(covariates)), native_missing=False)
 
 
 def _raised(raw: pd.DataFrame, floor: float) -> pd.DataFrame:

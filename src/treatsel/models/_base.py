@@ -19,6 +19,7 @@ from treatsel._checks import (
     check_weights,
     count_of,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
 from treatsel.errors import InputError
 
@@ -151,7 +152,7 @@ class ByArmMixin:
         """
         check_is_fitted(self)
         frame = frame_of(X, self, reset=False)
-        received = check_known_arms(received_arms(frame, self.arm), self.arms_)
+        received = check_known_arms(received_arms(frame, self.arm), self.arms_, fewest_named=SMALLEST_GROUP)
         by_arm = self.predict_by_arm(frame)  # type: ignore[attr-defined] # the model's own
         column = by_arm.columns.get_indexer(received)
         p = by_arm.to_numpy()[np.arange(len(frame)), column]

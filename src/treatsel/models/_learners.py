@@ -214,7 +214,7 @@ def learn_encoding(estimator: Any, covariates: pd.DataFrame, weights: FloatArray
     """Learn the encoding for an estimator; missing values stay missing if it handles them natively."""
     # the tags of a pipeline are those of its first step: a scaler passes missing values on to a linear model
     native = bool(get_tags(estimator).input_tags.allow_nan) and not has_linear(estimator)
-    return Encoding.learn(covariates, weights, native_missing=native)
+    return Encoding.of_cohort(covariates, weights, native_missing=native)
 
 
 def unsupported(model: Any, estimator: Any) -> UnsupportedModelError:

@@ -19,6 +19,7 @@ from treatsel._checks import (
     check_weights,
     count_of,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.logits import logits_of
 from treatsel.additive import AdditiveModel, additive_of
 from treatsel.errors import InputError, UnsupportedModelError
@@ -117,7 +118,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.arms_ = np.asarray(arms_of(self.model), dtype=object)
         self.classes_ = np.array([0, 1])
         frame = frame_of(X, self, reset=True)
-        received = check_known_arms(received_arms(frame, self.arm), self.arms_)
+        received = check_known_arms(received_arms(frame, self.arm), self.arms_, fewest_named=SMALLEST_GROUP)
         check_same_length(X=frame, y=np.asarray(y))
         outcome = check_binary("y", y)
         if not len(frame):

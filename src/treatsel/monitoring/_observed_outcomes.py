@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_known_arms, check_same_length, count_of
-from treatsel._disclosure import is_disclosive, rounded_down, stated
+from treatsel._disclosure import SMALLEST_GROUP, is_disclosive, rounded_down, stated
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError
 from treatsel.monitoring._finding import MIN_PATIENTS, Finding, PartResult
@@ -132,7 +132,7 @@ def received_in(selector: TreatmentSelector, frame: pd.DataFrame) -> pd.Series |
         return None
     book = selector.codebook_
     received = book[selector.arm].parse(frame[selector.arm], book.missing_values)[0]
-    check_known_arms(received[received.notna()], selector.arms_)
+    check_known_arms(received[received.notna()], selector.arms_, fewest_named=SMALLEST_GROUP)
     return received
 
 

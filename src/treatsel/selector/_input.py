@@ -17,6 +17,7 @@ from treatsel._checks import (
     check_unique,
     count_of,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
 from treatsel.codebook import (
     ATTRIBUTE,
@@ -170,7 +171,11 @@ def development_codebook(
     if codebook is None:
         book = Codebook.infer(covariates, arm=arm, outcomes=[], ranges=False)
         _refuse_strangers(book, arm)
-        return book
+        # categories are listed after the fit, without those of fewer than 5 patients
+        fields = (
+            replace(f, enum=None) if f.role == "covariate" and f.type == "string" else f for f in book.fields
+        )
+        return Codebook(tuple(fields), book.missing_values)
     if not isinstance(codebook, Codebook | str | Path):
         raise InputError(f"codebook must be a Codebook or a path, not a {type(codebook).__name__}.")
     book = codebook if isinstance(codebook, Codebook) else Codebook.read(codebook)
@@ -243,14 +248,23 @@ def directions(given: Any, outcomes: pd.DataFrame, book: Codebook) -> dict[str, 
     }
 
 
+def frequent_levels(column: pd.Series) -> tuple[str, ...]:
+    """Return the texts that at least 5 patients have, sorted."""
+    counts = column.value_counts()
+    return tuple(sorted(counts.index[counts >= SMALLEST_GROUP]))
+
+
 def completed_codebook(
     book: Codebook, clean: pd.DataFrame, directions: Mapping[str, bool | None]
 ) -> Codebook:
-    """Return the codebook with the categories found in the data and an entry for each outcome."""
+    """Return the codebook with the categories found in the data and an entry for each outcome.
+
+    A category of fewer than 5 patients is not listed, so that nobody is told by a text.
+    """
     fields = []
     for field in book.fields:
         if field.role == "covariate" and field.type == "string" and field.enum is None:
-            fields.append(replace(field, enum=tuple(sorted(clean[field.name].dropna().unique())) or None))
+            fields.append(replace(field, enum=frequent_levels(clean[field.name]) or None))
         elif field.name not in directions:
             fields.append(field)
     for name, good in directions.items():

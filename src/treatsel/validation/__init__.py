@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import check_choice, check_level, count_of
+from treatsel._disclosure import SMALLEST_GROUP, rounded_down
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
@@ -226,6 +227,7 @@ def validate(
     )
     if origin.kind == APPARENT:
         report = withheld(report)
+    report = cast(ValidationReport, part_of.without_few_discordant(report))
     items = checklist(answers_of(report), sites=task.n_sites > 1)
     return replace(report, tables=report.tables | {"checklist": items})
 
@@ -293,7 +295,7 @@ def _about(task: ValidationTask, origin: Origin) -> dict[str, Any]:
     return {
         "n": len(task.y),
         "n_observed": int(task.seen.sum()),
-        "n_incomplete": int(task.cohort.X.isna().any(axis=1).sum()),
+        "n_incomplete": rounded_down(int(task.cohort.X.isna().any(axis=1).sum()), len(task.y)),
         "n_sites": task.n_sites,
         "arms": [str(arm) for arm in task.by_arm.columns],
         "cohort": fingerprint(task.cohort.X),
@@ -319,6 +321,13 @@ def _policy(task: ValidationTask) -> dict[str, Any]:
 def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
     """Return the cautions on the whole cohort: one outcome only, development patients, missing outcomes."""
     found = []
+    if task.left_out:
+        text = (
+            f"Arms in which fewer than {SMALLEST_GROUP} patients had the outcome observed, or all of fewer "
+            f"than {2 * SMALLEST_GROUP} had the same outcome, are left out with their patients, because "
+            f"estimates would tell of single patients: {list(task.left_out)}."
+        )
+        found.append(Caution(Severity.PARTIAL, text))
     if task.one_class is not None:
         text = (
             f"T{task.one_class[1:]} ({count_of(about['n_observed'], 'patient')}). Measures that compare "

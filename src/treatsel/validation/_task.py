@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray, as_pandas, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
 from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.codebook import direction_of
@@ -49,6 +50,8 @@ class ValidationTask:
         in a cross-validation is that of the patient's fold; without a selector, the comparator.
     n_out_of_scope : int or None
         Patients to whom `recommend` gives no arm; None if the model is not a selector.
+    left_out : tuple of str
+        Arms of so few patients that a report would tell of them; these patients are left out.
     """
 
     cohort: Cohort
@@ -63,6 +66,7 @@ class ValidationTask:
     fold_comparator: pd.Series | None = None
     tie_arm: Any = None
     n_out_of_scope: int | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -92,10 +96,20 @@ class ValidationTask:
         name = _outcome(model, cohort, outcome)
         by_arm = predicted(model, cohort, name)
         good = _direction(model, cohort, name, event_is_good)
-        received = check_known_arms(cohort.received, by_arm.columns)
+        received = check_known_arms(cohort.received, by_arm.columns, fewest_named=SMALLEST_GROUP)
         y = cohort.frame[name]
         if not y.notna().any():
             raise InputError(f"Outcome {name!r} was not observed in any patient of this cohort.")
+        left_out = rare_arms(y, received)
+        if left_out:
+            keep = (~received.isin(left_out)).to_numpy()
+            if not y[keep].notna().any():
+                raise InputError(
+                    f"Every arm has fewer than {SMALLEST_GROUP} patients with {name!r} observed (or few, all "
+                    "with the same outcome): a report would tell of single patients. Add patients."
+                )
+            cohort, by_arm, received, y = cohort.take(keep), by_arm[keep], received[keep], y[keep]
+            fold_comparator = None if fold_comparator is None else fold_comparator[keep]
         best = comparator
         if best is None and name == getattr(model, "outcomes_", [None])[0]:
             best = model.default_arm_ if good == bool(model.event_is_good_[name]) else None
@@ -114,6 +128,7 @@ class ValidationTask:
             y=y,
             comparator=best,
             fold_comparator=None if best is not None else fold_comparator,
+            left_out=tuple(str(arm) for arm in left_out),
             level=level,
             random_state=random_state,
             tie_arm=ties,
@@ -191,6 +206,14 @@ class ValidationTask:
     def clusters(self) -> np.ndarray | None:
         """Clusters of the patients with the outcome observed."""
         return None if self.all_clusters is None else self.all_clusters[self.seen]
+
+
+def rare_arms(y: pd.Series, received: pd.Series) -> list[Any]:
+    """Return the arms whose figures would tell of single patients: see `treatsel._disclosure.is_telling`."""
+    groups = y.groupby(received.to_numpy(), sort=False)
+    counts = pd.DataFrame({"n": groups.size(), "seen": groups.count(), "events": groups.sum()})
+    telling = is_small(counts["n"]) | is_telling(counts["seen"], counts["events"])
+    return list(counts.index[telling])
 
 
 def _named(groups: pd.Series) -> pd.Series:

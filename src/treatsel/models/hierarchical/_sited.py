@@ -60,7 +60,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             arms = pd.Index(self.arms_).get_indexer(received)
             names, hinges = select_covariates(covariates, arms, y, weights)
             kept = covariates if len(names) == covariates.shape[1] else covariates[names]
-            encoding = Encoding.learn(kept, weights, native_missing=False, knots=hinges)
+            encoding = Encoding.of_cohort(kept, weights, native_missing=False, knots=hinges)
             patients = Patients(
                 kept,
                 encoding,
@@ -72,7 +72,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             )
             hierarchy, self._additive = self._learn(patients, encoding, covariates.index)
             if kept is not covariates:
-                whole = Encoding.learn(covariates, weights, native_missing=False)
+                whole = Encoding.of_cohort(covariates, weights, native_missing=False)
                 self._additive = widened(self._additive, whole)
                 encoding = self._additive.encoding
                 _warn_of_screening(len(names), covariates.shape[1])

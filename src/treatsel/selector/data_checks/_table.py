@@ -12,6 +12,7 @@ from treatsel.selector.data_checks._column import columns_of
 from treatsel.selector.data_checks._columns import check_collinear, check_constant, check_positivity
 from treatsel.selector.data_checks._duplicate_rows import check_duplicates
 from treatsel.selector.data_checks._model import check_leaks
+from treatsel.selector.data_checks._rare_levels import check_rare
 
 
 def run_checks(
@@ -40,13 +41,14 @@ def run_checks(
     list of DataCheck
         Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
         ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``arm_at_few_sites``,
-        ``suspected_leakage``.
+        ``suspected_leakage``, ``rare_levels``.
     """
     found = [check for name in outcomes for check in check_events(received, outcomes[name])]
     found += check_sample_size(received, outcomes.iloc[:, 0])
     found += [check for name in outcomes for check in check_leaks(covariates, outcomes[name])]
     columns = columns_of(covariates)
     found += check_constant(columns) + check_positivity(columns, received)
+    found += check_rare(covariates)
     found += check_collinear(columns) + check_duplicates(columns)
     if groups is not None:
         found += check_sites(received, groups, fewest=MIN_CLUSTERS)

@@ -27,6 +27,7 @@ from treatsel.validation.parts._sites import sites
 from treatsel.validation.parts._subgroups import subgroups
 from treatsel.validation.parts._updating import updating
 from treatsel.validation.parts._utility import utility
+from treatsel.validation.studies._small_groups import without_few_discordant
 
 __all__ = [
     "COLUMNS",
@@ -60,4 +61,5 @@ __all__ = [
     "subgroups",
     "updating",
     "utility",
+    "without_few_discordant",
 ]

@@ -5,6 +5,7 @@ import pandas as pd
 from treatsel._stats.by_arm_tables import recommended_shares
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult
+from treatsel.validation.studies._small_groups import disclosed_recommendations
 
 
 def participants(task: ValidationTask) -> PartResult:
@@ -16,4 +17,4 @@ def participants(task: ValidationTask) -> PartResult:
         mine = task.y[task.received == arm]
         counts = {"n": len(mine), "n_observed": int(mine.notna().sum()), "n_events": int(mine.sum())}
         rows.append({"arm": arm, **counts, "n_recommended": round(float(recommended[arm]))})
-    return PartResult(tables={"flow": pd.DataFrame(rows)})
+    return PartResult(tables={"flow": disclosed_recommendations(pd.DataFrame(rows))})

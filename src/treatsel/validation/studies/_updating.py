@@ -19,6 +19,7 @@ from treatsel._checks import (
     check_level,
     check_weights,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._reporting import plots
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.logits import logits_of
@@ -193,7 +194,9 @@ def update_closed_test(
     check_patients(X=X, y=y, sample_weight=sample_weight)
     outcome, weights = check_binary("y", y), check_weights("sample_weight", sample_weight, len(X))
     logits, arms, covariates = _read(model, X, arm)
-    codes = pd.Index(arms).get_indexer(check_known_arms(received_arms(X, arm), arms))
+    codes = pd.Index(arms).get_indexer(
+        check_known_arms(received_arms(X, arm), arms, fewest_named=SMALLEST_GROUP)
+    )
     used = weights > 0
     data = {"codes": codes[used], "outcome": outcome[used], "weights": weights[used]}
     updates: dict[Method, _Update] = {}

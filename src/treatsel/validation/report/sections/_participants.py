@@ -15,7 +15,7 @@ def participants(report: ReportData) -> Section:
             "Patients": [f"{n:,}" for n in flow["n"]],
             "Outcome observed": [f"{n:,}" for n in flow["n_observed"]],
             f"With {report.outcome_label}": [f"{n:,}" for n in flow["n_events"]],
-            "Arm recommended": [f"{n:,}" for n in flow["n_recommended"]],
+            "Arm recommended": ["-" if n != n else f"{int(n):,}" for n in flow["n_recommended"]],
         }
     )
     return Section(
