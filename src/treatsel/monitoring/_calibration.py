@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel._disclosure import is_small, rounded_down
+from treatsel._disclosure import SUPPRESSED, is_disclosive, is_small, rounded_down
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.metrics import (
     Estimate,
@@ -16,7 +16,7 @@ from treatsel.metrics import (
     observed_expected_ratio,
     weak_calibration_test,
 )
-from treatsel.monitoring._finding import NAN, Finding, PartResult
+from treatsel.monitoring._finding import NAN, Finding, PartResult, counts_for_test
 from treatsel.monitoring._observed_outcomes import ObservedOutcomes
 from treatsel.monitoring._thresholds import AlarmThresholds
 from treatsel.validation.parts import MIN_EVENTS, OVERALL
@@ -64,6 +64,8 @@ def _of_group(
 ) -> PartResult:
     fewer = int(min(y.sum(), len(y) - y.sum()))
     if fewer < MIN_EVENTS:
+        if min(p.sum(), len(p) - p.sum()) >= MIN_EVENTS:  # many were predicted: too few is itself a finding
+            return _of_few_events(name, y, p, thresholds)
         why = f"fewer than {MIN_EVENTS} patients with, or without, the outcome"
         return PartResult(not_estimable=[(f"Calibration, {name}", why)])
     has_slope, clusters = fewer >= MIN_EVENTS_FOR_SLOPE, enough_clusters(clusters)
@@ -97,6 +99,31 @@ def _of_group(
     return PartResult(
         findings=findings, not_estimable=[] if has_slope else [(f"{SLOPE.capitalize()}, {name}", why)]
     )
+
+
+def _of_few_events(name: str, y: FloatArray, p: FloatArray, thresholds: AlarmThresholds) -> PartResult:
+    """Test the level where outcomes, or their absence, are too rare for estimates, though not predicted so.
+
+    The score test needs enough predicted events only: z = sum(y - p) / sqrt(sum p (1 - p)). A small count is
+    suppressed, but not its alarm.
+    """
+    n, k = len(y), int(y.sum())
+    gap = min((each / n - float(p.mean()) for each in counts_for_test(k, n)), key=abs)
+    p_value = two_sided_p(n * gap, float(np.sqrt((p * (1 - p)).sum())))
+    hidden = is_disclosive(k, n)
+    nothing, method = (NAN, NAN), SUPPRESSED if hidden else "score test, normal approximation"
+    values = {GAP: gap, RATIO: k / float(p.sum()), LEVEL: NAN}
+    findings = [
+        replace(
+            _finding(name, measure, NAN if hidden else value, nothing, y, p, method),
+            observed=NAN if hidden else k / n,
+        )
+        for measure, value in values.items()
+    ]
+    exceeds = abs(gap) > thresholds.calibration_difference
+    findings[-1] = replace(findings[-1], p_value=p_value, exceeds_threshold=exceeds)
+    why = f"fewer than {MIN_EVENTS_FOR_SLOPE} patients with, or without, the outcome"
+    return PartResult(findings=findings, not_estimable=[(f"{SLOPE.capitalize()}, {name}", why)])
 
 
 def _p_values(

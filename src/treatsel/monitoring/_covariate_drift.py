@@ -12,7 +12,7 @@ from treatsel._disclosure import SMALLEST_GROUP, SUPPRESSED, is_disclosive, is_s
 from treatsel._stats.intervals import quantile_of, two_sided_p, wilson
 from treatsel._stats.two_proportions import chi_squared, fisher, limits_of
 from treatsel.monitoring._baseline import OUTSIDE_RANGE, BaselineColumn
-from treatsel.monitoring._finding import MIN_PATIENTS, NAN, Finding, PartResult
+from treatsel.monitoring._finding import MIN_PATIENTS, NAN, Finding, PartResult, counts_for_test
 from treatsel.monitoring._thresholds import AlarmThresholds
 
 MEAN, SPREAD, CATEGORIES = "standardized mean difference", "ratio of SDs", "Cohen's w of the categories"
@@ -150,21 +150,14 @@ def _outside(baseline: BaselineColumn, values: FloatArray, level: float) -> Find
 def proportion_tested(
     section: str, name: str, measure: str, k: int, m: int, *, most: float, level: float
 ) -> Finding:
-    """Return a proportion of patients with the exact one-sided test against the largest one expected."""
-    if is_disclosive(k, m):
-        return Finding(
-            section=section,
-            name=name,
-            measure=measure,
-            value=NAN,
-            expected=most,
-            n=m,
-            p_value=1.0,
-            method=SUPPRESSED,
-        )
+    """Return a proportion of patients with the exact one-sided test against the largest one expected.
+
+    A small count is suppressed, but not its alarm.
+    """
+    hidden, k = is_disclosive(k, m), min(counts_for_test(k, m))
     lower, upper = wilson(np.array([float(k)]), np.array([float(m)]), level)
     p_value = float(special.bdtrc(k - 1, m, most)) if k else 1.0
-    return Finding(
+    found = Finding(
         section=section,
         name=name,
         measure=measure,
@@ -178,14 +171,22 @@ def proportion_tested(
         exceeds_threshold=k / m > most,
         method="exact binomial test against the largest proportion expected; Wilson interval",
     )
+    return _hidden(found) if hidden else found
 
 
 def _binary(
     baseline: BaselineColumn, values: FloatArray, thresholds: AlarmThresholds, level: float
 ) -> Finding:
-    m, k, n = len(values), int(values.sum()), baseline.n_known_min
-    if is_disclosive(k, m):
-        return _suppressed(baseline, MEAN, m)
+    """Compare proportions of ones; a small count now is suppressed, but not its alarm."""
+    m, n = len(values), baseline.n_known_min
+    found = [_of_ones(baseline, k, m, n, thresholds, level) for k in counts_for_test(int(values.sum()), m)]
+    least = max(found, key=lambda one: one.p_value)
+    return _hidden(least) if is_disclosive(int(values.sum()), m) else least
+
+
+def _of_ones(
+    baseline: BaselineColumn, k: int, m: int, n: int, thresholds: AlarmThresholds, level: float
+) -> Finding:
     mean, sd = baseline.mean, baseline.sd
     if hidden := is_disclosive(mean * n, n):
         fewest, most = _undisclosed(mean * n, mean * n, n)
@@ -212,10 +213,17 @@ def _binary(
 def _missing(
     baseline: BaselineColumn, column: pd.Series, thresholds: AlarmThresholds, level: float
 ) -> Finding:
-    """Compare the proportion missing, with the nearest value within the bounds of the baseline."""
+    """Compare the proportion missing; a small count now is suppressed, but not its alarm."""
     m, k = len(column), int(column.isna().sum())
-    if is_disclosive(k, m):
-        return _suppressed(baseline, MISSING, m)
+    found = [_of_missing(baseline, each, m, thresholds, level) for each in counts_for_test(k, m)]
+    least = max(found, key=lambda one: one.p_value)
+    return _hidden(least) if is_disclosive(k, m) else least
+
+
+def _of_missing(
+    baseline: BaselineColumn, k: int, m: int, thresholds: AlarmThresholds, level: float
+) -> Finding:
+    """Compare with the nearest proportion within the bounds of the baseline."""
     fewest, most = _undisclosed(
         baseline.n - baseline.n_known_max, baseline.n - baseline.n_known_min, baseline.n
     )
@@ -247,16 +255,9 @@ def _undisclosed(fewest: float, most: float, n: int) -> tuple[float, float]:
     return fewest, most
 
 
-def _suppressed(baseline: BaselineColumn, measure: str, m: int) -> Finding:
-    return Finding(
-        section="covariates",
-        name=baseline.name,
-        measure=measure,
-        value=NAN,
-        n=m,
-        p_value=1.0,
-        method=SUPPRESSED,
-    )
+def _hidden(finding: Finding) -> Finding:
+    """Return a finding without its numbers, which a small count stands behind; the test is kept."""
+    return replace(finding, value=NAN, lower=NAN, upper=NAN, observed=NAN, method=SUPPRESSED)
 
 
 def _pair(k: float, m: float, before: float, n: float) -> tuple[FloatArray, FloatArray]:

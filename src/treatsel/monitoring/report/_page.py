@@ -266,10 +266,17 @@ def _level_row(group: dict[Any, Any]) -> dict[str, str]:
         "Received arm": str(gap["name"]),
         "Predicted": percent(gap["expected"]),
         "Observed": percent(gap["observed"]),
-        "Difference, points": f"{100 * gap['value']:+.1f} ({_range(gap, 100, 1)})",
-        "Observed / expected": f"{number(ratio['value'])} ({_range(ratio, 1, 2)})",
+        "Difference, points": _shown(f"{100 * gap['value']:+.1f}", gap, 100, 1),
+        "Observed / expected": _shown(number(ratio["value"]), ratio, 1, 2),
         **_verdict(group[LEVEL]),
     }
+
+
+def _shown(value: str, row: Any, scale: float, digits: int) -> str:
+    """Return a value with its interval, as far as they are known."""
+    if pd.isna(row["value"]):
+        return DASH
+    return value if pd.isna(row["lower"]) else f"{value} ({_range(row, scale, digits)})"
 
 
 def _slope_row(group: dict[Any, Any]) -> dict[str, str]:

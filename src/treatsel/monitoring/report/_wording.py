@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._disclosure import SUPPRESSED
 from treatsel.monitoring._calibration import LEVEL, SLOPE
 from treatsel.monitoring._covariate_drift import CATEGORIES, MEAN, MISSING, OUTSIDE, SPREAD
 
@@ -29,6 +30,12 @@ def sentence_of(row: Any) -> str:
         return (
             f"sequential test: evidence of {shown_evidence(values['value'])} against calibration, threshold "
             f"{values['expected']:g}."
+        )
+    if row["method"] == SUPPRESSED:
+        where = f"calibration, {name}" if row["section"] == "calibration" else name
+        return (
+            f"{where}: {measure}: {SUPPRESSED}, but beyond its threshold; adjusted p at most "
+            f"{float(row['p_adjusted']):.3g}, n = {int(row['n']):,}."
         )
     bounds = f"{values['lower']:+.2f} to {values['upper']:+.2f}"
     now, before = values["observed"], values["expected"]
