@@ -1,5 +1,6 @@
 """Validation reports and model cards as HTML or Markdown pages."""
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from treatsel._reporting import page
 from treatsel._reporting.format import DASH, number, percent
 from treatsel._reporting.page import Page, Section, Table
 from treatsel.errors import InputError
-from treatsel.manifest import INTENDED_USE_KEYS, Manifest
+from treatsel.manifest import INTENDED_USE_KEYS, Manifest, date_of, is_expired
 from treatsel.validation import ValidationReport
 from treatsel.validation.report import page_of
 
@@ -28,47 +29,53 @@ METRIC_WORDS = {
 }
 
 
-def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
-    """Write a validation report or a model card as one self-contained HTML page.
+def write_html(
+    result: ValidationReport | Manifest, path: str | Path, *, date: datetime.date | str | None = None
+) -> None:
+    """Write a validation report or a model card as one self-contained HTML page; `date` as in `model_card`.
 
     Raises
     ------
     InputError
         If the result is neither.
     """
-    Path(path).write_text(page.to_html(_page(result)), encoding="utf-8")
+    Path(path).write_text(page.to_html(_page(result, date)), encoding="utf-8")
 
 
-def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> None:
-    """Write a validation report or a model card as Markdown, without figures.
+def write_markdown(
+    result: ValidationReport | Manifest, path: str | Path, *, date: datetime.date | str | None = None
+) -> None:
+    """Write a validation report or a model card as Markdown, without figures; `date` as in `model_card`.
 
     Raises
     ------
     InputError
         If the result is neither.
     """
-    Path(path).write_text(page.to_markdown(_page(result)), encoding="utf-8")
+    Path(path).write_text(page.to_markdown(_page(result, date)), encoding="utf-8")
 
 
-def model_card(manifest: Manifest) -> str:
+def model_card(manifest: Manifest, *, date: datetime.date | str | None = None) -> str:
     """Return a model card as Markdown: intended use, development cohort, covariates and performance.
+
+    If `date` is given and is after the review date, the card says so before anything else.
 
     References
     ----------
     Mitchell et al. (2019), FAT* '19, 220-229. doi:10.1145/3287560.3287596
     """
-    return page.to_markdown(_page(manifest))
+    return page.to_markdown(_page(manifest, date))
 
 
-def _page(result: Any) -> Page:
+def _page(result: Any, date: datetime.date | str | None) -> Page:
     if isinstance(result, ValidationReport):
         return page_of(result)
     if isinstance(result, Manifest):
-        return _card(result)
+        return _card(result, None if date is None else date_of("date", date))
     raise InputError(f"A page needs a ValidationReport or a Manifest, not a {type(result).__name__}.")
 
 
-def _card(manifest: Manifest) -> Page:
+def _card(manifest: Manifest, date: datetime.date | None) -> Page:
     content, use = manifest.content, manifest.intended_use
     lacking = [key.replace("_", " ") for key in INTENDED_USE_KEYS if key not in use]
     return Page(
@@ -83,7 +90,7 @@ def _card(manifest: Manifest) -> Page:
             ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
             ("Review by", use.get("review_date", "not stated")),
         ],
-        cautions=[f"Not stated, author to complete: {', '.join(lacking)}."] if lacking else [],
+        cautions=_cautions(use, lacking, date),
         sections=[
             _use(use),
             _development(content),
@@ -94,10 +101,25 @@ def _card(manifest: Manifest) -> Page:
     )
 
 
+def _cautions(use: Any, lacking: list[str], date: datetime.date | None) -> list[str]:
+    found = []
+    if is_expired(use, date):
+        found.append(
+            f"This model has expired: it was to be reviewed by {use['review_date']}, and the date of this "
+            f"card is {date}. Predictions that are given this date carry the warning model_expired."
+        )
+    if lacking:
+        found.append(f"Not stated, author to complete: {', '.join(lacking)}.")
+    return found
+
+
 def _use(use: Any) -> Section:
     rows = [(key.replace("_", " ").capitalize(), use.get(key, BLANK)) for key in INTENDED_USE_KEYS]
     frame = pd.DataFrame(rows, columns=["About", "Statement"])
-    table = Table(frame, "As stated by the author of the model.", words=("Statement",))
+    caption = "As stated by the author of the model."
+    if "review_date" in use:
+        caption += " Predictions that are given a later date than the review date are marked model_expired."
+    table = Table(frame, caption, words=("Statement",))
     return Section(heading="Intended use", tables=[table])
 
 

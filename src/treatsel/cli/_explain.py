@@ -6,7 +6,15 @@ from typing import Any
 
 from treatsel._checks import check_patient
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs, save_picture, write_table
+from treatsel.cli._io import (
+    add_date,
+    add_json,
+    check_outputs,
+    save_picture,
+    say_expired,
+    write_json,
+    write_table,
+)
 from treatsel.explanation import explain
 from treatsel.table import read_table
 
@@ -35,6 +43,8 @@ def add_parser(commands: Any) -> None:
         default="logit",
         help="scale of the attributions (default: %(default)s)",
     )
+    add_date(parser)
+    add_json(parser)
     parser.add_argument("--plot", type=Path, help="figure to write (.png, .svg or .pdf)")
     parser.add_argument("--patient", help="write and plot only this patient (default: all)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
@@ -43,7 +53,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain, draw and write."""
-    check_outputs([args.out, args.plot], [args.model, args.patients])
+    check_outputs([args.out, args.plot, args.json], [args.model, args.patients])
     selector = load_model(args.model)
     explanation = explain(
         selector,
@@ -52,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
         contrast=None if args.contrast is None else (args.contrast[0], args.contrast[1]),
         outcome=args.outcome,
         scale=args.scale,
+        date=args.date,
     )
+    say_expired(explanation.warnings)
+    write_json(explanation, args.json)
     table = explanation.to_frame()
     patient = args.patient
     if patient is not None:
