@@ -107,7 +107,7 @@ def test_permissions_with_reasons():
 def test_one_permitted_arm_is_given_but_not_compared():
     only = row(excluded={"CBT": "no therapist", "TAU": "not offered"})
     assert (only.arm, only.status, only.best_set) == ("SSRI", "only_option", ("SSRI",))
-    assert only.reasons == (("only_permitted_arm", "SSRI"),)
+    assert only.status_reasons == (("only_permitted_arm", "SSRI"),)
     assert np.isnan([only.advantage, only.advantage_lower, only.p_best]).all()
 
 
@@ -120,7 +120,7 @@ def test_without_a_permitted_arm_none_is_recommended():
 def test_without_draws_nothing_is_supported():
     table = recommend(TABLE).to_frame()
     assert table["status"].tolist() == ["no_interval"] * 2
-    assert table["reasons"].tolist() == [(("no_interval", None),)] * 2
+    assert table["status_reasons"].tolist() == [(("no_interval", None),)] * 2
     assert table["arm"].tolist() == ["CBT", "CBT"]
     assert table["best_set"].tolist() == [tuple(TABLE.columns)] * 2
     assert table[["advantage_lower", "advantage_upper", "p_best"]].isna().all(axis=None)
@@ -282,7 +282,7 @@ def test_a_vague_third_arm_widens_the_interval_of_the_advantage():
     draws = by_arm.to_numpy() + np.array([0.0, 0.02, 0.3]) * (z - z.mean(axis=0))
     found = recommend(by_arm, draws=draws).to_frame().iloc[0]
     assert (found.status, found.best_set) == ("no_clear_best", ("CBT", "TAU"))
-    assert found.reasons == (("not_clearly_worse", "TAU"),)
+    assert found.status_reasons == (("not_clearly_worse", "TAU"),)
     # independent leads: z = Phi^-1(.975^(1/2)) = 2.236
     assert found.advantage_lower == pytest.approx(0.2 - 2.236 * 0.3, abs=0.02)
     assert found.advantage_upper == pytest.approx(0.1 + 2.236 * 0.02, abs=0.005)
@@ -300,10 +300,10 @@ def test_every_reason_is_a_known_code():
     tied = pd.DataFrame({"CBT": [0.5], "SSRI": [0.5], "TAU": [0.4]})
     draws = draws_of(tied)
     found = recommend(tied, draws=draws, evidence={"TAU": False}).to_frame().iloc[0]
-    assert found.reasons == (("tied", "CBT"), ("tied", "SSRI"), ("few_events", "TAU"))
-    assert row(in_scope=pd.Series(False, index=TABLE.index)).reasons == (("not_in_scope", None),)
-    assert row(excluded=dict.fromkeys(TABLE, "no")).reasons == (("no_permitted_arm", None),)
-    assert row().reasons == ()
+    assert found.status_reasons == (("tied", "CBT"), ("tied", "SSRI"), ("few_events", "TAU"))
+    assert row(in_scope=pd.Series(False, index=TABLE.index)).status_reasons == (("not_in_scope", None),)
+    assert row(excluded=dict.fromkeys(TABLE, "no")).status_reasons == (("no_permitted_arm", None),)
+    assert row().status_reasons == ()
     shown = {"tied", "few_events", "not_in_scope", "no_permitted_arm", "only_permitted_arm"}
     assert shown | {"no_interval", "not_clearly_worse"} == set(STATUS_REASONS)
 
@@ -328,7 +328,7 @@ def test_what_decided_is_in_the_json():
         "excluded": {"SSRI": "no pharmacist"},
         "interval": "simultaneous",
     }
-    assert content["recommendations"][0]["reasons"] == [{"code": "no_interval", "about": None}]
+    assert content["recommendations"][0]["status_reasons"] == [{"code": "no_interval", "about": None}]
     assert content["recommendations"][0]["advantage_lower"] is None
 
 

@@ -15,6 +15,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import uvicorn
@@ -26,11 +27,12 @@ from uvicorn.supervisors import Multiprocess
 
 from treatsel import serve
 from treatsel.errors import TreatselError
+from treatsel.recommendation import DEFAULT_RULE, RULES
 
 MAX_BYTES = 64 * 1024  # per request; a record is a few kilobytes
 MAX_KEYS = 1000  # per record
 SECONDS = 10.0  # within which the head, and then the body, of a request must arrive
-ON_INVALID, RULES = ("flag", "raise"), ("expected", "supported")
+ON_INVALID = ("flag", "raise")
 
 
 class RefusedError(Exception):
@@ -40,8 +42,8 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
 
-def make_app(model: serve.FittedModel) -> FastAPI:
-    """Return the application for a loaded model."""
+def make_app(model: serve.FittedModel, today: Callable[[], date] = date.today) -> FastAPI:
+    """Return the application for a loaded model; `today` is compared with its review date."""
     app = FastAPI(title="treatsel", docs_url=None, redoc_url=None)
     counts: Counter[str] = Counter()
 
@@ -50,18 +52,24 @@ def make_app(model: serve.FittedModel) -> FastAPI:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record."""
         return await answered(
             request,
-            lambda record: model.predict(record, on_invalid=one_of("on_invalid", on_invalid, ON_INVALID)),
+            lambda record: model.predict(
+                record, on_invalid=one_of("on_invalid", on_invalid, ON_INVALID), date=today()
+            ),
         )
 
     @app.post("/recommend")
-    async def recommend(request: Request, rule: str = "supported", on_invalid: str = "flag") -> Response:
-        """Return the arm that the rule gives, its status, best set and advantage."""
+    async def recommend(request: Request, rule: str = DEFAULT_RULE, on_invalid: str = "flag") -> Response:
+        """Return the arm that the rule gives, its status, best set and advantage.
+
+        The default is the rule that was validated.
+        """
         return await answered(
             request,
             lambda record: model.recommend(
                 record,
                 rule=one_of("rule", rule, RULES),
                 on_invalid=one_of("on_invalid", on_invalid, ON_INVALID),
+                date=today(),
             ),
         )
 

@@ -1,10 +1,12 @@
 """Answers of the service: records, invalid requests, counters."""
 
+import dataclasses
 import json
 import logging
 import socket
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from fastapi.testclient import TestClient  # noqa: E402
 
 from treatsel import serve  # noqa: E402
 
+TODAY = date(2030, 1, 31)
 STORED = Path(__file__).parents[2] / "tests" / "artifacts" / "format_1.treatsel"
 
 
@@ -27,7 +30,7 @@ def model():
 
 @pytest.fixture
 def client(model):
-    return TestClient(make_app(model), raise_server_exceptions=True)
+    return TestClient(make_app(model, today=lambda: TODAY), raise_server_exceptions=True)
 
 
 @pytest.fixture
@@ -38,8 +41,24 @@ def record(model):
 def test_a_record_gets_the_result_of_the_library(client, model, record):
     answer = client.post("/predict", json=record)
     assert answer.status_code == 200
-    assert answer.json() == json.loads(model.predict(record, on_invalid="flag").to_json())
+    assert answer.json() == json.loads(model.predict(record, on_invalid="flag", date=TODAY).to_json())
     assert model.reproduce(answer.json()["audit"], record).to_dict() == answer.json()
+
+
+def test_a_recommendation_follows_the_rule_that_was_validated(client, model, record):
+    answer = client.post("/recommend", json=record)
+    assert answer.status_code == 200
+    assert answer.json() == json.loads(model.recommend(record, on_invalid="flag", date=TODAY).to_json())
+    assert answer.json()["rule"] == "expected"
+    assert model.reproduce(answer.json()["audit"], record).to_dict() == answer.json()
+
+
+def test_an_expired_model_is_named_in_every_answer(model, record):
+    use = {"purpose": "A test.", "review_date": "2030-01-30"}
+    late = TestClient(make_app(dataclasses.replace(model, intended_use=use), today=lambda: TODAY))
+    for path in ("/predict", "/recommend"):
+        warnings = late.post(path, json=record).json()["warnings"]
+        assert {"patient": 0, "code": "model_expired", "column": None} in warnings
 
 
 @pytest.mark.parametrize(

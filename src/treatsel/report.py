@@ -1,5 +1,6 @@
 """Validation reports and model cards as HTML or Markdown pages."""
 
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from treatsel._reporting.format import DASH, number, percent
 from treatsel._reporting.page import Page, Section, Table
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
-from treatsel.manifest import INTENDED_USE_KEYS, Manifest
+from treatsel.manifest import INTENDED_USE_KEYS, Manifest, date_of, is_expired
 from treatsel.validation import ValidationReport
 from treatsel.validation.report import page_of
 
@@ -31,47 +32,53 @@ METRIC_WORDS = {
 }
 
 
-def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
-    """Write a validation report or a model card as one self-contained HTML page.
+def write_html(
+    result: ValidationReport | Manifest, path: str | Path, *, date: datetime.date | str | None = None
+) -> None:
+    """Write a validation report or a model card as one self-contained HTML page; `date` as in `model_card`.
 
     Raises
     ------
     InputError
         If the result is neither.
     """
-    write_text(path, page.to_html(_page(result)))
+    write_text(path, page.to_html(_page(result, date)))
 
 
-def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> None:
-    """Write a validation report or a model card as Markdown, without figures.
+def write_markdown(
+    result: ValidationReport | Manifest, path: str | Path, *, date: datetime.date | str | None = None
+) -> None:
+    """Write a validation report or a model card as Markdown, without figures; `date` as in `model_card`.
 
     Raises
     ------
     InputError
         If the result is neither.
     """
-    write_text(path, page.to_markdown(_page(result)))
+    write_text(path, page.to_markdown(_page(result, date)))
 
 
-def model_card(manifest: Manifest) -> str:
+def model_card(manifest: Manifest, *, date: datetime.date | str | None = None) -> str:
     """Return a model card as Markdown: intended use, development cohort, covariates and performance.
+
+    If `date` is given and is after the review date, the card says so before anything else.
 
     References
     ----------
     Mitchell et al. (2019), FAT* '19, 220-229. doi:10.1145/3287560.3287596
     """
-    return page.to_markdown(_page(manifest))
+    return page.to_markdown(_page(manifest, date))
 
 
-def _page(result: Any) -> Page:
+def _page(result: Any, date: datetime.date | str | None) -> Page:
     if isinstance(result, ValidationReport):
         return page_of(result)
     if isinstance(result, Manifest):
-        return _card(result)
+        return _card(result, None if date is None else date_of("date", date))
     raise InputError(f"A page needs a ValidationReport or a Manifest, not a {type(result).__name__}.")
 
 
-def _card(manifest: Manifest) -> Page:
+def _card(manifest: Manifest, date: datetime.date | None) -> Page:
     content, use = manifest.content, manifest.intended_use
     label = _labels(content)
     lacking = [key.replace("_", " ") for key in INTENDED_USE_KEYS if key not in use]
@@ -87,7 +94,7 @@ def _card(manifest: Manifest) -> Page:
             ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
             ("Review by", use.get("review_date", "not stated")),
         ],
-        cautions=[f"Not stated, author to complete: {', '.join(lacking)}."] if lacking else [],
+        cautions=_cautions(use, lacking, date),
         sections=[
             _use(use),
             _development(content),
@@ -103,10 +110,25 @@ def _labels(content: Any) -> Callable[[str], str]:
     return Codebook.from_dict(content["codebook"]).label
 
 
+def _cautions(use: Any, lacking: list[str], date: datetime.date | None) -> list[str]:
+    found = []
+    if is_expired(use, date):
+        found.append(
+            f"This model has expired: it was to be reviewed by {use['review_date']}, and the date of this "
+            f"card is {date}. Predictions that are given this date carry the warning model_expired."
+        )
+    if lacking:
+        found.append(f"Not stated, author to complete: {', '.join(lacking)}.")
+    return found
+
+
 def _use(use: Any) -> Section:
     rows = [(key.replace("_", " ").capitalize(), use.get(key, BLANK)) for key in INTENDED_USE_KEYS]
     frame = pd.DataFrame(rows, columns=["About", "Statement"])
-    table = Table(frame, "As stated by the author of the model.", words=("Statement",))
+    caption = "As stated by the author of the model."
+    if "review_date" in use:
+        caption += " Predictions that are given a later date than the review date are marked model_expired."
+    table = Table(frame, caption, words=("Statement",))
     return Section(heading="Intended use", tables=[table])
 
 

@@ -1,6 +1,7 @@
 """The command line: the complete workflow in files, and one line on bad input."""
 
 import contextlib
+import datetime
 import io
 import json
 import re
@@ -14,8 +15,9 @@ import pandas as pd
 import pytest
 
 import treatsel as ts
-from treatsel import cli
+from treatsel import cli, serve
 from treatsel.cli.main import COMMANDS, build_parser, main
+from treatsel.table import read_table
 
 TRAIN = ["--out", "x.treatsel"]
 
@@ -156,6 +158,80 @@ def test_recommend_with_exclusions(folder, capsys, tmp_path):
     assert "ipt" not in set(found["arm"])
     assert json.loads(found["excluded"][0]) == {"ipt": "no therapist"}
     assert set(found["status"]) <= {"supported", "no_clear_best", "insufficient_evidence", "out_of_scope"}
+    close = found["status"] == "no_clear_best"
+    assert found["status_reasons"][close].str.contains("not_clearly_worse: ").all()
+
+
+def numbers_of(text):
+    """Return strict JSON with numbers that are equal up to rounding errors."""
+    return json.loads(text, parse_constant=pytest.fail, parse_float=lambda number: round(float(number), 9))
+
+
+def test_json_is_that_of_the_library(folder, capsys, tmp_path):
+    """Options, numbers, reasons and audit record are the same from the shell and from Python."""
+    patients, out = tmp_path / "few.csv", tmp_path / "found.json"
+    pd.read_csv(folder / "cohort.csv").head(40).to_csv(patients, index=False)
+    selector = ts.load_model(folder / "m.treatsel")
+    table = read_table(patients, selector.codebook_)
+    rule = ["--exclude", "ipt=no therapist", "--weight", "dropout=1", "--margin", "0.02"]
+    told = {"excluded": {"ipt": "no therapist"}, "preferences": {"dropout": 1}, "margin": 0.02}
+    for command, expected in [
+        (["recommend", *rule, "--rule", "supported"], selector.recommend(table, rule="supported", **told)),
+        (["recommend", "--date", "2027-02-01"], selector.recommend(table, date="2027-02-01")),
+        (["predict", "--level", "0.8"], selector.predict(table, level=0.8)),
+        (["explain", "--arm", "cbt", "--scale", "logit"], ts.explain(selector, table, arm="cbt")),
+    ]:
+        name, *options = command
+        csv = ["--out", tmp_path / "found.csv"]
+        output(capsys, name, folder / "m.treatsel", patients, *options, "--json", out, *csv)
+        assert numbers_of(out.read_text()) == numbers_of(expected.to_json())
+
+
+def test_the_served_model_gives_the_json_of_the_command(folder, capsys, tmp_path):
+    record = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml").frame.head(1)
+    record.reset_index().to_csv(tmp_path / "one.csv", index=False)
+    served, out = serve.load_model(folder / "m.treatsel"), tmp_path / "found.json"
+    values = {k: None if v != v else v for k, v in record.reset_index().iloc[0].to_dict().items()}
+    for name, method in (("predict", served.predict), ("recommend", served.recommend)):
+        csv = ["--out", tmp_path / "found.csv"]
+        output(capsys, name, folder / "m.treatsel", tmp_path / "one.csv", "--json", out, *csv)
+        assert numbers_of(out.read_text()) == numbers_of(method(values).to_json())
+
+
+@pytest.mark.parametrize("command", [["predict"], ["recommend"], ["explain", "--arm", "cbt"]])
+@pytest.mark.parametrize(("date", "expired"), [("2027-01-31", False), ("2027-02-01", True)])
+def test_an_expired_model_is_named_on_stderr(folder, capsys, tmp_path, command, date, expired):
+    name, *options = command
+    few = pd.read_csv(folder / "cohort.csv").head(20)
+    few.to_csv(tmp_path / "few.csv", index=False)
+    options += ["--date", date, "--out", tmp_path / "out.csv"]
+    assert main([str(each) for each in (name, folder / "m.treatsel", tmp_path / "few.csv", *options)]) == 0
+    assert ("treatsel: warning: model_expired: 20 patients" in capsys.readouterr().err) == expired
+
+
+def test_the_card_says_that_the_model_has_expired(folder, capsys, tmp_path):
+    card = output(capsys, "show", folder / "m.treatsel")
+    assert "2027-01-31" in card
+    assert "has expired" not in card
+    late, page = ["--date", "2027-03-01"], tmp_path / "card.html"
+    card = output(capsys, "show", folder / "m.treatsel", *late, "--html", page)
+    assert "This model has expired: it was to be reviewed by 2027-01-31" in card
+    assert "This model has expired" in page.read_text()
+
+
+def test_today_is_the_day_of_the_clock_and_other_words_are_refused(folder, capsys, monkeypatch):
+    class Late(datetime.date):
+        @classmethod
+        def today(cls):
+            return cls(2031, 1, 1)
+
+    monkeypatch.setattr("treatsel.cli._io.datetime.date", Late)
+    assert "has expired" in output(capsys, "show", folder / "m.treatsel", "--date", "today")
+    assert "has expired" not in output(capsys, "show", folder / "m.treatsel")
+    monkeypatch.undo()
+    with pytest.raises(SystemExit):
+        main(["show", str(folder / "m.treatsel"), "--date", "01.02.2027"])
+    assert "neither a date such as 2027-01-31 nor 'today'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("picture", ["why.png", "why.svg"])

@@ -404,7 +404,7 @@ class TestAudit:
         for key in ("preferences", "rule", "margin", "level", "excluded", "default_arm"):
             assert content[key] == found.audit[key]
         (row,), (decision,) = content["recommendations"], found.audit["decisions"]
-        assert decision == {key: row[key] for key in ("arm", "status", "reasons")}
+        assert decision == {key: row[key] for key in ("arm", "status", "status_reasons")}
         assert found.audit["excluded"] == {"cbt": "no therapist", "ipt": "declined"}
 
     def test_a_changed_recommendation_is_refused_with_what_differs(self, served, records):
@@ -452,7 +452,9 @@ class TestAudit:
             loaded.recommend([records[1], record], on_invalid="flag"),
         ):
             content = found.to_dict()
-            codes_of = {(each["code"], each["about"]) for each in content["recommendations"][-1]["reasons"]}
+            codes_of = {
+                (each["code"], each["about"]) for each in content["recommendations"][-1]["status_reasons"]
+            }
             assert {("out_of_range", "age"), ("wrong_type", "phq9_start")} <= codes_of
             assert not {code for code, _ in codes_of} - OUT_OF_SCOPE_CODES
             assert "secret" not in found.to_json()
@@ -463,7 +465,7 @@ class TestAudit:
         for X in (records[0], records[:3]):
             table = bare.recommend(X, preferences={"recovery": 1, "dropout": 1}).to_frame()
             assert set(table["status"]) <= {"no_interval", "out_of_scope", "insufficient_evidence"}
-            silent = table[table["status"] == "no_interval"]["reasons"]
+            silent = table[table["status"] == "no_interval"]["status_reasons"]
             assert len(silent)
             assert set(silent) == {(("no_interval", "recovery"), ("no_interval", "dropout"))}
         one = served.recommend(records[0], excluded=dict.fromkeys(served.arms[1:], "no")).to_frame().iloc[0]

@@ -59,7 +59,7 @@ def shares_served(selector, cohort, **options):
     table = selector.recommend(cohort.X, **options).to_frame()
     shares = pd.DataFrame(0.0, index=table.index, columns=selector.arms_)
     for patient, row in table.iterrows():
-        tied = [arm for code, arm in row["reasons"] if code == "tied"]
+        tied = [arm for code, arm in row["status_reasons"] if code == "tied"]
         for arm in tied if row["arm"] is None else [row["arm"]]:
             shares.loc[patient, arm] = 1 / max(len(tied), 1)
     return shares

@@ -110,10 +110,11 @@ def _recommend(selector: TreatmentSelector, patients: Any, folder: Path) -> Reco
     table = recommendations.to_frame()
     write_table(flat(table), folder / "recommendations.csv")
     save_picture(recommendations.plot(), folder / "recommendations.png")
+    print("   advantage over the best other arm, with its simultaneous 95 % interval:")
     for patient, row in table.iterrows():
         bounds = f"{100 * row['advantage_lower']:+.0f} to {100 * row['advantage_upper']:+.0f}"
         print(
-            f"   {patient}  {row['arm']:16s}  {row['status'].replace('_', ' '):15s}  advantage "
+            f"   {patient}  {row['arm']:16s}  {row['status'].replace('_', ' '):21s}  advantage "
             f"{100 * row['advantage']:+.0f} points ({bounds}), P(best) {row['p_best']:.0%}"
         )
     return recommendations

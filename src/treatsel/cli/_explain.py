@@ -6,7 +6,15 @@ from typing import Any
 
 from treatsel._checks import check_patient
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs, save_picture, write_table
+from treatsel.cli._io import (
+    add_date,
+    add_json,
+    check_outputs,
+    save_picture,
+    say_expired,
+    write_json,
+    write_table,
+)
 from treatsel.cli._predict import add_on_invalid
 from treatsel.explanation import explain
 from treatsel.table import read_table
@@ -37,6 +45,8 @@ def add_parser(commands: Any) -> None:
         help="scale of the attributions (default: %(default)s)",
     )
     add_on_invalid(parser)
+    add_date(parser)
+    add_json(parser)
     parser.add_argument("--plot", type=Path, help="figure to write (.png, .svg or .pdf)")
     parser.add_argument("--patient", help="write and plot only this patient (default: all)")
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
@@ -45,7 +55,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain, draw and write."""
-    check_outputs([args.out, args.plot], [args.model, args.patients])
+    check_outputs([args.out, args.plot, args.json], [args.model, args.patients])
     selector = load_model(args.model)
     explanation = explain(
         selector,
@@ -55,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
         outcome=args.outcome,
         scale=args.scale,
         on_invalid=args.on_invalid,
+        date=args.date,
     )
+    say_expired(explanation.warnings)
+    write_json(explanation, args.json)
     table = explanation.to_frame()
     patient = args.patient
     if patient is not None:

@@ -1,6 +1,7 @@
 """Output files, ``name=value`` options and progress messages shared by the commands."""
 
 import argparse
+import datetime
 import io
 import logging
 import os
@@ -13,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from treatsel import table as tables
+from treatsel._checks import count_of
 from treatsel._files import is_stream, write_bytes
 from treatsel.cli._ending import named_output
 from treatsel.errors import InputError
+from treatsel.manifest import date_of
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] = ()) -> None:
@@ -98,6 +101,49 @@ def weight(text: str) -> tuple[str, float]:
         return name, float(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{value!r} is not a number") from None
+
+
+def day(text: str) -> datetime.date:
+    """Read a date; only the word "today" looks at the clock."""
+    if text == "today":
+        return datetime.date.today()
+    try:
+        return date_of("--date", text)
+    except InputError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a date such as 2027-01-31 nor 'today'"
+        ) from None
+
+
+def add_date(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the date that is compared with the review date of the model."""
+    parser.add_argument(
+        "--date",
+        type=day,
+        metavar="YYYY-MM-DD",
+        help="date of use, or 'today': warn (model_expired) if the model's review date has passed "
+        "(default: not checked)",
+    )
+
+
+def say_expired(warnings: pd.DataFrame) -> None:
+    """Print a line on stderr if the model had expired on the given date."""
+    if n := int((warnings["code"] == "model_expired").sum()):
+        line = f"treatsel: warning: model_expired: {count_of(n, 'patient')}"
+        print(line, file=sys.stderr)
+
+
+def write_json(result: Any, out: Path | None) -> None:
+    """Write the JSON of a result to a file, if one is named."""
+    if out is not None:
+        write_bytes(out, (result.to_json() + "\n").encode())
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the JSON of results."""
+    parser.add_argument(
+        "--json", type=Path, help="JSON file to write as well, with all options and the audit record"
+    )
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import read_manifest
-from treatsel.cli._io import check_outputs
+from treatsel.cli._io import add_date, check_outputs
 from treatsel.report import model_card, write_html
 
 
@@ -20,6 +20,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON instead")
+    add_date(parser)
     parser.add_argument("--html", type=Path, help="HTML page to write")
     parser.add_argument("--check", action="store_true", help="only check that the file is valid")
     parser.add_argument(
@@ -42,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.model}: valid, model id {manifest.model_id}, {signature}")
         return 0
     if args.html is not None:
-        write_html(manifest, args.html)
+        write_html(manifest, args.html, date=args.date)
     if args.json:
         print(json.dumps({**manifest.to_dict(), "signed_by": manifest.signed_by}, indent=2), end="")
     else:
-        print(model_card(manifest) + f"\nThis file is {signature}.")
+        print(model_card(manifest, date=args.date) + f"\nThis file is {signature}.")
     return 0

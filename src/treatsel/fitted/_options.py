@@ -42,7 +42,7 @@ def recorded(found: Recommendations, allowed_sha256: str | None) -> dict[str, An
     The decisions are in the order of the patients, without their ids.
     """
     columns = found.columns
-    rows = zip(columns["arm"], columns["status"], columns["reasons"], strict=True)
+    rows = zip(columns["arm"], columns["status"], columns["status_reasons"], strict=True)
     return {
         "level": found.level,
         "preferences": dict(found.preferences or {}),
@@ -52,7 +52,7 @@ def recorded(found: Recommendations, allowed_sha256: str | None) -> dict[str, An
         "excluded": {str(arm): str(reason) for arm, reason in found.excluded.items()},
         "allowed_sha256": allowed_sha256,
         "decisions": [
-            {"arm": plain(arm), "status": status, "reasons": plain_reasons(reasons)}
+            {"arm": plain(arm), "status": status, "status_reasons": plain_reasons(reasons)}
             for arm, status, reasons in rows
         ],
     }

@@ -78,12 +78,12 @@ def with_causes(
     for row, code, column in zip(rows, flags["code"], flags["column"], strict=True):
         if code in OUT_OF_SCOPE_CODES:
             causes.setdefault(int(row), []).append((code, column))
-    reasons = columns["reasons"].copy()
+    reasons = columns["status_reasons"].copy()
     for i in np.flatnonzero(columns["status"] == "no_interval").tolist():
         reasons[i] = tuple(("no_interval", name) for name in silent)
     for i, found in causes.items():
         reasons[i] = (*found, *(reason for reason in reasons[i] if reason[0] != "not_in_scope"))
-    return {**columns, "reasons": reasons}
+    return {**columns, "status_reasons": reasons}
 
 
 def plain_reasons(reasons: Sequence[Reason]) -> list[dict[str, Any]]:

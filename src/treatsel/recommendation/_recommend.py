@@ -239,7 +239,7 @@ def _columns(
     return {
         "arm": labels[decisions.arm],
         "status": decisions.status,
-        "reasons": objects(reasons),
+        "status_reasons": objects(reasons),
         "best_set": objects([tuple(labels[:-1][row]) for row in decisions.best_set]),
         "advantage": decisions.advantage,
         "advantage_lower": decisions.lower,

@@ -24,7 +24,7 @@ from treatsel.recommendation._reasons import plain_reasons
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = ("arm", "reasons", "best_set", "top", "excluded")  # columns that hold labels, not numbers
+LABELS = ("arm", "status_reasons", "best_set", "top", "excluded")  # columns that hold labels, not numbers
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -42,8 +42,9 @@ class Recommendations(Summarized):
     columns : mapping of str to ndarray of shape (n_patients,)
         arm: the recommended arm; None if the patient is out of scope, no arm is permitted, or several
         arms are tied for the highest utility (within 1e-12) and the default arm is not one of them.
-        status: one of ``STATUSES``. reasons: tuple of pairs (code, arm, column or outcome) that explain the
-        status; the codes are those of ``STATUS_REASONS`` and, for a patient out of scope, of the warnings.
+        status: one of ``STATUSES``.
+        status_reasons: tuple of pairs (code, and the arm, column or outcome that it is about) that explain
+        the status; the codes are those of ``STATUS_REASONS`` or, for a patient out of scope, of warnings.
         best_set: tuple of arms that are not clearly worse than the top arm.
         advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the best other arm,
         -1 to 1, with its interval, which is simultaneous over the other arms and determines the status:
@@ -199,7 +200,7 @@ class Recommendations(Summarized):
         return {
             "patient": plain(patient),
             **row,
-            "reasons": plain_reasons(self.columns["reasons"][i]),
+            "status_reasons": plain_reasons(self.columns["status_reasons"][i]),
             "best_set": [plain(arm) for arm in self.columns["best_set"][i]],
             "top": plain(self.columns["top"][i]),
             "excluded": {str(arm): str(reason) for arm, reason in self.columns["excluded"][i].items()},

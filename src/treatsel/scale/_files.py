@@ -1,5 +1,6 @@
 """Prediction of files larger than memory, chunk by chunk."""
 
+import datetime
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import replace
@@ -17,6 +18,7 @@ from treatsel._checks import check_choice, check_level, count_of
 from treatsel._jobs import results_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, Fault, InputError
+from treatsel.manifest import date_of
 from treatsel.selector import TreatmentSelector, check_selector
 from treatsel.table import SupportsText, TableWriter, packed, read_chunks
 
@@ -33,6 +35,7 @@ def predict_file(
     *,
     level: float | None = 0.95,
     on_invalid: str = "raise",
+    date: datetime.date | str | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -54,6 +57,8 @@ def predict_file(
         Confidence level of the intervals; None omits lower and upper, and takes a fraction of the time.
     on_invalid : {"raise", "flag"}
         As in `TreatmentSelector.predict`.
+    date : date or str, optional
+        As in `TreatmentSelector.predict`; with a model that has expired, ``model_expired`` is counted.
     n_jobs : int, optional
         Number of chunks predicted in parallel, as in joblib.
     progress : callable, optional
@@ -76,6 +81,7 @@ def predict_file(
     if n_jobs == 0:
         raise InputError("n_jobs is 0; give a number of jobs, or -1 for all cores.")
     level = None if level is None else check_level(level)
+    day = None if date is None else date_of("date", date)
     book = check_selector(selector).codebook_
     total = _count_patients(patients, book)
     names = [*book.covariates, *book.names("id")]
@@ -84,7 +90,7 @@ def predict_file(
     with TableWriter(out) as writer:
         chunks = read_chunks(patients, book, rows=CHUNK, columns=names)
         calls = (
-            (served, chunk, number * CHUNK, writer.parquet, level, on_invalid)
+            (served, chunk, number * CHUNK, writer.parquet, level, on_invalid, day)
             for number, chunk in enumerate(chunks)
         )
         for piece, n_rows, found in in_order(_predict, calls, n_jobs):
@@ -115,12 +121,13 @@ def _predict(
     parquet: bool,
     level: float | None,
     on_invalid: str,
+    date: datetime.date | None,
 ) -> tuple[Any, int, pd.DataFrame]:
     """Return the long table of a chunk in written form, its number of rows, and counts of warnings."""
     try:
         # one BLAS thread: the last bit of an interval must not depend on the number of cores
         with threadpool_limits(limits=1, user_api="blas"):
-            predictions = selector.predict(chunk, level=level or 0.95, on_invalid=on_invalid)
+            predictions = selector.predict(chunk, level=level or 0.95, on_invalid=on_invalid, date=date)
     except CohortError as error:
         raise _located(error, chunk, selector.codebook_, start) from None
     table, found = predictions.to_frame(), predictions.warnings
