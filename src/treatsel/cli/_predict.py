@@ -8,7 +8,7 @@ from typing import Any
 
 from treatsel._checks import count_of
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs
+from treatsel.cli._io import TABLE, add_reading, check_outputs, reading
 from treatsel.errors import InputError
 from treatsel.scale import predict_file
 
@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
         "larger than memory: patients are read, predicted and written in chunks.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
@@ -30,6 +30,7 @@ def add_parser(commands: Any) -> None:
         "--no-intervals", action="store_true", help="omit lower and upper; takes a fraction of the time"
     )
     add_on_invalid(parser)
+    add_reading(parser)
     parser.add_argument("--n-jobs", type=int, help="number of processes; -1: all cores (default: 1)")
     parser.add_argument(
         "--out",
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         level=None if args.no_intervals else args.level,
         on_invalid=args.on_invalid,
         n_jobs=args.n_jobs,
+        **reading(args),
         progress=_Bar() if sys.stderr.isatty() else None,
     )
     for code, column, n in warnings.itertuples(index=False):

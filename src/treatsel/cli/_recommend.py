@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs, pair, weight, write_table
+from treatsel.cli._io import TABLE, add_reading, check_outputs, pair, reading, weight, write_table
 from treatsel.cli._predict import add_on_invalid
 from treatsel.recommendation import RULES
 from treatsel.table import read_table
@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
         description="Write one row per patient: arm, status, best set, advantage with interval, P(best).",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument(
         "--weight",
         type=weight,
@@ -43,6 +43,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
     add_on_invalid(parser)
+    add_reading(parser)
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     check_outputs([args.out], [args.model, args.patients])
     selector = load_model(args.model)
     recommendations = selector.recommend(
-        read_table(args.patients, selector.codebook_),
+        read_table(args.patients, selector.codebook_, **reading(args)),
         preferences=dict(args.weight) if args.weight else None,
         excluded=dict(args.exclude) if args.exclude else None,
         rule=args.rule,

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +26,8 @@ from treatsel.cli import (
     _train,
     _validate,
 )
-from treatsel.cli._io import progress
-from treatsel.errors import TreatselError, TreatselWarning
+from treatsel.cli._io import progress, warnings_at_the_end
+from treatsel.errors import TreatselError
 
 COMMANDS: tuple[ModuleType, ...] = (
     _demo,
@@ -72,30 +71,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         rest = [name for name in rest if name.startswith("-")]
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    with progress(), warnings.catch_warnings():
-        warnings.simplefilter("always", TreatselWarning)
-        warnings.showwarning = _show_warning  # type: ignore[assignment] # the remaining arguments are not needed
+    failure = None
+    with progress(), warnings_at_the_end():
         status = 0
         try:
             status = args.run(args)
             sys.stdout.flush()
         except TreatselError as error:
-            return _fail(str(error))
+            failure = str(error)
         except BrokenPipeError:  # the reader of the output, such as `head`, has exited
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
-            return _fail(f"{error.filename or 'file'}: {error.strerror or error}.")
-    return status
+            failure = f"{error.filename or 'file'}: {error.strerror or error}."
+    return status if failure is None else _fail(failure)
 
 
 def _fail(message: str) -> int:
     print(f"treatsel: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    if issubclass(category, TreatselWarning):
-        print(f"treatsel: warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from treatsel.codebook._column_names import (
 from treatsel.codebook._convert import distinct_values, to_boolean, to_number
 from treatsel.codebook._direction import SHIPPED
 from treatsel.codebook._field import Field
-from treatsel.codebook._leaks import follows_outcome
+from treatsel.codebook._leaks import follows_outcome, measured_again, repeats, says_recorded
 
 # Texts by which other programs write a missing value: R, SPSS, SAS, Excel, SQL.
 MISSING_TEXTS = ("NA", "N/A", "n/a", "NaN", "nan", "<NA>", "NULL", "null", "#N/A", ".")
@@ -65,7 +65,46 @@ def draft_fields(
         for name in names
     ]
     labels = {f.name: _outcome_of(frame[f.name], f, missing) for f in fields if f.role == "outcome"}
-    return [_without_leak(field, frame[field.name], labels, missing) for field in fields]
+    fields = [_without_leak(field, frame[field.name], labels, missing) for field in fields]
+    return _in_stated_order(_without_later(fields, frame, missing), outcomes)
+
+
+def _in_stated_order(fields: list[Field], outcomes: Sequence[str] | None) -> list[Field]:
+    """Return the fields, outcomes in the order in which they were stated: the first is the main one."""
+    stated = [field for name in outcomes or [] for field in fields if field.name == name]
+    if len(stated) != sum(field.role == "outcome" for field in fields):
+        return fields
+    ordered = iter(stated)
+    return [next(ordered) if field.role == "outcome" else field for field in fields]
+
+
+def _without_later(fields: list[Field], frame: pd.DataFrame, missing: Collection[str]) -> list[Field]:
+    """Return the fields, undecided if they repeat a measurement, or say whether a value was recorded."""
+    clean = {
+        field.name: field.parse(frame[field.name], tuple(missing))[0]
+        for field in fields
+        if field.role in ("covariate", "undecided", "session_score")
+    }
+    again = measured_again(list(clean))
+    doubts = {
+        name: f"Named as a later measurement of {first!r}."
+        for name, first in again.items()
+        if repeats(clean[name], clean[first])
+    }
+    found = [_doubted(field, doubts.get(field.name)) for field in fields]
+    later = [field.name for field in found if field.role in ("undecided", "session_score")]
+    for field in found:
+        if field.role == "covariate" and field.type == "boolean":
+            hits = [name for name in later if says_recorded(clean[field.name], clean[name])]
+            if hits:
+                doubts[field.name] = f"Says whether {hits[0]!r} was recorded."
+    return [_doubted(field, doubts.get(field.name)) for field in found]
+
+
+def _doubted(field: Field, doubt: str | None) -> Field:
+    if doubt is None or field.role != "covariate":
+        return field
+    return replace(field, role="undecided", note=" ".join(filter(None, [doubt, field.note])))
 
 
 def missing_texts(frame: pd.DataFrame, given: Collection[str]) -> dict[str, list[str]]:
@@ -175,6 +214,8 @@ def _role(
         return None, "A column without a name; not used."
     if _holds_time_differences(column):
         return "undecided", "Holds time differences: make a number of days (or another unit) of them."
+    if kind == "integer" and name.lower() in SITE_NAMES:
+        return None, "Numbers that name a site, by the name of the column; not used."
     if kind == "string" and len(_labels(values)) > _MAX_CATEGORIES and not is_id_like(name):
         return None, f"More than {_MAX_CATEGORIES} different texts; not used."
     if doubt := _doubt(column, kind, values, missing):

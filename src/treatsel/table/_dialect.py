@@ -13,6 +13,7 @@ from treatsel.errors import CohortError, TreatselWarning
 
 SEPARATORS = (",", ";", "\t", "|", " ")
 DECIMALS = (".", ",")
+OPTIONS = {"separator": "--sep", "decimal": "--decimal", "encoding": "--encoding"}  # of the command line
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 _SAMPLE = 1 << 18  # bytes that are looked at: some thousand lines
 _LINES = 200
@@ -102,15 +103,17 @@ def dialect_of(
         skip=skip,
         row_names=chosen != "," and _has_row_names(rows),
     )
+    by_name = Path(path).name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) and chosen == "\t"
     given = replace(
         dialect,
         encoding=dialect.encoding if encoding is None else "utf-8",
-        separator="," if separator is not None or skip else dialect.separator,
+        separator="," if separator is not None or skip or by_name else dialect.separator,
         decimal="." if decimal is not None else dialect.decimal,
     )
     if not given.is_usual:
         warnings.warn(
-            f"{path} is read as {dialect}. State separator, decimal sign or encoding if this is wrong.",
+            f"{path} is read as {dialect}. If this is wrong, state separator, decimal or encoding "
+            f"({', '.join(OPTIONS.values())}).",
             TreatselWarning,
             stacklevel=4,
         )
@@ -127,7 +130,9 @@ def _encoding(path: str | Path, head: bytes) -> str:
         if head.startswith(mark):
             return name
     if b"\0" in head:
-        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.")
+        raise CohortError(
+            f"{path} is not text in UTF-8. Save it as CSV UTF-8, or state encoding ({OPTIONS['encoding']})."
+        )
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
-from treatsel.table._dialect import Dialect, dialect_of
+from treatsel.table._dialect import OPTIONS, Dialect, dialect_of
 
 EXCEL = (".xlsx", ".xlsm")
 UNNAMED = "Unnamed: 0"  # pandas' name of a first column without a name
@@ -120,6 +120,7 @@ def read_chunks(
     *,
     rows: int,
     columns: Collection[str] | None = None,
+    **options: str | None,
 ) -> Iterator[pd.DataFrame]:
     """Read a file in chunks; together they equal the result of `read_table`.
 
@@ -133,6 +134,8 @@ def read_chunks(
         Rows per chunk; the last may have fewer. Reading Parquet needs memory for one more row group.
     columns : collection of str, optional
         Columns to read, if present; None: all. If the file has none of them, its first column is read.
+    **options
+        Those of `read_csv`: separator, decimal, encoding.
 
     Yields
     ------
@@ -152,7 +155,7 @@ def read_chunks(
             kept = [name for name in whole.columns if columns is None or name in columns] or whole.columns[:1]
             yield from (whole.loc[:, kept].iloc[i : i + rows] for i in range(0, len(whole), rows))
         else:
-            yield from _csv_chunks(path, codebook, rows, columns)
+            yield from _csv_chunks(path, codebook, rows, columns, options)
 
 
 @contextmanager
@@ -167,11 +170,16 @@ def _readable(path: str | Path) -> Iterator[None]:
     except ImportError as error:
         raise CohortError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
     except UnicodeDecodeError as error:
-        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.") from error
+        name = {"utf-8-sig": "UTF-8"}.get(error.encoding, error.encoding)
+        raise CohortError(
+            f"{path} is not text in {name}. Save it as CSV UTF-8, or state encoding ({OPTIONS['encoding']})."
+        ) from error
     except (ValueError, NotImplementedError) as error:  # parser errors of pandas and of pyarrow
         found = re.search(r"Expected \d+ fields in line \d+, saw \d+|EOF inside string", str(error))
         where = f" ({found[0]})" if found else ""
-        raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file{where}.") from error
+        remedy = "" if not found else f" If its separator is another one, state it ({OPTIONS['separator']})."
+        kind = Path(path).suffix or "table"
+        raise CohortError(f"{path} is not a readable {kind} file{where}.{remedy}") from error
 
 
 # --- CSV
@@ -230,10 +238,14 @@ def _with_points(table: pd.DataFrame, dialect: Dialect) -> pd.DataFrame:
 
 
 def _csv_chunks(
-    path: str | Path, book: Codebook | None, rows: int, columns: Collection[str] | None
+    path: str | Path,
+    book: Codebook | None,
+    rows: int,
+    columns: Collection[str] | None,
+    stated: dict[str, str | None],
 ) -> Iterator[pd.DataFrame]:
     source = _Source(path, whole=False)
-    dialect = source.dialect(book, {})
+    dialect = source.dialect(book, stated)
     head = source.frame(dialect, nrows=1)
     _check_layout(path, head, book)
     wanted = [i for i, name in enumerate(head.columns) if columns is None or name in columns] or [0]
@@ -252,7 +264,10 @@ def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) 
     if book is None or any(name in book for name in frame.columns):
         return
     # the header may hold the first patient's values, so it is not shown
-    remedy = "Its first line must hold the names of the columns."
+    remedy = (
+        "Its first line must hold the names of the columns, separated by the recognized or stated sign "
+        f"(separator; {OPTIONS['separator']})."
+    )
     raise CohortError(f"{path} has no recognizable column. {remedy}", book.parse(frame)[1])
 
 

@@ -17,7 +17,14 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
 from treatsel.validation import parts as part_of
-from treatsel.validation._origin import APPARENT, CROSS_VALIDATED, Origin, origin_of, withheld
+from treatsel.validation._origin import (
+    APPARENT,
+    CROSS_VALIDATED,
+    WITHHELD,
+    Origin,
+    cautions_of_folds,
+    origin_of,
+)
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
@@ -30,6 +37,7 @@ from treatsel.validation.parts import (
     imputed_of,
     joined,
     policies_of,
+    without_gain,
 )
 from treatsel.validation.report import ValidationReport, answers_of, checklist, compare
 from treatsel.validation.studies import (
@@ -192,7 +200,11 @@ def validate(
     reference = None if development is None else development_of(development, task)
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"), _warn_once():
-        policies = policies_of(task, assignment)
+        policies = known = policies_of(task, assignment)
+        if (
+            origin.kind == APPARENT and known.problem is None
+        ):  # gains flatter a model most on its own patients
+            policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections)
         more: dict[str, Callable[..., PartResult]] = {}
         if reference is not None:
@@ -201,12 +213,16 @@ def validate(
             imputed = imputed_of(imputations, model, task)
             more["imputations"] = partial(part_of.imputations, imputed=imputed, assignment=assignment)
         if internal_external is not None:
-            more["internal-external cross-validation"] = partial(
-                part_of.internal_external, model=internal_external, n_jobs=n_jobs
+            found["internal-external cross-validation"] = _attempt(
+                "internal-external cross-validation",
+                partial(part_of.internal_external, model=internal_external, n_jobs=n_jobs),
+                task,
+                known,
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
     about = _about(task, origin)
     cautions = [*_cautions(task, about), *origin.cautions]
+    cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
@@ -222,8 +238,6 @@ def validate(
         model_id=getattr(model, "model_id_", None),
         about=about,
     )
-    if origin.kind == APPARENT:
-        report = withheld(report)
     items = checklist(answers_of(report), sites=task.n_sites > 1)
     return replace(report, tables=report.tables | {"checklist": items})
 

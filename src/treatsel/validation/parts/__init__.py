@@ -21,7 +21,7 @@ from treatsel.validation.parts._part import (
     joined,
 )
 from treatsel.validation.parts._participants import participants
-from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of
+from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of, without_gain
 from treatsel.validation.parts._sample_size import sample_size
 from treatsel.validation.parts._sites import sites
 from treatsel.validation.parts._subgroups import subgroups
@@ -60,4 +60,5 @@ __all__ = [
     "subgroups",
     "updating",
     "utility",
+    "without_gain",
 ]
