@@ -21,6 +21,8 @@ INTENDED_USE_KEYS = (
     "review_date",
 )
 
+KINDS = ("external", "cross-validated")  # of validations that are stored with a model
+
 
 @dataclass(frozen=True, repr=False)
 class Manifest(Summarized):
@@ -67,6 +69,13 @@ class Manifest(Summarized):
     def intended_use(self) -> Mapping[str, str]:
         """Purpose, population, setting, outcome, horizon, exclusions, not_for, review_date."""
         return dict(self.content["intended_use"])
+
+    @property
+    def validations(self) -> list[dict[str, Any]]:
+        """Summaries of the stored validations, one for each outcome and kind of validation."""
+        stored = self.content["validation"]
+        found = [] if stored is None else [stored] if isinstance(stored, Mapping) else stored
+        return [dict(summary) for summary in found]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest without the list of members."""
@@ -126,27 +135,59 @@ def is_expired(intended_use: Mapping[str, Any] | None, date: datetime.date | Non
     return date > date_of("review_date in intended_use", review)
 
 
+def check_validation(validation: Any) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """Return a summary of a validation report (``report.summary()``), a list of them, or None.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form, two summaries are of the same outcome and kind, or one is of apparent
+        performance, which is no validation.
+    """
+    if validation is None or isinstance(validation, Mapping):
+        return check_validation_summary(validation)
+    if not isinstance(validation, list | tuple) or not validation:
+        raise InputError("validation must be the summary of a report, or a list of them: report.summary().")
+    found = [check_validation_summary(summary) or {} for summary in validation]
+    if len({(one["outcome"], kind_of(one)) for one in found}) < len(found):
+        raise InputError("validation holds two summaries of the same outcome and kind of validation.")
+    return found
+
+
 def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the summary of a validation report (``report.summary()``), or None.
 
     Raises
     ------
     InputError
-        If it is not of that form.
+        If it is not of that form, or of apparent performance, which is no validation.
     """
     if summary is None:
         return None
-    fits = isinstance(summary, Mapping) and set(summary) == {"outcome", "n", "level", "headline", "figures"}
+    fits = isinstance(summary, Mapping) and {"outcome", "n", "level", "headline", "figures"} == (
+        set(summary) - {"kind"}
+    )
     fits = fits and isinstance(summary["n"], int) and not isinstance(summary["n"], bool)
     fits = fits and summary["n"] >= 0 and isinstance(summary["level"], float) and 0 < summary["level"] < 1
     fits = fits and all(isinstance(summary[key], str) for key in ("outcome", "headline"))
+    fits = fits and kind_of(summary) in (*KINDS, "apparent")
     fits = fits and isinstance(summary["figures"], Mapping)
     for row in summary["figures"].values() if fits else ():
         fits = fits and isinstance(row, Mapping) and set(row) == {"value", "lower", "upper"}
         fits = fits and all(value is None or _is_finite(value) for value in row.values())
     if not fits:
         raise InputError("validation must be the summary of a report: pass report.summary().")
+    if kind_of(summary) == "apparent":
+        raise InputError(
+            "This is apparent performance: patients of the development cohort are among those evaluated. It "
+            "is not stored as a validation. Cross-validate, or validate in other patients."
+        )
     return dict(summary)
+
+
+def kind_of(summary: Mapping[str, Any]) -> str:
+    """Return the kind of a validation; summaries without one are of external validations."""
+    return str(summary.get("kind", "external"))
 
 
 def _is_finite(value: Any) -> bool:

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 
 from treatsel._files import write_text
+from treatsel._measures import MEASURES
 from treatsel._reporting import page
-from treatsel._reporting.format import DASH, number, percent
+from treatsel._reporting.format import DASH, number, percent, points, with_interval
 from treatsel._reporting.page import Page, Section, Table
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
-from treatsel.manifest import INTENDED_USE_KEYS, Manifest, date_of, is_expired
+from treatsel.manifest import INTENDED_USE_KEYS, Manifest, date_of, is_expired, kind_of
 from treatsel.validation import ValidationReport
 from treatsel.validation.report import page_of
 
@@ -25,6 +26,7 @@ ASSIGNMENT_WORDS = {
     "routine": "associations: arms were chosen in routine care",
     None: "associations: the assignment of arms is not stated",
 }
+VALIDATION_WORDS = {"external": "external validation", "cross-validated": "cross-validation"}
 METRIC_WORDS = {
     "log_loss": "Log-loss",
     "brier_score": "Brier score",
@@ -92,6 +94,7 @@ def _card(manifest: Manifest, date: datetime.date | None) -> Page:
             ("Arms", ", ".join(content["arms"])),
             ("Best single arm", content["default_arm"]),
             ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
+            *_validation_facts(manifest),
             ("Review by", use.get("review_date", "not stated")),
         ],
         cautions=_cautions(use, lacking, date),
@@ -100,7 +103,7 @@ def _card(manifest: Manifest, date: datetime.date | None) -> Page:
             _development(content),
             _covariates(content),
             _cross_fitted(content),
-            _validated(content),
+            _validated(manifest),
         ],
     )
 
@@ -248,26 +251,42 @@ def _cross_fitted(content: Any) -> Section:
     )
 
 
-def _validated(content: Any) -> Section:
-    validation = content["validation"]
-    if validation is None:
+def _validation_facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return gain and calibration slope of each stored validation, or that there is none."""
+    found = []
+    for key, shown in (("gain", points), ("calibration_slope", number)):
+        label = MEASURES[key].label
+        texts = []
+        for one in manifest.validations:
+            row = one["figures"].get(label, {"value": None})
+            value = "not estimable" if row["value"] is None else with_interval(row, shown)
+            about = f"{one['level']:.0%} interval, {VALIDATION_WORDS[kind_of(one)]}, n = {one['n']:,}"
+            texts.append(f"{one['outcome']} {value}, {about}")
+        found.append((label.capitalize(), "; ".join(texts) or "not validated"))
+    return found
+
+
+def _validated(manifest: Manifest) -> Section:
+    if not manifest.validations:
         return Section(heading="Validation", paragraphs=["No validation is stored with this model."])
-    shown = [
-        {
-            "Measure": measure,
-            "Estimate": number(row["value"], 3),
-            "Lower": number(row["lower"], 3),
-            "Upper": number(row["upper"], 3),
-        }
-        for measure, row in validation["figures"].items()
-    ]
-    count = f"{validation['n']:,} patient{'' if validation['n'] == 1 else 's'}"
-    caption = f"{_labels(content)(validation['outcome'])}: {count}, {validation['level']:.0%} intervals."
-    return Section(
-        heading="Validation",
-        paragraphs=[validation["headline"]],
-        tables=[Table(pd.DataFrame(shown), caption)],
-    )
+    tables, headlines = [], []
+    for one in manifest.validations:
+        shown = [
+            {
+                "Measure": measure,
+                "Estimate": number(row["value"], 3),
+                "Lower": number(row["lower"], 3),
+                "Upper": number(row["upper"], 3),
+            }
+            for measure, row in one["figures"].items()
+        ]
+        count = f"{one['n']:,} patient{'' if one['n'] == 1 else 's'}"
+        kind = VALIDATION_WORDS[kind_of(one)].capitalize()
+        tables.append(
+            Table(pd.DataFrame(shown), f"{kind} of {one['outcome']}: {count}, {one['level']:.0%} intervals.")
+        )
+        headlines.append(f"{one['outcome']}: {one['headline']}")
+    return Section(heading="Validation", paragraphs=headlines, tables=tables)
 
 
 def _count(value: int | None) -> str:

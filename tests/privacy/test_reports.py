@@ -10,7 +10,7 @@ import pytest
 from treatsel import Cohort, TreatmentSelector, validate
 from treatsel._disclosure import is_telling, joined_groups, suppression
 from treatsel.datasets import make_cohort
-from treatsel.validation.studies._small_groups import safe_shares, safe_thresholds
+from treatsel.validation._small_groups import safe_shares, safe_thresholds
 
 
 @pytest.fixture(scope="module")

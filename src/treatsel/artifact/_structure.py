@@ -26,7 +26,7 @@ from treatsel.artifact._values import (
 )
 from treatsel.codebook import MOST_FIELDS
 from treatsel.fitted import MOST_SAMPLED
-from treatsel.manifest import check_intended_use, check_validation_summary
+from treatsel.manifest import check_intended_use, check_validation
 
 GOLDEN_ROWS = 5
 MOST_ROWS = 2000  # of the background
@@ -81,7 +81,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     _check_columns(part_of(content, "background"), covariates)
     use = check_intended_use(part_of(content, "intended_use"))
     require(use == content["intended_use"], "the intended use is not in normalized form")
-    check_validation_summary(part_of(content, "validation"))
+    check_validation(part_of(content, "validation"))
 
 
 def check_arrays(content: Mapping[str, Any], arrays: Arrays) -> dict[str, Trees]:

@@ -1,11 +1,15 @@
-"""Output files, ``name=value`` options and progress messages shared by the commands."""
+"""Options, input and output files, and progress messages shared by the commands."""
 
 import argparse
 import datetime
 import io
 import logging
 import os
+import re
+import shutil
 import sys
+import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +21,35 @@ from treatsel import table as tables
 from treatsel._checks import count_of
 from treatsel._files import is_stream, write_bytes
 from treatsel.cli._ending import named_output
-from treatsel.errors import InputError
+from treatsel.errors import InputError, TreatselWarning
 from treatsel.manifest import date_of
+
+TABLE = "CSV, TSV, Excel or Parquet"  # what every command that takes a table can read
+_ERASE = "\r\x1b[K"  # start of the line, and delete it
+_SIGNS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "blank": " "}
+_UNWRITTEN = (".tsv", ".tab", ".xlsx", ".xlsm", ".xls", ".ods")  # would not hold what their name says
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state how the text files of a command are written."""
+    group = parser.add_argument_group(
+        "text files",
+        "How the tables of this command are written if they are text files (CSV, TSV, also .gz). By default, "
+        "this is recognized from each file.",
+    )
+    group.add_argument(
+        "--sep",
+        type=lambda text: _SIGNS.get(text, text),
+        metavar="SIGN",
+        help="sign between cells: comma, semicolon, tab, bar or blank, or the sign itself",
+    )
+    group.add_argument("--decimal", choices=[".", ","], help="decimal sign of numbers")
+    group.add_argument("--encoding", metavar="NAME", help="encoding of the text, such as utf-8 or cp1252")
+
+
+def reading(args: argparse.Namespace) -> dict[str, str | None]:
+    """Return what the options of `add_reading` state, as options of the readers."""
+    return {"separator": args.sep, "decimal": args.decimal, "encoding": args.encoding}
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] = ()) -> None:
@@ -27,8 +58,8 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] 
     Raises
     ------
     InputError
-        If a folder does not exist, an output is a folder, two files of the command have the same name, or an
-        input that can be read only once is named twice.
+        If a folder does not exist, an output is a folder or of a kind that is not written (Excel), two files
+        of the command have the same name, or an input that can be read only once is named twice.
     """
     taken: dict[str, str] = {}
     for path in inputs:
@@ -46,6 +77,11 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] 
             )
         if path.is_dir():
             raise InputError(f"Cannot write {path}: it is a folder. Name a file.")
+        if path.suffix.lower() in _UNWRITTEN:
+            raise InputError(
+                f"Cannot write {path}: {path.suffix} files can be read, but not written. Name a file that "
+                "ends in .csv or .parquet."
+            )
         if (reason := taken.get(_place(path))) is not None:
             raise InputError(f"Refusing to write {path}: it {reason}. Choose another name.")
         taken[_place(path)] = "is already another output of this command"
@@ -149,21 +185,75 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def say(text: str) -> None:
     """Print a progress message if stderr is a terminal; pipes and logs stay clean."""
     if sys.stderr.isatty():
-        print(text, file=sys.stderr, flush=True)
+        print(f"{_ERASE}{text}", file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """Print a result, after the line of progress on the terminal has been removed."""
+    if sys.stderr.isatty():
+        print(_ERASE, end="", file=sys.stderr, flush=True)
+    print(text, flush=True)
+
+
+class _StatusLine(logging.Handler):
+    """The last message of the log and the time since the start, in one line that is overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
+        width = shutil.get_terminal_size().columns - 1
+        text = f"{minutes}:{seconds:02d}  {record.getMessage()}"[:width]
+        print(f"{_ERASE}{text}", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress() -> Iterator[None]:
-    """Show the log of the library if stderr is a terminal; pipes and logs stay clean."""
+    """Show the log of the library as one line if stderr is a terminal; pipes and logs stay clean."""
     if not sys.stderr.isatty():
         yield
         return
-    logger, handler = logging.getLogger("treatsel"), logging.StreamHandler()
+    logger, handler = logging.getLogger("treatsel"), _StatusLine()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
+        print(_ERASE, end="", file=sys.stderr, flush=True)
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@contextmanager
+def warnings_at_the_end() -> Iterator[None]:
+    """Print the warnings of the library when a command has ended; similar ones once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TreatselWarning)
+        try:
+            yield
+        finally:
+            for line in grouped(str(w.message) for w in caught if issubclass(w.category, TreatselWarning)):
+                print(f"treatsel: warning: {line}", file=sys.stderr)
+
+
+def grouped(messages: Iterable[str]) -> list[str]:
+    """Return messages in their order, one line each; of those that differ only in numbers, the first."""
+    found: dict[str, list[str]] = {}
+    for message in messages:
+        head, *points = message.split("\n- ")
+        for text in [f"{head} {point}" for point in points] or [message]:
+            line = " ".join(text.split())
+            # names in quotation marks stay: the digits of 'remission_6m' are no number
+            key = re.sub(r"'[^']*'|\d[\d,.]*", lambda m: m[0] if m[0].startswith("'") else "#", line)
+            found.setdefault(key, []).append(line)
+    return [f"{lines[0]}{_more(lines)}" for lines in found.values()]
+
+
+def _more(lines: list[str]) -> str:
+    if len(lines) == 1:
+        return ""
+    alike = len(set(lines)) == 1
+    return f" [{len(lines)} times{'' if alike else ', with different numbers'}]"

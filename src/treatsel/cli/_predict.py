@@ -8,7 +8,16 @@ from typing import Any
 
 from treatsel._checks import count_of
 from treatsel.artifact import load_model
-from treatsel.cli._io import DataOutput, add_date, add_json, check_outputs, write_json
+from treatsel.cli._io import (
+    TABLE,
+    DataOutput,
+    add_date,
+    add_json,
+    add_reading,
+    check_outputs,
+    reading,
+    write_json,
+)
 from treatsel.errors import InputError
 from treatsel.scale import predict_file
 from treatsel.table import read_table
@@ -23,7 +32,7 @@ def add_parser(commands: Any) -> None:
         "reason_column. Files may be larger than memory: patients are read, predicted and written in chunks.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
@@ -33,6 +42,7 @@ def add_parser(commands: Any) -> None:
     add_on_invalid(parser)
     add_date(parser)
     add_json(parser)
+    add_reading(parser)
     parser.add_argument("--n-jobs", type=int, help="number of processes; -1: all cores (default: 1)")
     parser.add_argument(
         "--out",
@@ -69,10 +79,11 @@ def run(args: argparse.Namespace) -> int:
         on_invalid=args.on_invalid,
         date=args.date,
         n_jobs=args.n_jobs,
+        **reading(args),
         progress=_Bar() if sys.stderr.isatty() else None,
     )
     if args.json is not None:  # in memory as a whole, since a JSON document is read as a whole
-        table, level = read_table(args.patients, selector.codebook_), args.level
+        table, level = read_table(args.patients, selector.codebook_, **reading(args)), args.level
         found = selector.predict(table, level=level, on_invalid=args.on_invalid, date=args.date)
         write_json(found, args.json)
     for code, column, n in warnings.itertuples(index=False):

@@ -7,10 +7,13 @@ from typing import Any
 
 from treatsel.artifact import load_model
 from treatsel.cli._io import (
+    TABLE,
     add_date,
     add_json,
+    add_reading,
     check_outputs,
     pair,
+    reading,
     say_expired,
     weight,
     write_json,
@@ -31,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "their columns.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument(
         "--weight",
         type=weight,
@@ -59,6 +62,7 @@ def add_parser(commands: Any) -> None:
     add_on_invalid(parser)
     add_date(parser)
     add_json(parser)
+    add_reading(parser)
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
 
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     check_outputs([args.out, args.json], [args.model, args.patients])
     selector = load_model(args.model)
     recommendations = selector.recommend(
-        read_table(args.patients, selector.codebook_),
+        read_table(args.patients, selector.codebook_, **reading(args)),
         preferences=dict(args.weight) if args.weight else None,
         excluded=dict(args.exclude) if args.exclude else None,
         rule=args.rule,

@@ -1,8 +1,6 @@
 """`treatsel`: the command line, from a patient table to a validation report."""
 
 import argparse
-import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +25,8 @@ from treatsel.cli import (
     _validate,
 )
 from treatsel.cli._ending import status_of
-from treatsel.cli._io import progress
-from treatsel.errors import TreatselError, TreatselWarning
+from treatsel.cli._io import progress, warnings_at_the_end
+from treatsel.errors import TreatselError
 
 COMMANDS: tuple[ModuleType, ...] = (
     _demo,
@@ -84,9 +82,7 @@ def _run(argv: Sequence[str] | None) -> int:
         rest = [name for name in rest if name.startswith("-")]
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    with progress(), warnings.catch_warnings():
-        warnings.simplefilter("always", TreatselWarning)
-        warnings.showwarning = _show_warning  # type: ignore[assignment] # the remaining arguments are not needed
+    with progress(), warnings_at_the_end():
         try:
             status: int = args.run(args)
         except TreatselError as error:
@@ -102,11 +98,6 @@ def _add_ids(error: TreatselError) -> None:
         if fault.rows:
             ids = ", ".join(repr(str(patient)) for patient in fault.rows)
             error.add_note(f"column {fault.column!r}, ids: {ids}")
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    if issubclass(category, TreatselWarning):
-        print(f"treatsel: warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

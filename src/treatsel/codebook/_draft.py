@@ -68,7 +68,17 @@ def draft_fields(
     clean = {field.name: field.parse(frame[field.name], tuple(missing))[0] for field in fields}
     labels = {f.name: clean[f.name].astype("float64") for f in fields if f.role == "outcome"}
     related = related_columns(clean, [field.name for field in fields if field.role == "covariate"])
-    return [_without_leak(field, clean[field.name], labels, related.get(field.name)) for field in fields]
+    found = [_without_leak(field, clean[field.name], labels, related.get(field.name)) for field in fields]
+    return _in_stated_order(found, outcomes)
+
+
+def _in_stated_order(fields: list[Field], outcomes: Sequence[str] | None) -> list[Field]:
+    """Return the fields, outcomes in the order in which they were stated: the first is the main one."""
+    stated = [field for name in outcomes or [] for field in fields if field.name == name]
+    if len(stated) != sum(field.role == "outcome" for field in fields):
+        return fields
+    ordered = iter(stated)
+    return [next(ordered) if field.role == "outcome" else field for field in fields]
 
 
 def missing_texts(frame: pd.DataFrame, given: Collection[str]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_patient, count_of
+from treatsel._checks import FloatArray, as_text, check_patient, count_of
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.predictions import (
@@ -174,19 +174,28 @@ class Explanation(Summarized):
         return table_of_flags(self.flags)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a long table: patient, covariate, attribution, base_value, prediction.
+        """Return a long table that says what it holds: one row per patient and covariate.
 
+        Columns patient, outcome, arm, contrast ("first minus second"; arm or contrast is None), scale,
+        covariate, value (of the covariate, as text; None if missing), attribution, base_value, prediction.
         The explanation of a selector also has the scope of each patient, as in `Predictions.to_frame`.
         Approximate attributions have the column standard_error as well.
         """
         import pandas as pd
 
         n, p = self.attributions.shape
+        contrast = None if self.contrast is None else f"{self.contrast[0]} minus {self.contrast[1]}"
+        values = {name: [_text(value) for value in self.inputs[name]] for name in self.covariates}
         scope = {} if self.flags is None else scope_columns(self.patients, self.flags)
         table = pd.DataFrame(
             {
                 "patient": np.repeat(pd.Index(self.patients).to_numpy(), p),
+                "outcome": self.outcome,
+                "arm": plain(self.arm),
+                "contrast": contrast,
+                "scale": self.scale,
                 "covariate": np.tile(np.array(self.covariates, dtype=object), n),
+                "value": [values[name][i] for i in range(n) for name in self.covariates],
                 "attribution": self.attributions.ravel(),
                 "base_value": self.base_value,
                 "prediction": np.repeat(self.predictions, p),
@@ -194,7 +203,9 @@ class Explanation(Summarized):
             }
         )
         if self.standard_errors is not None:
-            table.insert(3, "standard_error", self.standard_errors.ravel())
+            table.insert(
+                list(table.columns).index("base_value"), "standard_error", self.standard_errors.ravel()
+            )
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -297,6 +308,10 @@ def _codes(column: "pd.Series") -> "pd.Series":
         return column.astype("float64")
     codes = pd.Series(pd.factorize(column, sort=False)[0], index=column.index).astype("float64")
     return codes.mask(codes < 0)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value != value else as_text(value)
 
 
 def _shown(value: Any, unit: str) -> str:

@@ -25,6 +25,7 @@ from treatsel.table import SupportsText, TableWriter, packed, read_chunks
 CHUNK = 8_192  # patients; a multiple of the 512 patients per block in which intervals are computed
 IDS_CHUNK = 262_144  # patients per chunk when only ids are read
 
+Reading = dict[str, str | None]  # stated separator, decimal sign and encoding
 Progress = Callable[[int, int], None]  # patients done, total
 
 
@@ -38,6 +39,7 @@ def predict_file(
     date: datetime.date | str | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
+    **reading: str | None,
 ) -> pd.DataFrame:
     """Predict all patients in a file of any size, and write the predictions to another file.
 
@@ -63,6 +65,9 @@ def predict_file(
         Number of chunks predicted in parallel, as in joblib.
     progress : callable, optional
         Called with the number of patients done and the total.
+    **reading
+        How a text file is written, if this is to be stated: separator, decimal, encoding; as in
+        `treatsel.table.read_csv`.
 
     Returns
     -------
@@ -83,12 +88,12 @@ def predict_file(
     level = None if level is None else check_level(level)
     day = None if date is None else date_of("date", date)
     book = check_selector(selector).codebook_
-    total = _count_patients(patients, book)
+    total = _count_patients(patients, book, reading)
     names = [*book.covariates, *book.names("id")]
     served = selector if level is not None else _without_draws(selector)
     counts, done = [], 0
     with TableWriter(out) as writer:
-        chunks = read_chunks(patients, book, rows=CHUNK, columns=names)
+        chunks = read_chunks(patients, book, rows=CHUNK, columns=names, **reading)
         calls = (
             (served, chunk, number * CHUNK, writer.parquet, level, on_invalid, day)
             for number, chunk in enumerate(chunks)
@@ -167,10 +172,10 @@ def _with_row(fault: Fault, chunk: pd.DataFrame, book: Codebook, start: int) -> 
 # --- ids
 
 
-def _count_patients(path: str | Path, book: Codebook) -> int:
+def _count_patients(path: str | Path, book: Codebook, reading: Reading) -> int:
     """Return the number of rows, after checking that ids are complete and unique."""
     n, parts, missing = 0, [], 0
-    for ids, n_rows in _ids(path, book):
+    for ids, n_rows in _ids(path, book, reading):
         n += n_rows
         if ids is not None:
             missing += int(ids.isna().sum())
@@ -185,17 +190,17 @@ def _count_patients(path: str | Path, book: Codebook) -> int:
     parts.clear()
     hashes.sort()
     repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if len(repeated) and (n_twice := _count_twice(path, book, repeated)):
+    if len(repeated) and (n_twice := _count_twice(path, book, reading, repeated)):
         raise InputError(
             f"The ids of {path} include {count_of(n_twice, 'duplicate')}. Each id must occur once."
         )
     return n
 
 
-def _ids(path: str | Path, book: Codebook) -> Iterator[tuple[pd.Series | None, int]]:
+def _ids(path: str | Path, book: Codebook, reading: Reading) -> Iterator[tuple[pd.Series | None, int]]:
     """Yield the ids of a file (column or Parquet index) and the number of rows; None: it has no ids."""
     name = book.name("id")
-    for chunk in read_chunks(path, book, rows=IDS_CHUNK, columns=() if name is None else (name,)):
+    for chunk in read_chunks(path, book, rows=IDS_CHUNK, columns=() if name is None else (name,), **reading):
         if name is not None and name in chunk.columns:
             yield chunk[name].astype("object"), len(chunk)
         elif isinstance(chunk.index, pd.RangeIndex):
@@ -204,11 +209,11 @@ def _ids(path: str | Path, book: Codebook) -> Iterator[tuple[pd.Series | None, i
             yield chunk.index.to_series().astype("object"), len(chunk)
 
 
-def _count_twice(path: str | Path, book: Codebook, hashes: np.ndarray) -> int:
+def _count_twice(path: str | Path, book: Codebook, reading: Reading, hashes: np.ndarray) -> int:
     """Return the number of repeated ids among those with these hashes, which distinct ids may share."""
     seen: set[Any] = set()
     n = 0
-    for ids, _ in _ids(path, book):
+    for ids, _ in _ids(path, book, reading):
         if ids is not None:
             found = ids[np.isin(pd.util.hash_array(ids.to_numpy()), hashes)].tolist()
             n += len(found)

@@ -11,8 +11,10 @@ from typing import Any
 
 from treatsel.errors import CohortError, warn
 
+MOST_COLUMNS = 100_000  # bounds the time that reading takes; a codebook has fewer
 SEPARATORS = (",", ";", "\t", "|", " ")
 DECIMALS = (".", ",")
+OPTIONS = {"separator": "--sep", "decimal": "--decimal", "encoding": "--encoding"}  # of the command line
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 _SAMPLE = 1 << 18  # bytes that are looked at: some thousand lines
 _LINES = 200
@@ -102,15 +104,17 @@ def dialect_of(
         skip=skip,
         row_names=chosen != "," and _has_row_names(rows),
     )
+    by_name = Path(path).name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) and chosen == "\t"
     given = replace(
         dialect,
         encoding=dialect.encoding if encoding is None else "utf-8",
-        separator="," if separator is not None or skip else dialect.separator,
+        separator="," if separator is not None or skip or by_name else dialect.separator,
         decimal="." if decimal is not None else dialect.decimal,
     )
     if not given.is_usual:
         warn(
-            f"{path} is read as {dialect}. State separator, decimal sign or encoding if this is wrong.",
+            f"{path} is read as {dialect}. If this is wrong, state separator, decimal or encoding "
+            f"({', '.join(OPTIONS.values())}).",
         )
     return dialect
 
@@ -130,7 +134,9 @@ def _encoding(path: str | Path, head: bytes) -> str:
         if head.startswith(mark):
             return name
     if b"\0" in head:
-        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.")
+        raise CohortError(
+            f"{path} is not text in UTF-8. Save it as CSV UTF-8, or state encoding ({OPTIONS['encoding']})."
+        )
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -179,3 +185,17 @@ def _decimal(rows: list[list[str]], separator: str) -> str:
 def _has_row_names(rows: list[list[str]]) -> bool:
     body = [row for row in rows[1:] if row]
     return bool(body) and all(len(row) == len(rows[0]) + 1 for row in body)
+
+
+def check_width(path: str | Path, n: int) -> None:
+    """Raise if a table has too many columns.
+
+    Raises
+    ------
+    CohortError
+        If there are more than `MOST_COLUMNS`.
+    """
+    if n > MOST_COLUMNS:
+        raise CohortError(
+            f"{path} has {n:,} columns; at most {MOST_COLUMNS:,} can be read. Keep those of the codebook."
+        )

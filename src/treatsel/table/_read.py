@@ -3,7 +3,7 @@
 import gzip
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ import pandas as pd
 from treatsel._files import is_stream, read_bytes
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
-from treatsel.table._dialect import Dialect, dialect_of, opened
+from treatsel.table._dialect import OPTIONS, Dialect, check_width, dialect_of, opened
+from treatsel.table._parquet import dataset_of, parquet_chunks, schema_of
 
 EXCEL = (".xlsx", ".xlsm")
 MOST_PIPED = 2**30  # bytes from a pipe, which are kept in memory
 _GZIP = b"\x1f\x8b"
-MOST_COLUMNS = 100_000  # bounds the time that reading takes; a codebook has fewer
 MOST_HEADER = 2**26  # bytes of a header line that are looked at
 UNNAMED = "Unnamed: 0"  # pandas' name of a first column without a name
 
@@ -99,9 +99,9 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         if is_stream(path):
             return pd.read_parquet(io.BytesIO(_content(path)))
         if Path(path).is_dir():
-            joined: pd.DataFrame = _dataset(path).to_table().to_pandas()
+            joined: pd.DataFrame = dataset_of(path).to_table().to_pandas()
             return joined
-        check_width(path, len(_schema(path).names))
+        check_width(path, len(schema_of(path).names))
         return pd.read_parquet(path)
 
 
@@ -130,6 +130,7 @@ def read_chunks(
     *,
     rows: int,
     columns: Collection[str] | None = None,
+    **options: str | None,
 ) -> Iterator[pd.DataFrame]:
     """Read a file in chunks; together they equal the result of `read_table`.
 
@@ -143,6 +144,8 @@ def read_chunks(
         Rows per chunk; the last may have fewer. Reading Parquet needs memory for one more row group.
     columns : collection of str, optional
         Columns to read, if present; None: all. If the file has none of them, its first column is read.
+    **options
+        Those of `read_csv`: separator, decimal, encoding.
 
     Yields
     ------
@@ -158,27 +161,13 @@ def read_chunks(
         if is_stream(path):
             raise CohortError(f"{path} can be read only once. Write it to a file first.")
         if is_parquet(path):
-            yield from _parquet_chunks(path, rows, columns)
+            yield from parquet_chunks(path, rows, columns)
         elif Path(path).suffix.lower() in EXCEL:
             whole = read_excel(path)
             kept = [name for name in whole.columns if columns is None or name in columns] or whole.columns[:1]
             yield from (whole.loc[:, kept].iloc[i : i + rows] for i in range(0, len(whole), rows))
         else:
-            yield from _csv_chunks(path, codebook, rows, columns)
-
-
-def check_width(path: str | Path, n: int) -> None:
-    """Raise if a table has too many columns.
-
-    Raises
-    ------
-    CohortError
-        If there are more than `MOST_COLUMNS`.
-    """
-    if n > MOST_COLUMNS:
-        raise CohortError(
-            f"{path} has {n:,} columns; at most {MOST_COLUMNS:,} can be read. Keep those of the codebook."
-        )
+            yield from _csv_chunks(path, codebook, rows, columns, options)
 
 
 @contextmanager
@@ -196,13 +185,18 @@ def _readable(path: str | Path) -> Iterator[None]:
     except ImportError as error:
         raise CohortError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
     except UnicodeDecodeError as error:
-        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.") from error
+        name = {"utf-8-sig": "UTF-8"}.get(error.encoding, error.encoding)
+        raise CohortError(
+            f"{path} is not text in {name}. Save it as CSV UTF-8, or state encoding ({OPTIONS['encoding']})."
+        ) from error
     except Exception as error:  # the parsers of other libraries raise errors of all kinds
         if "out of memory" in str(error):  # pandas' C parser
             raise CohortError(memory) from error
         found = re.search(r"Expected \d+ fields in line \d+, saw \d+|EOF inside string", str(error))
         where = f" ({found[0]})" if found else ""
-        raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file{where}.") from error
+        remedy = "" if not found else f" If its separator is another one, state it ({OPTIONS['separator']})."
+        kind = Path(path).suffix or "table"
+        raise CohortError(f"{path} is not a readable {kind} file{where}.{remedy}") from error
 
 
 def _content(path: str | Path) -> bytes:
@@ -274,10 +268,14 @@ def _with_points(table: pd.DataFrame, dialect: Dialect) -> pd.DataFrame:
 
 
 def _csv_chunks(
-    path: str | Path, book: Codebook | None, rows: int, columns: Collection[str] | None
+    path: str | Path,
+    book: Codebook | None,
+    rows: int,
+    columns: Collection[str] | None,
+    stated: dict[str, str | None],
 ) -> Iterator[pd.DataFrame]:
     source = _Source(path)
-    dialect = source.dialect(book, {})
+    dialect = source.dialect(book, stated)
     head = source.frame(dialect, nrows=1)
     _check_layout(path, head, book)
     wanted = [i for i, name in enumerate(head.columns) if columns is None or name in columns] or [0]
@@ -296,98 +294,8 @@ def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) 
     if book is None or any(name in book for name in frame.columns):
         return
     # the header may hold the first patient's values, so it is not shown
-    remedy = "Its first line must hold the names of the columns."
-    raise CohortError(f"{path} has no recognizable column. {remedy}", book.parse(frame)[1])
-
-
-# --- Parquet
-
-
-def _schema(path: str | Path) -> Any:
-    from pyarrow import parquet
-
-    return parquet.read_schema(path)
-
-
-def _dataset(path: str | Path) -> Any:
-    """Return the dataset of a file or folder, with a schema that fits all of its files.
-
-    A column without any value in one file, or of whole numbers in one and fractions in another, has the more
-    general type.
-
-    Raises
-    ------
-    CohortError
-        If a column has types that do not fit each other.
-    """
-    import pyarrow as pa
-    from pyarrow import dataset
-
-    data = dataset.dataset(path, format="parquet", partitioning="hive")
-    check_width(path, len(data.schema.names))
-    schemas = [data.schema, *(fragment.physical_schema for fragment in data.get_fragments())]
-    known = [set(schema.names) for schema in schemas]
-    fields: dict[str, Any] = {}
-    for name in dict.fromkeys(name for schema in schemas for name in schema.names):
-        parts = [
-            pa.schema([schema.field(name).with_nullable(True)])
-            for schema, names in zip(schemas, known, strict=True)
-            if name in names
-        ]
-        try:
-            fields[name] = pa.unify_schemas(parts, promote_options="permissive").field(name)
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
-            types = sorted({str(part.field(name).type) for part in parts})
-            raise CohortError(
-                f"Column {name!r} of {path} has different types in different files: {types}. Write it with "
-                "one type."
-            ) from None
-    unified = pa.schema(list(fields.values()), metadata=data.schema.metadata)
-    if unified.equals(data.schema):
-        return data
-    return dataset.dataset(path, schema=unified, format="parquet", partitioning="hive")
-
-
-def _parquet_chunks(path: str | Path, rows: int, columns: Collection[str] | None) -> Iterator[pd.DataFrame]:
-    from pyarrow import dataset
-
-    data = _dataset(path)
-    stored = (data.schema.pandas_metadata or {}).get("index_columns", [])
-    kept = [name for name in data.schema.names if columns is None or name in columns or name in stored]
-    options = dataset.ParquetFragmentScanOptions(pre_buffer=False)
-    batches = data.to_batches(
-        columns=kept or data.schema.names[:1],
-        batch_size=rows,
-        batch_readahead=1,
-        fragment_readahead=1,
-        fragment_scan_options=options,
+    remedy = (
+        "Its first line must hold the names of the columns, separated by the recognized or stated sign "
+        f"(separator; {OPTIONS['separator']})."
     )
-    index = pd.RangeIndex(data.count_rows())
-    if stored and isinstance(stored[0], dict):  # how pandas stores a RangeIndex
-        index = pd.RangeIndex(stored[0]["start"], stored[0]["stop"], stored[0]["step"])
-    start = 0
-    for table in _of_size(batches, rows):
-        frame = table.to_pandas()
-        if isinstance(frame.index, pd.RangeIndex):
-            frame.index = index[start : start + len(frame)]
-        start += len(frame)
-        yield frame
-
-
-def _of_size(batches: Iterable[Any], rows: int) -> Iterator[Any]:
-    """Split and join record batches, which end at row groups, into tables of `rows` rows."""
-    import pyarrow as pa
-
-    held: list[Any] = []
-    n = 0
-    for batch in batches:
-        held.append(batch)
-        n += len(batch)
-        if n < rows:
-            continue
-        table = pa.Table.from_batches(held)
-        whole = n - n % rows
-        yield from (table.slice(i, rows) for i in range(0, whole, rows))
-        held, n = table.slice(whole).to_batches(), n - whole
-    if n:
-        yield pa.Table.from_batches(held)
+    raise CohortError(f"{path} has no recognizable column. {remedy}", book.parse(frame)[1])

@@ -19,7 +19,14 @@ from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE
 from treatsel.validation import parts as part_of
-from treatsel.validation._origin import APPARENT, CROSS_VALIDATED, Origin, origin_of, withheld
+from treatsel.validation._origin import (
+    APPARENT,
+    CROSS_VALIDATED,
+    WITHHELD,
+    Origin,
+    cautions_of_folds,
+    origin_of,
+)
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
@@ -32,6 +39,7 @@ from treatsel.validation.parts import (
     imputed_of,
     joined,
     policies_of,
+    without_gain,
 )
 from treatsel.validation.report import ValidationReport, answers_of, checklist, compare
 from treatsel.validation.studies import (
@@ -177,10 +185,7 @@ def validate(
     origin = origin_of(model, cohort, outcome, random_state, n_jobs)
     if origin.kind == CROSS_VALIDATED and imputations is not None:
         raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
-    if event_is_good is None and origin.kind == CROSS_VALIDATED and model.__sklearn_is_fitted__():
-        event_is_good = model.event_is_good_.get(outcome or model.outcomes_[0])
-    if outcome is None and hasattr(model, "outcomes_") and model.__sklearn_is_fitted__():
-        outcome = model.outcomes_[0]
+    outcome, event_is_good = _stated(model, origin, outcome, event_is_good)
     model = origin.model
     task = ValidationTask.of(
         model,
@@ -195,7 +200,11 @@ def validate(
     reference = None if development is None else development_of(development, task)
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"), _warn_once():
-        policies = policies_of(task, assignment)
+        policies = known = policies_of(task, assignment)
+        if (
+            origin.kind == APPARENT and known.problem is None
+        ):  # gains flatter it most
+            policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections)
         more: dict[str, Callable[..., PartResult]] = {}
         if reference is not None:
@@ -204,12 +213,16 @@ def validate(
             imputed = imputed_of(imputations, model, task)
             more["imputations"] = partial(part_of.imputations, imputed=imputed, assignment=assignment)
         if internal_external is not None:
-            more["internal-external cross-validation"] = partial(
-                part_of.internal_external, model=internal_external, n_jobs=n_jobs
+            found["internal-external cross-validation"] = _attempt(
+                "internal-external cross-validation",
+                partial(part_of.internal_external, model=internal_external, n_jobs=n_jobs),
+                task,
+                known,
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
     about = _about(task, origin)
     cautions = [*_cautions(task, about), *origin.cautions]
+    cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
@@ -225,11 +238,21 @@ def validate(
         model_id=getattr(model, "model_id_", None),
         about=about,
     )
-    if origin.kind == APPARENT:
-        report = withheld(report)
     report = cast(ValidationReport, part_of.without_few_discordant(report))
     items = checklist(answers_of(report), sites=task.n_sites > 1)
     return replace(report, tables=report.tables | {"checklist": items})
+
+
+def _stated(
+    model: Any, origin: Origin, outcome: str | None, event_is_good: bool | None
+) -> tuple[str | None, bool | None]:
+    """Return the outcome and its direction as a fitted selector states them, unless they are given."""
+    if not hasattr(model, "outcomes_") or not model.__sklearn_is_fitted__():
+        return outcome, event_is_good
+    name = outcome or model.outcomes_[0]
+    if event_is_good is None and origin.kind == CROSS_VALIDATED:
+        event_is_good = model.event_is_good_.get(name)
+    return name, event_is_good
 
 
 SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # optional, in their order

@@ -6,14 +6,16 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import count_of
-from treatsel._stats.estimate import NAN
+from treatsel._measures import MEASURES
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import Shared
 from treatsel.model_selection import cross_predict_cohort
-from treatsel.validation.parts import Caution, Severity
+from treatsel.validation.parts import OVERALL, Caution, Severity
 
 EXTERNAL, CROSS_VALIDATED, APPARENT = "external", "cross-validated", "apparent"
+WITHIN_ARM_AUC = MEASURES["within_arm_auc"].label
+WITHHELD = "withheld, since patients of the development cohort are among these"  # gains of a model on them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -88,6 +90,24 @@ class Origin:
         return []
 
 
+def cautions_of_folds(origin: Origin, figures: list[dict[str, Any]]) -> list[Caution]:
+    """Return a caution if out-of-fold predictions look reversed, which is usually an artifact of the folds.
+
+    References
+    ----------
+    Parker, Guenter & Bedo (2007), BMC Bioinformatics 8, 326. doi:10.1186/1471-2105-8-326
+    """
+    own = (one for one in figures if (one["measure"], one["group"]) == (WITHIN_ARM_AUC, OVERALL))
+    if origin.kind != CROSS_VALIDATED or not any(one["upper"] < 0.5 for one in own):
+        return []
+    text = (
+        "The within-arm AUC lies below 0.5. In a cross-validation this is usually no reversed prediction: "
+        "where the covariates hardly predict the outcome, a fold with few events is predicted from the other "
+        "folds, which have more of them. Read AUC and calibration slope as: no discrimination was found."
+    )
+    return [Caution(Severity.PARTIAL, text)]
+
+
 def origin_of(
     model: Any, cohort: Cohort, outcome: str | None, random_state: int | None, n_jobs: int | None
 ) -> Origin:
@@ -138,14 +158,3 @@ def _shared(model: Any, cohort: Cohort) -> Shared | None:
         return None  # predicting will say so
     found: Shared | None = model.shared_with(cohort.frame, cohort.received)
     return found
-
-
-def withheld(report: Any) -> Any:
-    """Return a report of apparent performance without its gains, which flatter the model most."""
-    figures = report.figures.copy()
-    rows = figures["section"].isin(["gain", "policy", "naive"]) | figures["measure"].str.startswith("gain")
-    figures.loc[rows, ["value", "lower", "upper"]] = NAN
-    reason = "not estimable: withheld, since patients of the development cohort are among these"
-    figures.loc[rows, "method"] = reason
-    nothing = dict.fromkeys(("value", "lower", "upper", "se", "p_value"), NAN)
-    return replace(report, figures=figures, gain=replace(report.gain, **nothing, method=reason))

@@ -14,9 +14,9 @@ from treatsel.metrics import (
     spiegelhalter_z,
     weak_calibration_test,
 )
+from treatsel.validation._small_groups import ends_of, merged_groups, rounded_knots
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row, row_of, rows_by_arm
-from treatsel.validation.studies._small_groups import ends_of, merged_groups, rounded_knots
 
 NAN = float("nan")
 KEYS = ("calibration_in_the_large", "calibration_slope", "observed_expected")

@@ -7,9 +7,9 @@ from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._measures import MEASURES
 from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import balanced_accuracy, prevalence, within_arm_auc
+from treatsel.validation._small_groups import is_telling_split
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row_of, rows_by_arm
-from treatsel.validation.studies._small_groups import is_telling_split
 
 
 def discrimination(task: ValidationTask) -> PartResult:

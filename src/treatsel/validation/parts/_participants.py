@@ -3,9 +3,9 @@
 import pandas as pd
 
 from treatsel._stats.by_arm_tables import recommended_shares
+from treatsel.validation._small_groups import disclosed_recommendations
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult
-from treatsel.validation.studies._small_groups import disclosed_recommendations
 
 
 def participants(task: ValidationTask) -> PartResult:

@@ -131,6 +131,12 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
     )
 
 
+def without_gain(task: ValidationTask, policies: Policies, reason: str) -> Policies:
+    """Return policies that are not evaluated, for a reason: no gain is computed from them in any part."""
+    nothing = policies.scores * NAN
+    return replace(policies, scores=nothing, gain=_no_gain(task, reason), problem=reason)
+
+
 def _too_few(received: pd.Series) -> str | None:
     """Return why there are too few patients to evaluate policies; None if there are enough."""
     counts = received.value_counts()

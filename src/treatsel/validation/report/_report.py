@@ -62,6 +62,7 @@ class ValidationReport(ReportData):
             for row in rows.to_dict(orient="records")
         }
         return {
+            "kind": self.kind,
             "outcome": self.outcome,
             "n": int(self.flow["n_observed"].sum()),
             "level": self.level,
