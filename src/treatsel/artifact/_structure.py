@@ -13,6 +13,7 @@ from treatsel._measures import labels_of
 from treatsel.additive import Trees
 from treatsel.artifact._json import MAX_TEXT, MAX_WHOLE
 from treatsel.artifact._values import (
+    arms_in,
     check_number,
     check_numbers,
     is_count,
@@ -60,7 +61,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     ArtifactError
         If a part is invalid; the message names it.
     """
-    arms = labels_in(part_of(content, "arms"), "arms")
+    arms = arms_in(part_of(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
     require(part_of(content, "default_arm") in arms, "the default arm is not an arm")
     outcomes = records_of(part_of(content, "outcomes"), "outcomes")
@@ -291,17 +292,17 @@ def _check_arm_means(means: Any, n_arms: int) -> None:
         require(lower is None or lower <= value <= upper, "arm_means are not in order")
 
 
-def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
+def _check_training(rows: Any, outcomes: list[str], arms: list[Any]) -> None:
     cells = []
     for row in records_of(rows, "training"):
-        cells.append((str(part_of(row, "outcome", "training")), str(part_of(row, "arm", "training"))))
+        cells.append((str(part_of(row, "outcome", "training")), repr(part_of(row, "arm", "training"))))
         counts = [part_of(row, key, "training") for key in ("n", "n_observed", "n_events")]
         known = [count for count in counts if count is not None]
         require(all(is_count(count) for count in known), "a count of training is not a count")
         require(known == sorted(known, reverse=True), "counts of training are not in order")
         sufficient = part_of(row, "sufficient_events", "training")
         require(isinstance(sufficient, bool), "sufficient_events is neither true nor false")
-    pairs = {(outcome, arm) for outcome in outcomes for arm in arms}
+    pairs = {(outcome, repr(arm)) for outcome in outcomes for arm in arms}
     complete = len(cells) == len(pairs) and set(cells) == pairs
     require(complete, "training does not have each outcome and arm once")
 

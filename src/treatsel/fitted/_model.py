@@ -8,7 +8,7 @@ from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._version import __version__
 from treatsel.additive import Explainer, positions_of, warm_up
 from treatsel.errors import InputError, UnsupportedModelError
-from treatsel.explanation import Explanation
+from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
 from treatsel.fitted._data import ModelData
 from treatsel.predictions import Predictions
@@ -271,8 +271,7 @@ class FittedModel(ModelData):
             base_value=base,
             predictions=prediction,
             inputs=inputs,
-            arm=arm,
-            contrast=None if contrast is None else (contrast[0], contrast[1]),
+            **arms_at(positions, self.arms),
             outcome=name,
             scale=scale,
             model_id=self.model_id,

@@ -50,6 +50,12 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
     if arm not in X.columns:
         raise InputError(f"X has no arm column {arm!r}. Its columns are {list(map(str, X.columns))}.")
     received = X[arm].astype("object")
+    labels = received.dropna().unique()
+    if len({str(label) for label in labels}) < len(labels):
+        raise InputError(
+            f"Column {arm!r} holds labels that differ only in type, such as 1 and '1'. Write each arm in one "
+            "way, for example with astype(str)."
+        )
     if n := int(received.isna().sum()):
         raise InputError(f"Column {arm!r} holds {count_of(n, 'missing arm')}. Leave out these patients.")
     return received

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from scipy.special import logit
 
+from treatsel._checks import check_arm
 from treatsel.fitted import DataCheck, Development, FittedModel, Keys, RowDigests, row_keys
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
@@ -71,7 +72,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
         codebook=completed_codebook(data.codebook, data.clean, good),
         event_is_good=good,
         arms=tuple(arms),
-        default_arm=means.loc[enough or arms, "value"].idxmax(),
+        default_arm=check_arm("default_arm", means.loc[enough or arms, "value"].idxmax(), arms),
         assignment=data.assignment,
         assignment_model=assignment.model,
         development=development,
