@@ -20,6 +20,7 @@ from treatsel._checks import (
     count_of,
 )
 from treatsel._stats.alignment import check_same_order
+from treatsel._stats.row_keys import received_row_keys
 from treatsel.errors import InputError
 
 SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
@@ -121,6 +122,8 @@ class ByArmMixin:
         if not weights.any():
             raise InputError("Every sample_weight is 0. At least one must be above 0.")
         self.arms_ = np.array(sorted(received.unique(), key=str), dtype=object)
+        if self.arm is not None:
+            self.row_keys_ = received_row_keys(covariates[used], received[used])
         return covariates[used], received[used], y[used], weights[used]
 
     def _encode_classes(self, y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:

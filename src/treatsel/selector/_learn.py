@@ -8,7 +8,8 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import check_arm
-from treatsel.fitted import DataCheck, Development, FittedModel, Keys, RowDigests, row_keys
+from treatsel._stats.row_keys import Keys, row_keys
+from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
 from treatsel.selector._background import counts_by_arm, ranges_of, summarize
