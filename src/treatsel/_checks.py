@@ -148,6 +148,19 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     return value
 
 
+def check_arm(name: str, value: Any, arms: Iterable[Any]) -> Any:
+    """Return the arm that `value` names: the label that equals it or, failing that, has the same text.
+
+    Labels keep the type that they have in the codebook, while a command line or JSON has texts: "1" names arm
+    1, and 1 names arm "1".
+    """
+    options = list(arms)
+    if value in options:
+        return options[options.index(value)]
+    same = [arm for arm in options if str(arm) == as_text(value)]
+    return same[0] if len(same) == 1 else check_choice(name, value, options)
+
+
 def check_by_arm(name: str, table: Any) -> "pd.DataFrame":
     """Return a by-arm table: rows are patients, columns are arms, each cell a probability."""
     import pandas as pd
@@ -173,12 +186,17 @@ def check_unique(name: str, values: Iterable[Any]) -> None:
 
 
 def check_known_arms(received: "pd.Series", known: Iterable[Any], *, fewest_named: int = 1) -> "pd.Series":
-    """Return `received` if every arm in it is known.
+    """Return received arms, as the labels of the known ones (see `check_arm`), if all are known.
 
     The message names unknown arms of at least `fewest_named` patients: rarer texts in a table of patients may
     be anything.
     """
     known = list(known)
+    if not received.isin(known).all():
+        same = {str(arm): arm for arm in known}
+        if len(same) == len(known):
+            renamed = {arm: same.get(as_text(arm), arm) for arm in received.unique()}
+            received = received.map(renamed).astype("object")
     unknown = ~received.isin(known)
     if n := int(unknown.sum()):
         raise InputError(

@@ -8,9 +8,10 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
+from treatsel._stats.row_keys import row_keys
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.fitted import MOST_SAMPLED, RowDigests, row_keys, shared_patients
+from treatsel.fitted import MOST_SAMPLED, RowDigests, shared_patients
 from treatsel.model_selection import cross_predict, cross_predict_cohort
 from treatsel.models import HierarchicalClassifier
 

@@ -23,7 +23,7 @@ OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
 MOST_CHECKS = 1000  # data checks
 
 
-def check_development(content: Mapping[str, Any], arms: list[str], outcomes: list[str]) -> None:
+def check_development(content: Mapping[str, Any], arms: list[Any], outcomes: list[str]) -> None:
     """Check the parts that describe the development; arms and outcomes are checked already."""
     _check_arm_means(part_of(content, "arm_means"), len(arms))
     _check_training(part_of(content, "training"), outcomes, arms)
@@ -45,22 +45,22 @@ def _check_arm_means(means: Any, n_arms: int) -> None:
         require(lower is None or lower <= value <= upper, "arm_means are not in order")
 
 
-def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
+def _check_training(rows: Any, outcomes: list[str], arms: list[Any]) -> None:
     cells = []
     for row in records_of(rows, "training"):
-        cells.append((str(part_of(row, "outcome", "training")), str(part_of(row, "arm", "training"))))
+        cells.append((str(part_of(row, "outcome", "training")), repr(part_of(row, "arm", "training"))))
         counts = [part_of(row, key, "training") for key in ("n", "n_observed", "n_events")]
         known = [count for count in counts if count is not None]
         require(all(is_count(count) for count in known), "a count of training is not a count")
         require(known == sorted(known, reverse=True), "counts of training are not in order")
         sufficient = part_of(row, "sufficient_events", "training")
         require(isinstance(sufficient, bool), "sufficient_events is neither true nor false")
-    pairs = {(outcome, arm) for outcome in outcomes for arm in arms}
+    pairs = {(outcome, repr(arm)) for outcome in outcomes for arm in arms}
     complete = len(cells) == len(pairs) and set(cells) == pairs
     require(complete, "training does not have each outcome and arm once")
 
 
-def _check_default_arm(content: Mapping[str, Any], arms: list[str], main: str) -> None:
+def _check_default_arm(content: Mapping[str, Any], arms: list[Any], main: str) -> None:
     """Require the arm with the largest mean, of those with sufficient events of the main outcome, if any."""
     means = dict(zip(arms, content["arm_means"]["value"], strict=True))
     of_main = (row for row in content["training"] if row["outcome"] == main)

@@ -14,6 +14,7 @@ from treatsel.artifact._development import check_development
 from treatsel.artifact._json import MAX_WHOLE
 from treatsel.artifact._values import (
     LARGEST,
+    arms_in,
     check_number,
     check_numbers,
     is_hash,
@@ -55,7 +56,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     ArtifactError
         If a part is invalid; the message names it.
     """
-    arms = labels_in(part_of(content, "arms"), "arms")
+    arms = arms_in(part_of(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
     require(part_of(content, "default_arm") in arms, "the default arm is not an arm")
     outcomes = records_of(part_of(content, "outcomes"), "outcomes")

@@ -32,6 +32,13 @@ def labels_in(value: Any, what: str, *, empty: bool = False) -> list[str]:
     return list(value)
 
 
+def arms_in(value: Any, what: str) -> list[Any]:
+    """Return labels of arms: all texts, or all integers; distinct as texts."""
+    whole = isinstance(value, list) and all(type(label) is int for label in value)
+    labels_in([str(label) for label in value] if whole else value, what)
+    return list(value)
+
+
 def check_numbers(value: Any, n: int, what: str, low: float, high: float, *, absent: bool = False) -> None:
     require(isinstance(value, list) and len(value) == n, f"{what}: not a list of {n} numbers")
     for number in value:

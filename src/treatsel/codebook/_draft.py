@@ -139,7 +139,7 @@ def _drafted(
 ) -> Field:
     name, values = str(column.name), _distinct(column, missing)
     if role is not None:
-        return _label(name, role, values)
+        return _label(column, role, missing)
     declared = isinstance(column.dtype, pd.CategoricalDtype) or (_is_text(column) and not as_cells)
     declared |= column.dtype == object and bool(values.map(lambda value: isinstance(value, Enum)).any())
     kind = _kind(values, declared=declared)
@@ -262,9 +262,20 @@ def _undecided(field: Field, note: str) -> Field:
     return replace(field, role="undecided", note=" ".join(filter(None, [note, field.note])))
 
 
-def _label(name: str, role: str, values: pd.Series) -> Field:
-    enum = _labels(values) or None if role == "arm" else None
-    return Field(name=name, type="string", role=role, enum=enum, note=f"Role {role} by its name.")
+def _label(column: pd.Series, role: str, missing: Collection[str]) -> Field:
+    name, note = str(column.name), f"Role {role} by its name."
+    if role != "arm":
+        return Field(name=name, type="string", role=role, note=note)
+    values = distinct_values(column, missing)
+    if len(values) and values.map(_is_whole_number).all():  # labels keep their type
+        return Field(name=name, type="integer", role=role, enum=tuple(sorted(map(int, values))), note=note)
+    return Field(name=name, type="string", role=role, enum=_labels(values) or None, note=note)
+
+
+def _is_whole_number(value: object) -> bool:
+    if isinstance(value, float | np.floating):  # integers, in a column with missing values
+        return bool(abs(float(value)) <= _LARGEST_WHOLE and float(value).is_integer())
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import ROUNDING, as_text, check_mapping_keys
-from treatsel.codebook._values import CLEAN, NAN, as_plain, is_absent, is_finite_number, truth_of
+from treatsel.codebook._values import CLEAN, NAN, as_plain, integer_of, is_absent, is_finite_number, truth_of
 from treatsel.codebook._violation import Violation
 from treatsel.errors import CodebookError, Fault, InputError
 
@@ -251,6 +251,11 @@ class Field:
         return kind
 
     @property
+    def has_integer_labels(self) -> bool:
+        """Whether this is the arm, and its labels are integers instead of texts."""
+        return self.role == "arm" and self.type == "integer"
+
+    @property
     def is_coded(self) -> bool:
         """Whether this covariate lists numbers (``enum``): codes of categories, not points on a line."""
         return self.role == "covariate" and self.enum is not None and self.type in ("number", "integer")
@@ -334,9 +339,10 @@ class Field:
     ) -> tuple["pd.Series", list["Violation"]]:
         """Return the column in clean form, and its violations of the codebook (`fault` describes them).
 
-        Numbers and booleans become float64, dates datetime64, and texts Python strings, as do arms, sites,
-        persons and ids of any type, and covariates coded by listed numbers (`is_coded`); values that are
-        missing, or not of the column's type, become NaN.
+        Numbers and booleans become float64, dates datetime64, and texts Python strings, as do sites, persons
+        and ids of any type, and covariates coded by listed numbers (`is_coded`); arms become Python integers
+        if their type is integer, else strings. Values that are missing, or not of the column's type, become
+        NaN.
         """
         from treatsel.codebook._convert import convert
 
@@ -344,6 +350,9 @@ class Field:
         clean = values
         if self.role in _LABELS and self.type != "string":
             clean = convert(column, "string", missing)[0].where(values.notna())
+        if self.has_integer_labels:
+            whole = values.notna() & (values % 1 == 0)
+            clean = clean.mask(whole, clean[whole].map(integer_of).astype("object"))
         wrong_type = Violation("wrong_type", values.isna() & ~absent)
         found = (wrong_type, *self._violations_of_range(values), *self._violations(clean, absent))
         if self.is_coded:
@@ -367,7 +376,9 @@ class Field:
             yield Violation("not_binary", present & ~clean.isin([0, 1]))
         elif self.enum is not None:
             kind = "string" if self.role in _LABELS else self.type
-            unseen = present & ~clean.isin(self._allowed_values(kind))
+            whole = self.has_integer_labels
+            allowed = [integer_of(v) for v in self.enum] if whole else self._allowed_values(kind)
+            unseen = present & ~clean.isin(allowed)
             yield Violation("unseen_category", unseen)
         if self.required or self.role in ("id", "arm"):
             yield Violation("missing_required", absent)

@@ -69,6 +69,12 @@ def number_of(value: Any) -> float:
     return NAN
 
 
+def integer_of(value: Any) -> int:
+    """Return a whole number, or a text that represents one, as an integer with all its digits."""
+    text = as_text(value).strip()
+    return int(text) if text.lstrip("+-").isdecimal() else int(float(text))
+
+
 def boolean_of(value: Any) -> float:
     """Return true, false, 1 and 0, as words or numbers, as 1.0 and 0.0; NaN for everything else."""
     if not isinstance(value, str | numbers.Real | np.bool_ | Decimal):

@@ -1,6 +1,7 @@
 """`explain`: SHAP values for the predictions of a selector or of a single model."""
 
 import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,7 +156,8 @@ def explain_table(
     model_id: str | None = None,
 ) -> Explanation:
     """Explain an additive model for a table of clean covariates, relative to a background."""
-    positions = positions_of(arm, contrast, scale, list(additive.arms_))
+    model_arms = list(additive.arms_)
+    positions = positions_of(arm, contrast, scale, model_arms)
     explainer = Explainer.of(additive, additive.encoding.encode(background))
     values, base, prediction = explainer.explain(additive.encoding.encode(covariates), positions, scale)
     names = tuple(additive.encoding.names)
@@ -166,8 +168,7 @@ def explain_table(
         base_value=base,
         predictions=prediction,
         inputs={name: covariates[name].array for name in names},
-        arm=arm,
-        contrast=None if contrast is None else (contrast[0], contrast[1]),
+        **arms_at(positions, model_arms),
         outcome=outcome,
         scale=scale,
         model_id=model_id,
@@ -186,7 +187,8 @@ def explain_predictions(
     model_id: str | None = None,
 ) -> Explanation:
     """Explain a model that is not a sum of terms, by its predictions for a table of clean covariates."""
-    positions = positions_of(arm, contrast, scale, list(model.arms_))
+    model_arms = list(model.arms_)
+    positions = positions_of(arm, contrast, scale, model_arms)
 
     def predict(table: "pd.DataFrame") -> FloatArray:
         found = _on_scale(model.predict_by_arm(table).to_numpy(dtype=float)[:, positions], scale)
@@ -200,14 +202,19 @@ def explain_predictions(
         base_value=found.base,
         predictions=found.predictions,
         inputs={name: covariates[name].array for name in covariates.columns},
-        arm=arm,
-        contrast=None if contrast is None else (contrast[0], contrast[1]),
+        **arms_at(positions, model_arms),
         outcome=outcome,
         scale=scale,
         model_id=model_id,
         method="enumeration" if found.errors is None else "permutation",
         standard_errors=found.errors,
     )
+
+
+def arms_at(positions: Sequence[int], arms: Sequence[Any]) -> dict[str, Any]:
+    """Return the arm, or the contrast of two arms, at these positions, as the model names them."""
+    found = tuple(arms[k] for k in positions)
+    return {"arm": None, "contrast": found} if len(found) == 2 else {"arm": found[0], "contrast": None}
 
 
 def _on_scale(probability: FloatArray, scale: str) -> FloatArray:

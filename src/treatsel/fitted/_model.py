@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel.additive import Explainer, positions_of, warm_up
 from treatsel.errors import InputError, UnsupportedModelError
-from treatsel.explanation import Explanation
+from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions
@@ -279,9 +279,9 @@ class FittedModel(ModelData):
         way: Any = _records if is_record and model is not None else _tables
         given: Inputs = way.inputs(self, X, name, on_invalid, day)
         rows = None if background is None else _tables.background_of(background)
-        pair = None if contrast is None else (contrast[0], contrast[1])
+        named = arms_at(positions, self.arms)
         if model is None:
-            options = {"arm": arm, "contrast": pair, "scale": scale, "model_id": self.model_id}
+            options = {**named, "scale": scale, "model_id": self.model_id}
             found = _tables.explain(self, given, name, rows, **options)
         else:
             reference = self.references[name] if rows is None else model.encoding.encode(rows)
@@ -295,14 +295,14 @@ class FittedModel(ModelData):
                 base_value=base,
                 predictions=prediction,
                 inputs=given.values,
-                arm=arm,
-                contrast=pair,
+                **named,
                 outcome=name,
                 scale=scale,
                 model_id=self.model_id,
             )
+        pair = named["contrast"]
         chosen = {
-            "arm": plain(arm),
+            "arm": plain(named["arm"]),
             "contrast": None if pair is None else [plain(each) for each in pair],
             "outcome": name,
             "scale": scale,

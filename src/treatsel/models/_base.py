@@ -21,6 +21,7 @@ from treatsel._checks import (
 )
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
+from treatsel._stats.row_keys import received_row_keys
 from treatsel.errors import InputError
 
 SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
@@ -51,6 +52,12 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
     if arm not in X.columns:
         raise InputError(f"X has no arm column {arm!r}. Its columns are {list(map(str, X.columns))}.")
     received = X[arm].astype("object")
+    labels = received.dropna().unique()
+    if len({str(label) for label in labels}) < len(labels):
+        raise InputError(
+            f"Column {arm!r} holds labels that differ only in type, such as 1 and '1'. Write each arm in one "
+            "way, for example with astype(str)."
+        )
     if n := int(received.isna().sum()):
         raise InputError(f"Column {arm!r} holds {count_of(n, 'missing arm')}. Leave out these patients.")
     return received
@@ -116,6 +123,8 @@ class ByArmMixin:
         if not weights.any():
             raise InputError("Every sample_weight is 0. At least one must be above 0.")
         self.arms_ = np.array(sorted(received.unique(), key=str), dtype=object)
+        if self.arm is not None:
+            self.row_keys_ = received_row_keys(covariates[used], received[used])
         return covariates[used], received[used], y[used], weights[used]
 
     def _encode_classes(self, y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:

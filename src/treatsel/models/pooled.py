@@ -54,6 +54,8 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Arms, sorted.
     classes_ : ndarray of shape (2,)
         Outcomes; the second is the event.
+    row_keys_ : ndarray of uint64
+        Hashes of the rows, by which `treatsel.validate` recognizes patients of the development cohort.
     estimator_ : classifier
         The fitted classifier.
 

@@ -21,6 +21,7 @@ from treatsel._checks import (
 )
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.logits import logits_of
+from treatsel._stats.row_keys import received_row_keys
 from treatsel.additive import AdditiveModel, additive_of
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
@@ -63,6 +64,9 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Maximum of the log-likelihood of the new patients' outcomes.
     n_parameters_ : int
         Number of parameters estimated from the new patients.
+    row_keys_ : ndarray of uint64
+        Hashes of the new patients' rows, and of those on which the model was fitted if it has them: by these
+        `treatsel.validate` recognizes that a cohort is not a new one.
 
     Notes
     -----
@@ -131,6 +135,8 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.n_features_in_ = len(names)
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.asarray(names, dtype=object)
+            own = received_row_keys(frame.loc[used, names], received[used])
+            self.row_keys_ = np.union1d(own, getattr(self.model, "row_keys_", own))
         return self
 
     def _learn(

@@ -132,8 +132,8 @@ def received_in(selector: TreatmentSelector, frame: pd.DataFrame) -> pd.Series |
         return None
     book = selector.codebook_
     received = book[selector.arm].parse(frame[selector.arm], book.missing_values)[0]
-    check_known_arms(received[received.notna()], selector.arms_, fewest_named=SMALLEST_GROUP)
-    return received
+    known = check_known_arms(received[received.notna()], selector.arms_, fewest_named=SMALLEST_GROUP)
+    return known.reindex(received.index)
 
 
 def _dates(dates: Any, frame: pd.DataFrame) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_choice, exceeds
+from treatsel._checks import FloatArray, check_arm, exceeds
 from treatsel._stats.ties import best_shares
 from treatsel.additive import quantiles
 from treatsel.errors import InputError
@@ -207,8 +207,10 @@ def reasons_of(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:
         return {}
     if not isinstance(excluded, Mapping):
         raise InputError(f"excluded must map arms to reasons; it is a {type(excluded).__name__}.")
+    found: dict[Any, str] = {}
     for arm, reason in excluded.items():
-        check_choice("An arm to exclude", arm, arms)
+        known = check_arm("An arm to exclude", arm, arms)
         if not isinstance(reason, str) or not reason.strip():
             raise InputError(f"excluded names {arm!r} without a reason. Give the reason as a text.")
-    return dict(excluded)
+        found[known] = reason
+    return found

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_number, check_unique
+from treatsel._checks import (
+    FloatArray,
+    check_arm,
+    check_by_arm,
+    check_choice,
+    check_level,
+    check_number,
+    check_unique,
+)
 from treatsel.errors import InputError
 from treatsel.recommendation._decision import Decisions, decide, reasons_of
 from treatsel.recommendation._reasons import reasons_by_patient
@@ -102,6 +110,8 @@ def recommend(
         )
     check_unique("The patients (index) of by_arm", by_arm.index)
     arms = list(by_arm.columns)
+    if default_arm is not None:
+        default_arm = check_arm("default_arm", default_arm, arms)
     check_rule(rule, margin, level, default_arm, arms)
     reasons = reasons_of(excluded, arms)
     permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
@@ -190,6 +200,8 @@ def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
     if not isinstance(allowed, pd.DataFrame):
         raise InputError(f"allowed must be a DataFrame of True and False, not a {type(allowed).__name__}.")
     check_unique("The columns of allowed", allowed.columns)
+    known = {str(arm): arm for arm in by_arm.columns}
+    allowed = allowed.rename(columns=lambda arm: arm if arm in by_arm.columns else known.get(str(arm), arm))
     if missing := [str(arm) for arm in by_arm.columns if arm not in allowed.columns]:
         raise InputError(f"allowed must contain every arm of by_arm; it lacks {missing}.")
     from treatsel._stats.alignment import aligned

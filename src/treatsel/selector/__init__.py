@@ -202,8 +202,13 @@ class TreatmentSelector(LearnedAttributes, Shown):
                 if found is not None and found != wanted:
                     raise InputError(f"The new model of {name!r} has the {what} {found}; it needs {wanted}.")
         changed = copy.copy(self)
+        development = fitted.development
+        if any(hasattr(model, "row_keys_") for model in models.values()):
+            # in a file, digests of the development cohort alone would make that of the update look new
+            development = replace(development, row_digests=None)
         changed.model_ = replace(
             fitted,
+            development=development,
             models={**fitted.models, **{name: additive_of(model) for name, model in models.items()}},
             estimators={**fitted.estimators, **models},
             model_id=None,

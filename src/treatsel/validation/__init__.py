@@ -201,9 +201,7 @@ def validate(
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"), _warn_once():
         policies = known = policies_of(task, assignment)
-        if (
-            origin.kind == APPARENT and known.problem is None
-        ):  # gains flatter it most
+        if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections)
         more: dict[str, Callable[..., PartResult]] = {}

@@ -7,10 +7,12 @@ import pandas as pd
 
 from treatsel._checks import count_of
 from treatsel._measures import MEASURES
+from treatsel._stats.row_keys import received_row_keys
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
-from treatsel.fitted import Shared
+from treatsel.fitted import Shared, rows_shared
 from treatsel.model_selection import cross_predict_cohort
+from treatsel.models import RecalibratedClassifier
 from treatsel.validation.parts import OVERALL, Caution, Severity
 
 EXTERNAL, CROSS_VALIDATED, APPARENT = "external", "cross-validated", "apparent"
@@ -40,6 +42,8 @@ class Origin:
         Whether the cohort could be compared with the development cohort.
     fold_comparator : Series or None
         For a cross-validation: the best single arm by the patients outside each patient's fold.
+    source : str
+        The cohort with which patients are shared: that of the development, or of an update.
     """
 
     model: Any
@@ -49,6 +53,7 @@ class Origin:
     n_left_out: int = 0
     is_checked: bool = True
     fold_comparator: pd.Series | None = None
+    source: str = "the development cohort"
 
     @property
     def cautions(self) -> list[Caution]:
@@ -57,7 +62,7 @@ class Origin:
             return [
                 Caution(
                     Severity.NO_VALIDATION,
-                    f"About {self.share:.0%} of these patients were in the development cohort. The estimates "
+                    f"About {self.share:.0%} of these patients were in {self.source}. The estimates "
                     "are apparent (optimistic) performance, not external validation; gains and verdicts are "
                     "withheld.",
                 )
@@ -85,7 +90,7 @@ class Origin:
             return [Caution(Severity.MILD, text)]
         if self.n_left_out:
             verb = "was" if self.n_left_out == 1 else "were"
-            text = f"{count_of(self.n_left_out, 'patient')} of the development cohort {verb} left out."
+            text = f"{count_of(self.n_left_out, 'patient')} of {self.source} {verb} left out."
             return [Caution(Severity.MILD, text)]
         return []
 
@@ -117,9 +122,13 @@ def origin_of(
     figures are cross-fitted; a model from a file, which cannot be fitted again, gives apparent performance.
     """
     if not hasattr(model, "shared_with"):
-        return Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
+        return _of_keys([model], model, cohort, "the cohort on which the model was fitted or updated")
     if not model.__sklearn_is_fitted__():
         return _cross_validated(model, cohort, outcome, random_state, n_jobs)
+    updated = [each for each in model.models_.values() if isinstance(each, RecalibratedClassifier)]
+    used = _of_keys(updated, model, cohort, "the cohort on which the model was updated")
+    if used.share:  # a clone would be fitted without the update: its figures are those of another model
+        return used
     shared = _shared(model, cohort)
     if shared is None or not shared.is_known:
         return Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
@@ -139,6 +148,26 @@ def origin_of(
         share=shared.share,
         n_left_out=int(shared.rows.sum()),
     )
+
+
+def _of_keys(parts: list[Any], model: Any, cohort: Cohort, source: str) -> Origin:
+    """Compare the cohort with the rows that were used to fit or update (parts of) a model that keeps them."""
+    shared = [found for part in parts if (found := _shared_rows(part, cohort)) is not None]
+    most = max(shared, key=lambda found: found.share, default=None)
+    unchecked = Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
+    if most is None or not most.is_known or not most.share:
+        return unchecked  # the rows may have been written in another form
+    if most.too_many or most.rows is None:
+        return replace(unchecked, kind=APPARENT, share=most.share, is_checked=True, source=source)
+    rest, n = cohort.take(~most.rows), int(most.rows.sum())
+    return replace(unchecked, cohort=rest, share=most.share, n_left_out=n, is_checked=True, source=source)
+
+
+def _shared_rows(part: Any, cohort: Cohort) -> Shared | None:
+    keys, names = getattr(part, "row_keys_", None), list(getattr(part, "feature_names_in_", ()))
+    if keys is None or not names or any(name not in cohort.frame for name in names):
+        return None
+    return rows_shared(keys, received_row_keys(cohort.frame[names], cohort.received))
 
 
 def _cross_validated(

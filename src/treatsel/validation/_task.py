@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, as_pandas, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel._checks import (
+    FloatArray,
+    as_pandas,
+    as_text,
+    check_by_arm,
+    check_choice,
+    check_known_arms,
+    check_unique,
+)
 from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
 from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
@@ -232,8 +240,8 @@ def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
 
 def by_text(labels: pd.Index | Iterable[Any]) -> Callable[[Any], Any]:
     """Return a function that maps a label to the known label with the same text (1 for "1"), if any."""
-    known = {str(label): label for label in labels}
-    return lambda label: known.get(str(label), label)
+    known = {as_text(label): label for label in labels}
+    return lambda label: known.get(as_text(label), label)
 
 
 def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
