@@ -219,7 +219,7 @@ def calibration(curve: Any, ax: Any = None, **kwargs: Any) -> Any:
     if ax is None and len(arms) > MAX_CURVES:
         return calibration_panels(curve, new_figure, **kwargs)
     several = len(arms) > 1
-    ax = new_axes(ax, width=5.5, height=5.8 + (legend_height(arms, 4.5) if several else 0))
+    ax = new_axes(ax, width=5.5, height=5.8 + (legend_height(arms, 4.5) + 0.5 if several else 0))
     _diagonal(ax)
     for number, arm in enumerate(arms):
         named = {"label": wrapped(arm, 60)} if several else {}

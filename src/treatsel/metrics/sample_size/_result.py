@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._reporting.summary import Summarized
+from treatsel._reporting.format import DASH
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel._stats.estimate import NAN
 from treatsel.errors import InputError
 
@@ -72,6 +73,17 @@ class SampleSize(Summarized):
                 f"{beyond} would need more than {MOST_PATIENTS:,} patients. Relax the target, or check "
                 "the numbers given."
             )
+
+    def _summary(self) -> Summary:
+        return Summary(
+            title="SampleSize",
+            headline=str(self),
+            columns=("Criterion", "Patients", "Meaning"),
+            rows=[
+                (each.name, DASH if each.n is None else f"{each.n:,}", each.about) for each in self.criteria
+            ],
+            note="to_frame() shows all numbers.",
+        )
 
     @property
     def n(self) -> int:

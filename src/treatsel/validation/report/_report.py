@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from treatsel._disclosure import is_disclosive
+from treatsel._disclosure import is_disclosive, is_small
 from treatsel._files import read_text, write_text
 from treatsel._reporting import page
 from treatsel._reporting.format import percent, with_interval
@@ -24,6 +24,7 @@ from treatsel.validation.report._schema import check_content
 
 SCHEMA = 1
 KIND = "treatsel validation report"
+_SMALL = "not shown (small counts)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -34,21 +35,27 @@ class ValidationReport(ReportData):
     """
 
     def _summary(self) -> Summary:
-        base = self.figure("base rate")
-        facts = [
-            ("patients with the outcome observed", count_text(base["n"])),
-            (f"rate of {self.outcome_label}", with_interval(base, percent)),
-            ("confidence level", f"{100 * self.level:g}%"),
-            ("model", self.model_id[:12] if self.model_id else "not from a file"),
+        base, lost = self.figure("base rate"), self.about["n"] - self.about["n_observed"]
+        few = is_disclosive(base["n_events"], base["n"])
+        hidden = {"Sample size": few, "Missing outcomes": is_small(lost)}
+        rows = [
+            (
+                row.question,
+                _SMALL if hidden.get(row.question.partition(":")[0]) else row.estimate,
+                row.verdict,
+            )
+            for row in front_rows(self)
         ]
-        if is_disclosive(base["n_events"], base["n"]):
-            facts[1] = (facts[1][0], "not shown (small counts)")
-        rows = [(row.question, row.estimate, row.verdict) for row in front_rows(self)]
         cautions = f"Cautions: {len(self.cautions)}, see cautions. " if self.cautions else ""
         return Summary(
             title=f"{TITLES[self.kind]}: {self.outcome_label}",
             headline=self.headline,
-            facts=facts,
+            facts=[
+                ("patients with the outcome observed", count_text(base["n"])),
+                (f"rate of {self.outcome_label}", _SMALL if few else with_interval(base, percent)),
+                ("confidence level", f"{100 * self.level:g}%"),
+                ("model", self.model_id[:12] if self.model_id else "not from a file"),
+            ],
             columns=("Question", "Estimate (interval)", "Verdict"),
             rows=rows,
             note=f"{cautions}to_html(path) writes the whole report; to_frame() returns all estimates.",
