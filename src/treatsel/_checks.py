@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 # about 1e-16, and no difference of 1e-12 in a probability matters.
 ROUNDING = 1e-12
 MOST_WEIGHT = 1e9  # patients that one row can stand for
+MOST_NAMES = 20  # names that a message or a result lists
+MOST_CHARACTERS = 60  # of a name in a message or a result
 MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
 
@@ -210,6 +212,18 @@ def did_you_mean(value: Any, options: Iterable[Any]) -> str:
     lowered = {str(option).lower(): option for option in islice(options, MOST_OPTIONS)}
     close = get_close_matches(str(value).lower(), lowered, n=1)
     return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""
+
+
+def shortened(name: str) -> str:
+    """Return a name of at most `MOST_CHARACTERS` characters."""
+    return name if len(name) <= MOST_CHARACTERS else f"{name[: MOST_CHARACTERS - 3]}..."
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names as text: at most `MOST_NAMES`, shortened, and the number of the others."""
+    texts = [shortened(str(name)) for name in names]
+    shown = ", ".join(map(repr, texts[:MOST_NAMES]))
+    return f"[{shown}]" if len(texts) <= MOST_NAMES else f"[{shown}, and {len(texts) - MOST_NAMES:,} more]"
 
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:

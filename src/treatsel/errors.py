@@ -8,6 +8,9 @@ and counts, never a patient's value.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LONGEST = 100  # characters of a name in a message
+_MOST_LISTED = 50  # faults in a message: a table may have thousands of columns
+
 
 class TreatselError(Exception):
     """Base class of all errors that treatsel raises deliberately."""
@@ -54,7 +57,8 @@ class Fault:
     remedy: str
 
     def __str__(self) -> str:
-        return f"Column {self.column!r} {self.problem}. {self.remedy}"
+        name = self.column if len(self.column) <= _LONGEST else f"{self.column[: _LONGEST - 3]}..."
+        return f"Column {name!r} {self.problem}. {self.remedy}"
 
 
 class CohortError(TreatselError, ValueError):
@@ -63,9 +67,12 @@ class CohortError(TreatselError, ValueError):
     Attributes
     ----------
     faults : tuple of Fault
-        All faults, in the order of the columns.
+        All faults, in the order of the columns; the message lists at most 50 of them.
     """
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join([message, *(f"- {fault}" for fault in self.faults)]))
+        lines = [message, *(f"- {fault}" for fault in self.faults[:_MOST_LISTED])]
+        if (more := len(self.faults) - _MOST_LISTED) > 0:
+            lines.append(f"- and {more:,} more (attribute faults).")
+        super().__init__("\n".join(lines))

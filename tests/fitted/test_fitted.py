@@ -293,6 +293,30 @@ class TestBadRecords:
         assert {flag for flag in codes(found) if flag[0] == "unknown_key"} == {("unknown_key", "Age")}
         assert found.in_scope == served.predict(records[0]).in_scope
 
+    def test_a_record_cannot_make_a_result_large(self, served, records):
+        usual = len(served.predict(records[0]).to_json())
+        keys = {f"{i:x}" + "k" * 500: 0 for i in range(5_000)}
+        for method in (served.predict, served.recommend):
+            found = method({**records[0], **keys})
+            pairs = zip(found.flags["code"], found.flags["column"], strict=True)
+            named = [column for code, column in pairs if code == "unknown_key"]
+            assert named[-1] == "... and 4,995 more"
+            assert [len(name) for name in named[:-1]] == [60] * 5
+            assert len(json.dumps(found.to_dict())) < usual + 5_000
+
+    @pytest.mark.parametrize(
+        "patient",
+        ["A" * 257, 10**5000, {"a": "A" * 257}, ["A"] * 99],
+        ids=["text", "number", "object", "list"],
+    )
+    def test_an_id_has_a_largest_length(self, served, records, patient):
+        name = served.codebook.name("id")
+        for method in (served.predict, served.recommend):
+            with pytest.raises(InputError, match="more than 256 characters") as caught:
+                method({**records[0], name: patient})
+            assert "AAA" not in str(caught.value)
+            assert method({**records[0], name: "A" * 256}).patients == ("A" * 256,)
+
     @pytest.mark.parametrize("record", [None, 3, "x", [], [("age", 3)]])
     def test_non_records_are_refused(self, served, record):
         for method in (served.predict, served.predict_by_arm, served.recommend):

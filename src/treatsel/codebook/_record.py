@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import count_of
+from treatsel._checks import count_of, listed, shortened
 from treatsel._lazy import lazy
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._field import Field
@@ -14,6 +14,8 @@ from treatsel.codebook._values import LARGEST, number_of, too_large
 from treatsel.errors import CohortError, Fault, InputError
 
 _ABSENT = object()
+MOST_UNKNOWN = 5  # unknown keys that are named: each is a row of every result
+MOST_ID = 256  # characters of an id, which every row of a result repeats
 Flags = list[tuple[str, Any]]
 Read = Callable[[Any], tuple[Any, tuple[str, ...]]]
 Bounds = tuple[float, float]
@@ -55,9 +57,25 @@ class RecordReader:
         return frozenset(self.codebook.names())
 
     def patient(self, record: Mapping[str, Any]) -> Any:
-        """Return the id in the record; 0 if the codebook or the record has none."""
+        """Return the id in the record; 0 if the codebook or the record has none.
+
+        Raises
+        ------
+        InputError
+            If the id is too long, or cannot be written as text.
+        """
         name = self.codebook.name("id")
-        return 0 if name is None else record.get(name, 0)
+        patient = 0 if name is None else record.get(name, 0)
+        try:
+            length = len(patient if isinstance(patient, str) else str(patient))
+        except Exception:  # a number of too many digits, or any error of a foreign object
+            length = MOST_ID + 1
+        if length > MOST_ID:
+            raise InputError(
+                f"The id in {name!r} has more than {MOST_ID} characters, or is not text or a number. Give a "
+                "shorter id."
+            )
+        return patient
 
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
         """Return clean values by covariate (float or string; NaN or None: missing) and (code, column) pairs.
@@ -80,9 +98,8 @@ class RecordReader:
                 values[name] = raw
                 continue
             if raw is _ABSENT:
-                remedy = (
-                    f"The model needs {list(self.codebook.covariates)}; give None where a value is not known."
-                )
+                needed = listed(self.codebook.covariates)
+                remedy = f"The model needs {needed}; give None where a value is not known."
                 faults.append(Fault(column=name, problem="is missing", remedy=remedy))
                 continue
             value, codes = read(raw)
@@ -103,7 +120,10 @@ class RecordReader:
         if faults:
             raise CohortError("The patients cannot be predicted:", faults)
         if len(record) > len(values):
-            flags += [("unknown_key", key) for key in record if key not in self._known]
+            unknown = [key for key in record if key not in self._known]
+            flags += [("unknown_key", shortened(key)) for key in unknown[:MOST_UNKNOWN]]
+            if (more := len(unknown) - MOST_UNKNOWN) > 0:
+                flags.append(("unknown_key", f"... and {more:,} more"))
         return values, flags
 
     def _broken(

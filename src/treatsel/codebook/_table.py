@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import as_pandas, check_unique, count_of
+from treatsel._checks import as_pandas, check_unique, count_of, listed, shortened
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._values import LARGEST, too_large
 from treatsel.errors import CohortError, Fault, InputError
@@ -29,7 +29,8 @@ def frame_of(X: Any) -> "pd.DataFrame":
             if n := sum(key not in record for record in X):
                 verb = "lacks" if n == 1 else "lack"
                 raise InputError(
-                    f"{count_of(n, 'record')} {verb} the key {key!r}. Give None if the value is not known."
+                    f"{count_of(n, 'record')} {verb} the key {shortened(key)!r}. Give None if the value is "
+                    "not known."
                 )
         frame = pd.DataFrame([dict(record) for record in X], dtype="object")
     else:
@@ -68,7 +69,7 @@ def clean_covariates(
     clean, faults, warnings = {}, [], []
     for name in book.covariates:
         if name not in X.columns:
-            remedy = f"The model needs {list(book.covariates)}; give None where a value is not known."
+            remedy = f"The model needs {listed(book.covariates)}; give None where a value is not known."
             faults.append(Fault(column=name, problem="is missing", remedy=remedy))
             continue
         values, violations = book[name].parse(X[name], book.missing_values)
