@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel import table as tables
-from treatsel._files import is_stream, write_bytes
+from treatsel._files import is_direct, is_stream, write_bytes
 from treatsel.cli._ending import named_output
 from treatsel.errors import InputError
 
@@ -43,6 +43,10 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] 
             )
         if path.is_dir():
             raise InputError(f"Cannot write {path}: it is a folder. Name a file.")
+        if not os.access(folder := os.path.dirname(_place(path)), os.W_OK) and not is_direct(path):
+            raise InputError(
+                f"Cannot write {path}: the folder {folder!r} is protected or absent. Choose another."
+            )
         if (reason := taken.get(_place(path))) is not None:
             raise InputError(f"Refusing to write {path}: it {reason}. Choose another name.")
         taken[_place(path)] = "is already another output of this command"
