@@ -313,6 +313,20 @@ def test_keys_are_written_as_a_pair_or_not_at_all(tmp_path, monkeypatch):
     assert names(tmp_path) == ["new.pem", "private.pem", "public.pem"]
 
 
+@pytest.mark.parametrize("kind", ["file", "dangling link", "pipe"])
+def test_a_new_file_replaces_and_follows_nothing(tmp_path, kind):
+    path = tmp_path / "key"
+    if kind == "file":
+        path.write_text("old")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError), whole_file(path, new=True) as stream:
+        stream.write(b"new")
+    assert names(tmp_path) == ["key"]
+
+
 def test_a_codebook_is_read_once(made, tmp_path):
     text = made["selector"].codebook_.to_yaml()
     os.mkfifo(tmp_path / "book.yaml")

@@ -11,7 +11,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EACCES, EFBIG, EINVAL, ENOTSUP
+from errno import EACCES, EEXIST, EFBIG, EINVAL, ENOTSUP
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +28,11 @@ def is_stream(path: str | Path) -> bool:
     return not stat.S_ISREG(found.st_mode) or (
         sys.platform != "linux" and _descriptor(Path(path)) is not None
     )
+
+
+def is_direct(path: str | Path) -> bool:
+    """Whether a path is written directly, because it cannot be replaced: a pipe, a device, a descriptor."""
+    return is_stream(path) or _descriptor(Path(path)) is not None
 
 
 def read_bytes(path: str | Path, *, most: int) -> bytes:
@@ -89,6 +94,8 @@ def whole_file(path: str | Path, *, new: bool = False, mode: int = 0o666) -> Ite
     """
     path = Path(path)
     try:
+        if new and os.path.lexists(path):  # also a link that leads nowhere, or to where a key must not go
+            raise FileExistsError(EEXIST, os.strerror(EEXIST), str(path))
         found = _status(path)
         if (descriptor := _descriptor(path)) is not None:
             with _own_descriptor(descriptor) as stream:
@@ -122,7 +129,7 @@ def _temporary(target: Path, found: os.stat_result | None, new: bool, mode: int)
             stream.flush()
             _sync(stream.fileno())
         if new:
-            os.link(part, target)  # raises FileExistsError, where a rename would replace
+            _rename_new(part, target)
         else:
             part.replace(target)
         _sync_folder(target.parent)
@@ -130,6 +137,17 @@ def _temporary(target: Path, found: os.stat_result | None, new: bool, mode: int)
         if os.getpid() == process:  # a forked child does not remove the file of its parent
             with suppress(OSError):
                 part.unlink()
+
+
+def _rename_new(part: Path, target: Path) -> None:
+    """Rename, or raise `FileExistsError` if the name exists by now, where a rename would replace the file."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        part.replace(target)
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -100,6 +100,28 @@ def test_a_signal_is_one_line_and_handlers_are_restored(folder, capsys, monkeypa
         signal.signal(number, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_imports_is_one_line(number):
+    code = (
+        "import signal, sys; from treatsel.cli import entry\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == 'pandas': signal.raise_signal({int(number)})\n"
+        "sys.meta_path.insert(0, Slow()); sys.argv = ['treatsel', 'show', 'm']; sys.exit(entry.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + number
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_protected_folder_is_refused_before_any_work(folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("treatsel.cli._io.os.access", lambda *_: False)  # root may write everywhere
+    status, line = ended(capsys, "recommend", "absent", folder / "few.csv", "--out", tmp_path / "out.csv")
+    assert (status, "protected or absent" in line) == (2, True)
+    assert main(["codebook", str(folder / "few.csv"), "--out", os.devnull]) == 0
+
+
 def test_circular_links_and_folders_in_every_place(folder, capsys, tmp_path):
     loop = tmp_path / "loop.csv"
     loop.symlink_to(loop)

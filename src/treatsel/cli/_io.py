@@ -19,7 +19,7 @@ import pandas as pd
 
 from treatsel import table as tables
 from treatsel._checks import count_of
-from treatsel._files import is_stream, write_bytes
+from treatsel._files import is_direct, is_stream, write_bytes
 from treatsel.cli._ending import named_output
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.manifest import date_of
@@ -81,6 +81,10 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None] 
             raise InputError(
                 f"Cannot write {path}: {path.suffix} files can be read, but not written. Name a file that "
                 "ends in .csv or .parquet."
+            )
+        if not os.access(folder := os.path.dirname(_place(path)), os.W_OK) and not is_direct(path):
+            raise InputError(
+                f"Cannot write {path}: the folder {folder!r} is protected or absent. Choose another."
             )
         if (reason := taken.get(_place(path))) is not None:
             raise InputError(f"Refusing to write {path}: it {reason}. Choose another name.")
