@@ -91,16 +91,16 @@ def test_the_complete_workflow_runs_on_a_large_trial(tmp_path):
 
 # Trial: outcomes as a trialist states them, site, roles that the draft leaves to a person, patients used.
 SHELL = {
-    "thp_pakistan": (["remission_6m=good", "remission_12m=good"], "site", [], None),
+    "thp_pakistan": (["remission_6m=good", "remission_12m=good"], "site", [], 450),
     "bcrp": (["improved_9m=good"], None, ["weight_change=covariate"], None),
     "dia_antidepressant": (["response=good", "dropout=bad"], "site", [], None),
     "actg175": (
         ["event=bad", "cd4_up20=good"],
         None,
         [f"{name}=session_score" for name in ("offtrt", "days", "cd420", "cd820", "cd496", "r")],
-        700,
+        500,
     ),
-    "ist": (["alive_independent_6m=good"], "country", ["pilot=none"], 1200),
+    "ist": (["alive_independent_6m=good"], "country", ["pilot=none"], 900),
 }
 
 
@@ -141,7 +141,9 @@ def test_a_trial_passes_through_the_shell(name, tmp_path, capsys):
     lines_of(capsys, "train", table, *fit, "--intended-use", "Tests.", "--out", model)
     crossed, warned = lines_of(capsys, "crossvalidate", table, *fit, "--store", model)
     assert crossed.startswith("Cross-validated: ")
-    assert crossed.count("calibration slope") == len(outcomes)
+    assert crossed.count("calibration slope  ") == len(outcomes)
+    if name == "dia_antidepressant":  # within-arm AUC 0.34 (0.25 to 0.44)
+        assert "no discrimination was found" in crossed
     assert len(warned.splitlines()) <= 12
     apparent, _ = lines_of(capsys, "validate", model, table, "--assignment", "randomised")
     assert apparent.count("Apparent performance: ") == len(outcomes)

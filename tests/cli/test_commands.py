@@ -300,7 +300,8 @@ def imputed(folder, seed):
 
 def test_a_trial_is_cross_validated_from_the_shell(folder, capsys, tmp_path):
     command = ["crossvalidate", folder / "cohort.csv", "--codebook", folder / "codebook.yaml"]
-    text = output(capsys, *command, "--estimator", "hierarchical", "--html", tmp_path / "a.html")
+    command += ["--outcome", "recovery", "--estimator", "hierarchical"]
+    text = output(capsys, *command, "--html", tmp_path / "a.html")
     assert text.startswith("Cross-validated: ")
     assert "Cross-validation: " in (tmp_path / "a.html").read_text(encoding="utf-8")
 

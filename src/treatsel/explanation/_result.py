@@ -185,7 +185,10 @@ class Explanation(Summarized):
 
         n, p = self.attributions.shape
         contrast = None if self.contrast is None else f"{self.contrast[0]} minus {self.contrast[1]}"
-        values = {name: [_text(value) for value in self.inputs[name]] for name in self.covariates}
+        values = {
+            name: [None if pd.isna(value) else as_text(value) for value in self.inputs[name]]
+            for name in self.covariates
+        }
         scope = {} if self.flags is None else scope_columns(self.patients, self.flags)
         table = pd.DataFrame(
             {
@@ -308,10 +311,6 @@ def _codes(column: "pd.Series") -> "pd.Series":
         return column.astype("float64")
     codes = pd.Series(pd.factorize(column, sort=False)[0], index=column.index).astype("float64")
     return codes.mask(codes < 0)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or value != value else as_text(value)
 
 
 def _shown(value: Any, unit: str) -> str:
