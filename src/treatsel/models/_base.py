@@ -22,6 +22,7 @@ from treatsel._checks import (
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
 from treatsel._stats.row_keys import received_row_keys
+from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 
 SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
@@ -32,6 +33,11 @@ def frame_of(X: Any, estimator: BaseEstimator, *, reset: bool) -> pd.DataFrame:
     X = as_pandas(X)
     if isinstance(X, pd.DataFrame):
         return X
+    if isinstance(X, Cohort):
+        raise InputError(
+            f"X is a Cohort, which {type(estimator).__name__} does not read: give cohort.X and cohort.y, or "
+            "TreatmentSelector(estimator=...), whose fit takes a cohort."
+        )
     if estimator.arm is not None:
         raise InputError(f"X is an array; it must be a DataFrame with the arm column {estimator.arm!r}.")
     array = validate_data(estimator, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)

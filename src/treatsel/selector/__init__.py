@@ -136,7 +136,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
 
     # --- learning
 
-    def fit(self, X: Any, y: Any = None) -> "TreatmentSelector":
+    def fit(self, X: Any, y: Any = None, sample_weight: None = None) -> "TreatmentSelector":
         """Fit one model per outcome.
 
         Parameters
@@ -148,6 +148,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
             Outcomes, 0 or 1; NaN: not observed. If an outcome is missing in some patients, the others are
             weighted by the inverse probability of observation, with a warning. None: the outcomes of the
             cohort.
+        sample_weight : None
+            Not supported: a selector weights patients itself, to account for missing outcomes.
 
         Returns
         -------
@@ -159,6 +161,11 @@ class TreatmentSelector(LearnedAttributes, Shown):
         InputError, CohortError, CodebookError
             If X, y and the codebook are inconsistent. All faults of X are reported at once.
         """
+        if sample_weight is not None:
+            raise InputError(
+                "TreatmentSelector.fit does not accept sample_weight: it weights patients itself, if outcomes "
+                "are missing. Fit a model of treatsel.models, such as PooledClassifier, with weights."
+            )
         if self.n_jobs == 0:
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine

@@ -42,6 +42,16 @@ class LearnedAttributes:
         return found
 
     @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the covariates."""
+        return np.array(self.model_.codebook.covariates, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of covariates."""
+        return len(self.model_.codebook.covariates)
+
+    @property
     def arms_(self) -> list[Any]:
         """Arms, sorted."""
         return list(self.model_.arms)

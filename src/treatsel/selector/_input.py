@@ -30,7 +30,7 @@ from treatsel.codebook import (
     stated_for,
 )
 from treatsel.cohort import Cohort
-from treatsel.errors import CodebookError, CohortError, Fault, InputError
+from treatsel.errors import CodebookError, CohortError, Fault, InputError, warn
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -105,6 +105,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
     frame = frame_of(X)
     outcomes = outcome_table(y, frame)
     assignment = check_assignment(selector.assignment)
+    groups = groups or _site_in(codebook, frame)
     book = development_codebook(codebook, frame, selector.arm, groups)
     check_no_outcome(book, outcomes)
     by_id(frame, book)  # raises if an id occurs twice
@@ -120,6 +121,19 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         codebook=book,
         assignment=assignment,
     )
+
+
+def _site_in(codebook: Any, frame: pd.DataFrame) -> str | None:
+    """Return the site column that a given codebook names; None, with a warning, if the table lacks it."""
+    book = Codebook.read(codebook) if isinstance(codebook, str | Path) else codebook
+    site = book.name("site") if isinstance(book, Codebook) else None
+    if site is not None and site not in frame.columns:
+        warn(
+            f"The codebook names the site column {site!r}, which X does not have: sites are ignored, in the "
+            "model and in its cross-validation. Add the column, or fit to a Cohort, which has it."
+        )
+        return None
+    return site
 
 
 ASSIGNMENTS = ("randomised", "routine")
