@@ -168,7 +168,7 @@ def test_numeric_arms_and_ids_are_labels(frame):
     cohort = Cohort(frame, book)
     assert cohort.received.to_dict() == {"1": "1", "2": "2", "3": "2", "4": "1"}
     drafted = Cohort(frame[["id", "age", "arm", "remission"]])
-    assert drafted.received.tolist() == ["1", "2", "2", "1"]
+    assert drafted.received.tolist() == [1, 2, 2, 1]
 
 
 def test_a_codebook_is_drafted_if_none_is_given(frame):

@@ -29,6 +29,16 @@ def test_a_cohort_error_lists_its_faults_line_by_line():
     assert str(CohortError("Only this.")) == "Only this."
 
 
+def test_a_cohort_error_of_many_faults_is_still_short():
+    faults = [Fault(column="c" * 10_000, problem="is missing", remedy="Add it.") for _ in range(10_000)]
+    error = CohortError("It does not fit:", faults)
+    assert error.faults == tuple(faults)
+    lines = str(error).splitlines()
+    assert lines[-1] == "- and 9,950 more (attribute faults)."
+    assert len(lines) == 52
+    assert len(str(error)) < 10_000
+
+
 def test_a_cohort_error_survives_pickling_between_processes():
     error = pickle.loads(pickle.dumps(CohortError("It does not fit:", FAULTS)))
     assert error.faults == tuple(FAULTS)

@@ -164,9 +164,19 @@ def test_to_frame_and_text(selector):
     fitted, cohort = selector
     explained = explain(fitted, cohort.X.head(3), contrast=("cbt", "ipt"), scale="probability")
     frame = explained.to_frame()
-    scope = ["in_scope", "reason", "reason_column"]
-    names = ["patient", "covariate", "attribution", "base_value", "prediction"]
-    assert list(frame.columns) == [*names, *scope]
+    assert list(frame.columns) == [
+        *("patient", "outcome", "arm", "contrast", "scale", "covariate", "value"),
+        *("attribution", "base_value", "prediction", "in_scope", "reason", "reason_column"),
+    ]
+    assert frame[["outcome", "contrast", "scale"]].drop_duplicates().values.tolist() == [
+        ["dropout", "cbt minus ipt", "probability"]
+    ]
+    assert frame["arm"].isna().all()
+    sums = frame.groupby("patient", sort=False)["attribution"].sum() + explained.base_value
+    probabilities = fitted.predict_by_arm(cohort.X.head(3))
+    np.testing.assert_allclose(sums, probabilities["cbt"] - probabilities["ipt"], atol=1e-9)
+    ages = frame[frame["covariate"] == "age"]["value"].astype(float)
+    assert ages.tolist() == cohort.X["age"].head(3).tolist()
     assert frame["attribution"].to_numpy() == pytest.approx(explained.values.to_numpy().ravel())
     assert explained.subject == "the model's difference in probability of dropout, cbt minus ipt"
 

@@ -38,22 +38,24 @@ LEVELS = {
     "codebook": 2,
     "_stats": 2,
     "_checks": 1,
-    "_disclosure": 1,
+    "_reporting": 1,
     "_jobs": 1,
     "errors": 0,
     "_measures": 0,
-    "_reporting": 0,
+    "_files": 0,
+    "_disclosure": 0,
     "_lazy": 0,
     "_version": 0,
 }
 # Order inside a package: later entries may import earlier ones, never the reverse.
-INSIDE = {"validation": ("_task", "studies", "parts", "_origin", "report")}
+INSIDE = {"validation": ("_task", "_propensity", "_small_groups", "studies", "parts", "_origin", "report")}
 SHARED = {
     "_stats",
     "_reporting",
     "_disclosure",
     "_measures",
     "_checks",
+    "_files",
 }  # private modules that any module may import
 LAZY_ONLY = {
     *("matplotlib", "shap", "jinja2", "lightgbm", "numba", "pyarrow", "statsmodels", "skmisc"),

@@ -73,7 +73,7 @@ def test_json_is_valid_and_contains_no_nan():
         "lower": None,
         "upper": None,
         "in_scope": True,
-        "reasons": [],
+        "scope_reasons": [],
     }
     assert content["warnings"] == [{"patient": "a", "code": "no_interval", "column": None}]
     assert content["level"] == 0.95
@@ -97,8 +97,11 @@ def test_any_index_can_be_written(index):
 
 @pytest.mark.parametrize("code", WARNING_CODES)
 def test_codes_determine_whether_the_patient_is_out_of_scope(code):
-    harmless = ("missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text")
-    expected = code not in harmless
+    in_scope = (
+        *("missing_covariate", "no_interval", "low_propensity", "unknown_key", "model_expired"),
+        "normalized_text",
+    )
+    expected = code not in in_scope
     assert (code in OUT_OF_SCOPE_CODES) is expected
     assert make(codes=[code]).out_of_scope.to_dict() == {"a": False, "b": expected}
 

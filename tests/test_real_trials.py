@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from benchmarks.real_trials.__main__ import DATA, HERE, TRIALS, run
 
+from treatsel.cli.main import main
+from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 
 pytestmark = [
@@ -85,3 +87,80 @@ def test_the_complete_workflow_runs_on_a_large_trial(tmp_path):
     figures = result["figures"]
     assert figures["within-arm AUC"]["lower"] > 0.7
     assert figures["gain over the best single arm"]["upper"] >= 0
+
+
+# Trial: outcomes as a trialist states them, site, roles that the draft leaves to a person, patients used.
+SHELL = {
+    "thp_pakistan": (["remission_6m=good", "remission_12m=good"], "site", [], 450),
+    "bcrp": (["improved_9m=good"], None, ["weight_change=covariate"], None),
+    "dia_antidepressant": (["response=good", "dropout=bad"], "site", [], None),
+    "actg175": (
+        ["event=bad", "cd4_up20=good"],
+        None,
+        [f"{name}=session_score" for name in ("offtrt", "days", "cd420", "cd820", "cd496", "r")],
+        500,
+    ),
+    "ist": (["alive_independent_6m=good"], "country", ["pilot=none"], 900),
+}
+
+
+def lines_of(capsys, *arguments, status=0):
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == status
+    found = capsys.readouterr()
+    assert "Traceback" not in found.err
+    return found.out, found.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHELL)
+def test_a_trial_passes_through_the_shell(name, tmp_path, capsys):
+    outcomes, site, roles, most = SHELL[name]
+    manifest = json.loads((DATA / "manifest.json").read_text())[name]
+    table, book, model = tmp_path / "t.csv", tmp_path / "book.yaml", tmp_path / "m.treatsel"
+    frame = pd.read_csv(DATA / f"{name}.csv", dtype=str, keep_default_na=False)
+    (frame if most is None else frame.head(most)).to_csv(table, index=False)
+    if name == "dia_antidepressant":
+        scored = tmp_path / "scored.csv"
+        scores = ["--column", "first=hamd17_bl", "--column", "last=hamd17_wk6"]
+        text, _ = lines_of(capsys, "outcome", table, "--name", "response", *scores, "--out", scored)
+        assert "for 129 of 172 patients, 1 in 49" in text
+        table = scored
+    draft = ["codebook", table, *(part for outcome in outcomes for part in ("--outcome", outcome))]
+    draft += [] if site is None else ["--site", site]
+    first = lines_of(capsys, *draft, "--out", book)[1]
+    asked = {role.partition("=")[0] for role in roles if not role.endswith("none")}
+    assert asked == set(Codebook.read(book).names("undecided"))
+    assert ("Undecided" in first) == bool(asked)
+    draft += [part for role in roles for part in ("--role", role)]
+    assert "Undecided" not in lines_of(capsys, *draft, "--out", book)[1]
+    found = Codebook.read(book)
+    assert set(found.covariates) == set(manifest["covariates"])
+    assert list(found.outcomes) == [outcome.partition("=")[0] for outcome in outcomes]
+    fit = ["--codebook", book, "--estimator", "hierarchical", "--assignment", "randomised"]
+    lines_of(capsys, "train", table, *fit, "--intended-use", "Tests.", "--out", model)
+    crossed, warned = lines_of(capsys, "crossvalidate", table, *fit, "--store", model)
+    assert crossed.startswith("Cross-validated: ")
+    assert crossed.count("calibration slope  ") == len(outcomes)
+    if name == "dia_antidepressant":  # within-arm AUC 0.34 (0.25 to 0.44)
+        assert "no discrimination was found" in crossed
+    assert len(warned.splitlines()) <= 12
+    apparent, _ = lines_of(capsys, "validate", model, table, "--assignment", "randomised")
+    assert apparent.count("Apparent performance: ") == len(outcomes)
+    assert "gain would" not in apparent
+    n = len(pd.read_csv(table))
+    lines_of(capsys, "recommend", model, table, "--out", tmp_path / "r.csv")
+    assert len(pd.read_csv(tmp_path / "r.csv")) == n
+    lines_of(capsys, "predict", model, table, "--no-intervals", "--out", tmp_path / "p.csv")
+    predicted = pd.read_csv(tmp_path / "p.csv")
+    assert len(predicted) == n * len(outcomes) * len(set(frame["arm"]))
+    arm = manifest["reference_arm"]
+    lines_of(capsys, "explain", model, table, "--arm", arm, "--out", tmp_path / "why.csv")
+    why = pd.read_csv(tmp_path / "why.csv").groupby("patient", sort=False)
+    own = predicted[(predicted["arm"] == arm) & (predicted["outcome"] == found.outcomes[0])]
+    sums = (why["attribution"].sum() + why["base_value"].first()).to_numpy()
+    assert sums == pytest.approx(own["probability"].to_numpy(), abs=1e-9)
+    card, _ = lines_of(capsys, "show", model)
+    assert "not validated" not in card
+    observed = int(pd.read_csv(table)[found.outcomes[0]].notna().sum())
+    assert f"interval, cross-validation, n = {observed:,}" in card

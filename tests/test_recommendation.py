@@ -1,5 +1,9 @@
 """recommend(): small cases worked out by hand, and invariances."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treatsel import recommend
+from treatsel._reporting.plots import STATUS_STYLES
 from treatsel.errors import InputError
-from treatsel.recommendation import STATUSES
+from treatsel.recommendation import STATUS_REASONS, STATUSES
 
 TABLE = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40], "TAU": [0.30, 0.20]}, index=["a", "b"])
 
@@ -28,7 +33,8 @@ def test_the_clear_case_and_the_close_one():
     assert table["status"].tolist() == ["supported", "no_clear_best"]
     assert table["best_set"].tolist() == [("CBT",), ("CBT", "SSRI")]
     np.testing.assert_allclose(table["advantage"], [0.20, 0.01])
-    half = 1.96 * 0.02 * np.sqrt(2)
+    # simultaneous over two leads with correlation 1/2: z = 2.212 (two-sided 95 %), not 1.960
+    half = 2.212 * 0.02 * np.sqrt(2)
     np.testing.assert_allclose(table["advantage_lower"], [0.20 - half, 0.01 - half], atol=0.005)
     np.testing.assert_allclose(table["advantage_upper"], [0.20 + half, 0.01 + half], atol=0.005)
     # P(N(.01, .02 x sqrt(2)) > 0) = Phi(.354)
@@ -100,7 +106,8 @@ def test_permissions_with_reasons():
 
 def test_one_permitted_arm_is_given_but_not_compared():
     only = row(excluded={"CBT": "no therapist", "TAU": "not offered"})
-    assert (only.arm, only.status, only.best_set) == ("SSRI", "insufficient_evidence", ("SSRI",))
+    assert (only.arm, only.status, only.best_set) == ("SSRI", "only_option", ("SSRI",))
+    assert only.status_reasons == (("only_permitted_arm", "SSRI"),)
     assert np.isnan([only.advantage, only.advantage_lower, only.p_best]).all()
 
 
@@ -112,7 +119,8 @@ def test_without_a_permitted_arm_none_is_recommended():
 
 def test_without_draws_nothing_is_supported():
     table = recommend(TABLE).to_frame()
-    assert table["status"].tolist() == ["insufficient_evidence"] * 2
+    assert table["status"].tolist() == ["no_interval"] * 2
+    assert table["status_reasons"].tolist() == [(("no_interval", None),)] * 2
     assert table["arm"].tolist() == ["CBT", "CBT"]
     assert table["best_set"].tolist() == [tuple(TABLE.columns)] * 2
     assert table[["advantage_lower", "advantage_upper", "p_best"]].isna().all(axis=None)
@@ -216,6 +224,119 @@ def test_more_confidence_or_a_larger_margin_makes_the_best_set_larger(table, lev
     wide = recommend(table, draws=draws, level=min(levels), margin=0.1).to_frame()["best_set"]
     assert all(set(a) <= set(b) for a, b in zip(low, wide, strict=True))
     assert all(top in arms for top, arms in zip(table.idxmax(axis=1), low, strict=True))
+
+
+def statuses(**options):
+    return recommend(TABLE, **{"draws": draws_of(TABLE), **options}).to_frame()["status"].tolist()
+
+
+def test_the_first_status_that_holds_is_given():
+    one = {"excluded": {"CBT": "no therapist", "TAU": "not offered"}}
+    none = {"excluded": dict.fromkeys(TABLE.columns, "not offered")}
+    scope = {"in_scope": pd.Series(False, index=TABLE.index)}
+    few = {"evidence": {"CBT": False}}
+    bare = {"draws": None}
+    for options, expected in [
+        (one | few | bare | scope, "out_of_scope"),
+        (none | bare, "out_of_scope"),
+        (one | few | bare, "only_option"),
+        (one | {"evidence": {"SSRI": False}}, "only_option"),
+        (few | bare, "insufficient_evidence"),
+        (bare, "no_interval"),
+    ]:
+        assert statuses(**options) == [expected] * 2
+        assert statuses(**options, rule="supported", default_arm="SSRI") == [expected] * 2
+
+
+def test_one_arm_or_no_interval_is_never_supported_whatever_the_options_are():
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame(rng.uniform(0, 1, (200, 3)), columns=["A", "B", "C"])
+    allowed = pd.DataFrame(rng.uniform(size=(200, 3)) < 0.5, columns=["A", "B", "C"])
+    n = allowed.sum(axis=1)
+    for margin, rule, level in [(0, "expected", 0.95), (0.3, "supported", 0.5)]:
+        options = {"allowed": allowed, "margin": margin, "rule": rule, "level": level, "default_arm": "B"}
+        sure = recommend(table, draws=[table.to_numpy()] * 5, **options).to_frame()["status"]
+        bare = recommend(table, **options).to_frame()["status"]
+        for found, of_several in ((sure, {"supported", "no_clear_best"}), (bare, {"no_interval"})):
+            assert set(found[n == 0]) == {"out_of_scope"}
+            assert set(found[n == 1]) == {"only_option"}
+            assert set(found[n > 1]) <= of_several
+
+
+@settings(max_examples=60, deadline=None)
+@given(table=TABLES, seed=st.integers(0, 99), margin=st.sampled_from([0.0, 0.05]))
+def test_the_printed_interval_decides(table, seed, margin):
+    """Supported if, and only if, the printed lower limit is above the margin: also with a vague third arm."""
+    noise = np.random.default_rng(seed).normal(0, [0.02, 0.02, 0.02, 0.3], (400, 4, 4))
+    draws = table.to_numpy() + noise - noise.mean(axis=0)
+    found = recommend(table, draws=draws, margin=margin).to_frame()
+    assert ((found["status"] == "supported") == (found["advantage_lower"] > margin)).all()
+    assert (found["advantage_lower"] <= found["advantage"]).all()
+    assert (found["advantage"] <= found["advantage_upper"]).all()
+
+
+def test_a_vague_third_arm_widens_the_interval_of_the_advantage():
+    """The pointwise interval of CBT minus SSRI excludes 0; TAU may be the best, so nothing is supported."""
+    by_arm = pd.DataFrame({"CBT": [0.6], "SSRI": [0.5], "TAU": [0.4]})
+    z = np.random.default_rng(0).normal(size=(4000, 1, 3))
+    draws = by_arm.to_numpy() + np.array([0.0, 0.02, 0.3]) * (z - z.mean(axis=0))
+    found = recommend(by_arm, draws=draws).to_frame().iloc[0]
+    assert (found.status, found.best_set) == ("no_clear_best", ("CBT", "TAU"))
+    assert found.status_reasons == (("not_clearly_worse", "TAU"),)
+    # independent leads: z = Phi^-1(.975^(1/2)) = 2.236
+    assert found.advantage_lower == pytest.approx(0.2 - 2.236 * 0.3, abs=0.02)
+    assert found.advantage_upper == pytest.approx(0.1 + 2.236 * 0.02, abs=0.005)
+
+
+def test_with_two_arms_the_interval_is_the_quantiles_of_the_difference():
+    two = TABLE[["CBT", "SSRI"]]
+    draws = draws_of(two, seed=3)
+    found = recommend(two, draws=draws, level=0.9).to_frame()
+    expected = np.quantile(draws[:, :, 0] - draws[:, :, 1], [0.05, 0.95], axis=0)
+    np.testing.assert_allclose(found[["advantage_lower", "advantage_upper"]].to_numpy().T, expected)
+
+
+def test_every_reason_is_a_known_code():
+    tied = pd.DataFrame({"CBT": [0.5], "SSRI": [0.5], "TAU": [0.4]})
+    draws = draws_of(tied)
+    found = recommend(tied, draws=draws, evidence={"TAU": False}).to_frame().iloc[0]
+    assert found.status_reasons == (("tied", "CBT"), ("tied", "SSRI"), ("few_events", "TAU"))
+    assert row(in_scope=pd.Series(False, index=TABLE.index)).status_reasons == (("not_in_scope", None),)
+    assert row(excluded=dict.fromkeys(TABLE, "no")).status_reasons == (("no_permitted_arm", None),)
+    assert row().status_reasons == ()
+    shown = {"tied", "few_events", "not_in_scope", "no_permitted_arm", "only_permitted_arm"}
+    assert shown | {"no_interval", "not_clearly_worse"} == set(STATUS_REASONS)
+
+
+def test_what_decided_is_in_the_json():
+    options = {
+        "default_arm": "TAU",
+        "rule": "supported",
+        "margin": np.float32(0.25),
+        "level": np.float32(0.5),
+    }
+    found = recommend(TABLE, excluded={"SSRI": "no pharmacist"}, **options)
+    content = json.loads(found.to_json(), parse_constant=pytest.fail)
+    assert content["kind"] == "treatsel recommendations"
+    assert content["schema"] == 1
+    shown = {key: content[key] for key in ("rule", "margin", "level", "default_arm", "excluded", "interval")}
+    assert shown == {
+        "rule": "supported",
+        "margin": 0.25,
+        "level": 0.5,
+        "default_arm": "TAU",
+        "excluded": {"SSRI": "no pharmacist"},
+        "interval": "simultaneous",
+    }
+    assert content["recommendations"][0]["status_reasons"] == [{"code": "no_interval", "about": None}]
+    assert content["recommendations"][0]["advantage_lower"] is None
+
+
+def test_statuses_have_colors_and_are_in_the_readme():
+    assert set(STATUS_STYLES) == set(STATUSES)
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    listed = readme.partition("The status of a recommendation is")[2].partition("\n\n## ")[0]
+    assert set(re.findall(r"^- `(\w+)`", listed, flags=re.MULTILINE)) == set(STATUSES)
 
 
 def test_patients_do_not_influence_each_other():

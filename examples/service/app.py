@@ -8,24 +8,31 @@ and the names of keys that are not in the codebook.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.supervisors import Multiprocess
 
 from treatsel import serve
 from treatsel.errors import TreatselError
+from treatsel.recommendation import DEFAULT_RULE, RULES
 
 MAX_BYTES = 64 * 1024  # per request; a record is a few kilobytes
-ON_INVALID, RULES = ("flag", "raise"), ("expected", "supported")
+MAX_KEYS = 1000  # per record
+SECONDS = 10.0  # within which the head, and then the body, of a request must arrive
+ON_INVALID = ("flag", "raise")
 
 
 class RefusedError(Exception):
@@ -35,8 +42,8 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
 
-def make_app(model: serve.FittedModel) -> FastAPI:
-    """Return the application for a loaded model."""
+def make_app(model: serve.FittedModel, today: Callable[[], date] = date.today) -> FastAPI:
+    """Return the application for a loaded model; `today` is compared with its review date."""
     app = FastAPI(title="treatsel", docs_url=None, redoc_url=None)
     counts: Counter[str] = Counter()
 
@@ -45,18 +52,24 @@ def make_app(model: serve.FittedModel) -> FastAPI:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record."""
         return await answered(
             request,
-            lambda record: model.predict(record, on_invalid=one_of("on_invalid", on_invalid, ON_INVALID)),
+            lambda record: model.predict(
+                record, on_invalid=one_of("on_invalid", on_invalid, ON_INVALID), date=today()
+            ),
         )
 
     @app.post("/recommend")
-    async def recommend(request: Request, rule: str = "supported", on_invalid: str = "flag") -> Response:
-        """Return the arm that the rule gives, its status, best set and advantage."""
+    async def recommend(request: Request, rule: str = DEFAULT_RULE, on_invalid: str = "flag") -> Response:
+        """Return the arm that the rule gives, its status, best set and advantage.
+
+        The default is the rule that was validated.
+        """
         return await answered(
             request,
             lambda record: model.recommend(
                 record,
                 rule=one_of("rule", rule, RULES),
                 on_invalid=one_of("on_invalid", on_invalid, ON_INVALID),
+                date=today(),
             ),
         )
 
@@ -95,25 +108,43 @@ def make_app(model: serve.FittedModel) -> FastAPI:
 
     def refusal(status: int, why: str, **details: Any) -> Response:
         counts[f'refused_total{{status="{status}"}}'] += 1
-        return JSONResponse({"error": why, **details}, status_code=status)
+        # the rest of a body that was not read must not be taken for the next request
+        headers = {"Connection": "close"} if status in (408, 413) else None
+        return JSONResponse({"error": why, **details}, status_code=status, headers=headers)
 
     return app
 
 
 async def record_of(request: Request) -> dict[str, Any]:
     """Return the record in a request's body: one JSON object, each key once, numbers finite."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BYTES:
-            raise RefusedError(413, f"The body is too large. A record has at most {MAX_BYTES:,} bytes.")
+    body = await body_of(request)
     try:
         record = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise RefusedError(400, "The body must be JSON with unique keys and finite numbers.") from None
     if not isinstance(record, dict):
         raise RefusedError(400, "The body must be a JSON object: covariates by name.")
+    if len(record) > MAX_KEYS:
+        raise RefusedError(422, f"The record has too many keys. It may have at most {MAX_KEYS:,}.")
     return record
+
+
+async def body_of(request: Request) -> bytes:
+    """Return a request's body, which must be complete within `SECONDS` and not exceed `MAX_BYTES`."""
+    body = b""
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BYTES:
+                    raise RefusedError(
+                        413, f"The body is too large. A record has at most {MAX_BYTES:,} bytes."
+                    )
+    except TimeoutError:
+        raise RefusedError(408, f"The body did not arrive within {SECONDS:g} seconds.") from None
+    except ClientDisconnect:  # no one reads the response, but the counters show it
+        raise RefusedError(499, "The client closed the connection.") from None
+    return body
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -121,6 +152,35 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise RefusedError(422, f"{name} must be {' or '.join(allowed)}.")
     return value
+
+
+class TimedProtocol(AutoHTTPProtocol):
+    """HTTP connections that are closed if the head of a request does not arrive in time.
+
+    uvicorn limits only the time between a response and the first byte of the next request.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start to watch a new connection."""
+        super().connection_made(transport)
+        self._seen = None
+        self._watch()
+
+    def _watch(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SECONDS, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        cycle = self.cycle
+        if cycle is self._seen and (cycle is None or cycle.response_complete):
+            self.transport.close()
+        else:
+            self._seen = cycle
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        super().connection_lost(exc)
 
 
 def _no_constant(name: str) -> float:
@@ -153,7 +213,7 @@ def main() -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((args.host, args.port))
         listening.set_inheritable(True)
-        config = uvicorn.Config("app:app", workers=args.workers, log_level="error")
+        config = uvicorn.Config("app:app", workers=args.workers, log_level="error", http=TimedProtocol)
         if args.workers == 1:
             uvicorn.Server(config).run(sockets=[listening])
         else:

@@ -1,6 +1,7 @@
 """Checks for vectors, probabilities, arms and tables: each returns the clean value or raises."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
@@ -22,6 +23,8 @@ ROUNDING = 1e-12
 _INVISIBLE = " \t\n\r\x0b\x0c\u200b\u2060\ufeff"  # blanks, zero-width blank, word joiner, byte order mark
 _NO_NUMBERS = ("m", "M", "c")  # time differences, dates and complex numbers, which NumPy converts silently
 MOST_WEIGHT = 1e9  # patients that one row can stand for
+MOST_NAMES = 20  # names that a message or a result lists
+MOST_CHARACTERS = 60  # of a name in a message or a result
 MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
 
@@ -67,14 +70,12 @@ def look_alikes(names: Iterable[Any], known: Iterable[str]) -> dict[str, str]:
     Names that would be taken for the same known name are left out.
     """
     given, wanted = list(names), list(known)
-    absent = {normal_text(name): name for name in wanted if name not in given}
-    found: dict[str, str] = {}
-    strangers = [name for name in given if type(name) is str and name not in wanted] if absent else []
-    for name in strangers:
-        if (own := absent.get(normal_text(name))) is not None:
-            found[name] = own
-    owners = list(found.values())
-    return {name: own for name, own in found.items() if owners.count(own) == 1}
+    present, expected = set(given), set(wanted)  # a table may have thousands of columns
+    absent = {normal_text(name): name for name in wanted if name not in present}
+    strangers = [name for name in given if type(name) is str and name not in expected] if absent else []
+    found = [(name, own) for name in strangers if (own := absent.get(normal_text(name))) is not None]
+    owners = Counter(own for _, own in found)
+    return {name: own for name, own in found if owners[own] == 1}
 
 
 def as_pandas(value: Any) -> Any:
@@ -183,6 +184,19 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     return value
 
 
+def check_arm(name: str, value: Any, arms: Iterable[Any]) -> Any:
+    """Return the arm that `value` names: the label that equals it or, failing that, has the same text.
+
+    Labels keep the type that they have in the codebook, while a command line or JSON has texts: "1" names arm
+    1, and 1 names arm "1".
+    """
+    options = list(arms)
+    if value in options:
+        return options[options.index(value)]
+    same = [arm for arm in options if str(arm) == as_text(value)]
+    return same[0] if len(same) == 1 else check_choice(name, value, options)
+
+
 def check_by_arm(name: str, table: Any) -> "pd.DataFrame":
     """Return a by-arm table: rows are patients, columns are arms, each cell a probability."""
     import pandas as pd
@@ -207,17 +221,34 @@ def check_unique(name: str, values: Iterable[Any]) -> None:
         raise InputError(f"{name} hold {count_of(n, 'duplicate')}. Each must occur once.")
 
 
-def check_known_arms(received: "pd.Series", known: Iterable[Any]) -> "pd.Series":
-    """Return `received` if every arm in it is known."""
+def check_known_arms(received: "pd.Series", known: Iterable[Any], *, fewest_named: int = 1) -> "pd.Series":
+    """Return received arms, as the labels of the known ones (see `check_arm`), if all are known.
+
+    The message names unknown arms of at least `fewest_named` patients: rarer texts in a table of patients may
+    be anything.
+    """
     known = list(known)
+    if not received.isin(known).all():
+        same = {str(arm): arm for arm in known}
+        if len(same) == len(known):
+            renamed = {arm: same.get(as_text(arm), arm) for arm in received.unique()}
+            received = received.map(renamed).astype("object")
     unknown = ~received.isin(known)
     if n := int(unknown.sum()):
-        names = sorted({str(arm) for arm in received[unknown]})
         raise InputError(
-            f"Column {received.name!r} holds {count_of(n, 'patient')} of arms unknown to this model: "
-            f"{names}. Its arms are {sorted(map(str, known))}. Rename the arms, or leave out such patients."
+            f"Column {received.name!r} holds {count_of(n, 'patient')} of arms unknown to this model"
+            f"{_named(received[unknown], fewest_named)}. Its arms are {sorted(map(str, known))}. Rename the "
+            "arms, or leave out such patients."
         )
     return received
+
+
+def _named(unknown: "pd.Series", fewest: int) -> str:
+    counts = unknown.astype(str).value_counts()
+    names = sorted(counts.index[counts >= fewest])
+    if not names:
+        return ""
+    return f": {names}" + (" and rarer ones" if len(names) < len(counts) else "")
 
 
 def check_patient(patient: Any, patients: "pd.Index[Any]") -> Any:
@@ -247,6 +278,18 @@ def did_you_mean(value: Any, options: Iterable[Any]) -> str:
     lowered = {str(option).lower(): option for option in islice(options, MOST_OPTIONS)}
     close = get_close_matches(str(value).lower(), lowered, n=1)
     return f" Did you mean {str(lowered[close[0]])!r}?" if close else ""
+
+
+def shortened(name: str) -> str:
+    """Return a name of at most `MOST_CHARACTERS` characters."""
+    return name if len(name) <= MOST_CHARACTERS else f"{name[: MOST_CHARACTERS - 3]}..."
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names as text: at most `MOST_NAMES`, shortened, and the number of the others."""
+    texts = [shortened(str(name)) for name in names]
+    shown = ", ".join(map(repr, texts[:MOST_NAMES]))
+    return f"[{shown}]" if len(texts) <= MOST_NAMES else f"[{shown}, and {len(texts) - MOST_NAMES:,} more]"
 
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:

@@ -54,7 +54,45 @@ def is_disclosive(counts: Any, totals: Any) -> Any:
     return small if np.ndim(small) else bool(small)
 
 
-def suppression(counts: Any, *, primary: Any = None, remainders: Any = None) -> BoolArray:
+def is_telling(n: Any, n_events: Any) -> Any:
+    """Return whether figures of a group tell the outcome of its patients.
+
+    They do in a group of 1 to 4 patients, and in one of fewer than 10 who all had the same outcome.
+
+    Examples
+    --------
+    >>> is_telling(4, 2), is_telling(8, 0), is_telling(8, 1), is_telling(30, 0)
+    (True, True, False, False)
+    """
+    n, n_events = (np.round(np.asarray(value, dtype=np.float64), _EXACT) for value in (n, n_events))
+    uniform = (n_events == 0) | (n_events == n)
+    found = is_small(n) | ((n > 0) & (n < 2 * SMALLEST_GROUP) & uniform)
+    return found if np.ndim(found) else bool(found)
+
+
+def joined_groups(n: Any, n_events: Any) -> npt.NDArray[np.intp]:
+    """Return the number of the group that each of several neighboring groups is merged into.
+
+    Groups are merged from the first on until each has at least `SMALLEST_GROUP` patients, with and without
+    the event; the rest is added to the last one. -1: all groups together are too few.
+
+    Examples
+    --------
+    >>> joined_groups([4, 4, 9, 8, 2], [0, 2, 9, 3, 1]).tolist()
+    [0, 0, 1, 1, 1]
+    """
+    found, start, last, size, events = [0] * len(n), 0, -1, 0.0, 0.0
+    for position, (more, with_event) in enumerate(zip(n, n_events, strict=True)):
+        size, events = size + more, events + with_event
+        if size >= SMALLEST_GROUP and 0 < events < size:
+            last += 1
+            found[start : position + 1] = [last] * (position + 1 - start)
+            start, size, events = position + 1, 0.0, 0.0
+    found[start:] = [last] * (len(n) - start)
+    return np.array(found, dtype=np.intp)
+
+
+def suppression(counts: Any, *, primary: Any = None, remainders: Any = None, events: Any = None) -> BoolArray:
     """Return which cells of a table with a known total to suppress.
 
     Parameters
@@ -66,6 +104,9 @@ def suppression(counts: Any, *, primary: Any = None, remainders: Any = None) -> 
     remainders : array-like of shape (n_cells,), optional
         Number of patients missing from each cell, if their total is also known: together, the suppressed
         cells then lack either no patient or at least `SMALLEST_GROUP`.
+    events : array-like of shape (n_cells,), optional
+        Number of patients with an event in each cell, if its total is also known: the patients in the
+        suppressed cells then do not all have the same outcome.
 
     Returns
     -------
@@ -87,7 +128,10 @@ def suppression(counts: Any, *, primary: Any = None, remainders: Any = None) -> 
     # an empty cell is no protection: the patients in suppressed cells would still be as few
     waiting = [cell for cell in np.argsort(counts, kind="stable") if counts[cell] > 0 and not hidden[cell]]
     for cell in waiting:
-        if not hidden.any() or _is_safe(counts[hidden], None if remainders is None else remainders[hidden]):
+        lacking = None if remainders is None else remainders[hidden]
+        n, n_events = counts[hidden].sum(), None if events is None else events[hidden].sum()
+        mixed = n_events is None or 0 < n_events < n or bool(np.isnan(n_events))
+        if not hidden.any() or (mixed and _is_safe(counts[hidden], lacking)):
             break
         hidden[cell] = True
     return hidden
@@ -136,6 +180,30 @@ def merged(counts: Any) -> FloatArray:
     if small.any():
         counts = np.where(small, 0.0, SMALLEST_GROUP * np.round(counts / SMALLEST_GROUP))
     return np.asarray(counts)
+
+
+def smooth_quantile(values: Any, at: float, patients: Any = None) -> float:
+    """Return the mean of the values of the five patients nearest to a quantile; NaN if there are fewer.
+
+    A quantile is the value of one or two patients: close to the ends of the range, or in a continuous column,
+    it could be recognized. `patients` is the number of patients with each value (default: one).
+
+    Examples
+    --------
+    >>> smooth_quantile([1, 2, 3, 4, 50, 60], 0.0), smooth_quantile([1, 2, 3, 4, 50, 60], 0.5)
+    (12.0, 12.0)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    counts = np.ones(len(values)) if patients is None else np.asarray(patients, dtype=np.float64)
+    reached = np.cumsum(counts[order])
+    if not len(values) or reached[-1] < SMALLEST_GROUP:
+        return float("nan")
+    first = np.floor(at * (reached[-1] - 1)) - SMALLEST_GROUP // 2
+    first = min(max(first, 0.0), reached[-1] - SMALLEST_GROUP)
+    nearest = values[order][np.searchsorted(reached, first + np.arange(SMALLEST_GROUP), side="right")]
+    center = nearest[SMALLEST_GROUP // 2]  # deviations from it cannot overflow, and equal values stay exact
+    return float(center + np.mean(nearest - center))
 
 
 def rounded_down(n: int, total: int) -> int:

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import as_pandas, count_of
+from treatsel._disclosure import is_disclosive, suppressed
+from treatsel._reporting.format import percent
+from treatsel._reporting.summary import Summarized, Summary, count_text
 from treatsel.codebook import Codebook
 from treatsel.errors import CodebookError, CohortError, Fault
 from treatsel.table import read_csv, read_parquet, read_table
@@ -18,7 +21,7 @@ _MIN_SAME_CODES, _MIN_RECODED = 2, 10
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Cohort:
+class Cohort(Summarized):
     """Patients, checked against a codebook; all faults are reported at once.
 
     Nothing is repaired silently: a table that violates its codebook raises an error that lists every column,
@@ -147,6 +150,36 @@ class Cohort:
             f"Cohort({len(self)} patients, {len(book.covariates)} covariates, "
             f"arm={book.arm!r}, outcomes={list(book.outcomes)})"
         )
+
+    def _summary(self) -> Summary:
+        book = self.codebook
+        missing = int(self.frame[list(book.covariates)].isna().any().sum())
+        facts = [("covariates", f"{len(book.covariates)}, of which {missing} with missing values")]
+        facts += [(role, book.label(name)) for role in ("arm", "site", "person") if (name := book.name(role))]
+        facts += [(f"outcome {book.label(name)}", self._rate(self.frame[name])) for name in book.outcomes]
+        rows = []
+        if book.arm is not None:
+            counts = self.received.value_counts(sort=False).sort_index()
+            shown = suppressed(counts.to_numpy())
+            rows = [(str(arm), count_text(n)) for arm, n in zip(counts.index, shown, strict=True)]
+        return Summary(
+            title="Cohort",
+            headline=f"{count_of(len(self), 'patient')}, checked against a codebook",
+            facts=facts,
+            columns=("Arm", "Patients"),
+            rows=rows,
+            note="The attribute frame holds the rows.",
+        )
+
+    @staticmethod
+    def _rate(outcome: pd.Series) -> str:
+        """Return how many outcomes are observed, and the rate, without small counts."""
+        n, events = int(outcome.notna().sum()), int(outcome.sum())
+        absent = len(outcome) - n
+        if is_disclosive(n, len(outcome)):
+            return "rate and number observed not shown (small counts)"
+        rate = "rate not shown (small counts)" if is_disclosive(events, n) else f"1 in {percent(events / n)}"
+        return f"{rate} of {n:,} patients; {absent:,} not observed"
 
     @property
     def X(self) -> pd.DataFrame:  # noqa: N802

@@ -6,9 +6,15 @@ and counts, never a patient's value.
 """
 
 import re
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
+
+# Packages between a user's call and a warning: treatsel itself, and those that call it for the user.
+_PASSED_THROUGH = frozenset({"treatsel", "sklearn", "joblib", "threadpoolctl", "contextlib"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,8 @@ class Fault:
     def __str__(self) -> str:
         if self.column is None:
             return f"{self.problem} {self.remedy}".strip()
-        return f"Column {self.column!r} {self.problem}. {self.remedy}"
+        name = self.column if len(self.column) <= _LONGEST else f"{self.column[: _LONGEST - 3]}..."
+        return f"Column {name!r} {self.problem}. {self.remedy}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return column, problem, remedy and n_rows, for JSON; without the ids of the rows."""
@@ -43,6 +50,9 @@ class Fault:
 _SENTENCES = re.compile(
     r"(?:Column '(?P<column>[^']+)' )?(?P<problem>.+?)(?:[.;] (?P<remedy>[^ ].*))?", re.DOTALL
 )
+
+_LONGEST = 100  # characters of a name in a message
+_MOST_LISTED = 50  # faults in a message: a table may have thousands of columns
 
 
 class TreatselError(Exception):
@@ -57,7 +67,10 @@ class TreatselError(Exception):
 
     def __init__(self, message: str = "", faults: Sequence[Fault] = ()) -> None:
         self._faults = tuple(faults)
-        super().__init__("\n".join([message, *(f"- {fault}" for fault in self._faults)]))
+        lines = [message, *(f"- {fault}" for fault in self._faults[:_MOST_LISTED])]
+        if (more := len(self._faults) - _MOST_LISTED) > 0:
+            lines.append(f"- and {more:,} more (attribute faults).")
+        super().__init__("\n".join(lines))
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -100,3 +113,12 @@ class TreatselWarning(UserWarning):
 
 class DataQualityWarning(TreatselWarning):
     """Problems that the data checks of a selector found in its development cohort."""
+
+
+def warn(message: str, category: type[TreatselWarning] = TreatselWarning) -> None:
+    """Issue a warning that points at the line of the user's code that called the library."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_THROUGH:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

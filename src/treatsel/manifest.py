@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treatsel._checks import check_mapping_keys
+from treatsel._reporting.summary import Summarized, Summary, some_of
 from treatsel.errors import InputError
 
 INTENDED_USE_KEYS = (
@@ -20,9 +21,11 @@ INTENDED_USE_KEYS = (
     "review_date",
 )
 
+KINDS = ("external", "cross-validated")  # of validations that are stored with a model
+
 
 @dataclass(frozen=True, repr=False)
-class Manifest:
+class Manifest(Summarized):
     """The manifest of a model file.
 
     Attributes
@@ -31,7 +34,7 @@ class Manifest:
         The whole manifest, as plain lists and mappings.
     signed_by : str or None
         Fingerprint of the key that signed the file according to the file itself: SHA-256 of the public key
-        in DER form. ``load_model(path, require_signature=key)`` verifies it.
+        in DER form. ``read_manifest(path, require_signature=key)`` and ``load_model`` verify it.
     """
 
     content: Mapping[str, Any]
@@ -40,6 +43,22 @@ class Manifest:
     def __repr__(self) -> str:
         """Show the id and the purpose."""
         return f"Manifest({self.model_id[:12]}: {self.intended_use['purpose']})"
+
+    def _summary(self) -> Summary:
+        content = self.content
+        return Summary(
+            title="Manifest",
+            headline=self.intended_use["purpose"],
+            facts=[
+                ("model", self.model_id[:12]),
+                ("outcomes", some_of([outcome["name"] for outcome in content["outcomes"]])),
+                ("arms", some_of(content["arms"])),
+                ("best single arm", str(content["default_arm"])),
+                ("review by", str(self.intended_use.get("review_date", "not stated"))),
+                ("signed by", (self.signed_by or "not signed")[:16]),
+            ],
+            note="treatsel.report.write_html(manifest, path) writes the model card.",
+        )
 
     @property
     def model_id(self) -> str:
@@ -50,6 +69,13 @@ class Manifest:
     def intended_use(self) -> Mapping[str, str]:
         """Purpose, population, setting, outcome, horizon, exclusions, not_for, review_date."""
         return dict(self.content["intended_use"])
+
+    @property
+    def validations(self) -> list[dict[str, Any]]:
+        """Summaries of the stored validations, one for each outcome and kind of validation."""
+        stored = self.content["validation"]
+        found = [] if stored is None else [stored] if isinstance(stored, Mapping) else stored
+        return [dict(summary) for summary in found]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest without the list of members."""
@@ -77,11 +103,55 @@ def check_intended_use(intended_use: str | Mapping[str, Any]) -> dict[str, str]:
     if not block.get("purpose"):
         raise InputError("intended_use needs a purpose: one sentence on what the model is for, and for whom.")
     if "review_date" in block:
-        try:
-            datetime.date.fromisoformat(block["review_date"])
-        except ValueError:
-            raise InputError("review_date in intended_use must be a date such as 2027-01-31.") from None
+        date_of("review_date in intended_use", block["review_date"])
     return block
+
+
+def date_of(name: str, value: Any) -> datetime.date:
+    """Return a date (of a datetime: its day) or an ISO 8601 text as a date.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or not a day of the calendar.
+    """
+    try:
+        if isinstance(value, datetime.datetime):
+            return datetime.date(value.year, value.month, value.day)
+        if isinstance(value, datetime.date):
+            return value
+        if isinstance(value, str):
+            return datetime.date.fromisoformat(value.strip())
+    except (TypeError, ValueError):  # no such day, or a missing time such as pandas.NaT
+        pass
+    raise InputError(f"{name} must be a date such as 2027-01-31.")
+
+
+def is_expired(intended_use: Mapping[str, Any] | None, date: datetime.date | None) -> bool:
+    """Return whether the review date of a model had passed on a date; False if either is not stated."""
+    review = None if intended_use is None else intended_use.get("review_date")
+    if date is None or review is None:
+        return False
+    return date > date_of("review_date in intended_use", review)
+
+
+def check_validation(validation: Any) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """Return a summary of a validation report (``report.summary()``), a list of them, or None.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form, two summaries are of the same outcome and kind, or one is of apparent
+        performance, which is no validation.
+    """
+    if validation is None or isinstance(validation, Mapping):
+        return check_validation_summary(validation)
+    if not isinstance(validation, list | tuple) or not validation:
+        raise InputError("validation must be the summary of a report, or a list of them: report.summary().")
+    found = [check_validation_summary(summary) or {} for summary in validation]
+    if len({(one["outcome"], kind_of(one)) for one in found}) < len(found):
+        raise InputError("validation holds two summaries of the same outcome and kind of validation.")
+    return found
 
 
 def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -90,21 +160,34 @@ def check_validation_summary(summary: Mapping[str, Any] | None) -> dict[str, Any
     Raises
     ------
     InputError
-        If it is not of that form.
+        If it is not of that form, or of apparent performance, which is no validation.
     """
     if summary is None:
         return None
-    fits = isinstance(summary, Mapping) and set(summary) == {"outcome", "n", "level", "headline", "figures"}
+    fits = isinstance(summary, Mapping) and {"outcome", "n", "level", "headline", "figures"} == (
+        set(summary) - {"kind"}
+    )
     fits = fits and isinstance(summary["n"], int) and not isinstance(summary["n"], bool)
     fits = fits and summary["n"] >= 0 and isinstance(summary["level"], float) and 0 < summary["level"] < 1
     fits = fits and all(isinstance(summary[key], str) for key in ("outcome", "headline"))
+    fits = fits and kind_of(summary) in (*KINDS, "apparent")
     fits = fits and isinstance(summary["figures"], Mapping)
     for row in summary["figures"].values() if fits else ():
         fits = fits and isinstance(row, Mapping) and set(row) == {"value", "lower", "upper"}
         fits = fits and all(value is None or _is_finite(value) for value in row.values())
     if not fits:
         raise InputError("validation must be the summary of a report: pass report.summary().")
+    if kind_of(summary) == "apparent":
+        raise InputError(
+            "This is apparent performance: patients of the development cohort are among those evaluated. It "
+            "is not stored as a validation. Cross-validate, or validate in other patients."
+        )
     return dict(summary)
+
+
+def kind_of(summary: Mapping[str, Any]) -> str:
+    """Return the kind of a validation; summaries without one are of external validations."""
+    return str(summary.get("kind", "external"))
 
 
 def _is_finite(value: Any) -> bool:

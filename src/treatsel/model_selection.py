@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from treatsel._checks import FloatArray, as_pandas, check_binary
 from treatsel._jobs import results_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.alignment import check_same_order
 from treatsel._stats.folds import balanced_folds
 from treatsel.cohort import Cohort
@@ -21,8 +22,8 @@ __all__ = ["CrossPredictions", "cross_predict", "cross_predict_cohort"]
 Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CrossPredictions:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CrossPredictions(Summarized):
     """Out-of-fold predictions of a selector.
 
     Attributes
@@ -100,7 +101,10 @@ def cross_predict(
     """
     X, y = as_pandas(X), as_pandas(y)
     if not isinstance(X, pd.DataFrame) or arm not in X.columns:
-        raise InputError(f"X must be a DataFrame with the arm column {arm!r}.")
+        raise InputError(
+            f"X must be a DataFrame with the arm column {arm!r}. For a cohort, give cohort.X and cohort.y, or "
+            "use cross_predict_cohort with a selector."
+        )
     check_same_order(X=X, y=y, groups=groups, sample_weight=sample_weight)
     outcome = check_binary("y", y, allow_missing=True)
     sites = None if groups is None else pd.Series(np.asarray(groups, dtype=object), X.index)

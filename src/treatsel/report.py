@@ -1,15 +1,20 @@
 """Validation reports and model cards as HTML or Markdown pages."""
 
+import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from treatsel._files import write_text
+from treatsel._measures import MEASURES
 from treatsel._reporting import page
-from treatsel._reporting.format import DASH, number, percent
+from treatsel._reporting.format import DASH, number, percent, points, with_interval
 from treatsel._reporting.page import Page, Section, Table
+from treatsel.codebook import Codebook
 from treatsel.errors import InputError
-from treatsel.manifest import INTENDED_USE_KEYS, Manifest
+from treatsel.manifest import INTENDED_USE_KEYS, Manifest, date_of, is_expired, kind_of
 from treatsel.validation import ValidationReport
 from treatsel.validation.report import page_of
 
@@ -21,6 +26,7 @@ ASSIGNMENT_WORDS = {
     "routine": "associations: arms were chosen in routine care",
     None: "associations: the assignment of arms is not stated",
 }
+VALIDATION_WORDS = {"external": "external validation", "cross-validated": "cross-validation"}
 METRIC_WORDS = {
     "log_loss": "Log-loss",
     "brier_score": "Brier score",
@@ -28,51 +34,58 @@ METRIC_WORDS = {
 }
 
 
-def write_html(result: ValidationReport | Manifest, path: str | Path) -> None:
-    """Write a validation report or a model card as one self-contained HTML page.
+def write_html(
+    result: ValidationReport | Manifest, path: str | Path, *, date: datetime.date | str | None = None
+) -> None:
+    """Write a validation report or a model card as one self-contained HTML page; `date` as in `model_card`.
 
     Raises
     ------
     InputError
         If the result is neither.
     """
-    Path(path).write_text(page.to_html(_page(result)), encoding="utf-8")
+    write_text(path, page.to_html(_page(result, date)))
 
 
-def write_markdown(result: ValidationReport | Manifest, path: str | Path) -> None:
-    """Write a validation report or a model card as Markdown, without figures.
+def write_markdown(
+    result: ValidationReport | Manifest, path: str | Path, *, date: datetime.date | str | None = None
+) -> None:
+    """Write a validation report or a model card as Markdown, without figures; `date` as in `model_card`.
 
     Raises
     ------
     InputError
         If the result is neither.
     """
-    Path(path).write_text(page.to_markdown(_page(result)), encoding="utf-8")
+    write_text(path, page.to_markdown(_page(result, date)))
 
 
-def model_card(manifest: Manifest) -> str:
+def model_card(manifest: Manifest, *, date: datetime.date | str | None = None) -> str:
     """Return a model card as Markdown: intended use, development cohort, covariates and performance.
+
+    If `date` is given and is after the review date, the card says so before anything else.
 
     References
     ----------
     Mitchell et al. (2019), FAT* '19, 220-229. doi:10.1145/3287560.3287596
     """
-    return page.to_markdown(_page(manifest))
+    return page.to_markdown(_page(manifest, date))
 
 
-def _page(result: Any) -> Page:
+def _page(result: Any, date: datetime.date | str | None) -> Page:
     if isinstance(result, ValidationReport):
         return page_of(result)
     if isinstance(result, Manifest):
-        return _card(result)
+        return _card(result, None if date is None else date_of("date", date))
     raise InputError(f"A page needs a ValidationReport or a Manifest, not a {type(result).__name__}.")
 
 
-def _card(manifest: Manifest) -> Page:
+def _card(manifest: Manifest, date: datetime.date | None) -> Page:
     content, use = manifest.content, manifest.intended_use
+    label = _labels(content)
     lacking = [key.replace("_", " ") for key in INTENDED_USE_KEYS if key not in use]
     return Page(
-        title=f"Model card: {', '.join(outcome['name'] for outcome in content['outcomes'])}",
+        title=f"Model card: {', '.join(label(outcome['name']) for outcome in content['outcomes'])}",
         headline=use["purpose"],
         facts=[
             ("Model id", manifest.model_id[:12]),
@@ -81,30 +94,52 @@ def _card(manifest: Manifest) -> Page:
             ("Arms", ", ".join(content["arms"])),
             ("Best single arm", content["default_arm"]),
             ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
+            *_validation_facts(manifest),
             ("Review by", use.get("review_date", "not stated")),
         ],
-        cautions=[f"Not stated, author to complete: {', '.join(lacking)}."] if lacking else [],
+        cautions=_cautions(use, lacking, date),
         sections=[
             _use(use),
             _development(content),
             _covariates(content),
             _cross_fitted(content),
-            _validated(content),
+            _validated(manifest),
         ],
     )
+
+
+def _labels(content: Any) -> Callable[[str], str]:
+    """Return the function from the name of a column to its title in the codebook."""
+    return Codebook.from_dict(content["codebook"]).label
+
+
+def _cautions(use: Any, lacking: list[str], date: datetime.date | None) -> list[str]:
+    found = []
+    if is_expired(use, date):
+        found.append(
+            f"This model has expired: it was to be reviewed by {use['review_date']}, and the date of this "
+            f"card is {date}. Predictions that are given this date carry the warning model_expired."
+        )
+    if lacking:
+        found.append(f"Not stated, author to complete: {', '.join(lacking)}.")
+    return found
 
 
 def _use(use: Any) -> Section:
     rows = [(key.replace("_", " ").capitalize(), use.get(key, BLANK)) for key in INTENDED_USE_KEYS]
     frame = pd.DataFrame(rows, columns=["About", "Statement"])
-    table = Table(frame, "As stated by the author of the model.", words=("Statement",))
+    caption = "As stated by the author of the model."
+    if "review_date" in use:
+        caption += " Predictions that are given a later date than the review date are marked model_expired."
+    table = Table(frame, caption, words=("Statement",))
     return Section(heading="Intended use", tables=[table])
 
 
 def _development(content: Any) -> Section:
+    label = _labels(content)
     shown = [
         {
-            "Outcome": row["outcome"],
+            "Outcome": label(row["outcome"]),
             "Arm": row["arm"],
             "Patients": _count(row["n"]),
             "Outcome observed": _count(row["n_observed"]),
@@ -123,7 +158,9 @@ def _development(content: Any) -> Section:
         for k, arm in enumerate(content["arms"])
     ]
     main = content["outcomes"][0]
-    good = main["name"] if main["event_is_good"] else f"no {main['name']}"
+    title = label(main["name"])
+    no = f"no {title}" if title == main["name"] else f'"{title}": no'
+    good = title if main["event_is_good"] else no
     return Section(
         heading="Development cohort",
         tables=[
@@ -169,7 +206,8 @@ def _covariates(content: Any) -> Section:
                 "Kind": entry["type"],
                 "Unit": entry.get("unit", DASH),
                 "Allowed": allowed,
-                "Meaning": entry.get("title") or entry.get("description") or DASH,
+                "Meaning": ": ".join(entry[key] for key in ("title", "description") if entry.get(key))
+                or DASH,
             }
         )
     words = ("Kind", "Unit", "Allowed", "Meaning")
@@ -186,9 +224,10 @@ def _range(limits: Any) -> str:
 
 def _cross_fitted(content: Any) -> Section:
     words = {"model": "This model", "baseline": "Penalized logistic regression"}
+    label = _labels(content)
     shown = [
         {
-            "Outcome": outcome["name"],
+            "Outcome": label(outcome["name"]),
             "Measure": METRIC_WORDS[row["metric"]],
             "Predictor": words[row["predictor"]],
             "Estimate": number(row["value"], 3),
@@ -212,26 +251,42 @@ def _cross_fitted(content: Any) -> Section:
     )
 
 
-def _validated(content: Any) -> Section:
-    validation = content["validation"]
-    if validation is None:
+def _validation_facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return gain and calibration slope of each stored validation, or that there is none."""
+    found = []
+    for key, shown in (("gain", points), ("calibration_slope", number)):
+        label = MEASURES[key].label
+        texts = []
+        for one in manifest.validations:
+            row = one["figures"].get(label, {"value": None})
+            value = "not estimable" if row["value"] is None else with_interval(row, shown)
+            about = f"{one['level']:.0%} interval, {VALIDATION_WORDS[kind_of(one)]}, n = {one['n']:,}"
+            texts.append(f"{one['outcome']} {value}, {about}")
+        found.append((label.capitalize(), "; ".join(texts) or "not validated"))
+    return found
+
+
+def _validated(manifest: Manifest) -> Section:
+    if not manifest.validations:
         return Section(heading="Validation", paragraphs=["No validation is stored with this model."])
-    shown = [
-        {
-            "Measure": measure,
-            "Estimate": number(row["value"], 3),
-            "Lower": number(row["lower"], 3),
-            "Upper": number(row["upper"], 3),
-        }
-        for measure, row in validation["figures"].items()
-    ]
-    count = f"{validation['n']:,} patient{'' if validation['n'] == 1 else 's'}"
-    caption = f"{validation['outcome']}: {count}, {validation['level']:.0%} intervals."
-    return Section(
-        heading="Validation",
-        paragraphs=[validation["headline"]],
-        tables=[Table(pd.DataFrame(shown), caption)],
-    )
+    tables, headlines = [], []
+    for one in manifest.validations:
+        shown = [
+            {
+                "Measure": measure,
+                "Estimate": number(row["value"], 3),
+                "Lower": number(row["lower"], 3),
+                "Upper": number(row["upper"], 3),
+            }
+            for measure, row in one["figures"].items()
+        ]
+        count = f"{one['n']:,} patient{'' if one['n'] == 1 else 's'}"
+        kind = VALIDATION_WORDS[kind_of(one)].capitalize()
+        tables.append(
+            Table(pd.DataFrame(shown), f"{kind} of {one['outcome']}: {count}, {one['level']:.0%} intervals.")
+        )
+        headlines.append(f"{one['outcome']}: {one['headline']}")
+    return Section(heading="Validation", paragraphs=headlines, tables=tables)
 
 
 def _count(value: int | None) -> str:

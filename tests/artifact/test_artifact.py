@@ -7,8 +7,10 @@ import json
 import os
 import pickle
 import random
+import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 import warnings
 import zipfile
@@ -24,6 +26,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
+from treatsel import serve
 from treatsel.artifact import _archive, read_manifest
 from treatsel.datasets import make_cohort
 from treatsel.errors import ArtifactError, InputError, UnsupportedModelError
@@ -227,7 +230,7 @@ def test_a_link_in_place_of_the_temporary_file_is_not_followed(selector, tmp_pat
     victim = tmp_path / "victim"
     victim.write_text("untouched")
     monkeypatch.setattr("os.urandom", lambda n: bytes(n))
-    (tmp_path / f".m.treatsel.{bytes(4).hex()}.part").symlink_to(victim)
+    (tmp_path / f".m.treatsel.{bytes(8).hex()}.part").symlink_to(victim)
     with pytest.raises(ArtifactError, match="Cannot write"):
         ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
     assert victim.read_text() == "untouched"
@@ -366,26 +369,28 @@ def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
     assert_refused(tmp_path / "m.treatsel", bomb, "too large")
 
 
-def swollen(claims, name="manifest.json", size=64 * 2**20):
-    """Return a file with a member that states few zeros, but decompresses to many more."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    body, stream = packer.compress(bytes(size)) + packer.flush(), io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr(name, body)
-        entry = archive.getinfo(name)
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        entry.file_size, entry.CRC = claims, zlib.crc32(bytes(claims))
-        archive.comment = b"0" * 64
-    whole = stream.getvalue()[:-64]
+def by_hand(body, *, claims, checksum, name=b"manifest.json"):
+    """Return a sealed zip of one deflated member, with a size and a checksum that need not be true."""
+    fixed = struct.pack("<5H3I2H", 20, 0, 8, 0, 33, checksum, len(body), claims, len(name), 0)
+    members = b"PK\3\4" + fixed + name + body
+    attributes = bytes(6) + struct.pack("<2I", 0o644 << 16, 0)
+    directory = b"PK\1\2" + struct.pack("<H", 788) + fixed + attributes + name
+    end = b"PK\5\6" + struct.pack("<4H2IH", 0, 0, 1, 1, len(directory), len(members), 64)
+    whole = members + directory + end
     return whole + hashlib.sha256(whole).hexdigest().encode()
 
 
+def deflated_zeros(size):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(bytes(size)) + packer.flush()
+
+
 @pytest.mark.parametrize(
-    ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "not JSON in UTF-8")]
+    ("claims", "message"), [(16, "claims fewer bytes than it has: 16"), (70_000, "70,000 bytes, but has")]
 )
 def test_a_member_is_never_decompressed_beyond_its_stated_size(tmp_path, claims, message):
     """A member of 64 MB with a small stated size is rejected first, or read up to the stated size."""
-    content = swollen(claims)
+    content = by_hand(deflated_zeros(64 * 2**20), claims=claims, checksum=zlib.crc32(bytes(claims)))
     tracemalloc.start()
     try:
         assert_refused(tmp_path / "m.treatsel", content, message)
@@ -396,18 +401,82 @@ def test_a_member_is_never_decompressed_beyond_its_stated_size(tmp_path, claims,
 
 
 def test_a_member_shorter_than_its_stated_size_is_refused(tmp_path):
-    packed = swollen(16, size=20_000)[:-64]
-    at = packed.rindex(b"PK\1\2")
-    crc, size = zlib.crc32(bytes(20_000)).to_bytes(4, "little"), (20_001).to_bytes(4, "little")
-    changed = packed[: at + 16] + crc + packed[at + 20 : at + 24] + size + packed[at + 28 :]
-    whole = changed + hashlib.sha256(changed).hexdigest().encode()
-    assert_refused(tmp_path / "m.treatsel", whole, "claims 20,001 bytes, but has 20,000")
+    content = by_hand(deflated_zeros(20_000), claims=20_001, checksum=zlib.crc32(bytes(20_000)))
+    assert_refused(tmp_path / "m.treatsel", content, "claims 20,001 bytes, but has 20,000")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "checksum", "message"),
+    [(b"hidden", None, "but has more"), (b"", 1, "checksum"), (None, None, "20,000 bytes, but has")],
+    ids=["bytes after the stream", "checksum", "stream without an end"],
+)
+def test_a_member_with_bytes_that_it_does_not_use_is_refused(tmp_path, hidden, checksum, message):
+    body, crc = deflated_zeros(20_000), zlib.crc32(bytes(20_000)) if checksum is None else checksum
+    body = body[:-2] if hidden is None else body + hidden
+    assert_refused(tmp_path / "m.treatsel", by_hand(body, claims=20_000, checksum=crc), message)
 
 
 def test_a_bomb_of_many_members_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.setattr(_archive, "MAX_TOTAL", 1000)
     with pytest.raises(ArtifactError, match="in total"):
         ts.load_model(path)
+
+
+def zeros(shape):
+    """Return the bytes of an array of zeros."""
+    return _archive.array_bytes(np.zeros(shape))
+
+
+def test_a_small_file_does_not_unfold_to_much_memory(tmp_path):
+    """Arrays of zeros compress a thousandfold: .1 MB would take 100 MB, and loading copies some of them."""
+
+    def change(manifest, parts):
+        parts["outcome_0/trees/value.npy"] = zeros(13 * 2**20)
+
+    content = resealed(STORED / "format_1.treatsel", change)
+    assert len(content) < 200_000
+    tracemalloc.start()
+    try:
+        assert_refused(tmp_path / "m.treatsel", content, "in total: too large for a file of 1")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2**20
+
+
+def test_what_is_too_large_to_read_is_not_written(selector, tmp_path, monkeypatch):
+    monkeypatch.setattr(_archive, "MAX_MEMBERS", 5)
+    with pytest.raises(ArtifactError, match=r"cannot be saved\. .*too many members"):
+        ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
+    assert not list(tmp_path.iterdir())
+
+
+def with_fields(n):
+    def change(manifest, parts):
+        manifest["codebook"]["fields"] += [{"name": f"x{i}", "type": "string"} for i in range(n)]
+
+    return resealed(STORED / "format_1.treatsel", change)
+
+
+def test_time_grows_in_proportion_to_the_fields_of_the_codebook(tmp_path):
+    """Four times as many may take at most ten times as long; quadratic time would take sixteen."""
+    path = tmp_path / "m.treatsel"
+
+    def seconds(n):
+        path.write_bytes(with_fields(n))
+        taken = []
+        for _ in range(3):
+            before = time.process_time()
+            model = serve.load_model(path)
+            taken.append(time.process_time() - before)
+            assert len(model.codebook.fields) > n
+        return min(taken)
+
+    assert seconds(16_000) < 10 * seconds(4000)
+
+
+def test_a_codebook_of_too_many_fields_is_refused(tmp_path):
+    assert_refused(tmp_path / "m.treatsel", with_fields(20_000), r"the codebook has 20,0\d\d fields")
 
 
 def test_an_oversized_file_is_refused(path, monkeypatch):
@@ -532,6 +601,16 @@ def last(manifest):
 TAMPERED = {
     "arm means out of order": (lambda m, p: m["arm_means"]["lower"].__setitem__(0, 0.9), "not in order"),
     "a negative error": (lambda m, p: m["arm_means"]["se"].__setitem__(0, -1.0), "arm_means: se"),
+    "an interval without its estimate": (
+        lambda m, p: m["performance"]["dropout"][0].update(value=9.0),
+        "does not contain its estimate",
+    ),
+    "half an interval": (lambda m, p: m["performance"]["dropout"][0].update(upper=None), "half an interval"),
+    "a default arm that is not the best": (lambda m, p: m.update(default_arm="cbt"), "not the best"),
+    "a default arm without events": (
+        lambda m, p: [row.update(sufficient_events=row["arm"] == "cbt") for row in m["training"]],
+        "not the best",
+    ),
     "a range out of order": (lambda m, p: m["ranges"].update(age=[9.0, 1.0]), "range is not in order"),
     "too many outcomes": (lambda m, p: m.update(outcomes=m["outcomes"] * 33), "33 outcomes; at most 32"),
     "a range too few": (lambda m, p: m["ranges"].pop("age"), "ranges are not those"),
@@ -584,6 +663,18 @@ TAMPERED = {
 }
 
 
+def test_the_default_arm_is_the_best_of_those_with_enough_events(tmp_path):
+    """What the selector writes: the best arm by its mean is passed over if it has too few events."""
+
+    def change(manifest, parts):
+        for row in manifest["training"]:
+            row["sufficient_events"] = row["arm"] == "cbt"
+        manifest["default_arm"] = "cbt"
+
+    (tmp_path / "m.treatsel").write_bytes(resealed(STORED / "format_1.treatsel", change))
+    assert ts.load_model(tmp_path / "m.treatsel").default_arm_ == "cbt"
+
+
 @pytest.mark.parametrize(("change", "message"), TAMPERED.values(), ids=TAMPERED)
 def test_what_cannot_be_served_is_refused(tmp_path, change, message):
     assert_refused(tmp_path / "m.treatsel", resealed(STORED / "format_1.treatsel", change), message)
@@ -606,7 +697,13 @@ def test_trees_whose_nodes_are_mixed_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(lambda a: a[:1], "1 draws"), (lambda a: a[:, :, :-1], "does not fit"), (with_nan, "not finite")],
+    [
+        (lambda a: a[:1], "1 draws"),
+        (lambda a: a[:, :, :-1], "does not fit"),
+        (with_nan, "not finite"),
+        (lambda a: a + np.float32(5) * (np.arange(a.shape[2]) == 0), "do not surround their estimate"),
+        (lambda a: a * np.float32(0), "do not surround their estimate"),
+    ],
 )
 def test_draws_that_cannot_be_used_are_refused(path, tmp_path, change, message):
     if "outcome_0/draws.npy" not in zipfile.ZipFile(path).namelist():

@@ -190,6 +190,42 @@ def test_the_signed_content_is_the_checked_content(keys, tmp_path, monkeypatch):
     assert reads == [STORED]
 
 
+def test_what_is_shown_is_what_was_verified(signed, keys, tmp_path, monkeypatch, capsys):
+    """A forged file that takes the place of a signed one after its first reading is never shown."""
+    content = members(signed)
+    manifest = json.loads(content["manifest.json"])
+    manifest["intended_use"] = {"purpose": "Forged."}
+    rest = {key: value for key, value in manifest.items() if key not in ("model_id", "validation")}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
+    manifest["model_id"] = hashlib.sha256(text).hexdigest()
+    content["manifest.json"] = json.dumps(manifest).encode()
+    forged = with_members(tmp_path / "forged.treatsel", content)
+    path, read = tmp_path / "m.treatsel", _archive.read
+
+    def exchanging(given):
+        found = read(given)
+        path.write_bytes(forged.read_bytes())
+        return found
+
+    monkeypatch.setattr(_archive, "read", exchanging)
+    for options in ([], ["--json"], ["--check"], ["--html", tmp_path / "card.html"]):
+        path.write_bytes(signed.read_bytes())
+        shown = said(capsys, "show", path, "--public-key", keys / "mine.pub.pem", *options)
+        assert "verified" in shown or '"signed_by"' in shown
+        assert "Forged" not in shown
+        assert path.read_bytes() == forged.read_bytes()
+        assert "does not match" in said(
+            capsys, "show", path, "--public-key", keys / "mine.pub.pem", *options, status=2
+        )
+    assert "Forged" not in (tmp_path / "card.html").read_text(encoding="utf-8")
+
+
+def test_a_manifest_is_read_only_with_the_required_signature(signed, keys):
+    assert read_manifest(signed, require_signature=keys / "mine.pub.pem").signed_by
+    with pytest.raises(ArtifactError, match="not by the required"):
+        read_manifest(signed, require_signature=keys / "other.pub.pem")
+
+
 def test_new_keys_are_private_and_replace_nothing(tmp_path):
     private, public = tmp_path / "a.pem", tmp_path / "b.pem"
     new_keys(private, public)

@@ -1,6 +1,7 @@
 """The command line: the complete workflow in files, and one line on bad input."""
 
 import contextlib
+import datetime
 import io
 import json
 import re
@@ -14,8 +15,9 @@ import pandas as pd
 import pytest
 
 import treatsel as ts
-from treatsel import cli
+from treatsel import cli, serve
 from treatsel.cli.main import COMMANDS, build_parser, main
+from treatsel.table import read_table
 
 TRAIN = ["--out", "x.treatsel"]
 
@@ -59,7 +61,7 @@ def test_every_command_has_help(module, capsys):
 def test_modules_are_named_after_their_commands():
     names = next(action.choices for action in build_parser()._actions if action.dest == "command")
     assert list(names) == [command_of(module) for module in COMMANDS]
-    modules = {path.stem for path in Path(cli.__file__).parent.glob("_*.py")} - {"__init__", "_io"}
+    modules = {path.stem for path in Path(cli.__file__).parent.glob("_*.py")} - {"__init__", "_io", "_ending"}
     assert modules == {module.__name__.rpartition(".")[2] for module in COMMANDS}
 
 
@@ -156,6 +158,80 @@ def test_recommend_with_exclusions(folder, capsys, tmp_path):
     assert "ipt" not in set(found["arm"])
     assert json.loads(found["excluded"][0]) == {"ipt": "no therapist"}
     assert set(found["status"]) <= {"supported", "no_clear_best", "insufficient_evidence", "out_of_scope"}
+    close = found["status"] == "no_clear_best"
+    assert found["status_reasons"][close].str.contains("not_clearly_worse: ").all()
+
+
+def numbers_of(text):
+    """Return strict JSON with numbers that are equal up to rounding errors."""
+    return json.loads(text, parse_constant=pytest.fail, parse_float=lambda number: round(float(number), 9))
+
+
+def test_json_is_that_of_the_library(folder, capsys, tmp_path):
+    """Options, numbers, reasons and audit record are the same from the shell and from Python."""
+    patients, out = tmp_path / "few.csv", tmp_path / "found.json"
+    pd.read_csv(folder / "cohort.csv").head(40).to_csv(patients, index=False)
+    selector = ts.load_model(folder / "m.treatsel")
+    table = read_table(patients, selector.codebook_)
+    rule = ["--exclude", "ipt=no therapist", "--weight", "dropout=1", "--margin", "0.02"]
+    told = {"excluded": {"ipt": "no therapist"}, "preferences": {"dropout": 1}, "margin": 0.02}
+    for command, expected in [
+        (["recommend", *rule, "--rule", "supported"], selector.recommend(table, rule="supported", **told)),
+        (["recommend", "--date", "2027-02-01"], selector.recommend(table, date="2027-02-01")),
+        (["predict", "--level", "0.8"], selector.predict(table, level=0.8)),
+        (["explain", "--arm", "cbt", "--scale", "logit"], ts.explain(selector, table, arm="cbt")),
+    ]:
+        name, *options = command
+        csv = ["--out", tmp_path / "found.csv"]
+        output(capsys, name, folder / "m.treatsel", patients, *options, "--json", out, *csv)
+        assert numbers_of(out.read_text()) == numbers_of(expected.to_json())
+
+
+def test_the_served_model_gives_the_json_of_the_command(folder, capsys, tmp_path):
+    record = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml").frame.head(1)
+    record.reset_index().to_csv(tmp_path / "one.csv", index=False)
+    served, out = serve.load_model(folder / "m.treatsel"), tmp_path / "found.json"
+    values = {k: None if v != v else v for k, v in record.reset_index().iloc[0].to_dict().items()}
+    for name, method in (("predict", served.predict), ("recommend", served.recommend)):
+        csv = ["--out", tmp_path / "found.csv"]
+        output(capsys, name, folder / "m.treatsel", tmp_path / "one.csv", "--json", out, *csv)
+        assert numbers_of(out.read_text()) == numbers_of(method(values).to_json())
+
+
+@pytest.mark.parametrize("command", [["predict"], ["recommend"], ["explain", "--arm", "cbt"]])
+@pytest.mark.parametrize(("date", "expired"), [("2027-01-31", False), ("2027-02-01", True)])
+def test_an_expired_model_is_named_on_stderr(folder, capsys, tmp_path, command, date, expired):
+    name, *options = command
+    few = pd.read_csv(folder / "cohort.csv").head(20)
+    few.to_csv(tmp_path / "few.csv", index=False)
+    options += ["--date", date, "--out", tmp_path / "out.csv"]
+    assert main([str(each) for each in (name, folder / "m.treatsel", tmp_path / "few.csv", *options)]) == 0
+    assert ("treatsel: warning: model_expired: 20 patients" in capsys.readouterr().err) == expired
+
+
+def test_the_card_says_that_the_model_has_expired(folder, capsys, tmp_path):
+    card = output(capsys, "show", folder / "m.treatsel")
+    assert "2027-01-31" in card
+    assert "has expired" not in card
+    late, page = ["--date", "2027-03-01"], tmp_path / "card.html"
+    card = output(capsys, "show", folder / "m.treatsel", *late, "--html", page)
+    assert "This model has expired: it was to be reviewed by 2027-01-31" in card
+    assert "This model has expired" in page.read_text()
+
+
+def test_today_is_the_day_of_the_clock_and_other_words_are_refused(folder, capsys, monkeypatch):
+    class Late(datetime.date):
+        @classmethod
+        def today(cls):
+            return cls(2031, 1, 1)
+
+    monkeypatch.setattr("treatsel.cli._io.datetime.date", Late)
+    assert "has expired" in output(capsys, "show", folder / "m.treatsel", "--date", "today")
+    assert "has expired" not in output(capsys, "show", folder / "m.treatsel")
+    monkeypatch.undo()
+    with pytest.raises(SystemExit):
+        main(["show", str(folder / "m.treatsel"), "--date", "01.02.2027"])
+    assert "neither a date such as 2027-01-31 nor 'today'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("picture", ["why.png", "why.svg"])
@@ -224,7 +300,8 @@ def imputed(folder, seed):
 
 def test_a_trial_is_cross_validated_from_the_shell(folder, capsys, tmp_path):
     command = ["crossvalidate", folder / "cohort.csv", "--codebook", folder / "codebook.yaml"]
-    text = output(capsys, *command, "--estimator", "hierarchical", "--html", tmp_path / "a.html")
+    command += ["--outcome", "recovery", "--estimator", "hierarchical"]
+    text = output(capsys, *command, "--html", tmp_path / "a.html")
     assert text.startswith("Cross-validated: ")
     assert "Cross-validation: " in (tmp_path / "a.html").read_text(encoding="utf-8")
 
@@ -279,6 +356,16 @@ def test_a_draft_says_what_it_guessed_and_train_refuses_what_is_undecided(capsys
     selector = ts.load_model(tmp_path / "m.treatsel")
     assert selector.codebook_.covariates == ("age",)
     assert selector.event_is_good_ == {"left": False}
+
+
+def test_a_draft_without_an_outcome_lists_the_columns_of_two_values(capsys, tmp_path):
+    rng, n = np.random.default_rng(0), 60
+    frame = pd.DataFrame({"age": rng.integers(18, 80, n), "well": rng.choice(["yes", "no"], n)})
+    frame.assign(arm=rng.choice(["A", "B"], n)).to_csv(tmp_path / "t.csv", index=False)
+    assert main(["codebook", str(tmp_path / "t.csv")]) == 0
+    summary = capsys.readouterr().err
+    assert "No outcome was recognized" in summary
+    assert "Columns of two values, which an outcome may be: ['well']" in summary
 
 
 @pytest.mark.slow
@@ -338,7 +425,7 @@ def test_two_reports_are_compared(folder, predictions, capsys, tmp_path):
 
 
 def test_show_prints_card_manifest_and_check(folder, capsys, tmp_path):
-    assert "# Model card: dropout" in output(capsys, "show", folder / "m.treatsel")
+    assert "# Model card: Did not complete treatment" in output(capsys, "show", folder / "m.treatsel")
     manifest = json.loads(output(capsys, "show", folder / "m.treatsel", "--json"))
     assert manifest["format"] == 1
     assert manifest["model_id"] in output(capsys, "show", folder / "m.treatsel", "--check")

@@ -235,26 +235,31 @@ def test_a_writer_keeps_permissions_and_writes_through_devices(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_an_interrupted_run_leaves_the_old_file(folder, tmp_path, kill):
     out = tmp_path / "out.csv"
     out.write_text("old")
+    out.chmod(0o600)
     code = (
         "import signal, sys, time; from treatsel.scale import _files; from treatsel.cli.main import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup\n"
         "_files.CHUNK = 512; real = _files._predict\n"
         "def slow(selector, chunk, start, *rest):\n"
         "    time.sleep(60 if start else 0)  # the first chunk is written, then nothing moves\n"
         "    return real(selector, chunk, start, *rest)\n"
-        "_files._predict = slow; main(sys.argv[1:])"
+        "_files._predict = slow; raise SystemExit(main(sys.argv[1:]))"
     )
     files = [str(folder / "m.treatsel"), str(folder / "many.csv"), "--out", str(out)]
     run = subprocess.Popen([sys.executable, "-c", code, "predict", *files], stderr=subprocess.PIPE)
-    part = tmp_path / ".out.csv.part"
-    while run.poll() is None and not (part.exists() and part.stat().st_size):
+    while run.poll() is None and not any(part.stat().st_size for part in tmp_path.glob(".out.csv.*.part")):
         time.sleep(0.02)
     run.send_signal(kill)
-    run.communicate()
-    assert run.returncode != 0
+    said = run.communicate()[1].decode()
+    assert run.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
+    assert "Traceback" not in said
     assert out.read_text() == "old"
-    assert part.exists() == (kill == signal.SIGKILL)
+    assert out.stat().st_mode & 0o777 == 0o600
+    parts = list(tmp_path.glob(".*"))
+    assert len(parts) == (kill == signal.SIGKILL)  # nothing can be done about it
+    assert all(part.stat().st_mode & 0o777 == 0o600 for part in parts)

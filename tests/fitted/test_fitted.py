@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import datetime
 import json
 import math
 import os
@@ -28,7 +29,7 @@ from treatsel import serve
 from treatsel.datasets import make_cohort
 from treatsel.errors import CohortError, InputError, TreatselError
 from treatsel.models import ArmwiseClassifier
-from treatsel.predictions import WARNING_CODES, Predictions
+from treatsel.predictions import OUT_OF_SCOPE_CODES, WARNING_CODES, Predictions
 from treatsel.recommendation import Recommendations
 
 STORED = Path(__file__).parents[1] / "artifacts" / "format_1.treatsel"
@@ -293,6 +294,30 @@ class TestBadRecords:
         assert {flag for flag in codes(found) if flag[0] == "unknown_key"} == {("unknown_key", "Age")}
         assert found.in_scope == served.predict(records[0]).in_scope
 
+    def test_a_record_cannot_make_a_result_large(self, served, records):
+        usual = len(served.predict(records[0]).to_json())
+        keys = {f"{i:x}" + "k" * 500: 0 for i in range(5_000)}
+        for method in (served.predict, served.recommend):
+            found = method({**records[0], **keys})
+            pairs = zip(found.flags["code"], found.flags["column"], strict=True)
+            named = [column for code, column in pairs if code == "unknown_key"]
+            assert named[-1] == "... and 4,995 more"
+            assert [len(name) for name in named[:-1]] == [60] * 5
+            assert len(json.dumps(found.to_dict())) < usual + 5_000
+
+    @pytest.mark.parametrize(
+        "patient",
+        ["A" * 257, 10**5000, {"a": "A" * 257}, ["A"] * 99],
+        ids=["text", "number", "object", "list"],
+    )
+    def test_an_id_has_a_largest_length(self, served, records, patient):
+        name = served.codebook.name("id")
+        for method in (served.predict, served.recommend):
+            with pytest.raises(InputError, match="more than 256 characters") as caught:
+                method({**records[0], name: patient})
+            assert "AAA" not in str(caught.value)
+            assert method({**records[0], name: "A" * 256}).patients == ("A" * 256,)
+
     @pytest.mark.parametrize("record", [None, 3, "x", [], [("age", 3)]])
     def test_non_records_are_refused(self, served, record):
         for method in (served.predict, served.predict_by_arm, served.recommend):
@@ -343,13 +368,179 @@ class TestAudit:
     def test_a_recommendation_carries_it_too(self, served, records):
         record = {**records[0], "Age": 40}
         found, told = served.recommend(record), served.predict(record)
-        assert found.audit == told.audit
+        shared = set(found.audit) & set(told.audit) - {"kind"}
+        assert {key: found.audit[key] for key in shared} == {key: told.audit[key] for key in shared}
         assert ("unknown_key", "Age") in codes(found)
         written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
         assert written["audit"]["intended_use"] == {"purpose": "A test."}
         assert {"patient": 0, "code": "unknown_key", "column": "Age"} in written["warnings"]
-        assert served.reproduce(written["audit"], record).to_dict() == told.to_dict()
+        assert served.reproduce(written["audit"], record).to_dict() == found.to_dict()
 
+    OPTIONS = (
+        {},
+        {"preferences": {"recovery": 3, "dropout": 1}, "rule": "supported", "margin": 0.1, "level": 0.8},
+        {"preferences": {"dropout": 0.1, "recovery": 0.2}, "excluded": {"cbt": "no therapist"}},
+        {"on_invalid": "flag", "date": "2030-01-31"},
+    )
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    def test_a_recommendation_is_reproduced_with_what_decided(self, served, loaded, records, options):
+        for record in records[:5]:
+            found = served.recommend(record, **options)
+            audit = json.loads(found.to_json(), parse_constant=pytest.fail)["audit"]
+            for model in (served, loaded):
+                assert model.reproduce(audit, record).to_json() == found.to_json()
+
+    def test_the_table_and_the_record_decide_alike(self, loaded, records):
+        for options in self.OPTIONS:
+            one, many = (loaded.recommend(X, **options).to_dict() for X in (records[3], [records[3]]))
+            assert_close(one, many)
+
+    def test_what_decided_is_recorded(self, served, records):
+        options = self.OPTIONS[1] | {"excluded": {"cbt": "no therapist", "ipt": "declined"}}
+        found = served.recommend(records[0], **options)
+        content = found.to_dict()
+        assert content["preferences"] == {"recovery": 3.0, "dropout": 1.0}
+        for key in ("preferences", "rule", "margin", "level", "excluded", "default_arm"):
+            assert content[key] == found.audit[key]
+        (row,), (decision,) = content["recommendations"], found.audit["decisions"]
+        assert decision == {key: row[key] for key in ("arm", "status", "status_reasons")}
+        assert found.audit["excluded"] == {"cbt": "no therapist", "ipt": "declined"}
+
+    def test_a_changed_recommendation_is_refused_with_what_differs(self, served, records):
+        audit = served.recommend(records[0], margin=0.9).audit
+        (decision,) = audit["decisions"]
+        other = next(arm for arm in served.arms if arm != decision["arm"])
+        changed = [{**decision, "arm": other, "status": "supported"}]
+        for altered, message in [
+            ({**audit, "decisions": changed}, rf"differs in arm \(recorded '{other}', now .+\), status"),
+            ({**audit, "margin": 0.0, "rule": "best"}, "rule is 'best'"),
+            ({**audit, "excluded": {decision["arm"]: "declined"}}, "differs in arm"),
+            ({**audit, "decisions": changed * 2}, "several patients"),
+            ({**audit, "date": "31.01.2030"}, "date must be a date"),
+            ({**audit, "kind": "advice"}, "The kind of the audit record is 'advice'"),
+            ({key: audit[key] for key in audit if key != "preferences"}, r"lacks \['preferences'\]"),
+        ]:
+            with pytest.raises(InputError, match=message):
+                served.reproduce(altered, records[0])
+
+    def test_permissions_are_compared(self, loaded, records):
+        allowed = pd.DataFrame(True, index=[0], columns=list(loaded.arms_))
+        allowed["cbt"] = False
+        found = loaded.recommend(records[0], allowed=allowed)
+        assert found.to_dict()["recommendations"][0]["excluded"] == {"cbt": "not permitted for this patient"}
+        again = loaded.reproduce(found.audit, records[0], allowed=allowed[allowed.columns[::-1]])
+        assert again.to_dict() == found.to_dict()
+        with pytest.raises(InputError, match="Pass it as allowed="):
+            loaded.reproduce(found.audit, records[0])
+        with pytest.raises(InputError, match="allowed is not the table"):
+            loaded.reproduce(found.audit, records[0], allowed=allowed | True)
+
+    def test_an_explanation_is_reproduced_too(self, served, loaded, records):
+        for options in ({"arm": "cbt"}, {"contrast": ("cbt", "ipt"), "scale": "probability"}):
+            found = served.explain(records[1], outcome="dropout", date="2030-01-31", **options)
+            audit = json.loads(found.to_json(), parse_constant=pytest.fail)["audit"]
+            assert served.reproduce(audit, records[1]).to_json() == found.to_json()
+        other = served.explain(records[1], arm="cbt", background=records[:20])
+        with pytest.raises(InputError, match="background that the audit record does not hold"):
+            served.reproduce(other.audit, records[1])
+
+    def test_reasons_name_what_put_a_patient_out_of_scope(self, served, loaded, records):
+        record = {**records[0], "age": -1, "phq9_start": "secret"}
+        for found in (
+            served.recommend(record, on_invalid="flag"),
+            loaded.recommend([records[1], record], on_invalid="flag"),
+        ):
+            content = found.to_dict()
+            codes_of = {
+                (each["code"], each["about"]) for each in content["recommendations"][-1]["status_reasons"]
+            }
+            assert {("out_of_range", "age"), ("wrong_type", "phq9_start")} <= codes_of
+            assert not {code for code, _ in codes_of} - OUT_OF_SCOPE_CODES
+            assert "secret" not in found.to_json()
+            assert content["audit"]["decisions"][-1]["status"] == "out_of_scope"
+
+    def test_a_model_without_draws_says_so(self, served, records):
+        bare = served.without_draws()
+        for X in (records[0], records[:3]):
+            table = bare.recommend(X, preferences={"recovery": 1, "dropout": 1}).to_frame()
+            assert set(table["status"]) <= {"no_interval", "out_of_scope", "insufficient_evidence"}
+            silent = table[table["status"] == "no_interval"]["status_reasons"]
+            assert len(silent)
+            assert set(silent) == {(("no_interval", "recovery"), ("no_interval", "dropout"))}
+        one = served.recommend(records[0], excluded=dict.fromkeys(served.arms[1:], "no")).to_frame().iloc[0]
+        assert (one["status"], one["arm"]) == ("only_option", served.arms[0])
+
+
+@pytest.fixture(scope="module")
+def dated(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("dated") / "model.treatsel"
+    use = {"purpose": "A test.", "review_date": datetime.date(2027, 1, 31)}
+    ts.save_model(fitted, path, intended_use=use)
+    return path
+
+
+@pytest.fixture(params=[serve.load_model, ts.load_model], ids=["served", "loaded"])
+def dated_model(dated, request):
+    return request.param(dated)
+
+
+class TestReviewDate:
+    @pytest.mark.parametrize("several", [False, True])
+    def test_every_patient_of_an_expired_model_is_warned(self, dated_model, records, several):
+        X, n = (records[:4], 4) if several else (records[0], 1)
+        for date, expired in [
+            (None, False),
+            ("2027-01-31", False),
+            ("2027-02-01", True),
+            (datetime.date(2031, 5, 1), True),
+            (datetime.datetime(2027, 1, 31, 23, 59), False),
+            (pd.Timestamp("2027-02-01 08:00"), True),
+        ]:
+            for found in (
+                dated_model.predict(X, date=date),
+                dated_model.recommend(X, date=date),
+                ts.explain(dated_model, X, arm="cbt", date=date),
+            ):
+                told = found.to_dict()
+                flags = [row for row in told["warnings"] if row["code"] == "model_expired"]
+                assert len(flags) == n * expired
+                assert all(row["column"] is None for row in flags)
+                assert told["audit"]["date"] == (None if date is None else str(date)[:10])
+            assert (
+                dated_model.predict(X, date=date).in_scope.tolist()
+                == dated_model.predict(X).in_scope.tolist()
+            )
+
+    def test_the_numbers_do_not_depend_on_the_date(self, dated_model, records):
+        one, two = dated_model.recommend(records[0], date="2040-01-01"), dated_model.recommend(records[0])
+        assert one.to_dict()["recommendations"] == two.to_dict()["recommendations"]
+        assert one.warnings["code"].tolist() == [*two.warnings["code"], "model_expired"]
+
+    def test_a_model_without_a_review_date_does_not_expire(self, loaded, fitted, records):
+        for model in (loaded, fitted):
+            found = model.predict(records[0], date="2999-12-31")
+            assert "model_expired" not in set(found.warnings["code"])
+
+    @pytest.mark.parametrize("date", ["31.01.2027", "2027-02-30", "", 2027, 1.5, pd.NaT, True])
+    def test_something_else_is_refused(self, dated_model, records, date):
+        for call in (
+            dated_model.predict,
+            dated_model.recommend,
+            lambda X, date: ts.explain(dated_model, X, arm="cbt", date=date),
+        ):
+            with pytest.raises(InputError, match="date must be a date such as 2027-01-31"):
+                call(records[0], date=date)
+
+    @pytest.mark.parametrize("date", ["soon", "2027", "31/01/2027", "2027-13-01", "2027-02-30", 2027, pd.NaT])
+    def test_an_unreadable_review_date_is_refused_at_save(self, fitted, tmp_path, date):
+        use = {"purpose": "A test.", "review_date": date}
+        with pytest.raises(InputError, match="review_date in intended_use"):
+            ts.save_model(fitted, tmp_path / "model.treatsel", intended_use=use)
+        assert not list(tmp_path.iterdir())
+
+
+class TestModelWithoutId:
     def test_a_model_without_an_id_reproduces_nothing(self, fitted, records):
         with pytest.raises(InputError, match="not from a file"):
             fitted.reproduce(fitted.predict(records[0]).audit, records[0])

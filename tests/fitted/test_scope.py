@@ -130,12 +130,12 @@ class TestFlaggedTables:
         record = frame.iloc[3].to_dict()
         alone = json.loads(served.predict(record, on_invalid="flag").to_json())
         assert {row["in_scope"] for row in alone["predictions"]} == {False}
-        assert alone["predictions"][0]["reasons"] == [{"code": "infinite", "column": "phq9_start"}]
+        assert alone["predictions"][0]["scope_reasons"] == [{"code": "infinite", "column": "phq9_start"}]
         (told,) = served.recommend(record, on_invalid="flag").to_dict()["recommendations"]
         assert (told["in_scope"], told["arm"]) == (False, None)
-        assert told["reasons"] == [{"code": "infinite", "column": "phq9_start"}]
+        assert told["scope_reasons"] == [{"code": "infinite", "column": "phq9_start"}]
         (shown,) = served.explain(record, arm="cbt", on_invalid="flag").to_dict()["explanations"]
-        assert (shown["in_scope"], shown["reasons"]) == (False, told["reasons"])
+        assert (shown["in_scope"], shown["scope_reasons"]) == (False, told["scope_reasons"])
 
     def test_recommendations_and_explanations_say_why(self, selector, frame):
         table = selector.recommend(frame, on_invalid="flag").to_frame()

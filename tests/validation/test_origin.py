@@ -8,11 +8,13 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
+from treatsel._stats.row_keys import row_keys
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.fitted import MOST_SAMPLED, RowDigests, row_keys, shared_patients
+from treatsel.fitted import MOST_SAMPLED, RowDigests, shared_patients
 from treatsel.model_selection import cross_predict, cross_predict_cohort
 from treatsel.models import HierarchicalClassifier
+from treatsel.validation._origin import Origin, cautions_of_folds
 
 FIELDS = [
     {"name": "pid", "role": "id"},
@@ -275,3 +277,12 @@ def test_keys_do_not_depend_on_order_of_columns_or_storage():
     frame = pd.DataFrame({"n": [1, 2], "t": ["a", None]})
     again = frame[["t", "n"]].astype({"n": "Int64", "t": "string"})
     np.testing.assert_array_equal(row_keys(frame), row_keys(again))
+
+
+def test_out_of_fold_predictions_that_look_reversed_are_explained():
+    row = {"measure": "within-arm AUC", "group": "overall", "value": 0.34, "lower": 0.25, "upper": 0.44}
+    folds = Origin(model=None, cohort=None, kind="cross-validated")
+    found = cautions_of_folds(folds, [row | {"group": "A"}, row])
+    assert [caution.text.startswith("The within-arm AUC lies below 0.5.") for caution in found] == [True]
+    assert cautions_of_folds(folds, [row | {"upper": 0.51}]) == []
+    assert cautions_of_folds(Origin(model=None, cohort=None, kind="external"), [row]) == []

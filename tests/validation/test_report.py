@@ -147,6 +147,46 @@ def test_a_figure_without_interval_is_unknown_not_good(report):
     assert front_rows(bare)[0].verdict == UNKNOWN
 
 
+def calibrated(simulated, **factors):
+    """Report on predictions with the right mean in each arm, but for the factors."""
+    table, cohort = simulated.truth["recovery"], simulated.cohort
+    y, received = cohort.y["recovery"], cohort.received
+    seen = y.notna()
+    ratios = {
+        arm: y[seen & (received == arm)].mean() / table.loc[seen & (received == arm), arm].mean()
+        for arm in table.columns
+    }
+    scaled = {arm: table[arm] * ratio * factors.get(arm, 1.0) for arm, ratio in ratios.items()}
+    table = table.assign(**scaled).clip(upper=1)
+    return validate(table, cohort, outcome="recovery", comparator="ipt", sections=())
+
+
+def mean_calibration(report):
+    (row,) = (row for row in front_rows(report) if row.question.startswith("Calibration (mean)"))
+    return row
+
+
+def test_one_arm_off_decides_the_verdict_on_mean_calibration_and_is_named(simulated):
+    assert mean_calibration(calibrated(simulated)).verdict == GOOD
+    off = calibrated(simulated, cbt=1.4)
+    overall = off.figures.query("measure == 'observed / expected' and group == 'overall'").iloc[0]
+    assert 0.8 < overall["lower"] < overall["upper"] < 1.2  # taken alone, good
+    row = mean_calibration(off)
+    assert row.verdict == POOR
+    assert "; cbt 0.73 (0.62 to 0.87)" in row.estimate
+    assert "medication" not in row.estimate
+
+
+def test_an_arm_that_is_off_by_chance_among_several_is_unclear(simulated):
+    report = calibrated(simulated)
+    figures = report.figures.copy()
+    rows = (figures["measure"] == "observed / expected") & (figures["group"] == "cbt")
+    figures.loc[rows, ["value", "lower", "upper"]] = [0.75, 0.58, 0.97]  # p = .03, among five arms
+    row = mean_calibration(replace(report, figures=figures))
+    assert row.verdict == UNCLEAR
+    assert "cbt 0.75 (0.58 to 0.97)" in row.estimate
+
+
 # --- checklists
 
 

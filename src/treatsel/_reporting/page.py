@@ -20,7 +20,7 @@ class Figure:
     description: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """A table of formatted texts, its caption, and the names of the columns that hold words."""
 

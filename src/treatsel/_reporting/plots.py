@@ -1,149 +1,168 @@
-"""Plots of tables; each function returns Axes. The only module that imports matplotlib, inside functions.
+"""Plots of tables; each function returns Axes. matplotlib is imported inside functions.
 
-pyplot is imported in notebooks only, which show the figures created through it, and used elsewhere if the
-user has imported it. The palette of Okabe and Ito (2008) is distinguishable with color vision deficiency.
+Each function has `ax`, the Axes to draw on (None: new ones; see `axes.new_axes`), and passes further keyword
+arguments to its main artist: the points, lines or bars. Intervals have the color of their points or lines.
 """
 
 import io
 import re
-import sys
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#7A7A7A"
-STATUS_COLORS = {
-    "supported": GREEN,
-    "no_clear_best": BLUE,
-    "insufficient_evidence": GREY,
-    "out_of_scope": RED,
+from treatsel._reporting.axes import (
+    BLUE,
+    GREEN,
+    GREY,
+    LINES,
+    PALETTE,
+    PURPLE,
+    RED,
+    YELLOW,
+    add_legend,
+    bare_axes,
+    bare_figure,
+    hide_frame,
+    label_axes,
+    legend_height,
+    new_axes,
+    new_figure,
+    rows_axes,
+    spread_ticks,
+    style,
+    wrapped,
+)
+
+__all__ = [
+    "advantages",
+    "attributions",
+    "bare_axes",
+    "bare_figure",
+    "benefit_groups",
+    "by_arm_intervals",
+    "calibration",
+    "calibration_panels",
+    "curves",
+    "estimates",
+    "intervals_of",
+    "to_svg",
+    "wrapped",
+]
+
+STATUS_STYLES = {  # color and marker
+    "supported": (GREEN, "o"),
+    "no_clear_best": (BLUE, "s"),
+    "no_interval": (YELLOW, "^"),
+    "insufficient_evidence": (GREY, "D"),
+    "only_option": (PURPLE, "v"),
+    "out_of_scope": (RED, "X"),
 }
 MAX_BARS = 12
+MAX_PATIENTS = 40  # with a label each
+MAX_BANDS = 4  # of curves on the same Axes
+MAX_CURVES = 3  # calibration curves with bands that are legible on the same Axes
 
 
-def new_axes(ax: Any, *, width: float = 6.0, height: float = 4.0) -> Any:
-    """Return `ax`, or new Axes, managed by pyplot in a notebook or if the user has imported it."""
-    if ax is not None:
-        return ax
-    if "ipykernel" in sys.modules:
-        import matplotlib.pyplot  # noqa: F401 # a notebook shows only figures that pyplot manages
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is None:
-        return bare_axes(width=width, height=height)
-    return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+def intervals_of(level: float, *, any_finite: bool = True) -> str:
+    """Return "95% intervals", or that there are none."""
+    return f"{100 * level:g}% intervals" if any_finite else "without intervals"
 
 
-def bare_axes(*, width: float, height: float) -> Any:
-    """Return Axes on a new figure that pyplot does not manage."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").add_subplot()
-
-
-def text_of(label: Any) -> str:
-    """Return a label as matplotlib shows it unchanged.
-
-    Dollar signs are escaped, as a pair of them would be read as mathematics; a leading underscore, which
-    leaves a curve out of the legend, follows a space.
-    """
-    text = str(label).replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
-
-
-def _label(text: str, width: int = 56) -> str:
-    """Return the label of an axis, wrapped to lines that fit."""
-    return "\n".join(textwrap.fill(line, width) for line in text_of(text).splitlines())
-
-
-def _bare(ax: Any) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def diagonal_axes(ax: Any, *, xlabel: str, ylabel: str) -> Any:
-    """Return square Axes from 0 to 1 (new if None) with a dashed diagonal."""
-    ax = new_axes(ax, width=5, height=5)
-    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel=xlabel, ylabel=ylabel)
-    _bare(ax)
+def estimates(
+    table: pd.DataFrame, *, reference: float | None, xlabel: str, ax: Any = None, **kwargs: Any
+) -> Any:
+    """Draw rows (index: label; columns value, lower, upper) as points with intervals, first on top."""
+    table = table[::-1]
+    ax = rows_axes(ax, list(table.index), xlabel=xlabel)
+    if reference is not None:
+        ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
+    _points(ax, table, np.arange(len(table)), kwargs)
+    ax.ticklabel_format(axis="x", useOffset=False)
     return ax
+
+
+def _points(ax: Any, table: pd.DataFrame, rows: np.ndarray, kwargs: Mapping[str, Any], **base: Any) -> None:
+    """Draw points and, behind them and in their color, intervals."""
+    base = {"marker": "o", "linestyle": "none", "color": BLUE, "zorder": 3, **base}
+    (points,) = ax.plot(table["value"], rows, **style(kwargs, **base))
+    bars = {"color": points.get_color(), "linewidth": 1.8 if points.get_markersize() > 4 else 0.4}
+    finite = table["lower"].notna() & table["upper"].notna()
+    ax.hlines(rows[finite], table["lower"][finite], table["upper"][finite], **bars)
 
 
 def by_arm_intervals(
-    value: pd.Series, lower: pd.Series, upper: pd.Series, *, ax: Any = None, xlabel: str = ""
+    value: pd.Series,
+    lower: pd.Series,
+    upper: pd.Series,
+    *,
+    xlabel: str,
+    interval: str,
+    ax: Any = None,
+    **kwargs: Any,
 ) -> Any:
-    """Draw one point with its interval per arm, best on top."""
-    ax = new_axes(ax, height=1.2 + 0.4 * len(value))
-    order = value.sort_values().index
-    rows = np.arange(len(order))
-    ax.hlines(rows, lower[order], upper[order], color=BLUE, linewidth=2)
-    ax.plot(value[order], rows, "o", color=BLUE)
-    ax.set(yticks=rows, yticklabels=[text_of(arm) for arm in order], xlim=(0, 1), xlabel=_label(xlabel))
-    ax.set_ylim(-0.6, len(order) - 0.4)
-    _bare(ax)
+    """Draw one probability with its interval per arm, the highest on top; `interval` names the intervals."""
+    order = value.sort_values(ascending=False, kind="stable").index
+    table = pd.DataFrame({"value": value, "lower": lower, "upper": upper}).loc[order]
+    ax = estimates(table, reference=None, xlabel=xlabel, ax=ax, **kwargs)
+    ax.set_xlim(-0.01, 1.01)  # points at 0 and 1 are drawn in full
+    if lower.notna().any():
+        ax.collections[-1].set_label(interval)
+        add_legend(ax)
     return ax
 
 
-def advantages(table: pd.DataFrame, ax: Any = None, *, level: float = 0.95) -> Any:
-    """Draw each patient's advantage with its interval, largest on top, colored by status."""
+def advantages(table: pd.DataFrame, ax: Any = None, *, xlabel: str, **kwargs: Any) -> Any:
+    """Draw each patient's advantage with its interval, largest on top, with color and marker by status."""
     table = table.sort_values("advantage", kind="stable")
-    few = len(table) <= 40
-    ax = new_axes(ax, width=7, height=1.6 + 0.28 * len(table) if few else 6)
-    rows = np.arange(len(table))
-    for status, color in STATUS_COLORS.items():
-        mine = (table["status"] == status).to_numpy()
-        if mine.any():
-            part = table[mine]
-            ax.hlines(
-                rows[mine], part["advantage_lower"], part["advantage_upper"], color=color, linewidth=1.5
-            )
-            label = f"{status.replace('_', ' ')} ({int(mine.sum())})"
-            ax.plot(part["advantage"], rows[mine], "o", color=color, markersize=5 if few else 2, label=label)
-    ax.axvline(0, color=GREY, linewidth=1)
+    names = {"advantage": "value", "advantage_lower": "lower", "advantage_upper": "upper"}
+    bounds = table[list(names)].rename(columns=names).astype("float64")
+    few = len(table) <= MAX_PATIENTS
     if few:
         pairs = zip(table.index, table["arm"].fillna("no arm"), strict=True)
-        ax.set(yticks=rows, yticklabels=[text_of(f"{patient}: {arm}") for patient, arm in pairs])
+        ax = rows_axes(ax, [f"{patient}: {arm}" for patient, arm in pairs], xlabel=xlabel, extra=0.6)
     else:
-        ax.set(yticks=[], ylabel="Patients")
-    ax.set_xlabel(f"Advantage of the top arm over the runner-up ({level:.0%} interval)")
-    ax.set_ylim(-0.8, len(table) - 0.2)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 if few else -0.1), ncols=2, frameon=False)
-    _bare(ax)
+        ax = new_axes(ax, width=7, height=6)
+        hide_frame(ax)
+        ax.set(yticks=[], ylim=(-0.02 * len(table), 1.02 * len(table)))
+        label_axes(ax, xlabel=xlabel, ylabel=f"{len(table):,} patients, by advantage")
+    rows = np.arange(len(table))
+    for status, (color, marker) in STATUS_STYLES.items():
+        mine = (table["status"] == status).to_numpy()
+        if mine.any():
+            label = f"{status.replace('_', ' ')} ({int(mine.sum())})"
+            base = {"color": color, "marker": marker, "markersize": 6 if few else 2.5, "label": label}
+            _points(ax, bounds[mine], rows[mine], kwargs, **base)
+    ax.axvline(0, color=GREY, linewidth=1)
+    add_legend(ax)
     return ax
 
 
-def attributions(values: pd.Series, *, labels: Mapping[str, str], xlabel: str, ax: Any = None) -> Any:
-    """Draw one bar per covariate, largest first; the smaller ones are added up in one bar."""
+def attributions(
+    values: pd.Series,
+    *,
+    labels: Mapping[str, str],
+    xlabel: str,
+    signed: bool = True,
+    ax: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """Draw one bar per covariate, largest first; the smaller ones are added up in one bar.
+
+    Signed values are green above and orange below 0; sizes have one color.
+    """
     order = values.abs().sort_values(ascending=False, kind="stable").index
     shown = values[order[:MAX_BARS]]
     if len(order) > MAX_BARS:
         rest = values[order[MAX_BARS:]]
         shown = pd.concat([shown, pd.Series({f"{len(rest)} others": rest.sum()})])
     shown = shown[::-1]
-    ax = new_axes(ax, width=7, height=1.4 + 0.32 * len(shown))
-    rows = np.arange(len(shown))
-    ax.barh(rows, shown, color=[GREEN if value >= 0 else RED for value in shown])
+    ax = rows_axes(ax, [labels.get(name, name) for name in shown.index], xlabel=xlabel, extra=0.3)
+    colors = [GREEN if value >= 0 else RED for value in shown] if signed else BLUE
+    ax.barh(np.arange(len(shown)), shown, **style(kwargs, "bar", color=colors))
     ax.axvline(0, color=GREY, linewidth=1)
-    names = [text_of(labels.get(name, name)) for name in shown.index]
-    ax.set(yticks=rows, yticklabels=names, xlabel=text_of(xlabel))
-    _bare(ax)
-    return ax
-
-
-def estimates(table: pd.DataFrame, *, reference: float | None, xlabel: str, ax: Any = None) -> Any:
-    """Draw rows (index: label; columns value, lower, upper) as points with intervals, first on top."""
-    table = table[::-1]
-    ax = new_axes(ax, width=7, height=1.2 + 0.36 * len(table))
-    rows = np.arange(len(table))
-    if reference is not None:
-        ax.axvline(reference, color=GREY, linestyle="--", linewidth=1)
-    ax.hlines(rows, table["lower"], table["upper"], color=BLUE, linewidth=2)
-    ax.plot(table["value"], rows, "o", color=BLUE)
-    ax.set(yticks=rows, yticklabels=[text_of(label) for label in table.index], xlabel=_label(xlabel))
-    ax.set_ylim(-0.6, len(table) - 0.4)
-    _bare(ax)
+    ax.ticklabel_format(axis="x", useOffset=False)
     return ax
 
 
@@ -155,21 +174,131 @@ def curves(
     xlabel: str,
     ylabel: str,
     reference: float | None = None,
+    band: str = "",
+    note: str = "",
     ax: Any = None,
+    **kwargs: Any,
 ) -> Any:
-    """Draw one line per value of column `by` over `x`: columns value and, for a band, lower, upper."""
-    ax = new_axes(ax, width=7, height=4.2)
+    """Draw one line per value of column `by` over `x`: columns value and, for a band, lower, upper.
+
+    `band` names the bands, which are left out if there are too many to be legible.
+    """
+    names = [wrapped(name, 60) for name in table[by].unique()]
+    several = len(names) > 1
+    n_bands = table.loc[table["lower"].notna(), by].nunique() if "lower" in table else 0
+    if band:
+        reason = ", which would overlap" if n_bands > MAX_BANDS else ""
+        ylabel += f" ({band})" if 0 < n_bands <= MAX_BANDS else f" (without intervals{reason})"
+    height = 4.2 + (legend_height(names, 6.0) if several else 0)
+    ax = new_axes(ax, width=7, height=height)
     if reference is not None:
         ax.axhline(reference, color=GREY, linestyle="--", linewidth=1)
-    for name, rows in table.groupby(by, sort=False):
-        (line,) = ax.plot(rows[x], rows["value"], label=text_of(name), linewidth=1.8)
-        if {"lower", "upper"} <= set(rows) and rows["lower"].notna().any():
+    for number, (name, rows) in enumerate(table.groupby(by, sort=False)):
+        base = _line_style(number) | {"linewidth": 1.8}
+        (line,) = ax.plot(rows[x], rows["value"], **style(kwargs, label=wrapped(name, 60), **base))
+        if n_bands <= MAX_BANDS and "lower" in rows and rows["lower"].notna().any():
             shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
             ax.fill_between(rows[x], rows["lower"], rows["upper"], **shade)
-    ax.set(xlabel=_label(xlabel), ylabel=_label(ylabel, 44))
-    if len(table[by].unique()) > 1:
-        ax.legend(frameon=False)
-    _bare(ax)
+    spread_ticks(ax)
+    label_axes(ax, xlabel=xlabel, ylabel=ylabel, note=note)
+    hide_frame(ax)
+    if several or "label" in kwargs:
+        add_legend(ax)
+    return ax
+
+
+def _line_style(number: int) -> dict[str, Any]:
+    """Return color and dashes of a curve."""
+    dashes = LINES[number // len(PALETTE) % len(LINES)]
+    return {"color": PALETTE[number % len(PALETTE)], "linestyle": dashes}
+
+
+def calibration(curve: Any, ax: Any = None, **kwargs: Any) -> Any:
+    """Draw curve, band and groups of each arm; more than three arms in panels, or without bands on `ax`."""
+    arms = list(curve.table["arm"].unique())
+    if ax is None and len(arms) > MAX_CURVES:
+        return calibration_panels(curve, new_figure, **kwargs)
+    several = len(arms) > 1
+    ax = new_axes(ax, width=5.5, height=5.8 + (legend_height(arms, 4.5) + 0.5 if several else 0))
+    _diagonal(ax)
+    for number, arm in enumerate(arms):
+        named = {"label": wrapped(arm, 60)} if several else {}
+        line = style(kwargs, **named, **_line_style(number))
+        _calibration_of(ax, curve, arm, line, bands=len(arms) <= MAX_CURVES)
+    shown = f"band (pointwise) and bars: {intervals_of(curve.level)}"
+    shown = shown if len(arms) <= MAX_CURVES else "without intervals, which would overlap"
+    label_axes(ax, xlabel="Predicted probability", ylabel="Observed proportion")
+    add_legend(ax, note=f"dashed: perfect calibration; {shown}")
+    return ax
+
+
+def calibration_panels(curve: Any, figure: Any, **kwargs: Any) -> Any:
+    """Draw one small calibration plot per arm, three to a row; return the first Axes.
+
+    `figure` is the function that makes the figure: `axes.new_figure` or `axes.bare_figure`.
+    """
+    arms = list(curve.fits["arm"]) if "arm" in curve.fits else list(curve.fits.index)
+    n_rows, n_columns = -(-len(arms) // 3), min(3, len(arms))
+    whole = figure(width=3 * n_columns + 0.4, height=3.3 * n_rows + 0.6)
+    grid = whole.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for ax, arm in zip(grid, arms, strict=False):
+        _diagonal(ax)
+        _calibration_of(ax, curve, arm, style(kwargs, color=BLUE))
+        ax.set_title(wrapped(arm, 34), fontsize=10)
+        ax.tick_params(labelbottom=True)
+    for ax in grid[len(arms) :]:
+        ax.set_axis_off()
+    about = f"dashed: perfect calibration; band and bars: {intervals_of(curve.level)}"
+    whole.supxlabel(wrapped(f"Predicted probability\n{about}", 36 * n_columns), fontsize=10)
+    whole.supylabel("Observed proportion", fontsize=10)
+    return grid[0]
+
+
+def _diagonal(ax: Any) -> None:
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    hide_frame(ax)
+
+
+def _calibration_of(
+    ax: Any, curve: Any, arm: Any, line_style: Mapping[str, Any], *, bands: bool = True
+) -> None:
+    line = curve.table[curve.table["arm"] == arm]
+    (drawn,) = ax.plot(line["predicted"], line["observed"], **line_style)
+    if not bands:
+        return
+    color = drawn.get_color()
+    ax.fill_between(line["predicted"], line["lower"], line["upper"], color=color, alpha=0.15, linewidth=0)
+    points = curve.groups[curve.groups["arm"] == arm]
+    ax.vlines(points["predicted"], points["lower"], points["upper"], color=color, linewidth=1.2)
+    ax.plot(points["predicted"], points["observed"], "o", color=color, markersize=4)
+
+
+def benefit_groups(
+    table: pd.DataFrame, *, intercept: float, slope: float, level: float, ax: Any = None, **kwargs: Any
+) -> Any:
+    """Draw observed against predicted benefit by group, the fitted line, and the ideal (dashed)."""
+    ax = new_axes(ax, width=5.5, height=5.5)
+    x = table["predicted"].to_numpy()
+    ax.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1)
+    ax.axhline(0, color=GREY, linewidth=0.5)
+    base: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 5}
+    (points,) = ax.plot(x, table["observed"], **style(kwargs, **base))
+    ax.vlines(x, table["lower"], table["upper"], color=points.get_color(), linewidth=1.2)
+    if np.isfinite(slope):
+        ends = np.array([x.min(), x.max()])
+        ax.plot(ends, intercept + slope * ends, color=points.get_color())
+    spread_ticks(ax)
+    label_axes(
+        ax,
+        xlabel="Predicted benefit",
+        ylabel="Observed benefit (doubly robust)",
+    )
+    hide_frame(ax)
+    about = "difference in probability; dashed: perfect calibration"
+    add_legend(ax, note=f"{about}; bars: {intervals_of(level)}")
     return ax
 
 
@@ -189,27 +318,3 @@ def to_svg(ax: Any, *, name: str) -> str:
     opening, rest = text.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     return f'{opening} style="max-width:{width * 100:.0f}px">{rest}'
-
-
-def calibration_panels(curve: Any) -> Any:
-    """Draw one small calibration plot per arm, three to a row; return the first Axes."""
-    from matplotlib.figure import Figure
-
-    arms = list(curve.fits["arm"]) if "arm" in curve.fits else list(curve.fits.index)
-    n_rows = -(-len(arms) // 3)
-    figure = Figure(figsize=(9, 3.2 * n_rows), layout="constrained")
-    grid = figure.subplots(n_rows, min(3, len(arms)), squeeze=False, sharex=True, sharey=True).ravel()
-    for ax, arm in zip(grid, arms, strict=False):
-        diagonal_axes(ax, xlabel="", ylabel="")
-        line = curve.table[curve.table["arm"] == arm]
-        ax.plot(line["predicted"], line["observed"], color=BLUE)
-        ax.fill_between(line["predicted"], line["lower"], line["upper"], color=BLUE, alpha=0.15, linewidth=0)
-        points = curve.groups[curve.groups["arm"] == arm]
-        ax.vlines(points["predicted"], points["lower"], points["upper"], color=BLUE, linewidth=1)
-        ax.plot(points["predicted"], points["observed"], "o", color=BLUE, markersize=3)
-        ax.set_title(text_of(arm), fontsize=10)
-    for ax in grid[len(arms) :]:
-        ax.set_axis_off()
-    figure.supxlabel("Predicted probability", fontsize=10)
-    figure.supylabel("Observed proportion", fontsize=10)
-    return grid[0]

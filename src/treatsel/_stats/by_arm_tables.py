@@ -1,13 +1,11 @@
 """By-arm tables: checks, and the value of each patient's own arm."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from treatsel._checks import (
-    ROUNDING,
     FloatArray,
     as_pandas,
     check_by_arm,
@@ -16,8 +14,9 @@ from treatsel._checks import (
     check_vector,
     count_of,
 )
+from treatsel._stats.ties import best_shares
 from treatsel._stats.vectors import Labels, check_labels
-from treatsel.errors import InputError, TreatselWarning
+from treatsel.errors import InputError, warn
 
 SUM_TOLERANCE = 1e-6  # allows for rounding and float32, but is below any real error
 
@@ -93,11 +92,9 @@ def warn_of_no_overlap(propensities: pd.DataFrame) -> None:
     """Warn of arms that some patients could not have received."""
     for arm, n in (propensities == 0).sum().items():
         if n:
-            warnings.warn(
+            warn(
                 f"{count_of(int(n), 'patient')} could not have received arm {arm!r} (propensity 0): the "
                 "score for this arm rests on the outcome model alone.",
-                TreatselWarning,
-                stacklevel=3,
             )
 
 
@@ -141,23 +138,17 @@ def value_under(recommended: Any, table: pd.DataFrame) -> FloatArray:
     return np.asarray((shares_of(recommended, table.columns) * table.to_numpy(dtype=float)).sum(axis=1))
 
 
-def best_shares(values: FloatArray, comparator: int | None, *, tolerance: float = ROUNDING) -> FloatArray:
-    """Return the share of each column in being the best of its row, shape (n_patients, n_arms).
-
-    1 for the column of the highest value. Values within `tolerance` of it are tied: the comparator (a
-    position) takes the tie; other columns share it, as under a fair draw, whatever their order.
-    """
-    tied = values >= np.nanmax(values, axis=1, keepdims=True) - tolerance
-    if comparator is not None:
-        tied[tied[:, comparator]] = np.eye(values.shape[1], dtype=bool)[comparator]
-    return np.asarray(tied / tied.sum(axis=1, keepdims=True))
-
-
 def recommended_shares(table: pd.DataFrame, comparator: Any) -> pd.DataFrame:
     """Return the share of each arm in each patient's recommendation: the arm of the highest value.
 
-    Ties go to the comparator, if it is among the best; otherwise the best arms share the patient.
+    Ties go to the comparator, if it is among the best; otherwise the best arms share the patient. The
+    comparator is an arm, a Series with the arm of each patient, or None.
     """
-    position = list(table.columns).index(comparator) if comparator in table.columns else None
+    position: Any = None
+    if isinstance(comparator, pd.Series):
+        labels = pd.Index(table.columns.to_numpy(dtype=object))
+        position = labels.get_indexer(pd.Index(comparator.loc[table.index].to_numpy(dtype=object)))
+    elif comparator in table.columns:
+        position = list(table.columns).index(comparator)
     shares = best_shares(table.to_numpy(dtype=float), position)
     return pd.DataFrame(shares, index=table.index, columns=table.columns)

@@ -12,7 +12,7 @@ from treatsel._stats.vectors import check_labels, check_patients, codes_of
 from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Units:
     """Weights and, if given, cluster codes of the patients, from which standard errors are computed."""
 

@@ -12,7 +12,7 @@ from treatsel._stats.vectors import Scored, check_labels, check_patients, ordere
 from treatsel._stats.weights import Weights
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Clusters:
     """The cluster number of each patient; without clusters, patients are treated as independent.
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.intervals import Interval
 from treatsel._stats.vectors import Scored
 
 NAN = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Estimate(Summarized):
     """One number with its interval.
 
     Attributes

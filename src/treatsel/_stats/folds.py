@@ -1,12 +1,10 @@
 """Folds for cross-fitting: balanced by arm and outcome, with each site or person in one fold."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
-from treatsel.errors import InputError, TreatselWarning
+from treatsel.errors import InputError, warn
 
 
 def balanced_folds(
@@ -103,11 +101,9 @@ def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.nda
         return fold
     numbered = pd.api.types.is_integer_dtype(received.dtype)  # column numbers instead of names of arms
     who = count_of(len(lost), "arm") if numbered else f"the arms {lost}"
-    warnings.warn(
+    warn(
         "Groups are divided between folds: otherwise one fold would hold all events, or all non-events, of "
         f"{who}.",
-        TreatselWarning,
-        stacklevel=4,
     )
     return None
 

@@ -25,7 +25,7 @@ FARTHEST = 240.0
 LEAST_INFORMATION = 1e-12  # of the largest weight: less is rounding error of probabilities close to 0 or 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LogisticFit:
     """Maximum-likelihood fit of a logistic regression.
 

@@ -1,12 +1,10 @@
 """Logits of predicted probabilities, with one rule for predictions of 0 and 1."""
 
-import warnings
-
 import numpy as np
 from scipy.special import logit
 
 from treatsel._checks import FloatArray, count_of
-from treatsel.errors import TreatselWarning
+from treatsel.errors import warn
 
 # The closest to 0 or 1 at which a logit is taken (18.4): more extreme than any prediction for a patient can
 # justify, and far from where 1 - p loses its digits (1e-16).
@@ -22,12 +20,10 @@ def inside(probability: FloatArray) -> FloatArray:
     """Return probabilities clipped to [1e-8, 1 - 1e-8], with a warning if any is changed."""
     moved = clipped(probability)
     if n := int((moved != probability).sum()):
-        warnings.warn(
+        warn(
             f"{n:,} of {count_of(probability.size, 'predicted probability', 'predicted probabilities')} "
             f"{'is' if n == 1 else 'are'} 0 or 1 (or within {NEAREST:g} of them), where the logit is "
             f"infinite; {NEAREST:g} and 1 - {NEAREST:g} are used instead.",
-            TreatselWarning,
-            stacklevel=4,
         )
     return moved
 

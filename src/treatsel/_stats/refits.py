@@ -35,7 +35,7 @@ def both_classes(
     return kept % len(counts), (kept < len(counts)).astype(float), weights[kept]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Refits:
     """A logistic regression at the places, fitted to all patients, and its refits.
 

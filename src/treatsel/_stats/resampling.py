@@ -12,7 +12,7 @@ from treatsel._stats.vectors import check_labels, codes_of
 from treatsel.errors import InputError
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Resamples:
     """Resamples of patients, or of whole clusters, as one vector of weights each.
 

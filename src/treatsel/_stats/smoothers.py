@@ -74,7 +74,7 @@ class Smoothing:
         return LocalFit.of(x, outcome, weights, smooth=self.smooth, exact=self.exact)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LocalFit:
     """A loess or lowess fit, with its rows in the order of x.
 

@@ -69,7 +69,7 @@ def _cube(x: FloatArray) -> FloatArray:
     return np.maximum(x, 0) ** 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SmoothFit:
     """A logistic regression of the outcome on a spline, a straight line or a constant."""
 

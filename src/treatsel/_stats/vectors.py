@@ -22,7 +22,7 @@ from treatsel.errors import InputError
 Labels = npt.NDArray[np.object_]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Scored:
     """Outcomes with a score (or probability) and a weight for each patient of positive weight.
 

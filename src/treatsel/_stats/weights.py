@@ -17,7 +17,7 @@ WeightsAre = Literal["counts", "sampling"]
 LINEARIZED = "linearized for sampling weights"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Weights:
     """Weights of patients.
 

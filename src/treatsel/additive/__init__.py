@@ -1,6 +1,7 @@
 """Additive models: fitted models as sums of terms on the logit scale, in arrays, with exact explanations."""
 
-from treatsel.additive._encoder import Column, Encoding
+from treatsel.additive._column import Column
+from treatsel.additive._encoder import Encoding
 from treatsel.additive._explainer import Explainer
 from treatsel.additive._explainer import positions_of as positions_of
 from treatsel.additive._kernel import check_compiled as check_compiled

@@ -28,7 +28,7 @@ _LOWEST_OF_BYTE = np.array([0, *((byte & -byte).bit_length() - 1 for byte in ran
 LINE = 64  # bytes of a row: a cache line, with one word for each tree of a block
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class BitVectors:
     """Ensembles of trees with at most 64 leaves each, as bit vectors.
 
@@ -72,7 +72,8 @@ class BitVectors:
             return None
         tree_of = np.searchsorted(trees.roots, np.arange(len(trees.feature)), side="right") - 1
         features, used = np.unique(trees.feature[inner], return_inverse=True)
-        edges = [np.unique(trees.threshold[inner[used == j]]) for j in range(len(features))]
+        by_feature = np.split(np.argsort(used, kind="stable"), np.cumsum(np.bincount(used))[:-1])
+        edges = [np.unique(trees.threshold[inner[mine]]) for mine in by_feature]
         first_rank = np.cumsum([0, *(len(own) + 2 for own in edges)])
         kind = next(word for word in WORDS if n_leaves <= 8 * word().itemsize)
         n_blocks = -(-len(trees.roots) * kind().itemsize // LINE)
@@ -80,8 +81,8 @@ class BitVectors:
         if n_bytes > 1_000_000 + MAX_SIZE_RATIO * sum(getattr(trees, part).nbytes for part in trees.ARRAYS):
             return None
         rank = first_rank[used] + 1
-        for j, own in enumerate(edges):
-            rank[used == j] += np.searchsorted(own, trees.threshold[inner[used == j]])
+        for own, mine in zip(edges, by_feature, strict=True):
+            rank[mine] += np.searchsorted(own, trees.threshold[inner[mine]])
         ruled_out = ~_bits(first[trees.left[inner]], count[trees.left[inner]], kind)
         gone = ~trees.missing_left[inner]
         row_of, table = _table(n_blocks, tree_of[inner], used, rank, first_rank, ruled_out, gone)

@@ -4,6 +4,7 @@ It is learned from the development cohort and then fixed. Numbers are standardiz
 learners that handle missing values natively) and may have hinges at knots; texts get one column per
 category; and a column with missing values gets an indicator. All columns of an unknown category are 0.
 Every learner is fitted to this matrix.
+Models leave out what fewer than 5 patients have in common, see `treatsel.additive._column`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,67 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, as_text, count_of
-from treatsel._disclosure import merged
+from treatsel._checks import FloatArray, as_text, count_of, listed
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._lazy import lazy
-from treatsel.additive._moments import center_and_scale
+from treatsel.additive._column import Column, People, category_of, codes_of, number_of, values_of
 from treatsel.codebook import LARGEST, too_large
 from treatsel.errors import CohortError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_NUMBERS = (int, float, np.number, np.bool_)
-QUARTILES = (0.25, 0.5, 0.75)
-MIN_DISTINCT_VALUES = 8  # needed for hinges: with fewer distinct values, quartiles are poorly separated
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """Encoding of one source column as columns of the matrix.
-
-    `levels` is None for a number; a number is shifted by `center` and divided by `scale`. `knots`, in
-    standardized units, are the positions of hinges, one column max(z - knot, 0) each. `shares` are the
-    proportions of the levels; where fewer than 5 patients have a level its share is 0 and the others are
-    rounded, see `treatsel._disclosure.merged`. `indicator`: whether there is a missing-value indicator.
-    """
-
-    name: str
-    center: float = 0.0
-    scale: float = 1.0
-    levels: tuple[str, ...] | None = None
-    shares: tuple[float, ...] = ()
-    knots: tuple[float, ...] = ()
-    indicator: bool = False
-
-    @property
-    def width(self) -> int:
-        """Number of columns in the matrix."""
-        return len(self.features)
-
-    @property
-    def features(self) -> list[str]:
-        """Names of the columns in the matrix."""
-        if self.levels is None:
-            hinges = [f"{self.name} above {self.center + self.scale * knot:g}" for knot in self.knots]
-            values = [str(self.name), *hinges]
-        else:
-            values = [f"{self.name}={level}" for level in self.levels]
-        return values + [f"{self.name} is missing"] * self.indicator
-
-    @property
-    def kinds(self) -> list[str]:
-        """Kind of each column in the matrix: number, hinge, category or missing."""
-        values = (
-            ["number"] + ["hinge"] * len(self.knots)
-            if self.levels is None
-            else ["category"] * len(self.levels)
-        )
-        return values + ["missing"] * self.indicator
-
-    def expand(self, z: FloatArray) -> FloatArray:
-        """Return the columns of standardized numbers, without the indicator: (n, 1 + n_knots)."""
-        return np.column_stack([z, *(np.maximum(z - knot, 0.0) for knot in self.knots)])
 
 
 @dataclass(frozen=True)
@@ -93,18 +42,33 @@ class Encoding:
 
     @classmethod
     def learn(
-        cls, covariates: "pd.DataFrame", weights: FloatArray, *, native_missing: bool, knots: bool = False
+        cls,
+        covariates: "pd.DataFrame",
+        weights: FloatArray,
+        *,
+        native_missing: bool,
+        knots: bool = False,
+        smallest: int = 1,
+        patients: FloatArray | None = None,
     ) -> "Encoding":
-        """Learn means, scales and categories (and knots at the quartiles) from a development cohort."""
+        """Learn means, scales and categories (and knots at the quartiles) from a development cohort.
+
+        What fewer than `smallest` patients have in common is left out. `patients` is the number of patients
+        that each row represents; None: the weights if all are whole numbers (repeated rows); otherwise a
+        row with a positive weight is one patient.
+        """
+        if patients is None:
+            patients = _patients(weights)
+        people = People(patients, smallest)
         columns, faults = [], []
         for name in covariates.columns:
-            values = _values(covariates[name])
+            values = values_of(covariates[name])
             absent = values != values
             if absent.all():
                 remedy = "A covariate needs at least one value; drop the column."
                 faults.append(Fault(column=str(name), problem="holds no value at all", remedy=remedy))
             elif values.dtype == object:
-                columns.append(_category(name, values, weights, absent))
+                columns.append(category_of(name, values, weights, people))
             elif n := int(np.isinf(values).sum()):
                 faults.append(_infinite(name, n, covariates.index[np.isinf(values)]))
             elif n := int((np.abs(values) > LARGEST).sum()):
@@ -112,15 +76,15 @@ class Encoding:
             elif native_missing:
                 columns.append(Column(name=name))
             else:
-                center, scale = center_and_scale(values[~absent], weights[~absent])
-                where = _knots(values[~absent], weights[~absent], center, scale) if knots else ()
-                indicator = bool(absent.any())
-                columns.append(
-                    Column(name=name, center=center, scale=scale, knots=where, indicator=indicator)
-                )
+                columns.append(number_of(name, values, weights, people, knots=knots))
         if faults:
             raise CohortError("The covariates cannot be encoded:", faults)
         return cls(tuple(columns), native_missing)
+
+    @classmethod
+    def of_cohort(cls, covariates: "pd.DataFrame", weights: FloatArray, **options: Any) -> "Encoding":
+        """Learn an encoding, as `learn`, that describes no group of fewer than 5 patients: for all models."""
+        return cls.learn(covariates, weights, smallest=SMALLEST_GROUP, **options)
 
     @property
     def names(self) -> list[str]:
@@ -136,6 +100,11 @@ class Encoding:
     def sources(self) -> np.ndarray:
         """Position of the source column of each column of the matrix."""
         return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
+
+    @lazy
+    def starts(self) -> np.ndarray:
+        """Position of the first column of the matrix that belongs to each source column."""
+        return np.cumsum([0, *(column.width for column in self.columns)])[:-1]
 
     @property
     def kinds(self) -> np.ndarray:
@@ -178,7 +147,7 @@ class Encoding:
         matrix = np.zeros((len(covariates), len(self.features)))
         start = 0
         for column in self.columns:
-            values = _values(covariates[column.name], text=column.levels is not None)
+            values = values_of(covariates[column.name], text=column.levels is not None)
             self._fill(matrix[:, start : start + column.width], column, values)
             start += column.width
         return matrix
@@ -194,7 +163,7 @@ class Encoding:
         if self.native_missing:
             row[plan.start] = x
         else:
-            z = np.where(absent, 0.0, (x - plan.center) / plan.scale)
+            z = np.where(absent | plan.ignored, 0.0, (x - plan.center) / plan.scale)
             row[plan.start] = z
             row[plan.hinges] = np.maximum(z[plan.hinge_source] - plan.knots, 0.0)
         row[plan.indicators] = absent[plan.indicated]
@@ -220,14 +189,14 @@ class Encoding:
     def _fill(self, block: FloatArray, column: Column, values: np.ndarray) -> None:
         absent = np.asarray(values != values)
         if column.levels is not None:
-            codes = _codes(column.levels, values)
+            codes = codes_of(column.levels, values)
             known = np.flatnonzero(codes >= 0)
             block[known, codes[known]] = 1.0
             if not column.indicator and column.shares:  # never missing in development: the mean over levels
                 block[absent] = column.shares
         elif self.native_missing:
             block[:, 0] = values
-        else:
+        elif not column.ignored:
             z = np.where(absent, 0.0, (values - column.center) / column.scale)
             block[:, : 1 + len(column.knots)] = column.expand(z)
         if column.indicator:
@@ -237,10 +206,10 @@ class Encoding:
         faults = []
         for column in self.columns:
             if column.name not in covariates.columns:
-                remedy = f"The model was fitted with it; the covariates are {self.names}."
+                remedy = f"The model was fitted with it; the covariates are {listed(self.names)}."
                 faults.append(Fault(column=str(column.name), problem="is missing", remedy=remedy))
                 continue
-            values = _values(covariates[column.name], text=column.levels is not None)
+            values = values_of(covariates[column.name], text=column.levels is not None)
             if column.levels is None and values.dtype == object:
                 remedy = "It was a number in the development cohort; convert it."
                 problem = f"holds text among its {count_of(int((values == values).sum()), 'value')}"
@@ -252,7 +221,10 @@ class Encoding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings."""
-        return {"columns": [asdict(column) for column in self.columns], "native_missing": self.native_missing}
+        return {
+            "columns": [_entry(column) for column in self.columns],
+            "native_missing": self.native_missing,
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Encoding":
@@ -270,24 +242,26 @@ class Encoding:
                     shares=shares,
                     knots=knots,
                     indicator=bool(entry["indicator"]),
+                    ignored=bool(entry.get("ignored", False)),
                 )
             )
         return cls(tuple(columns), bool(content["native_missing"]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Plan:
     """Positions of one patient's values in the matrix: all numbers at once, categories one by one.
 
-    For each number its name, position, mean and scale; for each hinge its position, the index of its number,
-    and the knot; for each indicator its position and the index of its number; for each category its column,
-    position, and the positions of its levels.
+    For each number its name, position, mean, scale and whether it is ignored; for each hinge its position,
+    the index of its number, and the knot; for each indicator its position and the index of its number; for
+    each category its column, position, and the positions of its levels.
     """
 
     numbers: list[str]
     start: np.ndarray
     center: FloatArray
     scale: FloatArray
+    ignored: np.ndarray
     hinges: np.ndarray
     hinge_source: np.ndarray
     knots: FloatArray
@@ -307,6 +281,7 @@ class _Plan:
             start=np.array([start for _, start in numbers], dtype=np.intp),
             center=np.array([column.center for column, _ in numbers]),
             scale=np.array([column.scale for column, _ in numbers]),
+            ignored=np.array([column.ignored for column, _ in numbers], dtype=bool),
             hinges=np.array(
                 [start + 1 + i for column, start in numbers for i in range(len(column.knots))], dtype=np.intp
             ),
@@ -322,66 +297,19 @@ class _Plan:
         )
 
 
-def _values(column: "pd.Series", *, text: bool = False) -> np.ndarray:
-    """Return float64 for numbers and booleans, and text (missing: NaN) for everything else."""
-    import pandas as pd
-
-    kind = column.dtype
-    held = set(map(type, column[column.notna()])) if kind.kind == "O" else set()
-    # NumPy counts a time difference among the integers
-    if (
-        pd.api.types.is_datetime64_any_dtype(kind)
-        or pd.api.types.is_timedelta64_dtype(kind)
-        or np.timedelta64 in held
-    ):
-        remedy = "Derive a number known before treatment from it, for example days waited."
-        problem = "holds dates" if pd.api.types.is_datetime64_any_dtype(kind) else "holds time differences"
-        raise CohortError(
-            "The covariates cannot be encoded:",
-            [Fault(column=str(column.name), problem=problem, remedy=remedy)],
-        )
-    if isinstance(kind, pd.CategoricalDtype):  # declared categories stay categories, whatever their labels
-        text = True
-    if not text and pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    values = column.astype("object")
-    if not text and all(isinstance(value, _NUMBERS) for value in values[values.notna()]):
-        return values.astype("float64").to_numpy()
-    codes, labels = pd.factorize(values)  # convert each label once
-    texts = np.array([*map(as_text, labels), np.nan], dtype=object)
-    return texts[codes]
-
-
-def _codes(levels: Sequence[str], values: np.ndarray) -> np.ndarray:
-    """Return the position of each value among the levels; -1 for an unknown value."""
-    import pandas as pd
-
-    return np.asarray(pd.Index(levels).get_indexer(pd.Index(values, dtype=object)))
-
-
 def _infinite(name: str, n: int, rows: "pd.Index[Any]") -> Fault:
     remedy = "Only finite numbers are allowed; empty means missing."
     problem = f"holds {count_of(n, 'infinite value')}"
     return Fault(column=str(name), problem=problem, remedy=remedy, n_rows=n, rows=tuple(rows.tolist()))
 
 
-def _category(name: str, values: np.ndarray, weights: FloatArray, absent: np.ndarray) -> Column:
-    levels = tuple(sorted(set(values[~absent])))
-    codes = _codes(levels, values[~absent])
-    counts = np.asarray(np.bincount(codes, weights=weights[~absent], minlength=len(levels)), dtype=float)
-    counts = merged(counts)
-    disclosed = counts if counts.any() else np.ones(len(levels))
-    parts = tuple(float(share) for share in disclosed / disclosed.sum())
-    return Column(name=name, levels=levels, shares=parts, indicator=bool(absent.any()))
+def _patients(weights: FloatArray) -> FloatArray:
+    """Return the number of patients in each row; a fractional weight, however large, is one patient's."""
+    is_whole = bool((np.asarray(weights) % 1 == 0).all())
+    return np.asarray(weights if is_whole else weights > 0, dtype=np.float64)
 
 
-def _knots(values: np.ndarray, weights: FloatArray, center: float, scale: float) -> tuple[float, ...]:
-    """Return the distinct quartiles strictly inside the range, standardized; none for few distinct values."""
-    distinct = np.unique(values)
-    if len(distinct) < MIN_DISTINCT_VALUES or not weights.any():
-        return ()
-    # three knots are enough for the smooth dose-response shapes of clinical scores; quartiles leave a
-    # quarter of the patients on each segment (Harrell 2015, Regression Modeling Strategies, ch. 2)
-    quartiles = np.unique(np.quantile(values, QUARTILES, weights=weights, method="inverted_cdf"))
-    inside = quartiles[(quartiles > distinct[0]) & (quartiles < distinct[-1])]
-    return tuple(float(z) for z in (inside - center) / scale)
+def _entry(column: Column) -> dict[str, Any]:
+    """Return a column as plain values; `ignored` only where it is true, as in older files."""
+    entry = asdict(column)
+    return entry if column.ignored else {key: value for key, value in entry.items() if key != "ignored"}

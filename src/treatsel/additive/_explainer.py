@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_choice, count_of
+from treatsel._checks import FloatArray, check_arm, check_choice, count_of
 from treatsel._lazy import lazy
 from treatsel.additive._model import AdditiveModel
 from treatsel.additive._numeric import logistic
@@ -18,7 +18,7 @@ from treatsel.errors import AdditivityError, InputError
 TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Explainer:
     """Explains a model's predictions; quantities that depend on the background are computed once, by `of`.
 
@@ -126,7 +126,7 @@ def positions_of(arm: Any, contrast: Any, scale: str, arms: Sequence[Any]) -> li
     wanted = (arm,) if contrast is None else tuple(contrast)
     if contrast is not None and (isinstance(contrast, str) or len(wanted) != 2 or wanted[0] == wanted[1]):
         raise InputError(f"contrast must name two different arms; it is {contrast!r}.")
-    return [list(arms).index(check_choice("arm", each, list(arms))) for each in wanted]
+    return [list(arms).index(check_arm("arm", each, arms)) for each in wanted]
 
 
 def _check_additivity(total: FloatArray, logit: FloatArray, size: FloatArray) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._reporting.summary import Summarized
 from treatsel.additive._encoder import Encoding
 from treatsel.additive._numeric import logistic, softmax
 from treatsel.additive._scoring import score_trees
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 LOW_PROPENSITY = 0.02
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AdditiveModel:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdditiveModel(Summarized):
     """A fitted model of one outcome: an encoding, and one additive logit per arm.
 
     Attributes
@@ -88,6 +89,15 @@ class AdditiveModel:
             logits += np.einsum("nm,km->nk", scores, self.mixing)
         return logits
 
+    def draws_of(self, matrix: FloatArray) -> FloatArray | None:
+        """Return draws of the logits of one encoded patient, shape (n_draws, n_arms); None: without draws."""
+        if self.coefficient_draws is None:
+            return None
+        scores = [] if self.trees is None else [score_trees(self.trees, matrix)[0]]
+        terms = np.concatenate([np.ones(1), matrix[0], *scores])
+        used = np.flatnonzero(terms)  # few, where there are thousands of covariates
+        return np.asarray(self.coefficient_draws[:, :, used].astype(np.float64) @ terms[used])
+
     def predict_by_arm(self, X: "pd.DataFrame") -> "pd.DataFrame":
         """Return probabilities, DataFrame of shape (n_patients, n_arms)."""
         import pandas as pd
@@ -113,13 +123,13 @@ class AdditiveModel:
         logits += draws[:, None, :, 0]
         for j in np.flatnonzero(missing.any(axis=0)):
             noise = self.encoding.departures(int(j), len(draws))
-            columns = 1 + np.flatnonzero(self.encoding.sources == j)[: noise.shape[1]]
+            columns = 1 + self.encoding.starts[int(j)] + np.arange(noise.shape[1])
             effect = np.einsum("dp,dkp->dk", noise, draws[:, :, columns])
             logits += missing[:, j, None] * effect[:, None, :]
         return logistic(logits)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AssignmentModel:
     """Multinomial logistic regression of the received arm on the covariates.
 

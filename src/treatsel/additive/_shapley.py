@@ -28,13 +28,17 @@ from treatsel.errors import UnsupportedModelError
 
 MAX_COLUMNS = 62  # on one path: bits of a signed word
 _WORTH_COMPILING = 20  # patients above which the compiled kernel saves more time than loading it takes
+# Limits for trees of a forged file; 16,000 trees of 31 leaves with 2,000 background rows are within them.
+MAX_CONDITIONS = 50_000_000  # on the paths to all leaves: 2 GB
+MAX_PATTERNS = 50_000_000  # distinct patterns of all leaves: 1 GB
+MAX_PAIRS = 1_000_000_000  # of leaf and background row: minutes
 _SORTED = 250_000  # pairs of leaf and background row sorted at once: bounds memory
 _CELLS = 2_000_000  # pairs of patient and node evaluated at once: bounds memory
 
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Paths:
     """Paths to all leaves: conditions are grouped by pairs of leaf and column, pairs by leaf.
 
@@ -127,7 +131,7 @@ class Paths:
         return np.add.reduceat(bits, self.first_pair[start:stop] - pairs.start, axis=1)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TreeGames:
     """The games of all leaves for one background.
 
@@ -186,6 +190,7 @@ class TreeGames:
             If the path to a leaf uses more than `MAX_COLUMNS` source columns.
         """
         paths, step = Paths.of(trees, sources), max(_SORTED // len(reference), 1)
+        _check_size("pairs of leaf and background row", len(paths.width) * len(reference), MAX_PAIRS)
         lacks, share, n_patterns = [paths.bit[:0]], [np.zeros(0)], [np.zeros(1, dtype=np.int64)]
         for start in range(0, len(paths.width), step):
             stop = min(start + step, len(paths.width))
@@ -196,6 +201,7 @@ class TreeGames:
             lacks.append(ordered.ravel()[where])
             share.append(np.diff(np.append(where, ordered.size)) / len(reference))
             n_patterns.append(new.sum(axis=1))
+            _check_size("patterns of the background at their leaves", sum(map(len, lacks)), MAX_PATTERNS)
         return cls(
             paths=paths,
             lacks=np.concatenate(lacks),
@@ -270,6 +276,14 @@ class TreeGames:
             found += np.bincount(column, weights=gain[some], minlength=n)
 
 
+def _check_size(what: str, n: int, most: int) -> None:
+    if n > most:
+        raise UnsupportedModelError(
+            f"The trees have {n:,} {what}, or more; at most {most:,} can be explained. Use fewer or smaller "
+            "trees, or a smaller background."
+        )
+
+
 def _conditions(trees: Trees) -> tuple[Integers, Integers, Integers, npt.NDArray[np.bool_]]:
     """Return the nodes of the leaves, and all conditions: number of the leaf, node, whether left."""
     inner, leaves = np.flatnonzero(trees.feature >= 0), np.flatnonzero(trees.feature < 0)
@@ -277,8 +291,9 @@ def _conditions(trees: Trees) -> tuple[Integers, Integers, Integers, npt.NDArray
     parent[trees.left[inner]] = parent[trees.right[inner]] = inner
     is_left = np.zeros(len(parent), dtype=bool)
     is_left[trees.left[inner]] = True
-    number, at, found = np.arange(len(leaves)), leaves, []
+    number, at, found, n = np.arange(len(leaves)), leaves, [], 0
     while len(at):
+        _check_size("conditions on the paths to their leaves", n := n + len(at), MAX_CONDITIONS)
         up = parent[at]
         kept = up >= 0
         found.append((number[kept], up[kept], is_left[at[kept]]))

@@ -15,7 +15,7 @@ from treatsel._checks import FloatArray
 MAX_DEPTH = 256  # bounds the number of steps needed to score a tree from an untrusted file
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trees:
     """Ensembles of trees, one after the other; the score of an ensemble is the sum of its leaf values.
 
@@ -89,10 +89,8 @@ class Trees:
         if not len(kept):
             return None
         ends = np.append(self.roots[1:], len(self.feature))
-        of_node = np.repeat(weights[self.member], np.diff(np.append(self.roots, ends[-1])))
-        inside = np.zeros(len(self.feature), dtype=bool)
-        for tree in kept:
-            inside[self.roots[tree] : ends[tree]] = True
+        of_node = np.repeat(weights[self.member], ends - self.roots)
+        inside = np.repeat(weights[self.member] != 0, ends - self.roots)
         position = (np.cumsum(inside) - 1).astype(np.int32)
         return Trees(
             feature=self.feature[inside],

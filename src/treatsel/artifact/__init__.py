@@ -7,7 +7,7 @@ predictions are not reproduced. A file can be signed.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,22 @@ from treatsel.artifact._structure import check_manifest
 from treatsel.artifact._unpack import unpack
 from treatsel.errors import ArtifactError, InputError, TreatselError
 from treatsel.fitted import FittedModel
-from treatsel.manifest import Manifest, check_intended_use, check_validation_summary
+from treatsel.manifest import Manifest, check_intended_use, check_validation, kind_of
 
 if TYPE_CHECKING:
     from treatsel.selector import TreatmentSelector
 
-__all__ = ["FORMAT", "load_fitted", "load_model", "new_keys", "read_manifest", "save_model", "sign_model"]
+__all__ = [
+    "FORMAT",
+    "check_can_store",
+    "load_fitted",
+    "load_model",
+    "new_keys",
+    "read_manifest",
+    "save_model",
+    "sign_model",
+    "store_validation",
+]
 
 
 def save_model(
@@ -36,7 +46,7 @@ def save_model(
     path: str | Path,
     *,
     intended_use: str | Mapping[str, Any],
-    validation: Mapping[str, Any] | None = None,
+    validation: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
 ) -> Manifest:
     """Write a fitted selector to one file; identical fits give identical bytes.
 
@@ -52,8 +62,8 @@ def save_model(
     intended_use : str or mapping
         A sentence, or a mapping with ``purpose`` and any of population, setting, outcome, horizon,
         exclusions, not_for, review_date (YYYY-MM-DD). It is part of the audit record of every prediction.
-    validation : mapping, optional
-        Summary of a validation report (``report.summary()``).
+    validation : mapping or list of mappings, optional
+        Summary of a validation report (``report.summary()``), or several of different outcomes.
 
     Returns
     -------
@@ -78,7 +88,7 @@ def save_model(
         "format": FORMAT,
         "library_version": __version__,
         "intended_use": check_intended_use(intended_use),
-        "validation": check_validation_summary(validation),
+        "validation": check_validation(validation),
         **contents,
         "members": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
@@ -148,35 +158,41 @@ def _load(
     path: str | Path, require_signature: str | Path | bytes | None, **options: Any
 ) -> tuple[FittedModel, str]:
     """Return the model in a file, and the name of its arm column."""
-    content, arrays = _parts(path, require_signature)
-    with _artifact_errors(f"Cannot load {path}"):
-        own = {"intended_use": content["intended_use"], "model_id": content["model_id"]}
-        return unpack(content, arrays, **own, **options), content["arm"]
-
-
-def _parts(
-    path: str | Path, require_signature: str | Path | bytes | None
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the checked manifest of a file, and its arrays."""
     key = None if require_signature is None else public_key_of(require_signature)
     with _artifact_errors(f"Cannot load {path}"):
-        file = _read(Path(path))
-        if key is not None:
-            check_signature(file.signature, file.manifest, key)
-        return file.content, _arrays_of(file)
+        file = _read(Path(path), key)
+        own = {"intended_use": file.content["intended_use"], "model_id": file.content["model_id"]}
+        return unpack(file.content, _arrays_of(file), **own, **options), file.content["arm"]
 
 
-def read_manifest(path: str | Path) -> Manifest:
-    """Return the manifest of a model file, after checking hashes, without building the model.
+def read_manifest(
+    path: str | Path, *, require_signature: str | Path | bytes | None = None, whole: bool = False
+) -> Manifest:
+    """Return the manifest of a model file, after checking hashes.
+
+    Parameters
+    ----------
+    path, require_signature
+        As in `load_model`.
+    whole : bool
+        Whether to check the arrays and the stored predictions as well, as `load_model` does. The file is read
+        once: what is returned is what was checked.
+
+    Returns
+    -------
+    Manifest
 
     Raises
     ------
-    ArtifactError
+    ArtifactError, InputError
         As in `load_model`.
     """
+    key = None if require_signature is None else public_key_of(require_signature)
     with _artifact_errors(f"Cannot load {path}"):
-        file = _read(Path(path))
+        file = _read(Path(path), key)
         signer = None if file.signature is None else signed_by(file.signature)
+        if whole:
+            unpack(file.content, _arrays_of(file))
     return Manifest(file.content, signer)
 
 
@@ -212,18 +228,77 @@ def sign_model(path: str | Path, private_key: str | Path | bytes, out: str | Pat
     return Manifest(file.content, signed_by(signature))
 
 
+def store_validation(path: str | Path, summaries: Sequence[Mapping[str, Any]]) -> Manifest:
+    """Add summaries of validation reports to a model file; its model id does not change.
+
+    A stored summary of the same outcome and kind of validation is replaced. The file is replaced atomically.
+
+    Parameters
+    ----------
+    path : path
+        A file written by `save_model`, and not signed: a signature covers the validation.
+    summaries : sequence of mappings
+        ``report.summary()`` of each report.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    InputError
+        If the file is signed, an outcome is not one of the model, or a summary is of apparent performance.
+    ArtifactError
+        If the file is not valid, or cannot be written.
+    """
+    check_can_store(path)
+    with _artifact_errors(f"Cannot load {path}"):
+        file = _read(Path(path))
+        unpack(file.content, _arrays_of(file))
+    names = [outcome["name"] for outcome in file.content["outcomes"]]
+    found = {(one["outcome"], kind_of(one)): one for one in Manifest(file.content).validations}
+    for summary in summaries:
+        new = check_validation(summary)
+        if not isinstance(new, dict) or new["outcome"] not in names:
+            raise InputError(f"The model has no outcome with that name; it has {names}.")
+        found[new["outcome"], kind_of(new)] = new
+    stored = sorted(found.values(), key=lambda one: (names.index(one["outcome"]), kind_of(one)))
+    content = {**file.content, "validation": stored[0] if len(stored) == 1 else stored}
+    _archive.write(Path(path), _canonical(content), file.arrays)
+    return Manifest(content)
+
+
+def check_can_store(path: str | Path) -> None:
+    """Check that a model file is valid and has no signature, which a stored validation would invalidate.
+
+    Raises
+    ------
+    InputError
+        If it is signed.
+    ArtifactError
+        If it is not valid.
+    """
+    if read_manifest(path).signed_by is not None:
+        raise InputError(
+            f"{path} is signed; a stored validation would invalidate the signature. Store it in the unsigned "
+            "file, and sign that file again: treatsel sign."
+        )
+
+
 def _arrays_of(file: _archive.Contents) -> dict[str, np.ndarray]:
     return {name: _archive.array_of(name, data) for name, data in file.arrays.items()}
 
 
-def _read(path: Path) -> _archive.Contents:
-    """Return the members of a file, after checking its manifest and model id."""
+def _read(path: Path, key: Any = None) -> _archive.Contents:
+    """Return the members of a file, after checking its manifest, model id and (by a public key) signature."""
     file = _archive.read(path)
     if file.content.get("model_id") != _identify(file.content):
         raise ArtifactError("Its model id does not match its content.")
     if file.signature is not None:
         signed_by(file.signature)
     check_manifest(file.content)
+    if key is not None:
+        check_signature(file.signature, file.manifest, key)
     return file
 
 

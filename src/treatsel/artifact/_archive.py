@@ -5,7 +5,6 @@ is unpickled, evaluated or executed, and paths cannot leave the archive. The zip
 bytes before it: this seal protects against damage, but only a signature protects against forgery.
 """
 
-import contextlib
 import hashlib
 import io
 import os
@@ -18,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from treatsel._files import write_bytes
 from treatsel.artifact._json import read_json
+from treatsel.artifact._zip import Member, directory_of
 from treatsel.errors import ArtifactError
 
 FORMAT = 1
@@ -29,9 +30,12 @@ MAX_MEMBER = 128 * 2**20
 MAX_TOTAL = 512 * 2**20
 MAX_MANIFEST = 8 * 2**20
 MAX_SIGNATURE = 1024
-MAX_MEMBERS = 4096
+MAX_MEMBERS = 12_000  # one for each covariate
 MAX_DIRECTORY = 2**20
-MAX_RATIO = 1100  # deflate cannot compress better than about 1,030 to 1
+MAX_RATIO = 1100  # of one member; deflate cannot compress better than about 1,030 to 1
+# Of the whole file: memory and time are bounded by its size. Draws compress to a few percent if most
+# covariates of a wide table were screened out, and arrays of a small file may be anything.
+FREE, MAX_WHOLE_RATIO = 64 * 2**20, 100
 DTYPES = ("<f8", "<f4", "<i4", "|b1")
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.npy")
 _HASH = re.compile("[0-9a-f]{64}")
@@ -40,7 +44,7 @@ _HEADER = re.compile(
     rb"([0-9]{1,20})?\), \} *\n"
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_SEAL, _END = 64, 22  # bytes of the seal, and of the zip's end record before it
+_SEAL = 64  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ class Contents:
 
 
 def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: bytes | None = None) -> None:
-    """Write the archive under a unique temporary name, then rename it, so that no file is incomplete."""
+    """Write the archive; the file is whole or absent."""
     sizes = [len(content) for content in arrays.values()]
     if max(sizes, default=0) > MAX_MEMBER or sum(sizes) > MAX_TOTAL or len(manifest) > MAX_MANIFEST:
         raise ArtifactError(f"The model is too large for a file: one array has {max(sizes):,} bytes.")
@@ -68,32 +72,33 @@ def write(path: Path, manifest: bytes, arrays: Mapping[str, bytes], signature: b
             archive.writestr(entry, content, compresslevel=6)
         archive.comment = b"0" * _SEAL
     body = stream.getvalue()[:-_SEAL]
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    whole = body + hashlib.sha256(body).hexdigest().encode()
     try:
-        with temporary.open("xb") as file:  # x: does not follow an existing link
-            file.write(body + hashlib.sha256(body).hexdigest().encode())
-        temporary.replace(path)
+        contents_of(whole)
+    except ArtifactError as error:  # what could not be read again is not written
+        raise ArtifactError(f"The model cannot be saved. {error}") from error
+    try:
+        write_bytes(path, whole)
     except OSError as error:
         raise ArtifactError(f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def read(path: Path) -> Contents:
-    """Return the members of a file; check size, seal, directory, manifest, format, names, hashes in order."""
-    content = _read_bytes(path)
+    """Return the members of a file."""
+    return contents_of(_read_bytes(path))
+
+
+def contents_of(content: bytes) -> Contents:
+    """Return the members; check size, seal, directory, manifest, format, names, hashes in this order."""
     if not content.startswith(b"PK"):
         raise ArtifactError("It is not a treatsel model: not a zip archive.")
     if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
         raise ArtifactError("Its seal is broken: the file is truncated, changed, or not from treatsel.")
-    _check_end(content)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        sizes = _checked_directory(archive, len(content))
-        text = _unpacked(archive, MANIFEST)
-        manifest = _checked_manifest(text, set(sizes) - {MANIFEST, SIGNATURE})
-        signature = _unpacked(archive, SIGNATURE) if SIGNATURE in sizes else None
-        arrays = {name: _unpacked(archive, name) for name in manifest["members"]}
+    members = _checked_directory(content)
+    text = members[MANIFEST].unpacked(content)
+    manifest = _checked_manifest(text, set(members) - {MANIFEST, SIGNATURE})
+    signature = members[SIGNATURE].unpacked(content) if SIGNATURE in members else None
+    arrays = {name: members[name].unpacked(content) for name in manifest["members"]}
     for name, data in arrays.items():
         if hashlib.sha256(data).hexdigest() != manifest["members"][name]:
             raise ArtifactError(f"The hash of member {name} differs from the manifest.")
@@ -115,50 +120,24 @@ def _read_bytes(path: Path) -> bytes:
     return content
 
 
-def _check_end(content: bytes) -> None:
-    """Check the end record, with the position and the size of the directory, before anything is parsed."""
-    place = len(content) - _SEAL - _END
-    end = content[max(place, 0) : place + _END]
-    bounds = ((10, 12), (12, 16), (16, 20), (20, 22))
-    members, size, start, comment = (int.from_bytes(end[a:b], "little") for a, b in bounds)
-    wide = content[max(place - 20, 0) :][:4] == b"PK\x06\x07"  # these checks do not bound a zip64 directory
-    if end[:4] != b"PK\x05\x06" or wide or start + size != place or comment != _SEAL:
-        raise ArtifactError("Its zip directory is not in the expected place.")
-    if members > MAX_MEMBERS or size > MAX_DIRECTORY:
-        raise ArtifactError("Its zip directory has too many members.")
-
-
-def _checked_directory(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, int]:
-    entries = archive.infolist()
-    sizes = {entry.filename: entry.file_size for entry in entries}
-    if len(entries) > MAX_MEMBERS or len(sizes) < len(entries) or MANIFEST not in sizes:
-        raise ArtifactError("Its zip directory has no manifest, too many members, or a duplicate name.")
+def _checked_directory(content: bytes) -> dict[str, Member]:
+    entries = directory_of(content, _SEAL, most_members=MAX_MEMBERS, most_bytes=MAX_DIRECTORY)
+    members = {entry.name: entry for entry in entries}
+    if len(members) < len(entries) or MANIFEST not in members:
+        raise ArtifactError("Its zip directory has no manifest, or a duplicate name.")
     limits = {MANIFEST: MAX_MANIFEST, SIGNATURE: MAX_SIGNATURE}
     for entry in entries:
-        if entry.flag_bits & 0x1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ArtifactError("It holds a member that is encrypted, or compressed by an unknown method.")
-        limit = limits.get(entry.filename, MAX_MEMBER)
-        if entry.file_size > min(limit, MAX_RATIO * max(entry.compress_size, 1)):
-            raise ArtifactError(f"It holds a member that claims {entry.file_size:,} bytes: too large.")
-        if entry.compress_size > entry.file_size + entry.file_size // 1000 + 64:  # longer than uncompressed
-            raise ArtifactError(
-                f"It holds a member that claims fewer bytes than it has: {entry.file_size:,}."
-            )
-    if sum(sizes.values()) > MAX_TOTAL:
-        raise ArtifactError(f"Its members claim more than {MAX_TOTAL:,} bytes in total.")
-    if sum(entry.compress_size for entry in entries) > n_bytes:
-        raise ArtifactError("Its members claim more bytes than the file has.")
-    return sizes
-
-
-def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a member, without unpacking more than its stated size (which ``ZipFile.read`` does)."""
-    size = archive.getinfo(name).file_size
-    with archive.open(name) as stream:
-        data = stream.read(size + 1)
-    if len(data) != size:
-        raise ArtifactError(f"It holds a member that claims {size:,} bytes, but has {len(data):,}.")
-    return data
+        limit = limits.get(entry.name, MAX_MEMBER)
+        if entry.size > min(limit, MAX_RATIO * max(entry.packed_size, 1)):
+            raise ArtifactError(f"It holds a member that claims {entry.size:,} bytes: too large.")
+        if entry.packed_size > entry.size + entry.size // 1000 + 64:  # longer than uncompressed
+            raise ArtifactError(f"It holds a member that claims fewer bytes than it has: {entry.size:,}.")
+    total, packed = sum(entry.size for entry in entries), sum(entry.packed_size for entry in entries)
+    if total > min(MAX_TOTAL, FREE + MAX_WHOLE_RATIO * packed):
+        raise ArtifactError(
+            f"Its members claim {total:,} bytes in total: too large for a file of {len(content):,} bytes."
+        )
+    return members
 
 
 def _checked_manifest(text: bytes, names: set[str]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._disclosure import is_disclosive, is_small, suppression
-from treatsel.artifact._structure import COUNTS, OVERLAP
+from treatsel.artifact._development import COUNTS
+from treatsel.artifact._structure import OVERLAP
 from treatsel.selector import TreatmentSelector
 
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees, logistic
 from treatsel.artifact._structure import GOLDEN_ROWS, check_arrays
 from treatsel.artifact._values import require
 
 GOLDEN_TOLERANCE = 1e-9
+DRAWS_TOLERANCE = 1e-3
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -61,8 +63,21 @@ def _unpack_model(
 def _replay(model: AdditiveModel, columns: list[Any], arrays: Arrays, golden: np.ndarray) -> None:
     """Predict the stored rows again and compare: the loaded model must equal the saved one."""
     for row, stored in zip(_rows(background_columns(columns, arrays)), golden, strict=True):
-        off = np.abs(logistic(model.logit(model.encoding.encode_one(row)))[0] - stored)
+        matrix = model.encoding.encode_one(row)
+        logit = model.logit(matrix)
+        off = np.abs(logistic(logit)[0] - stored)
         require((off <= GOLDEN_TOLERANCE).all(), "golden predictions are not reproduced")
+        _check_draws(model, matrix, logit[0])
+
+
+def _check_draws(model: AdditiveModel, matrix: FloatArray, logit: FloatArray) -> None:
+    """Require draws of a row on both sides of its logit: else an interval excludes its own estimate."""
+    draws = model.draws_of(matrix)
+    if draws is None:
+        return
+    room = DRAWS_TOLERANCE * (1 + np.abs(logit))  # draws are stored in single precision
+    holds = (draws.min(axis=0) <= logit + room) & (draws.max(axis=0) >= logit - room)
+    require(holds.all(), "posterior draws do not surround their estimate")
 
 
 def _rows(columns: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:

@@ -8,9 +8,10 @@ import pandas as pd
 from treatsel._disclosure import is_small
 from treatsel.additive import Trees
 from treatsel.artifact._counts import disclosable
+from treatsel.artifact._development import MEANS, OBSERVATION
 from treatsel.artifact._json import MAX_TEXT
 from treatsel.artifact._models import GOLDEN_TOLERANCE
-from treatsel.artifact._structure import DIGESTS, GOLDEN_ROWS, MEANS, OBSERVATION
+from treatsel.artifact._structure import DIGESTS, GOLDEN_ROWS
 from treatsel.errors import UnsupportedModelError
 from treatsel.selector import TreatmentSelector
 

@@ -10,14 +10,15 @@ RFC 8032: Edwards-Curve Digital Signature Algorithm. RFC 8410: Ed25519 keys in P
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
+from treatsel._files import read_bytes, whole_file
 from treatsel.errors import ArtifactError, InputError
 
 _CONTEXT = b"treatsel model file\n"  # domain separation: the signature is valid for nothing else
 _KEY, _LENGTH = 32, 96
+_MOST_PEM = 64 * 1024  # bytes; a key has a few hundred
 _DER = bytes.fromhex("302a300506032b6570032100")  # prefix of a raw public key in DER form (RFC 8410)
 
 
@@ -106,17 +107,25 @@ def new_keys(private: Path, public: Path) -> str:
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
     shown = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for path, content, mode in ((private, secret, 0o600), (public, shown, 0o644)):
-        try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-                stream.write(content)
-        except FileExistsError:
-            raise InputError(
-                f"Refusing to overwrite {path}: a key file already exists there. Choose another name."
-            ) from None
-        except OSError as error:
-            raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+    _write_new(private, secret, 0o600)
+    try:
+        _write_new(public, shown, 0o644)
+    except InputError:
+        private.unlink()  # a private key without its public one would only be in the way of the next attempt
+        raise
     return _fingerprint(key.public_key().public_bytes_raw())
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    try:
+        with whole_file(path, new=True, mode=mode) as stream:
+            stream.write(content)
+    except FileExistsError:
+        raise InputError(
+            f"Refusing to overwrite {path}: a key file already exists there. Choose another name."
+        ) from None
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def _fingerprint(raw: bytes) -> str:
@@ -127,7 +136,7 @@ def _pem(key: str | Path | bytes, kind: str) -> bytes:
     if isinstance(key, bytes):
         return key
     try:
-        return Path(key).read_bytes()
+        return read_bytes(key, most=_MOST_PEM)
     except OSError as error:
         raise InputError(f"Cannot read the {kind} key {key}: {error.strerror}.") from error
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._measures import labels_of
 from treatsel.additive import Trees
-from treatsel.artifact._json import MAX_TEXT, MAX_WHOLE
+from treatsel.artifact._development import check_development
+from treatsel.artifact._json import MAX_WHOLE
 from treatsel.artifact._values import (
+    LARGEST,
+    arms_in,
     check_number,
     check_numbers,
-    is_count,
     is_hash,
     is_label,
     is_number,
@@ -24,24 +25,19 @@ from treatsel.artifact._values import (
     records_of,
     require,
 )
+from treatsel.codebook import MOST_FIELDS
 from treatsel.fitted import MOST_SAMPLED
-from treatsel.manifest import check_intended_use, check_validation_summary
+from treatsel.manifest import check_intended_use, check_validation
 
 GOLDEN_ROWS = 5
 MOST_ROWS = 2000  # of the background
 MOST_ARMS = 256
 MOST_OUTCOMES = 32
 MOST_DRAWS = 10_000
-LARGEST = 1e30  # largest factor of a product; inputs are at most 1e100, so that no product overflows
 FARTHEST = 1e155  # largest mean, or bound of a range
 NARROWEST = 1e-13  # smallest scale
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
 OVERLAP = ("effective_n", "propensity_q01", "share_low_propensity", "auc")
-METRICS = tuple(labels_of("log_loss", "brier_score", "within_arm_auc"))
-MEANS = ("value", "lower", "upper", "se", "n")
-COUNTS = ("n", "n_observed", "n_events")
-OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
-MOST_CHECKS = 1000  # data checks
 DIGESTS = ("modulus", "salt", "share", "expected", "n")  # of the rows of the development cohort
 MOST_PLACES = 2**31 - 1  # of the table of digests: positions are 32-bit integers
 _FIELD = {
@@ -60,7 +56,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     ArtifactError
         If a part is invalid; the message names it.
     """
-    arms = labels_in(part_of(content, "arms"), "arms")
+    arms = arms_in(part_of(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
     require(part_of(content, "default_arm") in arms, "the default arm is not an arm")
     outcomes = records_of(part_of(content, "outcomes"), "outcomes")
@@ -80,17 +76,13 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         require(good is None or isinstance(good, bool), "the direction of an outcome is unknown")
         for key in ("has_posterior_draws", "has_trees"):
             require(isinstance(part_of(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
-    _check_arm_means(part_of(content, "arm_means"), len(arms))
-    _check_training(part_of(content, "training"), names, arms)
+    check_development(content, arms, names)
     _check_ranges(part_of(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
     _check_assignment(part_of(content, "assignment"), len(arms), covariates)
-    _check_observation(part_of(content, "observation"), names, len(arms))
-    _check_performance(part_of(content, "performance"), names)
-    _check_data_checks(part_of(content, "data_checks"))
     _check_columns(part_of(content, "background"), covariates)
     use = check_intended_use(part_of(content, "intended_use"))
     require(use == content["intended_use"], "the intended use is not in normalized form")
-    check_validation_summary(part_of(content, "validation"))
+    check_validation(part_of(content, "validation"))
 
 
 def check_arrays(content: Mapping[str, Any], arrays: Arrays) -> dict[str, Trees]:
@@ -206,6 +198,7 @@ def _check_background(columns: list[Mapping[str, Any]], arrays: Arrays) -> int:
 def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> dict[str, bool]:
     """Return the covariates of the codebook, in order, with whether each is a number."""
     fields = records_of(part_of(book, "fields", "the codebook"), "fields of the codebook")
+    require(len(fields) <= MOST_FIELDS, f"the codebook has {len(fields):,} fields")
     for field in fields:
         require(set(field) <= _FIELD and is_label(field.get("name")), "a field has no name or unknown keys")
         texts = (field.get(key, "") for key in ("title", "description", "unit", "role"))
@@ -279,33 +272,6 @@ def _check_places(places: np.ndarray, modulus: int) -> None:
     require(inside and (np.diff(places) > 0).all(), "row digests are not sorted places of their table")
 
 
-def _check_arm_means(means: Any, n_arms: int) -> None:
-    for key in MEANS:
-        low = 0.0 if key in ("se", "n") else -LARGEST
-        absent = key in ("lower", "upper", "se")
-        check_numbers(
-            part_of(means, key, "arm_means"), n_arms, f"arm_means: {key}", low, LARGEST, absent=absent
-        )
-    for lower, value, upper in zip(means["lower"], means["value"], means["upper"], strict=True):
-        require((lower is None) == (upper is None), "arm_means have half an interval")
-        require(lower is None or lower <= value <= upper, "arm_means are not in order")
-
-
-def _check_training(rows: Any, outcomes: list[str], arms: list[str]) -> None:
-    cells = []
-    for row in records_of(rows, "training"):
-        cells.append((str(part_of(row, "outcome", "training")), str(part_of(row, "arm", "training"))))
-        counts = [part_of(row, key, "training") for key in ("n", "n_observed", "n_events")]
-        known = [count for count in counts if count is not None]
-        require(all(is_count(count) for count in known), "a count of training is not a count")
-        require(known == sorted(known, reverse=True), "counts of training are not in order")
-        sufficient = part_of(row, "sufficient_events", "training")
-        require(isinstance(sufficient, bool), "sufficient_events is neither true nor false")
-    pairs = {(outcome, arm) for outcome in outcomes for arm in arms}
-    complete = len(cells) == len(pairs) and set(cells) == pairs
-    require(complete, "training does not have each outcome and arm once")
-
-
 def _check_ranges(ranges: Any, numeric: set[str]) -> None:
     require(isinstance(ranges, dict) and set(ranges) == numeric, "ranges are not those of the numbers")
     for bounds in ranges.values():
@@ -323,42 +289,6 @@ def _check_assignment(assignment: Any, n_arms: int, covariates: Mapping[str, boo
     for key in OVERLAP:
         high = LARGEST if key == "effective_n" else 1
         check_numbers(part_of(overlap, key, "overlap"), n_arms, f"overlap: {key}", 0, high, absent=True)
-
-
-def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> None:
-    require(
-        isinstance(observation, dict) and set(observation) <= set(outcomes),
-        "observation has other outcomes",
-    )
-    for table in observation.values():
-        for key in OBSERVATION:
-            high = 1 if key == "share" else LARGEST
-            check_numbers(
-                part_of(table, key, "observation"), n_arms, f"observation: {key}", 0, high, absent=True
-            )
-
-
-def _check_data_checks(checks: Any) -> None:
-    found = records_of(checks, "data_checks") if checks else []
-    require(isinstance(checks, list) and len(found) <= MOST_CHECKS, "data_checks are not a list, or too many")
-    for check in found:
-        code, message = part_of(check, "code", "a data check"), part_of(check, "message", "a data check")
-        fits = is_label(code) and isinstance(message, str) and len(message) <= MAX_TEXT
-        require(fits and set(check) == {"code", "message"}, "a data check is not a code and a message")
-
-
-def _check_performance(performance: Any, outcomes: list[str]) -> None:
-    fits = isinstance(performance, dict) and set(performance) == set(outcomes)
-    require(fits, "performance has other outcomes")
-    for rows in performance.values():
-        for row in records_of(rows, "performance"):
-            found = [part_of(row, key, "performance") for key in ("predictor", "metric", "n")]
-            require(found[0] in ("model", "baseline"), "performance has an unknown predictor")
-            require(found[1] in METRICS, "performance has an unknown metric")
-            fits = found[2] is None or is_count(found[2])
-            require(fits, "a number of patients in performance is not a count")
-            for key in ("value", "lower", "upper"):
-                check_number(part_of(row, key, "performance"), "performance", -LARGEST, LARGEST, absent=True)
 
 
 def _check_columns(columns: Any, covariates: Mapping[str, bool]) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from treatsel.artifact._development import COUNTS, MEANS, OBSERVATION
 from treatsel.artifact._models import background_columns, unpack_assignment_model, unpack_models
-from treatsel.artifact._structure import COUNTS, MEANS, OBSERVATION, OVERLAP
+from treatsel.artifact._structure import OVERLAP
 from treatsel.codebook import Codebook
 from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
 

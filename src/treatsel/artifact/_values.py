@@ -5,6 +5,7 @@ from typing import Any
 
 from treatsel.errors import ArtifactError
 
+LARGEST = 1e30  # largest factor of a product; inputs are at most 1e100, so that no product overflows
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -28,6 +29,13 @@ def records_of(value: Any, what: str) -> list[dict[str, Any]]:
 def labels_in(value: Any, what: str, *, empty: bool = False) -> list[str]:
     fits = isinstance(value, list) and all(isinstance(text, str) and (text or empty) for text in value)
     require(fits and len(set(value)) == len(value), f"{what} are not distinct texts")
+    return list(value)
+
+
+def arms_in(value: Any, what: str) -> list[Any]:
+    """Return labels of arms: all texts, or all integers; distinct as texts."""
+    whole = isinstance(value, list) and all(type(label) is int for label in value)
+    labels_in([str(label) for label in value] if whole else value, what)
     return list(value)
 
 

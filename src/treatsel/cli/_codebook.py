@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel._checks import count_of, did_you_mean
-from treatsel.cli._io import check_outputs, pair
+from treatsel.cli._io import TABLE, DataOutput, add_reading, check_outputs, pair, reading
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError
 from treatsel.table import read_table
@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
         description="Draft a codebook (YAML) from a table: types, roles and ranges, to be reviewed and "
         "corrected by hand.",
     )
-    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("cohort", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument("--arm", help="column of the received arm (default: guessed from its name)")
     parser.add_argument(
         "--outcome",
@@ -37,6 +37,15 @@ def add_parser(commands: Any) -> None:
             metavar="COLUMN=TEXT",
             help=f"text of a column that means {truth}, for example dropout={word}; repeatable",
         )
+    parser.add_argument(
+        "--role",
+        action="append",
+        type=pair,
+        default=[],
+        metavar="COLUMN=ROLE",
+        help="role of a column: covariate, session_score (recorded after treatment began), none, ...; "
+        "repeatable",
+    )
     parser.add_argument("--site", help="column of the site or service")
     parser.add_argument(
         "--missing", action="append", metavar="TEXT", help="text that represents a missing value; repeatable"
@@ -46,6 +55,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="codebook, complete or partial, whose entries replace those of the draft",
     )
+    add_reading(parser)
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     parser.set_defaults(run=run)
 
@@ -53,7 +63,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draft, apply the overrides, and write."""
     check_outputs([args.out], [args.cohort, args.overrides])
-    table = read_table(args.cohort)
+    table = read_table(args.cohort, None, **reading(args))
     outcomes = _outcomes(args.outcome or [], set(map(str, table.columns)))
     book = Codebook.infer(
         _recoded(table, args.true, args.false),
@@ -62,11 +72,11 @@ def run(args: argparse.Namespace) -> int:
         site=args.site,
         missing_values=["", *(args.missing or [])],
     )
-    book = book.merge(_edits(args.true, args.false, outcomes))
+    book = book.merge(_edits(args.true, args.false, outcomes, dict(args.role)))
     if args.overrides is not None:
         book = book.merge(args.overrides)
     if args.out is None:
-        print(book.to_yaml(), end="")
+        DataOutput().write(book.to_yaml())
     else:
         book.write(args.out)
     print(summary(book), file=sys.stderr)
@@ -100,9 +110,12 @@ def _outcomes(given: list[str], columns: set[str]) -> dict[str, bool | None]:
 
 
 def _edits(
-    true: list[tuple[str, str]], false: list[tuple[str, str]], outcomes: dict[str, bool | None]
+    true: list[tuple[str, str]],
+    false: list[tuple[str, str]],
+    outcomes: dict[str, bool | None],
+    roles: dict[str, str],
 ) -> Any:
-    """Return the edits that the options --true, --false and --outcome stand for."""
+    """Return the edits that the options --true, --false, --outcome and --role stand for."""
     edits: dict[str, Any] = {
         name: {"name": name, "event_is_good": good} for name, good in outcomes.items() if good is not None
     }
@@ -113,31 +126,46 @@ def _edits(
             edit.setdefault(key, []).append(text)
             if column in outcomes:
                 edit["role"] = "outcome"
+    for column, role in roles.items():
+        edits.setdefault(column, {"name": column})["role"] = None if role == "none" else role
     return {"fields": list(edits.values())}
 
 
 def summary(book: Codebook) -> str:
     """Return what a draft guessed and what a person must decide, in lines for the terminal."""
-    roles = {role: book.names(role) for role in ("arm", "outcome", "covariate")}
-    counts = ", ".join(f"{role} {list(names)}" for role, names in roles.items() if role != "covariate")
-    lines = [f"Draft: {counts}, {count_of(len(roles['covariate']), 'covariate')}. Review it."]
+    roles = {role: list(book.names(role)) for role in ("id", "site", "arm", "outcome")}
+    counts = ", ".join(f"{role} {names}" if names else f"no {role}" for role, names in roles.items())
+    lines = [f"Draft: {counts}, {count_of(len(book.covariates), 'covariate')}. Review it."]
+    if len(book.outcomes) > 1:
+        lines.append(
+            f"Main outcome: {book.outcomes[0]!r}, the first. Another order: --outcome in that order."
+        )
     if undecided := book.names("undecided"):
-        lines.append(f"Undecided ({len(undecided)}): no model is trained until each has a role, or none.")
-    lines += [f"  {name}: {book[name].note}" for name in undecided]
+        lines.append(
+            f"Undecided ({len(undecided)}): no model is trained until each has a role, or none: --role "
+            f"{undecided[0]}=covariate, =session_score (recorded later), =none ..."
+        )
+    lines += [f"  {name}: {book[name].note.partition(' Range seen')[0]}" for name in undecided]
     later = book.names("session_score", "date")
     if later:
         lines.append(f"Recorded after treatment began, or dates; not used: {list(later)}.")
     if not book.outcomes:
         lines.append("No outcome was recognized. Name it: --outcome COLUMN=good (1 is good) or =bad.")
+        of_two = (f.name for f in book.fields if f.type == "boolean" or len(f.enum or ()) == 2)
+        if binary := [name for name in of_two if name in (*roles["covariate"], *undecided)]:
+            lines.append(f"Columns of two values, which an outcome may be: {binary}.")
     unused = [name for name in book.names(None) if name not in undecided]
     if unused:
         lines.append(f"Not used: {unused}.")
     directionless = [name for name in book.outcomes if book[name].event_is_good is None]
     if directionless:
-        lines.append(f"State event_is_good (true: 1 is good) for {directionless}.")
+        lines.append(
+            f"State event_is_good (true: 1 is good) for {directionless}, or name them here: --outcome "
+            f"{directionless[0]}=good or {directionless[0]}=bad."
+        )
     if len(book.missing_values) > 1:
         lines.append(f"Taken as missing: {[text for text in book.missing_values if text]}.")
     coded = [field.name for field in book.fields if "codes of categories" in field.note]
     if coded:
-        lines.append(f"Numbers, or codes of categories? {coded}")
+        lines.append(f"Numbers, or codes of categories? {coded}. Codes must be listed as enum.")
     return "\n".join(lines)

@@ -1,15 +1,26 @@
 """`treatsel crossvalidate`: a validation report by cross-validation within one cohort."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from treatsel.cli._io import say, weight
-from treatsel.cli._validate import add_report_files, check_report_files, write_report
+import numpy as np
+from sklearn.base import clone
+
+from treatsel._checks import count_of
+from treatsel.artifact import check_can_store, load_model
+from treatsel.cli._io import TABLE, add_reading, reading, say, weight
+from treatsel.cli._train import outcomes_of
+from treatsel.cli._validate import add_report_files, check_report_files, named_once, report_each, store
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
+from treatsel.errors import InputError
+from treatsel.predictions import fingerprint
 from treatsel.selector import ESTIMATORS, TreatmentSelector
 from treatsel.validation import validate
+
+ROWS, TOLERANCE = 200, 1e-6  # patients whose predictions must be equal for models to be the same
 
 
 def add_parser(commands: Any) -> None:
@@ -20,9 +31,19 @@ def add_parser(commands: Any) -> None:
         description="Fit the model without each fifth of the patients in turn, predict these patients, and "
         "write a validation report of the out-of-fold predictions; print the headline and the main figures.",
     )
-    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("cohort", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument("--codebook", type=Path, required=True, help="meaning of the columns (YAML or JSON)")
-    parser.add_argument("--outcome", help="outcome to validate (default: the first in the codebook)")
+    parser.add_argument(
+        "--outcome",
+        action="append",
+        help="outcome to validate; repeatable (default: every outcome of the codebook)",
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="MODEL",
+        help="also store the summary in the model file that was trained on this cohort with the same options",
+    )
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
     )
@@ -52,28 +73,61 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
+    add_reading(parser)
     add_report_files(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Cross-validate, write the requested files, print the headline."""
-    check_report_files(args, [args.cohort, args.codebook])
+    """Cross-validate, write the requested files, print the headlines."""
+    check_report_files(args, [args.cohort, args.codebook, args.store])
     book = Codebook.read(args.codebook)
     book = book.decided() if args.accept_draft else book
     book.check_decided()
-    cohort = Cohort.read(args.cohort, book)
-    selector = TreatmentSelector(arm=str(book.arm), estimator=args.estimator, random_state=args.seed)
+    if args.store is not None:
+        check_can_store(args.store)
+    cohort = Cohort.read(args.cohort, book, **reading(args))
+    outcomes = list(outcomes_of(cohort, named_once(args.outcome)))
+    check_report_files(args, [args.cohort, args.codebook, args.store], outcomes)
+    selector = TreatmentSelector(
+        arm=str(book.arm), estimator=args.estimator, random_state=args.seed, n_jobs=args.n_jobs
+    )
+    if args.store is not None:
+        _check_same(selector, cohort, outcomes, args.store)
     say(f"Cross-validating on {len(cohort)} patients ...")
-    report = validate(
+    selector.set_params(n_jobs=None)  # the folds are what is done in parallel
+    validated = partial(
+        validate,
         selector,
         cohort,
-        outcome=args.outcome,
         assignment=dict(args.allocation) if args.allocation else args.assignment,
         comparator=args.comparator,
         n_jobs=args.n_jobs,
         level=args.level,
         random_state=args.seed,
     )
-    write_report(report, args)
+    reports = report_each(lambda outcome: validated(outcome=outcome), outcomes, args)
+    if args.store is not None:
+        store(args.store, reports)
     return 0
+
+
+def _check_same(selector: TreatmentSelector, cohort: Cohort, outcomes: list[str], path: Path) -> None:
+    """Check that a model file is what the procedure gives on the whole cohort, by fitting it again."""
+    model = load_model(path)
+    if lacking := [name for name in outcomes if name not in model.outcomes_]:
+        raise InputError(
+            f"{path} has no outcomes {lacking}; it has {model.outcomes_}. Name those with --outcome."
+        )
+    remedy = "Cross-validate the cohort of the model with the options of `treatsel train`."
+    if model.fingerprint_ != fingerprint(cohort.X):
+        raise InputError(f"{path} was trained on other patients, or with another codebook. {remedy}")
+    say(f"Fitting {count_of(len(cohort), 'patient')} as in {path} ...")
+    again = clone(selector).fit(cohort, cohort.frame[model.outcomes_])
+    for name in model.outcomes_:
+        stored, new = (one.predict(cohort.X.head(ROWS), on_invalid="flag") for one in (model, again))
+        same = np.allclose(stored.by_arm(name), new.by_arm(name)[model.arms_], atol=TOLERANCE)
+        if not same or model.event_is_good_[name] != again.event_is_good_[name]:
+            raise InputError(
+                f"{path} was trained with other options, such as --estimator or --seed. {remedy}"
+            )

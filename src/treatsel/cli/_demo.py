@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model, save_model
-from treatsel.cli._io import save_picture, write_table
+from treatsel.cli._io import grouped, save_picture, tell, write_table
 from treatsel.cli._recommend import flat
 from treatsel.cli._validate import summary_of
 from treatsel.cohort import Cohort
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         selector, folder / "model.treatsel", intended_use=INTENDED_USE, validation=report.summary()
     )
     write_html(manifest, folder / "card.html")
-    print(summary_of(report))
+    tell(summary_of(report))
     print(f"\nOpen {folder / 'report.html'} (validation) and {folder / 'card.html'} (model card).")
     print("Also written: " + ", ".join(sorted(path.name for path in folder.iterdir())) + ".")
     return 0
@@ -83,7 +83,7 @@ def _described(cohort: Cohort) -> str:
 
 
 def _heading(number: int, text: str) -> None:
-    print(f"\n{number}. {text}", flush=True)
+    tell(f"\n{number}. {text}")
 
 
 def _train(cohort: Cohort, folder: Path, n_jobs: int | None) -> TreatmentSelector:
@@ -91,12 +91,11 @@ def _train(cohort: Cohort, folder: Path, n_jobs: int | None) -> TreatmentSelecto
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TreatselWarning)
         selector.fit(cohort)
-    for warning in caught:
-        if issubclass(warning.category, TreatselWarning):
-            print(f"   note: {warning.message}")
+    for line in grouped(str(w.message) for w in caught if issubclass(w.category, TreatselWarning)):
+        tell(f"   note: {line}")
     manifest = save_model(selector, folder / "model.treatsel", intended_use=INTENDED_USE)
     best = selector.arm_means_.loc[selector.default_arm_]
-    print(
+    tell(
         f"   best single arm: {selector.default_arm_}, {best['value']:.1%} recover "
         f"({best['lower']:.1%} to {best['upper']:.1%}); model {manifest.model_id[:12]}"
     )
@@ -110,10 +109,11 @@ def _recommend(selector: TreatmentSelector, patients: Any, folder: Path) -> Reco
     table = recommendations.to_frame()
     write_table(flat(table), folder / "recommendations.csv")
     save_picture(recommendations.plot(), folder / "recommendations.png")
+    tell("   advantage over the best other arm, with its simultaneous 95 % interval:")
     for patient, row in table.iterrows():
         bounds = f"{100 * row['advantage_lower']:+.0f} to {100 * row['advantage_upper']:+.0f}"
-        print(
-            f"   {patient}  {row['arm']:16s}  {row['status'].replace('_', ' '):15s}  advantage "
+        tell(
+            f"   {patient}  {row['arm']:16s}  {row['status'].replace('_', ' '):21s}  advantage "
             f"{100 * row['advantage']:+.0f} points ({bounds}), P(best) {row['p_best']:.0%}"
         )
     return recommendations
@@ -130,7 +130,7 @@ def _explain(
     parts = explanation.values.iloc[0]
     largest = parts[parts.abs().nlargest(3).index]
     words = ", ".join(f"{name} {100 * value:+.1f}" for name, value in largest.items())
-    print(
+    tell(
         f"   {patient}: the model's difference {first} minus {second} starts at "
         f"{100 * explanation.base_value:+.1f} points; largest contributions: {words}"
     )

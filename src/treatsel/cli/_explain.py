@@ -6,7 +6,18 @@ from typing import Any
 
 from treatsel._checks import check_patient
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs, save_picture, write_table
+from treatsel.cli._io import (
+    TABLE,
+    add_date,
+    add_json,
+    add_reading,
+    check_outputs,
+    reading,
+    save_picture,
+    say_expired,
+    write_json,
+    write_table,
+)
 from treatsel.cli._predict import add_on_invalid
 from treatsel.explanation import explain
 from treatsel.table import read_table
@@ -17,10 +28,12 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "explain",
         help="explain predictions with SHAP values",
-        description="Write SHAP values of the covariates: patient, covariate, attribution.",
+        description="Write SHAP values of the covariates, one row per patient and covariate: outcome, arm or "
+        "contrast, scale, covariate and its value, attribution, base value and prediction. Base value plus "
+        "attributions equal the prediction.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--arm", help="explain the prediction under this arm")
     what.add_argument(
@@ -33,29 +46,35 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--scale",
         choices=["logit", "probability"],
-        default="logit",
+        default="probability",
         help="scale of the attributions (default: %(default)s)",
     )
     add_on_invalid(parser)
+    add_date(parser)
+    add_json(parser)
     parser.add_argument("--plot", type=Path, help="figure to write (.png, .svg or .pdf)")
     parser.add_argument("--patient", help="write and plot only this patient (default: all)")
+    add_reading(parser)
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Explain, draw and write."""
-    check_outputs([args.out, args.plot], [args.model, args.patients])
+    check_outputs([args.out, args.plot, args.json], [args.model, args.patients])
     selector = load_model(args.model)
     explanation = explain(
         selector,
-        read_table(args.patients, selector.codebook_),
+        read_table(args.patients, selector.codebook_, **reading(args)),
         arm=args.arm,
         contrast=None if args.contrast is None else (args.contrast[0], args.contrast[1]),
         outcome=args.outcome,
         scale=args.scale,
         on_invalid=args.on_invalid,
+        date=args.date,
     )
+    say_expired(explanation.warnings)
+    write_json(explanation, args.json)
     table = explanation.to_frame()
     patient = args.patient
     if patient is not None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from treatsel._checks import count_of
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs, say
+from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, tell
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, InputError
 from treatsel.monitoring import monitor
@@ -25,9 +25,7 @@ def add_parser(commands: Any) -> None:
         "calibration. Exit status: 0 no alarm, 1 at least one alarm, 2 unusable input.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument(
-        "recent", type=Path, help="CSV or Parquet, one patient per row, in chronological order"
-    )
+    parser.add_argument("recent", type=Path, help=f"{TABLE}, one patient per row, in chronological order")
     parser.add_argument(
         "--outcome", help="outcome to assess, also the name of its column (default: the model's first)"
     )
@@ -52,6 +50,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
+    add_reading(parser)
     parser.add_argument("--html", type=Path, help="HTML page to write")
     parser.add_argument("--markdown", type=Path, help="the page as Markdown, without pictures")
     parser.add_argument("--json", type=Path, help="all results as JSON")
@@ -62,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Compare, write the requested files, print the alarms; return 1 if there is any."""
     check_outputs([args.html, args.markdown, args.json], [args.model, args.recent, args.reference])
     selector = load_model(args.model)
-    book, frame = selector.codebook_, read_table(args.recent, selector.codebook_)
+    book = selector.codebook_
+    frame = read_table(args.recent, book, **reading(args))
     say(f"Comparing {count_of(len(frame), 'patient')} ...")
     site = book.name("site")
     report = monitor(
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         outcome=args.outcome,
         dates=_dates(frame, book, args.date),
         clusters=frame[site] if site is not None and site in frame else None,
-        reference=None if args.reference is None else read_table(args.reference, book),
+        reference=None if args.reference is None else read_table(args.reference, book, **reading(args)),
         false_alarm_rate=args.false_alarm_rate,
         level=args.level,
     )
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         if path is not None:
             write(path)
     with suppress(BrokenPipeError):  # the exit status reports an alarm even if nothing reads the output
-        print(report.summary())
+        tell(report.summary())
     return int(len(report.alarms) > 0)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from treatsel import outcome as outcomes
 from treatsel._checks import count_of
-from treatsel.cli._io import check_outputs, pair, write_table
+from treatsel.cli._io import TABLE, add_reading, check_outputs, pair, reading, write_table
 from treatsel.codebook import number_of
 from treatsel.errors import InputError
 from treatsel.outcome import Outcome
@@ -24,7 +24,7 @@ def add_parser(commands: Any) -> None:
         description="Label every patient by a named outcome and add it as a column of 0, 1 and empty (not "
         "known). Without a table, list the outcomes with their inputs and options.",
     )
-    parser.add_argument("table", type=Path, nargs="?", help="CSV or Parquet, one patient a row")
+    parser.add_argument("table", type=Path, nargs="?", help=f"{TABLE}, one patient per row")
     parser.add_argument("--name", choices=Outcome.names(), help="the outcome")
     parser.add_argument(
         "--column",
@@ -50,6 +50,7 @@ def add_parser(commands: Any) -> None:
         help="text that means a missing value; repeatable",
     )
     parser.add_argument("--as", dest="as_", metavar="COLUMN", help="name of the new column (default: --name)")
+    add_reading(parser)
     parser.add_argument("--out", type=Path, help="table to write (default: standard output, as CSV)")
     parser.set_defaults(run=run)
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         print(_listed())
         return 0
     check_outputs([args.out], [args.table])
-    frame = read_table(args.table)
+    frame = read_table(args.table, None, **reading(args))
     outcome = Outcome.get(args.name, **{name: _value(text) for name, text in args.option})
     columns = dict(args.column)
     new = args.as_ or outcome.name

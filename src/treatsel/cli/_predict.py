@@ -8,9 +8,19 @@ from typing import Any
 
 from treatsel._checks import count_of
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs
+from treatsel.cli._io import (
+    TABLE,
+    DataOutput,
+    add_date,
+    add_json,
+    add_reading,
+    check_outputs,
+    reading,
+    write_json,
+)
 from treatsel.errors import InputError
 from treatsel.scale import predict_file
+from treatsel.table import read_table
 
 
 def add_parser(commands: Any) -> None:
@@ -22,7 +32,7 @@ def add_parser(commands: Any) -> None:
         "reason_column. Files may be larger than memory: patients are read, predicted and written in chunks.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument(
         "--level", type=float, default=0.95, help="confidence level of the intervals (default: %(default)s)"
     )
@@ -30,6 +40,9 @@ def add_parser(commands: Any) -> None:
         "--no-intervals", action="store_true", help="omit lower and upper; takes a fraction of the time"
     )
     add_on_invalid(parser)
+    add_date(parser)
+    add_json(parser)
+    add_reading(parser)
     parser.add_argument("--n-jobs", type=int, help="number of processes; -1: all cores (default: 1)")
     parser.add_argument(
         "--out",
@@ -52,18 +65,27 @@ def add_on_invalid(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write."""
-    check_outputs([args.out], [args.model, args.patients])
+    check_outputs([args.out, args.json], [args.model, args.patients])
     if args.n_jobs == 0:
         raise InputError("--n-jobs is 0; give a number of jobs, or -1 for all cores.")
+    if args.json is not None and args.no_intervals:
+        raise InputError("--json contains intervals. Leave out --no-intervals or --json.")
+    selector = load_model(args.model)
     warnings = predict_file(
-        load_model(args.model),
+        selector,
         args.patients,
-        sys.stdout if args.out is None else args.out,
+        DataOutput() if args.out is None else args.out,
         level=None if args.no_intervals else args.level,
         on_invalid=args.on_invalid,
+        date=args.date,
         n_jobs=args.n_jobs,
+        **reading(args),
         progress=_Bar() if sys.stderr.isatty() else None,
     )
+    if args.json is not None:  # in memory as a whole, since a JSON document is read as a whole
+        table, level = read_table(args.patients, selector.codebook_, **reading(args)), args.level
+        found = selector.predict(table, level=level, on_invalid=args.on_invalid, date=args.date)
+        write_json(found, args.json)
     for code, column, n in warnings.itertuples(index=False):
         where = "" if column != column or column is None else f" in column {column!r}"
         print(f"treatsel: warning: {code}{where}: {count_of(n, 'patient')}", file=sys.stderr)

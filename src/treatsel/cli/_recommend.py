@@ -6,9 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from treatsel.artifact import load_model
-from treatsel.cli._io import check_outputs, pair, weight, write_table
+from treatsel.cli._io import (
+    TABLE,
+    add_date,
+    add_json,
+    add_reading,
+    check_outputs,
+    pair,
+    reading,
+    say_expired,
+    weight,
+    write_json,
+    write_table,
+)
 from treatsel.cli._predict import add_on_invalid
-from treatsel.recommendation import RULES
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, RULES
 from treatsel.table import read_table
 
 
@@ -17,11 +29,12 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "recommend",
         help="recommend an arm for each patient",
-        description="Write one row per patient: arm, status, best set, advantage with interval, P(best), and "
-        "for a patient out of scope the reasons with their columns.",
+        description="Write one row per patient: arm, status with reasons, best set, advantage over the best "
+        "other arm with its simultaneous interval, P(best), and for a patient out of scope the reasons with "
+        "their columns.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
-    parser.add_argument("patients", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument(
         "--weight",
         type=weight,
@@ -37,30 +50,39 @@ def add_parser(commands: Any) -> None:
         help="arm that is not available; repeatable",
     )
     parser.add_argument(
-        "--rule", choices=RULES, default="expected", help="decision rule (default: %(default)s)"
+        "--rule", choices=RULES, default=DEFAULT_RULE, help="decision rule (default: %(default)s)"
     )
     parser.add_argument(
-        "--margin", type=float, default=0.0, help="smallest difference that matters (default: %(default)s)"
+        "--margin",
+        type=float,
+        default=DEFAULT_MARGIN,
+        help="smallest difference that matters (default: %(default)s)",
     )
     parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
     add_on_invalid(parser)
+    add_date(parser)
+    add_json(parser)
+    add_reading(parser)
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Recommend and write."""
-    check_outputs([args.out], [args.model, args.patients])
+    check_outputs([args.out, args.json], [args.model, args.patients])
     selector = load_model(args.model)
     recommendations = selector.recommend(
-        read_table(args.patients, selector.codebook_),
+        read_table(args.patients, selector.codebook_, **reading(args)),
         preferences=dict(args.weight) if args.weight else None,
         excluded=dict(args.exclude) if args.exclude else None,
         rule=args.rule,
         margin=args.margin,
         level=args.level,
         on_invalid=args.on_invalid,
+        date=args.date,
     )
+    say_expired(recommendations.warnings)
+    write_json(recommendations, args.json)
     write_table(flat(recommendations.to_frame()), args.out)
     return 0
 
@@ -68,6 +90,13 @@ def run(args: argparse.Namespace) -> int:
 def flat(table: Any) -> Any:
     """Return recommendations with the patient as a column and no nested cells."""
     table = table.rename_axis(index="patient").reset_index()
+    table["status_reasons"] = [" | ".join(map(_shown, reasons)) for reasons in table["status_reasons"]]
     table["best_set"] = [" | ".join(map(str, arms)) for arms in table["best_set"]]
     table["excluded"] = [json.dumps(reasons) if reasons else "" for reasons in table["excluded"]]
     return table
+
+
+def _shown(reason: tuple[str, Any]) -> str:
+    """Return a reason as ``code``, or ``code: arm, column or outcome``."""
+    code, about = reason
+    return code if about is None else f"{code}: {about}"

@@ -7,8 +7,9 @@ from typing import Any
 import yaml
 
 from treatsel._checks import count_of
+from treatsel._files import read_text
 from treatsel.artifact import save_model
-from treatsel.cli._io import check_outputs, say
+from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, tell
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
@@ -23,7 +24,7 @@ def add_parser(commands: Any) -> None:
         help="fit a model and write it to a file",
         description="Fit one model per outcome on a development cohort and write a model file.",
     )
-    parser.add_argument("cohort", type=Path, help="CSV or Parquet, one patient per row")
+    parser.add_argument("cohort", type=Path, help=f"{TABLE}, one patient per row")
     parser.add_argument("--codebook", type=Path, required=True, help="codebook of the cohort (YAML or JSON)")
     parser.add_argument(
         "--accept-draft",
@@ -51,6 +52,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
     )
+    add_reading(parser)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
     parser.set_defaults(run=run)
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     book = Codebook.read(args.codebook)
     book = book.decided() if args.accept_draft else book
     book.check_decided()
-    cohort = Cohort.read(args.cohort, book)
+    cohort = Cohort.read(args.cohort, book, **reading(args))
     y = outcomes_of(cohort, args.outcome)
     n, n_covariates = count_of(len(cohort), "patient"), count_of(len(cohort.codebook.covariates), "covariate")
     say(f"Fitting {n}, {n_covariates} ...")
@@ -78,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
     best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
     good = main if selector.event_is_good_[main] else f"no {main}"
     arms = count_of(len(selector.arms_), "arm")
-    print(f"Wrote {args.out}: {len(cohort)} patients, {arms}, outcomes {selector.outcomes_}.")
-    print(
+    tell(f"Wrote {args.out}: {len(cohort)} patients, {arms}, outcomes {selector.outcomes_}.")
+    tell(
         f"Best single arm: {selector.default_arm_} ({best['value']:.1%} with {good}, interval "
         f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."
     )
@@ -114,7 +116,7 @@ def _intended_use(text: str) -> Any:
     if not text.startswith("@"):
         return text
     try:
-        content = yaml.safe_load(Path(text[1:]).read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(text[1:]))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"Cannot read the intended use from {text[1:]}; it must be a YAML file.") from error
     if not isinstance(content, dict):

@@ -1,9 +1,6 @@
 """`treatsel`: the command line, from a patient table to a validation report."""
 
 import argparse
-import os
-import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +24,9 @@ from treatsel.cli import (
     _train,
     _validate,
 )
-from treatsel.cli._io import progress
-from treatsel.errors import TreatselError, TreatselWarning
+from treatsel.cli._ending import status_of
+from treatsel.cli._io import progress, warnings_at_the_end
+from treatsel.errors import TreatselError
 
 COMMANDS: tuple[ModuleType, ...] = (
     _demo,
@@ -73,6 +71,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 2, after one line on stderr, for unusable input."""
+    return status_of(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
     if getattr(args, "more_files", False):  # files may come before and after options
@@ -80,41 +82,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         rest = [name for name in rest if name.startswith("-")]
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    with progress(), warnings.catch_warnings():
-        warnings.simplefilter("always", TreatselWarning)
-        warnings.showwarning = _show_warning  # type: ignore[assignment] # the remaining arguments are not needed
-        status = 0
+    with progress(), warnings_at_the_end():
         try:
-            status = args.run(args)
-            sys.stdout.flush()
+            status: int = args.run(args)
         except TreatselError as error:
-            return _fail(str(error), _ids_of(error) if getattr(args, "show_ids", False) else [])
-        except BrokenPipeError:  # the reader of the output, such as `head`, has exited
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            return _fail(f"{error.filename or 'file'}: {error.strerror or error}.")
+            if getattr(args, "show_ids", False):
+                _add_ids(error)
+            raise
     return status
 
 
-def _fail(message: str, details: Sequence[str] = ()) -> int:
-    print(f"treatsel: error: {' '.join(message.split())}", file=sys.stderr)
-    for line in details:
-        print(f"treatsel: {line}", file=sys.stderr)
-    return 2
-
-
-def _ids_of(error: TreatselError) -> list[str]:
-    """Return one line per fault with the ids of its patients (repr: an id may hold control characters)."""
-    return [
-        f"column {fault.column!r}, ids: {', '.join(repr(str(patient)) for patient in fault.rows)}"
-        for fault in error.faults
-        if fault.rows
-    ]
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    if issubclass(category, TreatselWarning):
-        print(f"treatsel: warning: {message}", file=sys.stderr)
+def _add_ids(error: TreatselError) -> None:
+    """Add one note per fault with the ids of its patients (repr: an id may hold control characters)."""
+    for fault in error.faults:
+        if fault.rows:
+            ids = ", ".join(repr(str(patient)) for patient in fault.rows)
+            error.add_note(f"column {fault.column!r}, ids: {ids}")
 
 
 if __name__ == "__main__":

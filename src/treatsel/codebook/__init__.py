@@ -7,6 +7,7 @@ from treatsel.codebook._direction import carried as carried
 from treatsel.codebook._direction import direction_of as direction_of
 from treatsel.codebook._direction import stated_for as stated_for
 from treatsel.codebook._field import ROLES, TYPES, Field
+from treatsel.codebook._files import MOST_FIELDS as MOST_FIELDS
 from treatsel.codebook._leaks import follows_outcome as follows_outcome
 from treatsel.codebook._record import RecordReader as RecordReader
 from treatsel.codebook._table import by_id as by_id

@@ -6,19 +6,22 @@ A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Sc
 """
 
 import json
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import as_pandas, count_of, did_you_mean, look_alikes
+from treatsel._checks import MOST_NAMES, as_pandas, count_of, did_you_mean, listed, look_alikes
+from treatsel._files import write_text
 from treatsel._lazy import lazy
-from treatsel.codebook._comments import commented_yaml, notes_of
-from treatsel.codebook._content import check_keys, checked_texts, entries_by_name, load_content
-from treatsel.codebook._field import Field
-from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault
+from treatsel._reporting.summary import Summarized, Summary
+from treatsel.codebook._comments import commented_yaml, noted, notes_of
+from treatsel.codebook._entries import by_name, check_keys, checked_texts
+from treatsel.codebook._field import ROLES, Field
+from treatsel.codebook._files import check_number_of_fields, content_of, read_text
+from treatsel.codebook._titles import summary_of, titles_of
+from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +30,7 @@ _ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
 
 
 @dataclass(frozen=True, repr=False)
-class Codebook:
+class Codebook(Summarized):
     """The columns of a patient table and their allowed values.
 
     Parameters
@@ -63,18 +66,22 @@ class Codebook:
         names = [field.name for field in self.fields]
         if not names:
             raise CodebookError("The codebook has no fields. List at least the arm and one covariate.")
+        check_number_of_fields(len(names))
         if twice := sorted(name for name, n in Counter(names).items() if n > 1):
             raise CodebookError(
-                f"The codebook lists {twice} more than once. Each column must have one entry."
+                f"The codebook lists {listed(twice)} more than once. Each column must have one entry."
             )
         for role in _ONCE:
             if len(found := self.names(role)) > 1:
-                raise CodebookError(f"Columns {list(found)} all have role {role!r}; only one can.")
+                raise CodebookError(f"Columns {listed(found)} all have role {role!r}; only one can.")
 
     def __repr__(self) -> str:
         """Summarize the columns."""
         roles = f"arm {self.arm!r}, outcomes {list(self.outcomes)}, {len(self.covariates)} covariates"
         return f"Codebook({len(self.fields)} columns: {roles})"
+
+    def _summary(self) -> Summary:
+        return summary_of([(role, self.names(role)) for role in (*ROLES, None)], self.titles)
 
     # --- reading and writing
 
@@ -84,6 +91,7 @@ class Codebook:
         if not isinstance(content, Mapping) or not isinstance(content.get("fields"), list):
             raise CodebookError("A codebook must be a mapping with a list named fields.")
         check_keys("The codebook", content)
+        check_number_of_fields(len(content["fields"]))
         missing = content.get("missingValues", [""])
         return cls(tuple(Field.from_dict(entry) for entry in content["fields"]), missing)
 
@@ -96,10 +104,12 @@ class Codebook:
         CodebookError
             If the file is absent, is not YAML or JSON, or is inconsistent.
         """
-        book = cls.from_dict(load_content(Path(path)))
-        if Path(path).suffix.lower() == ".json":
+        path = Path(path)
+        text = read_text(path)
+        book = cls.from_dict(content_of(text, path))
+        if path.suffix.lower() == ".json":
             return book
-        notes = notes_of(Path(path).read_text(encoding="utf-8-sig"))
+        notes = notes_of(text)
         return cls(tuple(replace(f, note=notes.get(f.name, "")) for f in book.fields), book.missing_values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,7 +134,7 @@ class Codebook:
         as_json = path.suffix.lower() == ".json"
         text = json.dumps(self.to_dict(), indent=2) + "\n" if as_json else self.to_yaml()
         try:
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
         except OSError as error:
             raise CodebookError(f"Cannot write the codebook {path}: {error.strerror}.") from error
 
@@ -175,9 +185,10 @@ class Codebook:
         frame = as_pandas(frame)
         if not isinstance(frame, pd.DataFrame) or not len(frame.columns) or not len(frame):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
+        check_number_of_fields(len(frame.columns))
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
-            raise CodebookError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
+            raise CodebookError(f"Column names occur more than once: {listed(twice)}. Rename or drop them.")
         missing, known = checked_texts(missing_values), set(table.columns)
         for name in [arm, site, *(outcomes or [])]:
             if name is not None and name not in known:
@@ -185,7 +196,7 @@ class Codebook:
         texts = missing_texts(table, missing)
         missing = (*missing, *texts)
         fields = draft_fields(table, arm=arm, outcomes=outcomes, site=site, missing=missing, ranges=ranges)
-        return cls(tuple(_noted(field, texts) for field in fields), missing)
+        return cls(tuple(noted(field, texts) for field in fields), missing)
 
     def decided(self) -> "Codebook":
         """Return the codebook with the safe reading of what is undecided: such columns are not used."""
@@ -227,9 +238,9 @@ class Codebook:
         if isinstance(edits, Codebook):  # a role that was removed by hand must not be restored
             entries = [{"role": None, **field.to_dict()} for field in edits.fields]
             edits = {"fields": entries, "missingValues": edits.missing_values}
-        edits = load_content(Path(edits)) if isinstance(edits, str | Path) else edits
+        edits = content_of(read_text(Path(edits)), Path(edits)) if isinstance(edits, str | Path) else edits
         check_keys("The edits", edits)
-        named = entries_by_name(edits.get("fields", []))
+        named = by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
         for name in named:
             if name not in mine:
@@ -266,6 +277,15 @@ class Codebook:
     def name(self, role: str) -> str | None:
         """Return the first column with `role`, or None."""
         return next(iter(self.names(role)), None)
+
+    @lazy
+    def titles(self) -> dict[str, str]:
+        """Titles for readers, by column; a title that several columns share is followed by the name."""
+        return titles_of({field.name: field.title for field in self.fields})
+
+    def label(self, name: str) -> str:
+        """Return the title of a column, or its name if it has none."""
+        return self.titles.get(name, name)
 
     @property
     def arm(self) -> str | None:
@@ -314,7 +334,7 @@ class Codebook:
                     frame[field.name], clean[field.name], self.missing_values
                 ).count
             elif field.role not in (None, "session_score", "date", "undecided"):
-                hint = did_you_mean(field.name, spare)
+                hint = did_you_mean(field.name, spare) if len(faults) < MOST_NAMES else ""
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
         _say_normalized({f"column {name!r} ({count_of(n, 'value')})": n for name, n in texts.items()})
@@ -345,10 +365,9 @@ class Codebook:
             Fault(
                 column=str(name),
                 problem="is not in the codebook",
-                remedy=remedy + did_you_mean(str(name), absent),
+                remedy=remedy + (did_you_mean(str(name), absent) if i < MOST_NAMES else ""),
             )
-            for name in frame.columns
-            if name not in known
+            for i, name in enumerate(name for name in frame.columns if name not in known)
         ]
 
     def check(self, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -367,18 +386,13 @@ class Codebook:
 
 
 def _say_normalized(found: Mapping[str, int]) -> None:
-    if held := [what for what, n in found.items() if n]:
-        warnings.warn(
+    """Warn of texts that were read in their normal form: a number of them per place where they were found."""
+    held = [what for what, n in found.items() if n]
+    if more := len(held[MOST_NAMES:]):
+        held = [*held[:MOST_NAMES], f"and {more:,} more"]
+    if held:
+        warn(
             "normalized_text: texts were read in their normal form (composed signs, plain blanks, none at "
             f"the ends): {', '.join(held)}. Correct them at the source.",
             DataQualityWarning,
-            stacklevel=3,
         )
-
-
-def _noted(field: Field, texts: Mapping[str, Sequence[str]]) -> Field:
-    """Return the field with a note on the texts of its column that are taken as missing."""
-    held = [repr(text) for text, columns in texts.items() if field.name in columns]
-    if not held:
-        return field
-    return replace(field, note=f"{field.note} {', '.join(held)} is taken as missing.".strip())

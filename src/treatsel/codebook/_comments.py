@@ -3,7 +3,11 @@
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
+
+from treatsel.codebook._field import Field
 
 HEADER = """\
 # Draft of a codebook: types and roles were guessed from the table. Review every entry and its comment.
@@ -42,7 +46,16 @@ def notes_of(text: str) -> dict[str, str]:
             comment.append(line[2:].strip())
             continue
         if comment and line.startswith("- name:"):
-            name = yaml.safe_load(line[2:])
-            notes[str(name["name"])] = " ".join(comment)
+            # a line that is not an entry is part of a text
+            with suppress(yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError):
+                notes[str(yaml.safe_load(line[2:])["name"])] = " ".join(comment)
         comment = []
     return notes
+
+
+def noted(field: Field, texts: Mapping[str, Sequence[str]]) -> Field:
+    """Return the field with a note on the texts of its column that are taken as missing."""
+    held = [repr(text) for text, columns in texts.items() if field.name in columns]
+    if not held:
+        return field
+    return replace(field, note=f"{field.note} {', '.join(held)} is taken as missing.".strip())

@@ -29,6 +29,7 @@ from treatsel.codebook._convert import distinct_values, to_boolean, to_number
 from treatsel.codebook._direction import SHIPPED
 from treatsel.codebook._field import Field
 from treatsel.codebook._leaks import follows_outcome
+from treatsel.codebook._related import related_columns
 
 # Texts by which other programs write a missing value: R, SPSS, SAS, Excel, SQL.
 MISSING_TEXTS = ("NA", "N/A", "n/a", "NaN", "nan", "<NA>", "NULL", "null", "#N/A", ".")
@@ -64,8 +65,20 @@ def draft_fields(
         _drafted(frame[name], known.get(name), outcomes, missing, ranges=ranges, as_cells=as_cells)
         for name in names
     ]
-    labels = {f.name: _outcome_of(frame[f.name], f, missing) for f in fields if f.role == "outcome"}
-    return [_without_leak(field, frame[field.name], labels, missing) for field in fields]
+    clean = {field.name: field.parse(frame[field.name], tuple(missing))[0] for field in fields}
+    labels = {f.name: clean[f.name].astype("float64") for f in fields if f.role == "outcome"}
+    related = related_columns(clean, [field.name for field in fields if field.role == "covariate"])
+    found = [_without_leak(field, clean[field.name], labels, related.get(field.name)) for field in fields]
+    return _in_stated_order(found, outcomes)
+
+
+def _in_stated_order(fields: list[Field], outcomes: Sequence[str] | None) -> list[Field]:
+    """Return the fields, outcomes in the order in which they were stated: the first is the main one."""
+    stated = [field for name in outcomes or [] for field in fields if field.name == name]
+    if len(stated) != sum(field.role == "outcome" for field in fields):
+        return fields
+    ordered = iter(stated)
+    return [next(ordered) if field.role == "outcome" else field for field in fields]
 
 
 def missing_texts(frame: pd.DataFrame, given: Collection[str]) -> dict[str, list[str]]:
@@ -126,7 +139,7 @@ def _drafted(
 ) -> Field:
     name, values = str(column.name), _distinct(column, missing)
     if role is not None:
-        return _label(name, role, values)
+        return _label(column, role, missing)
     declared = isinstance(column.dtype, pd.CategoricalDtype) or (_is_text(column) and not as_cells)
     declared |= column.dtype == object and bool(values.map(lambda value: isinstance(value, Enum)).any())
     kind = _kind(values, declared=declared)
@@ -197,6 +210,10 @@ def _doubt(column: pd.Series, kind: str, values: pd.Series, missing: Collection[
         return f"{code} may stand for a missing value: then add it to missingValues."
     if may_be_later(name):
         return "The name suggests that it was recorded after treatment began."
+    if first_known([name], ARM_NAMES) is not None:
+        return "The name suggests an arm; another column is the arm."
+    if first_known([name], SITE_NAMES) is not None:
+        return "The name suggests a site; another column is the site."
     return ""
 
 
@@ -225,27 +242,40 @@ def _holds_time_differences(column: pd.Series) -> bool:
     return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True).startswith("timedelta")
 
 
-def _outcome_of(column: pd.Series, field: Field, missing: Collection[str]) -> pd.Series:
-    return field.parse(column, tuple(missing))[0].astype("float64")
-
-
 def _without_leak(
-    field: Field, column: pd.Series, outcomes: dict[str, pd.Series], missing: Collection[str]
+    field: Field, clean: pd.Series, outcomes: dict[str, pd.Series], related: str | None
 ) -> Field:
-    """Return the field, undecided if its values, or their absence, follow an outcome too closely."""
+    """Return the field, undecided if it is related to a later column, or follows an outcome too closely."""
     if field.role != "covariate":
         return field
-    clean = field.parse(column, tuple(missing))[0]
+    if related is not None:
+        return _undecided(field, related)
     for name, outcome in outcomes.items():
         if doubt := follows_outcome(clean, outcome):
-            note = f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
-            return replace(field, role="undecided", note=" ".join(filter(None, [note, field.note])))
+            return _undecided(
+                field, f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
+            )
     return field
 
 
-def _label(name: str, role: str, values: pd.Series) -> Field:
-    enum = _labels(values) or None if role == "arm" else None
-    return Field(name=name, type="string", role=role, enum=enum, note=f"Role {role} by its name.")
+def _undecided(field: Field, note: str) -> Field:
+    return replace(field, role="undecided", note=" ".join(filter(None, [note, field.note])))
+
+
+def _label(column: pd.Series, role: str, missing: Collection[str]) -> Field:
+    name, note = str(column.name), f"Role {role} by its name."
+    if role != "arm":
+        return Field(name=name, type="string", role=role, note=note)
+    values = distinct_values(column, missing)
+    if len(values) and values.map(_is_whole_number).all():  # labels keep their type
+        return Field(name=name, type="integer", role=role, enum=tuple(sorted(map(int, values))), note=note)
+    return Field(name=name, type="string", role=role, enum=_labels(values) or None, note=note)
+
+
+def _is_whole_number(value: object) -> bool:
+    if isinstance(value, float | np.floating):  # integers, in a column with missing values
+        return bool(abs(float(value)) <= _LARGEST_WHOLE and float(value).is_integer())
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:

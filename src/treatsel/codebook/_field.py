@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import ROUNDING, as_text, check_mapping_keys, normal_text
-from treatsel.codebook._values import CLEAN, NAN, UNREADABLE, as_plain, is_absent, is_finite_number, truth_of
-from treatsel.codebook._violation import Violation, problem_of
-from treatsel.errors import CodebookError, Fault, InputError
+from treatsel._checks import ROUNDING, as_text, normal_text
+from treatsel.codebook._entries import ATTRIBUTES, CONSTRAINTS, KEYS, attributes_of
+from treatsel.codebook._values import (
+    CLEAN,
+    NAN,
+    UNREADABLE,
+    as_plain,
+    integer_of,
+    is_absent,
+    is_finite_number,
+    truth_of,
+)
+from treatsel.codebook._violation import Violation, problem_of, remedy_of
+from treatsel.errors import CodebookError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,15 +38,9 @@ ROLES = (
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = ("id", "arm", "site", "person")  # roles whose values are labels, even if they look like numbers
-_KEYS = (
-    *("name", "type", "role", "title", "description", "unit", "event_is_good"),
-    *("trueValues", "falseValues", "constraints"),
-)
-_ATTRIBUTES = {"trueValues": "true_values", "falseValues": "false_values"}  # keys of a file by another name
-_CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Field:
     """A column: name, type, role, unit and constraints, in the vocabulary of the Table Schema.
 
@@ -85,6 +89,18 @@ class Field:
     true_values: tuple[str, ...] = ()
     false_values: tuple[str, ...] = ()
     note: str = field(default="", compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """Show name, role, type and limits, but no categories: a draft takes them from patients."""
+        content = f"{len(self.enum)} categories" if self.enum is not None else self._limits_text()
+        parts = [self.role or "no role", self.type, content, self.unit]
+        return f"Field({self.name!r}: {', '.join(part for part in parts if part)})"
+
+    def _limits_text(self) -> str:
+        if self.minimum is None and self.maximum is None:
+            return ""
+        low, high = ("any" if each is None else f"{each:g}" for each in (self.minimum, self.maximum))
+        return f"{low} to {high}"
 
     def __post_init__(self) -> None:
         for bound in ("minimum", "maximum"):
@@ -163,36 +179,13 @@ class Field:
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> "Field":
         """Read one entry of ``fields``."""
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"]:
-            raise CodebookError("Each entry of fields needs a name (put quotes around yes, no and numbers).")
-        where = f"Codebook field {entry['name']!r}"
-        constraints = {} if entry.get("constraints") is None else entry["constraints"]
-        if not isinstance(constraints, Mapping):
-            raise CodebookError(f"{where}: constraints must be a mapping, for example {{minimum: 0}}.")
-        try:
-            check_mapping_keys(where, {str(key): None for key in entry}, _KEYS)
-            check_mapping_keys(f"{where}: constraints", {str(key): None for key in constraints}, _CONSTRAINTS)
-        except InputError as error:
-            raise CodebookError(str(error)) from None
-        values = {key: value for key, value in {**entry, **constraints}.items() if key != "constraints"}
-        if values.get("enum") is not None:
-            if not isinstance(values["enum"], Sequence) or isinstance(values["enum"], str):
-                raise CodebookError(f"{where}: enum must be a list.")
-            values["enum"] = tuple(values["enum"])
-        for key, attribute in _ATTRIBUTES.items():
-            found = values.pop(key, None) or ()
-            if isinstance(found, str) or not isinstance(found, Sequence):
-                raise CodebookError(f"{where}: {key} must be a list.")
-            values[attribute] = tuple(found)
-        for key in ("title", "description", "unit"):
-            values[key] = str(values.get(key) or "")
-        return cls(**values)
+        return cls(**attributes_of(entry))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as it is written to a file: without empty parts."""
-        entry = {key: getattr(self, _ATTRIBUTES.get(key, key)) for key in _KEYS if key != "constraints"}
-        entry |= {key: list(entry[key]) for key in _ATTRIBUTES}
-        constraints = {key: getattr(self, key) for key in _CONSTRAINTS}
+        entry = {key: getattr(self, ATTRIBUTES.get(key, key)) for key in KEYS if key != "constraints"}
+        entry |= {key: list(entry[key]) for key in ATTRIBUTES}
+        constraints = {key: getattr(self, key) for key in CONSTRAINTS}
         constraints["enum"] = list(self.enum) if self.enum is not None else None
         entry["constraints"] = {k: v for k, v in constraints.items() if v is not None and v is not False}
         return {k: v for k, v in entry.items() if v is not None and v not in ("", {}, [])}
@@ -227,6 +220,11 @@ class Field:
         return kind
 
     @property
+    def has_integer_labels(self) -> bool:
+        """Whether this is the arm, and its labels are integers instead of texts."""
+        return self.role == "arm" and self.type == "integer"
+
+    @property
     def is_coded(self) -> bool:
         """Whether this covariate lists numbers (``enum``): codes of categories, not points on a line."""
         return self.role == "covariate" and self.enum is not None and self.type in ("number", "integer")
@@ -243,10 +241,9 @@ class Field:
     @property
     def _spelling(self) -> dict[str, str]:
         """Texts of `enum` that are not in their normal form, by that form: values are read as the enum is."""
-        texts = (
-            [value for value in self.enum or () if isinstance(value, str)] if self.type == "string" else []
-        )
-        return {normal_text(text): text for text in texts if normal_text(text) != text}
+        texts = (self.enum or ()) if self.type == "string" else ()
+        changed = [text for text in texts if isinstance(text, str) and normal_text(text) != text]
+        return {normal_text(text): text for text in changed}
 
     def _allowed_values(self, kind: str) -> list[Any]:
         """Return the values of `enum` in clean form."""
@@ -336,9 +333,10 @@ class Field:
     ) -> tuple["pd.Series", list["Violation"]]:
         """Return the column in clean form, and its violations of the codebook (`fault` describes them).
 
-        Numbers and booleans become float64, dates datetime64, and texts Python strings, as do arms, sites,
-        persons and ids of any type, and covariates coded by listed numbers (`is_coded`); values that are
-        missing, or not of the column's type, become NaN.
+        Numbers and booleans become float64, dates datetime64, and texts Python strings, as do sites, persons
+        and ids of any type, and covariates coded by listed numbers (`is_coded`); arms become Python integers
+        if their type is integer, else strings. Values that are missing, or not of the column's type, become
+        NaN.
         """
         from treatsel.codebook._convert import builtin_values, convert
 
@@ -350,6 +348,9 @@ class Field:
         clean = values
         if self.role in _LABELS and self.type != "string":
             clean = convert(column, "string", missing)[0].where(values.notna())
+        if self.has_integer_labels:
+            whole = values.notna() & (values % 1 == 0)
+            clean = clean.mask(whole, clean[whole].map(integer_of).astype("object"))
         wrong_type = Violation("wrong_type", values.isna() & ~absent)
         found = (wrong_type, *self._violations_of_range(values), *self._violations(clean, absent))
         if self.is_coded:
@@ -373,7 +374,9 @@ class Field:
             yield Violation("not_binary", present & ~clean.isin([0, 1]))
         elif self.enum is not None:
             kind = "string" if self.role in _LABELS else self.type
-            unseen = present & ~clean.isin(self._allowed_values(kind))
+            whole = self.has_integer_labels
+            allowed = [integer_of(v) for v in self.enum] if whole else self._allowed_values(kind)
+            unseen = present & ~clean.isin(allowed)
             yield Violation("unseen_category", unseen)
         if self.required or self.role in ("id", "arm"):
             yield Violation("missing_required", absent)
@@ -382,16 +385,7 @@ class Field:
 
     def fault(self, code: str, count: int, rows: Sequence[Any] = ()) -> Fault:
         """Describe one kind of violation of the codebook by `count` values, in rows with these ids."""
-        remedy = f"Allowed: {self.allowed}. Correct the values, or change the codebook if it is wrong."
-        if code == "duplicate":
-            remedy = (
-                "Each value may occur only once. Correct the values, or change the codebook if it is wrong."
-            )
-        if self.role == "id":
-            remedy = "Each patient needs one row and a unique id."
-        if self.role == "outcome":
-            remedy = "Allowed: 0 and 1, empty if the outcome was not observed. Recode the column."
-        problem = problem_of(code, count, self.allowed)
+        problem, remedy = problem_of(code, count, self.allowed), remedy_of(code, self.role, self.allowed)
         return Fault(column=self.name, problem=problem, remedy=remedy, n_rows=count, rows=tuple(rows))
 
 

@@ -1,12 +1,12 @@
 """Parsing of one patient's record according to the codebook, without pandas."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from treatsel._checks import look_alikes
+from treatsel._checks import listed, look_alikes, shortened
 from treatsel._lazy import lazy
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._field import Field
@@ -22,6 +22,8 @@ from treatsel.codebook._values import (
 from treatsel.errors import CohortError, Fault, InputError
 
 _ABSENT = object()
+MOST_UNKNOWN = 5  # unknown keys that are named: each is a row of every result
+MOST_ID = 256  # characters of an id, which every row of a result repeats
 Flags = list[tuple[str, Any]]
 Read = Callable[[Any], tuple[Any, tuple[str, ...]]]
 Bounds = tuple[float, float]
@@ -37,10 +39,13 @@ class RecordReader:
         Covariates and their allowed values.
     ranges : mapping of str to (float, float)
         Expected range of each numeric covariate, from the development cohort.
+    known_levels : mapping of str to collection of str
+        Categories that the model knows; others that the codebook allows are flagged.
     """
 
     codebook: Codebook
     ranges: Mapping[str, tuple[float, float]]
+    known_levels: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @lazy
     def _steps(self) -> list[tuple[Field, Read, Bounds, Bounds]]:
@@ -72,7 +77,7 @@ class RecordReader:
         Raises
         ------
         InputError
-            If the id is neither a text nor a number.
+            If the id is too long, or neither a text nor a number.
         """
         name = self.codebook.name("id")
         if name is None:
@@ -80,8 +85,11 @@ class RecordReader:
         record = _plain(record)
         names = [name] if name in record else [*look_alikes(record, [name]), name]
         patient = as_builtin(record.get(names[0], 0))
-        if patient is OPAQUE:
-            raise InputError(f"Column {name!r} has 1 id of an unknown type. Use text or numbers.")
+        if patient is OPAQUE or _length(patient) > MOST_ID:
+            raise InputError(
+                f"The id in {name!r} has more than {MOST_ID} characters, or is not text or a number. Give a "
+                "shorter id."
+            )
         return patient
 
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
@@ -98,16 +106,15 @@ class RecordReader:
         record, flags = self._named(_plain(record))
         values: dict[str, Any] = {}
         faults: list[Fault] = []
-        for field, read, (low, high), (least, most) in self._steps:
-            name = field.name
+        for column, read, (low, high), (least, most) in self._steps:
+            name = column.name
             raw = record.get(name, _ABSENT)
             if type(raw) is float and least <= raw <= most:  # the usual case: no warning is possible
                 values[name] = raw
                 continue
             if raw is _ABSENT:
-                remedy = (
-                    f"The model needs {list(self.codebook.covariates)}; give None where a value is not known."
-                )
+                needed = listed(self.codebook.covariates)
+                remedy = f"The model needs {needed}; give None where a value is not known."
                 faults.append(Fault(column=name, problem="is missing", remedy=remedy))
                 continue
             raw = as_builtin(raw)
@@ -115,18 +122,23 @@ class RecordReader:
             if type(raw) is str and self._is_other(raw, value, codes):
                 flags.append(("normalized_text", name))
             if codes or (name in self.ranges and abs(value) > LARGEST):
-                value, found = self._broken(field, value, codes, flags, self.patient(record))
+                value, found = self._broken(column, value, codes, flags, self.patient(record))
                 faults += found if on_invalid == "raise" else []
             elif value != value:
                 flags.append(("missing_covariate", name))
             if value is not None and value == value and name in self.ranges and not low <= value <= high:
                 flags.append(("outside_training_range", name))
-            is_label = field.type == "string" or field.is_coded
+            is_label = column.type == "string" or column.is_coded
             values[name] = value if isinstance(value, str) or not is_label else None
+            if isinstance(value, str) and value not in self.known_levels.get(name, (value,)):
+                flags += [("unseen_category", name)] if "unseen_category" not in codes else []
         if faults:
             raise CohortError("The patients cannot be predicted:", faults)
         if len(record) > len(values):
-            flags += [("unknown_key", key) for key in record if key not in self._known]
+            unknown = [key for key in record if key not in self._known]
+            flags += [("unknown_key", shortened(key)) for key in unknown[:MOST_UNKNOWN]]
+            if (more := len(unknown) - MOST_UNKNOWN) > 0:
+                flags.append(("unknown_key", f"... and {more:,} more"))
         return values, flags
 
     def _named(self, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flags]:
@@ -165,3 +177,11 @@ def _plain(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if type(record) is dict and len(record) <= MOST_KEYS and all(type(key) is str for key in record):
         return record
     return plain_record(record)
+
+
+def _length(patient: Any) -> int:
+    """Return the number of characters of an id of a known class."""
+    try:
+        return len(patient if type(patient) is str else str(patient))
+    except ValueError:  # an integer with more digits than Python converts to decimal
+        return MOST_ID + 1

@@ -1,17 +1,20 @@
 """Parsing of the covariates of a table: clean values, and a warning for each questionable value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import as_pandas, check_unique, count_of, look_alikes
+from treatsel._checks import as_pandas, check_unique, count_of, listed, look_alikes, shortened
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._values import LARGEST, OPAQUE, plain_record, too_large
 from treatsel.errors import CohortError, Fault, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NO_LEVELS: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
 def frame_of(X: Any) -> "pd.DataFrame":
@@ -29,7 +32,8 @@ def frame_of(X: Any) -> "pd.DataFrame":
             if n := sum(key not in record for record in records):
                 verb = "lacks" if n == 1 else "lack"
                 raise InputError(
-                    f"{count_of(n, 'record')} {verb} the key {key!r}. Give None if the value is not known."
+                    f"{count_of(n, 'record')} {verb} the key {shortened(key)!r}. Give None if the value is "
+                    "not known."
                 )
         frame = pd.DataFrame(records, dtype="object")
     else:
@@ -53,24 +57,31 @@ def by_id(frame: "pd.DataFrame", book: Codebook) -> "pd.DataFrame":
     name = book.name("id")
     if name is None:
         return frame
-    frame = frame.rename(columns=look_alikes(frame.columns, [name]))
+    if found := look_alikes(frame.columns, [name]):
+        frame = frame.rename(columns=found)
     if name not in frame.columns:
         return frame
-    ids = builtin_values(frame[name])
+    column = frame[name]
+    ids = builtin_values(column)
     if n := int(ids.map(lambda value: value is OPAQUE).sum()) if ids.dtype == object else 0:
         raise InputError(f"Column {name!r} has {count_of(n, 'id')} of an unknown type. Use text or numbers.")
-    frame = frame.assign(**{name: ids}) if ids is not frame[name] else frame
+    frame = frame.assign(**{name: ids}) if ids is not column else frame
     check_unique(f"The patients (column {name!r}) of X", frame[name])
     return frame.set_index(name)
 
 
 def clean_covariates(
-    X: "pd.DataFrame", book: Codebook, ranges: "pd.DataFrame", on_invalid: str
+    X: "pd.DataFrame",
+    book: Codebook,
+    ranges: "pd.DataFrame",
+    on_invalid: str,
+    known_levels: Mapping[str, Collection[str]] = NO_LEVELS,
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Return clean covariates, and one row (patient, code, column) per warning.
 
     A missing column raises an error, as does a value that violates the codebook; with ``on_invalid="flag"``
-    such a value is flagged instead, and a value of the wrong type or an infinite one is set to missing.
+    such a value is flagged instead, and a value of the wrong type or an infinite one is set to missing. A
+    category that the codebook allows, but that is not among the `known_levels` of the model, is flagged.
     """
     import pandas as pd
 
@@ -79,7 +90,7 @@ def clean_covariates(
     X = X.rename(columns=renamed) if renamed else X
     for name in book.covariates:
         if name not in X.columns:
-            remedy = f"The model needs {list(book.covariates)}; give None where a value is not known."
+            remedy = f"The model needs {listed(book.covariates)}; give None where a value is not known."
             faults.append(Fault(column=name, problem="is missing", remedy=remedy))
             continue
         values, violations = book[name].parse(X[name], book.missing_values)
@@ -101,6 +112,9 @@ def clean_covariates(
         if name in ranges.index:
             outside = (values < ranges.loc[name, "lower"]) | (values > ranges.loc[name, "upper"])
             masks["outside_training_range"] = outside
+        if name in known_levels:
+            unseen = values.notna() & ~values.isin(list(known_levels[name]))
+            masks["unseen_category"] = masks.get("unseen_category", False) | unseen
         clean[name] = values
         warnings += [_flag(X.index, mask, code, name) for code, mask in masks.items() if mask.any()]
     if faults:

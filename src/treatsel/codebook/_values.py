@@ -30,15 +30,7 @@ _MAX_LENGTH = 400  # longest text that may be a number: bounds the run time of t
 
 _MODULE, _NAME = type.__dict__["__module__"], type.__dict__["__name__"]
 _BUILTIN: tuple[Any, ...] = ((str, str.__str__), (int, int.__int__), (float, float.__float__))
-_TRUSTED = (
-    Decimal,
-    Fraction,
-    date,
-    datetime,
-    time,
-    timedelta,
-    UUID,
-)  # by exact class: a subclass may do anything
+_TRUSTED = (Decimal, Fraction, date, datetime, time, timedelta, UUID)  # exactly: a subclass may do anything
 _OF_PANDAS = ("NAType", "NaTType", "Timestamp", "Timedelta", "Period", "Interval")
 _OF_NUMPY = (np.datetime64, np.timedelta64)
 
@@ -158,6 +150,12 @@ def number_of(value: Any) -> float:
     return NAN
 
 
+def integer_of(value: Any) -> int:
+    """Return a whole number, or a text that represents one, as an integer with all its digits."""
+    text = as_text(value).strip()
+    return int(text) if text.lstrip("+-").isdecimal() else int(float(text))
+
+
 def boolean_of(value: Any) -> float:
     """Return true, false, 1 and 0, as words or numbers, as 1.0 and 0.0; NaN for everything else."""
     if not isinstance(value, str | numbers.Real | np.bool_ | Decimal):
@@ -167,9 +165,7 @@ def boolean_of(value: Any) -> float:
 
 def text_of(value: Any) -> str | float:
     """Return a text (in its normal form), a number or a date as text; NaN if it cannot be converted."""
-    if value is OPAQUE or isinstance(
-        value, timedelta | np.timedelta64
-    ):  # the unit of the latter is not stated
+    if value is OPAQUE or isinstance(value, timedelta | np.timedelta64):  # the latter's unit is not stated
         return NAN
     if isinstance(value, str):
         return normal_text(value)

@@ -23,7 +23,7 @@ _SINGULAR = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Violation:
     """One kind of violation of the codebook: a stable code, and a mask of the patients concerned."""
 
@@ -47,3 +47,14 @@ def problem_of(code: str, count: int, allowed: str) -> str:
     if count == 1:
         problem, noun = _SINGULAR.get(code, problem.replace("that are ", "that is ", 1)), "value"
     return f"holds {count} {noun} {problem}"
+
+
+def remedy_of(code: str, role: str | None, allowed: str) -> str:
+    """Describe what to do about values with one kind of violation, in a column with a role."""
+    if role == "outcome":
+        return "Allowed: 0 and 1, empty if the outcome was not observed. Recode the column."
+    if role == "id":
+        return "Each patient needs one row and a unique id."
+    if code == "duplicate":
+        return "Each value may occur only once. Correct the values, or change the codebook if it is wrong."
+    return f"Allowed: {allowed}. Correct the values, or change the codebook if it is wrong."

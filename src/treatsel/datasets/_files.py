@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import check_choice
+from treatsel._files import write_text
 from treatsel.cohort import Cohort
 from treatsel.datasets._generator import SyntheticCohort, make_cohort
 from treatsel.datasets._mechanism import ARMS
 from treatsel.errors import InputError
+from treatsel.table import is_parquet, write_table
 
 FILES = (
     "development.csv",
@@ -157,16 +159,16 @@ def write_synthetic(folder: str | Path) -> list[Path]:
 def write_cohort(
     simulated: SyntheticCohort, path: str | Path, *, truth: str | Path | None = None
 ) -> list[Path]:
-    """Write the patients of a simulated cohort as CSV and, optionally, their true probabilities.
+    """Write the patients of a simulated cohort as CSV or Parquet and, optionally, their true probabilities.
 
     Parameters
     ----------
     simulated : SyntheticCohort
         From `make_cohort`.
     path : path
-        CSV file for the patients.
+        CSV or Parquet file for the patients.
     truth : path or None
-        CSV file for the true probabilities: one column per outcome and arm, named ``outcome.arm``.
+        CSV or Parquet file for the true probabilities: one column per outcome and arm, named ``outcome.arm``.
 
     Returns
     -------
@@ -204,7 +206,10 @@ def write_cohort(
 def _write(table: pd.DataFrame, path: str | Path, **options: Any) -> Path:
     path = Path(path)
     try:
-        path.write_bytes(table.to_csv(lineterminator="\n", **options).encode())
+        if is_parquet(path):
+            write_table(table.reset_index(), path)
+        else:
+            write_text(path, table.to_csv(lineterminator="\n", **options))
     except OSError as error:
         raise InputError(
             f"Cannot write {path}: {error.strerror}. Name a file in a folder that exists."

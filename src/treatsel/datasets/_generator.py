@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from treatsel._checks import FloatArray, check_choice, check_mapping_keys, check_unique
+from treatsel._reporting.summary import Summarized, Summary, retitled
 from treatsel.cohort import Cohort
 from treatsel.datasets._columns import WEEKS, codebook
 from treatsel.datasets._mechanism import (
@@ -46,8 +47,8 @@ PLANNED_SESSIONS = {  # fewest and most
 }
 
 
-@dataclass(frozen=True)
-class SyntheticCohort:
+@dataclass(frozen=True, repr=False)
+class SyntheticCohort(Summarized):
     """Simulated patients with their true probabilities.
 
     Attributes
@@ -72,6 +73,13 @@ class SyntheticCohort:
 
     def __len__(self) -> int:
         return len(self.cohort)
+
+    def __repr__(self) -> str:
+        """Summarize the cohort, without its patients."""
+        return f"SyntheticCohort({self.cohort!r})"
+
+    def _summary(self) -> Summary:
+        return retitled(self.cohort._summary(), "SyntheticCohort")
 
 
 def make_cohort(

@@ -57,7 +57,7 @@ CASELOAD = 30  # patients per therapist
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Mechanism:
     """Parameters of assignment and outcomes: arrays of shape (n_patients, n_arms).
 

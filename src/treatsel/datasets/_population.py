@@ -36,7 +36,7 @@ MAY_BE_MISSING = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Services:
     """The services, and where each patient is treated: `of_patient` holds positions in `names`."""
 

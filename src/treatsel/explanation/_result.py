@@ -2,22 +2,31 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from textwrap import fill
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_patient, count_of
-from treatsel.predictions import plain, scope_columns, scope_dict, scope_reasons
+from treatsel._checks import FloatArray, as_text, check_patient, count_of
+from treatsel._disclosure import SMALLEST_GROUP
+from treatsel._reporting.summary import Summarized, Summary
+from treatsel.predictions import (
+    header,
+    plain,
+    scope_columns,
+    scope_dict,
+    scope_reasons,
+    table_of_flags,
+    warnings_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Explanation:
-    """Exact SHAP values of one arm's prediction, or of the difference between two arms.
+class Explanation(Summarized):
+    """SHAP values of one arm's prediction, or of the difference between two arms.
 
     An attribution is a covariate's contribution to the model's prediction, not the effect of changing it on
     the patient's outcome. The fields are plain arrays, so that a service can explain a record without pandas;
@@ -48,7 +57,18 @@ class Explanation:
     model_id : str or None
         Hash of the model file's content; None for a model that is not from a file.
     flags : mapping of str to sequence, or None
-        Warnings as in `Predictions.flags`; None for an explanation without a codebook.
+        Warnings as in `Predictions.flags`; None for an explanation of a model that is not a selector.
+    audit : mapping or None
+        Model, versions, input and options as in `Predictions.audit`; None without a selector.
+    titles, units : mapping of str to str
+        Titles of covariates and of the outcome, and units of covariates, for readers; used in plots and
+        summaries, while tables and JSON hold the names.
+    method : {"additive", "enumeration", "permutation"}
+        "additive": exact, from the terms of the model. "enumeration": exact for the background rows, from
+        predictions for all coalitions of covariates. "permutation": approximate, from predictions along
+        sampled permutations of the covariates.
+    standard_errors : ndarray of shape (n_patients, n_covariates) or None
+        Monte Carlo standard error of each attribution, from sampling permutations; None if they are exact.
     """
 
     patients: Any
@@ -63,6 +83,11 @@ class Explanation:
     scale: str
     model_id: str | None = None
     flags: Mapping[str, Any] | None = None
+    audit: Mapping[str, Any] | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    method: str = "additive"
+    standard_errors: FloatArray | None = None
 
     def __repr__(self) -> str:
         """Return a summary, without data of single patients."""
@@ -70,12 +95,51 @@ class Explanation:
             count_of(len(self.patients), "patient"),
             count_of(len(self.covariates), "covariate"),
         )
-        return f"Explanation({patients}, {covariates}: {self.subject})"
+        note = "" if self.exact else f"; {self.accuracy}"
+        return f"Explanation({patients}, {covariates}: {self.subject}{note})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the attributions are exact; if not, they have `standard_errors`."""
+        return self.standard_errors is None
+
+    @property
+    def accuracy(self) -> str:
+        """Whether the attributions are exact or approximate, in words."""
+        if self.standard_errors is None:
+            return "exact"
+        largest = float(self.standard_errors.max(initial=0.0))
+        return f"approximate (sampled permutations), standard error at most {largest:.2g}"
+
+    def _summary(self) -> Summary:
+        unit, n = "log odds" if self.scale == "logit" else "probability", len(self.patients)
+        sizes = np.abs(self.attributions).mean(axis=0)
+        order = np.argsort(-sizes, kind="stable")[:5]
+        rows = [(self.label(self.covariates[i]), f"{sizes[i]:.3g}") for i in order]
+        return Summary(
+            title="Explanation",
+            headline=f"SHAP values of {self._subject(self.label(self.outcome))}",
+            facts=[
+                ("patients", f"{n:,}"),
+                ("covariates", f"{len(self.covariates):,}"),
+                ("prediction for the background", f"{self.base_value:+.3f} ({unit})"),
+            ],
+            columns=("Covariate", f"Mean absolute attribution ({unit})"),
+            rows=() if n < SMALLEST_GROUP else rows,
+            note="to_frame() shows each patient; plot(patient=...) draws one.",
+        )
+
+    def label(self, name: str) -> str:
+        """Return the title of a covariate or of the outcome, or its name if it has none."""
+        return self.titles.get(name, name)
 
     @property
     def subject(self) -> str:
-        """Description of the explained quantity."""
-        what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {self.outcome}"
+        """Description of the explained quantity, with the name of the outcome."""
+        return self._subject(self.outcome)
+
+    def _subject(self, outcome: str) -> str:
+        what = f"{'log odds' if self.scale == 'logit' else 'probability'} of {outcome}"
         if self.contrast is not None:
             return f"the model's difference in {what}, {self.contrast[0]} minus {self.contrast[1]}"
         return f"the model's {what} under {self.arm}"
@@ -104,48 +168,83 @@ class Explanation:
         columns = {name: pd.Series(self.inputs[name]).set_axis(index) for name in self.covariates}
         return pd.DataFrame(columns, index=index)
 
-    def to_frame(self) -> "pd.DataFrame":
-        """Return a long table: patient, covariate, attribution, base_value, prediction.
+    @property
+    def warnings(self) -> "pd.DataFrame":
+        """Warnings, as in `Predictions`: columns patient, code and column; empty without a selector."""
+        return table_of_flags(self.flags)
 
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a long table that says what it holds: one row per patient and covariate.
+
+        Columns patient, outcome, arm, contrast ("first minus second"; arm or contrast is None), scale,
+        covariate, value (of the covariate, as text; None if missing), attribution, base_value, prediction.
         The explanation of a selector also has the scope of each patient, as in `Predictions.to_frame`.
+        Approximate attributions have the column standard_error as well.
         """
         import pandas as pd
 
         n, p = self.attributions.shape
+        contrast = None if self.contrast is None else f"{self.contrast[0]} minus {self.contrast[1]}"
+        values = {
+            name: [None if pd.isna(value) else as_text(value) for value in self.inputs[name]]
+            for name in self.covariates
+        }
         scope = {} if self.flags is None else scope_columns(self.patients, self.flags)
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "patient": np.repeat(pd.Index(self.patients).to_numpy(), p),
+                "outcome": self.outcome,
+                "arm": plain(self.arm),
+                "contrast": contrast,
+                "scale": self.scale,
                 "covariate": np.tile(np.array(self.covariates, dtype=object), n),
+                "value": [values[name][i] for i in range(n) for name in self.covariates],
                 "attribution": self.attributions.ravel(),
                 "base_value": self.base_value,
                 "prediction": np.repeat(self.predictions, p),
                 **{key: np.repeat(values, p) for key, values in scope.items()},
             }
         )
+        if self.standard_errors is not None:
+            table.insert(
+                list(table.columns).index("base_value"), "standard_error", self.standard_errors.ravel()
+            )
+        return table
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and mappings, one entry per patient."""
+        """Return plain lists and mappings, one entry per patient; a number that does not exist is None.
+
+        The keys are described in the reference page "The JSON of predictions".
+        """
+        names = [str(name) for name in self.covariates]
         scopes: Any = [{}] * len(self.patients)
         if self.flags is not None:
             scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
-        rows = zip(self.patients, self.attributions.tolist(), self.predictions.tolist(), scopes, strict=True)
+        n = len(self.patients)
+        errors = [None] * n if self.standard_errors is None else self.standard_errors.tolist()
+        parts = (self.patients, self.attributions.tolist(), self.predictions.tolist(), errors, scopes)
         return {
+            **header("explanation"),
             "outcome": self.outcome,
             "arm": plain(self.arm),
             "contrast": None if self.contrast is None else [plain(arm) for arm in self.contrast],
             "scale": self.scale,
-            "base_value": float(self.base_value),
+            "method": self.method,
+            "exact": self.exact,
+            "base_value": plain(float(self.base_value)),
             "explanations": [
                 {
                     "patient": plain(patient),
-                    "prediction": prediction,
-                    "attributions": dict(zip(self.covariates, values, strict=True)),
+                    "prediction": plain(prediction),
+                    "attributions": dict(zip(names, map(plain, values), strict=True)),
+                    "standard_errors": None if error is None else dict(zip(names, error, strict=True)),
                     **scope,
                 }
-                for patient, values, prediction, scope in rows
+                for patient, values, prediction, error, scope in zip(*parts, strict=True)
             ],
             "model_id": self.model_id,
+            "warnings": warnings_of(self.flags),
+            "audit": None if self.audit is None else dict(self.audit),
         }
 
     def to_json(self) -> str:
@@ -165,8 +264,17 @@ class Explanation:
             feature_names=[str(name) for name in self.covariates],
         )
 
-    def plot(self, ax: Any = None, *, patient: Any = None) -> Any:
-        """Draw one patient's attributions (None: the only patient, or the mean absolute values of all).
+    def plot(self, ax: Any = None, *, patient: Any = None, **kwargs: Any) -> Any:
+        """Draw one patient's attributions, or the mean absolute values of all patients.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        patient : label, optional
+            Id of the patient; None: the only patient, or all.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.barh` for the bars.
 
         Returns
         -------
@@ -175,19 +283,24 @@ class Explanation:
         from treatsel._reporting import plots
 
         values, unit = self.values, "log odds" if self.scale == "logit" else "probability"
+        about = "" if self.exact else f"; {self.accuracy}"
         if patient is None and len(values) == 1:
             patient = values.index[0]
         if patient is None:
-            label = fill(f"Mean absolute attribution ({unit}) to {self.subject}", 52)
-            return plots.attributions(values.abs().mean(), labels={}, xlabel=label, ax=ax)
+            label = f"Mean absolute attribution ({unit}) to {self._subject(self.label(self.outcome))}{about}"
+            sizes = values.abs().mean()
+            return plots.attributions(sizes, labels=self.titles, xlabel=label, signed=False, ax=ax, **kwargs)
         check_patient(patient, values.index)
         row, prediction = self.data.loc[patient], self.prediction.loc[patient]
-        labels = {name: f"{name} = {_shown(row[name])}" for name in self.covariates}
-        label = fill(f"Attribution ({unit}) to {self.subject}", 52)
-        ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax)
+        labels = {
+            name: f"{self.label(name)} = {_shown(row[name], self.units.get(name, ''))}"
+            for name in self.covariates
+        }
+        label = f"Attribution ({unit}) to {self._subject(self.label(self.outcome))}{about}"
+        ax = plots.attributions(values.loc[patient], labels=labels, xlabel=label, ax=ax, **kwargs)
         ends = f"{self.base_value:+.3f} for the background, {prediction:+.3f} for this patient"
         note = "green increases the prediction, orange decreases it"
-        ax.set_title(f"{patient}: {ends}\n{note}", fontsize=9, parse_math=False)
+        ax.set_title(plots.wrapped(f"{patient}: {ends}\n{note}", 68), fontsize=9)
         return ax
 
 
@@ -200,7 +313,8 @@ def _codes(column: "pd.Series") -> "pd.Series":
     return codes.mask(codes < 0)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, unit: str) -> str:
     if value is None or value != value:
         return "missing"
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    text = f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{text} {unit}".strip()

@@ -7,10 +7,9 @@ scikit-learn. Functions for tables import pandas when they are called.
 from treatsel.fitted._development import DataCheck, Development
 from treatsel.fitted._model import FittedModel
 from treatsel.fitted._row_digests import MOST_SAMPLED as MOST_SAMPLED
-from treatsel.fitted._row_digests import Keys as Keys
 from treatsel.fitted._row_digests import RowDigests as RowDigests
 from treatsel.fitted._row_digests import Shared as Shared
-from treatsel.fitted._row_digests import row_keys as row_keys
+from treatsel.fitted._row_digests import rows_shared as rows_shared
 from treatsel.fitted._row_digests import shared_patients as shared_patients
 
 __all__ = ["DataCheck", "Development", "FittedModel"]

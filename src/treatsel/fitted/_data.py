@@ -1,5 +1,6 @@
 """Contents of a fitted model, and look-ups that records and tables have in common."""
 
+import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -8,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray, check_choice
+from treatsel._disclosure import suppressed
 from treatsel._lazy import lazy
+from treatsel._reporting.format import percent
+from treatsel._reporting.summary import Summarized, Summary, count_text, some_of
 from treatsel._version import __version__
 from treatsel.additive import AdditiveModel, AssignmentModel, check_compiled
 from treatsel.codebook import Codebook, RecordReader
@@ -16,10 +20,25 @@ from treatsel.errors import InputError
 from treatsel.fitted._development import Development
 from treatsel.fitted._score import Scorer
 from treatsel.fitted._state import frozen, thawed
+from treatsel.manifest import is_expired
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """What an explanation needs: patients, encoded covariates, values by covariate, warnings and digest.
+
+    `matrix` has no columns for a model that is not a sum of terms.
+    """
+
+    patients: Any
+    matrix: FloatArray
+    values: Mapping[str, Any]
+    flags: Mapping[str, Any]
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ModelData:
+class ModelData(Summarized):
     """A fitted model of each outcome, with everything that predictions need.
 
     Attributes
@@ -83,6 +102,52 @@ class ModelData:
         name = "not saved" if self.model_id is None else self.model_id[:12]
         return f"{type(self).__name__}({name}: outcomes {list(self.outcomes)}, arms {list(self.arms)})"
 
+    def _summary(self) -> Summary:
+        good = {True: "1 is good", False: "1 is not good", None: "direction not stated"}
+        names = [f"{self.codebook.label(k)} ({good[self.event_is_good[k]]})" for k in self.outcomes]
+        use = (self.intended_use or {}).get("purpose")
+        facts = [
+            ("outcomes", ", ".join(names)),
+            ("covariates", some_of([self.codebook.label(name) for name in self.codebook.covariates])),
+            ("best single arm", str(self.default_arm)),
+            ("assignment of arms", self.assignment or "not stated"),
+            (
+                "findings of data checks",
+                some_of([each.code for each in self.development.data_checks]) or "none",
+            ),
+            ("intended use", str(use or "not stated")),
+        ]
+        main = self.outcomes[0]
+        what = (
+            self.codebook.label(main)
+            if self.event_is_good[main] is not False
+            else f"no {self.codebook.label(main)}"
+        )
+        return Summary(
+            title=type(self).__name__,
+            headline="not saved to a file" if self.model_id is None else f"model {self.model_id[:12]}",
+            facts=facts,
+            columns=("Arm", "Patients", f"Expected rate of {what}", "95% interval"),
+            rows=self._arm_rows(),
+            note="Rates: if all patients of the development cohort received the arm (doubly robust).",
+        )
+
+    def _arm_rows(self) -> list[tuple[str, ...]]:
+        """Return number of patients and expected rate of each arm in the development cohort."""
+        training, means = self.development.training, self.development.arm_means
+        rows = zip(training["outcome"], training["arm"], training["n"], strict=True)
+        counts = {arm: n for name, arm, n in rows if name == self.outcomes[0]}
+        shown = suppressed([counts.get(arm, np.nan) for arm in self.arms])
+        return [
+            (
+                str(arm),
+                count_text(shown[k]),
+                percent(means["value"][k]),
+                f"{percent(means['lower'][k])} to {percent(means['upper'][k])}",
+            )
+            for k, arm in enumerate(self.arms)
+        ]
+
     @property
     def outcomes(self) -> tuple[str, ...]:
         """Names of the outcomes, the main one first."""
@@ -102,26 +167,52 @@ class ModelData:
         model = self.models[self.outcome_named(outcome)]
         return model is not None and model.coefficient_draws is not None
 
+    def without_interval(self, outcomes: Collection[str]) -> list[str]:
+        """Return those of the given outcomes whose model has no posterior draws, and thus no interval."""
+        return [name for name in outcomes if not self.has_posterior_draws(name)]
+
     def evidence(self, outcomes: Collection[str]) -> dict[Any, bool]:
         """Return, by arm, whether it has sufficient events of all the given outcomes to be compared."""
         return {arm: all(self._evidence[name].get(arm, True) for name in outcomes) for arm in self.arms}
 
-    def audit(self, input_sha256: str, level: float, on_invalid: str) -> dict[str, Any]:
-        """Return the audit record of a prediction."""
+    def audit(
+        self, kind: str, input_sha256: str, on_invalid: str, date: datetime.date | None, **options: Any
+    ) -> dict[str, Any]:
+        """Return the audit record of predictions, recommendations or an explanation, with their options."""
         return {
+            "kind": kind,
             "model_id": self.model_id,
             "library_version": __version__,
             "input_sha256": input_sha256,
             "intended_use": None if self.intended_use is None else dict(self.intended_use),
             "assignment": self.assignment,
-            "level": level,
             "on_invalid": on_invalid,
+            "date": None if date is None else date.isoformat(),
+            **options,
         }
+
+    def is_expired(self, date: datetime.date | None) -> bool:
+        """Whether the review date in the intended use had passed on a date (None: no date was given)."""
+        return is_expired(self.intended_use, date)
 
     @lazy
     def reader(self) -> RecordReader:
         """Reader of records according to the codebook."""
-        return RecordReader(codebook=self.codebook, ranges=self.development.ranges)
+        return RecordReader(
+            codebook=self.codebook, ranges=self.development.ranges, known_levels=self.known_levels
+        )
+
+    @lazy
+    def known_levels(self) -> Mapping[str, frozenset[str]]:
+        """Categories of each covariate that every model knows: those of at least 5 development patients."""
+        encodings = [model.encoding for model in self.models.values() if model is not None]
+        known: dict[str, frozenset[str]] = {}
+        for encoding in [*encodings, self.assignment_model.encoding]:
+            for column in encoding.columns:
+                if column.levels is not None:
+                    levels = frozenset(column.levels)
+                    known[column.name] = known.get(column.name, levels) & levels
+        return MappingProxyType(known)
 
     @lazy
     def scorers(self) -> Mapping[str, Scorer]:

@@ -1,19 +1,22 @@
 """`FittedModel`: scoring, predicting, recommending and explaining, for records and for tables."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import FloatArray, check_choice, check_level
-from treatsel._version import __version__
 from treatsel.additive import Explainer, positions_of, warm_up
 from treatsel.errors import InputError, UnsupportedModelError
-from treatsel.explanation import Explanation
+from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
-from treatsel.fitted._data import ModelData
-from treatsel.predictions import Predictions
+from treatsel.fitted._data import Inputs, ModelData
+from treatsel.fitted._options import DecisionOptions
+from treatsel.fitted._reproduce import reproduce
+from treatsel.manifest import date_of
+from treatsel.predictions import Predictions, digest, plain
 from treatsel.preference import check_preferences
-from treatsel.recommendation import Recommendations
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +97,14 @@ class FittedModel(ModelData):
             )
         return model.predict_draws(self.covariates(X))
 
-    def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
+    def predict(
+        self,
+        X: Any,
+        *,
+        level: float = 0.95,
+        on_invalid: str = "raise",
+        date: datetime.date | str | None = None,
+    ) -> Predictions:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.
 
         Parameters
@@ -105,6 +115,9 @@ class FittedModel(ModelData):
             Level of the intervals, which are quantiles of the posterior draws of each probability.
         on_invalid : {"raise", "flag"}
             Whether a value that violates the codebook raises an error or becomes a coded warning.
+        date : date or str such as "2027-01-31", optional
+            Date of the prediction. If it is after the review date in the intended use, every patient has the
+            warning ``model_expired``. None: this is not checked; the clock is never read.
 
         Returns
         -------
@@ -115,52 +128,44 @@ class FittedModel(ModelData):
         InputError, CohortError
             As in `predict_by_arm`; with on_invalid="flag", only for invalid names, not for invalid values.
         """
-        check_level(level)
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
-        if self._is_record(X):
-            return _records.predict(self, X, level=level, on_invalid=on_invalid)
-        return _tables.predict(self, X, level=level, on_invalid=on_invalid)
+        way: Any = _records if self._is_record(X) else _tables
+        found: Predictions = way.predict(
+            self, X, level=check_level(level), on_invalid=on_invalid, date=_date(date)
+        )
+        return found
 
-    def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
-        """Recompute the prediction that an audit record documents.
+    def reproduce(
+        self, audit: Mapping[str, Any], record: Mapping[str, Any], *, allowed: "pd.DataFrame | None" = None
+    ) -> Any:
+        """Recompute the prediction, recommendation or explanation that an audit record documents.
 
         Parameters
         ----------
         audit : mapping
-            `Predictions.audit` of the prediction for one record, as it was returned or read from JSON.
+            The `audit` of `Predictions`, `Recommendations` or `Explanation` of one record, as it was returned
+            or read from JSON.
         record : mapping of str to value
             The patient's record at that time.
+        allowed : DataFrame, optional
+            The permissions with which an arm was recommended, if there were any.
 
         Returns
         -------
-        Predictions
+        Predictions, Recommendations or Explanation
+            Of the kind that was recorded, with the same preferences, rule, margin, exclusions and other
+            options.
 
         Raises
         ------
         InputError
-            If the audit record belongs to another model, another version of the library, or another record.
+            If the audit record belongs to another model, another version of the library, another record or
+            other permissions, or if the recommendation differs from the one that was recorded; the message
+            says in what.
         UnsupportedModelError
             If a model is not a sum of terms.
         """
-        if not self.reads_records:
-            raise UnsupportedModelError(
-                "Only records predicted by models that are sums of terms can be reproduced."
-            )
-        wanted = ("model_id", "library_version", "input_sha256", "level", "on_invalid")
-        if not isinstance(audit, Mapping) or (lacking := [key for key in wanted if key not in audit]):
-            found = f"it lacks {lacking}" if isinstance(audit, Mapping) else "it is not a mapping"
-            raise InputError(f"This is not the audit record of a prediction: {found}.")
-        if self.model_id is None:
-            raise InputError("This model has no id to compare with: it is not from a file. Save and load it.")
-        for key, mine in (("model_id", self.model_id), ("library_version", __version__)):
-            if audit[key] != mine:
-                raise InputError(f"The audit record has {key} {audit[key]!r}, but this is {mine!r}.")
-        if not isinstance(record, Mapping):
-            raise InputError(f"A record maps names to values; this is a {type(record).__name__}.")
-        prediction = self.predict(record, level=audit["level"], on_invalid=audit["on_invalid"])
-        if prediction.audit["input_sha256"] != audit["input_sha256"]:
-            raise InputError("The record is not the one that was predicted: its digest differs.")
-        return prediction
+        return reproduce(self, audit, record, allowed)
 
     def recommend(
         self,
@@ -169,10 +174,11 @@ class FittedModel(ModelData):
         preferences: Mapping[str, float] | None = None,
         allowed: "pd.DataFrame | None" = None,
         excluded: Mapping[Any, str] | None = None,
-        rule: str = "expected",
-        margin: float = 0.0,
+        rule: str = DEFAULT_RULE,
+        margin: float = DEFAULT_MARGIN,
         level: float = 0.95,
         on_invalid: str = "raise",
+        date: datetime.date | str | None = None,
     ) -> Recommendations:
         """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
@@ -187,6 +193,8 @@ class FittedModel(ModelData):
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
             As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
+        date : date or str, optional
+            As in `predict`.
 
         Returns
         -------
@@ -203,11 +211,20 @@ class FittedModel(ModelData):
             )
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
         weights = check_preferences(preferences, self.outcomes, self.event_is_good)
-        options: dict[str, Any] = {"excluded": excluded, "rule": rule, "margin": margin, "level": level}
-        options["on_invalid"] = on_invalid
+        given = {self.outcomes[0]: 1.0} if preferences is None else preferences
+        options = DecisionOptions(
+            weights=weights,
+            preferences={name: float(given[name]) for name in self.outcomes if name in given},
+            excluded=excluded,
+            rule=rule,
+            margin=margin,
+            level=level,
+            on_invalid=on_invalid,
+            date=_date(date),
+        )
         if allowed is None and self._is_record(X):
-            return _records.recommend(self, X, weights, **options)
-        return _tables.recommend(self, X, weights, allowed=allowed, **options)
+            return _records.recommend(self, X, options)
+        return _tables.recommend(self, X, options, allowed=allowed)
 
     def explain(
         self,
@@ -219,8 +236,9 @@ class FittedModel(ModelData):
         scale: str = "logit",
         background: "pd.DataFrame | None" = None,
         on_invalid: str = "raise",
+        date: datetime.date | str | None = None,
     ) -> Explanation:
-        """Explain predictions by exact SHAP values; see `treatsel.explain` for their meaning.
+        """Explain predictions by SHAP values; see `treatsel.explain` for their meaning.
 
         The first call for an outcome prepares the background, which takes seconds if there are thousands of
         trees: a service should explain one record at start-up.
@@ -240,6 +258,8 @@ class FittedModel(ModelData):
             Rows of covariates that represent the population; default: the model's own summary.
         on_invalid : {"raise", "flag"}
             As in `predict`; with "flag", the values that `predict` would use are explained.
+        date : date or str, optional
+            As in `predict`.
 
         Returns
         -------
@@ -248,44 +268,57 @@ class FittedModel(ModelData):
         Raises
         ------
         InputError, CohortError
-            As in `predict`; also if an option is invalid, or the model has no background.
-        UnsupportedModelError
-            If the model is not a sum on the logit scale.
+            As in `predict`; also if an option is invalid, the model has no background, or (for a model that
+            is not a sum of terms) as in `treatsel.explain`.
         AdditivityError
             If the attributions do not add up to the model's prediction.
         """
         name, positions = self.outcome_named(outcome), positions_of(arm, contrast, scale, self.arms)
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
-        model = self.models[name]
+        model, day, is_record = self.models[name], _date(date), self._is_record(X)
+        way: Any = _records if is_record and model is not None else _tables
+        given: Inputs = way.inputs(self, X, name, on_invalid, day)
+        rows = None if background is None else _tables.background_of(background)
+        named = arms_at(positions, self.arms)
         if model is None:
-            raise UnsupportedModelError(
-                f"The model of {name!r} cannot be written as a sum of terms; logistic regression and "
-                "LightGBM can be explained."
-            )
-        is_record = self._is_record(X)
-        way = _records if is_record else _tables
-        patients, matrix, inputs, flags = way.inputs(self, X, name, on_invalid)
-        if background is None:
-            reference = self.references[name]
+            options = {**named, "scale": scale, "model_id": self.model_id}
+            found = _tables.explain(self, given, name, rows, **options)
         else:
-            reference = model.encoding.encode(_tables.background_of(background))
-        found, base, prediction = Explainer.of(model, reference).explain(
-            matrix, positions, scale, compiled=self.compiled and is_record
-        )
-        return Explanation(
-            patients=patients,
-            covariates=tuple(model.encoding.names),
-            attributions=found,
-            base_value=base,
-            predictions=prediction,
-            inputs=inputs,
-            arm=arm,
-            contrast=None if contrast is None else (contrast[0], contrast[1]),
-            outcome=name,
-            scale=scale,
-            model_id=self.model_id,
-            flags=flags,
+            reference = self.references[name] if rows is None else model.encoding.encode(rows)
+            attributions, base, prediction = Explainer.of(model, reference).explain(
+                given.matrix, positions, scale, compiled=self.compiled and is_record
+            )
+            found = Explanation(
+                patients=given.patients,
+                covariates=tuple(model.encoding.names),
+                attributions=attributions,
+                base_value=base,
+                predictions=prediction,
+                inputs=given.values,
+                **named,
+                outcome=name,
+                scale=scale,
+                model_id=self.model_id,
+            )
+        pair = named["contrast"]
+        chosen = {
+            "arm": plain(named["arm"]),
+            "contrast": None if pair is None else [plain(each) for each in pair],
+            "outcome": name,
+            "scale": scale,
+            "background_sha256": None if rows is None else digest(rows),
+        }
+        return replace(
+            found,
+            flags=given.flags,
+            audit=self.audit("explanation", given.sha256, on_invalid, day, **chosen),
+            titles=self.codebook.titles,
+            units={field.name: field.unit for field in self.codebook.fields if field.unit},
         )
 
     def _is_record(self, X: Any) -> bool:
         return isinstance(X, Mapping) and self.reads_records
+
+
+def _date(date: Any) -> datetime.date | None:
+    return None if date is None else date_of("date", date)

@@ -1,5 +1,6 @@
 """Predictions, recommendations and inputs of explanations for one record, without pandas."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,13 +9,15 @@ import numpy as np
 
 from treatsel._checks import FloatArray
 from treatsel.additive import LOW_PROPENSITY, pairing
-from treatsel.fitted._data import ModelData
+from treatsel.fitted._data import Inputs, ModelData
+from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.fitted._score import Score
 from treatsel.predictions import OUT_OF_SCOPE_CODES, Predictions, digest_one, flags_of
 from treatsel.preference import utility
-from treatsel.recommendation import Recommendations, check_rule, reasons_of, recommend_arrays
+from treatsel.recommendation import Recommendations, check_rule, reasons_of, recommend_arrays, with_causes
 
 Record = Mapping[str, Any]
+Flags = list[tuple[str, Any]]
 
 
 def predict_by_arm(model: ModelData, record: Record, outcome: str, on_invalid: str) -> dict[Any, float]:
@@ -25,9 +28,19 @@ def predict_by_arm(model: ModelData, record: Record, outcome: str, on_invalid: s
     return dict(zip(model.arms, model.scorers[outcome].score(values).probability.tolist(), strict=True))
 
 
-def predict(model: ModelData, record: Record, *, level: float, on_invalid: str) -> Predictions:
-    """Return all probabilities with intervals, warnings and audit record."""
+def _read(
+    model: ModelData, record: Record, on_invalid: str, date: datetime.date | None
+) -> tuple[dict[str, Any], Flags]:
+    """Return clean values, and warnings about them and about the model on this date."""
     values, flags = model.reader.read(record, on_invalid)
+    return values, [*flags, ("model_expired", None)] if model.is_expired(date) else flags
+
+
+def predict(
+    model: ModelData, record: Record, *, level: float, on_invalid: str, date: datetime.date | None
+) -> Predictions:
+    """Return all probabilities with intervals, warnings and audit record."""
+    values, flags = _read(model, record, on_invalid, date)
     scores = {name: scorer.score(values) for name, scorer in model.scorers.items()}
     bounds = {name: score.interval(level) for name, score in scores.items()}
     if not all(scorer.has_posterior_draws for scorer in model.scorers.values()):
@@ -43,27 +56,19 @@ def predict(model: ModelData, record: Record, *, level: float, on_invalid: str) 
         upper={name: upper[None] for name, (_, upper) in bounds.items()},
         level=level,
         flags=flags_of(patient, flags),
-        audit=model.audit(digest_one(values), level, on_invalid),
+        audit=model.audit("predictions", digest_one(values), on_invalid, date, level=level),
+        titles=model.codebook.titles,
     )
 
 
-def recommend(
-    model: ModelData,
-    record: Record,
-    weights: Mapping[str, float],
-    *,
-    excluded: Mapping[Any, str] | None,
-    on_invalid: str,
-    rule: str,
-    margin: float,
-    level: float,
-) -> Recommendations:
+def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Recommendations:
     """Return the recommendation for this patient."""
-    check_rule(rule, margin, level, model.default_arm, model.arms)
-    values, flags = model.reader.read(record, on_invalid)
+    weights = options.weights
+    check_rule(options.rule, options.margin, options.level, model.default_arm, model.arms)
+    values, flags = _read(model, record, options.on_invalid, options.date)
     scores = {name: model.scorers[name].score(values) for name in weights}
     probability = {name: score.probability for name, score in scores.items()}
-    reasons, patient = reasons_of(excluded, model.arms), model.reader.patient(record)
+    reasons, patient = reasons_of(options.excluded, model.arms), model.reader.patient(record)
     found = recommend_arrays(
         np.asarray(utility(probability, weights, model.event_is_good))[None],
         patients=(patient,),
@@ -74,25 +79,33 @@ def recommend(
         reasons=reasons,
         evidence=model.evidence(weights),
         in_scope=np.array([not any(code in OUT_OF_SCOPE_CODES for code, _ in flags)]),
-        rule=rule,
-        margin=margin,
-        level=level,
+        rule=options.rule,
+        margin=options.margin,
+        level=options.level,
     )
-    audit = model.audit(digest_one(values), level, on_invalid)
-    return replace(found, flags=flags_of(patient, flags), audit=audit)
+    given, silent = flags_of(patient, flags), model.without_interval(weights)
+    found = replace(
+        found,
+        columns=with_causes(found.columns, given, [0] * len(flags), silent),
+        preferences=options.preferences,
+        flags=given,
+    )
+    audit = model.audit("recommendations", digest_one(values), options.on_invalid, options.date)
+    return replace(found, audit=audit | recorded(found, None))
 
 
 def inputs(
-    model: ModelData, record: Record, outcome: str, on_invalid: str
-) -> tuple[tuple[Any], FloatArray, dict[str, Any], Mapping[str, Any]]:
-    """Return the patient, the encoded record, its values by covariate, and its warnings."""
-    values, flags = model.reader.read(record, on_invalid)
+    model: ModelData, record: Record, outcome: str, on_invalid: str, date: datetime.date | None
+) -> Inputs:
+    """Return what an explanation of this record needs."""
+    values, flags = _read(model, record, on_invalid, date)
     encoding, patient = model.scorers[outcome].model.encoding, model.reader.patient(record)
-    return (
-        (patient,),
-        encoding.encode_one(values),
-        {k: [values[k]] for k in encoding.names},
-        flags_of(patient, flags),
+    return Inputs(
+        patients=(patient,),
+        matrix=encoding.encode_one(values),
+        values={k: [values[k]] for k in encoding.names},
+        flags=flags_of(patient, flags),
+        sha256=digest_one(values),
     )
 
 

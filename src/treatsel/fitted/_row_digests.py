@@ -5,15 +5,16 @@ chance, so that a match is at most five times as likely for a patient who was.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from treatsel._stats.row_keys import Keys, row_keys
+
 if TYPE_CHECKING:
     import pandas as pd
 
-Keys = npt.NDArray[np.uint64]
 MOST_SAMPLED = 5000  # rows whose digests are kept: 20 kB in the file, and enough to see a share of 5 to 10 %
 # Digests are positions in a table of n (4 + s) places, n rows of which a share s is sampled. A stranger then
 # matches with a probability of about s / (4 + s), a patient of the cohort with s more: 5 times as often.
@@ -86,22 +87,7 @@ def _mixed(keys: Keys, salt: int) -> Keys:
     return np.asarray(z ^ (z >> np.uint64(31)))
 
 
-def row_keys(table: "pd.DataFrame") -> Keys:
-    """Return a hash per row of a clean table, independent of the order of columns and of storage types."""
-    import pandas as pd
-
-    columns: dict[str, Any] = {}
-    for name in sorted(map(str, table.columns)):
-        column = table[name]
-        if pd.api.types.is_numeric_dtype(column.dtype):
-            columns[name] = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # -0.0 is 0.0
-        else:
-            columns[name] = column.astype("object").map(str, na_action="ignore")
-    frame = pd.DataFrame(columns, index=table.index)
-    return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy(), dtype=np.uint64)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Shared:
     """How many patients of a cohort were in the development cohort.
 
@@ -126,6 +112,17 @@ class Shared:
     is_known: bool = True
 
 
+def _same_rows(keys: Keys, own: Keys) -> bool:
+    return len(keys) == len(own) and bool((np.sort(keys) == np.sort(own)).all())
+
+
+def rows_shared(keys: Keys, own: Keys) -> Shared:
+    """Return how many rows of a cohort are among those on which a model was fitted or updated."""
+    if _same_rows(keys, own):  # the very same table, however coarse
+        return Shared(share=1.0, is_exact=True, rows=np.ones(len(own), dtype=bool), too_many=True)
+    return _shared(np.isin(own, keys), _repeated(keys), 1.0, len(keys), own, exact=True)
+
+
 def shared_patients(digests: RowDigests | None, keys: Keys | None, clean: "pd.DataFrame") -> Shared | None:
     """Return how many patients of a clean table were in the development cohort; None if nothing is known.
 
@@ -138,13 +135,18 @@ def shared_patients(digests: RowDigests | None, keys: Keys | None, clean: "pd.Da
     clean : DataFrame
         Covariates and received arm.
     """
-    if keys is None and digests is None:
-        return None
     own = row_keys(clean)
     if keys is not None:
-        found, chance, sampled, n = np.isin(own, keys), _repeated(keys), 1.0, len(keys)
-    elif digests is not None:
-        found, chance, sampled, n = digests.matches(own), digests.expected, digests.share, digests.n
+        return _shared(np.isin(own, keys), _repeated(keys), 1.0, len(keys), own, exact=True)
+    if digests is None:
+        return None
+    return _shared(digests.matches(own), digests.expected, digests.share, digests.n, own, exact=False)
+
+
+def _shared(
+    found: npt.NDArray[np.bool_], chance: float, sampled: float, n: int, own: Keys, *, exact: bool
+) -> Shared:
+    """Return the share of matches beyond chance: `chance` is that of a stranger, n that of all rows."""
     # how many coincide with one of n rows, judged by how many coincide within this cohort, whose case mix may
     # be narrower than that of the development cohort
     coincident = float(-np.expm1(-_repeated(own) * n / max(len(own) - 1, 1)))
@@ -152,12 +154,12 @@ def shared_patients(digests: RowDigests | None, keys: Keys | None, clean: "pd.Da
     excess = float(found.mean()) - chance
     share = float(np.clip(excess / (sampled * (1 - chance)), 0.0, 1.0)) if chance < 1 else 0.0
     error = np.sqrt(max(chance * (1 - chance), 1e-12) / len(found))
-    coarse = coincident > COARSE or (keys is not None and chance > COARSE)
+    coarse = coincident > COARSE or (exact and chance > COARSE)
     beyond = bool(excess > SURE * error) and not coarse
-    identified = keys is not None and chance < COINCIDENCES
+    identified = exact and chance < COINCIDENCES
     return Shared(
         share=share if beyond else 0.0,
-        is_exact=keys is not None,
+        is_exact=exact,
         rows=found if identified else None,
         too_many=beyond and share > MOST_SHARED,
         is_known=not coarse,

@@ -75,12 +75,12 @@ class Scorer:
         found = []
         for j in range(len(encoding.columns)):
             noise = encoding.departures(j, n_draws)
-            columns = 1 + np.flatnonzero(encoding.sources == j)[: noise.shape[1]]
+            columns = 1 + encoding.starts[j] + np.arange(noise.shape[1])
             found.append(np.einsum("dp,pkd->kd", noise, draws[columns].astype(np.float64)))
         return found
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Score:
     """The score of one patient."""
 

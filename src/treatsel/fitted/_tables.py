@@ -1,5 +1,6 @@
 """Predictions, recommendations and inputs of explanations for a table; pandas is imported when called."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ from treatsel._checks import FloatArray
 from treatsel.additive import LOW_PROPENSITY, AdditiveModel, pairing, quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
-from treatsel.fitted._data import ModelData
+from treatsel.explanation import Explanation, explain_predictions
+from treatsel.fitted._data import Inputs, ModelData
+from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
 from treatsel.preference import utility
-from treatsel.recommendation import Recommendations
+from treatsel.recommendation import Recommendations, with_causes
 from treatsel.recommendation import recommend as recommend_by_arm
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ def read(model: ModelData, X: Any, on_invalid: str) -> "tuple[pd.DataFrame, pd.D
     ranges = pd.DataFrame.from_dict(
         dict(model.development.ranges), orient="index", columns=["lower", "upper"], dtype="float64"
     )
-    return clean_covariates(frame, model.codebook, ranges, on_invalid)
+    return clean_covariates(frame, model.codebook, ranges, on_invalid, model.known_levels)
 
 
 def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str) -> "pd.DataFrame":
@@ -48,7 +51,9 @@ def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str) -> "
     return by_arm
 
 
-def predict(model: ModelData, X: Any, *, level: float, on_invalid: str) -> Predictions:
+def predict(
+    model: ModelData, X: Any, *, level: float, on_invalid: str, date: datetime.date | None
+) -> Predictions:
     """Return all probabilities with intervals, warnings and audit record."""
     clean, found = read(model, X, on_invalid)
     probability, lower, upper = {}, {}, {}
@@ -62,29 +67,22 @@ def predict(model: ModelData, X: Any, *, level: float, on_invalid: str) -> Predi
         lower=lower,
         upper=upper,
         level=level,
-        flags=_flags(model, clean, found),
-        audit=model.audit(digest(clean), level, on_invalid),
+        flags=_flags(model, clean, found, date),
+        audit=model.audit("predictions", digest(clean), on_invalid, date, level=level),
+        titles=model.codebook.titles,
     )
 
 
 def recommend(
-    model: ModelData,
-    X: Any,
-    weights: Mapping[str, float],
-    *,
-    allowed: "pd.DataFrame | None",
-    excluded: Mapping[Any, str] | None,
-    on_invalid: str,
-    rule: str,
-    margin: float,
-    level: float,
+    model: ModelData, X: Any, options: DecisionOptions, *, allowed: "pd.DataFrame | None"
 ) -> Recommendations:
     """Return the recommendation for each patient."""
     import pandas as pd
 
-    clean, found = read(model, X, on_invalid)
+    clean, noted = read(model, X, options.on_invalid)
+    weights = options.weights
     tables = {name: _probability(model, clean, name) for name in weights}
-    flags = {name: found[name].to_numpy(dtype=object) for name in FLAG_COLUMNS}
+    flags = _columns(model, clean, noted, options.date)
     in_scope = pd.Series(~scope_of(clean.index, flags), index=clean.index)
     parts = []
     for start in range(0, len(clean), BLOCK):
@@ -96,26 +94,66 @@ def recommend(
                 draws=_utility_draws(model, clean.iloc[rows], weights),
                 default_arm=model.default_arm,
                 allowed=allowed,
-                excluded=excluded,
+                excluded=options.excluded,
                 evidence=model.evidence(weights),
                 in_scope=in_scope.iloc[rows],
-                rule=rule,
-                margin=margin,
-                level=level,
+                rule=options.rule,
+                margin=options.margin,
+                level=options.level,
             )
         )
     whole = Recommendations.join(parts, patients=clean.index)
-    return replace(whole, flags=flags, audit=model.audit(digest(clean), level, on_invalid))
+    flagged = flags["patient"]
+    positions: list[int] = clean.index.get_indexer(pd.Index(flagged)).tolist() if len(flagged) else []
+    found = replace(
+        whole,
+        columns=with_causes(whole.columns, flags, positions, model.without_interval(weights)),
+        preferences=options.preferences,
+        flags=flags,
+    )
+    audit = model.audit("recommendations", digest(clean), options.on_invalid, options.date)
+    return replace(found, audit=audit | recorded(found, _permissions_digest(allowed, clean, model.arms)))
 
 
-def inputs(
-    model: ModelData, X: Any, outcome: str, on_invalid: str
-) -> "tuple[pd.Index[Any], FloatArray, dict[str, Any], Flags]":
-    """Return the patients, their encoded covariates, the values by covariate, and warnings."""
-    clean, found = read(model, X, on_invalid)
-    encoding = model.scorers[outcome].model.encoding
-    flags = {name: found[name].to_numpy(dtype=object) for name in FLAG_COLUMNS}
-    return clean.index, encoding.encode(clean), {name: clean[name].array for name in encoding.names}, flags
+def _permissions_digest(allowed: Any, clean: "pd.DataFrame", arms: tuple[Any, ...]) -> str | None:
+    """Return the digest of a table of permissions that was checked before; None without one."""
+    if allowed is None:
+        return None
+    from treatsel._stats.alignment import aligned
+
+    return digest(aligned("allowed", allowed, clean.index)[list(arms)])
+
+
+def inputs(model: ModelData, X: Any, outcome: str, on_invalid: str, date: datetime.date | None) -> Inputs:
+    """Return what an explanation of these patients needs."""
+    clean, noted = read(model, X, on_invalid)
+    additive = model.models[outcome]
+    names = list(map(str, clean)) if additive is None else additive.encoding.names
+    return Inputs(
+        patients=clean.index,
+        matrix=np.empty((len(clean), 0)) if additive is None else additive.encoding.encode(clean),
+        values={name: clean[name].array for name in names},
+        flags=_columns(model, clean, noted, date),
+        sha256=digest(clean),
+    )
+
+
+def explain(
+    model: ModelData, given: Inputs, outcome: str, background: "pd.DataFrame | None", **options: Any
+) -> Explanation:
+    """Explain the predictions of an estimator that is not a sum of terms."""
+    import pandas as pd
+
+    clean = pd.DataFrame(dict(given.values), index=pd.Index(given.patients))
+    if background is None:
+        rows = pd.DataFrame(dict(model.development.background))
+        if not len(rows):
+            raise InputError("This model has no background. Pass background=, rows of covariates.")
+    else:
+        rows = read(model, background, "flag")[0]
+    return explain_predictions(
+        model.estimators[outcome], clean, rows[list(clean)], outcome=outcome, **options
+    )
 
 
 def _probability(model: ModelData, clean: "pd.DataFrame", outcome: str) -> "pd.DataFrame":
@@ -138,18 +176,35 @@ def _interval(
     return bounds[0], bounds[1]
 
 
-def _flags(model: ModelData, clean: "pd.DataFrame", found: "pd.DataFrame") -> dict[str, np.ndarray]:
-    """Return warnings about values in the table, models without intervals, and low propensities."""
+def _columns(
+    model: ModelData, clean: "pd.DataFrame", found: "pd.DataFrame", date: datetime.date | None
+) -> dict[str, np.ndarray]:
+    """Return warnings about values in the table, and about the model on this date."""
     columns = {name: [found[name].to_numpy(dtype=object)] for name in FLAG_COLUMNS}
-    patients = clean.index.to_numpy(dtype=object)
+    if model.is_expired(date):
+        _add_to_all(columns, clean, "model_expired")
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def _flags(
+    model: ModelData, clean: "pd.DataFrame", found: "pd.DataFrame", date: datetime.date | None
+) -> dict[str, np.ndarray]:
+    """Return the same, and warnings about models without intervals and low propensities."""
+    columns = {name: [values] for name, values in _columns(model, clean, found, date).items()}
     if not all(model.has_posterior_draws(name) for name in model.outcomes):
-        _add(columns, patients, np.full(len(clean), "no_interval", dtype=object), np.full(len(clean), None))
+        _add_to_all(columns, clean, "no_interval")
     if model.assignment != "randomised":
         assignment = model.assignment_model
         rows, arms = np.nonzero(assignment.predict_proba(assignment.encoding.encode(clean)) < LOW_PROPENSITY)
         code = np.full(len(rows), "low_propensity", dtype=object)
-        _add(columns, patients[rows], code, assignment.arms_[arms])
+        _add(columns, clean.index.to_numpy(dtype=object)[rows], code, assignment.arms_[arms])
     return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def _add_to_all(columns: Mapping[str, list[np.ndarray]], clean: "pd.DataFrame", code: str) -> None:
+    """Add a warning without a column for every patient."""
+    n, patients = len(clean), clean.index.to_numpy(dtype=object)
+    _add(columns, patients, np.full(n, code, dtype=object), np.full(n, None))
 
 
 def _add(columns: Mapping[str, list[np.ndarray]], *values: np.ndarray) -> None:

@@ -11,9 +11,9 @@ from treatsel.models._assignment import (
 from treatsel.models._assignment import low_propensity as low_propensity
 from treatsel.models._base import SINGLE_ARM as SINGLE_ARM
 from treatsel.models._base import covariates_of as covariates_of
-from treatsel.models._base import is_lightgbm as is_lightgbm
-from treatsel.models._base import prepare as prepare
 from treatsel.models._base import received_arms as received_arms
+from treatsel.models._learners import is_lightgbm as is_lightgbm
+from treatsel.models._learners import prepare as prepare
 from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
 from treatsel.models._observation import Observation, observation_weights
 from treatsel.models._recalibration import METHODS as METHODS

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from treatsel._checks import FloatArray, check_same_length, count_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.vectors import effective_size
 from treatsel.additive import LOW_PROPENSITY, AssignmentModel, Encoding
 from treatsel.errors import InputError
@@ -37,8 +38,8 @@ def learn_model(
     return AssignmentModel(encoding=encoding, arms_=arms, intercept=intercept, coefficients=coefficients)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Assignment:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Assignment(Summarized):
     """Propensities of all arms, and the overlap of the arms.
 
     Attributes
@@ -228,7 +229,7 @@ def _cross_fitted(covariates: pd.DataFrame, received: pd.Series, folds: Folds) -
 
 
 def _encoding(covariates: pd.DataFrame) -> Encoding:
-    return Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False)
+    return Encoding.of_cohort(covariates, np.ones(len(covariates)), native_missing=False)
 
 
 def _raised(raw: pd.DataFrame, floor: float) -> pd.DataFrame:

@@ -5,15 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import LogisticRegression
-from sklearn.linear_model._base import LinearClassifierMixin
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
-from sklearn.svm import SVC, LinearSVC
-from sklearn.utils import Tags, get_tags
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
@@ -26,9 +19,11 @@ from treatsel._checks import (
     check_weights,
     count_of,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
-from treatsel.additive import Encoding
-from treatsel.errors import InputError, UnsupportedModelError
+from treatsel._stats.row_keys import received_row_keys
+from treatsel.cohort import Cohort
+from treatsel.errors import InputError
 
 SINGLE_ARM = "all"  # the only column of the by-arm table when arm=None
 
@@ -38,6 +33,11 @@ def frame_of(X: Any, estimator: BaseEstimator, *, reset: bool) -> pd.DataFrame:
     X = as_pandas(X)
     if isinstance(X, pd.DataFrame):
         return X
+    if isinstance(X, Cohort):
+        raise InputError(
+            f"X is a Cohort, which {type(estimator).__name__} does not read: give cohort.X and cohort.y, or "
+            "TreatmentSelector(estimator=...), whose fit takes a cohort."
+        )
     if estimator.arm is not None:
         raise InputError(f"X is an array; it must be a DataFrame with the arm column {estimator.arm!r}.")
     array = validate_data(estimator, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
@@ -58,6 +58,12 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
     if arm not in X.columns:
         raise InputError(f"X has no arm column {arm!r}. Its columns are {list(map(str, X.columns))}.")
     received = X[arm].astype("object")
+    labels = received.dropna().unique()
+    if len({str(label) for label in labels}) < len(labels):
+        raise InputError(
+            f"Column {arm!r} holds labels that differ only in type, such as 1 and '1'. Write each arm in one "
+            "way, for example with astype(str)."
+        )
     if n := int(received.isna().sum()):
         raise InputError(f"Column {arm!r} holds {count_of(n, 'missing arm')}. Leave out these patients.")
     return received
@@ -123,6 +129,8 @@ class ByArmMixin:
         if not weights.any():
             raise InputError("Every sample_weight is 0. At least one must be above 0.")
         self.arms_ = np.array(sorted(received.unique(), key=str), dtype=object)
+        if self.arm is not None:
+            self.row_keys_ = received_row_keys(covariates[used], received[used])
         return covariates[used], received[used], y[used], weights[used]
 
     def _encode_classes(self, y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:
@@ -159,7 +167,7 @@ class ByArmMixin:
         """
         check_is_fitted(self)
         frame = frame_of(X, self, reset=False)
-        received = check_known_arms(received_arms(frame, self.arm), self.arms_)
+        received = check_known_arms(received_arms(frame, self.arm), self.arms_, fewest_named=SMALLEST_GROUP)
         by_arm = self.predict_by_arm(frame)  # type: ignore[attr-defined] # the model's own
         column = by_arm.columns.get_indexer(received)
         p = by_arm.to_numpy()[np.arange(len(frame)), column]
@@ -175,104 +183,3 @@ class ByArmMixin:
         tags.input_tags.allow_nan = True
         tags.classifier_tags.multi_class = False
         return tags
-
-
-def prepare(estimator: Any) -> Any:
-    """Return an unfitted copy; LightGBM gets one thread, no log and row-wise histograms (reproducible)."""
-    copy = clone(estimator)
-    if not hasattr(copy, "predict_proba"):
-        raise UnsupportedModelError(
-            f"{type(copy).__name__} does not predict probabilities. Choose a classifier with predict_proba."
-        )
-    if is_lightgbm(copy):
-        given = copy.get_params()
-        quiet = {"n_jobs": 1, "verbosity": -1, "force_row_wise": True}
-        copy.set_params(**{key: value for key, value in quiet.items() if given.get(key) is None})
-    return copy
-
-
-def is_lightgbm(estimator: Any) -> bool:
-    """Whether this is LightGBM's classifier (without importing it)."""
-    return any(c.__module__.startswith("lightgbm.") for c in type(estimator).__mro__)
-
-
-def cores_of(estimator: Any) -> list[Any]:
-    """Return the learners inside pipelines, searches, ensembles and other wrappers."""
-    if isinstance(estimator, Pipeline):
-        return cores_of(estimator.steps[-1][1])
-    if isinstance(estimator, CalibratedClassifierCV) and estimator.estimator is None:
-        return [LinearSVC()]  # its default
-    if (members := getattr(estimator, "estimators", None)) is not None and isinstance(members, list):
-        return [core for _, member in members if member != "drop" for core in cores_of(member)]
-    inner = getattr(estimator, "estimator", None)
-    if isinstance(inner, BaseEstimator):
-        return cores_of(inner)
-    return [estimator]
-
-
-def is_linear(estimator: Any) -> bool:
-    """Whether this is one of scikit-learn's linear classifiers, also inside wrappers."""
-    return all(
-        isinstance(core, LinearClassifierMixin) or (isinstance(core, SVC) and core.kernel == "linear")
-        for core in cores_of(estimator)
-    )
-
-
-def linear_terms(fitted: Any) -> FloatArray | None:
-    """Return intercept and coefficients of a fitted logistic regression; None if it is not one.
-
-    Of a search, those of its best estimator. Steps of a pipeline that shift and scale each column (centering,
-    standardization, scaling to a range) are folded into them.
-    """
-    if isinstance(fitted, BaseSearchCV):
-        return linear_terms(getattr(fitted, "best_estimator_", None))
-    steps = [] if not isinstance(fitted, Pipeline) else [step for _, step in fitted.steps[:-1]]
-    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
-    if isinstance(last, BaseSearchCV):
-        last = getattr(last, "best_estimator_", None)
-    if not is_logistic(last):
-        return None
-    intercept, coefficients = float(last.intercept_[0]), np.asarray(last.coef_[0], dtype=float)
-    for step in reversed(steps):
-        if step is None or step == "passthrough":
-            continue
-        if not isinstance(step, StandardScaler | MinMaxScaler | MaxAbsScaler | RobustScaler):
-            return None
-        if getattr(step, "clip", False):
-            return None
-        n = len(coefficients)
-        shift = step.transform(np.zeros((1, n)))[0]  # x -> shift + scale x, column by column
-        scale = step.transform(np.ones((1, n)))[0] - shift
-        intercept, coefficients = intercept + float(coefficients @ shift), coefficients * scale
-    return np.concatenate([[intercept], coefficients])
-
-
-def weight_parameter(estimator: Any) -> str:
-    """Return the name under which `fit` takes sample weights: that of the last step of a pipeline."""
-    if isinstance(estimator, BaseSearchCV | CalibratedClassifierCV):
-        inner = weight_parameter(estimator.estimator)
-        return inner if isinstance(estimator, BaseSearchCV) else "sample_weight"
-    if isinstance(estimator, Pipeline):
-        name, step = estimator.steps[-1]
-        return f"{name}__{weight_parameter(step)}"
-    return "sample_weight"
-
-
-def is_logistic(estimator: Any) -> bool:
-    """Whether this is scikit-learn's logistic regression, plain or cross-validated."""
-    return isinstance(estimator, LogisticRegression)
-
-
-def learn_encoding(estimator: Any, covariates: pd.DataFrame, weights: FloatArray) -> Encoding:
-    """Learn the encoding for an estimator; missing values stay missing if it handles them natively."""
-    # the tags of a pipeline are those of its first step: a scaler passes missing values on to a linear model
-    native = bool(get_tags(estimator).input_tags.allow_nan) and not is_linear(estimator)
-    return Encoding.learn(covariates, weights, native_missing=native)
-
-
-def unsupported(model: Any, estimator: Any) -> UnsupportedModelError:
-    """Return the error for a model that cannot be read exactly as a sum on the logit scale."""
-    return UnsupportedModelError(
-        f"{type(model).__name__} of {type(estimator).__name__} cannot be written as a sum of terms. "
-        "LogisticRegression and LGBMClassifier can."
-    )

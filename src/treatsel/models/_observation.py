@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.special import expit
 
 from treatsel._checks import FloatArray, check_binary, check_same_length, count_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.vectors import effective_size
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
@@ -22,8 +23,8 @@ MAX_FITTED = 200_000  # patients to whom one model is fitted: bounds the time; i
 _BLOCK = 50_000  # patients encoded at once for prediction: bounds memory
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Observation:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Observation(Summarized):
     """Probability that each patient's outcome is observed, and inverse-probability weights.
 
     Attributes
@@ -155,7 +156,7 @@ def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray,
     ones = np.ones(len(covariates))
     names, hinges = select_covariates(covariates[inside], arms[inside], seen[inside], ones[inside])
     covariates = covariates[names]
-    encoding = Encoding.learn(covariates, ones, native_missing=False, knots=hinges)
+    encoding = Encoding.of_cohort(covariates, ones, native_missing=False, knots=hinges)
     for rest, fold in folds:
         rest, fold = _sampled(rest[inside[rest]]), fold[inside[fold]]
         patients = Patients(

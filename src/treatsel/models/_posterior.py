@@ -16,7 +16,7 @@ MAX_TERMS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
     """Laplace approximation of a penalized logistic posterior: mode and curvature.
 

@@ -17,7 +17,7 @@ METHODS: tuple[Method, ...] = ("none", "intercept", "slope", "per_arm", "refit")
 Codes = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Recalibration:
     """A fitted recalibration: logit' = shift_k + slope x logit.
 
@@ -167,7 +167,7 @@ class Refit:
         cls, covariates: Any, codes: Codes, outcome: FloatArray, weights: FloatArray, *, n_arms: int
     ) -> "Refit":
         """Fit one regression in each arm, equivalent to one with all arm-by-covariate interactions."""
-        encoding = Encoding.learn(covariates, weights, native_missing=False)
+        encoding = Encoding.of_cohort(covariates, weights, native_missing=False)
         design = np.column_stack([np.ones(len(codes)), encoding.encode(covariates)])
         arms = [codes == k for k in range(n_arms)]
         return cls(

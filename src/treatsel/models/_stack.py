@@ -26,7 +26,7 @@ BASE_SD, BASE_MAX = 0.2, 0.5
 USE_PROGNOSIS, USE_MODIFICATION = 0.5, 0.25
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice:
     """Posterior of the weights if trees are used for prognosis, for modification, for both or for neither."""
 
@@ -36,7 +36,7 @@ class Choice:
     used: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StackWeights:
     """Weights of the sources, averaged by evidence over four choices of what trees are used for.
 

@@ -8,15 +8,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from treatsel.additive import AdditiveModel, Trees
-from treatsel.models._base import (
-    ByArmMixin,
-    is_lightgbm,
+from treatsel.models._base import ByArmMixin
+from treatsel.models._learners import (
     is_logistic,
     learn_encoding,
+    lightgbm_of,
     linear_terms,
     prepare,
     unsupported,
-    weight_parameter,
+    weight_arguments,
 )
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._posterior import Posterior, posterior_of, stack_arms
@@ -40,6 +40,8 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Arms, sorted.
     classes_ : ndarray of shape (2,)
         Outcomes; the second is the event.
+    row_keys_ : ndarray of uint64
+        Hashes of the rows, by which `treatsel.validate` recognizes patients of the development cohort.
     estimators_ : dict
         Arm to fitted classifier.
 
@@ -86,7 +88,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self._posteriors: list[Posterior | None] = []
         for arm in self.arms_:
             rows = (received == arm).to_numpy()
-            passed = {} if sample_weight is None else {weight_parameter(self.estimator): weights[rows]}
+            passed = weight_arguments(self.estimator, None if sample_weight is None else weights[rows])
             fitted = prepare(self.estimator).fit(matrix[rows], y[rows], **passed)
             self.estimators_[arm] = fitted
             logistic = is_logistic(fitted)
@@ -106,7 +108,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         UnsupportedModelError
-            If the estimator is neither a logistic regression (plain, or after steps that scale each column)
+            If the estimator is neither a logistic regression (plain, or after linear steps such as scaling)
             nor LightGBM.
         """
         check_is_fitted(self)
@@ -117,9 +119,9 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         if len(terms) == len(fitted):
             intercept, coefficients = np.array(terms)[:, 0], np.array(terms)[:, 1:]
             trees = None
-        elif all(map(is_lightgbm, fitted)):
+        elif all(lightgbm_of(model) is not None for model in fitted):
             intercept, coefficients = np.zeros(len(fitted)), np.zeros((len(fitted), n_features))
-            trees = Trees.join([trees_of_lightgbm(model.booster_) for model in fitted])
+            trees = Trees.join([trees_of_lightgbm(lightgbm_of(model).booster_) for model in fitted])
         else:
             raise unsupported(self, self.estimator)
         return AdditiveModel(

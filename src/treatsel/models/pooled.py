@@ -9,29 +9,33 @@ from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Trees
-from treatsel.errors import InputError
-from treatsel.models._base import (
-    ByArmMixin,
-    is_lightgbm,
-    is_linear,
+from treatsel.errors import InputError, warn
+from treatsel.models._base import ByArmMixin
+from treatsel.models._learners import (
+    has_linear,
     is_logistic,
     learn_encoding,
+    lightgbm_of,
     linear_terms,
     prepare,
     unsupported,
-    weight_parameter,
+    weight_arguments,
 )
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._posterior import posterior_of
+
+MOST_CHECKED = 1000  # patients in whom the difference between arms is looked at
+CONSTANT = 1e-9  # range of log odds below which they are the same in all patients
 
 
 class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     """One outcome classifier for all arms together (S-learner).
 
-    A linear classifier (also inside a pipeline, a search or a calibrated classifier) is fitted to covariates,
-    one 0/1 column per arm, and their products; with a ridge penalty this treats all arms alike (no reference
-    arm), and a rare arm borrows strength from the others.
-    Any other classifier is fitted to covariates and arm columns, and must find interactions itself.
+    A linear classifier (also inside a pipeline, a search, an ensemble or another wrapper of scikit-learn) is
+    fitted to covariates, one 0/1 column per arm, and their products; with a ridge penalty this treats all
+    arms alike (no reference arm), and a rare arm borrows strength from the others.
+    Any other classifier is fitted to covariates and arm columns, and must find interactions itself; one that
+    cannot (naive Bayes, say) gets a warning.
 
     Parameters
     ----------
@@ -50,6 +54,8 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Arms, sorted.
     classes_ : ndarray of shape (2,)
         Outcomes; the second is the event.
+    row_keys_ : ndarray of uint64
+        Hashes of the rows, by which `treatsel.validate` recognizes patients of the development cohort.
     estimator_ : classifier
         The fitted classifier.
 
@@ -96,18 +102,38 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.encoding_ = learn_encoding(self.estimator, covariates, weights)
         codes = pd.Index(self.arms_).get_indexer(received)
         design = self._design(self.encoding_.encode(covariates), codes)
-        passed = {} if sample_weight is None else {weight_parameter(self.estimator): weights}
+        passed = weight_arguments(self.estimator, None if sample_weight is None else weights)
         self.estimator_ = prepare(self.estimator).fit(design, y, **passed)
         logistic = is_logistic(self.estimator_)
         self._posterior = posterior_of(self.estimator_, design, weights) if logistic else None
+        if not has_linear(self.estimator):
+            self._check_modification(covariates)
         return self
+
+    def _check_modification(self, covariates: pd.DataFrame) -> None:
+        """Warn if a learner without products turns out additive: the same arm is best for every patient."""
+        if len(self.arms_) < 2:
+            return
+        table = self.predict_by_arm(covariates.iloc[:MOST_CHECKED]).to_numpy()
+        if not ((table > 0) & (table < 1)).all():
+            return
+        logits = np.log(table) - np.log1p(-table)
+        difference = logits - logits[:, [0]]
+        varies = np.ptp(difference, axis=0).max() > CONSTANT
+        if not varies and min(np.ptp(logits[:, 0]), np.ptp(difference)) > CONSTANT:
+            warn(
+                f"{type(self.estimator).__name__} found no effect modification: the difference between arms "
+                "(in log odds) is the same for every patient. Such a learner needs products of arm and "
+                "covariates, which are made only for scikit-learn's linear classifiers; use "
+                "ArmwiseClassifier, which fits it in each arm."
+            )
 
     def _design(self, matrix: FloatArray, codes: np.ndarray) -> FloatArray:
         """Return covariates, arm columns and (linear classifiers) their products."""
         if self.arm is None:
             return matrix
         arms = np.eye(len(self.arms_))[codes]
-        if not is_linear(self.estimator):
+        if not has_linear(self.estimator):
             return np.column_stack([matrix, arms])
         products = self.interaction_scale * arms[:, :, None] * matrix[:, None, :]
         return np.column_stack([matrix, arms, products.reshape(len(matrix), -1)])
@@ -141,7 +167,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         UnsupportedModelError
-            If the estimator is neither a logistic regression (plain, or after steps that scale each column)
+            If the estimator is neither a logistic regression (plain, or after linear steps such as scaling)
             nor LightGBM.
         """
         check_is_fitted(self)
@@ -150,7 +176,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         if mean is not None:
             per_arm = self._per_arm(mean[None, :])[0]
             trees = None
-        elif is_lightgbm(self.estimator_):
+        elif lightgbm_of(self.estimator_) is not None:
             per_arm = np.zeros((n_arms, n_features + 1))
             trees = Trees.join([self._trees_of_arm(k) for k in range(n_arms)])
         else:
@@ -170,4 +196,4 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         """Return the trees with every split on an arm column decided as for arm `k`."""
         n_features = len(self.encoding_.features)
         fixed = {} if self.arm is None else {n_features + j: float(j == k) for j in range(len(self.arms_))}
-        return trees_of_lightgbm(self.estimator_.booster_, fixed)
+        return trees_of_lightgbm(lightgbm_of(self.estimator_).booster_, fixed)

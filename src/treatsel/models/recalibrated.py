@@ -19,7 +19,9 @@ from treatsel._checks import (
     check_weights,
     count_of,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.logits import logits_of
+from treatsel._stats.row_keys import received_row_keys
 from treatsel.additive import AdditiveModel, additive_of
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms
@@ -62,6 +64,9 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Maximum of the log-likelihood of the new patients' outcomes.
     n_parameters_ : int
         Number of parameters estimated from the new patients.
+    row_keys_ : ndarray of uint64
+        Hashes of the new patients' rows, and of those on which the model was fitted if it has them: by these
+        `treatsel.validate` recognizes that a cohort is not a new one.
 
     Notes
     -----
@@ -117,7 +122,7 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.arms_ = np.asarray(arms_of(self.model), dtype=object)
         self.classes_ = np.array([0, 1])
         frame = frame_of(X, self, reset=True)
-        received = check_known_arms(received_arms(frame, self.arm), self.arms_)
+        received = check_known_arms(received_arms(frame, self.arm), self.arms_, fewest_named=SMALLEST_GROUP)
         check_same_length(X=frame, y=np.asarray(y))
         outcome = check_binary("y", y)
         if not len(frame):
@@ -130,6 +135,8 @@ class RecalibratedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.n_features_in_ = len(names)
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.asarray(names, dtype=object)
+            own = received_row_keys(frame.loc[used, names], received[used])
+            self.row_keys_ = np.union1d(own, getattr(self.model, "row_keys_", own))
         return self
 
     def _learn(

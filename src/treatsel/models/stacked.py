@@ -127,7 +127,7 @@ class StackedClassifier(SitedClassifier):
         return hierarchy, parts.additive(self.arms_)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Parts:
     """The cross-fitted parts: hierarchical terms, tree ensembles by source and arm, and weights.
 

@@ -115,7 +115,9 @@ def monitor(
     frame = frame_of(X)
     frame = by_id(frame, selector.codebook_)
     _check_indices(frame, y=y, dates=dates, clusters=clusters)
-    clean, found = clean_covariates(frame, selector.codebook_, selector.ranges_, "flag")
+    clean, found = clean_covariates(
+        frame, selector.codebook_, selector.ranges_, "flag", selector.model_.known_levels
+    )
     received, baseline = received_in(selector, frame), _baseline(selector, reference)
     predictions = predictions_of(selector, clean, found, level)
     covariates, use, outcomes = PartResult(), PartResult(), PartResult()
@@ -154,6 +156,7 @@ def monitor(
         compared_with="the development cohort, as stored"
         if reference is None
         else "the patients given as reference",
+        titles=selector.codebook_.titles,
     )
 
 

@@ -115,6 +115,8 @@ def baseline_from(selector: TreatmentSelector, clean: pd.DataFrame) -> list[Base
 def _kind(column: Any, groups: pd.Series) -> str:
     """Return the kind of a number. A constant is stored with scale 1, and 0/1 has variance p (1 - p)."""
     center, scale = column.center, column.scale
+    if column.ignored:
+        return "constant"
     if scale == 1.0 and np.allclose(groups.dropna(), center, rtol=1e-12, atol=1e-12):
         return "constant"
     is_binary = 0 < center < 1 and abs(scale**2 - center * (1 - center)) <= _EXACT_SQUARES

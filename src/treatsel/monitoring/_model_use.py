@@ -62,6 +62,8 @@ def warnings_of(
         )
     by_code = found.groupby("code")["patient"].nunique() if len(found) else pd.Series(dtype=int)
     for code in WARNING_CODES:
+        if code == "model_expired":  # about the model and a date, not about these patients
+            continue
         k = int(by_code.get(code, 0))
         if code in IMPOSSIBLE_AT_DEVELOPMENT:
             part.findings.append(

@@ -14,7 +14,7 @@ from treatsel._checks import (
     count_of,
     look_alikes,
 )
-from treatsel._disclosure import is_disclosive, rounded_down, stated
+from treatsel._disclosure import SMALLEST_GROUP, is_disclosive, rounded_down, stated
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.errors import InputError
 from treatsel.monitoring._finding import MIN_PATIENTS, Finding, PartResult
@@ -24,7 +24,7 @@ from treatsel.selector import TreatmentSelector
 MANY_UNKNOWN = 0.05  # proportion of unknown outcomes above which a caution is given
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ObservedOutcomes:
     """Patients whose outcome and received arm are known.
 
@@ -141,8 +141,8 @@ def received_in(selector: TreatmentSelector, frame: pd.DataFrame) -> pd.Series |
     if selector.arm not in frame.columns:
         return None
     received = book[selector.arm].parse(frame[selector.arm], book.missing_values)[0]
-    check_known_arms(received[received.notna()], selector.arms_)
-    return received
+    known = check_known_arms(received[received.notna()], selector.arms_, fewest_named=SMALLEST_GROUP)
+    return known.reindex(received.index)
 
 
 def _dates(dates: Any, frame: pd.DataFrame) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_same_length
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel.errors import InputError
 
 ODDS_RATIOS = np.array(
@@ -19,8 +20,8 @@ _MAX_CAPITAL = 1e12  # cap on a bet, which avoids overflow; far beyond any thres
 _MAX_ROWS, _MIN_PER_ROW = 100, 10  # rows of the table, and patients per row, which hide single patients
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SequentialCalibrationTest:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SequentialCalibrationTest(Summarized):
     """Evidence against calibration in the large over patients.
 
     Attributes
@@ -47,13 +48,29 @@ class SequentialCalibrationTest:
         """Return the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the evidence (log10) and the threshold; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the evidence (log10) and the threshold.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the line.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         lines = pd.DataFrame(
             {"n": self.table["n"], "value": np.log10(self.table["evidence"]), "name": "evidence"}
         )
-        labels = {"xlabel": "Patients with a known outcome", "ylabel": "Evidence (log10); dashed: threshold"}
-        return plots.curves(lines, x="n", by="name", reference=np.log10(self.threshold), ax=ax, **labels)
+        labels = {
+            "xlabel": "Patients with a known outcome",
+            "ylabel": "Evidence (log10)\ndashed: threshold of an alarm",
+        }
+        threshold = np.log10(self.threshold)
+        return plots.curves(lines, x="n", by="name", reference=threshold, ax=ax, **labels, **kwargs)
 
     @property
     def highest(self) -> float:

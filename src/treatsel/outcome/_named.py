@@ -21,7 +21,7 @@ from treatsel.outcome._nhs import (
 from treatsel.outcome._scores import caseness, remission, response
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Outcome:
     """A named 0/1 definition that labels a table of scores.
 

@@ -6,20 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import ROUNDING, FloatArray, check_choice, exceeds
+from treatsel._checks import FloatArray, check_arm, exceeds
+from treatsel._stats.ties import best_shares
 from treatsel.additive import quantiles
 from treatsel.errors import InputError
 
-STATUSES = ("supported", "no_clear_best", "insufficient_evidence", "out_of_scope")
+STATUSES = (
+    "supported",
+    "no_clear_best",
+    "no_interval",
+    "insufficient_evidence",
+    "only_option",
+    "out_of_scope",
+)
 _BLOCK = 256  # patients compared at once
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decisions:
-    """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval."""
+    """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval.
+
+    `tied` marks the arms that share the highest value, where the default arm is not among them.
+    """
 
     arm: np.ndarray
     top: np.ndarray
+    tied: np.ndarray
     status: np.ndarray
     best_set: np.ndarray
     advantage: FloatArray
@@ -59,14 +71,13 @@ def decide(
     rule, margin, level
         As in `recommend`.
     """
-    ranked = np.where(permitted, values, -np.inf)
-    if default is not None:  # the default arm wins ties
-        ranked[:, default] += ROUNDING
-    order = np.argsort(-ranked, axis=1, kind="stable")
     rows, n_permitted = np.arange(len(values)), permitted.sum(axis=1)
-    top = np.where(n_permitted > 0, order[:, 0], -1)
-    runner_up = np.where(n_permitted > 1, order[:, 1], -1)
-    tied = _tied(values, permitted, top, default)
+    leading, top = _leading(values, permitted, default)
+    tied = leading & (leading.sum(axis=1) > 1)[:, None]
+    others = permitted.copy()
+    others[rows, top] = False
+    runner_up = np.where(n_permitted > 1, np.where(others, values, -np.inf).argmax(axis=1), -1)
+    top = np.where(n_permitted > 0, top, -1)
     advantage = np.where(runner_up >= 0, values[rows, top] - values[rows, runner_up], np.nan)
     lower, upper, p_best = (np.full(len(values), np.nan) for _ in range(3))
     best_set = permitted.copy()
@@ -74,13 +85,14 @@ def decide(
         i = start + np.flatnonzero(runner_up[start : start + _BLOCK] >= 0)
         if draws is not None and len(i):
             lower[i], upper[i], p_best[i], clearly_worse = _compare_ties(
-                draws[:, i], top[i], runner_up[i], permitted[i], margin, level, tied=tied[i]
+                draws[:, i], top[i], permitted[i], margin, level, tied=tied[i]
             )
             best_set[i] &= ~clearly_worse
     best_set |= permitted & ~enough
     known = np.append(enough, False)
-    comparable = ~np.isnan(p_best) & known[top] & known[runner_up]
-    status = _status(best_set, enough, comparable, in_scope & (top >= 0))
+    status = _status(best_set, enough, known[top] & known[runner_up], has_draws=draws is not None)
+    status[n_permitted == 1] = "only_option"
+    status[~in_scope | (n_permitted == 0)] = "out_of_scope"
     arm = np.where(tied.any(axis=1), -1, top)  # no arm is the best of several that are tied
     top = arm.copy()
     if rule == "supported" and default is not None:
@@ -88,6 +100,7 @@ def decide(
     return Decisions(
         arm=np.where(status == "out_of_scope", -1, arm),
         top=top,
+        tied=tied,
         status=status,
         best_set=best_set,
         advantage=advantage,
@@ -97,23 +110,19 @@ def decide(
     )
 
 
-def _tied(values: FloatArray, permitted: np.ndarray, top: np.ndarray, default: int | None) -> np.ndarray:
-    """Return the arms tied for the highest value, shape (n_patients, n_arms); none where one arm leads.
+def _leading(values: FloatArray, permitted: np.ndarray, default: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return which permitted arms have the highest value, and the position of the first of the highest.
 
-    The default arm takes a tie.
+    Validation evaluates the same rule: `best_shares`, with the default arm as the comparator.
     """
-    best = values[np.arange(len(values)), top][:, None]
-    tied = permitted & (np.abs(values - best) <= ROUNDING)
-    lone = (tied.sum(axis=1) < 2) | (top < 0)
-    if default is not None:
-        lone |= tied[:, default]
-    return np.asarray(tied & ~lone[:, None])
+    available = np.where(permitted, values, -np.inf)
+    leading = permitted & (best_shares(available, default) > 0)
+    return leading, np.where(leading, values, -np.inf).argmax(axis=1)
 
 
 def _compare_ties(
     draws: FloatArray,
     top: np.ndarray,
-    runner_up: np.ndarray,
     permitted: np.ndarray,
     margin: float,
     level: float,
@@ -125,7 +134,7 @@ def _compare_ties(
     The interval is symmetric, P(best) the mean over the tied arms, and an arm is clearly worse only if it is
     so compared with each of them.
     """
-    lower, upper, p_best, worse = _compare(draws, top, runner_up, permitted, margin, level)
+    lower, upper, p_best, worse = _compare(draws, top, permitted, margin, level)
     rows = np.flatnonzero(tied.any(axis=1))
     if not len(rows):
         return lower, upper, p_best, worse
@@ -136,9 +145,7 @@ def _compare_ties(
         at = rows[mine]
         if not len(at):
             continue
-        lead = np.full(len(at), arm)
-        other = np.where(top[at] == arm, runner_up[at], top[at])
-        found = _compare(draws[:, at], lead, other, permitted[at], margin, level)
+        found = _compare(draws[:, at], np.full(len(at), arm), permitted[at], margin, level)
         widest[mine] = np.maximum(widest[mine], np.maximum(-found[0], found[1]))
         total[mine] += found[2]
         worse[at] &= found[3]
@@ -147,44 +154,50 @@ def _compare_ties(
 
 
 def _compare(
-    draws: FloatArray,
-    top: np.ndarray,
-    runner_up: np.ndarray,
-    permitted: np.ndarray,
-    margin: float,
-    level: float,
+    draws: FloatArray, top: np.ndarray, permitted: np.ndarray, margin: float, level: float
 ) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
-    """Return the interval of the advantage, P(top arm is best), and which arms are clearly worse than it."""
+    """Return the interval of the advantage, P(top arm is best), and which arms are clearly worse than it.
+
+    The advantage is the smallest of the differences to the other arms, so its bounds are the smallest of
+    their simultaneous bounds: the interval and the set of clearly worse arms cannot contradict each other.
+    """
     each = np.arange(len(top))
     by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
     lead = by_patient[each, top][:, None, :] - by_patient
-    lower, upper = quantiles(lead[each, runner_up], [(1 - level) / 2, (1 + level) / 2])
     p_best = ((lead >= 0) | ~permitted[:, :, None]).all(axis=1).mean(axis=-1)
     others = permitted.copy()
     others[each, top] = False
-    return lower, upper, p_best, others & exceeds(_simultaneous_lower(lead, others, (1 + level) / 2), margin)
+    below, above = _simultaneous(lead, others, (1 + level) / 2)
+    lower, upper = (np.where(others, bound, np.inf).min(axis=1) for bound in (below, above))
+    return lower, upper, p_best, others & exceeds(below, margin)
 
 
-def _simultaneous_lower(lead: FloatArray, others: np.ndarray, level: float) -> FloatArray:
-    """Return simultaneous lower bounds of (top - arm), shape (n_patients, n_arms).
+def _simultaneous(lead: FloatArray, others: np.ndarray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return simultaneous lower and upper bounds of (top - arm), shape (n_patients, n_arms) each.
 
-    They use a quantile of the largest standardized deviation over a patient's arms `others` (max-t method).
-    `lead` has shape (n_patients, n_arms, n_draws).
+    They use a quantile of the largest standardized deviation over a patient's arms `others` (max-t method),
+    downwards for the lower bounds and upwards for the upper ones. `lead` has shape (n_patients, n_arms,
+    n_draws).
     """
     center, spread = lead.mean(axis=-1), lead.std(axis=-1)
     deviation = (center[:, :, None] - lead) / np.where(spread > 0, spread, np.inf)[:, :, None]
-    deviation[~others] = -np.inf
-    return np.asarray(center - quantiles(deviation.max(axis=1), [level])[0][:, None] * spread)
+    bounds = []
+    for sign in (1, -1):
+        towards = np.where(others[:, :, None], sign * deviation, -np.inf)
+        critical = quantiles(towards.max(axis=1), [level])[0][:, None]
+        bounds.append(np.asarray(center - sign * critical * spread))
+    return bounds[0], bounds[1]
 
 
 def _status(
-    best_set: np.ndarray, enough: np.ndarray, comparable: np.ndarray, in_scope: np.ndarray
+    best_set: np.ndarray, enough: np.ndarray, comparable: np.ndarray, *, has_draws: bool
 ) -> np.ndarray:
     undecided = (best_set & enough).sum(axis=1) > 1
     status = np.where(undecided, "no_clear_best", "insufficient_evidence").astype(object)
     status[best_set.sum(axis=1) == 1] = "supported"
     status[~comparable] = "insufficient_evidence"
-    status[~in_scope] = "out_of_scope"
+    if not has_draws:  # without intervals, no difference is clear or unclear
+        status[status != "insufficient_evidence"] = "no_interval"
     return status
 
 
@@ -194,8 +207,10 @@ def reasons_of(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:
         return {}
     if not isinstance(excluded, Mapping):
         raise InputError(f"excluded must map arms to reasons; it is a {type(excluded).__name__}.")
+    found: dict[Any, str] = {}
     for arm, reason in excluded.items():
-        check_choice("An arm to exclude", arm, arms)
+        known = check_arm("An arm to exclude", arm, arms)
         if not isinstance(reason, str) or not reason.strip():
             raise InputError(f"excluded names {arm!r} without a reason. Give the reason as a text.")
-    return dict(excluded)
+        found[known] = reason
+    return found

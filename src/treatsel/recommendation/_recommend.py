@@ -5,15 +5,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_by_arm, check_choice, check_level, check_number, check_unique
+from treatsel._checks import (
+    FloatArray,
+    check_arm,
+    check_by_arm,
+    check_choice,
+    check_level,
+    check_number,
+    check_unique,
+)
 from treatsel.errors import InputError
 from treatsel.recommendation._decision import Decisions, decide, reasons_of
+from treatsel.recommendation._reasons import reasons_by_patient
 from treatsel.recommendation._result import Recommendations
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RULES = ("expected", "supported")
+# The rule that `validate` evaluates. Every recommendation follows it unless told otherwise: library, command
+# line, services and monitoring have no default of their own.
+DEFAULT_RULE, DEFAULT_MARGIN = "expected", 0.0
 
 
 def recommend(
@@ -25,21 +37,23 @@ def recommend(
     excluded: Mapping[Any, str] | None = None,
     evidence: Mapping[Any, bool] | None = None,
     in_scope: "pd.Series | None" = None,
-    rule: str = "expected",
-    margin: float = 0.0,
+    rule: str = DEFAULT_RULE,
+    margin: float = DEFAULT_MARGIN,
     level: float = 0.95,
 ) -> Recommendations:
     """Recommend an arm for each patient, from a by-arm table and its posterior draws.
 
     The top arm has the highest value among the permitted arms. An arm is clearly worse if the lower bound of
     (top minus arm) is above `margin`; the other arms form the best set. The bounds are those of two-sided
-    intervals at `level`, simultaneous over arms; with two arms this is the interval of the advantage, so that
-    a recommendation is supported only if the interval excludes zero.
+    intervals at `level`, simultaneous over arms. The advantage is the top arm minus the best of the others;
+    its interval consists of the smallest of these bounds, so that a recommendation is supported only if the
+    lower limit of the advantage is above `margin`.
 
-    The status is ``supported`` if the best set has one arm, and ``no_clear_best`` if it has several. It is
-    ``insufficient_evidence`` if there is nothing to compare (no draws, one permitted arm), or if the result
-    depends on an arm without sufficient `evidence`; such an arm is never excluded from the best set. It is
-    ``out_of_scope`` if the model may not be used for the patient, or no arm is permitted.
+    The status is the first of these that holds: ``out_of_scope`` if the model may not be used for the
+    patient, or no arm is permitted; ``only_option`` if one arm is permitted, so that nothing was compared;
+    ``insufficient_evidence`` if the result depends on an arm without sufficient `evidence`, which is never
+    excluded from the best set; ``no_interval`` without draws; ``supported`` if the best set has one arm; and
+    ``no_clear_best`` if it has several.
 
     Parameters
     ----------
@@ -96,6 +110,8 @@ def recommend(
         )
     check_unique("The patients (index) of by_arm", by_arm.index)
     arms = list(by_arm.columns)
+    if default_arm is not None:
+        default_arm = check_arm("default_arm", default_arm, arms)
     check_rule(rule, margin, level, default_arm, arms)
     reasons = reasons_of(excluded, arms)
     permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
@@ -135,25 +151,29 @@ def recommend_arrays(
     `values` has shape (n_patients, n_arms), `draws` (n_draws, n_patients, n_arms). `reasons` gives the
     reason for each excluded arm; `permitted` already takes the exclusions into account.
     """
+    enough = np.array([bool((evidence or {}).get(arm, True)) for arm in arms])
     decisions = decide(
         values,
         draws,
         permitted=permitted,
         default=None if default_arm is None else list(arms).index(default_arm),
-        enough=np.array([bool((evidence or {}).get(arm, True)) for arm in arms]),
+        enough=enough,
         in_scope=in_scope,
         rule=rule,
         margin=margin,
         level=level,
     )
+    found = reasons_by_patient(decisions, arms, permitted=permitted, enough=enough)
     return Recommendations(
         patients=patients,
         arms=tuple(arms),
-        columns=_columns(decisions, arms, _excluded(permitted, reasons, arms)),
+        columns=_columns(decisions, arms, found, _excluded(permitted, reasons, arms)),
         utilities=values,
         rule=rule,
-        margin=margin,
-        level=level,
+        margin=float(margin),
+        level=float(level),
+        default_arm=default_arm,
+        excluded=dict(reasons),
     )
 
 
@@ -180,6 +200,8 @@ def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
     if not isinstance(allowed, pd.DataFrame):
         raise InputError(f"allowed must be a DataFrame of True and False, not a {type(allowed).__name__}.")
     check_unique("The columns of allowed", allowed.columns)
+    known = {str(arm): arm for arm in by_arm.columns}
+    allowed = allowed.rename(columns=lambda arm: arm if arm in by_arm.columns else known.get(str(arm), arm))
     if missing := [str(arm) for arm in by_arm.columns if arm not in allowed.columns]:
         raise InputError(f"allowed must contain every arm of by_arm; it lacks {missing}.")
     from treatsel._stats.alignment import aligned
@@ -223,12 +245,13 @@ def _excluded(permitted: np.ndarray, reasons: Mapping[Any, str], arms: Sequence[
 
 
 def _columns(
-    decisions: Decisions, arms: Sequence[Any], excluded: Sequence[Mapping[Any, str]]
+    decisions: Decisions, arms: Sequence[Any], reasons: Sequence[Any], excluded: Sequence[Mapping[Any, str]]
 ) -> dict[str, np.ndarray]:
     labels = objects([*arms, None])  # position -1: no arm
     return {
         "arm": labels[decisions.arm],
         "status": decisions.status,
+        "status_reasons": objects(reasons),
         "best_set": objects([tuple(labels[:-1][row]) for row in decisions.best_set]),
         "advantage": decisions.advantage,
         "advantage_lower": decisions.lower,

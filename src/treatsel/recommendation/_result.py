@@ -1,22 +1,34 @@
 """`Recommendations`: the recommended arm of each patient, with status and uncertainty."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
-from treatsel.predictions import FLAG_COLUMNS, plain, scope_columns, scope_dict, scope_reasons
+from treatsel._disclosure import SMALLEST_GROUP, suppressed
+from treatsel._reporting.summary import Summarized, Summary
+from treatsel.predictions import (
+    header,
+    plain,
+    scope_columns,
+    scope_dict,
+    scope_reasons,
+    table_of_flags,
+    warnings_of,
+)
+from treatsel.recommendation._reasons import plain_reasons
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = ("arm", "best_set", "top", "excluded")  # columns that hold labels, not numbers
+LABELS = ("arm", "status_reasons", "best_set", "top", "excluded")  # columns that hold labels, not numbers
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Recommendations:
+class Recommendations(Summarized):
     """Recommended arms with status and uncertainty, for one patient or many.
 
     The fields are plain arrays, so that a service can recommend without pandas; `to_frame` gives a table.
@@ -31,9 +43,12 @@ class Recommendations:
         arm: the recommended arm; None if the patient is out of scope, no arm is permitted, or several
         arms are tied for the highest utility (within 1e-12) and the default arm is not one of them.
         status: one of ``STATUSES``.
+        status_reasons: tuple of pairs (code, and the arm, column or outcome that it is about) that explain
+        the status; the codes are those of ``STATUS_REASONS`` or, for a patient out of scope, of warnings.
         best_set: tuple of arms that are not clearly worse than the top arm.
-        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the runner-up,
-        -1 to 1, with its interval.
+        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the best other arm,
+        -1 to 1, with its interval, which is simultaneous over the other arms and determines the status:
+        ``supported`` requires a lower limit above `margin`.
         p_best: posterior probability that the top arm is the best.
         top: the permitted arm with the highest utility; None if tied. excluded: mapping of arm to reason.
     utilities : ndarray of shape (n_patients, n_arms)
@@ -44,7 +59,13 @@ class Recommendations:
         Smallest difference that matters: an arm is excluded from the best set if it is clearly worse than
         the top arm by more than this.
     level : float
-        Confidence of the best set (simultaneous over arms) and of the interval of the advantage.
+        Confidence of the best set and of the interval of the advantage, both simultaneous over arms.
+    default_arm : label or None
+        The arm that takes ties and is the fallback of rule "supported".
+    preferences : mapping of str to float, or None
+        Weight of each outcome, as given; only their ratios matter. None without a model.
+    excluded : mapping of label to str
+        Arms that are not available to any patient, with reasons.
     flags : mapping of str to sequence, or None
         Warnings as in `Predictions.flags`; None for a recommendation from a by-arm table without a model.
     audit : mapping or None
@@ -58,6 +79,9 @@ class Recommendations:
     rule: str
     margin: float
     level: float
+    default_arm: Any = None
+    preferences: Mapping[str, float] | None = None
+    excluded: Mapping[Any, str] = field(default_factory=dict)
     flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
 
@@ -72,12 +96,45 @@ class Recommendations:
             utilities=np.concatenate([part.utilities for part in parts]),
         )
 
+    def _counts(self, values: Any) -> list[tuple[str, str]]:
+        """Return each value with its number of patients, the most frequent first; small counts are hidden."""
+        names, counts = np.unique([str(value) for value in values], return_counts=True)
+        shown = suppressed(counts)
+        order = np.argsort(-counts, kind="stable")
+        return [
+            (names[i], "not shown (small counts)" if shown[i] != shown[i] else f"{counts[i]:,}")
+            for i in order
+        ]
+
     def __repr__(self) -> str:
         """Return the number of patients with each status, without data of single patients."""
-        statuses, counts = np.unique(self.columns["status"].astype(str), return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        found = ", ".join(f"{counts[i]} {statuses[i]}" for i in order)
-        return f"Recommendations({count_of(len(self.patients), 'patient')}: {found})"
+        start = f"Recommendations({count_of(len(self.patients), 'patient')}"
+        if len(self.patients) < SMALLEST_GROUP:
+            return f"{start}, {count_of(len(self.arms), 'arm')})"
+        statuses = self._counts(self.columns["status"])
+        found = [f"{n} {status}" for status, n in statuses if n[0].isdigit()]
+        hidden = ["small counts not shown"] if len(found) < len(statuses) else []
+        return f"{start}: {', '.join(found + hidden)})"
+
+    def _summary(self) -> Summary:
+        n = len(self.patients)
+        rows = [
+            ("status", name.replace("_", " "), count) for name, count in self._counts(self.columns["status"])
+        ]
+        chosen = ["no arm" if arm is None else arm for arm in self.columns["arm"]]
+        rows += [("recommended arm", name, count) for name, count in self._counts(chosen)]
+        return Summary(
+            title="Recommendations",
+            headline=f"{count_of(n, 'patient')}, {count_of(len(self.arms), 'arm')}",
+            facts=[
+                ("rule", self.rule),
+                ("smallest difference that matters", f"{self.margin:g}"),
+                ("confidence level", f"{100 * self.level:g}%"),
+            ],
+            columns=("", "", "Patients"),
+            rows=() if n < SMALLEST_GROUP else rows,
+            note="to_frame() shows each patient.",
+        )
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -104,30 +161,74 @@ class Recommendations:
             return self.table
         return self.table.assign(**scope_columns(self.patients, self.flags))
 
+    @property
+    def warnings(self) -> "pd.DataFrame":
+        """Warnings, as in `Predictions`: columns patient, code and column; empty without a model."""
+        return table_of_flags(self.flags)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and mappings; a number that does not exist is None, never NaN."""
-        rows = []
-        scopes = None if self.flags is None else scope_reasons(self.patients, self.flags)
-        for i, patient in enumerate(self.patients):
-            row = {name: plain(values[i]) for name, values in self.columns.items() if name not in LABELS[1:]}
-            row["best_set"] = [plain(arm) for arm in self.columns["best_set"][i]]
-            row["top"] = plain(self.columns["top"][i])
-            row["excluded"] = {str(arm): reason for arm, reason in self.columns["excluded"][i].items()}
-            row |= {} if scopes is None else scope_dict(scopes[i])
-            utilities = zip(self.arms, self.utilities[i].tolist(), strict=True)
-            rows.append({"patient": plain(patient), **row, "utility": {str(arm): u for arm, u in utilities}})
-        flags = () if self.flags is None else zip(*(self.flags[name] for name in FLAG_COLUMNS), strict=True)
+        """Return plain lists and mappings; a number that does not exist is None, never NaN.
+
+        The keys are described in the reference page "The JSON of predictions".
+        """
+        preferences = self.preferences
+        scopes: Any = [{}] * len(self.patients)
+        if self.flags is not None:
+            scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
+        rows = [
+            self._row(i, patient) | scope
+            for i, (patient, scope) in enumerate(zip(self.patients, scopes, strict=True))
+        ]
         return {
+            **header("recommendations"),
             "rule": self.rule,
             "margin": self.margin,
             "level": self.level,
+            "interval": "simultaneous",
+            "preferences": None if preferences is None else {k: float(v) for k, v in preferences.items()},
+            "default_arm": plain(self.default_arm),
+            "excluded": {str(arm): str(reason) for arm, reason in self.excluded.items()},
             "recommendations": rows,
-            "warnings": [dict(zip(FLAG_COLUMNS, map(plain, flag), strict=True)) for flag in flags],
+            "warnings": warnings_of(self.flags),
             "audit": None if self.audit is None else dict(self.audit),
         }
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw each patient's advantage with its interval, colored by status; return the Axes."""
+    def _row(self, i: int, patient: Any) -> dict[str, Any]:
+        """Return the recommendation of one patient as plain values."""
+        row = {name: plain(values[i]) for name, values in self.columns.items() if name not in LABELS[1:]}
+        utilities = zip(self.arms, self.utilities[i].tolist(), strict=True)
+        return {
+            "patient": plain(patient),
+            **row,
+            "status_reasons": plain_reasons(self.columns["status_reasons"][i]),
+            "best_set": [plain(arm) for arm in self.columns["best_set"][i]],
+            "top": plain(self.columns["top"][i]),
+            "excluded": {str(arm): str(reason) for arm, reason in self.columns["excluded"][i].items()},
+            "utility": {str(arm): plain(value) for arm, value in utilities},
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw each patient's advantage with its simultaneous interval; color and marker show the status.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         from treatsel._reporting import plots
 
-        return plots.advantages(self.table, ax, level=self.level)
+        table = self.table
+        ends = plots.intervals_of(self.level, any_finite=bool(table["advantage_lower"].notna().any()))
+        ends = ends.replace("intervals", "simultaneous intervals")
+        label = f"Advantage of the top arm over the best other arm: difference in utility ({ends})"
+        return plots.advantages(table, ax, xlabel=label, **kwargs)

@@ -1,12 +1,13 @@
 """Prediction of files larger than memory, chunk by chunk."""
 
+import datetime
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,24 +18,28 @@ from treatsel._checks import check_choice, check_level, count_of
 from treatsel._jobs import results_of
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, Fault, InputError
+from treatsel.manifest import date_of
 from treatsel.selector import TreatmentSelector, check_selector
-from treatsel.table import TableWriter, packed, read_chunks
+from treatsel.table import SupportsText, TableWriter, packed, read_chunks
 
 CHUNK = 8_192  # patients; a multiple of the 512 patients per block in which intervals are computed
 IDS_CHUNK = 262_144  # patients per chunk when only ids are read
 
+Reading = dict[str, str | None]  # stated separator, decimal sign and encoding
 Progress = Callable[[int, int], None]  # patients done, total
 
 
 def predict_file(
     selector: TreatmentSelector,
     patients: str | Path,
-    out: str | Path | TextIO,
+    out: str | Path | SupportsText,
     *,
     level: float | None = 0.95,
     on_invalid: str = "raise",
+    date: datetime.date | str | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
+    **reading: str | None,
 ) -> pd.DataFrame:
     """Predict all patients in a file of any size, and write the predictions to another file.
 
@@ -54,10 +59,15 @@ def predict_file(
         Confidence level of the intervals; None omits lower and upper, and takes a fraction of the time.
     on_invalid : {"raise", "flag"}
         As in `TreatmentSelector.predict`.
+    date : date or str, optional
+        As in `TreatmentSelector.predict`; with a model that has expired, ``model_expired`` is counted.
     n_jobs : int, optional
         Number of chunks predicted in parallel, as in joblib.
     progress : callable, optional
         Called with the number of patients done and the total.
+    **reading
+        How a text file is written, if this is to be stated: separator, decimal, encoding; as in
+        `treatsel.table.read_csv`.
 
     Returns
     -------
@@ -76,15 +86,16 @@ def predict_file(
     if n_jobs == 0:
         raise InputError("n_jobs is 0; give a number of jobs, or -1 for all cores.")
     level = None if level is None else check_level(level)
+    day = None if date is None else date_of("date", date)
     book = check_selector(selector).codebook_
-    total = _count_patients(patients, book)
+    total = _count_patients(patients, book, reading)
     names = [*book.covariates, *book.names("id")]
     served = selector if level is not None else _without_draws(selector)
     counts, done = [], 0
     with TableWriter(out) as writer:
-        chunks = read_chunks(patients, book, rows=CHUNK, columns=names)
+        chunks = read_chunks(patients, book, rows=CHUNK, columns=names, **reading)
         calls = (
-            (served, chunk, number * CHUNK, writer.parquet, level, on_invalid)
+            (served, chunk, number * CHUNK, writer.parquet, level, on_invalid, day)
             for number, chunk in enumerate(chunks)
         )
         for piece, n_rows, found in in_order(_predict, calls, n_jobs):
@@ -115,12 +126,13 @@ def _predict(
     parquet: bool,
     level: float | None,
     on_invalid: str,
+    date: datetime.date | None,
 ) -> tuple[Any, int, pd.DataFrame]:
     """Return the long table of a chunk in written form, its number of rows, and counts of warnings."""
     try:
         # one BLAS thread: the last bit of an interval must not depend on the number of cores
         with threadpool_limits(limits=1, user_api="blas"):
-            predictions = selector.predict(chunk, level=level or 0.95, on_invalid=on_invalid)
+            predictions = selector.predict(chunk, level=level or 0.95, on_invalid=on_invalid, date=date)
     except CohortError as error:
         raise _located(error, chunk, selector.codebook_, start) from None
     table, found = predictions.to_frame(), predictions.warnings
@@ -160,10 +172,10 @@ def _with_row(fault: Fault, chunk: pd.DataFrame, book: Codebook, start: int) -> 
 # --- ids
 
 
-def _count_patients(path: str | Path, book: Codebook) -> int:
+def _count_patients(path: str | Path, book: Codebook, reading: Reading) -> int:
     """Return the number of rows, after checking that ids are complete and unique."""
     n, parts, missing = 0, [], 0
-    for ids, n_rows in _ids(path, book):
+    for ids, n_rows in _ids(path, book, reading):
         n += n_rows
         if ids is not None:
             missing += int(ids.isna().sum())
@@ -178,17 +190,17 @@ def _count_patients(path: str | Path, book: Codebook) -> int:
     parts.clear()
     hashes.sort()
     repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if len(repeated) and (n_twice := _count_twice(path, book, repeated)):
+    if len(repeated) and (n_twice := _count_twice(path, book, reading, repeated)):
         raise InputError(
             f"The ids of {path} include {count_of(n_twice, 'duplicate')}. Each id must occur once."
         )
     return n
 
 
-def _ids(path: str | Path, book: Codebook) -> Iterator[tuple[pd.Series | None, int]]:
+def _ids(path: str | Path, book: Codebook, reading: Reading) -> Iterator[tuple[pd.Series | None, int]]:
     """Yield the ids of a file (column or Parquet index) and the number of rows; None: it has no ids."""
     name = book.name("id")
-    for chunk in read_chunks(path, book, rows=IDS_CHUNK, columns=() if name is None else (name,)):
+    for chunk in read_chunks(path, book, rows=IDS_CHUNK, columns=() if name is None else (name,), **reading):
         if name is not None and name in chunk.columns:
             yield chunk[name].astype("object"), len(chunk)
         elif isinstance(chunk.index, pd.RangeIndex):
@@ -197,11 +209,11 @@ def _ids(path: str | Path, book: Codebook) -> Iterator[tuple[pd.Series | None, i
             yield chunk.index.to_series().astype("object"), len(chunk)
 
 
-def _count_twice(path: str | Path, book: Codebook, hashes: np.ndarray) -> int:
+def _count_twice(path: str | Path, book: Codebook, reading: Reading, hashes: np.ndarray) -> int:
     """Return the number of repeated ids among those with these hashes, which distinct ids may share."""
     seen: set[Any] = set()
     n = 0
-    for ids, _ in _ids(path, book):
+    for ids, _ in _ids(path, book, reading):
         if ids is not None:
             found = ids[np.isin(pd.util.hash_array(ids.to_numpy()), hashes)].tolist()
             n += len(found)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_choice, count_of, look_alikes
+from treatsel._checks import check_choice, count_of, listed, look_alikes
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.scale._files import CHUNK, Progress, in_order
 from treatsel.selector import TreatmentSelector, check_selector
@@ -264,7 +264,7 @@ def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | 
         check_choice("outcome", outcome, selector.outcomes_)
     existing, book = list(columns), selector.codebook_
     alike = {own: name for name, own in look_alikes(existing, [*book.names("id"), *book.covariates]).items()}
-    remedy = f"The model needs {list(book.covariates)}; use null for unknown values."
+    remedy = f"The model needs {listed(book.covariates)}; use null for unknown values."
     faults = [
         Fault(column=name, problem="is missing", remedy=remedy)
         for name in book.covariates

@@ -70,7 +70,7 @@ def fit_hierarchical_dask(
     return _fitted(patients, encoding, arms, arm, groups)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """Result of a first pass over the partitions: their lengths and the frequency of each value."""
 
@@ -303,7 +303,7 @@ def encoding_of(counts: Counts, names: Sequence[str], **options: bool) -> Encodi
     columns: list[Any] = []
     for name in names:
         values, n = pd.DataFrame({name: counts[name].index}), counts[name].to_numpy(dtype=np.float64)
-        columns += Encoding.learn(values, n, **{"native_missing": False, **options}).columns
+        columns += Encoding.of_cohort(values, n, patients=n, **{"native_missing": False, **options}).columns
     return Encoding(tuple(columns), options.get("native_missing", False))
 
 

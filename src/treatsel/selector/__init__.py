@@ -1,12 +1,12 @@
 """`TreatmentSelector`: a scikit-learn estimator with one model per outcome."""
 
 import copy
+import datetime
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
@@ -15,17 +15,18 @@ from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.predictions import Predictions
-from treatsel.recommendation import Recommendations
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
 from treatsel.selector._attributes import LearnedAttributes
 from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._input import ASSIGNMENTS, development_of
 from treatsel.selector._learn import learn
+from treatsel.selector._showing import Shown
 
 __all__ = ["ASSIGNMENTS", "ESTIMATORS", "MIN_EVENTS", "TreatmentSelector"]
 
 
-class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,unused-ignore] # scikit-learn ships no types
+class TreatmentSelector(LearnedAttributes, Shown):
     """Estimate the probability of each outcome under each arm, and recommend an arm.
 
     Parameters
@@ -135,7 +136,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
 
     # --- learning
 
-    def fit(self, X: Any, y: Any = None) -> "TreatmentSelector":
+    def fit(self, X: Any, y: Any = None, sample_weight: None = None) -> "TreatmentSelector":
         """Fit one model per outcome.
 
         Parameters
@@ -147,6 +148,8 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             Outcomes, 0 or 1; NaN: not observed. If an outcome is missing in some patients, the others are
             weighted by the inverse probability of observation, with a warning. None: the outcomes of the
             cohort.
+        sample_weight : None
+            Not supported: a selector weights patients itself, to account for missing outcomes.
 
         Returns
         -------
@@ -158,6 +161,11 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         InputError, CohortError, CodebookError
             If X, y and the codebook are inconsistent. All faults of X are reported at once.
         """
+        if sample_weight is not None:
+            raise InputError(
+                "TreatmentSelector.fit does not accept sample_weight: it weights patients itself, if outcomes "
+                "are missing. Fit a model of treatsel.models, such as PooledClassifier, with weights."
+            )
         if self.n_jobs == 0:
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
@@ -201,8 +209,13 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
                 if found is not None and found != wanted:
                     raise InputError(f"The new model of {name!r} has the {what} {found}; it needs {wanted}.")
         changed = copy.copy(self)
+        development = fitted.development
+        if any(hasattr(model, "row_keys_") for model in models.values()):
+            # in a file, digests of the development cohort alone would make that of the update look new
+            development = replace(development, row_digests=None)
         changed.model_ = replace(
             fitted,
+            development=development,
             models={**fitted.models, **{name: additive_of(model) for name, model in models.items()}},
             estimators={**fitted.estimators, **models},
             model_id=None,
@@ -268,7 +281,14 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
         return self._fitted.has_posterior_draws(outcome)
 
-    def predict(self, X: Any, *, level: float = 0.95, on_invalid: str = "raise") -> Predictions:
+    def predict(
+        self,
+        X: Any,
+        *,
+        level: float = 0.95,
+        on_invalid: str = "raise",
+        date: datetime.date | str | None = None,
+    ) -> Predictions:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.
 
         Parameters
@@ -279,16 +299,21 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             Level of the intervals, which are quantiles of the posterior draws of each probability.
         on_invalid : {"raise", "flag"}
             Whether a value that violates the codebook raises an error or becomes a coded warning.
+        date : date or str such as "2027-01-31", optional
+            Date of the prediction. If it is after the review date in the intended use, every patient has the
+            warning ``model_expired``. None: this is not checked; the clock is never read.
 
         Returns
         -------
         Predictions
         """
-        return self._fitted.predict(X, level=level, on_invalid=on_invalid)
+        return self._fitted.predict(X, level=level, on_invalid=on_invalid, date=date)
 
-    def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any]) -> Predictions:
-        """Recompute the prediction that an audit record documents; see `FittedModel.reproduce`."""
-        return self._fitted.reproduce(audit, record)
+    def reproduce(
+        self, audit: Mapping[str, Any], record: Mapping[str, Any], *, allowed: pd.DataFrame | None = None
+    ) -> Any:
+        """Recompute what an audit record documents, or say what differs; see `FittedModel.reproduce`."""
+        return self._fitted.reproduce(audit, record, allowed=allowed)
 
     def recommend(
         self,
@@ -297,10 +322,11 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
         preferences: Mapping[str, float] | None = None,
         allowed: pd.DataFrame | None = None,
         excluded: Mapping[Any, str] | None = None,
-        rule: str = "expected",
-        margin: float = 0.0,
+        rule: str = DEFAULT_RULE,
+        margin: float = DEFAULT_MARGIN,
         level: float = 0.95,
         on_invalid: str = "raise",
+        date: datetime.date | str | None = None,
     ) -> Recommendations:
         """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
@@ -315,6 +341,8 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
             As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
+        date : date or str, optional
+            As in `predict`.
 
         Returns
         -------
@@ -329,6 +357,7 @@ class TreatmentSelector(LearnedAttributes, BaseEstimator):  # type: ignore[misc,
             margin=margin,
             level=level,
             on_invalid=on_invalid,
+            date=date,
         )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._stats.row_keys import Keys
 from treatsel.additive import AdditiveModel
 from treatsel.codebook import Codebook, clean_covariates
-from treatsel.fitted import DataCheck, FittedModel, Keys, Shared, shared_patients
+from treatsel.fitted import DataCheck, FittedModel, Shared, shared_patients
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
 from treatsel.selector._learn import by_arm
@@ -34,11 +35,21 @@ class LearnedAttributes:
         clean = clean_covariates(X, self.codebook_, self.ranges_, "flag")[0]
         clean = clean.assign(**{str(self.codebook_.arm): received.to_numpy()})
         found = shared_patients(development.row_digests, self._row_keys, clean)
-        if found is not None and development.fingerprint == fingerprint(clean):  # the very same table
+        if development.fingerprint == fingerprint(clean):  # the very same table
             everyone = np.ones(len(clean), dtype=bool)
             exact = self._row_keys is not None
             return Shared(share=1.0, is_exact=exact, rows=everyone, too_many=True)
         return found
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the covariates."""
+        return np.array(self.model_.codebook.covariates, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of covariates."""
+        return len(self.model_.codebook.covariates)
 
     @property
     def arms_(self) -> list[Any]:

@@ -1,13 +1,18 @@
 """Summaries of the development cohort: counts by arm, expected ranges, and group means as a background."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from treatsel._checks import FloatArray
-from treatsel._disclosure import SMALLEST_GROUP
+from treatsel._disclosure import SMALLEST_GROUP, smooth_quantile
+from treatsel.codebook import LARGEST
 from treatsel.models import Encoding
+from treatsel.selector._input import frequent_levels
 
 MAX_GROUPS = 500  # rows of the background: bounds the time of an explanation, whatever the cohort's size
+MOST_DIGITS = 150  # values are at most 1e100: their products with such a power of ten are floats
 MIN_EVENTS = 10  # events, and non-events, that an arm needs to be compared with other arms
 
 
@@ -17,13 +22,13 @@ def summarize(covariates: pd.DataFrame) -> pd.DataFrame:
     Microaggregation: every group of patients is split at the median of its first principal component, until
     a further split would give groups smaller than ``SMALLEST_GROUP`` (or more than ``MAX_GROUPS`` groups).
     Group sizes differ by at most one. A number is summarized by the group's mean, a text by its most frequent
-    value.
+    value among those of at least ``SMALLEST_GROUP`` patients.
 
     References
     ----------
     Domingo-Ferrer & Mateo-Sanz (2002), IEEE Trans Knowl Data Eng 14(1), 189-201. doi:10.1109/69.979982
     """
-    encoding = Encoding.learn(covariates, np.ones(len(covariates)), native_missing=False)
+    encoding = Encoding.of_cohort(covariates, np.ones(len(covariates)), native_missing=False)
     smallest = max(SMALLEST_GROUP, -(-len(covariates) // MAX_GROUPS))
     group = np.zeros(len(covariates), dtype=int)
     for number, rows in enumerate(_groups(encoding.encode(covariates), smallest)):
@@ -54,7 +59,8 @@ def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column.dtype):
         grouped = column.astype("float64").groupby(group)
         return grouped.mean().mask(grouped.count() < SMALLEST_GROUP)
-    texts = pd.Series(column.to_numpy(dtype=object)).groupby(group)
+    known = column.where(column.isin(frequent_levels(column)))
+    texts = pd.Series(known.to_numpy(dtype=object)).groupby(group)
     return texts.agg(lambda values: values.mode(dropna=False).iloc[0])
 
 
@@ -72,7 +78,31 @@ def counts_by_arm(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:
 def ranges_of(covariates: pd.DataFrame) -> pd.DataFrame:
     """Return the expected range of each numeric covariate: columns lower and upper."""
     numbers = covariates.select_dtypes("number")
-    # Percentiles instead of extremes, so that no bound is a single patient's value; widened by half their
-    # distance on both sides, so that only values well outside the development cohort are flagged.
-    low, high = numbers.quantile(0.01), numbers.quantile(0.99)
-    return pd.DataFrame({"lower": low - 0.5 * (high - low), "upper": high + 0.5 * (high - low)})
+    return pd.DataFrame([_range(numbers[name]) for name in numbers], index=numbers.columns).astype("float64")
+
+
+def _range(column: pd.Series) -> dict[str, float]:
+    """Return the range of a number, which tells no value of a single patient.
+
+    The ends are means of the five patients nearest to the 1st and 99th percentile, widened by half their
+    distance, so that only values well outside the development cohort are flagged, and rounded outwards.
+    """
+    values = column.dropna().to_numpy(dtype=np.float64)
+    low, high = (smooth_quantile(values, at) for at in (0.01, 0.99))
+    if np.isnan(low):  # fewer than five patients have a value
+        return {"lower": -LARGEST, "upper": LARGEST}
+    margin = 0.5 * high - 0.5 * low
+    if not margin > 0:
+        return {"lower": low, "upper": high}
+    digits = 1 - int(np.floor(np.log10(margin)))  # a tenth of the margin, or finer
+    return {
+        "lower": _rounded(low - margin, digits, np.floor),
+        "upper": _rounded(high + margin, digits, np.ceil),
+    }
+
+
+def _rounded(value: float, digits: int, outwards: Callable[[float], float]) -> float:
+    if abs(digits) > MOST_DIGITS:
+        return value
+    unit = 10.0 ** abs(digits)
+    return float(outwards(value * unit) / unit if digits >= 0 else outwards(value / unit) * unit)

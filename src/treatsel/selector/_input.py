@@ -1,6 +1,5 @@
 """Checked development data from a cohort, or from a table and outcomes."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from treatsel._checks import (
     count_of,
     normal_text,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
 from treatsel.codebook import (
     ATTRIBUTE,
@@ -31,10 +31,10 @@ from treatsel.codebook import (
     stated_for,
 )
 from treatsel.cohort import Cohort
-from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, InputError
+from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, InputError, warn
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DevelopmentData:
     """Checked development data.
 
@@ -108,6 +108,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
     frame = codebook.with_known_names(frame) if isinstance(codebook, Codebook) else frame
     outcomes = outcome_table(y, frame)
     assignment = check_assignment(selector.assignment)
+    groups = groups or _site_in(codebook, frame)
     book = development_codebook(codebook, frame, selector.arm, groups)
     check_no_outcome(book, outcomes)
     by_id(frame, book)  # raises if an id occurs twice
@@ -130,13 +131,24 @@ def _normal_groups(column: pd.Series) -> pd.Series:
     plain = column.astype("object")
     found = plain.map(lambda name: normal_text(name) if isinstance(name, str) else name)
     if n := int((found.notna() & (found != plain)).sum()):
-        warnings.warn(
+        warn(
             f"normalized_text: column {column.name!r} holds {count_of(n, 'text')} that were read in their "
             "normal form (composed signs, plain blanks, none at the ends). Correct them at the source.",
             DataQualityWarning,
-            stacklevel=2,
         )
     return found
+
+
+def _site_in(codebook: Any, frame: pd.DataFrame) -> str | None:
+    """Return the site column that a given codebook names; None, with a warning, if the table lacks it."""
+    site = codebook.name("site") if isinstance(codebook, Codebook) else None
+    if site is not None and site not in frame.columns:
+        warn(
+            f"The codebook names the site column {site!r}, which X does not have: sites are ignored, in the "
+            "model and in its cross-validation. Add the column, or fit to a Cohort, which has it."
+        )
+        return None
+    return site
 
 
 ASSIGNMENTS = ("randomised", "routine")
@@ -188,7 +200,11 @@ def development_codebook(
     if codebook is None:
         book = Codebook.infer(covariates, arm=arm, outcomes=[], ranges=False)
         _refuse_strangers(book, arm)
-        return book
+        # categories are listed after the fit, without those of fewer than 5 patients
+        fields = (
+            replace(f, enum=None) if f.role == "covariate" and f.type == "string" else f for f in book.fields
+        )
+        return Codebook(tuple(fields), book.missing_values)
     if not isinstance(codebook, Codebook | str | Path):
         raise InputError(f"codebook must be a Codebook or a path, not a {type(codebook).__name__}.")
     book = codebook if isinstance(codebook, Codebook) else Codebook.read(codebook)
@@ -261,14 +277,23 @@ def directions(given: Any, outcomes: pd.DataFrame, book: Codebook) -> dict[str, 
     }
 
 
+def frequent_levels(column: pd.Series) -> tuple[str, ...]:
+    """Return the texts that at least 5 patients have, sorted."""
+    counts = column.value_counts()
+    return tuple(sorted(counts.index[counts >= SMALLEST_GROUP]))
+
+
 def completed_codebook(
     book: Codebook, clean: pd.DataFrame, directions: Mapping[str, bool | None]
 ) -> Codebook:
-    """Return the codebook with the categories found in the data and an entry for each outcome."""
+    """Return the codebook with the categories found in the data and an entry for each outcome.
+
+    A category of fewer than 5 patients is not listed, so that nobody is told by a text.
+    """
     fields = []
     for field in book.fields:
         if field.role == "covariate" and field.type == "string" and field.enum is None:
-            fields.append(replace(field, enum=tuple(sorted(clean[field.name].dropna().unique())) or None))
+            fields.append(replace(field, enum=frequent_levels(clean[field.name]) or None))
         elif field.name not in directions:
             fields.append(field)
     for name, good in directions.items():

@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 from scipy.special import logit
 
-from treatsel.fitted import DataCheck, Development, FittedModel, Keys, RowDigests, row_keys
+from treatsel._checks import check_arm
+from treatsel._stats.row_keys import Keys, row_keys
+from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
 from treatsel.selector._background import counts_by_arm, ranges_of, summarize
@@ -71,7 +73,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
         codebook=completed_codebook(data.codebook, data.clean, good),
         event_is_good=good,
         arms=tuple(arms),
-        default_arm=means.loc[enough or arms, "value"].idxmax(),
+        default_arm=check_arm("default_arm", means.loc[enough or arms, "value"].idxmax(), arms),
         assignment=data.assignment,
         assignment_model=assignment.model,
         development=development,

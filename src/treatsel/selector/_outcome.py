@@ -1,6 +1,5 @@
 """Fit the model of one outcome, with observation weights, cross-fitted predictions and performance."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from treatsel._checks import FloatArray
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import additive_of
-from treatsel.errors import InputError, TreatselWarning
+from treatsel.errors import InputError, warn
 from treatsel.metrics import brier_score, log_loss, within_arm_auc
 from treatsel.model_selection import held_out_predictions
 from treatsel.models import AdditiveModel, Observation, PooledClassifier, observation_weights
@@ -33,7 +32,7 @@ MAX_COMPARED = 20_000  # patients in whom model and baseline are compared: bound
 MIN_VALUES = 200  # known values that a column needs in such a sample; with fewer, a fold may have none
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FittedOutcome:
     """A fitted model, its cross-fitted predictions and its performance.
 
@@ -119,12 +118,10 @@ def _observation(
     if seen.all():
         return None
     n = int((~seen).sum())
-    warnings.warn(
+    warn(
         f"Outcome {y.name!r} was not observed in {n} of {len(y)} patients ({n / len(y):.0%}). The other "
         "patients are weighted to represent all; this is unbiased only if observation depends on arm and "
         "covariates alone. See observation_.",
-        TreatselWarning,
-        stacklevel=5,
     )
     folds = balanced_folds(X[arm], seen.to_numpy(dtype=float), groups=groups, random_state=seed)
     return observation_weights(X.drop(columns=arm), X[arm], seen, folds)

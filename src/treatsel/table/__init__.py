@@ -5,6 +5,16 @@ appears only when it is complete. Errors say what is wrong with the file.
 """
 
 from treatsel.table._read import is_parquet, read_chunks, read_csv, read_parquet, read_table
-from treatsel.table._write import TableWriter, packed
+from treatsel.table._write import SupportsText, TableWriter, packed, write_table
 
-__all__ = ["TableWriter", "is_parquet", "packed", "read_chunks", "read_csv", "read_parquet", "read_table"]
+__all__ = [
+    "SupportsText",
+    "TableWriter",
+    "is_parquet",
+    "packed",
+    "read_chunks",
+    "read_csv",
+    "read_parquet",
+    "read_table",
+    "write_table",
+]

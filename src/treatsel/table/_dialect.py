@@ -1,18 +1,21 @@
 """Encoding, separator and decimal sign of a text file, as stated or as its first lines show."""
 
+import contextlib
 import csv
 import gzip
 import re
-import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from treatsel.errors import CohortError, TreatselWarning
+from treatsel._checks import look_alikes
+from treatsel.errors import CohortError, warn
 
+MOST_COLUMNS = 100_000  # bounds the time that reading takes; a codebook has fewer
 SEPARATORS = (",", ";", "\t", "|", " ")
 DECIMALS = (".", ",")
+OPTIONS = {"separator": "--sep", "decimal": "--decimal", "encoding": "--encoding"}  # of the command line
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 _SAMPLE = 1 << 18  # bytes that are looked at: some thousand lines
 _LINES = 200
@@ -88,13 +91,13 @@ def dialect_of(
     except LookupError:
         raise CohortError(f"The encoding {found!r} is unknown. Name one such as utf-8 or cp1252.") from None
     lines = text.splitlines()[:_LINES]
-    if len(head) == _SAMPLE and len(lines) < _LINES:
-        lines = lines[:-1]  # the last line may be cut
+    if len(head) == _SAMPLE and 1 < len(lines) < _LINES:
+        lines = lines[:-1]  # the last line may be cut; a header that is longer still shows the separator
     skip, stated = 0, separator
     if lines and (match := re.fullmatch(r"sep=(.)\s*", lines[0])) and match[1] in SEPARATORS:
         skip, stated, lines = 1, separator or match[1], lines[1:]
     chosen = stated or _separator(lines, known)
-    rows = list(csv.reader(lines, delimiter=chosen))
+    rows = _rows(lines, chosen)
     dialect = Dialect(
         encoding=found,
         separator=chosen,
@@ -102,24 +105,29 @@ def dialect_of(
         skip=skip,
         row_names=chosen != "," and _has_row_names(rows),
     )
+    by_name = Path(path).name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) and chosen == "\t"
     given = replace(
         dialect,
         encoding=dialect.encoding if encoding is None else "utf-8",
-        separator="," if separator is not None or skip else dialect.separator,
+        separator="," if separator is not None or skip or by_name else dialect.separator,
         decimal="." if decimal is not None else dialect.decimal,
     )
     if not given.is_usual:
-        warnings.warn(
-            f"{path} is read as {dialect}. State separator, decimal sign or encoding if this is wrong.",
-            TreatselWarning,
-            stacklevel=4,
+        warn(
+            f"{path} is read as {dialect}. If this is wrong, state separator, decimal or encoding "
+            f"({', '.join(OPTIONS.values())}).",
         )
     return dialect
 
 
+def opened(path: Path) -> Any:
+    """Open a file for reading bytes, decompressed if its name ends in ``.gz``."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
 def _head(path: Path) -> bytes:
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        return file.read(_SAMPLE)
+    with opened(path) as file:
+        return bytes(file.read(_SAMPLE))
 
 
 def _encoding(path: str | Path, head: bytes) -> str:
@@ -127,7 +135,9 @@ def _encoding(path: str | Path, head: bytes) -> str:
         if head.startswith(mark):
             return name
     if b"\0" in head:
-        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.")
+        raise CohortError(
+            f"{path} is not text in UTF-8. Save it as CSV UTF-8, or state encoding ({OPTIONS['encoding']})."
+        )
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -136,11 +146,19 @@ def _encoding(path: str | Path, head: bytes) -> str:
     return "utf-8-sig"
 
 
+def _rows(lines: list[str], separator: str) -> list[list[str]]:
+    """Return the cells of each line, up to a cell that is too long for this parser (131,072 characters)."""
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        rows += csv.reader(lines, delimiter=separator)
+    return rows
+
+
 def _separator(lines: list[str], known: Collection[str] | None) -> str:
     """Return the separator that gives the most expected names, or else equally many cells in most lines."""
     if not lines:
         return ","
-    by_separator = {sep: list(csv.reader(lines, delimiter=sep)) for sep in SEPARATORS}
+    by_separator = {sep: _rows(lines, sep) for sep in SEPARATORS}
     if known:
         hits = {sep: len(set(rows[0]) & set(known)) for sep, rows in by_separator.items() if rows}
         best = max(hits, key=lambda sep: hits[sep], default=",")
@@ -168,3 +186,25 @@ def _decimal(rows: list[list[str]], separator: str) -> str:
 def _has_row_names(rows: list[list[str]]) -> bool:
     body = [row for row in rows[1:] if row]
     return bool(body) and all(len(row) == len(rows[0]) + 1 for row in body)
+
+
+def check_width(path: str | Path, n: int) -> None:
+    """Raise if a table has too many columns.
+
+    Raises
+    ------
+    CohortError
+        If there are more than `MOST_COLUMNS`.
+    """
+    if n > MOST_COLUMNS:
+        raise CohortError(
+            f"{path} has {n:,} columns; at most {MOST_COLUMNS:,} can be read. Keep those of the codebook."
+        )
+
+
+def chosen_names(names: Iterable[Any], columns: Collection[str] | None) -> set[Any]:
+    """Return which names of a file to read: the columns, or what differs from one in its normal form only."""
+    given = list(names)
+    if columns is None:
+        return set(given)
+    return (set(given) & set(columns)) | set(look_alikes(given, columns))

@@ -1,8 +1,9 @@
 """Reading of patient tables from CSV, Parquet and Excel files, whole or in chunks."""
 
+import gzip
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,16 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import look_alikes
+from treatsel._files import is_stream, read_bytes
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
-from treatsel.table._dialect import Dialect, dialect_of
+from treatsel.table._dialect import OPTIONS, Dialect, check_width, chosen_names, dialect_of, opened
+from treatsel.table._parquet import dataset_of, parquet_chunks, schema_of
 
 EXCEL = (".xlsx", ".xlsm")
+MOST_PIPED = 2**30  # bytes from a pipe, which are kept in memory
+_GZIP = b"\x1f\x8b"
+MOST_HEADER = 2**26  # bytes of a header line that are looked at
 UNNAMED = "Unnamed: 0"  # pandas' name of a first column without a name
 
 
@@ -91,9 +97,12 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         If the file cannot be read, or pyarrow is not installed.
     """
     with _readable(path):
+        if is_stream(path):
+            return pd.read_parquet(io.BytesIO(_content(path)))
         if Path(path).is_dir():
-            joined: pd.DataFrame = _dataset(path).to_table().to_pandas()
+            joined: pd.DataFrame = dataset_of(path).to_table().to_pandas()
             return joined
+        check_width(path, len(schema_of(path).names))
         return pd.read_parquet(path)
 
 
@@ -112,7 +121,8 @@ def read_excel(path: str | Path) -> pd.DataFrame:
             "Excel files need openpyxl: pip install openpyxl, or save the table as CSV."
         ) from None
     with _readable(path):
-        return pd.read_excel(path, keep_default_na=False, na_values=[""])
+        source: Any = io.BytesIO(_content(path)) if is_stream(path) else path
+        return pd.read_excel(source, keep_default_na=False, na_values=[""])
 
 
 def read_chunks(
@@ -121,6 +131,7 @@ def read_chunks(
     *,
     rows: int,
     columns: Collection[str] | None = None,
+    **options: str | None,
 ) -> Iterator[pd.DataFrame]:
     """Read a file in chunks; together they equal the result of `read_table`.
 
@@ -134,6 +145,8 @@ def read_chunks(
         Rows per chunk; the last may have fewer. Reading Parquet needs memory for one more row group.
     columns : collection of str, optional
         Columns to read, if present; None: all. If the file has none of them, its first column is read.
+    **options
+        Those of `read_csv`: separator, decimal, encoding.
 
     Yields
     ------
@@ -146,30 +159,27 @@ def read_chunks(
         As `read_csv`, when a chunk cannot be read.
     """
     with _readable(path):
+        if is_stream(path):
+            raise CohortError(f"{path} can be read only once. Write it to a file first.")
         if is_parquet(path):
-            yield from _parquet_chunks(path, rows, columns)
+            yield from parquet_chunks(path, rows, columns)
         elif Path(path).suffix.lower() in EXCEL:
             whole = read_excel(path)
-            chosen = _chosen(whole.columns, columns)
+            chosen = chosen_names(whole.columns, columns)
             kept = [name for name in whole.columns if name in chosen] or whole.columns[:1]
             yield from (whole.loc[:, kept].iloc[i : i + rows] for i in range(0, len(whole), rows))
         else:
-            yield from _csv_chunks(path, codebook, rows, columns)
-
-
-def _chosen(names: Iterable[Any], columns: Collection[str] | None) -> set[Any]:
-    """Return which names of a file to read: the columns, or what differs from one in its normal form only."""
-    given = list(names)
-    if columns is None:
-        return set(given)
-    return {name for name in given if name in columns} | set(look_alikes(given, columns))
+            yield from _csv_chunks(path, codebook, rows, columns, options)
 
 
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     """Convert exceptions of the reader into messages about the file."""
+    memory = f"{path} needs more memory than is available. Read fewer patients at once."
     try:
         yield
+    except MemoryError as error:
+        raise CohortError(memory) from error
     except TreatselError:
         raise
     except OSError as error:
@@ -177,11 +187,30 @@ def _readable(path: str | Path) -> Iterator[None]:
     except ImportError as error:
         raise CohortError("Parquet files need pyarrow: pip install 'treatsel[parquet]'.") from error
     except UnicodeDecodeError as error:
-        raise CohortError(f"{path} is not text in UTF-8. Save it as CSV UTF-8.") from error
-    except (ValueError, NotImplementedError) as error:  # parser errors of pandas and of pyarrow
+        name = {"utf-8-sig": "UTF-8"}.get(error.encoding, error.encoding)
+        raise CohortError(
+            f"{path} is not text in {name}. Save it as CSV UTF-8, or state encoding ({OPTIONS['encoding']})."
+        ) from error
+    except Exception as error:  # the parsers of other libraries raise errors of all kinds
+        if "out of memory" in str(error):  # pandas' C parser
+            raise CohortError(memory) from error
         found = re.search(r"Expected \d+ fields in line \d+, saw \d+|EOF inside string", str(error))
         where = f" ({found[0]})" if found else ""
-        raise CohortError(f"{path} is not a readable {Path(path).suffix or 'table'} file{where}.") from error
+        remedy = "" if not found else f" If its separator is another one, state it ({OPTIONS['separator']})."
+        kind = Path(path).suffix or "table"
+        raise CohortError(f"{path} is not a readable {kind} file{where}.{remedy}") from error
+
+
+def _content(path: str | Path) -> bytes:
+    """Return what a pipe delivers, uncompressed: its name does not tell whether it is compressed."""
+    content = read_bytes(path, most=MOST_PIPED)
+    if not content.startswith(_GZIP):
+        return content
+    with gzip.open(io.BytesIO(content)) as stream:
+        content = stream.read(MOST_PIPED + 1)
+    if len(content) > MOST_PIPED:
+        raise CohortError(f"{path} delivers more than {MOST_PIPED:,} bytes. Write it to a file first.")
+    return content
 
 
 # --- CSV
@@ -190,17 +219,18 @@ def _readable(path: str | Path) -> Iterator[None]:
 class _Source:
     """A text file that is read several times; what can be read only once (a pipe) is kept in memory."""
 
-    def __init__(self, path: str | Path, *, whole: bool = True) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._content: bytes | None = None
-        if self.path.exists() and not self.path.is_file() and not self.path.is_dir():
-            if not whole:
-                raise CohortError(f"{path} can be read only once. Write it to a file first.")
-            self._content = self.path.read_bytes()
+        self._content: bytes | None = _content(path) if is_stream(path) else None
 
     def dialect(self, book: Codebook | None, stated: dict[str, str | None]) -> Dialect:
         """Return encoding, separator and decimal sign."""
-        return dialect_of(self.path, None if book is None else book.names(), content=self._content, **stated)
+        found = dialect_of(self.path, None if book is None else book.names(), content=self._content, **stated)
+        with io.BytesIO(self._content) if self._content is not None else opened(self.path) as stream:
+            for _ in range(found.skip):
+                stream.readline(MOST_HEADER)
+            check_width(self.path, stream.readline(MOST_HEADER).count(found.separator.encode()) + 1)
+        return found
 
     def texts(self, dialect: Dialect, **options: Any) -> Any:
         """Read cells as text with pandas."""
@@ -240,13 +270,17 @@ def _with_points(table: pd.DataFrame, dialect: Dialect) -> pd.DataFrame:
 
 
 def _csv_chunks(
-    path: str | Path, book: Codebook | None, rows: int, columns: Collection[str] | None
+    path: str | Path,
+    book: Codebook | None,
+    rows: int,
+    columns: Collection[str] | None,
+    stated: dict[str, str | None],
 ) -> Iterator[pd.DataFrame]:
-    source = _Source(path, whole=False)
-    dialect = source.dialect(book, {})
+    source = _Source(path)
+    dialect = source.dialect(book, stated)
     head = source.frame(dialect, nrows=1)
     _check_layout(path, head, book)
-    chosen = _chosen(head.columns, columns)
+    chosen = chosen_names(head.columns, columns)
     wanted = [i for i, name in enumerate(head.columns) if name in chosen] or [0]
     layout = dialect.layout(source.names(dialect))
     with source.texts(
@@ -267,89 +301,8 @@ def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) 
     ):
         return
     # the header may hold the first patient's values, so it is not shown
-    remedy = "Its first line must hold the names of the columns."
-    raise CohortError(f"{path} has no recognizable column. {remedy}", book.parse(frame)[1])
-
-
-# --- Parquet
-
-
-def _dataset(path: str | Path) -> Any:
-    """Return the dataset of a file or folder, with a schema that fits all of its files.
-
-    A column without any value in one file, or of whole numbers in one and fractions in another, has the more
-    general type.
-
-    Raises
-    ------
-    CohortError
-        If a column has types that do not fit each other.
-    """
-    import pyarrow as pa
-    from pyarrow import dataset
-
-    data = dataset.dataset(path, format="parquet", partitioning="hive")
-    schemas = [data.schema, *(fragment.physical_schema for fragment in data.get_fragments())]
-    fields: dict[str, Any] = {}
-    for name in dict.fromkeys(name for schema in schemas for name in schema.names):
-        parts = [
-            pa.schema([schema.field(name).with_nullable(True)]) for schema in schemas if name in schema.names
-        ]
-        try:
-            fields[name] = pa.unify_schemas(parts, promote_options="permissive").field(name)
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
-            types = sorted({str(part.field(name).type) for part in parts})
-            raise CohortError(
-                f"Column {name!r} of {path} has different types in different files: {types}. Write it with "
-                "one type."
-            ) from None
-    unified = pa.schema(list(fields.values()), metadata=data.schema.metadata)
-    if unified.equals(data.schema):
-        return data
-    return dataset.dataset(path, schema=unified, format="parquet", partitioning="hive")
-
-
-def _parquet_chunks(path: str | Path, rows: int, columns: Collection[str] | None) -> Iterator[pd.DataFrame]:
-    from pyarrow import dataset
-
-    data = _dataset(path)
-    stored = (data.schema.pandas_metadata or {}).get("index_columns", [])
-    chosen = _chosen(data.schema.names, columns)
-    kept = [name for name in data.schema.names if name in chosen or name in stored]
-    options = dataset.ParquetFragmentScanOptions(pre_buffer=False)
-    batches = data.to_batches(
-        columns=kept or data.schema.names[:1],
-        batch_size=rows,
-        batch_readahead=1,
-        fragment_readahead=1,
-        fragment_scan_options=options,
+    remedy = (
+        "Its first line must hold the names of the columns, separated by the recognized or stated sign "
+        f"(separator; {OPTIONS['separator']})."
     )
-    index = pd.RangeIndex(data.count_rows())
-    if stored and isinstance(stored[0], dict):  # how pandas stores a RangeIndex
-        index = pd.RangeIndex(stored[0]["start"], stored[0]["stop"], stored[0]["step"])
-    start = 0
-    for table in _of_size(batches, rows):
-        frame = table.to_pandas()
-        if isinstance(frame.index, pd.RangeIndex):
-            frame.index = index[start : start + len(frame)]
-        start += len(frame)
-        yield frame
-
-
-def _of_size(batches: Iterable[Any], rows: int) -> Iterator[Any]:
-    """Split and join record batches, which end at row groups, into tables of `rows` rows."""
-    import pyarrow as pa
-
-    held: list[Any] = []
-    n = 0
-    for batch in batches:
-        held.append(batch)
-        n += len(batch)
-        if n < rows:
-            continue
-        table = pa.Table.from_batches(held)
-        whole = n - n % rows
-        yield from (table.slice(i, rows) for i in range(0, whole, rows))
-        held, n = table.slice(whole).to_batches(), n - whole
-    if n:
-        yield pa.Table.from_batches(held)
+    raise CohortError(f"{path} has no recognizable column. {remedy}", book.parse(frame)[1])

@@ -1,20 +1,28 @@
 """Writing of tables in pieces; a file appears only when it is complete."""
 
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, BinaryIO, Protocol, Self
 
 import pandas as pd
 
+from treatsel._files import whole_file
 from treatsel.table._read import is_parquet
+
+
+class SupportsText(Protocol):
+    """A stream to which text can be written."""
+
+    def write(self, text: str, /) -> Any:
+        """Write a text."""
 
 
 class TableWriter:
     """Writer of a table in pieces to a CSV or Parquet file that appears only when it is complete.
 
-    The pieces are written to a temporary file in the folder of `out`, which replaces `out` at the end and is
-    removed after an error. A stream (or a device) receives the pieces directly.
+    The pieces are written to a temporary file with a unique name in the folder of `out`, which replaces `out`
+    at the end and is removed after an error. A stream, a pipe or a device receives the pieces directly.
 
     Parameters
     ----------
@@ -22,59 +30,71 @@ class TableWriter:
         Where to write; Parquet by the file extension ``.parquet``, else CSV.
     """
 
-    def __init__(self, out: str | Path | TextIO) -> None:
-        self._path = Path(out).resolve() if isinstance(out, str | Path) else None
-        self._part = self._path
-        if self._path is not None and (self._path.is_file() or not self._path.exists()):
-            self._part = self._path.with_name(f".{self._path.name}.part")
+    def __init__(self, out: str | Path | SupportsText) -> None:
+        self._path = Path(out) if isinstance(out, str | Path) else None
         self.parquet = self._path is not None and is_parquet(self._path)
         self._stream: Any = out
-        self._file: Any = None  # file of a Parquet writer
+        self._file: BinaryIO | None = None
+        self._open = ExitStack()
         self._started = False
 
     def __enter__(self) -> Self:
-        if self._part is not None and not self.parquet:
-            self._stream = self._opened(encoding="utf-8", newline="")
+        if self._path is not None:
+            self._file = self._open.enter_context(whole_file(self._path))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._path is None or self._part is None:
-            return
-        if self._started or not self.parquet:
-            self._stream.close()
-        if self._file is not None:
-            self._file.close()
-        if self._part == self._path:
-            return
-        if kind is not None:
-            self._part.unlink(missing_ok=True)
-            return
-        if self._path.exists():
-            shutil.copymode(self._path, self._part)
-        self._part.replace(self._path)
+        self._open.__exit__(kind, error, trace)
 
     def write(self, piece: Any) -> None:
         """Add a piece in the form returned by `packed`."""
-        if not self.parquet:
-            self._stream.write(piece.partition("\n")[2] if self._started else piece)
-        else:
+        if self.parquet:
             if not self._started:
                 from pyarrow.parquet import ParquetWriter
 
-                self._file = self._opened("b")
-                self._stream = ParquetWriter(self._file, piece.schema, compression="snappy")
+                sink = _Counted(self._file)
+                self._stream = self._open.enter_context(
+                    ParquetWriter(sink, piece.schema, compression="snappy")
+                )
             self._stream.write_table(piece.cast(self._stream.schema))
+        else:
+            text = piece.partition("\n")[2] if self._started else piece
+            if self._file is None:
+                self._stream.write(text)
+            else:
+                self._file.write(text.encode())
         self._started = True
 
-    def _opened(self, kind: str = "", **options: Any) -> Any:
-        """Create the temporary file: an existing one is removed, and links are not followed."""
-        assert self._part is not None
-        if self._part == self._path:
-            return self._part.open(f"w{kind}", **options)
-        self._part.unlink(missing_ok=True)
-        return self._part.open(f"x{kind}", **options)
+
+class _Counted:
+    """A binary stream that knows its position, as Parquet needs it, also where a pipe does not."""
+
+    closed = False
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._n = stream, 0
+
+    def write(self, content: Any) -> int:
+        self._stream.write(content)
+        self._n += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        return self._n
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the stream open: whoever opened it closes it."""
+
+
+def write_table(table: pd.DataFrame, out: str | Path | SupportsText) -> None:
+    """Write a table without its index to a CSV or Parquet file (by its extension) or to a text stream."""
+    with TableWriter(out) as writer:
+        writer.write(packed(table, parquet=writer.parquet))
 
 
 def packed(table: pd.DataFrame, *, parquet: bool) -> Any:

@@ -6,18 +6,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import check_choice, check_level, count_of
+from treatsel._disclosure import SMALLEST_GROUP, rounded_down
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE
 from treatsel.validation import parts as part_of
-from treatsel.validation._origin import APPARENT, CROSS_VALIDATED, Origin, origin_of, withheld
+from treatsel.validation._origin import (
+    APPARENT,
+    CROSS_VALIDATED,
+    WITHHELD,
+    Origin,
+    cautions_of_folds,
+    origin_of,
+)
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
@@ -30,6 +39,7 @@ from treatsel.validation.parts import (
     imputed_of,
     joined,
     policies_of,
+    without_gain,
 )
 from treatsel.validation.report import ValidationReport, answers_of, checklist, compare
 from treatsel.validation.studies import (
@@ -95,11 +105,12 @@ def validate(
     predicted by a model fitted without the patient's fold. A model from a file cannot be fitted again; its
     estimates are then apparent performance, and gains and verdicts are withheld. See `ValidationReport.kind`.
 
-    The report compares the recommendations (for each patient, the arm with the most favorable predicted
-    probability) with giving the best single arm to all patients: this gain is the headline. It also evaluates
-    the predictions for the received arm: discrimination, calibration and overall performance. Optional
-    sections follow. Patients whose outcome was not observed are counted, and left out of all estimates other
-    than the bounds for missing outcomes.
+    The report compares the recommendations with giving the best single arm to all patients: this gain is the
+    headline. The recommendations are those that `recommend` gives by default: for each patient, the arm with
+    the most favorable predicted probability (rule "expected"), and ties to the model's default arm. It also
+    evaluates the predictions for the received arm: discrimination, calibration and overall performance.
+    Optional sections follow. Patients whose outcome was not observed are counted, and left out of all
+    estimates other than the bounds for missing outcomes.
 
     Parameters
     ----------
@@ -174,10 +185,7 @@ def validate(
     origin = origin_of(model, cohort, outcome, random_state, n_jobs)
     if origin.kind == CROSS_VALIDATED and imputations is not None:
         raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
-    if event_is_good is None and origin.kind == CROSS_VALIDATED and model.__sklearn_is_fitted__():
-        event_is_good = model.event_is_good_.get(outcome or model.outcomes_[0])
-    if outcome is None and hasattr(model, "outcomes_") and model.__sklearn_is_fitted__():
-        outcome = model.outcomes_[0]
+    outcome, event_is_good = _stated(model, origin, outcome, event_is_good)
     model = origin.model
     task = ValidationTask.of(
         model,
@@ -192,7 +200,9 @@ def validate(
     reference = None if development is None else development_of(development, task)
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"), _warn_once():
-        policies = policies_of(task, assignment)
+        policies = known = policies_of(task, assignment)
+        if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
+            policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections)
         more: dict[str, Callable[..., PartResult]] = {}
         if reference is not None:
@@ -201,12 +211,16 @@ def validate(
             imputed = imputed_of(imputations, model, task)
             more["imputations"] = partial(part_of.imputations, imputed=imputed, assignment=assignment)
         if internal_external is not None:
-            more["internal-external cross-validation"] = partial(
-                part_of.internal_external, model=internal_external, n_jobs=n_jobs
+            found["internal-external cross-validation"] = _attempt(
+                "internal-external cross-validation",
+                partial(part_of.internal_external, model=internal_external, n_jobs=n_jobs),
+                task,
+                known,
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
     about = _about(task, origin)
     cautions = [*_cautions(task, about), *origin.cautions]
+    cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
     report = ValidationReport(
         figures=pd.DataFrame(whole.figures, columns=COLUMNS),
@@ -222,10 +236,21 @@ def validate(
         model_id=getattr(model, "model_id_", None),
         about=about,
     )
-    if origin.kind == APPARENT:
-        report = withheld(report)
+    report = cast(ValidationReport, part_of.without_few_discordant(report))
     items = checklist(answers_of(report), sites=task.n_sites > 1)
     return replace(report, tables=report.tables | {"checklist": items})
+
+
+def _stated(
+    model: Any, origin: Origin, outcome: str | None, event_is_good: bool | None
+) -> tuple[str | None, bool | None]:
+    """Return the outcome and its direction as a fitted selector states them, unless they are given."""
+    if not hasattr(model, "outcomes_") or not model.__sklearn_is_fitted__():
+        return outcome, event_is_good
+    name = outcome or model.outcomes_[0]
+    if event_is_good is None and origin.kind == CROSS_VALIDATED:
+        event_is_good = model.event_is_good_.get(name)
+    return name, event_is_good
 
 
 SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # optional, in their order
@@ -291,18 +316,39 @@ def _about(task: ValidationTask, origin: Origin) -> dict[str, Any]:
     return {
         "n": len(task.y),
         "n_observed": int(task.seen.sum()),
-        "n_incomplete": int(task.cohort.X.isna().any(axis=1).sum()),
+        "n_incomplete": rounded_down(int(task.cohort.X.isna().any(axis=1).sum()), len(task.y)),
         "n_sites": task.n_sites,
         "arms": [str(arm) for arm in task.by_arm.columns],
         "cohort": fingerprint(task.cohort.X),
         "kind": origin.kind,
+        "titles": task.cohort.codebook.titles,
         "share_in_development": origin.share,
+        "policy": _policy(task),
+    }
+
+
+def _policy(task: ValidationTask) -> dict[str, Any]:
+    """Return the rule that was evaluated: the default of `recommend`."""
+    ties = "default arm of each fold" if isinstance(task.tie_arm, pd.Series) else task.tie_arm
+    return {
+        "rule": DEFAULT_RULE,
+        "margin": DEFAULT_MARGIN,
+        "preferences": {task.outcome: 1.0},
+        "ties_to": None if ties is None else str(ties),
+        "n_out_of_scope": task.n_out_of_scope,
     }
 
 
 def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
     """Return the cautions on the whole cohort: one outcome only, development patients, missing outcomes."""
     found = []
+    if task.left_out:
+        text = (
+            f"Arms in which fewer than {SMALLEST_GROUP} patients had the outcome observed, or all of fewer "
+            f"than {2 * SMALLEST_GROUP} had the same outcome, are left out with their patients, because "
+            f"estimates would tell of single patients: {list(task.left_out)}."
+        )
+        found.append(Caution(Severity.PARTIAL, text))
     if task.one_class is not None:
         text = (
             f"T{task.one_class[1:]} ({count_of(about['n_observed'], 'patient')}). Measures that compare "

@@ -6,17 +6,21 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import count_of
-from treatsel._stats.estimate import NAN
+from treatsel._measures import MEASURES
+from treatsel._stats.row_keys import received_row_keys
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
-from treatsel.fitted import Shared
+from treatsel.fitted import Shared, rows_shared
 from treatsel.model_selection import cross_predict_cohort
-from treatsel.validation.parts import Caution, Severity
+from treatsel.models import RecalibratedClassifier
+from treatsel.validation.parts import OVERALL, Caution, Severity
 
 EXTERNAL, CROSS_VALIDATED, APPARENT = "external", "cross-validated", "apparent"
+WITHIN_ARM_AUC = MEASURES["within_arm_auc"].label
+WITHHELD = "withheld, since patients of the development cohort are among these"  # gains of a model on them
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Origin:
     """What is validated, in which patients, and what kind of validation this is.
 
@@ -38,6 +42,8 @@ class Origin:
         Whether the cohort could be compared with the development cohort.
     fold_comparator : Series or None
         For a cross-validation: the best single arm by the patients outside each patient's fold.
+    source : str
+        The cohort with which patients are shared: that of the development, or of an update.
     """
 
     model: Any
@@ -47,6 +53,7 @@ class Origin:
     n_left_out: int = 0
     is_checked: bool = True
     fold_comparator: pd.Series | None = None
+    source: str = "the development cohort"
 
     @property
     def cautions(self) -> list[Caution]:
@@ -55,7 +62,7 @@ class Origin:
             return [
                 Caution(
                     Severity.NO_VALIDATION,
-                    f"About {self.share:.0%} of these patients were in the development cohort. The estimates "
+                    f"About {self.share:.0%} of these patients were in {self.source}. The estimates "
                     "are apparent (optimistic) performance, not external validation; gains and verdicts are "
                     "withheld.",
                 )
@@ -83,9 +90,27 @@ class Origin:
             return [Caution(Severity.MILD, text)]
         if self.n_left_out:
             verb = "was" if self.n_left_out == 1 else "were"
-            text = f"{count_of(self.n_left_out, 'patient')} of the development cohort {verb} left out."
+            text = f"{count_of(self.n_left_out, 'patient')} of {self.source} {verb} left out."
             return [Caution(Severity.MILD, text)]
         return []
+
+
+def cautions_of_folds(origin: Origin, figures: list[dict[str, Any]]) -> list[Caution]:
+    """Return a caution if out-of-fold predictions look reversed, which is usually an artifact of the folds.
+
+    References
+    ----------
+    Parker, Guenter & Bedo (2007), BMC Bioinformatics 8, 326. doi:10.1186/1471-2105-8-326
+    """
+    own = (one for one in figures if (one["measure"], one["group"]) == (WITHIN_ARM_AUC, OVERALL))
+    if origin.kind != CROSS_VALIDATED or not any(one["upper"] < 0.5 for one in own):
+        return []
+    text = (
+        "The within-arm AUC lies below 0.5. In a cross-validation this is usually no reversed prediction: "
+        "where the covariates hardly predict the outcome, a fold with few events is predicted from the other "
+        "folds, which have more of them. Read AUC and calibration slope as: no discrimination was found."
+    )
+    return [Caution(Severity.PARTIAL, text)]
 
 
 def origin_of(
@@ -97,9 +122,13 @@ def origin_of(
     figures are cross-fitted; a model from a file, which cannot be fitted again, gives apparent performance.
     """
     if not hasattr(model, "shared_with"):
-        return Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
+        return _of_keys([model], model, cohort, "the cohort on which the model was fitted or updated")
     if not model.__sklearn_is_fitted__():
         return _cross_validated(model, cohort, outcome, random_state, n_jobs)
+    updated = [each for each in model.models_.values() if isinstance(each, RecalibratedClassifier)]
+    used = _of_keys(updated, model, cohort, "the cohort on which the model was updated")
+    if used.share:  # a clone would be fitted without the update: its figures are those of another model
+        return used
     shared = _shared(model, cohort)
     if shared is None or not shared.is_known:
         return Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
@@ -121,6 +150,26 @@ def origin_of(
     )
 
 
+def _of_keys(parts: list[Any], model: Any, cohort: Cohort, source: str) -> Origin:
+    """Compare the cohort with the rows that were used to fit or update (parts of) a model that keeps them."""
+    shared = [found for part in parts if (found := _shared_rows(part, cohort)) is not None]
+    most = max(shared, key=lambda found: found.share, default=None)
+    unchecked = Origin(model=model, cohort=cohort, kind=EXTERNAL, is_checked=False)
+    if most is None or not most.is_known or not most.share:
+        return unchecked  # the rows may have been written in another form
+    if most.too_many or most.rows is None:
+        return replace(unchecked, kind=APPARENT, share=most.share, is_checked=True, source=source)
+    rest, n = cohort.take(~most.rows), int(most.rows.sum())
+    return replace(unchecked, cohort=rest, share=most.share, n_left_out=n, is_checked=True, source=source)
+
+
+def _shared_rows(part: Any, cohort: Cohort) -> Shared | None:
+    keys, names = getattr(part, "row_keys_", None), list(getattr(part, "feature_names_in_", ()))
+    if keys is None or not names or any(name not in cohort.frame for name in names):
+        return None
+    return rows_shared(keys, received_row_keys(cohort.frame[names], cohort.received))
+
+
 def _cross_validated(
     model: Any, cohort: Cohort, outcome: str | None, random_state: int | None, n_jobs: int | None
 ) -> Origin:
@@ -138,14 +187,3 @@ def _shared(model: Any, cohort: Cohort) -> Shared | None:
         return None  # predicting will say so
     found: Shared | None = model.shared_with(cohort.frame, cohort.received)
     return found
-
-
-def withheld(report: Any) -> Any:
-    """Return a report of apparent performance without its gains, which flatter the model most."""
-    figures = report.figures.copy()
-    rows = figures["section"].isin(["gain", "policy", "naive"]) | figures["measure"].str.startswith("gain")
-    figures.loc[rows, ["value", "lower", "upper"]] = NAN
-    reason = "not estimable: withheld, since patients of the development cohort are among these"
-    figures.loc[rows, "method"] = reason
-    nothing = dict.fromkeys(("value", "lower", "upper", "se", "p_value"), NAN)
-    return replace(report, figures=figures, gain=replace(report.gain, **nothing, method=reason))

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray, as_pandas, check_by_arm, check_choice, check_known_arms, check_unique
+from treatsel._checks import (
+    FloatArray,
+    as_pandas,
+    as_text,
+    check_by_arm,
+    check_choice,
+    check_known_arms,
+    check_unique,
+)
+from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
 from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel.codebook import direction_of
@@ -18,7 +27,7 @@ from treatsel.fitted import FittedModel
 from treatsel.metrics import enough_clusters
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ValidationTask:
     """A by-arm table of predictions, a validation cohort and an outcome.
 
@@ -44,6 +53,13 @@ class ValidationTask:
         Seed of folds and resamples.
     fold_comparator : Series or None
         For a cross-validation without a named comparator: the best single arm by the other folds.
+    tie_arm : label, Series of labels by patient, or None
+        The arm that takes ties in the recommendations: the default arm of the model, as in `recommend`, which
+        in a cross-validation is that of the patient's fold; without a selector, the comparator.
+    n_out_of_scope : int or None
+        Patients to whom `recommend` gives no arm; None if the model is not a selector.
+    left_out : tuple of str
+        Arms of so few patients that a report would tell of them; these patients are left out.
     """
 
     cohort: Cohort
@@ -56,6 +72,9 @@ class ValidationTask:
     level: float
     random_state: int | None
     fold_comparator: pd.Series | None = None
+    tie_arm: Any = None
+    n_out_of_scope: int | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -85,16 +104,29 @@ class ValidationTask:
         name = _outcome(model, cohort, outcome)
         by_arm = predicted(model, cohort, name)
         good = _direction(model, cohort, name, event_is_good)
-        received = check_known_arms(cohort.received, by_arm.columns)
+        received = check_known_arms(cohort.received, by_arm.columns, fewest_named=SMALLEST_GROUP)
         y = cohort.frame[name]
         if not y.notna().any():
             raise InputError(f"Outcome {name!r} was not observed in any patient of this cohort.")
+        left_out = rare_arms(y, received)
+        if left_out:
+            keep = (~received.isin(left_out)).to_numpy()
+            if not y[keep].notna().any():
+                raise InputError(
+                    f"Every arm has fewer than {SMALLEST_GROUP} patients with {name!r} observed (or few, all "
+                    "with the same outcome): a report would tell of single patients. Add patients."
+                )
+            cohort, by_arm, received, y = cohort.take(keep), by_arm[keep], received[keep], y[keep]
+            fold_comparator = None if fold_comparator is None else fold_comparator[keep]
         best = comparator
         if best is None and name == getattr(model, "outcomes_", [None])[0]:
             best = model.default_arm_ if good == bool(model.event_is_good_[name]) else None
+        named = by_text(by_arm.columns)
         if best is not None:
-            best = by_text(by_arm.columns)(best)
-            check_choice("comparator", best, list(by_arm.columns))
+            best = check_choice("comparator", named(best), list(by_arm.columns))
+        ties = best if fold_comparator is None else fold_comparator.map(named)
+        if is_served(model, name, good):
+            ties = named(model.default_arm_)
         return cls(
             cohort=cohort,
             outcome=name,
@@ -104,8 +136,11 @@ class ValidationTask:
             y=y,
             comparator=best,
             fold_comparator=None if best is not None else fold_comparator,
+            left_out=tuple(str(arm) for arm in left_out),
             level=level,
             random_state=random_state,
+            tie_arm=ties,
+            n_out_of_scope=_out_of_scope(model, cohort),
         )
 
     @cached_property
@@ -181,6 +216,14 @@ class ValidationTask:
         return None if self.all_clusters is None else self.all_clusters[self.seen]
 
 
+def rare_arms(y: pd.Series, received: pd.Series) -> list[Any]:
+    """Return the arms whose figures would tell of single patients: see `treatsel._disclosure.is_telling`."""
+    groups = y.groupby(received.to_numpy(), sort=False)
+    counts = pd.DataFrame({"n": groups.size(), "seen": groups.count(), "events": groups.sum()})
+    telling = is_small(counts["n"]) | is_telling(counts["seen"], counts["events"])
+    return list(counts.index[telling])
+
+
 def _named(groups: pd.Series) -> pd.Series:
     return groups.fillna("not stated").astype(str)
 
@@ -197,8 +240,8 @@ def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
 
 def by_text(labels: pd.Index | Iterable[Any]) -> Callable[[Any], Any]:
     """Return a function that maps a label to the known label with the same text (1 for "1"), if any."""
-    known = {str(label): label for label in labels}
-    return lambda label: known.get(str(label), label)
+    known = {as_text(label): label for label in labels}
+    return lambda label: known.get(as_text(label), label)
 
 
 def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
@@ -222,6 +265,18 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     table = table.rename(columns=by_text(pd.unique(cohort.received)))
     check_unique("The arms of the predictions, compared as text,", table.columns)
     return table
+
+
+def is_served(model: Any, outcome: str, good: bool) -> bool:
+    """Return whether a model recommends by this outcome in this direction: a selector, not turned around."""
+    return hasattr(model, "default_arm_") and model.event_is_good_.get(outcome) == good
+
+
+def _out_of_scope(model: Any, cohort: Cohort) -> int | None:
+    """Return the number of patients whose values put them out of scope of a selector."""
+    if not hasattr(model, "model_"):
+        return None
+    return int((~model.model_.without_draws().predict(cohort.X).in_scope).sum())
 
 
 def _direction(model: Any, cohort: Cohort, outcome: str, given: bool | None) -> bool:

@@ -17,7 +17,7 @@ from treatsel.errors import InputError
 from treatsel.metrics.policy import aipw_scores
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ArmPair:
     """Patients of positive weight who received one of two arms; benefit = p_treated - p_control.
 

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy import special
 
 from treatsel._checks import FloatArray
-from treatsel._reporting.plots import BLUE, GREY, new_axes
+from treatsel._reporting.plots import benefit_groups
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.clustered_means import mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
@@ -18,8 +19,8 @@ from treatsel.errors import InputError
 from treatsel.metrics.benefit._arm_pair import ArmPair, benefit_scores, check_pair, robust_covariance
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BenefitCalibration:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class BenefitCalibration(Summarized):
     """Best linear predictor of the benefit: benefit = intercept + slope x predicted benefit.
 
     Attributes
@@ -52,20 +53,22 @@ class BenefitCalibration:
         """Return one row per group."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the groups, the line and the ideal on `ax` (new if None) and return it."""
-        ax = new_axes(ax, width=5, height=5)
-        x = self.table["predicted"].to_numpy()
-        ax.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1)
-        ax.axhline(0, color=GREY, linewidth=0.5)
-        ax.vlines(x, self.table["lower"], self.table["upper"], color=BLUE, linewidth=1)
-        ax.plot(x, self.table["observed"], "o", color=BLUE, markersize=4)
-        if np.isfinite(self.slope.value):
-            ends = np.array([x.min(), x.max()])
-            ax.plot(ends, self.intercept.value + self.slope.value * ends, color=BLUE)
-        ax.set(xlabel="Predicted benefit", ylabel="Observed benefit (doubly robust)")
-        ax.spines[["top", "right"]].set_visible(False)
-        return ax
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the groups with their intervals, the fitted line, and the ideal (dashed).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        line = {"intercept": self.intercept.value, "slope": self.slope.value}
+        return benefit_groups(self.table, **line, level=self.level, ax=ax, **kwargs)
 
 
 def benefit_calibration(

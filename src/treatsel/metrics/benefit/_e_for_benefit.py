@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import check_choice, check_level
-from treatsel._reporting.plots import estimates
+from treatsel._reporting.plots import estimates, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel.metrics.benefit._matching import MatchedPairs
 from treatsel.metrics.benefit._pair_bootstrap import NAN, Definition, _check_seed, _draws, _percentile, _plain
@@ -16,8 +17,8 @@ Surface = Literal["interpolate", "direct"]
 MAX_DISTANCE = 2.0  # observed benefits lie in [-1, 1]: a curve beyond this is a singular fit
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenefitErrors:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BenefitErrors(Summarized):
     """E-for-benefit: distances of predicted benefits from a smooth calibration curve; 0 is perfect.
 
     Attributes
@@ -35,9 +36,25 @@ class BenefitErrors:
         rows = {name: getattr(self, name).to_dict() for name in ("eavg", "e50", "e90")}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="distance")
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the distances with their intervals on `ax` (new if None) and return it."""
-        return estimates(self.to_frame(), reference=0, xlabel="Error of the predicted benefit", ax=ax)
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the distances with their intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        table = self.to_frame()
+        ends = intervals_of(self.eavg.level, any_finite=bool(table["lower"].notna().any()))
+        label = f"Error of the predicted benefit, in probability ({ends})"
+        names = {"eavg": "mean", "e50": "median", "e90": "90th percentile"}
+        return estimates(table.rename(index=names), reference=0, xlabel=label, ax=ax, **kwargs)
 
 
 def e_for_benefit(

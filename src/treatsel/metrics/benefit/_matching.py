@@ -16,6 +16,7 @@ from treatsel._checks import (
     check_vector,
     count_of,
 )
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair
@@ -24,7 +25,7 @@ Neighbor = Literal["nearest", "above"]
 Positions = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Source:
     """Data from which pairs were matched, one row per unit of weight, so that matching can be repeated."""
 
@@ -56,8 +57,8 @@ class Source:
         return bool(self.treated.any() and not self.treated.all())
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MatchedPairs:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MatchedPairs(Summarized):
     """Pairs of a treated patient and a similar patient of the control arm.
 
     Attributes

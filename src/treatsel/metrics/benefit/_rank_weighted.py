@@ -10,7 +10,8 @@ import pandas as pd
 from scipy.special import digamma
 
 from treatsel._checks import FloatArray, check_choice, check_vector, count_of
-from treatsel._reporting.plots import curves
+from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import quantile_of, two_sided_p, wald
 from treatsel.errors import InputError
@@ -20,8 +21,8 @@ GRID = np.arange(1, 11) / 10
 MOST_TABULATED = 10_000_000  # largest table of harmonic numbers
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RankWeightedEffect:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RankWeightedEffect(Summarized):
     """Gain from treating the highest-ranked patients instead of as many chosen at random.
 
     Attributes
@@ -44,16 +45,30 @@ class RankWeightedEffect:
         """Return the curve."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the curve with its pointwise band on `ax` (new if None) and return it."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the curve with its pointwise band.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         return curves(
             self.table.assign(curve="TOC"),
             x="q",
             by="curve",
             xlabel="Share of patients, highest priority first",
             ylabel="Average benefit minus that of all patients",
+            band=intervals_of(self.level),
             reference=0,
             ax=ax,
+            **kwargs,
         )
 
 
@@ -212,7 +227,7 @@ def _area(pair: ArmPair, value: float, se: float, df: int | None, n_draws: int) 
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Areas:
     """Exact AUTOC, Qini and TOC of ranked patients, as a function of their weights.
 

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level, check_probability
-from treatsel._reporting.plots import diagonal_axes, text_of
+from treatsel._reporting.plots import calibration
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.intervals import weighted_quantile, wilson
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
@@ -76,8 +77,8 @@ def calibration_groups(
     return pd.concat(tables, ignore_index=True)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CalibrationCurve:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CalibrationCurve(Summarized):
     """Observed against predicted probability: a smooth curve with its band, and groups of patients.
 
     Attributes
@@ -101,21 +102,22 @@ class CalibrationCurve:
         """Return the curve."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw curve, band and groups of each arm on `ax` (new if None) and return it."""
-        ax = diagonal_axes(ax, xlabel="Predicted probability", ylabel="Observed proportion")
-        for arm, curve in self.table.groupby("arm", sort=False):
-            (line,) = ax.plot(curve["predicted"], curve["observed"], label=text_of(arm))
-            shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
-            ax.fill_between(curve["predicted"], curve["lower"], curve["upper"], **shade)
-            points = self.groups[self.groups["arm"] == arm]
-            below = (points["observed"] - points["lower"]).clip(lower=0)
-            above = (points["upper"] - points["observed"]).clip(lower=0)
-            marks = {"fmt": "o", "markersize": 4, "color": line.get_color()}
-            ax.errorbar(points["predicted"], points["observed"], yerr=np.array([below, above]), **marks)
-        if len(self.fits) > 1:
-            ax.legend(frameon=False)
-        return ax
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw curve, band and groups of each arm; more than three arms on new Axes in panels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the curves; bands and groups have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+            The first one of several panels.
+        """
+        return calibration(self, ax, **kwargs)
 
 
 def calibration_curve(

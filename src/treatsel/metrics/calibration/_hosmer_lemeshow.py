@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from treatsel._reporting.summary import Summarized
 from treatsel.metrics.calibration._curve import calibration_groups
 from treatsel.metrics.calibration._weak_calibration_test import _chi_square
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HosmerLemeshow:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class HosmerLemeshow(Summarized):
     """Hosmer-Lemeshow test and its groups of similar predictions.
 
     Attributes

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import weighted_quantile
 from treatsel._stats.refits import CELLS, both_classes, cells_of
@@ -23,8 +24,8 @@ ERRORS = ("ici", "e50", "e90", "emax", "eci")
 PERFECT = "none: each prediction equals its outcome"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CalibrationIndices:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CalibrationIndices(Summarized):
     """Distances between predicted probabilities and the smooth calibration curve; 0 is perfect.
 
     Attributes
@@ -199,7 +200,7 @@ def integrated_calibration_index(
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _CurveRefits:
     """Refits of the curve to resampled or simulated outcomes at fixed places, each with its prediction.
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import check_choice, check_level
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import clipped, logits_of
@@ -22,8 +23,8 @@ from treatsel.metrics.calibration._recalibration import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecalibrationFit:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RecalibrationFit(Summarized):
     """Logistic recalibration line: logit(observed) = intercept + slope x logit(predicted).
 
     Attributes

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import chdtrc
 
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_predicted
@@ -15,8 +16,8 @@ from treatsel._stats.vectors import check_predicted
 NAN = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChiSquare:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ChiSquare(Summarized):
     """A chi-square test.
 
     Attributes
@@ -32,8 +33,8 @@ class ChiSquare:
     p_value: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeakCalibrationTest:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class WeakCalibrationTest(Summarized):
     """Likelihood-ratio tests of logistic recalibration, and Harrell's indexes D, U and Q.
 
     Attributes

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level, reaches
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval
@@ -16,8 +17,8 @@ from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
 
 
-@dataclass(frozen=True, kw_only=True)
-class BalancedAccuracy:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BalancedAccuracy(Summarized):
     """Balanced accuracy with its components, the base rate and the no-information rate.
 
     Attributes

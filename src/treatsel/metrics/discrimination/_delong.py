@@ -9,7 +9,7 @@ from treatsel._stats.clusters import Clusters
 from treatsel._stats.vectors import Scored
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Placed:
     """AUC with the placement value of each patient.
 

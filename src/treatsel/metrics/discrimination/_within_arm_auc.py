@@ -116,7 +116,7 @@ def within_arm_auc(
     return _auc_estimate(data, value, variance, clustering, scale=interval, level=level, of="DeLong per arm")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Arm:
     """Patients of one arm, with their placement values within the arm."""
 

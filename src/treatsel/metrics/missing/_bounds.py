@@ -9,6 +9,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
 from treatsel._reporting.plots import estimates
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import share_received
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import Interval, quantile_of, wilson
@@ -19,8 +20,8 @@ from treatsel.metrics.policy import aipw_scores, gain_over_best_arm
 NULL = {"difference": 0.0, "ratio": 1.0}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MissingOutcomeBounds:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MissingOutcomeBounds(Summarized):
     """Values of an estimate under extreme assumptions about the missing outcomes.
 
     Attributes
@@ -43,13 +44,27 @@ class MissingOutcomeBounds:
         """Return the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None, *, measure: str = "rate") -> Any:
-        """Draw one measure under each scenario; return the Axes."""
+    def plot(self, ax: Any = None, *, measure: str = "rate", **kwargs: Any) -> Any:
+        """Draw one measure under each scenario.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        measure : {"rate", "difference", "ratio", "gain"}
+            Measure to draw; it must be part of the table.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         check_choice("measure", measure, list(self.table["measure"].unique()))
         rows = self.table[self.table["measure"] == measure]
         rows = rows.set_index(rows["arms"] + ": " + rows["scenario"])
         text = f"{measure.capitalize()} ({100 * self.level:g}% intervals)"
-        return estimates(rows, reference={**NULL, "gain": 0.0}.get(measure), xlabel=text, ax=ax)
+        return estimates(rows, reference={**NULL, "gain": 0.0}.get(measure), xlabel=text, ax=ax, **kwargs)
 
 
 def missing_outcome_bounds(

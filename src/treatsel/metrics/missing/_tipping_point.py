@@ -10,7 +10,8 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_vector
-from treatsel._reporting.plots import curves
+from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import quantile_of
 from treatsel.metrics.missing._arm_counts import Contrast, _pair, contrast_of, count_arms
@@ -21,8 +22,8 @@ SIGNS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "opposite": (1.0, -1.0)}
 FARTHEST, STEPS = 30.0, 3001  # range and points of the search for a tipping point, on the logit scale
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TippingPoint:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TippingPoint(Summarized):
     """How far missing outcomes must differ from observed ones for a contrast of two arms to vanish.
 
     Attributes
@@ -56,13 +57,26 @@ class TippingPoint:
         """Return the contrast by delta."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the contrast, with its interval, by delta; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the contrast, with its interval, by delta; dashed: no difference.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         ylabel = f"{self.measure.capitalize()}, {self.arms[0]} v {self.arms[1]}"
         text = "Log odds ratio of the outcome, missing v observed"
         table = self.table.assign(measure=self.measure)
         reference = NULL[self.measure]
-        return curves(table, x="delta", by="measure", xlabel=text, ylabel=ylabel, reference=reference, ax=ax)
+        labels = {"xlabel": text, "ylabel": ylabel, "band": intervals_of(self.level)}
+        return curves(table, x="delta", by="measure", reference=reference, ax=ax, **labels, **kwargs)
 
 
 def tipping_point(

@@ -10,13 +10,14 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from treatsel._checks import FloatArray, check_level
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.vectors import check_predicted
 from treatsel.errors import InputError
 
 
-@dataclass(frozen=True, kw_only=True)
-class BrierDecomposition:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BrierDecomposition(Summarized):
     """Brier score = miscalibration - discrimination + uncertainty.
 
     Attributes

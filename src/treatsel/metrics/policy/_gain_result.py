@@ -1,12 +1,14 @@
 """Results of comparing a recommendation rule with simpler policies."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from treatsel._reporting import plots
+from treatsel._reporting.format import points, with_interval
+from treatsel._reporting.summary import Summarized, Summary, reveals_count, summary_of_fields
 
 BEFOREHAND, ON_THIS_DATA, OWN = "named in advance", "selected in these data", "each patient's own"
 OF_FOLDS = "selected in the other folds"
@@ -14,8 +16,8 @@ AT_RANDOM = "drawn at random"
 BEST, RECEIVED, RANDOM = "best single arm", "received arm", "random arm, same shares"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gain:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Gain(Summarized):
     """Outcome rate under the recommendations minus that under a simpler policy (the comparator).
 
     Attributes
@@ -56,6 +58,14 @@ class Gain:
     level: float
     method: str
 
+    def _summary(self) -> Summary:
+        whole = summary_of_fields(self)
+        if self.lower == self.lower and not reveals_count(self):
+            bounds = {"value": self.value, "lower": self.lower, "upper": self.upper}
+            headline = f"{with_interval(bounds, points)}, {100 * self.level:g}% interval"
+            whole = replace(whole, headline=headline)
+        return replace(whole, headline=f"{whole.headline}, against the {self.comparator}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return all fields by name."""
         return dataclasses.asdict(self)
@@ -65,8 +75,8 @@ class Gain:
         return pd.DataFrame([self.to_dict()])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Gains:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Gains(Summarized):
     """Gains of the recommendations over each single arm for all patients.
 
     Attributes
@@ -84,13 +94,40 @@ class Gains:
     level: float
     simultaneous: bool
 
+    def _summary(self) -> Summary:
+        rows = [
+            (str(arm), points(row["value"]), f"{points(row['lower'])} to {points(row['upper'])}")
+            for arm, row in self.table.iterrows()
+        ]
+        joint = "joint " if self.simultaneous else ""
+        return Summary(
+            title="Gains",
+            headline=f"Gain of the recommendations over {len(rows)} single arms for all patients",
+            columns=("Arm", "Gain", f"{joint}{100 * self.level:g}% interval"),
+            rows=rows,
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the gain over each arm with its interval; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the gain over each arm with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        joint = "joint " if self.simultaneous else ""
         label = (
-            f"Gain over this arm for all patients, difference of outcome rates ({self.level:.0%} interval)"
+            "Gain over this arm for all patients: difference of outcome rates, above 0 in favor of the "
+            f"recommendations ({joint}{plots.intervals_of(self.level)})"
         )
-        return plots.estimates(self.table, reference=0.0, xlabel=label, ax=ax)
+        return plots.estimates(self.table, reference=0.0, xlabel=label, ax=ax, **kwargs)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_vector
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import shares_of
 from treatsel._stats.clusters import Clusters, check_clusters
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
@@ -21,8 +22,8 @@ BIASED = "biased: not the gain from following the recommendations"
 NO_SPREAD = 1e-9  # share of the contrast left by the regression; below it, the regressors fix concordance
 
 
-@dataclass(frozen=True, kw_only=True)
-class NaiveConcordanceContrast:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class NaiveConcordanceContrast(Summarized):
     """The naive contrast, and its expected value if no patient gained from the recommendations.
 
     Attributes

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import check_choice, check_level, count_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import Interval, wald
 from treatsel.errors import InputError
@@ -17,8 +18,8 @@ from treatsel.metrics.pooling._scales import BACK, Scale, _check_estimates
 LEAST_BETWEEN = 1e-4  # lower bound of the between-imputation share of the variance, as in R's mice
 
 
-@dataclass(frozen=True, kw_only=True)
-class RubinPooled:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RubinPooled(Summarized):
     """Estimates from several imputed data sets, pooled by Rubin's rules.
 
     Attributes

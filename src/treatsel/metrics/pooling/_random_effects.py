@@ -11,6 +11,7 @@ from scipy.special import stdtr
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_same_length, check_unique
 from treatsel._reporting.plots import estimates
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.heterogeneity import cochran_q
 from treatsel._stats.intervals import quantile_of, wald
@@ -18,8 +19,8 @@ from treatsel.errors import InputError
 from treatsel.metrics.pooling._scales import BACK, FORTH, RANGE, Scale, _check_estimates
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MetaAnalysis:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MetaAnalysis(Summarized):
     """Random-effects meta-analysis of the estimates of several sites.
 
     Attributes
@@ -98,8 +99,26 @@ class MetaAnalysis:
         rows = [*self.sites.assign(kind="site").to_dict(orient="records"), mean, new]
         return pd.DataFrame(rows, columns=["kind", *self.sites.columns])
 
-    def plot(self, ax: Any = None, *, xlabel: str = "Estimate", reference: float | None = None) -> Any:
-        """Draw a forest plot: each site, the mean, and the prediction interval; return the Axes."""
+    def plot(
+        self, ax: Any = None, *, xlabel: str = "Estimate", reference: float | None = None, **kwargs: Any
+    ) -> Any:
+        """Draw a forest plot: each site, the mean, and the prediction interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        xlabel : str
+            Name of the estimate.
+        reference : float, optional
+            Value of a dashed line.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         table = self.to_frame()
         ends = {"pooled": f"pooled, {self.n_sites} sites", "new site": "new site (prediction interval)"}
         reason = np.where(table["value"].notna(), "not pooled", "not estimable")
@@ -108,7 +127,7 @@ class MetaAnalysis:
             ends.get(kind, f"{site}" if used else f"{site} ({why})") for kind, site, used, why in columns
         ]
         text = f"{xlabel} ({100 * self.level:g}% intervals)"
-        return estimates(table.set_index(pd.Index(labels)), reference=reference, xlabel=text, ax=ax)
+        return estimates(table.set_index(pd.Index(labels)), reference=reference, xlabel=text, ax=ax, **kwargs)
 
 
 class _Mean(NamedTuple):

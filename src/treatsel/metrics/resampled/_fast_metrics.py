@@ -23,7 +23,7 @@ N_KNOTS = 5
 Positions = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Sorted:
     """Patients in the order of their predictions (then outcomes).
 
@@ -123,7 +123,7 @@ class Sorted:
         return [(own, np.flatnonzero(np.diff(self.data.score[own], prepend=-1.0))) for own in rows]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Places:
     """Sorted logits x, with the corresponding predictions and numbers of patients.
 
@@ -141,7 +141,7 @@ def added(values: FloatArray, first: Positions) -> FloatArray:
     return values if len(first) == len(values) else np.add.reduceat(values, first)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Draw:
     """One resample: weights of the patients; counts and events at each prediction, and their sums."""
 

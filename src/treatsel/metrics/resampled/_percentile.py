@@ -9,6 +9,7 @@ import pandas as pd
 
 from treatsel._checks import check_choice, check_level
 from treatsel._jobs import results_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import NAN, Estimate
 from treatsel._stats.resampling import Resamples, percentile_interval
@@ -19,8 +20,8 @@ from treatsel.metrics.resampled._fast_metrics import METRICS, Sorted, evaluate, 
 USUAL = ("auc", "brier_score", "calibration_in_the_large", "calibration_slope", "ici")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bootstrap:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Bootstrap(Summarized):
     """Metrics with percentile intervals from shared resamples.
 
     Attributes

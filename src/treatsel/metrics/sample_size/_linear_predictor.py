@@ -8,6 +8,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit, ndtri, polygamma
 
 from treatsel._checks import FloatArray, check_probability, check_weights
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.logits import inside
 from treatsel.metrics.sample_size._result import check_between
 
@@ -15,8 +16,8 @@ N_POINTS = 20_001  # odd, so that the midpoint is one of them
 REACH = 12.0  # standard deviations on either side
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LinearPredictorDistribution:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LinearPredictorDistribution(Summarized):
     """Distribution of the logit of the predicted probability in the target population.
 
     Create one with `normal`, `beta`, `binormal` or `observed`. Expectations are sums over the points; for the

@@ -8,14 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._reporting.format import DASH
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel._stats.estimate import NAN
 from treatsel.errors import InputError
 
 MOST_PATIENTS = 1_000_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Criterion:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Criterion(Summarized):
     """Criterion of a sample-size calculation, with the number of patients that it requires.
 
     Attributes
@@ -42,8 +44,8 @@ class Criterion:
     about: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleSize:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SampleSize(Summarized):
     """Sample size by criterion; the largest number is required.
 
     Attributes
@@ -71,6 +73,17 @@ class SampleSize:
                 f"{beyond} would need more than {MOST_PATIENTS:,} patients. Relax the target, or check "
                 "the numbers given."
             )
+
+    def _summary(self) -> Summary:
+        return Summary(
+            title="SampleSize",
+            headline=str(self),
+            columns=("Criterion", "Patients", "Meaning"),
+            rows=[
+                (each.name, DASH if each.n is None else f"{each.n:,}", each.about) for each in self.criteria
+            ],
+            note="to_frame() shows all numbers.",
+        )
 
     @property
     def n(self) -> int:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from treatsel._checks import check_binary, check_choice, check_level, check_weights
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.intervals import quantile_of
 from treatsel._stats.resampling import percentile_interval
@@ -20,8 +21,8 @@ from treatsel.metrics.sensitivity._marginal_model import Bounds
 LARGEST = 1e6  # upper end of the search for a limit, as a Lambda or a bias factor
 
 
-@dataclass(frozen=True, kw_only=True)
-class EValue:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class EValue(Summarized):
     """Least strength of unmeasured confounding that could explain away an association.
 
     Attributes

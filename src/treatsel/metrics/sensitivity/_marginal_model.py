@@ -39,7 +39,7 @@ def statistics_of(
     return np.column_stack([*columns, differs, np.ones(len(outcome))]).astype(float)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sums:
     """Sums of the statistics, one row per (re)sample; `method`: "hajek" or "ipw"."""
 

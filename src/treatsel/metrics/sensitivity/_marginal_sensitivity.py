@@ -17,7 +17,8 @@ from treatsel._checks import (
     check_vector,
     check_weights,
 )
-from treatsel._reporting.plots import curves
+from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import received_probability, share_of_arm, share_received
 from treatsel._stats.estimate import NAN
 from treatsel._stats.resampling import Resamples
@@ -27,8 +28,8 @@ from treatsel.metrics.sensitivity._e_value import LARGEST, _high, _low, _near, _
 from treatsel.metrics.sensitivity._marginal_model import Sums, statistics_of
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MarginalSensitivity:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MarginalSensitivity(Summarized):
     """Bounds of a policy's value and gain if unmeasured confounding is no stronger than Lambda.
 
     Attributes
@@ -62,17 +63,33 @@ class MarginalSensitivity:
         """Return the bounds, one row per measure and Lambda."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None, *, measure: str = "gain") -> Any:
-        """Draw both bounds against Lambda, each with its side of the interval; return the Axes."""
+    def plot(self, ax: Any = None, *, measure: str = "gain", **kwargs: Any) -> Any:
+        """Draw both bounds against Lambda, each with its side of the interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        measure : {"gain", "value"}
+            Measure to draw.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         check_choice("measure", measure, ["value", "gain"])
         rows = self.table[self.table["measure"] == measure]
         low = rows.assign(bound="lowest", value=rows["lowest"], upper=rows["lowest"])
         high = rows.assign(bound="highest", value=rows["highest"], lower=rows["highest"])
         text = "Lambda: largest odds ratio of an arm due to unmeasured confounding"
-        ylabel = f"{measure.capitalize()} ({100 * self.level:g}% interval)"
+        against = f"Gain over {self.comparator_arm} for all patients"
+        ylabel = against if measure == "gain" else "Rate of the good outcome"
         reference = 0.0 if measure == "gain" else None
         table = pd.concat([low, high])
-        return curves(table, x="Lambda", by="bound", xlabel=text, ylabel=ylabel, reference=reference, ax=ax)
+        labels = {"xlabel": text, "ylabel": ylabel, "band": intervals_of(self.level)}
+        return curves(table, x="Lambda", by="bound", reference=reference, ax=ax, **labels, **kwargs)
 
 
 def policy_sensitivity(

@@ -1,5 +1,6 @@
 """Decision curve: net benefit over a range of thresholds, with treat-all and treat-none."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_level
-from treatsel._reporting.plots import curves
+from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
 from treatsel.metrics.utility._net_benefit import NEEDS_BOTH
 from treatsel.metrics.utility._threshold_counts import (
     ALL,
@@ -28,8 +30,8 @@ NO_LIMITS = "more than one resample in ten has only one class of outcome; a know
 TREAT = "rely on the arm when the predicted probability of the good outcome is at least the threshold"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DecisionCurve:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class DecisionCurve(Summarized):
     """Net benefit of models, of treat all and of treat none over thresholds.
 
     Attributes
@@ -65,12 +67,36 @@ class DecisionCurve:
         """Return the curves."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None, *, treat: str = TREAT) -> Any:
-        """Draw the curves on `ax` (new if None), with the meaning of "treat" below the axis; return `ax`."""
-        xlabel, ylabel = f'Threshold\n"Treat": {treat}', "Net benefit, per patient"
-        ax = curves(self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, ax=ax)
-        top = max(self.prevalence, 0.05)
-        ax.set_ylim(-0.15 * top, 1.1 * top)
+    def plot(self, ax: Any = None, *, treat: str = TREAT, **kwargs: Any) -> Any:
+        """Draw the curves, with the meaning of "treat" below the axis.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        treat : str
+            What "treat" means.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        ax = curves(
+            self.table,
+            x="threshold",
+            by="strategy",
+            xlabel="Threshold",
+            ylabel="Net benefit, per patient",
+            band=intervals_of(self.level),
+            note=f'"Treat": {treat}',
+            ax=ax,
+            **kwargs,
+        )
+        highest = float(self.table[["value", "upper"]].max().max())
+        top = max(self.prevalence, highest if math.isfinite(highest) else 0.0, 0.05)
+        ax.set_ylim(-0.15 * top, 1.05 * top)  # "treat all" falls without limit
         return ax
 
 
@@ -180,7 +206,7 @@ def _described(table: pd.DataFrame, drawn: str | None) -> str:
     return f"percentiles of {drawn}" if table["lower"].notna().all() else f"no interval: {NO_LIMITS}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Drawn:
     """Net benefits (n_strategies, n_thresholds) and their resamples, arranged as tables."""
 

@@ -70,7 +70,7 @@ def check_models(y_prob: Any) -> dict[str, Any]:
     return models
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Table:
     """Patients counted by outcome, by the thresholds that each model's prediction reaches, and by cluster.
 

@@ -9,16 +9,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_by_arm, check_choice, check_vector
-from treatsel._reporting.plots import curves
-from treatsel._stats.by_arm_tables import best_shares, check_table
+from treatsel._reporting.plots import curves, intervals_of
+from treatsel._reporting.summary import Summarized
+from treatsel._stats.by_arm_tables import check_table
 from treatsel._stats.clustered_means import Units, check_units, mean_of
+from treatsel._stats.ties import best_shares
 from treatsel._stats.weights import Weights, WeightsAre
 from treatsel.errors import InputError
 from treatsel.metrics.utility._threshold_counts import check_grid
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TreatmentChoiceCurve:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TreatmentChoiceCurve(Summarized):
     """Net benefit of choosing arms by the model, and of each arm for all patients, over thresholds.
 
     Attributes
@@ -59,14 +61,27 @@ class TreatmentChoiceCurve:
         """Return the curves."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the curves on `ax` (new if None) and return it."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the curves of the model, with its band, and of each arm for all patients.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         meaning = f"increase in probability of outcome 1 over {self.comparator} that justifies another arm"
-        xlabel = f"Threshold\n({meaning})"
+        table = self.table.copy()
+        table.loc[table["strategy"] != "model", ["lower", "upper"]] = float("nan")  # bands would overlap
         ylabel = f"Net benefit over {self.comparator} for all patients"
-        return curves(
-            self.table, x="threshold", by="strategy", xlabel=xlabel, ylabel=ylabel, reference=0, ax=ax
-        )
+        band = f"band of the model: {intervals_of(self.level)}"
+        labels = {"xlabel": "Threshold", "ylabel": ylabel, "band": band, "note": f"({meaning})"}
+        return curves(table, x="threshold", by="strategy", reference=0, ax=ax, **labels, **kwargs)
 
 
 def treatment_choice_net_benefit(

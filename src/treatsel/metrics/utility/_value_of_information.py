@@ -10,6 +10,7 @@ from scipy import special
 
 from treatsel._checks import FloatArray, check_choice
 from treatsel._reporting.plots import curves
+from treatsel._reporting.summary import Summarized
 from treatsel.errors import InputError
 from treatsel.metrics.utility._threshold_counts import (
     ALL,
@@ -24,8 +25,8 @@ FARTHEST = 40.0  # standard deviations: beyond them a normal probability is 0 or
 SMALLEST = 1e-150
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ValueOfInformation:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ValueOfInformation(Summarized):
     """Net benefit expected to be lost at each threshold because the validation cohort is finite.
 
     Attributes
@@ -49,11 +50,23 @@ class ValueOfInformation:
         """Return the table."""
         return self.table.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the value of information over the thresholds on `ax` (new if None) and return it."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the value of information over the thresholds.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the lines; bands have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         table = self.table.assign(strategy="value of perfect information")
         ylabel = "Expected loss of net benefit, per patient"
-        return curves(table, x="threshold", by="strategy", xlabel="Threshold", ylabel=ylabel, ax=ax)
+        return curves(table, x="threshold", by="strategy", xlabel="Threshold", ylabel=ylabel, ax=ax, **kwargs)
 
 
 def value_of_information(

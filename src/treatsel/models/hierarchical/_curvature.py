@@ -21,7 +21,7 @@ from treatsel.additive import Encoding
 BLOCK_CELLS = 4_000_000  # numbers of the design matrix held at once: 32 MB
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curvature:
     """Sums over patients at a parameter value: K arms, q terms (the first is the intercept), S sites.
 

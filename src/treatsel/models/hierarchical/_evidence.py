@@ -23,7 +23,7 @@ SHORTEST_STEP = 1e-4
 CONVERGED = 1e-4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prior:
     """Prior standard deviations.
 
@@ -41,7 +41,7 @@ class Prior:
         return self.site**2 + self.site_by_arm**2 * np.eye(n_arms)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class State:
     """A parameter value: shared and deviating terms, shape (K + 1, q), and site effects, shape (S, K)."""
 
@@ -54,7 +54,7 @@ class State:
         return np.asarray(self.terms[0] + self.terms[1:])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """The quadratic approximation at a state, with the sites integrated out.
 

@@ -91,7 +91,7 @@ class Component:
     mode: Mode
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sparsity:
     """Gamma distributions of each covariate's precision, relative to an even spread.
 

@@ -1,6 +1,5 @@
 """The fitted hierarchical model: averaged posteriors, their projection to one logit per arm, and draws."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
-from treatsel.errors import TreatselWarning
+from treatsel.errors import warn
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import MAX_STEPS, System
 from treatsel.models.hierarchical._heterogeneity import Averaged, Component, average_over_sizes
@@ -26,7 +25,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hierarchy:
     """A fitted hierarchical logistic regression.
 
@@ -53,11 +52,9 @@ class Hierarchy:
         ordered = patients.with_arms(rank[patients.arms])
         averaged = average_over_sizes(ordered, encoding.kinds, encoding.sources)
         if not all(component.mode.converged for component in averaged.components):
-            warnings.warn(
+            warn(
                 "The hierarchical model did not converge: its gradient does not vanish at the estimates. "
                 "Check for covariates that determine the outcome and for values of very different size.",
-                TreatselWarning,
-                stacklevel=2,
             )
         return cls(averaged, _projected(averaged.components, ordered)[rank], rank)
 

@@ -36,11 +36,11 @@ def select_covariates(
     n_arms, names = int(arms.max()) + 1, list(covariates.columns)
     limit = MAX_TERMS // (n_arms + 1) - 1  # columns without hinges
     if len(names) <= limit:
-        kinds = Encoding.learn(covariates, weights, native_missing=False, knots=True).kinds
+        kinds = Encoding.of_cohort(covariates, weights, native_missing=False, knots=True).kinds
         n_terms = 1 + len(kinds) + n_arms * (1 + int((kinds != "hinge").sum()))
         if n_terms <= MAX_TERMS:
             return names, True
-    plain = Encoding.learn(covariates, weights, native_missing=False)
+    plain = Encoding.of_cohort(covariates, weights, native_missing=False)
     widths = np.array([column.width for column in plain.columns])
     if widths.sum() <= limit:
         return names, False

@@ -1,6 +1,5 @@
 """Base class of the hierarchical model and the stack: fitting with sites, additive form, posterior draws."""
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
@@ -11,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Encoding
-from treatsel.errors import TreatselWarning
+from treatsel.errors import warn
 from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
@@ -19,12 +18,10 @@ from treatsel.models.hierarchical._screening import select_covariates, widened
 
 
 def _warn_of_screening(n_kept: int, n: int) -> None:
-    warnings.warn(
+    warn(
         f"{n:,} covariates are more than can be fitted together. The model uses the {n_kept:,} that are most "
         "strongly associated with the outcome within arms; the others have no effect in it. Leave out "
         "covariates that cannot matter.",
-        TreatselWarning,
-        stacklevel=4,
     )
 
 
@@ -63,7 +60,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             arms = pd.Index(self.arms_).get_indexer(received)
             names, hinges = select_covariates(covariates, arms, y, weights)
             kept = covariates if len(names) == covariates.shape[1] else covariates[names]
-            encoding = Encoding.learn(kept, weights, native_missing=False, knots=hinges)
+            encoding = Encoding.of_cohort(kept, weights, native_missing=False, knots=hinges)
             patients = Patients(
                 kept,
                 encoding,
@@ -75,7 +72,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             )
             hierarchy, self._additive = self._learn(patients, encoding, covariates.index)
             if kept is not covariates:
-                whole = Encoding.learn(covariates, weights, native_missing=False)
+                whole = Encoding.of_cohort(covariates, weights, native_missing=False)
                 self._additive = widened(self._additive, whole)
                 encoding = self._additive.encoding
                 _warn_of_screening(len(names), covariates.shape[1])

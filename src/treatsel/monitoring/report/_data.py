@@ -1,12 +1,13 @@
 """Data of a monitoring report: all figures in one table, alarms, and the headline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from treatsel._checks import count_of
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized, Summary, count_text
 from treatsel.monitoring._covariate_drift import CATEGORIES, MEAN
 from treatsel.monitoring._sequential_test import SequentialCalibrationTest
 from treatsel.monitoring._thresholds import AlarmThresholds
@@ -14,7 +15,7 @@ from treatsel.monitoring.report._wording import FAMILIES, places_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ReportData:
+class ReportData(Summarized):
     """Changes since the development of a model, with alarms at a stated false-alarm rate.
 
     Attributes
@@ -46,6 +47,8 @@ class ReportData:
         Number of patients, and of those with known outcome and arm.
     compared_with : str
         Patients that the covariates are compared with.
+    titles : dict of str to str
+        Titles of columns in the codebook, for plots and pages; tables and JSON hold the names.
     """
 
     figures: pd.DataFrame
@@ -61,10 +64,36 @@ class ReportData:
     n: int
     n_outcomes: int
     compared_with: str
+    titles: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Show the headline."""
         return f"{type(self).__name__}({self.headline})"
+
+    def _summary(self) -> Summary:
+        found = self.alarms
+        rows = [
+            (str(row["section"]), self.label(row["name"]), str(row["measure"]))
+            for row in found.to_dict(orient="records")
+        ]
+        return Summary(
+            title=f"Monitoring: {self.label(self.outcome)}",
+            headline=self.headline,
+            facts=[
+                ("patients", count_text(self.n)),
+                ("patients with known outcome", count_text(self.n_outcomes)),
+                ("false-alarm rate", f"{100 * self.false_alarm_rate:g}%"),
+                ("model", self.model_id[:12] if self.model_id else "not from a file"),
+                ("cautions", str(len(self.cautions)) if self.cautions else "none"),
+            ],
+            columns=("Alarm", "Where", "Measure"),
+            rows=rows,
+            note="to_html(path) writes the whole report; to_frame() returns all figures.",
+        )
+
+    def label(self, name: Any) -> str:
+        """Return the title of a column in the codebook, or its name."""
+        return self.titles.get(str(name), str(name))
 
     @property
     def alarms(self) -> pd.DataFrame:
@@ -100,9 +129,21 @@ class ReportData:
         """Return all figures, one per row."""
         return self.figures.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the standardized difference of each covariate; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the standardized difference of each covariate with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         rows = self.figures[self.figures["measure"].isin([MEAN, CATEGORIES]) & self.figures["value"].notna()]
         label = f"Standardized difference, now minus before ({100 * self.level:g}% interval)"
-        table = rows.set_index("name")[["value", "lower", "upper"]]
-        return plots.estimates(table, reference=0.0, xlabel=label, ax=ax)
+        table = rows.set_index("name")[["value", "lower", "upper"]].rename(index=self.label)
+        return plots.estimates(table, reference=0.0, xlabel=label, ax=ax, **kwargs)

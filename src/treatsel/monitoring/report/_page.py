@@ -25,7 +25,7 @@ def page_of(report: ReportData) -> Page:
     makers = (_covariates, _levels, _warnings, _predictions, _calibration, _sequential)
     sections = [section for maker in makers if (section := maker(report)) is not None]
     return Page(
-        title=f"Monitoring: {report.outcome}",
+        title=f"Monitoring: {report.label(report.outcome)}",
         headline=report.headline,
         front_table=_front_rows(report),
         facts=_facts(report),
@@ -101,7 +101,7 @@ def _covariates(report: ReportData) -> Section | None:
     drawn = int((rows["measure"].isin([MEAN, CATEGORIES]) & rows["value"].notna()).sum())
     figures = []
     if drawn:
-        axes = report.plot(plots.bare_axes(width=7, height=1.2 + 0.36 * drawn))
+        axes = report.plot(plots.bare_axes)
         words = "Standardized difference of each covariate, now minus before, with intervals."
         figures = [Figure(plots.to_svg(axes, name="covariates"), words)]
     is_empty = rows["measure"].isin([MISSING, OUTSIDE]) & (rows["observed"] == 0)
@@ -109,7 +109,7 @@ def _covariates(report: ReportData) -> Section | None:
     records = rows.to_dict(orient="records")
     frame = pd.DataFrame(
         {
-            "Covariate": rows["name"].tolist(),
+            "Covariate": [report.label(name) for name in rows["name"]],
             "Measure": rows["measure"].tolist(),
             "Before": [_before(row, "expected") for row in records],
             "Now": [_before(row, "observed") for row in records],
@@ -165,7 +165,7 @@ def _levels(report: ReportData) -> Section | None:
         return None
     frame = pd.DataFrame(
         {
-            "Covariate": rows["column"],
+            "Covariate": [report.label(name) for name in rows["column"]],
             "Category": rows["category"],
             "Before": [percent(value) for value in rows["before"]],
             "Now": [percent(value) for value in rows["now"]],
@@ -289,7 +289,7 @@ def _sequential(report: ReportData) -> Section | None:
     test = report.sequential_test
     if test is None:
         return None
-    axes = test.plot(plots.bare_axes(width=7, height=4.2))
+    axes = test.plot(plots.bare_axes)
     verdict = (
         f"The threshold was reached within {test.alarm_at:,} patients, with {test.direction} outcomes than "
         "predicted."

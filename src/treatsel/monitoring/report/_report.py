@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._files import write_text
 from treatsel._reporting import page
 from treatsel._version import __version__
 from treatsel.monitoring.report._data import ReportData
@@ -52,15 +53,15 @@ class MonitoringReport(ReportData):
     def to_json(self, path: str | Path) -> None:
         """Write all numbers to a JSON file."""
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML page."""
-        Path(path).write_text(page.to_html(page_of(self)), encoding="utf-8")
+        write_text(path, page.to_html(page_of(self)))
 
     def to_markdown(self, path: str | Path) -> None:
         """Write the report as Markdown, without figures."""
-        Path(path).write_text(page.to_markdown(page_of(self)), encoding="utf-8")
+        write_text(path, page.to_markdown(page_of(self)))
 
     def summary(self) -> str:
         """Return headline, alarms, cautions and the false-alarm rate as a few lines of Markdown."""

@@ -14,7 +14,7 @@ _FIRST = 10_000
 IntArray = np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Column:
     """A column as numbers: its own values, or one code per text; NaN if missing.
 

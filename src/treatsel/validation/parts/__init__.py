@@ -1,5 +1,6 @@
 """Parts of a validation report: each turns a task and its policies into estimates and cautions."""
 
+from treatsel.validation._small_groups import without_few_discordant
 from treatsel.validation.parts._benefit import ERRORS, benefit
 from treatsel.validation.parts._calibration import calibration
 from treatsel.validation.parts._calibration_errors import calibration_errors
@@ -21,7 +22,7 @@ from treatsel.validation.parts._part import (
     joined,
 )
 from treatsel.validation.parts._participants import participants
-from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of
+from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of, without_gain
 from treatsel.validation.parts._sample_size import sample_size
 from treatsel.validation.parts._sites import sites
 from treatsel.validation.parts._subgroups import subgroups
@@ -60,4 +61,6 @@ __all__ = [
     "subgroups",
     "updating",
     "utility",
+    "without_few_discordant",
+    "without_gain",
 ]

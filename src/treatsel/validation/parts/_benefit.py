@@ -22,6 +22,7 @@ from treatsel.metrics.benefit import (
     match_pairs,
     rank_weighted_average_treatment_effect,
 )
+from treatsel.validation._small_groups import group_count, safe_shares
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, joined, row_of
 from treatsel.validation.parts._policies import Policies
@@ -74,13 +75,16 @@ def _attempt(
 def _pair(task: ValidationTask, policies: Policies, control: Any, treated: Any, pair: str) -> PartResult:
     y, arms = task.good_y, task.arms
     patients = (y, arms, policies.table, policies.propensity)
-    line = benefit_calibration(*patients, control=control, treated=treated, **policies.options)
+    n = int(np.isin(arms, np.array([control, treated], dtype=object)).sum())
+    line = benefit_calibration(
+        *patients, control=control, treated=treated, n_bins=group_count(n), **policies.options
+    )
     ranked = rank_weighted_average_treatment_effect(
         *patients,
         control=control,
         treated=treated,
         random_state=task.seed,
-        at=np.arange(1, 21) / 20,
+        at=safe_shares(n),
         **policies.options,
     )
     rows = [

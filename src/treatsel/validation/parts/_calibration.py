@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel._measures import MEASURES
 from treatsel._reporting.format import with_p
 from treatsel._stats.logits import NEAREST
@@ -13,6 +14,7 @@ from treatsel.metrics import (
     spiegelhalter_z,
     weak_calibration_test,
 )
+from treatsel.validation._small_groups import ends_of, merged_groups, rounded_knots
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row, row_of, rows_by_arm
 
@@ -24,22 +26,35 @@ def calibration(task: ValidationTask) -> PartResult:
     """Return measures, tests and curves of calibration."""
     y, own, level = task.observed, task.own, task.level
     curves = {
-        "": calibration_curve(y, own, level=level),
+        "": calibration_curve(y, own, level=level, at=ends_of(own)),
         " by arm": calibration_curve(y, own, received=task.arms, level=level),
     }
     tables: dict[str, Any] = {}
     for name, curve in curves.items():
         tables |= {
             f"calibration curve{name}": curve.table,
-            f"calibration groups{name}": curve.groups,
-            f"calibration fits{name}": curve.fits,
+            f"calibration groups{name}": merged_groups(curve.groups, level),
+            f"calibration fits{name}": rounded_knots(curve.fits),
         }
+    tables["calibration curve by arm"] = _inner(curves[" by arm"].table, task)
     tests = _tests(y, own, level)
     return PartResult(
         figures=[*rows_by_arm("calibration", KEYS, task), *tests.figures],
         tables=tables | tests.tables,
         cautions=_certain(task),
     )
+
+
+def _inner(curves: pd.DataFrame, task: ValidationTask) -> pd.DataFrame:
+    """Return the curves by arm, in small arms between ends that are no predictions of single patients."""
+    parts = []
+    for arm, curve in curves.groupby("arm", sort=False):
+        mine = task.arms == arm
+        y, own = task.observed[mine], task.own[mine]
+        if (at := ends_of(own)) is not None:
+            curve = calibration_curve(y, own, at=at, level=task.level).table.assign(arm=arm)
+        parts.append(curve)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
@@ -75,6 +90,10 @@ def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
     return PartResult(figures=rows, tables={"calibration tests": table})
 
 
+def _some(n: Any) -> str:
+    return f"fewer than {SMALLEST_GROUP}" if is_small(n) else f"{int(n):,}"
+
+
 def _certain(task: ValidationTask) -> list[Caution]:
     """Return a caution that counts predictions of 0 or 1, whose logit is infinite."""
     table = task.by_arm[task.seen].to_numpy(dtype=float)
@@ -82,8 +101,8 @@ def _certain(task: ValidationTask) -> list[Caution]:
     if not ends[1].any():
         return []
     text = (
-        f"{int(ends[0].sum()):,} of {len(task.own):,} predictions for the received arm "
-        f"({int(ends[1].sum()):,} of {table.size:,} over all arms) are 0 or 1. Where a logit is needed, they "
+        f"{_some(ends[0].sum())} of {len(task.own):,} predictions for the received arm "
+        f"({_some(ends[1].sum())} of {table.size:,} over all arms) are 0 or 1. Where a logit is needed, they "
         f"are replaced by {NEAREST:g} and 1 - {NEAREST:g}; a few wrong ones then dominate the calibration "
         "slope, the log loss and Nagelkerke's R2."
     )

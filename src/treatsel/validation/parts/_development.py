@@ -13,6 +13,7 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
 from treatsel.predictions import fingerprint
+from treatsel.validation._small_groups import without_small_rows
 from treatsel.validation._task import ValidationTask, predicted
 from treatsel.validation.parts._part import MIN_REPORTED, Caution, PartResult, Severity, row, row_of
 from treatsel.validation.parts._policies import Policies
@@ -88,7 +89,7 @@ def development(task: ValidationTask, policies: Policies, model: Any, developmen
         figures=[*_membership(mix), *_spread(mix), *figures],
         tables={
             f"{SECTION}: covariates": _disclosed(mix.covariates, old, new),
-            f"{SECTION}: linear predictor": mix.linear_predictor.rename_axis("group").reset_index(),
+            f"{SECTION}: linear predictor": _groups_of(mix),
             f"{SECTION}: re-weighted": table,
         },
         cautions=_cautions(task, model, development),
@@ -163,6 +164,11 @@ def _weights(new: pd.DataFrame, old: pd.DataFrame) -> BalancingWeights:
     """Return weights under which the validation patients have the means of the development patients."""
     tables = [table.fillna(table.mean()) for table in columns_of([new, old])]
     return balancing_weights(tables[0], tables[1])
+
+
+def _groups_of(mix: CaseMix) -> pd.DataFrame:
+    table = mix.linear_predictor.rename_axis("group").reset_index()
+    return without_small_rows(table) if len(table) else table
 
 
 def _membership(mix: CaseMix) -> list[dict[str, Any]]:

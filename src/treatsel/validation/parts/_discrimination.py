@@ -3,8 +3,11 @@
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._measures import MEASURES
+from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import balanced_accuracy, prevalence, within_arm_auc
+from treatsel.validation._small_groups import is_telling_split
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row_of, rows_by_arm
 
@@ -14,11 +17,15 @@ def discrimination(task: ValidationTask) -> PartResult:
     y, own, arms, level = task.observed, task.own, task.arms, task.level
     halves = balanced_accuracy(y, own, clusters=task.clusters, level=level)
     more_frequent = y if y.mean() >= 0.5 else 1 - y
+    right, balanced = halves.accuracy, halves.balanced_accuracy
+    if is_telling_split(own, y, 0.5):
+        why = f"fewer than {SMALLEST_GROUP} patients, or few with one outcome, on one side of 50 %"
+        right = balanced = not_estimable(why, n=len(y), n_events=int(y.sum()), level=level)
     rows = [
         row_of("base rate", MEASURES["base_rate"].label, prevalence(y, level=level)),
         row_of("base rate", MEASURES["no_information_rate"].label, prevalence(more_frequent, level=level)),
-        row_of("discrimination", MEASURES["accuracy"].label, halves.accuracy),
-        row_of("discrimination", MEASURES["balanced_accuracy"].label, halves.balanced_accuracy),
+        row_of("discrimination", MEASURES["accuracy"].label, right),
+        row_of("discrimination", MEASURES["balanced_accuracy"].label, balanced),
         row_of("discrimination", MEASURES["within_arm_auc"].label, within_arm_auc(y, own, arms, level=level)),
         *rows_by_arm("discrimination", ("auc",), task),
     ]

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import check_known_arms, count_of
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._measures import BY_LABEL, MEASURES
 from treatsel._reporting.format import points, with_interval
 from treatsel._stats.alignment import aligned, ids_of
@@ -75,13 +76,15 @@ def _imputed(given: Any, number: int, model: Any, task: ValidationTask) -> Valid
     else:
         cohort = _same_patients(given, number, task)
         by_arm = predicted(model, cohort, task.outcome)
-    check_known_arms(task.received, by_arm.columns)
+    check_known_arms(task.received, by_arm.columns, fewest_named=SMALLEST_GROUP)
     return replace(task, cohort=cohort, by_arm=by_arm)
 
 
 def _same_patients(given: Cohort, number: int, task: ValidationTask) -> Cohort:
     """Return the imputed cohort in the order of the cohort."""
     ids, outcome = task.cohort.frame.index, task.outcome
+    if task.left_out:  # patients of rare arms
+        given = given.take(~given.received.astype(str).isin(task.left_out).to_numpy())
     here, there = ids_of(ids), ids_of(given.frame.index)
     lost, more = int((~here.isin(there)).sum()), int((~there.isin(here)).sum())
     if lost or more:

@@ -24,7 +24,7 @@ def missing_outcomes(task: ValidationTask, policies: Policies) -> PartResult:
         received[there],
         whole[there],
         policies.propensity_all[there],
-        recommended_shares(whole[there], policies.comparator),
+        recommended_shares(whole[there], task.tie_arm),
         comparator=policies.gain.comparator_arm,
         clusters=None if groups is None else groups[there],
         level=task.level,

@@ -41,7 +41,7 @@ class Caution(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PartResult:
     """Result of one part of a report.
 

@@ -37,7 +37,7 @@ MIN_RECEIVED = 10
 NAN = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Policies:
     """Policies and what is needed to evaluate them, for patients with the outcome observed.
 
@@ -85,7 +85,11 @@ class Policies:
 
 
 def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
-    """Compare the rule "highest predicted probability of the good outcome" with simpler policies."""
+    """Compare the rule of `recommend` with simpler policies.
+
+    By default, `recommend` gives the arm with the highest predicted probability of the good outcome (rule
+    "expected"), and ties to the default arm.
+    """
     received, table = task.received[task.seen], task.good_table
     covariates = task.cohort.X.drop(columns=[str(task.cohort.codebook.arm)])
     given = [arm for arm in table.columns if (received == arm).any()]
@@ -98,12 +102,12 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         task.random_state,
         estimable=problem is None,
     )
-    wanted = recommended_shares(table, task.comparator)
+    wanted = recommended_shares(table, task.tie_arm)
     every = every[given].div(every[given].sum(axis=1), axis=0)
     best = task.comparator if task.comparator in given else None
     impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
     recommended = wanted[given]
-    recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], best)
+    recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], task.tie_arm)
     options: dict[str, Any] = {"clusters": task.clusters, "level": task.level}
     if problem is None:
         scores = aipw_scores(task.good_y, received, table[given], every[task.seen])
@@ -125,6 +129,12 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         options=options,
         problem=problem,
     )
+
+
+def without_gain(task: ValidationTask, policies: Policies, reason: str) -> Policies:
+    """Return policies that are not evaluated, for a reason: no gain is computed from them in any part."""
+    nothing = policies.scores * NAN
+    return replace(policies, scores=nothing, gain=_no_gain(task, reason), problem=reason)
 
 
 def _too_few(received: pd.Series) -> str | None:
@@ -330,6 +340,12 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
             "next best arm instead."
         )
         found.append(Caution(Severity.PARTIAL, text))
+    if task.n_out_of_scope:
+        text = (
+            f"The model recommends no arm for {count_of(task.n_out_of_scope, 'patient')}, who are out of its "
+            "scope. Estimates of policies give them the arm with the most favorable predicted probability."
+        )
+        found.append(Caution(Severity.MILD, text))
     if 1 < task.n_sites < MIN_CLUSTERS:
         text = (
             f"There are {task.n_sites} sites, fewer than the {MIN_CLUSTERS} needed for cluster-robust "

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._disclosure import suppression
 from treatsel._measures import BY_LABEL
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation._task import ValidationTask
@@ -15,6 +16,7 @@ from treatsel.validation.studies import SITE_MEASURES, SiteData, pooled_over, si
 MIN_SITES = 3  # the prediction interval for a new site has k - 2 degrees of freedom
 SECTION = "sites"
 COLUMNS_BY_SITE = ["measure", "site", "value", "lower", "upper", "n", "n_events", "method"]
+OTHERS = "otherwise the figures of a smaller site would follow from the total"
 MIN_EVENTS = 5  # events, and non-events, at a site: with fewer, Wald intervals and standard errors break down
 
 
@@ -63,11 +65,19 @@ def pooled_part(section: str, figures: pd.DataFrame, task: ValidationTask) -> Pa
 
 
 def _disclosed(figures: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates of the sites; for a site below the reporting limit, its name only."""
+    """Return the estimates of the sites; for a site below the reporting limit, its name only.
+
+    The totals are known. Further sites are therefore not reported, the smallest first, until at least two
+    sites with at least ten patients, with and without the event, are left out together.
+    """
     table = figures[COLUMNS_BY_SITE].astype({"n": float, "n_events": float})
-    tiny = table["n"] < MIN_REPORTED
-    table.loc[tiny, ["value", "lower", "upper", "n", "n_events"]] = np.nan
-    table.loc[tiny, "method"] = f"not reported: fewer than {MIN_REPORTED} patients"
+    sites = table.drop_duplicates("site").set_index("site")
+    tiny = (sites["n"] < MIN_REPORTED).to_numpy()
+    hidden = suppression(sites["n"], primary=tiny, events=sites["n_events"].to_numpy())
+    for few, why in ((tiny, f"fewer than {MIN_REPORTED} patients"), (hidden & ~tiny, OTHERS)):
+        rows = table["site"].isin(sites.index[few])
+        table.loc[rows, ["value", "lower", "upper", "n", "n_events"]] = np.nan
+        table.loc[rows, "method"] = f"not reported: {why}"
     return table
 
 

@@ -72,7 +72,9 @@ def audited(column: pd.Series) -> pd.Series:
     groups = groups.where(column.notna(), "not stated")
     counts = groups.value_counts()
     small = counts[counts < MIN_REPORTED]
-    if small.empty or len(small) == len(counts):
+    if len(small) == len(counts):  # nothing can be reported
+        return pd.Series("all", index=groups.index)
+    if small.empty:
         return groups
     if small.sum() >= MIN_REPORTED:
         return groups.mask(groups.isin(small.index), "small groups")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefit
+from treatsel.validation._small_groups import safe_thresholds
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, row
 from treatsel.validation.parts._policies import Policies
@@ -15,10 +16,14 @@ COSTS = (0, 5, 10)  # percentage points; the curve holds all thresholds
 def utility(task: ValidationTask, policies: Policies) -> PartResult:
     """Return decision curves for the received arm, and the net benefit of treatment choice."""
     own = task.own if task.good else 1 - task.own
+    thresholds = safe_thresholds(THRESHOLDS, own, task.good_y)
+    if not len(thresholds):
+        few = "between any two thresholds there are so few patients that they could be told from the curve"
+        return PartResult(not_estimable=[("Utility", few)])
     curve = decision_curve(
         task.good_y,
         {"model": own},
-        thresholds=THRESHOLDS,
+        thresholds=thresholds,
         n_resamples=N_RESAMPLES,
         clusters=task.clusters,
         random_state=task.seed,

@@ -1,5 +1,6 @@
 """Data of a validation report: all numbers in tables, and the look-ups that its sections need."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +9,14 @@ import pandas as pd
 from treatsel._checks import check_choice
 from treatsel._reporting import plots
 from treatsel._reporting.format import fixed
+from treatsel._reporting.summary import Summarized
 from treatsel.metrics import CalibrationCurve, Gain
 from treatsel.metrics.policy import OF_FOLDS
 from treatsel.validation.parts import OVERALL
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ReportData:
+class ReportData(Summarized):
     """Estimates of an external validation, each with interval, n and events.
 
     Attributes
@@ -68,6 +70,25 @@ class ReportData:
     def good_name(self) -> str:
         """The good outcome in words."""
         return self.outcome if self.event_is_good else f"no {self.outcome}"
+
+    @property
+    def outcome_label(self) -> str:
+        """The outcome as labels show it: its title in the codebook, or its name."""
+        return self.label(self.outcome)
+
+    @property
+    def good_label(self) -> str:
+        """The good outcome as labels show it."""
+        if self.event_is_good or self.outcome_label == self.outcome:
+            return self.outcome_label if self.event_is_good else self.good_name
+        return f'"{self.outcome_label}": no'
+
+    def label(self, name: str) -> str:
+        """Return a column, or "column=category", with the title of the column in the codebook."""
+        titles = self.about.get("titles")
+        titles = titles if isinstance(titles, Mapping) else {}
+        column, sign, category = (name, "", "") if name in titles else str(name).partition("=")
+        return f"{titles.get(column, column)}{sign}{category}"
 
     @property
     def headline(self) -> str:
@@ -153,12 +174,24 @@ class ReportData:
         """Return all estimates, one per row."""
         return self.figures.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the calibration curve; return the Axes."""
-        return self.calibration.plot(ax)
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the calibration curve; see `CalibrationCurve.plot`."""
+        return self.calibration.plot(ax, **kwargs)
 
-    def plot_policies(self, ax: Any = None) -> Any:
-        """Draw the expected rate of the good outcome under each policy; return the Axes."""
+    def plot_policies(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the expected rate of the good outcome under each policy with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         rows = self.figures[self.figures["section"] == "policy"].set_index("measure")
-        label = f"Expected proportion with {self.good_name} ({100 * self.level:g}% interval)"
-        return plots.estimates(rows, reference=None, xlabel=label, ax=ax)
+        label = f"Expected proportion with {self.good_label} ({100 * self.level:g}% interval)"
+        return plots.estimates(rows, reference=None, xlabel=label, ax=ax, **kwargs)

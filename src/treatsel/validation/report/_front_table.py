@@ -1,6 +1,8 @@
 """Front table: one question per row, with its estimate, interval and a verdict based on the interval."""
 
 from dataclasses import dataclass, replace
+from math import log
+from statistics import NormalDist
 
 from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import FrontRow
@@ -77,9 +79,10 @@ def front_rows(report: ReportData) -> list[FrontRow]:
         FrontRow(
             "Calibration (mean): is the outcome as frequent as predicted, overall and in every arm?",
             "; ".join(["observed / expected " + _with_interval(ratio, number), *off]),
-            POOR if off else ratio.within(*CLOSE_TO_ONE),
-            f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside, or "
-            "if an arm's estimate lies outside and its interval excludes 1",
+            _worst([ratio.within(*CLOSE_TO_ONE), *off.values()]),
+            f"good if the interval lies between {CLOSE_TO_ONE[0]} and {CLOSE_TO_ONE[1]}, poor if outside; at "
+            "most unclear if an arm's estimate lies outside and its interval excludes 1, poor if it still "
+            "does when adjusted for the number of arms",
         ),
     ]
     if withheld:  # performance in the patients the model was fitted to says little about others
@@ -87,16 +90,28 @@ def front_rows(report: ReportData) -> list[FrontRow]:
     return [*rows, _sample_size(report), _missing(report)]
 
 
-def _arms_off(report: ReportData) -> list[str]:
-    """Return the arms in which the outcome is clearly more, or less, frequent than predicted."""
+def _arms_off(report: ReportData) -> dict[str, str]:
+    """Return the arms in which the outcome is more, or less, frequent than predicted, with the verdict.
+
+    Poor if this is clear although several arms were looked at (Bonferroni); unclear if it is not.
+    """
     rows = report.figures[report.figures["measure"] == "observed / expected"]
-    found = []
-    for row in rows[rows["group"] != OVERALL].to_dict(orient="records"):
+    rows = rows[(rows["group"] != OVERALL) & rows["lower"].gt(0) & (rows["upper"] > rows["lower"])]
+    found = {}
+    for row in rows.to_dict(orient="records"):
         bounds = Bounds(row["value"], row["lower"], row["upper"])
         outside = not CLOSE_TO_ONE[0] <= bounds.value <= CLOSE_TO_ONE[1]
-        if bounds.known and outside and not bounds.lower <= 1 <= bounds.upper:
-            found.append(f"{row['group']} {_with_interval(bounds, number)}")
+        if outside and not bounds.lower <= 1 <= bounds.upper:
+            z = NormalDist().inv_cdf((1 + report.level) / 2)
+            se = log(bounds.upper / bounds.lower) / (2 * z)  # intervals of ratios are symmetric on the log
+            p_value = 2 * NormalDist().cdf(-abs(log(bounds.value)) / se)
+            verdict = POOR if p_value * len(rows) < 1 - report.level else UNCLEAR
+            found[f"{row['group']} {_with_interval(bounds, number)}"] = verdict
     return found
+
+
+def _worst(verdicts: list[str]) -> str:
+    return max(verdicts, key=[GOOD, UNKNOWN, UNCLEAR, POOR].index)
 
 
 def _bounds(report: ReportData, measure: str) -> Bounds:
@@ -117,7 +132,7 @@ def _sample_size(report: ReportData) -> FrontRow:
     fewer = min(events, int(base["n"]) - events)
     return FrontRow(
         "Sample size: are there enough patients?",
-        f"{events:,} with and {int(base['n']) - events:,} without {report.outcome}",
+        f"{events:,} with and {int(base['n']) - events:,} without {report.outcome_label}",
         GOOD if fewer >= MIN_EVENTS else UNCLEAR if fewer >= FEW_EVENTS else POOR,
         f"good if at least {MIN_EVENTS} of each, poor if below {FEW_EVENTS}; intervals show the precision",
     )

@@ -60,7 +60,7 @@ def _facts(report: ReportData) -> list[tuple[str, str]]:
     sites = report.about.get("n_sites") or 0
     return [
         ("Patients with the outcome observed", f"{int(base['n']):,}"),
-        (f"Rate of {report.outcome}", with_interval(base, percent)),
+        (f"Rate of {report.outcome_label}", with_interval(base, percent)),
         ("Arms", ", ".join(report.about.get("arms", []))),
         ("Assignment probabilities", report.assignment),
         ("Sites", f"{sites:,}" if sites else "none named"),

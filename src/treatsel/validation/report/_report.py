@@ -6,19 +6,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from treatsel._disclosure import is_disclosive, is_small
+from treatsel._files import read_text, write_text
 from treatsel._reporting import page
+from treatsel._reporting.format import percent, with_interval
+from treatsel._reporting.summary import Summary, count_text
 from treatsel._version import __version__
 from treatsel.errors import InputError
 from treatsel.metrics import Gain
 from treatsel.validation.parts import COLUMNS, OVERALL
 from treatsel.validation.report._checklist import check_checklist_name, markdown_of
 from treatsel.validation.report._data import ReportData
-from treatsel.validation.report._page import page_of
+from treatsel.validation.report._front_table import front_rows
+from treatsel.validation.report._page import TITLES, page_of
 from treatsel.validation.report._plain import columns_of, frame_of, number_of, plain_number, plain_value
 from treatsel.validation.report._schema import check_content
 
 SCHEMA = 1
 KIND = "treatsel validation report"
+_SMALL = "not shown (small counts)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -28,6 +34,33 @@ class ValidationReport(ReportData):
     Attributes are those of `ReportData`.
     """
 
+    def _summary(self) -> Summary:
+        base, lost = self.figure("base rate"), self.about["n"] - self.about["n_observed"]
+        few = is_disclosive(base["n_events"], base["n"])
+        hidden = {"Sample size": few, "Missing outcomes": is_small(lost)}
+        rows = [
+            (
+                row.question,
+                _SMALL if hidden.get(row.question.partition(":")[0]) else row.estimate,
+                row.verdict,
+            )
+            for row in front_rows(self)
+        ]
+        cautions = f"Cautions: {len(self.cautions)}, see cautions. " if self.cautions else ""
+        return Summary(
+            title=f"{TITLES[self.kind]}: {self.outcome_label}",
+            headline=self.headline,
+            facts=[
+                ("patients with the outcome observed", count_text(base["n"])),
+                (f"rate of {self.outcome_label}", _SMALL if few else with_interval(base, percent)),
+                ("confidence level", f"{100 * self.level:g}%"),
+                ("model", self.model_id[:12] if self.model_id else "not from a file"),
+            ],
+            columns=("Question", "Estimate (interval)", "Verdict"),
+            rows=rows,
+            note=f"{cautions}to_html(path) writes the whole report; to_frame() returns all estimates.",
+        )
+
     def summary(self) -> dict[str, Any]:
         """Return the main estimates as plain numbers without NaN, for a model file or a registry."""
         rows = self.figures[(self.figures["group"] == OVERALL) & self.figures["section"].isin(MAIN)]
@@ -36,6 +69,7 @@ class ValidationReport(ReportData):
             for row in rows.to_dict(orient="records")
         }
         return {
+            "kind": self.kind,
             "outcome": self.outcome,
             "n": int(self.flow["n_observed"].sum()),
             "level": self.level,
@@ -45,11 +79,11 @@ class ValidationReport(ReportData):
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML page."""
-        Path(path).write_text(page.to_html(page_of(self)), encoding="utf-8")
+        write_text(path, page.to_html(page_of(self)))
 
     def to_markdown(self, path: str | Path) -> None:
         """Write the report as Markdown, without figures."""
-        Path(path).write_text(page.to_markdown(page_of(self)), encoding="utf-8")
+        write_text(path, page.to_markdown(page_of(self)))
 
     def write_checklists(self, path: str | Path) -> None:
         """Write the reporting checklists as Markdown or CSV, by the suffix of the path.
@@ -61,9 +95,9 @@ class ValidationReport(ReportData):
         """
         items, path = self.tables["checklist"], check_checklist_name(path)
         if path.suffix.lower() == ".csv":
-            items.to_csv(path, index=False)
+            write_text(path, items.to_csv(index=False, lineterminator="\n"))
         else:
-            path.write_text(markdown_of(items), encoding="utf-8")
+            write_text(path, markdown_of(items))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as plain values, the content of the JSON file; NaN becomes None."""
@@ -89,7 +123,7 @@ class ValidationReport(ReportData):
     def to_json(self, path: str | Path) -> None:
         """Write all results to a JSON file; `from_json` reads it, `compare` compares two."""
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> "ValidationReport":
@@ -101,7 +135,7 @@ class ValidationReport(ReportData):
             If the file is not such a report, or has a newer schema.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refused)
+            content = json.loads(read_text(path), parse_constant=_refused)
         except (ValueError, RecursionError) as error:
             why = f" ({error})" if isinstance(error, InputError) else ", or it is truncated"
             raise InputError(f"{Path(path).name} is not a JSON file{why}.") from error

@@ -42,8 +42,8 @@ def check_content(content: Mapping[str, Any]) -> None:
     _check_number("effective_n", content["effective_n"], empty=True)
     for name in GAIN_NUMBERS:
         _check_number(f"gain.{name}", content["gain"][name], empty=True)
-    for name in ("n", "n_discordant"):
-        _check_number(f"gain.{name}", content["gain"][name])
+    _check_number("gain.n", content["gain"]["n"])
+    _check_number("gain.n_discordant", content["gain"]["n_discordant"], empty=True)
     for name in ("n", "n_observed", "n_sites"):
         _check_number(f"about.{name}", content["about"][name])
     _check_figures(content["figures"])

@@ -12,6 +12,7 @@ from scipy.stats import chi2
 
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_weights
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.intervals import quantile_of
 from treatsel._stats.logistic import maximize
@@ -29,7 +30,7 @@ SEPARATED = "some columns separate the cohorts completely: their coefficients ha
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class CaseMix:
+class CaseMix(Summarized):
     """Comparison of development and validation patients.
 
     Attributes
@@ -70,12 +71,24 @@ class CaseMix:
         """Return the table of covariates."""
         return self.covariates.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the standardized differences of the covariates; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the standardized differences of the covariates.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         value = self.covariates["standardized_difference"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
         label = "Standardized difference, validation minus development"
-        return plots.estimates(points, reference=0, xlabel=label, ax=ax)
+        return plots.estimates(points, reference=0, xlabel=label, ax=ax, **kwargs)
 
 
 def case_mix(

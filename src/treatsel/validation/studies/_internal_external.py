@@ -14,9 +14,10 @@ from sklearn.base import clone, is_classifier
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights, count_of
 from treatsel._jobs import run_jobs
 from treatsel._measures import BY_LABEL
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
-from treatsel.errors import InputError, TreatselError, TreatselWarning
+from treatsel.errors import InputError, TreatselError, warn
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation.studies._direction import direction_of_study
 from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, pooled_over, site_figures
@@ -24,8 +25,8 @@ from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, p
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class InternalExternalCV:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class InternalExternalCV(Summarized):
     """Held-out performance of a modeling procedure at each site, and pooled over sites.
 
     Attributes
@@ -67,14 +68,28 @@ class InternalExternalCV:
         columns = ["measure", "kind", "site", "value", "lower", "upper", "se", "n", "n_events", "method"]
         return pd.concat(parts, ignore_index=True)[columns]
 
-    def plot(self, ax: Any = None, *, measure: str = "AUC") -> Any:
-        """Draw the forest plot of one measure; return the Axes."""
+    def plot(self, ax: Any = None, *, measure: str = "AUC", **kwargs: Any) -> Any:
+        """Draw the forest plot of one measure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        measure : str
+            Measure to draw, as in `pooled`.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         check_choice("measure", measure, SITE_MEASURES)
         name = measure[0].upper() + measure[1:]
-        return self.pooled[measure].plot(ax, xlabel=name, reference=BY_LABEL[measure].reference)
+        return self.pooled[measure].plot(ax, xlabel=name, reference=BY_LABEL[measure].reference, **kwargs)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Refit:
     """Predictions of the model fitted without one site; `table` is None if the fit failed."""
 
@@ -284,7 +299,7 @@ def _refit_all(
         raise InputError(f"No refit succeeded. Without site {names[0]!r}: {refits[0].note}")
     if n := sum(refit.note != "" for refit in refits):
         message = f"{n} of {len(refits)} refits warned or failed; see the column note of `sites`."
-        warnings.warn(message, TreatselWarning, stacklevel=3)
+        warn(message)
     return refits
 
 

@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.intervals import Interval
 from treatsel._stats.resampling import percentile_interval
@@ -34,7 +35,7 @@ MIN_SUCCESS = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BootstrapOptimism:
+class BootstrapOptimism(Summarized):
     """Apparent and optimism-corrected performance of a modeling procedure.
 
     Attributes
@@ -87,11 +88,23 @@ class BootstrapOptimism:
             method=f"bootstrap, {row['n_resamples']} resamples; {row['method']}",
         )
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the corrected values with their intervals; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the corrected values with their intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         points = self.table.rename(columns={"corrected": "value"})[["value", "lower", "upper"]]
         label = f"Corrected for optimism ({100 * self.level:g}% interval)"
-        return plots.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax)
+        return plots.estimates(points.dropna(subset="value"), reference=None, xlabel=label, ax=ax, **kwargs)
 
 
 def bootstrap_optimism(

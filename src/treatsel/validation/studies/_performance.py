@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray
-from treatsel._stats.by_arm_tables import best_shares
 from treatsel._stats.logits import clipped
+from treatsel._stats.ties import best_shares
 from treatsel.metrics import (
     brier_score,
     calibration_in_the_large,
@@ -34,7 +34,7 @@ PERFORMANCE = (
 Numbers = dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Patients:
     """Covariates (with the arm column), outcomes, weights and probabilities of receiving each arm.
 

@@ -33,7 +33,7 @@ CALIBRATION = ("calibration_in_the_large", "calibration_slope", "observed_expect
 SITE_MEASURES = (AUC, WITHIN, *labels_of(*CALIBRATION).values(), GAIN)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SiteData:
     """Outcomes, arms, predictions and propensities of all patients, from which sites are evaluated."""
 

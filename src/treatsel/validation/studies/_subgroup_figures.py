@@ -49,7 +49,7 @@ class Figure:
     se: float = NAN
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Patients:
     """Outcomes, predictions, arms and scores of a group of patients."""
 

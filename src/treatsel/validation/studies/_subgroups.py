@@ -20,6 +20,7 @@ from treatsel._checks import (
     count_of,
 )
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import shares_of
 from treatsel._stats.heterogeneity import cochran_q
 from treatsel._stats.multiplicity import holm
@@ -43,8 +44,8 @@ OVERALL = "overall"
 NAN = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SubgroupPerformance:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SubgroupPerformance(Summarized):
     """Performance by subgroup, and tests of heterogeneity.
 
     Attributes
@@ -82,10 +83,27 @@ class SubgroupPerformance:
         )
         return wide.rename_axis(columns=None)
 
-    def plot(self, measure: str = "within-arm AUC", *, variable: Any = None, ax: Any = None) -> Any:
-        """Draw one measure by group, with the overall estimate as a line; return the Axes.
+    def plot(
+        self, measure: str = "within-arm AUC", *, variable: Any = None, ax: Any = None, **kwargs: Any
+    ) -> Any:
+        """Draw one measure by group, with the overall estimate as a line.
 
         Groups that are not estimable keep their row, without a point.
+
+        Parameters
+        ----------
+        measure : str
+            Measure to draw.
+        variable : label, optional
+            Only the groups of this variable; None: of all.
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
         """
         check_choice("measure", measure, pd.unique(self.table["measure"]))
         rows = self.table[self.table["measure"] == measure]
@@ -104,6 +122,7 @@ class SubgroupPerformance:
             reference=reference if math.isfinite(reference) else None,
             xlabel=xlabel,
             ax=ax,
+            **kwargs,
         )
 
 

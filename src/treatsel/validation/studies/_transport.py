@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from treatsel._checks import FloatArray, check_level, check_same_length, check_weights
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel.errors import InputError
 from treatsel.metrics import (
@@ -29,7 +30,7 @@ MIN_EFFECTIVE = 50  # effective patients: with fewer, a few patients with large 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BalancingWeights:
+class BalancingWeights(Summarized):
     """Weights that balance the covariates of validation patients with a target population.
 
     Attributes
@@ -65,12 +66,24 @@ class BalancingWeights:
         """Return the balance of the covariates."""
         return self.balance.copy()
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the standardized differences from the target before weighting; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the standardized differences from the target before weighting.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         value = self.balance["difference_before"].dropna()
         points = pd.DataFrame({"value": value, "lower": value, "upper": value})
         label = "Standardized difference, validation minus target"
-        return plots.estimates(points, reference=0, xlabel=label, ax=ax)
+        return plots.estimates(points, reference=0, xlabel=label, ax=ax, **kwargs)
 
 
 def balancing_weights(
@@ -165,7 +178,7 @@ def balancing_weights(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TransportedPerformance:
+class TransportedPerformance(Summarized):
     """Performance in the validation cohort, and expected performance in the target population.
 
     Attributes
@@ -197,12 +210,24 @@ class TransportedPerformance:
         ]
         return pd.DataFrame(rows)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the estimates in both populations; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the estimates in both populations.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points; intervals have the same color.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         frame = self.to_frame()
         points = frame.set_index(frame["measure"] + ", " + frame["population"])
         points = points[["value", "lower", "upper"]].dropna(subset="value")
-        return plots.estimates(points, reference=None, xlabel="Estimate with its interval", ax=ax)
+        return plots.estimates(points, reference=None, xlabel="Estimate with its interval", ax=ax, **kwargs)
 
 
 def transport_performance(

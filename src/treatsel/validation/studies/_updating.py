@@ -19,7 +19,9 @@ from treatsel._checks import (
     check_level,
     check_weights,
 )
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._reporting import plots
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.logits import logits_of
 from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError
@@ -37,7 +39,7 @@ from treatsel.models.recalibrated import arms_of, base_logits, names_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ModelUpdate:
+class ModelUpdate(Summarized):
     """Comparison of updates of a model in new patients, and the update chosen by a closed test.
 
     Attributes
@@ -84,11 +86,25 @@ class ModelUpdate:
         frame = self.table.join(self.tests)
         return frame.assign(chosen=frame.index == self.chosen)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the gain in log-likelihood of each method over no update; return the Axes."""
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Draw the gain in log-likelihood of each method over no update.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on; None: new ones.
+        **kwargs
+            Passed to `matplotlib.axes.Axes.plot` for the points.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
         gained = self.table["log_likelihood"] - self.table["log_likelihood"].iloc[0]
         points = pd.DataFrame({"value": gained, "lower": gained, "upper": gained})
-        return plots.estimates(points, reference=0, xlabel="Gain in log-likelihood over no update", ax=ax)
+        return plots.estimates(
+            points, reference=0, xlabel="Gain in log-likelihood over no update", ax=ax, **kwargs
+        )
 
 
 class _Update(NamedTuple):
@@ -178,7 +194,9 @@ def update_closed_test(
     check_patients(X=X, y=y, sample_weight=sample_weight)
     outcome, weights = check_binary("y", y), check_weights("sample_weight", sample_weight, len(X))
     logits, arms, covariates = _read(model, X, arm)
-    codes = pd.Index(arms).get_indexer(check_known_arms(received_arms(X, arm), arms))
+    codes = pd.Index(arms).get_indexer(
+        check_known_arms(received_arms(X, arm), arms, fewest_named=SMALLEST_GROUP)
+    )
     used = weights > 0
     data = {"codes": codes[used], "outcome": outcome[used], "weights": weights[used]}
     updates: dict[Method, _Update] = {}

@@ -22,7 +22,7 @@ def benefit(report: ReportData) -> Section:
         xlabel="Proportion of patients, in order of decreasing predicted benefit",
         ylabel="Their benefit minus that of all patients",
         reference=0,
-        ax=plots.bare_axes(width=7, height=4.2),
+        ax=plots.bare_axes,
     )
     columns: dict[str, tuple[str, Shown]] = {
         "pair": ("Arms", text),

@@ -11,9 +11,9 @@ from treatsel.validation.report.sections._tables import figures_table
 
 def calibration(report: ReportData) -> Section:
     """Return curves, measures and tests of calibration."""
-    axes = plots.bare_axes(width=5, height=5)
-    curve = plots.to_svg(report.plot(axes), name="calibration")
-    panels = plots.to_svg(plots.calibration_panels(report.calibration_by_arm), name="arms")
+    curve = plots.to_svg(report.plot(plots.bare_axes), name="calibration")
+    by_arm = plots.calibration_panels(report.calibration_by_arm, plots.bare_figure)
+    panels = plots.to_svg(by_arm, name="arms")
     return Section(
         heading="Calibration: do predicted probabilities agree with observed proportions?",
         paragraphs=[

@@ -32,7 +32,7 @@ def development(report: ReportData) -> Section:
             shown(
                 covariates,
                 {
-                    "covariate": ("Covariate", text),
+                    "covariate": ("Covariate", report.label),
                     "development_mean": ("Development: mean", three),
                     "development_sd": ("SD, development", three),
                     "validation_mean": ("Validation: mean", three),
@@ -66,10 +66,10 @@ def _differences(report: ReportData) -> list[Figure]:
     if rows.empty:
         return []
     axes = plots.estimates(
-        rows.to_frame("value").assign(lower=rows, upper=rows),
+        rows.to_frame("value").assign(lower=rows, upper=rows).rename(index=report.label),
         reference=0,
         xlabel="Standardized difference: validation minus development, in SDs",
-        ax=plots.bare_axes(width=7, height=1.2 + 0.3 * len(rows)),
+        ax=plots.bare_axes,
     )
     svg = plots.to_svg(axes, name="development")
     return [Figure(svg, "Standardized differences of the covariates, largest first.")]

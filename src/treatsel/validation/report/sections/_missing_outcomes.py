@@ -28,7 +28,7 @@ def missing_outcomes(report: ReportData) -> Section:
     return Section(
         heading="Missing outcomes: how much could they change the results?",
         paragraphs=[
-            f"Rates are those of {report.good_name}. Missing outcomes may resemble the observed ones of the "
+            f"Rates are those of {report.good_label}. Missing outcomes may resemble the observed ones of the "
             "same arm, or be as unfavorable or as favorable to the estimate as possible. The data cannot "
             "distinguish between these assumptions."
         ],
@@ -39,7 +39,7 @@ def missing_outcomes(report: ReportData) -> Section:
 
 def _assumptions(report: ReportData) -> dict[str, str]:
     """Return the assumptions on missing outcomes in words; the scenarios are coded with 1 for good."""
-    all_have, none_has = f"all with {report.outcome}", f"all without {report.outcome}"
+    all_have, none_has = f"all with {report.outcome_label}", f"all without {report.outcome_label}"
     return {
         "observed": "like those observed in the same arm",
         "lowest": "as unfavorable as possible",

@@ -14,8 +14,8 @@ def participants(report: ReportData) -> Section:
             "Received arm": flow["arm"].astype(str),
             "Patients": [f"{n:,}" for n in flow["n"]],
             "Outcome observed": [f"{n:,}" for n in flow["n_observed"]],
-            f"With {report.outcome}": [f"{n:,}" for n in flow["n_events"]],
-            "Arm recommended": [f"{n:,}" for n in flow["n_recommended"]],
+            f"With {report.outcome_label}": [f"{n:,}" for n in flow["n_events"]],
+            "Arm recommended": ["-" if n != n else f"{int(n):,}" for n in flow["n_recommended"]],
         }
     )
     return Section(

@@ -12,11 +12,10 @@ from treatsel.validation.report.sections._tables import figures_table, table_of
 def policies(report: ReportData) -> Section:
     """Return the value of policies, gains and the naive contrast."""
     n_policies = int((report.figures["section"] == "policy").sum())
-    heading, good = "Value of the recommendations: do they improve outcomes?", report.good_name
+    heading, good = "Value of the recommendations: do they improve outcomes?", report.good_label
     if not n_policies:
         return Section(heading=heading, paragraphs=[report.headline])
-    axes = plots.bare_axes(width=7, height=1.2 + 0.36 * n_policies)
-    svg = plots.to_svg(report.plot_policies(axes), name="policies")
+    svg = plots.to_svg(report.plot_policies(plots.bare_axes), name="policies")
     return Section(
         heading=heading,
         paragraphs=[

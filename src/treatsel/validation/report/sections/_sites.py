@@ -37,8 +37,8 @@ def by_site(report: ReportData, section: str, heading: str, about: str) -> Secti
     for measure, reference in (("within-arm AUC", 0.5), ("calibration slope", 1.0)):
         rows = _forest(report, section, measure)
         if rows is not None:
-            axes = plots.bare_axes(width=7, height=1.2 + 0.36 * len(rows))
-            axes = plots.estimates(rows, reference=reference, xlabel=measure, ax=axes)
+            label = f"{measure} ({plots.intervals_of(report.level)})"
+            axes = plots.estimates(rows, reference=reference, xlabel=label, ax=plots.bare_axes)
             words = f"{measure} by site, with the mean over sites and the prediction interval for a new site."
             pictures.append(figure(axes, f"{section} {measure}", words))
     spread: dict[str, tuple[str, Shown]] = {

@@ -11,12 +11,12 @@ def subgroups(report: ReportData) -> Section:
     table = report.tables["subgroups"]
     table = table[table["variable"] != "overall"]
     columns: dict[str, tuple[str, Shown]] = {
-        "variable": ("Column", text),
+        "variable": ("Column", report.label),
         "group": ("Group", text),
         **ESTIMATE_COLUMNS,
     }
     tests: dict[str, tuple[str, Shown]] = {
-        "variable": ("Column", text),
+        "variable": ("Column", report.label),
         "measure": ("Measure", text),
         "n_groups": ("Groups compared", count),
         "q": ("Q", number),

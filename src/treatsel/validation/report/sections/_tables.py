@@ -46,8 +46,12 @@ def shown(table: pd.DataFrame, columns: Mapping[str, tuple[str, Shown]], caption
     frame = pd.DataFrame(
         {heading: [form(value) for value in table[name]] for name, (heading, form) in columns.items()}
     )
-    words = tuple(heading for heading, form in columns.values() if form is text)
+    words = tuple(heading for heading, form in columns.values() if form is text or _is_label(form))
     return Table(frame, caption, words=words)
+
+
+def _is_label(form: Shown) -> bool:
+    return getattr(form, "__name__", "") == ReportData.label.__name__
 
 
 def figure(ax: Any, name: str, description: str) -> Figure:

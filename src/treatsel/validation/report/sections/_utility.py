@@ -9,14 +9,14 @@ from treatsel.validation.report.sections._tables import figure, figures_table
 def utility(report: ReportData) -> Section:
     """Return decision curves and the net benefit of treatment choice."""
     curve, choice = report.tables["decision curve"], report.tables["choice curve"]
-    good = report.good_name
+    good = report.good_label
     one = plots.curves(
         curve,
         x="threshold",
         by="strategy",
         xlabel=f"Threshold: lowest probability of {good} at which the received arm is considered worthwhile",
         ylabel="Net benefit, per patient",
-        ax=plots.bare_axes(width=7, height=4.2),
+        ax=plots.bare_axes,
     )
     top = float(curve["value"].max())
     one.set_ylim(-0.2 * max(top, 0.05), 1.1 * max(top, 0.05))
@@ -30,7 +30,7 @@ def utility(report: ReportData) -> Section:
         xlabel=f"Increase in the probability of {good} required of any arm other than {best}",
         ylabel=f"Net benefit over {best} for all patients",
         reference=0,
-        ax=plots.bare_axes(width=7, height=4.6),
+        ax=plots.bare_axes,
     )
     return Section(
         heading="Clinical utility: is the model worth using?",
