@@ -8,7 +8,7 @@ import numpy as np
 
 from treatsel._checks import ROUNDING, as_text, check_mapping_keys
 from treatsel.codebook._values import CLEAN, NAN, as_plain, integer_of, is_absent, is_finite_number, truth_of
-from treatsel.codebook._violation import Violation
+from treatsel.codebook._violation import Violation, problem_of
 from treatsel.errors import CodebookError, Fault, InputError
 
 if TYPE_CHECKING:
@@ -28,20 +28,6 @@ ROLES = (
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 _LABELS = ("id", "arm", "site", "person")  # roles whose values are labels, even if they look like numbers
-_PROBLEMS = {  # a value of the wrong type is described by what is allowed
-    "infinite": "that are infinite",
-    "out_of_range": "out of range",
-    "not_integer": "that are not whole numbers",
-    "not_binary": "that are neither 0 nor 1",
-    "unseen_category": "that the codebook does not list",
-    "missing_required": "missing, but the column is required",
-    "duplicate": "that are duplicates",
-}
-_SINGULAR = {
-    "not_integer": "that is not a whole number",
-    "not_binary": "that is neither 0 nor 1",
-    "duplicate": "that is a duplicate",
-}
 _KEYS = (
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
     *("trueValues", "falseValues", "constraints"),
@@ -396,10 +382,7 @@ class Field:
             remedy = "Each patient needs one row and a unique id."
         if self.role == "outcome":
             remedy = "Allowed: 0 and 1, empty if the outcome was not observed. Recode the column."
-        problem, noun = _PROBLEMS.get(code, f"that are not {self.allowed}"), "values"
-        if count == 1:
-            problem, noun = _SINGULAR.get(code, problem.replace("that are ", "that is ", 1)), "value"
-        found = f"holds {count} {noun} {problem}"
+        found = problem_of(code, count, self.allowed)
         return Fault(column=self.name, problem=found, remedy=remedy, n_rows=count, rows=tuple(rows))
 
 
