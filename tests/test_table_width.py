@@ -7,7 +7,7 @@ import pytest
 
 from treatsel.errors import CohortError
 from treatsel.table import read_chunks, read_table
-from treatsel.table._read import MOST_COLUMNS
+from treatsel.table._dialect import MOST_COLUMNS
 
 pytest.importorskip("pyarrow")
 
@@ -26,7 +26,7 @@ def test_a_header_of_a_million_columns_is_refused(tmp_path, name):
 
 
 def test_a_parquet_file_of_too_many_columns_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("treatsel.table._read.MOST_COLUMNS", 100)
+    monkeypatch.setattr("treatsel.table._dialect.MOST_COLUMNS", 100)
     pd.DataFrame([[0.0] * 101], columns=[f"c{i}" for i in range(101)]).to_parquet(tmp_path / "t.parquet")
     for read in (read_table, lambda path: list(read_chunks(path, rows=10))):
         with pytest.raises(CohortError, match="has 101 columns; at most 100"):

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
 from numbers import Real
@@ -195,6 +195,12 @@ def check_arm(name: str, value: Any, arms: Iterable[Any]) -> Any:
         return options[options.index(value)]
     same = [arm for arm in options if str(arm) == as_text(value)]
     return same[0] if len(same) == 1 else check_choice(name, value, options)
+
+
+def by_text(arms: Iterable[Any]) -> Callable[[Any], Any]:
+    """Return a function that maps a label to the arm with the same text (1 for "1"), if there is one."""
+    known = {as_text(arm): arm for arm in arms}
+    return lambda label: known.get(as_text(label), label)
 
 
 def check_by_arm(name: str, table: Any) -> "pd.DataFrame":

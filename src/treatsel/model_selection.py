@@ -102,8 +102,8 @@ def cross_predict(
     X, y = as_pandas(X), as_pandas(y)
     if not isinstance(X, pd.DataFrame) or arm not in X.columns:
         raise InputError(
-            f"X must be a DataFrame with the arm column {arm!r}. For a cohort, give cohort.X and cohort.y, or "
-            "use cross_predict_cohort with a selector."
+            f"X must be a DataFrame with the arm column {arm!r}. For a cohort, give cohort.X and cohort.y, "
+            "or use cross_predict_cohort with a selector."
         )
     check_same_order(X=X, y=y, groups=groups, sample_weight=sample_weight)
     outcome = check_binary("y", y, allow_missing=True)

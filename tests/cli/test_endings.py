@@ -71,8 +71,9 @@ def test_every_exception_is_one_line_and_a_status(folder, capsys, monkeypatch, e
     def fail(*_, **__):
         raise error
 
-    for module in (_predict, _recommend, _show):
+    for module in (_predict, _recommend):
         monkeypatch.setattr(module, "load_model", fail)
+    monkeypatch.setattr(_show, "read_manifest", fail)
     for command in (["predict", "m", "p.csv"], ["recommend", "m", "p.csv"], ["show", "m"]):
         found, line = ended(capsys, *command)
         assert (found, words in line, SECRET in line) == (status, True, False)
@@ -80,7 +81,7 @@ def test_every_exception_is_one_line_and_a_status(folder, capsys, monkeypatch, e
 
 def test_details_of_an_unexpected_error_on_request(folder, monkeypatch):
     monkeypatch.setenv(_ending.DETAILS, "1")
-    monkeypatch.setattr(_show, "load_model", lambda *_, **__: [][0])
+    monkeypatch.setattr(_show, "read_manifest", lambda *_, **__: [][0])
     with pytest.raises(IndexError):
         main(["show", "m"])
 
@@ -89,12 +90,12 @@ def test_details_of_an_unexpected_error_on_request(folder, monkeypatch):
 def test_a_signal_is_one_line_and_handlers_are_restored(folder, capsys, monkeypatch, number):
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        monkeypatch.setattr(_show, "load_model", lambda *_, **__: signal.raise_signal(number))
+        monkeypatch.setattr(_show, "read_manifest", lambda *_, **__: signal.raise_signal(number))
         status, line = ended(capsys, "show", "m")
         assert (status, number.name in line) == (128 + number, True)
         assert signal.getsignal(number) is signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN)  # as nohup does
-        monkeypatch.setattr(_show, "load_model", lambda *_, **__: (signal.raise_signal(number), [][0]))
+        monkeypatch.setattr(_show, "read_manifest", lambda *_, **__: (signal.raise_signal(number), [][0]))
         assert ended(capsys, "show", "m")[0] == 70
     finally:
         signal.signal(number, before)

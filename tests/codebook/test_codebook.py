@@ -9,6 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from treatsel._checks import normal_text
 from treatsel.codebook import ROLES, TYPES, Codebook, Field
 from treatsel.errors import CodebookError, CohortError, InputError
 
@@ -843,7 +844,8 @@ def test_no_value_crashes_the_parser_and_each_is_clean_missing_or_a_fault(values
     column = pd.Series(values, dtype="object")
     clean, violations = Field(name="x", type=kind).parse(column)
     wrong = next((v.mask for v in violations if v.code == "wrong_type"), pd.Series(False, index=column.index))
-    absent = column.isna() | column.map(lambda value: isinstance(value, str) and value == "").astype(bool)
+    blank = column.map(lambda value: isinstance(value, str) and not normal_text(value)).astype(bool)
+    absent = column.isna() | blank
     assert ((clean.notna().astype(int) + wrong.astype(int) + absent.astype(int)) == 1).all()
 
 

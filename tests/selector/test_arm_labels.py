@@ -119,7 +119,7 @@ def test_the_command_line_reads_integer_arms_as_texts(integers, tmp_path):
     ts.save_model(integers, path, intended_use="test")
     X.drop(columns="arm").head(4).to_csv(patients, index=False)
     assert main(["explain", str(path), str(patients), "--contrast", "2", "0", "--out", str(out)]) == 0
-    expected = ts.explain(integers, X.head(4), contrast=(2, 0)).attributions.ravel()
+    expected = ts.explain(integers, X.head(4), contrast=(2, 0), scale="probability").attributions.ravel()
     np.testing.assert_allclose(pd.read_csv(out)["attribution"], expected, atol=1e-9)
 
 

@@ -80,7 +80,7 @@ def test_weights_reach_a_model_also_through_searches_and_routing(data):
         routed.set_score_request(sample_weight=True)
         scores = cross_validate(routed, X, y, params={"sample_weight": weights}, cv=2)["test_score"]
     assert (scores > 0.5).all()
-    with pytest.raises(InputError, match="TreatmentSelector.fit does not accept sample_weight"):
+    with pytest.raises(InputError, match=r"TreatmentSelector\.fit does not accept sample_weight"):
         selector(event_is_good=True).fit(X, y, sample_weight=weights)
 
 
@@ -99,7 +99,7 @@ def test_names_and_number_of_covariates(data):
 def test_a_cohort_is_refused_by_a_model_with_the_remedy(data):
     X, y, site = data
     cohort = ts.Cohort(X.assign(site=site, remission=y), BOOK)
-    with pytest.raises(InputError, match="give cohort.X and cohort.y"):
+    with pytest.raises(InputError, match=r"give cohort\.X and cohort\.y"):
         PooledClassifier(LogisticRegression()).fit(cohort, y)
     with pytest.raises(InputError, match="cross_predict_cohort"):
         cross_predict(POOLED, cohort, y)

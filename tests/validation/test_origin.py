@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 import treatsel as ts
-from treatsel._stats.row_keys import row_keys
+from treatsel._stats.row_hashes import row_keys
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.fitted import MOST_SAMPLED, RowDigests, shared_patients

@@ -152,7 +152,7 @@ def summary(book: Codebook) -> str:
     if not book.outcomes:
         lines.append("No outcome was recognized. Name it: --outcome COLUMN=good (1 is good) or =bad.")
         of_two = (f.name for f in book.fields if f.type == "boolean" or len(f.enum or ()) == 2)
-        if binary := [name for name in of_two if name in (*roles["covariate"], *undecided)]:
+        if binary := [name for name in of_two if name in (*book.covariates, *undecided)]:
             lines.append(f"Columns of two values, which an outcome may be: {binary}.")
     unused = [name for name in book.names(None) if name not in undecided]
     if unused:

@@ -14,8 +14,7 @@ from treatsel.predictions import (
     header,
     plain,
     scope_columns,
-    scope_dict,
-    scope_reasons,
+    scope_dicts,
     table_of_flags,
     warnings_of,
 )
@@ -217,9 +216,7 @@ class Explanation(Summarized):
         The keys are described in the reference page "The JSON of predictions".
         """
         names = [str(name) for name in self.covariates]
-        scopes: Any = [{}] * len(self.patients)
-        if self.flags is not None:
-            scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
+        scopes = scope_dicts(self.patients, self.flags)
         n = len(self.patients)
         errors = [None] * n if self.standard_errors is None else self.standard_errors.tolist()
         parts = (self.patients, self.attributions.tolist(), self.predictions.tolist(), errors, scopes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from treatsel._stats.row_keys import Keys, row_keys
+from treatsel._stats.row_hashes import Keys, row_keys
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, by_text
 from treatsel.additive import LOW_PROPENSITY, AdditiveModel, pairing, quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
@@ -121,7 +121,7 @@ def _permissions_digest(allowed: Any, clean: "pd.DataFrame", arms: tuple[Any, ..
         return None
     from treatsel._stats.alignment import aligned
 
-    return digest(aligned("allowed", allowed, clean.index)[list(arms)])
+    return digest(aligned("allowed", allowed, clean.index).rename(columns=by_text(arms))[list(arms)])
 
 
 def inputs(model: ModelData, X: Any, outcome: str, on_invalid: str, date: datetime.date | None) -> Inputs:

@@ -21,7 +21,7 @@ from treatsel._checks import (
 )
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_same_order
-from treatsel._stats.row_keys import received_row_keys
+from treatsel._stats.row_hashes import received_row_keys
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 

@@ -21,7 +21,7 @@ from treatsel._checks import (
 )
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.logits import logits_of
-from treatsel._stats.row_keys import received_row_keys
+from treatsel._stats.row_hashes import received_row_keys
 from treatsel.additive import AdditiveModel, additive_of
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models._base import ByArmMixin, covariates_of, frame_of, received_arms

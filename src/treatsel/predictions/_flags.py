@@ -96,6 +96,13 @@ def scope_columns(patients: Any, flags: Mapping[str, Any]) -> dict[str, np.ndarr
     }
 
 
+def scope_dicts(patients: Any, flags: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return each patient's scope for JSON; in_scope is None without flags, when no model was asked."""
+    if flags is None:
+        return [{"in_scope": None, "scope_reasons": []} for _ in patients]
+    return [scope_dict(reasons) for reasons in scope_reasons(patients, flags)]
+
+
 def scope_dict(reasons: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Return one patient's scope for JSON: in_scope, and the reasons as mappings of code and column."""
     pairs = [{"code": code, "column": plain(column)} for code, column in reasons]

@@ -14,7 +14,7 @@ from treatsel._reporting.summary import Summarized, Summary, some_of
 from treatsel.predictions._flags import (
     FLAG_COLUMNS,
     scope_columns,
-    scope_dict,
+    scope_dicts,
     scope_of,
     scope_reasons,
     table_of_flags,
@@ -202,7 +202,7 @@ class Predictions(Summarized):
         The keys are described in the reference page "The JSON of predictions".
         """
         patients, arms = [plain(label) for label in self.patients], [plain(arm) for arm in self.arms]
-        rows, scopes = [], [scope_dict(reasons) for reasons in self.reasons]
+        rows, scopes = [], scope_dicts(self.patients, self.flags)
         for name, probability in self.probability.items():
             cells = (scopes, probability.tolist(), self.lower[name].tolist(), self.upper[name].tolist())
             for patient, scope, *of_patient in zip(patients, *cells, strict=True):

@@ -7,6 +7,7 @@ import numpy as np
 
 from treatsel._checks import (
     FloatArray,
+    by_text,
     check_arm,
     check_by_arm,
     check_choice,
@@ -200,8 +201,7 @@ def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
     if not isinstance(allowed, pd.DataFrame):
         raise InputError(f"allowed must be a DataFrame of True and False, not a {type(allowed).__name__}.")
     check_unique("The columns of allowed", allowed.columns)
-    known = {str(arm): arm for arm in by_arm.columns}
-    allowed = allowed.rename(columns=lambda arm: arm if arm in by_arm.columns else known.get(str(arm), arm))
+    allowed = allowed.rename(columns=by_text(by_arm.columns))
     if missing := [str(arm) for arm in by_arm.columns if arm not in allowed.columns]:
         raise InputError(f"allowed must contain every arm of by_arm; it lacks {missing}.")
     from treatsel._stats.alignment import aligned

@@ -14,8 +14,7 @@ from treatsel.predictions import (
     header,
     plain,
     scope_columns,
-    scope_dict,
-    scope_reasons,
+    scope_dicts,
     table_of_flags,
     warnings_of,
 )
@@ -172,9 +171,7 @@ class Recommendations(Summarized):
         The keys are described in the reference page "The JSON of predictions".
         """
         preferences = self.preferences
-        scopes: Any = [{}] * len(self.patients)
-        if self.flags is not None:
-            scopes = map(scope_dict, scope_reasons(self.patients, self.flags))
+        scopes = scope_dicts(self.patients, self.flags)
         rows = [
             self._row(i, patient) | scope
             for i, (patient, scope) in enumerate(zip(self.patients, scopes, strict=True))

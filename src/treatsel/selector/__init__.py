@@ -163,8 +163,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
         """
         if sample_weight is not None:
             raise InputError(
-                "TreatmentSelector.fit does not accept sample_weight: it weights patients itself, if outcomes "
-                "are missing. Fit a model of treatsel.models, such as PooledClassifier, with weights."
+                "TreatmentSelector.fit does not accept sample_weight: it weights patients itself, where "
+                "outcomes are missing. Fit a model such as treatsel.models.PooledClassifier with weights."
             )
         if self.n_jobs == 0:
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._stats.row_keys import Keys
+from treatsel._stats.row_hashes import Keys
 from treatsel.additive import AdditiveModel
 from treatsel.codebook import Codebook, clean_covariates
 from treatsel.fitted import DataCheck, FittedModel, Shared, shared_patients

@@ -288,12 +288,16 @@ def completed_codebook(
 ) -> Codebook:
     """Return the codebook with the categories found in the data and an entry for each outcome.
 
-    A category of fewer than 5 patients is not listed, so that nobody is told by a text.
+    The categories of a column are listed if at least 5 patients have each of them: a rarer one could identify
+    a patient, and a list without it would refuse the development cohort itself. Without a list, a value that
+    the model has not learned is flagged (unseen_category), but not refused.
     """
     fields = []
     for field in book.fields:
         if field.role == "covariate" and field.type == "string" and field.enum is None:
-            fields.append(replace(field, enum=frequent_levels(clean[field.name]) or None))
+            found = frequent_levels(clean[field.name])
+            rarer = not clean[field.name].dropna().isin(found).all()
+            fields.append(replace(field, enum=None if rarer else found or None))
         elif field.name not in directions:
             fields.append(field)
     for name, good in directions.items():

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import check_arm
-from treatsel._stats.row_keys import Keys, row_keys
+from treatsel._stats.row_hashes import Keys, row_keys
 from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint

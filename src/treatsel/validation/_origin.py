@@ -7,7 +7,7 @@ import pandas as pd
 
 from treatsel._checks import count_of
 from treatsel._measures import MEASURES
-from treatsel._stats.row_keys import received_row_keys
+from treatsel._stats.row_hashes import received_row_keys
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import Shared, rows_shared

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import check_by_arm, check_choice, check_unique
+from treatsel._checks import by_text, check_by_arm, check_choice, check_unique
 from treatsel._stats.alignment import aligned
 from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError
 from treatsel.models import assignment_probabilities
-from treatsel.validation._task import by_text
 
 NAN = float("nan")
 

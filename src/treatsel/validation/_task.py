@@ -1,6 +1,5 @@
 """The validation task: predictions, cohort and outcome, checked once and read by every part."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 from treatsel._checks import (
     FloatArray,
     as_pandas,
-    as_text,
+    by_text,
     check_by_arm,
     check_choice,
     check_known_arms,
@@ -236,12 +235,6 @@ def _outcome(model: Any, cohort: Cohort, outcome: str | None) -> str:
     name = mine[0] if outcome is None else outcome
     check_choice("outcome", name, mine)
     return str(check_choice("The outcome of the cohort", name, known))
-
-
-def by_text(labels: pd.Index | Iterable[Any]) -> Callable[[Any], Any]:
-    """Return a function that maps a label to the known label with the same text (1 for "1"), if any."""
-    known = {as_text(label): label for label in labels}
-    return lambda label: known.get(as_text(label), label)
 
 
 def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
