@@ -237,8 +237,9 @@ class TestOneRecordIsOneRow:
             estimator="hierarchical", codebook=cohort.codebook, assignment="randomised", random_state=0
         )
         y = cohort.y["recovery"].fillna(0)
-        first = selector.fit(cohort.X, y).predict(records[0]).by_arm().to_numpy()
-        second = selector.fit(cohort.X, 1 - y).predict(records[0]).by_arm().to_numpy()
+        X = cohort.X.join(cohort.frame["service"])
+        first = selector.fit(X, y).predict(records[0]).by_arm().to_numpy()
+        second = selector.fit(X, 1 - y).predict(records[0]).by_arm().to_numpy()
         assert (first != second).all()
 
 

@@ -138,9 +138,11 @@ def test_cross_validation_is_unbiased_where_apparent_performance_is_not():
         table = fitted.predict_by_arm(cohort.X)
         apparent.append(ts.validate(table, cohort, **OPTIONS).gain.value)
         crossed.append(ts.validate(fitted, cohort, **OPTIONS).gain.value)
-    error = np.std(crossed, ddof=1) / np.sqrt(20)
-    assert abs(np.mean(crossed)) < 3 * error + 0.005
-    assert np.mean(apparent) > np.mean(crossed) + 0.01
+    known = np.array(crossed)[np.isfinite(crossed)]  # a gain that rests on fewer than 5 patients is withheld
+    assert len(known) >= 15
+    error = np.std(known, ddof=1) / np.sqrt(len(known))
+    assert abs(np.mean(known)) < 3 * error + 0.005
+    assert np.nanmean(apparent) > np.mean(known) + 0.01
 
 
 # --- out-of-fold predictions
