@@ -113,7 +113,7 @@ def test_markdown_has_the_same_content(pages):
 def test_the_card_lists_statements_left_blank(pages):
     card = model_card(pages[2])
     assert "| Population | not stated: author to complete |" in card
-    assert "| Purpose | Tests & <trials>. |" in card
+    assert "| Purpose | Tests & \\<trials>. |" in card
     assert "phq9_start" in card
 
 

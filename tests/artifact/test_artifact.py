@@ -15,6 +15,7 @@ import tracemalloc
 import warnings
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import lightgbm
@@ -603,9 +604,37 @@ def last(manifest):
     return first(manifest)["encoding"]["columns"][-1]  # a text
 
 
+def renamed(manifest, parts, *, what, sign):
+    """Add a character to a name, at all places where it is."""
+    if what == "arms":
+        old, new = manifest["arms"][0], manifest["arms"][0] + sign
+        text = json.dumps(manifest).replace(json.dumps(old), json.dumps(new))
+    elif what == "an outcome":
+        text = json.dumps(manifest).replace('"dropout"', json.dumps(f"dropout{sign}"))
+    elif what == "a field":
+        text = json.dumps(manifest).replace('"age"', json.dumps(f"age{sign}"))
+    elif what in ("a level", "an enum"):
+        places = last(manifest)["levels"] if what == "a level" else None
+        field = next(f for f in manifest["codebook"]["fields"] if "enum" in f.get("constraints", {}))
+        (places or field["constraints"]["enum"])[0] += sign
+        text = json.dumps(manifest)
+    else:
+        text = json.dumps({**manifest, "library_version": f"1{sign}"})
+    manifest.update(json.loads(text))
+
+
 TAMPERED = {
     "arm means out of order": (lambda m, p: m["arm_means"]["lower"].__setitem__(0, 0.9), "not in order"),
     "a negative error": (lambda m, p: m["arm_means"]["se"].__setitem__(0, -1.0), "arm_means: se"),
+    **{
+        f"{what} with {ord(sign):04X}": (partial(renamed, what=what, sign=sign), "not seen|can be shown")
+        for what in ("arms", "an outcome", "a level", "a field", "an enum", "the version")
+        for sign in ("\r", "\n", "\t", "\u202e", "\u2028", "\u200b", "\U000e0041")
+    },
+    "two arms that look the same": (
+        lambda m, p: (m["arms"].__setitem__(1, "cbt\u00a0"), m["training"][1].update(arm="cbt\u00a0")),
+        "two arms look the same",
+    ),
     "an interval without its estimate": (
         lambda m, p: m["performance"]["dropout"][0].update(value=9.0),
         "does not contain its estimate",

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from treatsel._checks import normal_text
+from treatsel._reporting.text import hidden_in
 from treatsel.codebook import ROLES, TYPES, Codebook, Field
 from treatsel.errors import CodebookError, CohortError, InputError
 
@@ -791,6 +792,7 @@ def test_columns_that_may_be_absent():
 # --- invariances
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
+shown_texts = texts.filter(lambda text: not hidden_in(text))  # others are refused as names and values
 bounds = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False))
 
 
@@ -818,8 +820,8 @@ def random_fields(draw, name):
 
 @st.composite
 def codebooks(draw):
-    names = draw(st.lists(texts.filter(bool), min_size=1, max_size=4, unique=True))
-    missing = tuple(draw(st.lists(texts, max_size=3)))
+    names = draw(st.lists(shown_texts.filter(bool), min_size=1, max_size=4, unique=True))
+    missing = tuple(draw(st.lists(shown_texts, max_size=3)))
     return Codebook(tuple(draw(random_fields(name)) for name in names), missing)
 
 
@@ -855,6 +857,20 @@ def test_any_column_can_be_drafted(values):
     book = Codebook.infer(pd.DataFrame({"x": pd.Series(values, dtype="object")}))
     assert book.names() == ("x",)
     assert Codebook.from_dict(yaml.safe_load(book.to_yaml())) == book
+
+
+@pytest.mark.parametrize("role", ["arm", "covariate"])
+def test_hidden_characters_of_labels_are_refused_and_noted_in_a_draft(role):
+    name = "arm" if role == "arm" else "ethnicity"
+    frame = pd.DataFrame({name: ["cbt", "c\u200bbt"] * 5, "age": range(20, 30)})
+    field = Codebook.infer(frame)[name]
+    assert field.enum is None
+    assert field.role == ("arm" if role == "arm" else "undecided")
+    assert "U+200B" in field.note
+    assert "cbt" not in field.note
+    for entry in ({"constraints": {"enum": ["cbt", "c\u200bbt"]}}, {"name": "ar\u202em"}):
+        with pytest.raises(CodebookError, match=r"characters that are not seen.*U\+20[02][BE].*Rename"):
+            Codebook.from_dict({"fields": [{"name": name, "role": role, **entry}]})
 
 
 def test_input_errors_do_not_leak_out_of_the_codebook():

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from treatsel._reporting.text import visible
+
 # Okabe & Ito (2008), distinguishable with color vision deficiency; without yellow, too pale for lines
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#7A7A7A"
 PURPLE, YELLOW = "#CC79A7", "#E69F00"
@@ -66,7 +68,7 @@ def text_of(label: Any) -> str:
     Dollar signs are escaped, as a pair of them would be read as mathematics; a leading underscore, which
     leaves a curve out of the legend, follows a space.
     """
-    text = str(label).replace("$", r"\$")
+    text = visible(str(label), keep="\n").replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 

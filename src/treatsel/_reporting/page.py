@@ -6,8 +6,11 @@ The page needs no script, font or other file; figures are inline SVG.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
 import pandas as pd
+
+from treatsel._reporting.text import in_markdown, visible
 
 FRONT_COLUMNS = ("Question", "Estimate (interval)", "Verdict", "Criterion")
 
@@ -73,32 +76,38 @@ def to_html(page: Page) -> str:
     """Return the page as one HTML text."""
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown_in_html
+    )
     template = resources.files("treatsel").joinpath("templates/page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(page=page, front_columns=FRONT_COLUMNS)
 
 
+def _shown_in_html(value: Any) -> Any:
+    """Return a text with hidden characters as codes; pictures are markup already."""
+    return visible(value, keep="\n\t") if type(value) is str else value
+
+
 def to_markdown(page: Page) -> str:
-    """Return the page as Markdown, without its figures."""
-    lines = [f"# {page.title}", "", f"**{page.headline}**", ""]
+    """Return the page as Markdown, without its figures; all texts are shown as they are, without markup."""
+    lines = [f"# {in_markdown(page.title)}", "", f"**{in_markdown(page.headline)}**", ""]
     if page.front_table:
         rows = [(row.question, row.estimate, row.verdict, row.criterion) for row in page.front_table]
         lines += [*_markdown_rows(pd.DataFrame(rows, columns=FRONT_COLUMNS)), ""]
-    lines += [f"> {caution}\n" for caution in page.cautions]
-    lines += [f"- {label}: {value}" for label, value in page.facts] + [""]
+    lines += [f"> {in_markdown(caution)}\n" for caution in page.cautions]
+    lines += [f"- {in_markdown(label)}: {in_markdown(value)}" for label, value in page.facts] + [""]
     for section in page.sections:
-        lines += [f"## {section.heading}", ""]
+        lines += [f"## {in_markdown(section.heading)}", ""]
         for paragraph in section.paragraphs:
-            lines += [paragraph, ""]
+            lines += [in_markdown(paragraph), ""]
         for table in section.tables:
-            lines += [f"*{table.caption}*", "", *_markdown_rows(table.frame), ""]
+            lines += [f"*{in_markdown(table.caption)}*", "", *_markdown_rows(table.frame), ""]
         if section.note:
-            lines += [f"_{section.note}_", ""]
+            lines += [f"_{in_markdown(section.note)}_", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _markdown_rows(frame: pd.DataFrame) -> list[str]:
-    cells = [[str(name) for name in frame.columns], ["---"] * len(frame.columns)]
-    cells += [[str(value) for value in row] for row in frame.itertuples(index=False)]
-    rows = [[" ".join(value.replace("|", "\\|").split()) for value in row] for row in cells]
+    rows = [[in_markdown(str(name)) for name in frame.columns], ["---"] * len(frame.columns)]
+    rows += [[in_markdown(str(value)) for value in row] for row in frame.itertuples(index=False)]
     return [f"| {' | '.join(row)} |" for row in rows]

@@ -14,6 +14,7 @@ from typing import Any
 
 from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel._reporting.format import DASH, number
+from treatsel._reporting.text import in_one_line
 
 MAX_ROWS = 8  # rows of the table that are shown
 MAX_FACTS = 12
@@ -144,7 +145,9 @@ def _html_lines(summary: Summary) -> Iterator[str]:
         yield "</table>"
     if summary.rows:
         yield '<table style="border-collapse:collapse;margin:0.3em 0">'
-        heads = "".join(f'<th style="{_HEAD}">{escape(str(name))}</th>' for name in summary.columns)
+        heads = "".join(
+            f'<th style="{_HEAD}">{escape(in_one_line(str(name)))}</th>' for name in summary.columns
+        )
         yield f"<tr>{heads}</tr>"
         for row in summary.rows[:MAX_ROWS]:
             cells = "".join(f'<td style="{_CELL}">{escape(_short(cell, MAX_TEXT))}</td>' for cell in row)
@@ -197,5 +200,5 @@ def _number(value: Any, digits: int = 3) -> str:
 
 
 def _short(value: Any, most: int) -> str:
-    text = " ".join(str(value).split())
+    text = in_one_line(str(value))
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from treatsel._checks import normal_text
+from treatsel._reporting.text import hidden_in
 from treatsel.additive import Trees
 from treatsel.artifact._development import check_development
 from treatsel.artifact._json import MAX_WHOLE
@@ -58,6 +60,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     """
     arms = arms_in(part_of(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
+    require(len(set(map(normal_text, arms))) == len(arms), "two arms look the same")
     require(part_of(content, "default_arm") in arms, "the default arm is not an arm")
     outcomes = records_of(part_of(content, "outcomes"), "outcomes")
     n_outcomes = len(outcomes)
@@ -65,7 +68,9 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     names = labels_in([part_of(outcome, "name", "an outcome") for outcome in outcomes], "outcomes")
     require(names, "outcomes are not distinct texts")
     require(is_label(part_of(content, "arm")), "the arm column has no name")
-    require(is_label(part_of(content, "library_version")), "the library version is not a text")
+    require(
+        is_label(part_of(content, "library_version")), "the library version is not a text that can be shown"
+    )
     fingerprint = part_of(content, "fingerprint")
     require(fingerprint is None or is_hash(fingerprint), "the fingerprint is not a hash")
     _check_row_digests(part_of(content, "row_digests"))
@@ -200,13 +205,18 @@ def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> 
     fields = records_of(part_of(book, "fields", "the codebook"), "fields of the codebook")
     require(len(fields) <= MOST_FIELDS, f"the codebook has {len(fields):,} fields")
     for field in fields:
-        require(set(field) <= _FIELD and is_label(field.get("name")), "a field has no name or unknown keys")
+        require(
+            set(field) <= _FIELD and is_label(field.get("name")),
+            "a field has no name that can be shown, or unknown keys",
+        )
         texts = (field.get(key, "") for key in ("title", "description", "unit", "role"))
         require(all(isinstance(text, str) for text in texts), "the description of a field is not text")
         require(is_label(field.get("type")), "a field has no type")
         words = [field.get(key, []) for key in ("trueValues", "falseValues")]
         require(all(isinstance(part, list) for part in words), "truth values are not lists")
         require(all(isinstance(word, str) for part in words for word in part), "truth values are not texts")
+        shown = [word for part in words for word in part] + [field["type"], *_enum_of(field)]
+        require(not any(hidden_in(text) for text in shown), "a field has values that are not seen")
         _check_constraints(field.get("constraints", {}))
     roles = {field["name"]: field.get("role") for field in fields}
     directions = {field["name"]: field.get("event_is_good") for field in fields}
@@ -220,6 +230,12 @@ def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> 
         for f in fields
         if f.get("role") == "covariate"
     }
+
+
+def _enum_of(field: Mapping[str, Any]) -> list[str]:
+    constraints = field.get("constraints", {})
+    enum = constraints.get("enum", []) if isinstance(constraints, dict) else []
+    return [value for value in enum if isinstance(value, str)] if isinstance(enum, list) else []
 
 
 def _check_constraints(constraints: Any) -> None:

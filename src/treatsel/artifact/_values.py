@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from treatsel._reporting.text import hidden_in
 from treatsel.errors import ArtifactError
 
 LARGEST = 1e30  # largest factor of a product; inputs are at most 1e100, so that no product overflows
@@ -29,6 +30,7 @@ def records_of(value: Any, what: str) -> list[dict[str, Any]]:
 def labels_in(value: Any, what: str, *, empty: bool = False) -> list[str]:
     fits = isinstance(value, list) and all(isinstance(text, str) and (text or empty) for text in value)
     require(fits and len(set(value)) == len(value), f"{what} are not distinct texts")
+    require(not any(map(hidden_in, value)), f"{what} have characters that are not seen")
     return list(value)
 
 
@@ -59,7 +61,7 @@ def is_count(value: Any) -> bool:
 
 
 def is_label(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and bool(value) and not hidden_in(value)
 
 
 def is_hash(value: Any) -> bool:

@@ -8,16 +8,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+from treatsel._reporting.text import VisibleStream, in_one_line
 from treatsel.errors import TreatselError
 
 UNUSABLE = 2  # the input, an option, a file or the memory is not sufficient
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: an error of the program
 SIGNALED = 128  # plus the number of the signal, as in shells
 DETAILS = "TREATSEL_TRACEBACK"
+ERASE = "\r\x1b[K"  # start of the line, and delete it
 
 
 class _SignalError(BaseException):
@@ -73,7 +75,7 @@ def _status_of(error: BaseException) -> int:
 
 def _fail(message: str, status: int, notes: Sequence[str] = ()) -> int:
     with suppress(OSError, ValueError):  # nobody may be reading stderr
-        print(f"treatsel: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"treatsel: error: {in_one_line(message)}", file=sys.stderr)
         for note in notes:
             print(f"treatsel: {note}", file=sys.stderr)
     return status
@@ -101,7 +103,10 @@ class _Closed(io.StringIO):
 
 @contextmanager
 def _streams() -> Iterator[None]:
-    """Let messages pass in any encoding; `DataOutput` refuses data that would be changed by this."""
+    """Let messages pass in any encoding, and show hidden characters as codes.
+
+    `DataOutput` refuses data that would be changed by the encoding.
+    """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # until the process ends
     if sys.stdout is None:
@@ -109,14 +114,24 @@ def _streams() -> Iterator[None]:
     stream, errors = sys.stdout, getattr(sys.stdout, "errors", None)
     reconfigure: Any = getattr(stream, "reconfigure", None)
     if reconfigure is None or errors is None:
-        yield
+        with _visible():
+            yield
         return
     reconfigure(errors="backslashreplace")
     try:
-        yield
+        with _visible():
+            yield
     finally:
         with suppress(OSError, ValueError):
             reconfigure(errors=errors)
+
+
+@contextmanager
+def _visible() -> Iterator[None]:
+    """Show hidden characters as codes: a text from a file must not control the terminal."""
+    out, messages = VisibleStream(sys.stdout), VisibleStream(sys.stderr, starts=(ERASE, "\r"))
+    with redirect_stdout(out), redirect_stderr(messages):
+        yield
 
 
 def _discard_unwritten() -> None:

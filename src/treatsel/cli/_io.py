@@ -20,12 +20,12 @@ import pandas as pd
 from treatsel import table as tables
 from treatsel._checks import count_of
 from treatsel._files import is_direct, is_stream, write_bytes
-from treatsel.cli._ending import named_output
+from treatsel._reporting.text import in_one_line
+from treatsel.cli._ending import ERASE, named_output
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.manifest import date_of
 
 TABLE = "CSV, TSV, Excel or Parquet"  # what every command that takes a table can read
-_ERASE = "\r\x1b[K"  # start of the line, and delete it
 _SIGNS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "blank": " "}
 _UNWRITTEN = (".tsv", ".tab", ".xlsx", ".xlsm", ".xls", ".ods")  # would not hold what their name says
 
@@ -189,13 +189,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def say(text: str) -> None:
     """Print a progress message if stderr is a terminal; pipes and logs stay clean."""
     if sys.stderr.isatty():
-        print(f"{_ERASE}{text}", file=sys.stderr, flush=True)
+        print(f"{ERASE}{text}", file=sys.stderr, flush=True)
 
 
 def tell(text: str) -> None:
     """Print a result, after the line of progress on the terminal has been removed."""
     if sys.stderr.isatty():
-        print(_ERASE, end="", file=sys.stderr, flush=True)
+        print(ERASE, end="", file=sys.stderr, flush=True)
     print(text, flush=True)
 
 
@@ -210,7 +210,7 @@ class _StatusLine(logging.Handler):
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
         width = shutil.get_terminal_size().columns - 1
         text = f"{minutes}:{seconds:02d}  {record.getMessage()}"[:width]
-        print(f"{_ERASE}{text}", end="", file=sys.stderr, flush=True)
+        print(f"{ERASE}{text}", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -226,7 +226,7 @@ def progress() -> Iterator[None]:
     try:
         yield
     finally:
-        print(_ERASE, end="", file=sys.stderr, flush=True)
+        print(ERASE, end="", file=sys.stderr, flush=True)
         logger.removeHandler(handler)
         logger.setLevel(level)
 
@@ -249,7 +249,7 @@ def grouped(messages: Iterable[str]) -> list[str]:
     for message in messages:
         head, *points = message.split("\n- ")
         for text in [f"{head} {point}" for point in points] or [message]:
-            line = " ".join(text.split())
+            line = in_one_line(text)
             # names in quotation marks stay: the digits of 'remission_6m' are no number
             key = re.sub(r"'[^']*'|\d[\d,.]*", lambda m: m[0] if m[0].startswith("'") else "#", line)
             found.setdefault(key, []).append(line)

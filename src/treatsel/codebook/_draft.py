@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import as_text, count_of, normal_text
+from treatsel._reporting.text import hidden_in
 from treatsel.codebook._column_names import (
     ARM_NAMES,
     ID_NAMES,
@@ -269,7 +270,9 @@ def _label(column: pd.Series, role: str, missing: Collection[str]) -> Field:
     values = distinct_values(column, missing)
     if len(values) and values.map(_is_whole_number).all():  # labels keep their type
         return Field(name=name, type="integer", role=role, enum=tuple(sorted(map(int, values))), note=note)
-    return Field(name=name, type="string", role=role, enum=_labels(values) or None, note=note)
+    if doubt := _doubt_of(labels := _labels(values)):
+        return Field(name=name, type="string", role=role, note=f"{note} {doubt}")
+    return Field(name=name, type="string", role=role, enum=labels or None, note=note)
 
 
 def _is_whole_number(value: object) -> bool:
@@ -294,8 +297,11 @@ def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bo
             if kind == "integer" and 2 < len(numbers) <= _MAX_CODES:
                 note = "A number, or codes of categories? If codes, list them as enum. " + note
             return Field(name=name, type=kind, role=role, minimum=low, maximum=high, note=note)
-    if kind == "string" and role in ("covariate", "undecided") and len(_labels(values)) <= _MAX_CATEGORIES:
-        return Field(name=name, type=kind, role=role, enum=_labels(values) or None)
+    labels = _labels(values) if kind == "string" and role in ("covariate", "undecided") else ()
+    if 0 < len(labels) <= _MAX_CATEGORIES:
+        if doubt := _doubt_of(labels):
+            return Field(name=name, type=kind, role="undecided", note=doubt)
+        return Field(name=name, type=kind, role=role, enum=labels)
     return Field(name=name, type=kind, role=role)
 
 
@@ -316,6 +322,15 @@ def _labels(values: pd.Series) -> tuple[str, ...]:
 def _category(value: object) -> str:
     """Return a category as it will be read: texts that look alike are one."""
     return normal_text(as_text(value))
+
+
+def _doubt_of(labels: Sequence[str]) -> str:
+    """Return what is wrong with labels that have hidden characters, so that two may look the same; or ""."""
+    codes = sorted({code for label in labels for code in hidden_in(label)})
+    if not codes:
+        return ""
+    n = sum(bool(hidden_in(label)) for label in labels)
+    return f"Characters that are not seen ({', '.join(codes[:5])}) in {n} of its texts: clean the table."
 
 
 def _short(value: float) -> float:

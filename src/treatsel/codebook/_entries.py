@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from treatsel._checks import check_mapping_keys, listed
+from treatsel._reporting.text import check_names
 from treatsel.errors import CodebookError, InputError
 
 KEYS = (
@@ -26,6 +27,7 @@ def checked_texts(missing: Any) -> tuple[str, ...]:
     """Return the texts that stand for missing."""
     if not isinstance(missing, list | tuple) or not all(isinstance(value, str) for value in missing):
         raise CodebookError("missingValues must be a list of quoted strings, for example ['', 'NA', '-99'].")
+    check_names("missingValues", missing, CodebookError)
     return tuple(missing)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import ROUNDING, as_text, normal_text
+from treatsel._reporting.text import check_names
 from treatsel.codebook._entries import ATTRIBUTES, CONSTRAINTS, KEYS, attributes_of
 from treatsel.codebook._values import (
     CLEAN,
@@ -149,6 +150,8 @@ class Field:
             "an arm, a site, a person or an id is a label; use type string.": self.role in _LABELS
             and self.type not in ("string", "integer"),
         }
+        shown = [self.name, *(self.enum or ()), *self.true_values, *self.false_values]
+        check_names(f"Codebook field {self.name!r}", shown, CodebookError)
         found = [problem for problem, holds in problems.items() if holds]
         return found or self._contradictions_of_values()
 

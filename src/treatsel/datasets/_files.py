@@ -7,12 +7,11 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import check_choice
-from treatsel._files import write_text
 from treatsel.cohort import Cohort
 from treatsel.datasets._generator import SyntheticCohort, make_cohort
 from treatsel.datasets._mechanism import ARMS
 from treatsel.errors import InputError
-from treatsel.table import is_parquet, write_table
+from treatsel.table import write_table
 
 FILES = (
     "development.csv",
@@ -203,13 +202,10 @@ def write_cohort(
     return written
 
 
-def _write(table: pd.DataFrame, path: str | Path, **options: Any) -> Path:
+def _write(table: pd.DataFrame, path: str | Path, **options: str) -> Path:
     path = Path(path)
     try:
-        if is_parquet(path):
-            write_table(table.reset_index(), path)
-        else:
-            write_text(path, table.to_csv(lineterminator="\n", **options))
+        write_table(table.reset_index(), path, **options)
     except OSError as error:
         raise InputError(
             f"Cannot write {path}: {error.strerror}. Name a file in a folder that exists."

@@ -8,7 +8,9 @@ import pandas as pd
 from scipy.special import logit
 
 from treatsel._checks import check_arm
+from treatsel._reporting.text import check_names
 from treatsel._stats.row_hashes import Keys, row_keys
+from treatsel.errors import InputError
 from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
@@ -41,6 +43,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     """Fit all models with the parameters of `selector`."""
     outcomes, received = data.outcomes, data.received
     names, arms = list(outcomes.columns), sorted(received.unique(), key=str)
+    check_names(f"Arms in column {selector.arm!r}", arms, InputError)
     good = directions(selector.event_is_good, outcomes, data.codebook)
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
     fitted = {

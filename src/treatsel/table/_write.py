@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Protocol, Self
 import pandas as pd
 
 from treatsel._files import whole_file
+from treatsel._reporting.text import in_cells
 from treatsel.table._read import is_parquet
 
 
@@ -91,16 +92,24 @@ class _Counted:
         """Leave the stream open: whoever opened it closes it."""
 
 
-def write_table(table: pd.DataFrame, out: str | Path | SupportsText) -> None:
-    """Write a table without its index to a CSV or Parquet file (by its extension) or to a text stream."""
+def write_table(
+    table: pd.DataFrame, out: str | Path | SupportsText, *, float_format: str | None = None
+) -> None:
+    """Write a table without its index to a CSV or Parquet file (by its extension) or to a text stream.
+
+    `float_format`, such as ``"%.6f"``, is the form of numbers in CSV (None: all digits).
+    """
     with TableWriter(out) as writer:
-        writer.write(packed(table, parquet=writer.parquet))
+        writer.write(packed(table, parquet=writer.parquet, float_format=float_format))
 
 
-def packed(table: pd.DataFrame, *, parquet: bool) -> Any:
-    """Return a table without its index as CSV text with its header line, or as an Arrow table."""
+def packed(table: pd.DataFrame, *, parquet: bool, float_format: str | None = None) -> Any:
+    """Return a table without its index as CSV text with its header line, or as an Arrow table.
+
+    In CSV, texts that a spreadsheet would calculate start with an apostrophe; hidden characters are codes.
+    """
     if not parquet:
-        return table.to_csv(index=False, lineterminator="\n")
+        return in_cells(table).to_csv(index=False, lineterminator="\n", float_format=float_format)
     import pyarrow as pa
 
     return pa.Table.from_pandas(table, preserve_index=False)

@@ -14,6 +14,7 @@ from treatsel._reporting.summary import Summary, count_text
 from treatsel._version import __version__
 from treatsel.errors import InputError
 from treatsel.metrics import Gain
+from treatsel.table import write_table
 from treatsel.validation.parts import COLUMNS, OVERALL
 from treatsel.validation.report._checklist import check_checklist_name, markdown_of
 from treatsel.validation.report._data import ReportData
@@ -95,7 +96,7 @@ class ValidationReport(ReportData):
         """
         items, path = self.tables["checklist"], check_checklist_name(path)
         if path.suffix.lower() == ".csv":
-            write_text(path, items.to_csv(index=False, lineterminator="\n"))
+            write_table(items, path)
         else:
             write_text(path, markdown_of(items))
 
