@@ -60,7 +60,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
     """
     arms = arms_in(part_of(content, "arms"), "arms")
     require(0 < len(arms) <= MOST_ARMS, f"it has {len(arms)} arms")
-    require(len(set(map(normal_text, arms))) == len(arms), "two arms look the same")
+    require(len({normal_text(str(arm)) for arm in arms}) == len(arms), "two arms look the same")
     require(part_of(content, "default_arm") in arms, "the default arm is not an arm")
     outcomes = records_of(part_of(content, "outcomes"), "outcomes")
     n_outcomes = len(outcomes)
