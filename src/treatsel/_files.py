@@ -35,6 +35,19 @@ def is_direct(path: str | Path) -> bool:
     return is_stream(path) or _descriptor(Path(path)) is not None
 
 
+def is_private(folder: str | Path) -> bool:
+    """Whether nobody but this user and root can change what a folder holds, or put another in its place."""
+    folder = Path(folder).resolve()
+    for each in (folder, *folder.parents):
+        found = each.stat()
+        is_open = bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+        if each != folder and found.st_mode & stat.S_ISVTX:  # as in /tmp, only the owner may rename
+            is_open = False
+        if is_open or found.st_uid not in (0, os.getuid()):
+            return False
+    return True
+
+
 def read_bytes(path: str | Path, *, most: int) -> bytes:
     """Return the content of a file or a pipe of at most `most` bytes.
 

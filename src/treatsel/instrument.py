@@ -16,6 +16,7 @@ from treatsel.errors import InputError
 
 Direction = Literal["lower is better", "higher is better"]
 Constant = Literal["case_cutoff", "reliable_change", "remission_maximum"]
+TOLERANCE = 1e-9  # points; prorated scores and means of items carry rounding error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,8 @@ class Instrument:
         [0.0, 27.0, nan]
         """
         vector = check_vector(name, scores, allow_missing=True)
-        if n := int(((vector < self.minimum) | (vector > self.maximum)).sum()):
+        low, high = self.minimum - TOLERANCE, self.maximum + TOLERANCE
+        if n := int(((vector < low) | (vector > high)).sum()):
             raise InputError(
                 f"{name} holds {count_of(n, 'score')} outside {self._range()}, the range of {self.name}. "
                 "Correct them, or set them to missing."
@@ -221,7 +223,7 @@ class Instrument:
         checked = self.check_scores("scores", scores)
         if not self.bands:
             raise InputError(self._lacks("bands"))
-        edges = [*(band.minimum for band in self.bands), float("inf")]
+        edges = [*(band.minimum - TOLERANCE for band in self.bands), float("inf")]
         return pd.cut(checked, edges, right=False, labels=[band.label for band in self.bands])
 
     def require(self, constant: Constant) -> float:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.special import softmax as scipy_softmax
 
+from treatsel._files import is_private
 from treatsel.additive import Trees, _kernel, _scoring, logistic, logistic_quantiles, quantiles, score_trees
 from treatsel.additive._numeric import softmax
 from treatsel.additive._scoring import bit_vectors_of, score_compiled, walk
@@ -117,11 +118,30 @@ def test_kernels_are_compiled_again_if_the_cache_is_not_writable(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return real(**options)
 
-    monkeypatch.setattr(numba, "njit", njit)
-    compiled = _kernel._compiled.__wrapped__(_kernel._weighted_sum)
+    with monkeypatch.context() as patched:
+        patched.setattr(numba, "njit", njit)
+        compiled = _kernel._compiled.__wrapped__(_kernel._weighted_sum)
     out = np.zeros(2)
     compiled(np.ones((1, 2)), np.ones(1), out)
     assert (asked, out.tolist()) == ([True, False], [1.0, 1.0])
+
+
+@pytest.mark.parametrize(("mode", "is_used"), [(0o700, True), (0o770, False), (0o777, False), (0o1777, True)])
+def test_compiled_kernels_are_read_from_a_private_folder_only(tmp_path, monkeypatch, mode, is_used):
+    import numba
+
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(mode)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    compiled = _kernel._compiled.__wrapped__(_kernel._weighted_sum)
+    assert (compiled.stats.cache_path is not None) == is_used
+
+
+def test_a_folder_of_somebody_else_is_not_private(tmp_path, monkeypatch):
+    assert is_private(tmp_path)
+    monkeypatch.setattr("os.getuid", lambda: tmp_path.stat().st_uid + 1)
+    assert is_private(tmp_path) == (tmp_path.stat().st_uid == 0)
 
 
 def test_trees_with_more_leaves_than_a_word_has_bits_are_walked():

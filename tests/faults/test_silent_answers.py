@@ -20,12 +20,13 @@ import treatsel as ts
 from treatsel import metrics, outcome
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, InputError, TreatselWarning
+from treatsel.instrument import Band, Instrument
 from treatsel.metrics import roc_auc
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier, StackedClassifier
-from treatsel.monitoring import monitor
+from treatsel.monitoring import monitor, sequential_calibration_test
 from treatsel.outcome import Outcome, reliable_deterioration
 from treatsel.scale import predict_file, predict_in_chunks
-from treatsel.validation import update_closed_test
+from treatsel.validation import balancing_weights, transport_performance, update_closed_test
 
 OPTIONS = {"remission": {"instrument": "PHQ-9"}, "caseness": {"instrument": "PHQ-9"}, "below_dose": {"k": 3}}
 MODELS = {
@@ -160,6 +161,48 @@ def book(frame):
     return Codebook.from_dict({"fields": fields})
 
 
+# --- binary rounding: 0.9 - 0.8 is below 0.1, and 0.1 + 0.2 above 0.3
+
+
+def test_a_benefit_that_is_only_rounding_is_none():
+    rng, n = np.random.default_rng(0), 200
+    by_arm = pd.DataFrame({"A": np.full(n, 0.3), "B": np.full(n, 0.1 + 0.2)})
+    even = by_arm.assign(B=0.3)
+    received, y = rng.choice(["A", "B"], n), rng.binomial(1, 0.4, n)
+    pair = {"control": "A", "treated": "B"}
+    for metric in (
+        metrics.population_average_value,
+        metrics.population_average_prescriptive_effect,
+        metrics.population_benefit,
+    ):
+        assert metric(y, received, by_arm, **pair).value == metric(y, received, even, **pair).value
+
+
+def test_an_arm_that_is_just_not_worth_its_cost_is_never_chosen():
+    by_arm = pd.DataFrame({"A": [0.5, 0.25, 0.8, 0.1], "B": [0.55, 0.3, 0.85, 0.15]})
+    scores = by_arm.assign(B=by_arm["B"] + 1.0)
+    curve = metrics.treatment_choice_net_benefit(scores, by_arm, thresholds=[0.05])
+    assert curve.shares["share"].tolist() == [1, 0]  # every difference is 0.05: ties go to the comparator
+
+
+def test_a_score_reaches_a_cutoff_whatever_rounding_did():
+    bands = (Band(label="low", minimum=0, maximum=0.2), Band(label="high", minimum=0.3, maximum=0.9))
+    scale = Instrument(
+        name="Mean",
+        title="Mean of items",
+        minimum=0,
+        maximum=0.9,
+        direction="lower is better",
+        bands=bands,
+        case_cutoff=0.3,
+        remission_maximum=0.3,
+    )
+    assert outcome.caseness([0.3, 1 - 0.7, 0.2], instrument=scale).tolist() == [1, 1, 0]
+    assert outcome.remission([0.3, 0.1 + 0.2, 0.4], instrument=scale).tolist() == [1, 1, 0]
+    assert scale.band([0.3, 0.9 - 0.6]).tolist() == ["high", "high"]
+    assert len(scale.check_scores("score", [0.3 * 3 + 1e-16, 0.1 * 9, 0.7 + 0.1 + 0.1])) == 3
+
+
 # --- patients matched by id, never by position
 
 
@@ -182,6 +225,71 @@ def test_outcomes_and_weights_in_another_order_are_refused(name):
         update_closed_test(fitted, X, shuffled)
     with pytest.raises(InputError, match="their indices differ"):
         MODELS[name].fit(X, y.set_axis([f"q{i}" for i in range(n)]))
+
+
+def test_ids_of_several_rows_in_another_order_are_refused():
+    y = pd.Series([0, 1, 1, 0], index=list("aabb"))
+    p = pd.Series([0.1, 0.9, 0.8, 0.2], index=list("bbaa"))
+    with pytest.raises(InputError, match=r"in another order\. Align them first, by a column"):
+        metrics.brier_score(y, p)
+    expected = metrics.brier_score(y.to_numpy(), p.to_numpy()).value
+    for same in (p.set_axis(y.index), p.reset_index(drop=True)):
+        assert metrics.brier_score(y, same).value == expected
+
+
+def reversed_pairs():
+    index = [f"p{i}" for i in range(6)]
+    y, p, ones = (pd.Series(values, index=index) for values in ([0, 1] * 3, [0.2, 0.7] * 3, [1.0, 2.0] * 3))
+    back = slice(None, None, -1)
+    of = metrics.LinearPredictorDistribution.observed
+    return {
+        "sequential test": lambda: sequential_calibration_test(y, p.iloc[back]),
+        "effective size": lambda: metrics.effective_sample_size(ones, sample_weight=ones.iloc[back]),
+        "linear predictor": lambda: of(p, sample_weight=ones.iloc[back]),
+        "sites": lambda: metrics.random_effects_meta_analysis(p, ones.iloc[back]),
+        "imputations": lambda: metrics.pool_rubin(p, ones.iloc[back], n=100),
+        "pairs": lambda: metrics.MatchedPairs.of(y, p.iloc[back], p),
+    }
+
+
+@pytest.mark.parametrize("name", reversed_pairs())
+def test_vectors_that_belong_together_are_never_matched_by_position(name):
+    with pytest.raises(InputError, match="in another order"):
+        reversed_pairs()[name]()
+
+
+def test_outcomes_by_id_are_compared_with_the_ids_in_a_column():
+    rng, n = np.random.default_rng(0), 200
+    frame = pd.DataFrame({"pid": [f"p{i}" for i in range(n)], "x": rng.normal(size=n)})
+    frame["arm"] = rng.choice(["A", "B"], n)
+    frame["remission"] = rng.binomial(1, expit(frame["x"]))
+    X, y = frame.drop(columns="remission"), frame.set_index("pid")["remission"]
+    selector = hierarchical(codebook=book(frame))
+    with pytest.raises(InputError, match="y holds the same patients as X in another order"):
+        selector.fit(X, y.iloc[::-1])
+    fitted = selector.fit(X, y)
+    again = X.sample(frac=1, random_state=0)
+    for other in (y.iloc[::-1], y.reset_index(drop=True)):  # by id; by the index of X before it was shuffled
+        with pytest.raises(InputError, match="y holds the same patients as X in another order"):
+            monitor(fitted, again, other)
+    expected = monitor(fitted, X, y).figures
+    pd.testing.assert_frame_equal(monitor(fitted, X, frame["remission"]).figures, expected)
+    assert monitor(fitted, again, frame.loc[again.index, "remission"]).n == n
+
+
+def test_transported_performance_needs_the_patients_of_the_weights_in_their_order():
+    rng, n = np.random.default_rng(0), 60
+    index = [f"p{i:02d}" for i in range(n)]
+    patients = pd.DataFrame({"severity": rng.normal(size=n)}, index=index)
+    p = expit(patients["severity"])
+    y = pd.Series(rng.binomial(1, p), index=index)
+    counts = pd.Series(np.arange(n) % 3 + 1.0, index=index)
+    with pytest.raises(InputError, match="sample_weight holds the same patients as validation in another"):
+        balancing_weights(patients, {"severity": 0.2}, sample_weight=counts.iloc[::-1])
+    weights = balancing_weights(patients, {"severity": 0.2}, sample_weight=counts)
+    with pytest.raises(InputError, match="weights holds the same patients as y_true in another order"):
+        transport_performance(y.iloc[::-1], p.iloc[::-1], weights)
+    assert transport_performance(y, p, weights).expected["auc"].value > 0.5
 
 
 def test_ids_are_matched_whatever_their_type():

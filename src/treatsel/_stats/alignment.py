@@ -29,17 +29,36 @@ def check_same_order(**vectors: Any) -> None:
             _check_pair(first, reference, name, index)
 
 
+def check_order_of(X: pd.DataFrame, by_id: pd.DataFrame, **vectors: Any) -> None:
+    """Raise, as `check_same_order`, if vectors are not in the order of a table whose ids may be in a column.
+
+    `by_id` is the table with these ids as its index. A vector is compared with the index that has its labels.
+    """
+    for name, vector in vectors.items():
+        if isinstance(vector, pd.Series | pd.DataFrame):
+            labels = ids_of(vector.index)
+            own = [table for table in (by_id, X) if labels.isin(ids_of(table.index)).all()]
+            check_same_order(X=own[0] if own else by_id, **{name: vector})
+
+
 def _check_pair(first: str, reference: "pd.Index[Any]", name: str, index: "pd.Index[Any]") -> None:
     if len(index) != len(reference) or index.equals(reference):
         return
     ours, theirs = ids_of(reference), ids_of(index)
-    if ours.equals(theirs) or not (ours.is_unique and theirs.is_unique):
+    if ours.equals(theirs):
+        return
+    are_rows = ours.is_unique and theirs.is_unique
+    if not are_rows and not ours.sort_values().equals(theirs.sort_values()):
         return
     n = int((~theirs.isin(ours)).sum())
     if not n:
+        how = (
+            f"for example {name}.loc[{first}.index]"
+            if are_rows
+            else "by a column that is different in each row"
+        )
         raise InputError(
-            f"{name} holds the same patients as {first} in another order. Align them first, for "
-            f"example {name}.loc[{first}.index]."
+            f"{name} holds the same patients as {first} in another order. Align them first, {how}."
         )
     if not (_is_default(index) or _is_default(reference)):
         raise InputError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
+from treatsel._files import is_private
 from treatsel.errors import InputError
 
 ALL = np.uint64(2**64 - 1)
@@ -127,9 +128,13 @@ def _compiled(function: Any) -> Any:
     from numba import njit
 
     try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no writable folder for the cache: compile in every process
-        return njit(nogil=True)(function)
+        compiled = njit(nogil=True, cache=True)(function)
+        folder = compiled.stats.cache_path
+        if folder is not None and is_private(folder):  # numba unpickles what the cache holds
+            return compiled
+    except (RuntimeError, OSError):  # no writable folder for the cache
+        pass
+    return njit(nogil=True)(function)  # compiled in every process
 
 
 def _score(  # type: ignore[no-untyped-def] # numba infers the types

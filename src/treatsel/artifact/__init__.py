@@ -148,7 +148,8 @@ def load_fitted(
     compiled : bool
         Whether to score records with kernels that numba compiles once and keeps on disk: several times
         faster with thousands of trees and for explanations, at the cost of importing numba. They are
-        compiled, or read from disk, during loading, so that no request is delayed.
+        compiled, or read from disk, during loading, so that no request is delayed. Kernels on disk are
+        used only in a folder to which nobody but this user and root can write.
     """
     check_compiled(compiled)
     return _load(path, require_signature, compiled=compiled)[0]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from treatsel._checks import check_choice, check_level, count_of
 from treatsel._disclosure import rounded_down
-from treatsel._stats.alignment import check_same_order
+from treatsel._stats.alignment import check_order_of
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.monitoring._baseline import BaselineColumn, baseline_from, baseline_of
@@ -112,9 +112,9 @@ def monitor(
     thresholds = AlarmThresholds() if thresholds is None else thresholds
     rate = _check_rate(false_alarm_rate) / len(FAMILIES)
     check_level(level)
-    frame = frame_of(X)
-    frame = by_id(frame, selector.codebook_)
-    _check_indices(frame, y=y, dates=dates, clusters=clusters)
+    given = frame_of(X)
+    frame = by_id(given, selector.codebook_)
+    _check_indices(given, frame, y=y, dates=dates, clusters=clusters)
     clean, found = clean_covariates(
         frame, selector.codebook_, selector.ranges_, "flag", selector.model_.known_levels
     )
@@ -166,14 +166,14 @@ def _check_rate(rate: float) -> float:
     return float(rate)
 
 
-def _check_indices(frame: pd.DataFrame, **given: Any) -> None:
-    """Raise unless the index of each argument that has one equals that of X."""
-    for name, values in given.items():
+def _check_indices(given: pd.DataFrame, frame: pd.DataFrame, **vectors: Any) -> None:
+    """Raise unless the index of each argument that has one equals that of X, or its ids."""
+    for name, values in vectors.items():
         if isinstance(values, pd.DataFrame):
             raise InputError(
                 f"{name} must be one column; it is a table with {count_of(values.shape[1], 'column')}."
             )
-        check_same_order(X=frame, **{name: values})
+    check_order_of(given, frame, **vectors)
 
 
 def _baseline(selector: TreatmentSelector, reference: Any) -> list[BaselineColumn]:

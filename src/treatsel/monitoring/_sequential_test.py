@@ -10,6 +10,7 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_same_length
 from treatsel._reporting import plots
 from treatsel._reporting.summary import Summarized
+from treatsel._stats.alignment import check_same_order
 from treatsel.errors import InputError
 
 ODDS_RATIOS = np.array(
@@ -154,6 +155,7 @@ def sequential_calibration_test(
     """
     y, p = check_binary("y_true", y_true), check_probability("y_prob", y_prob)
     check_same_length(y_true=y, y_prob=p)
+    check_same_order(y_true=y_true, y_prob=y_prob)
     check_level(false_alarm_rate)
     if not 0 <= tolerance < 1:
         raise InputError(f"tolerance is {tolerance}; it must be 0 or more and below 1.")

@@ -4,8 +4,6 @@ import pandas as pd
 
 from treatsel.codebook import ATTRIBUTE, SHIPPED
 
-TOLERANCE = 1e-9  # points; prorated scores carry rounding error
-
 
 def labels(name: str, event: pd.Series, *, known: pd.DataFrame, among: pd.Series | None = None) -> pd.Series:
     """Return 1 and 0 where all inputs are known (and the patient is in the denominator), else NaN."""

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel.instrument import Instrument, match_scores
-from treatsel.outcome._labels import TOLERANCE, labels
+from treatsel.instrument import TOLERANCE, Instrument, match_scores
+from treatsel.outcome._labels import labels
 
 _NHS = {"phq": "PHQ-9", "gad": "GAD-7"}
 
@@ -169,7 +169,7 @@ def _nhs_scores(*values: Any) -> pd.DataFrame:
 
 def _case(scores: pd.DataFrame, time: str) -> pd.Series:
     cutoffs = {f"{key}_{time}": Instrument.get(name).require("case_cutoff") for key, name in _NHS.items()}
-    return scores[list(cutoffs)].ge(pd.Series(cutoffs)).any(axis=1)
+    return scores[list(cutoffs)].ge(pd.Series(cutoffs) - TOLERANCE).any(axis=1)
 
 
 def _reliable(scores: pd.DataFrame, *, sign: int) -> pd.Series:

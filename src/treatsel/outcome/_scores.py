@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from treatsel.errors import InputError
-from treatsel.instrument import Instrument, match_scores
-from treatsel.outcome._labels import TOLERANCE, labels
+from treatsel.instrument import TOLERANCE, Instrument, match_scores
+from treatsel.outcome._labels import labels
 
 
 def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
@@ -42,7 +42,7 @@ def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
     instrument = Instrument.get(instrument)
     cutoff = instrument.require("remission_maximum")
     scores = match_scores(last=(last, instrument))
-    return labels("remission", scores["last"] <= cutoff, known=scores)
+    return labels("remission", scores["last"] <= cutoff + TOLERANCE, known=scores)
 
 
 def response(
@@ -126,4 +126,4 @@ def caseness(score: Any, *, instrument: Instrument | str) -> pd.Series:
     instrument = Instrument.get(instrument)
     cutoff = instrument.require("case_cutoff")
     scores = match_scores(score=(score, instrument))
-    return labels("caseness", scores["score"] >= cutoff, known=scores)
+    return labels("caseness", scores["score"] >= cutoff - TOLERANCE, known=scores)

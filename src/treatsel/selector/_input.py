@@ -19,7 +19,7 @@ from treatsel._checks import (
     normal_text,
 )
 from treatsel._disclosure import SMALLEST_GROUP
-from treatsel._stats.alignment import check_same_order
+from treatsel._stats.alignment import check_order_of, check_same_order
 from treatsel.codebook import (
     ATTRIBUTE,
     Codebook,
@@ -111,7 +111,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
     groups = groups or _site_in(codebook, frame)
     book = development_codebook(codebook, frame, selector.arm, groups)
     check_no_outcome(book, outcomes)
-    by_id(frame, book)  # raises if an id occurs twice
+    check_order_of(frame, by_id(frame, book), y=as_pandas(y))
     clean, faults = book.parse(frame, names=[*book.covariates, selector.arm])
     if faults:
         raise CohortError(f"X does not fit the codebook ({count_of(len(faults), 'fault')}):", faults)

@@ -17,6 +17,7 @@ from treatsel._checks import (
     count_of,
 )
 from treatsel._reporting.summary import Summarized
+from treatsel._stats.alignment import check_same_order
 from treatsel._stats.resampling import Resamples
 from treatsel.errors import InputError
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair
@@ -117,6 +118,13 @@ class MatchedPairs(Summarized):
             "own_arm_benefit": own,
         }
         check_same_length(**given, **({} if mean is None else {"mean_benefit": mean}))
+        check_same_order(
+            observed=observed,
+            p_treated=p_treated,
+            p_control=p_control,
+            own_arm_benefit=own_arm_benefit,
+            mean_benefit=mean_benefit,
+        )
         if not len(seen):
             raise InputError("observed holds no pairs; at least one is needed.")
         return cls(**given, mean_benefit=mean, matched_on="pairs as given")

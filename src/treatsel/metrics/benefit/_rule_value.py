@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray, check_choice, exceeds
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair
@@ -234,7 +234,7 @@ def population_benefit(
 
 
 def _rule(pair: ArmPair) -> npt.NDArray[np.bool_]:
-    return np.asarray(pair.p_treated > pair.p_control)
+    return np.asarray(exceeds(pair.p_treated, pair.p_control))
 
 
 def _mean(pair: ArmPair, arm: bool, values: FloatArray) -> float:

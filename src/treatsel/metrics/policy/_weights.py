@@ -4,6 +4,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import check_by_arm, check_vector, check_weights
+from treatsel._stats.alignment import check_same_order
 from treatsel._stats.by_arm_tables import received_probability
 from treatsel._stats.vectors import check_labels, check_patients, effective_size
 from treatsel.errors import InputError
@@ -75,6 +76,7 @@ def effective_sample_size(weights: npt.ArrayLike, *, sample_weight: npt.ArrayLik
     >>> effective_sample_size([2.0, 2.0, 0.0])
     2.0
     """
+    check_same_order(weights=weights, sample_weight=sample_weight)
     vector = check_vector("weights", weights)
     counts = check_weights("sample_weight", sample_weight, len(vector))
     if (vector < 0).any() or not (counts * vector).any():

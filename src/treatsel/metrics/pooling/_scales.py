@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from treatsel._checks import FloatArray, check_same_length, count_of
+from treatsel._stats.alignment import check_same_order
 from treatsel.errors import InputError
 
 Scale = Literal["identity", "logit", "log"]
@@ -24,6 +25,7 @@ def _check_estimates(values: Any, se: Any) -> tuple[FloatArray, FloatArray]:
     if y.ndim != 1 or error.ndim != 1:
         raise InputError(f"values and se must be one-dimensional; they have shapes {y.shape}, {error.shape}.")
     check_same_length(values=y, se=error)
+    check_same_order(values=values, se=se)
     if negative := int((error < 0).sum()):
         raise InputError(f"se holds {count_of(negative, 'negative value')}; a standard error is 0 or more.")
     return y, error

@@ -9,6 +9,7 @@ from scipy.special import expit, logit, ndtri, polygamma
 
 from treatsel._checks import FloatArray, check_probability, check_weights
 from treatsel._reporting.summary import Summarized
+from treatsel._stats.alignment import check_same_order
 from treatsel._stats.logits import inside
 from treatsel.metrics.sample_size._result import check_between
 
@@ -84,6 +85,7 @@ class LinearPredictorDistribution(Summarized):
         cls, y_prob: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
     ) -> "LinearPredictorDistribution":
         """Return the distribution of given predictions, for example those of similar patients."""
+        check_same_order(y_prob=y_prob, sample_weight=sample_weight)
         probability = check_probability("y_prob", y_prob)
         weight = check_weights("sample_weight", sample_weight, len(probability))
         return cls(points=np.asarray(logit(inside(probability))), weights=weight / weight.sum())

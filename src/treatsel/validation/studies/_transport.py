@@ -10,10 +10,11 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from treatsel._checks import FloatArray, check_level, check_same_length, check_weights
+from treatsel._checks import FloatArray, check_level, check_weights
 from treatsel._reporting import plots
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate, not_estimable
+from treatsel._stats.vectors import check_patients
 from treatsel.errors import InputError
 from treatsel.metrics import (
     brier_score,
@@ -118,7 +119,7 @@ def balancing_weights(
     Raises
     ------
     InputError
-        If a column is unknown, or a covariate has missing values.
+        If a column is unknown, a covariate has missing values, or the weights are in another order.
 
     Notes
     -----
@@ -140,6 +141,7 @@ def balancing_weights(
     """
     if not isinstance(validation, pd.DataFrame):
         raise InputError(f"validation must be a DataFrame; it is a {type(validation).__name__}.")
+    check_patients(validation=validation, sample_weight=sample_weight)
     base = check_weights("sample_weight", sample_weight, len(validation))
     columns, goals = _columns_and_goals(validation, target, spread=spread)
     matrix, wanted = columns.to_numpy(dtype=float), goals.to_numpy(dtype=float)
@@ -264,7 +266,8 @@ def transport_performance(
     Raises
     ------
     InputError
-        If lengths differ, an outcome is not 0/1 or a probability is outside [0, 1].
+        If lengths or the order of patients differ, an outcome is not 0/1, or a probability is outside
+        [0, 1].
 
     References
     ----------
@@ -281,7 +284,8 @@ def transport_performance(
     (0.78, 0.72)
     """
     level = check_level(level)
-    check_same_length(y_true=y_true, weights=weights.sample_weight)
+    patients = {"y_true": y_true, "y_prob": y_prob, "received": received, "sample_weight": sample_weight}
+    check_patients(**patients, weights=weights.sample_weight)
     observed = _figures(y_true, y_prob, received, sample_weight, level)
     if weights.effective_n == weights.effective_n:
         expected = _figures(y_true, y_prob, received, weights.sample_weight.to_numpy(), level)
