@@ -178,13 +178,6 @@ def test_a_benefit_that_is_only_rounding_is_none():
         assert metric(y, received, by_arm, **pair).value == metric(y, received, even, **pair).value
 
 
-def test_an_arm_that_is_just_not_worth_its_cost_is_never_chosen():
-    by_arm = pd.DataFrame({"A": [0.5, 0.25, 0.8, 0.1], "B": [0.55, 0.3, 0.85, 0.15]})
-    scores = by_arm.assign(B=by_arm["B"] + 1.0)
-    curve = metrics.treatment_choice_net_benefit(scores, by_arm, thresholds=[0.05])
-    assert curve.shares["share"].tolist() == [1, 0]  # every difference is 0.05: ties go to the comparator
-
-
 def test_a_score_reaches_a_cutoff_whatever_rounding_did():
     bands = (Band(label="low", minimum=0, maximum=0.2), Band(label="high", minimum=0.3, maximum=0.9))
     scale = Instrument(

@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from treatsel._checks import FloatArray, reaches
+from treatsel._checks import ROUNDING, FloatArray
 
 
-def best_shares(values: FloatArray, comparator: int | np.ndarray | None) -> FloatArray:
+def best_shares(
+    values: FloatArray, comparator: int | np.ndarray | None, *, tolerance: float = ROUNDING
+) -> FloatArray:
     """Return the share of each column in being the best of its row, shape (n_patients, n_arms).
 
-    1 for the column of the highest value. Values within binary rounding (1e-12) of it are tied: the
-    comparator takes the tie; other columns share it, as under a fair draw, whatever their order. The
-    comparator is a position, or one position per row (-1: none).
+    1 for the column of the highest value. Values within `tolerance` of it are tied: the comparator takes the
+    tie; other columns share it, as under a fair draw, whatever their order. The comparator is a position,
+    or one position per row (-1: none).
     """
-    tied = reaches(values, np.nanmax(values, axis=1, keepdims=True))
+    tied = values >= np.nanmax(values, axis=1, keepdims=True) - tolerance
     if comparator is not None:
         position = np.broadcast_to(np.asarray(comparator), len(values))
         takes = (position >= 0) & tied[np.arange(len(values)), position]

@@ -109,8 +109,8 @@ def treatment_choice_net_benefit(
     scores : pandas.DataFrame of shape (n_patients, n_arms)
         Doubly robust scores from `aipw_scores`, columns named by arm.
     by_arm : pandas.DataFrame of shape (n_patients, n_arms)
-        Predicted probability of the outcome under each arm. The model chooses by these predictions; ties
-        (up to binary rounding, 1e-12) go to the comparator; otherwise tied arms share the patient.
+        Predicted probability of the outcome under each arm. The model chooses by these predictions; ties go
+        to the comparator and then to the first column. Differences are compared without rounding.
     comparator : label, optional
         The arm with cost 0; the first column of `by_arm` by default.
     thresholds : array-like of shape (n_thresholds,), optional
@@ -172,7 +172,8 @@ def treatment_choice_net_benefit(
     curve, differences, shares = [], [], []
     for threshold in grid:
         paid = gained - threshold * cost
-        choice = best_shares(chooser - threshold * cost, 0)
+        # exact, as in the published curves: a threshold is a point of a grid, not a computed figure
+        choice = best_shares(chooser - threshold * cost, 0, tolerance=0.0)
         model = (choice * paid).sum(axis=1)
         at = {"threshold": threshold}
         curve.append({"strategy": "model", "arm": None} | at | figures(model))
