@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import ROUNDING, as_text, check_mapping_keys
+from treatsel.codebook._direction import UNSTATED
 from treatsel.codebook._values import CLEAN, NAN, as_plain, integer_of, is_absent, is_finite_number, truth_of
 from treatsel.codebook._violation import Violation, problem_of
 from treatsel.errors import CodebookError, Fault, InputError
@@ -214,7 +215,9 @@ class Field:
         if isinstance(edits := entry.get("constraints", {}), Mapping):
             constraints = {**old.get("constraints", {}), **edits}
             merged["constraints"] = {k: v for k, v in constraints.items() if v is not None}
-        return replace(Field.from_dict({k: v for k, v in merged.items() if v is not None}), note=self.note)
+        found = Field.from_dict({k: v for k, v in merged.items() if v is not None})
+        note = self.note if found.event_is_good is None else self.note.replace(UNSTATED, "").strip()
+        return replace(found, note=note)
 
     def with_role(self, role: str | None) -> "Field":
         """Return this field with another role."""
