@@ -124,7 +124,7 @@ def test_a_trial_passes_through_the_shell(name, tmp_path, capsys):
         scored = tmp_path / "scored.csv"
         scores = ["--column", "first=hamd17_bl", "--column", "last=hamd17_wk6"]
         text, _ = lines_of(capsys, "outcome", table, "--name", "response", *scores, "--out", scored)
-        assert "for 129 of 172 patients, 1 in 49" in text
+        assert "for 129 of 172 patients; it is 1 in 49 of them." in text
         table = scored
     draft = ["codebook", table, *(part for outcome in outcomes for part in ("--outcome", outcome))]
     draft += [] if site is None else ["--site", site]
