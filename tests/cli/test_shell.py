@@ -323,7 +323,10 @@ def test_apparent_performance_has_no_gain_and_is_not_stored(folder, tmp_path, ca
     gains = figures[figures["section"].isin(["gain", "policy", "benefit", "utility", "missing outcomes"])]
     assert len(gains) == 1
     assert gains["value"].isna().all()
-    assert "Missing outcomes | withheld" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    page = (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert "Missing outcomes | withheld" in page
+    assert "than with the best single arm? | withheld | unknown |" in page
+    assert "Effective sample size (policy value): withheld" in page
     before = model.read_bytes()
     assert "This is apparent performance" in run(capsys, *command, "--store", status=2).err
     assert model.read_bytes() == before
