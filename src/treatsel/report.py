@@ -254,6 +254,7 @@ def _cross_fitted(content: Any) -> Section:
 def _validation_facts(manifest: Manifest) -> list[tuple[str, str]]:
     """Return gain and calibration slope of each stored validation, or that there is none."""
     found = []
+    good = {one["name"]: one["event_is_good"] for one in manifest.content["outcomes"]}
     for key, shown in (("gain", points), ("calibration_slope", number)):
         label = MEASURES[key].label
         texts = []
@@ -261,7 +262,9 @@ def _validation_facts(manifest: Manifest) -> list[tuple[str, str]]:
             row = one["figures"].get(label, {"value": None})
             value = "not estimable" if row["value"] is None else with_interval(row, shown)
             about = f"{one['level']:.0%} interval, {VALIDATION_WORDS[kind_of(one)]}, n = {one['n']:,}"
-            texts.append(f"{one['outcome']} {value}, {about}")
+            # a gain is one of the good outcome: "event -0.6 points" would read as fewer events
+            no = "no " if key == "gain" and good.get(one["outcome"]) is False else ""
+            texts.append(f"{no}{one['outcome']} {value}, {about}")
         found.append((label.capitalize(), "; ".join(texts) or "not validated"))
     return found
 

@@ -148,13 +148,15 @@ def test_parquet_in_and_out(folder, capsys, tmp_path):
 
 def test_recommend_with_exclusions(folder, capsys, tmp_path):
     out = tmp_path / "recommendations.csv"
-    output(
+    text = output(
         capsys,
         *("recommend", folder / "m.treatsel", folder / "cohort.csv", "--out", out),
         *("--exclude", "ipt=no therapist", "--weight", "dropout=1", "--margin", "0.02"),
     )
     found = pd.read_csv(out)
     assert len(found) == 600
+    counts = [f"{status} {n}" for status, n in found["status"].value_counts().items()]
+    assert text == f"Wrote {out}: 600 patients; {', '.join(counts)}.\n"
     assert "ipt" not in set(found["arm"])
     assert json.loads(found["excluded"][0]) == {"ipt": "no therapist"}
     assert set(found["status"]) <= {"supported", "no_clear_best", "insufficient_evidence", "out_of_scope"}

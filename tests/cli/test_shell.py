@@ -281,6 +281,8 @@ def test_a_stored_validation_is_on_the_card_and_keeps_the_model_id(folder, valid
     numbers = f"{slope['value']:.2f} ({slope['lower']:.2f} to {slope['upper']:.2f})"
     assert f"- Calibration slope: genesen {numbers}, 95% interval, external validation, n = 300; abb" in card
     assert f"- Gain over the best single arm: genesen {points(gain['value'])} (" in card
+    assert "n = 300; no abbruch " in card  # the gain is one of the good outcome, the slope is not
+    assert "n = 300; abbruch " in card
     assert gain["lower"] > 0
     selector = load_model(validated / "m.treatsel")
     table = read_table(folder / "b.csv")
@@ -298,7 +300,8 @@ def test_a_cross_validation_is_stored_in_the_model_of_the_same_procedure(folder,
     error = run(capsys, *other, "--estimator", "hierarchical", status=2).err
     assert "was trained on other patients" in error
     assert model.read_bytes() == (validated / "m.treatsel").read_bytes()
-    run(capsys, *cross, "--estimator", "hierarchical")
+    text = run(capsys, *cross, "--estimator", "hierarchical").out
+    assert f"Stored in {model}: cross-validation of ['genesen']." in text
     stored = [(one["outcome"], one["kind"]) for one in read_manifest(model).validations]
     assert stored == [("genesen", "cross-validated"), ("genesen", "external"), ("abbruch", "external")]
     assert "interval, cross-validation, n = 240; genesen" in run(capsys, "show", model).out
@@ -320,7 +323,10 @@ def test_apparent_performance_has_no_gain_and_is_not_stored(folder, tmp_path, ca
     gains = figures[figures["section"].isin(["gain", "policy", "benefit", "utility", "missing outcomes"])]
     assert len(gains) == 1
     assert gains["value"].isna().all()
-    assert "Missing outcomes | withheld" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    page = (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert "Missing outcomes | withheld" in page
+    assert "than with the best single arm? | withheld | unknown |" in page
+    assert "Effective sample size (policy value): withheld" in page
     before = model.read_bytes()
     assert "This is apparent performance" in run(capsys, *command, "--store", status=2).err
     assert model.read_bytes() == before

@@ -462,6 +462,16 @@ def test_draft_follows_the_given_options():
     assert Codebook.infer(frame, outcomes=[]).outcomes == ()
     assert Codebook.infer(frame, arm="Service").name("site") is None
     assert draft([20, 30], ranges=False).minimum is None
+
+
+def test_notes_ask_only_what_was_not_stated():
+    frame = pd.DataFrame({"service": [1, 2], "arm": ["a", "b"], "y": [0, 1]})
+    guessed, stated = Codebook.infer(frame, outcomes=["y"]), Codebook.infer(frame, arm="arm", outcomes=["y"])
+    assert guessed["arm"].note == "Role arm by its name."
+    assert (stated["arm"].note, stated["service"].note) == ("", "Role site by its name.")
+    assert stated["y"].note.startswith("State event_is_good")
+    assert stated.merge(fields({"name": "y", "event_is_good": False}))["y"].note == ""
+    assert stated.merge(fields({"name": "y", "title": "Score"}))["y"].note == stated["y"].note
     assert draft(["20", "NA"], missing_values=["NA"]).type == "integer"
 
 

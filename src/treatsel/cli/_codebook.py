@@ -145,7 +145,7 @@ def summary(book: Codebook) -> str:
             f"Undecided ({len(undecided)}): no model is trained until each has a role, or none: --role "
             f"{undecided[0]}=covariate, =session_score (recorded later), =none ..."
         )
-    lines += [f"  {name}: {book[name].note.partition(' Range seen')[0]}" for name in undecided]
+    lines += [f"  {name}: {book[name].note}" for name in undecided]
     later = book.names("session_score", "date")
     if later:
         lines.append(f"Recorded after treatment began, or dates; not used: {list(later)}.")

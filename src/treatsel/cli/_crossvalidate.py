@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.store is not None:
         _check_same(selector, cohort, outcomes, args.store)
-    say(f"Cross-validating on {len(cohort)} patients ...")
+    say(f"Cross-validating on {count_of(len(cohort), 'patient')} ...")
     selector.set_params(n_jobs=None)  # the folds are what is done in parallel
     validated = partial(
         validate,

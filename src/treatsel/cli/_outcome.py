@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
         known = int(label.notna().sum())
         direction = "good" if outcome.event_is_good else "bad"
         print(
-            f"Wrote {args.out}: {new!r} ({outcome.title}; 1 is {direction}) for {known} of "
-            f"{count_of(len(frame), 'patient')}, 1 in {int(label.sum())}."
+            f"Wrote {args.out}: {new!r} ({outcome.title}; 1 is {direction}) for {known:,} of "
+            f"{count_of(len(frame), 'patient')}; it is 1 in {int(label.sum()):,} of them."
         )
     return 0
 

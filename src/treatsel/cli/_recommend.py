@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from treatsel._checks import count_of
+from treatsel._files import is_direct
 from treatsel.artifact import load_model
 from treatsel.cli._io import (
     TABLE,
@@ -15,6 +17,7 @@ from treatsel.cli._io import (
     pair,
     reading,
     say_expired,
+    tell,
     weight,
     write_json,
     write_table,
@@ -83,7 +86,11 @@ def run(args: argparse.Namespace) -> int:
     )
     say_expired(recommendations.warnings)
     write_json(recommendations, args.json)
-    write_table(flat(recommendations.to_frame()), args.out)
+    table = recommendations.to_frame()
+    write_table(flat(table), args.out)
+    if args.out is not None and not is_direct(args.out):  # what is written directly may be standard output
+        counts = ", ".join(f"{status} {n:,}" for status, n in table["status"].value_counts().items())
+        tell(f"Wrote {args.out}: {count_of(len(table), 'patient')}; {counts}.")
     return 0
 
 

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
     good = main if selector.event_is_good_[main] else f"no {main}"
     arms = count_of(len(selector.arms_), "arm")
-    tell(f"Wrote {args.out}: {len(cohort)} patients, {arms}, outcomes {selector.outcomes_}.")
+    tell(f"Wrote {args.out}: {n}, {arms}, outcomes {selector.outcomes_}.")
     tell(
         f"Best single arm: {selector.default_arm_} ({best['value']:.1%} with {good}, interval "
         f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."

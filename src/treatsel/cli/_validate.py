@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._checks import count_of
 from treatsel._reporting.format import number
 from treatsel.artifact import check_can_store, load_model, store_validation
 from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, tell, weight, write_table
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
+from treatsel.report import VALIDATION_WORDS
 from treatsel.table import read_table
 from treatsel.validation import validate
 from treatsel.validation.report import ValidationReport, check_checklist_name
@@ -189,7 +191,7 @@ def run(args: argparse.Namespace) -> int:
     outcomes = _outcomes(args, model, cohort)
     check_report_files(args, given, outcomes)
     more = _read_more(args, cohort)
-    say(f"Validating on {len(cohort)} patients ...")
+    say(f"Validating on {count_of(len(cohort), 'patient')} ...")
     validated = partial(
         validate,
         model,
@@ -213,7 +215,8 @@ def run(args: argparse.Namespace) -> int:
 def store(path: Path, reports: Sequence[ValidationReport]) -> None:
     """Store the summaries of reports in a model file."""
     store_validation(path, [report.summary() for report in reports])
-    print(f"\nStored in {path}: {reports[0].kind} validation of {[report.outcome for report in reports]}.")
+    kind = VALIDATION_WORDS[reports[0].kind]
+    print(f"\nStored in {path}: {kind} of {[report.outcome for report in reports]}.")
 
 
 def _outcomes(args: argparse.Namespace, model: Any, cohort: Cohort) -> list[str]:
@@ -298,6 +301,6 @@ def summary_of(report: Any, *, named: bool = False) -> str:
             lines.append(f"  {measure:20s} {row['method']}")
             continue
         bounds = f"{number(row['lower'])} to {number(row['upper'])}"
-        lines.append(f"  {measure:20s} {number(row['value']):>6s}  ({bounds})  n = {int(row['n'])}")
+        lines.append(f"  {measure:20s} {number(row['value']):>6s}  ({bounds})  n = {int(row['n']):,}")
     lines += [f"  caution: {caution}" for caution in report.cautions]
     return "\n".join(lines)

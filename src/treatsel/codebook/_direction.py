@@ -19,6 +19,7 @@ SHIPPED = {
     "unplanned_end": False,
     "below_dose": False,
 }
+UNSTATED = "State event_is_good: true if 1 is good, false if it is bad."  # the note of a draft
 ATTRIBUTE = "event_is_good"  # entry of `attrs` with which a labelled outcome carries its direction
 
 

@@ -27,7 +27,7 @@ from treatsel.codebook._column_names import (
     may_be_later,
 )
 from treatsel.codebook._convert import distinct_values, to_boolean, to_number
-from treatsel.codebook._direction import SHIPPED
+from treatsel.codebook._direction import SHIPPED, UNSTATED
 from treatsel.codebook._field import Field
 from treatsel.codebook._leaks import follows_outcome
 from treatsel.codebook._related import related_columns
@@ -66,6 +66,7 @@ def draft_fields(
         _drafted(frame[name], known.get(name), outcomes, missing, ranges=ranges, as_cells=as_cells)
         for name in names
     ]
+    fields = [replace(field, note="") if field.name in (arm, site) else field for field in fields]  # stated
     clean = {field.name: field.parse(frame[field.name], tuple(missing))[0] for field in fields}
     labels = {f.name: clean[f.name].astype("float64") for f in fields if f.role == "outcome"}
     related = related_columns(clean, [field.name for field in fields if field.role == "covariate"])
@@ -212,9 +213,9 @@ def _doubt(column: pd.Series, kind: str, values: pd.Series, missing: Collection[
     if may_be_later(name):
         return "The name suggests that it was recorded after treatment began."
     if first_known([name], ARM_NAMES) is not None:
-        return "The name suggests an arm; another column is the arm."
+        return "The name suggests an arm; another column is the arm: usually no role."
     if first_known([name], SITE_NAMES) is not None:
-        return "The name suggests a site; another column is the site."
+        return "The name suggests a site; another column is the site: usually no role."
     return ""
 
 
@@ -250,17 +251,12 @@ def _without_leak(
     if field.role != "covariate":
         return field
     if related is not None:
-        return _undecided(field, related)
+        return replace(field, role="undecided", note=related)
     for name, outcome in outcomes.items():
         if doubt := follows_outcome(clean, outcome):
-            return _undecided(
-                field, f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
-            )
+            note = f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
+            return replace(field, role="undecided", note=note)
     return field
-
-
-def _undecided(field: Field, note: str) -> Field:
-    return replace(field, role="undecided", note=" ".join(filter(None, [note, field.note])))
 
 
 def _label(column: pd.Series, role: str, missing: Collection[str]) -> Field:
@@ -285,7 +281,7 @@ def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bo
     if role == "outcome":
         words = kind == "boolean" and to_number(values).isna().any()
         good = SHIPPED.get(name)
-        note = "" if good is not None else "State event_is_good: true if 1 is good, false if it is bad."
+        note = "" if good is not None else UNSTATED
         return Field(
             name=name, type="boolean" if words else "integer", role=role, event_is_good=good, note=note
         )

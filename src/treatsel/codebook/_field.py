@@ -8,6 +8,7 @@ import numpy as np
 
 from treatsel._checks import ROUNDING, as_text, normal_text
 from treatsel._reporting.text import check_names
+from treatsel.codebook._direction import UNSTATED
 from treatsel.codebook._entries import ATTRIBUTES, CONSTRAINTS, KEYS, attributes_of
 from treatsel.codebook._values import (
     CLEAN,
@@ -200,7 +201,9 @@ class Field:
         if isinstance(edits := entry.get("constraints", {}), Mapping):
             constraints = {**old.get("constraints", {}), **edits}
             merged["constraints"] = {k: v for k, v in constraints.items() if v is not None}
-        return replace(Field.from_dict({k: v for k, v in merged.items() if v is not None}), note=self.note)
+        found = Field.from_dict({k: v for k, v in merged.items() if v is not None})
+        note = self.note if found.event_is_good is None else self.note.replace(UNSTATED, "").strip()
+        return replace(found, note=note)
 
     def with_role(self, role: str | None) -> "Field":
         """Return this field with another role."""

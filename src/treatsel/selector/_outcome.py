@@ -119,7 +119,7 @@ def _observation(
         return None
     n = int((~seen).sum())
     warn(
-        f"Outcome {y.name!r} was not observed in {n} of {len(y)} patients ({n / len(y):.0%}). The other "
+        f"Outcome {y.name!r} was not observed in {n:,} of {len(y):,} patients ({n / len(y):.0%}). The other "
         "patients are weighted to represent all; this is unbiased only if observation depends on arm and "
         "covariates alone. See observation_.",
     )

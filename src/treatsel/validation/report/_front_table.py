@@ -60,7 +60,7 @@ def front_rows(report: ReportData) -> list[FrontRow]:
     rows = [
         FrontRow(
             "Value of the recommendations: are outcomes better than with the best single arm?",
-            _with_interval(gain, points),
+            "withheld" if withheld else _with_interval(gain, points),
             verdict,
             "good if the interval lies above 0, poor if below",
         ),

@@ -72,7 +72,7 @@ def _facts(report: ReportData) -> list[tuple[str, str]]:
 
 def _effective_n(report: ReportData) -> str:
     if report.effective_n != report.effective_n:
-        return "not estimable"
+        return "withheld" if report.kind == "apparent" else "not estimable"
     return number(report.effective_n, 0)
 
 
