@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import MOST_NAMES, as_pandas, did_you_mean, listed
+from treatsel._checks import (
+    LOST_HEADER,
+    MOST_NAMES,
+    as_pandas,
+    count_of,
+    did_you_mean,
+    has_lost_header,
+    listed,
+)
 from treatsel._files import write_text
 from treatsel._lazy import lazy
 from treatsel._reporting.summary import Summarized, Summary
@@ -187,6 +195,8 @@ class Codebook(Summarized):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
         check_number_of_fields(len(frame.columns))
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        if has_lost_header(table):
+            raise CodebookError(LOST_HEADER)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
             raise CodebookError(f"Column names occur more than once: {listed(twice)}. Rename or drop them.")
         missing, known = checked_texts(missing_values), set(table.columns)
@@ -318,7 +328,9 @@ class Codebook(Summarized):
         chosen = None if names is None else set(names)
         wanted = [field for field in self.fields if chosen is None or field.name in chosen]
         existing = Counter(frame.columns.tolist())
-        spare = {str(name) for name in existing} - set(self.names())
+        complete = all(field.name in existing for field in wanted)
+        hidden = complete or self._hides_names(frame)  # names to suggest are needed, and may be shown
+        spare = set() if hidden else {str(name) for name in existing} - set(self.names())
         clean: dict[str, Any] = {}
         faults: list[Fault] = []
         for field in wanted:
@@ -346,8 +358,15 @@ class Codebook(Summarized):
         return found
 
     def unknown_columns(self, frame: "pd.DataFrame") -> list[Fault]:
-        """Return a fault for each column of `frame` that the codebook does not list."""
+        """Return a fault for each column of `frame` that the codebook does not list.
+
+        If the names may be the values of a patient, because the table has no header, it is a single fault.
+        """
         known = set(self.names())
+        if self._hides_names(frame):
+            problem = f"No name of a column is recognized ({count_of(len(frame.columns), 'column')})."
+            remedy = "Name the columns as in the codebook; the first row of a file must hold their names."
+            return [Fault(column=None, problem=problem, remedy=remedy)]
         absent = known - set(map(str, frame.columns))
         remedy = "Add it to the codebook (without a role, if it is not to be used), or drop it."
         return [
@@ -358,6 +377,11 @@ class Codebook(Summarized):
             )
             for i, name in enumerate(name for name in frame.columns if name not in known)
         ]
+
+    def _hides_names(self, frame: "pd.DataFrame") -> bool:
+        """Whether the names of columns may be the values of a patient."""
+        known = {name.lower() for name in self.names()}  # a hint may follow from GENDER for gender
+        return not any(str(name).lower() in known for name in frame.columns) or has_lost_header(frame)
 
     def check(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Return `frame` in clean form: all columns known, typed, and within range.

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import as_text, count_of
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.codebook._column_names import (
     ARM_NAMES,
     ID_NAMES,
@@ -137,14 +138,14 @@ def _drafted(
     ranges: bool,
     as_cells: bool,
 ) -> Field:
-    name, values = str(column.name), _distinct(column, missing)
+    values = _distinct(column, missing)
     if role is not None:
         return _label(column, role, missing)
     declared = isinstance(column.dtype, pd.CategoricalDtype) or (_is_text(column) and not as_cells)
     declared |= column.dtype == object and bool(values.map(lambda value: isinstance(value, Enum)).any())
     kind = _kind(values, declared=declared)
     role, note = _role(column, kind, values, outcomes, missing)
-    field = _field(name, kind, role, values, ranges)
+    field = _field(column, kind, role, values, ranges)
     return replace(field, note=" ".join(filter(None, [note, "" if note else field.note])))
 
 
@@ -267,9 +268,12 @@ def _label(column: pd.Series, role: str, missing: Collection[str]) -> Field:
     if role != "arm":
         return Field(name=name, type="string", role=role, note=note)
     values = distinct_values(column, missing)
+    enum, more = _listed(column, values)
+    note = f"{note} {more}".strip()
     if len(values) and values.map(_is_whole_number).all():  # labels keep their type
-        return Field(name=name, type="integer", role=role, enum=tuple(sorted(map(int, values))), note=note)
-    return Field(name=name, type="string", role=role, enum=_labels(values) or None, note=note)
+        whole = None if enum is None else tuple(sorted(map(int, enum)))
+        return Field(name=name, type="integer", role=role, enum=whole, note=note)
+    return Field(name=name, type="string", role=role, enum=enum, note=note)
 
 
 def _is_whole_number(value: object) -> bool:
@@ -278,7 +282,8 @@ def _is_whole_number(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:
+def _field(column: pd.Series, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:
+    name = str(column.name)
     if role == "outcome":
         words = kind == "boolean" and to_number(values).isna().any()
         good = SHIPPED.get(name)
@@ -295,7 +300,8 @@ def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bo
                 note = "A number, or codes of categories? If codes, list them as enum. " + note
             return Field(name=name, type=kind, role=role, minimum=low, maximum=high, note=note)
     if kind == "string" and role in ("covariate", "undecided") and len(_labels(values)) <= _MAX_CATEGORIES:
-        return Field(name=name, type=kind, role=role, enum=_labels(values) or None)
+        enum, note = _listed(column, values)
+        return Field(name=name, type=kind, role=role, enum=enum, note=note)
     return Field(name=name, type=kind, role=role)
 
 
@@ -307,6 +313,21 @@ def outwards(low: float, high: float) -> tuple[float, float]:
     if not np.isfinite(bounds).all():  # steps beyond the precision of the numbers
         return _short(low), _short(high)
     return _short(min(bounds[0], low)), _short(max(bounds[1], high))
+
+
+def _listed(column: pd.Series, values: pd.Series) -> tuple[tuple[str, ...] | None, str]:
+    """Return the labels to list as enum, and a note.
+
+    A label of fewer than 5 patients could identify them, and a list without it would refuse this table: the
+    others are then in the note only.
+    """
+    labels = _labels(values)
+    counts = column.dropna().astype("object").map(as_text).value_counts()
+    frequent = [label for label in labels if counts.get(label, 0) >= SMALLEST_GROUP]
+    if len(frequent) == len(labels):
+        return labels or None, ""
+    found = f"{', '.join(map(repr, frequent))} and rarer ones" if frequent else "none is more frequent"
+    return None, f"Texts of fewer than {SMALLEST_GROUP} patients are not shown ({found}): list all as enum."
 
 
 def _labels(values: pd.Series) -> tuple[str, ...]:
