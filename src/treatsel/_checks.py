@@ -1,5 +1,6 @@
 """Checks for vectors, probabilities, arms and tables: each returns the clean value or raises."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,11 @@ _NO_NUMBERS = ("m", "M", "c")  # time differences, dates and complex numbers, wh
 MOST_WEIGHT = 1e9  # patients that one row can stand for
 MOST_NAMES = 20  # names that a message or a result lists
 MOST_CHARACTERS = 60  # of a name in a message or a result
+LOST_HEADER = "Names of columns are numbers, dates or cells: the table has no header. Name its columns."
+MOST_LOOKED_AT = 200, 1_000  # columns and rows that decide whether a table has lost its header
+_NUMBER_OR_DATE = re.compile(
+    r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?|\d{1,4}([-./])\d{1,2}\3\d{1,4}([T ].*)?", re.IGNORECASE
+)
 MOST_OPTIONS = 500  # names that a misspelled one is compared with: bounds the time of a message
 
 
@@ -296,6 +302,46 @@ def listed(names: Iterable[Any]) -> str:
     texts = [shortened(str(name)) for name in names]
     shown = ", ".join(map(repr, texts[:MOST_NAMES]))
     return f"[{shown}]" if len(texts) <= MOST_NAMES else f"[{shown}, and {len(texts) - MOST_NAMES:,} more]"
+
+
+def has_lost_header(table: "pd.DataFrame") -> bool:
+    """Return whether the names of columns look like the values of a first patient.
+
+    This holds if half of them (at least two) are numbers or dates, or occur in their own column: the file had
+    no header line. Such names are not shown. The default names of pandas (0, 1, 2, ...) are nobody's values.
+    """
+    n_columns, n_rows = MOST_LOOKED_AT
+    names = [str(name) for name in table.columns[:n_columns]]
+    if not names or names == [str(i) for i in range(len(names))]:
+        return False
+    kinds = str | int | float | np.number
+    columns = [
+        {as_text(cell) for cell in table.iloc[:n_rows, i].astype("object") if isinstance(cell, kinds)}
+        for i in range(len(names))
+    ]
+    if len(names) == 1:
+        names, columns = _split(names[0], columns[0])
+    # pandas adds a number to a name that occurs twice: "0.1", "CBT.1"
+    texts = [re.sub(r"(?<!\d)\.\d+$", "", name).strip() for name in names]
+    n = sum(
+        bool(_NUMBER_OR_DATE.fullmatch(text)) or text in cells
+        for text, cells in zip(texts, columns, strict=True)
+    )
+    return 2 * n >= len(names) and n >= min(2, len(names))
+
+
+def _split(name: str, lines: set[str]) -> tuple[list[str], list[set[str]]]:
+    """Return names and cells of a table with one column that was read with a wrong separator."""
+    separator = next((sign for sign in ";|\t," if sign in name), None)
+    names, rows = name.split(separator or "\0"), [line.split(separator or "\0") for line in lines]
+    return names, [{row[i] for row in rows if i < len(row)} for i in range(len(names))]
+
+
+def names_in(table: "pd.DataFrame") -> str:
+    """Return the names of columns as text for a message, unless they may be the values of a patient."""
+    if has_lost_header(table):
+        return f"[{count_of(len(table.columns), 'name')} that may be values of a patient: a lost header?]"
+    return listed(table.columns)
 
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:

@@ -217,6 +217,19 @@ def rounded_down(n: int, total: int) -> int:
     return n - n % _ROUNDING if is_disclosive(n, total) else n
 
 
+def arm_named(arm: Any, n: int) -> str:
+    """Return an arm with its number of patients, for use in a message at the start of a sentence.
+
+    An arm of 1 to 4 patients is not named: in a table that was not checked, it may be any text of a patient.
+
+    Examples
+    --------
+    >>> arm_named("CBT", 3), arm_named("CBT", 12)
+    ('An arm has fewer than 5 patients', "Arm 'CBT' has 12 patients")
+    """
+    return f"{'An arm' if is_small(n) else f'Arm {arm!r}'} has {stated(n, 'patient')}"
+
+
 def stated(n: int, noun: str) -> str:
     """Return a count with its noun for use in text; small counts are not shown.
 

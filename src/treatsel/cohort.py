@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import as_pandas, count_of
+from treatsel._checks import LOST_HEADER, as_pandas, count_of, has_lost_header
 from treatsel._disclosure import is_disclosive, suppressed
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, count_text
@@ -68,7 +68,7 @@ class Cohort(Summarized):
         if not len(frame):
             raise CohortError("The table has no rows. A cohort needs at least one patient.")
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-        _check_names(frame.columns)
+        _check_names(frame)
         codebook = _codebook(codebook)
         codebook = codebook if codebook is not None else Codebook.infer(frame)
         frame = codebook.with_known_names(frame)
@@ -222,7 +222,10 @@ def _codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
     return codebook
 
 
-def _check_names(names: pd.Index) -> None:
+def _check_names(frame: pd.DataFrame) -> None:
+    names = frame.columns
+    if has_lost_header(frame):
+        raise CohortError(LOST_HEADER)
     if twice := sorted(set(names[names.duplicated()])):
         raise CohortError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._checks import count_of
+from treatsel._checks import count_of, names_in
 from treatsel.artifact import load_model
 from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, tell
 from treatsel.codebook import Codebook
@@ -105,9 +105,7 @@ def _outcome(frame: pd.DataFrame, book: Codebook, name: str | None, known: list[
 
 def _dates(frame: pd.DataFrame, book: Codebook, name: str | None) -> pd.Series | None:
     if name is not None and name not in frame:
-        raise InputError(
-            f"The table has no column {name!r}, named by --date. It has {list(map(str, frame.columns))}."
-        )
+        raise InputError(f"The table has no column {name!r}, named by --date. It has {names_in(frame)}.")
     found = [one for one in book.names("date") if one in frame]
     if name is None and len(found) != 1:
         return None

@@ -12,16 +12,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel._checks import MOST_NAMES, as_pandas, count_of, did_you_mean, listed, look_alikes
+from treatsel._checks import (
+    LOST_HEADER,
+    MOST_NAMES,
+    as_pandas,
+    count_of,
+    did_you_mean,
+    has_lost_header,
+    listed,
+    look_alikes,
+)
 from treatsel._files import write_text
 from treatsel._lazy import lazy
 from treatsel._reporting.summary import Summarized, Summary
+from treatsel.codebook._column_match import hides_names, say_normalized, strangers
 from treatsel.codebook._comments import commented_yaml, noted, notes_of
 from treatsel.codebook._entries import by_name, check_keys, checked_texts
 from treatsel.codebook._field import ROLES, Field
 from treatsel.codebook._files import check_number_of_fields, content_of, read_text
 from treatsel.codebook._titles import summary_of, titles_of
-from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, warn
+from treatsel.errors import CodebookError, CohortError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,6 +197,8 @@ class Codebook(Summarized):
             raise CodebookError("A codebook can only be drafted from a DataFrame with rows and columns.")
         check_number_of_fields(len(frame.columns))
         table = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        if has_lost_header(table):
+            raise CodebookError(LOST_HEADER)
         if twice := sorted(set(table.columns[table.columns.duplicated()])):
             raise CodebookError(f"Column names occur more than once: {listed(twice)}. Rename or drop them.")
         missing, known = checked_texts(missing_values), set(table.columns)
@@ -318,7 +330,9 @@ class Codebook(Summarized):
         chosen = None if names is None else set(names)
         wanted = [field for field in self.fields if chosen is None or field.name in chosen]
         existing = Counter(frame.columns.tolist())
-        spare = {str(name) for name in existing} - set(self.names())
+        complete = all(field.name in existing for field in wanted)
+        hidden = complete or hides_names(self.names(), frame)  # names to suggest are needed, and may be shown
+        spare = set() if hidden else {str(name) for name in existing} - set(self.names())
         clean: dict[str, Any] = {}
         faults: list[Fault] = []
         texts: dict[str, int] = {}
@@ -337,13 +351,13 @@ class Codebook(Summarized):
                 hint = did_you_mean(field.name, spare) if len(faults) < MOST_NAMES else ""
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))
-        _say_normalized({f"column {name!r} ({count_of(n, 'value')})": n for name, n in texts.items()})
+        say_normalized({f"column {name!r} ({count_of(n, 'value')})": n for name, n in texts.items()})
         return pd.DataFrame(clean, index=frame.index), faults
 
     def with_known_names(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Return the frame with the names of this codebook where a name differs only in its normal form."""
         found = look_alikes(frame.columns, self.names())
-        _say_normalized({f"the name of column {name!r}": 1 for name in found.values()})
+        say_normalized({f"the name of column {name!r}": 1 for name in found.values()})
         return frame.rename(columns=found) if found else frame
 
     def _labels(self, frame: "pd.DataFrame", field: Field) -> "pd.Index[Any]":
@@ -357,18 +371,11 @@ class Codebook(Summarized):
         return found
 
     def unknown_columns(self, frame: "pd.DataFrame") -> list[Fault]:
-        """Return a fault for each column of `frame` that the codebook does not list."""
-        known = set(self.names())
-        absent = known - set(map(str, frame.columns))
-        remedy = "Add it to the codebook (without a role, if it is not to be used), or drop it."
-        return [
-            Fault(
-                column=str(name),
-                problem="is not in the codebook",
-                remedy=remedy + (did_you_mean(str(name), absent) if i < MOST_NAMES else ""),
-            )
-            for i, name in enumerate(name for name in frame.columns if name not in known)
-        ]
+        """Return a fault for each column of `frame` that the codebook does not list.
+
+        If the names may be the values of a patient, because the table has no header, it is a single fault.
+        """
+        return strangers(self.names(), frame)
 
     def check(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Return `frame` in clean form: all columns known, typed, and within range.
@@ -383,16 +390,3 @@ class Codebook(Summarized):
         if faults:
             raise CohortError(f"The table does not fit its codebook; faults: {len(faults)}.", faults)
         return clean
-
-
-def _say_normalized(found: Mapping[str, int]) -> None:
-    """Warn of texts that were read in their normal form: a number of them per place where they were found."""
-    held = [what for what, n in found.items() if n]
-    if more := len(held[MOST_NAMES:]):
-        held = [*held[:MOST_NAMES], f"and {more:,} more"]
-    if held:
-        warn(
-            "normalized_text: texts were read in their normal form (composed signs, plain blanks, none at "
-            f"the ends): {', '.join(held)}. Correct them at the source.",
-            DataQualityWarning,
-        )

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import as_text, count_of, normal_text
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._reporting.text import hidden_in
 from treatsel.codebook._column_names import (
     ARM_NAMES,
@@ -66,7 +67,12 @@ def draft_fields(
         _drafted(frame[name], known.get(name), outcomes, missing, ranges=ranges, as_cells=as_cells)
         for name in names
     ]
-    fields = [replace(field, note="") if field.name in (arm, site) else field for field in fields]  # stated
+    fields = [
+        replace(field, note=field.note.removeprefix(_by_name(field.role)).strip())
+        if field.name in (arm, site)  # stated, not guessed
+        else field
+        for field in fields
+    ]
     clean = {field.name: field.parse(frame[field.name], tuple(missing))[0] for field in fields}
     labels = {f.name: clean[f.name].astype("float64") for f in fields if f.role == "outcome"}
     related = related_columns(clean, [field.name for field in fields if field.role == "covariate"])
@@ -139,14 +145,14 @@ def _drafted(
     ranges: bool,
     as_cells: bool,
 ) -> Field:
-    name, values = str(column.name), _distinct(column, missing)
+    values = _distinct(column, missing)
     if role is not None:
         return _label(column, role, missing)
     declared = isinstance(column.dtype, pd.CategoricalDtype) or (_is_text(column) and not as_cells)
     declared |= column.dtype == object and bool(values.map(lambda value: isinstance(value, Enum)).any())
     kind = _kind(values, declared=declared)
     role, note = _role(column, kind, values, outcomes, missing)
-    field = _field(name, kind, role, values, ranges)
+    field = _field(column, kind, role, values, ranges)
     return replace(field, note=" ".join(filter(None, [note, "" if note else field.note])))
 
 
@@ -260,15 +266,22 @@ def _without_leak(
 
 
 def _label(column: pd.Series, role: str, missing: Collection[str]) -> Field:
-    name, note = str(column.name), f"Role {role} by its name."
+    name, note = str(column.name), _by_name(role)
     if role != "arm":
         return Field(name=name, type="string", role=role, note=note)
     values = distinct_values(column, missing)
-    if len(values) and values.map(_is_whole_number).all():  # labels keep their type
-        return Field(name=name, type="integer", role=role, enum=tuple(sorted(map(int, values))), note=note)
     if doubt := _doubt_of(labels := _labels(values)):
         return Field(name=name, type="string", role=role, note=f"{note} {doubt}")
-    return Field(name=name, type="string", role=role, enum=labels or None, note=note)
+    enum, more = _listed(column, labels)
+    note = f"{note} {more}".strip()
+    if len(values) and values.map(_is_whole_number).all():  # labels keep their type
+        whole = None if enum is None else tuple(sorted(map(int, enum)))
+        return Field(name=name, type="integer", role=role, enum=whole, note=note)
+    return Field(name=name, type="string", role=role, enum=enum, note=note)
+
+
+def _by_name(role: str | None) -> str:
+    return f"Role {role} by its name."
 
 
 def _is_whole_number(value: object) -> bool:
@@ -277,7 +290,8 @@ def _is_whole_number(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:
+def _field(column: pd.Series, kind: str, role: str | None, values: pd.Series, ranges: bool) -> Field:
+    name = str(column.name)
     if role == "outcome":
         words = kind == "boolean" and to_number(values).isna().any()
         good = SHIPPED.get(name)
@@ -297,7 +311,8 @@ def _field(name: str, kind: str, role: str | None, values: pd.Series, ranges: bo
     if 0 < len(labels) <= _MAX_CATEGORIES:
         if doubt := _doubt_of(labels):
             return Field(name=name, type=kind, role="undecided", note=doubt)
-        return Field(name=name, type=kind, role=role, enum=labels)
+        enum, note = _listed(column, labels)
+        return Field(name=name, type=kind, role=role, enum=enum, note=note)
     return Field(name=name, type=kind, role=role)
 
 
@@ -309,6 +324,20 @@ def outwards(low: float, high: float) -> tuple[float, float]:
     if not np.isfinite(bounds).all():  # steps beyond the precision of the numbers
         return _short(low), _short(high)
     return _short(min(bounds[0], low)), _short(max(bounds[1], high))
+
+
+def _listed(column: pd.Series, labels: tuple[str, ...]) -> tuple[tuple[str, ...] | None, str]:
+    """Return the labels of a column to list as enum, and a note.
+
+    A label of fewer than 5 patients could identify them, and a list without it would refuse this table: the
+    others are then in the note only.
+    """
+    counts = column.dropna().astype("object").map(_category).value_counts()
+    frequent = [label for label in labels if counts.get(label, 0) >= SMALLEST_GROUP]
+    if len(frequent) == len(labels):
+        return labels or None, ""
+    found = f"{', '.join(map(repr, frequent))} and rarer ones" if frequent else "none is more frequent"
+    return None, f"Texts of fewer than {SMALLEST_GROUP} patients are not shown ({found}): list all as enum."
 
 
 def _labels(values: pd.Series) -> tuple[str, ...]:

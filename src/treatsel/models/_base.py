@@ -18,8 +18,9 @@ from treatsel._checks import (
     check_same_length,
     check_weights,
     count_of,
+    names_in,
 )
-from treatsel._disclosure import SMALLEST_GROUP
+from treatsel._disclosure import SMALLEST_GROUP, arm_named
 from treatsel._stats.alignment import check_same_order
 from treatsel._stats.row_hashes import received_row_keys
 from treatsel.cohort import Cohort
@@ -56,7 +57,7 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
     if arm is None:
         return pd.Series(SINGLE_ARM, index=X.index, dtype="object")
     if arm not in X.columns:
-        raise InputError(f"X has no arm column {arm!r}. Its columns are {list(map(str, X.columns))}.")
+        raise InputError(f"X has no arm column {arm!r}. Its columns are {names_in(X)}.")
     received = X[arm].astype("object")
     labels = received.dropna().unique()
     if len({str(label) for label in labels}) < len(labels):
@@ -98,9 +99,8 @@ def check_outcome_by_arm(y: Any, received: pd.Series, used: np.ndarray) -> Float
     for arm, (n, n_events) in events.iterrows():
         if n_events in (0, n):
             raise InputError(
-                f"Arm {arm!r} has {count_of(int(n), 'patient')} with a weight above 0 and only one class of "
-                f"outcome ({count_of(int(n_events), 'event')}). A model needs both classes in every arm: "
-                "merge this arm with another, or leave it out."
+                f"{arm_named(arm, int(n))} with a weight above 0, and only one class of outcome. A model "
+                "needs both classes in every arm: merge this arm with another, or leave it out."
             )
     return np.asarray(y)
 

@@ -11,6 +11,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, as_text, count_of
+from treatsel._disclosure import arm_named
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier
@@ -281,7 +282,7 @@ def _checked_arms(counts: pd.Series, outcome: str, arm: str) -> tuple[np.ndarray
     for name, rows in table.groupby("arm"):
         if len(rows) < 2:
             raise InputError(
-                f"Arm {name!r} has {count_of(int(rows['n'].sum()), 'patient')}, all with the same outcome. "
+                f"{arm_named(name, int(rows['n'].sum()))}, all with the same outcome. "
                 "A model needs both outcomes in every arm: merge this arm with another, or exclude it."
             )
     arms = np.array(sorted(table["arm"].unique(), key=str), dtype=object)

@@ -8,6 +8,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import has_fit_parameter
 
 from treatsel._checks import FloatArray, check_choice, count_of
+from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 
@@ -76,9 +77,14 @@ def _check_events(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any]) -> N
     few = events[(events["sum"] < 2) | (n_other < 2)]
     if not len(few):
         return
-    found = "; ".join(
-        f"{a!r}: {int(n)} observed, {count_of(int(e), 'event')}" for a, (n, e) in few.iterrows()
-    )
+    # a rare arm may be any text of a patient, and its counts would tell the patient's outcome
+    named = [
+        f"{a!r}: {int(n)} observed, {count_of(int(e), 'event')}"
+        for a, (n, e) in few.iterrows()
+        if not is_small(n)
+    ]
+    rarer = len(few) - len(named)
+    found = "; ".join([*named, *([f"{rarer} of fewer than {SMALLEST_GROUP} patients"] if rarer else [])])
     raise InputError(
         f"Outcome {y.name!r} has too few patients in {count_of(len(few), 'arm')} ({found}). Every arm needs "
         "at least 2 events and 2 non-events: merge such arms with others, or leave their patients out."

@@ -16,6 +16,7 @@ from treatsel._checks import (
     check_same_length,
     check_unique,
     count_of,
+    names_in,
     normal_text,
 )
 from treatsel._disclosure import SMALLEST_GROUP
@@ -191,9 +192,7 @@ def development_codebook(
     """Return the codebook of the covariates and the arm: the one given, or one drafted from X."""
     for role, name in (("arm", arm), ("groups", groups)):
         if name is not None and name not in X.columns:
-            raise InputError(
-                f"X has no column {name!r}, which was given as {role}. It has {list(X.columns)}."
-            )
+            raise InputError(f"X has no column {name!r}, which was given as {role}. It has {names_in(X)}.")
     if groups == arm:
         raise InputError(f"arm and groups are the same column, {arm!r}. They must be different columns.")
     covariates = X.drop(columns=[groups] if groups else [])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._checks import look_alikes
+from treatsel._checks import has_lost_header, look_alikes
 from treatsel._files import is_stream, read_bytes
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
@@ -42,7 +42,7 @@ def read_table(path: str | Path, codebook: Codebook | None = None, **options: st
     if is_parquet(path):
         return read_parquet(path)
     if Path(path).suffix.lower() in EXCEL:
-        return read_excel(path)
+        return read_excel(path, codebook)
     return read_csv(path, codebook, **options)
 
 
@@ -76,8 +76,8 @@ def read_csv(
     Raises
     ------
     CohortError
-        If the file cannot be read, is not text, has no column of the codebook, or has more cells than column
-        names.
+        If the file cannot be read, is not text, has no header line, has no column of the codebook, or has
+        more cells than column names.
     """
     stated = {"separator": separator, "decimal": decimal, "encoding": encoding}
     with _readable(path):
@@ -106,13 +106,14 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         return pd.read_parquet(path)
 
 
-def read_excel(path: str | Path) -> pd.DataFrame:
-    """Read the first sheet of an Excel file. Needs openpyxl.
+def read_excel(path: str | Path, codebook: Codebook | None = None) -> pd.DataFrame:
+    """Read the first sheet of an Excel file, with the expected columns of a codebook. Needs openpyxl.
 
     Raises
     ------
     CohortError
-        If the file cannot be read, or openpyxl is not installed.
+        If the file cannot be read, has no header line, has no column of the codebook, or openpyxl is not
+        installed.
     """
     try:
         import openpyxl  # type: ignore[import-untyped,unused-ignore] # noqa: F401 # pandas needs it, and its own message does not say what to do
@@ -122,7 +123,9 @@ def read_excel(path: str | Path) -> pd.DataFrame:
         ) from None
     with _readable(path):
         source: Any = io.BytesIO(_content(path)) if is_stream(path) else path
-        return pd.read_excel(source, keep_default_na=False, na_values=[""])
+        frame = pd.read_excel(source, keep_default_na=False, na_values=[""])
+    _check_layout(path, frame, codebook)
+    return frame
 
 
 def read_chunks(
@@ -164,7 +167,7 @@ def read_chunks(
         if is_parquet(path):
             yield from parquet_chunks(path, rows, columns)
         elif Path(path).suffix.lower() in EXCEL:
-            whole = read_excel(path)
+            whole = read_excel(path, codebook)
             chosen = chosen_names(whole.columns, columns)
             kept = [name for name in whole.columns if name in chosen] or whole.columns[:1]
             yield from (whole.loc[:, kept].iloc[i : i + rows] for i in range(0, len(whole), rows))
@@ -190,7 +193,7 @@ def _readable(path: str | Path) -> Iterator[None]:
         name = {"utf-8-sig": "UTF-8"}.get(error.encoding, error.encoding)
         raise CohortError(
             f"{path} is not text in {name}. Save it as CSV UTF-8, or state encoding ({OPTIONS['encoding']})."
-        ) from error
+        ) from None
     except Exception as error:  # the parsers of other libraries raise errors of all kinds
         if "out of memory" in str(error):  # pandas' C parser
             raise CohortError(memory) from error
@@ -198,7 +201,7 @@ def _readable(path: str | Path) -> Iterator[None]:
         where = f" ({found[0]})" if found else ""
         remedy = "" if not found else f" If its separator is another one, state it ({OPTIONS['separator']})."
         kind = Path(path).suffix or "table"
-        raise CohortError(f"{path} is not a readable {kind} file{where}.{remedy}") from error
+        raise CohortError(f"{path} is not a readable {kind} file{where}.{remedy}") from None
 
 
 def _content(path: str | Path) -> bytes:
@@ -291,18 +294,19 @@ def _csv_chunks(
 
 
 def _check_layout(path: str | Path, frame: pd.DataFrame, book: Codebook | None) -> None:
-    """Raise if the cells of a CSV file do not match its header."""
+    """Raise if the cells of a file do not match its header, or the header is lost.
+
+    It may then hold the first patient's values, so it is not shown.
+    """
     if len(frame) and not isinstance(frame.index, pd.RangeIndex):
         raise CohortError(f"The rows of {path} have more cells than the header has names. Name every column.")
-    if (
-        book is None
-        or any(name in book for name in frame.columns)
-        or look_alikes(frame.columns, book.names())
-    ):
+    named = [] if book is None else [name for name in frame.columns if name in book]
+    known = book is None or bool(named) or bool(look_alikes(frame.columns, book.names()))
+    if known and not has_lost_header(frame.drop(columns=named)):
         return
-    # the header may hold the first patient's values, so it is not shown
-    remedy = (
-        "Its first line must hold the names of the columns, separated by the recognized or stated sign "
-        f"(separator; {OPTIONS['separator']})."
+    problem = "has numbers, dates or cells as names of columns" if known else "has no recognizable column"
+    raise CohortError(
+        f"{path} {problem}. Its first line must hold the names of the columns, separated by the recognized "
+        f"or stated sign (separator; {OPTIONS['separator']}).",
+        () if known or book is None else book.parse(frame)[1],
     )
-    raise CohortError(f"{path} has no recognizable column. {remedy}", book.parse(frame)[1])

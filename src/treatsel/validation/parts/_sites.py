@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treatsel._disclosure import suppression
+from treatsel._disclosure import SMALLEST_GROUP, suppression
 from treatsel._measures import BY_LABEL
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation._task import ValidationTask
@@ -67,6 +67,7 @@ def pooled_part(section: str, figures: pd.DataFrame, task: ValidationTask) -> Pa
 def _disclosed(figures: pd.DataFrame) -> pd.DataFrame:
     """Return the estimates of the sites; for a site below the reporting limit, its name only.
 
+    A site of fewer than 5 patients is numbered instead of named: its name may be any text of a patient.
     The totals are known. Further sites are therefore not reported, the smallest first, until at least two
     sites with at least ten patients, with and without the event, are left out together.
     """
@@ -78,6 +79,9 @@ def _disclosed(figures: pd.DataFrame) -> pd.DataFrame:
         rows = table["site"].isin(sites.index[few])
         table.loc[rows, ["value", "lower", "upper", "n", "n_events"]] = np.nan
         table.loc[rows, "method"] = f"not reported: {why}"
+    unnamed = sites.index[(sites["n"] < SMALLEST_GROUP).to_numpy()]
+    numbered = {site: f"site {k} below {SMALLEST_GROUP} patients" for k, site in enumerate(unnamed, 1)}
+    table["site"] = [numbered.get(site, site) for site in table["site"]]
     return table
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2
 
-from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_weights
+from treatsel._checks import FloatArray, check_binary, check_level, check_probability, check_weights, names_in
 from treatsel._reporting import plots
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import not_estimable
@@ -225,8 +225,7 @@ def _read(name: str, table: pd.DataFrame, roles: _Roles, *, needed: bool) -> _Co
         raise InputError(f"{name} holds no patients; at least one is needed.")
     given = [role for role in roles if role is not None]
     if absent := [role for role in given if role not in table and (needed or role != roles.weight)]:
-        found = list(map(str, table.columns))
-        raise InputError(f"{name} has no column {absent[0]!r}. Its columns are {found}.")
+        raise InputError(f"{name} has no column {absent[0]!r}. Its columns are {names_in(table)}.")
     covariates = table.drop(columns=given, errors="ignore")
     arms = None if roles.arm is None else table[roles.arm].astype("object")
     if arms is not None and (n := int(arms.isna().sum())):

@@ -11,7 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone, is_classifier
 
-from treatsel._checks import FloatArray, check_binary, check_choice, check_level, check_weights, count_of
+from treatsel._checks import (
+    FloatArray,
+    check_binary,
+    check_choice,
+    check_level,
+    check_weights,
+    count_of,
+    names_in,
+)
 from treatsel._jobs import run_jobs
 from treatsel._measures import BY_LABEL
 from treatsel._reporting.summary import Summarized
@@ -190,7 +198,7 @@ def internal_external_cv(
     level = check_level(level)
     arm = _parameter(model, "arm")
     if arm is None or arm not in X:
-        raise InputError(f"The model's arm column is {arm!r}; X has the columns {list(map(str, X.columns))}.")
+        raise InputError(f"The model's arm column is {arm!r}; X has the columns {names_in(X)}.")
     if isinstance(sites, str):
         sites, X = _take_sites(model, X, sites)
     check_patients(X=X, y=y, sites=sites, propensity=propensity, sample_weight=sample_weight)
@@ -293,10 +301,10 @@ def _refit_all(
         n_jobs=n_jobs,
     ):
         found[number] = refit
-        LOG.info("Refitted without site %s: %d of %d", refit.site, len(found), len(names))
+        LOG.info("Refitted without a site: %d of %d", len(found), len(names))
     refits = [found[number] for number in range(len(names))]
     if all(refit.table is None for refit in refits):
-        raise InputError(f"No refit succeeded. Without site {names[0]!r}: {refits[0].note}")
+        raise InputError(f"No refit succeeded. Without the first of the sites: {refits[0].note}")
     if n := sum(refit.note != "" for refit in refits):
         message = f"{n} of {len(refits)} refits warned or failed; see the column note of `sites`."
         warn(message)
