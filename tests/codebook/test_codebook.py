@@ -866,8 +866,8 @@ def test_no_value_crashes_the_parser_and_each_is_clean_missing_or_a_fault(values
 @settings(deadline=None, max_examples=100)
 @given(values=st.lists(cells, min_size=1, max_size=6))
 def test_any_column_can_be_drafted(values):
-    book = Codebook.infer(pd.DataFrame({"x": pd.Series(values, dtype="object")}))
-    assert book.names() == ("x",)
+    book = Codebook.infer(pd.DataFrame({"one column": pd.Series(values, dtype="object")}))
+    assert book.names() == ("one column",)
     assert Codebook.from_dict(yaml.safe_load(book.to_yaml())) == book
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._checks import check_binary, check_choice, check_mapping_keys, names_in
+from treatsel._checks import LOST_HEADER, check_binary, check_choice, check_mapping_keys, has_lost_header
 from treatsel.codebook import ATTRIBUTE, SHIPPED
 from treatsel.errors import InputError
 from treatsel.instrument import Instrument
@@ -162,10 +162,9 @@ class Outcome:
         if missing := [key for key in self.inputs if key not in columns]:
             raise InputError(f"Outcome {self.name!r} needs a column for: {', '.join(missing)}. Name it.")
         for key, column in columns.items():
-            if column not in frame.columns:
-                raise InputError(
-                    f"The column for {key} is {column!r}; the table has the columns {names_in(frame)}."
-                )
+            if column not in frame.columns and has_lost_header(frame):
+                raise InputError(f"The column for {key} is {column!r}, which is absent. {LOST_HEADER}")
+            check_choice(f"The column for {key}", column, frame.columns)
         labels = self.definition(*(frame[columns[key]] for key in self.inputs), **self.options)
         checked = check_binary(self.name, labels, allow_missing=True)
         found = pd.Series(checked, index=frame.index, name=self.name)
