@@ -147,6 +147,24 @@ def test_the_best_arm_gains_nothing_over_itself(scores):
     assert named.comparator == "best single arm"
 
 
+def test_each_patient_may_have_an_own_comparator(scores, recommended):
+    arms = list(scores.columns)
+    same = gain_over_best_arm(scores, recommended, comparator=pd.Series(arms[1], scores.index))
+    assert same == gain_over_best_arm(scores, recommended, comparator=arms[1])
+    own = pd.Series(np.resize([arms[0], arms[1], arms[0]], len(scores)), scores.index)
+    found = gain_over_best_arm(scores, recommended, comparator=own)
+    rows, values = np.arange(len(scores)), scores.to_numpy()
+    chosen, other = (values[rows, [arms.index(arm) for arm in each]] for each in (recommended, own))
+    assert found.value == pytest.approx((chosen - other).mean())
+    assert found.se == pytest.approx((chosen - other).std(ddof=1) / np.sqrt(len(scores)))
+    assert found.n_discordant == int((np.asarray(recommended) != own.to_numpy()).sum())
+    assert found.comparator_arm == arms[0]
+    with pytest.raises(InputError, match="another order"):
+        gain_over_best_arm(scores, recommended, comparator=own[::-1])
+    with pytest.raises(InputError, match="without a column"):
+        gain_over_best_arm(scores, recommended, comparator=pd.Series("none", scores.index))
+
+
 def test_clusters_of_one_are_patients_with_students_t(cohort, scores, recommended):
     alone = gain_over_best_arm(scores, recommended)
     grouped = gain_over_best_arm(scores, recommended, clusters=cohort.index)

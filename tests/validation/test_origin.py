@@ -127,6 +127,17 @@ def test_an_unfitted_selector_is_cross_validated():
     assert report.gain.comparator_source == "selected in the other folds"
 
 
+@pytest.mark.parametrize("seed", [7, 9])
+def test_bounds_of_a_cross_validation_compare_with_the_arms_of_the_folds(seed):
+    frame = patients(300, seed).astype({"remission": float})
+    frame.loc[frame.index[:6], "remission"] = np.nan
+    report = ts.validate(selector(), ts.Cohort(frame, BOOK), **OPTIONS | {"sections": ["missing outcomes"]})
+    assert report.gain.comparator_source == "selected in the other folds"
+    bounds = report.tables["missing outcomes"].query("measure == 'gain'").set_index("scenario")["value"]
+    assert bounds["observed"] == pytest.approx(report.gain.value, abs=0.002)  # six patients differ
+    assert bounds["lowest"] - 0.002 <= report.gain.value <= bounds["highest"] + 0.002
+
+
 @pytest.mark.slow
 def test_cross_validation_is_unbiased_where_apparent_performance_is_not():
     """Where arms do not differ, the true gain is 0: apparent gains are positive, cross-validated are not."""

@@ -71,6 +71,15 @@ def test_figures_are_those_of_the_metrics():
     assert cell(found, GAIN, "f", "n_events") == y.sum()
 
 
+def test_the_comparator_may_differ_between_patients():
+    table, scores = simulate(600)
+    own = pd.Series(np.resize(["IPT", "CBT", "IPT"], len(table)), table.index)
+    found, women = found_of(table, scores, comparator=own), table["sex"] == "f"
+    expected = gain_over_best_arm(scores[women], table.loc[women, "rec"], comparator=own[women])
+    assert cell(found, GAIN, "f") == pytest.approx(expected.value)
+    assert cell(found, GAIN, "f", "upper") == pytest.approx(expected.upper)
+
+
 def test_recommended_arms_by_subgroup():
     table, scores = simulate(600)
     shares = found_of(table, scores).recommended()

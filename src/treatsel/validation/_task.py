@@ -123,7 +123,8 @@ class ValidationTask:
         named = by_text(by_arm.columns)
         if best is not None:
             best = check_choice("comparator", named(best), list(by_arm.columns))
-        ties = best if fold_comparator is None else fold_comparator.map(named)
+        fold_comparator = None if fold_comparator is None else fold_comparator.map(named)
+        ties = best if fold_comparator is None else fold_comparator
         if is_served(model, name, good):
             ties = named(model.default_arm_)
         return cls(

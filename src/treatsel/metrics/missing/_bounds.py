@@ -161,8 +161,9 @@ def gain_missing_bounds(
         Probability of receiving each arm, or the received arm, as in `aipw_scores`.
     recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
         Labels of the recommended arms, or the share of each arm (tied arms share a patient).
-    comparator : label, optional
-        The arm to compare with, in every scenario. By default the best single arm under "observed".
+    comparator : label, or Series of labels of shape (n_patients,), optional
+        The arm to compare with, or one per patient, in every scenario. By default the best single arm under
+        "observed".
     observation : array-like of shape (n_patients,), optional
         Probability that the outcome is observed, for the scenario "observed"; by default, the observed
         share of the patient's arm.
@@ -206,14 +207,15 @@ def gain_missing_bounds(
         observation=_share_observed(labels, absent, weight) if observation is None else observation,
     )
     found = {"observed": gain_over_best_arm(seen, recommended, comparator=comparator, **options)}
-    best = found["observed"].comparator_arm
+    best = found["observed"].comparator_arm if comparator is None else comparator
     for_rule, for_best = share_received(recommended, labels), np.asarray(labels == best, dtype=float)
     up, down = for_rule > for_best, for_best > for_rule
     fills: dict[str, Any] = {"missing are 0": 0.0, "missing are 1": 1.0, "lowest": down, "highest": up}
     for scenario, fill in fills.items():
         scores = aipw_scores(np.where(absent, fill, outcome), received, by_arm, propensity)
         found[scenario] = gain_over_best_arm(scores, recommended, comparator=best, **options)
-    about = {"measure": "gain", "arms": f"recommended v {best}"}
+    single = "each patient's comparator" if isinstance(best, pd.Series) else best
+    about = {"measure": "gain", "arms": f"recommended v {single}"}
     counts = {"n": found["observed"].n, "n_missing": round(float(weight @ absent))}
     rows = [
         {

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray, check_choice
-from treatsel._stats.by_arm_tables import check_table, shares_of
+from treatsel._stats.by_arm_tables import check_table, positions_of, shares_of
 from treatsel._stats.clustered_means import Mean, Units, check_units, mean_of
 from treatsel._stats.intervals import Interval
+from treatsel._stats.vectors import check_labels, check_patients
 from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.policy._gain_result import BEFOREHAND, BEST, ON_THIS_DATA, Gain, Gains
 
@@ -34,10 +35,11 @@ def gain_over_best_arm(
         Doubly robust scores from `aipw_scores`, columns named by arm.
     recommended : array-like of shape (n_patients,), or DataFrame of shape (n_patients, n_arms)
         Labels of the recommended arms, or the share of each arm (tied arms share a patient).
-    comparator : label, optional
-        The arm to compare with, preferably named in advance (from the development cohort). By default the
-        arm with the highest mean score in these data (ties: the first column); the comparison is then
-        slightly conservative, because the largest of several noisy means is biased upward.
+    comparator : label, or Series of labels of shape (n_patients,), optional
+        The arm to compare with, preferably named in advance (from the development cohort); or one arm per
+        patient, such as the best arm of the other folds in cross-validation. By default the arm with the
+        highest mean score in these data (ties: the first column); the comparison is then slightly
+        conservative, because the largest of several noisy means is biased upward.
     selection : {"ignored", "adjusted"}, default "ignored"
         If the arm is selected in these data: take the selected arm as given, or give an interval (and a
         p value) for the gain over the arm that is truly best, whichever it is. That gain is the smallest of
@@ -61,6 +63,7 @@ def gain_over_best_arm(
     Gain
         Difference of proportions; positive: the recommendations are better. Exactly 0 if the comparator is
         recommended to all patients; the interval then has zero width, unless it is adjusted for selection.
+        With one comparator per patient, `comparator_arm` is the most frequent one.
 
     Raises
     ------
@@ -83,14 +86,25 @@ def gain_over_best_arm(
     check_choice("selection", selection, ["ignored", "adjusted"])
     table, units, shares, own = _checked(scores, recommended, clusters, sample_weight, level, weights_are)
     source = ON_THIS_DATA if comparator is None else BEFOREHAND
+    values = table.to_numpy(dtype=float)
     if comparator is None:
-        comparator = table.columns[int(np.argmax(units.weight @ table.to_numpy(dtype=float)))]
-    check_choice("comparator", comparator, table.columns)
-    differs = 1 - shares[:, table.columns.get_loc(comparator)]
-    mean = mean_of(own - table[comparator].to_numpy(dtype=float), units)
+        comparator = table.columns[int(np.argmax(units.weight @ values))]
+    positions, arm = _compared(comparator, table)
+    rows = np.arange(len(table))
+    mean = mean_of(own - values[rows, positions], units)
     if selection == "adjusted" and source == ON_THIS_DATA:
-        mean = _smallest(own[:, None] - table.to_numpy(dtype=float), units, mean)
-    return _gain(mean, units, differs, comparator=BEST, arm=comparator, source=source)
+        mean = _smallest(own[:, None] - values, units, mean)
+    return _gain(mean, units, 1 - shares[rows, positions], comparator=BEST, arm=arm, source=source)
+
+
+def _compared(comparator: Any, table: pd.DataFrame) -> tuple[Any, Any]:
+    """Return each patient's column to compare with, and its label; the most frequent one if they differ."""
+    if not isinstance(comparator, pd.Series):
+        check_choice("comparator", comparator, table.columns)
+        return np.full(len(table), table.columns.get_loc(comparator)), comparator
+    check_patients(scores=table, comparator=comparator)
+    labels = check_labels("comparator", comparator)
+    return positions_of("comparator", labels, table.columns), pd.Series(labels).value_counts().index[0]
 
 
 def gain_over_each_arm(

@@ -214,7 +214,7 @@ def _reweighted(
         again = gain_over_best_arm(
             policies.scores,
             policies.recommended,
-            comparator=policies.gain.comparator_arm,
+            comparator=policies.best_single_arm(task.seen),
             sample_weight=weights.sample_weight,
             **policies.options,
         )

@@ -112,7 +112,7 @@ def imputations(
     assignment: str | Mapping[Any, float] | pd.DataFrame,
 ) -> PartResult:
     """Return the pooled estimates, each with the fraction of missing information."""
-    compute = partial(_figures, comparator=policies.gain.comparator_arm)
+    compute = partial(_figures, comparator=policies.best_single_arm(task.seen))
     own = [compute(each, policies_of(each, assignment)) for each in imputed]
     as_given, rows, table = compute(task, policies), [], []
     n, n_events = len(task.observed), int(task.observed.sum())

@@ -25,7 +25,7 @@ def missing_outcomes(task: ValidationTask, policies: Policies) -> PartResult:
         whole[there],
         policies.propensity_all[there],
         recommended_shares(whole[there], task.tie_arm),
-        comparator=policies.gain.comparator_arm,
+        comparator=policies.best_single_arm(there),
         clusters=None if groups is None else groups[there],
         level=task.level,
     ).to_frame()

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import ROUNDING, count_of
-from treatsel._stats.by_arm_tables import recommended_shares, share_received, value_under
-from treatsel._stats.clustered_means import check_units, mean_of
+from treatsel._stats.by_arm_tables import recommended_shares, share_received
 from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import (
     MIN_CLUSTERS,
@@ -56,6 +55,8 @@ class Policies:
         where no patient received the best.
     comparator : label or None
         Best single arm named in advance, if any patient received it.
+    by_patient : Series or None
+        In cross-validation, the best single arm of the other folds, of all patients.
     gain : Gain
         Gain over the best single arm: the headline.
     assignment : str
@@ -76,12 +77,17 @@ class Policies:
     scores: pd.DataFrame
     recommended: pd.DataFrame
     comparator: Any
+    by_patient: pd.Series | None
     gain: Gain
     assignment: str
     n_replaced: int
     unseen: list[Any]
     options: dict[str, Any]
     problem: str | None = None
+
+    def best_single_arm(self, rows: Any) -> Any:
+        """Return what the gain of some patients (a mask of all) is over: an arm, or an arm by patient."""
+        return self.gain.comparator_arm if self.by_patient is None else self.by_patient[rows]
 
 
 def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
@@ -104,7 +110,7 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
     )
     wanted = recommended_shares(table, task.tie_arm)
     every = every[given].div(every[given].sum(axis=1), axis=0)
-    best = task.comparator if task.comparator in given else None
+    best = _comparator(task, given)
     impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
     recommended = wanted[given]
     recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], task.tie_arm)
@@ -121,7 +127,8 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         propensity_all=every,
         scores=scores,
         recommended=recommended,
-        comparator=best,
+        comparator=None if isinstance(best, pd.Series) else best,
+        by_patient=best if isinstance(best, pd.Series) else None,
         gain=gain,
         assignment=source,
         unseen=[arm for arm in pd.unique(task.received) if arm not in given],
@@ -171,44 +178,31 @@ def _gain(
     rule: pd.DataFrame,
     best: Any,
     options: dict[str, Any],
-    *,
-    in_these_data: bool = False,
 ) -> Gain:
     """Return the gain over the best arm; if not named, it is selected among arms with enough events."""
+    if isinstance(best, pd.Series):
+        gain = gain_over_best_arm(scores, rule, comparator=best[task.seen], **options)
+        return replace(gain, comparator_source=OF_FOLDS)
     if best is not None:
         return gain_over_best_arm(scores, rule, comparator=best, **options)
-    if task.fold_comparator is not None and not in_these_data:
-        return _gain_over_folds(scores, rule, task.fold_comparator[task.seen], options)
     picked = scores[_enough(task, scores.columns) or list(scores.columns)].mean().idxmax()
     gain = gain_over_best_arm(scores, rule, comparator=picked, **options)
     return replace(gain, comparator_source=ON_THIS_DATA)
 
 
-def _gain_over_folds(
-    scores: pd.DataFrame, rule: pd.DataFrame, comparator: pd.Series, options: dict[str, Any]
-) -> Gain:
-    """Return the gain over the best single arm of the other folds, which may differ between folds.
+def _comparator(task: ValidationTask, given: list[Any]) -> Any:
+    """Return the best single arm named in advance; in cross-validation, by patient, that of the other folds.
 
     The rule and the arm that it is compared with are then learned from the same patients: an arm that was
-    picked in the evaluated patients would be compared at its best.
+    picked in the evaluated patients would be compared at its best. None: it is selected in these data.
     """
-    usual = comparator.mode().iloc[0]
-    usual = usual if usual in scores.columns else scores.columns[0]
-    arms = comparator.where(comparator.isin(scores.columns), usual).to_numpy(dtype=object)
-    relative = scores.sub(value_under(arms, scores), axis=0)
-    units = check_units(None, options["clusters"], options["level"], scores=relative)
-    mean = mean_of(value_under(rule, relative), units)
-    return replace(
-        gain_over_best_arm(scores, rule, comparator=usual, **options),
-        value=mean.value,
-        lower=mean.limits.lower,
-        upper=mean.limits.upper,
-        se=mean.se,
-        p_value=mean.p_value,
-        n_discordant=round(float((1 - share_received(rule, arms)).sum())),
-        comparator_source=OF_FOLDS,
-        method=mean.method,
-    )
+    if task.comparator in given:
+        return task.comparator
+    if task.fold_comparator is None:
+        return None
+    arms = task.fold_comparator
+    usual = next((arm for arm in arms.value_counts().index if arm in given), given[0])
+    return arms.where(arms.isin(given), usual)
 
 
 def _enough(task: ValidationTask, arms: pd.Index) -> list[Any]:
@@ -287,7 +281,7 @@ def _both(task: ValidationTask, policies: Policies) -> dict[str, Gain | Estimate
         )
     else:
         named = replace(policies.gain, method=f"over {policies.comparator}; {policies.gain.method}")
-    picked = _gain(task, scores, rule, None, options, in_these_data=True)
+    picked = _gain(task, scores, rule, None, options)
     found = {
         BEFOREHAND: named,
         ON_THIS_DATA: replace(picked, method=f"over {picked.comparator_arm}; {picked.method}"),

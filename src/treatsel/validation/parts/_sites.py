@@ -37,12 +37,12 @@ def sites(task: ValidationTask, policies: Policies) -> PartResult:
         min_events=MIN_EVENTS,
         level=task.level,
     )
-    sites, rows = task.sites.to_numpy(), []
+    sites, rows, best = task.sites.to_numpy(), [], policies.best_single_arm(task.seen)
     for site in sorted(set(sites)):
-        found, _ = site_figures(
-            data, sites == site, site=site, comparator=policies.gain.comparator_arm, note=""
-        )
-        rows += found
+        here = sites == site
+        # in cross-validation all patients of a site are in one fold, so they have the same comparator
+        comparator = best[here].value_counts().index[0] if isinstance(best, pd.Series) else best
+        rows += site_figures(data, here, site=site, comparator=comparator, note="")[0]
     return pooled_part(SECTION, pd.DataFrame(rows), task)
 
 

@@ -40,7 +40,7 @@ def subgroups(task: ValidationTask, policies: Policies) -> PartResult:
         labels,
         scores=None if policies.problem else policies.scores,
         recommended=policies.recommended,
-        comparator=policies.gain.comparator_arm,
+        comparator=policies.best_single_arm(task.seen),
         level=task.level,
     )
     table = found.to_frame()

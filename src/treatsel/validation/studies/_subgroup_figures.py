@@ -71,7 +71,7 @@ class Patients:
             weight=self.weight[rows],
             scores=None if self.scores is None else self.scores.loc[rows],
             recommended=None if self.recommended is None else self.recommended.loc[rows],
-            comparator=self.comparator,
+            comparator=self.comparator[rows] if isinstance(self.comparator, pd.Series) else self.comparator,
             level=self.level,
         )
 

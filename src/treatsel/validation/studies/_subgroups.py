@@ -161,9 +161,10 @@ def subgroup_performance(
         Doubly robust scores from `aipw_scores`; with `recommended`, for the gain.
     recommended : array-like of shape (n_patients,) or DataFrame of shape (n_patients, n_arms), optional
         Labels of the recommended arms, or the share of each arm (tied arms share a patient).
-    comparator : label, optional
-        The best single arm for the gain, the same for all groups. Without it, the arm with the highest mean
-        score over all patients.
+    comparator : label, or Series of labels of shape (n_patients,), optional
+        The best single arm for the gain, the same for all groups; or one arm per patient, as in
+        `treatsel.metrics.gain_over_best_arm`. Without it, the arm with the highest mean score over all
+        patients.
     measures : sequence of str, optional
         Of "base rate", "mean prediction", "within-arm AUC", "calibration in the large", "calibration
         slope", "observed / expected", "Brier score", "gain over the best single arm", "recommended". By
