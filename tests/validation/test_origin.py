@@ -122,8 +122,9 @@ def test_a_file_that_knows_the_patients_gives_no_verdict(trained, share, tmp_pat
 
 def test_an_unfitted_selector_is_cross_validated():
     cohort = ts.Cohort(patients(300, 5, effect=1.5), BOOK)
-    report = ts.validate(selector(), cohort, **OPTIONS)
+    report = ts.validate(selector(), cohort, **OPTIONS | {"sections": ["updating"]})
     assert report.kind == "cross-validated"
+    assert "other than those it was developed on" in dict(report.not_estimable)["Update of the model"]
     assert report.gain.comparator_source == "selected in the other folds"
 
 

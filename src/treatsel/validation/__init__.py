@@ -203,7 +203,7 @@ def validate(
         policies = known = policies_of(task, assignment)
         if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
-        found = _parts(task, policies, sections)
+        found = _parts(task, policies, sections, kind=origin.kind)
         more: dict[str, Callable[..., PartResult]] = {}
         if reference is not None:
             more["development"] = partial(part_of.development, model=model, development=reference)
@@ -267,7 +267,9 @@ SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # opt
 }
 
 
-def _parts(task: ValidationTask, policies: Policies, chosen: Sequence[str] | None) -> dict[str, PartResult]:
+def _parts(
+    task: ValidationTask, policies: Policies, chosen: Sequence[str] | None, *, kind: str
+) -> dict[str, PartResult]:
     """Return the result of every part; if the data do not allow a part, its result holds the reason."""
     for name in () if chosen is None else chosen:
         check_choice("sections", name, SECTIONS)
@@ -284,11 +286,14 @@ def _parts(task: ValidationTask, policies: Policies, chosen: Sequence[str] | Non
         LOG.info("Validating: %s", name)
         if policies.problem is not None and name in (NEED_EVENTS if task.one_class else NEED_POLICIES):
             found[name] = PartResult(not_estimable=[(name.capitalize(), policies.problem)])
+        elif name == "updating" and kind in (APPARENT, CROSS_VALIDATED):
+            found[name] = PartResult(not_estimable=[("Update of the model", OWN_PATIENTS)])
         else:
             found[name] = _attempt(name, part, task, policies)
     return found
 
 
+OWN_PATIENTS = "a model is updated to patients other than those it was developed on"
 NEED_POLICIES = ("utility", "benefit", "missing outcomes", "confounding")
 NEED_EVENTS = tuple(name for name in SECTIONS if name != "case mix")  # patients with and without the outcome
 
