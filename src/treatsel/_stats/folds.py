@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
+from treatsel._disclosure import is_small
 from treatsel.errors import InputError, warn
 
 
@@ -100,7 +101,9 @@ def _unless_lost(fold: np.ndarray, received: pd.Series, y: np.ndarray) -> np.nda
     if not lost:
         return fold
     numbered = pd.api.types.is_integer_dtype(received.dtype)  # column numbers instead of names of arms
-    who = count_of(len(lost), "arm") if numbered else f"the arms {lost}"
+    counts = received.astype(str).value_counts()
+    rare = any(is_small(counts.get(arm, 0)) for arm in lost)  # the name may be any text of a patient
+    who = count_of(len(lost), "arm") if numbered or rare else f"the arms {lost}"
     warn(
         "Groups are divided between folds: otherwise one fold would hold all events, or all non-events, of "
         f"{who}.",
