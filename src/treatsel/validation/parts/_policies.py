@@ -112,7 +112,7 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
     every = every[given].div(every[given].sum(axis=1), axis=0)
     best = _comparator(task, given)
     impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
-    recommended = wanted[given]
+    recommended = wanted[given].copy()
     recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], task.tie_arm)
     options: dict[str, Any] = {"clusters": task.clusters, "level": task.level}
     if problem is None:
