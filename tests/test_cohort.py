@@ -547,12 +547,13 @@ def test_a_named_pipe_is_read_whole(frame, tmp_path):
 @pytest.mark.parametrize("first", ["no value", "whole numbers"])
 def test_parquet_files_of_a_folder_share_one_schema(tmp_path, first):
     pytest.importorskip("pyarrow")
-    scores = {"no value": [None, None], "whole numbers": [1, 2]}[first]
-    pd.DataFrame({"pid": ["a", "b"], "score": scores}).to_parquet(tmp_path / "part0.parquet", index=False)
-    pd.DataFrame({"pid": ["c"], "score": [2.5]}).to_parquet(tmp_path / "part1.parquet", index=False)
-    whole = read_parquet(tmp_path)
+    folder, scores = tmp_path / "t.parquet", {"no value": [None, None], "whole numbers": [1, 2]}[first]
+    folder.mkdir()
+    pd.DataFrame({"pid": ["a", "b"], "score": scores}).to_parquet(folder / "part0.parquet", index=False)
+    pd.DataFrame({"pid": ["c"], "score": [2.5]}).to_parquet(folder / "part1.parquet", index=False)
+    whole = read_parquet(folder)
     assert whole["score"].iloc[2] == 2.5
-    chunks = pd.concat(read_chunks(tmp_path.rename(tmp_path.with_suffix(".parquet")), rows=2))
+    chunks = pd.concat(read_chunks(folder, rows=2))
     pd.testing.assert_frame_equal(chunks.reset_index(drop=True), whole)
 
 

@@ -228,7 +228,7 @@ def check_unique(name: str, values: Iterable[Any]) -> None:
     """Raise if a label occurs more than once."""
     import pandas as pd
 
-    labels = pd.Index(list(values))
+    labels = pd.Index(list(values), dtype="object")  # integers may be of any size
     if n := int(labels.duplicated().sum()):
         raise InputError(f"{name} hold {count_of(n, 'duplicate')}. Each must occur once.")
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NO_LEVELS: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
+LARGEST_ID = 10**256  # pandas cannot make an index of numbers above 1e308; records have the same limit
+
+
 def frame_of(X: Any) -> "pd.DataFrame":
     """Return a frame, one record, or a list of records as a DataFrame."""
     import pandas as pd
@@ -63,11 +66,18 @@ def by_id(frame: "pd.DataFrame", book: Codebook) -> "pd.DataFrame":
         return frame
     column = frame[name]
     ids = builtin_values(column)
-    if n := int(ids.map(lambda value: value is OPAQUE).sum()) if ids.dtype == object else 0:
-        raise InputError(f"Column {name!r} has {count_of(n, 'id')} of an unknown type. Use text or numbers.")
+    if n := int(ids.map(_is_no_id).sum()) if ids.dtype == object else 0:
+        raise InputError(
+            f"Column {name!r} has {count_of(n, 'id')} of an unknown type, or of more than 256 digits. Use "
+            "text or numbers."
+        )
     frame = frame.assign(**{name: ids}) if ids is not column else frame
     check_unique(f"The patients (column {name!r}) of X", frame[name])
     return frame.set_index(name)
+
+
+def _is_no_id(value: Any) -> bool:
+    return value is OPAQUE or (type(value) is int and abs(value) >= LARGEST_ID)
 
 
 def clean_covariates(
