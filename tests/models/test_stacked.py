@@ -9,9 +9,10 @@ from treatsel import explain
 from treatsel.additive import score_trees
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
-from treatsel.models._boosting import MIN_PATIENTS, boost
+from treatsel.models._boosting import MIN_PATIENTS, Target, boost, read
 from treatsel.models._lightgbm import trees_of_lightgbm
 from treatsel.models._stack import StackWeights
+from treatsel.models.hierarchical import Levels
 
 ARMS = np.array(list("ABCDEF"))
 
@@ -57,7 +58,7 @@ def width(draws):
 
 @pytest.fixture(scope="module")
 def on_crossed():
-    X, y, _ = cohort(1500, 0, crossed)
+    X, y, _ = cohort(2000, 0, crossed)
     return X, y, StackedClassifier().fit(X, y)
 
 
@@ -74,7 +75,7 @@ def on_linear():
 def test_trees_find_interactions_that_linear_terms_miss(on_crossed):
     ratios, right, covered = [], [], []
     for seed in range(3):
-        X, y, _ = cohort(1500, seed, crossed)
+        X, y, _ = cohort(2500, seed, crossed)
         new, _, truth = cohort(2000, 100 + seed, crossed)
         model = on_crossed[2] if seed == 0 else StackedClassifier().fit(X, y)
         hierarchical = HierarchicalClassifier().fit(X, y)
@@ -124,13 +125,13 @@ def test_where_trees_are_of_no_use_the_hierarchical_model_stays():
 def test_a_small_arm_gets_no_trees_of_its_own(monkeypatch):
     asked = []
 
-    def spy(matrix, y, weights, offset, folds):
-        found = boost(matrix, y, weights, offset, folds)
-        asked.append((len(y), offset is not None, found is not None))
+    def spy(matrix, target, weights, offset, folds):
+        found = boost(matrix, target, weights, offset, folds)
+        asked.append((len(target.y), offset is not None, found is not None))
         return found
 
     monkeypatch.setattr("treatsel.models.stacked.boost", spy)
-    X, y, _ = cohort(900, 0, lambda z: crossed(z)[:, [0, 1, 1]], shares=[0.475, 0.475, 0.05])
+    X, y, _ = cohort(2100, 0, lambda z: crossed(z)[:, [0, 1, 1]], shares=[0.48, 0.48, 0.04])
     model = StackedClassifier().fit(X, y)
     own = {n: grown for n, has_offset, grown in asked if has_offset}
     small = (X["arm"] == "C").sum()
@@ -140,11 +141,17 @@ def test_a_small_arm_gets_no_trees_of_its_own(monkeypatch):
     assert model.predict_draws(X.head(5)).shape == (1000, 5, 3)
 
 
+def binary(y):
+    """Return a 0/1 outcome as the target of trees."""
+    levels = Levels.binary(y)
+    return Target(y, levels, levels.thresholds(np.empty(0)))
+
+
 def test_too_few_patients_are_not_boosted():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(MIN_PATIENTS - 1, 2)), np.arange(MIN_PATIENTS - 1) % 2.0
     folds = [(np.flatnonzero(np.arange(len(y)) % 5 != k), np.arange(k, len(y), 5)) for k in range(5)]
-    assert boost(x, y, np.ones(len(y)), None, [folds]) is None
+    assert boost(x, binary(y), np.ones(len(y)), None, [folds]) is None
 
 
 def test_boosting_stops_where_noise_begins():
@@ -152,14 +159,41 @@ def test_boosting_stops_where_noise_begins():
     x = rng.normal(size=(600, 3))
     folds = [(np.flatnonzero(np.arange(600) % 5 != k), np.arange(k, 600, 5)) for k in range(5)]
     noise = (rng.random(600) < 0.4).astype(float)
-    found = boost(x, noise, np.ones(600), np.full(600, logit(noise.mean())), [folds])
-    assert found is None or found[0].num_trees() < 10
+    found = boost(x, binary(noise), np.ones(600), np.full(600, logit(noise.mean())), [folds])
+    assert found is None or found.found[0].num_trees() < 10
     signal = (rng.random(600) < expit(2 * np.sign(x[:, 0] * x[:, 1]))).astype(float)
-    full, *others = boost(x, signal, np.ones(600), None, [folds])
+    full, *others = boost(x, binary(signal), np.ones(600), None, [folds]).found
     assert len(others) == 5
     assert {booster.num_trees() for booster in (full, *others)} >= {full.num_trees()}
     scores = score_trees(trees_of_lightgbm(full), x)[:, 0]
     assert np.corrcoef(scores, np.sign(x[:, 0] * x[:, 1]))[0, 1] > 0.7
+
+
+def test_trees_of_a_score_start_from_the_base_rate_and_follow_its_event():
+    """With two levels, the trees are LightGBM's own; with more, they use what the score adds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 3))
+    folds = [(np.flatnonzero(np.arange(600) % 5 != k), np.arange(k, 600, 5)) for k in range(5)]
+    score = 2 * np.sign(x[:, 0] * x[:, 1]) - 1 + rng.logistic(size=600)
+    y = (score > 0).astype(float)
+    levels = Levels.of_score(score, y, np.ones(600))
+    cuts = np.array([score[levels.reached == m].min() for m in range(1, levels.n)])
+    target = Target(y, levels, np.concatenate([[np.inf], -cuts, [-np.inf]]))
+    found = boost(x, target, np.ones(600), None, [folds])
+    assert found.base == pytest.approx(logit(y.mean()))
+    ensemble = read(found, [folds])
+    raw = found.found[0].predict(x, raw_score=True) + found.base
+    np.testing.assert_allclose(score_trees(ensemble.full, x)[:, 0], raw, rtol=1e-9)
+    truth = 2 * np.sign(x[:, 0] * x[:, 1]) - 1
+    of_outcome = read(boost(x, binary(y), np.ones(600), None, [folds]), [folds])
+    errors = [np.abs(e.held_out([folds], x) - truth).mean() for e in (ensemble, of_outcome)]
+    assert errors[0] < errors[1]
+
+
+def test_below_two_thousand_patients_no_trees_are_grown(on_linear):
+    _, _, model = on_linear
+    assert model.additive().trees is None
+    assert list(model.weights_.index) == ["base"]
 
 
 # -- weights -----------------------------------------------------------------------------------------------

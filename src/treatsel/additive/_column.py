@@ -7,7 +7,7 @@ a number that so few patients have, or that has two values of which one is so ra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _NUMBERS = (int, float, np.number, np.bool_)
 QUARTILES = (0.25, 0.5, 0.75)
+# Skewness above which a number enters on a logarithmic scale. That of an exponential distribution is 2, of
+# counts of episodes about 1; of a symmetric score of 1,000 patients it is below 0.2.
+SKEWED = 1.0
 MIN_DISTINCT_VALUES = 8  # needed for hinges: with fewer distinct values, quartiles are poorly separated
 
 
@@ -32,7 +35,8 @@ class Column:
     standardized units, are the positions of hinges, one column max(z - knot, 0) each. `shares` are the
     proportions of the levels, rounded if rarer levels were left out, see `treatsel._disclosure.merged`.
     `indicator`: whether there is a missing-value indicator. `ignored`: whether a number always counts as the
-    mean, because fewer than 5 patients have a value, or the rarer one of two values.
+    mean, because fewer than 5 patients have a value, or the rarer one of two values. `log_unit`: 0 for a
+    number as it is; for a skewed one, the unit u of log(1 + x / u), which is shifted and divided instead.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Column:
     knots: tuple[float, ...] = ()
     indicator: bool = False
     ignored: bool = False
+    log_unit: float = 0.0
 
     @property
     def width(self) -> int:
@@ -53,7 +58,9 @@ class Column:
     def features(self) -> list[str]:
         """Names of the columns in the matrix."""
         if self.levels is None:
-            hinges = [f"{self.name} above {self.center + self.scale * knot:g}" for knot in self.knots]
+            hinges = [
+                f"{self.name} above {self._value(self.center + self.scale * knot):g}" for knot in self.knots
+            ]
             values = [str(self.name), *hinges]
         else:
             values = [f"{self.name}={level}" for level in self.levels]
@@ -69,9 +76,24 @@ class Column:
         )
         return values + ["missing"] * self.indicator
 
+    def _value(self, x: float) -> float:
+        """Return the number that is transformed to x."""
+        return x if not self.log_unit else float(np.sign(x) * self.log_unit * np.expm1(abs(x)))
+
+    def standardized(self, values: FloatArray) -> FloatArray:
+        """Return numbers, transformed if they are skewed, shifted and divided."""
+        if self.log_unit:
+            values = symmetric_log(values, self.log_unit)
+        return np.asarray((values - self.center) / self.scale)
+
     def expand(self, z: FloatArray) -> FloatArray:
         """Return the columns of standardized numbers, without the indicator: (n, 1 + n_knots)."""
         return np.column_stack([z, *(np.maximum(z - knot, 0.0) for knot in self.knots)])
+
+
+def symmetric_log(values: FloatArray, unit: Any) -> FloatArray:
+    """Return log(1 + x / unit), continued to negative numbers as an odd function."""
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values) / unit))
 
 
 def values_of(column: "pd.Series", *, text: bool = False) -> np.ndarray:
@@ -145,17 +167,38 @@ def category_of(name: str, values: np.ndarray, weights: FloatArray, people: Peop
     return Column(name=name, levels=tuple(levels[code] for code in known), shares=parts, indicator=indicator)
 
 
-def number_of(name: str, values: np.ndarray, weights: FloatArray, people: People, *, knots: bool) -> Column:
-    """Learn the encoding of a column of numbers."""
+def number_of(
+    name: str, values: np.ndarray, weights: FloatArray, people: People, *, knots: bool, logs: bool
+) -> Column:
+    """Learn the encoding of a column of numbers; with `logs`, of skewed ones on a logarithmic scale."""
     absent = np.asarray(values != values)
     indicator = bool(absent.any()) and people.are_enough(absent)
     known, weights, people = values[~absent], weights[~absent], people.among(~absent)
     usual = _usual_value(known, people)
     if usual is not None:
         return Column(name=name, center=usual, indicator=indicator, ignored=True)
-    center, scale = center_and_scale(known, weights)
-    where = _knots(known, weights, people, center, scale) if knots else ()
-    return Column(name=name, center=center, scale=scale, knots=where, indicator=indicator)
+    unit = _log_unit(known, weights, people) if logs else 0.0
+    moved = symmetric_log(known, unit) if unit else known
+    center, scale = center_and_scale(moved, weights)
+    where = _knots(moved, weights, people, center, scale) if knots else ()
+    return Column(name=name, center=center, scale=scale, knots=where, indicator=indicator, log_unit=unit)
+
+
+def _log_unit(values: np.ndarray, weights: FloatArray, people: People) -> float:
+    """Return the unit of the logarithm for a skewed number, its lower quartile above 0; otherwise 0."""
+    above = values > 0
+    # a handful of values is a code rather than a quantity
+    if (values < 0).any() or len(np.unique(values)) < MIN_DISTINCT_VALUES or not people.are_enough(above):
+        return 0.0
+    found = np.quantile(values[above], 0.25, weights=weights[above], method="inverted_cdf")
+    unit = _shared(float(found), values[above], people.among(above))
+    before, after = _skewness(values, weights), _skewness(symmetric_log(values, unit), weights)
+    return float(unit) if before > SKEWED and abs(after) < before else 0.0
+
+
+def _skewness(values: np.ndarray, weights: FloatArray) -> float:
+    center, scale = center_and_scale(values, weights)
+    return float(np.average(((values - center) / scale) ** 3, weights=weights))
 
 
 def _usual_value(values: np.ndarray, people: People) -> float | None:

@@ -16,7 +16,15 @@ import numpy as np
 from treatsel._checks import FloatArray, as_text, count_of, listed
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._lazy import lazy
-from treatsel.additive._column import Column, People, category_of, codes_of, number_of, values_of
+from treatsel.additive._column import (
+    Column,
+    People,
+    category_of,
+    codes_of,
+    number_of,
+    symmetric_log,
+    values_of,
+)
 from treatsel.codebook import LARGEST, too_large
 from treatsel.errors import CohortError, Fault
 
@@ -48,10 +56,13 @@ class Encoding:
         *,
         native_missing: bool,
         knots: bool = False,
+        logs: bool = False,
         smallest: int = 1,
         patients: FloatArray | None = None,
     ) -> "Encoding":
         """Learn means, scales and categories (and knots at the quartiles) from a development cohort.
+
+        With `logs`, a skewed number enters on a logarithmic scale.
 
         What fewer than `smallest` patients have in common is left out. `patients` is the number of patients
         that each row represents; None: the weights if all are whole numbers (repeated rows); otherwise a
@@ -76,7 +87,7 @@ class Encoding:
             elif native_missing:
                 columns.append(Column(name=name))
             else:
-                columns.append(number_of(name, values, weights, people, knots=knots))
+                columns.append(number_of(name, values, weights, people, knots=knots, logs=logs))
         if faults:
             raise CohortError("The covariates cannot be encoded:", faults)
         return cls(tuple(columns), native_missing)
@@ -160,6 +171,8 @@ class Encoding:
         plan, row = self._plan, np.zeros(self._width)
         x = np.array([values[name] for name in plan.numbers], dtype=np.float64)
         absent = np.isnan(x)
+        if len(plan.logs):
+            x[plan.logs] = symmetric_log(x[plan.logs], plan.log_unit)
         if self.native_missing:
             row[plan.start] = x
         else:
@@ -197,7 +210,7 @@ class Encoding:
         elif self.native_missing:
             block[:, 0] = values
         elif not column.ignored:
-            z = np.where(absent, 0.0, (values - column.center) / column.scale)
+            z = np.where(absent, 0.0, column.standardized(values))
             block[:, : 1 + len(column.knots)] = column.expand(z)
         if column.indicator:
             block[:, -1] = absent
@@ -243,6 +256,7 @@ class Encoding:
                     knots=knots,
                     indicator=bool(entry["indicator"]),
                     ignored=bool(entry.get("ignored", False)),
+                    log_unit=float(entry.get("log_unit", 0.0)),
                 )
             )
         return cls(tuple(columns), bool(content["native_missing"]))
@@ -252,7 +266,8 @@ class Encoding:
 class _Plan:
     """Positions of one patient's values in the matrix: all numbers at once, categories one by one.
 
-    For each number its name, position, mean, scale and whether it is ignored; for each hinge its position,
+    For each number its name, position, mean, scale and whether it is ignored; for each skewed number its
+    index and unit; for each hinge its position,
     the index of its number, and the knot; for each indicator its position and the index of its number; for
     each category its column, position, and the positions of its levels.
     """
@@ -262,6 +277,8 @@ class _Plan:
     center: FloatArray
     scale: FloatArray
     ignored: np.ndarray
+    logs: np.ndarray
+    log_unit: FloatArray
     hinges: np.ndarray
     hinge_source: np.ndarray
     knots: FloatArray
@@ -275,6 +292,7 @@ class _Plan:
         placed = list(zip(columns, starts, strict=False))
         numbers = [(column, start) for column, start in placed if column.levels is None]
         n_knots = [len(column.knots) for column, _ in numbers]
+        skewed = [i for i, (column, _) in enumerate(numbers) if column.log_unit]
         said = [i for i, (column, _) in enumerate(numbers) if column.indicator]
         return cls(
             numbers=[column.name for column, _ in numbers],
@@ -282,6 +300,8 @@ class _Plan:
             center=np.array([column.center for column, _ in numbers]),
             scale=np.array([column.scale for column, _ in numbers]),
             ignored=np.array([column.ignored for column, _ in numbers], dtype=bool),
+            logs=np.array(skewed, dtype=np.intp),
+            log_unit=np.array([numbers[i][0].log_unit for i in skewed]),
             hinges=np.array(
                 [start + 1 + i for column, start in numbers for i in range(len(column.knots))], dtype=np.intp
             ),
@@ -310,6 +330,6 @@ def _patients(weights: FloatArray) -> FloatArray:
 
 
 def _entry(column: Column) -> dict[str, Any]:
-    """Return a column as plain values; `ignored` only where it is true, as in older files."""
-    entry = asdict(column)
-    return entry if column.ignored else {key: value for key, value in entry.items() if key != "ignored"}
+    """Return a column as plain values; `ignored` and `log_unit` only where they say something."""
+    rare = ("ignored", "log_unit")
+    return {key: value for key, value in asdict(column).items() if value or key not in rare}

@@ -10,11 +10,54 @@ import numpy.typing as npt
 from treatsel._checks import FloatArray
 from treatsel.additive import Trees, score_trees
 from treatsel.models._lightgbm import trees_of_lightgbm
+from treatsel.models.hierarchical import Contributions, Levels
 
 MAX_ROUNDS = 400  # upper bound; early stopping determines the number of rounds
 PATIENCE = 20  # rounds without improvement after which boosting stops: 1 / learning rate
 MIN_PATIENTS = 100  # with fewer, leaves of 20 patients and five folds hardly allow a split
 Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Target:
+    """What trees learn: the 0/1 outcome, or the levels of its score at given thresholds."""
+
+    y: FloatArray
+    levels: Levels
+    thresholds: FloatArray
+
+    def among(self, rows: npt.NDArray[np.intp]) -> "Target":
+        """Return the target of some patients."""
+        return Target(self.y[rows], self.levels.among(rows), self.thresholds)
+
+    def loss(self, logits: FloatArray, rows: npt.NDArray[np.intp], weights: FloatArray) -> float:
+        """Return the mean loss of some patients: minus their log-likelihood, up to a constant."""
+        return -self._at(logits, rows, weights).fit / float(weights.sum())
+
+    def derivatives(self, logits: FloatArray, data: Any) -> tuple[FloatArray, FloatArray]:
+        """Return the derivatives of the loss, as LightGBM takes them; labels are the patients' positions."""
+        found = self._at(logits, data.get_label().astype(np.intp), _weights(data))
+        return -found.residual, found.curve
+
+    def measured(self, logits: FloatArray, data: Any) -> tuple[str, float, bool]:
+        """Return the loss, as LightGBM takes it."""
+        return "loss", self.loss(logits, data.get_label().astype(np.intp), _weights(data)), False
+
+    def _at(self, logits: FloatArray, rows: npt.NDArray[np.intp], weights: FloatArray) -> Contributions:
+        return Contributions.at(logits, self.levels.among(rows), self.thresholds, weights)
+
+
+def _weights(data: Any) -> FloatArray:
+    found = data.get_weight()
+    return np.ones(data.num_data()) if found is None else np.asarray(found, dtype=float)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Boosters:
+    """Fitted boosters of LightGBM; `base`: logit where they start, None with LightGBM's own objective."""
+
+    found: list[Any]
+    base: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +78,18 @@ class Ensemble:
 
 def boost(
     matrix: FloatArray,
-    y: FloatArray,
+    target: Target,
     weights: FloatArray,
     offset: FloatArray | None,
     partitions: Sequence[Folds],
-) -> list[Any] | None:
+) -> "Boosters | None":
     """Boost trees from an offset (None: from the base rate), with early stopping on the left-out folds.
+
+    The trees learn the logit of the event from all levels of the outcome, whose thresholds are held.
 
     Returns
     -------
-    list of lightgbm.Booster
+    Boosters
         The first is fitted to all patients, the others without each fold, partition by partition. None if
         no round improves on the offset alone, or if there are too few patients.
 
@@ -55,34 +100,42 @@ def boost(
     import lightgbm
 
     splits = [split for partition in partitions for split in partition]
+    y = target.y
     if len(y) < MIN_PATIENTS or any(len(np.unique(y[rest])) < 2 or not len(fold) for rest, fold in splits):
         return None
-    parameters = _parameters(len(y))
+    parameters, measure, label, base = _parameters(len(y)), None, y, None
+    if target.levels.n_free:
+        # a function instead of LightGBM's own objective: it gets the position of each patient as the label
+        parameters |= {"objective": target.derivatives, "metric": "None"}
+        measure, label = target.measured, np.arange(len(y), dtype=float)
+        base = _logit(np.average(y, weights=weights)) if offset is None else 0.0
+    start = np.full(len(y), base) if base and offset is None else offset
     data = lightgbm.Dataset(
-        matrix, y, weight=weights, init_score=offset, params=parameters, free_raw_data=False
+        matrix, label, weight=weights, init_score=start, params=parameters, free_raw_data=False
     )
     found: dict[str, Any] = lightgbm.cv(
         parameters,
         data,
         num_boost_round=MAX_ROUNDS,
         folds=splits,
+        feval=measure,
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
         return_cvbooster=True,
     )
-    loss = found["valid binary_logloss-mean"]
-    if loss[-1] >= _loss(y, weights, offset, splits):
+    loss = found["valid binary_logloss-mean" if measure is None else "valid loss-mean"]
+    if loss[-1] >= _loss(target, weights, offset, splits):
         return None
     full = lightgbm.train(parameters, data, num_boost_round=len(loss))
     for booster in found["cvbooster"].boosters:
         booster.best_iteration = len(loss)
-    return [full, *found["cvbooster"].boosters]
+    return Boosters([full, *found["cvbooster"].boosters], base)
 
 
 def read(
-    boosters: Sequence[Any], partitions: Sequence[Folds], fixed: Mapping[int, float] | None = None
+    boosters: "Boosters", partitions: Sequence[Folds], fixed: Mapping[int, float] | None = None
 ) -> Ensemble:
     """Return the trees as flat arrays, with the values of some features `fixed`."""
-    trees = iter([trees_of_lightgbm(booster, fixed) for booster in boosters])
+    trees = iter([trees_of_lightgbm(booster, fixed, base=boosters.base) for booster in boosters.found])
     return Ensemble(next(trees), [[next(trees) for _ in partition] for partition in partitions])
 
 
@@ -112,14 +165,17 @@ def _parameters(n: int) -> dict[str, Any]:
     }
 
 
-def _loss(y: FloatArray, weights: FloatArray, offset: FloatArray | None, folds: Folds) -> float:
-    """Return the mean log-loss over folds of the offset, or of the base rate among the other patients."""
+def _loss(target: Target, weights: FloatArray, offset: FloatArray | None, folds: Folds) -> float:
+    """Return the mean loss over folds of the offset, or of the base rate among the other patients."""
     values = []
     for rest, fold in folds:
         if offset is None:
-            rate = np.average(y[rest], weights=weights[rest])
-            logits = np.full(len(fold), np.log(rate / (1 - rate)))
+            logits = np.full(len(fold), _logit(np.average(target.y[rest], weights=weights[rest])))
         else:
             logits = offset[fold]
-        values.append(np.average(np.logaddexp(0, logits) - y[fold] * logits, weights=weights[fold]))
+        values.append(target.loss(logits, fold, weights[fold]))
     return float(np.mean(values))
+
+
+def _logit(rate: float) -> float:
+    return float(np.log(rate / (1 - rate)))

@@ -9,7 +9,9 @@ from treatsel.additive import Trees
 from treatsel.errors import UnsupportedModelError
 
 
-def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) -> Trees:
+def trees_of_lightgbm(
+    booster: Any, fixed: Mapping[int, float] | None = None, *, base: float | None = None
+) -> Trees:
     """Read a LightGBM booster with numeric splits.
 
     Parameters
@@ -18,9 +20,12 @@ def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) ->
         Fitted with a logistic objective on a float64 matrix.
     fixed : mapping of int to float, optional
         Features with a known value: their splits are resolved here and removed from the tree.
+    base : float, optional
+        Logit from which a booster with an objective of its own was started; its first tree gets it, as
+        LightGBM does with its own objectives. None: the objective is LightGBM's.
     """
     dump = booster.dump_model()
-    if dump.get("objective") != "binary sigmoid:1" or dump.get("average_output"):
+    if (base is None and dump.get("objective") != "binary sigmoid:1") or dump.get("average_output"):
         raise UnsupportedModelError(
             f"LightGBM with objective {dump.get('objective')!r} (or averaged trees) is not a sum on the "
             "logit scale. Use objective 'binary' with sigmoid=1."
@@ -30,6 +35,8 @@ def trees_of_lightgbm(booster: Any, fixed: Mapping[int, float] | None = None) ->
     for tree in dump["tree_info"]:
         roots.append(len(nodes))
         _append(nodes, tree["tree_structure"], fixed or {})
+    for node in nodes[: roots[1] if len(roots) > 1 else len(nodes)]:
+        node[-1] += base if base is not None and node[0] < 0 else 0.0
     feature, threshold, left, right, missing_left, value = (
         np.array(column) for column in zip(*nodes, strict=True)
     )

@@ -156,7 +156,7 @@ def _cross_fitted(covariates: pd.DataFrame, codes: np.ndarray, seen: FloatArray,
     ones = np.ones(len(covariates))
     names, hinges = select_covariates(covariates[inside], arms[inside], seen[inside], ones[inside])
     covariates = covariates[names]
-    encoding = Encoding.of_cohort(covariates, ones, native_missing=False, knots=hinges)
+    encoding = Encoding.of_cohort(covariates, ones, native_missing=False, knots=hinges, logs=True)
     for rest, fold in folds:
         rest, fold = _sampled(rest[inside[rest]]), fold[inside[fold]]
         patients = Patients(

@@ -14,7 +14,7 @@ from treatsel._checks import FloatArray
 from treatsel._stats.folds import folds_by_key
 from treatsel.additive import AdditiveModel, Encoding, Trees
 from treatsel.errors import InputError
-from treatsel.models._boosting import Ensemble, Folds, boost, read
+from treatsel.models._boosting import Ensemble, Folds, Target, boost, read
 from treatsel.models._posterior import N_DRAWS
 from treatsel.models._stack import StackWeights
 from treatsel.models.hierarchical import Hierarchy, Patients, SitedClassifier
@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 # grows with n, while this dependence decreases.
 N_PARTITIONS = 3
 ONE_PARTITION_FROM = 3000
+# With fewer patients, trees gained nothing in any simulated process, and take most of the time.
+TREES_FROM = 2000
 # Number of patients up to which the variance between models equals the mean square of the trees'
 # contribution; beyond it, this variance decreases with the root of n. Chosen for coverage in a simulated
 # process with thresholds.
@@ -109,7 +111,8 @@ class StackedClassifier(SitedClassifier):
         if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
             raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number, 2 or more.")
         hierarchy = Hierarchy.learn(patients, encoding)
-        n_splits = min(self.n_splits, len(patients.y))
+        n, n_splits = len(patients.y), min(self.n_splits, len(patients.y))
+        n_partitions = N_PARTITIONS if TREES_FROM <= n < ONE_PARTITION_FROM else 1
         partitions = [
             folds_by_key(
                 hierarchy.rank[patients.arms],
@@ -118,7 +121,7 @@ class StackedClassifier(SitedClassifier):
                 sites=patients.sites if patients.n_sites else None,
                 n_splits=n_splits,
             )
-            for partition in range(N_PARTITIONS if len(patients.y) < ONE_PARTITION_FROM else 1)
+            for partition in range(n_partitions)
         ]
         parts = _Parts.learn(hierarchy, patients, encoding, partitions)
         self.weights_ = parts.weights.to_frame()
@@ -159,22 +162,21 @@ class _Parts:
         center = float(np.average(base.mean(axis=1), weights=patients.weights))
         # centered, so that a weight other than 1 stretches the logits around their mean, not around 0
         sources, trees = {"base": base - center}, {}
-        LOG.info("Boosting trees of covariates and arm")
-        matrix = patients.columns(_columns(encoding))
-        if joint := _joint_trees(matrix, patients, partitions):
-            trees["joint"] = joint
-            sources["joint"] = _held_out(joint, partitions, matrix, patients.n_arms) - base
-        weights = StackWeights.learn(
-            base, sources, arms=patients.arms, y=patients.y, weights=patients.weights
-        )
-        offset = base + weights.combine(sources)
-        LOG.info("Boosting trees of each arm")
-        if own := _trees_by_arm(matrix, offset, patients, partitions):
-            trees["own"] = own
-            sources["own"] = _held_out(own, partitions, matrix, patients.n_arms)
-            weights = StackWeights.learn(
-                base, sources, arms=patients.arms, y=patients.y, weights=patients.weights
-            )
+        weights = _weights(base, sources, patients)
+        if len(patients.y) >= TREES_FROM:
+            target = Target(patients.y, patients.levels, patients.levels.thresholds(hierarchy.thresholds))
+            LOG.info("Boosting trees of covariates and arm")
+            matrix = patients.columns(_columns(encoding))
+            if joint := _joint_trees(matrix, target, patients, partitions):
+                trees["joint"] = joint
+                sources["joint"] = _held_out(joint, partitions, matrix, patients.n_arms) - base
+                weights = _weights(base, sources, patients)
+            offset = base + weights.combine(sources)
+            LOG.info("Boosting trees of each arm")
+            if own := _trees_by_arm(matrix, offset, target, patients, partitions):
+                trees["own"] = own
+                sources["own"] = _held_out(own, partitions, matrix, patients.n_arms)
+                weights = _weights(base, sources, patients)
         change = weights.combine({**sources, "base": np.zeros_like(base)})
         moved = float(np.sqrt(np.average((change**2).mean(axis=1), weights=patients.weights)))
         cross_fitted = base + weights.combine(sources)
@@ -248,16 +250,22 @@ class _Parts:
         return np.concatenate(parts, axis=1)
 
 
+def _weights(base: FloatArray, sources: dict[str, FloatArray], patients: Patients) -> StackWeights:
+    return StackWeights.learn(base, sources, arms=patients.arms, y=patients.y, weights=patients.weights)
+
+
 def _columns(encoding: Encoding) -> npt.NDArray[np.intp]:
     """Return the columns of the matrix that trees use: all but the hinges."""
     return np.flatnonzero(encoding.kinds != "hinge")
 
 
-def _joint_trees(matrix: FloatArray, patients: Patients, partitions: Sequence[Folds]) -> dict[int, Ensemble]:
+def _joint_trees(
+    matrix: FloatArray, target: Target, patients: Patients, partitions: Sequence[Folds]
+) -> dict[int, Ensemble]:
     """Boost one model of covariates and arm without an offset; return its trees for each arm."""
     n_arms, n_columns = patients.n_arms, matrix.shape[1]
     arms = np.eye(n_arms)[patients.arms]
-    boosters = boost(np.column_stack([matrix, arms]), patients.y, patients.weights, None, partitions)
+    boosters = boost(np.column_stack([matrix, arms]), target, patients.weights, None, partitions)
     if boosters is None:
         return {}
     fixed = [{n_columns + j: float(j == k) for j in range(n_arms)} for k in range(n_arms)]
@@ -265,7 +273,7 @@ def _joint_trees(matrix: FloatArray, patients: Patients, partitions: Sequence[Fo
 
 
 def _trees_by_arm(
-    matrix: FloatArray, offset: FloatArray, patients: Patients, partitions: Sequence[Folds]
+    matrix: FloatArray, offset: FloatArray, target: Target, patients: Patients, partitions: Sequence[Folds]
 ) -> dict[int, Ensemble]:
     """Boost trees from an offset, shape (n_patients, n_arms), in each arm that has enough patients."""
     found = {}
@@ -278,7 +286,7 @@ def _trees_by_arm(
             [(position[rest[mine[rest]]], position[fold[mine[fold]]]) for rest, fold in partition]
             for partition in partitions
         ]
-        boosters = boost(matrix[rows], patients.y[rows], patients.weights[rows], offset[rows, k], inside)
+        boosters = boost(matrix[rows], target.among(rows), patients.weights[rows], offset[rows, k], inside)
         if boosters is not None:
             found[k] = read(boosters, inside)
     return found

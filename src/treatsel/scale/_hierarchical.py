@@ -15,7 +15,7 @@ from treatsel._disclosure import arm_named
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier
-from treatsel.models.hierarchical import Curvature, Patients
+from treatsel.models.hierarchical import Curvature, Levels, Patients
 
 FAN_IN = 16  # sums added by one task: limits both memory and the depth of the tree
 Counts = dict[str, pd.Series]  # frequency of each value of a column
@@ -58,7 +58,7 @@ def fit_hierarchical_dask(
     found = summarized(ddf, outcome, arm, groups)
     arms, lengths = found.arms, found.lengths
     sites = _checked_sites(found.counts[groups], groups) if groups else None
-    encoding = encoding_of(found.counts, found.covariates, knots=True)
+    encoding = encoding_of(found.counts, found.covariates, knots=True, logs=True)
     held = dask.persist(
         *(
             dask.delayed(_local)(part, encoding, outcome, (arm, arms), (groups, sites))
@@ -129,7 +129,8 @@ class PatientParts:
         encoding: Encoding,
     ) -> None:
         self._parts, self._ends = parts, np.cumsum(lengths)
-        self.n_arms, self.n_sites, self.n_terms = n_arms, n_sites, len(encoding.features) + 1
+        self.n_arms, self.n_sites, self.n_columns = n_arms, n_sites, len(encoding.features) + 1
+        self.n_terms, self.levels = self.n_columns, Levels.binary(np.empty(0))
         n = float(self._ends[-1])
         # the classifier needs only totals of weights and outcomes: one patient of weight n gives the same
         self.weights, self.y = np.array([n]), np.array([n_events / n])
@@ -161,6 +162,10 @@ class PatientParts:
     def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
         """As `Patients.curvature`."""
         return Curvature(*self._sum(_curvature, terms, site_effects))
+
+    def left_out_loglik(self, terms: FloatArray, site_effects: FloatArray, covariance: FloatArray) -> float:
+        """As `Patients.left_out_loglik`."""
+        return float(self._sum(_left_out, terms, site_effects, covariance))
 
     def sample(self, n_rows: int) -> tuple[FloatArray, FloatArray]:
         """As `Patients.sample`, with the same rows."""
@@ -234,6 +239,10 @@ def _curvature(
 ) -> tuple[Any, ...]:
     found = part.with_arms(arms[part.arms]).curvature(terms, site_effects)
     return tuple(getattr(found, field.name) for field in fields(found))
+
+
+def _left_out(part: Patients, arms: npt.NDArray[np.intp], *at: FloatArray) -> float:
+    return part.with_arms(arms[part.arms]).left_out_loglik(*at)
 
 
 def _rows(part: Patients, rows: npt.NDArray[np.intp]) -> FloatArray:
@@ -318,6 +327,5 @@ def _fitted(
     with threadpool_limits(limits=1, user_api="blas"):
         hierarchy, model._additive = model._learn(cast(Patients, patients), encoding, pd.Index([]))
     model.encoding_ = encoding
-    model.p_modification_, model.modification_ = hierarchy.p_modification, hierarchy.modification
-    model.prior_ = hierarchy.prior
+    model._keep(hierarchy, cast(Patients, patients), encoding.features)
     return model

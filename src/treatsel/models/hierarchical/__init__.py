@@ -3,13 +3,16 @@
 from treatsel.models.hierarchical._classifier import HierarchicalClassifier
 from treatsel.models.hierarchical._curvature import Curvature, Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._levels import Contributions, Levels
 from treatsel.models.hierarchical._screening import select_covariates
 from treatsel.models.hierarchical._sited import SitedClassifier
 
 __all__ = [
+    "Contributions",
     "Curvature",
     "HierarchicalClassifier",
     "Hierarchy",
+    "Levels",
     "Patients",
     "SitedClassifier",
     "select_covariates",

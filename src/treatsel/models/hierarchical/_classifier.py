@@ -13,16 +13,18 @@ from treatsel.models.hierarchical._sited import SitedClassifier
 class HierarchicalClassifier(SitedClassifier):
     """Logistic regression with partial pooling of the arms (empirical Bayes).
 
-    logit p_k(x) = a + a_k + h(x)'b + h(x)'g_k (+ u_site + v_site,k), where h(x) are standardized numbers,
-    categories and missing indicators, and the shared effects b include hinges at the quartiles of each
-    number. All arms are treated alike; there is no reference arm.
+    logit p_k(x) = a + a_k + h(x)'b + h(x)'g_k (+ u_site + v_site,k), where h(x) are standardized numbers
+    (skewed ones on a logarithmic scale), categories and missing indicators, and the shared effects b include
+    hinges at the quartiles of each number. All arms are treated alike; there is no reference arm.
 
-    Every term has a Gaussian prior. Its variance, one per kind of term, maximizes the evidence (marginal
-    likelihood) under a weakly informative prior guess. Models with different sizes of effect modification (g)
-    are averaged by evidence. The size is zero or a value of a grid, either with the same variance for all
-    covariates or with one variance per covariate (sparse; heavy tails allow a single strong modifier). Effect
-    modification therefore shrinks to zero if the data do not support it, and a rare arm borrows strength from
-    the others.
+    Every term has a Gaussian prior. Each column has one variance for its shared effect and one for its
+    deviations by arm, drawn towards the variance of its kind; all of them maximize the evidence (marginal
+    likelihood) under weakly informative guesses. Many small effect modifications are thus shrunken together,
+    a single strong one hardly at all, and a rare arm borrows strength from the others. The model is averaged
+    with the same model without effect modification, by how well both predict.
+
+    The outcome may rest on a score, given to `fit`: the model is then a cumulative logit of the levels of the
+    score, which has the same terms and uses more of the information (proportional odds).
 
     Parameters
     ----------
@@ -38,19 +40,21 @@ class HierarchicalClassifier(SitedClassifier):
         Arms, sorted.
     classes_ : ndarray of shape (2,)
         Outcomes; the second is the event.
-    p_modification_ : float
-        Posterior probability of the models in which effects differ between patients (prior: 0.8). It is
-        biased upward, since the evidence of sparse models is overestimated: without any effect modification,
-        expect about 0.4 with 4,000 patients, and more with fewer. NaN for a single arm.
-    modification_ : DataFrame
-        The posteriors that are averaged: size (standard deviation over patients of an arm's effect
-        modification, in logits), sparse, and weight.
+    modification_weight_ : float
+        Weight of the model in which effects differ between patients, from the leave-one-out log-likelihood
+        and a prior probability of 0.9. It compares predictions and is not the probability that effects
+        differ: without any modification, expect 0.1 to 0.9. NaN for a single arm.
+    modification_ : DataFrame of shape (n_columns, 2)
+        Prior SD, in logits, of each column of the matrix: of its shared effect (prognosis) and of its
+        deviations by arm (modification), as estimated.
     prior_ : Series
-        Prior standard deviations, in logits: of arms, of each kind of term, of sites.
+        Prior SD, in logits, of each kind of term, of arms and of sites.
+    levels_ : int
+        Number of levels of the outcome: 2, or those of the score.
 
     Notes
     -----
-    Posterior draws reflect the uncertainty of terms, site and missing values.
+    Posterior draws reflect the uncertainty of terms, of their prior variances, of site and of missing values.
 
     Deterministic: there is no cross-validation and no randomness. Sums over the design matrix are computed
     in blocks, so memory grows with the patient table only.
@@ -58,8 +62,9 @@ class HierarchicalClassifier(SitedClassifier):
     References
     ----------
     MacKay (1992), Neural Computation 4(3), 415-447. doi:10.1162/neco.1992.4.3.415 (evidence)
-    Tipping (2001), J Machine Learning Research 1, 211-244. (one variance per covariate)
-    Hoeting et al. (1999), Statistical Science 14(4), 382-417. doi:10.1214/ss/1009212519 (averaging)
+    Tipping (2001), J Machine Learning Research 1, 211-244. (one variance per column)
+    McCullagh (1980), J Royal Statistical Society B 42(2), 109-142. (cumulative logit)
+    Yao et al. (2018), Bayesian Analysis 13(3), 917-1007. doi:10.1214/17-BA1091 (averaging)
 
     Examples
     --------

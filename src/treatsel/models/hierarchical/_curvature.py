@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array
-from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
+from treatsel.models.hierarchical._levels import Contributions, Levels
 
+MOST_LEVERAGE = 0.95
 BLOCK_CELLS = 4_000_000  # numbers of the design matrix held at once: 32 MB
 
 
@@ -64,6 +65,8 @@ class Patients:
         Number of arms.
     sites : ndarray of int of shape (n_patients,), optional
         Number of the site, 0 to S - 1; None: no site effects.
+    levels : Levels, optional
+        Ordered levels of the score behind the outcome; None: the two levels of y.
     """
 
     def __init__(
@@ -76,13 +79,16 @@ class Patients:
         weights: FloatArray,
         n_arms: int,
         sites: npt.NDArray[np.intp] | None = None,
+        levels: Levels | None = None,
     ) -> None:
         self._covariates, self._encoding = covariates, encoding
         self.arms, self.y, self.weights, self.n_arms = arms, y, weights, n_arms
         self.sites = np.zeros(len(y), dtype=np.intp) if sites is None else sites
         self.n_sites = 0 if sites is None else int(sites.max()) + 1
-        self.n_terms = len(encoding.features) + 1
-        rows = max(BLOCK_CELLS // self.n_terms, 1000)
+        self.levels = Levels.binary(y) if levels is None else levels
+        self.n_columns = len(encoding.features) + 1
+        self.n_terms = self.n_columns + self.levels.n_free
+        rows = max(BLOCK_CELLS // self.n_columns, 1000)
         self._slices = [slice(i, i + rows) for i in range(0, len(y), rows)]
         self._kept = self._design(self._slices[0]) if len(self._slices) == 1 else None
 
@@ -97,6 +103,7 @@ class Patients:
             weights=self.weights[rows],
             n_arms=self.n_arms,
             sites=sites,
+            levels=self.levels.among(rows),
         )
 
     def _design(self, rows: slice) -> FloatArray:
@@ -139,7 +146,8 @@ class Patients:
 
     def logits(self, terms: FloatArray) -> FloatArray:
         """Return each patient's logit under each arm, with site effects of 0: (n_patients, K)."""
-        return np.concatenate([design @ terms.T for design, _ in self.blocks()])
+        coefficients = terms[:, : self.n_columns].T
+        return np.concatenate([design @ coefficients for design, _ in self.blocks()])
 
     def columns(self, which: npt.NDArray[np.intp]) -> FloatArray:
         """Return some columns of the matrix (without its column of ones) for all patients."""
@@ -154,7 +162,7 @@ class Patients:
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return weighted mean and variance of each term, shape (q,)."""
-        total, squares = np.zeros(self.n_terms), np.zeros(self.n_terms)
+        total, squares = np.zeros(self.n_columns), np.zeros(self.n_columns)
         for design, rows in self.blocks():
             total += self.weights[rows] @ design
             squares += self.weights[rows] @ design**2
@@ -167,32 +175,46 @@ class Patients:
         Parameters
         ----------
         terms : ndarray of shape (K, q)
-            Intercept and coefficients of each arm.
+            Intercept, coefficients and thresholds of each arm (thresholds are the same in all arms).
         site_effects : ndarray of shape (S, K)
             Intercept of each site under each arm, added to the arm's.
+
+        Notes
+        -----
+        A patient of level l has passed threshold l and failed threshold l + 1. The likelihood of a
+        cumulative logit model is the product of these two binary likelihoods, and of a factor of the
+        distance between the two thresholds, 1 - exp(-distance).
         """
-        n_arms, q, n_sites = self.n_arms, self.n_terms, self.n_sites
+        n_arms, q, n_sites, p = self.n_arms, self.n_terms, self.n_sites, self.n_columns
         loglik, gradient, hessian = 0.0, np.zeros((n_arms, q)), np.zeros((n_arms, q, q))
         of_sites = np.zeros((2, n_sites * n_arms))
         cross = np.zeros((n_sites * n_arms, q))
+        thresholds = self.levels.thresholds(terms[0, p:])
         for design, rows in self.blocks():
-            arms, y, weights = self.arms[rows], self.y[rows], self.weights[rows]
-            eta = np.einsum("np,np->n", design, terms[arms]) if len(terms) > 1 else design @ terms[0]
-            if n_sites:
-                eta = eta + site_effects[self.sites[rows], arms]
-            loglik += float(weights @ (y * eta - np.logaddexp(0.0, eta)))
-            p = expit(eta)
-            residual, curve = weights * (y - p), weights * p * (1 - p)
+            arms = self.arms[rows]
+            part = self._contributions(design, rows, terms, site_effects, thresholds)
+            loglik += part.loglik
             for k in range(n_arms):
-                mine = design[arms == k]
-                gradient[k] += residual[arms == k] @ mine
-                hessian[k] += (mine * curve[arms == k, None]).T @ mine
+                mine = np.flatnonzero(arms == k)
+                x = design[mine]
+                gradient[k, :p] += part.residual[mine] @ x
+                hessian[k, :p, :p] += (x * part.curve[mine, None]).T @ x
+                if q > p:
+                    own = part.among(mine)
+                    gradient[k, p:] += own.threshold_gradient()
+                    hessian[k, p:, p:] += own.threshold_hessian()
+                    mixed = own.curve_by_threshold() @ x
+                    hessian[k, p:, :p] += mixed
+                    hessian[k, :p, p:] += mixed.T
             if n_sites:
                 cell = self.sites[rows] * n_arms + arms
-                of_sites[0] += np.bincount(cell, residual, minlength=n_sites * n_arms)
-                of_sites[1] += np.bincount(cell, curve, minlength=n_sites * n_arms)
-                indicator = csr_array((curve, (cell, np.arange(len(cell)))), shape=(len(cross), len(cell)))
-                cross += indicator @ design
+                of_sites[0] += np.bincount(cell, part.residual, minlength=n_sites * n_arms)
+                of_sites[1] += np.bincount(cell, part.curve, minlength=n_sites * n_arms)
+                where, size = (cell, np.arange(len(cell))), (len(cross), len(cell))
+                cross[:, :p] += csr_array((part.curve, where), shape=size) @ design
+                if q > p:
+                    in_cell = csr_array((np.ones(len(cell)), where), shape=size)
+                    cross[:, p:] += (in_cell @ part.curve_by_threshold().T).toarray()
         shape = (n_sites, n_arms)
         return Curvature(
             loglik,
@@ -202,3 +224,48 @@ class Patients:
             of_sites[1].reshape(shape),
             cross.reshape(*shape, q),
         )
+
+    def _contributions(
+        self,
+        design: FloatArray,
+        rows: slice,
+        terms: FloatArray,
+        site_effects: FloatArray,
+        thresholds: FloatArray,
+    ) -> Contributions:
+        """Return log-likelihood and derivatives of a block of patients."""
+        arms, of = self.arms[rows], terms[:, : self.n_columns]
+        eta = np.einsum("np,np->n", design, of[arms]) if len(of) > 1 else design @ of[0]
+        if self.n_sites:
+            eta = eta + site_effects[self.sites[rows], arms]
+        return Contributions.at(eta, self.levels.among(rows), thresholds, self.weights[rows])
+
+    def left_out_loglik(self, terms: FloatArray, site_effects: FloatArray, covariance: FloatArray) -> float:
+        """Return the log-likelihood of each patient's event, given all other patients.
+
+        One Newton step from the mode removes a patient. Sites, thresholds and hyperparameters are held.
+
+        Parameters
+        ----------
+        terms, site_effects
+            As in `curvature`, at the mode.
+        covariance : ndarray of shape (K, q, q)
+            Posterior covariance of each arm's terms.
+
+        References
+        ----------
+        Pregibon (1981), Annals of Statistics 9(4), 705-724. doi:10.1214/aos/1176345513 (one-step deletion)
+        """
+        p, total = self.n_columns, 0.0
+        thresholds = self.levels.thresholds(terms[0, p:])
+        for design, rows in self.blocks():
+            part = self._contributions(design, rows, terms, site_effects, thresholds)
+            variance = np.empty(len(design))
+            for k in range(self.n_arms):
+                mine = self.arms[rows] == k
+                variance[mine] = np.einsum("np,np->n", design[mine] @ covariance[k, :p, :p], design[mine])
+            # a leverage of 1 would leave the patient's logit undetermined by the others
+            leverage = np.minimum(part.curve * variance, MOST_LEVERAGE)
+            eta = part.eta - variance * part.residual / (1 - leverage)
+            total += self.weights[rows] @ (self.y[rows] * eta - np.logaddexp(0.0, eta))
+        return float(total)

@@ -3,17 +3,20 @@
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, as_pandas, check_same_length, check_vector, check_weights, count_of
+from treatsel._stats.alignment import check_same_order
 from treatsel.additive import AdditiveModel, Encoding
-from treatsel.errors import warn
+from treatsel.errors import InputError, warn
 from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._levels import Levels
 from treatsel.models.hierarchical._screening import select_covariates, widened
 
 
@@ -23,6 +26,25 @@ def _warn_of_screening(n_kept: int, n: int) -> None:
         "strongly associated with the outcome within arms; the others have no effect in it. Leave out "
         "covariates that cannot matter.",
     )
+
+
+def _check_score(score: Any, X: Any, sample_weight: Any) -> FloatArray:
+    """Return the scores of the patients with a weight above 0."""
+    check_same_length(X=X, score=np.asarray(score))
+    check_same_order(X=as_pandas(X), score=as_pandas(score))
+    values = check_vector("score", score, allow_missing=True)
+    return values[check_weights("sample_weight", sample_weight, len(values)) > 0]
+
+
+def _levels_of(score: FloatArray, y: FloatArray, weights: FloatArray) -> Levels:
+    """Return the levels of a score, after checking that it agrees with the outcome."""
+    lowest = float(np.min(score[(y == 1) & ~np.isnan(score)], initial=np.inf))
+    if n := int((score[y == 0] >= lowest).sum()):
+        raise InputError(
+            f"score contradicts y in {count_of(n, 'patient')} with y = 0: their score is not below those of "
+            "all patients with y = 1. Reverse its sign, or derive y from the score."
+        )
+    return Levels.of_score(score, y, weights)
 
 
 class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
@@ -36,7 +58,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     ) -> tuple[Hierarchy, AdditiveModel]:
         """Fit the model; `index` names the patients."""
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, score: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -47,12 +69,17 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             Outcome, 0 or 1.
         sample_weight : array-like of shape (n_patients,), optional
             Weights, not negative; a patient with weight 2 counts twice.
+        score : array-like of shape (n_patients,), optional
+            Score behind the outcome, higher for patients nearer to the event: every patient with y = 1 has a
+            higher score than every patient with y = 0. NaN: only y is known.
 
         Raises
         ------
         InputError
-            If the arm column is missing, an arm has only one class of outcome, or y is not 0/1.
+            If the arm column is missing, an arm has only one class of outcome, y is not 0/1, or the score
+            contradicts y.
         """
+        scored = None if score is None else _check_score(score, X, sample_weight)
         X, sites = split_groups(X, self.groups, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
@@ -60,7 +87,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             arms = pd.Index(self.arms_).get_indexer(received)
             names, hinges = select_covariates(covariates, arms, y, weights)
             kept = covariates if len(names) == covariates.shape[1] else covariates[names]
-            encoding = Encoding.of_cohort(kept, weights, native_missing=False, knots=hinges)
+            encoding = Encoding.of_cohort(kept, weights, native_missing=False, knots=hinges, logs=True)
             patients = Patients(
                 kept,
                 encoding,
@@ -69,7 +96,9 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
                 weights=weights,
                 n_arms=len(self.arms_),
                 sites=sites,
+                levels=None if scored is None else _levels_of(scored, y, weights),
             )
+            features = encoding.features
             hierarchy, self._additive = self._learn(patients, encoding, covariates.index)
             if kept is not covariates:
                 whole = Encoding.of_cohort(covariates, weights, native_missing=False)
@@ -77,9 +106,15 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
                 encoding = self._additive.encoding
                 _warn_of_screening(len(names), covariates.shape[1])
         self.encoding_ = encoding
-        self.p_modification_, self.modification_ = hierarchy.p_modification, hierarchy.modification
-        self.prior_ = hierarchy.prior
+        self._keep(hierarchy, patients, features)
         return self
+
+    def _keep(self, hierarchy: Hierarchy, patients: Patients, features: list[str]) -> None:
+        """Set the attributes that describe the fitted hierarchical model."""
+        self.modification_weight_, self.prior_ = hierarchy.modification_weight, hierarchy.prior
+        self.levels_ = patients.levels.n
+        columns = ["prognosis", "modification"]
+        self.modification_ = pd.DataFrame(hierarchy.column_sd, index=features, columns=columns)
 
     def predict_by_arm(self, X: Any) -> pd.DataFrame:
         """Return outcome probabilities, averaged over the posterior: DataFrame (n_patients, n_arms)."""

@@ -1,0 +1,98 @@
+"""The model with effect modification and the one without, averaged by how well they predict.
+
+Their evidence cannot be compared: with one variance per column, chosen by the data, that of the larger model
+is too high by several nats even where effects do not differ. They are weighted by the log-likelihood of each
+patient's outcome given the others (leave-one-out), which counts what the additional terms lose by
+overfitting.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from treatsel.models.hierarchical._curvature import Patients
+from treatsel.models.hierarchical._evidence import Mode, Prior, State, System, find_mode
+from treatsel.models.hierarchical._variances import Layout, Scales, draw_groups, maximize_evidence
+
+# Prior probability that effects do not differ between patients. In simulations without modification, 0.1 and
+# 0.2 lose 0.3 and 0.5 points less than 0 at 1,000 patients; with modification, 0.2 loses up to 0.5 points at
+# 300.
+NULL_PROBABILITY = 0.1
+NEGLIGIBLE = 1e-3  # weight below which a model is left out of the average
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """A model that is averaged: whether effects are modified, its weight, scales, prior and posterior."""
+
+    modified: bool
+    weight: float
+    scales: Scales
+    prior: Prior
+    mode: Mode
+
+    def system(self, layout: Layout, random: np.random.Generator) -> System:
+        """Return the posterior at variances drawn from theirs."""
+        scales = draw_groups(self.mode.system, layout, self.scales, random)
+        return System.build(self.mode.curvature, self.mode.state, layout.prior(scales))
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """Models with and without effect modification.
+
+    `components`: posteriors, whose weights sum to 1. `scales`: the hyperparameters with modification.
+    `start`: where the search for modes starts.
+    """
+
+    components: list[Component]
+    layout: Layout
+    scales: Scales
+    start: State
+
+    def again(self, patients: Patients) -> "Averaged":
+        """Fit the models to other patients with the same variances of kinds and sites, for cross-fitting.
+
+        These few hyperparameters carry little information about single patients. The variances of columns
+        carry more, and are learned again.
+        """
+        layout = self.layout
+        start = State(self.start.terms, np.zeros((patients.n_sites, patients.n_arms)))
+        scales = replace(self.scales, groups=self.scales.kinds[layout.kind])
+        scales, state = maximize_evidence(patients, layout, scales, start=start)
+        return replace(self, components=_components(patients, layout, scales, state))
+
+
+def average(patients: Patients, kinds: npt.NDArray[np.str_]) -> Averaged:
+    """Fit the models with and without effect modification, and weight them.
+
+    References
+    ----------
+    Hoeting et al. (1999), Statistical Science 14(4), 382-417. doi:10.1214/ss/1009212519 (averaging)
+    Yao et al. (2018), Bayesian Analysis 13(3), 917-1007. doi:10.1214/17-BA1091 (weights by leave-one-out)
+    """
+    layout = Layout(kinds, patients.moments()[1], patients.n_arms, patients.levels.n_free)
+    scales, state = maximize_evidence(patients, layout, layout.guessed())
+    return Averaged(_components(patients, layout, scales, state), layout, scales, state)
+
+
+def _components(patients: Patients, layout: Layout, scales: Scales, state: State) -> list[Component]:
+    """Return the models, without one of negligible weight."""
+    choices = [(True, scales)]
+    if layout.modifies.any():
+        choices.append((False, replace(scales, groups=np.where(layout.modifies, 0.0, scales.groups))))
+    found, log_weights = [], []
+    for modified, chosen in choices:
+        prior = layout.prior(chosen)
+        mode = find_mode(patients, state, prior)
+        found.append(Component(modified, 1.0, chosen, prior, mode))
+        log_weights.append(np.log(1 - NULL_PROBABILITY if modified else NULL_PROBABILITY))
+        if len(choices) > 1:
+            covariance = mode.system.by_arm(prior.terms.shape)
+            log_weights[-1] += patients.left_out_loglik(mode.state.by_arm, mode.state.sites, covariance)
+    weights = np.exp(np.array(log_weights) - max(log_weights))
+    weights /= weights.sum()
+    weights = np.where(weights > NEGLIGIBLE, weights, 0.0)
+    weights /= weights.sum()
+    return [replace(c, weight=float(w)) for c, w in zip(found, weights, strict=True) if w > 0]
