@@ -272,3 +272,69 @@ def test_time_differences_among_objects_are_no_numbers():
     held = pd.DataFrame({"wait": pd.Series([np.timedelta64(1, "D"), np.timedelta64(2, "D")], dtype="object")})
     with pytest.raises(CohortError, match="'wait' holds time differences"):
         Encoding.learn(held, np.ones(2), native_missing=False)
+
+
+# --- skewed numbers
+
+
+def skewed(n=400, unit=1.0):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "months": unit * rng.lognormal(2.5, 1.1, n).round(),
+            "score": rng.integers(0, 28, n).astype(float),
+            "change": rng.lognormal(0, 1, n) - 3.0,  # may be negative
+            "sessions": np.minimum(rng.geometric(0.6, n), 5).astype(float),  # a handful of values
+        }
+    )
+
+
+def test_a_skewed_number_enters_on_a_logarithmic_scale():
+    frame = skewed()
+    encoding = Encoding.of_cohort(frame, np.ones(len(frame)), native_missing=False, knots=True, logs=True)
+    units = [column.log_unit for column in encoding.columns]
+    quartile = frame["months"][frame["months"] > 0].quantile(0.25, interpolation="lower")
+    assert quartile / units[0] in (1, 4, 16)
+    assert units[1:] == [0.0, 0.0, 0.0]
+    z = encoding.encode(frame)[:, 0]
+    expected = np.log1p(frame["months"] / units[0])
+    np.testing.assert_allclose(z, (expected - expected.mean()) / expected.std(ddof=0), atol=1e-12)
+    assert abs(pd.Series(z).skew()) < 0.5 < frame["months"].skew()
+    # names of hinges are in the unit of the number, and a quarter of the patients are on each segment
+    knots = [float(f.rsplit(" ", 1)[1]) for f in encoding.features if f.startswith("months above")]
+    np.testing.assert_allclose(knots, frame["months"].quantile([0.25, 0.5, 0.75]), rtol=0.1)
+    plain = Encoding.of_cohort(frame, np.ones(len(frame)), native_missing=False, knots=True)
+    assert not any(column.log_unit for column in plain.columns)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 7.0, 1e6, -4.0, 1e30, np.nan])
+def test_one_patient_is_encoded_as_in_a_table(value):
+    frame = skewed()
+    encoding = Encoding.of_cohort(frame, np.ones(len(frame)), native_missing=False, knots=True, logs=True)
+    again = Encoding.from_dict(json.loads(json.dumps(encoding.to_dict())))
+    assert again == encoding
+    table = frame.head(3).assign(months=value)
+    for row, record in zip(encoding.encode(table), table.to_dict("records"), strict=True):
+        np.testing.assert_array_equal(again.encode_one(record)[0], row)
+        assert np.isfinite(row).all()
+
+
+def test_the_logarithm_does_not_depend_on_the_unit_or_on_repeated_rows():
+    frame, weights = skewed(), np.tile([1.0, 2.0], 200)
+    matrices = [
+        Encoding.of_cohort(table, w, native_missing=False, logs=True).encode(skewed(unit=unit))
+        for table, w, unit in (
+            (frame, weights, 1.0),
+            (skewed(unit=1e-6), weights, 1e-6),
+            (frame.loc[np.repeat(frame.index, weights.astype(int))], np.ones(600), 1.0),
+        )
+    ]
+    for other in matrices[1:]:
+        np.testing.assert_allclose(other, matrices[0], atol=1e-9)
+
+
+def test_the_unit_of_a_logarithm_is_no_patient_s_own_value():
+    frame = pd.DataFrame({"income": np.random.default_rng(3).lognormal(7, 1, 60)})  # all different
+    encoding = Encoding.of_cohort(frame, np.ones(60), native_missing=False, logs=True)
+    assert encoding.columns[0].log_unit > 0
+    assert encoding.columns[0].log_unit not in set(frame["income"])

@@ -185,15 +185,21 @@ def number_of(
 
 
 def _log_unit(values: np.ndarray, weights: FloatArray, people: People) -> float:
-    """Return the unit of the logarithm for a skewed number, its lower quartile above 0; otherwise 0."""
+    """Return the unit of the logarithm that removes most of the skewness of a skewed number; otherwise 0.
+
+    It is the lower quartile of the values above 0, or a fraction of it.
+    """
     above = values > 0
     # a handful of values is a code rather than a quantity
     if (values < 0).any() or len(np.unique(values)) < MIN_DISTINCT_VALUES or not people.are_enough(above):
         return 0.0
+    if (before := _skewness(values, weights)) <= SKEWED:
+        return 0.0
     found = np.quantile(values[above], 0.25, weights=weights[above], method="inverted_cdf")
-    unit = _shared(float(found), values[above], people.among(above))
-    before, after = _skewness(values, weights), _skewness(symmetric_log(values, unit), weights)
-    return float(unit) if before > SKEWED and abs(after) < before else 0.0
+    quartile = _shared(float(found), values[above], people.among(above))
+    units = [quartile / divisor for divisor in (1, 4, 16)]
+    after = [abs(_skewness(symmetric_log(values, unit), weights)) for unit in units]
+    return float(units[int(np.argmin(after))]) if min(after) < before else 0.0
 
 
 def _skewness(values: np.ndarray, weights: FloatArray) -> float:

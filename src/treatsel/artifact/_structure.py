@@ -266,6 +266,8 @@ def _check_encoding(encoding: Any, covariates: Mapping[str, bool]) -> None:
         check_numbers(knots, len(knots), "knots", -LARGEST, LARGEST)
         check_number(part_of(column, "center", "a column"), "a center", -FARTHEST, FARTHEST)
         check_number(part_of(column, "scale", "a column"), "a scale", NARROWEST, FARTHEST)
+        if "log_unit" in column:
+            check_number(column["log_unit"], "the unit of a logarithm", NARROWEST, FARTHEST)
         require(
             isinstance(part_of(column, "indicator", "a column"), bool), "an indicator is not true or false"
         )

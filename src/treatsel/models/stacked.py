@@ -65,7 +65,7 @@ class StackedClassifier(SitedClassifier):
         model's weight from 1.
     cross_fitted_ : DataFrame of shape (n_patients, n_arms)
         Probabilities for each patient (with a weight above 0) from parts fitted without the patient's fold.
-    p_modification_, modification_, prior_
+    modification_weight_, modification_, prior_, levels_
         Attributes of the hierarchical model; see `HierarchicalClassifier`.
 
     Notes

@@ -6,6 +6,7 @@ patient's outcome given the others (leave-one-out), which counts what the additi
 overfitting.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Mode, Prior, State, System, find_mode
-from treatsel.models.hierarchical._variances import Layout, Scales, draw_groups, maximize_evidence
+from treatsel.models.hierarchical._variances import PROGNOSIS, Layout, Scales, draw_groups, maximize_evidence
 
 # Prior probability that effects do not differ between patients. In simulations without modification, 0.1 and
 # 0.2 lose 0.3 and 0.5 points less than 0 at 1,000 patients; with modification, 0.2 loses up to 0.5 points at
@@ -64,15 +65,19 @@ class Averaged:
         return replace(self, components=_components(patients, layout, scales, state))
 
 
-def average(patients: Patients, kinds: npt.NDArray[np.str_]) -> Averaged:
+def average(
+    patients: Patients, kinds: npt.NDArray[np.str_], prognosis: Mapping[str, float] = PROGNOSIS
+) -> Averaged:
     """Fit the models with and without effect modification, and weight them.
+
+    `prognosis`: guessed SD of the shared terms of each kind.
 
     References
     ----------
     Hoeting et al. (1999), Statistical Science 14(4), 382-417. doi:10.1214/ss/1009212519 (averaging)
     Yao et al. (2018), Bayesian Analysis 13(3), 917-1007. doi:10.1214/17-BA1091 (weights by leave-one-out)
     """
-    layout = Layout(kinds, patients.moments()[1], patients.n_arms, patients.levels.n_free)
+    layout = Layout(kinds, patients.moments()[1], patients.n_arms, patients.levels.n_free, prognosis)
     scales, state = maximize_evidence(patients, layout, layout.guessed())
     return Averaged(_components(patients, layout, scales, state), layout, scales, state)
 

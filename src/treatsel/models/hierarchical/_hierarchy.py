@@ -1,6 +1,6 @@
 """The fitted hierarchical model: averaged posteriors, their projection to one logit per arm, and draws."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from treatsel.errors import warn
 from treatsel.models.hierarchical._averaging import Averaged, Component, average
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import MAX_STEPS, System
-from treatsel.models.hierarchical._variances import ARM_SD, Layout
+from treatsel.models.hierarchical._variances import ARM_SD, PROGNOSIS, Layout
 
 PROJECTION_ROWS = 2000  # patients used for the projection: bounds its time
 # Draws of the prior variances. Each needs its own Cholesky factor; therefore 1,000 draws of the terms share
@@ -46,12 +46,14 @@ class Hierarchy:
     rank: np.ndarray
 
     @classmethod
-    def learn(cls, patients: Patients, encoding: Encoding) -> "Hierarchy":
-        """Fit the model to patients."""
+    def learn(
+        cls, patients: Patients, encoding: Encoding, prognosis: Mapping[str, float] = PROGNOSIS
+    ) -> "Hierarchy":
+        """Fit the model to patients; `prognosis`: guessed SD of the shared terms of each kind."""
         order = np.lexsort(patients.totals_by_arm())
         rank = np.argsort(order)
         ordered = patients.with_arms(rank[patients.arms])
-        averaged = average(ordered, encoding.kinds)
+        averaged = average(ordered, encoding.kinds, prognosis)
         if not all(component.mode.converged for component in averaged.components):
             warn(
                 "The hierarchical model did not converge: its gradient does not vanish at the estimates. "

@@ -7,6 +7,7 @@ prior is thus dense and sparse at once.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +77,12 @@ class Layout:
     """
 
     def __init__(
-        self, kinds: npt.NDArray[np.str_], variances: FloatArray, n_arms: int, n_thresholds: int = 0
+        self,
+        kinds: npt.NDArray[np.str_],
+        variances: FloatArray,
+        n_arms: int,
+        n_thresholds: int = 0,
+        prognosis: Mapping[str, float] = PROGNOSIS,
     ) -> None:
         self.n_columns = len(kinds) + 1
         self.shape = (n_arms + 1, self.n_columns + n_thresholds)
@@ -89,7 +95,7 @@ class Layout:
         self.guesses: list[float] = []
         self._group = np.full(self.shape, -1)
         of_group: list[tuple[int, float, float]] = []
-        layers = [(slice(0, 1), "", PROGNOSIS, PROGNOSIS_FREEDOM)]
+        layers = [(slice(0, 1), "", prognosis, PROGNOSIS_FREEDOM)]
         if n_arms > 1:
             layers += [(slice(1, None), " x arm", MODIFICATION, MODIFICATION_FREEDOM)]
         for rows, ending, guesses, freedom in layers:
