@@ -109,9 +109,9 @@ def cross_predict(
     outcome = check_binary("y", y, allow_missing=True)
     sites = None if groups is None else pd.Series(np.asarray(groups, dtype=object), X.index)
     folds = _folds(X[arm], sites, n_splits, random_state)
-    weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    passed = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight, dtype=float)}
     named = pd.Series(outcome, X.index, name=getattr(y, "name", None))
-    return held_out_predictions(estimator, X, named, folds, weights=weights, n_jobs=n_jobs)
+    return held_out_predictions(estimator, X, named, folds, n_jobs=n_jobs, **passed)
 
 
 def cross_predict_cohort(
@@ -173,11 +173,14 @@ def held_out_predictions(
     y: Any,
     folds: Folds,
     *,
-    weights: FloatArray | None = None,
     n_jobs: int | None = None,
+    **by_patient: FloatArray,
 ) -> pd.DataFrame:
-    """Return by-arm predictions for each patient from a model fitted without that patient's fold."""
-    calls = [(model, X, y, weights, rest, fold) for rest, fold in folds]
+    """Return by-arm predictions for each patient from a model fitted without that patient's fold.
+
+    `by_patient`: further arguments of `fit`, such as sample_weight.
+    """
+    calls = [(model, X, y, by_patient, rest, fold) for rest, fold in folds]
     return _joined(results_of(_held_out, lambda: calls, n_jobs=n_jobs), X.index)
 
 
@@ -185,11 +188,11 @@ def _held_out(
     model: Any,
     X: pd.DataFrame,
     y: Any,
-    weights: FloatArray | None,
+    by_patient: dict[str, FloatArray],
     rest: npt.NDArray[np.intp],
     fold: npt.NDArray[np.intp],
 ) -> pd.DataFrame:
-    passed = {} if weights is None else {"sample_weight": weights[rest]}
+    passed = {name: values[rest] for name, values in by_patient.items()}
     part = y.iloc[rest] if isinstance(y, pd.Series) else y[rest]
     table: pd.DataFrame = clone(model).fit(X.iloc[rest], part, **passed).predict_by_arm(X.iloc[fold])
     return table

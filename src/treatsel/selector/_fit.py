@@ -44,11 +44,11 @@ def knows_groups(model: Any) -> bool:
     return any(name.rsplit("__", 1)[-1] == "groups" for name in model.get_params())
 
 
-def fit_model(
-    model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None, weights: FloatArray | None
-) -> Any:
-    """Fit a model; for a search, return the best one. X has the site column if the model has site effects."""
-    passed: dict[str, Any] = {}
+def arguments_of(model: Any, weights: FloatArray | None, score: FloatArray | None) -> dict[str, FloatArray]:
+    """Return the arguments by patient of the model's `fit`: weights, and a score if it learns from one."""
+    passed = {}
+    if score is not None and not isinstance(model, BaseSearchCV) and has_fit_parameter(model, "score"):
+        passed["score"] = score
     if weights is not None:
         if not isinstance(model, BaseSearchCV) and not has_fit_parameter(model, "sample_weight"):
             raise InputError(
@@ -56,6 +56,11 @@ def fit_model(
                 "are missing. Leave out the patients without an outcome, or choose another estimator."
             )
         passed["sample_weight"] = weights
+    return passed
+
+
+def fit_model(model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None, **passed: Any) -> Any:
+    """Fit a model; for a search, return the best one. X has the site column if the model has site effects."""
     if not isinstance(model, BaseSearchCV):
         return model.fit(X, y, **passed)
     if not model.refit:

@@ -45,6 +45,8 @@ class DevelopmentData:
         Covariates and arm column.
     outcomes : DataFrame of shape (n_patients, n_outcomes)
         0, 1 or NaN (not observed).
+    scores : DataFrame
+        Signed distance from the definition, of the outcomes that rest on scores.
     received : Series of shape (n_patients,)
         Received arm.
     groups, persons : Series of shape (n_patients,) or None
@@ -57,6 +59,7 @@ class DevelopmentData:
 
     clean: pd.DataFrame
     outcomes: pd.DataFrame
+    scores: pd.DataFrame
     received: pd.Series
     groups: pd.Series | None
     persons: pd.Series | None
@@ -100,7 +103,9 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
             if name not in cohort.frame:
                 raise InputError(f"The cohort has no column {name!r}, which was given as groups.")
             frame[name] = cohort.frame[name]
-    return _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups)
+    data = _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups)
+    # outcomes that were given as y may be of some patients only, or others than the cohort's
+    return replace(data, scores=cohort.scores.reindex(data.clean.index))
 
 
 def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) -> DevelopmentData:
@@ -119,6 +124,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
     return DevelopmentData(
         clean=clean,
         outcomes=outcomes,
+        scores=pd.DataFrame(index=clean.index),
         received=clean[selector.arm],
         groups=_normal_groups(frame[groups]) if groups else None,
         persons=next((frame[name] for name in book.names("person") if name in frame), None),

@@ -47,7 +47,9 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     good = directions(selector.event_is_good, outcomes, data.codebook)
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
     fitted = {
-        name: learn_outcome(data.clean, outcomes[name], arms=arms, groups=data.groups, **options)
+        name: learn_outcome(
+            data.clean, outcomes[name], data.scores.get(name), arms=arms, groups=data.groups, **options
+        )
         for name in names
     }
     assignment = learn_assignment(

@@ -16,6 +16,7 @@ from treatsel.metrics import brier_score, log_loss, within_arm_auc
 from treatsel.model_selection import held_out_predictions
 from treatsel.models import AdditiveModel, Observation, PooledClassifier, observation_weights
 from treatsel.selector._fit import (
+    arguments_of,
     check_trainable,
     fit_model,
     knows_groups,
@@ -68,6 +69,7 @@ class FittedOutcome:
 def learn_outcome(
     X: pd.DataFrame,
     y: pd.Series,
+    score: pd.Series | None,
     *,
     arm: str,
     arms: list[Any],
@@ -76,7 +78,10 @@ def learn_outcome(
     random_state: Any,
     n_jobs: int | None,
 ) -> FittedOutcome:
-    """Fit the model of one outcome; X holds the covariates and the arm, y holds 0, 1 or NaN."""
+    """Fit the model of one outcome; X holds the covariates and the arm, y holds 0, 1 or NaN.
+
+    `score`: the signed distance from the definition of the outcome, if it rests on a score.
+    """
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
     seed = seed_of(random_state)
@@ -93,10 +98,12 @@ def learn_outcome(
     with_sites = there
     if sites is not None and knows_groups(unfitted):
         with_sites = there.assign(**{str(sites.name): sites})
-    model = fit_model(unfitted, with_sites, target, sites, weights)
+    known = None if score is None else score[seen].to_numpy(dtype=float)
+    passed = arguments_of(unfitted, weights, known)
+    model = fit_model(unfitted, with_sites, target, sites, **passed)
     by_arm = getattr(model, "cross_fitted_", None)
     if by_arm is None:
-        by_arm = held_out_predictions(model, with_sites, target, folds, weights=weights, n_jobs=n_jobs)
+        by_arm = held_out_predictions(model, with_sites, target, folds, n_jobs=n_jobs, **passed)
     if not seen.all():
         by_arm = pd.concat([by_arm, model.predict_by_arm(X[~seen])]).loc[X.index]
     performance, excess = _performance(by_arm[seen], there, target, arm, sites, seed, n_jobs)
