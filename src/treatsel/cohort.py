@@ -212,6 +212,11 @@ class Cohort(Summarized):
         """The columns with role audit: used for subgroups only, never as covariates."""
         return self.frame[list(self.codebook.names("audit"))].copy()
 
+    @property
+    def process(self) -> pd.DataFrame:
+        """The columns with role process (attendance, dropout, reason for ending): never covariates."""
+        return self.frame[[name for name in self.codebook.names("process") if name in self.frame]].copy()
+
 
 def _codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
     if isinstance(codebook, str | Path):

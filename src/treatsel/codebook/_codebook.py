@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
+_MAY_BE_ABSENT = (None, "session_score", "process", "date", "undecided")
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,10 +165,11 @@ class Codebook(Summarized):
         """Draft a codebook from a table; a person should then review it.
 
         Types come from the values, roles from names, values and associations: a column whose name says that
-        it was recorded after treatment began (``hamd_6m``, ``phq9_last``) is drafted as a session score. A
-        column that may be an id, a later measurement, an outcome in another coding or part of an outcome, or
-        that may hold a number for missing, gets the role "undecided", with which no model is trained. What
-        was guessed, and why, is noted in each field (`Field.note`) and written as a comment by `to_yaml`.
+        it was recorded after treatment began is drafted as a session score (``hamd_6m``, ``phq9_last``) or as
+        a process column (``sessions_attended``, ``dropout_reason``). A column that may be an id, a later
+        measurement, an outcome in another coding or part of an outcome, or that may hold a number for
+        missing, gets the role "undecided", with which no model is trained. What was guessed, and why, is
+        noted in each field (`Field.note`) and written as a comment by `to_yaml`.
         Texts such as NA are taken as missing, and this is noted.
 
         Parameters
@@ -321,9 +323,9 @@ class Codebook(Summarized):
     ) -> tuple["pd.DataFrame", list[Fault]]:
         """Return columns in clean form, in the order of the codebook, and all faults found in them.
 
-        Columns without a role, session scores and dates may be absent; every other column of `names` (None:
-        all) is required. Columns that the codebook does not list are left out (`unknown_columns` reports
-        them).
+        Columns without a role, session scores, process columns and dates may be absent; every other column of
+        `names` (None: all) is required. Columns that the codebook does not list are left out
+        (`unknown_columns` reports them).
         """
         import pandas as pd
 
@@ -347,7 +349,7 @@ class Codebook(Summarized):
                 texts[field.name] = field.normalized(
                     frame[field.name], clean[field.name], self.missing_values
                 ).count
-            elif field.role not in (None, "session_score", "date", "undecided"):
+            elif field.role not in _MAY_BE_ABSENT:
                 hint = did_you_mean(field.name, spare) if len(faults) < MOST_NAMES else ""
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))

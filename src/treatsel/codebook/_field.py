@@ -35,6 +35,7 @@ ROLES = (
     "person",
     "audit",
     "session_score",
+    "process",
     "date",
     "undecided",
 )
