@@ -58,7 +58,7 @@ def test_the_keys_survive_files_and_merging(tmp_path, ending):
     assert Codebook.read(path) == book
     assert book.merge(book) == book
     assert book.merge({"fields": [{"name": "low", "title": "Low"}]})["low"].target == "< 10"
-    assert book.to_dict()["fields"][-2] == {**NHS, "type": "integer"}
+    assert book.to_dict()["fields"][-2] == {**NHS, "type": "integer", "event_is_good": True}
     assert book["rest"].definition["instrument"] == "PHQ-9"
     assert (book["low"].start, book["low"].type) == ("phq9_start", "integer")
     assert hash(book["recovery"]) == hash(Codebook.read(path)["recovery"])
@@ -81,6 +81,9 @@ def test_edits_may_add_a_derived_outcome_and_replace_or_remove_its_keys():
     assert added.outcomes == ("low",)
     replaced = added.merge({"fields": [{**NHS, "name": "low", "score": None, "target": None}]})
     assert (replaced["low"].score, replaced["low"].definition["name"]) == (None, "nhs_recovery")
+    other = {"name": "reliable_deterioration", **without(NHS["definition"], "name")}
+    turned = replaced.merge({"fields": [{"name": "low", "definition": other}]})
+    assert turned["low"].event_is_good is False
     plain = added.merge({"fields": [{"name": "low", "score": None, "target": None}]})
     assert not plain["low"].is_derived
     with pytest.raises(CodebookError, match="'law', which is not a column"):

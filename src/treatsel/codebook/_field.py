@@ -193,14 +193,15 @@ class Field:
         entry |= {key: list(entry[key]) for key in ATTRIBUTES}
         constraints = {key: getattr(self, key) for key in CONSTRAINTS}
         constraints["enum"] = list(self.enum) if self.enum is not None else None
-        if self.definition is not None:  # which states the direction
-            entry |= {"definition": dict(self.definition), "event_is_good": None}
+        entry["definition"] = None if self.definition is None else dict(self.definition)
         entry["constraints"] = {k: v for k, v in constraints.items() if v is not None and v is not False}
         return {k: v for k, v in entry.items() if v is not None and v not in ("", {}, [])}
 
     def merge(self, entry: Mapping[str, Any]) -> "Field":
         """Return this field with the parts named in `entry` replaced; None removes a part."""
         old = self.to_dict()
+        if self.definition is not None and entry.get("definition") is not None:
+            del old["event_is_good"]  # which the old definition stated
         merged = {**old, **entry}
         if isinstance(edits := entry.get("constraints", {}), Mapping):
             constraints = {**old.get("constraints", {}), **edits}
