@@ -7,9 +7,10 @@ unexport PYTHONDONTWRITEBYTECODE # byte code saves some seconds at every later s
 INSTALL = -m pip install -qq --disable-pip-version-check
 LOCKED = $(INSTALL) --no-compile --require-hashes --only-binary :all:
 NOTEBOOKS = $(wildcard notebooks)
+PYTEST = .venv/bin/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 CODE = $(wildcard src tests benchmarks examples fuzz notebooks docs *.md)  # ruff also formats the Python in Markdown
 
-.PHONY: help demo test test-lowest test-spark fuzz wheel lock clean
+.PHONY: help demo test test-slow test-lowest test-spark fuzz wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -20,16 +21,18 @@ demo: .venv-demo/.made ## run the demonstration; writes treatsel-demo/
 # mypy runs alongside pytest; its findings are printed after the tests, and the target fails if either fails. The tests of a
 # file run in one worker, because its fixtures are made once; long files come first, and the short doctests fill both workers
 # at the end.
-test: .venv/.made ## lint, types, layers, doctests, tests, notebooks
+test: .venv/.made ## lint, types, layers, doctests, tests, notebooks; leaves the long simulations to test-slow
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/ruff format --check $(CODE)
 	@echo '.venv/bin/mypy >.venv/mypy.log &'
 	@.venv/bin/mypy >.venv/mypy.log 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null; exit 130' INT TERM; \
-	.venv/bin/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
-	  --nbmake --nbmake-timeout=600 $(NOTEBOOKS) tests src; tests=$$?; \
+	$(PYTEST) -m 'not slow' --nbmake --nbmake-timeout=600 $(NOTEBOOKS) tests src; tests=$$?; \
 	wait $$types || { echo '.venv/bin/mypy failed:'; cat .venv/mypy.log; exit 1; }; \
 	exit $$tests
+
+test-slow: .venv/.made ## the long simulations and complete runs, marked slow
+	$(PYTEST) -m slow tests
 
 # Deprecation warnings between old versions of other packages are not faults of treatsel; all other warnings still fail.
 # Simulations and complete runs are left out, because they do not test versions.

@@ -142,8 +142,9 @@ def test_shape_and_roles():
     assert cohort.codebook["recovery"].event_is_good is True
     assert cohort.codebook["dropout"].event_is_good is False
     assert list(cohort.audit) == ["ethnicity"]
-    after = {"phq9_last", "gad7_last", "sessions_attended", *(f"phq9_w{week}" for week in range(1, 13))}
+    after = {"phq9_last", "gad7_last", *(f"phq9_w{week}" for week in range(1, 13))}
     assert set(cohort.codebook.names("session_score")) == after
+    assert list(cohort.process) == ["sessions_attended"]
     assert len(cohort.codebook.covariates) == 15
     for table in (*simulated.truth.values(), simulated.propensity):
         assert list(table) == list(ARMS)

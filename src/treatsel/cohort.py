@@ -1,6 +1,6 @@
 """A patient table, checked against its codebook."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from treatsel._checks import LOST_HEADER, as_pandas, count_of, has_lost_header
 from treatsel._disclosure import is_disclosive, suppressed
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, count_text
-from treatsel.codebook import Codebook
-from treatsel.errors import CodebookError, CohortError, Fault
+from treatsel.codebook import Codebook, sources_of
+from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, InputError, warn
+from treatsel.outcome import derive
 from treatsel.table import read_csv, read_parquet, read_table
 
 # Fewest patients with, and without, the outcome for a column that repeats it to be a fault: two if it is also
@@ -26,7 +27,8 @@ class Cohort(Summarized):
 
     Nothing is repaired silently: a table that violates its codebook raises an error that lists every column,
     count and remedy. The frame is copied in clean form (numbers as float64, labels as text); the index is the
-    patient id if the codebook has one.
+    patient id if the codebook has one. Outcomes that the codebook derives from scores are computed here; the
+    table needs no column for them.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ class Cohort(Summarized):
     CohortError
         For unknown or missing columns, wrong types, values out of range or not listed, infinite
         values, duplicate ids, outcomes that are not 0 or 1, covariates without any value, a covariate
-        that repeats an outcome (in the same or another coding), no covariate, or no rows.
+        that repeats an outcome (in the same or another coding), an outcome that differs from what its score
+        gives, no covariate, or no rows.
     CodebookError
         If the codebook cannot be read.
 
@@ -60,6 +63,7 @@ class Cohort(Summarized):
 
     frame: pd.DataFrame
     codebook: Codebook
+    _distances: pd.DataFrame = field(init=False)  # of `scores`, one row per row of `frame`
 
     def __init__(self, frame: pd.DataFrame, codebook: Codebook | str | Path | None = None) -> None:
         frame = as_pandas(frame)
@@ -77,6 +81,8 @@ class Cohort(Summarized):
             frame = frame.reset_index()
         clean, faults = codebook.parse(frame)
         faults = [*codebook.unknown_columns(frame), *faults]
+        clean, distances, more = _with_derived(clean, codebook, {str(fault.column) for fault in faults})
+        faults += more
         faults += _faults_between_columns(clean, codebook, {str(fault.column) for fault in faults})
         if faults:
             raise CohortError(f"The cohort does not fit its codebook; faults: {len(faults)}.", faults)
@@ -87,6 +93,7 @@ class Cohort(Summarized):
         elif n := int(clean.index.duplicated().sum()):
             raise CohortError(f"The index holds {count_of(n, 'duplicate')}. Each patient must have one row.")
         object.__setattr__(self, "frame", clean)
+        object.__setattr__(self, "_distances", distances.set_axis(clean.index))
         object.__setattr__(self, "codebook", codebook)
 
     @classmethod
@@ -131,13 +138,16 @@ class Cohort(Summarized):
         """Return the patients at some positions, or for whom a mask is true; they are not checked again."""
         positions = np.asarray(rows)
         positions = np.flatnonzero(positions) if positions.dtype == bool else positions
-        return self.with_frame(self.frame.iloc[positions])
+        cohort = self.with_frame(self.frame.iloc[positions])
+        object.__setattr__(cohort, "_distances", self._distances.iloc[positions])  # in the same unit
+        return cohort
 
     def with_frame(self, frame: pd.DataFrame) -> "Cohort":
         """Return a cohort of this codebook over a clean frame, which is not checked again."""
         cohort = object.__new__(Cohort)
         object.__setattr__(cohort, "frame", frame)
         object.__setattr__(cohort, "codebook", self.codebook)
+        object.__setattr__(cohort, "_distances", _with_derived(frame, self.codebook, set())[1])
         return cohort
 
     def __len__(self) -> int:
@@ -195,6 +205,32 @@ class Cohort(Summarized):
         return self.frame[names[0] if len(names) == 1 else names].copy()
 
     @property
+    def scores(self) -> pd.DataFrame:
+        """How far each patient is from each outcome that is derived from scores, DataFrame.
+
+        One column per such outcome, in the order of the codebook, with the index of `frame`; no columns if
+        there is none. Each value is the distance of the scores to the threshold, in standard deviations of
+        the last score over the cohort as it was built (`Outcome.distance`): positive for the event, negative
+        for no event, never 0, and NaN where the outcome is NaN. Larger means nearer to, or further beyond,
+        the event, whether or not the event is good. An outcome that the table holds, without the scores, has
+        no column.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> fields = [
+        ...     {"name": "age", "type": "integer", "role": "covariate"},
+        ...     {"name": "phq9_end", "type": "integer", "role": "session_score"},
+        ...     {"name": "low", "role": "outcome", "score": "phq9_end", "target": "< 10"},
+        ... ]
+        >>> frame = pd.DataFrame({"age": [31, 44, 50], "phq9_end": [6, 11, None]})
+        >>> cohort = Cohort(frame, Codebook.from_dict({"fields": fields}))
+        >>> cohort.y.tolist(), cohort.scores["low"].round(2).tolist()
+        ([1.0, 0.0, nan], [0.99, -0.42, nan])
+        """
+        return self._distances.copy()
+
+    @property
     def received(self) -> pd.Series:
         """The arm that each patient received."""
         if self.codebook.arm is None:
@@ -212,6 +248,11 @@ class Cohort(Summarized):
         """The columns with role audit: used for subgroups only, never as covariates."""
         return self.frame[list(self.codebook.names("audit"))].copy()
 
+    @property
+    def process(self) -> pd.DataFrame:
+        """The columns with role process (attendance, dropout, reason for ending): never covariates."""
+        return self.frame[[name for name in self.codebook.names("process") if name in self.frame]].copy()
+
 
 def _codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
     if isinstance(codebook, str | Path):
@@ -228,6 +269,59 @@ def _check_names(frame: pd.DataFrame) -> None:
         raise CohortError(LOST_HEADER)
     if twice := sorted(set(names[names.duplicated()])):
         raise CohortError(f"Column names occur more than once: {twice}. Rename or drop the duplicates.")
+
+
+def _with_derived(
+    clean: pd.DataFrame, codebook: Codebook, faulty: set[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Fault]]:
+    """Return the table with the outcomes that are derived from scores, their distances, and faults.
+
+    Outcomes whose columns are at fault, or absent, are left out.
+    """
+    labels, distances, faults = {}, {}, []
+    for outcome in codebook.fields:
+        sources = set(sources_of(outcome).values())
+        if not sources or not sources <= set(clean.columns) or faulty & {*sources, outcome.name}:
+            continue
+        try:
+            derived = derive(outcome, clean)
+        except InputError as error:
+            problem = "cannot be derived from its scores"
+            faults.append(Fault(column=outcome.name, problem=problem, remedy=str(error)))
+            continue
+        if outcome.name in clean.columns:
+            faults += _differences(clean, outcome.name, derived.label, derived.rule, codebook.name("id"))
+        labels[outcome.name], distances[outcome.name] = derived.label, derived.distance
+    full = clean.assign(**labels) if labels else clean
+    order = [name for name in codebook.names() if name in full.columns]
+    return full[order], pd.DataFrame(distances, index=clean.index), faults
+
+
+def _differences(
+    clean: pd.DataFrame, name: str, label: pd.Series, rule: str, id_name: str | None
+) -> list[Fault]:
+    """Return a fault if the table's own column of a derived outcome has other values; warn of extra ones."""
+    given = clean[name]
+    if n := int((given.notna() & label.isna()).sum()):
+        warn(
+            f"outcome_without_score: column {name!r} holds {count_of(n, 'value')} where {rule} gives none, "
+            f"since a score is missing or the patient does not count. They are not used. Add the scores, or "
+            "remove score and target, or definition, from the codebook.",
+            DataQualityWarning,
+        )
+    other = given.notna() & label.notna() & (given != label)
+    if not (n := int(other.sum())):
+        return []
+    ids = clean.index if id_name is None or id_name not in clean.columns else pd.Index(clean[id_name])
+    return [
+        Fault(
+            column=name,
+            problem=f"has another value than {rule} gives in {count_of(n, 'patient')}",
+            remedy="Correct this column or the scores, or drop the column: the outcome is derived from them.",
+            n_rows=n,
+            rows=tuple(ids[other.to_numpy()].tolist()),
+        )
+    ]
 
 
 def _faults_between_columns(clean: pd.DataFrame, codebook: Codebook, faulty: set[str]) -> list[Fault]:

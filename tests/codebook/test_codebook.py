@@ -424,6 +424,23 @@ def test_columns_measured_after_baseline_are_never_covariates(name):
     assert draft([0, 1], name).role == "session_score"
 
 
+@pytest.mark.parametrize(
+    "name", ["sessions_attended", "n_sessions", "Number of sessions", "appointments_missed", "attendance",
+             "dropout_reason", "reason_for_ending", "discharge_reason", "dropout_week", "offtrt"]
+)  # fmt: skip
+def test_attendance_and_endings_are_process_columns(name):
+    assert draft([1, 2, 3], name).role == "process"
+    assert draft([f"text {i}" for i in range(50)], name).enum is None
+    assert draft([0, 1], f"prior_{name}").role in ("covariate", "undecided")
+
+
+def test_dropout_that_is_not_the_outcome_is_a_process_column():
+    frame = pd.DataFrame({"arm": ["a", "b"], "y": [0, 1], "dropout": [0, 1], "recovered": [0, 1]})
+    assert Codebook.infer(frame)["dropout"].role == "outcome"
+    book = Codebook.infer(frame, outcomes=["y"])
+    assert (book["dropout"].role, book["recovered"].role) == ("process", "session_score")
+
+
 @pytest.mark.parametrize("name", ["age", "phq9_start", "weeks", "month", "item_9", "postcode_area", "gad7"])
 def test_columns_with_similar_names_are_not_affected(name):
     assert draft([1, 2, 3], name).role == "covariate"
@@ -791,6 +808,7 @@ def test_columns_that_may_be_absent():
         fields(
             {"name": "a"},
             {"name": "b", "role": "session_score", "type": "number"},
+            {"name": "b2", "role": "process", "type": "integer"},
             {"name": "c", "role": "date", "type": "date"},
             {"name": "d", "role": "audit"},
         )
@@ -812,7 +830,7 @@ bounds = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allo
 def random_fields(draw, name):
     kind = draw(st.sampled_from(TYPES))
     numeric, dated = kind in ("number", "integer"), kind in ("date", "datetime")
-    roles = {"session_score", "audit", "date", None} | (set() if dated else {"covariate"})
+    roles = {"session_score", "process", "audit", "date", None} | (set() if dated else {"covariate"})
     roles |= {"outcome"} if numeric or kind == "boolean" else set()
     role = draw(st.sampled_from(sorted(roles, key=str)))
     low, high = sorted([draw(bounds), draw(bounds)]) if numeric else (None, None)

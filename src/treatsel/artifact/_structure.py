@@ -44,7 +44,7 @@ DIGESTS = ("modulus", "salt", "share", "expected", "n")  # of the rows of the de
 MOST_PLACES = 2**31 - 1  # of the table of digests: positions are 32-bit integers
 _FIELD = {
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
-    *("trueValues", "falseValues", "constraints"),
+    *("score", "start", "target", "definition", "trueValues", "falseValues", "constraints"),
 }
 _CONSTRAINTS = {"minimum", "maximum", "enum", "required", "unique"}
 Arrays = Mapping[str, np.ndarray]
@@ -218,6 +218,7 @@ def _checked_covariates(book: Any, arm: str, outcomes: list[dict[str, Any]]) -> 
         shown = [word for part in words for word in part] + [field["type"], *_enum_of(field)]
         require(not any(hidden_in(text) for text in shown), "a field has values that are not seen")
         _check_constraints(field.get("constraints", {}))
+        _check_score(field)
     roles = {field["name"]: field.get("role") for field in fields}
     directions = {field["name"]: field.get("event_is_good") for field in fields}
     require(roles.get(arm) == "arm", "the codebook has another arm column")
@@ -236,6 +237,15 @@ def _enum_of(field: Mapping[str, Any]) -> list[str]:
     constraints = field.get("constraints", {})
     enum = constraints.get("enum", []) if isinstance(constraints, dict) else []
     return [value for value in enum if isinstance(value, str)] if isinstance(enum, list) else []
+
+
+def _check_score(field: Mapping[str, Any]) -> None:
+    """Check the types of the keys by which an outcome is derived; the codebook checks what they say."""
+    definition = field.get("definition", {})
+    require(isinstance(definition, dict), "a definition is not a mapping")
+    texts = [field[key] for key in ("score", "start", "target") if key in field]
+    texts += [*definition, *(value for value in definition.values() if not is_number(value))]
+    require(all(map(is_label, texts)), "the score of an outcome has no name that can be shown")
 
 
 def _check_constraints(constraints: Any) -> None:

@@ -43,8 +43,8 @@ def add_parser(commands: Any) -> None:
         type=pair,
         default=[],
         metavar="COLUMN=ROLE",
-        help="role of a column: covariate, session_score (recorded after treatment began), none, ...; "
-        "repeatable",
+        help="role of a column: covariate, session_score (a score recorded after treatment began), process "
+        "(attendance, reason for ending), none, ...; repeatable",
     )
     parser.add_argument("--site", help="column of the site or service")
     parser.add_argument(
@@ -143,10 +143,10 @@ def summary(book: Codebook) -> str:
     if undecided := book.names("undecided"):
         lines.append(
             f"Undecided ({len(undecided)}): no model is trained until each has a role, or none: --role "
-            f"{undecided[0]}=covariate, =session_score (recorded later), =none ..."
+            f"{undecided[0]}=covariate, =session_score or =process (recorded later), =none ..."
         )
     lines += [f"  {name}: {book[name].note}" for name in undecided]
-    later = book.names("session_score", "date")
+    later = book.names("session_score", "process", "date")
     if later:
         lines.append(f"Recorded after treatment began, or dates; not used: {list(later)}.")
     if not book.outcomes:

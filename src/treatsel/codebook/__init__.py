@@ -10,6 +10,11 @@ from treatsel.codebook._field import ROLES, TYPES, Field
 from treatsel.codebook._files import MOST_FIELDS as MOST_FIELDS
 from treatsel.codebook._leaks import follows_outcome as follows_outcome
 from treatsel.codebook._record import RecordReader as RecordReader
+from treatsel.codebook._score import INPUTS as INPUTS
+from treatsel.codebook._score import OPTIONS as OPTIONS
+from treatsel.codebook._score import Target as Target
+from treatsel.codebook._score import role_of as role_of
+from treatsel.codebook._score import sources_of as sources_of
 from treatsel.codebook._table import by_id as by_id
 from treatsel.codebook._table import clean_covariates as clean_covariates
 from treatsel.codebook._table import frame_of as frame_of

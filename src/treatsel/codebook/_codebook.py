@@ -30,6 +30,7 @@ from treatsel.codebook._comments import commented_yaml, noted, notes_of
 from treatsel.codebook._entries import by_name, check_keys, checked_texts
 from treatsel.codebook._field import ROLES, Field
 from treatsel.codebook._files import check_number_of_fields, content_of, read_text
+from treatsel.codebook._score import added_outcomes, check_sources, faults_of_sources, subset_of
 from treatsel.codebook._titles import summary_of, titles_of
 from treatsel.errors import CodebookError, CohortError, Fault
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
+_MAY_BE_ABSENT = (None, "session_score", "process", "date", "undecided")
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,6 +86,7 @@ class Codebook(Summarized):
         for role in _ONCE:
             if len(found := self.names(role)) > 1:
                 raise CodebookError(f"Columns {listed(found)} all have role {role!r}; only one can.")
+        check_sources(self.fields)
 
     def __repr__(self) -> str:
         """Summarize the columns."""
@@ -164,10 +167,11 @@ class Codebook(Summarized):
         """Draft a codebook from a table; a person should then review it.
 
         Types come from the values, roles from names, values and associations: a column whose name says that
-        it was recorded after treatment began (``hamd_6m``, ``phq9_last``) is drafted as a session score. A
-        column that may be an id, a later measurement, an outcome in another coding or part of an outcome, or
-        that may hold a number for missing, gets the role "undecided", with which no model is trained. What
-        was guessed, and why, is noted in each field (`Field.note`) and written as a comment by `to_yaml`.
+        it was recorded after treatment began is drafted as a session score (``hamd_6m``, ``phq9_last``) or as
+        a process column (``sessions_attended``, ``dropout_reason``). A column that may be an id, a later
+        measurement, an outcome in another coding or part of an outcome, or that may hold a number for
+        missing, gets the role "undecided", with which no model is trained. What was guessed, and why, is
+        noted in each field (`Field.note`) and written as a comment by `to_yaml`.
         Texts such as NA are taken as missing, and this is noted.
 
         Parameters
@@ -240,7 +244,7 @@ class Codebook(Summarized):
             A whole codebook, or (a mapping or a file) only the parts that change, in the same form:
             ``{"fields": [{"name": "age", "unit": "years", "constraints": {"maximum": 110}}]}``. Parts that
             the edits do not name are unchanged; a part set to None is removed. If the edits are a Codebook,
-            a field without a role removes the role.
+            a field without a role removes the role. An outcome that is derived from scores may be new.
 
         Raises
         ------
@@ -254,18 +258,16 @@ class Codebook(Summarized):
         check_keys("The edits", edits)
         named = by_name(edits.get("fields", []))
         mine = {field.name for field in self.fields}
-        for name in named:
-            if name not in mine:
-                raise CodebookError(
-                    f"The edits name {name!r}, which is not a column.{did_you_mean(name, mine)}"
-                )
-        fields = tuple(field.merge(named.get(field.name, {})) for field in self.fields)
+        added = (Field.from_dict(entry) for entry in added_outcomes(named, mine))
+        fields = (*(field.merge(named.get(field.name, {})) for field in self.fields), *added)
         return Codebook(fields, edits.get("missingValues", self.missing_values))
 
     def subset(self, names: Iterable[str]) -> "Codebook":
-        """Return the codebook of some of the columns, in the order of this codebook."""
-        wanted = set(names)
-        return Codebook(tuple(f for f in self.fields if f.name in wanted), self.missing_values)
+        """Return the codebook of some of the columns, in the order of this codebook.
+
+        An outcome that is derived from scores which are left out becomes an ordinary one.
+        """
+        return Codebook(subset_of(self.fields, set(names)), self.missing_values)
 
     # --- looking up
 
@@ -321,9 +323,9 @@ class Codebook(Summarized):
     ) -> tuple["pd.DataFrame", list[Fault]]:
         """Return columns in clean form, in the order of the codebook, and all faults found in them.
 
-        Columns without a role, session scores and dates may be absent; every other column of `names` (None:
-        all) is required. Columns that the codebook does not list are left out (`unknown_columns` reports
-        them).
+        Columns without a role, session scores, process columns, dates and derived outcomes may be absent;
+        every other column of `names` (None: all) is required. Columns that the codebook does not list are
+        left out (`unknown_columns` reports them).
         """
         import pandas as pd
 
@@ -347,7 +349,9 @@ class Codebook(Summarized):
                 texts[field.name] = field.normalized(
                     frame[field.name], clean[field.name], self.missing_values
                 ).count
-            elif field.role not in (None, "session_score", "date", "undecided"):
+            elif field.is_derived:
+                faults += faults_of_sources(field, existing)
+            elif field.role not in _MAY_BE_ABSENT:
                 hint = did_you_mean(field.name, spare) if len(faults) < MOST_NAMES else ""
                 remedy = f"It holds {field.allowed}; add it, or rename the column that holds it.{hint}"
                 faults.append(Fault(column=field.name, problem="is missing from the table", remedy=remedy))

@@ -45,6 +45,20 @@ _PERHAPS_LATER = re.compile(
     r"|^(wk|week|month|visit|session)_?[1-9]\d*|^t_?[1-9]\d*$"
     r"|^(time|days|duration|surv\w*|futime|los|tte|cens\w*|status|died|dead|death|outcome)$"
 )
+# Attendance, and how or why treatment ended: what happened in treatment, not a measurement of the patient.
+_ENDING = (
+    r"(drop_?out|dropped_out|withdrawal|discontinuation|discontinued|leaving|ending|stopping|end|discharge)"
+)
+_PROCESS = re.compile(
+    r"(^|_)(sessions?|appointments?|visits?)_(attended|completed|missed|cancelled|canceled)(_n)?$"
+    r"|^(n|no|nr|num|number|number_of|total)_?sessions(_attended)?$|(^|_)(attended|attendance)(_sessions)?$"
+    rf"|(^|_)(reason|cause)_(for_|of_)?{_ENDING}(_|$)|(^|_){_ENDING}_(reason|cause|week|session)$"
+    r"|^(planned_end|unplanned_end|end_planned|off_?(trt|treatment|drug))$"
+)
+_ENDING_WORDS = {
+    *("dropout", "dropped", "attrition", "withdrawn", "withdrawal", "discontinued", "discontinuation"),
+    *("completer", "completed", "noncompletion", "unplanned"),
+}
 # What may follow the word for an outcome in its name: a time, or how it is coded.
 _OUTCOME_ENDING = re.compile(
     r"^((at_)?(\d+_?\w+|[wmd]k?\d+|week_?\d+|month_?\d+|t\d+|end|last|final|post|fu|followup)"
@@ -89,6 +103,16 @@ def is_baseline(name: str) -> bool:
 def is_later(name: str) -> bool:
     """Whether a name says that the column was recorded after treatment began."""
     return bool(_LATER.search(words_of(name))) and not is_baseline(name)
+
+
+def is_process(name: str) -> bool:
+    """Whether a name says that the column records attendance, or how or why treatment ended."""
+    return bool(_PROCESS.search(words_of(name))) and not is_baseline(name)
+
+
+def is_ending(name: str) -> bool:
+    """Whether the name of an outcome is that of dropout, by one of its words."""
+    return words_of(name).split("_")[0] in _ENDING_WORDS
 
 
 def may_be_later(name: str) -> bool:

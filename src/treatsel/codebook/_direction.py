@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from treatsel.errors import InputError
+from treatsel.errors import CodebookError, InputError
 
 # The outcomes that the library itself defines (`treatsel.outcome`), by name: their definition states it.
 SHIPPED = {
@@ -56,6 +56,21 @@ def direction_of(name: str, *sources: tuple[str, bool | None]) -> bool:
                 f"{_word(good)} by {where}. Correct one of them, or rename the outcome."
             )
     return bool(direction)
+
+
+def direction_by(name: str, stated: bool | None, definition: str) -> bool:
+    """Return whether 1 is the good outcome, for a codebook's outcome that is derived by a definition.
+
+    Raises
+    ------
+    CodebookError
+        If another direction is stated for it, or by its name.
+    """
+    by_definition = (f"the definition {definition!r} in treatsel.outcome", SHIPPED[definition])
+    try:
+        return direction_of(name, ("event_is_good in the codebook", stated), by_definition)
+    except InputError as error:
+        raise CodebookError(f"Codebook field {name!r}: {error}") from None
 
 
 def stated_for(name: str, given: bool | Mapping[str, bool] | None) -> bool | None:

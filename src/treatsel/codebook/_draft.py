@@ -21,10 +21,12 @@ from treatsel.codebook._column_names import (
     SITE_NAMES,
     UNNAMED,
     first_known,
+    is_ending,
     is_id_like,
     is_later,
     is_outcome_like,
     is_outcome_name,
+    is_process,
     may_be_later,
 )
 from treatsel.codebook._convert import distinct_values, to_boolean, to_number
@@ -183,9 +185,12 @@ def _role(
         return "outcome", ""
     if kind in ("date", "datetime"):
         return "date", ""
+    if is_process(name) and not is_outcome_name(name):
+        return "process", "The name says attendance, or how treatment ended: recorded after it began."
     if is_outcome_like(name) and len(values) <= 3 and kind != "number":
         if kind == "boolean" and is_outcome_name(name):
-            return ("outcome", "An outcome by its name.") if outcomes is None else ("session_score", "")
+            other = "process" if is_ending(name) else "session_score"
+            return ("outcome", "An outcome by its name.") if outcomes is None else (other, "")
         return "undecided", (
             "The name suggests an outcome. If it is one: role outcome, and type boolean with trueValues and "
             "falseValues unless it is coded 0 and 1."

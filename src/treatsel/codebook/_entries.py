@@ -9,7 +9,7 @@ from treatsel.errors import CodebookError, InputError
 
 KEYS = (
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
-    *("trueValues", "falseValues", "constraints"),
+    *("score", "start", "target", "definition", "trueValues", "falseValues", "constraints"),
 )
 ATTRIBUTES = {"trueValues": "true_values", "falseValues": "false_values"}  # keys of a file by another name
 CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")
@@ -61,6 +61,8 @@ def attributes_of(entry: Any) -> dict[str, Any]:
         if not isinstance(values["enum"], Sequence) or isinstance(values["enum"], str):
             raise CodebookError(f"{where}: enum must be a list.")
         values["enum"] = tuple(values["enum"])
+    if any(values.get(key) is not None for key in ("score", "start", "target", "definition")):
+        values.setdefault("type", "integer")  # a derived outcome is 0 or 1
     for key, attribute in ATTRIBUTES.items():
         found = values.pop(key, None) or ()
         if isinstance(found, str) or not isinstance(found, Sequence):

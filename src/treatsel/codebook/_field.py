@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from treatsel._checks import ROUNDING, as_text, normal_text
 from treatsel._reporting.text import check_names
-from treatsel.codebook._direction import UNSTATED
+from treatsel.codebook._direction import UNSTATED, direction_by
 from treatsel.codebook._entries import ATTRIBUTES, CONSTRAINTS, KEYS, attributes_of
+from treatsel.codebook._limits import allowed_text, contradictions_of_limits
+from treatsel.codebook._score import contradictions_of_score
 from treatsel.codebook._values import (
     CLEAN,
     NAN,
@@ -35,6 +38,7 @@ ROLES = (
     "person",
     "audit",
     "session_score",
+    "process",
     "date",
     "undecided",
 )
@@ -67,6 +71,15 @@ class Field:
     true_values, false_values : tuple of str
         Only for type boolean: the texts (or numbers) that mean true and false, instead of true, false, 1 and
         0; for example ("yes",) and ("no",).
+    score, start : str or None
+        Only for outcomes: the column of a later score from which the outcome is derived, and that of its
+        baseline.
+    target : str or None
+        The comparison of `score` with a number that is the event: "< 10", "<= 9", "> 9" or ">= 50".
+    definition : mapping or None
+        Instead of `score` and `target`, an outcome of `treatsel.outcome` that is defined by scores: its name,
+        the column of each input and its options, such as ``{"name": "remission", "last": "phq9_end",
+        "instrument": "PHQ-9"}``. It states `event_is_good`.
     note : str
         What a draft guessed, and why; a comment in the file, and not compared.
 
@@ -90,6 +103,10 @@ class Field:
     unique: bool = False
     true_values: tuple[str, ...] = ()
     false_values: tuple[str, ...] = ()
+    score: str | None = None
+    start: str | None = None
+    target: str | None = None
+    definition: Mapping[str, Any] | None = field(default=None, hash=False)
     note: str = field(default="", compare=False, repr=False)
 
     def __repr__(self) -> str:
@@ -113,8 +130,14 @@ class Field:
             values = getattr(self, key)
             if not isinstance(values, str):
                 object.__setattr__(self, key, tuple(as_text(as_plain(value)) for value in values))
+        if isinstance(self.definition, Mapping):
+            definition = {str(key): as_plain(value) for key, value in self.definition.items()}
+            object.__setattr__(self, "definition", definition)
         for problem in self._contradictions():
             raise CodebookError(f"Codebook field {self.name!r}: {problem}")
+        if self.definition is not None:
+            good = direction_by(self.name, self.event_is_good, self.definition["name"])
+            object.__setattr__(self, "event_is_good", good)
 
     def _contradictions(self) -> list[str]:
         numeric = self.type in ("number", "integer")
@@ -151,34 +174,13 @@ class Field:
             "an arm, a site, a person or an id is a label; use type string.": self.role in _LABELS
             and self.type not in ("string", "integer"),
         }
-        shown = [self.name, *(self.enum or ()), *self.true_values, *self.false_values]
+        shown = [self.name, *(self.enum or ()), *self.true_values, *self.false_values, self.score, self.start]
         check_names(f"Codebook field {self.name!r}", shown, CodebookError)
+        derived = (self.role, self.score, self.start, self.target, self.definition)
         found = [problem for problem, holds in problems.items() if holds]
-        return found or self._contradictions_of_values()
-
-    def _contradictions_of_values(self) -> list[str]:
-        found = []
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            found.append(f"minimum {_shown(self.minimum)} is above maximum {_shown(self.maximum)}.")
-        if self.enum is None:
-            return found
-        if isinstance(self.enum, str):
-            found.append("enum must be a list.")
-        elif not self.enum:
-            found.append("enum is empty; list the allowed values or leave it out.")
-        elif any(is_absent(value, ()) for value in self.enum):
-            found.append("enum has an empty entry; put quotes around null, or drop it.")
-        elif len(set(map(as_text, self.enum))) < len(self.enum):
-            found.append("enum lists a value twice.")
-        elif len({normal_text(as_text(value)) for value in self.enum}) < len(self.enum):
-            found.append("enum lists texts that look alike (blanks, composed signs); list one of them.")
-        elif self.type == "string" and any(isinstance(value, bool) for value in self.enum):
-            found.append("enum of a string column holds true or false; put quotes around yes and no.")
-        elif self.type in ("number", "integer") and not all(map(is_finite_number, self.enum)):
-            found.append(f"enum must hold numbers, as its type is {self.type}.")
-        elif any(clean != clean for clean in self._allowed_values(self.type)):
-            found.append(f"enum has an entry that does not fit its type, {self.type}.")
-        return found
+        found += [" ".join(found_in_score)] if (found_in_score := contradictions_of_score(*derived)) else []
+        cleaned = partial(self._allowed_values, self.type)
+        return found or contradictions_of_limits(self.type, self.minimum, self.maximum, self.enum, cleaned)
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> "Field":
@@ -191,12 +193,15 @@ class Field:
         entry |= {key: list(entry[key]) for key in ATTRIBUTES}
         constraints = {key: getattr(self, key) for key in CONSTRAINTS}
         constraints["enum"] = list(self.enum) if self.enum is not None else None
+        entry["definition"] = None if self.definition is None else dict(self.definition)
         entry["constraints"] = {k: v for k, v in constraints.items() if v is not None and v is not False}
         return {k: v for k, v in entry.items() if v is not None and v not in ("", {}, [])}
 
     def merge(self, entry: Mapping[str, Any]) -> "Field":
         """Return this field with the parts named in `entry` replaced; None removes a part."""
         old = self.to_dict()
+        if self.definition is not None and entry.get("definition") is not None:
+            del old["event_is_good"]  # which the old definition stated
         merged = {**old, **entry}
         if isinstance(edits := entry.get("constraints", {}), Mapping):
             constraints = {**old.get("constraints", {}), **edits}
@@ -212,18 +217,12 @@ class Field:
     @property
     def allowed(self) -> str:
         """Description of the allowed values."""
-        if self.enum is not None:
-            listed = ", ".join(map(str, self.enum[:12])) + (", ..." if len(self.enum) > 12 else "")
-            return f"one of {listed}"
-        words = {"string": "text", "boolean": "true or false (1 or 0)", "integer": "an integer"}
-        kind = words.get(self.type, f"a {self.type}")
-        if self.minimum is not None and self.maximum is not None:
-            return f"{kind} from {_shown(self.minimum)} to {_shown(self.maximum)}"
-        if self.minimum is not None:
-            return f"{kind} of at least {_shown(self.minimum)}"
-        if self.maximum is not None:
-            return f"{kind} of at most {_shown(self.maximum)}"
-        return kind
+        return allowed_text(self.type, self.minimum, self.maximum, self.enum)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether this outcome is derived from scores, and needs no column of its own."""
+        return self.score is not None or self.definition is not None
 
     @property
     def has_integer_labels(self) -> bool:
@@ -393,7 +392,3 @@ class Field:
         """Describe one kind of violation of the codebook by `count` values, in rows with these ids."""
         problem, remedy = problem_of(code, count, self.allowed), remedy_of(code, self.role, self.allowed)
         return Fault(column=self.name, problem=problem, remedy=remedy, n_rows=count, rows=tuple(rows))
-
-
-def _shown(bound: float) -> str:
-    return f"{bound:.15g}"

@@ -53,7 +53,7 @@ def _before(arms: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def _after() -> list[dict[str, Any]]:
     return [
-        _number("sessions_attended", "session_score", "Sessions attended", 1, 20, "sessions"),
+        _number("sessions_attended", "process", "Sessions attended", 1, 20, "sessions"),
         _number("phq9_last", "session_score", "PHQ-9 at the end of treatment", 0, 27, "points"),
         _number("gad7_last", "session_score", "GAD-7 at the end of treatment", 0, 21, "points"),
     ]

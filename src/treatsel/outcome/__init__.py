@@ -6,6 +6,8 @@ missing input gets NaN, even if the other inputs would determine the outcome. Th
 there is no default.
 """
 
+from treatsel.outcome._derived import DerivedOutcome as DerivedOutcome
+from treatsel.outcome._derived import derive as derive
 from treatsel.outcome._dropout import below_dose, non_start, one_session, unplanned_end
 from treatsel.outcome._named import Outcome
 from treatsel.outcome._nhs import (

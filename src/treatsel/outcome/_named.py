@@ -14,11 +14,22 @@ from treatsel.instrument import Instrument
 from treatsel.outcome._dropout import below_dose, non_start, one_session, unplanned_end
 from treatsel.outcome._nhs import (
     nhs_recovery,
+    nhs_recovery_distance,
     reliable_deterioration,
+    reliable_deterioration_distance,
     reliable_improvement,
+    reliable_improvement_distance,
     reliable_recovery,
+    reliable_recovery_distance,
 )
-from treatsel.outcome._scores import caseness, remission, response
+from treatsel.outcome._scores import (
+    caseness,
+    caseness_distance,
+    remission,
+    remission_distance,
+    response,
+    response_distance,
+)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -38,6 +49,9 @@ class Outcome:
         options; returns 0, 1 or NaN per patient.
     options : mapping
         Values of the options.
+    measure : callable or None
+        Function of the same inputs and options that returns the signed distance (see `distance`); None: the
+        outcome is not defined by scores.
 
     Examples
     --------
@@ -53,6 +67,7 @@ class Outcome:
     event_is_good: bool
     definition: Callable[..., pd.Series]
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    measure: Callable[..., pd.Series] | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -126,6 +141,7 @@ class Outcome:
             event_is_good=SHIPPED[name],
             definition=definition,
             options=chosen,
+            measure=_DISTANCES.get(name),
         )
         definition(*(pd.Series(dtype=float) for _ in outcome.inputs), **chosen)  # invalid options raise here
         return outcome
@@ -158,6 +174,61 @@ class Outcome:
         >>> Outcome.get("non_start").label(frame, sessions="attended").to_dict()
         {'a': 1.0, 'b': 0.0}
         """
+        values = self._inputs(frame, columns)
+        labels = self.definition(*values, **self.options)
+        checked = check_binary(self.name, labels, allow_missing=True)
+        found = pd.Series(checked, index=frame.index, name=self.name)
+        found.attrs[ATTRIBUTE] = self.event_is_good
+        return found
+
+    def distance(self, frame: pd.DataFrame, /, **columns: str) -> pd.Series:
+        """Return how far every patient is from the threshold of the outcome, in standard deviations.
+
+        The distance of one score is (score - threshold) / SD, signed so that it is positive for the event,
+        and SD is that of the last score among the patients of `frame` in whom it is known (1 if it is zero);
+        for `response`, which compares last/first, that of last/first. If several conditions must hold, the
+        distance is the smallest of theirs; if one of several suffices, the largest. Between whole numbers
+        the threshold lies halfway: below 10 means below 9.5.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_patients, n_columns)
+            Holds the inputs.
+        **columns : str
+            The column of each input, as for `label`.
+
+        Returns
+        -------
+        Series of shape (n_patients,)
+            Positive where `label` returns 1, negative where it returns 0, never 0, and NaN where it returns
+            NaN; named by the outcome, with the index of `frame`.
+
+        Raises
+        ------
+        InputError
+            As `label`, or if the outcome is not defined by scores (`non_start`, `one_session`,
+            `unplanned_end`, `below_dose`).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from treatsel.outcome import Outcome
+        >>> frame = pd.DataFrame({"phq9_last": [4, 5, 12, None]}, index=["a", "b", "c", "d"])
+        >>> distance = Outcome.get("remission", instrument="PHQ-9").distance(frame, last="phq9_last")
+        >>> distance.round(2).to_dict()
+        {'a': 0.11, 'b': -0.11, 'c': -1.72, 'd': nan}
+        """
+        if self.measure is None:
+            raise InputError(
+                f"Outcome {self.name!r} has no score, as it is not defined by scores ({self.title}). Use its "
+                "0/1 labels: Outcome.label."
+            )
+        values = self._inputs(frame, columns)
+        found = self.measure(*values, **self.options)
+        return pd.Series(found.to_numpy(dtype=float), index=frame.index, name=self.name)
+
+    def _inputs(self, frame: pd.DataFrame, columns: Mapping[str, str]) -> list[pd.Series]:
+        """Return the inputs of the definition, or raise if a column is not named or absent."""
         check_mapping_keys(f"Outcome {self.name!r}", columns, self.inputs)
         if missing := [key for key in self.inputs if key not in columns]:
             raise InputError(f"Outcome {self.name!r} needs a column for: {', '.join(missing)}. Name it.")
@@ -165,11 +236,7 @@ class Outcome:
             if column not in frame.columns and has_lost_header(frame):
                 raise InputError(f"The column for {key} is {column!r}, which is absent. {LOST_HEADER}")
             check_choice(f"The column for {key}", column, frame.columns)
-        labels = self.definition(*(frame[columns[key]] for key in self.inputs), **self.options)
-        checked = check_binary(self.name, labels, allow_missing=True)
-        found = pd.Series(checked, index=frame.index, name=self.name)
-        found.attrs[ATTRIBUTE] = self.event_is_good
-        return found
+        return [frame[columns[key]] for key in self.inputs]
 
 
 _SHIPPED: dict[str, tuple[str, Callable[..., pd.Series]]] = {
@@ -190,6 +257,17 @@ _SHIPPED: dict[str, tuple[str, Callable[..., pd.Series]]] = {
     "one_session": ("Exactly one session attended", one_session),
     "unplanned_end": ("Ended without planned completion", unplanned_end),
     "below_dose": ("Fewer than {k} sessions attended", below_dose),
+}
+
+# Of the outcomes that are defined by scores. Sessions attended and the kind of ending are no scores.
+_DISTANCES: dict[str, Callable[..., pd.Series]] = {
+    "remission": remission_distance,
+    "response": response_distance,
+    "caseness": caseness_distance,
+    "nhs_recovery": nhs_recovery_distance,
+    "reliable_improvement": reliable_improvement_distance,
+    "reliable_recovery": reliable_recovery_distance,
+    "reliable_deterioration": reliable_deterioration_distance,
 }
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from treatsel.instrument import TOLERANCE, Instrument, match_scores
 from treatsel.outcome._labels import labels
+from treatsel.outcome._thresholds import are_whole, at_least, distances, spread_of
 
 _NHS = {"phq": "PHQ-9", "gad": "GAD-7"}
 
@@ -50,6 +51,12 @@ def nhs_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -
     return labels("nhs_recovery", ~_case(scores, "last"), known=scores, among=_case(scores, "first"))
 
 
+def nhs_recovery_distance(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
+    """Return the smaller distance of the last scores below their cut-offs, each in SDs of the last score."""
+    scores = _nhs_scores(phq_first, phq_last, gad_first, gad_last)
+    return distances("nhs_recovery", _below_cutoffs(scores), known=scores, among=_case(scores, "first"))
+
+
 def reliable_improvement(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
     """Reliable decrease on PHQ-9 (6 points) or GAD-7 (4 points) and no reliable increase on the other.
 
@@ -87,6 +94,12 @@ def reliable_improvement(phq_first: Any, phq_last: Any, gad_first: Any, gad_last
     return labels("reliable_improvement", _reliable(scores, sign=1), known=scores)
 
 
+def reliable_improvement_distance(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
+    """Return the distance of the changes to a reliable fall (the larger) and to no reliable rise (any)."""
+    scores = _nhs_scores(phq_first, phq_last, gad_first, gad_last)
+    return distances("reliable_improvement", _reliable_distance(scores, sign=1), known=scores)
+
+
 def reliable_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
     """Both `nhs_recovery` and `reliable_improvement`, among cases at the first assessment.
 
@@ -122,6 +135,13 @@ def reliable_recovery(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: A
     scores = _nhs_scores(phq_first, phq_last, gad_first, gad_last)
     both = ~_case(scores, "last") & _reliable(scores, sign=1)
     return labels("reliable_recovery", both, known=scores, among=_case(scores, "first"))
+
+
+def reliable_recovery_distance(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
+    """Return the smaller of the distances to recovery and to reliable improvement."""
+    scores = _nhs_scores(phq_first, phq_last, gad_first, gad_last)
+    both = pd.DataFrame({0: _below_cutoffs(scores), 1: _reliable_distance(scores, sign=1)})
+    return distances("reliable_recovery", both.min(axis=1), known=scores, among=_case(scores, "first"))
 
 
 def reliable_deterioration(phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any) -> pd.Series:
@@ -162,6 +182,14 @@ def reliable_deterioration(phq_first: Any, phq_last: Any, gad_first: Any, gad_la
     return labels("reliable_deterioration", _reliable(scores, sign=-1), known=scores)
 
 
+def reliable_deterioration_distance(
+    phq_first: Any, phq_last: Any, gad_first: Any, gad_last: Any
+) -> pd.Series:
+    """Return the distance of the changes to a reliable rise (the larger) and to no reliable fall (any)."""
+    scores = _nhs_scores(phq_first, phq_last, gad_first, gad_last)
+    return distances("reliable_deterioration", _reliable_distance(scores, sign=-1), known=scores)
+
+
 def _nhs_scores(*values: Any) -> pd.DataFrame:
     names = ("phq_first", "phq_last", "gad_first", "gad_last")
     return match_scores(**{n: (v, Instrument.get(_NHS[n[:3]])) for n, v in zip(names, values, strict=True)})
@@ -177,3 +205,25 @@ def _reliable(scores: pd.DataFrame, *, sign: int) -> pd.Series:
     fell = pd.DataFrame({key: sign * (scores[f"{key}_first"] - scores[f"{key}_last"]) for key in _NHS})
     change = pd.Series({key: Instrument.get(name).require("reliable_change") for key, name in _NHS.items()})
     return fell.ge(change - TOLERANCE).any(axis=1) & ~fell.le(TOLERANCE - change).any(axis=1)
+
+
+def _below_cutoffs(scores: pd.DataFrame) -> pd.Series:
+    """Return the distance to "below both cut-offs at the end": the smaller of the two."""
+    found = {}
+    for key, name in _NHS.items():
+        last = scores[f"{key}_last"]
+        cutoff = Instrument.get(name).require("case_cutoff")
+        found[key] = -at_least(last, cutoff, whole=are_whole(last), spread=spread_of(last))
+    return pd.DataFrame(found).min(axis=1)
+
+
+def _reliable_distance(scores: pd.DataFrame, *, sign: int) -> pd.Series:
+    """Return the distance to `_reliable`: a fall of either score (larger) and no rise of any (smaller)."""
+    fell, held = {}, {}
+    for key, name in _NHS.items():
+        first, last = scores[f"{key}_first"], scores[f"{key}_last"]
+        change = Instrument.get(name).require("reliable_change")
+        fall, whole, spread = sign * (first - last), are_whole(first, last), spread_of(last)
+        fell[key] = at_least(fall, change, whole=whole, spread=spread)
+        held[key] = -at_least(-fall, change, whole=whole, spread=spread)
+    return pd.DataFrame({**held, "fell": pd.DataFrame(fell).max(axis=1)}).min(axis=1)

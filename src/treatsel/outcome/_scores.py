@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from treatsel.errors import InputError
 from treatsel.instrument import TOLERANCE, Instrument, match_scores
 from treatsel.outcome._labels import labels
+from treatsel.outcome._thresholds import are_whole, at_least, at_most, distances, spread_of
 
 
 def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
@@ -43,6 +45,15 @@ def remission(last: Any, *, instrument: Instrument | str) -> pd.Series:
     cutoff = instrument.require("remission_maximum")
     scores = match_scores(last=(last, instrument))
     return labels("remission", scores["last"] <= cutoff + TOLERANCE, known=scores)
+
+
+def remission_distance(last: Any, *, instrument: Instrument | str) -> pd.Series:
+    """Return how far each score is below the threshold of `remission`, in SDs of the score."""
+    instrument = Instrument.get(instrument)
+    cutoff = instrument.require("remission_maximum")
+    scores = match_scores(last=(last, instrument))
+    found = at_most(scores["last"], cutoff, whole=are_whole(scores["last"]), spread=spread_of(scores["last"]))
+    return distances("remission", found, known=scores)
 
 
 def response(
@@ -83,14 +94,34 @@ def response(
     >>> response([20, 20], [10, 15], fall=0.25).tolist()
     [1.0, 1.0]
     """
+    scores = _first_and_last(first, last, fall, instrument)
+    fell = scores["first"] - scores["last"] >= fall * scores["first"] - TOLERANCE
+    return labels("response", fell, known=scores, among=scores["first"] > 0)
+
+
+def response_distance(
+    first: Any, last: Any, *, fall: float = 0.5, instrument: Instrument | str | None = None
+) -> pd.Series:
+    """Return how far last/first is below the threshold of `response`, in SDs of last/first."""
+    scores = _first_and_last(first, last, fall, instrument)
+    begun = scores["first"].where(scores["first"] > 0)
+    # The threshold is found in points, of which the attainable values are known, and then divided by first.
+    found = at_least(
+        scores["first"] - scores["last"],
+        fall * scores["first"],
+        whole=are_whole(scores["first"], scores["last"]),
+        spread=(begun * spread_of(scores["last"] / begun)).clip(lower=np.finfo(float).tiny),
+    )
+    return distances("response", found, known=scores, among=scores["first"] > 0)
+
+
+def _first_and_last(first: Any, last: Any, fall: float, instrument: Instrument | str | None) -> pd.DataFrame:
     if not 0 < fall <= 1:
         raise InputError(f"fall is {fall}; it must be above 0 and at most 1, for example 0.5.")
     known = None if instrument is None else Instrument.get(instrument)
     if known and (known.minimum != 0 or known.direction != "lower is better"):
         raise InputError(f"{known.name} must start at 0, with lower scores better, for a relative fall.")
-    scores = match_scores(first=(first, known), last=(last, known))
-    fell = scores["first"] - scores["last"] >= fall * scores["first"] - TOLERANCE
-    return labels("response", fell, known=scores, among=scores["first"] > 0)
+    return match_scores(first=(first, known), last=(last, known))
 
 
 def caseness(score: Any, *, instrument: Instrument | str) -> pd.Series:
@@ -127,3 +158,14 @@ def caseness(score: Any, *, instrument: Instrument | str) -> pd.Series:
     cutoff = instrument.require("case_cutoff")
     scores = match_scores(score=(score, instrument))
     return labels("caseness", scores["score"] >= cutoff - TOLERANCE, known=scores)
+
+
+def caseness_distance(score: Any, *, instrument: Instrument | str) -> pd.Series:
+    """Return how far each score is above the threshold of `caseness`, in SDs of the score."""
+    instrument = Instrument.get(instrument)
+    cutoff = instrument.require("case_cutoff")
+    scores = match_scores(score=(score, instrument))
+    found = at_least(
+        scores["score"], cutoff, whole=are_whole(scores["score"]), spread=spread_of(scores["score"])
+    )
+    return distances("caseness", found, known=scores)
