@@ -72,6 +72,14 @@ def _outcomes() -> list[dict[str, Any]]:
             "title": "NHS recovery",
             "description": recovery,
             "event_is_good": True,
+            # models then learn from both scores
+            "definition": {
+                "name": "nhs_recovery",
+                "phq_first": "phq9_start",
+                "phq_last": "phq9_last",
+                "gad_first": "gad7_start",
+                "gad_last": "gad7_last",
+            },
         },
         {
             "name": "dropout",
