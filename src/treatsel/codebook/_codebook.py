@@ -2,7 +2,7 @@
 
 A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Schema
 (https://specs.frictionlessdata.io/table-schema/), extended by `role`, `unit` and, for outcomes,
-`event_is_good`.
+`event_is_good`, `score`, `start`, `target` and `definition`.
 """
 
 import json
