@@ -9,6 +9,7 @@ from treatsel.additive._kernel import weighted_sum as weighted_sum
 from treatsel.additive._model import LOW_PROPENSITY as LOW_PROPENSITY
 from treatsel.additive._model import AdditiveModel, AssignmentModel
 from treatsel.additive._model import additive_of as additive_of
+from treatsel.additive._moments import NARROWEST as NARROWEST
 from treatsel.additive._moments import is_constant as is_constant
 from treatsel.additive._moments import moments_of as moments_of
 from treatsel.additive._numeric import logistic, logistic_quantiles, quantiles

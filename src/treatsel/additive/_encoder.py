@@ -17,6 +17,7 @@ from treatsel._checks import FloatArray, as_text, count_of, listed
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._lazy import lazy
 from treatsel.additive._column import Column, People, category_of, codes_of, number_of, values_of
+from treatsel.additive._moments import NARROWEST
 from treatsel.codebook import LARGEST, too_large
 from treatsel.errors import CohortError, Fault
 
@@ -77,6 +78,7 @@ class Encoding:
                 columns.append(Column(name=name))
             else:
                 columns.append(number_of(name, values, weights, people, knots=knots))
+                faults += _too_narrow(columns[-1])
         if faults:
             raise CohortError("The covariates cannot be encoded:", faults)
         return cls(tuple(columns), native_missing)
@@ -295,6 +297,14 @@ class _Plan:
                 if column.levels is not None
             ],
         )
+
+
+def _too_narrow(column: Column) -> list[Fault]:
+    if column.scale >= NARROWEST:
+        return []
+    remedy = "Give the numbers in a larger unit, or drop the column."
+    problem = f"varies by less than {NARROWEST:g}, which is too little for computation"
+    return [Fault(column=column.name, problem=problem, remedy=remedy)]
 
 
 def _infinite(name: str, n: int, rows: "pd.Index[Any]") -> Fault:
