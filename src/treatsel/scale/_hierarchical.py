@@ -180,7 +180,9 @@ class PatientParts:
 def _counted(part: pd.DataFrame, outcome: str, arm: str) -> Counts:
     """Count the values of each column and, under "", those of arm and outcome jointly."""
     counts: Counts = {name: plain(part[name]).value_counts(dropna=False) for name in part.columns}
-    both = pd.DataFrame({"arm": part[arm].astype("object"), "outcome": part[outcome].astype("float64")})
+    # what is no number becomes NaN, which is refused: the error of a conversion would show a patient's value
+    observed = pd.to_numeric(part[outcome], errors="coerce").astype("float64")
+    both = pd.DataFrame({"arm": part[arm].astype("object"), "outcome": observed})
     counts[""] = both.groupby(["arm", "outcome"], dropna=False).size()
     return counts
 
