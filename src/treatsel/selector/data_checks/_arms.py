@@ -46,8 +46,8 @@ def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PA
     few = counts[counts < fewest]
     if not len(few):
         return []
-    hidden = pd.Series(suppression(counts), counts.index)  # with all arms stated but one, it would follow
-    arms = ", ".join(f"{arm!r}" if hidden[arm] else f"{arm!r}: {int(n)}" for arm, n in few.items())
+    hidden = set(counts.index[suppression(counts)])  # with all arms stated but one, it would follow
+    arms = ", ".join(f"{arm!r}" if arm in hidden else f"{arm!r}: {int(n)}" for arm, n in few.items())
     message, disclosed = (
         f"{len(few)} of {count_of(len(counts), 'arm')} have fewer than {fewest} patients with {y.name!r} "
         f"observed ({listed}). In simulations, at least 300 per arm were needed to detect the gain of a "
