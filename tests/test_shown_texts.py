@@ -29,7 +29,7 @@ from treatsel.table import TableWriter, packed
 HIDDEN = [
     *("\0", "\x07", "\x1b", "\x7f", "\x85", "\x9b", "\xad", "\u061c", "\u115f", "\u200b", "\u200d", "\u200e"),
     *("\u2028", "\u2029", "\u202a", "\u202e", "\u2060", "\u2066", "\u2069", "\u3164", "\ufe0f", "\ufeff"),
-    *("\U000e0041", "\U000e01ef", "\ue000", "\r"),
+    *("\U000e0041", "\U000e01ef", "\ue000", "\r", "\u2800"),
 ]
 LINES = ["\n", "\r", "\t", "\r\n", "\x0b", "\x0c"]
 

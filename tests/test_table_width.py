@@ -40,6 +40,20 @@ def test_five_thousand_columns_are_read(tmp_path):
     assert list(read_table(tmp_path / "t.csv").columns) == names
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+@pytest.mark.parametrize("filling", [" ", "\n"])
+def test_a_cell_that_would_fill_the_memory_is_refused(tmp_path, name, filling):
+    path = tmp_path / name
+    with gzip.open(path, "wt", compresslevel=1) if name.endswith("gz") else path.open("w") as stream:
+        stream.write('a,b\n1,2\n3,"')
+        for _ in range(70):
+            stream.write(filling * 2**20)
+        stream.write('"\n')
+    for read in (read_table, lambda path: list(read_chunks(path, rows=10))):
+        with pytest.raises(CohortError, match="without a line break or a separator"):
+            read(path)
+
+
 def test_a_cell_that_is_too_long_for_the_parser_is_no_traceback(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n" + "x" * 200_000 + ",1\n2,3\n")
     try:

@@ -239,3 +239,24 @@ def stated(n: int, noun: str) -> str:
     ('fewer than 5 patients', '12 patients')
     """
     return f"fewer than {SMALLEST_GROUP} {noun}s" if is_small(n) else f"{n:,} {noun}s"
+
+
+def events_stated(n_events: int, n: int) -> str:
+    """Return numbers of events and of patients for use in text; small counts, and remainders, are not shown.
+
+    Examples
+    --------
+    >>> events_stated(9, 39), events_stated(3, 39), events_stated(37, 39)
+    ('9 of 39', 'fewer than 5 of 39', 'all but fewer than 5 of 39')
+    >>> events_stated(2, 4), events_stated(0, 8)
+    ('some of fewer than 5', 'none or all of fewer than 10')
+    """
+    if is_small(n):
+        return f"some of fewer than {SMALLEST_GROUP}"
+    if is_telling(n, n_events):
+        return f"none or all of fewer than {2 * SMALLEST_GROUP}"
+    if is_small(n_events):
+        return f"fewer than {SMALLEST_GROUP} of {n:,}"
+    if is_small(n - n_events):
+        return f"all but fewer than {SMALLEST_GROUP} of {n:,}"
+    return f"{n_events:,} of {n:,}"

@@ -157,6 +157,24 @@ def test_what_is_not_a_public_key_is_refused(signed, keys, key, message):
         ts.load_model(signed, require_signature=keys / key if isinstance(key, str) else key)
 
 
+def test_a_key_given_as_text_is_read_and_never_shown(signed, keys, tmp_path):
+    public, private = ((keys / name).read_text() for name in ("mine.pub.pem", "mine.pem"))
+    ts.load_model(signed, require_signature=public)
+    sign_model(STORED, private, tmp_path / "signed.treatsel")
+    ts.load_model(tmp_path / "signed.treatsel", require_signature=public)
+    secret = private.splitlines()[1]
+    for text in (private.replace("A", "B"), private.replace("-----END", "-----"), private[:-80]):
+        with pytest.raises(InputError, match="private key cannot be read") as caught:
+            sign_model(STORED, text)
+        assert secret[:20] not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [True, 5, ["mine.pem"]])
+def test_a_key_that_is_no_text_is_refused(signed, key):
+    with pytest.raises(InputError, match="give PEM text, or a path to it"):
+        ts.load_model(signed, require_signature=key)
+
+
 def test_keys_of_another_kind_are_refused(signed):
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from treatsel._checks import normal_text
 from treatsel._reporting.text import hidden_in
+from treatsel.cli._codebook import summary
 from treatsel.codebook import ROLES, TYPES, Codebook, Field
 from treatsel.errors import CodebookError, CohortError, InputError
 
@@ -481,6 +482,29 @@ def test_draft_follows_the_given_options():
     assert Codebook.infer(frame, outcomes=[]).outcomes == ()
     assert Codebook.infer(frame, arm="Service").name("site") is None
     assert draft([20, 30], ranges=False).minimum is None
+
+
+def test_a_draft_remarks_on_constant_columns():
+    frame = pd.DataFrame(
+        {
+            "arm": ["a", "b"] * 10,
+            "language": "UK",
+            "version": 3,
+            "ticked": ["1", ""] * 10,
+            "empty": "",
+            "age": [str(20 + i % 7) for i in range(20)],
+        }
+    )
+    book = Codebook.infer(frame, arm="arm", outcomes=[])
+    assert book.covariates == ("language", "version", "ticked", "empty", "age")
+    for name in ("language", "version"):
+        assert book[name].note.startswith("Holds a single value in this table")
+    assert "do these mean no" in book["ticked"].note
+    assert book["empty"].note.startswith("Holds no value")
+    assert "value in this table" not in book["age"].note
+    told = summary(book)
+    assert "No value, or a single one: ['language', 'version', 'ticked', 'empty']. " in told
+    assert "--role language=none" in told
 
 
 def test_notes_ask_only_what_was_not_stated():

@@ -336,6 +336,25 @@ def test_predictions_do_not_depend_on_the_unit_of_a_covariate(unit):
         assert roc_auc(y, other["A"]).value > 0.8
 
 
+@pytest.mark.parametrize("unit", [1e-14, 1e-40])
+def test_a_model_of_a_covariate_in_a_tiny_unit_can_be_saved(unit, tmp_path):
+    rng, n = np.random.default_rng(0), 300
+    X = pd.DataFrame({"il6": unit * rng.normal(size=n), "arm": rng.choice(["A", "B"], n)})
+    y = pd.Series(rng.binomial(1, 0.4, n), name="remission")
+    selector = hierarchical().fit(X, y)
+    ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
+    again = ts.load_model(tmp_path / "m.treatsel").predict_by_arm(X)
+    np.testing.assert_array_equal(again, selector.predict_by_arm(X))
+
+
+def test_a_covariate_that_varies_too_little_for_computation_is_refused():
+    rng, n = np.random.default_rng(0), 300
+    X = pd.DataFrame({"il6": 1e-70 * rng.normal(size=n), "arm": rng.choice(["A", "B"], n)})
+    y = pd.Series(rng.binomial(1, 0.4, n), name="remission")
+    with pytest.raises(CohortError, match=r"'il6' varies by less than 1e-60.*larger unit"):
+        hierarchical().fit(X, y)
+
+
 def test_missing_values_among_objects_are_missing():
     rng, n = np.random.default_rng(0), 300
     X = pd.DataFrame({"age": rng.normal(45, 12, n), "arm": rng.choice(["A", "B"], n)})

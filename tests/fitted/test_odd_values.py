@@ -103,6 +103,7 @@ WRONG = [
     *(True, np.True_, np.timedelta64(34), np.timedelta64(34, "D"), pd.Timedelta("34D")),
     *(pd.Timestamp("2020-01-01"), np.datetime64("2020-01-01"), 34 + 0j, np.complex128(34), b"34"),
     *(bytearray(b"34"), [34], [[34]], (34,), {34}, {"a": 34}, range(3), np.array(34), np.array([34])),
+    *("34\ud800", "\udfff"),  # lone surrogates, as JSON may hold
     *("34\u00a0", "\uff13\uff14", "0x22", "female", np.bytes_(b"34"), "x" * 100_000, "9" * 500),
     *HOSTILE[1:],
 ]

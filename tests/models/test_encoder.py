@@ -239,7 +239,7 @@ def test_shares_of_a_handful_are_alike():
     assert Encoding.learn(few, np.ones(2), native_missing=False).columns[0].shares == (0.5, 0.5)
 
 
-@pytest.mark.parametrize("unit", [1.0, 1e-9, 5e-13, 1e-200, 1e90])
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 5e-13, 1e-50, 1e90])
 def test_the_matrix_does_not_depend_on_the_unit(unit):
     values = np.random.default_rng(0).normal(4, 1, 200)
     plain, scaled = (

@@ -281,6 +281,26 @@ def test_the_variances_are_where_the_evidence_is_largest():
             assert evidence(np.where(np.arange(len(scales.groups)) == j, factor, 1.0) * scales.groups) < best
 
 
+def test_a_handful_of_patients_of_an_arm_with_a_category_get_no_term_of_their_own():
+    """Such a coefficient would tell the outcome of a patient whose category and arm are known."""
+    rng = np.random.default_rng(0)
+    X, y, _ = simulate(600, 0)
+    X["job"] = rng.choice(["p", "q", "r"], 600)
+    X.loc[X.index[:8], "job"] = "s"
+    X.loc[X.index[:8], "arm"] = ["A"] + ["B"] * 7
+    tables = []
+    for outcome in (0, 1):
+        y[0] = outcome
+        model = HierarchicalClassifier().fit(X, y)
+        features = list(model.encoding_.features)
+        tables.append(model.additive().coefficients[:, features.index("job=s")])
+    own = [table[0] - table[2] for table in tables]  # arm C has nobody with this category
+    np.testing.assert_allclose(own, 0.0, atol=1e-3)  # only the projection moves them
+    assert np.ptp(own) < 2e-3
+    frequent = model.additive().coefficients[:, features.index("job=p")]
+    assert np.ptp(frequent) > 0.005
+
+
 # -- levels of a score -------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from treatsel.codebook import Field
 from treatsel.errors import TreatselError
 from treatsel.models import PooledClassifier
 from treatsel.monitoring import monitor
+from treatsel.scale import fit_hierarchical_dask, predict_dask
 
 PER_PATIENT = {
     "predictions": ("id",),  # each row is a patient's prediction: the reader must know whose
@@ -375,6 +376,55 @@ def test_cells_that_break_the_codebook(planted, tmp_path):
                 told = "\n".join([said_by(call), *(str(warning.message) for warning in caught)])
             found += [f"{column}: {name}: {kind}" for kind in secrets.found_in(told)]
     assert not found
+
+
+def test_parquet_files_and_dask(planted, tmp_path):
+    pytest.importorskip("pyarrow")
+    dask, frames = pytest.importorskip("dask"), pytest.importorskip("dask.dataframe")
+    folder, secrets, table, _ = planted
+    BOOK.write(tmp_path / "b.yaml")
+    selector, found = load_model(folder / "m.treatsel"), []
+    columns = ["age", "score", "work", "housing", "alone", "arm", "dropout"]
+    tables = [("", table, 0), *broken_cells(secrets, table)]
+    for i, (column, broken, _row) in enumerate(tables):
+        if not secrets.seed and i % 4:
+            continue
+        path = tmp_path / "c.parquet"
+        broken.to_parquet(path, index=False)
+        for name in ("codebook", "predict", "monitor"):
+            arguments = commands(tmp_path, path, folder / "m.treatsel")[name]
+            found += leaks_of(secrets, tmp_path, f"{column}: Parquet: {name}", arguments)[1]
+        parts = frames.from_pandas(broken, npartitions=3)
+        numbers = broken[columns].assign(
+            **{name: pd.to_numeric(broken[name], errors="coerce") for name in ("age", "dropout")}
+        )
+        numeric = frames.from_pandas(numbers, npartitions=3)
+        calls = {
+            "predict_dask": lambda parts=parts: predict_dask(selector, parts).compute(),
+            "flagged": lambda parts=parts: predict_dask(selector, parts, on_invalid="flag").compute(),
+            "as texts": lambda parts=parts: fit_hierarchical_dask(parts[columns], "dropout"),
+            "fitted": lambda numeric=numeric: fit_hierarchical_dask(numeric, "dropout"),
+        }
+        if column not in columns:
+            del calls["as texts"], calls["fitted"]
+        for name, call in calls.items():
+            with warnings.catch_warnings(record=True) as caught, dask.config.set(scheduler="synchronous"):
+                warnings.simplefilter("always")
+                told = "\n".join([said_by(call), *(str(warning.message) for warning in caught)])
+            found += [f"{column}: Dask: {name}: {kind}" for kind in secrets.found_in(told)]
+    assert not found
+
+
+def test_an_outcome_that_is_no_number_is_not_shown_by_dask():
+    frames = pytest.importorskip("dask.dataframe")
+    secret = "Zq9kept"
+    table = pd.DataFrame(
+        {"age": np.arange(40.0), "arm": ["a", "b"] * 20, "dropout": ["0", "1", "1", "0"] * 10}
+    )
+    table.loc[3, "dropout"] = secret
+    told = said_by(lambda: fit_hierarchical_dask(frames.from_pandas(table, npartitions=2), "dropout"))
+    assert "'dropout' has 1 value other than 0 and 1" in told
+    assert secret not in told
 
 
 def broken_files(table, folder):

@@ -174,3 +174,23 @@ def test_the_background_holds_no_text_of_few_patients():
     X, y, _ = patients(n_rare=4)
     background = fitted(X, y).background_
     assert set(background["work"].dropna()) <= {"employed", "student"}
+
+
+def test_a_model_with_a_column_of_rare_categories_only_can_be_saved(tmp_path):
+    X, y, _ = patients()
+    X = X.drop(columns="work").assign(job=[f"job {i // 3}" for i in range(N)])
+    book = Codebook(
+        (
+            Field(name="age", type="number", role="covariate"),
+            Field(name="income", type="number", role="covariate"),
+            Field(name="pregnant", type="number", role="covariate"),
+            Field(name="job", type="string", role="covariate"),
+            Field(name="arm", type="string", role="arm"),
+        )
+    )
+    selector = fitted(X, y, book)
+    save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")
+    again = load_model(tmp_path / "m.treatsel")
+    np.testing.assert_array_equal(again.predict_by_arm(X), selector.predict_by_arm(X))
+    content = json.dumps([again.model_.codebook["job"].enum, list(again.background_["job"].dropna())])
+    assert "job 1" not in content

@@ -9,7 +9,7 @@ import treatsel as ts
 from treatsel.artifact import read_manifest
 from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
-from treatsel.errors import DataQualityWarning, InputError, TreatselWarning
+from treatsel.errors import CohortError, DataQualityWarning, InputError, TreatselWarning
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, StackedClassifier
 from treatsel.report import model_card
 from treatsel.selector._default_arm import learn_assignment
@@ -156,7 +156,7 @@ def test_an_arm_without_enough_events_is_stored_as_such_and_is_not_the_default(t
     y.iloc[in_a] = 1.0
     y.iloc[in_a[:6]] = 0.0  # six non-events
     y.iloc[in_a[-2:]] = np.nan  # two missing: a cell too small to be stored
-    with pytest.warns(TreatselWarning, match="was not observed in 2"):
+    with pytest.warns(TreatselWarning, match="was not observed in fewer than 5 of 900"):
         selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(X, y)
     assert selector.default_arm_ == "B"
     ts.save_model(selector, tmp_path / "m.treatsel", intended_use="A test.")
@@ -192,14 +192,49 @@ class TestFitOnACohort:
         options = {"estimator": "hierarchical", "random_state": 0}
         with pytest.warns(TreatselWarning):
             one = ts.TreatmentSelector(**options).fit(synthetic)
-        by_hand = ts.TreatmentSelector(codebook=synthetic.codebook, groups="service", **options)
+        book = synthetic.codebook
+        by_hand = ts.TreatmentSelector(codebook=book, groups="service", **options)
+        others = [name for name in synthetic.frame if name not in (*synthetic.X, *book.outcomes)]
         with pytest.warns(TreatselWarning):
-            by_hand.fit(synthetic.X.join(synthetic.groups), synthetic.y)
+            by_hand.fit(synthetic.X, synthetic.y, extra=synthetic.frame[others])
+        assert by_hand.models_["recovery"].levels_ > 2
         for name in one.outcomes_:
             pd.testing.assert_frame_equal(
                 one.predict_by_arm(synthetic.X, name), by_hand.predict_by_arm(synthetic.X, name)
             )
         pd.testing.assert_frame_equal(one.arm_means_, by_hand.arm_means_)
+
+    def test_outcomes_are_learned_from_their_scores_where_the_cohort_has_them(self, synthetic):
+        options = {"estimator": "hierarchical", "random_state": 0}
+        plain = ts.TreatmentSelector(codebook=synthetic.codebook, groups="service", **options)
+        with pytest.warns(TreatselWarning):
+            one = ts.TreatmentSelector(**options).fit(synthetic)
+        with pytest.warns(TreatselWarning):
+            plain.fit(synthetic.X.join(synthetic.groups), synthetic.y)
+        assert {name: model.levels_ > 2 for name, model in one.models_.items()} == {
+            "recovery": True,
+            "dropout": False,
+        }
+        assert plain.models_["recovery"].levels_ == 2
+        dropout = [s.predict_by_arm(synthetic.X, "dropout") for s in (one, plain)]
+        pd.testing.assert_frame_equal(*dropout)
+        draws = [s.predict_draws(synthetic.X.head(50)) for s in (one, plain)]
+        apart = [np.quantile(d[:, :, 0] - d[:, :, 1], [0.025, 0.975], axis=0) for d in draws]
+        assert np.diff(apart[0], axis=0).mean() < np.diff(apart[1], axis=0).mean()
+
+    def test_extra_columns_need_a_codebook_and_the_order_of_x(self, synthetic):
+        X, extra = synthetic.X, synthetic.frame[["service"]]
+        with pytest.raises(InputError, match="extra needs a codebook"):
+            ts.TreatmentSelector().fit(X, synthetic.y, extra=extra)
+        selector = ts.TreatmentSelector(codebook=synthetic.codebook)
+        with pytest.raises(InputError, match="already has all columns"):
+            selector.fit(synthetic, extra=extra)
+        with pytest.raises(InputError, match="order"):
+            selector.fit(X, synthetic.y, extra=extra[::-1])
+        with pytest.raises(InputError, match="must be a DataFrame"):
+            selector.fit(X, synthetic.y, extra=extra["service"])
+        with pytest.raises(CohortError, match="'unheard'"):
+            selector.fit(X, synthetic.y, extra=extra.assign(unheard=1))
 
     def test_outcomes_may_be_chosen(self, synthetic):
         selector = ts.TreatmentSelector(estimator="hierarchical", event_is_good=False, random_state=0)

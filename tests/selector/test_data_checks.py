@@ -214,16 +214,40 @@ def test_persons_divided_between_groups():
     assert check_persons(persons, pd.Series([0, 0, 1, 1, 2, 0, 1])) == []
     (check,) = check_persons(persons, pd.Series(["x", "y", "x", "x", "y", "x", "y"]))
     assert check.code == "person_in_several_groups"
-    assert check.message.startswith("1 person (column 'person', 2 rows) has several rows in several groups.")
-    assert "in several groups" in check.message
+    assert check.message.startswith(
+        "fewer than 5 persons (column 'person', fewer than 5 rows) have several rows in several groups."
+    )
     assert check_persons(persons.where(persons.isna()), None) == []
 
 
 def test_persons_with_several_rows_where_no_groups_keep_them_together():
-    persons = pd.Series(["a", "a", "b", "b", "c", None, None], name="person")
+    persons = pd.Series([*"aabbccddeeef", None, None], name="person")
     (check,) = check_persons(persons, None)
-    assert check.message.startswith("2 persons (column 'person', 4 rows) have several rows.")
+    assert check.message.startswith("5 persons (column 'person', 11 rows) have several rows.")
     assert check_persons(persons.drop_duplicates(), None) == []
+
+
+@pytest.mark.parametrize("n_events", [1, 4, 36, 39])
+def test_few_events_are_not_counted(n_events):
+    received = pd.Series(["A"] * 40 + ["B"] * 40)
+    y = pd.Series([0.0, 1.0] * 40, name="remission")
+    y[:40] = (np.arange(40) < n_events).astype(float)
+    (check,) = check_events(received, y)
+    told = "'A': fewer than 5 of 40" if n_events < 5 else "'A': all but fewer than 5 of 40"
+    assert told in check.message
+    y[8:40] = np.nan
+    y[:8] = 1.0
+    (check,) = check_events(received, y)
+    assert "'A': none or all of fewer than 10" in check.message
+
+
+def test_patients_of_a_tiny_arm_are_not_counted():
+    received = pd.Series(["A"] * 4 + ["B"] * 40 + ["C"] * 400)
+    (check,) = check_sample_size(received, pd.Series(1.0, received.index, name="remission"))
+    assert "('A', 'B')" in check.message  # with that of B, the count of A would be known from the total
+    received[:8] = "A"
+    (check,) = check_sample_size(received, pd.Series(1.0, received.index, name="remission"))
+    assert "('A': 8, 'B': 36)" in check.message
 
 
 def test_messages_name_no_value():
@@ -258,5 +282,4 @@ def test_probabilities_of_practically_0_or_1_are_reported_without_small_counts()
     logits[0, 1] = -25.0
     (found,) = check_extreme(logits, "remission")
     assert found.code == "extreme_predictions"
-    assert "1 patient" in found.message
-    assert "1 patient" not in found.disclosed
+    assert "for fewer than 5 patients" in found.message

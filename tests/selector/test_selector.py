@@ -395,12 +395,12 @@ FIT_FAULTS = {
     "an arm without events": (
         lambda X, y: (X, y.where(X["arm"] != "B", 0)),
         InputError,
-        r"too few patients in 1 arm \('B': \d+ observed, 0 events\).*merge",
+        r"too few patients in 1 arm \('B': \d+ observed, fewer than 2 events\).*merge",
     ),
     "an arm with one event": (
         lambda X, y: (X, y.where(X["arm"] != "B", 0).mask(X.index == X.index[X["arm"] == "B"][0], 1)),
         InputError,
-        "1 event",
+        "fewer than 2 events",
     ),
     "an arm never observed": (
         lambda X, y: (X, y.where(X["arm"] != "B")),
@@ -412,7 +412,7 @@ FIT_FAULTS = {
     "one value": (
         lambda X, y: (X.assign(age=X["age"].where(X.index == "p00009")), y),
         CohortError,
-        "'age' holds 1 value, all in one fold",
+        "'age' holds fewer than 5 values, all in one fold",
     ),
     "infinite": (lambda X, y: (X.assign(age=np.inf), y), CohortError, "'age' holds 400 values that are inf"),
     "enormous": (lambda X, y: (X.assign(age=X["age"] * 1e300), y), CohortError, "too large"),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Written as ranges, not as categories of the Unicode database, which differs between versions of Python.
 _RANGES = (
     *("\x00-\x1f", "\x7f-\x9f"),  # control characters, among them line breaks and escape
-    *("\xad", "\u034f", "\u061c", "\u115f\u1160", "\u17b4\u17b5", "\u180b-\u180f", "\u3164", "\uffa0"),
+    *("\xad", "\u034f", "\u061c", "\u115f\u1160", "\u17b4\u17b5", "\u180b-\u180f"),
+    *("\u2800", "\u3164", "\uffa0"),  # blanks that are letters or signs
     *("\u200b-\u200f", "\u2028-\u202e", "\u2060-\u206f"),  # zero width, line separators, direction
     *("\ufe00-\ufe0f", "\ufeff", "\ufff0-\ufffb"),  # variants, byte order mark, annotations
     *("\ud800-\udfff", "\ufdd0-\ufdef", "\ufffe\uffff"),  # half characters, no characters

@@ -1,7 +1,7 @@
 """Additive models: fitted models as sums of terms on the logit scale, in arrays, with exact explanations."""
 
 from treatsel.additive._column import Column
-from treatsel.additive._encoder import Encoding
+from treatsel.additive._encoder import Encoding, patients_of
 from treatsel.additive._explainer import Explainer
 from treatsel.additive._explainer import positions_of as positions_of
 from treatsel.additive._kernel import check_compiled as check_compiled
@@ -9,6 +9,7 @@ from treatsel.additive._kernel import weighted_sum as weighted_sum
 from treatsel.additive._model import LOW_PROPENSITY as LOW_PROPENSITY
 from treatsel.additive._model import AdditiveModel, AssignmentModel
 from treatsel.additive._model import additive_of as additive_of
+from treatsel.additive._moments import NARROWEST as NARROWEST
 from treatsel.additive._moments import is_constant as is_constant
 from treatsel.additive._moments import moments_of as moments_of
 from treatsel.additive._numeric import logistic, logistic_quantiles, quantiles
@@ -26,6 +27,7 @@ __all__ = [
     "Trees",
     "logistic",
     "logistic_quantiles",
+    "patients_of",
     "quantiles",
     "score_trees",
 ]

@@ -25,6 +25,7 @@ from treatsel.additive._column import (
     symmetric_log,
     values_of,
 )
+from treatsel.additive._moments import NARROWEST
 from treatsel.codebook import LARGEST, too_large
 from treatsel.errors import CohortError, Fault
 
@@ -69,7 +70,7 @@ class Encoding:
         row with a positive weight is one patient.
         """
         if patients is None:
-            patients = _patients(weights)
+            patients = patients_of(weights)
         people = People(patients, smallest)
         columns, faults = [], []
         for name in covariates.columns:
@@ -88,6 +89,7 @@ class Encoding:
                 columns.append(Column(name=name))
             else:
                 columns.append(number_of(name, values, weights, people, knots=knots, logs=logs))
+                faults += _too_narrow(columns[-1])
         if faults:
             raise CohortError("The covariates cannot be encoded:", faults)
         return cls(tuple(columns), native_missing)
@@ -317,13 +319,21 @@ class _Plan:
         )
 
 
+def _too_narrow(column: Column) -> list[Fault]:
+    if column.scale >= NARROWEST:
+        return []
+    remedy = "Give the numbers in a larger unit, or drop the column."
+    problem = f"varies by less than {NARROWEST:g}, which is too little for computation"
+    return [Fault(column=column.name, problem=problem, remedy=remedy)]
+
+
 def _infinite(name: str, n: int, rows: "pd.Index[Any]") -> Fault:
     remedy = "Only finite numbers are allowed; empty means missing."
     problem = f"holds {count_of(n, 'infinite value')}"
     return Fault(column=str(name), problem=problem, remedy=remedy, n_rows=n, rows=tuple(rows.tolist()))
 
 
-def _patients(weights: FloatArray) -> FloatArray:
+def patients_of(weights: FloatArray) -> FloatArray:
     """Return the number of patients in each row; a fractional weight, however large, is one patient's."""
     is_whole = bool((np.asarray(weights) % 1 == 0).all())
     return np.asarray(weights if is_whole else weights > 0, dtype=np.float64)

@@ -5,6 +5,9 @@ import numpy as np
 from treatsel._checks import FloatArray
 
 SAFE = 1e-100  # squares of deviations between this and its inverse, and their sums, are precise floats
+# Smallest SD that is not 0. A number of up to 1e100, or a center of up to 1e155, divided by it and multiplied
+# by two factors of up to 1e30, as a model file may hold, remains within the floats.
+NARROWEST = 1e-60
 
 
 def center_and_scale(values: np.ndarray, weights: FloatArray) -> tuple[float, float]:

@@ -135,6 +135,10 @@ def _fingerprint(raw: bytes) -> str:
 def _pem(key: str | Path | bytes, kind: str) -> bytes:
     if isinstance(key, bytes):
         return key
+    if isinstance(key, str) and "-----BEGIN" in key:  # not a path: a message about it would show the key
+        return key.encode()
+    if not isinstance(key, str | Path):
+        raise InputError(f"The {kind} key is a {type(key).__name__}; give PEM text, or a path to it.")
     try:
         return read_bytes(key, most=_MOST_PEM)
     except OSError as error:

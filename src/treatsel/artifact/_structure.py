@@ -11,7 +11,7 @@ import numpy as np
 
 from treatsel._checks import normal_text
 from treatsel._reporting.text import hidden_in
-from treatsel.additive import Trees
+from treatsel.additive import NARROWEST, Trees
 from treatsel.artifact._development import check_development
 from treatsel.artifact._json import MAX_WHOLE
 from treatsel.artifact._values import (
@@ -37,7 +37,6 @@ MOST_ARMS = 256
 MOST_OUTCOMES = 32
 MOST_DRAWS = 10_000
 FARTHEST = 1e155  # largest mean, or bound of a range
-NARROWEST = 1e-13  # smallest scale
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
 OVERLAP = ("effective_n", "propensity_q01", "share_low_propensity", "auc")
 DIGESTS = ("modulus", "salt", "share", "expected", "n")  # of the rows of the development cohort

@@ -7,7 +7,7 @@ from typing import Any
 
 from treatsel._checks import count_of, did_you_mean
 from treatsel.cli._io import TABLE, DataOutput, add_reading, check_outputs, pair, reading
-from treatsel.codebook import Codebook
+from treatsel.codebook import NO_VALUE, ONE_VALUE, Codebook
 from treatsel.errors import InputError
 from treatsel.table import read_table
 
@@ -162,6 +162,11 @@ def summary(book: Codebook) -> str:
         lines.append(
             f"State event_is_good (true: 1 is good) for {directionless}, or name them here: --outcome "
             f"{directionless[0]}=good or {directionless[0]}=bad."
+        )
+    constant = [name for name in book.covariates if book[name].note.startswith((NO_VALUE, ONE_VALUE))]
+    if constant:
+        lines.append(
+            f"No value, or a single one: {constant}. Leave such columns out: --role {constant[0]}=none."
         )
     if len(book.missing_values) > 1:
         lines.append(f"Taken as missing: {[text for text in book.missing_values if text]}.")

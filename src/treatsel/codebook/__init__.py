@@ -1,6 +1,8 @@
 """Codebooks: meaning, role and allowed values of each column of a patient table, and parsing of data."""
 
 from treatsel.codebook._codebook import Codebook
+from treatsel.codebook._comments import NO_VALUE as NO_VALUE
+from treatsel.codebook._comments import ONE_VALUE as ONE_VALUE
 from treatsel.codebook._direction import ATTRIBUTE as ATTRIBUTE
 from treatsel.codebook._direction import SHIPPED as SHIPPED
 from treatsel.codebook._direction import carried as carried

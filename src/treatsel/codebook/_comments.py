@@ -13,6 +13,9 @@ HEADER = """\
 # Draft of a codebook: types and roles were guessed from the table. Review every entry and its comment.
 # Columns with the role undecided must be given another role, or none, before a model can be trained.
 """
+# Notes on covariates; the second one is completed
+NO_VALUE = "Holds no value in this table, and no model can use it: usually no role."
+ONE_VALUE = "Holds a single value"
 
 
 def commented_yaml(entries: Sequence[tuple[str, Mapping[str, Any]]], whole: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 Text is converted once per distinct value.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
 from typing import Any
 
@@ -86,12 +86,17 @@ def to_boolean(values: pd.Series) -> pd.Series:
 
 
 def _to_text(values: pd.Series) -> pd.Series:
-    return values.map(text_of).astype("object")
+    return _objects(values, map(text_of, values.array))
 
 
 def _to_label(values: pd.Series) -> pd.Series:
     """Return ids as text, unchanged: two of them may differ in a blank."""
-    return values.map(lambda value: np.nan if value is OPAQUE else as_text(value)).astype("object")
+    return _objects(values, (np.nan if value is OPAQUE else as_text(value) for value in values.array))
+
+
+def _objects(values: pd.Series, converted: Iterable[Any]) -> pd.Series:
+    """Return what values became, as objects: texts of pandas cannot hold lone surrogates, as JSON may."""
+    return pd.Series(list(converted), index=values.index, name=values.name, dtype="object")
 
 
 def _to_date(values: pd.Series) -> pd.Series:

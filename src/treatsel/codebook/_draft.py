@@ -29,6 +29,7 @@ from treatsel.codebook._column_names import (
     is_process,
     may_be_later,
 )
+from treatsel.codebook._comments import NO_VALUE, ONE_VALUE
 from treatsel.codebook._convert import distinct_values, to_boolean, to_number
 from treatsel.codebook._direction import SHIPPED, UNSTATED
 from treatsel.codebook._field import Field
@@ -79,7 +80,7 @@ def draft_fields(
     labels = {f.name: clean[f.name].astype("float64") for f in fields if f.role == "outcome"}
     related = related_columns(clean, [field.name for field in fields if field.role == "covariate"])
     found = [_without_leak(field, clean[field.name], labels, related.get(field.name)) for field in fields]
-    return _in_stated_order(found, outcomes)
+    return _in_stated_order([_if_constant(field, clean[field.name]) for field in found], outcomes)
 
 
 def _in_stated_order(fields: list[Field], outcomes: Sequence[str] | None) -> list[Field]:
@@ -268,6 +269,19 @@ def _without_leak(
             note = f"{doubt} {name!r}: recorded after treatment began, or part of the outcome?"
             return replace(field, role="undecided", note=note)
     return field
+
+
+def _if_constant(field: Field, clean: pd.Series) -> Field:
+    """Return the field, with a remark if it is a covariate that holds no value, or a single one."""
+    n_values = clean.nunique()
+    if field.role != "covariate" or n_values > 1:
+        return field
+    remark = NO_VALUE
+    if n_values == 1:
+        of_some = "and cells without one: do these mean no?"  # a box that was ticked, or left empty
+        of_all = "in this table and cannot distinguish patients: usually no role."
+        remark = f"{ONE_VALUE} {of_some if clean.isna().any() else of_all}"
+    return replace(field, note=f"{remark} {field.note}".strip())
 
 
 def _label(column: pd.Series, role: str, missing: Collection[str]) -> Field:

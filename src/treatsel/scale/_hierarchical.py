@@ -159,6 +159,10 @@ class PatientParts:
         total, squares = self._sum(_power_sums) / self.weights[0]
         return total, np.maximum(squares - total**2, 0.0)
 
+    def having(self) -> FloatArray:
+        """As `Patients.having`."""
+        return np.asarray(self._sum(_having))
+
     def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
         """As `Patients.curvature`."""
         return Curvature(*self._sum(_curvature, terms, site_effects))
@@ -185,7 +189,9 @@ class PatientParts:
 def _counted(part: pd.DataFrame, outcome: str, arm: str) -> Counts:
     """Count the values of each column and, under "", those of arm and outcome jointly."""
     counts: Counts = {name: plain(part[name]).value_counts(dropna=False) for name in part.columns}
-    both = pd.DataFrame({"arm": part[arm].astype("object"), "outcome": part[outcome].astype("float64")})
+    # what is no number becomes NaN, which is refused: the error of a conversion would show a patient's value
+    observed = pd.to_numeric(part[outcome], errors="coerce").astype("float64")
+    both = pd.DataFrame({"arm": part[arm].astype("object"), "outcome": observed})
     counts[""] = both.groupby(["arm", "outcome"], dropna=False).size()
     return counts
 
@@ -225,6 +231,10 @@ def _local(
 
 def _totals(part: Patients, arms: npt.NDArray[np.intp]) -> FloatArray:
     return np.array(part.with_arms(arms[part.arms]).totals_by_arm())
+
+
+def _having(part: Patients, arms: npt.NDArray[np.intp]) -> FloatArray:
+    return part.with_arms(arms[part.arms]).having()
 
 
 def _power_sums(part: Patients, _: Any) -> FloatArray:

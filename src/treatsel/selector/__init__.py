@@ -136,7 +136,9 @@ class TreatmentSelector(LearnedAttributes, Shown):
 
     # --- learning
 
-    def fit(self, X: Any, y: Any = None, sample_weight: None = None) -> "TreatmentSelector":
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: None = None, extra: Any = None
+    ) -> "TreatmentSelector":
         """Fit one model per outcome.
 
         Parameters
@@ -147,9 +149,12 @@ class TreatmentSelector(LearnedAttributes, Shown):
         y : Series or array of shape (n_patients,), or DataFrame of shape (n_patients, n_outcomes)
             Outcomes, 0 or 1; NaN: not observed. If an outcome is missing in some patients, the others are
             weighted by the inverse probability of observation, with a warning. None: the outcomes of the
-            cohort.
+            cohort, or those that the codebook derives from scores.
         sample_weight : None
             Not supported: a selector weights patients itself, to account for missing outcomes.
+        extra : DataFrame of shape (n_patients, n_extra_columns), optional
+            Further columns of a table, with the index of X: sites, persons, later scores and whatever else
+            has a role in `codebook`. The fit is that of a `Cohort` of all columns.
 
         Returns
         -------
@@ -170,7 +175,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
-            learned = learn(self, development_of(self, X, y))
+            learned = learn(self, development_of(self, X, y, extra))
         self.model_ = learned.model
         self._assignment, self._observation = learned.assignment, learned.observation
         self._row_keys = learned.keys

@@ -61,7 +61,8 @@ def _center(column: pd.Series, group: np.ndarray) -> pd.Series:
         return grouped.mean().mask(grouped.count() < SMALLEST_GROUP)
     known = column.where(column.isin(frequent_levels(column)))
     texts = pd.Series(known.to_numpy(dtype=object)).groupby(group)
-    return texts.agg(lambda values: values.mode(dropna=False).iloc[0])
+    # without a frequent text in any group, pandas would make numbers of the missing values
+    return texts.agg(lambda values: values.mode(dropna=False).iloc[0]).astype("object")
 
 
 def counts_by_arm(outcomes: pd.DataFrame, received: pd.Series) -> pd.DataFrame:

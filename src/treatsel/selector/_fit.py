@@ -8,7 +8,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import has_fit_parameter
 
 from treatsel._checks import FloatArray, check_choice, count_of
-from treatsel._disclosure import SMALLEST_GROUP, is_small
+from treatsel._disclosure import SMALLEST_GROUP, is_small, stated
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 
@@ -82,9 +82,9 @@ def _check_events(X: pd.DataFrame, y: pd.Series, arm: str, arms: list[Any]) -> N
     few = events[(events["sum"] < 2) | (n_other < 2)]
     if not len(few):
         return
-    # a rare arm may be any text of a patient, and its counts would tell the patient's outcome
+    # a rare arm may be any text of a patient; 0 or 1 events would tell the outcome of its patients
     named = [
-        f"{a!r}: {int(n)} observed, {count_of(int(e), 'event')}"
+        f"{a!r}: {int(n)} observed, fewer than 2 {'events' if e < 2 else 'non-events'}"
         for a, (n, e) in few.iterrows()
         if not is_small(n)
     ]
@@ -102,7 +102,7 @@ def _check_spread(covariates: pd.DataFrame, folds: Any) -> None:
     faults = [
         Fault(
             column=name,
-            problem=f"holds {count_of(int(covariates[name].notna().sum()), 'value')}, all in one fold",
+            problem=f"holds {stated(int(covariates[name].notna().sum()), 'value')}, all in one fold",
             remedy=remedy,
         )
         for name in covariates.columns[n_folds < 2]

@@ -72,8 +72,12 @@ class DevelopmentData:
         return self.clean[list(self.codebook.covariates)]
 
 
-def development_of(selector: Any, X: Any, y: Any) -> DevelopmentData:
-    """Return checked development data from a cohort, or from a table and outcomes."""
+def development_of(selector: Any, X: Any, y: Any, extra: Any = None) -> DevelopmentData:
+    """Return checked development data from a cohort, or from a table, outcomes and extra columns."""
+    if extra is not None:
+        return _of_cohort(selector, _joined(selector, X, y, extra), None)
+    if isinstance(X, Cohort) and selector.codebook not in (None, X.codebook):
+        raise InputError("A cohort has its own codebook. Leave codebook out of the selector.")
     if isinstance(X, Cohort):
         return _of_cohort(selector, X, y)
     if y is None:
@@ -81,11 +85,27 @@ def development_of(selector: Any, X: Any, y: Any) -> DevelopmentData:
     return _of_table(selector, X, y, selector.codebook, selector.groups)
 
 
+def _joined(selector: Any, X: Any, y: Any, extra: Any) -> Cohort:
+    """Return the cohort of a table, outcomes and extra columns."""
+    book, extra = selector.codebook, as_pandas(extra)
+    if isinstance(X, Cohort):
+        raise InputError("extra is for tables: a Cohort already has all columns. Leave extra out.")
+    if book is None:
+        raise InputError("extra needs a codebook that gives each of its columns a role: pass codebook=.")
+    if not isinstance(extra, pd.DataFrame):
+        raise InputError(f"extra must be a DataFrame with the index of X, not a {type(extra).__name__}.")
+    frame = frame_of(X)
+    check_same_length(X=frame, extra=extra)
+    check_same_order(X=frame, extra=extra)
+    parts = [frame, extra.set_axis(frame.index)]
+    if y is not None:
+        check_same_order(X=frame, y=as_pandas(y))
+        parts.append(outcome_table(y, frame))
+    return Cohort(pd.concat(parts, axis=1), book)
+
+
 def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
     """Read a cohort by the roles of its columns; outcomes in y replace those of the cohort."""
-    given = selector.codebook
-    if given is not None and given != cohort.codebook:
-        raise InputError("A cohort has its own codebook. Leave codebook out of the selector.")
     if cohort.codebook.arm is None:
         raise InputError("The codebook has no column with the role arm. Give this role to the received arm.")
     if selector.arm != cohort.codebook.arm:
@@ -241,6 +261,7 @@ def _refuse_strangers(book: Codebook, arm: str) -> None:
     """Raise if columns do not look like covariates, instead of dropping them silently."""
     reasons = {
         "session_score": "looks as if it was measured after treatment began",
+        "process": "looks as if it was recorded after treatment began",
         "date": "holds dates",
         "id": "looks like a patient id",
         "site": "looks like a site",

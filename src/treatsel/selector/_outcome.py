@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import events_stated, is_disclosive
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import additive_of
@@ -125,8 +126,9 @@ def _observation(
     if seen.all():
         return None
     n = int((~seen).sum())
+    share = "" if is_disclosive(n, len(y)) else f" ({n / len(y):.0%})"
     warn(
-        f"Outcome {y.name!r} was not observed in {n:,} of {len(y):,} patients ({n / len(y):.0%}). The other "
+        f"Outcome {y.name!r} was not observed in {events_stated(n, len(y))} patients{share}. The other "
         "patients are weighted to represent all; this is unbiased only if observation depends on arm and "
         "covariates alone. See observation_.",
     )

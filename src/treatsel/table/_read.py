@@ -14,6 +14,7 @@ from treatsel._checks import has_lost_header, look_alikes
 from treatsel._files import is_stream, read_bytes
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, TreatselError
+from treatsel.table._bounded import BLOCK, Bounded
 from treatsel.table._dialect import OPTIONS, Dialect, check_width, chosen_names, dialect_of, opened
 from treatsel.table._parquet import dataset_of, parquet_chunks, schema_of
 
@@ -235,27 +236,30 @@ class _Source:
             check_width(self.path, stream.readline(MOST_HEADER).count(found.separator.encode()) + 1)
         return found
 
-    def texts(self, dialect: Dialect, **options: Any) -> Any:
-        """Read cells as text with pandas."""
-        source: Any = self.path if self._content is None else io.BytesIO(self._content)
-        return pd.read_csv(
-            source,
-            dtype=str,
-            keep_default_na=False,
-            encoding=dialect.encoding,
-            sep=dialect.separator,
-            **options,
-        )
+    @contextmanager
+    def texts(self, dialect: Dialect, **options: Any) -> Iterator[Any]:
+        """Read cells as text with pandas, in a file that is open meanwhile."""
+        source = opened(self.path) if self._content is None else io.BytesIO(self._content)
+        with io.BufferedReader(Bounded(source, self.path, dialect.separator), BLOCK) as stream:
+            yield pd.read_csv(
+                stream,
+                dtype=str,
+                keep_default_na=False,
+                encoding=dialect.encoding,
+                sep=dialect.separator,
+                **options,
+            )
 
     def frame(self, dialect: Dialect, **options: Any) -> pd.DataFrame:
         """Return the whole table, or its first rows, with the names as they are in the file."""
         names = self.names(dialect)
-        table = self.texts(dialect, **dialect.layout(names), **options)
-        return _with_points(_named(table, names), dialect)
+        with self.texts(dialect, **dialect.layout(names), **options) as table:
+            return _with_points(_named(table, names), dialect)
 
     def names(self, dialect: Dialect) -> list[str]:
         """Return the names in the header; pandas itself silently renames repeated ones."""
-        header = self.texts(dialect, header=None, nrows=1, skiprows=dialect.skip).iloc[0]
+        with self.texts(dialect, header=None, nrows=1, skiprows=dialect.skip) as first:
+            header = first.iloc[0]
         return [*([""] if dialect.row_names else []), *header]
 
 
@@ -286,9 +290,8 @@ def _csv_chunks(
     chosen = chosen_names(head.columns, columns)
     wanted = [i for i, name in enumerate(head.columns) if name in chosen] or [0]
     layout = dialect.layout(source.names(dialect))
-    with source.texts(
-        dialect, chunksize=rows, **layout
-    ) as reader:  # usecols would hide lines that are too long
+    # usecols would hide lines that are too long
+    with source.texts(dialect, chunksize=rows, **layout) as reader, reader:
         for chunk in reader:
             yield _with_points(chunk.set_axis(head.columns, axis=1).iloc[:, wanted], dialect)
 

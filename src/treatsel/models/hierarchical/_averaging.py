@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from treatsel._checks import FloatArray
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Mode, Prior, State, System, find_mode
 from treatsel.models.hierarchical._variances import PROGNOSIS, Layout, Scales, draw_groups, maximize_evidence
@@ -77,9 +79,22 @@ def average(
     Hoeting et al. (1999), Statistical Science 14(4), 382-417. doi:10.1214/ss/1009212519 (averaging)
     Yao et al. (2018), Bayesian Analysis 13(3), 917-1007. doi:10.1214/17-BA1091 (weights by leave-one-out)
     """
-    layout = Layout(kinds, patients.moments()[1], patients.n_arms, patients.levels.n_free, prognosis)
+    layout = Layout(
+        kinds,
+        patients.moments()[1],
+        patients.n_arms,
+        patients.levels.n_free,
+        prognosis,
+        _rare(patients.having(), kinds),
+    )
     scales, state = maximize_evidence(patients, layout, layout.guessed())
     return Averaged(_components(patients, layout, scales, state), layout, scales, state)
+
+
+def _rare(counts: FloatArray, kinds: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
+    """Return where fewer than 5 patients of an arm have a category or lack a value, shape (K, n_columns)."""
+    is_indicator = np.isin(kinds, ("category", "missing"))
+    return np.asarray(np.append(False, is_indicator) & (counts < SMALLEST_GROUP))
 
 
 def _components(patients: Patients, layout: Layout, scales: Scales, state: State) -> list[Component]:

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from treatsel._checks import FloatArray
-from treatsel.additive import Encoding
+from treatsel.additive import Encoding, patients_of
 from treatsel.models.hierarchical._levels import Contributions, Levels
 
 MOST_LEVERAGE = 0.95
@@ -168,6 +168,15 @@ class Patients:
             squares += self.weights[rows] @ design**2
         mean = total / self.weights.sum()
         return mean, np.maximum(squares / self.weights.sum() - mean**2, 0.0)
+
+    def having(self) -> FloatArray:
+        """Return the number of patients of each arm with a value other than 0 in each column: (K, q)."""
+        counts, people = np.zeros((self.n_arms, self.n_columns)), patients_of(self.weights)
+        for design, rows in self.blocks():
+            for k in range(self.n_arms):
+                mine = self.arms[rows] == k
+                counts[k] += people[rows][mine] @ (design[mine] != 0)
+        return counts
 
     def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
         """Return the sums over all patients.

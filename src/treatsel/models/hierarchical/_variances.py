@@ -83,6 +83,7 @@ class Layout:
         n_arms: int,
         n_thresholds: int = 0,
         prognosis: Mapping[str, float] = PROGNOSIS,
+        rare: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.n_columns = len(kinds) + 1
         self.shape = (n_arms + 1, self.n_columns + n_thresholds)
@@ -101,8 +102,12 @@ class Layout:
         for rows, ending, guesses, freedom in layers:
             for j, kind in enumerate(kinds, start=1):
                 if guesses[kind] > 0 and variances[j] > 0:
-                    self._group[rows, j] = len(of_group)
-                    count = float(self._free[rows].sum())
+                    own = np.full(n_arms + 1, False)
+                    own[rows] = True
+                    if rare is not None and ending:  # a term of a handful of patients would describe them
+                        own[1:] &= ~rare[:, j]
+                    self._group[own, j] = len(of_group)
+                    count = float(self._free[own].sum())
                     of_group.append((self._number_of(kind + ending, guesses[kind]), freedom, count))
         table = np.array(of_group, dtype=float).reshape(-1, 3)
         self.kind, self.freedom, self.count = table[:, 0].astype(np.intp), table[:, 1], table[:, 2]

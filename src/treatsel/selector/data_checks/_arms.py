@@ -1,14 +1,14 @@
 """Checks of arms and persons: few events, small arms, poor overlap, persons in several groups.
 
 Each check returns a list of findings, empty if there is nothing to report. Messages contain columns, arms and
-counts, never the value of a patient.
+counts, never the value of a patient, nor a count of 1 to 4 patients.
 """
 
 import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
-from treatsel._disclosure import stated
+from treatsel._disclosure import events_stated, stated, suppression
 from treatsel.fitted import DataCheck
 from treatsel.models import Assignment
 
@@ -24,7 +24,7 @@ def check_events(received: pd.Series, y: pd.Series, *, fewest: int = MIN_EVENTS)
     few = counts[(counts["sum"] < fewest) | (other < fewest)]
     if not len(few):
         return []
-    arms = "; ".join(f"{arm!r}: {int(s)} of {int(n)}" for arm, (n, s) in few.iterrows())
+    arms = "; ".join(f"{arm!r}: {events_stated(int(s), int(n))}" for arm, (n, s) in few.iterrows())
     message, disclosed = (
         f"Outcome {y.name!r} has fewer than {fewest} events, or non-events, in {count_of(len(few), 'arm')} "
         f"({listed}). Estimates for such an arm are mostly borrowed from the other arms. "
@@ -46,7 +46,8 @@ def check_sample_size(received: pd.Series, y: pd.Series, *, fewest: int = MIN_PA
     few = counts[counts < fewest]
     if not len(few):
         return []
-    arms = ", ".join(f"{arm!r}: {int(n)}" for arm, n in few.items())
+    hidden = set(counts.index[suppression(counts)])  # with all arms stated but one, it would follow
+    arms = ", ".join(f"{arm!r}" if arm in hidden else f"{arm!r}: {int(n)}" for arm, n in few.items())
     message, disclosed = (
         f"{len(few)} of {count_of(len(counts), 'arm')} have fewer than {fewest} patients with {y.name!r} "
         f"observed ({listed}). In simulations, at least 300 per arm were needed to detect the gain of a "
@@ -70,13 +71,10 @@ def check_persons(persons: pd.Series, groups: pd.Series | None) -> list[DataChec
     where = "" if groups is None else " in several groups"
     n_rows = int(divided[person].sum())
     message, disclosed = (
-        f"{subject} several rows{where}. The model is then tested in persons to whom it was fitted, and its "
-        "performance is overestimated. Keep one row per person, or use the person column as groups."
-        for subject in (
-            f"{count_of(n, 'person')} (column {persons.name!r}, {count_of(n_rows, 'row')}) "
-            f"{'has' if n == 1 else 'have'}",
-            f"{stated(n, 'person')} (column {persons.name!r}) have",
-        )
+        f"{stated(n, 'person')} (column {persons.name!r}{rows}) have several rows{where}. The model is then "
+        "tested in persons to whom it was fitted, and its performance is overestimated. Keep one row per "
+        "person, or use the person column as groups."
+        for rows in (f", {stated(n_rows, 'row')}", "")
     )
     return [DataCheck("person_in_several_groups", message, disclosed)]
 

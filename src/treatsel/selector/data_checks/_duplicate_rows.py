@@ -37,14 +37,13 @@ def check_duplicates(columns: Sequence[Column]) -> list[DataCheck]:
     if n_pairs(sizes) <= EXCESS * chance * n_pairs(without):
         return []
     n_sets = int((sizes > 1).sum())
-    message, disclosed = (
+    message = (
         f"{n_equal} patients share all of their {count_of(len(columns), 'covariate')} with another patient "
-        f"({sets} of equal rows), more than chance would explain. If they were entered "
+        f"({stated(n_sets, 'set')} of equal rows), more than chance would explain. If they were entered "
         "twice, or are one person treated repeatedly, they are counted too often, and may be in the data for "
         "fitting and in the data for testing. Keep one row per person, or use the person column as groups."
-        for sets in (count_of(n_sets, "set"), stated(n_sets, "set"))
     )
-    return [DataCheck("duplicate_patients", message, disclosed)]
+    return [DataCheck("duplicate_patients", message)]
 
 
 def _set_sizes(table: pd.DataFrame) -> IntArray:

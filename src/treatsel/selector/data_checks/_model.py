@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from treatsel._checks import FloatArray, count_of
+from treatsel._checks import FloatArray
 from treatsel._disclosure import stated
 from treatsel.codebook import follows_outcome
 from treatsel.fitted import DataCheck
@@ -75,13 +75,12 @@ def check_extreme(logits: FloatArray, outcome: str, *, largest: float = MAX_LOGI
     n = int((np.abs(logits) > largest).any(axis=1).sum())
     if not n:
         return []
-    message, disclosed = (
-        f"The model of {outcome!r} predicts probabilities that are practically 0 or 1 for {whose}: some "
-        "covariates separate the outcomes. Check whether a covariate was recorded after treatment began, or "
-        "holds values of very different size."
-        for whose in (count_of(n, "patient"), stated(n, "patient"))
+    message = (
+        f"The model of {outcome!r} predicts probabilities that are practically 0 or 1 for "
+        f"{stated(n, 'patient')}: some covariates separate the outcomes. Check whether a covariate was "
+        "recorded after treatment began, or holds values of very different size."
     )
-    return [DataCheck("extreme_predictions", message, disclosed)]
+    return [DataCheck("extreme_predictions", message)]
 
 
 def check_observation(observation: Observation | None, outcome: str) -> list[DataCheck]:
