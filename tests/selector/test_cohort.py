@@ -112,7 +112,7 @@ def test_a_leak_is_suspected():
     assert "suspected_leakage" in {check.code for check in selector.data_checks_}
 
 
-def test_a_model_without_weights_cannot_correct_for_missing_outcomes():
+def test_a_model_without_weights_learns_from_the_observed_patients():
     X, y, _ = routine(200, 6, lost=0.3)
 
     class Stubborn(ArmwiseClassifier):
@@ -121,8 +121,13 @@ def test_a_model_without_weights_cannot_correct_for_missing_outcomes():
 
     from sklearn.linear_model import LogisticRegression
 
-    with pytest.raises(InputError, match="does not accept sample_weight"), pytest.warns(TreatselWarning):
-        ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(X.drop(columns="site"), y)
+    with pytest.warns(TreatselWarning, match="depends on arm and covariates alone"):
+        selector = ts.TreatmentSelector(estimator=Stubborn(LogisticRegression())).fit(
+            X.drop(columns="site"), y
+        )
+    seen = y.notna()
+    alone = Stubborn(LogisticRegression()).fit(X[seen].drop(columns="site"), y[seen])
+    pd.testing.assert_frame_equal(selector.predict_by_arm(X), alone.predict_by_arm(X))
 
 
 def test_descriptions_of_the_cohort_survive_the_file(tmp_path):

@@ -83,6 +83,21 @@ class Trees:
         feature = np.where(self.feature >= 0, columns[self.feature], -1).astype(np.int32)
         return replace(self, feature=feature)
 
+    def resolved(self, column: int, value: float) -> "Trees":
+        """Return the trees of a matrix without a column, whose value is known.
+
+        A split on the column becomes one that every value passes on the same side.
+        """
+        splits, goes_left = self.feature == column, value <= self.threshold
+        farthest = np.finfo(np.float64).max
+        feature = np.where(self.feature > column, self.feature - 1, self.feature)
+        return replace(
+            self,
+            feature=np.where(splits, 0, feature).astype(np.int32),
+            threshold=np.where(splits, np.where(goes_left, farthest, -farthest), self.threshold),
+            missing_left=np.where(splits, goes_left, self.missing_left),
+        )
+
     def weighted(self, weights: FloatArray) -> "Trees | None":
         """Return the weighted sum of the ensembles as one ensemble; None if all weights are 0."""
         kept = np.flatnonzero(weights[self.member] != 0)

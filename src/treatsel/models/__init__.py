@@ -15,6 +15,7 @@ from treatsel.models._base import received_arms as received_arms
 from treatsel.models._learners import is_lightgbm as is_lightgbm
 from treatsel.models._learners import prepare as prepare
 from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
+from treatsel.models._mixture import DropoutMixture
 from treatsel.models._observation import Observation, observation_weights
 from treatsel.models._recalibration import METHODS as METHODS
 from treatsel.models._recalibration import Method as Method
@@ -33,6 +34,7 @@ __all__ = [
     "ArmwiseClassifier",
     "Assignment",
     "AssignmentModel",
+    "DropoutMixture",
     "Encoding",
     "HierarchicalClassifier",
     "Observation",

@@ -106,7 +106,7 @@ class StackedClassifier(SitedClassifier):
         self.n_splits = n_splits
 
     def _learn(
-        self, patients: Patients, encoding: Encoding, index: pd.Index
+        self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
     ) -> tuple[Hierarchy, AdditiveModel]:
         if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
             raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number, 2 or more.")
@@ -125,8 +125,10 @@ class StackedClassifier(SitedClassifier):
         ]
         parts = _Parts.learn(hierarchy, patients, encoding, partitions)
         self.weights_ = parts.weights.to_frame()
-        by_arm = expit(parts.cross_fitted)
-        self.cross_fitted_ = pd.DataFrame(by_arm, index=index, columns=pd.Index(self.arms_))
+        self.cross_fitted_, *self._cross_fitted_views = (
+            pd.DataFrame(expit(parts.held_out(each, partitions)), index=index, columns=pd.Index(self.arms_))
+            for each in (patients, *views)
+        )
         return hierarchy, parts.additive(self.arms_)
 
 
@@ -135,8 +137,7 @@ class _Parts:
     """The cross-fitted parts: hierarchical terms, tree ensembles by source and arm, and weights.
 
     `center` is the mean logit; `moved`, in logits, the root mean square over patients and arms of the trees'
-    contribution; `cross_fitted` the logits of each patient under each arm, from parts fitted without the
-    patient's fold.
+    contribution; `without_fold` the hierarchical terms fitted without each fold.
     """
 
     hierarchy: Hierarchy
@@ -146,19 +147,19 @@ class _Parts:
     weights: StackWeights
     folds: list[int]
     moved: float
-    cross_fitted: FloatArray
+    without_fold: list[FloatArray]
+    n_patients: int
 
     @classmethod
     def learn(
         cls, hierarchy: Hierarchy, patients: Patients, encoding: Encoding, partitions: Sequence[Folds]
     ) -> "_Parts":
         """Fit each part without each fold, then the weights to the out-of-fold logits."""
-        base = np.zeros((len(patients.y), patients.n_arms))
-        splits = [split for partition in partitions for split in partition]
-        for number, (rest, fold) in enumerate(splits):
+        splits, terms = [split for partition in partitions for split in partition], []
+        for number, (rest, _) in enumerate(splits):
             LOG.info("Cross-fitting the hierarchical model: fold %d of %d", number + 1, len(splits))
-            terms = hierarchy.again(patients.subset(rest)).terms
-            base[fold] += patients.subset(fold).logits(terms) / len(partitions)
+            terms.append(hierarchy.again(patients.subset(rest)).terms)
+        base = _base(patients, partitions, terms)
         center = float(np.average(base.mean(axis=1), weights=patients.weights))
         # centered, so that a weight other than 1 stretches the logits around their mean, not around 0
         sources, trees = {"base": base - center}, {}
@@ -179,9 +180,19 @@ class _Parts:
                 weights = _weights(base, sources, patients)
         change = weights.combine({**sources, "base": np.zeros_like(base)})
         moved = float(np.sqrt(np.average((change**2).mean(axis=1), weights=patients.weights)))
-        cross_fitted = base + weights.combine(sources)
         folds = [len(partition) for partition in partitions]
-        return cls(hierarchy, encoding, center, trees, weights, folds, moved, cross_fitted)
+        return cls(hierarchy, encoding, center, trees, weights, folds, moved, terms, len(patients.y))
+
+    def held_out(self, patients: Patients, partitions: Sequence[Folds]) -> FloatArray:
+        """Return logits from parts fitted without a patient's fold, shape (n_patients, n_arms)."""
+        base = _base(patients, partitions, self.without_fold)
+        sources = {"base": base - self.center}
+        if self.trees:
+            matrix = patients.columns(_columns(self.encoding))
+            for source, by_arm in self.trees.items():
+                scores = _held_out(by_arm, partitions, matrix, patients.n_arms)
+                sources[source] = scores - base if source == "joint" else scores
+        return np.asarray(base + self.weights.combine(sources))
 
     def additive(self, arms: np.ndarray) -> AdditiveModel:
         """Return all parts as one sum per arm, with draws."""
@@ -227,7 +238,7 @@ class _Parts:
         random = np.random.default_rng([4])
         operators = self.weights.operators(self.weights.draw(N_DRAWS), n_arms)
         linear = self._linear(self.hierarchy.draw(N_DRAWS), operators)
-        share = min(1.0, float(np.sqrt(FULL_SPREAD_UP_TO / len(self.cross_fitted))))
+        share = min(1.0, float(np.sqrt(FULL_SPREAD_UP_TO / self.n_patients)))
         missed = np.sqrt(share) * self.moved * random.standard_normal((N_DRAWS, n_arms))
         linear[:, :, 0] += missed[:, self.hierarchy.rank]
         linear[:, :, 0] += self.hierarchy.draw_sites(N_DRAWS)
@@ -248,6 +259,15 @@ class _Parts:
             noise -= noise.mean(axis=1, keepdims=True)
             parts.append(noise * np.sqrt((n - 1) / (n * len(self.folds))))
         return np.concatenate(parts, axis=1)
+
+
+def _base(patients: Patients, partitions: Sequence[Folds], terms: Sequence[FloatArray]) -> FloatArray:
+    """Return out-of-fold logits of the hierarchical model, mean over partitions."""
+    base = np.zeros((len(patients.y), patients.n_arms))
+    splits = [split for partition in partitions for split in partition]
+    for (_, fold), fitted in zip(splits, terms, strict=True):
+        base[fold] += patients.subset(fold).logits(fitted) / len(partitions)
+    return base
 
 
 def _weights(base: FloatArray, sources: dict[str, FloatArray], patients: Patients) -> StackWeights:

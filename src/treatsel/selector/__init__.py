@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, check_choice
 from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
@@ -61,6 +61,11 @@ class TreatmentSelector(LearnedAttributes, Shown):
         How arms were assigned in the development cohort. "randomised": differences between arms are
         reported as causal effects. "routine" (routine care) or None (not stated): differences are reported
         as associations, and patients with a low propensity for an arm are flagged.
+    missing : {"covariates"} or None, default=None
+        What is used to account for outcomes that were not observed. None: covariates, arm and what was
+        observed after the start: the process columns of a cohort, and outcomes that were observed in every
+        patient, such as dropout. The models of "auto", "stacked" and "hierarchical" then predict with and
+        without dropout, and average over its probability. "covariates": covariates and arm alone.
 
     Attributes
     ----------
@@ -124,6 +129,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         random_state: Any = None,
         n_jobs: int | None = None,
         assignment: str | None = None,
+        missing: str | None = None,
     ) -> None:
         self.arm = arm
         self.estimator = estimator
@@ -133,6 +139,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.assignment = assignment
+        self.missing = missing
 
     # --- learning
 
@@ -147,9 +154,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
             A cohort provides covariates, arm, outcomes, site and person (columns with these roles), and the
             codebook. A DataFrame holds the covariates, the arm column and, if `groups` is given, the site.
         y : Series or array of shape (n_patients,), or DataFrame of shape (n_patients, n_outcomes)
-            Outcomes, 0 or 1; NaN: not observed. If an outcome is missing in some patients, the others are
-            weighted by the inverse probability of observation, with a warning. None: the outcomes of the
-            cohort, or those that the codebook derives from scores.
+            Outcomes, 0 or 1; NaN: not observed. If an outcome is missing in some patients, see `missing`; a
+            warning says so. None: the outcomes of the cohort, or those that the codebook derives from scores.
         sample_weight : None
             Not supported: a selector weights patients itself, to account for missing outcomes.
         extra : DataFrame of shape (n_patients, n_extra_columns), optional
@@ -171,6 +177,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
                 "TreatmentSelector.fit does not accept sample_weight: it weights patients itself, where "
                 "outcomes are missing. Fit a model such as treatsel.models.PooledClassifier with weights."
             )
+        check_choice("missing", self.missing, (None, "covariates"))
         if self.n_jobs == 0:
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine

@@ -44,19 +44,10 @@ def knows_groups(model: Any) -> bool:
     return any(name.rsplit("__", 1)[-1] == "groups" for name in model.get_params())
 
 
-def arguments_of(model: Any, weights: FloatArray | None, score: FloatArray | None) -> dict[str, FloatArray]:
-    """Return the arguments by patient of the model's `fit`: weights, and a score if it learns from one."""
-    passed = {}
-    if score is not None and not isinstance(model, BaseSearchCV) and has_fit_parameter(model, "score"):
-        passed["score"] = score
-    if weights is not None:
-        if not isinstance(model, BaseSearchCV) and not has_fit_parameter(model, "sample_weight"):
-            raise InputError(
-                f"{type(model).__name__}.fit does not accept sample_weight, which is required if outcomes "
-                "are missing. Leave out the patients without an outcome, or choose another estimator."
-            )
-        passed["sample_weight"] = weights
-    return passed
+def arguments_of(model: Any, score: FloatArray | None) -> dict[str, FloatArray]:
+    """Return the arguments by patient of the model's `fit`: a score, if it learns from one."""
+    learns = not isinstance(model, BaseSearchCV) and has_fit_parameter(model, "score")
+    return {} if score is None or not learns else {"score": score}
 
 
 def fit_model(model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None, **passed: Any) -> Any:

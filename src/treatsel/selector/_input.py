@@ -47,6 +47,9 @@ class DevelopmentData:
         0, 1 or NaN (not observed).
     scores : DataFrame
         Signed distance from the definition, of the outcomes that rest on scores.
+    process : DataFrame
+        Columns observed after the start, which say whose outcomes were lost: process columns of a cohort, and
+        outcomes that were observed in every patient.
     received : Series of shape (n_patients,)
         Received arm.
     groups, persons : Series of shape (n_patients,) or None
@@ -60,6 +63,7 @@ class DevelopmentData:
     clean: pd.DataFrame
     outcomes: pd.DataFrame
     scores: pd.DataFrame
+    process: pd.DataFrame
     received: pd.Series
     groups: pd.Series | None
     persons: pd.Series | None
@@ -125,7 +129,13 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
             frame[name] = cohort.frame[name]
     data = _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups)
     # outcomes that were given as y may be of some patients only, or others than the cohort's
-    return replace(data, scores=cohort.scores.reindex(data.clean.index))
+    others = [name for name in cohort.codebook.outcomes if name not in data.process]
+    process = cohort.process.join(_complete(cohort.frame[others])).join(data.process)
+    return replace(
+        data,
+        scores=cohort.scores.reindex(data.clean.index),
+        process=process.reindex(data.clean.index) if selector.missing is None else data.process.iloc[:, :0],
+    )
 
 
 def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) -> DevelopmentData:
@@ -145,12 +155,18 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         clean=clean,
         outcomes=outcomes,
         scores=pd.DataFrame(index=clean.index),
+        process=_complete(outcomes.set_axis(clean.index)) if selector.missing is None else clean.iloc[:, :0],
         received=clean[selector.arm],
         groups=_normal_groups(frame[groups]) if groups else None,
         persons=next((frame[name] for name in book.names("person") if name in frame), None),
         codebook=book,
         assignment=assignment,
     )
+
+
+def _complete(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return the outcomes that were observed in every patient, such as dropout."""
+    return outcomes.loc[:, outcomes.notna().all()]
 
 
 def _normal_groups(column: pd.Series) -> pd.Series:

@@ -48,7 +48,13 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
     fitted = {
         name: learn_outcome(
-            data.clean, outcomes[name], data.scores.get(name), arms=arms, groups=data.groups, **options
+            data.clean,
+            outcomes[name],
+            data.scores.get(name),
+            data.process.drop(columns=name, errors="ignore"),
+            arms=arms,
+            groups=data.groups,
+            **options,
         )
         for name in names
     }

@@ -4,18 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from treatsel._checks import FloatArray
-from treatsel._disclosure import events_stated, is_disclosive
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import additive_of
-from treatsel.errors import InputError, warn
+from treatsel.errors import InputError
 from treatsel.metrics import brier_score, log_loss, within_arm_auc
-from treatsel.model_selection import held_out_predictions
-from treatsel.models import AdditiveModel, Observation, PooledClassifier, observation_weights
+from treatsel.model_selection import Folds, held_out_predictions
+from treatsel.models import AdditiveModel, DropoutMixture, Observation, PooledClassifier
+from treatsel.models.hierarchical import SitedClassifier
 from treatsel.selector._fit import (
     arguments_of,
     check_trainable,
@@ -23,6 +24,7 @@ from treatsel.selector._fit import (
     knows_groups,
     model_of,
 )
+from treatsel.selector._lost import dropout_column, observation_of
 
 # C of the baseline. Of 0.003, 0.03 and 0.3, cross-fitted log-loss is lowest with 0.03 in 28 of 40 simulated
 # outcomes (make_cohort, 300 to 10,000 patients), and otherwise at most 0.013 above the lowest of the three.
@@ -71,6 +73,7 @@ def learn_outcome(
     X: pd.DataFrame,
     y: pd.Series,
     score: pd.Series | None,
+    process: pd.DataFrame,
     *,
     arm: str,
     arms: list[Any],
@@ -81,33 +84,30 @@ def learn_outcome(
 ) -> FittedOutcome:
     """Fit the model of one outcome; X holds the covariates and the arm, y holds 0, 1 or NaN.
 
-    `score`: the signed distance from the definition of the outcome, if it rests on a score.
+    `score`: the signed distance from the definition of the outcome, if it rests on a score. `process`:
+    columns observed after the start, which say who was lost.
     """
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
     seed = seed_of(random_state)
     # without a seed, draw one, so that all splits below are the same
     seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
-    seen = y.notna().to_numpy()
-    observation = _observation(X, y, arm, groups, seed)
-    weights = None if observation is None else _informative(observation, X[arm])[seen]
-    target, there = y[seen].to_numpy(dtype=float), X[seen]
-    sites = None if groups is None else groups[seen]
-    folds = balanced_folds(there[arm], target, groups=sites, random_state=seed)
-    check_trainable(there, pd.Series(target, there.index, name=y.name), arm, arms, folds)
+    data = _Data(X, y, score, groups, arm)
+    seen = data.seen
+    folds = balanced_folds(X[seen][arm], data.target, groups=data.sites, random_state=seed)
+    check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
     unfitted = model_of(estimator, arm, None if groups is None else str(groups.name))
-    with_sites = there
-    if sites is not None and knows_groups(unfitted):
-        with_sites = there.assign(**{str(sites.name): sites})
-    known = None if score is None else score[seen].to_numpy(dtype=float)
-    passed = arguments_of(unfitted, weights, known)
-    model = fit_model(unfitted, with_sites, target, sites, **passed)
-    by_arm = getattr(model, "cross_fitted_", None)
-    if by_arm is None:
-        by_arm = held_out_predictions(model, with_sites, target, folds, n_jobs=n_jobs, **passed)
-    if not seen.all():
-        by_arm = pd.concat([by_arm, model.predict_by_arm(X[~seen])]).loc[X.index]
-    performance, excess = _performance(by_arm[seen], there, target, arm, sites, seed, n_jobs)
+    pattern = dropout_column(process, y, X[arm]) if isinstance(unfitted, SitedClassifier) else None
+    observation = observation_of(X, y, process, pattern, arm=arm, groups=groups, seed=seed)
+    weights = None
+    if pattern is None:
+        model, by_arm = _fitted(data, unfitted, folds, n_jobs)
+    else:
+        model, by_arm = _fitted_mixture(data, unfitted, process[pattern], seed, n_jobs)
+        weights = None if observation is None or observation.weights is None else observation.weights[seen]
+    performance, excess = _performance(
+        by_arm[seen], X[seen], data.target, arm, data.sites, weights, seed, n_jobs
+    )
     return FittedOutcome(
         model=model,
         additive=additive_of(model),
@@ -118,31 +118,74 @@ def learn_outcome(
     )
 
 
-def _observation(
-    X: pd.DataFrame, y: pd.Series, arm: str, groups: pd.Series | None, seed: int | None
-) -> Observation | None:
-    """Return observation weights; None if every outcome was observed."""
-    seen = y.notna()
-    if seen.all():
-        return None
-    n = int((~seen).sum())
-    share = "" if is_disclosive(n, len(y)) else f" ({n / len(y):.0%})"
-    warn(
-        f"Outcome {y.name!r} was not observed in {events_stated(n, len(y))} patients{share}. The other "
-        "patients are weighted to represent all; this is unbiased only if observation depends on arm and "
-        "covariates alone. See observation_.",
+@dataclass(frozen=True, eq=False, repr=False)
+class _Data:
+    """Covariates and arm of all patients, the outcome (0, 1 or NaN), its score, and sites."""
+
+    X: pd.DataFrame
+    y: pd.Series
+    score: pd.Series | None
+    groups: pd.Series | None
+    arm: str
+
+    @property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """Whether each patient's outcome was observed."""
+        return self.y.notna().to_numpy()
+
+    @property
+    def target(self) -> FloatArray:
+        """The observed outcomes."""
+        return self.y[self.seen].to_numpy(dtype=float)
+
+    @property
+    def sites(self) -> pd.Series | None:
+        """Sites of the observed patients."""
+        return None if self.groups is None else self.groups[self.seen]
+
+    def table(self, model: Any) -> pd.DataFrame:
+        """Return covariates and arm, and the site if the model has site effects."""
+        if self.groups is None or not knows_groups(model):
+            return self.X
+        return self.X.assign(**{str(self.groups.name): self.groups})
+
+
+def _fitted(data: _Data, unfitted: Any, folds: Folds, n_jobs: int | None) -> tuple[Any, pd.DataFrame]:
+    """Fit a model to the observed patients; return its cross-fitted predictions for all patients as well."""
+    seen, table = data.seen, data.table(unfitted)
+    score = None if data.score is None else data.score[seen].to_numpy(dtype=float)
+    passed = arguments_of(unfitted, score)
+    model = fit_model(unfitted, table[seen], data.target, data.sites, **passed)
+    by_arm = getattr(model, "cross_fitted_", None)
+    if by_arm is None:
+        by_arm = held_out_predictions(model, table[seen], data.target, folds, n_jobs=n_jobs, **passed)
+    if not seen.all():
+        by_arm = pd.concat([by_arm, model.predict_by_arm(data.X[~seen])]).loc[data.X.index]
+    return model, by_arm
+
+
+def _fitted_mixture(
+    data: _Data, unfitted: Any, dropout: pd.Series, seed: int, n_jobs: int | None
+) -> tuple[Any, pd.DataFrame]:
+    """Fit a model averaged over dropout; return its cross-fitted predictions for all patients as well."""
+    name = str(dropout.name)
+    table = data.table(unfitted).assign(**{name: dropout.to_numpy(dtype=float)})
+    passed = {} if data.score is None else {"score": data.score.to_numpy(dtype=float)}
+    y, groups = data.y.to_numpy(dtype=float), data.groups
+    model = DropoutMixture(unfitted, arm=data.arm, process=name).fit(table, y, **passed)
+    folds = balanced_folds(
+        data.X[data.arm], 2 * dropout.to_numpy() + np.nan_to_num(y), groups=groups, random_state=seed
     )
-    folds = balanced_folds(X[arm], seen.to_numpy(dtype=float), groups=groups, random_state=seed)
-    return observation_weights(X.drop(columns=arm), X[arm], seen, folds)
-
-
-def _informative(observation: Observation, received: pd.Series) -> FloatArray:
-    """Return the weights scaled to the effective sample size of each arm.
-
-    A likelihood with weights that sum to n counts n patients, so the posterior would be too narrow.
-    """
-    share = observation.table["effective_n"] / observation.table["n_observed"].clip(lower=1)
-    return np.asarray(observation.weights * received.map(share).to_numpy(dtype=float))
+    if not hasattr(model.outcome_, "cross_fitted_"):
+        return model, held_out_predictions(model, table, y, folds, n_jobs=n_jobs, **passed)
+    # the parts of a stack were fitted without each fold already
+    others = table.drop(columns=name)
+    chance = held_out_predictions(model.dropout_, others, dropout.to_numpy(), folds, n_jobs=n_jobs)
+    each = []
+    for value, held_out in enumerate(model.outcome_._cross_fitted_views):
+        rest = model.outcome_.predict_by_arm(table[~data.seen].assign(**{name: float(value)}))
+        each.append(pd.concat([held_out, rest]).loc[table.index][list(chance.columns)])
+    return model, (1 - chance) * each[0] + chance * each[1]
 
 
 def _performance(
@@ -151,16 +194,19 @@ def _performance(
     y: FloatArray,
     arm: str,
     groups: pd.Series | None,
+    weights: pd.Series | None,
     seed: int,
     n_jobs: int | None,
 ) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
     """Compare the model's cross-fitted predictions with those of a ridge logistic regression.
 
+    `weights` represent the patients whose outcome was not observed, in the comparison and in the baseline.
     Also returned: the mean difference in log-loss from the baseline and from the base rate, with its standard
     error.
     """
     rows = _compared(X[arm], y)
     X, y, by_arm = X.iloc[rows], y[rows], by_arm.iloc[rows]
+    passed = {} if weights is None else {"sample_weight": weights.to_numpy(dtype=float)[rows]}
     if len(rows) >= MAX_COMPARED:  # in a sample, a column that is mostly missing may be empty
         X = X.loc[:, X.notna().sum() >= MIN_VALUES]
     sites = None if groups is None else groups.iloc[rows]
@@ -170,18 +216,22 @@ def _performance(
     solver = "newton-cholesky" if n_terms <= MAX_NEWTON else "lbfgs"
     ridge = LogisticRegression(C=PENALTY, solver=solver, tol=1e-4, max_iter=1000)
     baseline = PooledClassifier(ridge, arm=arm, interaction_scale=INTERACTION_SCALE)
-    predictions = {"model": by_arm, "baseline": held_out_predictions(baseline, X, y, folds, n_jobs=n_jobs)}
-    own = {name: _own(table, received) for name, table in predictions.items()}
-    rows_of = [_figures(name, y, p, received) for name, p in own.items()]
-    others = {"the baseline": own["baseline"], "the base rate": np.full(len(y), y.mean())}
-    excess = {name: _excess_loss(y, own["model"], p) for name, p in others.items()}
+    of_baseline = held_out_predictions(baseline, X, y, folds, n_jobs=n_jobs, **passed)
+    own = {name: _own(table, received) for name, table in (("model", by_arm), ("baseline", of_baseline))}
+    rows_of = [_figures(name, y, p, received, **passed) for name, p in own.items()]
+    mass = passed.get("sample_weight", np.ones(len(y)))
+    rate = float(np.average(y, weights=mass))
+    others = {"the baseline": own["baseline"], "the base rate": np.full(len(y), rate)}
+    excess = {name: _excess_loss(y, own["model"], p, mass) for name, p in others.items()}
     return pd.concat(rows_of, ignore_index=True), excess
 
 
-def _excess_loss(y: FloatArray, p: FloatArray, other: FloatArray) -> tuple[float, float]:
+def _excess_loss(y: FloatArray, p: FloatArray, other: FloatArray, weights: FloatArray) -> tuple[float, float]:
     """Return the mean difference in log-loss between two predictions of the same patients, and its SE."""
     difference = np.where(y == 1, np.log(other) - np.log(p), np.log1p(-other) - np.log1p(-p))
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(y)))
+    mean = float(np.average(difference, weights=weights))
+    n, share = len(y), weights / weights.sum()
+    return mean, float(np.sqrt(n / (n - 1) * ((share * (difference - mean)) ** 2).sum()))
 
 
 def _compared(received: pd.Series, y: FloatArray) -> np.ndarray:
@@ -203,11 +253,14 @@ def _own(by_arm: pd.DataFrame, received: pd.Series) -> FloatArray:
     return np.asarray(np.clip(cells_of("received", received.to_numpy(dtype=object), by_arm), 1e-6, 1 - 1e-6))
 
 
-def _figures(predictor: str, y: FloatArray, p: FloatArray, received: pd.Series) -> pd.DataFrame:
+def _figures(
+    predictor: str, y: FloatArray, p: FloatArray, received: pd.Series, **passed: FloatArray
+) -> pd.DataFrame:
+    options: dict[str, Any] = {**passed, "weights_are": "sampling"} if passed else {}
     estimates = {
-        "log_loss": log_loss(y, p),
-        "brier_score": brier_score(y, p),
-        "within_arm_auc": within_arm_auc(y, p, received),
+        "log_loss": log_loss(y, p, **options),
+        "brier_score": brier_score(y, p, **options),
+        "within_arm_auc": within_arm_auc(y, p, received, **options),
     }
     return pd.DataFrame(
         [

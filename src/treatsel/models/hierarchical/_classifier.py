@@ -1,5 +1,7 @@
 """Hierarchical logistic regression: partial pooling of arms, with the amount of pooling learned from data."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -80,7 +82,7 @@ class HierarchicalClassifier(SitedClassifier):
         self.groups = groups
 
     def _learn(
-        self, patients: Patients, encoding: Encoding, index: pd.Index
+        self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
     ) -> tuple[Hierarchy, AdditiveModel]:
         hierarchy = Hierarchy.learn(patients, encoding)
         draws = hierarchy.draw(N_DRAWS)

@@ -106,6 +106,13 @@ class Patients:
             levels=self.levels.among(rows),
         )
 
+    def with_covariates(self, covariates: pd.DataFrame) -> "Patients":
+        """Return the same patients with other values of the covariates."""
+        other = copy(self)
+        other._covariates = covariates
+        other._kept = other._design(self._slices[0]) if len(self._slices) == 1 else None
+        return other
+
     def _design(self, rows: slice) -> FloatArray:
         matrix = self._encoding.encode(self._covariates.iloc[rows])
         return np.column_stack([np.ones(len(matrix)), matrix])

@@ -11,9 +11,10 @@ from scipy.special import expit
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 from treatsel.errors import warn
+from treatsel.models._projection import matched
 from treatsel.models.hierarchical._averaging import Averaged, Component, average
 from treatsel.models.hierarchical._curvature import Patients
-from treatsel.models.hierarchical._evidence import MAX_STEPS, System
+from treatsel.models.hierarchical._evidence import System
 from treatsel.models.hierarchical._variances import ARM_SD, PROGNOSIS, Layout
 
 PROJECTION_ROWS = 2000  # patients used for the projection: bounds its time
@@ -173,34 +174,5 @@ def _projected(components: Sequence[Component], patients: Patients) -> FloatArra
             spread[k] += c.weight * np.diag(covariance)
         terms += c.weight * mean
     for k in range(patients.n_arms):
-        terms[k] = _matched(design, weights, target[:, k], terms[k], spread[k])
-    return terms
-
-
-def _matched(
-    design: FloatArray, weights: FloatArray, target: FloatArray, start: FloatArray, spread: FloatArray
-) -> FloatArray:
-    """Match probabilities by Newton's method with step halving from `start`."""
-    # The ridge towards the posterior mean, 1 % of the posterior precision, holds terms in place about which
-    # these patients carry no information, and hardly changes the others.
-    ridge = 0.01 / np.maximum(spread, 1e-12)
-
-    def height(terms: FloatArray) -> float:
-        logits = design @ terms
-        fit = weights @ (target * logits - np.logaddexp(0.0, logits))
-        return float(fit - 0.5 * ridge @ (terms - start) ** 2)
-
-    terms, reached = start, height(start)
-    for _ in range(MAX_STEPS):
-        p = expit(design @ terms)
-        gradient = design.T @ (weights * (target - p)) - ridge * (terms - start)
-        curvature = (design * (weights * p * (1 - p))[:, None]).T @ design + np.diag(ridge)
-        step = np.linalg.solve(curvature, gradient)
-        # next to probabilities of 0 or 1 a full step overshoots; elsewhere it is taken as it is
-        while height(terms + step) < reached - 1e-10 * abs(reached) and np.abs(step).max() > 1e-10:
-            step = step / 2
-        terms = terms + step
-        reached = height(terms)
-        if np.abs(step).max() < 1e-10:
-            break
+        terms[k] = matched(design, weights, target[:, k], terms[k], spread[k])
     return terms

@@ -1,6 +1,7 @@
 """Base class of the hierarchical model and the stack: fitting with sites, additive form, posterior draws."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -54,9 +55,9 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _learn(
-        self, patients: Patients, encoding: Encoding, index: pd.Index
+        self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
     ) -> tuple[Hierarchy, AdditiveModel]:
-        """Fit the model; `index` names the patients."""
+        """Fit the model; `index` names the patients; `views`: as in `_fit`."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, score: Any = None) -> Self:
         """Fit the model.
@@ -79,6 +80,17 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             If the arm column is missing, an arm has only one class of outcome, y is not 0/1, or the score
             contradicts y.
         """
+        return self._fit(X, y, sample_weight, score)
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        score: Any = None,
+        views: Sequence[pd.DataFrame] = (),
+    ) -> Self:
+        """Fit the model; `views`: the same patients with other covariates, to be predicted out of fold."""
         scored = None if score is None else _check_score(score, X, sample_weight)
         X, sites = split_groups(X, self.groups, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
@@ -99,7 +111,8 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
                 levels=None if scored is None else _levels_of(scored, y, weights),
             )
             features = encoding.features
-            hierarchy, self._additive = self._learn(patients, encoding, covariates.index)
+            others = [patients.with_covariates(view[list(kept.columns)]) for view in views]
+            hierarchy, self._additive = self._learn(patients, encoding, covariates.index, others)
             if kept is not covariates:
                 whole = Encoding.of_cohort(covariates, weights, native_missing=False)
                 self._additive = widened(self._additive, whole)

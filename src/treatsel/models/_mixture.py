@@ -1,0 +1,259 @@
+"""Outcomes that are lost with dropout: predictions averaged over who drops out.
+
+Patients who drop out fare worse, and their outcomes are lost more often: a model of the observed patients is
+too favorable. Weights by the inverse probability of observation mend the level, but make the effects of
+covariates much less precise. The mixture uses all observed patients with equal weight: the outcome is modeled
+with dropout as one more covariate, dropout is modeled in all patients, and
+
+    P(y | x, k) = sum over d of P(d | x, k) P(y | x, k, d),
+
+which is unbiased if observation depends on covariates, arm and dropout alone (pattern-mixture model).
+
+References
+----------
+Little (1993), JASA 88(421), 125-134. doi:10.1080/01621459.1993.10594302
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from treatsel._checks import FloatArray
+from treatsel._stats.row_hashes import received_row_keys
+from treatsel.additive import AdditiveModel, Encoding, Trees, score_trees
+from treatsel.models._base import ByArmMixin
+from treatsel.models._projection import matched
+from treatsel.models.hierarchical import HierarchicalClassifier
+
+PROJECTION_ROWS = 2000  # patients used for the projection of the mean, as in the hierarchical model
+DRAWN_ROWS = 300  # patients used for that of every draw
+LEAST = 1e-9  # probabilities are at least this far from 0 and 1 before their logit is taken
+
+
+class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
+    """Outcome model averaged over a 0/1 column that is observed after the start, such as dropout.
+
+    Parameters
+    ----------
+    estimator : HierarchicalClassifier or StackedClassifier
+        Model of the outcome given covariates, arm and the column.
+    arm : str, default="arm"
+        Column of X that holds the received arm.
+    process : str, default="dropout"
+        Column of X that holds 0 or 1, observed in all patients. It is not needed for prediction.
+
+    Attributes
+    ----------
+    outcome_ : model
+        Fitted to the patients whose outcome was observed, with the column as a covariate.
+    dropout_ : HierarchicalClassifier
+        Model of the column, fitted to all patients.
+    arms_, classes_
+        As in the other models.
+    """
+
+    def __init__(self, estimator: Any, *, arm: str = "arm", process: str = "dropout") -> None:
+        self.estimator = estimator
+        self.arm = arm
+        self.process = process
+
+    def fit(self, X: pd.DataFrame, y: Any, score: Any = None) -> Self:
+        """Fit both models.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Covariates, arm and process column of all patients, and the site column if the estimator has one.
+        y : array-like of shape (n_patients,)
+            Outcome, 0 or 1; NaN: not observed.
+        score : array-like of shape (n_patients,), optional
+            Score behind the outcome, as in the estimator.
+        """
+        y = np.asarray(y, dtype=float)
+        seen = ~np.isnan(y)
+        known = X[seen]
+        passed = {} if score is None else {"score": np.asarray(score, dtype=float)[seen]}
+        self.outcome_ = clone(self.estimator)
+        views = [known.assign(**{self.process: float(value)}) for value in (0, 1)]
+        self.outcome_._fit(known, y[seen], views=views, **passed)
+        groups = getattr(self.estimator, "groups", None)
+        others = X.drop(columns=self.process)
+        self.dropout_ = HierarchicalClassifier(arm=self.arm, groups=groups).fit(others, X[self.process])
+        covariates = others.drop(columns=[self.arm, *([groups] if groups else [])])
+        self._additive = mixed(self.outcome_.additive(), self.dropout_.additive(), covariates, self.process)
+        self.arms_, self.classes_ = self.outcome_.arms_, self.outcome_.classes_
+        self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)
+        self.n_features_in_ = covariates.shape[1]
+        self.row_keys_ = received_row_keys(covariates, X[self.arm])
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the outcome model says of itself, such as `levels_` and `prior_`."""
+        if name.endswith("_") and not name.startswith("_") and "outcome_" in self.__dict__:
+            return getattr(self.outcome_, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+
+    def predict_by_arm(self, X: Any) -> pd.DataFrame:
+        """Return outcome probabilities: DataFrame (n_patients, n_arms)."""
+        return self._additive.predict_by_arm(self._covariates(X))
+
+    def predict_draws(self, X: Any) -> FloatArray:
+        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`."""
+        return self._additive.predict_draws(self._covariates(X))
+
+    def additive(self) -> AdditiveModel:
+        """Return the averaged model as sums of terms on the logit scale."""
+        check_is_fitted(self, "outcome_")
+        return self._additive
+
+
+def mixed(
+    outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame, process: str
+) -> AdditiveModel:
+    """Return the additive form of the outcome model averaged over dropout.
+
+    The average of two logistic functions is not one. On the logit scale it is the outcome model at the mean
+    probability of dropout under the arm, and a remainder that varies little and is projected on the linear
+    terms.
+    """
+    parts = _Parts.of(outcome, dropout, covariates, process)
+    rows = np.unique(np.linspace(0, len(covariates) - 1, min(PROJECTION_ROWS, len(covariates))).astype(int))
+    at = parts.rows(covariates.iloc[rows])
+    terms = parts.linear(np.column_stack([outcome.intercept, outcome.coefficients]))
+    chance = expit(dropout.logit(dropout.encoding.encode(covariates.iloc[rows])))
+    target = parts.average(outcome, at, chance)
+    ones = np.ones(len(rows))
+    for k in range(len(terms)):
+        spread = np.ones(terms.shape[1])
+        offset = at.offset(parts, outcome.mixing, k)
+        terms[k] = matched(at.design, ones, target[:, k], terms[k], spread, offset=offset)
+    return AdditiveModel(
+        encoding=parts.encoding,
+        arms_=outcome.arms_,
+        intercept=terms[:, 0],
+        coefficients=terms[:, 1:],
+        trees=parts.trees,
+        mixing=None if outcome.mixing is None else parts.mixing(outcome.mixing),
+        coefficient_draws=_draws(
+            parts, outcome, dropout, covariates.iloc[rows[:: -(-len(rows) // DRAWN_ROWS)]]
+        ),
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Rows:
+    """Some patients: design without dropout, and matrix and tree scores without and with it."""
+
+    design: FloatArray
+    matrices: list[FloatArray]
+    scores: list[FloatArray | None]
+
+    def offset(self, parts: "_Parts", mixing: FloatArray | None, k: int) -> FloatArray | float:
+        """Return the trees' part of an arm's logit at the mean probability of dropout."""
+        if mixing is None or self.scores[0] is None or self.scores[1] is None:
+            return 0.0
+        share = parts.share[k]
+        return np.asarray(((1 - share) * self.scores[0] + share * self.scores[1]) @ mixing[k])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Parts:
+    """How a model with dropout as a covariate becomes one without.
+
+    `column`: position of dropout in the matrix; `values`: its entries for 0 and 1; `share`: mean probability
+    of dropout by arm; `encoding` and `trees`: of the model without it.
+    """
+
+    whole: Encoding
+    column: int
+    values: FloatArray
+    share: FloatArray
+    encoding: Encoding
+    trees: Trees | None
+    process: str
+
+    @classmethod
+    def of(
+        cls, outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame, process: str
+    ) -> "_Parts":
+        whole = outcome.encoding
+        j = whole.names.index(process)
+        encoding = Encoding((*whole.columns[:j], *whole.columns[j + 1 :]), whole.native_missing)
+        column, own = int(whole.starts[j]), whole.columns[j]
+        ends = pd.DataFrame({process: [0.0, 1.0]})
+        values = Encoding((own,), whole.native_missing).encode(ends)[:, 0]
+        trees = outcome.trees
+        if trees is not None:
+            trees = Trees.join([trees.resolved(column, value) for value in values])
+        share = dropout.predict_by_arm(covariates).to_numpy().mean(axis=0)
+        return cls(whole, column, values, share, encoding, trees, process)
+
+    def rows(self, covariates: pd.DataFrame) -> _Rows:
+        """Return the arrays of some patients."""
+        design = np.column_stack([np.ones(len(covariates)), self.encoding.encode(covariates)])
+        matrices = [np.insert(design[:, 1:], self.column, value, axis=1) for value in self.values]
+        scores: list[FloatArray | None] = [None, None]
+        if self.trees is not None:
+            both = score_trees(self.trees, design[:, 1:])
+            scores = list(np.split(both, 2, axis=1))
+        return _Rows(design, matrices, scores)
+
+    def linear(self, terms: FloatArray) -> FloatArray:
+        """Return the terms at the mean probability of dropout, shape (..., n_arms, n_terms)."""
+        value = self.values[0] + self.share * (self.values[1] - self.values[0])
+        found = np.delete(terms, 1 + self.column, axis=-1)
+        found[..., 0] += value * terms[..., 1 + self.column]
+        return found
+
+    def mixing(self, mixing: FloatArray) -> FloatArray:
+        """Return the weights of the trees without and with dropout, shape (..., n_arms, 2 n_members)."""
+        share = self.share[:, None]
+        return np.concatenate([(1 - share) * mixing, share * mixing], axis=-1)
+
+    def average(self, outcome: AdditiveModel, at: _Rows, chance: FloatArray) -> FloatArray:
+        """Return the averaged probabilities, shape (n_patients, n_arms)."""
+        logits = [
+            outcome.logit_of(matrix, scores) for matrix, scores in zip(at.matrices, at.scores, strict=True)
+        ]
+        return np.asarray((1 - chance) * expit(logits[0]) + chance * expit(logits[1]))
+
+
+def _draws(
+    parts: _Parts, outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame
+) -> FloatArray | None:
+    """Return draws of the averaged model, from those of both models; None if either has none."""
+    if outcome.coefficient_draws is None or dropout.coefficient_draws is None:
+        return None
+    at = parts.rows(covariates)
+    n_linear = 1 + len(parts.whole.features)
+    drawn = outcome.coefficient_draws.astype(np.float64)
+    linear, mixing = drawn[..., :n_linear], drawn[..., n_linear:]
+    # both models were drawn from the same random streams: a fixed permutation makes the draws independent
+    order = np.random.default_rng([6]).permutation(len(drawn))
+    design = np.column_stack([np.ones(len(covariates)), dropout.encoding.encode(covariates)])
+    of_dropout = dropout.coefficient_draws.astype(np.float64)[order]
+    chance = expit(np.einsum("np,dkp->dnk", design, of_dropout, optimize=True))
+
+    def logits(matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
+        found = np.einsum("np,dkp->dnk", matrix, linear[..., 1:], optimize=True) + linear[:, None, :, 0]
+        if scores is not None:
+            found = found + np.einsum("nm,dkm->dnk", scores, mixing, optimize=True)
+        return np.asarray(found)
+
+    each = [logits(matrix, scores) for matrix, scores in zip(at.matrices, at.scores, strict=True)]
+    target = logit(np.clip((1 - chance) * expit(each[0]) + chance * expit(each[1]), LEAST, 1 - LEAST))
+    remainder = target - ((1 - parts.share) * each[0] + parts.share * each[1])
+    terms = parts.linear(linear)
+    for k in range(len(parts.share)):
+        mean = target[:, :, k].mean(axis=0)
+        weights = expit(mean) * expit(-mean)
+        # a ridge of one patient's information holds terms about which these patients say nothing
+        curvature = (at.design * weights[:, None]).T @ at.design + 0.25 * np.eye(at.design.shape[1])
+        terms[:, k] += (remainder[:, :, k] * weights) @ np.linalg.solve(curvature, at.design.T).T
+    found = [terms] if parts.trees is None else [terms, parts.mixing(mixing)]
+    return np.concatenate(found, axis=-1).astype(np.float32)
