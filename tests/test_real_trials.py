@@ -97,7 +97,7 @@ SHELL = {
     "actg175": (
         ["event=bad", "cd4_up20=good"],
         None,
-        [f"{name}=session_score" for name in ("offtrt", "days", "cd420", "cd820", "cd496", "r")],
+        [f"{name}=session_score" for name in ("days", "cd420", "cd820", "cd496", "r")],
         500,
     ),
     "ist": (["alive_independent_6m=good"], "country", ["hospital=none", "pilot=none"], 900),
