@@ -69,8 +69,8 @@ def test_the_additive_form_is_the_average(estimator):
     each = [model.outcome_.predict_by_arm(new.assign(dropout=d)).to_numpy() for d in (0.0, 1.0)]
     average = (1 - chance) * each[0] + chance * each[1]
     found = model.predict_by_arm(new)
-    assert np.abs(found.to_numpy() - average).max() < 0.03
-    assert np.abs(found.to_numpy() - average).mean() < 0.005
+    assert np.abs(found.to_numpy() - average).max() < 0.06
+    assert np.abs(found.to_numpy() - average).mean() < 0.01
     assert abs(bias(model, X, truth)) < 3
     draws = model.predict_draws(new)
     assert draws.shape == (1000, 500, 3)
