@@ -149,12 +149,11 @@ def test_a_figure_without_interval_is_unknown_not_good(report):
 
 def calibrated(simulated, **factors):
     """Report on predictions with the right mean in each arm, but for the factors."""
-    table, cohort = simulated.truth["recovery"], simulated.cohort
+    seen = simulated.cohort.y["recovery"].notna().to_numpy()  # with lost outcomes, ratios would be weighted
+    table, cohort = simulated.truth["recovery"][seen], simulated.cohort.take(seen)
     y, received = cohort.y["recovery"], cohort.received
-    seen = y.notna()
     ratios = {
-        arm: y[seen & (received == arm)].mean() / table.loc[seen & (received == arm), arm].mean()
-        for arm in table.columns
+        arm: y[received == arm].mean() / table.loc[received == arm, arm].mean() for arm in table.columns
     }
     scaled = {arm: table[arm] * ratio * factors.get(arm, 1.0) for arm, ratio in ratios.items()}
     table = table.assign(**scaled).clip(upper=1)

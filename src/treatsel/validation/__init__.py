@@ -361,10 +361,19 @@ def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
         )
         found.append(Caution(Severity.NO_VALIDATION, text))
     if n := int(task.y.isna().sum()):
-        text = (
-            f"The outcome was not observed in {n:,} of {len(task.y):,} patients ({n / len(task.y):.0%}), who "
-            "are left out. This is unbiased only if, given the covariates, they resemble the patients whose "
-            "outcome was observed."
-        )
+        text = f"The outcome was not observed in {n:,} of {len(task.y):,} patients ({n / len(task.y):.0%})"
+        if task.weight is None:
+            text += (
+                ", who are left out. This is unbiased only if, given the covariates, they resemble the "
+                "patients whose outcome was observed."
+            )
+        else:
+            given = ", ".join(repr(name) for name in task.process)
+            text += (
+                ". Base rate, AUC, calibration (in the large, slope, observed / expected) and overall "
+                "performance weight the other patients to represent them, which is unbiased only if "
+                f"observation depends on arm, covariates and {given} alone. All other figures rest on the "
+                "other patients."
+            )
         found.append(Caution(Severity.LOST, text))
     return found

@@ -19,11 +19,13 @@ from treatsel._checks import (
 from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
 from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
+from treatsel._stats.folds import balanced_folds
 from treatsel.codebook import direction_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.metrics import enough_clusters
+from treatsel.models import observation_weights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -162,6 +164,43 @@ class ValidationTask:
     def arms(self) -> np.ndarray:
         """Received arms of patients with the outcome observed."""
         return self.received[self.seen].to_numpy(dtype=object)
+
+    @cached_property
+    def process(self) -> pd.DataFrame:
+        """Columns observed after the start, which say whose outcomes were lost."""
+        cohort = self.cohort
+        others = cohort.frame[[name for name in cohort.codebook.outcomes if name != self.outcome]]
+        found = cohort.process.join(others.loc[:, others.notna().all()])
+        return found.loc[:, found.notna().any()]
+
+    @cached_property
+    def weight(self) -> FloatArray | None:
+        """Weight of each patient with the outcome observed, to represent those whose outcome was lost.
+
+        By the inverse probability of observation given arm, covariates and process columns. None if no
+        outcome was lost (or a handful), or the cohort has no process columns: given arm and covariates alone,
+        weights represent what the model represents as well.
+        """
+        if self.seen.all() or is_small((~self.seen).sum()) or not len(self.process.columns):
+            return None
+        X, received = self.cohort.X, self.received
+        covariates = X.drop(columns=list(self.cohort.codebook.names("arm"))).join(self.process)
+        folds = balanced_folds(
+            received, self.seen.astype(float), groups=self.cohort.groups, random_state=self.seed
+        )
+        found = observation_weights(covariates.dropna(axis=1, how="all"), received, self.seen, folds)
+        assert found.weights is not None
+        share = received.map(found.table["share"]).to_numpy(dtype=float)
+        # weights have mean 1 in each arm; those of arms in which more was lost count more
+        weight = (found.weights.to_numpy() / share)[self.seen]
+        return np.asarray(weight / weight.mean())
+
+    @property
+    def weighting(self) -> str:
+        """How patients are weighted, as part of a method; empty without weights."""
+        if self.weight is None:
+            return ""
+        return "; weighted to represent the patients whose outcome was not observed"
 
     @property
     def one_class(self) -> str | None:

@@ -9,7 +9,16 @@ from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import balanced_accuracy, prevalence, within_arm_auc
 from treatsel.validation._small_groups import is_telling_split
 from treatsel.validation._task import ValidationTask
-from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row_of, rows_by_arm
+from treatsel.validation.parts._part import (
+    MIN_EVENTS,
+    Caution,
+    PartResult,
+    Severity,
+    row_of,
+    rows_by_arm,
+    weighted_row,
+    weights_of,
+)
 
 
 def discrimination(task: ValidationTask) -> PartResult:
@@ -22,11 +31,18 @@ def discrimination(task: ValidationTask) -> PartResult:
         why = f"fewer than {SMALLEST_GROUP} patients, or few with one outcome, on one side of 50 %"
         right = balanced = not_estimable(why, n=len(y), n_events=int(y.sum()), level=level)
     rows = [
-        row_of("base rate", MEASURES["base_rate"].label, prevalence(y, level=level)),
+        weighted_row(
+            "base rate", MEASURES["base_rate"].label, prevalence(y, level=level, **weights_of(task)), task
+        ),
         row_of("base rate", MEASURES["no_information_rate"].label, prevalence(more_frequent, level=level)),
         row_of("discrimination", MEASURES["accuracy"].label, right),
         row_of("discrimination", MEASURES["balanced_accuracy"].label, balanced),
-        row_of("discrimination", MEASURES["within_arm_auc"].label, within_arm_auc(y, own, arms, level=level)),
+        weighted_row(
+            "discrimination",
+            MEASURES["within_arm_auc"].label,
+            within_arm_auc(y, own, arms, level=level, **weights_of(task)),
+            task,
+        ),
         *rows_by_arm("discrimination", ("auc",), task),
     ]
     return PartResult(figures=rows, cautions=[] if task.one_class else _few_events(y, arms))

@@ -97,15 +97,35 @@ def row(
 
 
 def rows_by_arm(section: str, keys: Sequence[str], task: ValidationTask) -> list[dict[str, Any]]:
-    """Return rows of measures (by their keys) for the received arm, in all patients and by that arm."""
+    """Return rows of measures (by their keys) for the received arm, in all patients and by that arm.
+
+    If outcomes were lost, patients are weighted where the cohort says who was lost; see
+    `ValidationTask.weight`.
+    """
     y, own, arms = task.observed, task.own, task.arms
     groups = {OVERALL: np.ones(len(y), dtype=bool)}
     groups |= {str(arm): arms == arm for arm in sorted(set(arms), key=str)}
-    return [
-        row_of(section, MEASURES[key].label, FUNCTIONS[key](y[mask], own[mask], level=task.level), group)
-        for key in keys
-        for group, mask in groups.items()
-    ]
+    rows = []
+    for key in keys:
+        for group, mask in groups.items():
+            found = FUNCTIONS[key](y[mask], own[mask], level=task.level, **weights_of(task, mask))
+            rows.append(weighted_row(section, MEASURES[key].label, found, task, group))
+    return rows
+
+
+def weights_of(task: ValidationTask, mask: Any = slice(None)) -> dict[str, Any]:
+    """Return the arguments of a metric that weight patients; none if patients are not weighted."""
+    if task.weight is None:
+        return {}
+    return {"sample_weight": task.weight[mask], "weights_are": "sampling"}
+
+
+def weighted_row(
+    section: str, measure: str, found: Estimate, task: ValidationTask, group: Any = OVERALL
+) -> dict[str, Any]:
+    """Return an estimate as a row that says whether patients were weighted."""
+    line = row_of(section, measure, found, group)
+    return {**line, "method": line["method"] + task.weighting}
 
 
 def joined(parts: Mapping[str, PartResult]) -> PartResult:
