@@ -186,6 +186,16 @@ def test_an_arm_that_is_off_by_chance_among_several_is_unclear(simulated):
     assert "cbt 0.75 (0.58 to 0.97)" in row.estimate
 
 
+def test_a_subgroup_that_is_off_is_no_arm(simulated):
+    report = calibrated(simulated)
+    before = mean_calibration(report)
+    figures = report.figures.copy()
+    rows = (figures["measure"] == "observed / expected") & (figures["section"] == "subgroups")
+    assert rows.any()
+    figures.loc[rows, ["value", "lower", "upper"]] = [1.6, 1.4, 1.8]
+    assert mean_calibration(replace(report, figures=figures)) == before
+
+
 # --- checklists
 
 

@@ -96,6 +96,7 @@ def _arms_off(report: ReportData) -> dict[str, str]:
     Poor if this is clear although several arms were looked at (Bonferroni); unclear if it is not.
     """
     rows = report.figures[report.figures["measure"] == "observed / expected"]
+    rows = rows[rows["section"] == "calibration"]  # subgroups have a section of their own
     rows = rows[(rows["group"] != OVERALL) & rows["lower"].gt(0) & (rows["upper"] > rows["lower"])]
     found = {}
     for row in rows.to_dict(orient="records"):
