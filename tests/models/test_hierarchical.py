@@ -393,6 +393,39 @@ def test_the_mode_of_a_score_is_the_optimum_that_scipy_finds():
     assert -value(mode.state.terms[active]) >= -reference.fun - 1e-6
 
 
+def test_with_flat_priors_the_mode_is_that_of_another_package():
+    """The maximum likelihood of statsmodels' OrderedModel, with one slope for all arms."""
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    rng = np.random.default_rng(4)
+    covariates = pd.DataFrame(rng.standard_normal((600, 2)), columns=["x", "z"])
+    score = covariates.to_numpy() @ [0.8, -0.5] + rng.logistic(size=600)
+    y, ones = (score > 0).astype(float), np.ones(600)
+    encoding = Encoding.learn(covariates, ones, native_missing=False)
+    levels = Levels.of_score(score, y, ones)
+    patients = Patients(
+        covariates, encoding, arms=np.zeros(600, int), y=y, weights=ones, n_arms=1, levels=levels
+    )
+    prior = Prior(np.full((2, patients.n_terms), 1e3))
+    prior.terms[1] = 0.0
+    first = start(patients)
+    first.terms[0, patients.n_columns :] = levels.start(ones)
+    ours = find_mode(patients, first, prior).state.terms[0]
+    design = encoding.encode(covariates)
+    reference = OrderedModel(levels.reached, design, distr="logit").fit(
+        method="bfgs", disp=False, maxiter=500
+    )
+    slopes, cuts = (
+        np.asarray(reference.params[:2]),
+        reference.model.transform_threshold_params(reference.params),
+    )
+    np.testing.assert_allclose(ours[1:3], slopes, atol=3e-3)
+    # P(level >= m) = expit(slopes - cut): the intercept is that of the target, thresholds are relative to it
+    at = -cuts[1:-1]
+    np.testing.assert_allclose(ours[0], at[levels.target - 1], atol=6e-3)
+    np.testing.assert_allclose(levels.thresholds(ours[3:])[1:-1], at - at[levels.target - 1], atol=2e-2)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_a_score_needs_fewer_patients_than_its_outcome(seed):
     """The efficiency is the ratio of the squared errors of the effects, over several samples."""

@@ -27,7 +27,7 @@ MOST_PER_SIDE = 6
 FEWEST_PATIENTS = 5  # of a level: a threshold between fewer would describe single patients
 # Weight added to every level, as a share of all patients, that keeps neighboring thresholds apart where a
 # fold has no patient between them.
-APART = 1e-3
+APART = 1e-4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
