@@ -18,7 +18,7 @@ class DataCheck(NamedTuple):
     Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
     ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``poor_overlap``,
     ``suspected_leakage``, ``worse_than_baseline``, ``extreme_predictions``, ``separated_loss``,
-    ``arm_at_few_sites``, ``rare_levels``.
+    ``score_not_proportional``, ``arm_at_few_sites``, ``rare_levels``.
     """
 
     code: str

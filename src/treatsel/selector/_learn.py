@@ -24,6 +24,7 @@ from treatsel.selector.data_checks import (
     check_loss,
     check_observation,
     check_overlap,
+    check_proportional,
     run_checks,
     warn_of,
 )
@@ -103,6 +104,7 @@ def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:
         *check_loss(part.excess, name),
         *check_extreme(logit(part.cross_fitted.to_numpy()), name),
         *check_observation(part.observation, name),
+        *check_proportional(part.slopes, name),
     ]
 
 

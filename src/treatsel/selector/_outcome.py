@@ -13,7 +13,7 @@ from treatsel._stats.by_arm_tables import cells_of
 from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import additive_of
 from treatsel.errors import InputError
-from treatsel.metrics import brier_score, log_loss, within_arm_auc
+from treatsel.metrics import brier_score, calibration_slope, log_loss, within_arm_auc
 from treatsel.model_selection import Folds, held_out_predictions
 from treatsel.models import AdditiveModel, DropoutMixture, Observation, PooledClassifier
 from treatsel.models.hierarchical import SitedClassifier
@@ -32,6 +32,7 @@ PENALTY = 0.03
 # Prior SD of effect modification relative to that of prognosis: effects vary much less than outcomes do.
 INTERACTION_SCALE = 0.3
 MAX_NEWTON = 1000  # terms up to which Newton's method is faster than L-BFGS, and its matrix is small
+FEWEST_BEYOND = 20  # patients beyond a threshold of a score, from which on its slope is estimated
 MAX_COMPARED = 20_000  # patients in whom model and baseline are compared: bounds the time for large cohorts
 MIN_VALUES = 200  # known values that a column needs in such a sample; with fewer, a fold may have none
 
@@ -54,6 +55,9 @@ class FittedOutcome:
         Cross-fitted performance of model and baseline: predictor, metric, value, lower, upper, n.
     excess : dict of str to (float, float)
         Mean difference in log-loss between the model and each comparator, and its standard error.
+    slopes : dict of str to (float, float)
+        Slope of the cross-fitted logit, and its standard error, at thresholds of the score; empty without a
+        score.
     """
 
     model: Any
@@ -62,6 +66,7 @@ class FittedOutcome:
     observation: Observation | None
     performance: pd.DataFrame
     excess: dict[str, tuple[float, float]]
+    slopes: dict[str, tuple[float, float]]
 
     def figure(self, metric: str, predictor: str = "model") -> float:
         """Return a performance measure of the model, or of the baseline."""
@@ -115,7 +120,20 @@ def learn_outcome(
         observation=observation,
         performance=performance,
         excess=excess,
+        slopes={} if score is None else _slopes(score[seen], _own(by_arm[seen], X[seen][arm])),
     )
+
+
+def _slopes(score: pd.Series, p: FloatArray) -> dict[str, tuple[float, float]]:
+    """Return the calibration slope at the target and at the middle of the scores on each side of it."""
+    known = score.notna().to_numpy()
+    values, p = score.to_numpy(dtype=float)[known], p[known]
+    sides = values[values < 0], values[values > 0]
+    if min(map(len, sides)) < 2 * FEWEST_BEYOND:
+        return {}
+    cuts = {"worse": np.median(sides[0]), "target": 0.0, "better": np.median(sides[1])}
+    found = {name: calibration_slope((values > cut).astype(float), p) for name, cut in cuts.items()}
+    return {name: (float(one.value), float(one.se)) for name, one in found.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

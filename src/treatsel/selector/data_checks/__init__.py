@@ -1,7 +1,13 @@
 """Data-quality checks of a development cohort. Checks report problems; they change nothing."""
 
 from treatsel.selector.data_checks._arms import check_overlap
-from treatsel.selector.data_checks._model import check_auc, check_extreme, check_loss, check_observation
+from treatsel.selector.data_checks._model import (
+    check_auc,
+    check_extreme,
+    check_loss,
+    check_observation,
+    check_proportional,
+)
 from treatsel.selector.data_checks._table import run_checks, warn_of
 
 __all__ = [
@@ -10,6 +16,7 @@ __all__ = [
     "check_loss",
     "check_observation",
     "check_overlap",
+    "check_proportional",
     "run_checks",
     "warn_of",
 ]

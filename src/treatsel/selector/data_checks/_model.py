@@ -14,6 +14,7 @@ MAX_AUC = 0.85  # well above the AUC that baseline covariates reach for outcomes
 MAX_EXCESS = 0.02  # log-loss per patient: that of an AUC of about 0.6 is 0.02 below the base rate's
 MAX_LOGIT = 20.0  # a probability of 1 in 500 million, which no cohort can support
 MAX_LOSS_AUC = 0.95  # discrimination of lost from observed outcomes above which they hardly overlap
+LEAST_APART = 0.2  # difference of slopes that matters: the limits of a good calibration slope
 MIN_LOST = 5  # lost outcomes from which on this AUC is computed
 
 
@@ -81,6 +82,35 @@ def check_extreme(logits: FloatArray, outcome: str, *, largest: float = MAX_LOGI
         "recorded after treatment began, or holds values of very different size."
     )
     return [DataCheck("extreme_predictions", message)]
+
+
+def check_proportional(slopes: dict[str, tuple[float, float]], outcome: str) -> list[DataCheck]:
+    """Report a score whose thresholds do not share their slope, as a cumulative logit model assumes.
+
+    `slopes`: slope and standard error at the "target", and at a "worse" and a "better" threshold. A
+    difference counts if it is above 0.2 and three standard errors; their correlation is ignored, which is
+    conservative.
+
+    References
+    ----------
+    Brant (1990), Biometrics 46(4), 1171-1178. doi:10.2307/2532457
+    """
+    if not slopes:
+        return []
+    slope, se = slopes["target"]
+    apart = [
+        f"{value:.2f} at a {name} one"
+        for name, (value, other) in slopes.items()
+        if abs(value - slope) > max(LEAST_APART, 3 * float(np.hypot(se, other)))
+    ]
+    if not apart:
+        return []
+    message = (
+        f"The score behind {outcome!r} is not proportional: the cross-fitted slope is {slope:.2f} at the "
+        f"threshold of the outcome and {' and '.join(apart)}. The model assumes one slope. Compare it with a "
+        "model of the 0/1 outcome: leave score and definition out of the codebook."
+    )
+    return [DataCheck("score_not_proportional", message)]
 
 
 def check_observation(observation: Observation | None, outcome: str) -> list[DataCheck]:
