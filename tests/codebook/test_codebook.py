@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from treatsel._checks import normal_text
@@ -907,6 +907,8 @@ def test_no_value_crashes_the_parser_and_each_is_clean_missing_or_a_fault(values
 
 @settings(deadline=None, max_examples=100)
 @given(values=st.lists(cells, min_size=1, max_size=6))
+@example(values=[1.0000000010000002e308])
+@example(values=[1.7e308, -1.7e308])
 def test_any_column_can_be_drafted(values):
     book = Codebook.infer(pd.DataFrame({"one column": pd.Series(values, dtype="object")}))
     assert book.names() == ("one column",)

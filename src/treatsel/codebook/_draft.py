@@ -337,9 +337,10 @@ def _field(column: pd.Series, kind: str, role: str | None, values: pd.Series, ra
 
 def outwards(low: float, high: float) -> tuple[float, float]:
     """Return a range rounded outwards to one digit of its width: no bound is a single patient's value."""
-    width = high - low or max(abs(low), 1.0)
-    step = 10.0 ** np.floor(np.log10(width))
-    bounds = np.floor(low / step + 1e-9) * step, np.ceil(high / step - 1e-9) * step
+    with np.errstate(over="ignore", invalid="ignore"):  # next to the largest float
+        width = high - low or max(abs(low), 1.0)
+        step = 10.0 ** np.floor(np.log10(width))
+        bounds = np.floor(low / step + 1e-9) * step, np.ceil(high / step - 1e-9) * step
     if not np.isfinite(bounds).all():  # steps beyond the precision of the numbers
         return _short(low), _short(high)
     return _short(min(bounds[0], low)), _short(max(bounds[1], high))
