@@ -24,7 +24,8 @@ LOG = logging.getLogger(__name__)
 # grows with n, while this dependence decreases.
 N_PARTITIONS = 3
 ONE_PARTITION_FROM = 3000
-# With fewer patients, trees gained nothing in any simulated process, and take most of the time.
+# With fewer patients, trees gained nothing on average (benchmarks/selection/RESULTS.md: .470 of the oracle
+# gain at 1,000 patients with and without them), and take most of the time.
 TREES_FROM = 2000
 # Number of patients up to which the variance between models equals the mean square of the trees'
 # contribution; beyond it, this variance decreases with the root of n. Chosen for coverage in a simulated

@@ -29,8 +29,7 @@ def dropout_column(process: pd.DataFrame, y: pd.Series, received: pd.Series) -> 
         value = column.astype(float)
         known = pd.crosstab(value, seen).reindex(index=[0.0, 1.0], columns=[False, True], fill_value=0)
         by_arm = pd.crosstab(received, value).reindex(columns=[0.0, 1.0], fill_value=0)
-        events = y[seen].groupby(value[seen]).agg(["sum", "count"])
-        if known[True].min() < FEWEST_KNOWN or by_arm.to_numpy().min() < 2 or len(events) < 2:
+        if known[True].min() < FEWEST_KNOWN or by_arm.to_numpy().min() < 2:
             continue
         found[str(name)] = abs(np.corrcoef(value, seen)[0, 1])
     return max(found, key=lambda name: found[name]) if found else None

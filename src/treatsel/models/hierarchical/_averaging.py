@@ -18,9 +18,9 @@ from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Mode, Prior, State, System, find_mode
 from treatsel.models.hierarchical._variances import PROGNOSIS, Layout, Scales, draw_groups, maximize_evidence
 
-# Prior probability that effects do not differ between patients. In simulations without modification, 0.1 and
-# 0.2 lose 0.3 and 0.5 points less than 0 at 1,000 patients; with modification, 0.2 loses up to 0.5 points at
-# 300.
+# Prior probability that effects do not differ between patients. In two simulated processes without
+# modification, 0.1 loses 0 to 0.3 points less than 0 at 1,000 patients, and 0.2 0 to 0.5; with modification,
+# 0.2 loses up to 0.5 points at 300.
 NULL_PROBABILITY = 0.1
 NEGLIGIBLE = 1e-3  # weight below which a model is left out of the average
 

@@ -29,7 +29,8 @@ THRESHOLD_SD = 20.0
 # has an SD of 0.6 logits, an AUC of about 0.66. Effects vary less than outcomes do. Hinges do not modify
 # effects: below 1,000 patients they cost more than they gained, and with more patients trees replace them.
 # Chosen by the mean gain over simulated processes with and without effect modification, at 300 and 1,000
-# patients (benchmarks/selection); between half and twice these values it changes by less than 0.2 points.
+# patients (benchmarks/selection/records.py and processes.py): with 0.07 instead of 0.1 it was up to 0.7
+# points lower at 300 patients, with 0.15 up to 0.2 points lower at both sizes.
 PROGNOSIS = {"number": 0.15, "category": 0.08, "missing": 0.05, "hinge": 0.08}
 MODIFICATION = {"number": 0.1, "category": 0.05, "missing": 0.05, "hinge": 0.0}
 # SD of an arm's mean, in logits, not estimated: a handful of arms hardly informs it. Arms of the same trial
