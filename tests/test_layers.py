@@ -48,7 +48,18 @@ LEVELS = {
     "_version": 0,
 }
 # Order inside a package: later entries may import earlier ones, never the reverse.
-INSIDE = {"validation": ("_task", "_propensity", "_small_groups", "studies", "parts", "_origin", "report")}
+INSIDE = {
+    "validation": (
+        "_task",
+        "_propensity",
+        "_small_groups",
+        "_policies",
+        "studies",
+        "parts",
+        "_origin",
+        "report",
+    )
+}
 SHARED = {
     "_stats",
     "_reporting",

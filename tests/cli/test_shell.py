@@ -194,7 +194,7 @@ def test_warnings_are_grouped_and_follow_the_result(folder, tmp_path, capsys, mo
     assert main([*map(str, cross), "--estimator", "hierarchical", "--assignment", "randomised"]) == 0
     lines = [line for line in both.getvalue().splitlines() if "fewer than 300 patients" in line]
     assert len(lines) == 1
-    assert lines[0].endswith("[5 times, with different numbers]")
+    assert lines[0].endswith("[15 times, with different numbers]")
     assert both.getvalue().startswith("Cross-validated: ")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from scipy.stats import norm
 
 import treatsel as ts
 from treatsel._stats.row_hashes import row_keys
@@ -66,21 +67,40 @@ def test_the_development_cohort_or_most_of_it_is_cross_validated(trained, lost):
     assert report.kind == "cross-validated"
     assert report.headline.startswith("Cross-validated: ")
     assert any("not an external validation" in caution for caution in report.cautions)
-    found = cross_predict_cohort(selector(), cohort, "remission")
-    direct = ts.validate(found.by_arm, cohort, **OPTIONS)
+    # the partition into folds with the median gain, in an interval that includes how the gains vary
+    partitions = [cross_predict_cohort(selector(), cohort, "remission", random_state=i) for i in range(3)]
+    gains = [gain_by_hand(cohort, each) for each in partitions]
+    middle = int(np.argsort([value for value, _ in gains])[1])
+    direct = ts.validate(partitions[middle].by_arm, cohort, **OPTIONS)
     assert report.figure("calibration slope")["value"] == direct.figure("calibration slope")["value"]
     assert report.gain.comparator_source == "selected in the other folds"
-    # by hand: doubly robust scores under the best prediction and under the best arm of the other folds
+    value, se = gains[middle]
+    assert report.gain.value == pytest.approx(value, abs=1e-12)
+    wider = np.sqrt(se**2 + np.mean([(other - value) ** 2 for other, _ in gains]))
+    assert report.gain.se == pytest.approx(wider, rel=1e-9)
+    assert report.gain.upper - report.gain.value == pytest.approx(1.959964 * wider, rel=1e-6)
+    assert report.gain.p_value == pytest.approx(2 * norm.sf(abs(value) / wider), rel=1e-6)
+    assert report.gain.method.endswith("variation between 3 partitions into folds included")
+    figures = report.figures.set_index(["measure", "group"])
+    headline = figures.loc[("gain over the best single arm", "overall")]
+    assert headline["upper"] == pytest.approx(report.gain.upper)
+    for measure in ("gain over the received arm", "recommended arm"):
+        assert "3 partitions" in figures.loc[(measure, "overall"), "method"]
+
+
+def gain_by_hand(cohort, found):
+    """Return the gain and its SE: scores under the best prediction minus under the best arm of the others."""
     y, received = cohort.frame["remission"], cohort.received
     shares = received.value_counts(normalize=True)
     scores = found.by_arm.copy()
     for arm in scores:
         scores[arm] += (received == arm) * (y - found.by_arm[arm]) / shares[arm]
     under = [
-        [scores.loc[pid, arm] for pid, arm in arms.items()]
+        np.array([scores.loc[pid, arm] for pid, arm in arms.items()])
         for arms in (found.by_arm.idxmax(axis=1), found.default_arm)
     ]
-    assert report.gain.value == pytest.approx(np.mean(under[0]) - np.mean(under[1]), abs=1e-12)
+    gain = under[0] - under[1]
+    return gain.mean(), gain.std(ddof=1) / np.sqrt(len(gain))
 
 
 def test_new_patients_are_an_external_validation(trained):
@@ -155,6 +175,22 @@ def test_cross_validation_is_unbiased_where_apparent_performance_is_not():
     error = np.std(known, ddof=1) / np.sqrt(len(known))
     assert abs(np.mean(known)) < 3 * error + 0.005
     assert np.nanmean(apparent) > np.mean(known) + 0.01
+
+
+@pytest.mark.slow
+def test_the_interval_of_a_cross_validated_gain_covers_0_where_arms_do_not_differ():
+    gains = []
+    for seed in range(24):
+        rng = np.random.default_rng([seed, 99])
+        frame = pd.DataFrame(rng.normal(size=(900, 2)), columns=["age", "x"])
+        frame["arm"] = rng.choice(list("abcdef"), 900)
+        frame["remission"] = rng.binomial(1, expit(-0.3 + 0.6 * frame["age"] - 0.4 * frame["x"]))
+        frame["pid"] = [f"p{i}" for i in range(900)]
+        gains.append(ts.validate(selector(), ts.Cohort(frame, BOOK), **OPTIONS).gain)
+    values, se = np.array([each.value for each in gains]), np.array([each.se for each in gains])
+    assert abs(values.mean()) < 3 * values.std(ddof=1) / np.sqrt(24)
+    assert sum(not each.lower <= 0 <= each.upper for each in gains) <= 3  # 3.5 % chance of more, at 5 %
+    assert 0.6 < values.std(ddof=1) / np.sqrt(np.mean(se**2)) < 1.35  # twice its sampling error around 1
 
 
 # --- out-of-fold predictions

@@ -4,10 +4,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from treatsel._reporting.summary import Summarized
-from treatsel._stats.intervals import Interval
+from treatsel._stats.intervals import Interval, quantile_of, two_sided_p
 from treatsel._stats.vectors import Scored
 
 NAN = float("nan")
@@ -57,6 +58,29 @@ class Estimate(Summarized):
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row and a column per field."""
         return pd.DataFrame([self.to_dict()])
+
+
+def widened(estimate: Any, spread: float, *, df: float | None = None, method: str) -> Any:
+    """Return an estimate (of any class with limits) whose interval includes a further standard error.
+
+    Each half of the interval becomes the root of the sum of squares of itself and of the half that `spread`
+    alone would have, which for a Wald interval is that of the combined standard error.
+    """
+    quantile = quantile_of(estimate.level, df=df)
+    below, above = (
+        float(np.hypot(half, quantile * spread))
+        for half in (estimate.value - estimate.lower, estimate.upper - estimate.value)
+    )
+    se = float(np.hypot(estimate.se, spread))
+    p = getattr(estimate, "p_value", NAN)
+    return dataclasses.replace(
+        estimate,
+        lower=estimate.value - below,
+        upper=estimate.value + above,
+        se=se,
+        p_value=p if p != p else max(p, two_sided_p(estimate.value, se, df=df)),
+        method=f"{estimate.method}; {method}",
+    )
 
 
 def not_estimable(reason: str, *, n: int, n_events: int | None, level: float, value: float = NAN) -> Estimate:

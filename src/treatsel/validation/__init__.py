@@ -27,19 +27,17 @@ from treatsel.validation._origin import (
     cautions_of_folds,
     origin_of,
 )
+from treatsel.validation._policies import Policies, median_of, policies_of, without_gain
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts import (
     COLUMNS,
     Caution,
     PartResult,
-    Policies,
     Severity,
     development_of,
     effective_n,
     imputed_of,
     joined,
-    policies_of,
-    without_gain,
 )
 from treatsel.validation.report import ValidationReport, answers_of, checklist, compare
 from treatsel.validation.studies import (
@@ -186,21 +184,18 @@ def validate(
     if origin.kind == CROSS_VALIDATED and imputations is not None:
         raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
     outcome, event_is_good = _stated(model, origin, outcome, event_is_good)
-    model = origin.model
-    task = ValidationTask.of(
-        model,
-        origin.cohort,
-        outcome=outcome,
-        comparator=comparator,
-        event_is_good=event_is_good,
-        level=check_level(level),
-        random_state=random_state,
-        fold_comparator=origin.fold_comparator,
-    )
-    reference = None if development is None else development_of(development, task)
+    partitions = [(origin.model, origin.fold_comparator)]
+    partitions += [(each.by_arm, each.default_arm) for each in origin.partitions]
+    options = {"outcome": outcome, "comparator": comparator, "event_is_good": event_is_good}
+    options |= {"level": check_level(level), "random_state": random_state}
+    tasks = [
+        ValidationTask.of(each, origin.cohort, fold_comparator=best, **options) for each, best in partitions
+    ]
+    reference = None if development is None else development_of(development, tasks[0])
     # One BLAS thread: the matrices are small, and threads only compete with each other on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"), _warn_once():
-        policies = known = policies_of(task, assignment)
+        number, known = median_of([policies_of(task, assignment) for task in tasks])
+        model, task, policies = partitions[number][0], tasks[number], known
         if origin.kind == APPARENT and known.problem is None:  # gains flatter it most
             policies = without_gain(task, known, WITHHELD)
         found = _parts(task, policies, sections, kind=origin.kind)

@@ -1,5 +1,6 @@
 """Where the patients of a validation come from: other patients, or those of the development cohort."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +12,13 @@ from treatsel._stats.row_hashes import received_row_keys
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import Shared, rows_shared
-from treatsel.model_selection import cross_predict_cohort
+from treatsel.model_selection import CrossPredictions, cross_predict_cohort
 from treatsel.models import RecalibratedClassifier
 from treatsel.validation.parts import OVERALL, Caution, Severity
 
 EXTERNAL, CROSS_VALIDATED, APPARENT = "external", "cross-validated", "apparent"
 WITHIN_ARM_AUC = MEASURES["within_arm_auc"].label
+N_PARTITIONS = 3  # of a cross-validation; an odd number has a median
 WITHHELD = "withheld, since patients of the development cohort are among these"  # gains of a model on them
 
 
@@ -42,6 +44,9 @@ class Origin:
         Whether the cohort could be compared with the development cohort.
     fold_comparator : Series or None
         For a cross-validation: the best single arm by the patients outside each patient's fold.
+    partitions : sequence of CrossPredictions
+        For a cross-validation: the same from other partitions into folds. How patients are divided moves the
+        gain by almost as much as its sampling error.
     source : str
         The cohort with which patients are shared: that of the development, or of an update.
     """
@@ -53,6 +58,7 @@ class Origin:
     n_left_out: int = 0
     is_checked: bool = True
     fold_comparator: pd.Series | None = None
+    partitions: Sequence[CrossPredictions] = ()
     source: str = "the development cohort"
 
     @property
@@ -177,8 +183,17 @@ def _cross_validated(
     name = outcome or (model.outcomes_[0] if fitted else next(iter(cohort.codebook.outcomes), None))
     if name not in cohort.codebook.outcomes:
         raise InputError(f"The cohort has no outcome {name!r}; it has {list(cohort.codebook.outcomes)}.")
-    found = cross_predict_cohort(model, cohort, name, random_state=random_state, n_jobs=n_jobs)
-    return Origin(model=found.by_arm, cohort=cohort, kind=CROSS_VALIDATED, fold_comparator=found.default_arm)
+    seeds = [None if random_state is None else random_state + number for number in range(N_PARTITIONS)]
+    first, *others = (
+        cross_predict_cohort(model, cohort, name, random_state=seed, n_jobs=n_jobs) for seed in seeds
+    )
+    return Origin(
+        model=first.by_arm,
+        cohort=cohort,
+        kind=CROSS_VALIDATED,
+        fold_comparator=first.default_arm,
+        partitions=others,
+    )
 
 
 def _shared(model: Any, cohort: Cohort) -> Shared | None:

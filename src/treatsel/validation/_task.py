@@ -27,6 +27,10 @@ from treatsel.fitted import FittedModel
 from treatsel.metrics import enough_clusters
 from treatsel.models import observation_weights
 
+# Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
+# doi:10.1016/S0895-4356(96)00236-3): with fewer, intervals of slopes and AUCs are too wide to inform.
+MIN_EVENTS = 10
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ValidationTask:
@@ -290,14 +294,20 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     if isinstance(model, pd.DataFrame):
         table = aligned("The by-arm table", check_by_arm("the by-arm table", model), cohort.frame.index)
     elif hasattr(model, "outcomes_"):
-        table = check_by_arm("the predictions", model.predict_by_arm(cohort.X, outcome=outcome))
+        table = check_by_arm("the predictions", model.predict_by_arm(_with_site(cohort), outcome=outcome))
     elif hasattr(model, "predict_by_arm"):
-        table = check_by_arm("the predictions", model.predict_by_arm(cohort.X))
+        table = check_by_arm("the predictions", model.predict_by_arm(_with_site(cohort)))
     else:
         raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
     table = table.rename(columns=by_text(pd.unique(cohort.received)))
     check_unique("The arms of the predictions, compared as text,", table.columns)
     return table
+
+
+def _with_site(cohort: Cohort) -> pd.DataFrame:
+    """Return covariates, arm and site: predictions are for a known site, as they are served."""
+    site = cohort.codebook.name("site")
+    return cohort.X if site is None else cohort.X.assign(**{site: cohort.frame[site]})
 
 
 def is_served(model: Any, outcome: str, good: bool) -> bool:

@@ -22,7 +22,7 @@ from treatsel.validation.parts._part import (
     joined,
 )
 from treatsel.validation.parts._participants import participants
-from treatsel.validation.parts._policies import Policies, effective_n, policies, policies_of, without_gain
+from treatsel.validation.parts._policies import effective_n, policies
 from treatsel.validation.parts._sample_size import sample_size
 from treatsel.validation.parts._sites import sites
 from treatsel.validation.parts._subgroups import subgroups
@@ -36,7 +36,6 @@ __all__ = [
     "OVERALL",
     "Caution",
     "PartResult",
-    "Policies",
     "Severity",
     "benefit",
     "calibration",
@@ -55,12 +54,10 @@ __all__ = [
     "overall",
     "participants",
     "policies",
-    "policies_of",
     "sample_size",
     "sites",
     "subgroups",
     "updating",
     "utility",
     "without_few_discordant",
-    "without_gain",
 ]

@@ -22,10 +22,10 @@ from treatsel.metrics.benefit import (
     match_pairs,
     rank_weighted_average_treatment_effect,
 )
+from treatsel.validation._policies import Policies
 from treatsel.validation._small_groups import group_count, safe_shares
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, joined, row_of
-from treatsel.validation.parts._policies import Policies
 
 # Matching takes time and memory of order n^2: if two arms have more patients, a random sample is matched.
 MAX_MATCHED = 5000

@@ -4,9 +4,9 @@ import numpy as np
 
 from treatsel._measures import labels_of
 from treatsel.metrics import calibration as metrics
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, row_of
-from treatsel.validation.parts._policies import Policies
 from treatsel.validation.parts._utility import N_RESAMPLES
 
 ERRORS = labels_of("ici", "e50", "e90", "emax")

@@ -7,9 +7,9 @@ import pandas as pd
 
 from treatsel._stats.logits import inside
 from treatsel.metrics.discrimination import model_based_concordance
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, row_of
-from treatsel.validation.parts._policies import Policies
 
 
 def case_mix(task: ValidationTask, _: Policies) -> PartResult:

@@ -4,9 +4,9 @@ from typing import Any
 
 from treatsel.metrics import received_propensity
 from treatsel.metrics.sensitivity import policy_sensitivity
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, row
-from treatsel.validation.parts._policies import Policies
 from treatsel.validation.parts._utility import N_RESAMPLES
 
 

@@ -13,10 +13,10 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.metrics import gain_over_best_arm
 from treatsel.predictions import fingerprint
+from treatsel.validation._policies import Policies
 from treatsel.validation._small_groups import without_small_rows
 from treatsel.validation._task import ValidationTask, predicted
 from treatsel.validation.parts._part import MIN_REPORTED, Caution, PartResult, Severity, row, row_of
-from treatsel.validation.parts._policies import Policies
 from treatsel.validation.studies import (
     OVERALL,
     BalancingWeights,

@@ -26,9 +26,9 @@ from treatsel.metrics import (
     roc_auc,
     within_arm_auc,
 )
+from treatsel.validation._policies import Policies, policies_of
 from treatsel.validation._task import ValidationTask, predicted
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row
-from treatsel.validation.parts._policies import Policies, policies_of
 
 SECTION = "imputations"
 GAIN = MEASURES["gain"].label

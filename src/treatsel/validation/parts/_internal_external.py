@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult
-from treatsel.validation.parts._policies import Policies
 from treatsel.validation.parts._sites import MIN_EVENTS, pooled_part
 from treatsel.validation.studies import internal_external_cv
 

@@ -5,9 +5,9 @@ import pandas as pd
 from treatsel._reporting.format import points
 from treatsel._stats.by_arm_tables import recommended_shares
 from treatsel.metrics.missing import gain_missing_bounds, missing_outcome_bounds
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import Caution, PartResult, Severity, row
-from treatsel.validation.parts._policies import Policies
 
 
 def missing_outcomes(task: ValidationTask, policies: Policies) -> PartResult:

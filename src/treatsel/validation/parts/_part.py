@@ -10,12 +10,10 @@ import pandas as pd
 
 from treatsel._measures import MEASURES
 from treatsel.metrics import FUNCTIONS, Estimate, Gain
+from treatsel.validation._task import MIN_EVENTS as MIN_EVENTS
 from treatsel.validation._task import ValidationTask
 
 OVERALL = "overall"
-# Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
-# doi:10.1016/S0895-4356(96)00236-3): with fewer, intervals of slopes and AUCs are too wide to inform.
-MIN_EVENTS = 10
 # Smallest site or subgroup reported: NHS England suppresses counts below 5 (mental health) or 8 (hospital
 # episodes); ten is above both, and fewer patients do not support an estimate in any case.
 MIN_REPORTED = 10

@@ -1,23 +1,22 @@
-"""Part: value of the recommendations against simpler policies, from doubly robust scores."""
+"""Part: rate of the good outcome under each policy, the gains, and the recommended arms."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
 
 import pandas as pd
 
-from treatsel._checks import ROUNDING, count_of
-from treatsel._stats.by_arm_tables import recommended_shares, share_received
+from treatsel._checks import count_of
+from treatsel._stats.by_arm_tables import share_received
 from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import (
     MIN_CLUSTERS,
     Estimate,
     Gain,
-    aipw_scores,
+    NaiveConcordanceContrast,
     arm_means,
     effective_sample_size,
     gain_over_best_arm,
-    gain_over_each_arm,
     gain_over_random,
     gain_over_received,
     naive_concordance_contrast,
@@ -25,190 +24,12 @@ from treatsel.metrics import (
     policy_value_aipw,
     received_propensity,
 )
-from treatsel.metrics.policy import BEFOREHAND, BEST, OF_FOLDS, ON_THIS_DATA
-from treatsel.validation._propensity import propensity_of
+from treatsel.metrics.policy import BEFOREHAND, ON_THIS_DATA
+from treatsel.validation._policies import Policies, enough_events, gain_of
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_EVENTS, Caution, PartResult, Severity, row, row_of
 
-# Patients with the outcome observed that at least two arms must have. With fewer, a fold of the cross-fitted
-# assignment model, and the variance of the scores, would rest on one patient of the arm or none.
-MIN_RECEIVED = 10
 NAN = float("nan")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Policies:
-    """Policies and what is needed to evaluate them, for patients with the outcome observed.
-
-    Attributes
-    ----------
-    table : DataFrame of shape (n_patients, n_given)
-        Predicted probability of the good outcome under the arms received in this cohort.
-    propensity : DataFrame of shape (n_patients, n_given)
-        Probability of receiving each arm.
-    propensity_all : DataFrame of shape (n_all, n_given)
-        The same, including patients whose outcome was not observed.
-    scores : DataFrame of shape (n_patients, n_given)
-        Doubly robust scores.
-    recommended : DataFrame
-        Share of each arm in each patient's recommendation (tied arms share a patient); the next best arm
-        where no patient received the best.
-    comparator : label or None
-        Best single arm named in advance, if any patient received it.
-    by_patient : Series or None
-        In cross-validation, the best single arm of the other folds, of all patients.
-    gain : Gain
-        Gain over the best single arm: the headline.
-    assignment : str
-        Source of the probabilities, as text.
-    n_replaced : int
-        Patients whose recommended arm no patient received.
-    unseen : list
-        Arms received only by patients whose outcome was not observed.
-    options : dict
-        Clusters and level, for metrics.
-    problem : str or None
-        Why policies cannot be evaluated in these data; propensity, scores and gain are then NaN.
-    """
-
-    table: pd.DataFrame
-    propensity: pd.DataFrame
-    propensity_all: pd.DataFrame
-    scores: pd.DataFrame
-    recommended: pd.DataFrame
-    comparator: Any
-    by_patient: pd.Series | None
-    gain: Gain
-    assignment: str
-    n_replaced: int
-    unseen: list[Any]
-    options: dict[str, Any]
-    problem: str | None = None
-
-    def best_single_arm(self, rows: Any) -> Any:
-        """Return what the gain of some patients (a mask of all) is over: an arm, or an arm by patient."""
-        return self.gain.comparator_arm if self.by_patient is None else self.by_patient[rows]
-
-
-def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd.DataFrame) -> Policies:
-    """Compare the rule of `recommend` with simpler policies.
-
-    By default, `recommend` gives the arm with the highest predicted probability of the good outcome (rule
-    "expected"), and ties to the default arm.
-    """
-    received, table = task.received[task.seen], task.good_table
-    covariates = task.cohort.X.drop(columns=[str(task.cohort.codebook.arm)])
-    given = [arm for arm in table.columns if (received == arm).any()]
-    problem = task.one_class or _too_few(received)
-    every, source = propensity_of(
-        assignment,
-        task.received,
-        covariates,
-        table.columns,
-        task.random_state,
-        estimable=problem is None,
-    )
-    wanted = recommended_shares(table, task.tie_arm)
-    every = every[given].div(every[given].sum(axis=1), axis=0)
-    best = _comparator(task, given)
-    impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
-    recommended = wanted[given].copy()
-    recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], task.tie_arm)
-    options: dict[str, Any] = {"clusters": task.clusters, "level": task.level}
-    if problem is None:
-        scores = aipw_scores(task.good_y, received, table[given], every[task.seen])
-        gain = _gain(task, scores, recommended, best, options)
-    else:
-        every, scores = every * NAN, table[given] * NAN
-        gain = _no_gain(task, problem)
-    return Policies(
-        table=table[given],
-        propensity=every[task.seen],
-        propensity_all=every,
-        scores=scores,
-        recommended=recommended,
-        comparator=None if isinstance(best, pd.Series) else best,
-        by_patient=best if isinstance(best, pd.Series) else None,
-        gain=gain,
-        assignment=source,
-        unseen=[arm for arm in pd.unique(task.received) if arm not in given],
-        n_replaced=int(impossible.sum()),
-        options=options,
-        problem=problem,
-    )
-
-
-def without_gain(task: ValidationTask, policies: Policies, reason: str) -> Policies:
-    """Return policies that are not evaluated, for a reason: no gain is computed from them in any part."""
-    nothing = policies.scores * NAN
-    return replace(policies, scores=nothing, gain=_no_gain(task, reason), problem=reason)
-
-
-def _too_few(received: pd.Series) -> str | None:
-    """Return why there are too few patients to evaluate policies; None if there are enough."""
-    counts = received.value_counts()
-    if len(counts) < 2:
-        return f"every patient with the outcome observed received {str(counts.index[0])!r}"
-    if (enough := int((counts >= MIN_RECEIVED).sum())) < 2:
-        return (
-            f"too few patients: {enough} of {count_of(len(counts), 'arm')} with {MIN_RECEIVED} patients or "
-            "more whose outcome was observed; 2 are needed"
-        )
-    return None
-
-
-def _no_gain(task: ValidationTask, problem: str) -> Gain:
-    nothing = {"value": NAN, "lower": NAN, "upper": NAN, "se": NAN, "p_value": NAN}
-    return Gain(
-        **nothing,
-        comparator=BEST,
-        comparator_arm=task.comparator,
-        comparator_source=BEFOREHAND,
-        n=len(task.observed),
-        n_discordant=0,
-        n_clusters=None,
-        level=task.level,
-        method=f"not estimable: {problem}",
-    )
-
-
-def _gain(
-    task: ValidationTask,
-    scores: pd.DataFrame,
-    rule: pd.DataFrame,
-    best: Any,
-    options: dict[str, Any],
-) -> Gain:
-    """Return the gain over the best arm; if not named, it is selected among arms with enough events."""
-    if isinstance(best, pd.Series):
-        gain = gain_over_best_arm(scores, rule, comparator=best[task.seen], **options)
-        return replace(gain, comparator_source=OF_FOLDS)
-    if best is not None:
-        return gain_over_best_arm(scores, rule, comparator=best, **options)
-    picked = scores[_enough(task, scores.columns) or list(scores.columns)].mean().idxmax()
-    gain = gain_over_best_arm(scores, rule, comparator=picked, **options)
-    return replace(gain, comparator_source=ON_THIS_DATA)
-
-
-def _comparator(task: ValidationTask, given: list[Any]) -> Any:
-    """Return the best single arm named in advance; in cross-validation, by patient, that of the other folds.
-
-    The rule and the arm that it is compared with are then learned from the same patients: an arm that was
-    picked in the evaluated patients would be compared at its best. None: it is selected in these data.
-    """
-    if task.comparator in given:
-        return task.comparator
-    if task.fold_comparator is None:
-        return None
-    arms = task.fold_comparator
-    usual = next((arm for arm in arms.value_counts().index if arm in given), given[0])
-    return arms.where(arms.isin(given), usual)
-
-
-def _enough(task: ValidationTask, arms: pd.Index) -> list[Any]:
-    """Return the arms with enough events and non-events to be selected as the best."""
-    counts = pd.DataFrame({"event": task.good_y, "other": 1 - task.good_y}).groupby(task.arms).sum()
-    return [arm for arm in arms if counts.loc[arm].min() >= MIN_EVENTS]
 
 
 def policies(task: ValidationTask, policies: Policies) -> PartResult:
@@ -216,9 +37,7 @@ def policies(task: ValidationTask, policies: Policies) -> PartResult:
     if policies.problem is not None:
         rows = [row_of("gain", "gain over the best single arm", policies.gain)]
         return PartResult(figures=rows, cautions=_cautions(task, policies))
-    y, received, options = task.good_y, task.arms, policies.options
-    scores, rule = policies.scores, policies.recommended
-    propensity = received_propensity(received, policies.propensity)
+    received, options = task.arms, policies.options
     rows = [
         row(
             "policy",
@@ -227,13 +46,14 @@ def policies(task: ValidationTask, policies: Policies) -> PartResult:
             n=mean["n"],
             method=mean["method"],
         )
-        for arm, mean in arm_means(scores, received=received, **options).iterrows()
+        for arm, mean in arm_means(policies.scores, received=received, **options).iterrows()
     ]
-    weighted = policy_value(y, received, rule, propensity=propensity, **options)
-    naive = naive_concordance_contrast(y, received, rule, prognosis=policies.table.mean(axis=1), **options)
+    naive = _naive(task, policies)
     rows += [
-        row_of("policy", "recommended arm", policy_value_aipw(scores, rule, **options)),
-        row_of("policy", "recommended arm, weighted estimate", weighted),
+        row_of("policy", "recommended arm", policies.over_partitions(_value)),
+        row_of(
+            "policy", "recommended arm, weighted estimate", policies.over_partitions(partial(_weighted, task))
+        ),
         *_gains(task, policies),
         row_of("naive", "concordant minus discordant (naive)", naive.difference),
         row_of("naive", "expected under no gain", naive.without_gain),
@@ -241,39 +61,66 @@ def policies(task: ValidationTask, policies: Policies) -> PartResult:
     return PartResult(figures=rows, cautions=_cautions(task, policies))
 
 
+def _value(policies: Policies) -> Estimate:
+    return policy_value_aipw(policies.scores, policies.recommended, **policies.options)
+
+
+def _weighted(task: ValidationTask, policies: Policies) -> Estimate:
+    propensity = received_propensity(task.arms, policies.propensity)
+    return policy_value(
+        task.good_y, task.arms, policies.recommended, propensity=propensity, **policies.options
+    )
+
+
+def _naive(task: ValidationTask, policies: Policies) -> NaiveConcordanceContrast:
+    prognosis = policies.table.mean(axis=1)
+    return naive_concordance_contrast(
+        task.good_y, task.arms, policies.recommended, prognosis=prognosis, **policies.options
+    )
+
+
 def _gains(task: ValidationTask, policies: Policies) -> list[dict[str, Any]]:
     """Return the gains over the best single arm, each arm, the received arms and random assignment."""
-    scores, rule, options = policies.scores, policies.recommended, policies.options
-    each = gain_over_each_arm(scores, rule, **options).table
     over = "gain over the best single arm"
-    received = gain_over_received(task.good_y, task.arms, scores, rule, **options)
+    each = {arm: policies.over_partitions(partial(_over_arm, arm)) for arm in policies.scores.columns}
     return [
         row_of("gain", over, policies.gain),
         *(row_of("gain", f"{over}, {name}", found) for name, found in _both(task, policies).items()),
         *(
-            row(
-                "gain",
-                "gain over one arm for all patients",
-                *found[["value", "lower", "upper"]],
-                n=found["n"],
-                method=found["method"],
-                group=arm,
-            )
-            for arm, found in each.iterrows()
+            row_of("gain", "gain over one arm for all patients", found) | {"group": arm}
+            for arm, found in each.items()
         ),
-        row_of("gain", "gain over the received arm", received),
+        row_of("gain", "gain over the received arm", policies.over_partitions(partial(_over_received, task))),
         row_of(
             "gain",
             "gain over random assignment, same arm proportions",
-            gain_over_random(scores, rule, **options),
+            policies.over_partitions(_over_random),
         ),
     ]
 
 
+def _over_arm(arm: Any, policies: Policies) -> Gain:
+    return gain_over_best_arm(policies.scores, policies.recommended, comparator=arm, **policies.options)
+
+
+def _over_received(task: ValidationTask, policies: Policies) -> Gain:
+    scores, rule = policies.scores, policies.recommended
+    return gain_over_received(task.good_y, task.arms, scores, rule, **policies.options)
+
+
+def _over_random(policies: Policies) -> Gain:
+    return gain_over_random(policies.scores, policies.recommended, **policies.options)
+
+
+def _over_picked(task: ValidationTask, selection: Literal["ignored", "adjusted"], policies: Policies) -> Gain:
+    if selection == "ignored":
+        return gain_of(task, policies.scores, policies.recommended, None, policies.options)
+    return gain_over_best_arm(policies.scores, policies.recommended, selection=selection, **policies.options)
+
+
 def _both(task: ValidationTask, policies: Policies) -> dict[str, Gain | Estimate]:
     """Return the gain over the arm named in advance, and over the one that did best in these data."""
-    scores, rule, options = policies.scores, policies.recommended, policies.options
-    n = len(scores)
+    scores, n = policies.scores, len(policies.scores)
     named: Gain | Estimate = policies.gain
     if policies.comparator is None:
         named = not_estimable(
@@ -281,16 +128,17 @@ def _both(task: ValidationTask, policies: Policies) -> dict[str, Gain | Estimate
         )
     else:
         named = replace(policies.gain, method=f"over {policies.comparator}; {policies.gain.method}")
-    picked = _gain(task, scores, rule, None, options)
+    picked = policies.over_partitions(partial(_over_picked, task, "ignored"))
     found = {
         BEFOREHAND: named,
         ON_THIS_DATA: replace(picked, method=f"over {picked.comparator_arm}; {picked.method}"),
     }
-    rare = [str(arm) for arm in scores.columns if arm not in _enough(task, scores.columns)]
-    allowed: Gain | Estimate = gain_over_best_arm(scores, rule, selection="adjusted", **options)
+    rare = [str(arm) for arm in scores.columns if arm not in enough_events(task, scores.columns)]
     if rare:
         reason = f"arms {rare} have fewer than {MIN_EVENTS} events or non-events"
         allowed = not_estimable(reason, n=n, n_events=None, level=task.level)
+    else:
+        allowed = policies.over_partitions(partial(_over_picked, task, "adjusted"))
     return found | {f"{ON_THIS_DATA}, selection-adjusted interval": allowed}
 
 

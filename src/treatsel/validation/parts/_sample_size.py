@@ -2,9 +2,9 @@
 
 from treatsel.metrics import roc_auc
 from treatsel.metrics.sample_size import LinearPredictorDistribution, validation_sample_size
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult
-from treatsel.validation.parts._policies import Policies
 
 
 def sample_size(task: ValidationTask, _: Policies) -> PartResult:

@@ -8,9 +8,9 @@ import pandas as pd
 from treatsel._disclosure import SMALLEST_GROUP, suppression
 from treatsel._measures import BY_LABEL
 from treatsel.metrics.pooling import MetaAnalysis
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_REPORTED, PartResult, row
-from treatsel.validation.parts._policies import Policies
 from treatsel.validation.studies import SITE_MEASURES, SiteData, pooled_over, site_figures
 
 MIN_SITES = 3  # the prediction interval for a new site has k - 2 degrees of freedom

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_REPORTED, PartResult, row
-from treatsel.validation.parts._policies import Policies
 from treatsel.validation.studies import MAX_GROUPS, subgroup_performance
 
 MAX_CODES = 5  # a numeric column with more distinct values is cut at its quartiles

@@ -2,9 +2,9 @@
 
 from treatsel._checks import count_of
 from treatsel.errors import InputError
+from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import Caution, PartResult, Severity
-from treatsel.validation.parts._policies import Policies
 from treatsel.validation.studies import update_closed_test
 
 # Likelihood-ratio tests of logistic models need about ten events per parameter to follow their chi-squared

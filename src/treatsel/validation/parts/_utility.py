@@ -3,10 +3,10 @@
 import numpy as np
 
 from treatsel.metrics.utility import decision_curve, treatment_choice_net_benefit
+from treatsel.validation._policies import Policies
 from treatsel.validation._small_groups import safe_thresholds
 from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import PartResult, row
-from treatsel.validation.parts._policies import Policies
 
 N_RESAMPLES = 200  # enough for percentiles of 95 % intervals in a report
 THRESHOLDS = np.arange(1, 20) / 20
