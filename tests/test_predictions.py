@@ -70,6 +70,7 @@ def test_json_is_valid_and_contains_no_nan():
         "outcome": "remission",
         "arm": "CBT",
         "probability": 0.5,
+        "service": None,
         "lower": None,
         "upper": None,
         "in_scope": True,

@@ -543,6 +543,37 @@ def test_parts_that_do_not_fit_are_refused_even_with_the_right_hashes(path, tmp_
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m, p: sites(m)["labels"].append(sites(m)["labels"][0]), "sites are not distinct"),
+        (lambda m, p: sites(m)["labels"].pop(), "does not fit"),
+        (lambda m, p: sites(m).update(labels=[" S1 ", *sites(m)["labels"][1:]]), "normal form"),
+        (lambda m, p: sites(m).update(labels=[]), "it has 0 sites"),
+        (lambda m, p: sites(m).update(labels=None), "sites are not distinct"),
+        (lambda m, p: sites(m).update(column="age"), "the site column has another role"),
+        (lambda m, p: sites(m).update(column=3), "no name that can be shown"),
+        (lambda m, p: sites(m).update(more=1), "sites have other keys"),
+        (lambda m, p: first(m).update(sites=[1]), "sites have other keys"),
+        (lambda m, p: first(m).update(sites=None), "arrays that no part of the model needs"),
+        (lambda m, p: p.pop("outcome_0/sites/draws.npy"), "is missing"),
+        (lambda m, p: change_array(p, "outcome_0/sites/draws.npy", lambda a: a + 50), "do not surround"),
+        (lambda m, p: change_array(p, "outcome_0/sites/draws.npy", lambda a: a[:-1]), "does not fit"),
+        (lambda m, p: change_array(p, "outcome_0/sites/intercept.npy", with_nan), "does not fit"),
+        (lambda m, p: change_array(p, "outcome_0/sites/intercept.npy", lambda a: a + 0.5), "not reproduced"),
+        (lambda m, p: change_array(p, "outcome_0/sites/coefficients.npy", lambda a: -a), "not reproduced"),
+    ],
+)
+def test_known_sites_that_do_not_fit_are_refused(path, tmp_path, change, message):
+    if "outcome_0/sites/draws.npy" not in zipfile.ZipFile(path).namelist():
+        pytest.skip("trees have no site effects")
+    assert_refused(tmp_path / "m.treatsel", resealed(path, change), message)
+
+
+def sites(manifest):
+    return first(manifest)["sites"]
+
+
+@pytest.mark.parametrize(
     ("part", "change", "message"),
     [
         ("left", lambda a: np.zeros_like(a), "before its parent"),

@@ -131,7 +131,7 @@ def test_predict_equals_the_library(folder, capsys, tmp_path):
     (tmp_path / "predictions.csv").write_text(text)
     found = pd.read_csv(tmp_path / "predictions.csv")
     cohort = ts.Cohort.read_csv(folder / "cohort.csv", folder / "codebook.yaml")
-    expected = ts.load_model(folder / "m.treatsel").predict(cohort.X).to_frame()
+    expected = ts.load_model(folder / "m.treatsel").predict(cohort.frame).to_frame()
     np.testing.assert_allclose(found["probability"], expected["probability"], atol=1e-12)
     assert found["patient"].tolist() == expected["patient"].tolist()
 

@@ -17,6 +17,7 @@ from treatsel.models.hierarchical import _curvature
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Prior, State, System, find_mode, newton_step
 from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._known_sites import KnownSites
 from treatsel.models.hierarchical._levels import APART, Levels
 from treatsel.models.hierarchical._variances import Layout, maximize_evidence
 
@@ -195,6 +196,72 @@ def test_the_covariance_of_each_arm_adds_up_its_layers():
         sums = np.zeros((q, prior.terms.size))
         sums[:, :q] = sums[:, (k + 1) * q : (k + 2) * q] = np.eye(q)
         np.testing.assert_allclose(covariance, sums @ full @ sums.T, atol=1e-6)
+
+
+def by_arm_and_site(patients, prior):
+    """Return the matrix that maps the columns of `Dense` to each arm's terms, then site effects under it."""
+    K, S, q = patients.n_arms, patients.n_sites, patients.n_terms
+    layers = np.kron(np.column_stack([np.ones(K), np.eye(K)]), np.eye(q))
+    common = np.kron(np.eye(S), np.ones((K, 1)))  # rows: site, then arm
+    own = np.zeros((S * K, K * S))
+    for s in range(S):
+        for k in range(K):
+            own[s * K + k, k * S + s] = 1.0
+    whole = np.zeros((K * q + S * K, layers.shape[1] + S + K * S))
+    whole[: K * q, : layers.shape[1]] = layers
+    whole[K * q :, layers.shape[1] :] = np.column_stack([common, own])
+    return whole[:, np.concatenate([prior.terms.ravel(), np.ones(S + K * S)]) > 0]
+
+
+def test_moments_of_known_sites_are_those_of_the_dense_posterior():
+    patients, _ = small_problem()
+    K, q, S = 3, patients.n_terms, 7
+    prior = some_prior(K, q)
+    mode, dense = find_mode(patients, start(patients), prior), Dense(patients, prior)
+    known = KnownSites(np.array([1, 2, 5]), np.zeros((3, K), dtype=bool))
+    found = known.moments(mode, prior)
+    to_arms = by_arm_and_site(patients, prior)
+    covariance = to_arms @ np.linalg.inv(dense.hessian(dense.optimum())) @ to_arms.T
+    terms, sites = covariance[: K * q, : K * q], covariance[K * q :, K * q :]
+    mixed = covariance[K * q :, : K * q].reshape(S, K, K, q)
+    for k in range(K):
+        at = slice(k * q, (k + 1) * q)
+        np.testing.assert_allclose(found.of_terms[k], terms[at, at], atol=1e-6)
+        np.testing.assert_allclose(found.with_terms[:, k], mixed[known.numbers, k, k], atol=1e-6)
+    variance = np.diag(sites).reshape(S, K)[known.numbers]
+    np.testing.assert_allclose(found.variance, variance, atol=1e-6)
+    assert (np.abs(found.with_terms) > 1e-3).any()
+    np.testing.assert_array_equal(found.mean, mode.state.sites[known.numbers])
+
+
+def test_under_a_rare_arm_the_effect_of_a_site_is_drawn_from_its_effect_under_all():
+    patients, _ = small_problem()
+    prior = some_prior(3, patients.n_terms)
+    mode, dense = find_mode(patients, start(patients), prior), Dense(patients, prior)
+    rare = np.array([[False, False, True]])
+    found = KnownSites(np.array([4]), rare).moments(mode, prior)
+    # the deviation under the arm has its prior; the rest is the posterior mean of the site given its effects
+    common, own = prior.site**2, prior.site_by_arm**2
+    share = common / (own + 3 * common)
+    assert found.mean[0, 2] == pytest.approx(share * mode.state.sites[4].sum())
+    to_arms = by_arm_and_site(patients, prior)[3 * patients.n_terms :]
+    effects = (to_arms @ np.linalg.inv(dense.hessian(dense.optimum())) @ to_arms.T)[12:15, 12:15]
+    expected = share**2 * effects.sum() + common - 3 * share * common + own
+    assert found.variance[0, 2] == pytest.approx(expected, abs=1e-6)
+
+
+def test_draws_of_known_sites_have_their_moments():
+    patients, encoding = small_problem(n=900, n_sites=5)
+    hierarchy = Hierarchy.learn(patients, encoding)
+    drawn, known = hierarchy.draw(1000), hierarchy.known
+    assert drawn.sites.shape == (1000, 5, 3)
+    mean = sum(c.weight * known.moments(c.mode, c.prior).mean for c in hierarchy.components)
+    np.testing.assert_allclose(drawn.sites.mean(axis=0)[:, np.argsort(hierarchy.rank)], mean, atol=0.05)
+    # probabilities at a site: the mean of the draws, and those of the shifted logits
+    design = next(patients.blocks())[0]
+    logits = np.einsum("np,dkp->dnk", design, drawn.terms)[:, :, None] + drawn.sites[:, None]
+    shifted = patients.logits(hierarchy.within)[:, None] + hierarchy.shifts(patients)
+    np.testing.assert_allclose(expit(shifted).mean(axis=0), expit(logits).mean(axis=(0, 1)), atol=0.01)
 
 
 def by_importance(patients, prior, mode, n=40_000):
@@ -609,7 +676,7 @@ def test_with_few_patients_probabilities_are_averaged_over_the_posterior():
     patients = Patients(covariates, encoding, arms=codes, y=y.astype(float), weights=np.ones(40), n_arms=3)
     hierarchy = Hierarchy.learn(patients, encoding)
     plug_in = sum(c.weight * patients.logits(c.mode.state.by_arm) for c in hierarchy.components)
-    averaged, draws = patients.logits(hierarchy.terms), hierarchy.draw(1000)
+    averaged, draws = patients.logits(hierarchy.terms), hierarchy.draw(1000).terms
     design = next(patients.blocks())[0]
     mean = expit(np.einsum("np,dkp->dnk", design, draws)).mean(axis=0)
     np.testing.assert_allclose(expit(averaged), mean, atol=0.04)

@@ -13,8 +13,8 @@ from treatsel.codebook import Codebook
 from treatsel.fitted import FittedModel
 from treatsel.models import ArmwiseClassifier
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE
+from treatsel.validation._policies import policies_of
 from treatsel.validation._task import ValidationTask
-from treatsel.validation.parts import policies_of
 
 BOOK = Codebook.from_dict(
     {

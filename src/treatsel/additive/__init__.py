@@ -16,6 +16,11 @@ from treatsel.additive._numeric import logistic, logistic_quantiles, quantiles
 from treatsel.additive._numeric import pairing as pairing
 from treatsel.additive._scoring import score_trees
 from treatsel.additive._shapley import warm_up as warm_up
+from treatsel.additive._sites import NEW as NEW
+from treatsel.additive._sites import SERVICES as SERVICES
+from treatsel.additive._sites import Numbers as Numbers
+from treatsel.additive._sites import SiteEffects as SiteEffects
+from treatsel.additive._sites import site_label as site_label
 from treatsel.additive._trees import Trees
 
 __all__ = [

@@ -10,7 +10,9 @@ from treatsel._checks import FloatArray, check_arm, check_choice, count_of
 from treatsel._lazy import lazy
 from treatsel.additive._model import AdditiveModel
 from treatsel.additive._numeric import logistic
+from treatsel.additive._scoring import score_trees
 from treatsel.additive._shapley import TreeGames
+from treatsel.additive._sites import Numbers
 from treatsel.errors import AdditivityError, InputError
 
 # On the logit scale; relative to the sum of absolute attributions if that is above 1. The rounding error of a
@@ -56,9 +58,18 @@ class Explainer:
         return np.asarray(self.reference.mean(axis=0))
 
     def explain(
-        self, matrix: FloatArray, arms: Sequence[int], scale: str, *, compiled: bool = False
+        self,
+        matrix: FloatArray,
+        arms: Sequence[int],
+        scale: str,
+        *,
+        compiled: bool = False,
+        sites: Numbers | None = None,
     ) -> tuple[FloatArray, float, FloatArray]:
         """Return attributions by source column, the base value, and the predictions.
+
+        With numbers of sites, one more column is the attribution of the site: the difference of the logit
+        from that at a new site. The base value is that of the background at a new site.
 
         Parameters
         ----------
@@ -71,6 +82,8 @@ class Explainer:
             the base value (Aumann-Shapley).
         compiled : bool
             Whether to use the compiled kernel also for few patients.
+        sites : ndarray of shape (n_patients,), optional
+            Number of each patient's site, see `SiteEffects`; None: new sites.
 
         Raises
         ------
@@ -80,15 +93,15 @@ class Explainer:
         if len(arms) == 1 or scale == "logit":  # the difference of two additive logits is additive
             signs = np.zeros(len(self.model.arms_))
             signs[list(arms)] = [1.0, -1.0][: len(arms)]
-            values, base, logit = self._attributions(matrix, signs, compiled)
+            values, base, logit = self._attributions(matrix, signs, compiled, sites)
             if scale == "logit":
                 return values, base, logit
             return _rescaled(values, base, logit), float(logistic(np.array([base]))[0]), logistic(logit)
-        first, second = (self.explain(matrix, [k], scale, compiled=compiled) for k in arms)
+        first, second = (self.explain(matrix, [k], scale, compiled=compiled, sites=sites) for k in arms)
         return first[0] - second[0], first[1] - second[1], first[2] - second[2]
 
     def _attributions(
-        self, matrix: FloatArray, signs: FloatArray, compiled: bool
+        self, matrix: FloatArray, signs: FloatArray, compiled: bool, sites: Numbers | None
     ) -> tuple[FloatArray, float, FloatArray]:
         """Return attributions, base value and prediction of the signed sum of the arms' logits."""
         model, base = self.model, float(signs @ self.model.intercept)
@@ -102,7 +115,11 @@ class Explainer:
             of_trees = self.games.values(matrix, weights, compiled=compiled)
             values[:, : of_trees.shape[1]] += of_trees
             base += float(self.games.base @ weights)
-        logit = model.logit(matrix) @ signs
+        scores = None if model.trees is None else score_trees(model.trees, matrix)
+        logit = model.logit_of(matrix, scores) @ signs
+        if sites is not None:
+            there = model.logit_of(matrix, scores, sites) @ signs
+            values, logit = np.column_stack([values, there - logit]), there
         size = np.abs(base) + np.abs(values).sum(axis=1)
         _check_additivity(base + values.sum(axis=1), logit, size)
         return values, base, logit

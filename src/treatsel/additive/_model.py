@@ -14,6 +14,7 @@ from treatsel._reporting.summary import Summarized
 from treatsel.additive._encoder import Encoding
 from treatsel.additive._numeric import logistic, softmax
 from treatsel.additive._scoring import score_trees
+from treatsel.additive._sites import Numbers, SiteEffects
 from treatsel.additive._trees import Trees
 from treatsel.errors import UnsupportedModelError
 
@@ -46,6 +47,9 @@ class AdditiveModel(Summarized):
         Weight of each ensemble in each arm's logit.
     coefficient_draws : ndarray of shape (n_draws, n_arms, 1 + n_features + n_members) or None
         Draws of (intercept, coefficients, mixing) from their posterior; None if the learner gives none.
+    sites : SiteEffects or None
+        Known sites. `intercept`, `coefficients` and the draws are those for a new site. None: the learner
+        has no site effects, or no site is known.
     """
 
     encoding: Encoding
@@ -55,6 +59,7 @@ class AdditiveModel(Summarized):
     trees: Trees | None = None
     mixing: FloatArray | None = None
     coefficient_draws: FloatArray | None = None
+    sites: SiteEffects | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Exclude the cached explainer from copies and pickles."""
@@ -73,18 +78,31 @@ class AdditiveModel(Summarized):
         """Return the tree terms of arm number `k` as one ensemble."""
         return None if self.trees is None or self.mixing is None else self.trees.weighted(self.mixing[k])
 
-    def logit(self, matrix: FloatArray) -> FloatArray:
-        """Return logits, shape (n_patients, n_arms), of an encoded matrix."""
-        return self.logit_of(matrix, None if self.trees is None else score_trees(self.trees, matrix))
+    def logit(self, matrix: FloatArray, sites: Numbers | None = None) -> FloatArray:
+        """Return logits, shape (n_patients, n_arms), of an encoded matrix and the numbers of sites."""
+        scores = None if self.trees is None else score_trees(self.trees, matrix)
+        return self.logit_of(matrix, scores, sites)
 
-    def logit_of(self, matrix: FloatArray, scores: FloatArray | None) -> FloatArray:
-        """Return logits of an encoded matrix and the scores of the trees."""
+    def sites_of(self, X: "pd.DataFrame", service: str) -> Numbers | None:
+        """Return the number of each patient's site, see `SiteEffects`; None if the model knows no sites."""
+        return None if self.sites is None else self.sites.numbers_of(X, service)
+
+    def logit_of(
+        self, matrix: FloatArray, scores: FloatArray | None, sites: Numbers | None = None
+    ) -> FloatArray:
+        """Return logits of an encoded matrix, the scores of the trees, and the numbers of sites.
+
+        Without numbers of sites, all patients are at a new site.
+        """
         # einsum instead of a BLAS product: there, the order of summation, and thus the last bits of a
         # patient's logit, depend on the number of patients
         if self.is_linear:
             logits = np.asarray(self.intercept + np.einsum("np,kp->nk", matrix, self.coefficients))
         else:
             logits = np.tile(self.intercept, (len(matrix), 1))
+        if sites is not None and self.sites is not None and len(at := np.flatnonzero(sites >= 0)):
+            own = self.sites
+            logits[at] = own.intercept[sites[at]] + np.einsum("np,kp->nk", matrix[at], own.coefficients)
         if scores is not None and self.mixing is not None:
             logits += np.einsum("nm,km->nk", scores, self.mixing)
         return logits
@@ -98,18 +116,22 @@ class AdditiveModel(Summarized):
         used = np.flatnonzero(terms)  # few, where there are thousands of covariates
         return np.asarray(self.coefficient_draws[:, :, used].astype(np.float64) @ terms[used])
 
-    def predict_by_arm(self, X: "pd.DataFrame") -> "pd.DataFrame":
-        """Return probabilities, DataFrame of shape (n_patients, n_arms)."""
+    def predict_by_arm(self, X: "pd.DataFrame", service: str = "known") -> "pd.DataFrame":
+        """Return probabilities, DataFrame of shape (n_patients, n_arms).
+
+        `service`: "known" (the patient's site, where X holds it and the model knows it; otherwise a new one),
+        "average" or "new".
+        """
         import pandas as pd
 
-        probability = logistic(self.logit(self.encoding.encode(X)))
+        probability = logistic(self.logit(self.encoding.encode(X), self.sites_of(X, service)))
         return pd.DataFrame(probability, index=X.index, columns=pd.Index(self.arms_))
 
-    def predict_draws(self, X: "pd.DataFrame") -> FloatArray:
+    def predict_draws(self, X: "pd.DataFrame", service: str = "known") -> FloatArray:
         """Return posterior draws of the probabilities, shape (n_draws, n_patients, n_arms).
 
         A missing value is drawn from its distribution in the development cohort, independently in each
-        draw, so that intervals account for missing values.
+        draw, so that intervals account for missing values. `service`: as in `predict_by_arm`.
         """
         if self.coefficient_draws is None:
             raise UnsupportedModelError(
@@ -121,6 +143,10 @@ class AdditiveModel(Summarized):
         terms = matrix if scores is None else np.column_stack([matrix, scores])
         logits = np.einsum("np,dkp->dnk", terms, draws[:, :, 1:], optimize=True)
         logits += draws[:, None, :, 0]
+        sites = self.sites_of(X, service)
+        if sites is not None and self.sites is not None and self.sites.draws is not None:
+            at = np.flatnonzero(sites >= 0)
+            logits[:, at] += self.sites.draws[:, sites[at]]
         for j in np.flatnonzero(missing.any(axis=0)):
             noise = self.encoding.departures(int(j), len(draws))
             columns = 1 + self.encoding.starts[int(j)] + np.arange(noise.shape[1])

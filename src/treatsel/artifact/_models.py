@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import AdditiveModel, AssignmentModel, Encoding, Trees, logistic
-from treatsel.artifact._structure import GOLDEN_ROWS, check_arrays
+from treatsel.additive import NEW, AdditiveModel, AssignmentModel, Encoding, SiteEffects, Trees, logistic
+from treatsel.artifact._structure import GOLDEN_ROWS, SITE_ARRAYS, check_arrays
 from treatsel.artifact._values import require
 
 GOLDEN_TOLERANCE = 1e-9
@@ -21,7 +21,7 @@ def unpack_models(contents: Mapping[str, Any], arrays: Arrays) -> dict[str, Addi
     for i, outcome in enumerate(contents["outcomes"]):
         place = f"outcome_{i}"
         model = _unpack_model(outcome, contents["arms"], arrays, place, trees.get(place))
-        _replay(model, contents["background"], arrays, arrays[f"{place}/golden.npy"])
+        _replay(model, contents["background"], arrays, place)
         models[outcome["name"]] = model
     return models
 
@@ -57,24 +57,51 @@ def _unpack_model(
         trees=trees,
         mixing=arrays[f"{place}/mixing.npy"] if outcome["has_trees"] else None,
         coefficient_draws=arrays[f"{place}/draws.npy"] if outcome["has_posterior_draws"] else None,
+        sites=_unpack_sites(outcome.get("sites"), arrays, f"{place}/sites"),
     )
 
 
-def _replay(model: AdditiveModel, columns: list[Any], arrays: Arrays, golden: np.ndarray) -> None:
+def _unpack_sites(sites: Any, arrays: Arrays, place: str) -> SiteEffects | None:
+    """Return the known sites; None in a file without them, or of a version that did not keep them."""
+    if sites is None:
+        return None
+    parts: dict[str, Any] = {part: arrays.get(f"{place}/{part}.npy") for part in SITE_ARRAYS}
+    return SiteEffects(column=sites["column"], labels=tuple(sites["labels"]), **parts)
+
+
+def golden_at_sites(model: AdditiveModel, matrix: FloatArray) -> FloatArray:
+    """Return the logits of one encoded patient at each known site and the average one."""
+    assert model.sites is not None
+    numbers = np.arange(len(model.sites.labels) + 1)
+    return model.logit(np.repeat(matrix, len(numbers), axis=0), numbers)
+
+
+def _replay(model: AdditiveModel, columns: list[Any], arrays: Arrays, place: str) -> None:
     """Predict the stored rows again and compare: the loaded model must equal the saved one."""
-    for row, stored in zip(_rows(background_columns(columns, arrays)), golden, strict=True):
+    golden = arrays[f"{place}/golden.npy"]
+    for number, row in enumerate(_rows(background_columns(columns, arrays))):
         matrix = model.encoding.encode_one(row)
         logit = model.logit(matrix)
-        off = np.abs(logistic(logit)[0] - stored)
-        require((off <= GOLDEN_TOLERANCE).all(), "golden predictions are not reproduced")
+        _compare(logit[0], golden[number])
         _check_draws(model, matrix, logit[0])
+        if model.sites is not None and number == 0:
+            for site, own in enumerate(golden_at_sites(model, matrix)):
+                _compare(own, arrays[f"{place}/sites/golden.npy"][site])
+                _check_draws(model, matrix, own, site)
 
 
-def _check_draws(model: AdditiveModel, matrix: FloatArray, logit: FloatArray) -> None:
+def _compare(logit: FloatArray, stored: FloatArray) -> None:
+    off = np.abs(logistic(logit) - stored)
+    require((off <= GOLDEN_TOLERANCE).all(), "golden predictions are not reproduced")
+
+
+def _check_draws(model: AdditiveModel, matrix: FloatArray, logit: FloatArray, site: int = NEW) -> None:
     """Require draws of a row on both sides of its logit: else an interval excludes its own estimate."""
     draws = model.draws_of(matrix)
     if draws is None:
         return
+    if site != NEW and model.sites is not None and model.sites.draws is not None:
+        draws = draws + model.sites.draws[:, site]
     room = DRAWS_TOLERANCE * (1 + np.abs(logit))  # draws are stored in single precision
     holds = (draws.min(axis=0) <= logit + room) & (draws.max(axis=0) >= logit - room)
     require(holds.all(), "posterior draws do not surround their estimate")

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from treatsel._disclosure import is_small
-from treatsel.additive import Trees
+from treatsel.additive import Trees, logistic
 from treatsel.artifact._counts import disclosable
 from treatsel.artifact._development import MEANS, OBSERVATION
 from treatsel.artifact._json import MAX_TEXT
-from treatsel.artifact._models import GOLDEN_TOLERANCE
-from treatsel.artifact._structure import DIGESTS, GOLDEN_ROWS
+from treatsel.artifact._models import GOLDEN_TOLERANCE, golden_at_sites
+from treatsel.artifact._structure import DIGESTS, GOLDEN_ROWS, SITE_ARRAYS
 from treatsel.errors import UnsupportedModelError
 from treatsel.selector import TreatmentSelector
 
@@ -60,6 +60,10 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
     arrays[f"{place}/coefficients.npy"] = model.coefficients
     if model.coefficient_draws is not None:
         arrays[f"{place}/draws.npy"] = model.coefficient_draws
+    if model.sites is not None:
+        for part in SITE_ARRAYS:
+            if (values := getattr(model.sites, part)) is not None:
+                arrays[f"{place}/sites/{part}.npy"] = values
     if model.trees is not None and model.mixing is not None:
         arrays[f"{place}/mixing.npy"] = model.mixing
         arrays |= {f"{place}/trees/{part}.npy": getattr(model.trees, part) for part in Trees.ARRAYS}
@@ -71,12 +75,16 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
             f"The model of {name!r} cannot be saved: its predictions differ from those of its sum of terms."
         )
     arrays[f"{place}/golden.npy"] = golden
+    if model.sites is not None:
+        logits = golden_at_sites(model, model.encoding.encode(rows.head(1)))
+        arrays[f"{place}/sites/golden.npy"] = logistic(logits)
     return {
         "name": name,
         "event_is_good": selector.event_is_good_[name],
         "encoding": model.encoding.to_dict(),
         "has_posterior_draws": model.coefficient_draws is not None,
         "has_trees": model.trees is not None,
+        "sites": model.sites and {"column": model.sites.column, "labels": list(model.sites.labels)},
     }
 
 

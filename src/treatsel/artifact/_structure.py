@@ -11,7 +11,7 @@ import numpy as np
 
 from treatsel._checks import normal_text
 from treatsel._reporting.text import hidden_in
-from treatsel.additive import NARROWEST, Trees
+from treatsel.additive import NARROWEST, Trees, site_label
 from treatsel.artifact._development import check_development
 from treatsel.artifact._json import MAX_WHOLE
 from treatsel.artifact._values import (
@@ -36,6 +36,8 @@ MOST_ROWS = 2000  # of the background
 MOST_ARMS = 256
 MOST_OUTCOMES = 32
 MOST_DRAWS = 10_000
+MOST_SITES = 1000
+SITE_ARRAYS = ("intercept", "coefficients", "draws")
 FARTHEST = 1e155  # largest mean, or bound of a range
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
 OVERLAP = ("effective_n", "propensity_q01", "share_low_propensity", "auc")
@@ -80,6 +82,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         require(good is None or isinstance(good, bool), "the direction of an outcome is unknown")
         for key in ("has_posterior_draws", "has_trees"):
             require(isinstance(part_of(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
+        _check_sites(outcome.get("sites"), content["codebook"])
     check_development(content, arms, names)
     _check_ranges(part_of(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
     _check_assignment(part_of(content, "assignment"), len(arms), covariates)
@@ -160,7 +163,27 @@ def _check_outcome(
         draws = numbers(arrays, f"{place}/draws.npy", (None, n_arms, n_terms), "<f4 <f8")
         require(2 <= len(draws) <= MOST_DRAWS, f"{place} has {len(draws)} draws")
         names |= {f"{place}/draws.npy"}
+    if outcome.get("sites") is not None:
+        names |= _check_site_arrays(outcome, arrays, place, (n_arms, n_features))
     return trees, names
+
+
+def _check_site_arrays(
+    outcome: Mapping[str, Any], arrays: Arrays, place: str, shape: tuple[int, int]
+) -> set[str]:
+    """Return the names of the arrays of known sites; `shape`: numbers of arms and of features."""
+    n_sites = len(outcome["sites"]["labels"]) + 1  # the last is the average site
+    numbers(arrays, f"{place}/sites/intercept.npy", (n_sites, shape[0]))
+    coefficients = numbers(arrays, f"{place}/sites/coefficients.npy", shape)
+    native = outcome["encoding"]["native_missing"]
+    require(not native or not coefficients.any(), f"{place} has linear terms of missing values")
+    parts = [part for part in SITE_ARRAYS if part != "draws" or outcome["has_posterior_draws"]]
+    if outcome["has_posterior_draws"]:
+        n_draws = len(arrays[f"{place}/draws.npy"])
+        numbers(arrays, f"{place}/sites/draws.npy", (n_draws, n_sites, shape[0]), "<f4 <f8")
+    golden = numbers(arrays, f"{place}/sites/golden.npy", (n_sites, shape[0]))
+    require(((golden >= 0) & (golden <= 1)).all(), "a golden prediction is not a probability")
+    return {f"{place}/sites/{part}.npy" for part in (*parts, "golden")}
 
 
 def _checked_trees(arrays: Arrays, place: str, n_features: int) -> Trees:
@@ -280,6 +303,18 @@ def _check_encoding(encoding: Any, covariates: Mapping[str, bool]) -> None:
         require(
             isinstance(part_of(column, "indicator", "a column"), bool), "an indicator is not true or false"
         )
+
+
+def _check_sites(sites: Any, book: Mapping[str, Any]) -> None:
+    if sites is None:
+        return
+    require(isinstance(sites, dict) and set(sites) == {"column", "labels"}, "sites have other keys")
+    require(is_label(sites["column"]), "the site column has no name that can be shown")
+    roles = {field["name"]: field.get("role") for field in book["fields"]}
+    require(roles.get(sites["column"], "site") == "site", "the site column has another role")
+    labels = labels_in(sites["labels"], "sites")
+    require(0 < len(labels) <= MOST_SITES, f"it has {len(labels)} sites")
+    require(all(site_label(label) == label for label in labels), "sites are not in normal form")
 
 
 def _check_row_digests(digests: Any) -> None:

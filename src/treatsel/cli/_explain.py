@@ -18,7 +18,7 @@ from treatsel.cli._io import (
     write_json,
     write_table,
 )
-from treatsel.cli._predict import add_on_invalid
+from treatsel.cli._predict import add_on_invalid, add_service
 from treatsel.explanation import explain
 from treatsel.table import read_table
 
@@ -50,6 +50,7 @@ def add_parser(commands: Any) -> None:
         help="scale of the attributions (default: %(default)s)",
     )
     add_on_invalid(parser)
+    add_service(parser)
     add_date(parser)
     add_json(parser)
     parser.add_argument("--plot", type=Path, help="figure to write (.png, .svg or .pdf)")
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         scale=args.scale,
         on_invalid=args.on_invalid,
         date=args.date,
+        service=args.service,
     )
     say_expired(explanation.warnings)
     write_json(explanation, args.json)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from treatsel._checks import count_of
+from treatsel.additive import SERVICES
 from treatsel.artifact import load_model
 from treatsel.cli._io import (
     TABLE,
@@ -29,7 +30,8 @@ def add_parser(commands: Any) -> None:
         "predict",
         help="predict outcomes by arm",
         description="Write a long table: patient, outcome, arm, probability, lower, upper, in_scope, reason, "
-        "reason_column. Files may be larger than memory: patients are read, predicted and written in chunks.",
+        "reason_column and, if the model knows services, service. Files may be larger than memory: patients "
+        "are read, predicted and written in chunks.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
@@ -40,6 +42,7 @@ def add_parser(commands: Any) -> None:
         "--no-intervals", action="store_true", help="omit lower and upper; takes a fraction of the time"
     )
     add_on_invalid(parser)
+    add_service(parser)
     add_date(parser)
     add_json(parser)
     add_reading(parser)
@@ -63,6 +66,17 @@ def add_on_invalid(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Add the option for which service predictions are."""
+    parser.add_argument(
+        "--service",
+        choices=SERVICES,
+        default="known",
+        help="predict for each patient's own service where the model knows it and the file has its column, "
+        "otherwise for a new one; for the average service; or for a new one (default: %(default)s)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Predict and write."""
     check_outputs([args.out, args.json], [args.model, args.patients])
@@ -78,13 +92,15 @@ def run(args: argparse.Namespace) -> int:
         level=None if args.no_intervals else args.level,
         on_invalid=args.on_invalid,
         date=args.date,
+        service=args.service,
         n_jobs=args.n_jobs,
         **reading(args),
         progress=_Bar() if sys.stderr.isatty() else None,
     )
     if args.json is not None:  # in memory as a whole, since a JSON document is read as a whole
         table, level = read_table(args.patients, selector.codebook_, **reading(args)), args.level
-        found = selector.predict(table, level=level, on_invalid=args.on_invalid, date=args.date)
+        options = {"on_invalid": args.on_invalid, "date": args.date, "service": args.service}
+        found = selector.predict(table, level=level, **options)
         write_json(found, args.json)
     for code, column, n in warnings.itertuples(index=False):
         where = "" if column != column or column is None else f" in column {column!r}"

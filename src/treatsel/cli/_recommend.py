@@ -22,7 +22,7 @@ from treatsel.cli._io import (
     write_json,
     write_table,
 )
-from treatsel.cli._predict import add_on_invalid
+from treatsel.cli._predict import add_on_invalid, add_service
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, RULES
 from treatsel.table import read_table
 
@@ -63,6 +63,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
     add_on_invalid(parser)
+    add_service(parser)
     add_date(parser)
     add_json(parser)
     add_reading(parser)
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         level=args.level,
         on_invalid=args.on_invalid,
         date=args.date,
+        service=args.service,
     )
     say_expired(recommendations.warnings)
     write_json(recommendations, args.json)

@@ -41,11 +41,14 @@ class RecordReader:
         Expected range of each numeric covariate, from the development cohort.
     known_levels : mapping of str to collection of str
         Categories that the model knows; others that the codebook allows are flagged.
+    others : collection of str
+        Further keys that are no reason for a warning.
     """
 
     codebook: Codebook
     ranges: Mapping[str, tuple[float, float]]
     known_levels: Mapping[str, Collection[str]] = field(default_factory=dict)
+    others: Collection[str] = ()
 
     @lazy
     def _steps(self) -> list[tuple[Field, Read, Bounds, Bounds]]:
@@ -69,7 +72,7 @@ class RecordReader:
 
     @lazy
     def _known(self) -> frozenset[str]:
-        return frozenset(self.codebook.names())
+        return frozenset([*self.codebook.names(), *self.others])
 
     def patient(self, record: Mapping[str, Any]) -> Any:
         """Return the id in the record; 0 if the codebook or the record has none.
@@ -91,6 +94,11 @@ class RecordReader:
                 "shorter id."
             )
         return patient
+
+    def site(self, record: Mapping[str, Any], column: str) -> Any:
+        """Return the site in the record: a text or a number; None if it has none, or something else."""
+        site = as_builtin(_plain(record).get(column))
+        return None if site is OPAQUE or _length(site) > MOST_ID else site
 
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
         """Return clean values by covariate (float or string; NaN or None: missing) and (code, column) pairs.

@@ -27,6 +27,7 @@ def explain(
     background: "pd.DataFrame | None" = None,
     date: datetime.date | str | None = None,
     on_invalid: str = "raise",
+    service: str = "known",
 ) -> Explanation:
     """Explain a model's predictions by SHAP values on the source columns.
 
@@ -64,6 +65,9 @@ def explain(
     on_invalid : {"raise", "flag"}
         For a selector: whether a value that violates the codebook raises an error, or the patient is
         explained and marked as out of scope.
+    service : {"known", "average", "new"}
+        For a selector: as in `predict`. At a known site or the average one, the site has an attribution of
+        its own: how its prediction differs from that at a new site.
 
     Returns
     -------
@@ -105,7 +109,8 @@ def explain(
         model = model.model_
     if hasattr(model, "recommend"):
         options = {"arm": arm, "contrast": contrast, "outcome": outcome, "scale": scale, "date": date}
-        found: Explanation = model.explain(X, background=background, on_invalid=on_invalid, **options)
+        options |= {"background": background, "on_invalid": on_invalid, "service": service}
+        found: Explanation = model.explain(X, **options)
         return found
     return _of_model(model, X, arm, contrast, outcome, scale, background)
 
@@ -159,15 +164,19 @@ def explain_table(
     model_arms = list(additive.arms_)
     positions = positions_of(arm, contrast, scale, model_arms)
     explainer = Explainer.of(additive, additive.encoding.encode(background))
-    values, base, prediction = explainer.explain(additive.encoding.encode(covariates), positions, scale)
+    numbers = additive.sites_of(covariates, "known")
+    sites = {} if numbers is None else additive.sites.shown(numbers)
+    values, base, prediction = explainer.explain(
+        additive.encoding.encode(covariates), positions, scale, sites=numbers if sites else None
+    )
     names = tuple(additive.encoding.names)
     return Explanation(
         patients=covariates.index,
-        covariates=names,
+        covariates=(*names, *sites),
         attributions=values,
         base_value=base,
         predictions=prediction,
-        inputs={name: covariates[name].array for name in names},
+        inputs={**{name: covariates[name].array for name in names}, **sites},
         **arms_at(positions, model_arms),
         outcome=outcome,
         scale=scale,

@@ -14,7 +14,7 @@ from treatsel._lazy import lazy
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, count_text, some_of
 from treatsel._version import __version__
-from treatsel.additive import AdditiveModel, AssignmentModel, check_compiled
+from treatsel.additive import AdditiveModel, AssignmentModel, Numbers, check_compiled
 from treatsel.codebook import Codebook, RecordReader
 from treatsel.errors import InputError
 from treatsel.fitted._development import Development
@@ -27,7 +27,8 @@ from treatsel.manifest import is_expired
 class Inputs:
     """What an explanation needs: patients, encoded covariates, values by covariate, warnings and digest.
 
-    `matrix` has no columns for a model that is not a sum of terms.
+    `matrix` has no columns for a model that is not a sum of terms. `sites`: numbers of the patients' sites;
+    None without site effects.
     """
 
     patients: Any
@@ -35,6 +36,7 @@ class Inputs:
     values: Mapping[str, Any]
     flags: Mapping[str, Any]
     sha256: str
+    sites: Numbers | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -176,7 +178,13 @@ class ModelData(Summarized):
         return {arm: all(self._evidence[name].get(arm, True) for name in outcomes) for arm in self.arms}
 
     def audit(
-        self, kind: str, input_sha256: str, on_invalid: str, date: datetime.date | None, **options: Any
+        self,
+        kind: str,
+        input_sha256: str,
+        on_invalid: str,
+        date: datetime.date | None,
+        service: str,
+        **options: Any,
     ) -> dict[str, Any]:
         """Return the audit record of predictions, recommendations or an explanation, with their options."""
         return {
@@ -188,6 +196,7 @@ class ModelData(Summarized):
             "assignment": self.assignment,
             "on_invalid": on_invalid,
             "date": None if date is None else date.isoformat(),
+            "service": service,
             **options,
         }
 
@@ -199,7 +208,10 @@ class ModelData(Summarized):
     def reader(self) -> RecordReader:
         """Reader of records according to the codebook."""
         return RecordReader(
-            codebook=self.codebook, ranges=self.development.ranges, known_levels=self.known_levels
+            codebook=self.codebook,
+            ranges=self.development.ranges,
+            known_levels=self.known_levels,
+            others=() if self.site_column is None else (self.site_column,),
         )
 
     @lazy
@@ -213,6 +225,21 @@ class ModelData(Summarized):
                     levels = frozenset(column.levels)
                     known[column.name] = known.get(column.name, levels) & levels
         return MappingProxyType(known)
+
+    @lazy
+    def known_sites(self) -> frozenset[str]:
+        """Sites whose effects every model knows."""
+        known = [
+            frozenset(()) if model is None or model.sites is None else frozenset(model.sites.labels)
+            for model in self.models.values()
+        ]
+        return frozenset.intersection(*known)
+
+    @lazy
+    def site_column(self) -> str | None:
+        """Column of the site; None if no site is known."""
+        found = (model.sites for model in self.models.values() if model is not None)
+        return next((each.column for each in found if each is not None), None) if self.known_sites else None
 
     @lazy
     def scorers(self) -> Mapping[str, Scorer]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import FloatArray, check_choice, check_level
-from treatsel.additive import Explainer, positions_of, warm_up
+from treatsel.additive import SERVICES, Explainer, positions_of, warm_up
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
@@ -48,7 +48,9 @@ class FittedModel(ModelData):
         """Return the covariates of X as a table, checked against the codebook and in clean form."""
         return _tables.read(self, X, "raise")[0]
 
-    def predict_by_arm(self, X: Any, outcome: str | None = None, *, on_invalid: str = "raise") -> Any:
+    def predict_by_arm(
+        self, X: Any, outcome: str | None = None, *, on_invalid: str = "raise", service: str = "known"
+    ) -> Any:
         """Return the probability of an outcome (None: the first) under each arm.
 
         Parameters
@@ -61,6 +63,8 @@ class FittedModel(ModelData):
             "raise": a value that violates the codebook raises an error. "flag": all other patients are
             predicted; for a patient out of scope, through such a value or one outside the training range, all
             arms are NaN.
+        service : {"known", "average", "new"}
+            As in `predict`.
 
         Returns
         -------
@@ -77,11 +81,12 @@ class FittedModel(ModelData):
         """
         name = self.outcome_named(outcome)
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
+        check_choice("service", service, SERVICES)
         if self._is_record(X):
-            return _records.predict_by_arm(self, X, name, on_invalid)
-        return _tables.predict_by_arm(self, X, name, on_invalid)
+            return _records.predict_by_arm(self, X, name, on_invalid, service)
+        return _tables.predict_by_arm(self, X, name, on_invalid, service)
 
-    def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
+    def predict_draws(self, X: Any, outcome: str | None = None, *, service: str = "known") -> FloatArray:
         """Return posterior draws of `predict_by_arm`, shape (n_draws, n_patients, n_arms).
 
         Raises
@@ -95,7 +100,8 @@ class FittedModel(ModelData):
             raise UnsupportedModelError(
                 "This model has no posterior draws; a logistic regression with a ridge penalty has."
             )
-        return model.predict_draws(self.covariates(X))
+        check_choice("service", service, SERVICES)
+        return model.predict_draws(_tables.read_with_sites(self, X, "raise", service)[0], service)
 
     def predict(
         self,
@@ -104,6 +110,7 @@ class FittedModel(ModelData):
         level: float = 0.95,
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
+        service: str = "known",
     ) -> Predictions:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.
 
@@ -118,6 +125,10 @@ class FittedModel(ModelData):
         date : date or str such as "2027-01-31", optional
             Date of the prediction. If it is after the review date in the intended use, every patient has the
             warning ``model_expired``. None: this is not checked; the clock is never read.
+        service : {"known", "average", "new"}
+            For which service. "known": that of the patient, where X has the site and the model knows it, and
+            otherwise a new one. "average": the average service. "new": a service that was not in the
+            development cohort. Without site effects, the three are the same.
 
         Returns
         -------
@@ -129,9 +140,10 @@ class FittedModel(ModelData):
             As in `predict_by_arm`; with on_invalid="flag", only for invalid names, not for invalid values.
         """
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
+        check_choice("service", service, SERVICES)
         way: Any = _records if self._is_record(X) else _tables
         found: Predictions = way.predict(
-            self, X, level=check_level(level), on_invalid=on_invalid, date=_date(date)
+            self, X, level=check_level(level), on_invalid=on_invalid, date=_date(date), service=service
         )
         return found
 
@@ -179,6 +191,7 @@ class FittedModel(ModelData):
         level: float = 0.95,
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
+        service: str = "known",
     ) -> Recommendations:
         """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
@@ -195,6 +208,8 @@ class FittedModel(ModelData):
             As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
         date : date or str, optional
             As in `predict`.
+        service : {"known", "average", "new"}
+            As in `predict`.
 
         Returns
         -------
@@ -210,6 +225,7 @@ class FittedModel(ModelData):
                 f"The model has one arm, {self.arms[0]!r}; with one arm, only predictions are possible."
             )
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
+        check_choice("service", service, SERVICES)
         weights = check_preferences(preferences, self.outcomes, self.event_is_good)
         given = {self.outcomes[0]: 1.0} if preferences is None else preferences
         options = DecisionOptions(
@@ -221,6 +237,7 @@ class FittedModel(ModelData):
             level=level,
             on_invalid=on_invalid,
             date=_date(date),
+            service=service,
         )
         if allowed is None and self._is_record(X):
             return _records.recommend(self, X, options)
@@ -237,6 +254,7 @@ class FittedModel(ModelData):
         background: "pd.DataFrame | None" = None,
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
+        service: str = "known",
     ) -> Explanation:
         """Explain predictions by SHAP values; see `treatsel.explain` for their meaning.
 
@@ -260,6 +278,8 @@ class FittedModel(ModelData):
             As in `predict`; with "flag", the values that `predict` would use are explained.
         date : date or str, optional
             As in `predict`.
+        service : {"known", "average", "new"}
+            As in `predict`.
 
         Returns
         -------
@@ -275,9 +295,10 @@ class FittedModel(ModelData):
         """
         name, positions = self.outcome_named(outcome), positions_of(arm, contrast, scale, self.arms)
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
+        check_choice("service", service, SERVICES)
         model, day, is_record = self.models[name], _date(date), self._is_record(X)
         way: Any = _records if is_record and model is not None else _tables
-        given: Inputs = way.inputs(self, X, name, on_invalid, day)
+        given: Inputs = way.inputs(self, X, name, on_invalid, day, service)
         rows = None if background is None else _tables.background_of(background)
         named = arms_at(positions, self.arms)
         if model is None:
@@ -285,16 +306,21 @@ class FittedModel(ModelData):
             found = _tables.explain(self, given, name, rows, **options)
         else:
             reference = self.references[name] if rows is None else model.encoding.encode(rows)
+            sites = {} if model.sites is None or given.sites is None else model.sites.shown(given.sites)
             attributions, base, prediction = Explainer.of(model, reference).explain(
-                given.matrix, positions, scale, compiled=self.compiled and is_record
+                given.matrix,
+                positions,
+                scale,
+                compiled=self.compiled and is_record,
+                sites=given.sites if sites else None,
             )
             found = Explanation(
                 patients=given.patients,
-                covariates=tuple(model.encoding.names),
+                covariates=(*model.encoding.names, *sites),
                 attributions=attributions,
                 base_value=base,
                 predictions=prediction,
-                inputs=given.values,
+                inputs={**given.values, **sites},
                 **named,
                 outcome=name,
                 scale=scale,
@@ -311,7 +337,7 @@ class FittedModel(ModelData):
         return replace(
             found,
             flags=given.flags,
-            audit=self.audit("explanation", given.sha256, on_invalid, day, **chosen),
+            audit=self.audit("explanation", given.sha256, on_invalid, day, service, **chosen),
             titles=self.codebook.titles,
             units={field.name: field.unit for field in self.codebook.fields if field.unit},
         )

@@ -24,6 +24,8 @@ class DecisionOptions:
         As in `FittedModel.recommend`.
     date : date or None
         Date of the recommendation, if the caller gave one.
+    service : {"known", "average", "new"}
+        As in `FittedModel.predict`.
     """
 
     weights: Mapping[str, float]
@@ -34,6 +36,7 @@ class DecisionOptions:
     level: float
     on_invalid: str
     date: datetime.date | None
+    service: str
 
 
 def recorded(found: Recommendations, allowed_sha256: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from treatsel.additive import LOW_PROPENSITY, pairing
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.fitted._score import Score
+from treatsel.fitted._service import numbers, services, site_in_record
 from treatsel.predictions import OUT_OF_SCOPE_CODES, Predictions, digest_one, flags_of
 from treatsel.preference import utility
 from treatsel.recommendation import Recommendations, check_rule, reasons_of, recommend_arrays, with_causes
@@ -20,28 +21,43 @@ Record = Mapping[str, Any]
 Flags = list[tuple[str, Any]]
 
 
-def predict_by_arm(model: ModelData, record: Record, outcome: str, on_invalid: str) -> dict[Any, float]:
+def predict_by_arm(
+    model: ModelData, record: Record, outcome: str, on_invalid: str, service: str
+) -> dict[Any, float]:
     """Return the probability of an outcome under each arm; NaN for a patient out of scope, if flagged."""
-    values, flags = model.reader.read(record, on_invalid)
+    values, site, flags = _read(model, record, on_invalid, None, service)
     if on_invalid == "flag" and any(code in OUT_OF_SCOPE_CODES for code, _ in flags):
         return dict.fromkeys(model.arms, np.nan)
-    return dict(zip(model.arms, model.scorers[outcome].score(values).probability.tolist(), strict=True))
+    return dict(
+        zip(model.arms, model.scorers[outcome].score(values, site, service).probability.tolist(), strict=True)
+    )
 
 
 def _read(
-    model: ModelData, record: Record, on_invalid: str, date: datetime.date | None
-) -> tuple[dict[str, Any], Flags]:
-    """Return clean values, and warnings about them and about the model on this date."""
+    model: ModelData, record: Record, on_invalid: str, date: datetime.date | None, service: str
+) -> tuple[dict[str, Any], str | None, Flags]:
+    """Return clean values, the site, and warnings about the values and about the model on this date.
+
+    A site that is used is among the values.
+    """
     values, flags = model.reader.read(record, on_invalid)
-    return values, [*flags, ("model_expired", None)] if model.is_expired(date) else flags
+    used = site_in_record(model, record, service)
+    site = next(iter(used.values()), None)
+    return values | used, site, [*flags, ("model_expired", None)] if model.is_expired(date) else flags
 
 
 def predict(
-    model: ModelData, record: Record, *, level: float, on_invalid: str, date: datetime.date | None
+    model: ModelData,
+    record: Record,
+    *,
+    level: float,
+    on_invalid: str,
+    date: datetime.date | None,
+    service: str,
 ) -> Predictions:
     """Return all probabilities with intervals, warnings and audit record."""
-    values, flags = _read(model, record, on_invalid, date)
-    scores = {name: scorer.score(values) for name, scorer in model.scorers.items()}
+    values, site, flags = _read(model, record, on_invalid, date, service)
+    scores = {name: scorer.score(values, site, service) for name, scorer in model.scorers.items()}
     bounds = {name: score.interval(level) for name, score in scores.items()}
     if not all(scorer.has_posterior_draws for scorer in model.scorers.values()):
         flags.append(("no_interval", None))
@@ -56,8 +72,9 @@ def predict(
         upper={name: upper[None] for name, (_, upper) in bounds.items()},
         level=level,
         flags=flags_of(patient, flags),
-        audit=model.audit("predictions", digest_one(values), on_invalid, date, level=level),
+        audit=model.audit("predictions", digest_one(values), on_invalid, date, service, level=level),
         titles=model.codebook.titles,
+        service=services(model, [site], service),
     )
 
 
@@ -65,8 +82,8 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
     """Return the recommendation for this patient."""
     weights = options.weights
     check_rule(options.rule, options.margin, options.level, model.default_arm, model.arms)
-    values, flags = _read(model, record, options.on_invalid, options.date)
-    scores = {name: model.scorers[name].score(values) for name in weights}
+    values, site, flags = _read(model, record, options.on_invalid, options.date, options.service)
+    scores = {name: model.scorers[name].score(values, site, options.service) for name in weights}
     probability = {name: score.probability for name, score in scores.items()}
     reasons, patient = reasons_of(options.excluded, model.arms), model.reader.patient(record)
     found = recommend_arrays(
@@ -90,22 +107,25 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
         preferences=options.preferences,
         flags=given,
     )
-    audit = model.audit("recommendations", digest_one(values), options.on_invalid, options.date)
+    common = options.on_invalid, options.date, options.service
+    audit = model.audit("recommendations", digest_one(values), *common)
     return replace(found, audit=audit | recorded(found, None))
 
 
 def inputs(
-    model: ModelData, record: Record, outcome: str, on_invalid: str, date: datetime.date | None
+    model: ModelData, record: Record, outcome: str, on_invalid: str, date: datetime.date | None, service: str
 ) -> Inputs:
     """Return what an explanation of this record needs."""
-    values, flags = _read(model, record, on_invalid, date)
-    encoding, patient = model.scorers[outcome].model.encoding, model.reader.patient(record)
+    values, site, flags = _read(model, record, on_invalid, date, service)
+    additive, patient = model.scorers[outcome].model, model.reader.patient(record)
+    encoding = additive.encoding
     return Inputs(
         patients=(patient,),
         matrix=encoding.encode_one(values),
         values={k: [values[k]] for k in encoding.names},
         flags=flags_of(patient, flags),
         sha256=digest_one(values),
+        sites=numbers(additive, [site], service),
     )
 
 

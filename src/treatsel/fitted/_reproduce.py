@@ -7,7 +7,7 @@ from treatsel._checks import check_choice
 from treatsel._version import __version__
 from treatsel.errors import InputError, UnsupportedModelError
 
-COMMON = ("model_id", "library_version", "input_sha256", "on_invalid", "date")
+COMMON = ("model_id", "library_version", "input_sha256", "on_invalid", "date", "service")
 OPTIONS = {  # by the kind of the record: what it must hold beside the common keys
     "predictions": ("level",),
     "recommendations": (
@@ -26,7 +26,7 @@ def reproduce(model: Any, audit: Mapping[str, Any], record: Mapping[str, Any], a
     kind = _check(model, audit)
     if not isinstance(record, Mapping):
         raise InputError(f"A record maps names to values; this is a {type(record).__name__}.")
-    common = {"on_invalid": audit["on_invalid"], "date": audit["date"]}
+    common = {key: audit[key] for key in ("on_invalid", "date", "service")}
     if kind == "predictions":
         found = model.predict(record, level=audit["level"], **common)
     elif kind == "recommendations":

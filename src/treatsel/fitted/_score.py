@@ -8,7 +8,7 @@ import numpy as np
 
 from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
-from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, score_trees, weighted_sum
+from treatsel.additive import NEW, AdditiveModel, logistic, logistic_quantiles, score_trees, weighted_sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +26,19 @@ class Scorer:
     model: AdditiveModel
     compiled: bool = False
 
-    def score(self, values: Mapping[str, Any]) -> "Score":
-        """Return the score of a patient's clean values."""
+    def score(self, values: Mapping[str, Any], site: Any, service: str) -> "Score":
+        """Return the score of a patient's clean values at a site (None: not known)."""
         matrix = self.model.encoding.encode_one(values)
         scores = (
             None
             if self.model.trees is None
             else score_trees(self.model.trees, matrix, compiled=self.compiled)
         )
-        probability = logistic(self.model.logit_of(matrix, scores))[0]
+        number = NEW if self.model.sites is None else self.model.sites.number_of(site, service)
+        sites = None if number == NEW else np.array([number])
+        probability = logistic(self.model.logit_of(matrix, scores, sites))[0]
         missing = [j for j, name in enumerate(self._names) if _is_missing(values[name])]
-        return Score(self, matrix, scores, probability, missing)
+        return Score(self, matrix, scores, probability, missing, number)
 
     @lazy
     def _names(self) -> list[str]:
@@ -67,6 +69,13 @@ class Scorer:
         return np.asarray(np.einsum("dp,p->d", self.draws, terms))
 
     @lazy
+    def site_draws(self) -> np.ndarray:
+        """What a site adds to the draws of the logits, shape (n_sites, n_arms, n_draws)."""
+        assert self.model.sites is not None
+        assert self.model.sites.draws is not None
+        return np.ascontiguousarray(self.model.sites.draws.transpose(1, 2, 0))
+
+    @lazy
     def noise(self) -> list[FloatArray]:
         """Draws of what a missing value adds to each logit, by source column, shape (n_arms, n_draws)."""
         assert self.model.coefficient_draws is not None
@@ -89,6 +98,7 @@ class Score:
     scores: FloatArray | None
     probability: FloatArray
     missing: list[int]
+    site: int
 
     @lazy
     def draws(self) -> FloatArray:
@@ -99,6 +109,8 @@ class Score:
     def _logits(self) -> FloatArray:
         terms = [np.ones(1), self.matrix[0]] + ([] if self.scores is None else [self.scores[0]])
         logits = self.scorer.logits(np.concatenate(terms)).reshape(len(self.probability), -1)
+        if self.site != NEW:
+            logits += self.scorer.site_draws[self.site]
         for j in self.missing:
             logits += self.scorer.noise[j]
         return np.asarray(logits)

@@ -14,6 +14,7 @@ from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, recorded
+from treatsel.fitted._service import numbers, services, with_sites
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
 from treatsel.preference import utility
 from treatsel.recommendation import Recommendations, with_causes
@@ -37,13 +38,22 @@ def read(model: ModelData, X: Any, on_invalid: str) -> "tuple[pd.DataFrame, pd.D
     return clean_covariates(frame, model.codebook, ranges, on_invalid, model.known_levels)
 
 
-def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str) -> "pd.DataFrame":
+def read_with_sites(
+    model: ModelData, X: Any, on_invalid: str, service: str
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Return clean covariates with the sites that are used, and warnings."""
+    frame = frame_of(X)
+    clean, found = read(model, frame, on_invalid)
+    return with_sites(model, clean, frame, service), found
+
+
+def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str, service: str) -> "pd.DataFrame":
     """Return the probability of an outcome under each arm, DataFrame of shape (n_patients, n_arms).
 
     Patients out of scope are NaN if invalid values are flagged.
     """
-    clean, found = read(model, X, on_invalid)
-    by_arm = _probability(model, clean, outcome)
+    clean, found = read_with_sites(model, X, on_invalid, service)
+    by_arm = _probability(model, clean, outcome, service)
     if on_invalid == "raise":
         return by_arm
     flags = {name: found[name].to_numpy(dtype=object) for name in FLAG_COLUMNS}
@@ -52,14 +62,15 @@ def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str) -> "
 
 
 def predict(
-    model: ModelData, X: Any, *, level: float, on_invalid: str, date: datetime.date | None
+    model: ModelData, X: Any, *, level: float, on_invalid: str, date: datetime.date | None, service: str
 ) -> Predictions:
     """Return all probabilities with intervals, warnings and audit record."""
-    clean, found = read(model, X, on_invalid)
+    clean, found = read_with_sites(model, X, on_invalid, service)
     probability, lower, upper = {}, {}, {}
     for name in model.outcomes:
-        probability[name] = _probability(model, clean, name).to_numpy()
-        lower[name], upper[name] = _interval(model.models[name], clean, probability[name].shape, level)
+        probability[name] = _probability(model, clean, name, service).to_numpy()
+        shape = probability[name].shape
+        lower[name], upper[name] = _interval(model.models[name], clean, shape, level, service)
     return Predictions(
         patients=clean.index,
         arms=model.arms,
@@ -68,8 +79,9 @@ def predict(
         upper=upper,
         level=level,
         flags=_flags(model, clean, found, date),
-        audit=model.audit("predictions", digest(clean), on_invalid, date, level=level),
+        audit=model.audit("predictions", digest(clean), on_invalid, date, service, level=level),
         titles=model.codebook.titles,
+        service=services(model, _sites_in(model, clean), service),
     )
 
 
@@ -79,9 +91,9 @@ def recommend(
     """Return the recommendation for each patient."""
     import pandas as pd
 
-    clean, noted = read(model, X, options.on_invalid)
+    clean, noted = read_with_sites(model, X, options.on_invalid, options.service)
     weights = options.weights
-    tables = {name: _probability(model, clean, name) for name in weights}
+    tables = {name: _probability(model, clean, name, options.service) for name in weights}
     flags = _columns(model, clean, noted, options.date)
     in_scope = pd.Series(~scope_of(clean.index, flags), index=clean.index)
     parts = []
@@ -91,7 +103,7 @@ def recommend(
         parts.append(
             recommend_by_arm(
                 utility(block, weights, model.event_is_good),
-                draws=_utility_draws(model, clean.iloc[rows], weights),
+                draws=_utility_draws(model, clean.iloc[rows], weights, options.service),
                 default_arm=model.default_arm,
                 allowed=allowed,
                 excluded=options.excluded,
@@ -111,7 +123,8 @@ def recommend(
         preferences=options.preferences,
         flags=flags,
     )
-    audit = model.audit("recommendations", digest(clean), options.on_invalid, options.date)
+    common = options.on_invalid, options.date, options.service
+    audit = model.audit("recommendations", digest(clean), *common)
     return replace(found, audit=audit | recorded(found, _permissions_digest(allowed, clean, model.arms)))
 
 
@@ -124,17 +137,20 @@ def _permissions_digest(allowed: Any, clean: "pd.DataFrame", arms: tuple[Any, ..
     return digest(aligned("allowed", allowed, clean.index).rename(columns=by_text(arms))[list(arms)])
 
 
-def inputs(model: ModelData, X: Any, outcome: str, on_invalid: str, date: datetime.date | None) -> Inputs:
+def inputs(
+    model: ModelData, X: Any, outcome: str, on_invalid: str, date: datetime.date | None, service: str
+) -> Inputs:
     """Return what an explanation of these patients needs."""
-    clean, noted = read(model, X, on_invalid)
+    clean, noted = read_with_sites(model, X, on_invalid, service)
     additive = model.models[outcome]
-    names = list(map(str, clean)) if additive is None else additive.encoding.names
+    names = list(model.codebook.covariates) if additive is None else additive.encoding.names
     return Inputs(
         patients=clean.index,
         matrix=np.empty((len(clean), 0)) if additive is None else additive.encoding.encode(clean),
         values={name: clean[name].array for name in names},
         flags=_columns(model, clean, noted, date),
         sha256=digest(clean),
+        sites=None if additive is None else numbers(additive, _sites_in(model, clean), service),
     )
 
 
@@ -156,21 +172,28 @@ def explain(
     )
 
 
-def _probability(model: ModelData, clean: "pd.DataFrame", outcome: str) -> "pd.DataFrame":
+def _sites_in(model: ModelData, clean: "pd.DataFrame") -> list[Any]:
+    """Return each patient's site, None if it is not known or not used."""
+    return clean[model.site_column].tolist() if model.site_column in clean else [None] * len(clean)
+
+
+def _probability(model: ModelData, clean: "pd.DataFrame", outcome: str, service: str) -> "pd.DataFrame":
     """Score by the sum of terms, as for a record; by the estimator only if there is no such sum."""
     scorer = model.models[outcome]
-    table: pd.DataFrame = (model.estimators[outcome] if scorer is None else scorer).predict_by_arm(clean)
+    if scorer is not None:
+        return scorer.predict_by_arm(clean, service)
+    table: pd.DataFrame = model.estimators[outcome].predict_by_arm(clean)
     return table
 
 
 def _interval(
-    model: AdditiveModel | None, clean: "pd.DataFrame", shape: tuple[int, ...], level: float
+    model: AdditiveModel | None, clean: "pd.DataFrame", shape: tuple[int, ...], level: float, service: str
 ) -> tuple[FloatArray, FloatArray]:
     """Return the bounds of the probabilities from the model's draws; NaN if it has none."""
     bounds = np.full((2, *shape), np.nan)
     if model is not None and model.coefficient_draws is not None:
         for start in range(0, len(clean), BLOCK):
-            draws = model.predict_draws(clean.iloc[start : start + BLOCK])
+            draws = model.predict_draws(clean.iloc[start : start + BLOCK], service)
             tails = [(1 - level) / 2, (1 + level) / 2]
             bounds[:, start : start + BLOCK] = quantiles(np.moveaxis(draws, 0, -1), tails)
     return bounds[0], bounds[1]
@@ -213,7 +236,7 @@ def _add(columns: Mapping[str, list[np.ndarray]], *values: np.ndarray) -> None:
 
 
 def _utility_draws(
-    model: ModelData, clean: "pd.DataFrame", weights: Mapping[str, float]
+    model: ModelData, clean: "pd.DataFrame", weights: Mapping[str, float], service: str
 ) -> FloatArray | None:
     """Return draws of the utility, shape (n_draws, n_patients, n_arms); None if a model has none."""
     draws = {}
@@ -221,7 +244,7 @@ def _utility_draws(
         scorer = model.models[name]
         if scorer is None or scorer.coefficient_draws is None:
             return None
-        of_outcome = scorer.predict_draws(clean)
+        of_outcome = scorer.predict_draws(clean, service)
         draws[name] = of_outcome[pairing(number, len(of_outcome))]
     return np.asarray(utility(draws, weights, model.event_is_good))
 

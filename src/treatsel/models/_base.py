@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 from treatsel._checks import (
     FloatArray,
     as_pandas,
+    as_text,
     check_binary,
     check_known_arms,
     check_same_length,
@@ -70,13 +71,15 @@ def received_arms(X: pd.DataFrame, arm: str | None) -> pd.Series:
     return received
 
 
-def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, npt.NDArray[np.intp] | None]:
-    """Return X without its site column, and the number of the site of each patient with a weight above 0.
+def split_groups(
+    X: Any, groups: str | None, sample_weight: Any
+) -> tuple[Any, npt.NDArray[np.intp] | None, np.ndarray]:
+    """Return X without its site column, the site number of each patient with a weight above 0, and the sites.
 
     The numbers are None if there are fewer than two sites: their variance cannot be estimated.
     """
     if groups is None:
-        return X, None
+        return X, None, np.array([], dtype=object)
     X = as_pandas(X)
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
         raise InputError(f"X has no column {groups!r}, which was given as groups.")
@@ -86,8 +89,10 @@ def split_groups(X: Any, groups: str | None, sample_weight: Any) -> tuple[Any, n
             "leave them out."
         )
     used = check_weights("sample_weight", sample_weight, len(X)) > 0
-    codes, names = pd.factorize(X[groups].astype("object")[used])
-    return X.drop(columns=groups), codes if len(names) > 1 else None
+    sites = X[groups].astype("object")[used]
+    names = np.array(sorted(sites.unique(), key=as_text), dtype=object)  # in any order of the rows
+    codes = pd.Index(names).get_indexer(sites)
+    return X.drop(columns=groups), codes if len(names) > 1 else None, names
 
 
 def check_outcome_by_arm(y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:

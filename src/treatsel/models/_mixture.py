@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import received_row_keys
-from treatsel.additive import AdditiveModel, Encoding, Trees, score_trees
+from treatsel.additive import AdditiveModel, Encoding, Numbers, SiteEffects, Trees, score_trees
 from treatsel.models._base import ByArmMixin
 from treatsel.models._projection import matched
 from treatsel.models.hierarchical import HierarchicalClassifier
@@ -98,13 +98,13 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
             return getattr(self.outcome_, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
 
-    def predict_by_arm(self, X: Any) -> pd.DataFrame:
-        """Return outcome probabilities: DataFrame (n_patients, n_arms)."""
-        return self._additive.predict_by_arm(self._covariates(X))
+    def predict_by_arm(self, X: Any, service: str = "known") -> pd.DataFrame:
+        """Return outcome probabilities: DataFrame (n_patients, n_arms); `service` as in the estimator."""
+        return self._additive.predict_by_arm(self._covariates(X), service)
 
-    def predict_draws(self, X: Any) -> FloatArray:
+    def predict_draws(self, X: Any, service: str = "known") -> FloatArray:
         """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`."""
-        return self._additive.predict_draws(self._covariates(X))
+        return self._additive.predict_draws(self._covariates(X), service)
 
     def additive(self) -> AdditiveModel:
         """Return the averaged model as sums of terms on the logit scale."""
@@ -123,15 +123,8 @@ def mixed(
     """
     parts = _Parts.of(outcome, dropout, covariates, process)
     rows = np.unique(np.linspace(0, len(covariates) - 1, min(PROJECTION_ROWS, len(covariates))).astype(int))
-    at = parts.rows(covariates.iloc[rows])
-    terms = parts.linear(np.column_stack([outcome.intercept, outcome.coefficients]))
-    chance = expit(dropout.logit(dropout.encoding.encode(covariates.iloc[rows])))
-    target = parts.average(outcome, at, chance)
-    ones = np.ones(len(rows))
-    for k in range(len(terms)):
-        spread = np.ones(terms.shape[1])
-        offset = at.offset(parts, outcome.mixing, k)
-        terms[k] = matched(at.design, ones, target[:, k], terms[k], spread, offset=offset)
+    some = covariates.iloc[rows]
+    terms = _projected(parts, outcome, dropout, some, "new")
     return AdditiveModel(
         encoding=parts.encoding,
         arms_=outcome.arms_,
@@ -139,10 +132,28 @@ def mixed(
         coefficients=terms[:, 1:],
         trees=parts.trees,
         mixing=None if outcome.mixing is None else parts.mixing(outcome.mixing),
-        coefficient_draws=_draws(
-            parts, outcome, dropout, covariates.iloc[rows[:: -(-len(rows) // DRAWN_ROWS)]]
-        ),
+        coefficient_draws=_draws(parts, outcome, dropout, some.iloc[:: -(-len(rows) // DRAWN_ROWS)]),
+        sites=_sites(parts, outcome, dropout, some),
     )
+
+
+def _projected(
+    parts: "_Parts", outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame, service: str
+) -> FloatArray:
+    """Return the linear terms of the average over dropout, at a new or at the average site."""
+    at = parts.rows(covariates)
+    terms = np.column_stack([outcome.intercept, outcome.coefficients])
+    if service == "average" and outcome.sites is not None:
+        terms = np.column_stack([outcome.sites.intercept[-1], outcome.sites.coefficients])
+    terms = parts.linear(terms)
+    chance = dropout.predict_by_arm(covariates, service).to_numpy()
+    target = parts.average(outcome, at, chance, outcome.sites_of(covariates, service))
+    ones = np.ones(len(covariates))
+    for k in range(len(terms)):
+        spread = np.ones(terms.shape[1])
+        offset = at.offset(parts, outcome.mixing, k)
+        terms[k] = matched(at.design, ones, target[:, k], terms[k], spread, offset=offset)
+    return terms
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -215,12 +226,56 @@ class _Parts:
         share = self.share[:, None]
         return np.concatenate([(1 - share) * mixing, share * mixing], axis=-1)
 
-    def average(self, outcome: AdditiveModel, at: _Rows, chance: FloatArray) -> FloatArray:
+    def average(
+        self, outcome: AdditiveModel, at: _Rows, chance: FloatArray, sites: Numbers | None
+    ) -> FloatArray:
         """Return the averaged probabilities, shape (n_patients, n_arms)."""
         logits = [
-            outcome.logit_of(matrix, scores) for matrix, scores in zip(at.matrices, at.scores, strict=True)
+            outcome.logit_of(matrix, scores, sites)
+            for matrix, scores in zip(at.matrices, at.scores, strict=True)
         ]
         return np.asarray((1 - chance) * expit(logits[0]) + chance * expit(logits[1]))
+
+
+def _sites(
+    parts: _Parts, outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame
+) -> SiteEffects | None:
+    """Return the known sites of the average over dropout: those known to both models.
+
+    To first order in its difference from the average one, a site shifts the logit by its effect on the
+    outcome, and by its effect on the probability of dropout times the coefficient of dropout.
+    """
+    if outcome.sites is None or dropout.sites is None:
+        return None
+    labels = [label for label in outcome.sites.labels if label in dropout.sites.labels]
+    own, of_dropout = outcome.sites.only(labels), dropout.sites.only(labels)
+    within = _projected(parts, outcome, dropout, covariates, "average")
+    of_covariates = dropout.encoding.encode(covariates) @ of_dropout.coefficients.T
+    chances = [expit(intercept + of_covariates) for intercept in of_dropout.intercept]
+    shares = np.array([chance.mean(axis=0) for chance in chances])
+    step = parts.values[1] - parts.values[0]
+    shift = step * own.coefficients[:, parts.column] * (shares - shares[-1])
+    draws = None
+    if own.draws is not None and of_dropout.draws is not None and outcome.coefficient_draws is not None:
+        slope = (chances[-1] * (1 - chances[-1])).mean(axis=0)
+        of_share = of_dropout.draws[_order(len(of_dropout.draws))] * slope
+        effect = step * outcome.coefficient_draws[:, None, :, 1 + parts.column]
+        draws = (own.draws + effect * of_share).astype(np.float32)
+    return SiteEffects(
+        column=own.column,
+        labels=own.labels,
+        intercept=within[:, 0] + own.intercept - own.intercept[-1] + shift,
+        coefficients=within[:, 1:],
+        draws=draws,
+    )
+
+
+def _order(n_draws: int) -> np.ndarray:
+    """Return an order in which the draws of the dropout model are independent of those of the outcome model.
+
+    Both were drawn from the same random streams.
+    """
+    return np.random.default_rng([6]).permutation(n_draws)
 
 
 def _draws(
@@ -233,10 +288,8 @@ def _draws(
     n_linear = 1 + len(parts.whole.features)
     drawn = outcome.coefficient_draws.astype(np.float64)
     linear, mixing = drawn[..., :n_linear], drawn[..., n_linear:]
-    # both models were drawn from the same random streams: a fixed permutation makes the draws independent
-    order = np.random.default_rng([6]).permutation(len(drawn))
     design = np.column_stack([np.ones(len(covariates)), dropout.encoding.encode(covariates)])
-    of_dropout = dropout.coefficient_draws.astype(np.float64)[order]
+    of_dropout = dropout.coefficient_draws.astype(np.float64)[_order(len(drawn))]
     chance = expit(np.einsum("np,dkp->dnk", design, of_dropout, optimize=True))
 
     def logits(matrix: FloatArray, scores: FloatArray | None) -> FloatArray:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -12,12 +12,12 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel._stats.folds import folds_by_key
-from treatsel.additive import AdditiveModel, Encoding, Trees
+from treatsel.additive import AdditiveModel, Encoding, SiteEffects, Trees
 from treatsel.errors import InputError
 from treatsel.models._boosting import Ensemble, Folds, Target, boost, read
 from treatsel.models._posterior import N_DRAWS
 from treatsel.models._stack import StackWeights
-from treatsel.models.hierarchical import Hierarchy, Patients, SitedClassifier
+from treatsel.models.hierarchical import Draws, Hierarchy, Patients, SitedClassifier
 
 LOG = logging.getLogger(__name__)
 # Repeated cross-fitting: with few patients, weights depend on how patients are divided into folds. Its cost
@@ -130,7 +130,7 @@ class StackedClassifier(SitedClassifier):
             pd.DataFrame(expit(parts.held_out(each, partitions)), index=index, columns=pd.Index(self.arms_))
             for each in (patients, *views)
         )
-        return hierarchy, parts.additive(self.arms_)
+        return hierarchy, parts.additive(self, patients)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -195,9 +195,13 @@ class _Parts:
                 sources[source] = scores - base if source == "joint" else scores
         return np.asarray(base + self.weights.combine(sources))
 
-    def additive(self, arms: np.ndarray) -> AdditiveModel:
+    def additive(self, model: StackedClassifier, patients: Patients) -> AdditiveModel:
         """Return all parts as one sum per arm, with draws."""
+        arms = model.arms_
         operators = self.weights.operators(self.weights.mean, len(arms))
+        drawn = self.hierarchy.draw(N_DRAWS)
+        drawn_operators = self.weights.operators(self.weights.draw(N_DRAWS), len(arms))
+        sites = model._site_effects(self.hierarchy, patients, drawn)
         terms = self._linear(self.hierarchy.terms, operators)
         members = [
             trees
@@ -212,7 +216,30 @@ class _Parts:
             coefficients=terms[:, 1:],
             trees=Trees.join(members).renumbered(_columns(self.encoding)) if members else None,
             mixing=self._mixing(operators, np.zeros(sum(self.folds))) if members else None,
-            coefficient_draws=self._draws(len(arms)),
+            coefficient_draws=self._draws(drawn, drawn_operators),
+            sites=sites and self._stacked(sites, drawn, operators, drawn_operators),
+        )
+
+    def _stacked(
+        self,
+        sites: SiteEffects,
+        drawn: Draws,
+        operators: dict[str, FloatArray],
+        drawn_operators: dict[str, FloatArray],
+    ) -> SiteEffects:
+        """Return the known sites of the stack: trees do not know them, so that only the base has effects."""
+        within = self._linear(np.column_stack([sites.intercept[-1], sites.coefficients]), operators)
+        shift = sites.intercept - sites.intercept[-1]
+        draws = sites.draws
+        if draws is not None:
+            effects = draws + drawn.new[:, None]
+            moved = np.einsum("dkl,dsl->dsk", drawn_operators["base"], effects)
+            draws = (draws + moved).astype(np.float32)
+        return replace(
+            sites,
+            intercept=within[:, 0] + shift + shift @ operators["base"].T,
+            coefficients=within[:, 1:],
+            draws=draws,
         )
 
     def _linear(self, terms: FloatArray, operators: dict[str, FloatArray]) -> FloatArray:
@@ -235,14 +262,13 @@ class _Parts:
         ]
         return np.concatenate(blocks, axis=-1)
 
-    def _draws(self, n_arms: int) -> FloatArray:
-        random = np.random.default_rng([4])
-        operators = self.weights.operators(self.weights.draw(N_DRAWS), n_arms)
-        linear = self._linear(self.hierarchy.draw(N_DRAWS), operators)
+    def _draws(self, drawn: Draws, operators: dict[str, FloatArray]) -> FloatArray:
+        random, n_arms = np.random.default_rng([4]), drawn.new.shape[1]
+        linear = self._linear(drawn.terms, operators)
         share = min(1.0, float(np.sqrt(FULL_SPREAD_UP_TO / self.n_patients)))
         missed = np.sqrt(share) * self.moved * random.standard_normal((N_DRAWS, n_arms))
         linear[:, :, 0] += missed[:, self.hierarchy.rank]
-        linear[:, :, 0] += self.hierarchy.draw_sites(N_DRAWS)
+        linear[:, :, 0] += drawn.new
         parts = [linear]
         if self.trees:
             parts.append(self._mixing(operators, self._jackknife(random)))

@@ -9,6 +9,7 @@ from treatsel._disclosure import rounded_down
 from treatsel._stats.alignment import check_order_of
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
+from treatsel.fitted import with_sites
 from treatsel.monitoring._baseline import BaselineColumn, baseline_from, baseline_of
 from treatsel.monitoring._calibration import calibration
 from treatsel.monitoring._covariate_drift import drift, levels_of
@@ -119,7 +120,7 @@ def monitor(
         frame, selector.codebook_, selector.ranges_, "flag", selector.model_.known_levels
     )
     received, baseline = received_in(selector, frame), _baseline(selector, reference)
-    predictions = predictions_of(selector, clean, found, level)
+    predictions = predictions_of(selector, with_sites(selector.model_, clean, frame, "known"), found, level)
     covariates, use, outcomes = PartResult(), PartResult(), PartResult()
     sequence, test, n_outcomes = PartResult(), None, 0
     covariates.add(PartResult(cautions=_same_patients(selector, clean, received)))

@@ -1,7 +1,7 @@
 """Probabilities of each outcome under each arm, with intervals, warnings and an audit record."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,9 @@ class Predictions(Summarized):
         it, and the date only if the caller gave one.
     titles : mapping of str to str
         Titles of outcomes for readers, used in plots and summaries; tables and JSON hold the names.
+    service : sequence of shape (n_patients,), or None
+        The service that each patient's probabilities are for: "known" (the patient's own), "average" or
+        "new". None: the model knows no services.
     """
 
     patients: Any
@@ -64,6 +67,7 @@ class Predictions(Summarized):
     flags: Mapping[str, Any]
     audit: Mapping[str, Any] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
+    service: Sequence[str] | None = None
 
     @classmethod
     def from_tables(
@@ -171,10 +175,11 @@ class Predictions(Summarized):
         return scope_reasons(self.patients, self.flags)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a long table: patient, outcome, arm, probability, lower, upper and the scope.
+        """Return a long table: patient, outcome, arm, probability, lower, upper, the scope and the service.
 
         The scope: `in_scope`, and for a patient out of scope `reason` (codes) and `reason_column` (the column
-        of each code), several joined by " | ". A probability out of scope is not to be used.
+        of each code), several joined by " | ". A probability out of scope is not to be used. The service is a
+        column only if the model knows services.
         """
         import pandas as pd
 
@@ -190,6 +195,7 @@ class Predictions(Summarized):
                     "lower": self.lower[name].ravel(),
                     "upper": self.upper[name].ravel(),
                     **{key: np.repeat(values, len(columns)) for key, values in scope.items()},
+                    **({} if self.service is None else {"service": np.repeat(self.service, len(columns))}),
                 }
             )
             for name, values in self.probability.items()
@@ -203,12 +209,20 @@ class Predictions(Summarized):
         """
         patients, arms = [plain(label) for label in self.patients], [plain(arm) for arm in self.arms]
         rows, scopes = [], scope_dicts(self.patients, self.flags)
+        services = [None] * len(patients) if self.service is None else self.service
         for name, probability in self.probability.items():
-            cells = (scopes, probability.tolist(), self.lower[name].tolist(), self.upper[name].tolist())
-            for patient, scope, *of_patient in zip(patients, *cells, strict=True):
+            cells = (
+                scopes,
+                services,
+                probability.tolist(),
+                self.lower[name].tolist(),
+                self.upper[name].tolist(),
+            )
+            for patient, scope, service, *of_patient in zip(patients, *cells, strict=True):
                 for arm, p, lower, upper in zip(arms, *of_patient, strict=True):
                     numbers = {"probability": plain(p), "lower": plain(lower), "upper": plain(upper)}
-                    rows.append({"patient": patient, "outcome": name, "arm": arm, **numbers, **scope})
+                    row = {"patient": patient, "outcome": name, "arm": arm, **numbers, **scope}
+                    rows.append(row | {"service": service})
         return {
             **header("predictions"),
             "level": plain(float(self.level)),

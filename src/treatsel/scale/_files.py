@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import check_choice, check_level, count_of
 from treatsel._jobs import results_of
+from treatsel.additive import SERVICES
 from treatsel.codebook import Codebook
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.manifest import date_of
@@ -37,6 +38,7 @@ def predict_file(
     level: float | None = 0.95,
     on_invalid: str = "raise",
     date: datetime.date | str | None = None,
+    service: str = "known",
     n_jobs: int | None = None,
     progress: Progress | None = None,
     **reading: str | None,
@@ -61,6 +63,8 @@ def predict_file(
         As in `TreatmentSelector.predict`.
     date : date or str, optional
         As in `TreatmentSelector.predict`; with a model that has expired, ``model_expired`` is counted.
+    service : {"known", "average", "new"}
+        As in `TreatmentSelector.predict`.
     n_jobs : int, optional
         Number of chunks predicted in parallel, as in joblib.
     progress : callable, optional
@@ -83,20 +87,22 @@ def predict_file(
         If an id is missing or occurs twice, or there are no rows; raised before any prediction.
     """
     check_choice("on_invalid", on_invalid, ["raise", "flag"])
+    check_choice("service", service, SERVICES)
     if n_jobs == 0:
         raise InputError("n_jobs is 0; give a number of jobs, or -1 for all cores.")
     level = None if level is None else check_level(level)
     day = None if date is None else date_of("date", date)
     book = check_selector(selector).codebook_
     total = _count_patients(patients, book, reading)
-    names = [*book.covariates, *book.names("id")]
+    site = selector.model_.site_column if service == "known" else None
+    names = [*book.covariates, *book.names("id"), *([site] if site else [])]
     served = selector if level is not None else _without_draws(selector)
+    options = {"level": level, "on_invalid": on_invalid, "date": day, "service": service}
     counts, done = [], 0
     with TableWriter(out) as writer:
         chunks = read_chunks(patients, book, rows=CHUNK, columns=names, **reading)
         calls = (
-            (served, chunk, number * CHUNK, writer.parquet, level, on_invalid, day)
-            for number, chunk in enumerate(chunks)
+            (served, chunk, number * CHUNK, writer.parquet, options) for number, chunk in enumerate(chunks)
         )
         for piece, n_rows, found in in_order(_predict, calls, n_jobs):
             writer.write(piece)
@@ -124,15 +130,14 @@ def _predict(
     chunk: pd.DataFrame,
     start: int,
     parquet: bool,
-    level: float | None,
-    on_invalid: str,
-    date: datetime.date | None,
+    options: dict[str, Any],
 ) -> tuple[Any, int, pd.DataFrame]:
     """Return the long table of a chunk in written form, its number of rows, and counts of warnings."""
+    level = options["level"]
     try:
         # one BLAS thread: the last bit of an interval must not depend on the number of cores
         with threadpool_limits(limits=1, user_api="blas"):
-            predictions = selector.predict(chunk, level=level or 0.95, on_invalid=on_invalid, date=date)
+            predictions = selector.predict(chunk, **{**options, "level": level or 0.95})
     except CohortError as error:
         raise _located(error, chunk, selector.codebook_, start) from None
     table, found = predictions.to_frame(), predictions.warnings

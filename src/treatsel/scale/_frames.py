@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel._checks import check_choice, count_of, listed, look_alikes
+from treatsel.additive import SERVICES
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.scale._files import CHUNK, Progress, in_order
 from treatsel.selector import TreatmentSelector, check_selector
@@ -18,6 +19,7 @@ def predict_in_chunks(
     outcome: str | None = None,
     *,
     on_invalid: str = "raise",
+    service: str = "known",
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -38,6 +40,8 @@ def predict_in_chunks(
         "raise": a value that violates the codebook raises an error. "flag": all other patients are
         predicted; for a patient out of scope, through such a value or one outside the training range, all
         arms are NaN.
+    service : {"known", "average", "new"}
+        As in `TreatmentSelector.predict`.
     n_jobs : int, optional
         Number of chunks of 8,192 patients predicted in parallel, as in joblib.
     progress : callable, optional
@@ -57,7 +61,8 @@ def predict_in_chunks(
     if not len(X):
         raise InputError("X has no rows; it needs at least one patient.")
     check_choice("on_invalid", on_invalid, ["raise", "flag"])
-    calls = ((selector, outcome, on_invalid, part) for part in _parts(X, needed))
+    options = {"outcome": outcome, "on_invalid": on_invalid, "service": _checked(service)}
+    calls = ((selector, options, part) for part in _parts(X, needed))
     tables, done = [], 0
     for table in in_order(_by_arm, calls, n_jobs):
         tables.append(table)
@@ -70,10 +75,8 @@ def predict_in_chunks(
     return joined
 
 
-def _by_arm(
-    selector: TreatmentSelector, outcome: str | None, on_invalid: str, part: pd.DataFrame
-) -> pd.DataFrame:
-    return selector.predict_by_arm(part, outcome, on_invalid=on_invalid)
+def _by_arm(selector: TreatmentSelector, options: dict[str, Any], part: pd.DataFrame) -> pd.DataFrame:
+    return selector.predict_by_arm(part, **options)
 
 
 def _names(X: Any) -> list[str]:
@@ -109,7 +112,12 @@ def _index(X: Any) -> "pd.Index[Any]":
 
 
 def predict_dask(
-    selector: TreatmentSelector, ddf: Any, outcome: str | None = None, *, on_invalid: str = "raise"
+    selector: TreatmentSelector,
+    ddf: Any,
+    outcome: str | None = None,
+    *,
+    on_invalid: str = "raise",
+    service: str = "known",
 ) -> Any:
     """Return `selector.predict_by_arm` of a Dask DataFrame, partition by partition, as a Dask DataFrame.
 
@@ -129,6 +137,8 @@ def predict_dask(
         "raise": a value that violates the codebook raises an error. "flag": all other patients are
         predicted; for a patient out of scope, through such a value or one outside the training range, all
         arms are NaN.
+    service : {"known", "average", "new"}
+        As in `TreatmentSelector.predict`.
 
     Returns
     -------
@@ -154,8 +164,7 @@ def predict_dask(
     return ddf[needed].map_partitions(
         _predict_part,
         model,
-        outcome,
-        on_invalid,
+        {"outcome": outcome, "on_invalid": on_invalid, "service": _checked(service)},
         meta,
         meta=meta,
         clear_divisions=changed,
@@ -166,14 +175,13 @@ def predict_dask(
 def _predict_part(
     part: pd.DataFrame,
     selector: TreatmentSelector,
-    outcome: str | None,
-    on_invalid: str,
+    options: dict[str, Any],
     empty: pd.DataFrame,
 ) -> pd.DataFrame:
     if not len(part):
         return empty
     # the index is not an id: where files were concatenated, it repeats
-    found = selector.predict_by_arm(part.reset_index(drop=True), outcome, on_invalid=on_invalid)
+    found = selector.predict_by_arm(part.reset_index(drop=True), **options)
     return found if selector.codebook_.name("id") in part else found.set_axis(part.index)
 
 
@@ -184,6 +192,7 @@ def predict_spark(
     *,
     keep: Iterable[str] = (),
     on_invalid: str = "raise",
+    service: str = "known",
 ) -> Any:
     """Return probabilities by arm of a Spark DataFrame, batch by batch, as a Spark DataFrame.
 
@@ -204,6 +213,8 @@ def predict_spark(
         "raise": a value that violates the codebook raises an error. "flag": all other patients are
         predicted; for a patient out of scope, through such a value or one outside the training range, all
         arms are NaN.
+    service : {"known", "average", "new"}
+        As in `TreatmentSelector.predict`.
 
     Returns
     -------
@@ -236,21 +247,21 @@ def predict_spark(
     fields += [StructField(arm, DoubleType(), nullable=False) for arm in arms]
     model = sdf.sparkSession.sparkContext.broadcast(selector)
     chosen = sdf.select(*dict.fromkeys([*needed, *kept]))
-    return chosen.mapInPandas(_batches(model, (outcome, on_invalid), kept, ids, arms), StructType(fields))
+    options = {"outcome": outcome, "on_invalid": on_invalid, "service": _checked(service)}
+    return chosen.mapInPandas(_batches(model, options, kept, ids, arms), StructType(fields))
 
 
 def _batches(
-    model: Any, what: tuple[str | None, str], kept: list[str], ids: str | None, arms: list[str]
+    model: Any, options: dict[str, Any], kept: list[str], ids: str | None, arms: list[str]
 ) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """Return the function that Spark applies to the batches of a partition; `what`: outcome, on_invalid."""
-    outcome, on_invalid = what
+    """Return the function that Spark applies to the batches of a partition."""
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             if len(batch):
                 rows = batch.reset_index(drop=True)
                 covariates = rows.drop(columns=ids, errors="ignore") if ids else rows
-                by_arm = model.value.predict_by_arm(covariates, outcome, on_invalid=on_invalid)
+                by_arm = model.value.predict_by_arm(covariates, **options)
                 by_arm = by_arm.set_axis(arms, axis=1)
                 yield pd.concat([rows[kept], by_arm], axis=1)
 
@@ -258,7 +269,7 @@ def _batches(
 
 
 def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | None) -> list[str]:
-    """Return the needed columns, covariates and ids if they exist; raise if a covariate is missing."""
+    """Return the needed columns: covariates, ids and sites if they exist; raise if a covariate is missing."""
     check_selector(selector)
     if outcome is not None:
         check_choice("outcome", outcome, selector.outcomes_)
@@ -273,7 +284,11 @@ def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | 
     if faults:
         raise CohortError("The patients cannot be predicted:", faults)
     names = [alike.get(name, name) for name in [*book.names("id"), *book.covariates]]
-    return [name for name in names if name in existing]
+    return [name for name in [*names, selector.model_.site_column] if name in existing]
+
+
+def _checked(service: str) -> str:
+    return str(check_choice("service", service, SERVICES))
 
 
 def _arms(selector: TreatmentSelector, outcome: str | None) -> "pd.Index[Any]":

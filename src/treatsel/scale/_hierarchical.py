@@ -68,7 +68,7 @@ def fit_hierarchical_dask(
     )
     n_sites = 0 if sites is None else len(sites)
     patients = PatientParts(held, [n for n in lengths if n], found.n_events, len(arms), n_sites, encoding)
-    return _fitted(patients, encoding, arms, arm, groups)
+    return _fitted(patients, encoding, arms, arm, (groups, sites))
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,6 +163,10 @@ class PatientParts:
         """As `Patients.having`."""
         return np.asarray(self._sum(_having))
 
+    def counts_by_site(self) -> FloatArray:
+        """As `Patients.counts_by_site`."""
+        return np.asarray(self._sum(_by_site))
+
     def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
         """As `Patients.curvature`."""
         return Curvature(*self._sum(_curvature, terms, site_effects))
@@ -235,6 +239,10 @@ def _totals(part: Patients, arms: npt.NDArray[np.intp]) -> FloatArray:
 
 def _having(part: Patients, arms: npt.NDArray[np.intp]) -> FloatArray:
     return part.with_arms(arms[part.arms]).having()
+
+
+def _by_site(part: Patients, arms: npt.NDArray[np.intp]) -> FloatArray:
+    return part.with_arms(arms[part.arms]).counts_by_site()
 
 
 def _power_sums(part: Patients, _: Any) -> FloatArray:
@@ -315,7 +323,7 @@ def _checked_sites(counts: pd.Series, groups: str) -> np.ndarray | None:
         raise InputError(
             f"Column {groups!r} has {count_of(n, 'missing value')}. Complete it, or exclude these patients."
         )
-    return counts.index.to_numpy(dtype=object) if len(counts) > 1 else None
+    return np.array(sorted(counts.index, key=as_text), dtype=object) if len(counts) > 1 else None
 
 
 def encoding_of(counts: Counts, names: Sequence[str], **options: bool) -> Encoding:
@@ -328,9 +336,14 @@ def encoding_of(counts: Counts, names: Sequence[str], **options: bool) -> Encodi
 
 
 def _fitted(
-    patients: PatientParts, encoding: Encoding, arms: np.ndarray, arm: str, groups: str | None
+    patients: PatientParts,
+    encoding: Encoding,
+    arms: np.ndarray,
+    arm: str,
+    sites: tuple[str | None, np.ndarray | None],
 ) -> HierarchicalClassifier:
-    model = HierarchicalClassifier(arm=arm, groups=groups)
+    model = HierarchicalClassifier(arm=arm, groups=sites[0])
+    model._sites = np.array([], dtype=object) if sites[1] is None else sites[1]
     model.classes_, model.arms_ = np.array([0, 1]), arms
     model.feature_names_in_ = np.asarray(encoding.names, dtype=object)
     model.n_features_in_ = len(encoding.names)

@@ -48,9 +48,9 @@ class TreatmentSelector(LearnedAttributes, Shown):
     groups : str or None, default=None
         Column of X that identifies the site or service. In cross-fitting, patients of a site are kept in
         the same fold, unless one fold would then hold all events, or all non-events, of an arm. The models
-        of "auto", "stacked" and "hierarchical" have random site effects. The column is not a predictor and
-        not needed for prediction. None with a cohort: its site column; if it has none and a person has
-        several rows, its person column.
+        of "auto", "stacked" and "hierarchical" have random site effects, and know the sites with 10 patients
+        or more, see `predict`. The column is not a predictor. None with a cohort: its site column; if it has
+        none and a person has several rows, its person column.
     random_state : int, RandomState or None, default=None
         Seed for the folds of `assignment_`, `observation_` and `performance_`. The models of "auto",
         "stacked" and "hierarchical" are deterministic; they depend on it only through the weights that
@@ -250,7 +250,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         return self._fitted.covariates(X)
 
     def predict_by_arm(
-        self, X: Any, outcome: str | None = None, *, on_invalid: str = "raise"
+        self, X: Any, outcome: str | None = None, *, on_invalid: str = "raise", service: str = "known"
     ) -> pd.DataFrame:
         """Return the probability of an outcome (None: the first) under each arm.
 
@@ -262,6 +262,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
             Name of the outcome.
         on_invalid : {"raise", "flag"}
             As in `predict`; with "flag", the probabilities of a patient out of scope are NaN.
+        service : {"known", "average", "new"}
+            As in `predict`.
 
         Returns
         -------
@@ -273,25 +275,15 @@ class TreatmentSelector(LearnedAttributes, Shown):
         CohortError
             If a covariate is missing or a value violates the codebook.
         """
-        found = self._fitted.predict_by_arm(X, outcome, on_invalid=on_invalid)
+        found = self._fitted.predict_by_arm(X, outcome, on_invalid=on_invalid, service=service)
         if isinstance(found, pd.DataFrame):
             return found
         patient = self.model_.reader.patient(X)
         return pd.DataFrame([list(found.values())], index=[patient], columns=pd.Index(found))
 
-    def predict_draws(self, X: Any, outcome: str | None = None) -> FloatArray:
-        """Return posterior draws of `predict_by_arm`, shape (n_draws, n_patients, n_arms).
-
-        Raises
-        ------
-        UnsupportedModelError
-            If the model has no posterior draws (trees alone, lasso).
-        """
-        return self._fitted.predict_draws(X, outcome)
-
-    def has_posterior_draws(self, outcome: str | None = None) -> bool:
-        """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
-        return self._fitted.has_posterior_draws(outcome)
+    def predict_draws(self, X: Any, outcome: str | None = None, *, service: str = "known") -> FloatArray:
+        """Return posterior draws of `predict_by_arm`, shape (n_draws, n_patients, n_arms), if it has any."""
+        return self._fitted.predict_draws(X, outcome, service=service)
 
     def predict(
         self,
@@ -300,6 +292,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         level: float = 0.95,
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
+        service: str = "known",
     ) -> Predictions:
         """Return probabilities of all outcomes under all arms, with intervals, warnings and audit record.
 
@@ -314,12 +307,16 @@ class TreatmentSelector(LearnedAttributes, Shown):
         date : date or str such as "2027-01-31", optional
             Date of the prediction. If it is after the review date in the intended use, every patient has the
             warning ``model_expired``. None: this is not checked; the clock is never read.
+        service : {"known", "average", "new"}
+            For which service. "known": that of the patient, where X has the site and the model knows it, and
+            otherwise a new one. "average": the average service. "new": a service that was not in the
+            development cohort. Without site effects, the three are the same.
 
         Returns
         -------
         Predictions
         """
-        return self._fitted.predict(X, level=level, on_invalid=on_invalid, date=date)
+        return self._fitted.predict(X, level=level, on_invalid=on_invalid, date=date, service=service)
 
     def reproduce(
         self, audit: Mapping[str, Any], record: Mapping[str, Any], *, allowed: pd.DataFrame | None = None
@@ -339,6 +336,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         level: float = 0.95,
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
+        service: str = "known",
     ) -> Recommendations:
         """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
@@ -355,6 +353,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
             As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
         date : date or str, optional
             As in `predict`.
+        service : {"known", "average", "new"}
+            As in `predict`.
 
         Returns
         -------
@@ -370,6 +370,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
             level=level,
             on_invalid=on_invalid,
             date=date,
+            service=service,
         )
 
 

@@ -41,6 +41,10 @@ class LearnedAttributes:
             return Shared(share=1.0, is_exact=exact, rows=everyone, too_many=True)
         return found
 
+    def has_posterior_draws(self, outcome: str | None = None) -> bool:
+        """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
+        return self.model_.has_posterior_draws(outcome)
+
     @property
     def feature_names_in_(self) -> np.ndarray:
         """Names of the covariates."""

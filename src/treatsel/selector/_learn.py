@@ -1,7 +1,7 @@
 """Fit a selector to development data: outcomes, assignment, arm means, summaries and data checks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from treatsel._reporting.text import check_names
 from treatsel._stats.row_hashes import Keys, row_keys
 from treatsel.errors import InputError
 from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
-from treatsel.models import Assignment, Observation
+from treatsel.models import AdditiveModel, Assignment, Observation
 from treatsel.predictions import fingerprint
 from treatsel.selector._background import counts_by_arm, ranges_of, summarize
 from treatsel.selector._default_arm import doubly_robust_arm_means, learn_assignment
@@ -80,7 +80,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     development = _development(data, fitted, assignment, means, arms, checks, keys)
     enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
     model = FittedModel(
-        models={name: part.additive for name, part in fitted.items()},
+        models={name: _without_persons(part.additive, data) for name, part in fitted.items()},
         estimators={name: part.model for name, part in fitted.items()},
         codebook=completed_codebook(data.codebook, data.clean, good),
         event_is_good=good,
@@ -93,6 +93,14 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     warn_of(checks)
     observation = {name: part.observation for name, part in fitted.items() if part.observation is not None}
     return Learned(model=model, assignment=assignment, observation=observation, keys=keys)
+
+
+def _without_persons(model: AdditiveModel | None, data: DevelopmentData) -> AdditiveModel | None:
+    """Return a model that knows no persons: they are grouped like sites, if they have several rows."""
+    persons, groups = data.persons, data.groups
+    if model is None or persons is None or groups is None or persons.name != groups.name:
+        return model
+    return replace(model, sites=None)
 
 
 def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:

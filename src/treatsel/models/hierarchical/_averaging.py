@@ -16,7 +16,14 @@ from treatsel._checks import FloatArray
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Mode, Prior, State, System, find_mode
-from treatsel.models.hierarchical._variances import PROGNOSIS, Layout, Scales, draw_groups, maximize_evidence
+from treatsel.models.hierarchical._variances import (
+    PROGNOSIS,
+    Layout,
+    Scales,
+    draw_groups,
+    draw_sites,
+    maximize_evidence,
+)
 
 # Prior probability that effects do not differ between patients. In two simulated processes without
 # modification, 0.1 loses 0 to 0.3 points less than 0 at 1,000 patients, and 0.2 0 to 0.5; with modification,
@@ -35,10 +42,13 @@ class Component:
     prior: Prior
     mode: Mode
 
-    def system(self, layout: Layout, random: np.random.Generator) -> System:
-        """Return the posterior at variances drawn from theirs."""
+    def system(
+        self, layout: Layout, random: np.random.Generator, of_sites: np.random.Generator
+    ) -> tuple[System, Prior]:
+        """Return the posterior at variances drawn from theirs, and the prior with these variances."""
         scales = draw_groups(self.mode.system, layout, self.scales, random)
-        return System.build(self.mode.curvature, self.mode.state, layout.prior(scales))
+        prior = layout.prior(draw_sites(scales, layout.shape[0] - 1, of_sites))
+        return System.build(self.mode.curvature, self.mode.state, prior), prior
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ class HierarchicalClassifier(SitedClassifier):
         Column of X that holds the received arm. None: a single arm.
     groups : str or None, default=None
         Column of X that identifies the site, for a random intercept and a random site-by-arm effect; it is
-        not a predictor. Predictions are for a new site and do not need the column.
+        not a predictor. Predictions do not need the column: without it, they are for a new site.
 
     Attributes
     ----------
@@ -85,13 +85,15 @@ class HierarchicalClassifier(SitedClassifier):
         self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
     ) -> tuple[Hierarchy, AdditiveModel]:
         hierarchy = Hierarchy.learn(patients, encoding)
-        draws = hierarchy.draw(N_DRAWS)
-        draws[:, :, 0] += hierarchy.draw_sites(N_DRAWS)
+        drawn = hierarchy.draw(N_DRAWS)
+        draws = drawn.terms.copy()
+        draws[:, :, 0] += drawn.new
         additive = AdditiveModel(
             encoding=encoding,
             arms_=self.arms_,
             intercept=hierarchy.terms[:, 0],
             coefficients=hierarchy.terms[:, 1:],
             coefficient_draws=draws.astype(np.float32),
+            sites=self._site_effects(hierarchy, patients, drawn),
         )
         return hierarchy, additive

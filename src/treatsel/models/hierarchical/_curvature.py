@@ -185,6 +185,14 @@ class Patients:
                 counts[k] += people[rows][mine] @ (design[mine] != 0)
         return counts
 
+    def counts_by_site(self) -> FloatArray:
+        """Return the number of patients of each site under each arm, shape (S, K)."""
+        if not self.n_sites:
+            return np.zeros((0, self.n_arms))
+        cells = self.sites * self.n_arms + self.arms
+        counts = np.bincount(cells, patients_of(self.weights), minlength=self.n_sites * self.n_arms)
+        return np.asarray(counts.reshape(self.n_sites, self.n_arms))
+
     def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
         """Return the sums over all patients.
 

@@ -104,13 +104,21 @@ class System:
         inverse = solve_triangular(self.factor, np.eye(len(self.factor)), lower=True, check_finite=False)
         return np.asarray((inverse**2).sum(axis=0))
 
+    def _covariance(self, shape: tuple[int, int]) -> FloatArray:
+        """Return the posterior covariance of shared and deviating terms, shape (K + 1, q, K + 1, q)."""
+        white = cho_solve((self.factor, True), np.diag(self.scale), check_finite=False)
+        full = np.zeros((shape[0] * shape[1],) * 2)
+        full[np.ix_(self.active, self.active)] = white * self.scale[:, None]
+        return full.reshape(*shape, *shape)
+
+    def joint(self, shape: tuple[int, int]) -> FloatArray:
+        """Return the posterior covariance of all arms' terms, shape (K, q, K, q)."""
+        wide = self._covariance(shape)
+        return np.asarray(wide[1:, :, 1:] + wide[:1, :, 1:] + wide[1:, :, :1] + wide[:1, :, :1])
+
     def by_arm(self, shape: tuple[int, int]) -> FloatArray:
         """Return the posterior covariance of each arm's terms, shape (K, q, q)."""
-        n_arms, q = shape[0] - 1, shape[1]
-        white = cho_solve((self.factor, True), np.diag(self.scale), check_finite=False)
-        full = np.zeros((shape[0] * q,) * 2)
-        full[np.ix_(self.active, self.active)] = white * self.scale[:, None]
-        wide = full.reshape(n_arms + 1, q, n_arms + 1, q)
+        n_arms, wide = shape[0] - 1, self._covariance(shape)
         own = np.array([wide[k + 1, :, k + 1] + wide[0, :, k + 1] + wide[k + 1, :, 0] for k in range(n_arms)])
         return np.asarray(own + wide[0, :, 0])
 

@@ -12,11 +12,12 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, as_pandas, check_same_length, check_vector, check_weights, count_of
 from treatsel._stats.alignment import check_same_order
-from treatsel.additive import AdditiveModel, Encoding
+from treatsel.additive import AdditiveModel, Encoding, SiteEffects
 from treatsel.errors import InputError, warn
 from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
+from treatsel.models.hierarchical._known_sites import Draws, site_effects
 from treatsel.models.hierarchical._levels import Levels
 from treatsel.models.hierarchical._screening import select_covariates, widened
 
@@ -92,7 +93,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     ) -> Self:
         """Fit the model; `views`: the same patients with other covariates, to be predicted out of fold."""
         scored = None if score is None else _check_score(score, X, sample_weight)
-        X, sites = split_groups(X, self.groups, sample_weight)
+        X, sites, self._sites = split_groups(X, self.groups, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
@@ -129,18 +130,38 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         columns = ["prognosis", "modification"]
         self.modification_ = pd.DataFrame(hierarchy.column_sd, index=features, columns=columns)
 
-    def predict_by_arm(self, X: Any) -> pd.DataFrame:
-        """Return outcome probabilities, averaged over the posterior: DataFrame (n_patients, n_arms)."""
-        covariates = self._covariates(X)
-        return self._additive.predict_by_arm(covariates)
+    def _site_effects(self, hierarchy: Hierarchy, patients: Patients, drawn: Draws) -> SiteEffects | None:
+        """Return the logits of known sites."""
+        return site_effects(
+            str(self.groups),
+            self._sites[hierarchy.known.numbers].tolist(),
+            within=hierarchy.within,
+            shift=hierarchy.shifts(patients),
+            drawn=drawn,
+        )
 
-    def predict_draws(self, X: Any) -> FloatArray:
-        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`.
+    def predict_by_arm(self, X: Any, service: str = "known") -> pd.DataFrame:
+        """Return outcome probabilities, averaged over the posterior: DataFrame (n_patients, n_arms).
 
-        They reflect the sources of uncertainty listed in the notes of the class.
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Covariates and, if a patient's site is to be used, the site.
+        service : {"known", "average", "new"}
+            "known": each patient's site, where X has it and it had 10 patients or more in the development
+            cohort; otherwise a new site. "average": the average site. "new": a new site.
         """
         covariates = self._covariates(X)
-        return self._additive.predict_draws(covariates)
+        return self._additive.predict_by_arm(covariates, service)
+
+    def predict_draws(self, X: Any, service: str = "known") -> FloatArray:
+        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`.
+
+        They reflect the sources of uncertainty listed in the notes of the class. X and service: as in
+        `predict_by_arm`.
+        """
+        covariates = self._covariates(X)
+        return self._additive.predict_draws(covariates, service)
 
     def additive(self) -> AdditiveModel:
         """Return the fitted model as sums of terms on the logit scale."""

@@ -1,0 +1,184 @@
+"""Known sites: joint draws of their effects and the terms, and their logits.
+
+The effects of a site with few patients would tell their outcomes. A site is known from 10 patients on, and
+where fewer than 5 of them received an arm, the site's deviation under this arm is that of a new site.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from treatsel._checks import FloatArray
+from treatsel._disclosure import SMALLEST_GROUP
+from treatsel.additive import SiteEffects, site_label
+from treatsel.models._projection import normal_mean
+from treatsel.models.hierarchical._curvature import Patients
+from treatsel.models.hierarchical._evidence import Mode, Prior, System
+
+FEWEST_PATIENTS = 10  # of a known site, as of the groups in a validation report
+MOST_SITES = 500  # the largest ones: bounds the size of a model file, 6 MB for 500 sites and 3 arms
+ROWS = 2000  # patients over whom the probabilities of a site are averaged: bounds the time
+MAX_STEPS = 50  # never reached in practice: Newton's method converges quadratically
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Draws:
+    """Joint draws from the posterior.
+
+    `terms`: of each arm's terms at the average site, (n_draws, K, q); `sites`: of the effects of known sites,
+    (n_draws, S, K); `new`: of the effects of a new site, (n_draws, K).
+    """
+
+    terms: FloatArray
+    sites: FloatArray
+    new: FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Moments:
+    """Means and covariances of terms and of effects of known sites, at one posterior mode.
+
+    `terms`: (K, q); `of_terms`: their covariance within each arm, (K, q, q); `mean`, `variance`: of the
+    effects of sites, (S, K); `with_terms`: covariance of an effect with the terms of its arm, (S, K, q).
+    """
+
+    terms: FloatArray
+    of_terms: FloatArray
+    mean: FloatArray
+    variance: FloatArray
+    with_terms: FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KnownSites:
+    """Which sites are kept, as numbers among those of the patients, and which arms were rare there.
+
+    `numbers`: shape (S,); `is_rare`: whether fewer than 5 patients received an arm, shape (S, K).
+    """
+
+    numbers: npt.NDArray[np.intp]
+    is_rare: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, patients: Patients) -> "KnownSites":
+        """Choose the sites."""
+        counts = patients.counts_by_site()
+        sizes = counts.sum(axis=1)
+        largest = np.argsort(-sizes, kind="stable")[:MOST_SITES]
+        numbers = np.sort(largest[sizes[largest] >= FEWEST_PATIENTS])
+        return cls(numbers, counts[numbers] < SMALLEST_GROUP)
+
+    def moments(self, mode: Mode, prior: Prior) -> Moments:
+        """Return means and covariances of terms and effects."""
+        joint = mode.system.joint(prior.terms.shape)
+        cov, cross = mode.system.site_cov[self.numbers], mode.curvature.cross[self.numbers]
+        mean = mode.state.sites[self.numbers]
+        # given the terms, the effects are linear in cross @ terms
+        pulled = np.einsum("kplq,slq->skpl", joint, cross, optimize=True)
+        with_terms = -np.einsum("skpl,slm->skpm", pulled, cov)
+        inner = np.einsum("skp,skpl->skl", cross, pulled)
+        whole = cov + cov @ inner @ cov
+        # where an arm is rare, its effect is drawn from that of the site under all arms
+        common, own = prior.site**2, prior.site_by_arm**2
+        share = common / max(own + cov.shape[1] * common, 1e-300)
+        rest = share * own + own
+        arms = np.arange(cov.shape[1])
+        return Moments(
+            terms=mode.state.by_arm,
+            of_terms=joint[arms, :, arms, :],
+            mean=np.where(self.is_rare, share * mean.sum(axis=1, keepdims=True), mean),
+            variance=np.where(
+                self.is_rare,
+                share**2 * whole.sum(axis=(1, 2))[:, None] + rest,
+                np.diagonal(whole, axis1=1, axis2=2),
+            ),
+            with_terms=np.where(
+                self.is_rare[..., None],
+                share * with_terms.sum(axis=3),
+                with_terms[:, arms, :, arms].transpose(1, 0, 2),
+            ),
+        )
+
+    def draw(self, mode: Mode, system: System, terms: FloatArray, random: np.random.Generator) -> FloatArray:
+        """Return draws of the effects of sites given draws of the terms, which come in antithetic pairs."""
+        n_pairs, (n_sites, n_arms) = len(terms) // 2, self.is_rare.shape
+        cov, cross = system.site_cov[self.numbers], mode.curvature.cross[self.numbers]
+        moved = np.einsum("skq,dkq->dsk", cross, terms - mode.state.by_arm, optimize=True)
+        mean = np.einsum("skl,dsl->dsk", cov, system.site_linear[self.numbers] - moved)
+        values, vectors = np.linalg.eigh(cov)  # singular if a site SD is 0
+        root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        half = np.einsum("skl,dsl->dsk", root, random.standard_normal((n_pairs, n_sites, n_arms)))
+        return np.asarray(mean + np.concatenate([half, -half]))
+
+    def disclosable(self, effects: FloatArray, sd: FloatArray, random: np.random.Generator) -> FloatArray:
+        """Return draws with the effect of a site under a rare arm drawn from its effect under all arms.
+
+        `sd`: SDs of sites and of sites by arm, shape (n_draws, 2).
+        """
+        common, own = (np.square(each)[:, None, None] for each in sd.T)
+        total = np.maximum(own + effects.shape[2] * common, 1e-300)
+        level = effects.sum(axis=2, keepdims=True) * (common / total)
+        level = level + np.sqrt(common * own / total) * random.standard_normal(level.shape)
+        return np.where(self.is_rare, level + np.sqrt(own) * random.standard_normal(effects.shape), effects)
+
+
+def shifts(patients: Patients, within: FloatArray, moments: Sequence[tuple[float, Moments]]) -> FloatArray:
+    """Return what a site adds to the logits within the average site, shape (S, K).
+
+    With it, the mean probability over the patients is the mean over the posterior of terms and site.
+    `moments`: of each model that is averaged, with its weight.
+    """
+    design, weights = patients.sample(ROWS)
+    weights = weights / weights.sum()
+    n = design.shape[1]
+    found = np.zeros(moments[0][1].mean.shape)
+    for k in range(len(within)):
+        target, start = np.zeros(len(found)), np.zeros(len(found))
+        for share, each in moments:
+            logits = (design @ each.terms[k, :n])[:, None] + each.mean[:, k]
+            own = np.einsum("np,np->n", design @ each.of_terms[k, :n, :n], design)
+            variance = own[:, None] + each.variance[:, k] + 2 * design @ each.with_terms[:, k, :n].T
+            target += share * (weights @ normal_mean(logits, np.maximum(variance, 0.0)))
+            start += share * each.mean[:, k]
+        found[:, k] = _shift(design @ within[k], weights, target, start)
+    return found
+
+
+def _shift(offset: FloatArray, weights: FloatArray, target: FloatArray, start: FloatArray) -> FloatArray:
+    """Return for each target the number that, added to the offsets, gives it as mean probability."""
+    shift = start
+    for _ in range(MAX_STEPS):
+        p = expit(offset[:, None] + shift)
+        step = np.clip((target - weights @ p) / (weights @ (p * (1 - p))), -1.0, 1.0)
+        shift = shift + step
+        if np.abs(step).max(initial=0.0) < 1e-10:
+            break
+    return shift
+
+
+def site_effects(
+    column: str,
+    names: Sequence[Any],
+    *,
+    within: FloatArray,
+    shift: FloatArray,
+    drawn: Draws,
+) -> SiteEffects | None:
+    """Return the logits of known sites.
+
+    `within`: terms at the average site, (K, n_terms); `shift`: what the sites add to its logits, (S, K).
+    """
+    if not len(shift):
+        return None
+    average = np.zeros((1, len(within)))
+    return SiteEffects(
+        column=column,
+        labels=tuple(site_label(name) for name in names),
+        intercept=within[:, 0] + np.concatenate([shift, average]),
+        coefficients=within[:, 1:],
+        draws=(np.pad(drawn.sites, ((0, 0), (0, 1), (0, 0))) - drawn.new[:, None, :]).astype(np.float32),
+    )

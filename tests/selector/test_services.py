@@ -1,0 +1,189 @@
+"""Known services from the cohort to the record, the table, the file and the shell."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import treatsel as ts
+from treatsel.datasets import make_cohort
+from treatsel.errors import InputError
+from treatsel.scale import predict_file, predict_in_chunks
+from treatsel.serve import load_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")
+USE = {"purpose": "a test", "population": "nobody", "not_for": "patients"}
+SERVICES = ("known", "average", "new")
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return make_cohort(900, sites=6, random_state=11)
+
+
+@pytest.fixture(scope="module")
+def selector(simulated):
+    return ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(simulated.cohort)
+
+
+@pytest.fixture(scope="module")
+def saved(selector, tmp_path_factory):
+    path = tmp_path_factory.mktemp("services") / "model.treatsel"
+    ts.save_model(selector, path, intended_use=USE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(simulated):
+    frame = simulated.cohort.frame.head(12).copy()
+    frame.iloc[3, frame.columns.get_loc("service")] = "elsewhere"
+    frame.iloc[4, frame.columns.get_loc("service")] = None
+    return frame
+
+
+def test_the_selector_knows_its_services(selector, simulated):
+    model = selector.model_
+    assert model.site_column == "service"
+    assert model.known_sites == set(simulated.cohort.frame["service"])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_records_and_tables_and_files_give_the_same(selector, saved, table, service):
+    whole, model = selector.predict(table, service=service), load_model(saved)
+    kinds = {"known": ["known"] * 3 + ["new"] * 2 + ["known"] * 7}.get(service, [service] * 12)
+    assert list(whole.service) == kinds
+    assert list(whole.to_frame()["service"].iloc[:: len(selector.arms_)].iloc[:12]) == kinds
+    for i in range(len(table)):
+        record = table.iloc[i].to_dict()
+        one = model.predict(record, service=service)
+        assert one.service == (kinds[i],)
+        for name in selector.outcomes_:
+            for part in ("probability", "lower", "upper"):
+                own, of_table = getattr(one, part)[name][0], getattr(whole, part)[name][i]
+                np.testing.assert_allclose(own, of_table, rtol=0, atol=1e-9)
+        by_arm = model.predict_by_arm(record, service=service)
+        np.testing.assert_array_equal(list(by_arm.values()), one.probability[selector.outcomes_[0]][0])
+        digest = selector.predict(table.iloc[[i]], service=service).audit["input_sha256"]
+        assert one.audit["input_sha256"] == digest
+        assert one.audit["service"] == service
+
+
+def test_the_three_kinds_differ(selector, table):
+    p = {service: selector.predict_by_arm(table, service=service) for service in SERVICES}
+    assert (p["known"] - p["new"]).abs().iloc[0].max() > 0.005
+    np.testing.assert_array_equal(p["known"].iloc[[3, 4]], p["new"].iloc[[3, 4]])
+    draws = selector.predict_draws(table, service="new")
+    wide = np.ptp(np.quantile(draws, [0.025, 0.975], axis=0), axis=0).mean()
+    narrow = np.quantile(selector.predict_draws(table, service="average"), [0.025, 0.975], axis=0)
+    assert np.ptp(narrow, axis=0).mean() < wide
+
+
+def test_recommendations_are_for_the_service_and_can_be_reproduced(saved, table):
+    model, record = load_model(saved), table.iloc[0].to_dict()
+    found = {service: model.recommend(record, service=service) for service in SERVICES}
+    by_table = ts.load_model(saved).recommend(table.iloc[[0]])
+    assert by_table.columns["arm"] == found["known"].columns["arm"]
+    assert by_table.columns["advantage"] == pytest.approx(found["known"].columns["advantage"])
+    assert found["known"].columns["advantage"] != found["new"].columns["advantage"]
+    for service, each in found.items():
+        audit = json.loads(json.dumps(each.audit))
+        assert audit["service"] == service
+        again = model.reproduce(audit, record)
+        assert again.columns["arm"] == each.columns["arm"]
+    with pytest.raises(InputError, match="digest differs"):
+        model.reproduce(found["known"].audit, record | {"service": "elsewhere"})
+
+
+@pytest.mark.parametrize("scale", ["logit", "probability"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_service_has_an_attribution_of_its_own(saved, table, service, scale):
+    model = load_model(saved)
+    whole = ts.load_model(saved).model_.explain(table, arm=model.arms[0], service=service, scale=scale)
+    shown = "service" in whole.covariates
+    assert shown == (service != "new")
+    np.testing.assert_allclose(
+        whole.base_value + whole.attributions.sum(axis=1), whole.predictions, rtol=0, atol=1e-9
+    )
+    if scale == "probability":
+        p = model.predict_by_arm(table.iloc[0].to_dict(), service=service)
+        assert whole.predictions[0] == pytest.approx(p[model.arms[0]], abs=1e-9)
+    if shown:
+        values = list(whole.inputs["service"])
+        own = list(table["service"])
+        expected = ["average"] * 12 if service == "average" else [*own[:3], None, None, *own[5:]]
+        assert values == expected
+        assert (whole.attributions[[3, 4], -1] == 0).all() == (service == "known")
+    one = model.explain(table.iloc[0].to_dict(), arm=model.arms[0], service=service, scale=scale)
+    np.testing.assert_allclose(one.attributions[0], whole.attributions[0], rtol=0, atol=1e-9)
+    assert len(whole.to_frame()) == 12 * len(whole.covariates)
+
+
+def test_files_of_any_size_and_frames_keep_the_service(selector, table, tmp_path):
+    path, out = tmp_path / "patients.csv", tmp_path / "predictions.csv"
+    table.drop(columns=["recovery", "dropout"], errors="ignore").to_csv(path, index=False)
+    for service in SERVICES:
+        predict_file(selector, path, out, service=service)
+        written = pd.read_csv(out)
+        expected = selector.predict(table, service=service).to_frame()
+        np.testing.assert_allclose(written["probability"], expected["probability"], rtol=0, atol=1e-9)
+        assert list(written["service"]) == list(expected["service"])
+        chunks = predict_in_chunks(selector, table, service=service)
+        np.testing.assert_array_equal(chunks, selector.predict_by_arm(table, service=service))
+
+
+def test_a_validation_evaluates_what_is_served(selector, simulated):
+    other = make_cohort(400, sites=list(selector.model_.known_sites), random_state=12).cohort
+    report = ts.validate(selector, other, sections=())
+    expected = ts.validate(selector.predict_by_arm(other.frame), other, outcome="recovery", sections=())
+    name = "calibration slope"
+    assert report.figure(name)["value"] == expected.figure(name)["value"]
+    new = ts.validate(
+        selector.predict_by_arm(other.frame, service="new"), other, outcome="recovery", sections=()
+    )
+    assert report.figure(name)["value"] != new.figure(name)["value"]
+
+
+def test_persons_are_never_known(simulated):
+    frame = simulated.cohort.frame.drop(columns="service")
+    frame["person"] = np.arange(len(frame)) // 15  # of 15 rows each
+    fields = [f for f in simulated.cohort.codebook.to_dict()["fields"] if f["name"] != "service"]
+    fields.append({"name": "person", "type": "integer", "role": "person"})
+    book = ts.Codebook.from_dict({"fields": fields})
+    fitted = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(ts.Cohort(frame, book))
+    assert fitted.model_.known_sites == frozenset()
+    assert fitted.predict(frame.head(2)).service is None
+    assert "service" not in fitted.predict(frame.head(2)).to_frame()
+
+
+def test_a_table_with_groups_is_enough_and_its_column_is_no_unknown_key(simulated):
+    X, y = simulated.cohort.X, simulated.cohort.y["dropout"]
+    X = X.assign(clinic=simulated.cohort.frame["service"])
+    fitted = ts.TreatmentSelector(
+        estimator="hierarchical", event_is_good=False, groups="clinic", random_state=0
+    ).fit(X, y)
+    found = fitted.model_.predict(X.iloc[0].drop("arm").to_dict())
+    assert found.service == ("known",)
+    assert not len(found.warnings)
+
+
+def test_odd_values_of_the_service_are_new(saved, table):
+    model, record = load_model(saved), table.iloc[0].to_dict()
+    new = model.predict(record, service="new").probability["recovery"]
+    for odd in (None, float("nan"), [], {}, object(), "x" * 10_000, b"S01", 10**400, True):
+        found = model.predict(record | {"service": odd})
+        assert found.service == ("new",)
+        np.testing.assert_array_equal(found.probability["recovery"], new)
+    with pytest.raises(InputError, match="service"):
+        model.predict(record, service="ours")
+
+
+def test_a_model_without_services_ignores_the_option(simulated):
+    cohort = simulated.cohort
+    fitted = ts.TreatmentSelector(estimator="hierarchical", event_is_good=False, random_state=0).fit(
+        cohort.X, cohort.y["dropout"]
+    )
+    tables = [fitted.predict_by_arm(cohort.frame.head(3), service=service) for service in SERVICES]
+    for each in tables[1:]:
+        pd.testing.assert_frame_equal(each, tables[0])
+    assert fitted.predict(cohort.frame.head(3), service="average").service is None
