@@ -21,6 +21,7 @@ from treatsel.validation.report import page_of
 __all__ = ["model_card", "write_html", "write_markdown"]
 
 BLANK = "not stated: author to complete"
+DECIDED = 0.8  # probability from which on an arm is called the best one for all patients
 ASSIGNMENT_WORDS = {
     "randomised": "causal effects: arms were randomized",
     "routine": "associations: arms were chosen in routine care",
@@ -148,12 +149,14 @@ def _development(content: Any) -> Section:
         for row in content["training"]
     ]
     means = content["arm_means"]
+    best = means.get("p_best", [None] * len(content["arms"]))
     arms = [
         {
             "Arm": arm,
             "Expected rate": percent(means["value"][k]),
             "Lower": DASH if (low := means["lower"][k]) is None else percent(low),
             "Upper": DASH if (high := means["upper"][k]) is None else percent(high),
+            "Best for all": DASH if (p := best[k]) is None else percent(p),
         }
         for k, arm in enumerate(content["arms"])
     ]
@@ -161,17 +164,43 @@ def _development(content: Any) -> Section:
     title = label(main["name"])
     no = f"no {title}" if title == main["name"] else f'"{title}": no'
     good = title if main["event_is_good"] else no
+    caption = (
+        f"Expected rate of {good} if all patients received the arm (doubly robust, 95 % intervals), and "
+        "posterior probability that the arm is the best one for all patients"
+    )
+    if max([p for p in best if p is not None], default=1.0) < DECIDED:
+        caption += ": the averages of the arms do not decide which one is"
     return Section(
         heading="Development cohort",
         tables=[
             Table(pd.DataFrame(shown), "Patients and events by arm; small counts are suppressed.", ("Arm",)),
-            Table(
-                pd.DataFrame(arms),
-                f"Expected rate of {good} if all patients received the arm (doubly robust, 95 % intervals).",
-            ),
+            Table(pd.DataFrame(arms), f"{caption}."),
             _overlap(content),
+            *_published(content),
         ],
     )
+
+
+def _published(content: Any) -> list[Table]:
+    """Return a table of the published estimates of each outcome that has any."""
+    label, tables = _labels(content), []
+    for name, found in content.get("priors", {}).items():
+        shown = [
+            {
+                "Estimate": row["what"],
+                "Published": f"{row['prior']:+.2f} ({row['prior_se']:.2f})",
+                "Patients alone": f"{row['patients']:+.2f} ({row['patients_se']:.2f})",
+                "Difference, SD": f"{row['difference_sd']:+.1f}",
+                "Used with SE": f"{row['used_se']:.2f}",
+            }
+            for row in found["rows"]
+        ]
+        caption = (
+            f"Published estimates for {label(name)} that the model takes into account, with standard errors. "
+            f"Source: {found['source'] or 'not stated'}."
+        )
+        tables.append(Table(pd.DataFrame(shown), caption, words=("Estimate",)))
+    return tables
 
 
 def _overlap(content: Any) -> Table:

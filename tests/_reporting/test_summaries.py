@@ -18,6 +18,7 @@ from treatsel import metrics
 from treatsel._reporting.summary import Summarized, Summary, to_html
 from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
+from treatsel.models import Priors
 from treatsel.monitoring import monitor
 from treatsel.predictions import Predictions
 
@@ -188,6 +189,7 @@ def results(planted_cohort, tmp_path_factory):
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),
             "Manifest": manifest,
             "SyntheticCohort": make_cohort(60, random_state=0),
+            "Priors": Priors(arm_contrasts={("A", "B"): (0.2, 0.1)}, source="A trial"),
             "SampleSize": metrics.validation_sample_size(prevalence=0.3, auc=0.75),
         }
     return made | {"loaded": ts.load_model(path)}

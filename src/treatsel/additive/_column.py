@@ -58,9 +58,7 @@ class Column:
     def features(self) -> list[str]:
         """Names of the columns in the matrix."""
         if self.levels is None:
-            hinges = [
-                f"{self.name} above {self._value(self.center + self.scale * knot):g}" for knot in self.knots
-            ]
+            hinges = [f"{self.name} above {float(self.values(knot)):g}" for knot in self.knots]
             values = [str(self.name), *hinges]
         else:
             values = [f"{self.name}={level}" for level in self.levels]
@@ -76,9 +74,10 @@ class Column:
         )
         return values + ["missing"] * self.indicator
 
-    def _value(self, x: float) -> float:
-        """Return the number that is transformed to x."""
-        return x if not self.log_unit else float(np.sign(x) * self.log_unit * np.expm1(abs(x)))
+    def values(self, z: Any) -> Any:
+        """Return the numbers that are standardized to z."""
+        x = self.center + self.scale * z
+        return np.sign(x) * self.log_unit * np.expm1(np.abs(x)) if self.log_unit else x
 
     def standardized(self, values: FloatArray) -> FloatArray:
         """Return numbers, transformed if they are skewed, shifted and divided."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from treatsel._measures import labels_of
+from treatsel._reporting.text import hidden_in
 from treatsel.artifact._json import MAX_TEXT
 from treatsel.artifact._values import (
     LARGEST,
@@ -21,6 +22,8 @@ MEANS = ("value", "lower", "upper", "se", "n")
 COUNTS = ("n", "n_observed", "n_events")
 OBSERVATION = ("n", "n_observed", "share", "n_truncated", "effective_n")
 MOST_CHECKS = 1000  # data checks
+PUBLISHED = ("prior", "prior_se", "patients", "patients_se", "difference_sd", "used_se")
+MOST_PUBLISHED = 10_000
 
 
 def check_development(content: Mapping[str, Any], arms: list[Any], outcomes: list[str]) -> None:
@@ -31,6 +34,7 @@ def check_development(content: Mapping[str, Any], arms: list[Any], outcomes: lis
     _check_observation(part_of(content, "observation"), outcomes, len(arms))
     _check_performance(part_of(content, "performance"), outcomes)
     _check_data_checks(part_of(content, "data_checks"))
+    _check_priors(content.get("priors", {}), outcomes)
 
 
 def _check_arm_means(means: Any, n_arms: int) -> None:
@@ -40,6 +44,8 @@ def _check_arm_means(means: Any, n_arms: int) -> None:
         check_numbers(
             part_of(means, key, "arm_means"), n_arms, f"arm_means: {key}", low, LARGEST, absent=absent
         )
+    if (p_best := means.get("p_best")) is not None:
+        check_numbers(p_best, n_arms, "arm_means: p_best", 0, 1, absent=True)
     for lower, value, upper in zip(means["lower"], means["value"], means["upper"], strict=True):
         require((lower is None) == (upper is None), "arm_means have half an interval")
         require(lower is None or lower <= value <= upper, "arm_means are not in order")
@@ -68,6 +74,22 @@ def _check_default_arm(content: Mapping[str, Any], arms: list[Any], main: str) -
     best = max(means[arm] for arm in enough or arms)
     fits = content["default_arm"] in (enough or arms) and means[content["default_arm"]] == best
     require(fits, "the default arm is not the best by arm_means")
+
+
+def _check_priors(priors: Any, outcomes: list[str]) -> None:
+    fits = isinstance(priors, dict) and set(priors) <= set(outcomes)
+    require(fits, "published estimates are of other outcomes")
+    for published in priors.values():
+        source = part_of(published, "source", "published estimates")
+        fits = isinstance(source, str) and len(source) <= MAX_TEXT and not hidden_in(source)
+        require(fits, "the source of published estimates is not a text that can be shown")
+        rows = records_of(part_of(published, "rows", "published estimates"), "published estimates")
+        require(len(rows) <= MOST_PUBLISHED, f"there are {len(rows):,} published estimates")
+        for row in rows:
+            require(set(row) == {"what", *PUBLISHED}, "published estimates have other keys")
+            require(is_label(row["what"]), "a published estimate has no name that can be shown")
+            for key in PUBLISHED:
+                check_number(row[key], f"published estimates: {key}", -LARGEST, LARGEST)
 
 
 def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> None:

@@ -29,7 +29,14 @@ def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
         "default_arm": selector.default_arm_,
         "arm_means": {
             column: [None if v != v else float(v) for v in means[column].loc[selector.arms_]]
-            for column in MEANS
+            for column in (*MEANS, "p_best")
+        },
+        "priors": {
+            name: {
+                "source": _shortened(source),
+                "rows": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+            }
+            for name, (source, columns) in selector.model_.development.priors.items()
         },
         "outcomes": outcomes,
         "codebook": selector.codebook_.to_dict(),

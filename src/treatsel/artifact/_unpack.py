@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from treatsel.artifact._development import COUNTS, MEANS, OBSERVATION
+from treatsel.artifact._development import COUNTS, MEANS, OBSERVATION, PUBLISHED
 from treatsel.artifact._models import background_columns, unpack_assignment_model, unpack_models
 from treatsel.artifact._structure import OVERLAP
 from treatsel.codebook import Codebook
-from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
+from treatsel.fitted import DataCheck, Development, FittedModel, Published, RowDigests
 
 Arrays = Mapping[str, np.ndarray]
 NAN = float("nan")
@@ -39,7 +39,11 @@ def _unpack_development(contents: Mapping[str, Any], arrays: Arrays) -> Developm
     ranges = {name: contents["ranges"][name] for name in columns if name in contents["ranges"]}
     return Development(
         training=_by_column(contents["training"], ("outcome", "arm", *COUNTS, "sufficient_events")),
-        arm_means={key: _numbers(contents["arm_means"][key]) for key in MEANS},
+        arm_means={
+            key: _numbers(contents["arm_means"].get(key, [None] * len(contents["arms"])))
+            for key in (*MEANS, "p_best")
+        },
+        priors={name: _published(found) for name, found in contents.get("priors", {}).items()},
         ranges={name: (float(low), float(high)) for name, (low, high) in ranges.items()},
         background=background_columns(contents["background"], arrays),
         overlap={key: _numbers(contents["assignment"]["overlap"][key]) for key in OVERLAP},
@@ -61,6 +65,11 @@ def _unpack_development(contents: Mapping[str, Any], arrays: Arrays) -> Developm
         if contents["row_digests"] is None
         else RowDigests(places=arrays["row_digests.npy"], **contents["row_digests"]),
     )
+
+
+def _published(found: Mapping[str, Any]) -> Published:
+    columns = {key: [row[key] for row in found["rows"]] for key in ("what", *PUBLISHED)}
+    return Published(found["source"], columns)
 
 
 def _by_column(rows: list[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:

@@ -5,6 +5,7 @@ scikit-learn. Functions for tables import pandas when they are called.
 """
 
 from treatsel.fitted._development import DataCheck, Development
+from treatsel.fitted._development import Published as Published
 from treatsel.fitted._model import FittedModel
 from treatsel.fitted._row_digests import MOST_SAMPLED as MOST_SAMPLED
 from treatsel.fitted._row_digests import RowDigests as RowDigests

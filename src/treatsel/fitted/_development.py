@@ -18,12 +18,19 @@ class DataCheck(NamedTuple):
     Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
     ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``poor_overlap``,
     ``suspected_leakage``, ``worse_than_baseline``, ``extreme_predictions``, ``separated_loss``,
-    ``score_not_proportional``, ``arm_at_few_sites``, ``rare_levels``.
+    ``score_not_proportional``, ``prior_conflict``, ``arm_at_few_sites``, ``rare_levels``.
     """
 
     code: str
     message: str
     disclosed: str = ""  # the message in model files, without counts by arm; "": the same message
+
+
+class Published(NamedTuple):
+    """Published estimates with which a model was fitted: their source, and the columns of `priors_`."""
+
+    source: str
+    columns: Columns
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -38,7 +45,7 @@ class Development:
         Columns outcome, arm, n, n_observed, n_events, sufficient_events; NaN: a count that is suppressed.
     arm_means : mapping
         By arm, doubly robust rate of the good main outcome: value, lower, upper, se, n and (only after
-        `fit`) method.
+        `fit`) method; and p_best, the posterior probability that the arm is the best.
     ranges : mapping of str to (float, float)
         Lower and upper end of the expected range of each numeric covariate.
     background : mapping of str to ndarray
@@ -55,6 +62,8 @@ class Development:
         Findings of the data-quality checks.
     fingerprint : str or None
         Hash of the covariates and the arm column; it shows whether another table is the same.
+    priors : mapping of str to Published
+        By outcome, the published estimates that the model took into account.
     row_digests : RowDigests or None
         Truncated digests of a sample of the rows, which show whether another cohort shares patients.
     """
@@ -69,6 +78,7 @@ class Development:
     performance: Mapping[str, Columns] = field(default_factory=dict)
     data_checks: tuple[DataCheck, ...] = ()
     fingerprint: str | None = None
+    priors: Mapping[str, Published] = field(default_factory=dict)
     row_digests: RowDigests | None = None
 
     def __post_init__(self) -> None:

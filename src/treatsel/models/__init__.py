@@ -25,6 +25,7 @@ from treatsel.models._recalibration import learn_recalibration as learn_recalibr
 from treatsel.models.armwise import ArmwiseClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier
 from treatsel.models.pooled import PooledClassifier
+from treatsel.models.priors import Priors
 from treatsel.models.recalibrated import RecalibratedClassifier
 from treatsel.models.stacked import StackedClassifier
 
@@ -39,6 +40,7 @@ __all__ = [
     "HierarchicalClassifier",
     "Observation",
     "PooledClassifier",
+    "Priors",
     "RecalibratedClassifier",
     "StackedClassifier",
     "Trees",

@@ -18,6 +18,7 @@ from treatsel.models._boosting import Ensemble, Folds, Target, boost, read
 from treatsel.models._posterior import N_DRAWS
 from treatsel.models._stack import StackWeights
 from treatsel.models.hierarchical import Draws, Hierarchy, Patients, SitedClassifier
+from treatsel.models.priors import Priors
 
 LOG = logging.getLogger(__name__)
 # Repeated cross-fitting: with few patients, weights depend on how patients are divided into folds. Its cost
@@ -54,6 +55,8 @@ class StackedClassifier(SitedClassifier):
     n_splits : int, default=5
         Number of folds for cross-fitting. Patients are divided into folds by arm and a pseudo-random key of
         their covariates. With fewer than 3,000 patients, this is done three times, and results are averaged.
+    priors : Priors or None, default=None
+        What is known from elsewhere, such as published trials; see `HierarchicalClassifier`.
 
     Attributes
     ----------
@@ -66,7 +69,7 @@ class StackedClassifier(SitedClassifier):
         model's weight from 1.
     cross_fitted_ : DataFrame of shape (n_patients, n_arms)
         Probabilities for each patient (with a weight above 0) from parts fitted without the patient's fold.
-    modification_weight_, modification_, prior_, levels_
+    modification_weight_, modification_, prior_, levels_, priors_
         Attributes of the hierarchical model; see `HierarchicalClassifier`.
 
     Notes
@@ -101,9 +104,11 @@ class StackedClassifier(SitedClassifier):
         arm: str | None = "arm",
         groups: str | None = None,
         n_splits: int = 5,
+        priors: Priors | None = None,
     ) -> None:
         self.arm = arm
         self.groups = groups
+        self.priors = priors
         self.n_splits = n_splits
 
     def _learn(
@@ -111,7 +116,7 @@ class StackedClassifier(SitedClassifier):
     ) -> tuple[Hierarchy, AdditiveModel]:
         if not isinstance(self.n_splits, int | np.integer) or self.n_splits < 2:
             raise InputError(f"n_splits is {self.n_splits!r}; it must be a whole number, 2 or more.")
-        hierarchy = Hierarchy.learn(patients, encoding)
+        hierarchy = self._hierarchy(patients, encoding)
         n, n_splits = len(patients.y), min(self.n_splits, len(patients.y))
         n_partitions = N_PARTITIONS if TREES_FROM <= n < ONE_PARTITION_FROM else 1
         partitions = [

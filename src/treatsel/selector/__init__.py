@@ -34,10 +34,9 @@ class TreatmentSelector(LearnedAttributes, Shown):
     arm : str, default="arm"
         Column of X that holds the received arm. The column is not needed for prediction.
     estimator : {"auto", "hierarchical", "stacked"} or model, default="auto"
-        "auto" and "stacked": `StackedClassifier`, which combines a hierarchical logistic regression with
-        boosted trees as far as the data support them. "hierarchical": `HierarchicalClassifier`, without
-        trees. Alternatively, an unfitted model of `treatsel.models`, or a scikit-learn search (such as
-        `GridSearchCV`) over one.
+        "auto" and "stacked": `StackedClassifier`, a hierarchical logistic regression with boosted trees as
+        far as the data support them. "hierarchical": `HierarchicalClassifier`, without trees. Alternatively,
+        an unfitted model of `treatsel.models`, or a scikit-learn search (`GridSearchCV`) over one.
     codebook : Codebook, path or None, default=None
         Meaning and allowed values of the covariates. None: the codebook of a cohort; for a DataFrame,
         inferred from X, without limits on numeric values.
@@ -53,8 +52,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         none and a person has several rows, its person column.
     random_state : int, RandomState or None, default=None
         Seed for the folds of `assignment_`, `observation_` and `performance_`. The models of "auto",
-        "stacked" and "hierarchical" are deterministic; they depend on it only through the weights that
-        account for missing outcomes.
+        "stacked" and "hierarchical" are deterministic.
     n_jobs : int or None, default=None
         Number of parallel jobs for cross-fitting, as in joblib.
     assignment : {"randomised", "routine"} or None, default=None
@@ -66,6 +64,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
         observed after the start: the process columns of a cohort, and outcomes that were observed in every
         patient, such as dropout. The models of "auto", "stacked" and "hierarchical" then predict with and
         without dropout, and average over its probability. "covariates": covariates and arm alone.
+    priors : Priors, mapping of str to Priors, or None, default=None
+        What is known from elsewhere, such as published trials, of the first outcome, or by outcome.
 
     Attributes
     ----------
@@ -85,9 +85,10 @@ class TreatmentSelector(LearnedAttributes, Shown):
         The same models in additive form (sums of terms on the logit scale); None for a model without one.
     event_is_good_ : dict of str to bool or None
         Whether 1 is good, by outcome; None: not specified.
-    arm_means_ : DataFrame of shape (n_arms, 6)
+    arm_means_ : DataFrame of shape (n_arms, 7)
         Doubly robust estimate, by arm, of the rate of the good main outcome if all patients received the
-        arm: value, lower, upper, se, n and (only after `fit`) method.
+        arm: value, lower, upper, se, n and (only after `fit`) method; and p_best, the posterior probability
+        that the arm is the best one for all patients (NaN without posterior draws).
     assignment_ : Assignment
         Model of assignment to arms (propensity model), with overlap and effective sample size by arm.
     observation_ : dict of str to Observation
@@ -130,6 +131,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         n_jobs: int | None = None,
         assignment: str | None = None,
         missing: str | None = None,
+        priors: Any = None,
     ) -> None:
         self.arm = arm
         self.estimator = estimator
@@ -140,6 +142,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         self.n_jobs = n_jobs
         self.assignment = assignment
         self.missing = missing
+        self.priors = priors
 
     # --- learning
 
@@ -165,7 +168,6 @@ class TreatmentSelector(LearnedAttributes, Shown):
         Returns
         -------
         TreatmentSelector
-            This selector, fitted.
 
         Raises
         ------

@@ -8,8 +8,11 @@ import pandas as pd
 from treatsel._checks import FloatArray
 from treatsel._stats.folds import balanced_folds
 from treatsel.metrics import aipw_scores, arm_means, enough_clusters
-from treatsel.models import Assignment, assess_assignment, randomized_probabilities
+from treatsel.models import AdditiveModel, Assignment, assess_assignment, randomized_probabilities
 from treatsel.selector._outcome import FittedOutcome
+
+AVERAGED_ROWS = 1000  # patients over whom the draws are averaged: bounds the time
+BLOCK = 250  # of them at once: bounds the memory
 
 
 def learn_assignment(X: pd.DataFrame, arm: str, *, groups: pd.Series | None, random_state: Any) -> Assignment:
@@ -46,6 +49,21 @@ def doubly_robust_arm_means(
         observation=_observation_probability(fitted, received),
     )
     return arm_means(scores, received=received, clusters=enough_clusters(groups))
+
+
+def probability_of_best(model: AdditiveModel | None, X: pd.DataFrame, *, good: bool) -> pd.Series:
+    """Return the posterior probability that each arm has the highest mean over the patients.
+
+    At the average site; by arm. Empty for a model without posterior draws.
+    """
+    if model is None or model.coefficient_draws is None:
+        return pd.Series(dtype="float64")
+    rows = np.unique(np.linspace(0, len(X) - 1, min(len(X), AVERAGED_ROWS)).astype(int))
+    total = np.zeros((len(model.coefficient_draws), len(model.arms_)))
+    for part in np.array_split(rows, -(-len(rows) // BLOCK)):
+        total += model.predict_draws(X.iloc[part], "average").sum(axis=1)
+    best = (total if good else -total).argmax(axis=1)
+    return pd.Series(np.bincount(best, minlength=total.shape[1]) / len(total), index=model.arms_)
 
 
 def _observation_probability(fitted: FittedOutcome, received: pd.Series) -> FloatArray:

@@ -1,5 +1,6 @@
 """Choose, check, fit and cross-fit the model of a selector."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,18 +11,22 @@ from sklearn.utils.validation import has_fit_parameter
 from treatsel._checks import FloatArray, check_choice, count_of
 from treatsel._disclosure import SMALLEST_GROUP, is_small, stated
 from treatsel.errors import CohortError, Fault, InputError
-from treatsel.models import HierarchicalClassifier, StackedClassifier
+from treatsel.models import HierarchicalClassifier, Priors, StackedClassifier
 
 ESTIMATORS = ("auto", "hierarchical", "stacked")
 
 
-def model_of(estimator: Any, arm: str, groups: str | None) -> Any:
+def model_of(estimator: Any, arm: str, groups: str | None, priors: Priors | None) -> Any:
     """Return the unfitted model that `estimator` names, with the selector's arm and site columns."""
     if isinstance(estimator, str):
         check_choice("estimator", estimator, ESTIMATORS)
-        if estimator == "hierarchical":
-            return HierarchicalClassifier(arm=arm, groups=groups)
-        return StackedClassifier(arm=arm, groups=groups)
+        kind = HierarchicalClassifier if estimator == "hierarchical" else StackedClassifier
+        return kind(arm=arm, groups=groups, priors=priors)
+    if priors is not None:
+        raise InputError(
+            'priors need estimator="auto", "hierarchical" or "stacked"; give them to the model in estimator, '
+            "if it has a parameter priors."
+        )
     wrapped = estimator.estimator if isinstance(estimator, BaseSearchCV) else estimator
     if isinstance(wrapped, type):
         raise InputError(f"estimator is the class {wrapped.__name__}. Give an instance of it.")
@@ -37,6 +42,18 @@ def model_of(estimator: Any, arm: str, groups: str | None) -> Any:
     if lost := [column for column in own.values() if column not in (None, groups)]:
         raise InputError(f"estimator has groups={lost[0]!r}; give the selector itself groups={lost[0]!r}.")
     return model.set_params(**{name: columns[end] for name, end in found.items() if end in columns})
+
+
+def priors_by_outcome(priors: Any, outcomes: list[str]) -> dict[str, Priors]:
+    """Return the priors of each outcome that has any; those without an outcome are of the first."""
+    if priors is None:
+        return {}
+    found = {outcomes[0]: priors} if isinstance(priors, Priors) else priors
+    if not isinstance(found, Mapping) or not all(isinstance(each, Priors) for each in found.values()):
+        raise InputError("priors must be a treatsel.models.Priors, or a mapping of outcome to Priors.")
+    for name in found:
+        check_choice("An outcome of priors", name, outcomes)
+    return dict(found)
 
 
 def knows_groups(model: Any) -> bool:

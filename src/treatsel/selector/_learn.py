@@ -11,11 +11,16 @@ from treatsel._checks import check_arm
 from treatsel._reporting.text import check_names
 from treatsel._stats.row_hashes import Keys, row_keys
 from treatsel.errors import InputError
-from treatsel.fitted import DataCheck, Development, FittedModel, RowDigests
-from treatsel.models import AdditiveModel, Assignment, Observation
+from treatsel.fitted import DataCheck, Development, FittedModel, Published, RowDigests
+from treatsel.models import AdditiveModel, Assignment, Observation, Priors
 from treatsel.predictions import fingerprint
 from treatsel.selector._background import counts_by_arm, ranges_of, summarize
-from treatsel.selector._default_arm import doubly_robust_arm_means, learn_assignment
+from treatsel.selector._default_arm import (
+    doubly_robust_arm_means,
+    learn_assignment,
+    probability_of_best,
+)
+from treatsel.selector._fit import priors_by_outcome
 from treatsel.selector._input import DevelopmentData, completed_codebook, directions
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
 from treatsel.selector.data_checks import (
@@ -24,6 +29,7 @@ from treatsel.selector.data_checks import (
     check_loss,
     check_observation,
     check_overlap,
+    check_priors,
     check_proportional,
     run_checks,
     warn_of,
@@ -47,6 +53,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     check_names(f"Arms in column {selector.arm!r}", arms, InputError)
     good = directions(selector.event_is_good, outcomes, data.codebook)
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
+    priors = priors_by_outcome(selector.priors, names)
     fitted = {
         name: learn_outcome(
             data.clean,
@@ -55,6 +62,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
             data.process.drop(columns=name, errors="ignore"),
             arms=arms,
             groups=data.groups,
+            priors=priors.get(name),
             **options,
         )
         for name in names
@@ -72,12 +80,13 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
         good=bool(good[main]),
         groups=data.groups,
     )
+    means["p_best"] = probability_of_best(fitted[main].additive, data.covariates, good=bool(good[main]))
     checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
     checks += [] if randomized else check_overlap(assignment)
     for name, part in fitted.items():
         checks += _check_model(part, name)
     keys = row_keys(data.clean)
-    development = _development(data, fitted, assignment, means, arms, checks, keys)
+    development = _development(data, fitted, assignment, means, arms, checks, keys, priors)
     enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
     model = FittedModel(
         models={name: _without_persons(part.additive, data) for name, part in fitted.items()},
@@ -113,6 +122,7 @@ def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:
         *check_extreme(logit(part.cross_fitted.to_numpy()), name),
         *check_observation(part.observation, name),
         *check_proportional(part.slopes, name),
+        *check_priors(getattr(part.model, "prior_conflict_", None), name),
     ]
 
 
@@ -124,6 +134,7 @@ def _development(
     arms: list[Any],
     checks: Sequence[DataCheck],
     keys: Keys,
+    priors: Mapping[str, Priors],
 ) -> Development:
     whole = fingerprint(data.clean)
     ranges, background = ranges_of(data.covariates), summarize(data.covariates)
@@ -140,6 +151,10 @@ def _development(
             if part.observation is not None
         },
         performance={name: columns_of(part.performance) for name, part in fitted.items()},
+        priors={
+            name: Published(each.source, columns_of(fitted[name].model.priors_))
+            for name, each in priors.items()
+        },
         data_checks=tuple(checks),
         fingerprint=whole,
         row_digests=RowDigests.of(keys, int(whole[:13], 16)),

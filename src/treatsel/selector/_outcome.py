@@ -15,7 +15,7 @@ from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.metrics import brier_score, calibration_slope, log_loss, within_arm_auc
 from treatsel.model_selection import Folds, held_out_predictions
-from treatsel.models import AdditiveModel, DropoutMixture, Observation, PooledClassifier
+from treatsel.models import AdditiveModel, DropoutMixture, Observation, PooledClassifier, Priors
 from treatsel.models.hierarchical import SitedClassifier
 from treatsel.selector._fit import (
     arguments_of,
@@ -84,6 +84,7 @@ def learn_outcome(
     arms: list[Any],
     groups: pd.Series | None,
     estimator: Any,
+    priors: Priors | None,
     random_state: Any,
     n_jobs: int | None,
 ) -> FittedOutcome:
@@ -101,7 +102,7 @@ def learn_outcome(
     seen = data.seen
     folds = balanced_folds(X[seen][arm], data.target, groups=data.sites, random_state=seed)
     check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
-    unfitted = model_of(estimator, arm, None if groups is None else str(groups.name))
+    unfitted = model_of(estimator, arm, None if groups is None else str(groups.name), priors)
     pattern = dropout_column(process, y, X[arm]) if isinstance(unfitted, SitedClassifier) else None
     observation = observation_of(X, y, process, pattern, arm=arm, groups=groups, seed=seed)
     weights = None

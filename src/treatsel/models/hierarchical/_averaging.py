@@ -16,6 +16,7 @@ from treatsel._checks import FloatArray
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Mode, Prior, State, System, find_mode
+from treatsel.models.hierarchical._outside import Agreement, Outside
 from treatsel.models.hierarchical._variances import (
     PROGNOSIS,
     Layout,
@@ -56,13 +57,16 @@ class Averaged:
     """Models with and without effect modification.
 
     `components`: posteriors, whose weights sum to 1. `scales`: the hyperparameters with modification.
-    `start`: where the search for modes starts.
+    `start`: where the search for modes starts. `null`: prior probability of no modification. `agreement`:
+    published estimates beside those of the patients.
     """
 
     components: list[Component]
     layout: Layout
     scales: Scales
     start: State
+    null: float = NULL_PROBABILITY
+    agreement: Agreement | None = None
 
     def again(self, patients: Patients) -> "Averaged":
         """Fit the models to other patients with the same variances of kinds and sites, for cross-fitting.
@@ -74,15 +78,20 @@ class Averaged:
         start = State(self.start.terms, np.zeros((patients.n_sites, patients.n_arms)))
         scales = replace(self.scales, groups=self.scales.kinds[layout.kind])
         scales, state = maximize_evidence(patients, layout, scales, start=start)
-        return replace(self, components=_components(patients, layout, scales, state))
+        return replace(self, components=_components(patients, layout, scales, state, self.null))
 
 
 def average(
-    patients: Patients, kinds: npt.NDArray[np.str_], prognosis: Mapping[str, float] = PROGNOSIS
+    patients: Patients,
+    kinds: npt.NDArray[np.str_],
+    prognosis: Mapping[str, float] = PROGNOSIS,
+    outside: Outside | None = None,
+    null: float = NULL_PROBABILITY,
 ) -> Averaged:
     """Fit the models with and without effect modification, and weight them.
 
-    `prognosis`: guessed SD of the shared terms of each kind.
+    `prognosis`: guessed SD of the shared terms of each kind. `outside`: published estimates. `null`: prior
+    probability of no modification.
 
     References
     ----------
@@ -96,9 +105,30 @@ def average(
         patients.levels.n_free,
         prognosis,
         _rare(patients.having(), kinds),
+        outside,
     )
+    agreement = None
+    if outside is not None:
+        agreement = _agreement(patients, layout, outside)
+        layout = layout.with_outside(agreement.outside)
     scales, state = maximize_evidence(patients, layout, layout.guessed())
-    return Averaged(_components(patients, layout, scales, state), layout, scales, state)
+    components = _components(patients, layout, scales, state, null)
+    return Averaged(components, layout, scales, state, null, agreement)
+
+
+def _agreement(patients: Patients, layout: Layout, outside: Outside) -> Agreement:
+    """Compare published estimates with those of the patients alone."""
+    alone = layout.with_outside(None)
+    scales, state = maximize_evidence(patients, alone, alone.guessed())
+    mode = find_mode(patients, state, alone.prior(scales))
+    return outside.compared(*_functions(outside, mode, layout.shape))
+
+
+def _functions(outside: Outside, mode: Mode, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Return what published estimates are of, at a posterior mode, and its posterior covariance."""
+    value, derivative = outside.functions(mode.state.by_arm)
+    joint = mode.system.joint(shape)
+    return value, np.einsum("akp,kplq,blq->ab", derivative, joint, derivative, optimize=True)
 
 
 def _rare(counts: FloatArray, kinds: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
@@ -107,7 +137,9 @@ def _rare(counts: FloatArray, kinds: npt.NDArray[np.str_]) -> npt.NDArray[np.boo
     return np.asarray(np.append(False, is_indicator) & (counts < SMALLEST_GROUP))
 
 
-def _components(patients: Patients, layout: Layout, scales: Scales, state: State) -> list[Component]:
+def _components(
+    patients: Patients, layout: Layout, scales: Scales, state: State, null: float
+) -> list[Component]:
     """Return the models, without one of negligible weight."""
     choices = [(True, scales)]
     if layout.modifies.any():
@@ -117,10 +149,12 @@ def _components(patients: Patients, layout: Layout, scales: Scales, state: State
         prior = layout.prior(chosen)
         mode = find_mode(patients, state, prior)
         found.append(Component(modified, 1.0, chosen, prior, mode))
-        log_weights.append(np.log(1 - NULL_PROBABILITY if modified else NULL_PROBABILITY))
+        log_weights.append(np.log(1 - null if modified else null))
         if len(choices) > 1:
             covariance = mode.system.by_arm(prior.terms.shape)
             log_weights[-1] += patients.left_out_loglik(mode.state.by_arm, mode.state.sites, covariance)
+            if layout.outside is not None:  # published estimates are data as well
+                log_weights[-1] += layout.outside.log_density(*_functions(layout.outside, mode, layout.shape))
     weights = np.exp(np.array(log_weights) - max(log_weights))
     weights /= weights.sum()
     weights = np.where(weights > NEGLIGIBLE, weights, 0.0)

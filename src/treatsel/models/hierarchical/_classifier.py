@@ -10,6 +10,7 @@ from treatsel.models._posterior import N_DRAWS
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._sited import SitedClassifier
+from treatsel.models.priors import Priors
 
 
 class HierarchicalClassifier(SitedClassifier):
@@ -35,6 +36,8 @@ class HierarchicalClassifier(SitedClassifier):
     groups : str or None, default=None
         Column of X that identifies the site, for a random intercept and a random site-by-arm effect; it is
         not a predictor. Predictions do not need the column: without it, they are for a new site.
+    priors : Priors or None, default=None
+        What is known from elsewhere, such as published trials.
 
     Attributes
     ----------
@@ -53,6 +56,10 @@ class HierarchicalClassifier(SitedClassifier):
         Prior SD, in logits, of each kind of term, of arms and of sites.
     levels_ : int
         Number of levels of the outcome: 2, or those of the score.
+    priors_ : DataFrame
+        Each published estimate (prior, prior_se) beside that of the patients alone (patients, patients_se),
+        their difference in standard errors, and the standard error with which it counts (used_se), which
+        includes the heterogeneity between populations. No rows without priors.
 
     Notes
     -----
@@ -77,14 +84,17 @@ class HierarchicalClassifier(SitedClassifier):
     (1, 2)
     """
 
-    def __init__(self, *, arm: str | None = "arm", groups: str | None = None) -> None:
+    def __init__(
+        self, *, arm: str | None = "arm", groups: str | None = None, priors: Priors | None = None
+    ) -> None:
         self.arm = arm
         self.groups = groups
+        self.priors = priors
 
     def _learn(
         self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
     ) -> tuple[Hierarchy, AdditiveModel]:
-        hierarchy = Hierarchy.learn(patients, encoding)
+        hierarchy = self._hierarchy(patients, encoding)
         drawn = hierarchy.draw(N_DRAWS)
         draws = drawn.terms.copy()
         draws[:, :, 0] += drawn.new

@@ -14,6 +14,7 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from treatsel._checks import FloatArray
 from treatsel.errors import TreatselError
 from treatsel.models.hierarchical._curvature import Curvature, Patients
+from treatsel.models.hierarchical._outside import Outside
 
 MAX_STEPS = 50  # never reached in practice: Newton's method converges quadratically
 # A step this short still increases a concave function unless only rounding is left.
@@ -25,7 +26,7 @@ CONVERGED = 1e-4
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prior:
-    """Prior standard deviations.
+    """Prior standard deviations, and estimates from elsewhere.
 
     `terms`: shape (K + 1, q); row 0 of the shared effects, row k + 1 of the deviations of arm k. `site`,
     `site_by_arm`: of a site's intercept, and of its deviation under each arm.
@@ -34,6 +35,7 @@ class Prior:
     terms: FloatArray
     site: float = 0.0
     site_by_arm: float = 0.0
+    outside: Outside | None = None
 
     def site_covariance(self) -> FloatArray:
         """Return the prior covariance of a site's intercepts under the arms, shape (K, K)."""
@@ -160,8 +162,12 @@ def _without_sites(
     hessian = np.zeros((n_arms, q, n_arms, q))
     for k in range(n_arms):
         hessian[k, :, k, :] = curvature.hessian[k]
+    gradient = curvature.gradient
+    if prior.outside is not None:
+        own_gradient, own = prior.outside.quadratic(state.by_arm)
+        gradient, hessian = gradient + own_gradient, hessian + own
     if not len(curvature.site_hessian):
-        return hessian, curvature.gradient, np.zeros((0, n_arms, n_arms)), state.sites, 0.0
+        return hessian, gradient, np.zeros((0, n_arms, n_arms)), state.sites, 0.0
     sigma, eye = prior.site_covariance(), np.eye(n_arms)
     # (Sigma^-1 + D)^-1 = Sigma (I + D Sigma)^-1 avoids the inverse of Sigma, singular if a site SD is 0
     inner = eye + curvature.site_hessian[:, :, None] * sigma
@@ -172,7 +178,7 @@ def _without_sites(
         for m in range(n_arms):
             left = curvature.cross[:, k] * cov[:, k, m, None]
             hessian[k, :, m, :] -= left.T @ curvature.cross[:, m]
-    gradient = curvature.gradient - np.einsum("skq,sk->kq", curvature.cross, center)
+    gradient = gradient - np.einsum("skq,sk->kq", curvature.cross, center)
     log_det = float(np.linalg.slogdet(inner)[1].sum())
     return hessian, gradient, cov, linear, log_det
 
@@ -192,6 +198,8 @@ def log_joint(curvature: Curvature, state: State, prior: Prior) -> float:
     """Return log-likelihood plus log prior density, without constants, at a state."""
     active = prior.terms > 0
     total = curvature.loglik - 0.5 * float(((state.terms[active] / prior.terms[active]) ** 2).sum())
+    if prior.outside is not None:
+        total -= prior.outside.energy(state.by_arm)
     if len(state.sites):
         inverse = np.linalg.pinv(prior.site_covariance(), hermitian=True)  # singular if a site SD is 0
         total -= 0.5 * float(np.einsum("sk,kl,sl->", state.sites, inverse, state.sites))

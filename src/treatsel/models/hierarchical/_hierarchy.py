@@ -11,10 +11,11 @@ from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 from treatsel.errors import warn
 from treatsel.models._projection import matched, normal_mean
-from treatsel.models.hierarchical._averaging import Averaged, Component, average
+from treatsel.models.hierarchical._averaging import NULL_PROBABILITY, Averaged, Component, average
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import System
 from treatsel.models.hierarchical._known_sites import Draws, KnownSites, shifts
+from treatsel.models.hierarchical._outside import Outside
 from treatsel.models.hierarchical._variances import ARM_SD, PROGNOSIS, Layout
 
 PROJECTION_ROWS = 2000  # patients used for the projection: bounds its time
@@ -50,13 +51,24 @@ class Hierarchy:
 
     @classmethod
     def learn(
-        cls, patients: Patients, encoding: Encoding, prognosis: Mapping[str, float] = PROGNOSIS
+        cls,
+        patients: Patients,
+        encoding: Encoding,
+        prognosis: Mapping[str, float] = PROGNOSIS,
+        *,
+        outside: Outside | None = None,
+        null: float = NULL_PROBABILITY,
     ) -> "Hierarchy":
-        """Fit the model to patients; `prognosis`: guessed SD of the shared terms of each kind."""
+        """Fit the model to patients.
+
+        `prognosis`: guessed SD of the shared terms of each kind. `outside`: published estimates. `null`:
+        prior probability of no effect modification.
+        """
         order = np.lexsort(patients.totals_by_arm())
         rank = np.argsort(order)
         ordered = patients.with_arms(rank[patients.arms])
-        averaged = average(ordered, encoding.kinds, prognosis)
+        published = None if outside is None else outside.with_arms(order)
+        averaged = average(ordered, encoding.kinds, prognosis, published, null)
         if not all(component.mode.converged for component in averaged.components):
             warn(
                 "The hierarchical model did not converge: its gradient does not vanish at the estimates. "

@@ -15,11 +15,16 @@ from treatsel._stats.alignment import check_same_order
 from treatsel.additive import AdditiveModel, Encoding, SiteEffects
 from treatsel.errors import InputError, warn
 from treatsel.models._base import ByArmMixin, split_groups
+from treatsel.models.hierarchical._averaging import NULL_PROBABILITY
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._known_sites import Draws, site_effects
 from treatsel.models.hierarchical._levels import Levels
+from treatsel.models.hierarchical._outside import COLUMNS, outside_of
 from treatsel.models.hierarchical._screening import select_covariates, widened
+from treatsel.models.priors import Priors
+
+AVERAGED_ROWS = 2000  # patients over whom published means of arms are averaged: bounds the time
 
 
 def _warn_of_screening(n_kept: int, n: int) -> None:
@@ -53,6 +58,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     """Base of the models that fit a `Hierarchy` and are written as an `AdditiveModel`."""
 
     groups: str | None
+    priors: Priors | None
 
     @abstractmethod
     def _learn(
@@ -122,6 +128,24 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         self.encoding_ = encoding
         self._keep(hierarchy, patients, features)
         return self
+
+    def _hierarchy(self, patients: Patients, encoding: Encoding) -> Hierarchy:
+        """Fit the hierarchical model, with published estimates."""
+        priors = Priors() if self.priors is None else self.priors
+        if not isinstance(priors, Priors):
+            raise InputError(f"priors is a {type(priors).__name__}; give a treatsel.models.Priors.")
+        outside = outside_of(priors, encoding, list(self.arms_), *patients.sample(AVERAGED_ROWS))
+        null = NULL_PROBABILITY if priors.null is None else priors.null
+        hierarchy = Hierarchy.learn(patients, encoding, outside=outside, null=null)
+        agreement = hierarchy.averaged.agreement
+        self.priors_ = pd.DataFrame([] if agreement is None else agreement.rows(), columns=list(COLUMNS))
+        self.prior_conflict_ = None if agreement is None else agreement.conflict()
+        if self.prior_conflict_ is not None:  # in the same words in every fold, so that it is shown once
+            warn(
+                "prior_conflict: published estimates and patients disagree (p < .05); priors_ has both. "
+                "Published estimates of arms count less accordingly; check population, outcome and direction."
+            )
+        return hierarchy
 
     def _keep(self, hierarchy: Hierarchy, patients: Patients, features: list[str]) -> None:
         """Set the attributes that describe the fitted hierarchical model."""

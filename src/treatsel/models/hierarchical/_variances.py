@@ -8,6 +8,7 @@ prior is thus dense and sparse at once.
 
 import logging
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from treatsel._checks import FloatArray
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Prior, State, System, advance
+from treatsel.models.hierarchical._outside import Outside
 
 LOG = logging.getLogger(__name__)
 
@@ -90,12 +92,16 @@ class Layout:
         n_thresholds: int = 0,
         prognosis: Mapping[str, float] = PROGNOSIS,
         rare: npt.NDArray[np.bool_] | None = None,
+        outside: Outside | None = None,
     ) -> None:
+        self.outside = outside
         self.n_columns = len(kinds) + 1
         self.shape = (n_arms + 1, self.n_columns + n_thresholds)
         self._fixed = np.zeros(self.shape)
         self._fixed[0, 0], self._fixed[0, self.n_columns :] = INTERCEPT_SD, THRESHOLD_SD
         self._fixed[1:, 0] = ARM_SD if n_arms > 1 else 0.0
+        if outside is not None:  # otherwise what is published would be shrunken once more
+            self._fixed[1:, 0][outside.speaks_of] = INTERCEPT_SD
         # deviations of K arms from what they share have K - 1 degrees of freedom
         self._free = np.array([1.0, *[(n_arms - 1) / n_arms] * n_arms])[:, None]
         self.names: list[str] = []
@@ -133,7 +139,13 @@ class Layout:
     def prior(self, scales: Scales) -> Prior:
         """Return the prior at these scales."""
         terms = np.where(self._group < 0, self._fixed, np.append(scales.groups, 0.0)[self._group])
-        return Prior(terms, scales.site, scales.site_by_arm)
+        return Prior(terms, scales.site, scales.site_by_arm, self.outside)
+
+    def with_outside(self, outside: Outside | None) -> "Layout":
+        """Return the same layout with other estimates from elsewhere, for the same arms."""
+        other = copy(self)
+        other.outside = outside
+        return other
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Return sums over the terms of each group, by degrees of freedom; `values` as `shape`."""

@@ -6,6 +6,7 @@ from treatsel.selector.data_checks._model import (
     check_extreme,
     check_loss,
     check_observation,
+    check_priors,
     check_proportional,
 )
 from treatsel.selector.data_checks._table import run_checks, warn_of
@@ -16,6 +17,7 @@ __all__ = [
     "check_loss",
     "check_observation",
     "check_overlap",
+    "check_priors",
     "check_proportional",
     "run_checks",
     "warn_of",

@@ -84,6 +84,11 @@ def check_extreme(logits: FloatArray, outcome: str, *, largest: float = MAX_LOGI
     return [DataCheck("extreme_predictions", message)]
 
 
+def check_priors(conflict: str | None, outcome: str) -> list[DataCheck]:
+    """Report published estimates that the patients contradict."""
+    return [] if conflict is None else [DataCheck("prior_conflict", f"Outcome {outcome!r}: {conflict}")]
+
+
 def check_proportional(slopes: dict[str, tuple[float, float]], outcome: str) -> list[DataCheck]:
     """Report a score whose thresholds do not share their slope, as a cumulative logit model assumes.
 
