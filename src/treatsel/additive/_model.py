@@ -133,26 +133,42 @@ class AdditiveModel(Summarized):
         A missing value is drawn from its distribution in the development cohort, independently in each
         draw, so that intervals account for missing values. `service`: as in `predict_by_arm`.
         """
+        return np.moveaxis(logistic(self.logit_draws(X, service)), -1, 0)
+
+    def logit_draws(
+        self, X: "pd.DataFrame", service: str = "known", order: np.ndarray | None = None
+    ) -> FloatArray:
+        """Return posterior draws of the logits, shape (n_patients, n_arms, n_draws), as `predict_draws`.
+
+        `order`: of the draws; None: as they are.
+        """
         if self.coefficient_draws is None:
             raise UnsupportedModelError(
                 "This model has no posterior draws; a logistic regression with a ridge penalty has."
             )
-        matrix, missing = self.encoding.encode(X), self.encoding.missing(X)
         draws = self.coefficient_draws.astype(np.float64)
-        scores = None if self.trees is None else score_trees(self.trees, matrix)
-        terms = matrix if scores is None else np.column_stack([matrix, scores])
-        logits = np.einsum("np,dkp->dnk", terms, draws[:, :, 1:], optimize=True)
-        logits += draws[:, None, :, 0]
+        matrix, missing = self.encoding.encode(X), self.encoding.missing(X)
+        columns = [np.ones(len(matrix)), matrix]
+        if self.trees is not None:
+            columns.append(score_trees(self.trees, matrix))
+        absent = np.flatnonzero(missing.any(axis=0))
+        terms = np.column_stack([*columns, missing[:, absent]])
+        effects = [self._effect_of_missing(int(j), draws)[..., None] for j in absent]
+        by_term = np.concatenate([draws, *effects], axis=2)[slice(None) if order is None else order]
+        n_draws, n_arms, n_terms = by_term.shape
+        logits = (terms @ by_term.transpose(2, 1, 0).reshape(n_terms, -1)).reshape(-1, n_arms, n_draws)
         sites = self.sites_of(X, service)
         if sites is not None and self.sites is not None and self.sites.draws is not None:
             at = np.flatnonzero(sites >= 0)
-            logits[:, at] += self.sites.draws[:, sites[at]]
-        for j in np.flatnonzero(missing.any(axis=0)):
-            noise = self.encoding.departures(int(j), len(draws))
-            columns = 1 + self.encoding.starts[int(j)] + np.arange(noise.shape[1])
-            effect = np.einsum("dp,dkp->dk", noise, draws[:, :, columns])
-            logits += missing[:, j, None] * effect[:, None, :]
-        return logistic(logits)
+            own = self.sites.draws[slice(None) if order is None else order]
+            logits[at] += own.transpose(1, 2, 0)[sites[at]]
+        return np.asarray(logits)
+
+    def _effect_of_missing(self, j: int, draws: FloatArray) -> FloatArray:
+        """Return what a missing value of source column j adds to each draw of the logits, (n_draws, K)."""
+        noise = self.encoding.departures(j, len(draws))
+        columns = 1 + self.encoding.starts[j] + np.arange(noise.shape[1])
+        return np.asarray(np.einsum("dp,dkp->dk", noise, draws[:, :, columns]))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, by_text
-from treatsel.additive import LOW_PROPENSITY, AdditiveModel, pairing, quantiles
+from treatsel.additive import LOW_PROPENSITY, AdditiveModel, logistic, logistic_quantiles, pairing
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
@@ -193,9 +193,9 @@ def _interval(
     bounds = np.full((2, *shape), np.nan)
     if model is not None and model.coefficient_draws is not None:
         for start in range(0, len(clean), BLOCK):
-            draws = model.predict_draws(clean.iloc[start : start + BLOCK], service)
+            draws = model.logit_draws(clean.iloc[start : start + BLOCK], service)
             tails = [(1 - level) / 2, (1 + level) / 2]
-            bounds[:, start : start + BLOCK] = quantiles(np.moveaxis(draws, 0, -1), tails)
+            bounds[:, start : start + BLOCK] = logistic_quantiles(draws, tails)
     return bounds[0], bounds[1]
 
 
@@ -244,9 +244,9 @@ def _utility_draws(
         scorer = model.models[name]
         if scorer is None or scorer.coefficient_draws is None:
             return None
-        of_outcome = scorer.predict_draws(clean, service)
-        draws[name] = of_outcome[pairing(number, len(of_outcome))]
-    return np.asarray(utility(draws, weights, model.event_is_good))
+        order = pairing(number, len(scorer.coefficient_draws))
+        draws[name] = logistic(scorer.logit_draws(clean, service, order))
+    return np.moveaxis(utility(draws, weights, model.event_is_good), -1, 0)
 
 
 def background_of(rows: Any) -> "pd.DataFrame":

@@ -82,8 +82,9 @@ def decide(
     lower, upper, p_best = (np.full(len(values), np.nan) for _ in range(3))
     best_set = permitted.copy()
     for start in range(0, len(values) if draws is not None else 0, _BLOCK):
-        i = start + np.flatnonzero(runner_up[start : start + _BLOCK] >= 0)
-        if draws is not None and len(i):
+        found = np.flatnonzero(runner_up[start : start + _BLOCK] >= 0)
+        i = start + found if len(found) < _BLOCK else slice(start, start + _BLOCK)  # a slice is no copy
+        if draws is not None and len(found):
             lower[i], upper[i], p_best[i], clearly_worse = _compare_ties(
                 draws[:, i], top[i], permitted[i], margin, level, tied=tied[i]
             )
@@ -163,29 +164,36 @@ def _compare(
     """
     each = np.arange(len(top))
     by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
-    lead = by_patient[each, top][:, None, :] - by_patient
-    p_best = ((lead >= 0) | ~permitted[:, :, None]).all(axis=1).mean(axis=-1)
     others = permitted.copy()
     others[each, top] = False
-    below, above = _simultaneous(lead, others, (1 + level) / 2)
-    lower, upper = (np.where(others, bound, np.inf).min(axis=1) for bound in (below, above))
-    return lower, upper, p_best, others & exceeds(below, margin)
+    # the arms to compare with, first in each row; a row with fewer is filled with its top arm, lead 0
+    n_others = int(others.sum(axis=1).max())
+    compared = np.argsort(~others, axis=1, kind="stable")[:, :n_others]
+    filled = np.arange(n_others) >= others.sum(axis=1)[:, None]
+    compared = np.where(filled, top[:, None], compared)
+    lead = by_patient[each, top][:, None, :] - by_patient[each[:, None], compared]
+    p_best = (lead.min(axis=1) >= 0).mean(axis=-1)
+    below, above = _simultaneous(lead, filled, (1 + level) / 2)
+    worse = np.zeros_like(others)
+    worse[each[:, None], compared] = ~filled & exceeds(below, margin)
+    return below.min(axis=1), above.min(axis=1), p_best, worse & others
 
 
-def _simultaneous(lead: FloatArray, others: np.ndarray, level: float) -> tuple[FloatArray, FloatArray]:
-    """Return simultaneous lower and upper bounds of (top - arm), shape (n_patients, n_arms) each.
+def _simultaneous(lead: FloatArray, filled: np.ndarray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return simultaneous lower and upper bounds of (top - arm), shape (n_patients, n_others) each.
 
-    They use a quantile of the largest standardized deviation over a patient's arms `others` (max-t method),
-    downwards for the lower bounds and upwards for the upper ones. `lead` has shape (n_patients, n_arms,
-    n_draws).
+    They use a quantile of the largest standardized deviation over a patient's arms (max-t method), downwards
+    for the lower bounds and upwards for the upper ones. `lead` has shape (n_patients, n_others, n_draws);
+    `filled` marks places that are no arm, whose bounds are infinite.
     """
     center, spread = lead.mean(axis=-1), lead.std(axis=-1)
     deviation = (center[:, :, None] - lead) / np.where(spread > 0, spread, np.inf)[:, :, None]
+    if filled.any():
+        deviation = np.where(filled[:, :, None], np.nan, deviation)
     bounds = []
-    for sign in (1, -1):
-        towards = np.where(others[:, :, None], sign * deviation, -np.inf)
-        critical = quantiles(towards.max(axis=1), [level])[0][:, None]
-        bounds.append(np.asarray(center - sign * critical * spread))
+    for sign, largest in ((1, np.fmax.reduce(deviation, axis=1)), (-1, -np.fmin.reduce(deviation, axis=1))):
+        critical = quantiles(largest, [level])[0][:, None]
+        bounds.append(np.where(filled, np.inf, center - sign * critical * spread))
     return bounds[0], bounds[1]
 
 
