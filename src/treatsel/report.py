@@ -185,6 +185,8 @@ def _published(content: Any) -> list[Table]:
     """Return a table of the published estimates of each outcome that has any."""
     label, tables = _labels(content), []
     for name, found in content.get("priors", {}).items():
+        if not found["rows"]:
+            continue
         shown = [
             {
                 "Estimate": row["what"],

@@ -33,6 +33,7 @@ from treatsel.datasets import make_cohort
 from treatsel.errors import ArtifactError, InputError, UnsupportedModelError
 from treatsel.manifest import INTENDED_USE_KEYS
 from treatsel.models import ArmwiseClassifier, PooledClassifier
+from treatsel.report import model_card
 
 STORED = Path(__file__).parents[1] / "artifacts"
 
@@ -536,6 +537,18 @@ def with_nan(array):
         (lambda m, p: change_array(p, "outcome_0/golden.npy", lambda a: a[:, :2]), "does not fit"),
         (lambda m, p: change_array(p, "background/column_0.npy", lambda a: a[:1]), "differ in length"),
         (lambda m, p: m["background"].pop(), "differ"),
+        (lambda m, p: m["arm_means"].update(p_best=None), "p_best"),
+        (lambda m, p: m["arm_means"].update(p_best=[2.0] * 6), "p_best"),
+        (lambda m, p: m.update(priors={"yoga": {}}), "published estimates are of other outcomes"),
+        (lambda m, p: m.update(priors={"dropout": published(prior_se=-1.0)}), "prior_se"),
+        (lambda m, p: m.update(priors={"dropout": published() | {"more": 1}}), "have other keys"),
+        (lambda m, p: m.update(priors={"dropout": published(what="a\u200bb")}), "no name that can be shown"),
+        (lambda m, p: first(m).update(score={"means": [1.0]}), "a score has other keys"),
+        (lambda m, p: first(m).update(score={"means": [1.0], "thresholds": []}), "too few"),
+        (
+            lambda m, p: first(m).update(score={"means": [1.0, 2.0, 3.0], "thresholds": [0.0, 1.0]}),
+            "in order",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_even_with_the_right_hashes(path, tmp_path, change, message):
@@ -548,7 +561,7 @@ def test_parts_that_do_not_fit_are_refused_even_with_the_right_hashes(path, tmp_
         (lambda m, p: sites(m)["labels"].append(sites(m)["labels"][0]), "sites are not distinct"),
         (lambda m, p: sites(m)["labels"].pop(), "does not fit"),
         (lambda m, p: sites(m).update(labels=[" S1 ", *sites(m)["labels"][1:]]), "normal form"),
-        (lambda m, p: sites(m).update(labels=[]), "it has 0 sites"),
+        (lambda m, p: sites(m).update(labels=[]), "does not fit"),
         (lambda m, p: sites(m).update(labels=None), "sites are not distinct"),
         (lambda m, p: sites(m).update(column="age"), "the site column has another role"),
         (lambda m, p: sites(m).update(column=3), "no name that can be shown"),
@@ -567,6 +580,27 @@ def test_known_sites_that_do_not_fit_are_refused(path, tmp_path, change, message
     if "outcome_0/sites/draws.npy" not in zipfile.ZipFile(path).namelist():
         pytest.skip("trees have no site effects")
     assert_refused(tmp_path / "m.treatsel", resealed(path, change), message)
+
+
+def published(**change):
+    row = dict.fromkeys(("prior", "prior_se", "patients", "patients_se", "difference_sd", "used_se"), 0.1)
+    return {"source": "A trial", "rows": [row | {"what": "log odds ratio"} | change]}
+
+
+def test_a_file_of_an_earlier_version_has_no_sites_priors_or_scores(path, tmp_path, cohort):
+    def change(manifest, parts):
+        for outcome in manifest["outcomes"]:
+            outcome.pop("sites"), outcome.pop("score")
+        manifest.pop("priors"), manifest["arm_means"].pop("p_best")
+        for name in [name for name in parts if "/sites/" in name]:
+            parts.pop(name)
+
+    (tmp_path / "m.treatsel").write_bytes(resealed(path, change))
+    old = ts.load_model(tmp_path / "m.treatsel")
+    assert old.model_.site_column is None
+    assert old.arm_means_["p_best"].isna().all()
+    assert "Best for all" in model_card(read_manifest(tmp_path / "m.treatsel"))
+    old.predict(cohort.X.head(3))
 
 
 def sites(manifest):

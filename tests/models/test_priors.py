@@ -1,5 +1,6 @@
 """Published estimates: the Gaussian factor, its exactness, and what it gains and costs."""
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,14 @@ import treatsel as ts
 from treatsel.artifact import read_manifest
 from treatsel.datasets import make_cohort
 from treatsel.errors import InputError, TreatselWarning
-from treatsel.models import ArmwiseClassifier, Encoding, HierarchicalClassifier, Priors, StackedClassifier
+from treatsel.models import (
+    ArmwiseClassifier,
+    DropoutMixture,
+    Encoding,
+    HierarchicalClassifier,
+    Priors,
+    StackedClassifier,
+)
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Prior, State, find_mode
 from treatsel.models.hierarchical._outside import outside_of
@@ -199,6 +207,43 @@ def test_without_estimates_nothing_changes(kind):
     assert cautious.modification_weight_ < plain.modification_weight_
 
 
+def test_right_modifiers_are_no_conflict():
+    """Estimates of the patients alone are not shrunken: a right published slope agrees with them."""
+    conflicts, estimates = [], []
+    for seed in range(12):
+        rng = np.random.default_rng([seed, 23])
+        X = pd.DataFrame(rng.normal(size=(250, 3)), columns=list("abc")).assign(
+            arm=rng.choice(["A", "B"], 250)
+        )
+        y = (rng.random(250) < expit(0.4 * X["a"] + 0.5 * X["a"] * (X["arm"] == "B"))).astype(int)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = HierarchicalClassifier(priors=Priors(modifiers={("B", "A", "a"): (0.5, 0.05)})).fit(X, y)
+        conflicts.append(model.prior_conflict_ is not None)
+        estimates.append(model.priors_["patients"].iloc[0])
+    assert sum(conflicts) <= 2
+    assert abs(np.mean(estimates) - 0.5) < 3 * np.std(estimates, ddof=1) / np.sqrt(12)
+
+
+def test_a_published_contrast_includes_what_an_arm_does_through_dropout():
+    rng, n = np.random.default_rng(1), 900
+    X = pd.DataFrame(rng.normal(size=(n, 2)), columns=["a", "b"]).assign(arm=rng.choice(["A", "B"], n))
+    chance = np.where(X["arm"] == "A", 0.15, 0.55)
+    X["dropout"] = (rng.random(n) < chance).astype(float)
+    y = (rng.random(n) < expit(0.4 + 0.3 * X["a"] - 2 * X["dropout"])).astype(float)
+    lost = (X["dropout"] == 1) & (rng.random(n) < 0.7)
+    rates = [(1 - d) * expit(0.4) + d * expit(-1.6) for d in (0.15, 0.55)]
+    total = logit(rates[1]) - logit(rates[0])  # no direct effect: all of it through dropout
+    priors = Priors(arm_contrasts={("B", "A"): (total, 0.08)})
+    model = DropoutMixture(HierarchicalClassifier(priors=priors)).fit(X, y.mask(lost))
+    assert model.prior_conflict_ is None
+    row = model.priors_.iloc[0]
+    assert abs(row["patients"] - total) < 3 * row["patients_se"]
+    mean = model.predict_by_arm(X).mean()
+    assert abs(logit(mean["B"]) - logit(mean["A"]) - total) < abs(row["patients"] - total) + 0.05
+
+
+@pytest.mark.filterwarnings("ignore:prior_conflict")
 def test_names_and_order_of_arms_do_not_matter():
     X, y, _ = process(4)[0](400)
     priors = Priors(arm_contrasts={("B", "A"): (0.3, 0.2)}, modifiers={("C", "A", "a"): (0.1, 0.1)})
@@ -216,14 +261,20 @@ def test_names_and_order_of_arms_do_not_matter():
         ({"arm_means": {"A": (0.2, 0.1)}}, "at least two"),
         ({"arm_means": {"A": 0.2}}, "must be a pair"),
         ({"arm_means": [0.2]}, "must be a mapping"),
-        ({"arm_contrasts": {("A", "B"): (0.2, 0.0)}}, "the latter above 0"),
+        ({"arm_contrasts": {("A", "B"): (0.2, 0.0)}}, "standard error between"),
+        ({"arm_contrasts": {("A", "B"): (0.2, 1e-170)}}, "standard error between"),
+        ({"arm_contrasts": {("A", "B"): (50.0, 1.0)}}, "Give the logarithm"),
+        ({"modifiers": {("A", "B", "a"): (1e300, 1.0)}}, "at most 1e.06 in size"),
         ({"arm_contrasts": {("A", "B"): (np.nan, 0.1)}}, "must be"),
         ({"arm_contrasts": {("A", "A"): (0.2, 0.1)}}, "the same arm twice"),
         ({"arm_contrasts": {"A": (0.2, 0.1)}}, "must have the form"),
         ({"contrast_correlation": [[1.0]]}, "no correlation matrix of 0 contrasts"),
+        ({"contrast_correlation": "x"}, "not a square array"),
+        ({"contrast_correlation": [[1.0], [1.0, 2.0]]}, "not a square array"),
         ({"modifiers": {("A", "B"): (0.2, 0.1)}}, "must have the form"),
         ({"null": 1.0}, "above 0 and below 1"),
         ({"source": 3}, "must be a text"),
+        ({"source": "a\u200bb"}, "all of them visible"),
     ],
 )
 def test_bad_priors_are_refused(given, message):
@@ -257,6 +308,16 @@ def test_a_conflict_is_a_data_check_of_the_selector():
         found = [check.message for check in fitted.data_checks_ if check.code == "prior_conflict"]
         assert bool(found) == conflict
     assert fitted.arm_means_["p_best"].sum() == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")
+def test_an_arm_is_not_named_twice():
+    X, y, _ = process(5)[0](200)
+    X["arm"] = X["arm"].map({"A": 1, "B": 2, "C": 3, "D": 4})
+    priors = Priors(arm_means={1: (0.4, 0.05), "1": (0.5, 0.05)})
+    with pytest.raises(InputError, match="name an arm twice"):
+        HierarchicalClassifier(priors=priors).fit(X, y)
+    assert Priors() != Priors()  # by identity: arrays have no truth value
 
 
 @pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")

@@ -187,3 +187,52 @@ def test_a_model_without_services_ignores_the_option(simulated):
     for each in tables[1:]:
         pd.testing.assert_frame_equal(each, tables[0])
     assert fitted.predict(cohort.frame.head(3), service="average").service is None
+
+
+def test_a_missing_value_of_pandas_and_another_spelling_of_the_column(saved, table):
+    model, record = load_model(saved), table.iloc[0].to_dict()
+    assert model.predict(record | {"service": pd.NA}).service == ("new",)
+    other = {("service " if key == "service" else key): value for key, value in record.items()}
+    assert model.predict(other).service == ("known",)
+    renamed = table.rename(columns={"service": "service "})
+    selector = ts.load_model(saved)
+    assert list(selector.predict(renamed).service) == list(selector.predict(table).service)
+    chunks = predict_in_chunks(selector, renamed)
+    np.testing.assert_array_equal(chunks, selector.predict_by_arm(table))
+
+
+def test_a_column_with_another_role_may_be_the_site(simulated, tmp_path):
+    frame = simulated.cohort.frame
+    fields = [
+        field | ({"role": "audit"} if field["name"] == "service" else {})
+        for field in simulated.cohort.codebook.to_dict()["fields"]
+    ]
+    cohort = ts.Cohort(frame, ts.Codebook.from_dict({"fields": fields}))
+    fitted = ts.TreatmentSelector(estimator="hierarchical", groups="service", random_state=0).fit(cohort)
+    ts.save_model(fitted, tmp_path / "m.treatsel", intended_use=USE)
+    assert load_model(tmp_path / "m.treatsel").known_sites == set(frame["service"])
+
+
+def test_a_service_is_known_if_the_models_of_all_outcomes_know_it(simulated):
+    frame = simulated.cohort.frame.copy()
+    lost = frame["service"] == frame["service"].iloc[0]
+    frame.loc[lost, ["recovery", *simulated.cohort.codebook.names("session_score")]] = np.nan
+    fitted = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(
+        ts.Cohort(frame, simulated.cohort.codebook)
+    )
+    assert fitted.model_.known_sites == set(frame.loc[~lost, "service"])
+    assert fitted.predict(frame.head(1)).service == ("new",)
+    assert fitted.predict(frame.head(1), service="average").service == ("average",)
+
+
+def test_the_probability_of_the_best_arm_is_that_at_the_average_site(simulated):
+    """Also where no group is known: the variance of new persons says nothing about the average of an arm."""
+    rng = np.random.default_rng(5)
+    X = pd.DataFrame({"age": rng.normal(size=450), "arm": rng.choice(["A", "B"], 450)})
+    y = pd.Series((rng.random(450) < np.where(X["arm"] == "B", 0.65, 0.5)).astype(int), name="good")
+    options = {"estimator": "hierarchical", "event_is_good": True, "random_state": 0}
+    grouped = ts.TreatmentSelector(groups="pid", **options).fit(X.assign(pid=np.arange(450) // 3), y)
+    alone = ts.TreatmentSelector(**options).fit(X, y)
+    p = [each.arm_means_.loc["B", "p_best"] for each in (grouped, alone)]
+    assert min(p) > 0.9  # with the variance of new persons about 0.75
+    assert abs(p[0] - p[1]) < 0.04

@@ -14,6 +14,7 @@ from treatsel.additive._moments import is_constant as is_constant
 from treatsel.additive._moments import moments_of as moments_of
 from treatsel.additive._numeric import logistic, logistic_quantiles, quantiles
 from treatsel.additive._numeric import pairing as pairing
+from treatsel.additive._score import ScoreLevels as ScoreLevels
 from treatsel.additive._scoring import score_trees
 from treatsel.additive._shapley import warm_up as warm_up
 from treatsel.additive._sites import NEW as NEW

@@ -13,6 +13,7 @@ from treatsel._checks import FloatArray
 from treatsel._reporting.summary import Summarized
 from treatsel.additive._encoder import Encoding
 from treatsel.additive._numeric import logistic, softmax
+from treatsel.additive._score import ScoreLevels
 from treatsel.additive._scoring import score_trees
 from treatsel.additive._sites import Numbers, SiteEffects
 from treatsel.additive._trees import Trees
@@ -50,6 +51,8 @@ class AdditiveModel(Summarized):
     sites : SiteEffects or None
         Known sites. `intercept`, `coefficients` and the draws are those for a new site. None: the learner
         has no site effects, or no site is known.
+    score : ScoreLevels or None
+        Levels of the score behind the outcome; None: the model was fitted to 0/1 outcomes.
     """
 
     encoding: Encoding
@@ -60,6 +63,7 @@ class AdditiveModel(Summarized):
     mixing: FloatArray | None = None
     coefficient_draws: FloatArray | None = None
     sites: SiteEffects | None = None
+    score: ScoreLevels | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Exclude the cached explainer from copies and pickles."""

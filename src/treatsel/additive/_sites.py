@@ -73,9 +73,8 @@ class SiteEffects:
         """Return the number of one patient's site, see `numbers_of`."""
         if service == "average":
             return len(self.labels)
-        if service == "new" or site is None or site != site:
-            return NEW
-        return self._numbers.get(site_label(site), NEW)
+        label = None if service == "new" else site_label(site)
+        return NEW if label is None else self._numbers.get(label, NEW)
 
     def numbers_of(self, X: "pd.DataFrame", service: str) -> Numbers:
         """Return the number of each patient's site: that of the average one, or `NEW` if it is not known.
@@ -96,6 +95,11 @@ class SiteEffects:
         return np.array([by_site.get(site, NEW) for site in found], dtype=np.intp)
 
 
-def site_label(site: Any) -> str:
-    """Return the text by which a site is known, the same for 3, 3.0 and "3"."""
+def site_label(site: Any) -> str | None:
+    """Return the text by which a site is known, the same for 3, 3.0 and "3"; None for a missing value.
+
+    Values of other classes than text and numbers are missing: none of their code is run.
+    """
+    if not isinstance(site, str | int | float | np.integer | np.floating | np.bool_) or site != site:
+        return None
     return normal_text(as_text(site))

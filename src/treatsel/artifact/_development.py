@@ -44,8 +44,8 @@ def _check_arm_means(means: Any, n_arms: int) -> None:
         check_numbers(
             part_of(means, key, "arm_means"), n_arms, f"arm_means: {key}", low, LARGEST, absent=absent
         )
-    if (p_best := means.get("p_best")) is not None:
-        check_numbers(p_best, n_arms, "arm_means: p_best", 0, 1, absent=True)
+    if "p_best" in means:
+        check_numbers(means["p_best"], n_arms, "arm_means: p_best", 0, 1, absent=True)
     for lower, value, upper in zip(means["lower"], means["value"], means["upper"], strict=True):
         require((lower is None) == (upper is None), "arm_means have half an interval")
         require(lower is None or lower <= value <= upper, "arm_means are not in order")
@@ -83,13 +83,15 @@ def _check_priors(priors: Any, outcomes: list[str]) -> None:
         source = part_of(published, "source", "published estimates")
         fits = isinstance(source, str) and len(source) <= MAX_TEXT and not hidden_in(source)
         require(fits, "the source of published estimates is not a text that can be shown")
+        require(set(published) == {"source", "rows"}, "published estimates have other keys")
         rows = records_of(part_of(published, "rows", "published estimates"), "published estimates")
         require(len(rows) <= MOST_PUBLISHED, f"there are {len(rows):,} published estimates")
         for row in rows:
             require(set(row) == {"what", *PUBLISHED}, "published estimates have other keys")
             require(is_label(row["what"]), "a published estimate has no name that can be shown")
             for key in PUBLISHED:
-                check_number(row[key], f"published estimates: {key}", -LARGEST, LARGEST)
+                low = 0.0 if key.endswith("_se") else -LARGEST
+                check_number(row[key], f"published estimates: {key}", low, LARGEST)
 
 
 def _check_observation(observation: Any, outcomes: list[str], n_arms: int) -> None:

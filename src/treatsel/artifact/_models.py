@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import NEW, AdditiveModel, AssignmentModel, Encoding, SiteEffects, Trees, logistic
+from treatsel.additive import (
+    NEW,
+    AdditiveModel,
+    AssignmentModel,
+    Encoding,
+    ScoreLevels,
+    SiteEffects,
+    Trees,
+    logistic,
+)
 from treatsel.artifact._structure import GOLDEN_ROWS, SITE_ARRAYS, check_arrays
 from treatsel.artifact._values import require
 
@@ -57,8 +66,16 @@ def _unpack_model(
         trees=trees,
         mixing=arrays[f"{place}/mixing.npy"] if outcome["has_trees"] else None,
         coefficient_draws=arrays[f"{place}/draws.npy"] if outcome["has_posterior_draws"] else None,
+        score=_unpack_score(outcome.get("score")),
         sites=_unpack_sites(outcome.get("sites"), arrays, f"{place}/sites"),
     )
+
+
+def _unpack_score(score: Any) -> ScoreLevels | None:
+    """Return the levels of the score; None in a file without them, or of a version that did not keep them."""
+    if score is None:
+        return None
+    return ScoreLevels(thresholds=np.array(score["thresholds"]), means=np.array(score["means"]))
 
 
 def _unpack_sites(sites: Any, arrays: Arrays, place: str) -> SiteEffects | None:

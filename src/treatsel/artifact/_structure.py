@@ -37,6 +37,7 @@ MOST_ARMS = 256
 MOST_OUTCOMES = 32
 MOST_DRAWS = 10_000
 MOST_SITES = 1000
+MOST_LEVELS = 100  # of a score
 SITE_ARRAYS = ("intercept", "coefficients", "draws")
 FARTHEST = 1e155  # largest mean, or bound of a range
 NUMERIC = ("number", "integer", "boolean")  # types of the codebook that are encoded as numbers
@@ -83,6 +84,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         for key in ("has_posterior_draws", "has_trees"):
             require(isinstance(part_of(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
         _check_sites(outcome.get("sites"), content["codebook"])
+        _check_score_levels(outcome.get("score"))
     check_development(content, arms, names)
     _check_ranges(part_of(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
     _check_assignment(part_of(content, "assignment"), len(arms), covariates)
@@ -305,15 +307,28 @@ def _check_encoding(encoding: Any, covariates: Mapping[str, bool]) -> None:
         )
 
 
+def _check_score_levels(score: Any) -> None:
+    if score is None:
+        return
+    require(isinstance(score, dict) and set(score) == {"thresholds", "means"}, "a score has other keys")
+    means = score["means"]
+    fits = isinstance(means, list) and 2 <= len(means) <= MOST_LEVELS
+    require(fits, "a score has too few or too many levels")
+    check_numbers(means, len(means), "means of a score", -LARGEST, LARGEST)
+    check_numbers(score["thresholds"], len(means) - 1, "thresholds of a score", -LARGEST, LARGEST)
+    require(score["thresholds"] == sorted(score["thresholds"], reverse=True), "thresholds are not in order")
+
+
 def _check_sites(sites: Any, book: Mapping[str, Any]) -> None:
     if sites is None:
         return
     require(isinstance(sites, dict) and set(sites) == {"column", "labels"}, "sites have other keys")
     require(is_label(sites["column"]), "the site column has no name that can be shown")
     roles = {field["name"]: field.get("role") for field in book["fields"]}
-    require(roles.get(sites["column"], "site") == "site", "the site column has another role")
+    own = roles.get(sites["column"])
+    require(own not in ("covariate", "arm", "outcome", "id"), "the site column has another role")
     labels = labels_in(sites["labels"], "sites")
-    require(0 < len(labels) <= MOST_SITES, f"it has {len(labels)} sites")
+    require(len(labels) <= MOST_SITES, f"it has {len(labels)} sites")
     require(all(site_label(label) == label for label in labels), "sites are not in normal form")
 
 

@@ -97,7 +97,9 @@ class RecordReader:
 
     def site(self, record: Mapping[str, Any], column: str) -> Any:
         """Return the site in the record: a text or a number; None if it has none, or something else."""
-        site = as_builtin(_plain(record).get(column))
+        record = _plain(record)
+        names = [column] if column in record else [*look_alikes(record, [column]), column]
+        site = as_builtin(record.get(names[0]))
         return None if site is OPAQUE or _length(site) > MOST_ID else site
 
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:

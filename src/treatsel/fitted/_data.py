@@ -237,9 +237,9 @@ class ModelData(Summarized):
 
     @lazy
     def site_column(self) -> str | None:
-        """Column of the site; None if no site is known."""
+        """Column of the site; None if no model has site effects."""
         found = (model.sites for model in self.models.values() if model is not None)
-        return next((each.column for each in found if each is not None), None) if self.known_sites else None
+        return next((each.column for each in found if each is not None), None)
 
     @lazy
     def scorers(self) -> Mapping[str, Scorer]:

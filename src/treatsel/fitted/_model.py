@@ -37,7 +37,10 @@ class FittedModel(ModelData):
         if self.compiled and any(model is not None and model.trees for model in self.models.values()):
             warm_up()
         if self.reads_records:
-            self.predict(dict.fromkeys(self.codebook.covariates), on_invalid="flag")
+            record = dict.fromkeys(self.codebook.covariates)
+            if self.site_column is not None:
+                record[self.site_column] = next(iter(self.known_sites), None)
+            self.predict(record, on_invalid="flag")
 
     def without_draws(self) -> "FittedModel":
         """Return the same model without posterior draws: probabilities only, faster and smaller."""
@@ -102,6 +105,50 @@ class FittedModel(ModelData):
             )
         check_choice("service", service, SERVICES)
         return model.predict_draws(_tables.read_with_sites(self, X, "raise", service)[0], service)
+
+    def predict_score_by_arm(
+        self,
+        X: Any,
+        outcome: str | None = None,
+        *,
+        change: bool = False,
+        on_invalid: str = "raise",
+        service: str = "known",
+    ) -> "pd.DataFrame":
+        """Return the expected score behind an outcome under each arm, such as the PHQ-9 at the end.
+
+        Parameters
+        ----------
+        X : DataFrame, mapping, or list of mappings
+            Covariates by name.
+        outcome : str, optional
+            Name of the outcome; None: the first. The codebook must derive it from one score (`score` and
+            `target`).
+        change : bool
+            Whether to subtract the score at the start (`start` in the codebook), a covariate: negative if
+            the score falls. NaN where it is missing.
+        on_invalid, service
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, n_arms)
+            In the unit of the score. The intervals are quantiles of `predict_score_draws`.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the model was not fitted to one score, or has been recalibrated since.
+        InputError
+            With `change`, if the codebook names no score at the start.
+        """
+        return _tables.predict_score_by_arm(self, X, self.outcome_named(outcome), change, on_invalid, service)
+
+    def predict_score_draws(
+        self, X: Any, outcome: str | None = None, *, change: bool = False, service: str = "known"
+    ) -> FloatArray:
+        """Return posterior draws of `predict_score_by_arm`, shape (n_draws, n_patients, n_arms)."""
+        return _tables.predict_score_draws(self, X, self.outcome_named(outcome), change, service)
 
     def predict(
         self,

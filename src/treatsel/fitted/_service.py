@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treatsel._checks import look_alikes
 from treatsel.additive import AdditiveModel, Numbers, site_label
 from treatsel.fitted._data import ModelData
 
@@ -29,8 +30,9 @@ def with_sites(
     import pandas as pd
 
     labels: list[str | None] = [None] * len(clean)
-    if column in frame:
-        given = frame[column].astype("object")
+    alike = {own: name for name, own in look_alikes(frame.columns, [column]).items()}
+    if (named := alike.get(column, column)) in frame:
+        given = frame[named].astype("object")
         known = {site: _known(model, site) for site in given.dropna().unique()}
         labels = [known.get(site) for site in given]
     # a column of objects, where None stays None
@@ -45,7 +47,7 @@ def numbers(model: AdditiveModel, sites: Sequence[Any], service: str) -> Numbers
 
 
 def services(model: ModelData, sites: Sequence[Any], service: str) -> tuple[str, ...] | None:
-    """Return what was used for each patient: "known", "average" or "new"; None without known sites."""
+    """Return what was used for each patient: "known", "average" or "new"; None without site effects."""
     if model.site_column is None:
         return None
     if service != "known":
@@ -54,7 +56,5 @@ def services(model: ModelData, sites: Sequence[Any], service: str) -> tuple[str,
 
 
 def _known(model: ModelData, site: Any) -> str | None:
-    if site is None or site != site:
-        return None
     label = site_label(site)
     return label if label in model.known_sites else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from treatsel.additive import AdditiveModel, AssignmentModel, SiteEffects, Trees
+from treatsel.additive import AdditiveModel, AssignmentModel, ScoreLevels, SiteEffects, Trees
 
 
 def frozen(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _lock(part: Any) -> None:
     for value in vars(part).values():
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
-        elif isinstance(value, Trees | SiteEffects):
+        elif isinstance(value, Trees | SiteEffects | ScoreLevels):
             _lock(value)
 
 

@@ -20,6 +20,7 @@ from treatsel._checks import (
     check_weights,
     count_of,
     names_in,
+    normal_text,
 )
 from treatsel._disclosure import SMALLEST_GROUP, arm_named
 from treatsel._stats.alignment import check_same_order
@@ -76,7 +77,8 @@ def split_groups(
 ) -> tuple[Any, npt.NDArray[np.intp] | None, np.ndarray]:
     """Return X without its site column, the site number of each patient with a weight above 0, and the sites.
 
-    The numbers are None if there are fewer than two sites: their variance cannot be estimated.
+    Sites are texts: 3, 3.0 and "3" are the same. The numbers are None if there are fewer than two sites:
+    their variance cannot be estimated.
     """
     if groups is None:
         return X, None, np.array([], dtype=object)
@@ -89,9 +91,10 @@ def split_groups(
             "leave them out."
         )
     used = check_weights("sample_weight", sample_weight, len(X)) > 0
-    sites = X[groups].astype("object")[used]
-    names = np.array(sorted(sites.unique(), key=as_text), dtype=object)  # in any order of the rows
-    codes = pd.Index(names).get_indexer(sites)
+    given = X[groups].astype("object")[used]
+    labels = {site: normal_text(as_text(site)) for site in given.unique()}
+    names = np.array(sorted(set(labels.values())), dtype=object)  # the same in any order of the rows
+    codes = pd.Index(names).get_indexer(given.map(labels))
     return X.drop(columns=groups), codes if len(names) > 1 else None, names
 
 

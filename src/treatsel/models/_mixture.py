@@ -14,7 +14,7 @@ References
 Little (1993), JASA 88(421), 125-134. doi:10.1080/01621459.1993.10594302
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -28,7 +28,7 @@ from treatsel._stats.row_hashes import received_row_keys
 from treatsel.additive import AdditiveModel, Encoding, Numbers, SiteEffects, Trees, score_trees
 from treatsel.models._base import ByArmMixin
 from treatsel.models._projection import matched
-from treatsel.models.hierarchical import HierarchicalClassifier
+from treatsel.models.hierarchical import HierarchicalClassifier, shift_to
 
 PROJECTION_ROWS = 2000  # patients used for the projection of the mean, as in the hierarchical model
 DRAWN_ROWS = 300  # patients used for that of every draw
@@ -78,12 +78,12 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
         seen = ~np.isnan(y)
         known = X[seen]
         passed = {} if score is None else {"score": np.asarray(score, dtype=float)[seen]}
-        self.outcome_ = clone(self.estimator)
-        views = [known.assign(**{self.process: float(value)}) for value in (0, 1)]
-        self.outcome_._fit(known, y[seen], views=views, **passed)
         groups = getattr(self.estimator, "groups", None)
         others = X.drop(columns=self.process)
         self.dropout_ = HierarchicalClassifier(arm=self.arm, groups=groups).fit(others, X[self.process])
+        self.outcome_ = clone(self.estimator)
+        views = [known.assign(**{self.process: float(value)}) for value in (0, 1)]
+        self.outcome_._fit(known, y[seen], views=views, population=self._population(X, known), **passed)
         covariates = others.drop(columns=[self.arm, *([groups] if groups else [])])
         self._additive = mixed(self.outcome_.additive(), self.dropout_.additive(), covariates, self.process)
         self.arms_, self.classes_ = self.outcome_.arms_, self.outcome_.classes_
@@ -91,6 +91,19 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.n_features_in_ = covariates.shape[1]
         self.row_keys_ = received_row_keys(covariates, X[self.arm])
         return self
+
+    def _population(self, X: pd.DataFrame, known: pd.DataFrame) -> tuple[pd.DataFrame, FloatArray] | None:
+        """Return patients without and with dropout, weighted by its probability under each arm.
+
+        Published estimates are averages over all patients, and include what an arm does through dropout.
+        """
+        if getattr(self.estimator, "priors", None) is None:
+            return None
+        rows = X.iloc[np.unique(np.linspace(0, len(X) - 1, min(DRAWN_ROWS, len(X))).astype(int))]
+        arms = sorted(known[self.arm].unique(), key=str)
+        chance = self.dropout_.predict_by_arm(rows, "average")[arms].to_numpy()
+        both = pd.concat([rows.assign(**{self.process: float(value)}) for value in (0, 1)])
+        return both, np.concatenate([1 - chance, chance])
 
     def __getattr__(self, name: str) -> Any:
         """Return what the outcome model says of itself, such as `levels_` and `prior_`."""
@@ -134,6 +147,7 @@ def mixed(
         mixing=None if outcome.mixing is None else parts.mixing(outcome.mixing),
         coefficient_draws=_draws(parts, outcome, dropout, some.iloc[:: -(-len(rows) // DRAWN_ROWS)]),
         sites=_sites(parts, outcome, dropout, some),
+        score=outcome.score,
     )
 
 
@@ -242,32 +256,55 @@ def _sites(
 ) -> SiteEffects | None:
     """Return the known sites of the average over dropout: those known to both models.
 
-    To first order in its difference from the average one, a site shifts the logit by its effect on the
-    outcome, and by its effect on the probability of dropout times the coefficient of dropout.
+    With the shift of a site, the mean probability over the patients is that of the average over dropout
+    there. Draws of the effects are moved by the derivatives of its logit at the average site.
     """
     if outcome.sites is None or dropout.sites is None:
         return None
     labels = [label for label in outcome.sites.labels if label in dropout.sites.labels]
     own, of_dropout = outcome.sites.only(labels), dropout.sites.only(labels)
-    within = _projected(parts, outcome, dropout, covariates, "average")
+    outcome = replace(outcome, sites=own)
+    within, at = _projected(parts, outcome, dropout, covariates, "average"), parts.rows(covariates)
     of_covariates = dropout.encoding.encode(covariates) @ of_dropout.coefficients.T
     chances = [expit(intercept + of_covariates) for intercept in of_dropout.intercept]
-    shares = np.array([chance.mean(axis=0) for chance in chances])
-    step = parts.values[1] - parts.values[0]
-    shift = step * own.coefficients[:, parts.column] * (shares - shares[-1])
-    draws = None
-    if own.draws is not None and of_dropout.draws is not None and outcome.coefficient_draws is not None:
-        slope = (chances[-1] * (1 - chances[-1])).mean(axis=0)
-        of_share = of_dropout.draws[_order(len(of_dropout.draws))] * slope
-        effect = step * outcome.coefficient_draws[:, None, :, 1 + parts.column]
-        draws = (own.draws + effect * of_share).astype(np.float32)
+    places = [np.full(len(covariates), number) for number in range(len(chances))]
+    means = np.array(
+        [parts.average(outcome, at, *each).mean(axis=0) for each in zip(chances, places, strict=True)]
+    )
+    weights, shift = np.full(len(covariates), 1 / len(covariates)), np.zeros_like(own.intercept)
+    for k in range(len(within)):
+        offset = at.design @ within[k] + at.offset(parts, outcome.mixing, k)
+        shift[:, k] = shift_to(offset, weights, means[:, k], own.intercept[:, k] - own.intercept[-1, k])
     return SiteEffects(
         column=own.column,
         labels=own.labels,
-        intercept=within[:, 0] + own.intercept - own.intercept[-1] + shift,
+        intercept=within[:, 0] + shift - shift[-1],
         coefficients=within[:, 1:],
-        draws=draws,
+        draws=_site_draws(parts, outcome, of_dropout, at, chances[-1]),
     )
+
+
+def _site_draws(
+    parts: _Parts, outcome: AdditiveModel, of_dropout: SiteEffects, at: _Rows, chance: FloatArray
+) -> FloatArray | None:
+    """Return draws of the effects of sites on the averaged logit; None if a model has none.
+
+    `chance`: probability of dropout at the average site, (n_patients, n_arms).
+    """
+    own = outcome.sites
+    if own is None or own.draws is None or of_dropout.draws is None:
+        return None
+    average = np.full(len(chance), len(own.labels))
+    p, q = (
+        expit(outcome.logit_of(matrix, scores, average))
+        for matrix, scores in zip(at.matrices, at.scores, strict=True)
+    )
+    mean = (1 - chance) * p + chance * q
+    whole = mean * (1 - mean)
+    of_outcome = (((1 - chance) * p * (1 - p) + chance * q * (1 - q)) / whole).mean(axis=0)
+    of_chance = ((q - p) * chance * (1 - chance) / whole).mean(axis=0)
+    moved = of_dropout.draws[_order(len(of_dropout.draws))]
+    return np.asarray(of_outcome * own.draws + of_chance * moved).astype(np.float32)
 
 
 def _order(n_draws: int) -> np.ndarray:

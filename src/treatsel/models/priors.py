@@ -15,12 +15,16 @@ import numpy.typing as npt
 
 from treatsel._checks import check_number, count_of
 from treatsel._reporting.summary import Summarized, Summary
+from treatsel._reporting.text import hidden_in
 from treatsel.errors import InputError
 
 Known = tuple[float, float]
+LARGEST, SMALLEST_SE = 1e6, 1e-9  # of an estimate, and of a standard error, per unit of any covariate
+LARGEST_LOG_ODDS = 10.0  # an odds ratio of 22,000
+LONGEST = 2000  # characters of a source
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Priors(Summarized):
     """Published knowledge of an outcome: estimates with their standard errors.
 
@@ -87,8 +91,14 @@ class Priors(Summarized):
         _check_keys("modifiers", self.modifiers, 3, "(arm, other arm, covariate)")
         if self.null is not None and not 0 < check_number("null", self.null) < 1:
             raise InputError(f"null is {self.null}; a probability must be above 0 and below 1.")
-        if not isinstance(self.source, str):
-            raise InputError(f"source must be a text; it is a {type(self.source).__name__}.")
+        if not isinstance(self.source, str) or hidden_in(self.source) or len(self.source) > LONGEST:
+            raise InputError(f"source must be a text of at most {LONGEST:,} characters, all of them visible.")
+        for key, (estimate, _) in self.arm_contrasts.items():
+            if abs(estimate) > LARGEST_LOG_ODDS:
+                raise InputError(
+                    f"arm_contrasts[{key!r}]: the log odds ratio is {estimate:g}; at most "
+                    f"{LARGEST_LOG_ODDS:g} is plausible. Give the logarithm of the odds ratio."
+                )
         self.correlation()
 
     def _summary(self) -> Summary:
@@ -124,8 +134,12 @@ class Priors(Summarized):
         n = len(self.arm_contrasts)
         if self.contrast_correlation is None:
             return np.eye(n)
-        found = np.asarray(self.contrast_correlation, dtype=float)
-        fits = found.shape == (n, n) and np.allclose(found, found.T) and np.allclose(np.diag(found), 1)
+        try:
+            found = np.asarray(self.contrast_correlation, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError("contrast_correlation is not a square array of numbers.") from None
+        fits = found.shape == (n, n) and bool(np.isfinite(found).all())
+        fits = fits and np.allclose(found, found.T) and np.allclose(np.diag(found), 1)
         if not fits or np.linalg.eigvalsh(found)[0] < 1e-8:
             raise InputError(
                 f"contrast_correlation is no correlation matrix of {n} contrasts: it must be symmetric, "
@@ -139,8 +153,11 @@ def _check_pair(name: str, key: Any, value: Any) -> None:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise InputError(f"{where} must be a pair: estimate and standard error.")
     estimate, se = (check_number(where, each) for each in value)
-    if not np.isfinite(estimate) or not 0 < se < np.inf:
-        raise InputError(f"{where}: estimate and standard error must be finite, and the latter above 0.")
+    if not abs(estimate) <= LARGEST or not SMALLEST_SE <= se <= LARGEST:
+        raise InputError(
+            f"{where}: the estimate must be at most {LARGEST:g} in size, and the standard error between "
+            f"{SMALLEST_SE:g} and {LARGEST:g}."
+        )
 
 
 def _check_keys(name: str, given: Mapping[Any, Any], length: int, form: str) -> None:

@@ -232,7 +232,11 @@ class _Parts:
         operators: dict[str, FloatArray],
         drawn_operators: dict[str, FloatArray],
     ) -> SiteEffects:
-        """Return the known sites of the stack: trees do not know them, so that only the base has effects."""
+        """Return the known sites of the stack.
+
+        Trees do not know the sites. Their effects are therefore those of the base with its own weight, also
+        where joint trees, which enter as their difference from the base, replace a part of it.
+        """
         within = self._linear(np.column_stack([sites.intercept[-1], sites.coefficients]), operators)
         shift = sites.intercept - sites.intercept[-1]
         draws = sites.draws

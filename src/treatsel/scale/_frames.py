@@ -283,8 +283,10 @@ def _needed(selector: TreatmentSelector, columns: Iterable[str], outcome: str | 
     ]
     if faults:
         raise CohortError("The patients cannot be predicted:", faults)
-    names = [alike.get(name, name) for name in [*book.names("id"), *book.covariates]]
-    return [name for name in [*names, selector.model_.site_column] if name in existing]
+    site = selector.model_.site_column
+    alike |= {own: name for name, own in look_alikes(existing, [site] if site else []).items()}
+    names = [*book.names("id"), *book.covariates, *([site] if site else [])]
+    return [named for name in names if (named := alike.get(name, name)) in existing]
 
 
 def _checked(service: str) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray, as_text, count_of
+from treatsel._checks import FloatArray, as_text, count_of, normal_text
 from treatsel._disclosure import arm_named
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
@@ -219,7 +219,9 @@ def _local(
     (arm, known), (groups, names) = arms, sites
     codes = None
     if groups is not None and names is not None:
-        codes = pd.Index(names).get_indexer(part[groups].astype("object"))
+        codes = pd.Index(names).get_indexer(
+            part[groups].astype("object").map(lambda site: normal_text(as_text(site)))
+        )
     patients = Patients(
         pd.DataFrame({name: plain(part[name]) for name in encoding.names}),
         encoding,
@@ -323,7 +325,8 @@ def _checked_sites(counts: pd.Series, groups: str) -> np.ndarray | None:
         raise InputError(
             f"Column {groups!r} has {count_of(n, 'missing value')}. Complete it, or exclude these patients."
         )
-    return np.array(sorted(counts.index, key=as_text), dtype=object) if len(counts) > 1 else None
+    labels = sorted({normal_text(as_text(site)) for site in counts.index})
+    return np.array(labels, dtype=object) if len(labels) > 1 else None
 
 
 def encoding_of(counts: Counts, names: Sequence[str], **options: bool) -> Encoding:

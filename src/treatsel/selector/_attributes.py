@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import Keys
 from treatsel.additive import AdditiveModel
 from treatsel.codebook import Codebook, clean_covariates
@@ -44,6 +45,25 @@ class LearnedAttributes:
     def has_posterior_draws(self, outcome: str | None = None) -> bool:
         """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
         return self.model_.has_posterior_draws(outcome)
+
+    def predict_score_by_arm(
+        self,
+        X: Any,
+        outcome: str | None = None,
+        *,
+        change: bool = False,
+        on_invalid: str = "raise",
+        service: str = "known",
+    ) -> pd.DataFrame:
+        """Return the expected score behind an outcome; see `FittedModel.predict_score_by_arm`."""
+        options: dict[str, Any] = {"change": change, "on_invalid": on_invalid, "service": service}
+        return self.model_.predict_score_by_arm(X, outcome, **options)
+
+    def predict_score_draws(
+        self, X: Any, outcome: str | None = None, *, change: bool = False, service: str = "known"
+    ) -> FloatArray:
+        """Return posterior draws of `predict_score_by_arm`, shape (n_draws, n_patients, n_arms)."""
+        return self.model_.predict_score_draws(X, outcome, change=change, service=service)
 
     @property
     def feature_names_in_(self) -> np.ndarray:

@@ -47,6 +47,8 @@ class DevelopmentData:
         0, 1 or NaN (not observed).
     scores : DataFrame
         Signed distance from the definition, of the outcomes that rest on scores.
+    units : mapping of str to (float, float)
+        Of outcomes that rest on one score: value at distance 0, and change per unit of distance.
     process : DataFrame
         Columns observed after the start, which say whose outcomes were lost: process columns of a cohort, and
         outcomes that were observed in every patient.
@@ -63,6 +65,7 @@ class DevelopmentData:
     clean: pd.DataFrame
     outcomes: pd.DataFrame
     scores: pd.DataFrame
+    units: Mapping[str, tuple[float, float]]
     process: pd.DataFrame
     received: pd.Series
     groups: pd.Series | None
@@ -134,6 +137,7 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
     return replace(
         data,
         scores=cohort.scores.reindex(data.clean.index),
+        units=_units(cohort),
         process=process.reindex(data.clean.index) if selector.missing is None else data.process.iloc[:, :0],
     )
 
@@ -155,6 +159,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         clean=clean,
         outcomes=outcomes,
         scores=pd.DataFrame(index=clean.index),
+        units={},
         process=_complete(outcomes.set_axis(clean.index)) if selector.missing is None else clean.iloc[:, :0],
         received=clean[selector.arm],
         groups=_normal_groups(frame[groups]) if groups else None,
@@ -162,6 +167,23 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         codebook=book,
         assignment=assignment,
     )
+
+
+def _units(cohort: Cohort) -> dict[str, tuple[float, float]]:
+    """Return the linear relation of a score to its distance from the threshold, for outcomes of one score."""
+    found = {}
+    for name, distance in cohort.scores.items():
+        score = cohort.codebook[str(name)].score
+        if score is None or score not in cohort.frame:
+            continue
+        known = (distance.notna() & cohort.frame[score].notna()).to_numpy()
+        away = distance.to_numpy(dtype=float)[known]
+        values = cohort.frame[score].to_numpy(dtype=float, na_value=np.nan)[known]
+        if np.ptp(away) > 0:
+            low, high = int(away.argmin()), int(away.argmax())
+            slope = (values[high] - values[low]) / (away[high] - away[low])
+            found[str(name)] = (float(values[low] - slope * away[low]), float(slope))
+    return found
 
 
 def _complete(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -89,7 +89,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     development = _development(data, fitted, assignment, means, arms, checks, keys, priors)
     enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
     model = FittedModel(
-        models={name: _without_persons(part.additive, data) for name, part in fitted.items()},
+        models={name: _finished(part.additive, data, name) for name, part in fitted.items()},
         estimators={name: part.model for name, part in fitted.items()},
         codebook=completed_codebook(data.codebook, data.clean, good),
         event_is_good=good,
@@ -104,12 +104,20 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     return Learned(model=model, assignment=assignment, observation=observation, keys=keys)
 
 
-def _without_persons(model: AdditiveModel | None, data: DevelopmentData) -> AdditiveModel | None:
-    """Return a model that knows no persons: they are grouped like sites, if they have several rows."""
+def _finished(model: AdditiveModel | None, data: DevelopmentData, outcome: str) -> AdditiveModel | None:
+    """Return a model with the score in its own unit, and without persons.
+
+    Persons are grouped like sites, if they have several rows, but are never known.
+    """
+    if model is None:
+        return None
     persons, groups = data.persons, data.groups
-    if model is None or persons is None or groups is None or persons.name != groups.name:
-        return model
-    return replace(model, sites=None)
+    if persons is not None and groups is not None and persons.name == groups.name:
+        model = replace(model, sites=None)
+    if model.score is None or outcome not in data.units:  # of several scores, distances have no unit
+        return replace(model, score=None)
+    origin, unit = data.units[outcome]
+    return replace(model, score=replace(model.score, means=origin + unit * model.score.means))
 
 
 def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:

@@ -296,7 +296,9 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     elif hasattr(model, "outcomes_"):
         table = check_by_arm("the predictions", model.predict_by_arm(_with_site(cohort), outcome=outcome))
     elif hasattr(model, "predict_by_arm"):
-        table = check_by_arm("the predictions", model.predict_by_arm(_with_site(cohort)))
+        takes_site = getattr(model, "groups", None) == cohort.codebook.name("site")
+        X = _with_site(cohort) if takes_site else cohort.X
+        table = check_by_arm("the predictions", model.predict_by_arm(X))
     else:
         raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
     table = table.rename(columns=by_text(pd.unique(cohort.received)))

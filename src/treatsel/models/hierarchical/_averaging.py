@@ -30,6 +30,7 @@ from treatsel.models.hierarchical._variances import (
 # modification, 0.1 loses 0 to 0.3 points less than 0 at 1,000 patients, and 0.2 0 to 0.5; with modification,
 # 0.2 loses up to 0.5 points at 300.
 NULL_PROBABILITY = 0.1
+LEAST_INFORMATION = 0.02  # share of a posterior's precision that the patients contribute at least
 NEGLIGIBLE = 1e-3  # weight below which a model is left out of the average
 
 
@@ -120,8 +121,35 @@ def _agreement(patients: Patients, layout: Layout, outside: Outside) -> Agreemen
     """Compare published estimates with those of the patients alone."""
     alone = layout.with_outside(None)
     scales, state = maximize_evidence(patients, alone, alone.guessed())
-    mode = find_mode(patients, state, alone.prior(scales))
-    return outside.compared(*_functions(outside, mode, layout.shape))
+    prior = alone.prior(scales)
+    mode = find_mode(patients, state, prior)
+    value, covariance = _functions(outside, mode, layout.shape)
+    return outside.compared(*_without_prior(value, covariance, _prior_covariance(outside, mode, prior)))
+
+
+def _prior_covariance(outside: Outside, mode: Mode, prior: Prior) -> FloatArray:
+    """Return the prior covariance of what published estimates are of."""
+    derivative = outside.functions(mode.state.by_arm)[1]
+    shared = derivative.sum(axis=1) * prior.terms[0]
+    own = derivative * prior.terms[1:]
+    return np.asarray(shared @ shared.T + np.einsum("akp,bkp->ab", own, own))
+
+
+def _without_prior(
+    value: FloatArray, covariance: FloatArray, prior: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return estimates and covariance of the patients alone: the posterior without its prior around 0.
+
+    Directions about which the patients say little beside the prior get a large variance.
+    """
+    root = np.linalg.cholesky(covariance + 1e-12 * np.trace(covariance) * np.eye(len(covariance)))
+    # in units of the posterior, the prior keeps a share of the precision in each direction
+    inner = np.linalg.solve(root, np.linalg.solve(root, prior).T)
+    size, axes = np.linalg.eigh((inner + inner.T) / 2)
+    kept = np.maximum(1 - 1 / np.maximum(size, 1.0), LEAST_INFORMATION)
+    outer = root @ axes
+    moved = np.linalg.solve(outer, value) / kept
+    return outer @ moved, (outer / kept) @ outer.T
 
 
 def _functions(outside: Outside, mode: Mode, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -154,7 +182,11 @@ def _components(
             covariance = mode.system.by_arm(prior.terms.shape)
             log_weights[-1] += patients.left_out_loglik(mode.state.by_arm, mode.state.sites, covariance)
             if layout.outside is not None:  # published estimates are data as well
-                log_weights[-1] += layout.outside.log_density(*_functions(layout.outside, mode, layout.shape))
+                bare = layout.with_outside(None).prior(chosen)
+                apart = find_mode(patients, mode.state, bare)
+                log_weights[-1] += layout.outside.log_density(
+                    *_functions(layout.outside, apart, layout.shape)
+                )
     weights = np.exp(np.array(log_weights) - max(log_weights))
     weights /= weights.sum()
     weights = np.where(weights > NEGLIGIBLE, weights, 0.0)

@@ -89,6 +89,8 @@ class Patients:
         self.n_columns = len(encoding.features) + 1
         self.n_terms = self.n_columns + self.levels.n_free
         rows = max(BLOCK_CELLS // self.n_columns, 1000)
+        # design matrix and weights of those over whom published estimates are averages; None: these patients
+        self.population: tuple[FloatArray, FloatArray] | None = None
         self._slices = [slice(i, i + rows) for i in range(0, len(y), rows)]
         self._kept = self._design(self._slices[0]) if len(self._slices) == 1 else None
 

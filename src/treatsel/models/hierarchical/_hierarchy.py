@@ -80,7 +80,7 @@ class Hierarchy:
     def _of(cls, averaged: Averaged, ordered: Patients, rank: np.ndarray) -> "Hierarchy":
         terms = _projected(averaged.components, ordered)
         known, within = KnownSites.of(ordered), terms
-        if len(known.numbers):
+        if ordered.n_sites:
             within = _projected(averaged.components, ordered, new_site=False)
         return cls(averaged, terms[rank], rank, within[rank], known)
 

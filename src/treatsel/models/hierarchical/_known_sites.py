@@ -1,7 +1,9 @@
 """Known sites: joint draws of their effects and the terms, and their logits.
 
-The effects of a site with few patients would tell their outcomes. A site is known from 10 patients on, and
-where fewer than 5 of them received an arm, the site's deviation under this arm is that of a new site.
+The effects of a site with few patients would tell their outcomes. A site is known from 10 patients on. Where
+fewer than 5 of them received an arm, the site's deviation under this arm is that of a new site. The effect
+under all arms, less those under the other arms, would give it: the same therefore holds for further arms,
+until such arms have 10 patients together.
 """
 
 from collections.abc import Sequence
@@ -14,13 +16,15 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel._disclosure import SMALLEST_GROUP
-from treatsel.additive import SiteEffects, site_label
+from treatsel._reporting.text import hidden_in
+from treatsel.additive import SiteEffects
 from treatsel.models._projection import normal_mean
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import Mode, Prior, System
 
 FEWEST_PATIENTS = 10  # of a known site, as of the groups in a validation report
 MOST_SITES = 500  # the largest ones: bounds the size of a model file, 6 MB for 500 sites and 3 arms
+LONGEST_NAME = 256  # characters of the name of a site
 ROWS = 2000  # patients over whom the probabilities of a site are averaged: bounds the time
 MAX_STEPS = 50  # never reached in practice: Newton's method converges quadratically
 
@@ -57,7 +61,7 @@ class Moments:
 class KnownSites:
     """Which sites are kept, as numbers among those of the patients, and which arms were rare there.
 
-    `numbers`: shape (S,); `is_rare`: whether fewer than 5 patients received an arm, shape (S, K).
+    `numbers`: shape (S,); `is_rare`: whether the site's deviation under an arm is not kept, shape (S, K).
     """
 
     numbers: npt.NDArray[np.intp]
@@ -70,7 +74,10 @@ class KnownSites:
         sizes = counts.sum(axis=1)
         largest = np.argsort(-sizes, kind="stable")[:MOST_SITES]
         numbers = np.sort(largest[sizes[largest] >= FEWEST_PATIENTS])
-        return cls(numbers, counts[numbers] < SMALLEST_GROUP)
+        is_rare = np.zeros((len(numbers), counts.shape[1]), dtype=bool)
+        for s, own in enumerate(counts[numbers]):
+            is_rare[s] = _hidden(own)
+        return cls(numbers, is_rare)
 
     def moments(self, mode: Mode, prior: Prior) -> Moments:
         """Return means and covariances of terms and effects."""
@@ -126,6 +133,23 @@ class KnownSites:
         return np.where(self.is_rare, level + np.sqrt(own) * random.standard_normal(effects.shape), effects)
 
 
+def _hidden(counts: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return the arms of a site whose own effect is not kept, by their numbers of patients.
+
+    Those of 1 to 4 patients, and the next smallest until two arms and 10 patients are hidden: what the kept
+    effects leave of the effect under all arms is then that of a group. Arms without patients tell nothing.
+    """
+    hidden, some = counts < SMALLEST_GROUP, counts > 0
+    if not (hidden & some).any():
+        return np.asarray(hidden)
+    for arm in np.argsort(np.where(hidden, np.inf, counts), kind="stable"):
+        told = hidden & some
+        if told.sum() >= 2 and counts[told].sum() >= FEWEST_PATIENTS:
+            break
+        hidden = hidden | (np.arange(len(counts)) == arm)
+    return np.asarray(hidden)
+
+
 def shifts(patients: Patients, within: FloatArray, moments: Sequence[tuple[float, Moments]]) -> FloatArray:
     """Return what a site adds to the logits within the average site, shape (S, K).
 
@@ -144,11 +168,11 @@ def shifts(patients: Patients, within: FloatArray, moments: Sequence[tuple[float
             variance = own[:, None] + each.variance[:, k] + 2 * design @ each.with_terms[:, k, :n].T
             target += share * (weights @ normal_mean(logits, np.maximum(variance, 0.0)))
             start += share * each.mean[:, k]
-        found[:, k] = _shift(design @ within[k], weights, target, start)
+        found[:, k] = shift_to(design @ within[k], weights, target, start)
     return found
 
 
-def _shift(offset: FloatArray, weights: FloatArray, target: FloatArray, start: FloatArray) -> FloatArray:
+def shift_to(offset: FloatArray, weights: FloatArray, target: FloatArray, start: FloatArray) -> FloatArray:
     """Return for each target the number that, added to the offsets, gives it as mean probability."""
     shift = start
     for _ in range(MAX_STEPS):
@@ -167,18 +191,23 @@ def site_effects(
     within: FloatArray,
     shift: FloatArray,
     drawn: Draws,
-) -> SiteEffects | None:
-    """Return the logits of known sites.
+) -> SiteEffects:
+    """Return the logits of known sites, and of the average one.
 
     `within`: terms at the average site, (K, n_terms); `shift`: what the sites add to its logits, (S, K).
     """
-    if not len(shift):
-        return None
+    shown = [number for number, name in enumerate(names) if _can_be_shown(name)]
     average = np.zeros((1, len(within)))
-    return SiteEffects(
+    every = SiteEffects(
         column=column,
-        labels=tuple(site_label(name) for name in names),
+        labels=tuple(map(str, names)),
         intercept=within[:, 0] + np.concatenate([shift, average]),
         coefficients=within[:, 1:],
         draws=(np.pad(drawn.sites, ((0, 0), (0, 1), (0, 0))) - drawn.new[:, None, :]).astype(np.float32),
     )
+    return every.only([every.labels[number] for number in shown])
+
+
+def _can_be_shown(name: str) -> bool:
+    """Whether the name of a site can be shown, as in a model file."""
+    return bool(name) and len(name) <= LONGEST_NAME and not hidden_in(name)

@@ -78,6 +78,13 @@ class Levels:
         """Whether the level of each patient is known, not only the outcome."""
         return np.asarray(self.missed == self.reached + 1)
 
+    def means(self, score: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return the mean score in each level, of the patients whose score is known."""
+        known = self.known & ~np.isnan(score)
+        sums = np.bincount(self.reached[known], (weights * score)[known], self.n)
+        totals = np.bincount(self.reached[known], weights[known], self.n)
+        return np.asarray(sums / np.maximum(totals, 1e-300))
+
     def among(self, rows: Any) -> "Levels":
         """Return the levels of some patients."""
         return Levels(self.reached[rows], self.missed[rows], self.n, self.target)

@@ -31,9 +31,10 @@ COLUMNS = ("what", "prior", "prior_se", "patients", "patients_se", "difference_s
 class Outside:
     """Estimates from elsewhere, as a Gaussian factor on functions of the terms.
 
-    `design`, `weights`: patients over whom is averaged, (R, n), (R,). `contrasts`: (C, K), from the arms'
-    marginal log odds to the first functions; `slopes`: (L, K, n), linear functions of the terms, which
-    follow. `mean`, `covariance`: (C + L,), (C + L, C + L). `names`: what each function is.
+    `design`, `weights`: patients over whom is averaged, (R, n), and their weights under each arm, (R, K),
+    which sum to 1. `contrasts`: (C, K), from the arms' marginal log odds to the first functions; `slopes`:
+    (L, K, n), linear functions of the terms, which follow. `mean`, `covariance`: (C + L,), (C + L, C + L).
+    `names`: what each function is.
     """
 
     design: FloatArray
@@ -46,19 +47,26 @@ class Outside:
 
     @property
     def speaks_of(self) -> np.ndarray:
-        """Arms with a published mean or contrast, shape (K,): they have no other prior."""
+        """Arms with a published mean or contrast, shape (K,)."""
         return np.asarray((self.contrasts != 0).any(axis=0))
+
+    def arm_sd(self) -> float:
+        """Return the SD of the published log odds of arms around their mean."""
+        arms = np.linalg.pinv(self.contrasts) @ self.mean[: len(self.contrasts)]
+        known = arms[self.speaks_of]
+        return float(known.std(ddof=1)) if len(known) > 1 else 0.0
 
     def with_arms(self, order: np.ndarray) -> "Outside":
         """Return the same estimates for arms in another order."""
-        return replace(self, contrasts=self.contrasts[:, order], slopes=self.slopes[:, order])
+        parts = {name: getattr(self, name)[:, order] for name in ("weights", "contrasts", "slopes")}
+        return replace(self, **parts)
 
     def functions(self, by_arm: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the functions of terms (K, q), and their derivative, shape (C + L, K, q)."""
         n = self.design.shape[1]
         p = expit(self.design @ by_arm[:, :n].T)
-        mean = self.weights @ p
-        slope = np.einsum("r,rk,rp->kp", self.weights, p * (1 - p), self.design)
+        mean = (self.weights * p).sum(axis=0)
+        slope = (self.weights * p * (1 - p)).T @ self.design
         slope /= (mean * (1 - mean))[:, None]
         value = np.concatenate(
             [self.contrasts @ logit(mean), np.einsum("lkp,kp->l", self.slopes, by_arm[:, :n])]
@@ -154,6 +162,8 @@ def outside_of(
 ) -> Outside | None:
     """Return the factor of published estimates for a model with these arms; None without estimates.
 
+    `design`, `weights`: patients over whom is averaged; one weight each, or one under each arm.
+
     Raises
     ------
     InputError
@@ -162,12 +172,17 @@ def outside_of(
     if priors.is_empty:
         return None
     known, n_arms = by_text(arms), len(arms)
+    if weights.ndim == 1:
+        weights = np.tile(weights[:, None], n_arms)
+    weights = weights / weights.sum(axis=0)
     positions = {arm: number for number, arm in enumerate(arms)}
 
     def of_arms(named: Mapping[Any, float]) -> FloatArray:
         row = np.zeros(n_arms)
         for label, sign in named.items():
             arm = known(label)
+            if arm in positions and row[positions[arm]]:
+                raise InputError(f"priors compare the arm {label!r} with itself.")
             if arm not in positions:
                 raise InputError(
                     f"priors name the arm {label!r}. The arms are {listed(list(map(str, arms)))}."
@@ -175,6 +190,8 @@ def outside_of(
             row[positions[arm]] = sign
         return row
 
+    if len({known(arm) for arm in priors.arm_means}) < len(priors.arm_means):
+        raise InputError("arm_means name an arm twice: labels with the same text are the same arm.")
     rows, means, covariances, names = [], [], [], []
     if priors.arm_means:  # the level of another population is free: only differences from the first arm count
         (first, *others), rates = priors.arm_means, np.array(list(priors.arm_means.values()), dtype=float)
@@ -203,7 +220,7 @@ def outside_of(
         names.append(f"log odds per unit of {covariate}")
     return Outside(
         design=design,
-        weights=weights / weights.sum(),
+        weights=weights,
         contrasts=np.array(rows).reshape(-1, n_arms),
         slopes=np.array(slopes).reshape(-1, n_arms, design.shape[1]),
         mean=np.concatenate(means),
@@ -239,7 +256,7 @@ def _slope(name: str, encoding: Encoding, design: FloatArray, weights: FloatArra
             f"priors name the covariate {name!r}. Numbers are {listed(list(numbers))}"
             + (f"; categories are {listed(texts[:20])}." if texts else ".")
         )
-    own = weights * used
+    own = weights.mean(axis=1) * used
     away = own * (values - np.average(values, weights=own))
     total = float(away @ values)
     if not total > 0:

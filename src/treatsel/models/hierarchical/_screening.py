@@ -87,9 +87,13 @@ def widened(model: AdditiveModel, whole: Encoding) -> AdditiveModel:
     place = np.concatenate(
         [starts[column.name] + np.arange(column.width) for column in model.encoding.columns]
     ).astype(np.intp)
+    sites = model.sites
+    if sites is not None:
+        sites = replace(sites, coefficients=_scattered(sites.coefficients, place, len(encoding.features)))
     return replace(
         model,
         encoding=encoding,
+        sites=sites,
         coefficients=_scattered(model.coefficients, place, len(encoding.features)),
         trees=None if model.trees is None else model.trees.renumbered(place),
         coefficient_draws=_scattered_draws(model.coefficient_draws, place, len(encoding.features)),

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, as_pandas, check_same_length, check_vector, check_weights, count_of
 from treatsel._stats.alignment import check_same_order
-from treatsel.additive import AdditiveModel, Encoding, SiteEffects
+from treatsel.additive import AdditiveModel, Encoding, ScoreLevels, SiteEffects
 from treatsel.errors import InputError, warn
 from treatsel.models._base import ByArmMixin, split_groups
 from treatsel.models.hierarchical._averaging import NULL_PROBABILITY
@@ -96,8 +97,13 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         sample_weight: Any = None,
         score: Any = None,
         views: Sequence[pd.DataFrame] = (),
+        population: tuple[pd.DataFrame, FloatArray] | None = None,
     ) -> Self:
-        """Fit the model; `views`: the same patients with other covariates, to be predicted out of fold."""
+        """Fit the model.
+
+        `views`: the same patients with other covariates, to be predicted out of fold. `population`: patients
+        over whom published estimates are averages, and their weights under each arm; None: these patients.
+        """
         scored = None if score is None else _check_score(score, X, sample_weight)
         X, sites, self._sites = split_groups(X, self.groups, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
@@ -117,9 +123,16 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
                 sites=sites,
                 levels=None if scored is None else _levels_of(scored, y, weights),
             )
-            features = encoding.features
+            if population is not None:
+                matrix = encoding.encode(population[0])
+                patients.population = np.column_stack([np.ones(len(matrix)), matrix]), population[1]
+            features, levels = encoding.features, patients.levels
             others = [patients.with_covariates(view[list(kept.columns)]) for view in views]
             hierarchy, self._additive = self._learn(patients, encoding, covariates.index, others)
+            if scored is not None:
+                thresholds = levels.thresholds(hierarchy.thresholds)[1:-1]
+                score = ScoreLevels(thresholds=thresholds, means=levels.means(scored, weights))
+                self._additive = replace(self._additive, score=score)
             if kept is not covariates:
                 whole = Encoding.of_cohort(covariates, weights, native_missing=False)
                 self._additive = widened(self._additive, whole)
@@ -134,7 +147,8 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         priors = Priors() if self.priors is None else self.priors
         if not isinstance(priors, Priors):
             raise InputError(f"priors is a {type(priors).__name__}; give a treatsel.models.Priors.")
-        outside = outside_of(priors, encoding, list(self.arms_), *patients.sample(AVERAGED_ROWS))
+        population = getattr(patients, "population", None) or patients.sample(AVERAGED_ROWS)
+        outside = outside_of(priors, encoding, list(self.arms_), *population)
         null = NULL_PROBABILITY if priors.null is None else priors.null
         hierarchy = Hierarchy.learn(patients, encoding, outside=outside, null=null)
         agreement = hierarchy.averaged.agreement
@@ -155,7 +169,9 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         self.modification_ = pd.DataFrame(hierarchy.column_sd, index=features, columns=columns)
 
     def _site_effects(self, hierarchy: Hierarchy, patients: Patients, drawn: Draws) -> SiteEffects | None:
-        """Return the logits of known sites."""
+        """Return the logits of known sites, and of the average one; None without site effects."""
+        if not patients.n_sites:
+            return None
         return site_effects(
             str(self.groups),
             self._sites[hierarchy.known.numbers].tolist(),

@@ -100,8 +100,8 @@ class Layout:
         self._fixed = np.zeros(self.shape)
         self._fixed[0, 0], self._fixed[0, self.n_columns :] = INTERCEPT_SD, THRESHOLD_SD
         self._fixed[1:, 0] = ARM_SD if n_arms > 1 else 0.0
-        if outside is not None:  # otherwise what is published would be shrunken once more
-            self._fixed[1:, 0][outside.speaks_of] = INTERCEPT_SD
+        if outside is not None:  # published differences larger than usual are hardly shrunken once more
+            self._fixed[1:, 0][outside.speaks_of] = max(ARM_SD, outside.arm_sd())
         # deviations of K arms from what they share have K - 1 degrees of freedom
         self._free = np.array([1.0, *[(n_arms - 1) / n_arms] * n_arms])[:, None]
         self.names: list[str] = []
