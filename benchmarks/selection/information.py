@@ -1,6 +1,6 @@
 """What known services, process data and published estimates add; write INFORMATION.md.
 
-    python -m benchmarks.selection.information --n 300 1000 --seeds 6      about 8 minutes on two cores
+    python -m benchmarks.selection.information --n 300 1000 --seeds 6      about 5 minutes on two cores
 
 Each part changes the processes of `records.py`. **Services**: 12 services with effects, and effects by arm,
 of SD 0.4 logits; the patients of the test sit in the same services. **Lost outcomes**: 40 % drop out, more of
