@@ -27,6 +27,7 @@ from benchmarks.selection.scores import calibration_slope, contrasts, policy_sco
 from treatsel.models import HierarchicalClassifier, StackedClassifier
 
 N_TEST = 4000
+N_DRAWN = 500  # patients of the test whose intervals are compared with the truth
 CLINIC = tuple(process for process in PROCESSES if process.site is None)
 METHODS = ("hierarchical", "hierarchical, score", "stacked", "stacked, score", "ridge interaction")
 COLUMNS = {
@@ -34,6 +35,8 @@ COLUMNS = {
     "rmse": ("RMSE of probabilities, points", 1),
     "pehe": ("PEHE: RMSE of differences, points", 1),
     "slope": ("Calibration slope", 2),
+    "covered": ("Coverage of 95 % intervals of the differences between arms, percent", 1),
+    "moved": ("Coverage for the recommended minus the best single arm, where they differ, percent", 1),
     "seconds": ("Seconds of a fit", 2),
 }
 
@@ -49,6 +52,27 @@ def end_score(sample: Sample, seed: int) -> pd.Series:
     below = np.floor(9.999 - 3.0 * np.maximum(latent, 0)).clip(0, 9)
     above = np.ceil(10 + 3.0 * np.maximum(-latent, 0) - 1e-9).clip(10, 27)
     return pd.Series(np.where(sample.y == 1, below, above), index=sample.X.index)
+
+
+def coverage(model: Any, test: Sample, predicted: np.ndarray) -> dict[str, float]:
+    """Return the coverage of intervals of differences: all pairs of arms, and patients who are moved."""
+    rows = np.arange(min(N_DRAWN, len(test.X)))
+    arms, truth = list(test.truth.columns), test.truth.to_numpy()[rows]
+    if not hasattr(model, "predict_draws"):
+        return {"covered": np.nan, "moved": np.nan}
+    X = test.X.iloc[rows].drop(columns="arm")
+    draws = model.predict_draws(X)[:, :, pd.Index(model.arms_).get_indexer(arms)]
+    lower, upper = np.quantile(contrasts(draws), [0.025, 0.975], axis=0)
+    inside = (lower <= contrasts(truth)) & (contrasts(truth) <= upper)
+    best, chosen = int(truth.mean(axis=0).argmax()), predicted[rows].argmax(axis=1)
+    moved = np.flatnonzero(chosen != best)
+    gain = draws[:, moved, chosen[moved]] - draws[:, moved, best]
+    low, high = np.quantile(gain, [0.025, 0.975], axis=0) if len(moved) else (np.empty(0), np.empty(0))
+    true = truth[moved, chosen[moved]] - truth[moved, best]
+    return {
+        "covered": 100 * float(inside.mean()),
+        "moved": 100 * float(((low <= true) & (true <= high)).mean()) if len(moved) else np.nan,
+    }
 
 
 def run(job: tuple[Process, int, int, str]) -> dict[str, Any]:
@@ -79,6 +103,7 @@ def run(job: tuple[Process, int, int, str]) -> dict[str, Any]:
         "pehe": 100 * root_mean_square(contrasts(predicted) - contrasts(truth)),
         "slope": calibration_slope(predicted, truth),
         "seconds": seconds,
+        **coverage(model, test, predicted),
     }
 
 
@@ -86,11 +111,11 @@ def shown(cells: pd.DataFrame, column: str, digits: int) -> str:
     """Return a table of methods by n: mean over processes, with its standard error over seeds."""
     by_seed = cells.groupby(["method", "n", "seed"])[column].mean()
     mean, se = (getattr(by_seed.groupby(["method", "n"]), name)() for name in ("mean", "sem"))
-    sizes = sorted(cells["n"].unique())
+    known, sizes = set(mean.dropna().index), sorted(cells["n"].unique())
     rows = [f"| method | {' | '.join(f'n = {n:,}' for n in sizes)} |", "|---" * (len(sizes) + 1) + "|"]
     for method in METHODS:
         values = [
-            f"{mean[method, n]:.{digits}f} ({se[method, n]:.{digits}f})" if (method, n) in mean else "-"
+            f"{mean[method, n]:.{digits}f} ({se[method, n]:.{digits}f})" if (method, n) in known else "-"
             for n in sizes
         ]
         rows.append(f"| {method} | {' | '.join(values)} |")
