@@ -47,11 +47,12 @@ def rmse(p, truth):
 
 @pytest.mark.parametrize("kind", [HierarchicalClassifier, StackedClassifier])
 def test_known_services_are_predicted_better_and_chosen_better(kind):
-    better, covered, gained = [], [], []
+    better, covered, gained, sizes = [], [], [], []
     for seed in range(4):
         process = Services(seed)
         X, y, _ = process.draw(1000)
         model = kind(groups="service").fit(X, y)
+        sizes.append(model.prior_["site x arm"])
         new, _, truth = process.draw(2000)
         table = {name: model.predict_by_arm(new, service=name) for name in ("known", "new")}
         better.append(rmse(table["known"], truth) / rmse(table["new"], truth))
@@ -63,6 +64,7 @@ def test_known_services_are_predicted_better_and_chosen_better(kind):
         covered.append(((lower <= truth[:300]) & (truth[:300] <= upper)).mean())
     assert np.mean(better) < 0.85
     assert np.mean(gained) > 0.005
+    assert 0.3 < np.mean(sizes) < 0.5  # of 0.4
     assert 0.85 < np.mean(covered) < 0.99
 
 

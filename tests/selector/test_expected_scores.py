@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 
 import treatsel as ts
 from treatsel.errors import InputError, UnsupportedModelError
@@ -98,3 +99,15 @@ def test_models_without_one_score_have_no_expected_score(fitted):
         selector.with_models({"remission": updated}).predict_score_draws(cohort.frame)
     flagged = selector.predict_score_by_arm(cohort.frame.head(2).assign(x=[1e6, 0.0]), on_invalid="flag")
     assert flagged.isna().all(axis=1).tolist() == [True, False]
+
+
+def test_a_selector_that_is_not_fitted_and_wrong_options_are_refused(fitted):
+    selector, cohort, _ = fitted
+    unfitted = ts.TreatmentSelector()
+    for call in (unfitted.predict_score_by_arm, unfitted.predict_score_draws, unfitted.has_posterior_draws):
+        with pytest.raises(NotFittedError):
+            call(cohort.frame)
+    with pytest.raises(InputError, match="on_invalid"):
+        selector.predict_score_by_arm(cohort.frame, on_invalid="ignore")
+    with pytest.raises(InputError, match="service"):
+        selector.predict_score_by_arm(cohort.frame, service="ours")

@@ -211,6 +211,13 @@ def test_a_column_with_another_role_may_be_the_site(simulated, tmp_path):
     fitted = ts.TreatmentSelector(estimator="hierarchical", groups="service", random_state=0).fit(cohort)
     ts.save_model(fitted, tmp_path / "m.treatsel", intended_use=USE)
     assert load_model(tmp_path / "m.treatsel").known_sites == set(frame["service"])
+    other = make_cohort(300, sites=sorted(set(frame["service"])), random_state=13)
+    same = ts.Cohort(other.cohort.frame, cohort.codebook)
+    report, by_table = (
+        ts.validate(each, same, outcome="recovery", sections=())
+        for each in (fitted, fitted.predict_by_arm(same.frame))
+    )
+    assert report.figure("calibration slope")["value"] == by_table.figure("calibration slope")["value"]
 
 
 def test_a_service_is_known_if_the_models_of_all_outcomes_know_it(simulated):

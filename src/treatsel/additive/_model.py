@@ -50,7 +50,7 @@ class AdditiveModel(Summarized):
         Draws of (intercept, coefficients, mixing) from their posterior; None if the learner gives none.
     sites : SiteEffects or None
         Known sites. `intercept`, `coefficients` and the draws are those for a new site. None: the learner
-        has no site effects, or no site is known.
+        has no site effects.
     score : ScoreLevels or None
         Levels of the score behind the outcome; None: the model was fitted to 0/1 outcomes.
     """

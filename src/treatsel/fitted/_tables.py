@@ -69,6 +69,7 @@ def predict_score_by_arm(
 
     scorer = _scored(model, outcome)
     check_choice("service", service, SERVICES)
+    check_choice("on_invalid", on_invalid, ("raise", "flag"))
     clean, found = read_with_sites(model, X, on_invalid, service)
     logits = scorer.logit(scorer.encoding.encode(clean), scorer.sites_of(clean, service))
     values = scorer.score.expected(logits) - _at_start(model, clean, outcome, change)[:, None]

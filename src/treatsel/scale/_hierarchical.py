@@ -129,6 +129,7 @@ class PatientParts:
         encoding: Encoding,
     ) -> None:
         self._parts, self._ends = parts, np.cumsum(lengths)
+        self.population = None
         self.n_arms, self.n_sites, self.n_columns = n_arms, n_sites, len(encoding.features) + 1
         self.n_terms, self.levels = self.n_columns, Levels.binary(np.empty(0))
         n = float(self._ends[-1])

@@ -242,11 +242,6 @@ class TreatmentSelector(LearnedAttributes, Shown):
 
     # --- predicting
 
-    @property
-    def _fitted(self) -> FittedModel:
-        check_is_fitted(self)
-        return self.model_
-
     def covariates(self, X: Any) -> pd.DataFrame:
         """Return the covariates of X, checked against the codebook and in clean form."""
         return self._fitted.covariates(X)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import Keys
@@ -27,6 +28,11 @@ class LearnedAttributes:
     _observation: dict[str, Observation] | None = None
     _row_keys: Keys | None = None
 
+    @property
+    def _fitted(self) -> FittedModel:
+        check_is_fitted(self)
+        return self.model_
+
     def shared_with(self, X: pd.DataFrame, received: pd.Series) -> Shared | None:
         """Return how many patients of a table were in the development cohort; None if that cannot be told.
 
@@ -44,7 +50,7 @@ class LearnedAttributes:
 
     def has_posterior_draws(self, outcome: str | None = None) -> bool:
         """Whether the model of an outcome (None: the first) has posterior draws, and thus intervals."""
-        return self.model_.has_posterior_draws(outcome)
+        return self._fitted.has_posterior_draws(outcome)
 
     def predict_score_by_arm(
         self,
@@ -57,13 +63,13 @@ class LearnedAttributes:
     ) -> pd.DataFrame:
         """Return the expected score behind an outcome; see `FittedModel.predict_score_by_arm`."""
         options: dict[str, Any] = {"change": change, "on_invalid": on_invalid, "service": service}
-        return self.model_.predict_score_by_arm(X, outcome, **options)
+        return self._fitted.predict_score_by_arm(X, outcome, **options)
 
     def predict_score_draws(
         self, X: Any, outcome: str | None = None, *, change: bool = False, service: str = "known"
     ) -> FloatArray:
         """Return posterior draws of `predict_score_by_arm`, shape (n_draws, n_patients, n_arms)."""
-        return self.model_.predict_score_draws(X, outcome, change=change, service=service)
+        return self._fitted.predict_score_draws(X, outcome, change=change, service=service)
 
     @property
     def feature_names_in_(self) -> np.ndarray:

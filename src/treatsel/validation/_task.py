@@ -294,11 +294,11 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     if isinstance(model, pd.DataFrame):
         table = aligned("The by-arm table", check_by_arm("the by-arm table", model), cohort.frame.index)
     elif hasattr(model, "outcomes_"):
-        table = check_by_arm("the predictions", model.predict_by_arm(_with_site(cohort), outcome=outcome))
+        table = check_by_arm(
+            "the predictions", model.predict_by_arm(_with_site(model, cohort), outcome=outcome)
+        )
     elif hasattr(model, "predict_by_arm"):
-        takes_site = getattr(model, "groups", None) == cohort.codebook.name("site")
-        X = _with_site(cohort) if takes_site else cohort.X
-        table = check_by_arm("the predictions", model.predict_by_arm(X))
+        table = check_by_arm("the predictions", model.predict_by_arm(_with_site(model, cohort)))
     else:
         raise InputError(f"model is a {type(model).__name__}; give a selector, a model or a by-arm table.")
     table = table.rename(columns=by_text(pd.unique(cohort.received)))
@@ -306,10 +306,11 @@ def predicted(model: Any, cohort: Cohort, outcome: str) -> pd.DataFrame:
     return table
 
 
-def _with_site(cohort: Cohort) -> pd.DataFrame:
-    """Return covariates, arm and site: predictions are for a known site, as they are served."""
-    site = cohort.codebook.name("site")
-    return cohort.X if site is None else cohort.X.assign(**{site: cohort.frame[site]})
+def _with_site(model: Any, cohort: Cohort) -> pd.DataFrame:
+    """Return covariates, arm and the site by which the model knows services: predictions are those served."""
+    fitted = getattr(model, "model_", None)
+    site = getattr(model, "groups", None) if fitted is None else fitted.site_column
+    return cohort.X.assign(**{str(site): cohort.frame[site]}) if site in cohort.frame else cohort.X
 
 
 def is_served(model: Any, outcome: str, good: bool) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
@@ -115,7 +116,6 @@ class Outside:
             value=value,
             se=np.sqrt(np.diag(covariance)),
             stated=np.sqrt(np.diag(self.covariance)),
-            tau=float(np.sqrt(tau2)) if n else 0.0,
             p_value=float(chi2.sf(statistic, len(away))),
         )
 
@@ -124,15 +124,14 @@ class Outside:
 class Agreement:
     """Published estimates beside those of the patients alone.
 
-    `outside`: the factor, with a covariance that includes the heterogeneity `tau`; `value`, `se`: from the
-    patients alone; `stated`: published standard errors; `p_value`: of their difference.
+    `outside`: the factor, with a covariance that includes heterogeneity; `value`, `se`: from the patients
+    alone; `stated`: published standard errors; `p_value`: of their difference.
     """
 
     outside: Outside
     value: FloatArray
     se: FloatArray
     stated: FloatArray
-    tau: float
     p_value: float
 
     def conflict(self) -> str | None:
@@ -224,18 +223,9 @@ def outside_of(
         contrasts=np.array(rows).reshape(-1, n_arms),
         slopes=np.array(slopes).reshape(-1, n_arms, design.shape[1]),
         mean=np.concatenate(means),
-        covariance=_block_diagonal(covariances),
+        covariance=block_diag(*covariances),
         names=tuple(names),
     )
-
-
-def _block_diagonal(blocks: Sequence[FloatArray]) -> FloatArray:
-    size = sum(map(len, blocks))
-    whole, start = np.zeros((size, size)), 0
-    for block in blocks:
-        whole[start : start + len(block), start : start + len(block)] = block
-        start += len(block)
-    return whole
 
 
 def _slope(name: str, encoding: Encoding, design: FloatArray, weights: FloatArray) -> FloatArray:

@@ -147,7 +147,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         priors = Priors() if self.priors is None else self.priors
         if not isinstance(priors, Priors):
             raise InputError(f"priors is a {type(priors).__name__}; give a treatsel.models.Priors.")
-        population = getattr(patients, "population", None) or patients.sample(AVERAGED_ROWS)
+        population = patients.population or patients.sample(AVERAGED_ROWS)
         outside = outside_of(priors, encoding, list(self.arms_), *population)
         null = NULL_PROBABILITY if priors.null is None else priors.null
         hierarchy = Hierarchy.learn(patients, encoding, outside=outside, null=null)

@@ -48,8 +48,8 @@ KIND_FREEDOM = 4.0  # the guess of a kind counts as much as this number of terms
 LARGEST = 3.0
 
 # Grid of the SDs of site and of site by arm, in logits, and scale of their half-normal prior: finer near 0,
-# where the SDs of services usually lie. With half this scale for site by arm, an SD of 0.4 was estimated as
-# 0.34 on average at 12 sites and 1,000 patients, with it as 0.40; an SD of 0 as 0.11 and 0.12.
+# where the SDs of services usually lie. With half this scale for site by arm, its SD was underestimated; a
+# planted SD of 0.4 is now found as 0.3 to 0.5 (tests/models/test_known_sites.py).
 SITE_SIZES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2)
 TYPICAL_SITE = 0.5
 MAX_ROUNDS = 60
