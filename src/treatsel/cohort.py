@@ -165,7 +165,11 @@ class Cohort(Summarized):
         book = self.codebook
         missing = int(self.frame[list(book.covariates)].isna().any().sum())
         facts = [("covariates", f"{len(book.covariates)}, of which {missing} with missing values")]
-        facts += [(role, book.label(name)) for role in ("arm", "site", "person") if (name := book.name(role))]
+        facts += [
+            (role, book.label(name))
+            for role in ("arm", "site", "therapist", "person")
+            if (name := book.name(role))
+        ]
         facts += [(f"outcome {book.label(name)}", self._rate(self.frame[name])) for name in book.outcomes]
         rows = []
         if book.arm is not None:
@@ -242,6 +246,12 @@ class Cohort(Summarized):
         """The site of each patient or, without sites, the person of each row; None without either column."""
         name = self.codebook.name("site") or self.codebook.name("person")
         return None if name is None else self.frame[name].copy()
+
+    @property
+    def therapists(self) -> pd.Series | None:
+        """The therapist of each patient, missing for patients without one; None without such a column."""
+        name = self.codebook.name("therapist")
+        return None if name not in self.frame else self.frame[name].copy()
 
     @property
     def audit(self) -> pd.DataFrame:

@@ -202,13 +202,13 @@ def test_a_codebook_that_contradicts_itself(content, message):
         Codebook.from_dict(content)
 
 
-@pytest.mark.parametrize("role", ["id", "arm", "site", "person"])
+@pytest.mark.parametrize("role", ["id", "arm", "site", "therapist", "person"])
 def test_roles_that_one_column_can_play(role):
     with pytest.raises(CodebookError, match=rf"Columns \['a', 'b'\] all have role '{role}'; only one can"):
         Codebook((Field(name="a", role=role), Field(name="b", role=role)))
 
 
-@pytest.mark.parametrize("role", sorted(set(ROLES) - {"id", "arm", "site", "person"}))
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"id", "arm", "site", "therapist", "person"}))
 def test_roles_that_many_columns_can_play(role):
     kind = "date" if role == "date" else "integer"
     book = Codebook((Field(name="a", role=role, type=kind), Field(name="b", role=role, type=kind)))
@@ -623,7 +623,7 @@ def test_equal_values_of_different_types_stay_different_labels():
     assert parsed([1, True, 1.0, "1"])[0] == ["1", "True", "1", "1"]
 
 
-@pytest.mark.parametrize("role", ["id", "arm", "site", "person"])
+@pytest.mark.parametrize("role", ["id", "arm", "site", "therapist", "person"])
 def test_names_that_are_numbers_are_labels(role):
     book = Codebook((Field(name="x", type="integer", role=role, enum=(1, 2, 2**60 + 1)),))
     kind = int if role == "arm" else str  # arms keep their type

@@ -56,7 +56,7 @@ def cohort():
             "arm": arm,
             "recommended": np.where(by_arm["b"] > by_arm["a"] + 0.02, "b", "a"),
             "propensity": np.where(arm == "a", 0.4, 0.6),
-            "site": rng.integers(0, 9, n),
+            "site": rng.integers(0, 12, n),
             "weight": rng.uniform(0.3, 3, n),
             "p_a": by_arm["a"],
             "p_b": by_arm["b"],

@@ -15,11 +15,11 @@ from treatsel.metrics import calibration_slope
 from treatsel.models import ArmwiseClassifier, Encoding, HierarchicalClassifier
 from treatsel.models.hierarchical import _curvature
 from treatsel.models.hierarchical._curvature import Patients
-from treatsel.models.hierarchical._evidence import Prior, State, System, find_mode, newton_step
+from treatsel.models.hierarchical._evidence import Prior, System, curvature_at, find_mode, newton_step
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._known_sites import KnownSites
 from treatsel.models.hierarchical._levels import APART, Levels
-from treatsel.models.hierarchical._variances import Layout, maximize_evidence
+from treatsel.models.hierarchical._variances import Layout, maximize_evidence, no_effects
 
 ARMS = np.array(list("ABCDEF"))
 
@@ -64,7 +64,7 @@ def width(draws):
 # -- exactness ---------------------------------------------------------------------------------------------
 
 
-def small_problem(n=300, n_arms=3, n_sites=7, seed=0):
+def small_problem(n=300, n_arms=3, n_sites=7, seed=0, n_therapists=None):
     rng = np.random.default_rng(seed)
     covariates = pd.DataFrame({"x": rng.normal(5, 2, n), "job": rng.choice(["p", "q"], n)})
     arms = rng.permutation(np.arange(n) % n_arms)
@@ -72,25 +72,27 @@ def small_problem(n=300, n_arms=3, n_sites=7, seed=0):
     weights = rng.choice([0.5, 1.0, 2.0], n)
     encoding = Encoding.learn(covariates, weights, native_missing=False)
     sites = None if n_sites is None else np.append(np.arange(n_sites), rng.integers(0, n_sites, n - n_sites))
-    return Patients(
-        covariates, encoding, arms=arms, y=y, weights=weights, n_arms=n_arms, sites=sites
-    ), encoding
+    therapists = None
+    if n_therapists is not None:  # nested in sites; every fifth patient has none
+        own = rng.integers(0, n_therapists, n) + (0 if sites is None else n_therapists * sites)
+        therapists = np.where(rng.random(n) < 0.2, -1, np.unique(own, return_inverse=True)[1])
+    columns = {"arms": arms, "y": y, "weights": weights, "sites": sites, "therapists": therapists}
+    return Patients(covariates, encoding, n_arms=n_arms, **columns), encoding
 
 
 def some_prior(n_arms, n_terms, site=0.6, site_by_arm=0.3):
     terms = np.full((n_arms + 1, n_terms), 0.4)
     terms[0] = np.append(3.0, np.full(n_terms - 1, 0.7))
     terms[1:, -1] = 0.0  # the last term has no deviations by arm
-    return Prior(terms, site, site_by_arm)
+    return Prior(terms, site, site_by_arm, therapist=0.5)
 
 
 def start(patients):
-    shape = (patients.n_arms + 1, patients.n_terms)
-    return State(np.zeros(shape), np.zeros((patients.n_sites, patients.n_arms)))
+    return no_effects(patients, np.zeros((patients.n_arms + 1, patients.n_terms)))
 
 
 class Dense:
-    """The same posterior in dense form: one column per term, per site and per site x arm."""
+    """The same posterior in dense form: one column per term, per site, site x arm and therapist x arm."""
 
     def __init__(self, patients, prior):
         design = np.concatenate([block for block, _ in patients.blocks()])
@@ -102,6 +104,11 @@ class Dense:
             parts += [at] + [at * own[:, [k]] for k in range(patients.n_arms)]
             sd += [np.full(patients.n_sites, prior.site)]
             sd += [np.full(patients.n_sites * patients.n_arms, prior.site_by_arm)]
+        if patients.therapists is not None:
+            pairs = pd.Series(patients.therapists * patients.n_arms + patients.arms)
+            own = pd.get_dummies(pairs.where(patients.therapists >= 0), dtype=float)
+            parts += [own.to_numpy()]
+            sd += [np.full(own.shape[1], prior.therapist)]
         self.sd = np.concatenate(sd)
         self.active = self.sd > 0
         self.columns = np.column_stack(parts)[:, self.active]
@@ -126,12 +133,12 @@ class Dense:
         return found.x
 
     def split(self, v):
-        """Return terms, shape (K + 1, q), and site effects, shape (S, K)."""
+        """Return terms, shape (K + 1, q), and site effects, shape (S, K), without therapists."""
         full = np.zeros(len(self.sd))
         full[self.active] = v
         n_arms, n_sites = self.patients.n_arms, self.patients.n_sites
         terms, sites = np.split(full, [self.prior.terms.size])
-        common, own = np.split(sites, [n_sites])
+        common, own, _ = np.split(sites, [n_sites, n_sites * (1 + n_arms)])
         return terms.reshape(self.prior.terms.shape), common[:, None] + own.reshape(n_arms, n_sites).T
 
     def log_evidence(self):
@@ -143,10 +150,11 @@ class Dense:
         return -self.value(v)[0] - np.log(self.sd[self.active]).sum() - np.linalg.slogdet(hessian)[1] / 2
 
 
+@pytest.mark.parametrize("n_therapists", [None, 3])
 @pytest.mark.parametrize("n_sites", [None, 7])
 @pytest.mark.parametrize("n_arms", [1, 2, 3])
-def test_the_mode_is_the_optimum_that_scipy_finds(n_arms, n_sites):
-    patients, _ = small_problem(n_arms=n_arms, n_sites=n_sites)
+def test_the_mode_is_the_optimum_that_scipy_finds(n_arms, n_sites, n_therapists):
+    patients, _ = small_problem(n_arms=n_arms, n_sites=n_sites, n_therapists=n_therapists)
     prior = some_prior(n_arms, patients.n_terms)
     mode = find_mode(patients, start(patients), prior)
     dense = Dense(patients, prior)
@@ -156,22 +164,24 @@ def test_the_mode_is_the_optimum_that_scipy_finds(n_arms, n_sites):
         np.testing.assert_allclose(mode.state.sites, sites, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_therapists", [None, 2])
 @pytest.mark.parametrize("n_sites", [None, 7])
-def test_the_laplace_evidence_has_no_constant_left_out(n_sites):
-    patients, _ = small_problem(n_sites=n_sites)
+def test_the_laplace_evidence_has_no_constant_left_out(n_sites, n_therapists):
+    patients, _ = small_problem(n_sites=n_sites, n_therapists=n_therapists)
     one = some_prior(3, patients.n_terms)
-    other = Prior(one.terms * np.array([[1.0], [0.3], [0.3], [0.3]]), 0.2, 0.0)
+    other = Prior(one.terms * np.array([[1.0], [0.3], [0.3], [0.3]]), 0.2, 0.0, therapist=0.9)
     ours = [find_mode(patients, start(patients), prior).log_evidence for prior in (one, other)]
     reference = [Dense(patients, prior).log_evidence() for prior in (one, other)]
     assert abs(ours[0] - ours[1]) > 1
     np.testing.assert_allclose(ours, reference, atol=1e-5)
 
 
-def test_sites_integrated_out_leave_what_the_dense_system_leaves():
-    patients, _ = small_problem()
+@pytest.mark.parametrize("n_therapists", [None, 3])
+def test_sites_integrated_out_leave_what_the_dense_system_leaves(n_therapists):
+    patients, _ = small_problem(n_therapists=n_therapists)
     prior = some_prior(3, patients.n_terms)
     state = find_mode(patients, start(patients), prior).state
-    curvature = patients.curvature(state.by_arm, state.sites)
+    curvature = curvature_at(patients, state)
     system, dense = System.build(curvature, state, prior), Dense(patients, prior)
     site_columns = dense.optimum()  # any point of the same logits has the same curvature
     precision = dense.hessian(site_columns)
@@ -182,7 +192,9 @@ def test_sites_integrated_out_leave_what_the_dense_system_leaves():
     sd = dense.sd[dense.active]
     assert system.log_det == pytest.approx(np.linalg.slogdet(precision * np.outer(sd, sd))[1], abs=1e-5)
     np.testing.assert_allclose(system.terms(system.optimum(), prior.terms.shape), state.terms, atol=1e-6)
-    np.testing.assert_allclose(newton_step(curvature, state, prior).sites, state.sites, atol=1e-6)
+    step = newton_step(curvature, state, prior)
+    np.testing.assert_allclose(step.sites, state.sites, atol=1e-6)
+    np.testing.assert_allclose(step.therapists, state.therapists, atol=1e-6)
 
 
 def test_the_covariance_of_each_arm_adds_up_its_layers():
@@ -540,15 +552,18 @@ def test_patients_of_weight_zero_and_their_scores_are_ignored():
 
 
 def test_several_blocks_give_the_same_sums_as_one(monkeypatch):
-    one, _ = small_problem(2500)
+    one, _ = small_problem(2500, n_therapists=4)
     monkeypatch.setattr(_curvature, "BLOCK_CELLS", 1)
-    many, _ = small_problem(2500)
+    many, _ = small_problem(2500, n_therapists=4)
     assert (len(list(one.blocks())), len(list(many.blocks()))) == (1, 3)
     rng = np.random.default_rng(0)
     terms, sites = rng.normal(size=(3, one.n_terms)), rng.normal(size=(one.n_sites, 3))
-    expected, found = (patients.curvature(terms, sites) for patients in (one, many))
-    for name, value in vars(expected).items():
-        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-9, atol=1e-9, err_msg=name)
+    effects = rng.normal(size=one.n_caseloads)
+    expected, found = (dict(vars(each.curvature(terms, sites, effects))) for each in (one, many))
+    for sums in (expected, found):
+        sums.update({f"caseloads, {name}": value for name, value in vars(sums.pop("caseloads")).items()})
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-9, err_msg=name)
     np.testing.assert_allclose(many.logits(terms), one.logits(terms), rtol=1e-12)
     np.testing.assert_array_equal(many.columns(np.array([1])), one.columns(np.array([1])))
     summaries = [(*patients.moments(), *patients.sample(100)) for patients in (one, many)]

@@ -215,7 +215,7 @@ class TestFitOnACohort:
         with pytest.warns(TreatselWarning):
             one = ts.TreatmentSelector(**options).fit(synthetic)
         with pytest.warns(TreatselWarning):
-            plain.fit(synthetic.X.join(synthetic.groups), synthetic.y)
+            plain.fit(synthetic.X.join([synthetic.groups, synthetic.therapists]), synthetic.y)
         assert {name: model.levels_ > 2 for name, model in one.models_.items()} == {
             "recovery": True,
             "dropout": False,

@@ -72,3 +72,16 @@ def check_clusters(clusters: Any, data: Scored, y_true: Any) -> Clusters:
     position = {label: number for number, label in enumerate(ordered_labels(labels))}
     numbers = np.array([position[name] for name in names], dtype=float)[codes]
     return Clusters(codes=numbers, weights=data.weights)
+
+
+def therapist_clusters(therapists: pd.Series, sites: pd.Series | None) -> pd.Series:
+    """Return the cluster number of each patient: therapists within sites.
+
+    The same label at two sites is two therapists; a patient without a therapist is a cluster.
+    """
+    codes = pd.factorize(therapists)[0]
+    places = np.zeros(len(codes), dtype=np.intp) if sites is None else pd.factorize(sites)[0]
+    pairs = np.unique(places * (codes.max(initial=0) + 1) + codes, return_inverse=True)[1]
+    alone = codes < 0
+    found = np.where(alone, len(codes) + np.arange(len(codes)), pairs)
+    return pd.Series(found, index=therapists.index, name=therapists.name)

@@ -28,7 +28,7 @@ from treatsel._reporting.summary import Summarized, Summary
 from treatsel.codebook._column_match import hides_names, say_normalized, strangers
 from treatsel.codebook._comments import commented_yaml, noted, notes_of
 from treatsel.codebook._entries import by_name, check_keys, checked_texts
-from treatsel.codebook._field import ROLES, Field
+from treatsel.codebook._field import LABELS, ROLES, Field
 from treatsel.codebook._files import check_number_of_fields, content_of, read_text
 from treatsel.codebook._score import added_outcomes, check_sources, faults_of_sources, subset_of
 from treatsel.codebook._titles import summary_of, titles_of
@@ -37,8 +37,7 @@ from treatsel.errors import CodebookError, CohortError, Fault
 if TYPE_CHECKING:
     import pandas as pd
 
-_ONCE = ("id", "arm", "site", "person")  # roles that only one column can have
-_MAY_BE_ABSENT = (None, "session_score", "process", "date", "undecided")
+_MAY_BE_ABSENT = (None, "therapist", "session_score", "process", "date", "undecided")
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,7 +82,7 @@ class Codebook(Summarized):
             raise CodebookError(
                 f"The codebook lists {listed(twice)} more than once. Each column must have one entry."
             )
-        for role in _ONCE:
+        for role in LABELS:
             if len(found := self.names(role)) > 1:
                 raise CodebookError(f"Columns {listed(found)} all have role {role!r}; only one can.")
         check_sources(self.fields)

@@ -8,6 +8,10 @@ from treatsel.codebook._direction import SHIPPED
 ID_NAMES = {"id", "patient_id", "patient", "pid"}
 ARM_NAMES = {"arm", "treatment", "treatment_arm", "therapy"}
 SITE_NAMES = {"site", "service", "centre", "center", "clinic", "hospital", "country"}
+THERAPIST_NAMES = {
+    *("therapist", "clinician", "practitioner", "counsellor", "counselor"),
+    *("therapist_id", "clinician_id", "practitioner_id"),
+}
 UNNAMED = "Unnamed: "  # pandas' name of a column without a name, such as an index written to CSV
 _ID_LIKE = re.compile(
     r"^(.*_)?(id|ids|pid|subjid|usubjid|patid|mrn|uid|uuid|guid|rownames|row|record|key|code_?number)$"

@@ -19,6 +19,7 @@ from treatsel.codebook._column_names import (
     ARM_NAMES,
     ID_NAMES,
     SITE_NAMES,
+    THERAPIST_NAMES,
     UNNAMED,
     first_known,
     is_ending,
@@ -63,6 +64,7 @@ def draft_fields(
     arm_name = arm or first_known(names, ARM_NAMES)
     site_name = site or first_known([name for name in names if name != arm_name], SITE_NAMES)
     known = {arm_name: "arm", site_name: "site"}
+    known |= {first_known([name for name in names if name not in known], THERAPIST_NAMES): "therapist"}
     known |= {_id_of(frame, [name for name in names if name not in known], missing): "id"}
     # a table of texts only is what reading a CSV file gives; elsewhere, texts were chosen by whoever made it
     as_cells = all(_is_text(frame[name]) for name in names)

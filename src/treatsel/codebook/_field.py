@@ -35,6 +35,7 @@ ROLES = (
     "arm",
     "outcome",
     "site",
+    "therapist",
     "person",
     "audit",
     "session_score",
@@ -43,7 +44,8 @@ ROLES = (
     "undecided",
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
-_LABELS = ("id", "arm", "site", "person")  # roles whose values are labels, even if they look like numbers
+# roles whose values are labels, even if they look like numbers, and that only one column can have
+LABELS = ("id", "arm", "site", "therapist", "person")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -171,7 +173,7 @@ class Field:
             and self.type in ("date", "datetime"),
             "an outcome is 0 or 1; use type integer or boolean.": self.role == "outcome"
             and self.type not in ("integer", "boolean", "number"),
-            "an arm, a site, a person or an id is a label; use type string.": self.role in _LABELS
+            "an arm, a site, a therapist, a person or an id is a label; use type string.": self.role in LABELS
             and self.type not in ("string", "integer"),
         }
         shown = [self.name, *(self.enum or ()), *self.true_values, *self.false_values, self.score, self.start]
@@ -351,7 +353,7 @@ class Field:
         if spelling := self._spelling:
             values = values.replace(spelling)
         clean = values
-        if self.role in _LABELS and self.type != "string":
+        if self.role in LABELS and self.type != "string":
             clean = convert(column, "string", missing)[0].where(values.notna())
         if self.has_integer_labels:
             whole = values.notna() & (values % 1 == 0)
@@ -378,7 +380,7 @@ class Field:
         if self.role == "outcome":
             yield Violation("not_binary", present & ~clean.isin([0, 1]))
         elif self.enum is not None:
-            kind = "string" if self.role in _LABELS else self.type
+            kind = "string" if self.role in LABELS else self.type
             whole = self.has_integer_labels
             allowed = [integer_of(v) for v in self.enum] if whole else self._allowed_values(kind)
             unseen = present & ~clean.isin(allowed)

@@ -22,6 +22,7 @@ def _before(arms: tuple[str, ...]) -> list[dict[str, Any]]:
     return [
         {"name": "patient_id", "type": "string", "role": "id", "title": "Patient"},
         {"name": "service", "type": "string", "role": "site", "title": "Service"},
+        {"name": "therapist", "type": "string", "role": "therapist", "title": "Therapist"},
         _label("ethnicity", "Ethnic group", ETHNICITIES, role="audit"),
         _number("age", "covariate", "Age", 18, 90, "years"),
         _label("gender", "Gender", GENDERS),

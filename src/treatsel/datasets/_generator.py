@@ -218,6 +218,9 @@ def treat(
     frame["dropout"] = dropped
     frame.insert(0, "patient_id", [f"{site}-{number:06d}" for number, site in enumerate(where, start=1)])
     frame.insert(1, "service", where)
+    frame.insert(
+        2, "therapist", [f"{site}-T{number:04d}" for site, number in zip(where, therapist, strict=True)]
+    )
     return frame
 
 

@@ -1,6 +1,6 @@
 """Metrics: functions of outcomes and probabilities that return estimates with intervals, or curves."""
 
-from treatsel._stats.clustered_means import MIN_CLUSTERS, enough_clusters
+from treatsel._stats.clustered_means import FEWEST_CLUSTERS, MIN_CLUSTERS, enough_clusters
 from treatsel._stats.estimate import Estimate
 from treatsel.metrics._functions import FUNCTIONS, measures
 from treatsel.metrics.benefit import (
@@ -111,6 +111,7 @@ from treatsel.metrics.utility import (
 )
 
 __all__ = [
+    "FEWEST_CLUSTERS",
     "FUNCTIONS",
     "MIN_CLUSTERS",
     "BalancedAccuracy",

@@ -82,20 +82,55 @@ def split_groups(
     """
     if groups is None:
         return X, None, np.array([], dtype=object)
-    X = as_pandas(X)
-    if not isinstance(X, pd.DataFrame) or groups not in X.columns:
-        raise InputError(f"X has no column {groups!r}, which was given as groups.")
+    X = _with_column(X, "groups", groups)
     if n := int(X[groups].isna().sum()):
         raise InputError(
             f"Column {groups!r} holds {count_of(n, 'missing site')}. Give a site for these patients, or "
             "leave them out."
         )
     used = check_weights("sample_weight", sample_weight, len(X)) > 0
-    given = X[groups].astype("object")[used]
-    labels = {site: normal_text(as_text(site)) for site in given.unique()}
-    names = np.array(sorted(set(labels.values())), dtype=object)  # the same in any order of the rows
-    codes = pd.Index(names).get_indexer(given.map(labels))
+    given = as_labels(X[groups][used])
+    names = np.array(sorted(set(given)), dtype=object)  # the same in any order of the rows
+    codes = pd.Index(names).get_indexer(given)
     return X.drop(columns=groups), codes if len(names) > 1 else None, names
+
+
+def split_therapists(
+    X: Any, therapists: str | None, sites: npt.NDArray[np.intp] | None, sample_weight: Any
+) -> tuple[Any, npt.NDArray[np.intp] | None]:
+    """Return X without its therapist column, and each patient's therapist as a number (weights above 0).
+
+    The same label at two sites is two therapists. -1: no therapist, where the label is missing. The numbers
+    are None if there are fewer than two therapists: their variance cannot be estimated.
+    """
+    if therapists is None:
+        return X, None
+    X = _with_column(X, "therapists", therapists)
+    used = check_weights("sample_weight", sample_weight, len(X)) > 0
+    labels = as_labels(X[therapists][used])
+    names = pd.Index(sorted(set(labels.dropna())))
+    if len(names) < 2:
+        return X.drop(columns=therapists), None
+    codes = names.get_indexer(labels)
+    if sites is not None:
+        pairs = np.where(codes < 0, -1, sites * len(names) + codes)
+        known, codes = np.unique(pairs, return_inverse=True)
+        codes = codes - int(known[0] == -1)
+    return X.drop(columns=therapists), np.asarray(codes)
+
+
+def as_labels(column: pd.Series) -> pd.Series:
+    """Return sites or therapists as texts: 3, 3.0 and "3" are the same; missing stays missing."""
+    given = column.astype("object")
+    labels = {label: normal_text(as_text(label)) for label in given.dropna().unique()}
+    return given.map(labels)
+
+
+def _with_column(X: Any, parameter: str, name: str) -> pd.DataFrame:
+    X = as_pandas(X)
+    if not isinstance(X, pd.DataFrame) or name not in X.columns:
+        raise InputError(f"X has no column {name!r}, which was given as {parameter}.")
+    return X
 
 
 def check_outcome_by_arm(y: Any, received: pd.Series, used: np.ndarray) -> FloatArray:

@@ -78,13 +78,13 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
         seen = ~np.isnan(y)
         known = X[seen]
         passed = {} if score is None else {"score": np.asarray(score, dtype=float)[seen]}
-        groups = getattr(self.estimator, "groups", None)
+        columns = {name: getattr(self.estimator, name, None) for name in ("groups", "therapists")}
         others = X.drop(columns=self.process)
-        self.dropout_ = HierarchicalClassifier(arm=self.arm, groups=groups).fit(others, X[self.process])
+        self.dropout_ = HierarchicalClassifier(arm=self.arm, **columns).fit(others, X[self.process])
         self.outcome_ = clone(self.estimator)
         views = [known.assign(**{self.process: float(value)}) for value in (0, 1)]
         self.outcome_._fit(known, y[seen], views=views, population=self._population(X, known), **passed)
-        covariates = others.drop(columns=[self.arm, *([groups] if groups else [])])
+        covariates = others.drop(columns=[self.arm, *filter(None, columns.values())])
         self._additive = mixed(self.outcome_.additive(), self.dropout_.additive(), covariates, self.process)
         self.arms_, self.classes_ = self.outcome_.arms_, self.outcome_.classes_
         self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)

@@ -18,6 +18,16 @@ def normal_mean(logits: FloatArray, variance: FloatArray) -> FloatArray:
     return np.asarray(expit(spread) @ _WEIGHTS)
 
 
+def averaged_over(sd: FloatArray) -> FloatArray:
+    """Return the factor by which a logit shrinks in the mean over a normal effect with this SD.
+
+    That of a probit model with the scale that is closest to the logistic function: off by less than 0.01 in
+    probability up to an SD of 1.5 (Zeger, Liang & Albert 1988, Biometrics 44(4), 1049-1060,
+    doi:10.2307/2531734).
+    """
+    return np.asarray(1 / np.sqrt(1 + (16 * np.sqrt(3) / (15 * np.pi)) ** 2 * sd**2))
+
+
 def matched(
     design: FloatArray,
     weights: FloatArray,

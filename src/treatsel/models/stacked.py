@@ -52,6 +52,9 @@ class StackedClassifier(SitedClassifier):
     groups : str or None, default=None
         Column of X that identifies the site; patients of a site are kept in the same fold where possible.
         See `HierarchicalClassifier`.
+    therapists : str or None, default=None
+        Column of X that identifies the therapist; see `HierarchicalClassifier`. Without sites, patients of a
+        therapist are kept in the same fold.
     n_splits : int, default=5
         Number of folds for cross-fitting. Patients are divided into folds by arm and a pseudo-random key of
         their covariates. With fewer than 3,000 patients, this is done three times, and results are averaged.
@@ -103,11 +106,13 @@ class StackedClassifier(SitedClassifier):
         *,
         arm: str | None = "arm",
         groups: str | None = None,
+        therapists: str | None = None,
         n_splits: int = 5,
         priors: Priors | None = None,
     ) -> None:
         self.arm = arm
         self.groups = groups
+        self.therapists = therapists
         self.priors = priors
         self.n_splits = n_splits
 
@@ -124,7 +129,7 @@ class StackedClassifier(SitedClassifier):
                 hierarchy.rank[patients.arms],
                 patients.y,
                 patients.keys(partition),
-                sites=patients.sites if patients.n_sites else None,
+                sites=patients.clusters,
                 n_splits=n_splits,
             )
             for partition in range(n_partitions)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,9 +15,11 @@ from treatsel._disclosure import arm_named
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
 from treatsel.models import HierarchicalClassifier
-from treatsel.models.hierarchical import Curvature, Levels, Patients
+from treatsel.models.hierarchical import NO_EFFECTS, Curvature, Levels, Patients
 
 FAN_IN = 16  # sums added by one task: limits both memory and the depth of the tree
+# sums of `Curvature`; a therapist's patients may be in several partitions, so that there are no caseloads
+ADDED = ("loglik", "gradient", "hessian", "site_gradient", "site_hessian", "cross")
 Counts = dict[str, pd.Series]  # frequency of each value of a column
 
 
@@ -131,6 +133,7 @@ class PatientParts:
         self._parts, self._ends = parts, np.cumsum(lengths)
         self.population = None
         self.n_arms, self.n_sites, self.n_columns = n_arms, n_sites, len(encoding.features) + 1
+        self.n_caseloads = 0
         self.n_terms, self.levels = self.n_columns, Levels.binary(np.empty(0))
         n = float(self._ends[-1])
         # the classifier needs only totals of weights and outcomes: one patient of weight n gives the same
@@ -168,11 +171,13 @@ class PatientParts:
         """As `Patients.counts_by_site`."""
         return np.asarray(self._sum(_by_site))
 
-    def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
-        """As `Patients.curvature`."""
+    def curvature(self, terms: FloatArray, site_effects: FloatArray, _: FloatArray = NO_EFFECTS) -> Curvature:
+        """As `Patients.curvature`, without therapists."""
         return Curvature(*self._sum(_curvature, terms, site_effects))
 
-    def left_out_loglik(self, terms: FloatArray, site_effects: FloatArray, covariance: FloatArray) -> float:
+    def left_out_loglik(
+        self, terms: FloatArray, site_effects: FloatArray, covariance: FloatArray, _: FloatArray = NO_EFFECTS
+    ) -> float:
         """As `Patients.left_out_loglik`."""
         return float(self._sum(_left_out, terms, site_effects, covariance))
 
@@ -259,7 +264,7 @@ def _curvature(
     part: Patients, arms: npt.NDArray[np.intp], terms: FloatArray, site_effects: FloatArray
 ) -> tuple[Any, ...]:
     found = part.with_arms(arms[part.arms]).curvature(terms, site_effects)
-    return tuple(getattr(found, field.name) for field in fields(found))
+    return tuple(getattr(found, name) for name in ADDED)
 
 
 def _left_out(part: Patients, arms: npt.NDArray[np.intp], *at: FloatArray) -> float:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel._stats.folds import balanced_folds
-from treatsel.metrics import aipw_scores, arm_means, enough_clusters
+from treatsel.metrics import aipw_scores, arm_means
 from treatsel.models import AdditiveModel, Assignment, assess_assignment, randomized_probabilities
 from treatsel.selector._outcome import FittedOutcome
 
@@ -29,7 +29,7 @@ def doubly_robust_arm_means(
     *,
     randomized: bool,
     good: bool,
-    groups: pd.Series | None,
+    clusters: pd.Series | None,
 ) -> pd.DataFrame:
     """Return the rate of the good outcome, by arm, if all patients received the arm: value, lower, upper, ...
 
@@ -48,7 +48,7 @@ def doubly_robust_arm_means(
         propensities[table.columns],
         observation=_observation_probability(fitted, received),
     )
-    return arm_means(scores, received=received, clusters=enough_clusters(groups))
+    return arm_means(scores, received=received, clusters=clusters)
 
 
 def probability_of_best(model: AdditiveModel | None, X: pd.DataFrame, *, good: bool) -> pd.Series:

@@ -16,12 +16,14 @@ from treatsel.models import HierarchicalClassifier, Priors, StackedClassifier
 ESTIMATORS = ("auto", "hierarchical", "stacked")
 
 
-def model_of(estimator: Any, arm: str, groups: str | None, priors: Priors | None) -> Any:
-    """Return the unfitted model that `estimator` names, with the selector's arm and site columns."""
+def model_of(
+    estimator: Any, arm: str, groups: str | None, therapists: str | None, priors: Priors | None
+) -> Any:
+    """Return the unfitted model that `estimator` names, with the columns of arm, site and therapist."""
     if isinstance(estimator, str):
         check_choice("estimator", estimator, ESTIMATORS)
         kind = HierarchicalClassifier if estimator == "hierarchical" else StackedClassifier
-        return kind(arm=arm, groups=groups, priors=priors)
+        return kind(arm=arm, groups=groups, therapists=therapists, priors=priors)
     if priors is not None:
         raise InputError(
             'priors need estimator="auto", "hierarchical" or "stacked"; give them to the model in estimator, '
@@ -36,7 +38,7 @@ def model_of(estimator: Any, arm: str, groups: str | None, priors: Priors | None
             "PooledClassifier(estimator) or ArmwiseClassifier(estimator)."
         )
     model = clone(estimator)
-    columns = {"arm": arm, "groups": groups}
+    columns = {"arm": arm, "groups": groups, "therapists": therapists}
     found = {name: name.rsplit("__", 1)[-1] for name in model.get_params()}
     own = {name: model.get_params()[name] for name, end in found.items() if end == "groups"}
     if lost := [column for column in own.values() if column not in (None, groups)]:
@@ -56,9 +58,9 @@ def priors_by_outcome(priors: Any, outcomes: list[str]) -> dict[str, Priors]:
     return dict(found)
 
 
-def knows_groups(model: Any) -> bool:
-    """Whether a model has site effects, and therefore needs the site column."""
-    return any(name.rsplit("__", 1)[-1] == "groups" for name in model.get_params())
+def knows(model: Any, parameter: str) -> bool:
+    """Whether a model has a parameter that names a column, such as "groups", and therefore needs it."""
+    return any(name.rsplit("__", 1)[-1] == parameter for name in model.get_params())
 
 
 def arguments_of(model: Any, score: FloatArray | None) -> dict[str, FloatArray]:

@@ -21,6 +21,7 @@ from treatsel._checks import (
 )
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_order_of, check_same_order
+from treatsel._stats.clusters import therapist_clusters
 from treatsel.codebook import (
     ATTRIBUTE,
     Codebook,
@@ -54,8 +55,8 @@ class DevelopmentData:
         outcomes that were observed in every patient.
     received : Series of shape (n_patients,)
         Received arm.
-    groups, persons : Series of shape (n_patients,) or None
-        Site or service of each row; person of each row.
+    groups, therapists, persons : Series of shape (n_patients,) or None
+        Site or service, therapist (NaN: none) and person of each row.
     codebook : Codebook
         Covariates and arm.
     assignment : str or None
@@ -69,9 +70,17 @@ class DevelopmentData:
     process: pd.DataFrame
     received: pd.Series
     groups: pd.Series | None
+    therapists: pd.Series | None
     persons: pd.Series | None
     codebook: Codebook
     assignment: str | None
+
+    @property
+    def clusters(self) -> pd.Series | None:
+        """Sites, or without sites therapists; patients without a therapist are clusters of their own."""
+        if self.groups is not None or self.therapists is None:
+            return self.groups
+        return therapist_clusters(self.therapists, None)
 
     @property
     def covariates(self) -> pd.DataFrame:
@@ -124,12 +133,15 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
     groups = selector.groups or cohort.codebook.name("site")
     if groups is None and person is not None and cohort.frame[person].duplicated().any():
         groups = person  # rows of the same person are dependent; with one row per person, nothing is grouped
+    therapist = cohort.codebook.name("therapist")
     frame = cohort.X
     for name in dict.fromkeys((groups, person)):
         if name is not None:
             if name not in cohort.frame:
                 raise InputError(f"The cohort has no column {name!r}, which was given as groups.")
             frame[name] = cohort.frame[name]
+    if therapist in cohort.frame:
+        frame[therapist] = cohort.frame[therapist]
     data = _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups)
     # outcomes that were given as y may be of some patients only, or others than the cohort's
     others = [name for name in cohort.codebook.outcomes if name not in data.process]
@@ -163,6 +175,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         process=_complete(outcomes.set_axis(clean.index)) if selector.missing is None else clean.iloc[:, :0],
         received=clean[selector.arm],
         groups=_normal_groups(frame[groups]) if groups else None,
+        therapists=_therapists_in(codebook, frame, groups),
         persons=next((frame[name] for name in book.names("person") if name in frame), None),
         codebook=book,
         assignment=assignment,
@@ -214,6 +227,14 @@ def _site_in(codebook: Any, frame: pd.DataFrame) -> str | None:
         )
         return None
     return site
+
+
+def _therapists_in(codebook: Any, frame: pd.DataFrame, groups: str | None) -> pd.Series | None:
+    """Return the therapists of a codebook's column, if the table has it."""
+    name = codebook.name("therapist") if isinstance(codebook, Codebook) else None
+    if name is None or name == groups or name not in frame:
+        return None
+    return _normal_groups(frame[name])
 
 
 ASSIGNMENTS = ("randomised", "routine")
@@ -303,6 +324,7 @@ def _refuse_strangers(book: Codebook, arm: str) -> None:
         "date": "holds dates",
         "id": "looks like a patient id",
         "site": "looks like a site",
+        "therapist": "looks like a therapist",
         "outcome": "looks like an outcome",
         "undecided": "may not be a covariate",
         None: "holds too many different texts to be a category",
@@ -362,6 +384,8 @@ def completed_codebook(
             found = frequent_levels(clean[field.name])
             rarer = not clean[field.name].dropna().isin(found).all()
             fields.append(replace(field, enum=None if rarer else found or None))
+        elif field.role == "therapist":  # a list of names would be in the model file
+            fields.append(replace(field, enum=None))
         elif field.name not in directions:
             fields.append(field)
     for name, good in directions.items():

@@ -9,9 +9,11 @@ from scipy.special import logit
 
 from treatsel._checks import check_arm
 from treatsel._reporting.text import check_names
+from treatsel._stats.clusters import therapist_clusters
 from treatsel._stats.row_hashes import Keys, row_keys
 from treatsel.errors import InputError
 from treatsel.fitted import DataCheck, Development, FittedModel, Published, RowDigests
+from treatsel.metrics import FEWEST_CLUSTERS, enough_clusters
 from treatsel.models import AdditiveModel, Assignment, Observation, Priors
 from treatsel.predictions import fingerprint
 from treatsel.selector._background import counts_by_arm, ranges_of, summarize
@@ -62,13 +64,15 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
             data.process.drop(columns=name, errors="ignore"),
             arms=arms,
             groups=data.groups,
+            therapists=data.therapists,
+            clusters=data.clusters,
             priors=priors.get(name),
             **options,
         )
         for name in names
     }
     assignment = learn_assignment(
-        data.clean, selector.arm, groups=data.groups, random_state=selector.random_state
+        data.clean, selector.arm, groups=data.clusters, random_state=selector.random_state
     )
     main, randomized = names[0], data.assignment == "randomised"
     means = doubly_robust_arm_means(
@@ -78,7 +82,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
         assignment,
         randomized=randomized,
         good=bool(good[main]),
-        groups=data.groups,
+        clusters=_clusters_of_means(data),
     )
     means["p_best"] = probability_of_best(fitted[main].additive, data.covariates, good=bool(good[main]))
     checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
@@ -102,6 +106,14 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     warn_of(checks)
     observation = {name: part.observation for name, part in fitted.items() if part.observation is not None}
     return Learned(model=model, assignment=assignment, observation=observation, keys=keys)
+
+
+def _clusters_of_means(data: DevelopmentData) -> Any:
+    """Return the clusters of intervals of means: sites, of fewer than 5 the therapists, or None."""
+    sites, therapists = data.groups, data.therapists
+    if enough_clusters(sites, fewest=FEWEST_CLUSTERS) is not None or therapists is None:
+        return enough_clusters(sites, fewest=FEWEST_CLUSTERS)
+    return enough_clusters(therapist_clusters(therapists, sites))
 
 
 def _finished(model: AdditiveModel | None, data: DevelopmentData, outcome: str) -> AdditiveModel | None:

@@ -21,7 +21,7 @@ from treatsel.selector._fit import (
     arguments_of,
     check_trainable,
     fit_model,
-    knows_groups,
+    knows,
     model_of,
 )
 from treatsel.selector._lost import dropout_column, observation_of
@@ -83,6 +83,8 @@ def learn_outcome(
     arm: str,
     arms: list[Any],
     groups: pd.Series | None,
+    therapists: pd.Series | None,
+    clusters: pd.Series | None,
     estimator: Any,
     priors: Priors | None,
     random_state: Any,
@@ -91,20 +93,20 @@ def learn_outcome(
     """Fit the model of one outcome; X holds the covariates and the arm, y holds 0, 1 or NaN.
 
     `score`: the signed distance from the definition of the outcome, if it rests on a score. `process`:
-    columns observed after the start, which say who was lost.
+    columns observed after the start, which say who was lost. `clusters`: whose patients are in the same fold.
     """
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
     seed = seed_of(random_state)
     # without a seed, draw one, so that all splits below are the same
     seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
-    data = _Data(X, y, score, groups, arm)
+    data = _Data(X, y, score, groups, therapists, clusters, arm)
     seen = data.seen
-    folds = balanced_folds(X[seen][arm], data.target, groups=data.sites, random_state=seed)
+    folds = balanced_folds(X[seen][arm], data.target, groups=data.seen_clusters, random_state=seed)
     check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
-    unfitted = model_of(estimator, arm, None if groups is None else str(groups.name), priors)
+    unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors)
     pattern = dropout_column(process, y, X[arm]) if isinstance(unfitted, SitedClassifier) else None
-    observation = observation_of(X, y, process, pattern, arm=arm, groups=groups, seed=seed)
+    observation = observation_of(X, y, process, pattern, arm=arm, groups=clusters, seed=seed)
     weights = None
     if pattern is None:
         model, by_arm = _fitted(data, unfitted, folds, n_jobs)
@@ -112,7 +114,7 @@ def learn_outcome(
         model, by_arm = _fitted_mixture(data, unfitted, process[pattern], seed, n_jobs)
         weights = None if observation is None or observation.weights is None else observation.weights[seen]
     performance, excess = _performance(
-        by_arm[seen], X[seen], data.target, arm, data.sites, weights, seed, n_jobs
+        by_arm[seen], X[seen], data.target, arm, data.seen_clusters, weights, seed, n_jobs
     )
     return FittedOutcome(
         model=model,
@@ -139,12 +141,17 @@ def _slopes(score: pd.Series, p: FloatArray) -> dict[str, tuple[float, float]]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Data:
-    """Covariates and arm of all patients, the outcome (0, 1 or NaN), its score, and sites."""
+    """Covariates and arm of all patients, the outcome (0, 1 or NaN), its score, sites and therapists.
+
+    `clusters`: whose patients are in the same fold.
+    """
 
     X: pd.DataFrame
     y: pd.Series
     score: pd.Series | None
     groups: pd.Series | None
+    therapists: pd.Series | None
+    clusters: pd.Series | None
     arm: str
 
     @property
@@ -162,11 +169,20 @@ class _Data:
         """Sites of the observed patients."""
         return None if self.groups is None else self.groups[self.seen]
 
+    @property
+    def seen_clusters(self) -> pd.Series | None:
+        """Clusters of the observed patients."""
+        return None if self.clusters is None else self.clusters[self.seen]
+
     def table(self, model: Any) -> pd.DataFrame:
-        """Return covariates and arm, and the site if the model has site effects."""
-        if self.groups is None or not knows_groups(model):
-            return self.X
-        return self.X.assign(**{str(self.groups.name): self.groups})
+        """Return covariates and arm, and site and therapist if the model has effects of them."""
+        given = {"groups": self.groups, "therapists": self.therapists}
+        added = {str(c.name): c for name, c in given.items() if c is not None and knows(model, name)}
+        return self.X.assign(**added) if added else self.X
+
+
+def _name(column: pd.Series | None) -> str | None:
+    return None if column is None else str(column.name)
 
 
 def _fitted(data: _Data, unfitted: Any, folds: Folds, n_jobs: int | None) -> tuple[Any, pd.DataFrame]:
@@ -190,10 +206,10 @@ def _fitted_mixture(
     name = str(dropout.name)
     table = data.table(unfitted).assign(**{name: dropout.to_numpy(dtype=float)})
     passed = {} if data.score is None else {"score": data.score.to_numpy(dtype=float)}
-    y, groups = data.y.to_numpy(dtype=float), data.groups
+    y = data.y.to_numpy(dtype=float)
     model = DropoutMixture(unfitted, arm=data.arm, process=name).fit(table, y, **passed)
     folds = balanced_folds(
-        data.X[data.arm], 2 * dropout.to_numpy() + np.nan_to_num(y), groups=groups, random_state=seed
+        data.X[data.arm], 2 * dropout.to_numpy() + np.nan_to_num(y), groups=data.clusters, random_state=seed
     )
     if not hasattr(model.outcome_, "cross_fitted_"):
         return model, held_out_predictions(model, table, y, folds, n_jobs=n_jobs, **passed)

@@ -127,7 +127,7 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
     impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
     recommended = wanted[given].copy()
     recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], task.tie_arm)
-    options: dict[str, Any] = {"clusters": task.clusters, "level": task.level}
+    options: dict[str, Any] = {"clusters": task.clusters_of_means, "level": task.level}
     if problem is None:
         scores = aipw_scores(task.good_y, received, table[given], every[task.seen])
         gain = gain_of(task, scores, recommended, best, options)

@@ -19,12 +19,13 @@ from treatsel._checks import (
 from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
 from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
+from treatsel._stats.clusters import therapist_clusters
 from treatsel._stats.folds import balanced_folds
 from treatsel.codebook import direction_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
-from treatsel.metrics import enough_clusters
+from treatsel.metrics import FEWEST_CLUSTERS, MIN_CLUSTERS, enough_clusters
 from treatsel.models import observation_weights
 
 # Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
@@ -247,11 +248,26 @@ class ValidationTask:
 
     @cached_property
     def all_clusters(self) -> np.ndarray | None:
-        """Cluster of each patient (site, or else person); None without enough for robust intervals."""
-        groups = self.cohort.groups
-        if groups is None or enough_clusters(_named(groups[self.seen])) is None:
+        """Cluster of each patient (site, or else person); None without enough for robust intervals.
+
+        Of fewer than 10 sites, the therapists.
+        """
+        return self._all_clusters(MIN_CLUSTERS)
+
+    def _all_clusters(self, fewest: int) -> np.ndarray | None:
+        groups, therapists = self.cohort.groups, self.cohort.therapists
+        if groups is not None and enough_clusters(_named(groups[self.seen]), fewest=fewest) is not None:
+            return _named(groups).to_numpy()
+        if therapists is None:
             return None
-        return _named(groups).to_numpy()
+        found = therapist_clusters(therapists, groups).to_numpy()
+        return None if enough_clusters(found[self.seen]) is None else found
+
+    @property
+    def clusters_of_means(self) -> np.ndarray | None:
+        """Clusters of the patients with the outcome observed, for means with a small-sample correction."""
+        found = self._all_clusters(FEWEST_CLUSTERS)
+        return None if found is None else found[self.seen]
 
     @property
     def clusters(self) -> np.ndarray | None:

@@ -116,11 +116,12 @@ def arm_means(
         Doubly robust scores from `aipw_scores`, columns named by arm.
     received : array-like of shape (n_patients,), optional
         Labels of the received arms. With `clusters`, the interval of an arm rests on the clusters in which
-        it was received: of fewer than 10, the larger of the cluster-robust and the plain standard error is
-        used, with Student's t for that number; of one, there is no interval. Without `received`, every arm
-        is taken to have been received in all clusters.
+        it was received: of fewer than 10 and not all, the larger of the cluster-robust and the plain standard
+        error is used, with Student's t for that number; of one, there is no interval. Without `received`,
+        every arm is taken to have been received in all clusters.
     clusters : array-like of shape (n_patients,), optional
-        Site or service of each patient, for a cluster-robust standard error with Student's t.
+        Site or service of each patient, for a cluster-robust standard error with Student's t; of fewer than
+        10, with a small-sample correction (CR2, Satterthwaite's degrees of freedom).
     sample_weight : array-like of shape (n_patients,), optional
         Weight of each patient; as counts, a weight of 2 is the same row twice.
     weights_are : {"counts", "sampling"}, default "counts"
@@ -177,7 +178,7 @@ def _of_few_clusters(mean: Mean, values: FloatArray, units: Units, received: Flo
     """
     codes: Any = units.codes
     count = len(np.unique(codes[(received > 0) & (units.weight > 0)]))
-    if count >= MIN_CLUSTERS:
+    if count >= MIN_CLUSTERS or count == units.n_clusters:
         return mean
     if count < 2:
         reason = f"no interval: the arm was received in {count_of(count, 'cluster')} of {units.n_clusters}"

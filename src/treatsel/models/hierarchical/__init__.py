@@ -1,7 +1,7 @@
 """Hierarchical logistic regression: the classifier and its numerical methods."""
 
 from treatsel.models.hierarchical._classifier import HierarchicalClassifier
-from treatsel.models.hierarchical._curvature import Curvature, Patients
+from treatsel.models.hierarchical._curvature import NO_EFFECTS, Curvature, Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._known_sites import Draws as Draws
 from treatsel.models.hierarchical._known_sites import shift_to as shift_to
@@ -10,6 +10,7 @@ from treatsel.models.hierarchical._screening import select_covariates
 from treatsel.models.hierarchical._sited import SitedClassifier
 
 __all__ = [
+    "NO_EFFECTS",
     "Contributions",
     "Curvature",
     "HierarchicalClassifier",

@@ -24,6 +24,7 @@ from treatsel.models.hierarchical._variances import (
     draw_groups,
     draw_sites,
     maximize_evidence,
+    no_effects,
 )
 
 # Prior probability that effects do not differ between patients. In two simulated processes without
@@ -76,7 +77,7 @@ class Averaged:
         carry more, and are learned again.
         """
         layout = self.layout
-        start = State(self.start.terms, np.zeros((patients.n_sites, patients.n_arms)))
+        start = no_effects(patients, self.start.terms)
         scales = replace(self.scales, groups=self.scales.kinds[layout.kind])
         scales, state = maximize_evidence(patients, layout, scales, start=start)
         return replace(self, components=_components(patients, layout, scales, state, self.null))
@@ -180,7 +181,8 @@ def _components(
         log_weights.append(np.log(1 - null if modified else null))
         if len(choices) > 1:
             covariance = mode.system.by_arm(prior.terms.shape)
-            log_weights[-1] += patients.left_out_loglik(mode.state.by_arm, mode.state.sites, covariance)
+            at = mode.state
+            log_weights[-1] += patients.left_out_loglik(at.by_arm, at.sites, covariance, at.therapists)
             if layout.outside is not None:  # published estimates are data as well
                 bare = layout.with_outside(None).prior(chosen)
                 apart = find_mode(patients, mode.state, bare)

@@ -16,9 +16,10 @@ from treatsel.models.priors import Priors
 class HierarchicalClassifier(SitedClassifier):
     """Logistic regression with partial pooling of the arms (empirical Bayes).
 
-    logit p_k(x) = a + a_k + h(x)'b + h(x)'g_k (+ u_site + v_site,k), where h(x) are standardized numbers
-    (skewed ones on a logarithmic scale), categories and missing indicators, and the shared effects b include
-    hinges at the quartiles of each number. All arms are treated alike; there is no reference arm.
+    logit p_k(x) = a + a_k + h(x)'b + h(x)'g_k (+ u_site + v_site,k + w_therapist,k), where h(x) are
+    standardized numbers (skewed ones on a logarithmic scale), categories and missing indicators, and the
+    shared effects b include hinges at the quartiles of each number. All arms are treated alike; there is no
+    reference arm.
 
     Every term has a Gaussian prior. Each column has one variance for its shared effect and one for its
     deviations by arm, drawn towards the variance of its kind; all of them maximize the evidence (marginal
@@ -36,6 +37,10 @@ class HierarchicalClassifier(SitedClassifier):
     groups : str or None, default=None
         Column of X that identifies the site, for a random intercept and a random site-by-arm effect; it is
         not a predictor. Predictions do not need the column: without it, they are for a new site.
+    therapists : str or None, default=None
+        Column of X that identifies the therapist, for a random effect of each therapist under each arm within
+        a site; it is not a predictor. Missing: no therapist. Predictions do not need the column: they are
+        means over therapists.
     priors : Priors or None, default=None
         What is known from elsewhere, such as published trials.
 
@@ -53,7 +58,7 @@ class HierarchicalClassifier(SitedClassifier):
         Prior SD, in logits, of each column of the matrix: of its shared effect (prognosis) and of its
         deviations by arm (modification), as estimated.
     prior_ : Series
-        Prior SD, in logits, of each kind of term, of arms and of sites.
+        Prior SD, in logits, of each kind of term, of arms, of sites and of therapists.
     levels_ : int
         Number of levels of the outcome: 2, or those of the score.
     priors_ : DataFrame
@@ -85,10 +90,16 @@ class HierarchicalClassifier(SitedClassifier):
     """
 
     def __init__(
-        self, *, arm: str | None = "arm", groups: str | None = None, priors: Priors | None = None
+        self,
+        *,
+        arm: str | None = "arm",
+        groups: str | None = None,
+        therapists: str | None = None,
+        priors: Priors | None = None,
     ) -> None:
         self.arm = arm
         self.groups = groups
+        self.therapists = therapists
         self.priors = priors
 
     def _learn(

@@ -22,6 +22,29 @@ MOST_LEVERAGE = 0.95
 BLOCK_CELLS = 4_000_000  # numbers of the design matrix held at once: 32 MB
 
 
+NO_EFFECTS: FloatArray = np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CaseloadSums:
+    """Sums over the patients of a therapist under an arm, for C such caseloads.
+
+    Attributes
+    ----------
+    cells : ndarray of int of shape (C,)
+        Site and arm of each caseload: K times the number of the site (0 without sites), plus that of the arm.
+    gradient, hessian : ndarray of shape (C,)
+        With respect to the effect of the caseload.
+    cross : ndarray of shape (C, q)
+        Second derivatives between this effect and the arm's terms.
+    """
+
+    cells: npt.NDArray[np.intp]
+    gradient: FloatArray
+    hessian: FloatArray
+    cross: FloatArray
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Curvature:
     """Sums over patients at a parameter value: K arms, q terms (the first is the intercept), S sites.
@@ -38,6 +61,8 @@ class Curvature:
         With respect to each site's intercept under each arm.
     cross : ndarray of shape (S, K, q)
         Second derivatives between these intercepts and the arm's terms.
+    caseloads : CaseloadSums or None
+        With respect to the effects of therapists; None without therapists.
     """
 
     loglik: float
@@ -46,6 +71,7 @@ class Curvature:
     site_gradient: FloatArray
     site_hessian: FloatArray
     cross: FloatArray
+    caseloads: CaseloadSums | None = None
 
 
 class Patients:
@@ -65,6 +91,8 @@ class Patients:
         Number of arms.
     sites : ndarray of int of shape (n_patients,), optional
         Number of the site, 0 to S - 1; None: no site effects.
+    therapists : ndarray of int of shape (n_patients,), optional
+        Number of the therapist, who works at one site; -1: no therapist. None: no effects of therapists.
     levels : Levels, optional
         Ordered levels of the score behind the outcome; None: the two levels of y.
     """
@@ -79,12 +107,15 @@ class Patients:
         weights: FloatArray,
         n_arms: int,
         sites: npt.NDArray[np.intp] | None = None,
+        therapists: npt.NDArray[np.intp] | None = None,
         levels: Levels | None = None,
     ) -> None:
         self._covariates, self._encoding = covariates, encoding
         self.arms, self.y, self.weights, self.n_arms = arms, y, weights, n_arms
         self.sites = np.zeros(len(y), dtype=np.intp) if sites is None else sites
         self.n_sites = 0 if sites is None else int(sites.max()) + 1
+        self.therapists = therapists
+        self._number_caseloads()
         self.levels = Levels.binary(y) if levels is None else levels
         self.n_columns = len(encoding.features) + 1
         self.n_terms = self.n_columns + self.levels.n_free
@@ -93,6 +124,34 @@ class Patients:
         self.population: tuple[FloatArray, FloatArray] | None = None
         self._slices = [slice(i, i + rows) for i in range(0, len(y), rows)]
         self._kept = self._design(self._slices[0]) if len(self._slices) == 1 else None
+
+    def _number_caseloads(self) -> None:
+        """Number the pairs of therapist and arm; -1: no therapist."""
+        self.caseloads = np.full(len(self.y), -1)
+        self._cells = np.zeros(0, dtype=np.intp)
+        if self.therapists is None:
+            return
+        has = self.therapists >= 0
+        pairs = self.therapists[has] * self.n_arms + self.arms[has]
+        _, first, self.caseloads[has] = np.unique(pairs, return_index=True, return_inverse=True)
+        self._cells = (self.sites * self.n_arms + self.arms)[has][first]
+
+    @property
+    def clusters(self) -> npt.NDArray[np.intp] | None:
+        """Number of each patient's site, or without sites of the therapist; None with neither.
+
+        Patients without a therapist have numbers of their own.
+        """
+        if self.n_sites or self.therapists is None:
+            return self.sites if self.n_sites else None
+        alone = self.therapists < 0
+        own = np.cumsum(alone) + self.therapists.max()
+        return np.asarray(np.where(alone, own, self.therapists))
+
+    @property
+    def n_caseloads(self) -> int:
+        """Number of pairs of therapist and arm."""
+        return len(self._cells)
 
     def subset(self, rows: npt.NDArray[np.intp]) -> "Patients":
         """Return some of the patients, by position."""
@@ -105,6 +164,7 @@ class Patients:
             weights=self.weights[rows],
             n_arms=self.n_arms,
             sites=sites,
+            therapists=None if self.therapists is None else self.therapists[rows],
             levels=self.levels.among(rows),
         )
 
@@ -128,6 +188,7 @@ class Patients:
         """Return the same patients with other arm numbers."""
         other = copy(self)
         other.arms = arms
+        other._number_caseloads()
         return other
 
     def totals_by_arm(self) -> list[FloatArray]:
@@ -195,7 +256,9 @@ class Patients:
         counts = np.bincount(cells, patients_of(self.weights), minlength=self.n_sites * self.n_arms)
         return np.asarray(counts.reshape(self.n_sites, self.n_arms))
 
-    def curvature(self, terms: FloatArray, site_effects: FloatArray) -> Curvature:
+    def curvature(
+        self, terms: FloatArray, site_effects: FloatArray, therapist_effects: FloatArray = NO_EFFECTS
+    ) -> Curvature:
         """Return the sums over all patients.
 
         Parameters
@@ -204,6 +267,8 @@ class Patients:
             Intercept, coefficients and thresholds of each arm (thresholds are the same in all arms).
         site_effects : ndarray of shape (S, K)
             Intercept of each site under each arm, added to the arm's.
+        therapist_effects : ndarray of shape (C,)
+            Effect of each caseload.
 
         Notes
         -----
@@ -215,10 +280,11 @@ class Patients:
         loglik, gradient, hessian = 0.0, np.zeros((n_arms, q)), np.zeros((n_arms, q, q))
         of_sites = np.zeros((2, n_sites * n_arms))
         cross = np.zeros((n_sites * n_arms, q))
+        of_caseloads, in_caseload = np.zeros((2, self.n_caseloads)), np.zeros((self.n_caseloads, q))
         thresholds = self.levels.thresholds(terms[0, p:])
         for design, rows in self.blocks():
             arms = self.arms[rows]
-            part = self._contributions(design, rows, terms, site_effects, thresholds)
+            part = self._contributions(design, rows, terms, site_effects, therapist_effects, thresholds)
             loglik += part.loglik
             for k in range(n_arms):
                 mine = np.flatnonzero(arms == k)
@@ -234,13 +300,11 @@ class Patients:
                     hessian[k, :p, p:] += mixed.T
             if n_sites:
                 cell = self.sites[rows] * n_arms + arms
-                of_sites[0] += np.bincount(cell, part.residual, minlength=n_sites * n_arms)
-                of_sites[1] += np.bincount(cell, part.curve, minlength=n_sites * n_arms)
-                where, size = (cell, np.arange(len(cell))), (len(cross), len(cell))
-                cross[:, :p] += csr_array((part.curve, where), shape=size) @ design
-                if q > p:
-                    in_cell = csr_array((np.ones(len(cell)), where), shape=size)
-                    cross[:, p:] += (in_cell @ part.curve_by_threshold().T).toarray()
+                _add_by_group(part, design, cell, of_sites, cross)
+            if self.n_caseloads:
+                with_one = np.flatnonzero(self.caseloads[rows] >= 0)
+                group = self.caseloads[rows][with_one]
+                _add_by_group(part.among(with_one), design[with_one], group, of_caseloads, in_caseload)
         shape = (n_sites, n_arms)
         return Curvature(
             loglik,
@@ -249,6 +313,9 @@ class Patients:
             of_sites[0].reshape(shape),
             of_sites[1].reshape(shape),
             cross.reshape(*shape, q),
+            CaseloadSums(self._cells, of_caseloads[0], of_caseloads[1], in_caseload)
+            if self.n_caseloads
+            else None,
         )
 
     def _contributions(
@@ -257,6 +324,7 @@ class Patients:
         rows: slice,
         terms: FloatArray,
         site_effects: FloatArray,
+        therapist_effects: FloatArray,
         thresholds: FloatArray,
     ) -> Contributions:
         """Return log-likelihood and derivatives of a block of patients."""
@@ -264,16 +332,25 @@ class Patients:
         eta = np.einsum("np,np->n", design, of[arms]) if len(of) > 1 else design @ of[0]
         if self.n_sites:
             eta = eta + site_effects[self.sites[rows], arms]
+        if self.n_caseloads:  # the last is that of patients without a therapist
+            eta = eta + np.append(therapist_effects, 0.0)[self.caseloads[rows]]
         return Contributions.at(eta, self.levels.among(rows), thresholds, self.weights[rows])
 
-    def left_out_loglik(self, terms: FloatArray, site_effects: FloatArray, covariance: FloatArray) -> float:
+    def left_out_loglik(
+        self,
+        terms: FloatArray,
+        site_effects: FloatArray,
+        covariance: FloatArray,
+        therapist_effects: FloatArray = NO_EFFECTS,
+    ) -> float:
         """Return the log-likelihood of each patient's event, given all other patients.
 
-        One Newton step from the mode removes a patient. Sites, thresholds and hyperparameters are held.
+        One Newton step from the mode removes a patient. Sites, therapists, thresholds and hyperparameters are
+        held.
 
         Parameters
         ----------
-        terms, site_effects
+        terms, site_effects, therapist_effects
             As in `curvature`, at the mode.
         covariance : ndarray of shape (K, q, q)
             Posterior covariance of each arm's terms.
@@ -285,7 +362,7 @@ class Patients:
         p, total = self.n_columns, 0.0
         thresholds = self.levels.thresholds(terms[0, p:])
         for design, rows in self.blocks():
-            part = self._contributions(design, rows, terms, site_effects, thresholds)
+            part = self._contributions(design, rows, terms, site_effects, therapist_effects, thresholds)
             variance = np.empty(len(design))
             for k in range(self.n_arms):
                 mine = self.arms[rows] == k
@@ -295,3 +372,17 @@ class Patients:
             eta = part.eta - variance * part.residual / (1 - leverage)
             total += self.weights[rows] @ (self.y[rows] * eta - np.logaddexp(0.0, eta))
         return float(total)
+
+
+def _add_by_group(
+    part: Contributions, design: FloatArray, group: npt.NDArray[np.intp], sums: FloatArray, cross: FloatArray
+) -> None:
+    """Add each group's gradient and curvature, shape (2, n_groups), and second derivatives with terms."""
+    n_groups, p = len(cross), design.shape[1]
+    sums[0] += np.bincount(group, part.residual, minlength=n_groups)
+    sums[1] += np.bincount(group, part.curve, minlength=n_groups)
+    where, size = (group, np.arange(len(group))), (n_groups, len(group))
+    cross[:, :p] += csr_array((part.curve, where), shape=size) @ design
+    if cross.shape[1] > p:
+        in_group = csr_array((np.ones(len(group)), where), shape=size)
+        cross[:, p:] += (in_group @ part.curve_by_threshold().T).toarray()

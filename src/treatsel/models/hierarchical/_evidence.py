@@ -6,15 +6,16 @@ term with standard deviation zero is left out. Site effects are integrated out e
 approximation.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 
 from treatsel._checks import FloatArray
 from treatsel.errors import TreatselError
-from treatsel.models.hierarchical._curvature import Curvature, Patients
+from treatsel.models.hierarchical._curvature import NO_EFFECTS, Curvature, Patients
 from treatsel.models.hierarchical._outside import Outside
+from treatsel.models.hierarchical._therapists import therapist_step, without_therapists
 
 MAX_STEPS = 50  # never reached in practice: Newton's method converges quadratically
 # A step this short still increases a concave function unless only rounding is left.
@@ -29,13 +30,15 @@ class Prior:
     """Prior standard deviations, and estimates from elsewhere.
 
     `terms`: shape (K + 1, q); row 0 of the shared effects, row k + 1 of the deviations of arm k. `site`,
-    `site_by_arm`: of a site's intercept, and of its deviation under each arm.
+    `site_by_arm`: of a site's intercept, and of its deviation under each arm; `therapist`: of a therapist's
+    effect.
     """
 
     terms: FloatArray
     site: float = 0.0
     site_by_arm: float = 0.0
     outside: Outside | None = None
+    therapist: float = 0.0
 
     def site_covariance(self) -> FloatArray:
         """Return the prior covariance of a site's intercepts under the arms, shape (K, K)."""
@@ -45,10 +48,11 @@ class Prior:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class State:
-    """A parameter value: shared and deviating terms, shape (K + 1, q), and site effects, shape (S, K)."""
+    """A parameter value: shared and deviating terms, (K + 1, q); effects of sites, (S, K), and caseloads."""
 
     terms: FloatArray
     sites: FloatArray
+    therapists: FloatArray = field(default_factory=lambda: NO_EFFECTS)
 
     @property
     def by_arm(self) -> FloatArray:
@@ -58,10 +62,11 @@ class State:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class System:
-    """The quadratic approximation at a state, with the sites integrated out.
+    """The quadratic approximation at a state, with sites and therapists integrated out.
 
     `factor` is the Cholesky factor L of the precision L L' of z (active terms only), and `linear` the
-    right-hand side, so that the optimum is z = (L L')^-1 linear.
+    right-hand side, so that the optimum is z = (L L')^-1 linear. `cross`: second derivatives between effects
+    of sites and terms, without the therapists.
     """
 
     active: np.ndarray
@@ -70,11 +75,13 @@ class System:
     linear: FloatArray
     site_cov: FloatArray
     site_linear: FloatArray
+    cross: FloatArray
     log_det: float
 
     @classmethod
     def build(cls, curvature: Curvature, state: State, prior: Prior) -> "System":
         """Build the system from the sums at `state`."""
+        curvature, of_therapists = without_therapists(curvature, state.therapists, prior.therapist)
         hessian, gradient, site_cov, site_linear, log_det = _without_sites(curvature, state, prior)
         linear = gradient + np.einsum("kplq,lq->kp", hessian, state.by_arm)
         layers = np.concatenate([linear.sum(axis=0)[None], linear])
@@ -83,8 +90,9 @@ class System:
         matrix = _two_layers(hessian)[np.ix_(active, active)] * np.outer(scale, scale)
         matrix[np.diag_indices_from(matrix)] += 1.0
         factor = _factor(matrix)
-        log_det += 2 * float(np.log(np.diag(factor)).sum())
-        return cls(active, scale, factor, layers.ravel()[active] * scale, site_cov, site_linear, log_det)
+        log_det += of_therapists + 2 * float(np.log(np.diag(factor)).sum())
+        linear = layers.ravel()[active] * scale
+        return cls(active, scale, factor, linear, site_cov, site_linear, curvature.cross, log_det)
 
     def optimum(self) -> FloatArray:
         """Return z at the optimum, active terms only."""
@@ -203,6 +211,8 @@ def log_joint(curvature: Curvature, state: State, prior: Prior) -> float:
     if len(state.sites):
         inverse = np.linalg.pinv(prior.site_covariance(), hermitian=True)  # singular if a site SD is 0
         total -= 0.5 * float(np.einsum("sk,kl,sl->", state.sites, inverse, state.sites))
+    if prior.therapist:
+        total -= 0.5 * float(((state.therapists / prior.therapist) ** 2).sum())
     return total
 
 
@@ -210,16 +220,26 @@ def newton_step(curvature: Curvature, state: State, prior: Prior) -> State:
     """Return the optimum of the quadratic approximation at a state."""
     system = System.build(curvature, state, prior)
     terms = system.terms(system.optimum(), state.terms.shape)
-    if not len(state.sites):
-        return State(terms, state.sites)
-    moved = (terms[0] + terms[1:]) - state.by_arm
-    pull = system.site_linear - np.einsum("skq,kq->sk", curvature.cross, moved)
-    return State(terms, np.einsum("skl,sl->sk", system.site_cov, pull))
+    moved, sites = (terms[0] + terms[1:]) - state.by_arm, state.sites
+    if len(sites):
+        pull = system.site_linear - np.einsum("skq,kq->sk", system.cross, moved)
+        sites = np.einsum("skl,sl->sk", system.site_cov, pull)
+    effects = therapist_step(curvature, state.therapists, prior.therapist, moved, sites - state.sites)
+    return State(terms, sites, effects)
 
 
 def blend(old: State, new: State, share: float) -> State:
     """Return the state at a share of the way from one state to another."""
-    return State(old.terms + share * (new.terms - old.terms), old.sites + share * (new.sites - old.sites))
+    return State(
+        old.terms + share * (new.terms - old.terms),
+        old.sites + share * (new.sites - old.sites),
+        old.therapists + share * (new.therapists - old.therapists),
+    )
+
+
+def curvature_at(patients: Patients, state: State) -> Curvature:
+    """Return the sums over patients at a state."""
+    return patients.curvature(state.by_arm, state.sites, state.therapists)
 
 
 def advance(
@@ -234,7 +254,7 @@ def advance(
     share = 1.0
     while True:
         candidate = blend(state, target, share)
-        at = patients.curvature(candidate.by_arm, candidate.sites)
+        at = curvature_at(patients, candidate)
         value = log_joint(at, candidate, prior)
         # The joint density is log-concave, so a full step rarely overshoots. Near the mode, changes are
         # below the rounding error of a sum over patients, hence the relative tolerance.
@@ -265,7 +285,7 @@ def find_mode(patients: Patients, start: State, prior: Prior, *, tol: float = 1e
     MacKay (1992), Neural Computation 4(3), 415-447 (Laplace evidence). doi:10.1162/neco.1992.4.3.415
     """
     state = _without_inactive(start, prior)
-    curvature = patients.curvature(state.by_arm, state.sites)
+    curvature = curvature_at(patients, state)
     value = log_joint(curvature, state, prior)
     for _ in range(MAX_STEPS):
         previous = value
@@ -281,6 +301,7 @@ def find_mode(patients: Patients, start: State, prior: Prior, *, tol: float = 1e
 
 
 def _without_inactive(state: State, prior: Prior) -> State:
-    """Set terms and site effects to zero where their prior standard deviation is zero."""
+    """Set terms and effects of sites and therapists to zero where their prior standard deviation is zero."""
     sites = state.sites if prior.site_covariance().any() else np.zeros_like(state.sites)
-    return replace(state, terms=np.where(prior.terms > 0, state.terms, 0.0), sites=sites)
+    effects = state.therapists if prior.therapist else np.zeros_like(state.therapists)
+    return State(np.where(prior.terms > 0, state.terms, 0.0), sites, effects)

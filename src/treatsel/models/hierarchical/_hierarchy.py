@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 from treatsel.errors import warn
-from treatsel.models._projection import matched, normal_mean
+from treatsel.models._projection import averaged_over, matched, normal_mean
 from treatsel.models.hierarchical._averaging import NULL_PROBABILITY, Averaged, Component, average
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import System
@@ -119,7 +119,10 @@ class Hierarchy:
         found = dict(zip(layout.names, scales.kinds.tolist(), strict=True))
         if len(self.rank) > 1:
             found["arm"] = ARM_SD
-        return pd.Series({**found, "site": scales.site, "site x arm": scales.site_by_arm}, name="sd")
+        found |= {"site": scales.site, "site x arm": scales.site_by_arm}
+        if scales.of_therapists is not None:
+            found["therapist"] = scales.therapist
+        return pd.Series(found, name="sd")
 
     def shifts(self, patients: Patients) -> FloatArray:
         """Return what known sites add to the logits within the average site, shape (n_known, n_arms)."""
@@ -149,7 +152,10 @@ class Hierarchy:
         new = sd[:, [1]] * random.standard_normal((n_draws, n_arms))
         new += sd[:, [0]] * random.standard_normal((n_draws, 1))
         n_columns = self.averaged.layout.n_columns
-        return Draws(terms[:, self.rank, :n_columns], sites[:, :, self.rank], new[:, self.rank])
+        draws = terms[:, self.rank, :n_columns], sites[:, :, self.rank], new[:, self.rank]
+        # the patient's therapist is unknown: probabilities are means over therapists
+        share = averaged_over(sd[:, 2])[:, None]
+        return Draws(draws[0] * share[..., None], draws[1] * share[..., None], draws[2] * share)
 
 
 def _draw_component(
@@ -157,7 +163,7 @@ def _draw_component(
 ) -> tuple[FloatArray, ...]:
     """Draw terms and effects of sites from one posterior, with several draws of the prior variances.
 
-    Also returned: the SDs of sites and of sites by arm of each draw.
+    Also returned: the SDs of sites, of sites by arm and of therapists of each draw.
 
     The draws are shifted to the mode: the mean over the drawn variances, which are heavy-tailed, predicts
     worse, by 0.1 points of gain at 300 patients.
@@ -169,7 +175,7 @@ def _draw_component(
         terms = system.terms(system.optimum(), layout.shape)
         parts.append(_draw_pairs(system, terms[0] + terms[1:], len(rows), random))
         effects.append(known.draw(c.mode, system, parts[-1], of_sites))
-        sizes.append(np.tile([prior.site, prior.site_by_arm], (2 * len(rows), 1)))
+        sizes.append(np.tile([prior.site, prior.site_by_arm, prior.therapist], (2 * len(rows), 1)))
     draws, sites, sd = map(np.concatenate, (parts, effects, sizes))
     draws += c.mode.state.by_arm - draws.mean(axis=0)
     sites += c.mode.state.sites[known.numbers] - sites.mean(axis=0)
@@ -190,6 +196,8 @@ def _draw_pairs(system: System, mean: FloatArray, n_pairs: int, random: np.rando
 def _projected(components: Sequence[Component], patients: Patients, *, new_site: bool = True) -> FloatArray:
     """Return the terms whose probabilities are closest to the posterior mean at a new (or the average) site.
 
+    The therapist is a new one.
+
     Closest in Kullback-Leibler divergence over (at most ``PROJECTION_ROWS`` of) the patients. The model is
     then a single additive logit per arm, whose probabilities are nevertheless averaged over the posterior.
 
@@ -204,9 +212,11 @@ def _projected(components: Sequence[Component], patients: Patients, *, new_site:
     for c in components:
         covariances = c.mode.system.by_arm(c.prior.terms.shape)[:, :n, :n]
         mean = c.mode.state.by_arm[:, :n]
-        site = c.prior.site**2 + c.prior.site_by_arm**2 if new_site else 0.0
+        others = c.prior.therapist**2
+        if new_site:
+            others += c.prior.site**2 + c.prior.site_by_arm**2
         for k, covariance in enumerate(covariances):
-            variance = np.einsum("np,np->n", design @ covariance, design) + site
+            variance = np.einsum("np,np->n", design @ covariance, design) + others
             target[:, k] += c.weight * normal_mean(design @ mean[k], variance)
             spread[k] += c.weight * np.diag(covariance)
         terms += c.weight * mean

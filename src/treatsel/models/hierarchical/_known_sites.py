@@ -47,7 +47,8 @@ class Moments:
     """Means and covariances of terms and of effects of known sites, at one posterior mode.
 
     `terms`: (K, q); `of_terms`: their covariance within each arm, (K, q, q); `mean`, `variance`: of the
-    effects of sites, (S, K); `with_terms`: covariance of an effect with the terms of its arm, (S, K, q).
+    effects of sites, (S, K); `with_terms`: covariance of an effect with the terms of its arm, (S, K, q);
+    `therapist`: prior SD of a therapist.
     """
 
     terms: FloatArray
@@ -55,6 +56,7 @@ class Moments:
     mean: FloatArray
     variance: FloatArray
     with_terms: FloatArray
+    therapist: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,7 +84,7 @@ class KnownSites:
     def moments(self, mode: Mode, prior: Prior) -> Moments:
         """Return means and covariances of terms and effects."""
         joint = mode.system.joint(prior.terms.shape)
-        cov, cross = mode.system.site_cov[self.numbers], mode.curvature.cross[self.numbers]
+        cov, cross = mode.system.site_cov[self.numbers], mode.system.cross[self.numbers]
         mean = mode.state.sites[self.numbers]
         # given the terms, the effects are linear in cross @ terms
         pulled = np.einsum("kplq,slq->skpl", joint, cross, optimize=True)
@@ -108,12 +110,13 @@ class KnownSites:
                 share * with_terms.sum(axis=3),
                 with_terms[:, arms, :, arms].transpose(1, 0, 2),
             ),
+            therapist=prior.therapist,
         )
 
     def draw(self, mode: Mode, system: System, terms: FloatArray, random: np.random.Generator) -> FloatArray:
         """Return draws of the effects of sites given draws of the terms, which come in antithetic pairs."""
         n_pairs, (n_sites, n_arms) = len(terms) // 2, self.is_rare.shape
-        cov, cross = system.site_cov[self.numbers], mode.curvature.cross[self.numbers]
+        cov, cross = system.site_cov[self.numbers], system.cross[self.numbers]
         moved = np.einsum("skq,dkq->dsk", cross, terms - mode.state.by_arm, optimize=True)
         mean = np.einsum("skl,dsl->dsk", cov, system.site_linear[self.numbers] - moved)
         values, vectors = np.linalg.eigh(cov)  # singular if a site SD is 0
@@ -124,9 +127,9 @@ class KnownSites:
     def disclosable(self, effects: FloatArray, sd: FloatArray, random: np.random.Generator) -> FloatArray:
         """Return draws with the effect of a site under a rare arm drawn from its effect under all arms.
 
-        `sd`: SDs of sites and of sites by arm, shape (n_draws, 2).
+        `sd`: SDs of sites, of sites by arm and of therapists, shape (n_draws, 3).
         """
-        common, own = (np.square(each)[:, None, None] for each in sd.T)
+        common, own, _ = (np.square(each)[:, None, None] for each in sd.T)
         total = np.maximum(own + effects.shape[2] * common, 1e-300)
         level = effects.sum(axis=2, keepdims=True) * (common / total)
         level = level + np.sqrt(common * own / total) * random.standard_normal(level.shape)
@@ -165,7 +168,8 @@ def shifts(patients: Patients, within: FloatArray, moments: Sequence[tuple[float
         for share, each in moments:
             logits = (design @ each.terms[k, :n])[:, None] + each.mean[:, k]
             own = np.einsum("np,np->n", design @ each.of_terms[k, :n, :n], design)
-            variance = own[:, None] + each.variance[:, k] + 2 * design @ each.with_terms[:, k, :n].T
+            variance = own[:, None] + each.variance[:, k] + each.therapist**2
+            variance += 2 * design @ each.with_terms[:, k, :n].T
             target += share * (weights @ normal_mean(logits, np.maximum(variance, 0.0)))
             start += share * each.mean[:, k]
         found[:, k] = shift_to(design @ within[k], weights, target, start)

@@ -15,7 +15,7 @@ from treatsel._checks import FloatArray, as_pandas, check_same_length, check_vec
 from treatsel._stats.alignment import check_same_order
 from treatsel.additive import AdditiveModel, Encoding, ScoreLevels, SiteEffects
 from treatsel.errors import InputError, warn
-from treatsel.models._base import ByArmMixin, split_groups
+from treatsel.models._base import ByArmMixin, split_groups, split_therapists
 from treatsel.models.hierarchical._averaging import NULL_PROBABILITY
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
@@ -59,6 +59,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     """Base of the models that fit a `Hierarchy` and are written as an `AdditiveModel`."""
 
     groups: str | None
+    therapists: str | None
     priors: Priors | None
 
     @abstractmethod
@@ -73,7 +74,8 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns)
-            Covariates, the arm column, and the site column if `groups` is given.
+            Covariates, the arm column, and the columns of site and therapist if `groups` and `therapists` are
+            given.
         y : array-like of shape (n_patients,)
             Outcome, 0 or 1.
         sample_weight : array-like of shape (n_patients,), optional
@@ -106,6 +108,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         """
         scored = None if score is None else _check_score(score, X, sample_weight)
         X, sites, self._sites = split_groups(X, self.groups, sample_weight)
+        X, therapists = split_therapists(X, self.therapists, sites, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
@@ -121,6 +124,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
                 weights=weights,
                 n_arms=len(self.arms_),
                 sites=sites,
+                therapists=therapists,
                 levels=None if scored is None else _levels_of(scored, y, weights),
             )
             if population is not None:

@@ -7,7 +7,7 @@ prior is thus dense and sparse at once.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from treatsel._checks import FloatArray
 from treatsel.models.hierarchical._curvature import Patients
-from treatsel.models.hierarchical._evidence import Prior, State, System, advance
+from treatsel.models.hierarchical._evidence import Prior, State, System, advance, curvature_at
 from treatsel.models.hierarchical._outside import Outside
+from treatsel.models.hierarchical._therapists import Residuals
 
 LOG = logging.getLogger(__name__)
 
@@ -57,9 +58,10 @@ MAX_ROUNDS = 60
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """Hyperparameters, in logits: SD of each group of terms, of each kind, of sites and of sites by arm.
+    """Hyperparameters, in logits: SDs of groups of terms, kinds, sites, sites by arm and therapists.
 
-    `of_sites`: posterior probability of each pair of `site_sizes`; None without sites.
+    `of_sites`: posterior probability of each pair of `site_sizes`; None without sites. `of_therapists`: of
+    each of ``SITE_SIZES``; None without therapists.
     """
 
     groups: FloatArray
@@ -67,6 +69,8 @@ class Scales:
     site: float = 0.0
     site_by_arm: float = 0.0
     of_sites: FloatArray | None = None
+    therapist: float = 0.0
+    of_therapists: FloatArray | None = None
 
 
 class Layout:
@@ -139,7 +143,7 @@ class Layout:
     def prior(self, scales: Scales) -> Prior:
         """Return the prior at these scales."""
         terms = np.where(self._group < 0, self._fixed, np.append(scales.groups, 0.0)[self._group])
-        return Prior(terms, scales.site, scales.site_by_arm, self.outside)
+        return Prior(terms, scales.site, scales.site_by_arm, self.outside, scales.therapist)
 
     def with_outside(self, outside: Outside | None) -> "Layout":
         """Return the same layout with other estimates from elsewhere, for the same arms."""
@@ -173,25 +177,30 @@ def maximize_evidence(
     """
     learns_kinds = start is None
     state = _first(patients, layout) if start is None else start
-    curvature = patients.curvature(state.by_arm, state.sites)
+    curvature = curvature_at(patients, state)
     for number in range(MAX_ROUNDS):
         LOG.info("Maximizing the evidence: round %d, at most %d", number + 1, MAX_ROUNDS)
         before = scales
         for _ in range(3):  # updates converge linearly, and are cheap compared with a pass over the patients
             system = System.build(curvature, state, layout.prior(scales))
             scales = _updated(system, layout, scales, kinds=learns_kinds)
-        if patients.n_sites and learns_kinds:
-            linear = curvature.site_hessian * state.sites + curvature.site_gradient
-            scales = _with_sites(curvature.site_hessian, linear, scales)
+        if learns_kinds and (patients.n_sites or patients.n_caseloads):
+            residuals = Residuals.at(curvature, state.sites, state.therapists)
+            scales = _with_sites(_with_therapists(scales, residuals), residuals, patients.n_sites)
         state, curvature, _ = advance(patients, curvature, state, layout.prior(scales))
         if _change(before, scales) < 0.02:  # 2 % of a prior SD changes the posterior by much less than its SD
             break
     return scales, state
 
 
+def no_effects(patients: Patients, terms: FloatArray) -> State:
+    """Return the state with these terms, and without effects of sites and therapists."""
+    return State(terms, np.zeros((patients.n_sites, patients.n_arms)), np.zeros(patients.n_caseloads))
+
+
 def _first(patients: Patients, layout: Layout) -> State:
     """Return the state without covariates: the base rate, kept finite, and the thresholds."""
-    state = State(np.zeros(layout.shape), np.zeros((patients.n_sites, patients.n_arms)))
+    state = no_effects(patients, np.zeros(layout.shape))
     rate = float(np.clip(patients.weights @ patients.y / patients.weights.sum(), 1e-3, 1 - 1e-3))
     state.terms[0, 0] = np.log(rate / (1 - rate))
     if patients.levels.n_free:
@@ -238,33 +247,64 @@ def site_sizes(n_arms: int) -> FloatArray:
 
 
 def draw_sites(scales: Scales, n_arms: int, random: np.random.Generator) -> Scales:
-    """Return scales whose SDs of sites are drawn from their posterior."""
-    if scales.of_sites is None:
-        return scales
-    site, by_arm = site_sizes(n_arms)[random.choice(len(scales.of_sites), p=scales.of_sites)]
-    return replace(scales, site=float(site), site_by_arm=float(by_arm))
+    """Return scales whose SDs of sites and therapists are drawn from their posterior."""
+    if scales.of_sites is not None:
+        site, by_arm = site_sizes(n_arms)[random.choice(len(scales.of_sites), p=scales.of_sites)]
+        scales = replace(scales, site=float(site), site_by_arm=float(by_arm))
+    if scales.of_therapists is not None:
+        scales = replace(scales, therapist=float(random.choice(SITE_SIZES, p=scales.of_therapists)))
+    return scales
 
 
-def _with_sites(curve: FloatArray, linear: FloatArray, scales: Scales) -> Scales:
-    """Return the scales with the posterior mean of the site variances over a grid, given the terms.
+def _with_sites(scales: Scales, residuals: Residuals, n_sites: int) -> Scales:
+    """Return the scales with the posterior mean of the variances of sites over a grid, given the terms.
 
     The mean instead of the mode, since with few sites the mode is often 0 (Chung et al. 2013, Psychometrika
     78(4), 685-709, doi:10.1007/s11336-013-9328-2).
     """
-    n_arms, grid, values = linear.shape[1], site_sizes(linear.shape[1]), []
-    for site, by_arm in grid:
-        sigma = site**2 + by_arm**2 * np.eye(n_arms)
-        inner = np.eye(n_arms) + curve[:, :, None] * sigma
-        covariance = sigma @ np.linalg.inv(inner)
-        value = np.einsum("sk,skl,sl->", linear, covariance, linear) - np.linalg.slogdet(inner)[1].sum()
-        values.append(0.5 * float(value) - 0.5 * (site**2 + by_arm**2) / TYPICAL_SITE**2)
-    weights = np.exp(np.array(values) - max(values))
-    weights /= weights.sum()
+    if not n_sites:
+        return scales
+    sums, _ = residuals.without_therapists(scales.therapist)
+    grid = site_sizes(sums.shape[2])
+    weights = _posterior(grid, [_log_likelihood(sums, *sizes) for sizes in grid])
     site, by_arm = np.sqrt(weights @ grid**2)
     return replace(scales, site=float(site), site_by_arm=float(by_arm), of_sites=weights)
 
 
+def _with_therapists(scales: Scales, residuals: Residuals) -> Scales:
+    """Return the scales with the posterior mean of the variance of therapists, given those of sites."""
+    if not len(residuals.cells):
+        return scales
+    values = []
+    for sd in SITE_SIZES:
+        sums, value = residuals.without_therapists(sd)
+        values.append(value + _log_likelihood(sums, scales.site, scales.site_by_arm))
+    grid = np.array(SITE_SIZES)
+    weights = _posterior(grid[:, None], values)
+    return replace(scales, therapist=float(np.sqrt(weights @ grid**2)), of_therapists=weights)
+
+
+def _posterior(grid: FloatArray, log_likelihood: Sequence[float]) -> FloatArray:
+    """Return the posterior probabilities of SDs, shape (n, d), under half-normal priors."""
+    values = np.array(log_likelihood) - 0.5 * (grid**2).sum(axis=1) / TYPICAL_SITE**2
+    weights = np.exp(values - values.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _log_likelihood(sums: FloatArray, site: float, by_arm: float) -> float:
+    """Return the log-likelihood of the SDs of sites; `sums`: linear part and curvature, shape (2, S, K)."""
+    linear, curve = sums
+    n_arms = linear.shape[1]
+    sigma = site**2 + by_arm**2 * np.eye(n_arms)
+    inner = np.eye(n_arms) + curve[:, :, None] * sigma
+    covariance = sigma @ np.linalg.inv(inner)
+    value = np.einsum("sk,skl,sl->", linear, covariance, linear) - np.linalg.slogdet(inner)[1].sum()
+    return 0.5 * float(value)
+
+
 def _change(old: Scales, new: Scales) -> float:
     """Return the largest relative change of a scale; 0.01 is added, so that scales near 0 do not count."""
-    before, after = (np.concatenate([s.groups, s.kinds, [s.site, s.site_by_arm]]) for s in (old, new))
+    before, after = (
+        np.concatenate([s.groups, s.kinds, [s.site, s.site_by_arm, s.therapist]]) for s in (old, new)
+    )
     return float(np.abs(np.log((after + 0.01) / (before + 0.01))).max())

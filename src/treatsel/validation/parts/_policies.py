@@ -4,12 +4,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from treatsel._checks import count_of
 from treatsel._stats.by_arm_tables import share_received
 from treatsel._stats.estimate import not_estimable
 from treatsel.metrics import (
+    FEWEST_CLUSTERS,
     MIN_CLUSTERS,
     Estimate,
     Gain,
@@ -152,10 +154,11 @@ def effective_n(task: ValidationTask, policies: Policies) -> float:
 
 
 def _at_few_sites(task: ValidationTask, policies: Policies) -> list[str]:
-    """Return the arms received at few of the sites, where intervals are cluster-robust."""
-    if policies.options["clusters"] is None:
+    """Return the arms received at few of many sites, where intervals are cluster-robust."""
+    clusters = policies.options["clusters"]
+    if clusters is None or len(np.unique(clusters)) < MIN_CLUSTERS:
         return []
-    sites = pd.Series(policies.options["clusters"]).groupby(task.arms).nunique()
+    sites = pd.Series(clusters).groupby(task.arms).nunique()
     return [str(arm) for arm in policies.scores.columns if sites.get(arm, 0) < MIN_CLUSTERS]
 
 
@@ -189,10 +192,14 @@ def _cautions(task: ValidationTask, policies: Policies) -> list[Caution]:
         )
         found.append(Caution(Severity.MILD, text))
     if 1 < task.n_sites < MIN_CLUSTERS:
+        others = "treat patients as independent" if task.clusters is None else "are robust by therapist"
         text = (
             f"There are {task.n_sites} sites, fewer than the {MIN_CLUSTERS} needed for cluster-robust "
-            "intervals: the intervals do not generalize beyond these sites."
+            f"intervals by site: intervals {others} and do not generalize beyond these sites"
         )
+        if task.n_sites >= FEWEST_CLUSTERS:
+            text += "; those of policy values and gains are robust by site, with a small-sample correction"
+        text += "."
         found.append(Caution(Severity.PARTIAL, text))
     if few := _at_few_sites(task, policies):
         text = (

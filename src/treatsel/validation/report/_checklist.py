@@ -12,7 +12,7 @@ from treatsel._reporting.format import points
 from treatsel._reporting.page import Page, Section, Table, to_markdown
 from treatsel._version import __version__
 from treatsel.errors import InputError
-from treatsel.metrics import MIN_CLUSTERS
+from treatsel.metrics import FEWEST_CLUSTERS
 from treatsel.validation.parts import OVERALL
 from treatsel.validation.report._data import ReportData
 
@@ -81,7 +81,7 @@ def answers_of(report: ReportData) -> dict[str, str]:
         "sites": f"{count_of(sites, 'site')}." if sites else "",
     }
     if sites:
-        enough = sites >= MIN_CLUSTERS
+        enough = sites >= FEWEST_CLUSTERS
         facts["clustering"] = (
             f"Intervals of policy estimates {'are' if enough else 'are not'} cluster-robust by site "
             f"({count_of(sites, 'site')})."
