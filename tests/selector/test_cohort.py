@@ -275,3 +275,16 @@ class TestFitOnACohort:
         by_hand = ts.TreatmentSelector(codebook=book, groups="person", **options)
         by_hand.fit(frame.drop(columns="remission"), frame["remission"])
         pd.testing.assert_frame_equal(one.predict_by_arm(frame), by_hand.predict_by_arm(frame))
+
+
+def test_sites_that_differ_only_in_type_are_one():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"age": rng.normal(40, 10, 120), "arm": np.tile(["CBT", "SSRI"], 60)})
+    X["site"] = pd.Series([3, "3", 4.0, "5"] * 30, dtype=object)
+    y = pd.Series(rng.random(120) < 0.5, name="remission").astype(float)
+    selector = ts.TreatmentSelector(
+        groups="site", event_is_good=True, estimator="hierarchical", random_state=0
+    )
+    with pytest.warns(TreatselWarning):
+        selector.fit(X, y)
+    assert selector.model_.known_sites == {"3", "4", "5"}

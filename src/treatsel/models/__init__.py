@@ -15,6 +15,7 @@ from treatsel.models._base import received_arms as received_arms
 from treatsel.models._learners import is_lightgbm as is_lightgbm
 from treatsel.models._learners import prepare as prepare
 from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
+from treatsel.models._loss_test import LossTest, loss_test
 from treatsel.models._mixture import DropoutMixture
 from treatsel.models._observation import Observation, observation_weights
 from treatsel.models._recalibration import METHODS as METHODS
@@ -38,6 +39,7 @@ __all__ = [
     "DropoutMixture",
     "Encoding",
     "HierarchicalClassifier",
+    "LossTest",
     "Observation",
     "PooledClassifier",
     "Priors",
@@ -46,6 +48,7 @@ __all__ = [
     "Trees",
     "assess_assignment",
     "assignment_probabilities",
+    "loss_test",
     "observation_weights",
     "randomized_probabilities",
 ]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from treatsel._checks import (
     as_pandas,
+    as_text,
     check_binary,
     check_choice,
     check_mapping_keys,
@@ -150,7 +151,7 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
         data,
         scores=cohort.scores.reindex(data.clean.index),
         units=_units(cohort),
-        process=process.reindex(data.clean.index) if selector.missing is None else data.process.iloc[:, :0],
+        process=process.reindex(data.clean.index),
     )
 
 
@@ -172,7 +173,7 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         outcomes=outcomes,
         scores=pd.DataFrame(index=clean.index),
         units={},
-        process=_complete(outcomes.set_axis(clean.index)) if selector.missing is None else clean.iloc[:, :0],
+        process=_complete(outcomes.set_axis(clean.index)),
         received=clean[selector.arm],
         groups=_normal_groups(frame[groups]) if groups else None,
         therapists=_therapists_in(codebook, frame, groups),
@@ -205,9 +206,9 @@ def _complete(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _normal_groups(column: pd.Series) -> pd.Series:
-    """Return sites whose names look alike as the same site."""
-    plain = column.astype("object")
-    found = plain.map(lambda name: normal_text(name) if isinstance(name, str) else name)
+    """Return sites or therapists as texts; names that look alike, and 3 and "3", are the same."""
+    plain = column.astype("object").map(as_text, na_action="ignore")
+    found = plain.map(normal_text, na_action="ignore")
     if n := int((found.notna() & (found != plain)).sum()):
         warn(
             f"normalized_text: column {column.name!r} holds {count_of(n, 'text')} that were read in their "

@@ -29,6 +29,7 @@ from treatsel.selector.data_checks import (
     check_auc,
     check_extreme,
     check_loss,
+    check_loss_at_random,
     check_observation,
     check_overlap,
     check_priors,
@@ -55,13 +56,14 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     check_names(f"Arms in column {selector.arm!r}", arms, InputError)
     good = directions(selector.event_is_good, outcomes, data.codebook)
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
-    priors = priors_by_outcome(selector.priors, names)
+    priors, uses_process = priors_by_outcome(selector.priors, names), selector.missing is None
     fitted = {
         name: learn_outcome(
             data.clean,
             outcomes[name],
             data.scores.get(name),
             data.process.drop(columns=name, errors="ignore"),
+            uses_process=uses_process,
             arms=arms,
             groups=data.groups,
             therapists=data.therapists,
@@ -88,7 +90,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
     checks += [] if randomized else check_overlap(assignment)
     for name, part in fitted.items():
-        checks += _check_model(part, name)
+        checks += _check_model(part, name, uses_process=uses_process)
     keys = row_keys(data.clean)
     development = _development(data, fitted, assignment, means, arms, checks, keys, priors)
     enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
@@ -132,7 +134,7 @@ def _finished(model: AdditiveModel | None, data: DevelopmentData, outcome: str) 
     return replace(model, score=replace(model.score, means=origin + unit * model.score.means))
 
 
-def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:
+def _check_model(part: FittedOutcome, name: str, *, uses_process: bool) -> list[DataCheck]:
     """Run the checks of one outcome's fitted model."""
     # the baseline sees a leak as well, also where the model itself fails because of it
     auc = max(part.figure("within_arm_auc"), part.figure("within_arm_auc", "baseline"))
@@ -141,6 +143,7 @@ def _check_model(part: FittedOutcome, name: str) -> list[DataCheck]:
         *check_loss(part.excess, name),
         *check_extreme(logit(part.cross_fitted.to_numpy()), name),
         *check_observation(part.observation, name),
+        *check_loss_at_random(part.loss, name, used=uses_process),
         *check_proportional(part.slopes, name),
         *check_priors(getattr(part.model, "prior_conflict_", None), name),
     ]

@@ -6,7 +6,7 @@ import pandas as pd
 from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel._stats.folds import balanced_folds
 from treatsel.errors import warn
-from treatsel.models import Observation, observation_weights
+from treatsel.models import LossTest, Observation, loss_test, observation_weights
 
 # Patients whose outcome was observed that are needed, with and without dropout, to model its association.
 FEWEST_KNOWN = 20
@@ -66,3 +66,21 @@ def observation_of(
     covariates = X.drop(columns=arm)
     usable = process.loc[:, [process[name].notna().any() for name in process]]
     return observation_weights(covariates.join(usable), X[arm], seen, folds)
+
+
+def test_of_loss(
+    X: pd.DataFrame,
+    y: pd.Series,
+    process: pd.DataFrame,
+    *,
+    arm: str,
+    groups: pd.Series | None,
+    seed: int | None,
+) -> LossTest | None:
+    """Test whether loss depends on process columns; None with hardly any loss or without such columns."""
+    seen = y.notna().to_numpy()
+    columns = process.loc[:, [len(process[name].drop_duplicates()) > 1 for name in process]]
+    if seen.all() or is_small(int((~seen).sum())) or not columns.shape[1]:
+        return None
+    folds = balanced_folds(X[arm], seen.astype(float), groups=groups, random_state=seed)
+    return loss_test(X.drop(columns=arm), X[arm], seen, columns, folds)

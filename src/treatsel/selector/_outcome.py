@@ -15,7 +15,7 @@ from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.metrics import brier_score, calibration_slope, log_loss, within_arm_auc
 from treatsel.model_selection import Folds, held_out_predictions
-from treatsel.models import AdditiveModel, DropoutMixture, Observation, PooledClassifier, Priors
+from treatsel.models import AdditiveModel, DropoutMixture, LossTest, Observation, PooledClassifier, Priors
 from treatsel.models.hierarchical import SitedClassifier
 from treatsel.selector._fit import (
     arguments_of,
@@ -24,7 +24,7 @@ from treatsel.selector._fit import (
     knows,
     model_of,
 )
-from treatsel.selector._lost import dropout_column, observation_of
+from treatsel.selector._lost import dropout_column, observation_of, test_of_loss
 
 # C of the baseline. Of 0.003, 0.03 and 0.3, cross-fitted log-loss is lowest with 0.03 in 28 of 40 simulated
 # outcomes (make_cohort, 300 to 10,000 patients), and otherwise at most 0.013 above the lowest of the three.
@@ -51,6 +51,8 @@ class FittedOutcome:
         Predictions for each patient by a model fitted without that patient's outcome.
     observation : Observation or None
         Weights that account for missing outcomes; None if all outcomes were observed.
+    loss : LossTest or None
+        Test of whether the loss of outcomes depends on process columns; None without loss or such columns.
     performance : DataFrame
         Cross-fitted performance of model and baseline: predictor, metric, value, lower, upper, n.
     excess : dict of str to (float, float)
@@ -64,6 +66,7 @@ class FittedOutcome:
     additive: AdditiveModel | None
     cross_fitted: pd.DataFrame
     observation: Observation | None
+    loss: LossTest | None
     performance: pd.DataFrame
     excess: dict[str, tuple[float, float]]
     slopes: dict[str, tuple[float, float]]
@@ -80,6 +83,7 @@ def learn_outcome(
     score: pd.Series | None,
     process: pd.DataFrame,
     *,
+    uses_process: bool,
     arm: str,
     arms: list[Any],
     groups: pd.Series | None,
@@ -93,7 +97,8 @@ def learn_outcome(
     """Fit the model of one outcome; X holds the covariates and the arm, y holds 0, 1 or NaN.
 
     `score`: the signed distance from the definition of the outcome, if it rests on a score. `process`:
-    columns observed after the start, which say who was lost. `clusters`: whose patients are in the same fold.
+    columns observed after the start, which say who was lost, and are used if `uses_process`. `clusters`:
+    whose patients are in the same fold.
     """
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
@@ -104,6 +109,8 @@ def learn_outcome(
     seen = data.seen
     folds = balanced_folds(X[seen][arm], data.target, groups=data.seen_clusters, random_state=seed)
     check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
+    loss = test_of_loss(X, y, process, arm=arm, groups=clusters, seed=seed)
+    process = process if uses_process else process.iloc[:, :0]
     unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors)
     pattern = dropout_column(process, y, X[arm]) if isinstance(unfitted, SitedClassifier) else None
     observation = observation_of(X, y, process, pattern, arm=arm, groups=clusters, seed=seed)
@@ -121,6 +128,7 @@ def learn_outcome(
         additive=additive_of(model),
         cross_fitted=by_arm[arms],
         observation=observation,
+        loss=loss,
         performance=performance,
         excess=excess,
         slopes={} if score is None else _slopes(score[seen], _own(by_arm[seen], X[seen][arm])),

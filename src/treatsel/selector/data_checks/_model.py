@@ -6,15 +6,17 @@ from sklearn.metrics import roc_auc_score
 
 from treatsel._checks import FloatArray
 from treatsel._disclosure import stated
+from treatsel._reporting.format import with_p
 from treatsel.codebook import follows_outcome
 from treatsel.fitted import DataCheck
-from treatsel.models import Observation
+from treatsel.models import LossTest, Observation
 
 MAX_AUC = 0.85  # well above the AUC that baseline covariates reach for outcomes in mental health care
 MAX_EXCESS = 0.02  # log-loss per patient: that of an AUC of about 0.6 is 0.02 below the base rate's
 MAX_LOGIT = 20.0  # a probability of 1 in 500 million, which no cohort can support
 MAX_LOSS_AUC = 0.95  # discrimination of lost from observed outcomes above which they hardly overlap
 LEAST_APART = 0.2  # difference of slopes that matters: the limits of a good calibration slope
+SIGNIFICANT = 0.05  # p value below which loss is said to depend on process columns
 MIN_LOST = 5  # lost outcomes from which on this AUC is computed
 
 
@@ -116,6 +118,27 @@ def check_proportional(slopes: dict[str, tuple[float, float]], outcome: str) -> 
         "model of the 0/1 outcome: leave score and definition out of the codebook."
     )
     return [DataCheck("score_not_proportional", message)]
+
+
+def check_loss_at_random(loss: LossTest | None, outcome: str, *, used: bool) -> list[DataCheck]:
+    """Report outcomes whose loss depends on process columns, given arm and covariates (p < .05).
+
+    `used`: whether the model and its weights use these columns.
+    """
+    if loss is None or not loss.p_value < SIGNIFICANT:
+        return []
+    names = ", ".join(map(repr, loss.columns))
+    remedy = (
+        "The model and its weights use these columns."
+        if used
+        else 'The model ignores these columns: leave missing="covariates" out.'
+    )
+    message = (
+        f"Outcome {outcome!r} is not missing at random given arm and covariates alone: whether it was "
+        f"observed depends on {names} (likelihood ratio {loss.statistic:.1f}, {loss.df} df, "
+        f"{with_p(loss.p_value)}). {remedy}"
+    )
+    return [DataCheck("not_missing_at_random", message)]
 
 
 def check_observation(observation: Observation | None, outcome: str) -> list[DataCheck]:
