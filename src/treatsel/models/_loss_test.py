@@ -10,6 +10,7 @@ from scipy.special import logit
 from scipy.stats import chi2
 
 from treatsel._checks import check_same_length
+from treatsel._reporting.summary import Summarized
 from treatsel._stats.logistic import maximize
 from treatsel.additive import Encoding
 from treatsel.errors import InputError
@@ -18,8 +19,8 @@ from treatsel.models._observation import observation_weights
 LEAST = 1e-6  # distance of probabilities of observation from 0 and 1, for finite logits
 
 
-@dataclass(frozen=True, kw_only=True)
-class LossTest:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LossTest(Summarized):
     """Likelihood-ratio test of whether loss depends on process columns, given arm and covariates.
 
     Attributes
