@@ -1,4 +1,4 @@
-"""The test of missing at random given arm and covariates, against process columns."""
+"""The test of whether the loss of outcomes depends on process columns."""
 
 import numpy as np
 import pandas as pd
@@ -49,14 +49,14 @@ def test_what_the_test_refuses():
 
 
 @pytest.mark.parametrize("missing", [None, "covariates"])
-def test_a_selector_says_that_outcomes_are_not_missing_at_random(missing):
+def test_a_selector_says_that_outcomes_are_loss_depends_on_process(missing):
     cohort = make_cohort(600, random_state=0).cohort
     options = {"estimator": "hierarchical", "random_state": 0, "missing": missing}
     with pytest.warns(TreatselWarning) as caught:
         selector = ts.TreatmentSelector(**options).fit(cohort)
-    assert any("not missing at random given arm and covariates alone" in str(w.message) for w in caught)
+    assert any("hardly missing at random given arm and covariates alone" in str(w.message) for w in caught)
     # dropout itself is always observed
-    (found,) = [check for check in selector.data_checks_ if check.code == "not_missing_at_random"]
+    (found,) = [check for check in selector.data_checks_ if check.code == "loss_depends_on_process"]
     assert "depends on 'sessions_attended', 'dropout'" in found.message
     assert "p < 0.001" in found.message
     assert ("leave missing" in found.message) == (missing == "covariates")

@@ -109,8 +109,8 @@ def mean_of(values: FloatArray, units: Units) -> Mean:
 def _of_few_clusters(residuals: FloatArray, units: Units) -> tuple[float, float]:
     """Return the CR2 standard error of a weighted mean, and Satterthwaite's degrees of freedom.
 
-    Both for a working model of independent patients with equal variances. With clusters of equal size they
-    are those of Liang & Zeger (1986), and the number of clusters - 1.
+    Both for a working model of independent patients with variances inverse to their weights. With clusters
+    of equal weight they are those of Liang & Zeger (1986), and the number of clusters - 1.
 
     References
     ----------

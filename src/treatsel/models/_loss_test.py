@@ -1,4 +1,4 @@
-"""Test of whether outcomes are missing at random given arm and covariates, against process columns."""
+"""Test of whether the loss of outcomes depends on process columns, given arm and covariates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,11 +48,12 @@ def loss_test(
     process: pd.DataFrame,
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> LossTest:
-    """Test whether an outcome is missing at random given arm and covariates, against process columns.
+    """Test whether the loss of an outcome depends on process columns, given arm and covariates.
 
     The probability of observation given arm and covariates is cross-fitted (`observation_weights`) and held
-    as an offset of a logistic regression on the process columns. The test sees only a dependence on what was
-    recorded: without one, the loss may still depend on the outcome itself.
+    as an offset of a logistic regression on the process columns. Missing at random itself cannot be tested:
+    a dependence makes it doubtful, since process columns are associated with the outcome; without one, the
+    loss may still depend on the outcome itself.
 
     Parameters
     ----------
@@ -73,8 +74,8 @@ def loss_test(
 
     References
     ----------
-    Little (1988), JASA 83(404), 1198-1202. doi:10.1080/01621459.1988.10478722 (tests of missing at random
-    against recorded data)
+    Potthoff et al. (2006), Statistical Methods in Medical Research 15(3), 213-234 (what recorded data can say
+    of missing at random)
 
     Examples
     --------

@@ -5,9 +5,9 @@ from treatsel.selector.data_checks._model import (
     check_auc,
     check_extreme,
     check_loss,
-    check_loss_at_random,
     check_observation,
     check_priors,
+    check_process,
     check_proportional,
 )
 from treatsel.selector.data_checks._table import run_checks, warn_of
@@ -16,10 +16,10 @@ __all__ = [
     "check_auc",
     "check_extreme",
     "check_loss",
-    "check_loss_at_random",
     "check_observation",
     "check_overlap",
     "check_priors",
+    "check_process",
     "check_proportional",
     "run_checks",
     "warn_of",

@@ -120,7 +120,7 @@ def check_proportional(slopes: dict[str, tuple[float, float]], outcome: str) -> 
     return [DataCheck("score_not_proportional", message)]
 
 
-def check_loss_at_random(loss: LossTest | None, outcome: str, *, used: bool) -> list[DataCheck]:
+def check_process(loss: LossTest | None, outcome: str, *, used: bool) -> list[DataCheck]:
     """Report outcomes whose loss depends on process columns, given arm and covariates (p < .05).
 
     `used`: whether the model and its weights use these columns.
@@ -134,11 +134,11 @@ def check_loss_at_random(loss: LossTest | None, outcome: str, *, used: bool) -> 
         else 'The model ignores these columns: leave missing="covariates" out.'
     )
     message = (
-        f"Outcome {outcome!r} is not missing at random given arm and covariates alone: whether it was "
+        f"Outcome {outcome!r} is hardly missing at random given arm and covariates alone: whether it was "
         f"observed depends on {names} (likelihood ratio {loss.statistic:.1f}, {loss.df} df, "
         f"{with_p(loss.p_value)}). {remedy}"
     )
-    return [DataCheck("not_missing_at_random", message)]
+    return [DataCheck("loss_depends_on_process", message)]
 
 
 def check_observation(observation: Observation | None, outcome: str) -> list[DataCheck]:

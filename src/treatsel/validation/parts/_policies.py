@@ -154,9 +154,10 @@ def effective_n(task: ValidationTask, policies: Policies) -> float:
 
 
 def _at_few_sites(task: ValidationTask, policies: Policies) -> list[str]:
-    """Return the arms received at few of many sites, where intervals are cluster-robust."""
+    """Return the arms received at few of many sites (or by few persons), where these are the clusters."""
     clusters = policies.options["clusters"]
-    if clusters is None or len(np.unique(clusters)) < MIN_CLUSTERS:
+    by_therapist = 1 < task.n_sites < MIN_CLUSTERS
+    if clusters is None or by_therapist or len(np.unique(clusters)) < MIN_CLUSTERS:
         return []
     sites = pd.Series(clusters).groupby(task.arms).nunique()
     return [str(arm) for arm in policies.scores.columns if sites.get(arm, 0) < MIN_CLUSTERS]
