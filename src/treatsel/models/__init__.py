@@ -24,7 +24,9 @@ from treatsel.models._recalibration import Recalibration as Recalibration
 from treatsel.models._recalibration import Refit as Refit
 from treatsel.models._recalibration import learn_recalibration as learn_recalibration
 from treatsel.models.armwise import ArmwiseClassifier
+from treatsel.models.delta_adjusted import DeltaAdjustedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier
+from treatsel.models.hierarchical import shift_to as shift_to
 from treatsel.models.pooled import PooledClassifier
 from treatsel.models.priors import Priors
 from treatsel.models.recalibrated import RecalibratedClassifier
@@ -36,6 +38,7 @@ __all__ = [
     "ArmwiseClassifier",
     "Assignment",
     "AssignmentModel",
+    "DeltaAdjustedClassifier",
     "DropoutMixture",
     "Encoding",
     "HierarchicalClassifier",

@@ -126,13 +126,17 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
 
 
 def mixed(
-    outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame, process: str
+    outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame, process: str, stream: int = 6
 ) -> AdditiveModel:
-    """Return the additive form of the outcome model averaged over dropout.
+    """Return the additive form of the outcome model averaged over dropout, or another 0/1 column.
 
     The average of two logistic functions is not one. On the logit scale it is the outcome model at the mean
     probability of dropout under the arm, and a remainder that varies little and is projected on the linear
     terms.
+
+    `stream`: number of the random stream that pairs the draws of both models. Both were drawn from the same
+    random streams, and are independent in another order; so are several models of which each has a stream of
+    its own.
     """
     parts = _Parts.of(outcome, dropout, covariates, process)
     rows = np.unique(np.linspace(0, len(covariates) - 1, min(PROJECTION_ROWS, len(covariates))).astype(int))
@@ -145,8 +149,8 @@ def mixed(
         coefficients=terms[:, 1:],
         trees=parts.trees,
         mixing=None if outcome.mixing is None else parts.mixing(outcome.mixing),
-        coefficient_draws=_draws(parts, outcome, dropout, some.iloc[:: -(-len(rows) // DRAWN_ROWS)]),
-        sites=_sites(parts, outcome, dropout, some),
+        coefficient_draws=_draws(parts, outcome, dropout, some.iloc[:: -(-len(rows) // DRAWN_ROWS)], stream),
+        sites=_sites(parts, outcome, dropout, some, stream),
         score=outcome.score,
     )
 
@@ -191,7 +195,8 @@ class _Parts:
     """How a model with dropout as a covariate becomes one without.
 
     `column`: position of dropout in the matrix; `values`: its entries for 0 and 1; `share`: mean probability
-    of dropout by arm; `encoding` and `trees`: of the model without it.
+    of dropout by arm; `encoding` and `trees`: of the model without it; `splits`: whether trees split on it,
+    so that there are two versions of each.
     """
 
     whole: Encoding
@@ -200,7 +205,7 @@ class _Parts:
     share: FloatArray
     encoding: Encoding
     trees: Trees | None
-    process: str
+    splits: bool
 
     @classmethod
     def of(
@@ -212,11 +217,12 @@ class _Parts:
         column, own = int(whole.starts[j]), whole.columns[j]
         ends = pd.DataFrame({process: [0.0, 1.0]})
         values = Encoding((own,), whole.native_missing).encode(ends)[:, 0]
-        trees = outcome.trees
+        trees, splits = outcome.trees, False
         if trees is not None:
-            trees = Trees.join([trees.resolved(column, value) for value in values])
+            splits = bool((trees.feature == column).any())
+            trees = Trees.join([trees.resolved(column, value) for value in values[: 1 + splits]])
         share = dropout.predict_by_arm(covariates).to_numpy().mean(axis=0)
-        return cls(whole, column, values, share, encoding, trees, process)
+        return cls(whole, column, values, share, encoding, trees, splits)
 
     def rows(self, covariates: pd.DataFrame) -> _Rows:
         """Return the arrays of some patients."""
@@ -224,8 +230,8 @@ class _Parts:
         matrices = [np.insert(design[:, 1:], self.column, value, axis=1) for value in self.values]
         scores: list[FloatArray | None] = [None, None]
         if self.trees is not None:
-            both = score_trees(self.trees, design[:, 1:])
-            scores = list(np.split(both, 2, axis=1))
+            found = score_trees(self.trees, design[:, 1:])
+            scores = list(np.split(found, 2, axis=1)) if self.splits else [found, found]
         return _Rows(design, matrices, scores)
 
     def linear(self, terms: FloatArray) -> FloatArray:
@@ -236,7 +242,9 @@ class _Parts:
         return found
 
     def mixing(self, mixing: FloatArray) -> FloatArray:
-        """Return the weights of the trees without and with dropout, shape (..., n_arms, 2 n_members)."""
+        """Return the weights of the trees, shape (..., n_arms, n_members), or twice as many if they split."""
+        if not self.splits:
+            return mixing
         share = self.share[:, None]
         return np.concatenate([(1 - share) * mixing, share * mixing], axis=-1)
 
@@ -252,7 +260,7 @@ class _Parts:
 
 
 def _sites(
-    parts: _Parts, outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame
+    parts: _Parts, outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame, stream: int
 ) -> SiteEffects | None:
     """Return the known sites of the average over dropout: those known to both models.
 
@@ -280,12 +288,17 @@ def _sites(
         labels=own.labels,
         intercept=within[:, 0] + shift - shift[-1],
         coefficients=within[:, 1:],
-        draws=_site_draws(parts, outcome, of_dropout, at, chances[-1]),
+        draws=_site_draws(parts, outcome, of_dropout, at, chances[-1], stream),
     )
 
 
 def _site_draws(
-    parts: _Parts, outcome: AdditiveModel, of_dropout: SiteEffects, at: _Rows, chance: FloatArray
+    parts: _Parts,
+    outcome: AdditiveModel,
+    of_dropout: SiteEffects,
+    at: _Rows,
+    chance: FloatArray,
+    stream: int,
 ) -> FloatArray | None:
     """Return draws of the effects of sites on the averaged logit; None if a model has none.
 
@@ -303,20 +316,17 @@ def _site_draws(
     whole = mean * (1 - mean)
     of_outcome = (((1 - chance) * p * (1 - p) + chance * q * (1 - q)) / whole).mean(axis=0)
     of_chance = ((q - p) * chance * (1 - chance) / whole).mean(axis=0)
-    moved = of_dropout.draws[_order(len(of_dropout.draws))]
+    moved = of_dropout.draws[_order(len(of_dropout.draws), stream)]
     return np.asarray(of_outcome * own.draws + of_chance * moved).astype(np.float32)
 
 
-def _order(n_draws: int) -> np.ndarray:
-    """Return an order in which the draws of the dropout model are independent of those of the outcome model.
-
-    Both were drawn from the same random streams.
-    """
-    return np.random.default_rng([6]).permutation(n_draws)
+def _order(n_draws: int, stream: int) -> np.ndarray:
+    """Return an order in which the draws of a model are independent of those of others, see `mixed`."""
+    return np.random.default_rng([stream]).permutation(n_draws)
 
 
 def _draws(
-    parts: _Parts, outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame
+    parts: _Parts, outcome: AdditiveModel, dropout: AdditiveModel, covariates: pd.DataFrame, stream: int
 ) -> FloatArray | None:
     """Return draws of the averaged model, from those of both models; None if either has none."""
     if outcome.coefficient_draws is None or dropout.coefficient_draws is None:
@@ -326,7 +336,7 @@ def _draws(
     drawn = outcome.coefficient_draws.astype(np.float64)
     linear, mixing = drawn[..., :n_linear], drawn[..., n_linear:]
     design = np.column_stack([np.ones(len(covariates)), dropout.encoding.encode(covariates)])
-    of_dropout = dropout.coefficient_draws.astype(np.float64)[_order(len(drawn))]
+    of_dropout = dropout.coefficient_draws.astype(np.float64)[_order(len(drawn), stream)]
     chance = expit(np.einsum("np,dkp->dnk", design, of_dropout, optimize=True))
 
     def logits(matrix: FloatArray, scores: FloatArray | None) -> FloatArray:

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray, check_choice
+from treatsel._checks import FloatArray
 from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
@@ -59,11 +59,15 @@ class TreatmentSelector(LearnedAttributes, Shown):
         How arms were assigned in the development cohort. "randomised": differences between arms are
         reported as causal effects. "routine" (routine care) or None (not stated): differences are reported
         as associations, and patients with a low propensity for an arm are flagged.
-    missing : {"covariates"} or None, default=None
+    missing : {"covariates"}, dict or None, default=None
         What is used to account for outcomes that were not observed. None: covariates, arm and what was
         observed after the start: the process columns of a cohort, and outcomes that were observed in every
         patient, such as dropout. The models of "auto", "stacked" and "hierarchical" then predict with and
         without dropout, and average over its probability. "covariates": covariates and arm alone.
+        A dict holds this as ``method``, and a delta-adjustment for a sensitivity analysis: ``shift``, by how
+        much patients with a lost outcome fare worse than others with the same covariates, arm and dropout
+        (a number, or one by outcome; 0 to 5 logits, negative: better), and ``unit``, "logits" (default) or
+        "points" of the score behind the outcome.
     priors : Priors, mapping of str to Priors, or None, default=None
         What is known from elsewhere, such as published trials, of the first outcome, or by outcome.
 
@@ -130,7 +134,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         random_state: Any = None,
         n_jobs: int | None = None,
         assignment: str | None = None,
-        missing: str | None = None,
+        missing: Any = None,
         priors: Any = None,
     ) -> None:
         self.arm = arm
@@ -179,7 +183,6 @@ class TreatmentSelector(LearnedAttributes, Shown):
                 "TreatmentSelector.fit does not accept sample_weight: it weights patients itself, where "
                 "outcomes are missing. Fit a model such as treatsel.models.PooledClassifier with weights."
             )
-        check_choice("missing", self.missing, (None, "covariates"))
         if self.n_jobs == 0:
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine

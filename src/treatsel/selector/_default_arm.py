@@ -33,6 +33,8 @@ def doubly_robust_arm_means(
 ) -> pd.DataFrame:
     """Return the rate of the good outcome, by arm, if all patients received the arm: value, lower, upper, ...
 
+    A stated shift of lost outcomes moves the means by what it adds to the model's probabilities.
+
     References
     ----------
     Robins, Rotnitzky & Zhao (1994), JASA 89(427), 846-866. doi:10.1080/01621459.1994.10476818
@@ -48,6 +50,8 @@ def doubly_robust_arm_means(
         propensities[table.columns],
         observation=_observation_probability(fitted, received),
     )
+    if fitted.shifted_by is not None:
+        scores = scores + (1 if good else -1) * fitted.shifted_by[scores.columns]
     return arm_means(scores, received=received, clusters=clusters)
 
 

@@ -24,6 +24,7 @@ from treatsel.selector._default_arm import (
 )
 from treatsel.selector._fit import priors_by_outcome
 from treatsel.selector._input import DevelopmentData, completed_codebook, directions
+from treatsel.selector._lost import Missing
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
 from treatsel.selector.data_checks import (
     check_auc,
@@ -34,6 +35,7 @@ from treatsel.selector.data_checks import (
     check_priors,
     check_process,
     check_proportional,
+    check_shift,
     run_checks,
     warn_of,
 )
@@ -56,14 +58,16 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     check_names(f"Arms in column {selector.arm!r}", arms, InputError)
     good = directions(selector.event_is_good, outcomes, data.codebook)
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
-    priors, uses_process = priors_by_outcome(selector.priors, names), selector.missing is None
+    priors, missing = priors_by_outcome(selector.priors, names), Missing.of(selector.missing, names)
     fitted = {
         name: learn_outcome(
             data.clean,
             outcomes[name],
             data.scores.get(name),
             data.process.drop(columns=name, errors="ignore"),
-            uses_process=uses_process,
+            missing=missing,
+            good=bool(good[name]),
+            unit=data.units[name][1] if name in data.units else None,
             arms=arms,
             groups=data.groups,
             therapists=data.therapists,
@@ -90,7 +94,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
     checks += [] if randomized else check_overlap(assignment)
     for name, part in fitted.items():
-        checks += _check_model(part, name, uses_process=uses_process)
+        checks += _check_model(part, name, missing)
     keys = row_keys(data.clean)
     development = _development(data, fitted, assignment, means, arms, checks, keys, priors)
     enough = [arm for arm, is_enough in development.has_evidence(main).items() if is_enough]
@@ -134,7 +138,7 @@ def _finished(model: AdditiveModel | None, data: DevelopmentData, outcome: str) 
     return replace(model, score=replace(model.score, means=origin + unit * model.score.means))
 
 
-def _check_model(part: FittedOutcome, name: str, *, uses_process: bool) -> list[DataCheck]:
+def _check_model(part: FittedOutcome, name: str, missing: Missing) -> list[DataCheck]:
     """Run the checks of one outcome's fitted model."""
     # the baseline sees a leak as well, also where the model itself fails because of it
     auc = max(part.figure("within_arm_auc"), part.figure("within_arm_auc", "baseline"))
@@ -143,7 +147,8 @@ def _check_model(part: FittedOutcome, name: str, *, uses_process: bool) -> list[
         *check_loss(part.excess, name),
         *check_extreme(logit(part.cross_fitted.to_numpy()), name),
         *check_observation(part.observation, name),
-        *check_process(part.loss, name, used=uses_process),
+        *check_process(part.loss, name, used=missing.method is None),
+        *check_shift(part.shifted_by, name, missing.assumption(name)),
         *check_proportional(part.slopes, name),
         *check_priors(getattr(part.model, "prior_conflict_", None), name),
     ]

@@ -1,15 +1,115 @@
-"""Outcomes that were not observed: by which column predictions are averaged, and observation weights."""
+"""Outcomes that were not observed: how they are treated, and observation weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
+from treatsel._checks import FloatArray, check_choice, check_mapping_keys, check_number
 from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel._stats.folds import balanced_folds
-from treatsel.errors import warn
-from treatsel.models import LossTest, Observation, loss_test, observation_weights
+from treatsel.errors import InputError, warn
+from treatsel.models import LossTest, Observation, loss_test, observation_weights, shift_to
 
 # Patients whose outcome was observed that are needed, with and without dropout, to model its association.
 FEWEST_KNOWN = 20
+# Logits that lost patients may differ by: with 5, a probability of 50 % becomes one below 1 %.
+LARGEST_SHIFT = 5.0
+FEWEST_BEYOND = 20  # patients on each side of a threshold of a score that a shift in points refers to
+TIED = 1e-9  # distances that differ by less are equal, up to rounding
+METHODS, UNITS = (None, "covariates"), ("logits", "points")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """How lost outcomes are treated: the parameter `missing` of a selector.
+
+    Attributes
+    ----------
+    method : {"covariates"} or None
+        What accounts for the loss: covariates and arm alone, or process columns as well.
+    shifts : Mapping of str to float
+        By how much the patients with a lost outcome fare worse, by outcome; without those of 0.
+    in_points : bool
+        Whether the shifts are in points of the score, not in logits.
+    """
+
+    method: str | None
+    shifts: Mapping[str, float]
+    in_points: bool
+
+    @classmethod
+    def of(cls, given: Any, outcomes: Sequence[str]) -> Self:
+        """Read the parameter.
+
+        Raises
+        ------
+        InputError
+            If a key, a method, a unit or an outcome is unknown, or a shift is not a number within its range.
+        """
+        entries: Mapping[str, Any] = given if isinstance(given, Mapping) else {"method": given}
+        check_mapping_keys("missing", entries, ["method", "shift", "unit"])
+        where = "method in missing" if entries is given else "missing"
+        check_choice(where, entries.get("method"), METHODS)
+        check_choice("unit in missing", entries.get("unit", "logits"), UNITS)
+        shift, in_points = entries.get("shift", 0.0), entries.get("unit") == "points"
+        if isinstance(shift, Mapping):
+            check_mapping_keys("shift in missing", shift, outcomes)
+        shifts = dict(shift) if isinstance(shift, Mapping) else dict.fromkeys(outcomes, shift)
+        for value in shifts.values():
+            size = abs(check_number("shift in missing", value))
+            if not np.isfinite(size) or (size > LARGEST_SHIFT and not in_points):
+                allowed = "finite" if in_points else f"from {-LARGEST_SHIFT:g} to {LARGEST_SHIFT:g} logits"
+                raise InputError(
+                    f"shift in missing is {value}; it must be {allowed}: by how much patients with a lost "
+                    "outcome fare worse than others with the same covariates and arm."
+                )
+        kept = {name: float(value) for name, value in shifts.items() if value}
+        return cls(method=entries.get("method"), shifts=kept, in_points=in_points)
+
+    def assumption(self, name: str) -> str:
+        """Return the shift of an outcome in words, such as "worse by 1 logit"."""
+        size, unit = self.shifts.get(name, 0.0), "point" if self.in_points else "logit"
+        return f"{'worse' if size > 0 else 'better'} by {abs(size):g} {unit}{'s' * (abs(size) != 1)}"
+
+    def logits_of(
+        self, name: str, *, good: bool, score: FloatArray | None, unit: float | None, p: FloatArray
+    ) -> float:
+        """Return what is added to the logit of an outcome of patients in whom it was lost.
+
+        Parameters
+        ----------
+        name : str
+            The outcome; `good`: whether 1 is good.
+        score : ndarray of shape (n_observed,) or None
+            Signed distances, above 0 for patients with the outcome; `unit`: points of the score in a distance
+            of 1; both are None without a score.
+        p : ndarray of shape (n_observed,)
+            Predicted probabilities under the received arm.
+        """
+        shift = -self.shifts[name] if good else self.shifts[name]
+        if not self.in_points:
+            return shift
+        if score is None or unit is None:
+            raise InputError(
+                f"Outcome {name!r} does not rest on one score of the cohort, so that a shift cannot be given "
+                'in points. State it in logits: missing={"shift": ..., "unit": "logits"}.'
+            )
+        known = ~np.isnan(score)
+        # the outcome of a patient whose score changes by d is that of one whose score is beyond -d
+        reached = score[known] > -shift / abs(unit) + TIED
+        if min(reached.sum(), (~reached).sum()) < FEWEST_BEYOND:
+            raise InputError(
+                f"A shift of {self.shifts[name]:g} points of the score behind {name!r} leaves fewer than "
+                f"{FEWEST_BEYOND} patients on one side of the threshold. Choose a smaller one."
+            )
+        offset, equal = logit(p[known]), np.full(int(known.sum()), 1 / known.sum())
+        targets = np.array([reached.mean(), (score[known] > 0).mean()])
+        found = shift_to(offset, equal, targets, np.zeros(2))
+        return float(found[0] - found[1])
 
 
 def dropout_column(process: pd.DataFrame, y: pd.Series, received: pd.Series) -> str | None:

@@ -15,7 +15,15 @@ from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.metrics import brier_score, calibration_slope, log_loss, within_arm_auc
 from treatsel.model_selection import Folds, held_out_predictions
-from treatsel.models import AdditiveModel, DropoutMixture, LossTest, Observation, PooledClassifier, Priors
+from treatsel.models import (
+    AdditiveModel,
+    DeltaAdjustedClassifier,
+    DropoutMixture,
+    LossTest,
+    Observation,
+    PooledClassifier,
+    Priors,
+)
 from treatsel.models.hierarchical import SitedClassifier
 from treatsel.selector._fit import (
     arguments_of,
@@ -24,7 +32,7 @@ from treatsel.selector._fit import (
     knows,
     model_of,
 )
-from treatsel.selector._lost import dropout_column, observation_of, test_of_loss
+from treatsel.selector._lost import Missing, dropout_column, observation_of, test_of_loss
 
 # C of the baseline. Of 0.003, 0.03 and 0.3, cross-fitted log-loss is lowest with 0.03 in 28 of 40 simulated
 # outcomes (make_cohort, 300 to 10,000 patients), and otherwise at most 0.013 above the lowest of the three.
@@ -60,6 +68,9 @@ class FittedOutcome:
     slopes : dict of str to (float, float)
         Slope of the cross-fitted logit, and its standard error, at thresholds of the score; empty without a
         score.
+    shifted_by : DataFrame of shape (n_patients, n_arms) or None
+        What the stated shift of lost outcomes adds to each probability of the model; None without a shift.
+        The cross-fitted predictions, which are compared with observed outcomes, are those before the shift.
     """
 
     model: Any
@@ -70,6 +81,7 @@ class FittedOutcome:
     performance: pd.DataFrame
     excess: dict[str, tuple[float, float]]
     slopes: dict[str, tuple[float, float]]
+    shifted_by: pd.DataFrame | None
 
     def figure(self, metric: str, predictor: str = "model") -> float:
         """Return a performance measure of the model, or of the baseline."""
@@ -83,7 +95,9 @@ def learn_outcome(
     score: pd.Series | None,
     process: pd.DataFrame,
     *,
-    uses_process: bool,
+    missing: Missing,
+    good: bool,
+    unit: float | None,
     arm: str,
     arms: list[Any],
     groups: pd.Series | None,
@@ -96,9 +110,9 @@ def learn_outcome(
 ) -> FittedOutcome:
     """Fit the model of one outcome; X holds the covariates and the arm, y holds 0, 1 or NaN.
 
-    `score`: the signed distance from the definition of the outcome, if it rests on a score. `process`:
-    columns observed after the start, which say who was lost, and are used if `uses_process`. `clusters`:
-    whose patients are in the same fold.
+    `score`: the signed distance from the definition of the outcome, if it rests on a score, and `unit`: the
+    points of the score in a distance of 1. `process`: columns observed after the start, which say who was
+    lost, and are used unless `missing` says otherwise. `clusters`: whose patients are in the same fold.
     """
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
@@ -110,7 +124,7 @@ def learn_outcome(
     folds = balanced_folds(X[seen][arm], data.target, groups=data.seen_clusters, random_state=seed)
     check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
     loss = test_of_loss(X, y, process, arm=arm, groups=clusters, seed=seed)
-    process = process if uses_process else process.iloc[:, :0]
+    process = process if missing.method is None else process.iloc[:, :0]
     unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors)
     pattern = dropout_column(process, y, X[arm]) if isinstance(unfitted, SitedClassifier) else None
     observation = observation_of(X, y, process, pattern, arm=arm, groups=clusters, seed=seed)
@@ -123,6 +137,12 @@ def learn_outcome(
     performance, excess = _performance(
         by_arm[seen], X[seen], data.target, arm, data.seen_clusters, weights, seed, n_jobs
     )
+    own = _own(by_arm[seen], X[seen][arm])
+    shifted_by = None
+    if y.name in missing.shifts and not seen.all():
+        of_score = None if score is None else score[seen].to_numpy(dtype=float)
+        shift = missing.logits_of(str(y.name), good=good, score=of_score, unit=unit, p=own)
+        model, shifted_by = _shifted(data, model, None if pattern is None else process[pattern], shift)
     return FittedOutcome(
         model=model,
         additive=additive_of(model),
@@ -131,8 +151,19 @@ def learn_outcome(
         loss=loss,
         performance=performance,
         excess=excess,
-        slopes={} if score is None else _slopes(score[seen], _own(by_arm[seen], X[seen][arm])),
+        slopes={} if score is None else _slopes(score[seen], own),
+        shifted_by=shifted_by,
     )
+
+
+def _shifted(data: "_Data", model: Any, dropout: pd.Series | None, shift: float) -> tuple[Any, pd.DataFrame]:
+    """Return the model in which lost outcomes differ by a shift, and what it adds to the probabilities."""
+    table = data.table(model.estimator if isinstance(model, DropoutMixture) else model)
+    before = model.predict_by_arm(table)
+    if dropout is not None:
+        table = table.assign(**{str(dropout.name): dropout.to_numpy(dtype=float)})
+    adjusted = DeltaAdjustedClassifier(model, shift=shift, arm=data.arm).fit(table, ~data.seen)
+    return adjusted, adjusted.predict_by_arm(table) - before
 
 
 def _slopes(score: pd.Series, p: FloatArray) -> dict[str, tuple[float, float]]:

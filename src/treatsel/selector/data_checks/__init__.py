@@ -9,6 +9,7 @@ from treatsel.selector.data_checks._model import (
     check_priors,
     check_process,
     check_proportional,
+    check_shift,
 )
 from treatsel.selector.data_checks._table import run_checks, warn_of
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_priors",
     "check_process",
     "check_proportional",
+    "check_shift",
     "run_checks",
     "warn_of",
 ]

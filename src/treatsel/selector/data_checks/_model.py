@@ -141,6 +141,23 @@ def check_process(loss: LossTest | None, outcome: str, *, used: bool) -> list[Da
     return [DataCheck("loss_depends_on_process", message)]
 
 
+def check_shift(added: pd.DataFrame | None, outcome: str, assumed: str) -> list[DataCheck]:
+    """State the assumption about lost outcomes under which a model was fitted.
+
+    `added`: what it adds to each probability, by arm; None without such an assumption. `assumed`: in words,
+    such as "worse by 1 logit".
+    """
+    if added is None:
+        return []
+    moved = sorted(100 * added.mean(), key=abs)
+    message = (
+        f"Outcome {outcome!r}: by assumption, patients in whom it was lost fare {assumed} than others with "
+        f"the same covariates and arm. This adds {moved[0]:+.1f} to {moved[-1]:+.1f} percentage points to "
+        "mean probabilities by arm. Measures of performance refer to observed outcomes."
+    )
+    return [DataCheck("lost_outcomes_shifted", message)]
+
+
 def check_observation(observation: Observation | None, outcome: str) -> list[DataCheck]:
     """Report outcomes whose loss is (almost) determined by the covariates: weights cannot represent them.
 
