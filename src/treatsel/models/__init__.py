@@ -12,6 +12,7 @@ from treatsel.models._assignment import low_propensity as low_propensity
 from treatsel.models._base import SINGLE_ARM as SINGLE_ARM
 from treatsel.models._base import covariates_of as covariates_of
 from treatsel.models._base import received_arms as received_arms
+from treatsel.models._imputed import ImputedClassifier
 from treatsel.models._learners import is_lightgbm as is_lightgbm
 from treatsel.models._learners import prepare as prepare
 from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
@@ -42,6 +43,7 @@ __all__ = [
     "DropoutMixture",
     "Encoding",
     "HierarchicalClassifier",
+    "ImputedClassifier",
     "LossTest",
     "Observation",
     "PooledClassifier",

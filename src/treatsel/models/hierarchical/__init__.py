@@ -7,6 +7,7 @@ from treatsel.models.hierarchical._known_sites import Draws as Draws
 from treatsel.models.hierarchical._known_sites import shift_to as shift_to
 from treatsel.models.hierarchical._levels import Contributions, Levels
 from treatsel.models.hierarchical._screening import select_covariates
+from treatsel.models.hierarchical._screening import widened as widened
 from treatsel.models.hierarchical._sited import SitedClassifier
 
 __all__ = [
