@@ -43,9 +43,9 @@ def cohort():
     return make_cohort(500, missing=0.1, random_state=8).cohort
 
 
-def with_sites(cohort):
-    """Return the covariates, the arm and the site, which the codebook names."""
-    return cohort.X.join(cohort.frame["service"])
+def with_groups(cohort):
+    """Return the covariates, the arm the site and the therapist, which the codebook names."""
+    return cohort.X.join(cohort.frame[["service", "therapist"]])
 
 
 @pytest.fixture(scope="module", params=["ridge", "trees"])
@@ -53,7 +53,7 @@ def selector(request, cohort):
     trees = ArmwiseClassifier(lightgbm.LGBMClassifier(n_estimators=8, num_leaves=6))
     estimator = "auto" if request.param == "ridge" else trees
     options = {"estimator": estimator, "codebook": cohort.codebook, "random_state": 0}
-    return ts.TreatmentSelector(**options).fit(with_sites(cohort), cohort.y["dropout"])
+    return ts.TreatmentSelector(**options).fit(with_groups(cohort), cohort.y["dropout"])
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_the_id_and_the_intended_use_are_in_predictions(loaded, path, cohort):
 
 
 def test_the_same_fit_gives_the_same_bytes(selector, path, cohort, tmp_path):
-    again = clone(selector).fit(with_sites(cohort), cohort.y["dropout"])
+    again = clone(selector).fit(with_groups(cohort), cohort.y["dropout"])
     ts.save_model(again, tmp_path / "again.treatsel", intended_use="Tests.")
     assert (tmp_path / "again.treatsel").read_bytes() == path.read_bytes()
 
@@ -294,7 +294,7 @@ def test_a_validation_does_not_change_the_id(selector, path, tmp_path):
 def test_a_model_that_is_not_a_sum_cannot_be_saved(cohort, tmp_path):
     forest = PooledClassifier(RandomForestClassifier(n_estimators=3, random_state=0))
     selector = ts.TreatmentSelector(estimator=forest, codebook=cohort.codebook, random_state=0).fit(
-        with_sites(cohort), cohort.y["dropout"]
+        with_groups(cohort), cohort.y["dropout"]
     )
     with pytest.raises(UnsupportedModelError, match="cannot be saved"):
         ts.save_model(selector, tmp_path / "m.treatsel", intended_use="Tests.")

@@ -237,7 +237,7 @@ class TestOneRecordIsOneRow:
             estimator="hierarchical", codebook=cohort.codebook, assignment="randomised", random_state=0
         )
         y = cohort.y["recovery"].fillna(0)
-        X = cohort.X.join(cohort.frame["service"])
+        X = cohort.X.join(cohort.frame[["service", "therapist"]])
         first = selector.fit(X, y).predict(records[0]).by_arm().to_numpy()
         second = selector.fit(X, 1 - y).predict(records[0]).by_arm().to_numpy()
         assert (first != second).all()

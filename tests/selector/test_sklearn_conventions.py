@@ -34,7 +34,7 @@ def data():
 
 
 def selector(**options):
-    return ts.TreatmentSelector(estimator=POOLED, random_state=0, **options)
+    return ts.TreatmentSelector(**{"estimator": POOLED, "random_state": 0} | options)
 
 
 def test_sites_named_in_the_codebook_are_used_or_their_absence_is_said(data):
@@ -48,6 +48,24 @@ def test_sites_named_in_the_codebook_are_used_or_their_absence_is_said(data):
         pd.testing.assert_frame_equal(named.arm_means_, other.arm_means_)
     with pytest.warns(TreatselWarning, match="names the site column 'site', which X does not have"):
         selector(codebook=BOOK).fit(X, y)
+
+
+def test_therapists_named_in_the_codebook_are_used_or_their_absence_is_said(data):
+    X, y, site = data
+    book = ts.Codebook.from_dict({"fields": [*FIELDS, {"name": "helper", "role": "therapist"}]})
+    whole = X.assign(site=site, helper=[f"{where}{n % 4}" for n, where in enumerate(site)])
+    options = {"codebook": book, "estimator": "hierarchical"}
+    assert "therapist" in selector(**options).fit(whole, y).models_["remission"].prior_
+    lost = "names the therapist column 'helper', which X does not have: therapists are ignored"
+    with pytest.warns(TreatselWarning, match=lost) as found:
+        without = selector(**options).fit(whole.drop(columns="helper"), y)
+    assert "therapist" not in without.models_["remission"].prior_
+    assert [each.filename for each in found] == [__file__]
+    with pytest.warns(TreatselWarning, match="'helper', which X and extra do not have"):
+        selector(codebook=book).fit(X, y, extra=whole[["site"]])
+    # a cohort may lack the column: its codebook may be that of other cohorts as well
+    cohort = ts.Cohort(whole.drop(columns="helper").assign(remission=y), book)
+    pd.testing.assert_frame_equal(selector(**options).fit(cohort).arm_means_, without.arm_means_)
 
 
 def test_warnings_point_at_the_line_of_the_caller(data):

@@ -121,7 +121,7 @@ def test_confounded_assignment_is_corrected_by_the_estimated_probabilities():
 def test_the_model_may_be_a_selector_or_its_table():
     simulated = make_cohort(800, random_state=2).cohort
     selector = ts.TreatmentSelector(estimator=QUICK, codebook=simulated.codebook, random_state=0)
-    selector.fit(simulated.X.join(simulated.frame["service"]), simulated.y["dropout"])
+    selector.fit(simulated.X.join(simulated.frame[["service", "therapist"]]), simulated.y["dropout"])
     external = make_cohort(700, random_state=3, sites=["A", "B"]).cohort
     by_model = validate(selector, external, sections=())
     table = selector.predict_by_arm(external.X)

@@ -159,7 +159,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
         ----------
         X : Cohort, or DataFrame of shape (n_patients, n_columns)
             A cohort provides covariates, arm, outcomes, site and person (columns with these roles), and the
-            codebook. A DataFrame holds the covariates, the arm column and, if `groups` is given, the site.
+            codebook. A DataFrame holds the covariates, the arm column, the site if `groups` is given, and
+            site and therapist if `codebook` names them (else a warning says that they are ignored).
         y : Series or array of shape (n_patients,), or DataFrame of shape (n_patients, n_outcomes)
             Outcomes, 0 or 1; NaN: not observed. If an outcome is missing in some patients, see `missing`; a
             warning says so. None: the outcomes of the cohort, or those that the codebook derives from scores.

@@ -10,7 +10,6 @@ import pandas as pd
 
 from treatsel._checks import (
     as_pandas,
-    as_text,
     check_binary,
     check_choice,
     check_mapping_keys,
@@ -18,7 +17,6 @@ from treatsel._checks import (
     check_unique,
     count_of,
     names_in,
-    normal_text,
 )
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._stats.alignment import check_order_of, check_same_order
@@ -34,7 +32,8 @@ from treatsel.codebook import (
     stated_for,
 )
 from treatsel.cohort import Cohort
-from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, InputError, warn
+from treatsel.errors import CodebookError, CohortError, Fault, InputError
+from treatsel.selector._groups import normal_groups, say_therapists_are_ignored, site_in, therapists_in
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -118,7 +117,9 @@ def _joined(selector: Any, X: Any, y: Any, extra: Any) -> Cohort:
     if y is not None:
         check_same_order(X=frame, y=as_pandas(y))
         parts.append(outcome_table(y, frame))
-    return Cohort(pd.concat(parts, axis=1), book)
+    cohort = Cohort(pd.concat(parts, axis=1), book)
+    say_therapists_are_ignored(cohort.codebook, cohort.frame, "X and extra do")
+    return cohort
 
 
 def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
@@ -143,7 +144,7 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
             frame[name] = cohort.frame[name]
     if therapist in cohort.frame:
         frame[therapist] = cohort.frame[therapist]
-    data = _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups)
+    data = _of_table(selector, frame, cohort.y if y is None else y, cohort.codebook, groups, is_cohort=True)
     # outcomes that were given as y may be of some patients only, or others than the cohort's
     others = [name for name in cohort.codebook.outcomes if name not in data.process]
     process = cohort.process.join(_complete(cohort.frame[others])).join(data.process)
@@ -155,13 +156,15 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
     )
 
 
-def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) -> DevelopmentData:
+def _of_table(
+    selector: Any, X: Any, y: Any, codebook: Any, groups: str | None, *, is_cohort: bool = False
+) -> DevelopmentData:
     frame = frame_of(X)
     codebook = Codebook.read(codebook) if isinstance(codebook, str | Path) else codebook
     frame = codebook.with_known_names(frame) if isinstance(codebook, Codebook) else frame
     outcomes = outcome_table(y, frame)
     assignment = check_assignment(selector.assignment)
-    groups = groups or _site_in(codebook, frame)
+    groups = groups or site_in(codebook, frame)
     book = development_codebook(codebook, frame, selector.arm, groups)
     check_no_outcome(book, outcomes)
     check_order_of(frame, by_id(frame, book), y=as_pandas(y))
@@ -175,8 +178,8 @@ def _of_table(selector: Any, X: Any, y: Any, codebook: Any, groups: str | None) 
         units={},
         process=_complete(outcomes.set_axis(clean.index)),
         received=clean[selector.arm],
-        groups=_normal_groups(frame[groups]) if groups else None,
-        therapists=_therapists_in(codebook, frame, groups),
+        groups=normal_groups(frame[groups]) if groups else None,
+        therapists=therapists_in(codebook, frame, groups, is_cohort=is_cohort),
         persons=next((frame[name] for name in book.names("person") if name in frame), None),
         codebook=book,
         assignment=assignment,
@@ -203,39 +206,6 @@ def _units(cohort: Cohort) -> dict[str, tuple[float, float]]:
 def _complete(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Return the outcomes that were observed in every patient, such as dropout."""
     return outcomes.loc[:, outcomes.notna().all()]
-
-
-def _normal_groups(column: pd.Series) -> pd.Series:
-    """Return sites or therapists as texts; names that look alike, and 3 and "3", are the same."""
-    plain = column.astype("object").map(as_text, na_action="ignore")
-    found = plain.map(normal_text, na_action="ignore")
-    if n := int((found.notna() & (found != plain)).sum()):
-        warn(
-            f"normalized_text: column {column.name!r} holds {count_of(n, 'text')} that were read in their "
-            "normal form (composed signs, plain blanks, none at the ends). Correct them at the source.",
-            DataQualityWarning,
-        )
-    return found
-
-
-def _site_in(codebook: Any, frame: pd.DataFrame) -> str | None:
-    """Return the site column that a given codebook names; None, with a warning, if the table lacks it."""
-    site = codebook.name("site") if isinstance(codebook, Codebook) else None
-    if site is not None and site not in frame.columns:
-        warn(
-            f"The codebook names the site column {site!r}, which X does not have: sites are ignored, in the "
-            "model and in its cross-validation. Add the column, or fit to a Cohort, which has it."
-        )
-        return None
-    return site
-
-
-def _therapists_in(codebook: Any, frame: pd.DataFrame, groups: str | None) -> pd.Series | None:
-    """Return the therapists of a codebook's column, if the table has it."""
-    name = codebook.name("therapist") if isinstance(codebook, Codebook) else None
-    if name is None or name == groups or name not in frame:
-        return None
-    return _normal_groups(frame[name])
 
 
 ASSIGNMENTS = ("randomised", "routine")
