@@ -41,7 +41,8 @@ class ImputedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     arm : str, default="arm"
         Column of X that holds the received arm.
     auxiliary : sequence of str
-        Columns of X that were observed after the start: predictors of the imputation model only.
+        Columns of X that were observed after the start: predictors of the imputation model only. A column
+        that is missing in all patients with an observed outcome says nothing about it and is left out.
     shift : float, default=0.0
         What is added to the logit of an imputed outcome (delta-adjustment).
     n_imputations : int, default=5
@@ -96,6 +97,7 @@ class ImputedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         covariates = table.drop(columns=[self.arm, *filter(None, columns.values())])
         seen = ~np.isnan(y)
         passed = {} if score is None else {"score": score[seen]}
+        X = X.drop(columns=[name for name in self.auxiliary if X.loc[seen, name].isna().all()])
         self.imputation_ = HierarchicalClassifier(arm=self.arm, **columns).fit(X[seen], y[seen], **passed)
         codes = pd.Index(self.imputation_.arms_).get_indexer(X[self.arm])
         # which covariates are used is decided once, so that all models have the same terms

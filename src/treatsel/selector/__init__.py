@@ -67,7 +67,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
         A dict holds this as ``method``, and a delta-adjustment for a sensitivity analysis: ``shift``, by how
         much patients with a lost outcome fare worse than others with the same covariates, arm and dropout
         (a number, or one by outcome; 0 to 5 logits, negative: better), and ``unit``, "logits" (default) or
-        "points" of the score behind the outcome.
+        "points" of the score behind the outcome. ``interim``: columns of interim scores from which lost
+        outcomes are imputed, in the order of time; a list per instrument.
     priors : Priors, mapping of str to Priors, or None, default=None
         What is known from elsewhere, such as published trials, of the first outcome, or by outcome.
 

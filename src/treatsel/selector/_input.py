@@ -29,6 +29,7 @@ from treatsel.codebook import (
     carried,
     direction_of,
     frame_of,
+    sources_of,
     stated_for,
 )
 from treatsel.cohort import Cohort
@@ -53,6 +54,8 @@ class DevelopmentData:
     process : DataFrame
         Columns observed after the start, which say whose outcomes were lost: process columns of a cohort, and
         outcomes that were observed in every patient.
+    sessions : DataFrame
+        Scores of a cohort recorded after treatment began (session_score) on which no outcome rests.
     received : Series of shape (n_patients,)
         Received arm.
     groups, therapists, persons : Series of shape (n_patients,) or None
@@ -68,6 +71,7 @@ class DevelopmentData:
     scores: pd.DataFrame
     units: Mapping[str, tuple[float, float]]
     process: pd.DataFrame
+    sessions: pd.DataFrame
     received: pd.Series
     groups: pd.Series | None
     therapists: pd.Series | None
@@ -153,6 +157,7 @@ def _of_cohort(selector: Any, cohort: Cohort, y: Any) -> DevelopmentData:
         scores=cohort.scores.reindex(data.clean.index),
         units=_units(cohort),
         process=process.reindex(data.clean.index),
+        sessions=_sessions(cohort).reindex(data.clean.index),
     )
 
 
@@ -177,6 +182,7 @@ def _of_table(
         scores=pd.DataFrame(index=clean.index),
         units={},
         process=_complete(outcomes.set_axis(clean.index)),
+        sessions=pd.DataFrame(index=clean.index),
         received=clean[selector.arm],
         groups=normal_groups(frame[groups]) if groups else None,
         therapists=therapists_in(codebook, frame, groups, is_cohort=is_cohort),
@@ -201,6 +207,13 @@ def _units(cohort: Cohort) -> dict[str, tuple[float, float]]:
             slope = (values[high] - values[low]) / (away[high] - away[low])
             found[str(name)] = (float(values[low] - slope * away[low]), float(slope))
     return found
+
+
+def _sessions(cohort: Cohort) -> pd.DataFrame:
+    """Return the scores recorded after treatment began, without those on which an outcome rests."""
+    ends = {source for field in cohort.codebook.fields for source in sources_of(field).values()}
+    names = cohort.codebook.names("session_score")
+    return cohort.frame[[name for name in names if name in cohort.frame and name not in ends]]
 
 
 def _complete(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -65,6 +65,7 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
             outcomes[name],
             data.scores.get(name),
             data.process.drop(columns=name, errors="ignore"),
+            data.sessions,
             missing=missing,
             good=bool(good[name]),
             unit=data.units[name][1] if name in data.units else None,

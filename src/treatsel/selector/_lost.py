@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from treatsel._checks import FloatArray, check_choice, check_mapping_keys, check_number
+from treatsel._checks import FloatArray, check_choice, check_mapping_keys, check_number, listed
 from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel._stats.folds import balanced_folds
 from treatsel.errors import InputError, warn
@@ -35,11 +35,15 @@ class Missing:
         By how much the patients with a lost outcome fare worse, by outcome; without those of 0.
     in_points : bool
         Whether the shifts are in points of the score, not in logits.
+    interim : tuple of tuple of str
+        Columns of interim scores from which lost outcomes are imputed: one series per instrument, in the
+        order of time.
     """
 
     method: str | None
     shifts: Mapping[str, float]
     in_points: bool
+    interim: tuple[tuple[str, ...], ...]
 
     @classmethod
     def of(cls, given: Any, outcomes: Sequence[str]) -> Self:
@@ -48,10 +52,11 @@ class Missing:
         Raises
         ------
         InputError
-            If a key, a method, a unit or an outcome is unknown, or a shift is not a number within its range.
+            If a key, a method, a unit or an outcome is unknown, a shift is not a number within its range, or
+            interim scores are not lists of columns.
         """
         entries: Mapping[str, Any] = given if isinstance(given, Mapping) else {"method": given}
-        check_mapping_keys("missing", entries, ["method", "shift", "unit"])
+        check_mapping_keys("missing", entries, ["method", "shift", "unit", "interim"])
         where = "method in missing" if entries is given else "missing"
         check_choice(where, entries.get("method"), METHODS)
         check_choice("unit in missing", entries.get("unit", "logits"), UNITS)
@@ -68,7 +73,34 @@ class Missing:
                     "outcome fare worse than others with the same covariates and arm."
                 )
         kept = {name: float(value) for name, value in shifts.items() if value}
-        return cls(method=entries.get("method"), shifts=kept, in_points=in_points)
+        interim = _series_of(entries.get("interim", ()))
+        if interim and entries.get("method") is not None:
+            raise InputError(
+                'missing has interim scores and method "covariates", which uses covariates and arm alone. '
+                "Leave one of them out."
+            )
+        return cls(method=entries.get("method"), shifts=kept, in_points=in_points, interim=interim)
+
+    def last_scores(self, sessions: pd.DataFrame) -> pd.DataFrame:
+        """Return the last interim score of each series, and its number in the series (0: none observed).
+
+        `sessions`: the scores that a cohort has, one column each.
+        """
+        unknown = sorted({name for series in self.interim for name in series} - set(sessions.columns))
+        if unknown:
+            raise InputError(
+                f"interim in missing names {listed(unknown)}. It must name columns of a Cohort (or of extra) "
+                "with the role session_score, on which no outcome rests; those are "
+                f"{listed(sessions.columns) or 'none'}."
+            )
+        found = {}
+        for series in self.interim:
+            values, ends = sessions[list(series)].astype(float), f"{series[0]} to {series[-1]}"
+            found[f"last of {ends}"] = values.ffill(axis=1).iloc[:, -1]
+            found[f"number of the last of {ends}"] = (values.notna() * np.arange(1, len(series) + 1)).max(
+                axis=1
+            )
+        return pd.DataFrame(found, index=sessions.index).astype(float)
 
     def assumption(self, name: str) -> str:
         """Return the shift of an outcome in words, such as "worse by 1 logit"."""
@@ -112,6 +144,24 @@ class Missing:
         return float(found[0] - found[1])
 
 
+def _series_of(given: Any) -> tuple[tuple[str, ...], ...]:
+    """Return the series of columns in a list, or in a list of lists."""
+    entries: list[Any] = list(given) if isinstance(given, list | tuple) else [None]
+    if entries and all(isinstance(entry, str) for entry in entries):
+        entries = [entries]
+    if not all(isinstance(entry, list | tuple) and entry for entry in entries):
+        entries = [[None]]
+    names = [name for entry in entries for name in entry]
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(
+            "interim in missing must list the columns of interim scores in the order of time; of several "
+            "instruments, one such list each."
+        )
+    if len(set(names)) < len(names):
+        raise InputError("interim in missing names a column twice. Name each once.")
+    return tuple(map(tuple, entries))
+
+
 def dropout_column(process: pd.DataFrame, y: pd.Series, received: pd.Series) -> str | None:
     """Return the 0/1 process column over which predictions are averaged, if there is one.
 
@@ -139,13 +189,16 @@ def observation_of(
     X: pd.DataFrame,
     y: pd.Series,
     process: pd.DataFrame,
-    pattern: str | None,
+    treated: str,
     *,
     arm: str,
     groups: pd.Series | None,
     seed: int | None,
 ) -> Observation | None:
-    """Return observation weights from covariates and process columns; None if every outcome was observed."""
+    """Return observation weights from covariates and process columns; None if every outcome was observed.
+
+    `treated`: what the model does with lost outcomes, as the end of a sentence.
+    """
     seen = y.notna().to_numpy()
     if seen.all():
         return None
@@ -156,9 +209,8 @@ def observation_of(
         lost = f"{n:,} of {len(y):,} patients ({n / len(y):.0%})"
     names = [repr(name) for name in process]
     given = f"arm, covariates and {', '.join(names)}" if names else "arm and covariates"
-    averaged = "" if pattern is None else f" with and without {pattern!r}, and averages over it"
     warn(
-        f"Outcome {y.name!r} was not observed in {lost}. The model learns from the other patients{averaged}; "
+        f"Outcome {y.name!r} was not observed in {lost}. The model learns from the other patients{treated}; "
         "means of arms weight them to represent all. This is unbiased only if observation depends on "
         f"{given} alone. See observation_.",
     )

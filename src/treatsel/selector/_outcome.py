@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
@@ -14,25 +13,17 @@ from treatsel._stats.folds import balanced_folds, seed_of
 from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.metrics import brier_score, calibration_slope, log_loss, within_arm_auc
-from treatsel.model_selection import Folds, held_out_predictions
+from treatsel.model_selection import held_out_predictions
 from treatsel.models import (
     AdditiveModel,
-    DeltaAdjustedClassifier,
-    DropoutMixture,
     LossTest,
     Observation,
     PooledClassifier,
     Priors,
 )
-from treatsel.models.hierarchical import SitedClassifier
-from treatsel.selector._fit import (
-    arguments_of,
-    check_trainable,
-    fit_model,
-    knows,
-    model_of,
-)
-from treatsel.selector._lost import Missing, dropout_column, observation_of, test_of_loss
+from treatsel.selector._fit import check_trainable, model_of
+from treatsel.selector._fitting import PatientData, Treatment, shifted
+from treatsel.selector._lost import Missing, observation_of, test_of_loss
 
 # C of the baseline. Of 0.003, 0.03 and 0.3, cross-fitted log-loss is lowest with 0.03 in 28 of 40 simulated
 # outcomes (make_cohort, 300 to 10,000 patients), and otherwise at most 0.013 above the lowest of the three.
@@ -94,6 +85,7 @@ def learn_outcome(
     y: pd.Series,
     score: pd.Series | None,
     process: pd.DataFrame,
+    sessions: pd.DataFrame,
     *,
     missing: Missing,
     good: bool,
@@ -112,37 +104,34 @@ def learn_outcome(
 
     `score`: the signed distance from the definition of the outcome, if it rests on a score, and `unit`: the
     points of the score in a distance of 1. `process`: columns observed after the start, which say who was
-    lost, and are used unless `missing` says otherwise. `clusters`: whose patients are in the same fold.
+    lost, and are used unless `missing` says otherwise. `sessions`: interim scores that `missing` may name.
+    `clusters`: whose patients are in the same fold.
     """
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
-    seed = seed_of(random_state)
-    # without a seed, draw one, so that all splits below are the same
-    seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
-    data = _Data(X, y, score, groups, therapists, clusters, arm)
+    seed = _seed(random_state)
+    data = PatientData(X, y, score, groups, therapists, clusters, arm)
     seen = data.seen
     folds = balanced_folds(X[seen][arm], data.target, groups=data.seen_clusters, random_state=seed)
     check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
     loss = test_of_loss(X, y, process, arm=arm, groups=clusters, seed=seed)
     process = process if missing.method is None else process.iloc[:, :0]
+    if missing.interim:
+        process = process.join(missing.last_scores(sessions))
     unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors)
-    pattern = dropout_column(process, y, X[arm]) if isinstance(unfitted, SitedClassifier) else None
-    observation = observation_of(X, y, process, pattern, arm=arm, groups=clusters, seed=seed)
+    treatment = Treatment.of(unfitted, process, y, X[arm], imputes=bool(missing.interim))
+    observation = observation_of(X, y, process, treatment.text, arm=arm, groups=clusters, seed=seed)
+    model, by_arm = treatment.fit(data, unfitted, process, folds, seed, n_jobs)
     weights = None
-    if pattern is None:
-        model, by_arm = _fitted(data, unfitted, folds, n_jobs)
-    else:
-        model, by_arm = _fitted_mixture(data, unfitted, process[pattern], seed, n_jobs)
-        weights = None if observation is None or observation.weights is None else observation.weights[seen]
+    if treatment.uses_process and observation is not None and observation.weights is not None:
+        weights = observation.weights[seen]
     performance, excess = _performance(
         by_arm[seen], X[seen], data.target, arm, data.seen_clusters, weights, seed, n_jobs
     )
-    own = _own(by_arm[seen], X[seen][arm])
-    shifted_by = None
+    own, shifted_by = _own(by_arm[seen], X[seen][arm]), None
     if y.name in missing.shifts and not seen.all():
-        of_score = None if score is None else score[seen].to_numpy(dtype=float)
-        shift = missing.logits_of(str(y.name), good=good, score=of_score, unit=unit, p=own)
-        model, shifted_by = _shifted(data, model, None if pattern is None else process[pattern], shift)
+        shift = missing.logits_of(str(y.name), good=good, score=data.known_score, unit=unit, p=own)
+        model, shifted_by = shifted(data, model, process, shift)
     return FittedOutcome(
         model=model,
         additive=additive_of(model),
@@ -156,14 +145,10 @@ def learn_outcome(
     )
 
 
-def _shifted(data: "_Data", model: Any, dropout: pd.Series | None, shift: float) -> tuple[Any, pd.DataFrame]:
-    """Return the model in which lost outcomes differ by a shift, and what it adds to the probabilities."""
-    table = data.table(model.estimator if isinstance(model, DropoutMixture) else model)
-    before = model.predict_by_arm(table)
-    if dropout is not None:
-        table = table.assign(**{str(dropout.name): dropout.to_numpy(dtype=float)})
-    adjusted = DeltaAdjustedClassifier(model, shift=shift, arm=data.arm).fit(table, ~data.seen)
-    return adjusted, adjusted.predict_by_arm(table) - before
+def _seed(random_state: Any) -> int:
+    """Return a seed: without one, a random one, so that all splits are the same."""
+    seed = seed_of(random_state)
+    return int(np.random.default_rng().integers(2**31)) if seed is None else seed
 
 
 def _slopes(score: pd.Series, p: FloatArray) -> dict[str, tuple[float, float]]:
@@ -178,88 +163,8 @@ def _slopes(score: pd.Series, p: FloatArray) -> dict[str, tuple[float, float]]:
     return {name: (float(one.value), float(one.se)) for name, one in found.items()}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class _Data:
-    """Covariates and arm of all patients, the outcome (0, 1 or NaN), its score, sites and therapists.
-
-    `clusters`: whose patients are in the same fold.
-    """
-
-    X: pd.DataFrame
-    y: pd.Series
-    score: pd.Series | None
-    groups: pd.Series | None
-    therapists: pd.Series | None
-    clusters: pd.Series | None
-    arm: str
-
-    @property
-    def seen(self) -> npt.NDArray[np.bool_]:
-        """Whether each patient's outcome was observed."""
-        return self.y.notna().to_numpy()
-
-    @property
-    def target(self) -> FloatArray:
-        """The observed outcomes."""
-        return self.y[self.seen].to_numpy(dtype=float)
-
-    @property
-    def sites(self) -> pd.Series | None:
-        """Sites of the observed patients."""
-        return None if self.groups is None else self.groups[self.seen]
-
-    @property
-    def seen_clusters(self) -> pd.Series | None:
-        """Clusters of the observed patients."""
-        return None if self.clusters is None else self.clusters[self.seen]
-
-    def table(self, model: Any) -> pd.DataFrame:
-        """Return covariates and arm, and site and therapist if the model has effects of them."""
-        given = {"groups": self.groups, "therapists": self.therapists}
-        added = {str(c.name): c for name, c in given.items() if c is not None and knows(model, name)}
-        return self.X.assign(**added) if added else self.X
-
-
 def _name(column: pd.Series | None) -> str | None:
     return None if column is None else str(column.name)
-
-
-def _fitted(data: _Data, unfitted: Any, folds: Folds, n_jobs: int | None) -> tuple[Any, pd.DataFrame]:
-    """Fit a model to the observed patients; return its cross-fitted predictions for all patients as well."""
-    seen, table = data.seen, data.table(unfitted)
-    score = None if data.score is None else data.score[seen].to_numpy(dtype=float)
-    passed = arguments_of(unfitted, score)
-    model = fit_model(unfitted, table[seen], data.target, data.sites, **passed)
-    by_arm = getattr(model, "cross_fitted_", None)
-    if by_arm is None:
-        by_arm = held_out_predictions(model, table[seen], data.target, folds, n_jobs=n_jobs, **passed)
-    if not seen.all():
-        by_arm = pd.concat([by_arm, model.predict_by_arm(data.X[~seen])]).loc[data.X.index]
-    return model, by_arm
-
-
-def _fitted_mixture(
-    data: _Data, unfitted: Any, dropout: pd.Series, seed: int, n_jobs: int | None
-) -> tuple[Any, pd.DataFrame]:
-    """Fit a model averaged over dropout; return its cross-fitted predictions for all patients as well."""
-    name = str(dropout.name)
-    table = data.table(unfitted).assign(**{name: dropout.to_numpy(dtype=float)})
-    passed = {} if data.score is None else {"score": data.score.to_numpy(dtype=float)}
-    y = data.y.to_numpy(dtype=float)
-    model = DropoutMixture(unfitted, arm=data.arm, process=name).fit(table, y, **passed)
-    folds = balanced_folds(
-        data.X[data.arm], 2 * dropout.to_numpy() + np.nan_to_num(y), groups=data.clusters, random_state=seed
-    )
-    if not hasattr(model.outcome_, "cross_fitted_"):
-        return model, held_out_predictions(model, table, y, folds, n_jobs=n_jobs, **passed)
-    # the parts of a stack were fitted without each fold already
-    others = table.drop(columns=name)
-    chance = held_out_predictions(model.dropout_, others, dropout.to_numpy(), folds, n_jobs=n_jobs)
-    each = []
-    for value, held_out in enumerate(model.outcome_._cross_fitted_views):
-        rest = model.outcome_.predict_by_arm(table[~data.seen].assign(**{name: float(value)}))
-        each.append(pd.concat([held_out, rest]).loc[table.index][list(chance.columns)])
-    return model, (1 - chance) * each[0] + chance * each[1]
 
 
 def _performance(
