@@ -1,6 +1,6 @@
 """A patient table, checked against its codebook."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from treatsel._checks import LOST_HEADER, as_pandas, count_of, has_lost_header
 from treatsel._disclosure import is_disclosive, suppressed
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, count_text
-from treatsel.codebook import Codebook, sources_of
+from treatsel.codebook import Codebook, fixed_targets, sources_of
 from treatsel.errors import CodebookError, CohortError, DataQualityWarning, Fault, InputError, warn
 from treatsel.outcome import derive
 from treatsel.table import read_csv, read_parquet, read_table
@@ -81,6 +81,8 @@ class Cohort(Summarized):
             frame = frame.reset_index()
         clean, faults = codebook.parse(frame)
         faults = [*codebook.unknown_columns(frame), *faults]
+        sound = clean.columns.difference([str(fault.column) for fault in faults])
+        codebook = replace(codebook, fields=fixed_targets(codebook.fields, clean[sound]))
         clean, distances, more = _with_derived(clean, codebook, {str(fault.column) for fault in faults})
         faults += more
         faults += _faults_between_columns(clean, codebook, {str(fault.column) for fault in faults})

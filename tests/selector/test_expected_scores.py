@@ -111,3 +111,81 @@ def test_a_selector_that_is_not_fitted_and_wrong_options_are_refused(fitted):
         selector.predict_score_by_arm(cohort.frame, on_invalid="ignore")
     with pytest.raises(InputError, match="service"):
         selector.predict_score_by_arm(cohort.frame, service="ours")
+
+
+class TestBenefitInPoints:
+    def test_it_is_the_difference_of_expected_scores(self, fitted):
+        selector, cohort, expected = fitted
+        X = cohort.frame.head(700)  # more than one block
+        found = selector.predict_score_benefit(X, comparator="A")
+        assert list(found.columns) == ["value", "lower", "upper", "p_better"]
+        assert found.index.names == ["id", "arm"]
+        scores = selector.predict_score_by_arm(X)
+        for k, arm in ((1, "B"), (2, "C")):
+            mine = found.xs(arm, level="arm")
+            np.testing.assert_allclose(mine["value"], scores["A"] - scores[arm])  # lower is better
+            truth = expected[:700, 0] - expected[:700, k]
+            covered = (mine["lower"] <= truth) & (truth <= mine["upper"])
+            assert covered.mean() > 0.85
+            assert np.corrcoef(mine["p_better"], mine["value"])[0, 1] > 0.5
+        draws = selector.predict_score_draws(X)
+        np.testing.assert_allclose(
+            found.xs("B", level="arm")["p_better"], (draws[:, :, 1] < draws[:, :, 0]).mean(axis=0)
+        )
+
+    def test_the_default_arm_is_the_comparator_unless_stated(self, fitted):
+        selector, cohort, _ = fitted
+        found = selector.predict_score_benefit(cohort.frame.head(2))
+        assert selector.default_arm_ not in found.index.get_level_values("arm")
+        with pytest.raises(InputError, match="comparator is 'D'"):
+            selector.predict_score_benefit(cohort.frame.head(2), comparator="D")
+
+    def test_higher_scores_are_better_where_the_outcome_says_so(self):
+        outcome = SCORED | {"target": "> -10"}
+        outcome.pop("start")
+        cohort, _ = made(600, 1, outcome, sign=-1)
+        selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(cohort)
+        found = selector.predict_score_benefit(cohort.frame, comparator="A").xs("B", level="arm")
+        scores = selector.predict_score_by_arm(cohort.frame)
+        np.testing.assert_allclose(found["value"], scores["B"] - scores["A"])
+
+
+class TestAScoreWithoutAThreshold:
+    def test_it_is_compared_with_the_median(self, tmp_path):
+        cohort, expected = made(1200, 0, SCORED | {"target": "< median"})
+        median = cohort.frame["end"].median()
+        assert cohort.codebook["remission"].target == f"< {median:g}"
+        assert cohort.y.mean() == pytest.approx((cohort.frame["end"] < median).mean())
+        selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(cohort)
+        away = selector.predict_score_by_arm(cohort.frame) - expected
+        assert away.mean().abs().max() < 0.5
+        ts.save_model(selector, tmp_path / "m.treatsel", intended_use="A test.")
+        loaded = ts.load_model(tmp_path / "m.treatsel")
+        assert loaded.codebook_["remission"].target == f"< {median:g}"
+        pd.testing.assert_frame_equal(
+            loaded.predict_score_benefit(cohort.frame.head()),
+            selector.predict_score_benefit(cohort.frame.head()),
+        )
+
+    def test_scores_and_their_arms_do_not_depend_on_the_threshold(self):
+        cohort, _ = made(900, 3, SCORED | {"target": "< median"})
+        other, _ = made(900, 3, SCORED | {"target": "< 8"})
+        first, second = (
+            ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(each)
+            for each in (cohort, other)
+        )
+        scores = first.predict_score_by_arm(cohort.frame), second.predict_score_by_arm(cohort.frame)
+        assert (scores[0] - scores[1]).abs().to_numpy().mean() < 0.25
+
+    def test_another_target_in_validation_is_refused(self, fitted):
+        selector, _, _ = fitted
+        other, _ = made(600, 4, SCORED | {"target": "< median"})
+        with pytest.raises(InputError, match=r"has the target < 10 in the model and < .* in the cohort"):
+            ts.validate(selector, other)
+
+    def test_a_score_without_values_has_no_median(self):
+        cohort, _ = made(60, 5)
+        book = ts.Codebook.from_dict({"fields": [*FIELDS, SCORED | {"target": "< median"}]})
+        empty = cohort.frame.reset_index().assign(end=np.nan).drop(columns="remission")
+        with pytest.raises(ts.errors.CohortError, match="no median"):
+            ts.Cohort(empty, book)

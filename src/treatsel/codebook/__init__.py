@@ -15,6 +15,7 @@ from treatsel.codebook._record import RecordReader as RecordReader
 from treatsel.codebook._score import INPUTS as INPUTS
 from treatsel.codebook._score import OPTIONS as OPTIONS
 from treatsel.codebook._score import Target as Target
+from treatsel.codebook._score import fixed_targets as fixed_targets
 from treatsel.codebook._score import role_of as role_of
 from treatsel.codebook._score import sources_of as sources_of
 from treatsel.codebook._table import by_id as by_id

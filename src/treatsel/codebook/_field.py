@@ -77,7 +77,7 @@ class Field:
         Only for outcomes: the column of a later score from which the outcome is derived, and that of its
         baseline.
     target : str or None
-        The comparison of `score` with a number that is the event: "< 10", "<= 9", "> 9" or ">= 50".
+        The comparison of `score` that is the event: "< 10", "<= 9", "> 9", ">= 50", or "< median".
     definition : mapping or None
         Instead of `score` and `target`, an outcome of `treatsel.outcome` that is defined by scores: its name,
         the column of each input and its options, such as ``{"name": "remission", "last": "phq9_end",

@@ -12,7 +12,7 @@ from treatsel._checks import count_of, did_you_mean
 from treatsel.codebook._direction import SHIPPED
 from treatsel.errors import CodebookError, Fault
 
-_TARGET = re.compile(r"\s*(<=|>=|<|>)\s*([+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15}))\s*", re.ASCII)
+_TARGET = re.compile(r"\s*(<=|>=|<|>)\s*([+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})|median)\s*", re.ASCII)
 _TWO = ("phq_first", "phq_last", "gad_first", "gad_last")
 # Inputs and options of each outcome of `treatsel.outcome` that is defined by scores (a test compares them).
 INPUTS: dict[str, tuple[str, ...]] = {
@@ -39,15 +39,20 @@ class Target:
     sign : {"<", "<=", ">", ">="}
         The comparison.
     cutoff : float
-        The number.
+        The number; NaN for the median of a cohort's scores, which `fixed_targets` replaces.
     """
 
     sign: str
     cutoff: float
 
+    @property
+    def is_median(self) -> bool:
+        """Whether the score is compared with its median."""
+        return self.cutoff != self.cutoff
+
     @classmethod
     def parse(cls, text: Any) -> "Target":
-        """Read a text such as "< 10" or ">= 50".
+        """Read a text such as "< 10", ">= 50" or "< median".
 
         Raises
         ------
@@ -56,8 +61,10 @@ class Target:
         """
         found = _TARGET.fullmatch(text) if isinstance(text, str) else None
         if found is None:
-            raise CodebookError("target must be a comparison with a number, in quotes, such as '< 10'.")
-        return cls(found[1], float(found[2]))
+            raise CodebookError(
+                "target must be a comparison with a number, or with the median, in quotes, such as '< 10'."
+            )
+        return cls(found[1], float("nan") if found[2] == "median" else float(found[2]))
 
 
 def contradictions_of_score(
@@ -174,6 +181,21 @@ def faults_of_sources(field: Any, existing: Collection[Any]) -> list[Fault]:
     ]
     remedy = f"The outcome {field.name!r} is derived from it; add it, or the column {field.name!r}."
     return [Fault(column=name, problem="is missing from the table", remedy=remedy) for name in absent]
+
+
+def fixed_targets(fields: Iterable[Any], scores: Any) -> tuple[Any, ...]:
+    """Return the fields with numbers in the place of medians.
+
+    `scores`: DataFrame that has the columns of scores. A target without a known score is left as it is.
+    """
+    found = []
+    for field in fields:
+        if field.target is not None and Target.parse(field.target).is_median and field.score in scores:
+            median = scores[field.score].median()
+            if median == median:
+                field = replace(field, target=f"{Target.parse(field.target).sign} {median:.12g}")
+        found.append(field)
+    return tuple(found)
 
 
 def subset_of(fields: Iterable[Any], names: Set[str]) -> tuple[Any, ...]:

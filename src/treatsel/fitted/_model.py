@@ -11,6 +11,7 @@ from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
 from treatsel.fitted._data import Inputs, ModelData
+from treatsel.fitted._expected_scores import ExpectedScores
 from treatsel.fitted._options import DecisionOptions
 from treatsel.fitted._reproduce import reproduce
 from treatsel.manifest import date_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class FittedModel(ModelData):
+class FittedModel(ExpectedScores, ModelData):
     """A fitted model of each outcome, for records and for tables; immutable, so that threads can share it.
 
     `TreatmentSelector.fit` creates one (its `model_`), `treatsel.serve.load_model` reads one from a file, and
@@ -105,50 +106,6 @@ class FittedModel(ModelData):
             )
         check_choice("service", service, SERVICES)
         return model.predict_draws(_tables.read_with_sites(self, X, "raise", service)[0], service)
-
-    def predict_score_by_arm(
-        self,
-        X: Any,
-        outcome: str | None = None,
-        *,
-        change: bool = False,
-        on_invalid: str = "raise",
-        service: str = "known",
-    ) -> "pd.DataFrame":
-        """Return the expected score behind an outcome under each arm, such as the PHQ-9 at the end.
-
-        Parameters
-        ----------
-        X : DataFrame, mapping, or list of mappings
-            Covariates by name.
-        outcome : str, optional
-            Name of the outcome; None: the first. The codebook must derive it from one score (`score` and
-            `target`).
-        change : bool
-            Whether to subtract the score at the start (`start` in the codebook), a covariate: negative if
-            the score falls. NaN where it is missing.
-        on_invalid, service
-            As in `predict`.
-
-        Returns
-        -------
-        DataFrame of shape (n_patients, n_arms)
-            In the unit of the score. The intervals are quantiles of `predict_score_draws`.
-
-        Raises
-        ------
-        UnsupportedModelError
-            If the model was not fitted to one score, or has been recalibrated since.
-        InputError
-            With `change`, if the codebook names no score at the start.
-        """
-        return _tables.predict_score_by_arm(self, X, self.outcome_named(outcome), change, on_invalid, service)
-
-    def predict_score_draws(
-        self, X: Any, outcome: str | None = None, *, change: bool = False, service: str = "known"
-    ) -> FloatArray:
-        """Return posterior draws of `predict_score_by_arm`, shape (n_draws, n_patients, n_arms)."""
-        return _tables.predict_score_draws(self, X, self.outcome_named(outcome), change, service)
 
     def predict(
         self,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, by_text, check_choice
-from treatsel.additive import LOW_PROPENSITY, SERVICES, AdditiveModel, logistic, logistic_quantiles, pairing
+from treatsel._checks import FloatArray, by_text
+from treatsel.additive import LOW_PROPENSITY, AdditiveModel, logistic, logistic_quantiles, pairing
 from treatsel.codebook import by_id, clean_covariates, frame_of
-from treatsel.errors import InputError, UnsupportedModelError
+from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, recorded
@@ -59,57 +59,6 @@ def predict_by_arm(model: ModelData, X: Any, outcome: str, on_invalid: str, serv
     flags = {name: found[name].to_numpy(dtype=object) for name in FLAG_COLUMNS}
     by_arm.loc[scope_of(clean.index, flags)] = np.nan
     return by_arm
-
-
-def predict_score_by_arm(
-    model: ModelData, X: Any, outcome: str, change: bool, on_invalid: str, service: str
-) -> "pd.DataFrame":
-    """Return the expected score behind an outcome, or its change, DataFrame of shape (n_patients, n_arms)."""
-    import pandas as pd
-
-    scorer = _scored(model, outcome)
-    check_choice("service", service, SERVICES)
-    check_choice("on_invalid", on_invalid, ("raise", "flag"))
-    clean, found = read_with_sites(model, X, on_invalid, service)
-    logits = scorer.logit(scorer.encoding.encode(clean), scorer.sites_of(clean, service))
-    values = scorer.score.expected(logits) - _at_start(model, clean, outcome, change)[:, None]
-    table = pd.DataFrame(values, index=clean.index, columns=pd.Index(model.arms))
-    flags = {name: found[name].to_numpy(dtype=object) for name in FLAG_COLUMNS}
-    if on_invalid == "flag":
-        table.loc[scope_of(clean.index, flags)] = np.nan
-    return table
-
-
-def predict_score_draws(model: ModelData, X: Any, outcome: str, change: bool, service: str) -> FloatArray:
-    """Return posterior draws of the same, shape (n_draws, n_patients, n_arms)."""
-    scorer = _scored(model, outcome)
-    check_choice("service", service, SERVICES)
-    clean = read_with_sites(model, X, "raise", service)[0]
-    values = scorer.score.expected(scorer.logit_draws(clean, service))
-    values -= _at_start(model, clean, outcome, change)[:, None, None]
-    return np.moveaxis(values, -1, 0)
-
-
-def _scored(model: ModelData, outcome: str) -> Any:
-    """Return the additive model of an outcome that was fitted to one score."""
-    scorer = model.models[outcome]
-    if scorer is None or scorer.score is None:
-        raise UnsupportedModelError(
-            f"The model of {outcome!r} has no expected score. It needs an outcome that the codebook derives "
-            "from one score (score and target), and a hierarchical or stacked model that was fitted to a "
-            "cohort and not recalibrated."
-        )
-    return scorer
-
-
-def _at_start(model: ModelData, clean: "pd.DataFrame", outcome: str, change: bool) -> FloatArray:
-    """Return the score at the start of each patient; 0 if no change is asked for."""
-    if not change:
-        return np.zeros(len(clean))
-    start = model.codebook[outcome].start
-    if start is None or start not in clean:
-        raise InputError(f"The codebook names no covariate as the score at the start (start) of {outcome!r}.")
-    return clean[start].to_numpy(dtype=float)
 
 
 def predict(

@@ -84,6 +84,8 @@ def target_distance(score: Any, *, target: str) -> pd.Series:
     whole numbers the threshold lies halfway, at 9.5.
     """
     goal = Target.parse(target)
+    if goal.is_median:
+        raise InputError("The score has no known value, and thus no median. Give the target as a number.")
     scores = match_patients(score=score)
     compared = at_least if goal.sign in (">=", "<") else at_most
     found = compared(

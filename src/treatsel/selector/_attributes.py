@@ -71,6 +71,19 @@ class LearnedAttributes:
         """Return posterior draws of `predict_score_by_arm`, shape (n_draws, n_patients, n_arms)."""
         return self._fitted.predict_score_draws(X, outcome, change=change, service=service)
 
+    def predict_score_benefit(
+        self,
+        X: Any,
+        outcome: str | None = None,
+        *,
+        comparator: Any = None,
+        level: float = 0.95,
+        service: str = "known",
+    ) -> pd.DataFrame:
+        """Return the expected benefit of each arm in points; see `FittedModel.predict_score_benefit`."""
+        options: dict[str, Any] = {"comparator": comparator, "level": level, "service": service}
+        return self._fitted.predict_score_benefit(X, outcome, **options)
+
     @property
     def feature_names_in_(self) -> np.ndarray:
         """Names of the covariates."""
