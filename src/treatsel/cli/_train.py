@@ -99,7 +99,7 @@ def add_priors(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="published estimates to take into account (YAML or JSON): for each outcome source, arm_means, "
-        "arm_contrasts, contrast_correlation, modifiers, prognosis and null, as in treatsel.models.read_priors",
+        "arm_contrasts, contrast_correlation, modifiers, prognosis and null (treatsel.models.read_priors)",
     )
 
 
