@@ -1,6 +1,6 @@
 """Cross-validation: out-of-fold predictions under every arm, for any model or selector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,9 @@ def cross_predict_cohort(
     if isinstance(unfitted.event_is_good, dict):
         stated = {outcome: unfitted.event_is_good.get(outcome, stated[outcome])}
         unfitted.set_params(event_is_good=stated)
+    if (priors := getattr(unfitted, "priors", None)) is not None:
+        main = getattr(selector, "outcomes_", cohort.codebook.outcomes)[0]
+        unfitted.set_params(priors=_priors_of(priors, outcome, main))
     calls = [(unfitted, cohort, y, outcome, rest, fold) for rest, fold in folds]
     found = results_of(_cohort_held_out, lambda: calls, n_jobs=n_jobs)
     default = pd.concat([pd.Series([arm] * len(table), table.index, dtype=object) for table, arm in found])
@@ -155,6 +158,13 @@ def cross_predict_cohort(
         by_arm=_joined([table for table, _ in found], cohort.frame.index),
         default_arm=default.loc[cohort.frame.index],
     )
+
+
+def _priors_of(priors: Any, outcome: str, main: str) -> Any:
+    """Return the priors of one outcome; those that name no outcome are of the main one."""
+    if isinstance(priors, Mapping):
+        return {outcome: priors[outcome]} if outcome in priors else None
+    return priors if outcome == main else None
 
 
 def _folds(received: pd.Series, groups: pd.Series | None, n_splits: int, random_state: int | None) -> Folds:

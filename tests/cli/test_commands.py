@@ -360,6 +360,36 @@ def test_a_draft_says_what_it_guessed_and_train_refuses_what_is_undecided(capsys
     assert selector.event_is_good_ == {"left": False}
 
 
+def test_published_estimates_are_read_from_a_file(capsys, tmp_path):
+    rng, n = np.random.default_rng(0), 160
+    frame = pd.DataFrame({"age": rng.integers(18, 80, n), "arm": rng.choice(["A", "B"], n)})
+    frame["left"] = rng.choice(["yes", "no"], n)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    flags = ["--outcome", "left=bad", "--true", "left=yes", "--false", "left=no"]
+    output(capsys, "codebook", tmp_path / "t.csv", *flags, "--out", tmp_path / "book.yaml")
+    priors, model = tmp_path / "priors.yaml", tmp_path / "m.treatsel"
+    same = [tmp_path / "t.csv", "--codebook", tmp_path / "book.yaml", "--estimator", "hierarchical"]
+    train = ["train", *same, "--intended-use", "Tests.", "--out", model, "--priors", priors]
+    entry = "{arm: A, against: %s, log_odds_ratio: 0.3, se: 0.1}"
+    priors.write_text(f"left:\n  source: Trials of 2020\n  arm_contrasts: [{entry % 'B'}]\n")
+    output(capsys, *train)
+    found = ts.load_model(model).model_.development.priors["left"]
+    assert (found.source, found.columns["prior"]) == ("Trials of 2020", [0.3])
+    assert "Trials of 2020" in output(capsys, "show", model)
+    check = ["crossvalidate", *same, "--store", model, "--out", tmp_path / "r.html"]
+    assert main([str(part) for part in check]) == 2
+    assert "such as --estimator, --priors or --seed" in capsys.readouterr().err
+    output(capsys, *check, "--priors", priors)
+    priors.write_text(f"left:\n  contrasts: []\n  arm_contrasts: [{entry % 'C'}]\nremission: {{}}\n")
+    error = complaint(capsys, *train)
+    assert "(3 faults)" in error
+    assert "left: unknown key 'contrasts'. Allowed: ['arm_means', " in error
+    assert "against is 'C', which no patient received. The arms are ['A', 'B']." in error
+    assert "remission: is no outcome here. Allowed: ['left']." in error
+    train[-1] = tmp_path / "absent.yaml"
+    assert "Cannot read the priors" in complaint(capsys, *train)
+
+
 def test_a_draft_without_an_outcome_lists_the_columns_of_two_values(capsys, tmp_path):
     rng, n = np.random.default_rng(0), 60
     frame = pd.DataFrame({"age": rng.integers(18, 80, n), "well": rng.choice(["yes", "no"], n)})

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from treatsel._checks import count_of
 from treatsel.artifact import check_can_store, load_model
 from treatsel.cli._io import TABLE, add_reading, reading, say, weight
-from treatsel.cli._train import outcomes_of
+from treatsel.cli._train import add_priors, outcomes_of, priors_of
 from treatsel.cli._validate import add_report_files, check_report_files, named_once, report_each, store
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
@@ -68,6 +68,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="take the safe reading of columns that are undecided: they are not used",
     )
+    add_priors(parser)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="folds processed in parallel (default: 1)")
     parser.add_argument(
@@ -80,7 +81,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Cross-validate, write the requested files, print the headlines."""
-    check_report_files(args, [args.cohort, args.codebook, args.store])
+    inputs = [args.cohort, args.codebook, args.store, args.priors]
+    check_report_files(args, inputs)
     book = Codebook.read(args.codebook)
     book = book.decided() if args.accept_draft else book
     book.check_decided()
@@ -88,9 +90,13 @@ def run(args: argparse.Namespace) -> int:
         check_can_store(args.store)
     cohort = Cohort.read(args.cohort, book, **reading(args))
     outcomes = list(outcomes_of(cohort, named_once(args.outcome)))
-    check_report_files(args, [args.cohort, args.codebook, args.store], outcomes)
+    check_report_files(args, inputs, outcomes)
     selector = TreatmentSelector(
-        arm=str(book.arm), estimator=args.estimator, random_state=args.seed, n_jobs=args.n_jobs
+        arm=str(book.arm),
+        estimator=args.estimator,
+        priors=priors_of(args, cohort, book.outcomes),
+        random_state=args.seed,
+        n_jobs=args.n_jobs,
     )
     if args.store is not None:
         _check_same(selector, cohort, outcomes, args.store)
@@ -129,5 +135,5 @@ def _check_same(selector: TreatmentSelector, cohort: Cohort, outcomes: list[str]
         same = np.allclose(stored.by_arm(name), new.by_arm(name)[model.arms_], atol=TOLERANCE)
         if not same or model.event_is_good_[name] != again.event_is_good_[name]:
             raise InputError(
-                f"{path} was trained with other options, such as --estimator or --seed. {remedy}"
+                f"{path} was trained with other options, such as --estimator, --priors or --seed. {remedy}"
             )

@@ -1,6 +1,7 @@
 """`treatsel train`: fit a selector and write a model file."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.manifest import check_intended_use
+from treatsel.models import Priors, read_priors
 from treatsel.selector import ASSIGNMENTS, ESTIMATORS, TreatmentSelector
 
 
@@ -52,6 +54,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
     )
+    add_priors(parser)
     add_reading(parser)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
@@ -60,7 +63,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, fit, save, and print a summary."""
-    check_outputs([args.out], [args.cohort, args.codebook])
+    check_outputs([args.out], [args.cohort, args.codebook, args.priors])
     intended_use = check_intended_use(_intended_use(args.intended_use))
     book = Codebook.read(args.codebook)
     book = book.decided() if args.accept_draft else book
@@ -73,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         arm=str(cohort.codebook.arm),
         estimator=args.estimator,
         assignment=args.assignment,
+        priors=priors_of(args, cohort, y.columns),
         random_state=args.seed,
         n_jobs=args.n_jobs,
     ).fit(cohort, y)
@@ -86,6 +90,24 @@ def run(args: argparse.Namespace) -> int:
         f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."
     )
     return 0
+
+
+def add_priors(parser: argparse.ArgumentParser) -> None:
+    """Add the option for published estimates."""
+    parser.add_argument(
+        "--priors",
+        type=Path,
+        metavar="FILE",
+        help="published estimates to take into account (YAML or JSON): for each outcome source, arm_means, "
+        "arm_contrasts, contrast_correlation, modifiers, prognosis and null (treatsel.models.read_priors)",
+    )
+
+
+def priors_of(args: argparse.Namespace, cohort: Cohort, outcomes: Iterable[str]) -> dict[str, Priors] | None:
+    """Return the published estimates of the option `--priors`, checked against a cohort; None without it."""
+    if args.priors is None:
+        return None
+    return read_priors(args.priors, outcomes=outcomes, X=cohort.X, arm=str(cohort.codebook.arm))
 
 
 def outcomes_of(cohort: Cohort, names: list[str] | None) -> Any:

@@ -19,6 +19,7 @@ from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
 from treatsel.models._loss_test import LossTest, loss_test
 from treatsel.models._mixture import DropoutMixture
 from treatsel.models._observation import Observation, observation_weights
+from treatsel.models._priors_file import read_priors
 from treatsel.models._recalibration import METHODS as METHODS
 from treatsel.models._recalibration import Method as Method
 from treatsel.models._recalibration import Recalibration as Recalibration
@@ -56,4 +57,5 @@ __all__ = [
     "loss_test",
     "observation_weights",
     "randomized_probabilities",
+    "read_priors",
 ]

@@ -22,6 +22,7 @@ Known = tuple[float, float]
 LARGEST, SMALLEST_SE = 1e6, 1e-9  # of an estimate, and of a standard error, per unit of any covariate
 LARGEST_LOG_ODDS = 10.0  # an odds ratio of 22,000
 LONGEST = 2000  # characters of a source
+FORMS = {"arm_contrasts": "(arm, other arm)", "modifiers": "(arm, other arm, covariate)"}  # of keys
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -81,24 +82,13 @@ class Priors(Summarized):
             if not isinstance(given, Mapping):
                 raise InputError(f"{name} must be a mapping; it is a {type(given).__name__}.")
             for key, value in given.items():
-                _check_pair(name, key, value)
-        for arm, (rate, _) in self.arm_means.items():
-            if not 0 < rate < 1:
-                raise InputError(f"arm_means[{arm!r}]: the rate is {rate:g}; it must be above 0 and below 1.")
+                check_estimate(name, key, value)
         if len(self.arm_means) == 1:
             raise InputError("arm_means has one arm; differences between arms need at least two.")
-        _check_keys("arm_contrasts", self.arm_contrasts, 2, "(arm, other arm)")
-        _check_keys("modifiers", self.modifiers, 3, "(arm, other arm, covariate)")
         if self.null is not None and not 0 < check_number("null", self.null) < 1:
             raise InputError(f"null is {self.null}; a probability must be above 0 and below 1.")
         if not isinstance(self.source, str) or hidden_in(self.source) or len(self.source) > LONGEST:
             raise InputError(f"source must be a text of at most {LONGEST:,} characters, all of them visible.")
-        for key, (estimate, _) in self.arm_contrasts.items():
-            if abs(estimate) > LARGEST_LOG_ODDS:
-                raise InputError(
-                    f"arm_contrasts[{key!r}]: the log odds ratio is {estimate:g}; at most "
-                    f"{LARGEST_LOG_ODDS:g} is plausible. Give the logarithm of the odds ratio."
-                )
         self.correlation()
 
     def _summary(self) -> Summary:
@@ -148,7 +138,8 @@ class Priors(Summarized):
         return found
 
 
-def _check_pair(name: str, key: Any, value: Any) -> None:
+def check_estimate(name: str, key: Any, value: Any) -> None:
+    """Raise if an estimate of one of the mappings of `Priors`, or its key, is not what `name` needs."""
     where = f"{name}[{key!r}]"
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise InputError(f"{where} must be a pair: estimate and standard error.")
@@ -158,11 +149,14 @@ def _check_pair(name: str, key: Any, value: Any) -> None:
             f"{where}: the estimate must be at most {LARGEST:g} in size, and the standard error between "
             f"{SMALLEST_SE:g} and {LARGEST:g}."
         )
-
-
-def _check_keys(name: str, given: Mapping[Any, Any], length: int, form: str) -> None:
-    for key in given:
-        if not isinstance(key, tuple) or len(key) != length:
-            raise InputError(f"{name}: {key!r} must have the form {form}.")
-        if key[0] == key[1]:
-            raise InputError(f"{name}: {key!r} names the same arm twice.")
+    if name in FORMS and not (isinstance(key, tuple) and len(key) == FORMS[name].count(",") + 1):
+        raise InputError(f"{name}: {key!r} must have the form {FORMS[name]}.")
+    if name in FORMS and key[0] == key[1]:
+        raise InputError(f"{name}: {key!r} names the same arm twice.")
+    if name == "arm_means" and not 0 < estimate < 1:
+        raise InputError(f"{where}: the rate is {estimate:g}; it must be above 0 and below 1.")
+    if name == "arm_contrasts" and abs(estimate) > LARGEST_LOG_ODDS:
+        raise InputError(
+            f"{where}: the log odds ratio is {estimate:g}; at most {LARGEST_LOG_ODDS:g} is plausible. Give "
+            "the logarithm of the odds ratio."
+        )
