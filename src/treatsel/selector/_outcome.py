@@ -91,6 +91,7 @@ def learn_outcome(
     clusters: pd.Series | None,
     estimator: Any,
     priors: Priors | None,
+    keep_therapists: bool,
     random_state: Any,
     n_jobs: int | None,
 ) -> FittedOutcome:
@@ -111,7 +112,7 @@ def learn_outcome(
     check_trainable(X[seen], pd.Series(data.target, X.index[seen], name=y.name), arm, arms, folds)
     loss = test_of_loss(X, y, process, arm=arm, groups=clusters, seed=seed)
     process = process if uses_process else process.iloc[:, :0]
-    unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors)
+    unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors, keep_therapists)
     pattern = dropout_column(process, y, X[arm]) if isinstance(unfitted, SitedClassifier) else None
     observation = observation_of(X, y, process, pattern, arm=arm, groups=clusters, seed=seed)
     weights = None
