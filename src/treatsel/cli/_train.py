@@ -8,6 +8,7 @@ import yaml
 
 from treatsel._checks import count_of
 from treatsel._files import read_text
+from treatsel._stats.keyed_labels import secret_of
 from treatsel.artifact import save_model
 from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, tell
 from treatsel.codebook import Codebook
@@ -52,6 +53,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
     )
+    parser.add_argument(
+        "--therapist-key",
+        type=Path,
+        metavar="FILE",
+        help="keep the effects of therapists in the model file, under labels of the secret key in FILE "
+        "(16 bytes or more)",
+    )
     add_reading(parser)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
@@ -60,7 +68,9 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, fit, save, and print a summary."""
-    check_outputs([args.out], [args.cohort, args.codebook])
+    key = args.therapist_key
+    check_outputs([args.out], [args.cohort, args.codebook, *([] if key is None else [key])])
+    secret = None if key is None else secret_of(key)
     intended_use = check_intended_use(_intended_use(args.intended_use))
     book = Codebook.read(args.codebook)
     book = book.decided() if args.accept_draft else book
@@ -75,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
         assignment=args.assignment,
         random_state=args.seed,
         n_jobs=args.n_jobs,
-    ).fit(cohort, y)
-    manifest = save_model(selector, args.out, intended_use=intended_use)
+    ).fit(cohort, y, keep_therapists=secret is not None)
+    manifest = save_model(selector, args.out, intended_use=intended_use, therapist_key=secret)
     best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
     good = main if selector.event_is_good_[main] else f"no {main}"
     arms = count_of(len(selector.arms_), "arm")
