@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from treatsel._checks import count_of
 from treatsel._files import write_text
 from treatsel._measures import MEASURES
 from treatsel._reporting import page
@@ -21,6 +22,7 @@ from treatsel.validation.report import page_of
 __all__ = ["model_card", "write_html", "write_markdown"]
 
 BLANK = "not stated: author to complete"
+FEWEST_CASES = 15  # of a therapist whose effect is in a file
 DECIDED = 0.8  # probability from which on an arm is called the best one for all patients
 ASSIGNMENT_WORDS = {
     "randomised": "causal effects: arms were randomized",
@@ -95,6 +97,7 @@ def _card(manifest: Manifest, date: datetime.date | None) -> Page:
             ("Arms", ", ".join(content["arms"])),
             ("Best single arm", content["default_arm"]),
             ("Differences between arms", ASSIGNMENT_WORDS[content["assignment"]["stated"]]),
+            *_therapist_facts(content),
             *_validation_facts(manifest),
             ("Review by", use.get("review_date", "not stated")),
         ],
@@ -280,6 +283,16 @@ def _cross_fitted(content: Any) -> Section:
         ],
         tables=[Table(pd.DataFrame(shown), caption, ("Measure", "Predictor"))],
     )
+
+
+def _therapist_facts(content: Any) -> list[tuple[str, str]]:
+    """Return of how many therapists effects are in the file, if of any."""
+    kept = [one["therapists"] for one in content["outcomes"] if one.get("therapists") is not None]
+    if not kept:
+        return []
+    labels = {row["label"] for each in kept for row in each["rows"]}
+    n = count_of(len(labels), "therapist")
+    return [("Effects of therapists", f"{n} with {FEWEST_CASES} patients or more, under keyed labels")]
 
 
 def _validation_facts(manifest: Manifest) -> list[tuple[str, str]]:

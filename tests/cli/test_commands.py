@@ -17,6 +17,7 @@ import pytest
 import treatsel as ts
 from treatsel import cli, serve
 from treatsel.cli.main import COMMANDS, build_parser, main
+from treatsel.datasets import make_cohort
 from treatsel.table import read_table
 
 TRAIN = ["--out", "x.treatsel"]
@@ -378,7 +379,7 @@ def test_published_estimates_are_read_from_a_file(capsys, tmp_path):
     assert "Trials of 2020" in output(capsys, "show", model)
     check = ["crossvalidate", *same, "--store", model, "--out", tmp_path / "r.html"]
     assert main([str(part) for part in check]) == 2
-    assert "such as --estimator, --priors or --seed" in capsys.readouterr().err
+    assert "such as --estimator, --priors, --missing or --seed" in capsys.readouterr().err
     output(capsys, *check, "--priors", priors)
     priors.write_text(f"left:\n  contrasts: []\n  arm_contrasts: [{entry % 'C'}]\nremission: {{}}\n")
     error = complaint(capsys, *train)
@@ -567,3 +568,19 @@ def test_demo_runs_the_whole_path(tmp_path, capsys):
     assert "percentage points (95% interval" in text
     manifest = json.loads(output(capsys, "show", tmp_path / "demo" / "model.treatsel", "--json"))
     assert manifest["validation"]["outcome"] == "recovery"
+
+
+def test_lost_outcomes_are_treated_as_stated(tmp_path, capsys):
+    made = make_cohort(260, random_state=2, weekly_scores=True).cohort
+    made.frame.reset_index().to_csv(tmp_path / "c.csv", index=False)
+    made.codebook.write(tmp_path / "c.yaml")
+    same = [tmp_path / "c.csv", "--codebook", tmp_path / "c.yaml", "--estimator", "hierarchical"]
+    model, train = tmp_path / "m.treatsel", ["--intended-use", "Tests."]
+    missing = ["--missing", "{shift: {recovery: 0.5}, interim: [phq9_w4, phq9_w8]}"]
+    output(capsys, "train", *same, *train, *missing, "--out", model)
+    checks = {check.code: check.message for check in ts.load_model(model).data_checks_}
+    assert "fare worse by 0.5 logits" in checks["lost_outcomes_shifted"]
+    output(capsys, "crossvalidate", *same, *missing, "--outcome", "recovery", "--out", tmp_path / "r.html")
+    for given, said in (("{shift: [", "--missing is no valid YAML"), ("{delta: 1}", "unknown key 'delta'")):
+        new = ["--missing", given, "--out", tmp_path / "n.treatsel"]
+        assert said in complaint(capsys, "train", *same, *train, *new)

@@ -201,3 +201,17 @@ def test_one_table_is_pooled_as_it_is():
     one = pooled([form])
     np.testing.assert_array_equal(one.coefficient_draws, form.coefficient_draws)
     np.testing.assert_allclose(one.coefficients, form.coefficients)
+
+
+def test_effects_of_therapists_are_pooled():
+    X, y, score, _, _ = cohort(1500, 9, sites=5)
+    X["therapist"] = np.random.default_rng(0).integers(0, 4, 1500)
+    estimator = HierarchicalClassifier(groups="site", therapists="therapist", keep_therapists=True)
+    model = ImputedClassifier(estimator, auxiliary=AUXILIARY, n_imputations=3).fit(X, y, score)
+    parts = [each.therapist_effects_ for each in model.completed_]
+    found = model.therapist_effects_
+    np.testing.assert_allclose(found["effect"], np.mean([part["effect"] for part in parts], axis=0))
+    assert (found["sd"] >= np.sqrt(np.mean([part["sd"] ** 2 for part in parts], axis=0))).all()
+    assert (found["sd"] > 0).all()
+    plain = ImputedClassifier(HierarchicalClassifier(groups="site"), auxiliary=AUXILIARY, n_imputations=1)
+    assert plain.fit(X.drop(columns="therapist"), y, score).therapist_effects_ is None

@@ -47,6 +47,7 @@ def save_model(
     *,
     intended_use: str | Mapping[str, Any],
     validation: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    therapist_key: str | Path | bytes | None = None,
 ) -> Manifest:
     """Write a fitted selector to one file; identical fits give identical bytes.
 
@@ -64,6 +65,10 @@ def save_model(
         exclusions, not_for, review_date (YYYY-MM-DD). It is part of the audit record of every prediction.
     validation : mapping or list of mappings, optional
         Summary of a validation report (``report.summary()``), or several of different outcomes.
+    therapist_key : path or bytes, optional
+        Secret key of 16 bytes or more, or the path of a file with nothing else in it: the file then holds the
+        effects of therapists that the selector kept, each under a label that is the HMAC-SHA256 of site and
+        therapist with this key. The key is not stored. None: no effects of therapists.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def save_model(
     Raises
     ------
     InputError
-        If the intended use is empty or has unknown keys.
+        If the intended use is empty or has unknown keys, or the key is too short or has nothing to label.
     UnsupportedModelError
         If a model is not a sum of linear terms and trees.
     ArtifactError
@@ -82,7 +87,7 @@ def save_model(
     from treatsel.selector import check_selector
 
     check_selector(selector)
-    contents, arrays = pack(selector)
+    contents, arrays = pack(selector, therapist_key)
     members = {name: _archive.array_bytes(array) for name, array in arrays.items()}
     manifest = {
         "format": FORMAT,

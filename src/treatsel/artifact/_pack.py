@@ -1,5 +1,6 @@
 """A fitted selector as a manifest and arrays."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,25 @@ from treatsel.artifact._development import MEANS, OBSERVATION
 from treatsel.artifact._json import MAX_TEXT
 from treatsel.artifact._models import GOLDEN_TOLERANCE, golden_at_sites
 from treatsel.artifact._structure import DIGESTS, GOLDEN_ROWS, SITE_ARRAYS
+from treatsel.artifact._therapists import pack_therapists
 from treatsel.errors import UnsupportedModelError
 from treatsel.selector import TreatmentSelector
 
 Arrays = dict[str, np.ndarray]
 
 
-def pack(selector: TreatmentSelector) -> tuple[dict[str, Any], Arrays]:
-    """Return the contents of a fitted selector: plain lists and mappings, and arrays by member name."""
+def pack(
+    selector: TreatmentSelector, therapist_key: str | Path | bytes | None
+) -> tuple[dict[str, Any], Arrays]:
+    """Return the contents of a fitted selector: plain lists and mappings, and arrays by member name.
+
+    `therapist_key`: for the labels of therapists; None: without therapists.
+    """
     arrays: Arrays = {}
     outcomes = [_pack_outcome(selector, name, i, arrays) for i, name in enumerate(selector.outcomes_)]
     means, disclosed = selector.arm_means_, disclosable(selector)
+    if therapist_key is not None:
+        pack_therapists(selector.model_.development, outcomes, disclosed.training, therapist_key)
     contents = {
         "arm": selector.codebook_.arm,
         "arms": list(selector.arms_),

@@ -14,6 +14,7 @@ from treatsel._reporting.text import hidden_in
 from treatsel.additive import NARROWEST, Trees, site_label
 from treatsel.artifact._development import check_development
 from treatsel.artifact._json import MAX_WHOLE
+from treatsel.artifact._therapists import check_therapists
 from treatsel.artifact._values import (
     LARGEST,
     arms_in,
@@ -85,6 +86,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
             require(isinstance(part_of(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
         _check_sites(outcome.get("sites"), content["codebook"])
         _check_score_levels(outcome.get("score"))
+        check_therapists(outcome.get("therapists"), arms, content["codebook"])
     check_development(content, arms, names)
     _check_ranges(part_of(content, "ranges"), {name for name, numeric in covariates.items() if numeric})
     _check_assignment(part_of(content, "assignment"), len(arms), covariates)

@@ -8,6 +8,7 @@ import numpy as np
 from treatsel.artifact._development import COUNTS, MEANS, OBSERVATION, PUBLISHED
 from treatsel.artifact._models import background_columns, unpack_assignment_model, unpack_models
 from treatsel.artifact._structure import OVERLAP
+from treatsel.artifact._therapists import unpack_therapists
 from treatsel.codebook import Codebook
 from treatsel.fitted import DataCheck, Development, FittedModel, Published, RowDigests
 
@@ -64,6 +65,7 @@ def _unpack_development(contents: Mapping[str, Any], arrays: Arrays) -> Developm
         row_digests=None
         if contents["row_digests"] is None
         else RowDigests(places=arrays["row_digests.npy"], **contents["row_digests"]),
+        therapists=unpack_therapists(contents["outcomes"]),
     )
 
 

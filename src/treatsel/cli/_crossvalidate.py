@@ -11,7 +11,7 @@ from sklearn.base import clone
 from treatsel._checks import count_of
 from treatsel.artifact import check_can_store, load_model
 from treatsel.cli._io import TABLE, add_reading, reading, say, weight
-from treatsel.cli._train import add_priors, outcomes_of, priors_of
+from treatsel.cli._train import add_missing, add_priors, missing_of, outcomes_of, priors_of
 from treatsel.cli._validate import add_report_files, check_report_files, named_once, report_each, store
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
@@ -69,6 +69,7 @@ def add_parser(commands: Any) -> None:
         help="take the safe reading of columns that are undecided: they are not used",
     )
     add_priors(parser)
+    add_missing(parser)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="folds processed in parallel (default: 1)")
     parser.add_argument(
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
         arm=str(book.arm),
         estimator=args.estimator,
         priors=priors_of(args, cohort, book.outcomes),
+        missing=missing_of(args),
         random_state=args.seed,
         n_jobs=args.n_jobs,
     )
@@ -135,5 +137,6 @@ def _check_same(selector: TreatmentSelector, cohort: Cohort, outcomes: list[str]
         same = np.allclose(stored.by_arm(name), new.by_arm(name)[model.arms_], atol=TOLERANCE)
         if not same or model.event_is_good_[name] != again.event_is_good_[name]:
             raise InputError(
-                f"{path} was trained with other options, such as --estimator, --priors or --seed. {remedy}"
+                f"{path} was trained with other options, such as --estimator, --priors, --missing or --seed. "
+                f"{remedy}"
             )

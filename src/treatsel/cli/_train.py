@@ -9,6 +9,7 @@ import yaml
 
 from treatsel._checks import count_of
 from treatsel._files import read_text
+from treatsel._stats.keyed_labels import secret_of
 from treatsel.artifact import save_model
 from treatsel.cli._io import TABLE, add_reading, check_outputs, reading, say, tell
 from treatsel.codebook import Codebook
@@ -55,6 +56,14 @@ def add_parser(commands: Any) -> None:
         "--estimator", choices=ESTIMATORS, default="auto", help="model to fit (default: %(default)s)"
     )
     add_priors(parser)
+    add_missing(parser)
+    parser.add_argument(
+        "--therapist-key",
+        type=Path,
+        metavar="FILE",
+        help="keep the effects of therapists in the model file, under labels of the secret key in FILE "
+        "(16 bytes or more)",
+    )
     add_reading(parser)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the folds (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, help="parallel jobs (default: 1)")
@@ -63,7 +72,9 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, fit, save, and print a summary."""
-    check_outputs([args.out], [args.cohort, args.codebook, args.priors])
+    key = args.therapist_key
+    check_outputs([args.out], [args.cohort, args.codebook, args.priors, *([] if key is None else [key])])
+    secret = None if key is None else secret_of(key)
     intended_use = check_intended_use(_intended_use(args.intended_use))
     book = Codebook.read(args.codebook)
     book = book.decided() if args.accept_draft else book
@@ -77,10 +88,11 @@ def run(args: argparse.Namespace) -> int:
         estimator=args.estimator,
         assignment=args.assignment,
         priors=priors_of(args, cohort, y.columns),
+        missing=missing_of(args),
         random_state=args.seed,
         n_jobs=args.n_jobs,
-    ).fit(cohort, y)
-    manifest = save_model(selector, args.out, intended_use=intended_use)
+    ).fit(cohort, y, keep_therapists=secret is not None)
+    manifest = save_model(selector, args.out, intended_use=intended_use, therapist_key=secret)
     best, main = selector.arm_means_.loc[selector.default_arm_], selector.outcomes_[0]
     good = main if selector.event_is_good_[main] else f"no {main}"
     arms = count_of(len(selector.arms_), "arm")
@@ -90,6 +102,27 @@ def run(args: argparse.Namespace) -> int:
         f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."
     )
     return 0
+
+
+def add_missing(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the treatment of lost outcomes."""
+    parser.add_argument(
+        "--missing",
+        metavar="YAML",
+        help="what accounts for lost outcomes: covariates (and arm alone), or a mapping with shift, unit, "
+        "interim and method, such as '{shift: 0.5}' or '{interim: [phq9_w4, phq9_w8]}' (default: covariates, "
+        "arm and process columns)",
+    )
+
+
+def missing_of(args: argparse.Namespace) -> Any:
+    """Return the value of the option `--missing`; a selector checks its content."""
+    try:
+        return None if args.missing is None else yaml.safe_load(args.missing)
+    except yaml.YAMLError:
+        raise InputError(
+            f"--missing is no valid YAML: {args.missing!r}. Write such as '{{shift: 0.5}}'."
+        ) from None
 
 
 def add_priors(parser: argparse.ArgumentParser) -> None:

@@ -13,5 +13,6 @@ from treatsel.fitted._row_digests import Shared as Shared
 from treatsel.fitted._row_digests import rows_shared as rows_shared
 from treatsel.fitted._row_digests import shared_patients as shared_patients
 from treatsel.fitted._service import with_sites as with_sites
+from treatsel.fitted._therapists import TherapistEffects as TherapistEffects
 
 __all__ = ["DataCheck", "Development", "FittedModel"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from treatsel.fitted._row_digests import RowDigests
 from treatsel.fitted._state import frozen, thawed
+from treatsel.fitted._therapists import TherapistEffects
 
 Columns = Mapping[str, Sequence[Any]]  # a table by columns
 
@@ -66,6 +67,8 @@ class Development:
         By outcome, the published estimates that the model took into account.
     row_digests : RowDigests or None
         Truncated digests of a sample of the rows, which show whether another cohort shares patients.
+    therapists : mapping of str to TherapistEffects
+        By outcome, the effects of therapists; empty unless they were asked for.
     """
 
     training: Columns
@@ -80,6 +83,7 @@ class Development:
     fingerprint: str | None = None
     priors: Mapping[str, Published] = field(default_factory=dict)
     row_digests: RowDigests | None = None
+    therapists: Mapping[str, TherapistEffects] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make every mapping and array read-only."""

@@ -119,6 +119,12 @@ def split_therapists(
     return X.drop(columns=therapists), np.asarray(codes)
 
 
+def labels_of_caseloads(X: pd.DataFrame, groups: str | None, therapists: str, used: Any) -> pd.DataFrame:
+    """Return site and therapist of the used patients as texts; the site is None without a site column."""
+    sites = None if groups is None else as_labels(X[groups][used])
+    return pd.DataFrame({"site": sites, "therapist": as_labels(X[therapists][used])}, dtype="object")
+
+
 def as_labels(column: pd.Series) -> pd.Series:
     """Return sites or therapists as texts: 3, 3.0 and "3" are the same; missing stays missing."""
     given = column.astype("object")

@@ -92,7 +92,9 @@ class ImputedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         """
         y = np.asarray(y, dtype=float)
         score = None if score is None else np.asarray(score, dtype=float)
-        columns = {name: getattr(self.estimator, name, None) for name in ("groups", "therapists")}
+        columns: dict[str, Any] = {
+            name: getattr(self.estimator, name, None) for name in ("groups", "therapists")
+        }
         table = X.drop(columns=list(self.auxiliary))
         covariates = table.drop(columns=[self.arm, *filter(None, columns.values())])
         seen = ~np.isnan(y)
@@ -112,6 +114,7 @@ class ImputedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             whole = Encoding.of_cohort(covariates, np.ones(len(X)), native_missing=False)
             forms = [widened(form, whole) for form in forms]
         self._additive = pooled(forms)
+        self.therapist_effects_ = _pooled_therapists(self.completed_)
         self.arms_, self.classes_ = self.completed_[0].arms_, self.completed_[0].classes_
         self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)
         self.n_features_in_ = covariates.shape[1]
@@ -172,6 +175,18 @@ def _drawn_scores(
         donors = values[known & (levels.reached == number)]
         found[numbers == number] = rng.choice(donors, int((numbers == number).sum()))
     return found, (numbers >= levels.target).astype(float)
+
+
+def _pooled_therapists(models: Sequence[Any]) -> pd.DataFrame | None:
+    """Return the effects of therapists, which are the same in all tables, by Rubin's rules; None without."""
+    found = [model.therapist_effects_ for model in models if model.therapist_effects_ is not None]
+    if not found:
+        return None
+    effects, sds = (np.stack([one[name] for one in found]) for name in ("effect", "sd"))
+    between = effects.var(axis=0, ddof=1) if len(models) > 1 else 0.0
+    sd = np.sqrt((sds**2).mean(axis=0) + (1 + 1 / len(models)) * between)
+    pooled_effects: pd.DataFrame = found[0].assign(effect=effects.mean(axis=0), sd=sd)
+    return pooled_effects
 
 
 def pooled(forms: Sequence[AdditiveModel]) -> AdditiveModel:

@@ -79,13 +79,15 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
         known = X[seen]
         passed = {} if score is None else {"score": np.asarray(score, dtype=float)[seen]}
         columns = {name: getattr(self.estimator, name, None) for name in ("groups", "therapists")}
-        others = X.drop(columns=self.process)
-        self.dropout_ = HierarchicalClassifier(arm=self.arm, **columns).fit(others, X[self.process])
+        others, keep = X.drop(columns=self.process), bool(getattr(self.estimator, "keep_therapists", False))
+        self.dropout_ = HierarchicalClassifier(arm=self.arm, keep_therapists=keep, **columns)
+        self.dropout_.fit(others, X[self.process])
         self.outcome_ = clone(self.estimator)
         views = [known.assign(**{self.process: float(value)}) for value in (0, 1)]
         self.outcome_._fit(known, y[seen], views=views, population=self._population(X, known), **passed)
         covariates = others.drop(columns=[self.arm, *filter(None, columns.values())])
         self._additive = mixed(self.outcome_.additive(), self.dropout_.additive(), covariates, self.process)
+        self.therapist_effects_ = self._therapist_effects(covariates)
         self.arms_, self.classes_ = self.outcome_.arms_, self.outcome_.classes_
         self.feature_names_in_ = np.asarray(covariates.columns, dtype=object)
         self.n_features_in_ = covariates.shape[1]
@@ -104,6 +106,27 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
         chance = self.dropout_.predict_by_arm(rows, "average")[arms].to_numpy()
         both = pd.concat([rows.assign(**{self.process: float(value)}) for value in (0, 1)])
         return both, np.concatenate([1 - chance, chance])
+
+    def _therapist_effects(self, covariates: pd.DataFrame) -> pd.DataFrame | None:
+        """Return the effects of therapists on the averaged logit, to first order, if they are to be kept."""
+        own, of_dropout = self.outcome_.therapist_effects_, self.dropout_.therapist_effects_
+        if own is None or of_dropout is None:
+            return None
+        outcome, dropout, names = (
+            self.outcome_.additive(),
+            self.dropout_.additive(),
+            ["site", "therapist", "arm"],
+        )
+        rows = covariates.iloc[:: -(-len(covariates) // PROJECTION_ROWS)]
+        parts = _Parts.of(outcome, dropout, covariates, self.process)
+        chance = dropout.predict_by_arm(rows, "average").to_numpy()
+        slopes = _slopes(parts, outcome, parts.rows(rows), chance, outcome.sites_of(rows, "average"))
+        found = own.merge(of_dropout.drop(columns="n"), on=names, suffixes=("", "_of_dropout"))
+        of_outcome, of_chance = (found["arm"].map(dict(zip(outcome.arms_, s, strict=True))) for s in slopes)
+        effect = of_outcome * found["effect"] + of_chance * found["effect_of_dropout"]
+        sd = np.hypot(of_outcome * found["sd"], of_chance * found["sd_of_dropout"])
+        kept: pd.DataFrame = found.assign(effect=effect, sd=sd)[list(own.columns)]
+        return kept
 
     def __getattr__(self, name: str) -> Any:
         """Return what the outcome model says of itself, such as `levels_` and `prior_`."""
@@ -308,16 +331,23 @@ def _site_draws(
     if own is None or own.draws is None or of_dropout.draws is None:
         return None
     average = np.full(len(chance), len(own.labels))
+    of_outcome, of_chance = _slopes(parts, outcome, at, chance, average)
+    moved = of_dropout.draws[_order(len(of_dropout.draws), stream)]
+    return np.asarray(of_outcome * own.draws + of_chance * moved).astype(np.float32)
+
+
+def _slopes(
+    parts: _Parts, outcome: AdditiveModel, at: _Rows, chance: FloatArray, sites: Numbers | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the mean derivatives of the averaged logit by those of outcome and of dropout, shape (K,)."""
     p, q = (
-        expit(outcome.logit_of(matrix, scores, average))
+        expit(outcome.logit_of(matrix, scores, sites))
         for matrix, scores in zip(at.matrices, at.scores, strict=True)
     )
     mean = (1 - chance) * p + chance * q
     whole = mean * (1 - mean)
     of_outcome = (((1 - chance) * p * (1 - p) + chance * q * (1 - q)) / whole).mean(axis=0)
-    of_chance = ((q - p) * chance * (1 - chance) / whole).mean(axis=0)
-    moved = of_dropout.draws[_order(len(of_dropout.draws), stream)]
-    return np.asarray(of_outcome * own.draws + of_chance * moved).astype(np.float32)
+    return of_outcome, ((q - p) * chance * (1 - chance) / whole).mean(axis=0)
 
 
 def _order(n_draws: int, stream: int) -> np.ndarray:

@@ -111,7 +111,7 @@ class DeltaAdjustedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             raise InputError("No outcome was lost; a shift of lost outcomes would change nothing.")
         over_dropout = isinstance(self.model, DropoutMixture)
         base = self.model.estimator if over_dropout else self.model
-        columns = {name: getattr(base, name, None) for name in ("groups", "therapists")}
+        columns: dict[str, Any] = {name: getattr(base, name, None) for name in ("groups", "therapists")}
         loss = HierarchicalClassifier(arm=self.arm, **columns)
         self.loss_ = loss.fit(X[touched], is_lost[touched].astype(float))
         of_loss = _in_all_arms(self.loss_.additive(), form.arms_)

@@ -60,6 +60,8 @@ class StackedClassifier(SitedClassifier):
         their covariates. With fewer than 3,000 patients, this is done three times, and results are averaged.
     priors : Priors or None, default=None
         What is known from elsewhere, such as published trials; see `HierarchicalClassifier`.
+    keep_therapists : bool, default=False
+        Whether to keep the effects of therapists in `therapist_effects_`.
 
     Attributes
     ----------
@@ -72,7 +74,7 @@ class StackedClassifier(SitedClassifier):
         model's weight from 1.
     cross_fitted_ : DataFrame of shape (n_patients, n_arms)
         Probabilities for each patient (with a weight above 0) from parts fitted without the patient's fold.
-    modification_weight_, modification_, prior_, levels_, priors_
+    modification_weight_, modification_, prior_, levels_, priors_, therapist_effects_
         Attributes of the hierarchical model; see `HierarchicalClassifier`.
 
     Notes
@@ -109,11 +111,13 @@ class StackedClassifier(SitedClassifier):
         therapists: str | None = None,
         n_splits: int = 5,
         priors: Priors | None = None,
+        keep_therapists: bool = False,
     ) -> None:
         self.arm = arm
         self.groups = groups
         self.therapists = therapists
         self.priors = priors
+        self.keep_therapists = keep_therapists
         self.n_splits = n_splits
 
     def _learn(

@@ -16,7 +16,7 @@ from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.predictions import Predictions
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
-from treatsel.selector._attributes import LearnedAttributes
+from treatsel.selector._attributes import LearnedAttributes, covariates_of
 from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._input import ASSIGNMENTS, development_of
@@ -113,7 +113,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         Expected range of each numeric covariate: 1st to 99th percentile in the development cohort, extended
         on both sides by half the distance between them.
     background_ : DataFrame
-        Means of groups of similar patients, which represent the development cohort in explanations.
+        Means of groups of similar patients: the development cohort in explanations.
 
     Examples
     --------
@@ -152,7 +152,12 @@ class TreatmentSelector(LearnedAttributes, Shown):
     # --- learning
 
     def fit(
-        self, X: Any, y: Any = None, sample_weight: None = None, extra: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: None = None,
+        extra: Any = None,
+        keep_therapists: bool = False,
     ) -> "TreatmentSelector":
         """Fit one model per outcome.
 
@@ -170,10 +175,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
         extra : DataFrame of shape (n_patients, n_extra_columns), optional
             Further columns of a table, with the index of X: sites, persons, later scores and whatever else
             has a role in `codebook`. The fit is that of a `Cohort` of all columns.
-
-        Returns
-        -------
-        TreatmentSelector
+        keep_therapists : bool
+            Whether to keep the effects of therapists, see `therapist_effects`; predictions are the same.
 
         Raises
         ------
@@ -189,7 +192,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
-            learned = learn(self, development_of(self, X, y, extra))
+            learned = learn(self, development_of(self, X, y, extra), keep_therapists=keep_therapists)
         self.model_ = learned.model
         self._assignment, self._observation = learned.assignment, learned.observation
         self._row_keys = learned.keys
@@ -223,12 +226,13 @@ class TreatmentSelector(LearnedAttributes, Shown):
             fitted.outcome_named(name)
             for what, found, wanted in (
                 ("arms", list(model.arms_), list(fitted.arms)),
-                ("covariates", _covariates_of(model), list(fitted.codebook.covariates)),
+                ("covariates", covariates_of(model), list(fitted.codebook.covariates)),
             ):
                 if found is not None and found != wanted:
                     raise InputError(f"The new model of {name!r} has the {what} {found}; it needs {wanted}.")
-        changed = copy.copy(self)
-        development = fitted.development
+        changed, development = copy.copy(self), fitted.development
+        others = {name: own for name, own in development.therapists.items() if name not in models}
+        development = replace(development, therapists=others)
         if any(hasattr(model, "row_keys_") for model in models.values()):
             # in a file, digests of the development cohort alone would make that of the update look new
             development = replace(development, row_digests=None)
@@ -392,9 +396,3 @@ def check_selector(model: Any) -> TreatmentSelector:
         raise InputError(f"A fitted TreatmentSelector is needed, not a {type(model).__name__}. {remedy}")
     check_is_fitted(model, "model_")
     return model
-
-
-def _covariates_of(model: Any) -> list[str] | None:
-    """Return the covariates of a fitted model in its additive form, or None if it has no such form."""
-    additive = additive_of(model)
-    return None if additive is None else list(additive.encoding.names)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -11,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import Keys
-from treatsel.additive import AdditiveModel
+from treatsel.additive import AdditiveModel, additive_of
 from treatsel.codebook import Codebook, clean_covariates
+from treatsel.errors import InputError
 from treatsel.fitted import DataCheck, FittedModel, Shared, shared_patients
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
@@ -83,6 +85,59 @@ class LearnedAttributes:
         """Return the expected benefit of each arm in points; see `FittedModel.predict_score_benefit`."""
         options: dict[str, Any] = {"comparator": comparator, "level": level, "service": service}
         return self._fitted.predict_score_benefit(X, outcome, **options)
+
+    def therapist_effects(
+        self,
+        outcome: str | None = None,
+        *,
+        table: pd.DataFrame | None = None,
+        key: str | Path | bytes | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Return the effects of therapists on an outcome (None: the first), shrunken towards 0.
+
+        They exist only if the selector was fitted with `keep_therapists`, or if the model file holds them.
+
+        Parameters
+        ----------
+        outcome : str, optional
+            Name of the outcome.
+        table : DataFrame, optional
+            The therapists to be found, with the columns of site and therapist that the cohort had; None: all.
+            Needed for a selector from a file, which does not hold their names.
+        key : path or bytes, optional
+            The key with which the file was saved; only for a selector from a file.
+        level : float
+            Level of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row per therapist and arm with 15 patients or more: site, therapist, arm, n (missing where it
+            is suppressed in a file), posterior mean (effect) and SD (sd), lower and upper end of the
+            interval. Effects are differences from the average therapist of the site under this arm in the
+            log odds of the outcome (of 1, as in y), given covariates. Therapists without a row have fewer
+            patients, or were not in the development cohort.
+
+        Raises
+        ------
+        InputError
+            If no effects were kept, or the key is wrong.
+
+        Notes
+        -----
+        With few patients an effect is drawn towards 0, so that therapists differ less in this table than
+        their raw rates do. Patients were not assigned at random: an effect also holds what covariates do not
+        say of the patients of a therapist, and is no measure of merit by itself.
+        """
+        name = self._fitted.outcome_named(outcome)
+        kept = self.model_.development.therapists.get(name)
+        if kept is None:
+            raise InputError(
+                f"No effects of therapists were kept for {name!r}: fit with keep_therapists=True, and save "
+                "the model with therapist_key if a file is to hold them."
+            )
+        return kept.to_frame(table, key, level)
 
     @property
     def feature_names_in_(self) -> np.ndarray:
@@ -202,3 +257,9 @@ class LearnedAttributes:
     def fingerprint_(self) -> str | None:
         """Hash of the development cohort's covariates and arm column."""
         return self.model_.development.fingerprint
+
+
+def covariates_of(model: Any) -> list[str] | None:
+    """Return the covariates of a fitted model in its additive form, or None if it has no such form."""
+    additive = additive_of(model)
+    return None if additive is None else list(additive.encoding.names)

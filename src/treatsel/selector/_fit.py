@@ -17,13 +17,20 @@ ESTIMATORS = ("auto", "hierarchical", "stacked")
 
 
 def model_of(
-    estimator: Any, arm: str, groups: str | None, therapists: str | None, priors: Priors | None
+    estimator: Any,
+    arm: str,
+    groups: str | None,
+    therapists: str | None,
+    priors: Priors | None,
+    keep_therapists: bool,
 ) -> Any:
     """Return the unfitted model that `estimator` names, with the columns of arm, site and therapist."""
     if isinstance(estimator, str):
         check_choice("estimator", estimator, ESTIMATORS)
         kind = HierarchicalClassifier if estimator == "hierarchical" else StackedClassifier
-        return kind(arm=arm, groups=groups, therapists=therapists, priors=priors)
+        return kind(
+            arm=arm, groups=groups, therapists=therapists, priors=priors, keep_therapists=keep_therapists
+        )
     if priors is not None:
         raise InputError(
             'priors need estimator="auto", "hierarchical" or "stacked"; give them to the model in estimator, '
@@ -38,12 +45,19 @@ def model_of(
             "PooledClassifier(estimator) or ArmwiseClassifier(estimator)."
         )
     model = clone(estimator)
-    columns = {"arm": arm, "groups": groups, "therapists": therapists}
+    given: dict[str, Any] = {"arm": arm, "groups": groups, "therapists": therapists}
     found = {name: name.rsplit("__", 1)[-1] for name in model.get_params()}
+    if keep_therapists:
+        if "keep_therapists" not in found.values():
+            raise InputError(
+                f"keep_therapists=True needs a model with effects of therapists; {type(model).__name__} has "
+                'none. Use estimator="auto", "stacked" or "hierarchical".'
+            )
+        given["keep_therapists"] = True
     own = {name: model.get_params()[name] for name, end in found.items() if end == "groups"}
     if lost := [column for column in own.values() if column not in (None, groups)]:
         raise InputError(f"estimator has groups={lost[0]!r}; give the selector itself groups={lost[0]!r}.")
-    return model.set_params(**{name: columns[end] for name, end in found.items() if end in columns})
+    return model.set_params(**{name: given[end] for name, end in found.items() if end in given})
 
 
 def priors_by_outcome(priors: Any, outcomes: list[str]) -> dict[str, Priors]:

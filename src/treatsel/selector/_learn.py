@@ -12,7 +12,7 @@ from treatsel._reporting.text import check_names
 from treatsel._stats.clusters import therapist_clusters
 from treatsel._stats.row_hashes import Keys, row_keys
 from treatsel.errors import InputError
-from treatsel.fitted import DataCheck, Development, FittedModel, Published, RowDigests
+from treatsel.fitted import DataCheck, Development, FittedModel, Published, RowDigests, TherapistEffects
 from treatsel.metrics import FEWEST_CLUSTERS, enough_clusters
 from treatsel.models import AdditiveModel, Assignment, Observation, Priors
 from treatsel.predictions import fingerprint
@@ -51,8 +51,10 @@ class Learned:
     keys: Keys
 
 
-def learn(selector: Any, data: DevelopmentData) -> Learned:
+def learn(selector: Any, data: DevelopmentData, *, keep_therapists: bool = False) -> Learned:
     """Fit all models with the parameters of `selector`."""
+    if keep_therapists:
+        _check_therapists(data)
     outcomes, received = data.outcomes, data.received
     names, arms = list(outcomes.columns), sorted(received.unique(), key=str)
     check_names(f"Arms in column {selector.arm!r}", arms, InputError)
@@ -60,20 +62,13 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
     priors, missing = priors_by_outcome(selector.priors, names), Missing.of(selector.missing, names)
     fitted = {
-        name: learn_outcome(
-            data.clean,
-            outcomes[name],
-            data.scores.get(name),
-            data.process.drop(columns=name, errors="ignore"),
-            data.sessions,
-            missing=missing,
+        name: _learned_outcome(
+            data,
+            name,
+            missing,
             good=bool(good[name]),
-            unit=data.units[name][1] if name in data.units else None,
-            arms=arms,
-            groups=data.groups,
-            therapists=data.therapists,
-            clusters=data.clusters,
             priors=priors.get(name),
+            keep_therapists=keep_therapists,
             **options,
         )
         for name in names
@@ -113,6 +108,37 @@ def learn(selector: Any, data: DevelopmentData) -> Learned:
     warn_of(checks)
     observation = {name: part.observation for name, part in fitted.items() if part.observation is not None}
     return Learned(model=model, assignment=assignment, observation=observation, keys=keys)
+
+
+def _learned_outcome(data: DevelopmentData, name: str, missing: Missing, **options: Any) -> FittedOutcome:
+    """Fit the model of one outcome of the development data."""
+    return learn_outcome(
+        data.clean,
+        data.outcomes[name],
+        data.scores.get(name),
+        data.process.drop(columns=name, errors="ignore"),
+        data.sessions,
+        missing=missing,
+        unit=data.units[name][1] if name in data.units else None,
+        arms=sorted(data.received.unique(), key=str),
+        groups=data.groups,
+        therapists=data.therapists,
+        clusters=data.clusters,
+        **options,
+    )
+
+
+def _check_therapists(data: DevelopmentData) -> None:
+    """Raise if there are no therapists whose effects could be kept."""
+    if data.therapists is None:
+        raise InputError(
+            "keep_therapists=True needs the therapists: give their column the role therapist in the codebook."
+        )
+    if data.persons is not None and data.groups is not None and data.persons.name == data.groups.name:
+        raise InputError(
+            "keep_therapists=True needs sites, or patients with one row each: here persons take the place of "
+            "sites, and the effect of a therapist would be one on a single person."
+        )
 
 
 def _clusters_of_means(data: DevelopmentData) -> Any:
@@ -187,7 +213,19 @@ def _development(
         data_checks=tuple(checks),
         fingerprint=whole,
         row_digests=RowDigests.of(keys, int(whole[:13], 16)),
+        therapists=_therapists(data, fitted),
     )
+
+
+def _therapists(data: DevelopmentData, fitted: Mapping[str, FittedOutcome]) -> dict[str, TherapistEffects]:
+    """Return the effects of therapists of each outcome whose model keeps them."""
+    kept = {name: getattr(part.model, "therapist_effects_", None) for name, part in fitted.items()}
+    site = None if data.groups is None else str(data.groups.name)
+    return {
+        name: TherapistEffects.of(columns_of(table), site, str(data.therapists.name))
+        for name, table in kept.items()
+        if table is not None and data.therapists is not None
+    }
 
 
 def columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:

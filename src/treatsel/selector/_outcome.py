@@ -97,6 +97,7 @@ def learn_outcome(
     clusters: pd.Series | None,
     estimator: Any,
     priors: Priors | None,
+    keep_therapists: bool,
     random_state: Any,
     n_jobs: int | None,
 ) -> FittedOutcome:
@@ -118,7 +119,7 @@ def learn_outcome(
     process = process if missing.method is None else process.iloc[:, :0]
     if missing.interim:
         process = process.join(missing.last_scores(sessions))
-    unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors)
+    unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors, keep_therapists)
     treatment = Treatment.of(unfitted, process, y, X[arm], imputes=bool(missing.interim))
     observation = observation_of(X, y, process, treatment.text, arm=arm, groups=clusters, seed=seed)
     model, by_arm = treatment.fit(data, unfitted, process, folds, seed, n_jobs)

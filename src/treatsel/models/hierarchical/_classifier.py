@@ -43,6 +43,8 @@ class HierarchicalClassifier(SitedClassifier):
         means over therapists.
     priors : Priors or None, default=None
         What is known from elsewhere, such as published trials.
+    keep_therapists : bool, default=False
+        Whether to keep the effects of therapists in `therapist_effects_`.
 
     Attributes
     ----------
@@ -65,6 +67,11 @@ class HierarchicalClassifier(SitedClassifier):
         Each published estimate (prior, prior_se) beside that of the patients alone (patients, patients_se),
         their difference in standard errors, and the standard error with which it counts (used_se), which
         includes the heterogeneity between populations. No rows without priors.
+    therapist_effects_ : DataFrame or None
+        Posterior mean (effect) and SD, in logits, of the effect of each therapist under each arm within a
+        site, with the number of patients: site, therapist, arm, n, effect, sd. Only caseloads of 15 patients
+        or more, and not the smallest of these where 1 to 9 other patients of the site received the arm, since
+        the effect of these few would follow from the others. None unless `keep_therapists`.
 
     Notes
     -----
@@ -96,11 +103,13 @@ class HierarchicalClassifier(SitedClassifier):
         groups: str | None = None,
         therapists: str | None = None,
         priors: Priors | None = None,
+        keep_therapists: bool = False,
     ) -> None:
         self.arm = arm
         self.groups = groups
         self.therapists = therapists
         self.priors = priors
+        self.keep_therapists = keep_therapists
 
     def _learn(
         self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()

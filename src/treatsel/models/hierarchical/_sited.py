@@ -15,7 +15,7 @@ from treatsel._checks import FloatArray, as_pandas, check_same_length, check_vec
 from treatsel._stats.alignment import check_same_order
 from treatsel.additive import AdditiveModel, Encoding, ScoreLevels, SiteEffects
 from treatsel.errors import InputError, warn
-from treatsel.models._base import ByArmMixin, split_groups, split_therapists
+from treatsel.models._base import ByArmMixin, labels_of_caseloads, split_groups, split_therapists
 from treatsel.models.hierarchical._averaging import NULL_PROBABILITY
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
@@ -23,6 +23,7 @@ from treatsel.models.hierarchical._known_sites import Draws, site_effects
 from treatsel.models.hierarchical._levels import Levels
 from treatsel.models.hierarchical._outside import COLUMNS, outside_of
 from treatsel.models.hierarchical._screening import select_covariates, widened
+from treatsel.models.hierarchical._therapist_effects import therapist_effects
 from treatsel.models.priors import Priors
 
 AVERAGED_ROWS = 2000  # patients over whom published means of arms are averaged: bounds the time
@@ -61,6 +62,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     groups: str | None
     therapists: str | None
     priors: Priors | None
+    keep_therapists: bool
 
     @abstractmethod
     def _learn(
@@ -107,6 +109,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
         over whom published estimates are averages, and their weights under each arm; None: these patients.
         """
         scored = None if score is None else _check_score(score, X, sample_weight)
+        given = X
         X, sites, self._sites = split_groups(X, self.groups, sample_weight)
         X, therapists = split_therapists(X, self.therapists, sites, sample_weight)
         covariates, received, y, weights = self._start_fit(X, y, sample_weight)
@@ -144,7 +147,23 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
                 _warn_of_screening(len(names), covariates.shape[1])
         self.encoding_ = encoding
         self._keep(hierarchy, patients, features)
+        self.therapist_effects_ = self._therapist_effects(hierarchy, patients, given, sample_weight)
         return self
+
+    def _therapist_effects(
+        self, hierarchy: Hierarchy, patients: Patients, X: Any, sample_weight: Any
+    ) -> pd.DataFrame | None:
+        """Return the effects of therapists, if they are to be kept."""
+        if not self.keep_therapists:
+            return None
+        if self.therapists is None:
+            raise InputError(
+                "keep_therapists=True needs the column of the therapists: give therapists, or leave it out."
+            )
+        table = as_pandas(X)
+        used = check_weights("sample_weight", sample_weight, len(table)) > 0
+        labels = labels_of_caseloads(table, self.groups, self.therapists, used)
+        return therapist_effects(hierarchy, patients, labels, list(self.arms_))
 
     def _hierarchy(self, patients: Patients, encoding: Encoding) -> Hierarchy:
         """Fit the hierarchical model, with published estimates."""
