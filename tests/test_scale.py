@@ -373,13 +373,13 @@ def test_scores_and_priors_are_used_from_partitions(cluster, with_score, priors,
     found = scale.fit_hierarchical_dask(parts, "recovery", **options)
     ours, expected = found.additive(), local.additive()
     for name in ("intercept", "coefficients", "coefficient_draws"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), rtol=0, atol=1e-6)
-    pd.testing.assert_frame_equal(found.priors_, local.priors_, rtol=0, atol=1e-6)
-    pd.testing.assert_series_equal(found.prior_, local.prior_, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), rtol=0, atol=1e-8)
+    pd.testing.assert_frame_equal(found.priors_, local.priors_, rtol=0, atol=1e-8)
+    pd.testing.assert_series_equal(found.prior_, local.prior_, rtol=0, atol=1e-8)
     assert found.levels_ == local.levels_ == (12 if with_score else 2)
     assert (ours.score is None) == (expected.score is None)
     if with_score:
-        np.testing.assert_allclose(ours.score.thresholds, expected.score.thresholds, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(ours.score.thresholds, expected.score.thresholds, rtol=0, atol=1e-8)
         np.testing.assert_allclose(ours.score.means, expected.score.means, rtol=0, atol=1e-10)
 
 

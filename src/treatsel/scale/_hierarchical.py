@@ -35,8 +35,8 @@ def fit_hierarchical_dask(
 
     Partitions are encoded once and stay on their workers. Each step of the optimization sends them the terms
     and adds up their log-likelihood, gradient and curvature. The fit equals that of the whole table up to
-    rounding (1e-8; with a score or priors 1e-6). The workers hold 8 bytes per patient and term; this process
-    holds the distinct values of each covariate and of the score. Needs ``pip install 'treatsel[dask]'``.
+    rounding (1e-8). The workers hold 8 bytes per patient and term; this process holds the distinct values of
+    each covariate and of the score. Needs ``pip install 'treatsel[dask]'``.
 
     Parameters
     ----------
