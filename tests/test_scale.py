@@ -25,7 +25,7 @@ from treatsel.additive import Trees
 from treatsel.datasets import make_cohort
 from treatsel.errors import CohortError, InputError, TreatselWarning, UnsupportedModelError
 from treatsel.metrics.resampled._percentile import bootstrap
-from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
+from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier, Priors
 from treatsel.scale import _frames, _trees
 from treatsel.validation import bootstrap_optimism, internal_external_cv
 
@@ -345,6 +345,68 @@ def test_a_fit_from_partitions_equals_the_local_one(cluster, development, groups
     np.testing.assert_allclose(found.predict_proba(X), local.predict_proba(X), rtol=0, atol=1e-8)
 
 
+PRIORS = Priors(
+    arm_contrasts={("cbt", "counselling"): (-0.2, 0.1), ("ipt", "counselling"): (0.1, 0.1)},
+    modifiers={("cbt", "medication", "phq9_start"): (-0.02, 0.01)},
+    prognosis={"age": (-0.02, 0.01)},
+    null=0.4,
+)
+
+
+@pytest.mark.filterwarnings("ignore:prior_conflict")
+@pytest.mark.parametrize(
+    ("with_score", "priors", "groups"), [(True, None, "site"), (False, PRIORS, None), (True, PRIORS, None)]
+)
+def test_scores_and_priors_are_used_from_partitions(cluster, with_score, priors, groups):
+    cohort = make_cohort(1500, missing=0.05, heterogeneity="strong", random_state=2).cohort
+    table = cohort.frame[["age", "phq9_start", "employment", "arm", "recovery"]].assign(site=cohort.groups)
+    table["score"] = cohort.scores["recovery"]
+    table = table.dropna(subset="recovery").reset_index(drop=True)
+    table.loc[::7, "score"] = np.nan  # of these, only the outcome is known
+    table = table.drop(columns=[name for name in ("site",) if name != groups])
+    X, score = table.drop(columns=["recovery", "score"]), table["score"] if with_score else None
+    local = HierarchicalClassifier(groups=groups, priors=priors).fit(X, table["recovery"], score=score)
+    given = table if with_score else table.drop(columns="score")
+    parts = dd.from_pandas(given, npartitions=5)
+    parts = dd.concat([parts, parts[parts["age"] < 0]])  # and an empty one
+    options = {"groups": groups, "priors": priors, "score": "score" if with_score else None}
+    found = scale.fit_hierarchical_dask(parts, "recovery", **options)
+    ours, expected = found.additive(), local.additive()
+    for name in ("intercept", "coefficients", "coefficient_draws"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), rtol=0, atol=1e-8)
+    pd.testing.assert_frame_equal(found.priors_, local.priors_, rtol=0, atol=1e-8)
+    pd.testing.assert_series_equal(found.prior_, local.prior_, rtol=0, atol=1e-8)
+    assert found.levels_ == local.levels_ == (12 if with_score else 2)
+    assert (ours.score is None) == (expected.score is None)
+    if with_score:
+        np.testing.assert_allclose(ours.score.thresholds, expected.score.thresholds, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(ours.score.means, expected.score.means, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: -table["score"], "score contradicts y in .* patients with y = 0"),
+        (
+            lambda table: table["score"].astype(object).where(table.index > 1, "high"),
+            "'score' has 2 values that",
+        ),
+        (
+            lambda table: table["score"].where(table.index > 0, np.inf),
+            "'score' has 1 value that are no finite",
+        ),
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(cluster, development, change, message):
+    table = development.drop(columns="site")
+    table["score"] = table["dropout"] - 0.5 + 0.4 * np.random.default_rng(0).random(len(table))
+    table["score"] = change(table)
+    with pytest.raises(InputError, match=message):
+        scale.fit_hierarchical_dask(dd.from_pandas(table, npartitions=2), "dropout", score="score")
+    with pytest.raises(InputError, match="lacks the columns"):
+        scale.fit_hierarchical_dask(dd.from_pandas(table, npartitions=2), "dropout", score="phq9")
+
+
 # --- trees from partitions
 
 BOOSTED = LGBMClassifier(n_estimators=12, num_leaves=7, min_child_samples=10)
@@ -402,7 +464,7 @@ def test_what_is_not_lightgbm_is_refused(development):
 def test_sums_over_many_partitions_are_added_in_a_tree(monkeypatch):
     added = scale._hierarchical._added
     numbers = [np.array([float(i), 1.0]) for i in range(40)]
-    total = scale._hierarchical._tree([dask.delayed(number) for number in numbers], added)
+    total = scale._first_pass.tree([dask.delayed(number) for number in numbers], added)
     np.testing.assert_array_equal(total.compute(scheduler="sync"), [780.0, 40.0])
 
 

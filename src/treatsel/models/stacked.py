@@ -89,6 +89,9 @@ class StackedClassifier(SitedClassifier):
     Deterministic. Results do not depend on a seed or on arm labels, nor, with up to 2,000 patients, on row
     order; with more, a sample of the rows is used for the projection.
 
+    The whole table, its encoding and its cross-fitted predictions must fit in the memory of one process: 94
+    to 194 bytes per patient and column were measured (docs/explanation/scale.md).
+
     References
     ----------
     van der Laan, Polley & Hubbard (2007), Stat Appl Genet Mol Biol 6(1), 25. doi:10.2202/1544-6115.1309

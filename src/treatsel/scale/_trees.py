@@ -11,7 +11,7 @@ from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Encoding, Trees
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models import is_lightgbm, prepare, trees_of_lightgbm
-from treatsel.scale._hierarchical import encoding_of, plain, summarized
+from treatsel.scale._first_pass import encoding_of, plain, summarized
 
 Outcomes = list[npt.NDArray[np.uint8]]  # of the patients of each arm
 

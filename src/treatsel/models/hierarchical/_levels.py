@@ -18,7 +18,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import expit
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, count_of
+from treatsel.errors import InputError
 
 # Levels on each side of the target. With k levels of equal size, a cumulative logit has the share 1 - 1 / k^2
 # of the information of the score itself (Whitehead 1993, Statistics in Medicine 12(24), 2257-2271,
@@ -59,9 +60,12 @@ class Levels:
         The event is one boundary of the levels; the others are quantiles on each side of it. Where the score
         is not known (NaN), the outcome is.
         """
+        return cls.between(*boundaries_of(score, y, weights), score, y)
+
+    @classmethod
+    def between(cls, below: FloatArray, above: FloatArray, score: FloatArray, y: FloatArray) -> "Levels":
+        """Return the levels of a score between given boundaries, see `boundaries_of`."""
         known = ~np.isnan(score)
-        sides = [known & (y == event) for event in (0, 1)]
-        below, above = (_boundaries(score[side], weights[side]) for side in sides)
         n, target = len(below) + len(above) + 2, len(below) + 1
         reached = np.where(y == 1, target + np.searchsorted(above, score), np.searchsorted(below, score))
         missed = np.where(known, reached + 1, np.where(y == 1, n, target))
@@ -102,9 +106,33 @@ class Levels:
         return np.concatenate([[np.inf], np.insert(free, self.target - 1, 0.0), [-np.inf]])
 
 
-def _boundaries(score: FloatArray, weights: FloatArray) -> FloatArray:
+def boundaries_of(
+    score: FloatArray, y: FloatArray, weights: FloatArray, patients: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the boundaries of the levels of a score without, and with, the event.
+
+    `patients`: number of patients of each row; None: one.
+
+    Raises
+    ------
+    InputError
+        If the score contradicts the outcome.
+    """
+    patients, known = np.ones(len(y)) if patients is None else patients, ~np.isnan(score)
+    lowest = float(np.min(score[(y == 1) & known], initial=np.inf))
+    if n := int(patients[(y == 0) & (score >= lowest)].sum()):
+        raise InputError(
+            f"score contradicts y in {count_of(n, 'patient')} with y = 0: their score is not below those of "
+            "all patients with y = 1. Reverse its sign, or derive y from the score."
+        )
+    sides = [known & (y == event) for event in (0, 1)]
+    below, above = (_boundaries(score[side], weights[side], patients[side]) for side in sides)
+    return below, above
+
+
+def _boundaries(score: FloatArray, weights: FloatArray, patients: FloatArray) -> FloatArray:
     """Return the highest score of each level but the last; the levels have about equal weight."""
-    n_levels = min(MOST_PER_SIDE, len(score) // FEWEST_PATIENTS)
+    n_levels = min(MOST_PER_SIDE, int(patients.sum()) // FEWEST_PATIENTS)
     if n_levels < 2 or not weights.any():
         return np.empty(0)
     shares = np.arange(1, n_levels) / n_levels
@@ -112,7 +140,8 @@ def _boundaries(score: FloatArray, weights: FloatArray) -> FloatArray:
     kept: list[float] = []
     for value in found:
         since = kept[-1] if kept else -np.inf
-        n_inside, n_above = ((score > since) & (score <= value)).sum(), (score > value).sum()
+        n_above = patients[score > value].sum()
+        n_inside = patients[(score > since) & (score <= value)].sum()
         if min(n_inside, n_above) >= FEWEST_PATIENTS:
             kept.append(float(value))
     return np.array(kept)

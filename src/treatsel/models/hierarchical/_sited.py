@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from treatsel._checks import FloatArray, as_pandas, check_same_length, check_vector, check_weights, count_of
+from treatsel._checks import FloatArray, as_pandas, check_same_length, check_vector, check_weights
 from treatsel._stats.alignment import check_same_order
 from treatsel.additive import AdditiveModel, Encoding, ScoreLevels, SiteEffects
 from treatsel.errors import InputError, warn
@@ -45,15 +45,12 @@ def _check_score(score: Any, X: Any, sample_weight: Any) -> FloatArray:
     return values[check_weights("sample_weight", sample_weight, len(values)) > 0]
 
 
-def _levels_of(score: FloatArray, y: FloatArray, weights: FloatArray) -> Levels:
-    """Return the levels of a score, after checking that it agrees with the outcome."""
-    lowest = float(np.min(score[(y == 1) & ~np.isnan(score)], initial=np.inf))
-    if n := int((score[y == 0] >= lowest).sum()):
-        raise InputError(
-            f"score contradicts y in {count_of(n, 'patient')} with y = 0: their score is not below those of "
-            "all patients with y = 1. Reverse its sign, or derive y from the score."
-        )
-    return Levels.of_score(score, y, weights)
+def with_score(
+    model: AdditiveModel, hierarchy: Hierarchy, levels: Levels, score: FloatArray, weights: FloatArray
+) -> AdditiveModel:
+    """Return a model with the levels of the score that it was fitted to."""
+    thresholds = levels.thresholds(hierarchy.thresholds)[1:-1]
+    return replace(model, score=ScoreLevels(thresholds=thresholds, means=levels.means(score, weights)))
 
 
 class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
@@ -128,18 +125,16 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
                 n_arms=len(self.arms_),
                 sites=sites,
                 therapists=therapists,
-                levels=None if scored is None else _levels_of(scored, y, weights),
+                levels=None if scored is None else Levels.of_score(scored, y, weights),
             )
             if population is not None:
                 matrix = encoding.encode(population[0])
                 patients.population = np.column_stack([np.ones(len(matrix)), matrix]), population[1]
-            features, levels = encoding.features, patients.levels
+            features = encoding.features
             others = [patients.with_covariates(view[list(kept.columns)]) for view in views]
             hierarchy, self._additive = self._learn(patients, encoding, covariates.index, others)
             if scored is not None:
-                thresholds = levels.thresholds(hierarchy.thresholds)[1:-1]
-                score = ScoreLevels(thresholds=thresholds, means=levels.means(scored, weights))
-                self._additive = replace(self._additive, score=score)
+                self._additive = with_score(self._additive, hierarchy, patients.levels, scored, weights)
             if kept is not covariates:
                 whole = Encoding.of_cohort(covariates, weights, native_missing=False)
                 self._additive = widened(self._additive, whole)
