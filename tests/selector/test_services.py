@@ -243,3 +243,51 @@ def test_the_probability_of_the_best_arm_is_that_at_the_average_site(simulated):
     p = [each.arm_means_.loc["B", "p_best"] for each in (grouped, alone)]
     assert min(p) > 0.9  # with the variance of new persons about 0.75
     assert abs(p[0] - p[1]) < 0.04
+
+
+class TestMeansByService:
+    def test_they_are_means_of_the_same_patients(self, selector, simulated):
+        X = simulated.cohort.X
+        found = selector.service_means(X)
+        assert found.index.names == ["service", "arm"]
+        assert len(found) == 6 * 6
+        at = simulated.cohort.frame["service"].iloc[0]
+        own = selector.predict_by_arm(X.assign(service=at)).mean()
+        np.testing.assert_allclose(found.loc[at]["value"], own[found.loc[at].index])
+        average = selector.predict_by_arm(X, service="average").mean()
+        np.testing.assert_allclose(found.loc[at]["difference"], (own - average)[found.loc[at].index])
+        assert (found["lower"] < found["value"]).all()
+        assert (found["value"] < found["upper"]).all()
+        assert (found["difference_lower"] < found["difference_upper"]).all()
+        narrower = selector.service_means(X, level=0.5)
+        assert (narrower["upper"] < found["upper"]).all()
+
+    def test_planted_differences_are_found_with_shrinkage(self):
+        rng, n, n_sites = np.random.default_rng(5), 3000, 10
+        effect = rng.normal(0, 0.7, n_sites)
+        site, arm, x = rng.integers(0, n_sites, n), rng.choice(["A", "B"], n), rng.standard_normal(n)
+        x = x + effect[site]  # better services have patients with a better prognosis
+        y = (rng.random(n) < 1 / (1 + np.exp(-(0.5 * x + effect[site])))).astype(float)
+        X = pd.DataFrame({"x": x, "arm": arm, "site": [f"s{i}" for i in site]})
+        selector = ts.TreatmentSelector(
+            estimator="hierarchical", groups="site", event_is_good=True, random_state=0
+        )
+        found = selector.fit(X, pd.Series(y, name="y")).service_means(X).groupby("site").mean()
+        given = np.array([effect[int(name[1:])] for name in found.index])
+        truth = np.array([(1 / (1 + np.exp(-(0.5 * x + e)))).mean() for e in given])
+        average = (1 / (1 + np.exp(-(0.5 * x + effect.mean())))).mean()
+        assert np.corrcoef(found["difference"], truth - average)[0, 1] > 0.95
+        assert np.std(found["difference"]) < 1.05 * np.std(truth)
+        # raw rates exaggerate: they hold the patients' prognosis
+        raw = pd.Series(y).groupby(X["site"]).mean()
+        assert np.std(raw) > 1.2 * np.std(found["value"])
+        covered = (found["lower"] <= truth) & (truth <= found["upper"])
+        assert covered.mean() >= 0.8
+
+    def test_a_file_has_them_and_a_model_without_services_has_none(self, selector, saved, simulated):
+        X = simulated.cohort.X.head(50)
+        pd.testing.assert_frame_equal(ts.load_model(saved).service_means(X), selector.service_means(X))
+        plain = ts.TreatmentSelector(estimator="hierarchical", event_is_good=True, random_state=0)
+        plain.fit(simulated.cohort.X, simulated.cohort.y["recovery"])
+        with pytest.raises(ts.errors.UnsupportedModelError, match="knows no services"):
+            plain.service_means(X)

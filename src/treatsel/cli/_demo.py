@@ -8,6 +8,7 @@ from typing import Any
 from treatsel.artifact import load_model, save_model
 from treatsel.cli._io import grouped, save_picture, tell, write_table
 from treatsel.cli._recommend import flat
+from treatsel.cli._train import decided_by
 from treatsel.cli._validate import summary_of
 from treatsel.cohort import Cohort
 from treatsel.datasets import load_synthetic
@@ -97,7 +98,7 @@ def _train(cohort: Cohort, folder: Path, n_jobs: int | None) -> TreatmentSelecto
     best = selector.arm_means_.loc[selector.default_arm_]
     tell(
         f"   best single arm: {selector.default_arm_}, {best['value']:.1%} recover "
-        f"({best['lower']:.1%} to {best['upper']:.1%}); model {manifest.model_id[:12]}"
+        f"({best['lower']:.1%} to {best['upper']:.1%}{decided_by(best)}); model {manifest.model_id[:12]}"
     )
     return load_model(folder / "model.treatsel")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from treatsel._checks import count_of
@@ -17,6 +18,7 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.manifest import check_intended_use
 from treatsel.models import Priors, read_priors
+from treatsel.report import DECIDED
 from treatsel.selector import ASSIGNMENTS, ESTIMATORS, TreatmentSelector
 
 
@@ -99,9 +101,17 @@ def run(args: argparse.Namespace) -> int:
     tell(f"Wrote {args.out}: {n}, {arms}, outcomes {selector.outcomes_}.")
     tell(
         f"Best single arm: {selector.default_arm_} ({best['value']:.1%} with {good}, interval "
-        f"{best['lower']:.1%} to {best['upper']:.1%}). Model id {manifest.model_id[:12]}."
+        f"{best['lower']:.1%} to {best['upper']:.1%}{decided_by(best)}). Model id {manifest.model_id[:12]}."
     )
     return 0
+
+
+def decided_by(best: pd.Series) -> str:
+    """Return how probable it is that an arm is the best one for all patients, as the end of a sentence."""
+    if best["p_best"] != best["p_best"]:
+        return ""
+    undecided = "" if best["p_best"] >= DECIDED else ": arm averages undecided"
+    return f"; best for all with probability {best['p_best']:.0%}{undecided}"
 
 
 def add_missing(parser: argparse.ArgumentParser) -> None:

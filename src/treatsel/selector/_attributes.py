@@ -86,6 +86,10 @@ class LearnedAttributes:
         options: dict[str, Any] = {"comparator": comparator, "level": level, "service": service}
         return self._fitted.predict_score_benefit(X, outcome, **options)
 
+    def service_means(self, X: Any, outcome: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
+        """Return means of the same patients by known service; see `FittedModel.service_means`."""
+        return self._fitted.service_means(X, outcome, level=level)
+
     def therapist_effects(
         self,
         outcome: str | None = None,
