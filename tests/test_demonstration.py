@@ -32,7 +32,7 @@ def test_the_model_is_calibrated_against_the_truth(capsys):
     with capsys.disabled():
         print(
             f"\nDemonstration, external cohort, against the truth: observed/expected {ratio:.3f}, slope "
-            f" {slope:.2f}, RMSE {error:.1f} points, mean logit off by "
+            f"{slope:.2f}, RMSE {error:.1f} points, mean logit off by "
             f"{(logit(p) - logit(t)).mean():+.2f}, coverage of 95 % intervals {covered:.3f}"
         )
     assert 0.95 < ratio < 1.05
