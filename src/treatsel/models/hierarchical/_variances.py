@@ -186,7 +186,7 @@ def maximize_evidence(
             scales = _updated(system, layout, scales, kinds=learns_kinds)
         if learns_kinds and (patients.n_sites or patients.n_caseloads):
             residuals = Residuals.at(curvature, state.sites, state.therapists)
-            scales = _with_sites(_with_therapists(scales, residuals), residuals, patients.n_sites)
+            scales = with_sites(_with_therapists(scales, residuals), residuals, patients.n_sites)
         state, curvature, _ = advance(patients, curvature, state, layout.prior(scales))
         if _change(before, scales) < 0.02:  # 2 % of a prior SD changes the posterior by much less than its SD
             break
@@ -256,7 +256,7 @@ def draw_sites(scales: Scales, n_arms: int, random: np.random.Generator) -> Scal
     return scales
 
 
-def _with_sites(scales: Scales, residuals: Residuals, n_sites: int) -> Scales:
+def with_sites(scales: Scales, residuals: Residuals, n_sites: int) -> Scales:
     """Return the scales with the posterior mean of the variances of sites over a grid, given the terms.
 
     The mean instead of the mode, since with few sites the mode is often 0 (Chung et al. 2013, Psychometrika
