@@ -42,7 +42,7 @@ STACK_FROM = 2000
 N_DRAWN = 500  # patients of the test whose intervals are compared with the truth
 CLINIC = tuple(process for process in PROCESSES if process.site is None)
 OURS = ("hierarchical", "hierarchical, score", "stacked", "stacked, score")
-BAYESIAN = ("stochtree BART", "stochtree BCF")
+BAYESIAN = ("stochtree BART, by arm", "stochtree BCF")
 METHODS = (*OURS, "ridge interaction", "per-arm logistic", *BAYESIAN)
 RARE = ("rare_arms", "unequal")  # 60 patients do not have 3 events in each of their arms
 COLUMNS = {
@@ -94,11 +94,14 @@ REPORTS = {
         by_process=False,
     ),
     "trees": Report(
-        sections={"Bayesian trees: tables as services keep them": RECORDS},
+        sections={
+            f"Bayesian trees: {name[0].lower()}{name[1:]}": processes
+            for name, processes in ((RECORD_TABLES, RECORDS), (CLINICS, CLINIC))
+        },
         methods=("hierarchical", "hierarchical, score", *BAYESIAN),
         sizes=(300, 1000),
         columns=("fraction", "pehe", "seconds"),
-        note="BART (all arms in one model) and BCF (one forest for the effects of all arms) of stochtree, "
+        note="BART (one model per arm) and BCF (one forest for the effects of all arms) of stochtree, "
         "probit link, from 0/1 outcomes; all methods on the same samples.",
     ),
     "held_back": Report(
@@ -235,6 +238,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--methods", nargs="+", choices=METHODS)
+    parser.add_argument("--processes", nargs="+", help="names; all of the report by default")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--add", type=Path, help="raw results of earlier runs, to which these are added")
     parser.add_argument("--peers-python", default=sys.executable, help="interpreter with stochtree")
@@ -243,6 +247,8 @@ def main() -> None:
     report = REPORTS[args.report]
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     processes = [process for group in report.sections.values() for process in group]
+    if args.processes:
+        processes = [process for process in processes if process.name in args.processes]
     choices = args.methods or report.methods, [args.peers_python]
     jobs = [
         job
@@ -261,10 +267,11 @@ def main() -> None:
         "Written by `python -m benchmarks.selection.engine`; do not edit. In brackets: standard errors over "
         "seeds. Below 2,000 patients, the stack is the hierarchical model."
     )
-    sections = {
-        title: written(cells[cells["process"].isin([process.name for process in group])], report)
-        for title, group in report.sections.items()
-    }
+    sections = {}
+    for title, group in report.sections.items():
+        rows = cells[cells["process"].isin([process.name for process in group])]
+        if len(rows):
+            sections[title] = written(rows, report)
     update(args.out, intro, sections)
 
 

@@ -21,7 +21,7 @@ from treatsel.models import Encoding
 SLOW = {  # largest number of patients
     "EconML CausalForestDML": 5_000,
     "CausalML uplift forest": 5_000,
-    "stochtree BART": 1_000,
+    "stochtree BART, by arm": 1_000,
     "stochtree BCF": 1_000,
 }
 
