@@ -1,8 +1,9 @@
 """Cross-validate on real trials: gain over the best single arm, and calibration of each arm.
 
     python -m benchmarks.selection.real [--data FOLDER] [--trials NAME ...] [--methods NAME ...] [--repeats 5]
-    python -m benchmarks.selection.real --scored --out benchmarks/selection/REAL.md     about 5 minutes
+    python -m benchmarks.selection.real --scored     only outcomes with a score, 2 minutes without the stack
 
+REAL.md is written with `--out`, for all trials but `ist`, with the hierarchical model and per-arm logistic.
 Most outcomes are thresholds of a score that the trial has: "hierarchical, score" learns from its signed
 distance to the threshold, on the same folds.
 
