@@ -171,7 +171,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers-python",
         default=sys.executable,
-        help="interpreter with EconML and CausalML; default: this one",
+        help="interpreter with EconML, CausalML or stochtree; default: this one",
     )
     parser.add_argument("--held-back", action="store_true", help="also run the held-back processes")
     parser.add_argument(

@@ -32,32 +32,37 @@ class Method:
     name : str
         For tables.
     fit : callable
-        (X, y, seed, site column or None) to a fitted model with `predict_by_arm`.
+        (X, y, seed, site column or None) to a fitted model with `predict_by_arm`; with the option `score` if
+        `sees_score`.
     fast : bool
         Whether it takes part in a quick run.
     largest : int
         Largest number of patients on which it is run.
     sees_site : bool
         Whether it receives the column of sites; the others do not.
+    sees_score : bool
+        Whether it receives the score behind the outcome, where there is one.
     """
 
     name: str
-    fit: Callable[[pd.DataFrame, pd.Series, int, str | None], Any]
+    fit: Callable[..., Any]
     fast: bool = True
     largest: int = 1_000_000
     sees_site: bool = False
+    sees_score: bool = False
 
 
 def fit_ours(class_name: str) -> Callable[..., Any]:
     """Return a fit that looks up the class when called; it gets seed and site if the class accepts them."""
 
-    def fit(X: pd.DataFrame, y: pd.Series, seed: int, site: str | None) -> Any:
+    def fit(X: pd.DataFrame, y: pd.Series, seed: int, site: str | None, **given: pd.Series) -> Any:
         model_class = getattr(treatsel.models, class_name)
         known = inspect.signature(model_class).parameters
         options = {"arm": "arm", "random_state": seed, "groups": site}
         if site is not None and "groups" not in known:
             X = X.drop(columns=site)
-        return model_class(**{name: value for name, value in options.items() if name in known}).fit(X, y)
+        model = model_class(**{name: value for name, value in options.items() if name in known})
+        return model.fit(X, y, **given)
 
     return fit
 

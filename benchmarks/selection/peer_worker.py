@@ -1,4 +1,4 @@
-"""Fit methods of EconML and CausalML for `peers.py`, in an environment in which they are installed.
+"""Fit methods of EconML, CausalML and stochtree for `peers.py`, in an environment that has them.
 
 This script does not import the rest of the benchmark. Its first line of output lists the available methods;
 then it reads requests, one JSON line each: {"folder", "method", "seed"}. The folder contains data.npz
@@ -37,6 +37,7 @@ SMALL = {
     "verbosity": -1,
 }
 TREES_IN_FOREST = 400
+CHAIN = {"num_gfr": 0, "num_burnin": 150, "num_mcmc": 100}  # of the draws after the burn-in, every second
 
 
 def classifier(seed: int) -> LGBMClassifier:
@@ -156,6 +157,61 @@ def fit_uplift_forest(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int
     return lambda new: np.asarray(model.predict(new))
 
 
+def chain_options(seed: int) -> dict[str, Any]:
+    """Return the options of a chain for a 0/1 outcome with a probit link."""
+    from stochtree import OutcomeModel
+
+    probit = OutcomeModel(outcome="binary", link="probit")
+    return {"outcome_model": probit, "random_seed": seed + 1, "keep_every": 2, "num_threads": 1}
+
+
+def fit_bart(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    """Bayesian additive regression trees, one model per arm (T-learner).
+
+    One model with the arms as columns finds hardly any difference between arms: few of its splits use them.
+    """
+    from stochtree import BARTModel
+
+    models = []
+    for code in range(codes.max() + 1):
+        model, own = BARTModel(), codes == code
+        model.sample(x[own], y[own], general_params=chain_options(seed), **CHAIN)
+        models.append(model)
+
+    def effects(new: np.ndarray) -> np.ndarray:
+        options = {"type": "mean", "terms": "y_hat", "scale": "probability"}
+        p = np.column_stack([model.predict(new, **options) for model in models])
+        return p[:, 1:] - p[:, :1]
+
+    return effects
+
+
+def fit_bcf(x: np.ndarray, codes: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    """Bayesian causal forest: one forest for prognosis and one for the effects of all arms but the first.
+
+    The propensities, from a logistic regression, are further covariates.
+    """
+    from scipy.special import ndtr
+    from stochtree import BCFModel
+
+    assignment, model = propensity().fit(x, codes), BCFModel()
+    options = {**chain_options(seed), "propensity_covariate": "none"}
+    arms = np.eye(codes.max() + 1)[:, 1:]
+
+    def widened(matrix: np.ndarray) -> np.ndarray:
+        return np.column_stack([matrix, assignment.predict_proba(matrix)[:, 1:]])
+
+    model.sample(widened(x), arms[codes], y, general_params=options, **CHAIN)
+
+    def effects(new: np.ndarray) -> np.ndarray:
+        terms = model.predict(widened(new), np.tile(arms[0], (len(new), 1)), terms=["mu", "tau"])
+        prognosis = terms["mu_hat"]
+        modified = terms["tau_hat"].reshape(*prognosis.shape, -1)  # patients, draws, other arms
+        return (ndtr(prognosis[..., None] + modified) - ndtr(prognosis)[..., None]).mean(axis=1)
+
+    return effects
+
+
 def names(codes: np.ndarray) -> np.ndarray:
     return np.array([name_of(code) for code in codes])
 
@@ -168,6 +224,8 @@ METHODS: dict[str, tuple[str, Callable[..., Any]]] = {
     "CausalML X-learner": ("causalml", fit_causalml_x),
     "CausalML T-learner": ("causalml", fit_causalml_t),
     "CausalML uplift forest": ("causalml", fit_uplift_forest),
+    "stochtree BART, by arm": ("stochtree", fit_bart),
+    "stochtree BCF": ("stochtree", fit_bcf),
 }
 
 
@@ -189,6 +247,12 @@ def available() -> dict[str, str]:
         versions["causalml"] = importlib.metadata.version("causalml")
     except ImportError as error:
         print(f"CausalML cannot be imported: {error}", file=sys.stderr)
+    try:
+        import stochtree  # noqa: F401
+
+        versions["stochtree"] = importlib.metadata.version("stochtree")
+    except ImportError as error:
+        print(f"stochtree cannot be imported: {error}", file=sys.stderr)
     return versions
 
 

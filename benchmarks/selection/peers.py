@@ -1,4 +1,4 @@
-"""The methods of EconML and CausalML as contestants, run by `peer_worker.py` in an interpreter that has them.
+"""Methods of EconML, CausalML and stochtree as contestants, run by `peer_worker.py` where they are installed.
 
 They give differences between arms but no probabilities. Covariates are encoded for them: standardized
 numbers, one column per category, missing values as 0 with an indicator.
@@ -18,7 +18,12 @@ from benchmarks.selection.run import Contestant, MethodFailedError
 from benchmarks.selection.scores import Prediction
 from treatsel.models import Encoding
 
-SLOW = {"EconML CausalForestDML": 5_000, "CausalML uplift forest": 5_000}  # largest number of patients
+SLOW = {  # largest number of patients
+    "EconML CausalForestDML": 5_000,
+    "CausalML uplift forest": 5_000,
+    "stochtree BART, by arm": 1_000,
+    "stochtree BCF": 1_000,
+}
 
 
 class PeerWorker:
@@ -27,7 +32,7 @@ class PeerWorker:
     Parameters
     ----------
     python : str
-        Interpreter of an environment with EconML or CausalML.
+        Interpreter of an environment with EconML, CausalML or stochtree.
     """
 
     def __init__(self, python: str) -> None:
