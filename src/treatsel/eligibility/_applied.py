@@ -35,9 +35,11 @@ class Applied:
             for name, column in self.columns.items()
         ]
         self.permitted = dict.fromkeys(arms, True)
-        self.record_tests: list[tuple[Test, dict[Any, bool]]] = [
-            (record_test(condition, position), dict.fromkeys(own if rule.effect == "exclude" else (), False))
-            for condition, (rule, own) in zip(self.conditions, self.rules, strict=True)
+        self.record_tests: list[Test] = [record_test(condition, position) for condition in self.conditions]
+        self.exclusions = [  # rule, and the arms that it excludes if its condition is true
+            (number, dict.fromkeys(own, False))
+            for number, (rule, own) in enumerate(self.rules)
+            if rule.effect == "exclude" and own
         ]
         self.table_tests: list[TableTest] = [table_test(condition) for condition in self.conditions]
 

@@ -79,7 +79,7 @@ class Column:
 
     @lazy
     def _is_plain(self) -> bool:
-        """Whether a number stands for itself: it is no code, and no number represents a missing value."""
+        """Whether a number represents itself: it is no code, and no number represents a missing value."""
         numeric_missing = any(number_of(text) == number_of(text) for text in self.missing_values)
         return self.kind == "number" and not self.field.is_coded and not numeric_missing
 
@@ -118,29 +118,33 @@ class Column:
 
         `known` are texts in clean form, which are looked up instead of being cleaned again.
         """
-        read, is_plain = self._reader, self._is_plain
-        texts = known if self.kind == "text" else ()
-        usual = frozenset(text for text in texts if read(text)[0] == text)
-        takes_bool = self.kind == "boolean" and not self.field.true_values
+        read = self._reader
 
-        def clean(value: Any) -> Any:
-            kind = type(value)
-            if value is None:
-                return None
-            if kind is float or kind is int:
-                if is_plain:
-                    return value if value == value else None
-            elif kind is str:
-                if value in usual:
-                    return value
-            elif kind is bool and takes_bool:
-                return 1.0 if value else 0.0
+        def read_any(value: Any) -> Any:
             found, codes = read(as_builtin(value))
             if "wrong_type" in codes:
                 return UNREADABLE
             return found if found == found else None
 
-        return clean
+        def read_number(value: Any) -> Any:
+            if type(value) is float or type(value) is int:
+                return value if value == value else None
+            return None if value is None else read_any(value)
+
+        if self._is_plain:
+            return read_number
+        kinds = (str,) if self.kind == "text" else (float, int, bool)
+        candidates = known if self.kind == "text" else (0.0, 1.0)
+        usual = frozenset(value for value in candidates if read(value)[0] == value)
+        if self.kind != "text" and any(read(value)[0] != value for value in (0, 1, False, True)):
+            usual = frozenset()  # other texts or numbers stand for true and false
+
+        def read_label(value: Any) -> Any:
+            if type(value) in kinds and value in usual:
+                return value
+            return None if value is None or (type(value) is float and value != value) else read_any(value)
+
+        return read_label
 
     def vector(self, column: "pd.Series") -> Vector:
         """Return a column of a table in clean form; equal values are cleaned once."""

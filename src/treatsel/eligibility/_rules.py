@@ -300,12 +300,11 @@ class Rules(Summarized):
                 },
                 applied.columns,
             )
-        allowed, truths = applied.permitted.copy(), []
-        for test, excludes in applied.record_tests:
-            truth = test(values)
-            truths.append(truth)
-            if truth is True and excludes:
-                allowed.update(excludes)
+        truths = [test(values) for test in applied.record_tests]
+        allowed = applied.permitted.copy()
+        for number, arms in applied.exclusions:
+            if truths[number]:
+                allowed.update(arms)
         unknown = [name for name, value in zip(applied.columns, values, strict=True) if value is None]
         return PatientEligibility(allowed=allowed, truths=truths, rules=applied.rules, unknown=unknown)
 
