@@ -1,4 +1,4 @@
-"""The grammar of conditions: SQLite is the referee, and the parser raises nothing but its documented error."""
+"""The grammar of conditions: SQLite is the referee; the parser raises nothing but its documented error."""
 
 import random
 import sqlite3
@@ -182,9 +182,42 @@ def test_levels_and_length_are_bounded():
 
 
 PIECES = st.sampled_from(
-    ["x", "y", "AND", "OR", "NOT", "IN", "BETWEEN", "IS", "NULL", "TRUE", "(", ")", ",", "=", "<>", "<="]
-    + ["<", ">=", ">", "'a'", "''", "'", '"', '"x"', "1", "-1.5e3", "1e400", ".", "..", ";", "--", "/*"]
-    + [" ", "\n", "\0", "\ud800", "é", "__import__('os')", "lambda: 1", "x.y", "{0}", "%s", "\\", "²", "٣"]
+    [
+        *(
+            "x",
+            "y",
+            "AND",
+            "OR",
+            "NOT",
+            "IN",
+            "BETWEEN",
+            "IS",
+            "NULL",
+            "TRUE",
+            "(",
+            ")",
+            ",",
+            "=",
+            "<>",
+            "<=",
+        ),
+        *("<", ">=", ">", "'a'", "''", "'", '"', '"x"', "1", "-1.5e3", "1e400", ".", "..", ";", "--", "/*"),
+        *(
+            " ",
+            "\n",
+            "\0",
+            "\ud800",
+            "é",
+            "__import__('os')",
+            "lambda: 1",
+            "x.y",
+            "{0}",
+            "%s",
+            "\\",
+            "²",
+            "٣",
+        ),
+    ]
 )
 
 
@@ -196,11 +229,10 @@ PIECES = st.sampled_from(
 )
 def test_nothing_but_the_documented_error_is_raised(text):
     try:
-        tree = parse(text)
+        found = columns_of(parse(text))
     except InputError as error:
-        assert len(str(error)) < 500
-    else:
-        assert columns_of(tree)
+        found = str(error)
+    assert 0 < len(found) < 500
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -211,11 +243,10 @@ def test_damaged_conditions_raise_or_can_be_applied(seed, at, piece):
     text = Writer(seed).condition(depth=3)
     damaged = text[:at] + piece + text[at + 1 :]
     try:
-        rules = rules_of(damaged)
-    except InputError as error:
-        assert error.faults
-    else:
-        assert rules.apply_record(dict.fromkeys(COLUMNS)).truths[0] in (True, False, None)
+        truths = rules_of(damaged).apply_record(dict.fromkeys(COLUMNS)).truths
+    except InputError:
+        return
+    assert truths[0] in (True, False, None)
 
 
 @pytest.mark.parametrize("value", [None, 5, b"x = 1", ["x = 1"]])

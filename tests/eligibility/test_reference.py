@@ -1,4 +1,4 @@
-"""Truth values and verdicts computed by SQLite and R; other data of the same form run through the same checks."""
+"""Truth values and verdicts computed by SQLite and R; other data of the same form run through the checks."""
 
 import csv
 import json

@@ -27,6 +27,11 @@ def content_of(path: Path) -> Any:
             _check_once([key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
             return super().construct_mapping(node, deep)
 
+    # dates remain texts: an impossible one is a fault of its rule, not of the whole file
+    Loader.yaml_implicit_resolvers = {
+        sign: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+        for sign, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     try:
         text = _files.read_text(path, most=MAX_BYTES)
         if path.suffix.lower() == ".json":
