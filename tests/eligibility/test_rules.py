@@ -6,6 +6,8 @@ import json
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -226,6 +228,59 @@ def test_order_of_rows_and_kind_of_columns_do_not_matter():
     kinds = {"job": "category", "stage": "Int64", "alone": "boolean", "age": "Float64"}
     for other in (table.astype(kinds), table.astype("object"), table.astype({"job": "string"})):
         pd.testing.assert_frame_equal(rules.apply(other).reasons, first.reasons)
+
+
+class Hostile(float):
+    """A number whose methods raise."""
+
+    def __eq__(self, other):
+        raise RuntimeError
+
+    def __hash__(self):
+        raise RuntimeError
+
+
+ODD = [
+    *(None, float("nan"), pd.NA, pd.NaT, True, False, np.True_, 1, 0, 2, -1, 10**400, 2**70, 1.5, "1", " 1 "),
+    *(Decimal("1.5"), Decimal("NaN"), Fraction(3, 2), "true", "yes", "", "other", "\ud800", b"1", [1], {}),
+    *(object(), datetime.date(2020, 1, 1), np.float32(1.5), np.int8(1), np.inf, "inf", Hostile(1.0), 1 + 2j),
+    *(np.datetime64("NaT"), pd.Timestamp("2020-01-01"), -99, "-99"),
+]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        *(
+            "qt_ms >= 1",
+            "qt_ms IN (1, 1.5, NULL)",
+            "alone = TRUE",
+            "pregnant = TRUE",
+            "stage = 1",
+            "service = 1",
+        ),
+        *("job = 'other'", "job <> 'other'", "job IS NULL", "qt_ms IS NULL"),
+    ],
+)
+def test_a_record_and_a_table_read_unusual_values_alike(when):
+    rules = rules_of(entry(when))
+    (column,) = rules.columns
+
+    def of_record(value):
+        return rules.apply_record({column: value}).truths[0]
+
+    def of_table(value):
+        cell = pd.Series([value], dtype="object")
+        return {0: False, 1: None, 2: True}[rules.apply(pd.DataFrame({column: cell})).truths[0, 0]]
+
+    for number, value in enumerate(ODD):
+        found = []
+        for apply in (of_record, of_table):
+            try:
+                found.append(apply(value))
+            except CohortError:
+                found.append("unreadable")
+        assert found[0] == found[1], number
 
 
 def test_one_and_true_are_not_the_same_number():

@@ -24,6 +24,7 @@ from treatsel.eligibility._grammar import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_EXACT = 2**53  # integers up to this one are floats as well
 UNREADABLE = object()  # stands for a value that is not of the type of its column
 # Roles of columns that are not known before the choice of an arm, or that name a person.
 NOT_BEFORE = ("arm", "outcome", "session_score", "process", "date", "undecided", "therapist")
@@ -127,8 +128,10 @@ class Column:
             return found if found == found else None
 
         def read_number(value: Any) -> Any:
-            if type(value) is float or type(value) is int:
+            if type(value) is float:
                 return value if value == value else None
+            if type(value) is int and -_EXACT <= value <= _EXACT:
+                return value
             return None if value is None else read_any(value)
 
         if self._is_plain:

@@ -10,7 +10,7 @@ import numpy as np
 from treatsel._lazy import lazy
 from treatsel._reporting.summary import Summarized, Summary, count_text
 from treatsel.eligibility._logic import TRUE, UNKNOWN, Truth
-from treatsel.eligibility._rule import Rule
+from treatsel.eligibility._rule import EFFECTS, Rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,14 +152,14 @@ class Eligibility(Summarized):
         order = np.lexsort((rules, arms, patients))
         patients, arms, rules = patients[order], arms[order], rules[order]
         undecided, unknown = undecided[order], unknown[order]
-        effects = _objects([rule.effect for rule, _ in self.rules])[rules]
-        effects[undecided] = "warn"
+        # labels are taken from short columns: to find the type of a million texts takes a second
+        warns = np.array([rule.effect == "warn" for rule, _ in self.rules], dtype=bool)[rules] | undecided
         parts = {
             "patient": self.patients.take(patients),
-            "arm": _objects(self.arms)[arms],
-            "rule": _objects([rule.id for rule, _ in self.rules])[rules],
-            "effect": effects,
-            "reason": _objects([rule.reason for rule, _ in self.rules])[rules],
+            "arm": pd.Index(self.arms).take(arms),
+            "rule": pd.Index([rule.id for rule, _ in self.rules]).take(rules),
+            "effect": pd.Index(EFFECTS).take(warns.astype(np.intp)),
+            "reason": pd.Index([rule.reason for rule, _ in self.rules]).take(rules),
             "unknown": unknown,
         }
         return pd.DataFrame(parts, columns=list(COLUMNS))
