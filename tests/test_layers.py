@@ -27,6 +27,7 @@ LEVELS = {
     "metrics": 5,
     "recommendation": 4,
     "preference": 4,
+    "eligibility": 4,
     "explanation": 4,
     "cohort": 4,
     "additive": 3,

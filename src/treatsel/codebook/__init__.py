@@ -22,7 +22,9 @@ from treatsel.codebook._table import by_id as by_id
 from treatsel.codebook._table import clean_covariates as clean_covariates
 from treatsel.codebook._table import frame_of as frame_of
 from treatsel.codebook._values import LARGEST as LARGEST
+from treatsel.codebook._values import as_builtin as as_builtin
 from treatsel.codebook._values import number_of
+from treatsel.codebook._values import plain_record as plain_record
 from treatsel.codebook._values import too_large as too_large
 
 __all__ = ["ROLES", "TYPES", "Codebook", "Field", "number_of"]
