@@ -82,7 +82,8 @@ class Cohort(Summarized):
         clean, faults = codebook.parse(frame)
         faults = [*codebook.unknown_columns(frame), *faults]
         sound = clean.columns.difference([str(fault.column) for fault in faults])
-        codebook = replace(codebook, fields=fixed_targets(codebook.fields, clean[sound]))
+        fields = fixed_targets(codebook.fields, clean[sound])
+        codebook = codebook if fields == codebook.fields else replace(codebook, fields=fields)
         clean, distances, more = _with_derived(clean, codebook, {str(fault.column) for fault in faults})
         faults += more
         faults += _faults_between_columns(clean, codebook, {str(fault.column) for fault in faults})

@@ -50,7 +50,8 @@ class Priors(Summarized):
     prognosis : mapping of covariate to (slope, standard error)
         Change of the log odds of the outcome per unit, mean over the arms.
     null : float, optional
-        Prior probability that effects do not differ between patients; None: 0.1.
+        Prior probability that effects do not differ between patients; None: 0.5 from 600 patients on, and
+        proportionally less with fewer.
     source : str
         Where all this comes from, for the model card.
 

@@ -54,8 +54,9 @@ class HierarchicalClassifier(SitedClassifier):
         Outcomes; the second is the event.
     modification_weight_ : float
         Weight of the model in which effects differ between patients, from the leave-one-out log-likelihood
-        and a prior probability of 0.9. It compares predictions and is not the probability that effects
-        differ: without any modification, expect 0.1 to 0.9. NaN for a single arm.
+        and a prior probability of 0.5 (more below 600 patients, see `Priors`). It compares predictions and is
+        not the probability that effects differ: without any modification, expect 0 to 0.7 from 1,000 patients
+        on. NaN for a single arm.
     modification_ : DataFrame of shape (n_columns, 2)
         Prior SD, in logits, of each column of the matrix: of its shared effect (prognosis) and of its
         deviations by arm (modification), as estimated.

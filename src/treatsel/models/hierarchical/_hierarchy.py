@@ -11,7 +11,7 @@ from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 from treatsel.errors import warn
 from treatsel.models._projection import averaged_over, matched, normal_mean
-from treatsel.models.hierarchical._averaging import NULL_PROBABILITY, Averaged, Component, average
+from treatsel.models.hierarchical._averaging import Averaged, Component, average
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._evidence import System
 from treatsel.models.hierarchical._known_sites import Draws, KnownSites, shifts
@@ -57,7 +57,7 @@ class Hierarchy:
         prognosis: Mapping[str, float] = PROGNOSIS,
         *,
         outside: Outside | None = None,
-        null: float = NULL_PROBABILITY,
+        null: float | None = None,
     ) -> "Hierarchy":
         """Fit the model to patients.
 

@@ -16,7 +16,6 @@ from treatsel._stats.alignment import check_same_order
 from treatsel.additive import AdditiveModel, Encoding, ScoreLevels, SiteEffects
 from treatsel.errors import InputError, warn
 from treatsel.models._base import ByArmMixin, labels_of_caseloads, split_groups, split_therapists
-from treatsel.models.hierarchical._averaging import NULL_PROBABILITY
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._known_sites import Draws, site_effects
@@ -167,8 +166,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
             raise InputError(f"priors is a {type(priors).__name__}; give a treatsel.models.Priors.")
         population = patients.population or patients.sample(AVERAGED_ROWS)
         outside = outside_of(priors, encoding, list(self.arms_), *population)
-        null = NULL_PROBABILITY if priors.null is None else priors.null
-        hierarchy = Hierarchy.learn(patients, encoding, outside=outside, null=null)
+        hierarchy = Hierarchy.learn(patients, encoding, outside=outside, null=priors.null)
         agreement = hierarchy.averaged.agreement
         self.priors_ = pd.DataFrame([] if agreement is None else agreement.rows(), columns=list(COLUMNS))
         self.prior_conflict_ = None if agreement is None else agreement.conflict()
