@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import ROUNDING, FloatArray, count_of
+from treatsel._checks import ROUNDING, FloatArray
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.errors import InputError
 from treatsel.preference._partial_values import size_text
@@ -196,20 +196,16 @@ class Acceptability(Summarized):
         return ax
 
     def _summary(self) -> Summary:
-        how = self.method
-        if how != "exact":
-            error = f"largest standard error {self.error.max():.2g}"
-            how = f"Monte Carlo, {count_of(self.n_draws, 'draw')}; {error}"
-        order = np.argsort(-self.expected, kind="stable")
-        rows = [
-            (str(self.arms[i]), f"{self.expected[i]:.3f}", f"{self.rank_acceptability[i, 0]:.3f}")
-            for i in order
-        ]
+        facts = [("method", self.method)]
+        if self.method != "exact":
+            facts += [
+                ("draws", f"{self.n_draws:,}"),
+                ("draws of the model", f"{self.n_model_draws:,}"),
+                ("largest standard error of a rank acceptability", f"{self.error.max():.2g}"),
+            ]
         return Summary(
             title="Acceptability",
             headline=size_text(len(self.arms), len(self.criteria)),
-            facts=[("method", how)],
-            columns=("Arm", "Expected value", "Probability of being first"),
-            rows=rows,
-            note="to_frame() shows all ranks, central weights and confidence factors.",
+            facts=facts,
+            note="to_frame() shows ranks, central weights and confidence factors.",
         )

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import ROUNDING, FloatArray
-from treatsel._reporting.summary import Summarized, Summary, some_of
+from treatsel._checks import ROUNDING, FloatArray, count_of
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel.preference._partial_values import PartialValues
 from treatsel.preference._preferences import Preferences
 from treatsel.preference._smaa import positions
@@ -90,11 +90,7 @@ class Dominance(Summarized):
     def _summary(self) -> Summary:
         return Summary(
             title="Dominance",
-            facts=[
-                ("best for some weights", some_of(self.potentially_best)),
-                ("best for all weights", some_of(self.best_for_all_weights) or "none"),
-                ("dominated", some_of(self.dominated) or "none"),
-            ],
+            headline=count_of(len(self.arms), "arm"),
             note="to_frame() shows the leads of all pairs.",
         )
 

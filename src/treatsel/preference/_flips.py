@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import ROUNDING, FloatArray
-from treatsel._reporting.summary import Summarized, Summary, some_of
+from treatsel._reporting.summary import Summarized, Summary
 from treatsel.errors import InputError
-from treatsel.preference._partial_values import PartialValues
+from treatsel.preference._partial_values import PartialValues, size_text
 from treatsel.preference._preferences import Preferences
 from treatsel.preference._smaa import positions
 
@@ -88,19 +88,10 @@ class Flips(Summarized):
         }
 
     def _summary(self) -> Summary:
-        share = self.smallest
-        moved = "no change of weights does" if share != share else f"{share:.3g} of all weight must move"
-        rows = [
-            (name, f"{weight:.3g}", "never" if at != at else f"{at:.3g}", some_of(found))
-            for name, weight, at, found in zip(
-                self.criteria, self.weights, self.at, self.arms_at, strict=True
-            )
-        ]
         return Summary(
             title="Flips",
-            headline=f"{some_of(self.top)} on top; until another arm equals it, {moved}",
-            columns=("Criterion", "Weight", "Changes at", "To"),
-            rows=rows,
+            headline=size_text(len(self.arms), len(self.criteria)),
+            note="to_frame() shows changes by criterion, by_arm() by arm.",
         )
 
 

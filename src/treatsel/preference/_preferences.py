@@ -9,7 +9,7 @@ import numpy as np
 
 from treatsel._checks import FloatArray, check_number, count_of, listed
 from treatsel._lazy import lazy
-from treatsel._reporting.summary import Summarized, Summary
+from treatsel._reporting.summary import Summarized, Summary, some_of
 from treatsel.errors import InputError
 from treatsel.preference._criterion import Criterion
 from treatsel.preference._statements import (
@@ -268,19 +268,12 @@ class Preferences(Summarized):
         }
 
     def _summary(self) -> Summary:
-        weights = ", ".join(f"{name} {weight:.3g}" for name, weight in self.mean_weights.items())
-        share = self.weight_set.share
-        facts = [("weights" if self.are_known else "mean weights", weights)]
-        if not self.are_known and share:
-            facts.append(("share of all weights", f"{share:.3g}"))
         n = count_of(len(self.criteria), "criterion", "criteria")
-        rows = () if self.source in ("weights", "equal weights") else [(one.text,) for one in self.statements]
         return Summary(
             title="Preferences",
             headline=f"{n}, by {self.source}",
-            facts=facts,
-            columns=("Statement",),
-            rows=rows,
+            facts=[("criteria", some_of(self.criteria))],
+            note="to_frame() shows the weights.",
         )
 
 

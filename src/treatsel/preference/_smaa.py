@@ -8,8 +8,8 @@ from treatsel._checks import ROUNDING, FloatArray, as_pandas, count_of, listed
 from treatsel.errors import InputError
 from treatsel.preference._acceptability import Acceptability
 from treatsel.preference._partial_values import PartialValues
+from treatsel.preference._polytope import Polytope, TooComplexError, cut, triangulate
 from treatsel.preference._preferences import Preferences
-from treatsel.preference._simplices import Complex, TooManySimplicesError, cut
 from treatsel.preference._standings import Standings, standings_of
 
 N_DRAWS = 10_000
@@ -122,8 +122,8 @@ def acceptability(values: PartialValues, preferences: Preferences) -> Acceptabil
         If there are too many criteria and arms for an exact result: about six of both are possible.
     """
     order = positions(values, preferences.criteria)
-    whole = preferences.weight_set.complex
-    whole = Complex(whole.points[:, order], whole.simplices)
+    whole = preferences.weight_set.polytope
+    whole = Polytope(whole.points[:, order], whole.tight, whole.dimension)
     n_arms = len(values.arms)
     ranks, pairwise = np.zeros((n_arms, n_arms)), np.zeros((n_arms, n_arms))
     central = np.full((n_arms, len(order)), np.nan)
@@ -161,20 +161,31 @@ def positions(values: PartialValues, criteria: tuple[str, ...]) -> list[int]:
     return [criteria.index(name) for name in values.names]
 
 
-def _cells(whole: Complex, means: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
-    """Return volumes and centroids of simplices within which the rank of an arm does not change."""
+def _cells(whole: Polytope, means: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
+    """Return volumes, with the sum 1, and centroids of the parts in which the rank of an arm is the same."""
+    cells = [whole]
     try:
         for other in range(len(means)):
             if other != arm:
-                whole = cut(whole, means[arm] - means[other], 0.0, "both")
-    except TooManySimplicesError:
+                parts = [cut(cell, means[arm] - means[other], 0.0) for cell in cells]
+                cells = [part for cell, pair in zip(cells, parts, strict=True) for part in _sides(cell, pair)]
+        filled = [triangulate(cell) for cell in cells]
+    except TooComplexError:
         raise InputError(
             f"The exact result for {len(means)} arms and {means.shape[1]} criteria needs too many "
-            "volumes. Use smaa, "
-            "or compare fewer arms."
+            "volumes. Use "
+            "smaa, or compare fewer arms."
         ) from None
-    volumes = whole.volumes()
-    return volumes / volumes.sum(), whole.centroids()
+    volumes = np.array([simplices.volumes.sum() for simplices in filled])
+    kept = volumes > 0  # rounding may leave a part of no volume
+    centers = np.stack([one.centroid for one, keep in zip(filled, kept, strict=True) if keep])
+    return volumes[kept] / volumes.sum(), centers
+
+
+def _sides(cell: Polytope, parts: tuple[Polytope, ...]) -> list[Polytope]:
+    """Return the two sides of a cell, or the cell itself if the hyperplane does not cut it."""
+    below, above, _ = parts
+    return [cell] if below is cell or above is cell else [below, above]
 
 
 def _simulated(values: PartialValues, weights: FloatArray) -> Acceptability:
@@ -239,5 +250,4 @@ def _monte_carlo_error(found: Standings, ranks: FloatArray, n_model: int) -> Flo
     n = found.better.shape[1]
     if n == n_model or n_model == 1:
         return np.asarray(np.sqrt(np.maximum(ranks * (1 - ranks), 0) / n))
-    shares = [found.at_rank(rank).reshape(len(ranks), -1, n_model).mean(axis=1) for rank in range(len(ranks))]
-    return np.asarray(np.stack(shares, axis=1).std(axis=2, ddof=1) / np.sqrt(n_model))
+    return np.asarray(found.clustered(n_model).std(axis=2, ddof=1) / np.sqrt(n_model))

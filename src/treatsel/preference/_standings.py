@@ -56,6 +56,21 @@ class Standings:
             return np.stack([np.bincount(row, minlength=n_arms) / n for row in self.better])
         return np.stack([np.bincount(row, weights=mass, minlength=n_arms) for row in self.better])
 
+    def clustered(self, n_clusters: int) -> FloatArray:
+        """Return the share of ranks in each cluster of draws, shape (n_arms, n_ranks, n_clusters).
+
+        Draw t belongs to cluster t modulo n_clusters.
+        """
+        n_arms, n = self.better.shape
+        tiles = n // n_clusters
+        if self.tied is not None:
+            ranks = [self.at_rank(rank).reshape(n_arms, tiles, n_clusters) for rank in range(n_arms)]
+            return np.stack([rank.mean(axis=1) for rank in ranks], axis=1)
+        cluster = np.tile(np.arange(n_clusters), tiles)
+        size = n_arms * n_clusters
+        counts = [np.bincount(row * np.int64(n_clusters) + cluster, minlength=size) for row in self.better]
+        return np.stack(counts).reshape(n_arms, n_arms, n_clusters) / tiles
+
     def entropy_of_ranking(self) -> float:
         """Return the entropy of the ranking in bits; rankings with other ties count as different."""
         n_arms = len(self.better)

@@ -9,7 +9,15 @@ from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
 from treatsel.errors import InputError
 from treatsel.preference._hit_and_run import hit_and_run
-from treatsel.preference._simplices import ON_PLANE, Complex, TooManySimplicesError, cut, whole_simplex
+from treatsel.preference._polytope import (
+    Polytope,
+    Simplices,
+    TooComplexError,
+    all_weights,
+    cut,
+    single_point,
+    triangulate,
+)
 from treatsel.preference._statements import Statement
 
 
@@ -53,85 +61,81 @@ class WeightSet:
         return row
 
     @lazy
-    def _triangulated(self) -> Complex | None:
-        """The triangulated set, with its weights in the order of the names; None if it is too large."""
+    def _polytope(self) -> Polytope | None:
+        """The set, with its weights in the order of the names; None if it has too many vertices."""
         if self._fixed is not None:
             weights = dict(zip(self.criteria, self._fixed, strict=True))
-            point = np.array([[weights[name] for name in self._names]])
-            return Complex(point, np.zeros((1, 1), dtype=np.int64))
-        found = whole_simplex(len(self._names))
+            return single_point(np.array([weights[name] for name in self._names]))
+        found = all_weights(len(self._names))
         try:
             for row, bound, equal in self._rows:
-                found = cut(found, row, bound, "on" if equal else "below")
-        except TooManySimplicesError:
+                below, _, on = cut(found, row, bound)
+                found = on if equal else below
+        except TooComplexError:
             return None
         if found.dimension < 0:
             raise InputError("The statements about weights contradict each other. Change one of them.")
         return found
 
-    @property
-    def exact(self) -> bool:
-        """Whether the set is triangulated."""
-        return self._triangulated is not None
+    @lazy
+    def _simplices(self) -> Simplices:
+        return triangulate(self._known())
+
+    def _known(self) -> Polytope:
+        if self._polytope is None:
+            raise InputError(
+                f"The weights of {len(self.criteria)} criteria under {len(self._rows)} statements form a set "
+                "that is too complex for exact geometry. Use smaa, which draws from it, or leave out "
+                "criteria."
+            )
+        return self._polytope
 
     @property
-    def complex(self) -> Complex:
-        """The triangulated set, in the order of `criteria`."""
-        found = self._triangulated
-        if found is None:
-            raise InputError(
-                f"The weights of {len(self.criteria)} criteria under {len(self._rows)} statements "
-                "form a set that "
-                "is too complex for exact geometry. Use smaa, which draws from it, or leave out criteria."
-            )
-        return Complex(found.points[:, self._back], found.simplices)
+    def exact(self) -> bool:
+        """Whether the vertices of the set are known."""
+        return self._polytope is not None
+
+    @property
+    def polytope(self) -> Polytope:
+        """The set, in the order of `criteria`."""
+        found = self._known()
+        return Polytope(found.points[:, self._back], found.tight, found.dimension)
 
     @property
     def is_point(self) -> bool:
         """Whether the weights are known."""
-        found = self._triangulated
-        return found is not None and found.dimension == 0
+        return self._polytope is not None and self._polytope.dimension == 0
 
     @lazy
     def share(self) -> float:
         """Share of all weights that satisfies the statements; 0 if an equality holds."""
-        found = self.complex
-        return float(found.volumes().sum()) if found.dimension == len(self.criteria) - 1 else 0.0
+        full = self._known().dimension == len(self.criteria) - 1
+        return float(self._simplices.volumes.sum()) if full else 0.0
 
     @lazy
     def centroid(self) -> FloatArray:
         """Mean of the weights if all in the set are equally likely."""
-        found = self.complex
-        volumes = found.volumes()
-        mean = volumes @ found.centroids() / volumes.sum()
-        return np.asarray(mean if found.dimension else found.points[0])
+        mean = self._known().points[0] if self.is_point else self._simplices.centroid
+        return np.asarray(mean[self._back])
 
     @lazy
     def vertices(self) -> FloatArray:
         """Extreme points of the set, one per row, in lexicographic order."""
-        points = self.complex.points
-        normals = [*np.eye(len(self.criteria)), *(row[self._back] for row, *_ in self._rows)]
-        bounds = [0.0] * len(self.criteria) + [bound for _, bound, _ in self._rows]
-        matrix = np.stack(normals)
-        tight = np.abs(points @ matrix.T - bounds) <= 10 * ON_PLANE * np.abs(matrix).max(axis=1)
-        extreme = [
-            self.is_point or _rank(matrix[rows]) == len(self.criteria) for rows in tight
-        ]  # a point is extreme if the constraints that hold with equality there have full rank
-        found = points[extreme]
-        return np.asarray(found[np.lexsort(np.round(found, 9).T[::-1])])
+        points = self.polytope.points
+        return np.asarray(points[np.lexsort(np.round(points, 9).T[::-1])])
 
     def smallest(self, directions: FloatArray) -> FloatArray:
         """Return the smallest value of weights @ direction, for each row of `directions`."""
         directions = np.atleast_2d(directions)
         if self.exact:
-            return np.asarray((self.complex.points @ directions.T).min(axis=0))
+            return np.asarray((self.polytope.points @ directions.T).min(axis=0))
         inverse = np.argsort(self._back)
         return np.array([self._programme(row[inverse]) for row in directions])
 
     def largest_minimum(self, directions: FloatArray) -> float:
         """Return the largest value, over the weights, of the minimum of weights @ direction over all rows."""
         if self.is_point:
-            return float((directions @ self.complex.points[0]).min())
+            return float((directions @ self.polytope.points[0]).min())
         inverse, n = np.argsort(self._back), len(directions)
         # the last unknown is the minimum
         extra = np.column_stack([-directions[:, inverse], np.ones(n)])
@@ -164,28 +168,24 @@ class WeightSet:
         approximately.
         """
         random = np.random.default_rng(random_state)
-        found = self._triangulated
-        if found is None:
+        if self._polytope is None:
             return np.asarray(hit_and_run(self._rows, len(self._names), n, random)[:, self._back])
-        return np.asarray(_uniform(found, n, random)[self._back].T)
+        return np.asarray(_uniform(self._simplices, n, random)[self._back].T)
 
 
-def _uniform(found: Complex, n: int, random: np.random.Generator) -> FloatArray:
+def _uniform(found: Simplices, n: int, random: np.random.Generator) -> FloatArray:
     """Return draws from a triangulated set as an array of shape (n_criteria, n).
 
     A simplex is drawn by its volume, and a point in it by exponential variables divided by their sum.
     """
-    size = found.simplices.shape[1]
-    shares = random.standard_exponential((size, n))
+    shares = random.standard_exponential((found.corners.shape[1], n))
     shares /= shares.sum(axis=0)
-    if len(found.simplices) == 1:
-        return np.asarray(found.points[found.simplices[0]].T @ shares)
-    volumes = found.volumes().cumsum()
+    if len(found.corners) == 1:
+        return np.asarray(found.corners[0].T @ shares)
+    volumes = found.volumes.cumsum()
     chosen = np.searchsorted(volumes, random.random(n) * volumes[-1], side="right")
-    corners = found.points.T[:, found.simplices[np.minimum(chosen, len(volumes) - 1)].T]
-    return np.asarray((corners * shares).sum(axis=1))
-
-
-def _rank(rows: FloatArray) -> int:
-    """Return the rank of constraints, with that of the sum of weights."""
-    return int(np.linalg.matrix_rank(np.vstack([rows, np.ones(rows.shape[1])]), tol=1e-9))
+    chosen = np.minimum(chosen, len(volumes) - 1)  # the last sum may be rounded down
+    drawn = np.zeros((found.corners.shape[2], n))
+    for share, corner in zip(shares, found.corners.transpose(1, 2, 0), strict=True):
+        drawn += corner[:, chosen] * share
+    return drawn
