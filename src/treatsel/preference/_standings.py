@@ -69,7 +69,7 @@ class Standings:
         cluster = np.tile(np.arange(n_clusters), tiles)
         size = n_arms * n_clusters
         counts = [np.bincount(row * np.int64(n_clusters) + cluster, minlength=size) for row in self.better]
-        return np.stack(counts).reshape(n_arms, n_arms, n_clusters) / tiles
+        return np.asarray(np.stack(counts).reshape(n_arms, n_arms, n_clusters) / tiles)
 
     def entropy_of_ranking(self) -> float:
         """Return the entropy of the ranking in bits; rankings with other ties count as different."""

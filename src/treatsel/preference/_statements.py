@@ -98,7 +98,8 @@ def of_ranking(order: Iterable[Any]) -> tuple[tuple[str, ...], list[Statement]]:
     """Return criteria, and statements of an ordering from the most important; a nested list is a tie."""
     if isinstance(order, str | Mapping):
         raise InputError("A ranking must be a list of criteria from the most to the least important.")
-    groups = [[each] if isinstance(each, str | Criterion) else sorted(map(name_of, each)) for each in order]
+    tied = (list, tuple, set, frozenset)
+    groups = [sorted(map(name_of, each)) if isinstance(each, tied) else [each] for each in order]
     names = [[name_of(each) for each in group] for group in groups if group]
     statements = [same_weight(first, second) for group in names for first, second in pairwise(group)]
     # between tied groups any pair of members says the same; each is named once
