@@ -13,7 +13,7 @@ BoolArray = npt.NDArray[np.bool_]
 # vertex where several hyperplanes meet is known to about 1e-14.
 ON_PLANE = 1e-11
 MOST_VERTICES = 1_000  # a set of 6 weights, each between two bounds, has about 100
-MOST_SIMPLICES = 200_000  # in a triangulation
+MOST_SIMPLICES = 50_000  # in a triangulation: it then takes a second
 
 
 class TooComplexError(Exception):
@@ -139,8 +139,6 @@ def triangulate(whole: Polytope) -> Simplices:
     Cohen & Hickey (1979), Journal of the ACM 26(3), 401-414. doi:10.1145/322139.322141
     """
     rows = _pulled(whole)
-    if len(rows) > MOST_SIMPLICES:
-        raise TooComplexError
     corners = whole.points[rows]
     if corners.shape[1] == corners.shape[2]:  # a determinant of weights with the sum 1 is the share
         volumes = np.abs(np.linalg.det(corners))
@@ -175,6 +173,8 @@ def _pulled(whole: Polytope) -> IntArray:
                 if not facet & apex
                 for simplex in simplices_of(facet, facets, dimension - 1)
             ]
+        if len(found) > MOST_SIMPLICES:
+            raise TooComplexError
         known[face] = found
         return found
 

@@ -1,7 +1,7 @@
 """The set of weights that statements allow: vertices, share, centroid, extremes and draws."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from treatsel.preference._polytope import (
     triangulate,
 )
 from treatsel.preference._statements import Statement
+
+Part = TypeVar("Part", Polytope, Simplices)
 
 
 class WeightSet:
@@ -78,27 +80,30 @@ class WeightSet:
         return found
 
     @lazy
-    def _simplices(self) -> Simplices:
-        return triangulate(self._known())
+    def _simplices(self) -> Simplices | None:
+        try:
+            return None if self._polytope is None else triangulate(self._polytope)
+        except TooComplexError:
+            return None
 
-    def _known(self) -> Polytope:
-        if self._polytope is None:
+    def _known(self, part: Part | None) -> Part:
+        if part is None:
             raise InputError(
                 f"The weights of {len(self.criteria)} criteria under {len(self._rows)} statements form a set "
                 "that is too complex for exact geometry. Use smaa, which draws from it, or leave out "
                 "criteria."
             )
-        return self._polytope
+        return part
 
     @property
     def exact(self) -> bool:
-        """Whether the vertices of the set are known."""
-        return self._polytope is not None
+        """Whether vertices, share and centroid of the set are known."""
+        return self._simplices is not None
 
     @property
     def polytope(self) -> Polytope:
         """The set, in the order of `criteria`."""
-        found = self._known()
+        found = self._known(self._polytope)
         return Polytope(found.points[:, self._back], found.tight, found.dimension)
 
     @property
@@ -109,13 +114,15 @@ class WeightSet:
     @lazy
     def share(self) -> float:
         """Share of all weights that satisfies the statements; 0 if an equality holds."""
-        full = self._known().dimension == len(self.criteria) - 1
-        return float(self._simplices.volumes.sum()) if full else 0.0
+        simplices = self._known(self._simplices)
+        return float(simplices.volumes.sum()) if self.polytope.dimension == len(self.criteria) - 1 else 0.0
 
     @lazy
     def centroid(self) -> FloatArray:
         """Mean of the weights if all in the set are equally likely."""
-        mean = self._known().points[0] if self.is_point else self._simplices.centroid
+        mean = (
+            self._known(self._polytope).points[0] if self.is_point else self._known(self._simplices).centroid
+        )
         return np.asarray(mean[self._back])
 
     @lazy
@@ -127,7 +134,7 @@ class WeightSet:
     def smallest(self, directions: FloatArray) -> FloatArray:
         """Return the smallest value of weights @ direction, for each row of `directions`."""
         directions = np.atleast_2d(directions)
-        if self.exact:
+        if self._polytope is not None:
             return np.asarray((self.polytope.points @ directions.T).min(axis=0))
         inverse = np.argsort(self._back)
         return np.array([self._programme(row[inverse]) for row in directions])
@@ -168,7 +175,7 @@ class WeightSet:
         approximately.
         """
         random = np.random.default_rng(random_state)
-        if self._polytope is None:
+        if self._simplices is None:
             return np.asarray(hit_and_run(self._rows, len(self._names), n, random)[:, self._back])
         return np.asarray(_uniform(self._simplices, n, random)[self._back].T)
 
@@ -186,6 +193,7 @@ def _uniform(found: Simplices, n: int, random: np.random.Generator) -> FloatArra
     chosen = np.searchsorted(volumes, random.random(n) * volumes[-1], side="right")
     chosen = np.minimum(chosen, len(volumes) - 1)  # the last sum may be rounded down
     drawn = np.zeros((found.corners.shape[2], n))
-    for share, corner in zip(shares, found.corners.transpose(1, 2, 0), strict=True):
-        drawn += corner[:, chosen] * share
+    corners = np.ascontiguousarray(found.corners.transpose(1, 2, 0))
+    for share, corner in zip(shares, corners, strict=True):
+        drawn += np.take(corner, chosen, axis=1, mode="clip") * share  # "clip" skips a check that takes time
     return drawn
