@@ -133,7 +133,7 @@ def dominance(values: PartialValues, preferences: Preferences) -> Dominance:
     flat = leads.reshape(-1, means.shape[1])
     shape = leads.shape[:2]
     worst = preferences.weight_set.smallest(flat).reshape(shape)
-    best = -preferences.weight_set.smallest(-flat).reshape(shape)
+    best = 0.0 - preferences.weight_set.smallest(-flat).reshape(shape)
     same = (worst >= -ROUNDING) & (best <= ROUNDING)  # arms that are equal whatever the weights
     possible = [
         bool(same[i].all()) or preferences.weight_set.largest_minimum(leads[i][~same[i]]) > _PROGRAMME
