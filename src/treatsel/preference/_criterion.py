@@ -66,9 +66,8 @@ class Criterion:
                 raise InputError(f"{end} of criterion {self.name!r} must be finite.")
         if self.worst == self.best:
             raise InputError(
-                f"worst and best of criterion {self.name!r} are equal, so that it has no direction. "
-                "State two "
-                "different values, or leave it out."
+                f"worst and best of criterion {self.name!r} are equal, so that it has no direction. State "
+                "two different values, or leave it out."
             )
 
     @classmethod
@@ -87,8 +86,7 @@ class Criterion:
         if not isinstance(good, bool):
             raise InputError(
                 f"The direction of {name!r} is not specified. Set good=True if the event is wanted, "
-                "otherwise "
-                "good=False."
+                "otherwise good=False."
             )
         return cls(name, worst=float(not good), best=float(good), label=label)
 

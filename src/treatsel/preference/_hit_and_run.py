@@ -76,8 +76,7 @@ def _center(
     )
     if found.status != 0 or found.x[-1] < _NARROW:
         raise InputError(
-            "The statements about weights leave no room in some direction, and the set is too "
-            "complex for exact "
-            "geometry. State equalities as ties or equal bounds, or leave out criteria."
+            "The statements about weights leave no room in some direction, and the set is too complex for "
+            "exact geometry. State equalities as ties or equal bounds, or leave out criteria."
         )
     return np.asarray(found.x[:-1])

@@ -151,9 +151,8 @@ def partial_values(
     numbers = {len(table) for table in tables} - {1}
     if len(numbers) > 1:
         raise InputError(
-            f"Criteria have {sorted(numbers)} draws. Draws must be joint: give the same number for "
-            "each, or one "
-            "value per arm for what is known."
+            f"Criteria have {sorted(numbers)} draws. Draws must be joint: give the same number for each, or "
+            "one value per arm for what is known."
         )
     block = np.empty((len(criteria), len(labels), max(numbers, default=1)))
     for row, one, table in zip(block, criteria, tables, strict=True):
@@ -172,9 +171,8 @@ def check_criteria(measured: Sequence[str], criteria: Sequence[Criterion]) -> No
         raise InputError(f"Criteria must have different names; found {listed(names)}.")
     if missing := [name for name in measured if name not in names]:
         raise InputError(
-            f"The measurements {listed(missing)} have no criterion, so that neither their direction "
-            "nor their "
-            "range is known. Add a Criterion with worst and best for each."
+            f"The measurements {listed(missing)} have no criterion, so that neither their direction nor "
+            "their range is known. Add a Criterion with worst and best for each."
         )
     if missing := [name for name in names if name not in measured]:
         raise InputError(f"The criteria {listed(missing)} have no measurements. Add them, or leave them out.")
@@ -205,9 +203,8 @@ def _by_arm(name: str, measured: Any, arms: tuple[Any, ...]) -> FloatArray:
     if labels is not None:
         if set(labels) != set(arms) or len(labels) != len(arms):
             raise InputError(
-                f"Criterion {name!r} has the arms {listed(labels)}, but expected are {listed(arms)}. "
-                "Give a value "
-                "for each arm, once."
+                f"Criterion {name!r} has the arms {listed(labels)}, but expected are {listed(arms)}. Give a "
+                "value for each arm, once."
             )
         columns = [np.atleast_1d(check_column(name, measured[arm])) for arm in arms]
         return np.stack(columns, axis=1)
@@ -232,7 +229,6 @@ def _warn_of_values_out_of_range(values: PartialValues) -> None:
         if n:
             warn(
                 f"The mean of {count_of(int(n), 'arm')} lies outside the stated range of criterion "
-                f"{one.describe()}. Weights given for this range do not describe it; state a wider "
-                "range, and ask "
-                "for the weights again."
+                f"{one.describe()}. Weights given for this range do not describe it; state a wider range, "
+                "and ask for the weights again."
             )

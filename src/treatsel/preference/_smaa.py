@@ -89,9 +89,8 @@ def smaa_of_draws(values: PartialValues, weights: Any) -> Acceptability:
     drawn = np.asarray(weights, dtype=float)[:, order]
     if not len(drawn) or len(drawn) % values.n_draws:
         raise InputError(
-            f"There are {count_of(len(drawn), 'draw')} of the weights and {values.n_draws:,} of the "
-            "values. The "
-            "first number must be a multiple of the second."
+            f"There are {count_of(len(drawn), 'draw')} of the weights and {values.n_draws:,} of the values. "
+            "The first number must be a multiple of the second."
         )
     if not np.isfinite(drawn).all() or (drawn < 0).any() or (np.abs(drawn.sum(axis=1) - 1) > 1e-6).any():
         raise InputError("Each draw of the weights must be 0 or more and have the sum 1.")
@@ -154,9 +153,9 @@ def positions(values: PartialValues, criteria: tuple[str, ...]) -> list[int]:
     """Return where each criterion of the values is among weighted criteria, which must be the same ones."""
     if set(values.names) != set(criteria):
         raise InputError(
-            f"The preferences weigh {listed(criteria)}, but the values have {listed(values.names)}. "
-            "State a weight "
-            "for each criterion (0 for one that does not count), or leave some out with values.select."
+            f"The preferences weigh {listed(criteria)}, but the values have {listed(values.names)}. State a "
+            "weight for each criterion (0 for one that does not count), or leave some out with "
+            "values.select."
         )
     return [criteria.index(name) for name in values.names]
 
@@ -172,9 +171,8 @@ def _cells(whole: Polytope, means: FloatArray, arm: int) -> tuple[FloatArray, Fl
         filled = [triangulate(cell) for cell in cells]
     except TooComplexError:
         raise InputError(
-            f"The exact result for {len(means)} arms and {means.shape[1]} criteria needs too many "
-            "volumes. Use "
-            "smaa, or compare fewer arms."
+            f"The exact result for {len(means)} arms and {means.shape[1]} criteria needs too many volumes. "
+            "Use smaa, or compare fewer arms."
         ) from None
     volumes = np.array([simplices.volumes.sum() for simplices in filled])
     kept = volumes > 0  # rounding may leave a part of no volume

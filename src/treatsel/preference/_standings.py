@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from treatsel._checks import ROUNDING, FloatArray
 
-Counts = npt.NDArray[np.int8]
+Counts = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,9 @@ class Standings:
         n_arms, n = self.better.shape
         if self.tied is not None:
             return np.stack([self.mean(self.at_rank(rank)) for rank in range(n_arms)], axis=1)
-        mass = np.full(n, 1 / n) if self.mass is None else self.mass
         if self.mass is None:  # counts are exact
             return np.stack([np.bincount(row, minlength=n_arms) / n for row in self.better])
-        return np.stack([np.bincount(row, weights=mass, minlength=n_arms) for row in self.better])
+        return np.stack([np.bincount(row, weights=self.mass, minlength=n_arms) for row in self.better])
 
     def clustered(self, n_clusters: int) -> FloatArray:
         """Return the share of ranks in each cluster of draws, shape (n_arms, n_ranks, n_clusters).
@@ -77,17 +76,16 @@ class Standings:
         if n_arms > 15:  # the code below would not fit into 64 bits
             return float("nan")
         codes = (n_arms ** np.arange(n_arms, dtype=np.int64)) @ self.better.astype(np.int64)
-        if n_arms**n_arms <= 10**5:
-            mass = np.bincount(codes, weights=self.mass).astype(float)
-        else:
-            mass = np.unique(codes, return_counts=True)[1].astype(float)
+        if n_arms**n_arms > 10**5:  # too many for a table of all codes
+            codes = np.unique(codes, return_inverse=True)[1]
+        mass = np.bincount(codes, weights=self.mass).astype(float)
         return entropy(mass / mass.sum())
 
 
 def standings_of(values: FloatArray, mass: FloatArray | None = None) -> Standings:
     """Return how arms stand by values of shape (n_arms, n_draws); a mass must have the sum 1."""
     n_arms, n = values.shape
-    better = np.zeros((n_arms, n), dtype=np.int8)
+    better = np.zeros((n_arms, n), dtype=np.int16)
     tied: Counts | None = None
     pairwise = np.zeros((n_arms, n_arms))
     for i, j in combinations(range(n_arms), 2):
@@ -103,7 +101,7 @@ def standings_of(values: FloatArray, mass: FloatArray | None = None) -> Standing
             pairwise[i, j], pairwise[j, i] = mass[over].sum(), mass[under].sum()
             equal = not (over | under).all()
         if equal:
-            tied = np.zeros((n_arms, n), dtype=np.int8) if tied is None else tied
+            tied = np.zeros((n_arms, n), dtype=np.int16) if tied is None else tied
             tied[[i, j]] += ~(over | under)
     return Standings(better, tied, mass, pairwise)
 

@@ -131,9 +131,8 @@ def check_no_conflict(criteria: Sequence[str], statements: Sequence[Statement]) 
         return
     texts = "; ".join(one.text for one in smallest_conflict(criteria, statements))
     raise InputError(
-        f"These statements contradict each other: {texts}. No weights of 0 or more with the sum 1 "
-        "satisfy them "
-        "together. Change or withdraw one of them."
+        f"These statements contradict each other: {texts}. No weights of 0 or more with the sum 1 satisfy "
+        "them together. Change or withdraw one of them."
     )
 
 
