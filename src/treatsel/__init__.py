@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from treatsel.explanation import explain
     from treatsel.instrument import Instrument
     from treatsel.outcome import Outcome
+    from treatsel.preference import Preferences
     from treatsel.recommendation import recommend
     from treatsel.selector import TreatmentSelector
     from treatsel.validation import validate
@@ -22,6 +23,7 @@ _HOME = {
     "Cohort": "cohort",
     "Instrument": "instrument",
     "Outcome": "outcome",
+    "Preferences": "preference",
     "TreatmentSelector": "selector",
     "TreatselError": "errors",
     "explain": "explanation",
@@ -36,6 +38,7 @@ __all__ = [
     "Cohort",
     "Instrument",
     "Outcome",
+    "Preferences",
     "TreatmentSelector",
     "TreatselError",
     "__version__",

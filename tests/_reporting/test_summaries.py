@@ -14,7 +14,7 @@ import pytest
 import sklearn
 
 import treatsel as ts
-from treatsel import metrics
+from treatsel import metrics, preference
 from treatsel._reporting.summary import Summarized, Summary, to_html
 from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
@@ -35,6 +35,8 @@ NOT_RESULTS |= {
     "Curvature",
     "Hierarchy",
     "Levels",
+    "Criterion",
+    "Statement",
     "PartResult",
     "Policies",
     "SiteData",
@@ -192,7 +194,21 @@ def results(planted_cohort, tmp_path_factory):
             "Priors": Priors(arm_contrasts={("A", "B"): (0.2, 0.1)}, source="A trial"),
             "SampleSize": metrics.validation_sample_size(prevalence=0.3, auc=0.75),
         }
-    return made | {"loaded": ts.load_model(path)}
+    return made | {"loaded": ts.load_model(path)} | results_of_preferences()
+
+
+def results_of_preferences():
+    """One patient's results: a value of 43.2 is planted as a weight, and as a measurement."""
+    criteria = [preference.Criterion(name, worst=0, best=100) for name in ("stay", SCRIPT)]
+    values = preference.partial_values({one.name: {"CBT": 43.2, "TAU": 7} for one in criteria}, criteria)
+    weights = ts.Preferences({"stay": 43.2, SCRIPT: 56.8})
+    return {
+        "PartialValues": values,
+        "Preferences": weights,
+        "Acceptability": preference.smaa(values, weights),
+        "Dominance": preference.dominance(values, weights),
+        "Flips": preference.flips(values, weights),
+    }
 
 
 def make_like(cohort):
