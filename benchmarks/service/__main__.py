@@ -10,7 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("latency", "batch", "growth", "fit_memory", "engines", "monitoring", "eligibility", "preferences")
+SCRIPTS = (
+    "latency",
+    "batch",
+    "growth",
+    "tables",
+    "fit_memory",
+    "engines",
+    "monitoring",
+    "eligibility",
+    "preferences",
+)
 PACKAGES = ("treatsel", "numpy", "pandas", "scikit-learn", "lightgbm", "numba")
 INTRO = """# Performance of the service path
 
