@@ -18,6 +18,7 @@ from treatsel import metrics, preference
 from treatsel._reporting.summary import Summarized, Summary, to_html
 from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
+from treatsel.eligibility import Rules
 from treatsel.models import Priors
 from treatsel.monitoring import monitor
 from treatsel.predictions import Predictions
@@ -37,6 +38,8 @@ NOT_RESULTS |= {
     "Levels",
     "Criterion",
     "Statement",
+    "Rule",
+    "Reason",
     "PartResult",
     "Policies",
     "SiteData",
@@ -194,7 +197,7 @@ def results(planted_cohort, tmp_path_factory):
             "Priors": Priors(arm_contrasts={("A", "B"): (0.2, 0.1)}, source="A trial"),
             "SampleSize": metrics.validation_sample_size(prevalence=0.3, auc=0.75),
         }
-    return made | {"loaded": ts.load_model(path)} | results_of_preferences()
+    return made | {"loaded": ts.load_model(path)} | results_of_preferences() | results_of_eligibility()
 
 
 def results_of_preferences():
@@ -208,6 +211,25 @@ def results_of_preferences():
         "Acceptability": preference.smaa(values, weights),
         "Dominance": preference.dominance(values, weights),
         "Flips": preference.flips(values, weights),
+    }
+
+
+def results_of_eligibility():
+    """The same planted value is a measurement, and the planted script an arm."""
+    rule = {
+        "id": "r1",
+        "arms": [SCRIPT],
+        "when": "severity > 40",
+        "effect": "exclude",
+        "reason": "Too severe.",
+    }
+    rule |= {"source": "A test", "version": "1", "date": "2026-01-01"}
+    book = ts.Codebook.from_dict({"fields": [{"name": "severity", "type": "number", "role": "covariate"}]})
+    rules = Rules.from_dict({"rules": [rule]}, codebook=book, arms=["TAU", SCRIPT])
+    return {
+        "Rules": rules,
+        "Eligibility": rules.apply(pd.DataFrame({"severity": [43.2, 7.0]})),
+        "PatientEligibility": rules.apply_record({"severity": 43.2}),
     }
 
 
