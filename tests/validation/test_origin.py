@@ -187,8 +187,12 @@ def test_the_interval_of_a_cross_validated_gain_covers_0_where_arms_do_not_diffe
         frame["remission"] = rng.binomial(1, expit(-0.3 + 0.6 * frame["age"] - 0.4 * frame["x"]))
         frame["pid"] = [f"p{i}" for i in range(900)]
         gains.append(ts.validate(selector(), ts.Cohort(frame, BOOK), **OPTIONS).gain)
+    # the model sometimes gives (almost) everybody the same arm: then, no gain is estimated
+    unmoved = [each for each in gains if "in fewer than 5 patients" in each.method]
+    gains = [each for each in gains if each not in unmoved]
+    assert len(unmoved) <= 6
     values, se = np.array([each.value for each in gains]), np.array([each.se for each in gains])
-    assert abs(values.mean()) < 3 * values.std(ddof=1) / np.sqrt(24)
+    assert abs(values.mean()) < 3 * values.std(ddof=1) / np.sqrt(len(gains))
     assert sum(not each.lower <= 0 <= each.upper for each in gains) <= 3  # 3.5 % chance of more, at 5 %
     assert 0.6 < values.std(ddof=1) / np.sqrt(np.mean(se**2)) < 1.35  # twice its sampling error around 1
 
