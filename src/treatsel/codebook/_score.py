@@ -191,9 +191,9 @@ def fixed_targets(fields: Iterable[Any], scores: Any) -> tuple[Any, ...]:
     found = []
     for field in fields:
         if field.target is not None and Target.parse(field.target).is_median and field.score in scores:
-            median = scores[field.score].median()
-            if median == median:
-                field = replace(field, target=f"{Target.parse(field.target).sign} {median:.12g}")
+            known = scores[field.score].dropna()
+            if len(known):
+                field = replace(field, target=f"{Target.parse(field.target).sign} {known.median():.12g}")
         found.append(field)
     return tuple(found)
 
