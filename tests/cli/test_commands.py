@@ -580,7 +580,8 @@ def test_lost_outcomes_are_treated_as_stated(tmp_path, capsys):
     output(capsys, "train", *same, *train, *missing, "--out", model)
     checks = {check.code: check.message for check in ts.load_model(model).data_checks_}
     assert "fare worse by 0.5 logits" in checks["lost_outcomes_shifted"]
-    output(capsys, "crossvalidate", *same, *missing, "--outcome", "recovery", "--out", tmp_path / "r.html")
+    unknown = ["--missing", "{delta: 1}", "--out", tmp_path / "r.html"]
+    assert "unknown key 'delta'" in complaint(capsys, "crossvalidate", *same, *unknown)
     for given, said in (("{shift: [", "--missing is no valid YAML"), ("{delta: 1}", "unknown key 'delta'")):
         new = ["--missing", given, "--out", tmp_path / "n.treatsel"]
         assert said in complaint(capsys, "train", *same, *train, *new)

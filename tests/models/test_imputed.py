@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from treatsel.models import DropoutMixture, HierarchicalClassifier, ImputedClassifier, StackedClassifier
 from treatsel.models._imputed import pooled
+from treatsel.models.hierarchical import _screening
 
 ARMS = np.array(["A", "B", "C"])
 AUXILIARY = ["interim", "dropout"]
@@ -99,7 +100,7 @@ def test_intervals_cover_as_well_as_without_loss():
 def test_the_pooled_form_is_the_mean_on_the_logit_scale(estimator):
     X, y, score, _, _ = cohort(2600, 0, sites=8)
     X["x2"] = np.sign(X["x0"] * X["x1"])
-    model = ImputedClassifier(estimator, auxiliary=AUXILIARY, n_imputations=3).fit(X, y, score)
+    model = ImputedClassifier(estimator, auxiliary=AUXILIARY, n_imputations=2).fit(X, y, score)
     new = X.head(200)
     for service in ("known", "average", "new"):
         logits = []
@@ -157,10 +158,11 @@ def test_imputed_scores_have_the_distribution_of_the_lost_ones():
         assert together == pytest.approx(np.corrcoef(complete[lost], X["interim"][lost])[0, 1], abs=0.12)
 
 
-def test_screened_covariates_are_the_same_in_every_table():
+def test_screened_covariates_are_the_same_in_every_table(monkeypatch):
+    monkeypatch.setattr(_screening, "MAX_TERMS", 100)  # fewer, so that the fits are quick
     X, y, score, _, _ = cohort(500, 5)
-    noise = np.random.default_rng(0).standard_normal((500, 400))
-    X = X.join(pd.DataFrame(noise, columns=[f"n{j}" for j in range(400)]))
+    noise = np.random.default_rng(0).standard_normal((500, 40))
+    X = X.join(pd.DataFrame(noise, columns=[f"n{j}" for j in range(40)]))
     model = ImputedClassifier(HierarchicalClassifier(), auxiliary=AUXILIARY, n_imputations=2)
     with pytest.warns(UserWarning, match="more than can be fitted together"):
         model.fit(X, y, score)

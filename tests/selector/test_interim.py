@@ -12,6 +12,7 @@ from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.models import ImputedClassifier, PooledClassifier
+from treatsel.selector._lost import Missing
 
 WEEKS = [f"phq9_w{week}" for week in range(1, 13)]
 INTERIM = ["phq9_w4", "phq9_w8"]
@@ -114,13 +115,15 @@ def test_the_stack_keeps_its_cross_fitted_predictions():
 
 
 def test_weekly_scores_of_two_instruments_serve_a_synthetic_cohort():
-    data = make_cohort(700, random_state=3, assignment="randomised", weekly_scores=True).cohort
+    data = make_cohort(400, random_state=3, assignment="randomised", weekly_scores=True).cohort
     selector, _ = fitted(data, {"interim": [WEEKS]})
     assert isinstance(selector.models_["recovery"], ImputedClassifier)
     assert set(selector.models_["recovery"].auxiliary) >= {"dropout", "sessions_attended"}
     assert not isinstance(selector.models_["dropout"], ImputedClassifier)  # observed in everyone
-    pair, _ = fitted(data, {"interim": [WEEKS[:6], WEEKS[6:]]})
-    assert "last of phq9_w7 to phq9_w12" in pair.models_["recovery"].auxiliary
+    pair = Missing.of({"interim": [WEEKS[:6], WEEKS[6:]]}, ["recovery"]).last_scores(data.frame[WEEKS])
+    assert list(pair)[::2] == ["last of phq9_w1 to phq9_w6", "last of phq9_w7 to phq9_w12"]
+    known = data.frame[WEEKS[6:]].notna().any(axis=1)
+    assert (pair["number of the last of phq9_w7 to phq9_w12"] > 0).eq(known).all()
 
 
 def test_an_auxiliary_column_without_values_is_left_out():
