@@ -37,6 +37,7 @@ LEVELS = {
     "manifest": 2,
     "instrument": 2,
     "codebook": 2,
+    "_content": 2,
     "_stats": 2,
     "_checks": 1,
     "_reporting": 1,

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 SMALLEST_GROUP = 5  # patients; the smallest count, and the smallest group with a mean, that is disclosed
+FEWEST_CASES = 15  # patients of a therapist under an arm whose effect is kept or disclosed
 SUPPRESSED = f"suppressed (count below {SMALLEST_GROUP})"
 _ROUNDING = 10  # twice the threshold: a count rounded down to tens hides a remainder of 1 to 4
 _EXACT = 6  # decimals: a count computed as proportion times total is whole up to rounding error

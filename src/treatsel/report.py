@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from treatsel._checks import count_of
+from treatsel._disclosure import FEWEST_CASES
 from treatsel._files import write_text
 from treatsel._measures import MEASURES
 from treatsel._reporting import page
@@ -22,7 +23,6 @@ from treatsel.validation.report import page_of
 __all__ = ["model_card", "write_html", "write_markdown"]
 
 BLANK = "not stated: author to complete"
-FEWEST_CASES = 15  # of a therapist whose effect is in a file
 DECIDED = 0.8  # probability from which on an arm is called the best one for all patients
 ASSIGNMENT_WORDS = {
     "randomised": "causal effects: arms were randomized",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from treatsel._disclosure import FEWEST_CASES
 from treatsel.artifact._values import (
     check_number,
     is_count,
@@ -15,7 +16,6 @@ from treatsel.artifact._values import (
 from treatsel.errors import InputError
 from treatsel.fitted import Development, TherapistEffects
 
-FEWEST_CASES = 15  # patients of a therapist under an arm
 MOST_ROWS = 5000
 MOST_LOGITS = 100.0
 ROW = ("label", "arm", "n", "effect", "sd")

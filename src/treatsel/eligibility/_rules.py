@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import as_pandas, check_unique, count_of, listed, names_in
+from treatsel._content import content_of
 from treatsel._lazy import lazy
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.codebook import Codebook, plain_record
 from treatsel.eligibility._applied import Applied
 from treatsel.eligibility._column import UNREADABLE, Column
-from treatsel.eligibility._file import content_of
 from treatsel.eligibility._reading import arms_of, misfits, read_content, repeated
 from treatsel.eligibility._result import Eligibility, PatientEligibility
 from treatsel.eligibility._rule import KEYS, Rule
@@ -22,6 +22,8 @@ from treatsel.errors import CohortError, Fault, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MAX_BYTES = 2**20  # of a file of rules
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -138,7 +140,9 @@ class Rules(Summarized):
         InputError
             If the file cannot be read or has faults; `faults` lists all of them.
         """
-        return cls._of(content_of(Path(path)), codebook, arms, f"{path} does not state rules")
+        return cls._of(
+            content_of(Path(path), "rules", most=MAX_BYTES), codebook, arms, f"{path} does not state rules"
+        )
 
     @classmethod
     def from_dict(

@@ -18,18 +18,17 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 
 from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import received_row_keys
 from treatsel.additive import AdditiveModel, Encoding, SiteEffects, Trees
-from treatsel.models._base import ByArmMixin
 from treatsel.models._posterior import N_DRAWS
+from treatsel.models._wrapped import WrappedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier, Levels, select_covariates, widened
 
 
-class ImputedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+class ImputedClassifier(WrappedClassifier):
     """Outcome model fitted to completed tables, in which lost outcomes are drawn from an imputation model.
 
     Unbiased if observation depends on covariates, arm and the auxiliary columns alone.
@@ -143,24 +142,8 @@ class ImputedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             found.append((filled, scored))
         return found
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the first outcome model says of itself, such as `levels_` and `prior_`."""
-        if name.endswith("_") and not name.startswith("_") and "completed_" in self.__dict__:
-            return getattr(self.completed_[0], name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
-
-    def predict_by_arm(self, X: Any, service: str = "known") -> pd.DataFrame:
-        """Return outcome probabilities: DataFrame (n_patients, n_arms); `service` as in the estimator."""
-        return self._additive.predict_by_arm(self._covariates(X), service)
-
-    def predict_draws(self, X: Any, service: str = "known") -> FloatArray:
-        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`."""
-        return self._additive.predict_draws(self._covariates(X), service)
-
-    def additive(self) -> AdditiveModel:
-        """Return the pooled model as sums of terms on the logit scale."""
-        check_is_fitted(self, "completed_")
-        return self._additive
+    def _described_by(self) -> Any:
+        return next(iter(self.__dict__.get("completed_", ())), None)
 
 
 def _drawn_scores(

@@ -20,14 +20,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 
 from treatsel._checks import FloatArray
 from treatsel._stats.row_hashes import received_row_keys
 from treatsel.additive import AdditiveModel, Encoding, Numbers, SiteEffects, Trees, score_trees
-from treatsel.models._base import ByArmMixin
 from treatsel.models._projection import matched
+from treatsel.models._wrapped import WrappedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier, shift_to
 
 PROJECTION_ROWS = 2000  # patients used for the projection of the mean, as in the hierarchical model
@@ -35,7 +34,7 @@ DRAWN_ROWS = 300  # patients used for that of every draw
 LEAST = 1e-9  # probabilities are at least this far from 0 and 1 before their logit is taken
 
 
-class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
+class DropoutMixture(WrappedClassifier):
     """Outcome model averaged over a 0/1 column that is observed after the start, such as dropout.
 
     Parameters
@@ -128,24 +127,8 @@ class DropoutMixture(ByArmMixin, ClassifierMixin, BaseEstimator):
         kept: pd.DataFrame = found.assign(effect=effect, sd=sd)[list(own.columns)]
         return kept
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the outcome model says of itself, such as `levels_` and `prior_`."""
-        if name.endswith("_") and not name.startswith("_") and "outcome_" in self.__dict__:
-            return getattr(self.outcome_, name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
-
-    def predict_by_arm(self, X: Any, service: str = "known") -> pd.DataFrame:
-        """Return outcome probabilities: DataFrame (n_patients, n_arms); `service` as in the estimator."""
-        return self._additive.predict_by_arm(self._covariates(X), service)
-
-    def predict_draws(self, X: Any, service: str = "known") -> FloatArray:
-        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`."""
-        return self._additive.predict_draws(self._covariates(X), service)
-
-    def additive(self) -> AdditiveModel:
-        """Return the averaged model as sums of terms on the logit scale."""
-        check_is_fitted(self, "outcome_")
-        return self._additive
+    def _described_by(self) -> Any:
+        return self.__dict__.get("outcome_")
 
 
 def mixed(

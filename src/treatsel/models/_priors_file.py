@@ -1,15 +1,13 @@
 """Reading of published estimates from a YAML or JSON file; all of its faults are reported at once."""
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from treatsel import _files
 from treatsel._checks import as_text, by_text, count_of, did_you_mean, listed, shortened
+from treatsel._content import content_of
 from treatsel._disclosure import SMALLEST_GROUP
 from treatsel.errors import Fault, InputError
 from treatsel.models.priors import Priors, check_estimate
@@ -75,7 +73,7 @@ def read_priors(
           arm_contrasts:
             - {arm: cbt, against: counselling, log_odds_ratio: 0.20, se: 0.08}
     """
-    content = _content_of(Path(path))
+    content = content_of(Path(path), "priors", most=MAX_BYTES)
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path} must contain a mapping of outcomes, each with keys such as {KEYS[:2]}.")
     known = None if outcomes is None else list(outcomes)
@@ -240,37 +238,3 @@ def _check_square(value: Any, n: int) -> None:
         numbers: list[Any] = row if isinstance(row, list) and len(row) == n else [None]
         if not all(type(each) in (int, float) and -1 <= each <= 1 for each in numbers):
             raise InputError(f"contrast_correlation must be a list of {n} lists of {n} numbers from -1 to 1.")
-
-
-def _content_of(path: Path) -> Any:
-    """Return the content of a file, in which no mapping has a key twice."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            _check_once([key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
-            return super().construct_mapping(node, deep)
-
-    try:
-        text = _files.read_text(path, most=MAX_BYTES)
-        if path.suffix.lower() == ".json":
-            return json.loads(text, object_pairs_hook=_once)
-        return yaml.load(text, Loader)
-    except InputError as error:
-        raise InputError(f"The priors {path} {error}") from None
-    except OSError as error:
-        raise InputError(f"Cannot read the priors {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise InputError(f"The priors {path} are not valid YAML or JSON{where}.") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _check_once([key for key, _ in pairs])
-    return dict(pairs)
-
-
-def _check_once(keys: list[str]) -> None:
-    if twice := sorted(key for key, n in Counter(keys).items() if n > 1):
-        raise InputError(f"have the keys {listed(twice)} twice in one mapping. Give each once.")

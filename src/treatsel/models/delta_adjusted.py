@@ -20,14 +20,12 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
-from treatsel._checks import FloatArray, check_binary
+from treatsel._checks import check_binary
 from treatsel.additive import AdditiveModel, Column, Encoding, additive_of
 from treatsel.errors import InputError
-from treatsel.models._base import ByArmMixin
 from treatsel.models._mixture import DropoutMixture, mixed
+from treatsel.models._wrapped import WrappedClassifier
 from treatsel.models.hierarchical import HierarchicalClassifier
 
 LOST = "lost outcome"  # name of the column for which the average is taken; it is in no table
@@ -35,7 +33,7 @@ NEVER = -15.0  # logit of losing an outcome in an arm in which all were observed
 STREAM = 7  # random stream that pairs draws; that of dropout is 6
 
 
-class DeltaAdjustedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
+class DeltaAdjustedClassifier(WrappedClassifier):
     """A fitted model in which the patients whose outcome was lost differ by a shift in logits.
 
     Parameters
@@ -128,24 +126,8 @@ class DeltaAdjustedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         self.n_features_in_ = covariates.shape[1]
         return self
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the model says of itself, such as `levels_` and `prior_`."""
-        if name.endswith("_") and not name.startswith("_") and "model" in self.__dict__:
-            return getattr(self.model, name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
-
-    def predict_by_arm(self, X: Any, service: str = "known") -> pd.DataFrame:
-        """Return outcome probabilities: DataFrame (n_patients, n_arms); `service` as in the model."""
-        return self._additive.predict_by_arm(self._covariates(X), service)
-
-    def predict_draws(self, X: Any, service: str = "known") -> FloatArray:
-        """Return draws of the probabilities, shape (n_draws, n_patients, n_arms); arms as in `arms_`."""
-        return self._additive.predict_draws(self._covariates(X), service)
-
-    def additive(self) -> AdditiveModel:
-        """Return the adjusted model as sums of terms on the logit scale."""
-        check_is_fitted(self, "loss_")
-        return self._additive
+    def _described_by(self) -> Any:
+        return self.__dict__.get("model")
 
 
 def _shifted(

@@ -18,7 +18,7 @@ from treatsel.models import LossTest, Observation, loss_test, observation_weight
 FEWEST_KNOWN = 20
 # Logits that lost patients may differ by: with 5, a probability of 50 % becomes one below 1 %.
 LARGEST_SHIFT = 5.0
-FEWEST_BEYOND = 20  # patients on each side of a threshold of a score that a shift in points refers to
+FEWEST_BEYOND = 20  # patients on each side of a threshold of a score that is estimated
 TIED = 1e-9  # distances that differ by less are equal, up to rounding
 METHODS, UNITS = (None, "covariates"), ("logits", "points")
 

@@ -23,7 +23,7 @@ from treatsel.models import (
 )
 from treatsel.selector._fit import check_trainable, model_of
 from treatsel.selector._fitting import PatientData, Treatment, shifted
-from treatsel.selector._lost import Missing, observation_of, test_of_loss
+from treatsel.selector._lost import FEWEST_BEYOND, Missing, observation_of, test_of_loss
 
 # C of the baseline. Of 0.003, 0.03 and 0.3, cross-fitted log-loss is lowest with 0.03 in 28 of 40 simulated
 # outcomes (make_cohort, 300 to 10,000 patients), and otherwise at most 0.013 above the lowest of the three.
@@ -31,7 +31,6 @@ PENALTY = 0.03
 # Prior SD of effect modification relative to that of prognosis: effects vary much less than outcomes do.
 INTERACTION_SCALE = 0.3
 MAX_NEWTON = 1000  # terms up to which Newton's method is faster than L-BFGS, and its matrix is small
-FEWEST_BEYOND = 20  # patients beyond a threshold of a score, from which on its slope is estimated
 MAX_COMPARED = 20_000  # patients in whom model and baseline are compared: bounds the time for large cohorts
 MIN_VALUES = 200  # known values that a column needs in such a sample; with fewer, a fold may have none
 

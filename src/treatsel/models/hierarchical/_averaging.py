@@ -29,7 +29,7 @@ from treatsel.models.hierarchical._variances import (
 
 # Prior probability that effects do not differ between patients, from 600 patients on; with fewer,
 # proportionally less. With 0.5 instead of 0.1, the model is significantly worse than the best arm on no real
-# trial (benchmarks/selection/REAL.md), loses .1 to .7 points less without modification at 1,000 patients, and
+# trial (benchmarks/selection/REAL.md), loses 0 to .7 points less without modification at 1,000 patients, and
 # gains as much with it. With 60 to 120 patients 0.5 costs .2 to .5 points: the leave-one-out likelihood
 # hardly tells the models apart, so that the prior would decide, and one arm for all is chosen no better.
 NULL_PROBABILITY, FULL_NULL_FROM = 0.5, 600

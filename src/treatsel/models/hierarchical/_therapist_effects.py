@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from treatsel._checks import FloatArray
+from treatsel._disclosure import FEWEST_CASES
 from treatsel.additive import patients_of
 from treatsel.models.hierarchical._averaging import Component
 from treatsel.models.hierarchical._curvature import CaseloadSums, Patients
@@ -22,7 +23,6 @@ from treatsel.models.hierarchical._known_sites import FEWEST_PATIENTS
 from treatsel.models.hierarchical._therapists import Residuals
 from treatsel.models.hierarchical._variances import Layout, with_sites
 
-FEWEST_CASES = 15  # of a kept caseload
 MOST_CASELOADS = 5000  # the largest ones: bounds the size of a model file, 150 bytes each
 NEGLIGIBLE = 1e-6  # probability below which an SD of therapists is left out of the average
 # Grid of the SD of therapists, in logits: finer than that of the fit, since it determines the width of the
