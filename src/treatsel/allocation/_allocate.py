@@ -31,10 +31,10 @@ def allocate(
 ) -> Allocation:
     """Give the places of a service to the patients of a list so that the total utility is highest.
 
-    Each patient gets one arm at most, each arm has no more patients than places, and nobody gets an arm that is
-    not allowed. The allocation is exact and made of whole patients. It does not depend on the order of patients
-    or arms: where several allocations have the same total (within 1e-12 of the largest utility per patient), a
-    draw that is a function of the patient's id decides.
+    Each patient gets one arm at most, each arm has no more patients than places, and nobody gets an arm that
+    is not allowed. The allocation is exact and made of whole patients. It does not depend on the order of
+    patients or arms: where several allocations have the same total (within 1e-12 of the largest utility per
+    patient), a draw that is a function of the patient's id decides.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def allocate(
     defer : bool
         Whether a patient may be left without an arm.
     budget : tuple of float and mapping of arm to float, optional
-        Largest total cost, and the cost of one patient under each arm. It makes the problem one in whole numbers,
-        for lists of some hundred patients; see `Budget` for how close to the optimum the result is.
+        Largest total cost, and the cost of one patient under each arm. It makes the problem one in whole
+        numbers, for lists of some hundred patients; see `Budget` for how close to the optimum the result is.
     draws : array of shape (n_draws, n_patients, n_arms), optional
         Posterior draws of the utilities, for the intervals of the gain.
     level : float
@@ -62,8 +62,8 @@ def allocate(
     Returns
     -------
     Allocation
-        Arm of each patient, price of each limit and who loses by it, and the comparison with first come, first
-        served and with the best single arm.
+        Arm of each patient, price of each limit and who loses by it, and the comparison with first come,
+        first served and with the best single arm.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Allocation within a budget: a programme in whole numbers, since a budget leaves patients divided otherwise."""
+"""Allocation within a budget: a programme in whole numbers, since a budget alone would divide patients."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -139,8 +139,8 @@ def _whole(problem: Problem, limit: float, costs: FloatArray) -> tuple[Positions
     )
     if found.x is None:
         raise InputError(
-            f"No allocation meets the capacities, the minimums and the budget of {limit:g} together. Raise the "
-            "budget, lower the minimums, or let patients wait (defer=True)."
+            f"No allocation meets the capacities, the minimums and the budget of {limit:g} together. "
+            "Raise the budget, lower the minimums, or let patients wait (defer=True)."
         )
     chosen = found.x > 0.5
     position = np.full(len(problem.utility), problem.utility.shape[1], dtype=np.int64)

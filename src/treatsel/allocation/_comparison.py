@@ -81,9 +81,10 @@ def check_draws(draws: Any, shape: tuple[int, ...]) -> FloatArray | None:
 def compared(
     problem: Problem, position: Positions, draws: FloatArray | None, level: float
 ) -> tuple["pd.DataFrame", Mapping[str, Positions]]:
-    """Return the table of totals, with the gain of the allocation over each alternative, and the alternatives.
+    """Return the table of totals with the gain over each alternative, and the alternatives.
 
-    The plans are fixed: the interval of the gain shows how uncertain the utilities are, not the choice of a plan.
+    The plans are fixed: the interval of the gain shows how uncertain the utilities are, not the choice of a
+    plan.
     """
     import pandas as pd
 
@@ -96,7 +97,7 @@ def compared(
     n, n_arms = problem.utility.shape
     total, own = total_of(problem.utility, position), _drawn_totals(draws, position)
     rows: list[dict[str, Any]] = []
-    for name, other in {"allocation": position, **others}.items():
+    for other in (position, *others.values()):
         value = total_of(problem.utility, other)
         row = {"total": value, "mean": value / n, "n_treated": int((other < n_arms).sum())}
         if other is not position:

@@ -1,14 +1,14 @@
 """The optimal assignment as a flow of least cost between few nodes.
 
-Each patient supplies one unit, which goes through a cell (group and arm) and an arm to the sink. Patients are no
-nodes: a move between two cells costs the smallest loss of a patient who is in the first and may be in the second.
-Starting from the best arm of each patient at given prices, which is optimal for the numbers of patients that it
-happens to place, units are sent along shortest paths from where there are too many to where there are too few.
-Each step keeps the assignment optimal, so that the first one that respects all limits is an optimum, and it is
-made of whole patients.
+Each patient supplies one unit, which goes through a cell (group and arm) and an arm to the sink. Patients
+are no nodes: a move between two cells costs the smallest loss of a patient who is in the first and may be in
+the second. Starting from the best arm of each patient at given prices, which is optimal for the numbers of
+patients that it happens to place, units are sent along shortest paths from where there are too many to where
+there are too few. Each step keeps the assignment optimal, so that the first one that respects all limits is
+an optimum, and it is made of whole patients.
 
-The shortest paths of the last graph are the prices of the limits: one place more or less changes the optimum by
-the length of one path.
+The shortest paths of the last graph are the prices of the limits: one place more or less changes the optimum
+by the length of one path.
 
 References
 ----------
@@ -17,6 +17,7 @@ conditions).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +146,7 @@ class Flow:
     def _send(self, path: list[int]) -> None:
         """Send one unit along a path."""
         changed = set()
-        for start, end in zip(path[:-1], path[1:], strict=True):
+        for start, end in pairwise(path):
             if start < self.n_cells and end < self.n_cells:
                 self.arm[self.mover[start, end % self.n_arms]] = end % self.n_arms
                 changed |= {start, end}
@@ -174,7 +175,7 @@ class Flow:
         return found
 
     def losses_of_changes(self, distances: IntArray) -> IntArray:
-        """Return what is lost by the best assignment in which a patient has another arm, (n_patients, n_arms)."""
+        """Return what the best assignment loses if a patient has another arm, shape (n_patients, n_arms)."""
         between = distances[: self.n_cells, : self.n_cells].reshape(
             self.n_groups, self.n_arms, self.n_groups, self.n_arms
         )
@@ -190,8 +191,8 @@ class Flow:
 def starting_prices(scores: IntArray, limits: Limits) -> IntArray:
     """Return prices at which about as many patients prefer each arm as there are places.
 
-    Each price in turn is set to the value at which the number fits, given the other prices: coordinate descent on
-    the dual, which is convex and piecewise linear. It need not reach the optimum.
+    Each price in turn is set to the value at which the number fits, given the other prices: coordinate
+    descent on the dual, which is convex and piecewise linear. It need not reach the optimum.
     """
     by_arm = np.ascontiguousarray(scores.T)
     n_arms, n = by_arm.shape

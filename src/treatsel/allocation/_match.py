@@ -37,8 +37,8 @@ class Matching(Summarized):
     position : ndarray of int of shape (n_patients,)
         Position of each patient's therapist; the number of therapists for a patient who waits.
     utility, lower, upper : ndarray of shape (n_patients,)
-        Utility of each patient with the proposed therapist, and its interval, which shows the uncertainty of the
-        effect of the therapist alone; NaN without effects.
+        Utility of each patient with the proposed therapist, and its interval, which shows the uncertainty of
+        the effect of the therapist alone; NaN without effects.
     tied : ndarray of bool of shape (n_patients,)
         Whether the patient has another therapist in another matching with the same total: a draw by the
         patient's id decided.
@@ -49,8 +49,8 @@ class Matching(Summarized):
     level : float
         Level of the intervals.
     withheld : bool
-        Whether no effect of a therapist is used, because no interval excludes 0. The matching then follows the
-        constraints alone, and utilities do not differ between therapists.
+        Whether no effect of a therapist is used, because no interval excludes 0. The matching then follows
+        the constraints alone, and utilities do not differ between therapists.
     prices : Series
         Gain of the total by one more place of each therapist, in the order of the names. It depends on who
         waits and on the constraints, and is no measure of merit.
@@ -136,7 +136,8 @@ class Matching(Summarized):
             title="Matching",
             headline=f"{count_of(n, 'patient')}, {count_of(len(self.therapists), 'therapist')}",
             facts=facts,
-            note="A proposal to be checked by those who know patients and staff. to_frame() shows each patient.",
+            note="A proposal, to be checked by those who know patients and staff. to_frame() shows each "
+            "patient.",
         )
 
 
@@ -149,8 +150,8 @@ def match(
 ) -> Matching:
     """Propose a therapist for each patient under caseloads and hard constraints.
 
-    The same programme as `allocate`: the matching has the highest total utility, and does not depend on the order
-    of patients or therapists.
+    The same programme as `allocate`: the matching has the highest total utility, and does not depend on the
+    order of patients or therapists.
 
     Parameters
     ----------
@@ -170,7 +171,8 @@ def match(
     Raises
     ------
     InputError
-        If not every patient can get a therapist (with the number of places missing), or an argument is not valid.
+        If not every patient can get a therapist (with the number of places missing), or an argument is not
+        valid.
 
     Examples
     --------
@@ -221,7 +223,7 @@ def _matching(problem: Problem, found: Optimum, effects: TherapistUtilities | No
 
 
 def _intervals(effects: TherapistUtilities, position: Positions) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the interval of each patient's utility, and the gain over the average therapist with its interval.
+    """Return the interval of each patient's utility, and the gain over the average therapist.
 
     Effects are independent and normal, and those that are withheld are exactly 0.
     """

@@ -1,9 +1,9 @@
 """The optimal assignment of a problem, with the prices of its limits.
 
 Utilities are rounded to about 1e-12 of the largest one and multiplied by a power of two, below which a number
-drawn for each patient and arm is added. The arithmetic is then exact, and ties are decided by this draw, which
-depends on the id of the patient and the name of the arm alone. Patients and arms are sorted by draw and name
-before, so that the order of the table has no effect.
+drawn for each patient and arm is added. The arithmetic is then exact, and ties are decided by this draw,
+which depends on the id of the patient and the name of the arm alone. Patients and arms are sorted by draw
+and name before, so that the order of the table has no effect.
 """
 
 from dataclasses import dataclass, replace
@@ -165,15 +165,15 @@ def _refuse(problem: Problem) -> None:
             told = f" {count_of(none, 'patient')} may have no arm at all." if none else ""
             raise InputError(
                 f"{count_of(lack, 'place')} missing: of {count_of(n, 'patient')}, at most {n - lack:,} can "
-                f"get an arm that is allowed for them and has a place.{told} Add places or allow more arms, or "
-                "use defer=True."
+                f"get an arm that is allowed for them and has a place.{told} Add places, allow more "
+                "arms, or use defer=True."
             )
     for each in problem.minimums:
         _check_alone(problem, everyone, each)
     raise InputError(
         "The minimums cannot all be met together within the capacities and permissions"
-        f"{'' if problem.defer else ' while every patient gets an arm'}, although each can alone. Lower one of "
-        "them."
+        f"{'' if problem.defer else ' while every patient gets an arm'}, although each can alone. Lower "
+        "one of them."
     )
 
 
@@ -190,6 +190,7 @@ def _check_alone(problem: Problem, everyone: Problem, each: Minimum) -> None:
         whom = f" of arm {problem.arms[each.arm]!r}" if each.arm is not None else ""
         where = f" in group {problem.group_names[each.group]!r}" if each.group is not None else ""
         raise InputError(
-            f"The minimum{whom}{where} is {each.n:,}, but at most {count_of(most, 'patient')} can be counted: "
+            f"The minimum{whom}{where} is {each.n:,}, but at most {count_of(most, 'patient')} can be "
+            "counted: "
             f"{each.n - most:,} missing. Lower it, or add places or permissions."
         )

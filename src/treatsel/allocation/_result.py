@@ -17,7 +17,10 @@ from treatsel.predictions import plain
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTE = "This is a plan for a list of patients, not a recommendation for any of them. to_frame() shows each patient."
+NOTE = (
+    "This is a plan for a list of patients, not a recommendation for any of them. to_frame() shows each "
+    "patient."
+)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -37,11 +40,11 @@ class Allocation(Summarized):
     best : ndarray of int of shape (n_patients,)
         Column of the arm that the patient would get without limits, as `position`; ties are drawn.
     tied : ndarray of bool of shape (n_patients,)
-        Whether the patient has another arm in another allocation with the same total. A draw decided, which is
-        a function of the patient's id.
+        Whether the patient has another arm in another allocation with the same total. A draw decided, which
+        is a function of the patient's id.
     margin : float
-        What the best different allocation loses. 0: several are optimal; infinite: there is no other; NaN with a
-        budget, where it is not known.
+        What the best different allocation loses. 0: several are optimal; infinite: there is no other; NaN
+        with a budget, where it is not known.
     limits : DataFrame
         One row per arm: capacity (missing: no limit), n_given, gain_of_one_more and loss_of_one_less (change
         of the total with one place more or less; NaN if there cannot be one less), n_first_choice (patients
@@ -52,9 +55,9 @@ class Allocation(Summarized):
         the total with it.
     comparison : DataFrame
         Total and mean utility of the allocation and of others, number of treated patients, and gain of the
-        allocation with its interval (NaN without draws). "first come, first served": patients in the order of the
-        table take their best arm with a place left. "best single arm": only one arm is given, within its
-        capacity. "no limits": all patients get their best arm; the negative gain is the cost of scarcity.
+        allocation with its interval (NaN without draws). "first come, first served": patients in the order
+        of the table take their best arm with a place left. "best single arm": only one arm is given, within
+        its capacity. "no limits": all patients get their best arm; the negative gain is the cost of scarcity.
     level : float
         Level of the intervals.
     budget : Budget or None
@@ -132,8 +135,8 @@ class Allocation(Summarized):
         Returns
         -------
         DataFrame
-            One row per value: n, share of each arm, "deferred", mean_utility and mean_forgone. Shares that would
-            tell a count of 1 to 4 patients are NaN, as is a row of so few.
+            One row per value: n, share of each arm, "deferred", mean_utility and mean_forgone. Shares that
+            would tell a count of 1 to 4 patients are NaN, as is a row of so few.
         """
         import pandas as pd
 

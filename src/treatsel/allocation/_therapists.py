@@ -31,8 +31,8 @@ _SEPARATOR = "|"
 class TherapistUtilities(Summarized):
     """Probability of a good outcome of each patient with each therapist.
 
-    A therapist whose effect is not used counts as the average one. There is no table of effects: this result is
-    made for `match`, not for a comparison of staff.
+    A therapist whose effect is not used counts as the average one. There is no table of effects: this result
+    is made for `match`, not for a comparison of staff.
 
     Attributes
     ----------
@@ -71,14 +71,15 @@ class TherapistUtilities(Summarized):
         return pd.DataFrame(self.utilities.copy(), index=self.patients, columns=pd.Index(self.therapists))
 
     def at(self, effects: FloatArray, chosen: Any) -> FloatArray:
-        """Return the probability of each patient with the chosen therapist, given effects of all therapists."""
+        """Return the probability of each patient with the chosen therapist, given all effects."""
         padded = np.append(effects, 0.0)
         return np.asarray(1 / (1 + np.exp(-(_logit(self.average) + padded[chosen]))))
 
     def _summary(self) -> Summary:
+        n = len(self.therapists)
         return Summary(
             title="TherapistUtilities",
-            headline=f"{count_of(len(self.patients), 'patient')}, {count_of(len(self.therapists), 'therapist')}",
+            headline=f"{count_of(len(self.patients), 'patient')}, {count_of(n, 'therapist')}",
             facts=[("effects used", f"{len(self.therapists) - self.n_withheld:,}")],
             note="For match(). Effects of named therapists are not shown.",
         )
@@ -94,16 +95,18 @@ def therapist_utilities(
 ) -> TherapistUtilities:
     """Return the probability of a good outcome with each therapist, from shrunken effects.
 
-    An effect is used only if the therapist had 15 cases or more and the interval of the effect does not include
-    0. All other therapists count as the average one, since the data do not tell whether they differ from it.
+    An effect is used only if the therapist had 15 cases or more and the interval of the effect does not
+    include 0. All other therapists count as the average one, since the data do not tell whether they differ
+    from it.
 
     Parameters
     ----------
     probability : Series of shape (n_patients,)
         Probability of the outcome with the average therapist, under the arm of the effects.
     effects : DataFrame
-        Rows of `TreatmentSelector.therapist_effects` of one site and one arm: columns therapist, effect and sd
-        (in logits of the outcome), and n if there is one. Therapists without a row had fewer than 15 cases.
+        Rows of `TreatmentSelector.therapist_effects` of one site and one arm: columns therapist, effect and
+        sd (in logits of the outcome), and n if there is one. Therapists without a row had fewer than 15
+        cases.
     therapists : sequence
         Therapists to whom patients can be assigned.
     good : bool
@@ -167,7 +170,8 @@ def _effects(effects: Any, names: Sequence[Any]) -> tuple[FloatArray, FloatArray
     for name in ("site", "arm"):
         if name in effects.columns and (n := effects[name].nunique(dropna=False)) > 1:
             raise InputError(
-                f"effects holds {n:,} values of {name!r}. Effects are differences from the average therapist of "
+                f"effects holds {n:,} values of {name!r}. Effects are differences from the average "
+                "therapist of "
                 f"one site and arm: select the rows of one {name}."
             )
     labels = [as_text(name) for name in effects["therapist"]]
@@ -177,7 +181,8 @@ def _effects(effects: Any, names: Sequence[Any]) -> tuple[FloatArray, FloatArray
     rows = effects[["effect", "sd"]].to_numpy(dtype=np.float64)
     if n := int((~np.isfinite(rows) | (rows < [-np.inf, 0])).any(axis=1).sum()):
         raise InputError(
-            f"effects holds {count_of(n, 'row')} with an effect or SD that is missing, infinite or negative (SD). "
+            f"effects holds {count_of(n, 'row')} with an effect or SD that is missing, infinite or "
+            "negative (SD). "
             "Leave such therapists out: they then count as the average one."
         )
     cases = (
@@ -230,7 +235,8 @@ def allowed_pairs(
                 raise InputError(f"{name} has no column {column!r}. It has {listed(table.columns)}.")
         if n := int(therapists[offer].isna().sum()):
             raise InputError(
-                f"Column {offer!r} of therapists is missing for {count_of(n, 'therapist')}. State what each one "
+                f"Column {offer!r} of therapists is missing for {count_of(n, 'therapist')}. State what "
+                "each one "
                 "offers; an empty text is nothing."
             )
         offers = [_values(cell) for cell in therapists[offer]]
