@@ -87,9 +87,9 @@ def quantity(name):
     return {
         "value": lambda: value(case),
         "treated": lambda: allocation(case).n_treated,
-        "price": lambda: allocation(case)
-        .limits[["gain_of_one_more", "loss_of_one_less"]]
-        .to_dict(orient="index"),
+        "price": lambda: (
+            allocation(case).limits[["gain_of_one_more", "loss_of_one_less"]].to_dict(orient="index")
+        ),
     }[rest[0]]()
 
 

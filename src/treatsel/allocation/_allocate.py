@@ -88,8 +88,8 @@ def allocate(
     eve  None      0.0      CBT      0.5
     >>> plan.limits[["capacity", "gain_of_one_more", "loss_of_one_less"]]
          capacity  gain_of_one_more  loss_of_one_less
-    CBT         1              0.55              0.65
-    GSH         1              0.45              0.50
+    CBT         1              0.55               0.7
+    GSH         1              0.45               0.5
     """
     problem = check_problem(utility, capacity, allowed=allowed, minimum=minimum, groups=groups, defer=defer)
     drawn = check_draws(draws, problem.utility.shape)
