@@ -69,7 +69,7 @@ def within_budget(problem: Problem, limit: float, costs: FloatArray) -> tuple[Op
     value = total_of(problem.utility, position)
     counts = np.bincount(position, minlength=n_arms + 1)
     gain, loss = np.zeros(n_arms), np.zeros(n_arms)
-    for arm in np.flatnonzero((problem.capacity < n) & (counts[:-1] == problem.capacity)):
+    for arm in np.flatnonzero((problem.capacity < n) & (counts[:-1] == problem.capacity)).tolist():
         gain[arm] = _value(problem, arm, 1, limit, costs) - value
         loss[arm] = value - _value(problem, arm, -1, limit, costs)
     relaxed, _ = _relaxed(problem, limit, costs)

@@ -88,7 +88,8 @@ def compared(
     """
     import pandas as pd
 
-    ends = np.array([(1 - level) / 2, (1 + level) / 2]) if check_level(level) else None
+    check_level(level)
+    ends = [(1 - level) / 2, (1 + level) / 2]
     others = {
         FIRST_COME: first_come(problem),
         SINGLE: single_arm(problem),

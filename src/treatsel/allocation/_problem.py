@@ -11,6 +11,7 @@ import numpy.typing as npt
 from treatsel._checks import (
     FloatArray,
     as_pandas,
+    as_text,
     by_text,
     check_arm,
     check_unique,
@@ -111,8 +112,6 @@ def _utilities(utility: Any) -> tuple["pd.DataFrame", BoolArray]:
     """Return the table, and what recommendations permit."""
     import pandas as pd
 
-    from treatsel._stats.alignment import ids_of
-
     recommended = getattr(utility, "columns", None)
     if isinstance(recommended, Mapping) and "excluded" in recommended:  # `Recommendations`
         return utility.utility, _of_recommendations(utility)
@@ -125,7 +124,7 @@ def _utilities(utility: Any) -> tuple["pd.DataFrame", BoolArray]:
     if not len(table.columns) or not len(table):
         raise InputError("utility is empty. It needs one row per patient and one column per arm.")
     check_unique("The columns of utility", table.columns)
-    check_unique("The patients (index) of utility, compared as text,", ids_of(table.index))
+    check_unique("The patients (index) of utility, compared as text,", map(as_text, table.index))
     values = {arm: check_vector(f"Column {arm!r} of utility", table[arm]) for arm in table.columns}
     return pd.DataFrame(values, index=table.index), np.ones(table.shape, dtype=bool)
 

@@ -80,7 +80,7 @@ class Allocation(Summarized):
     @property
     def value(self) -> float:
         """Total utility."""
-        return float(self.comparison.loc["allocation", "total"])
+        return float(self.comparison["total"].iloc[0])
 
     @property
     def n_treated(self) -> int:
@@ -225,6 +225,7 @@ def _records(table: "pd.DataFrame", name: str | None) -> list[dict[str, Any]]:
     if name is not None:
         table = table.rename_axis(index=name).reset_index()
     columns = [str(column) for column in table.columns]
+    table = table.astype("object").where(table.notna(), None)
     return [
         dict(zip(columns, map(plain, row), strict=True)) for row in table.itertuples(index=False, name=None)
     ]

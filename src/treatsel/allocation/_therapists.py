@@ -130,11 +130,9 @@ def therapist_utilities(
     """
     import pandas as pd
 
-    from treatsel._stats.alignment import ids_of
-
     if not isinstance(probability, pd.Series):
         raise InputError("probability must be a Series with one value per patient.")
-    check_unique("The patients (index) of probability, compared as text,", ids_of(probability.index))
+    check_unique("The patients (index) of probability, compared as text,", map(as_text, probability.index))
     average = check_probability("probability", probability)
     names = list(therapists)
     if not names:
