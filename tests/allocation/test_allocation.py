@@ -220,6 +220,8 @@ def test_result_is_plain_and_short():
     assert [row["arm"] for row in found["allocation"]] == plan.arm.tolist()
     assert found["limits"][1]["capacity"] is None
     assert "not a recommendation" in plan._repr_html_()
-    assert repr(plan).startswith("Allocation(2 patients, 2 arms; total utility: 1.000")
+    assert "utility" not in repr(plan)  # a total of two patients
+    many = ts.allocate(pd.DataFrame({"CBT": [0.5] * 10}), {"CBT": 6})
+    assert repr(many).startswith("Allocation(10 patients, 1 arm; total utility: 3.000; gain over first come")
     ax = plan.plot()
     assert [patch.get_width() for patch in ax.patches] == plan.limits["gain_of_one_more"].tolist()

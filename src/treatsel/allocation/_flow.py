@@ -63,7 +63,7 @@ class Flow:
     @property
     def cell(self) -> IntArray:
         """The cell of each patient."""
-        return self.groups * self.n_arms + self.arm
+        return np.asarray(self.groups * self.n_arms + self.arm, dtype=np.int64)
 
     def _start(self, prices: IntArray) -> None:
         limits, n = self.limits, len(self.scores)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
+from treatsel._disclosure import SMALLEST_GROUP
 from treatsel._reporting.format import number
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.allocation._optimum import Optimum, optimum, total_of
@@ -38,14 +39,15 @@ class Matching(Summarized):
         Position of each patient's therapist; the number of therapists for a patient who waits.
     utility, lower, upper : ndarray of shape (n_patients,)
         Utility of each patient with the proposed therapist, and its interval, which shows the uncertainty of
-        the effect of the therapist alone; NaN without effects.
+        the effect of the therapist alone; NaN without effects, and where the effect is withheld.
     tied : ndarray of bool of shape (n_patients,)
         Whether the patient has another therapist in another matching with the same total: a draw by the
         patient's id decided.
     margin : float
         What the best different matching loses; 0: several are optimal; infinite: there is no other.
     gain, gain_lower, gain_upper : float
-        Total utility minus that with the average therapist, with its interval; NaN without effects.
+        Total utility minus that with the average therapist, with its interval; NaN without effects, or
+        if all are withheld.
     level : float
         Level of the intervals.
     withheld : bool
@@ -119,8 +121,9 @@ class Matching(Summarized):
 
     def _summary(self) -> Summary:
         n = len(self.patients)
-        facts = [("total utility", number(self.value, 3))]
-        if self.gain == self.gain and not self.withheld:
+        enough = n >= SMALLEST_GROUP  # a total of few patients would tell the utility of single ones
+        facts = [("total utility", number(self.value, 3))] if enough else []
+        if enough and self.gain == self.gain:
             ends = f"{number(self.gain_lower, 3)} to {number(self.gain_upper, 3)}"
             facts.append(
                 (
@@ -202,7 +205,7 @@ def _matching(problem: Problem, found: Optimum, effects: TherapistUtilities | No
     )
     lower, upper = np.full((2, n), np.nan)
     gain = np.full(3, np.nan)
-    if effects is not None:
+    if effects is not None and not effects.withheld:
         lower, upper, gain = _intervals(effects, found.position)
     return Matching(
         patients=problem.patients,
@@ -232,7 +235,8 @@ def _intervals(effects: TherapistUtilities, position: Positions) -> tuple[FloatA
     mean, sd = effects._effects
     z = NormalDist().inv_cdf((1 + effects.level) / 2)
     placed = position < len(mean)
-    lower, upper = (np.where(placed, effects.at(mean + side * sd, position), np.nan) for side in (-z, z))
+    known = np.append(sd > 0, False)[position]  # the uncertainty of a withheld effect is not known to be 0
+    lower, upper = (np.where(known, effects.at(mean + side * sd, position), np.nan) for side in (-z, z))
     base = effects.average[placed].sum()
     chosen = np.where(placed, position, len(mean))
     own = effects.at(mean, chosen)[placed].sum() - base

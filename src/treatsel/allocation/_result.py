@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
-from treatsel._disclosure import suppressed
+from treatsel._disclosure import SMALLEST_GROUP, suppressed
 from treatsel._reporting.format import number
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.allocation._budget import Budget
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTE = (
-    "This is a plan for a list of patients, not a recommendation for any of them. to_frame() shows each "
-    "patient."
+    "This is a plan for a list of patients, not a recommendation for any of them. limits has the "
+    "prices, to_frame() each patient."
 )
 
 
@@ -199,17 +199,17 @@ class Allocation(Summarized):
 
     def _summary(self) -> Summary:
         n = len(self.patients)
-        facts = [("total utility", number(self.value, 3))]
-        for name, gain in self.comparison["gain"].drop(["allocation", "no limits"]).items():
-            facts.append((f"gain over {name}", number(gain, 3)))
+        facts = []
+        if n >= SMALLEST_GROUP:  # a total of few patients would tell the utility of single ones
+            facts.append(("total utility", number(self.value, 3)))
+            gains = self.comparison["gain"].drop(["allocation", "no limits"])
+            facts += [(f"gain over {name}", number(gain, 3)) for name, gain in gains.items()]
         if self.several_optima:
             facts.append(("several optimal allocations", "a draw by patient id decided"))
         return Summary(
             title="Allocation",
             headline=f"{count_of(n, 'patient')}, {count_of(len(self.arms), 'arm')}",
             facts=facts,
-            columns=("Arm", "Gain of one more place"),
-            rows=[(str(arm), number(gain, 4)) for arm, gain in self.limits["gain_of_one_more"].items()],
             note=NOTE,
         )
 
