@@ -197,8 +197,10 @@ def starting_prices(scores: IntArray, limits: Limits) -> IntArray:
     by_arm = np.ascontiguousarray(scores.T)
     n_arms, n = by_arm.shape
     prices = np.zeros(n_arms, dtype=np.int64)
+    scarce = limits.upper < n
     for _ in range(_SWEEPS):
         before = prices.copy()
+        prices[scarce] += _common_rise(by_arm - prices[:, None], scarce, int(limits.upper[scarce].sum()))
         for arm in range(n_arms):
             if limits.upper[arm] >= n and not limits.lower[arm]:
                 continue
@@ -209,6 +211,17 @@ def starting_prices(scores: IntArray, limits: Limits) -> IntArray:
         if (prices == before).all():
             break
     return prices
+
+
+def _common_rise(net: IntArray, scarce: npt.NDArray[np.bool_], places: int) -> int:
+    """Return the rise of the prices of all scarce arms at which no more patients want them than have places.
+
+    One price at a time rises by small steps only where patients find several scarce arms about equally good.
+    """
+    if not scarce.any() or scarce.all():
+        return 0
+    margins = net[scarce].max(axis=0) - net[~scarce].max(axis=0)
+    return max(_price(margins, 0, places), 0)
 
 
 def _price(margins: IntArray, lower: int, upper: int) -> int:
