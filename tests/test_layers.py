@@ -28,6 +28,7 @@ LEVELS = {
     "recommendation": 4,
     "preference": 4,
     "eligibility": 4,
+    "allocation": 4,
     "explanation": 4,
     "cohort": 4,
     "additive": 3,

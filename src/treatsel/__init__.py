@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from treatsel._version import __version__
 
 if TYPE_CHECKING:
+    from treatsel.allocation import allocate, match
     from treatsel.artifact import load_model, save_model
     from treatsel.codebook import Codebook
     from treatsel.cohort import Cohort
@@ -26,8 +27,10 @@ _HOME = {
     "Preferences": "preference",
     "TreatmentSelector": "selector",
     "TreatselError": "errors",
+    "allocate": "allocation",
     "explain": "explanation",
     "load_model": "artifact",
+    "match": "allocation",
     "recommend": "recommendation",
     "save_model": "artifact",
     "validate": "validation",
@@ -42,8 +45,10 @@ __all__ = [
     "TreatmentSelector",
     "TreatselError",
     "__version__",
+    "allocate",
     "explain",
     "load_model",
+    "match",
     "recommend",
     "save_model",
     "validate",

@@ -14,7 +14,7 @@ import pytest
 import sklearn
 
 import treatsel as ts
-from treatsel import metrics, preference
+from treatsel import allocation, metrics, preference
 from treatsel._reporting.summary import Summarized, Summary, to_html
 from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
@@ -197,7 +197,13 @@ def results(planted_cohort, tmp_path_factory):
             "Priors": Priors(arm_contrasts={("A", "B"): (0.2, 0.1)}, source="A trial"),
             "SampleSize": metrics.validation_sample_size(prevalence=0.3, auc=0.75),
         }
-    return made | {"loaded": ts.load_model(path)} | results_of_preferences() | results_of_eligibility()
+    return (
+        made
+        | {"loaded": ts.load_model(path)}
+        | results_of_preferences()
+        | results_of_eligibility()
+        | results_of_allocation()
+    )
 
 
 def results_of_preferences():
@@ -231,6 +237,17 @@ def results_of_eligibility():
         "Eligibility": rules.apply(pd.DataFrame({"severity": [43.2, 7.0]})),
         "PatientEligibility": rules.apply_record({"severity": 43.2}),
     }
+
+
+def results_of_allocation():
+    """A list of one patient, whose utility of 0.432 is planted, and with whom nothing can be compared."""
+    utility = pd.DataFrame({SCRIPT: [0.432], "CBT": [0.2]}, index=[ID])
+    effects = pd.DataFrame({"therapist": [SCRIPT], "effect": [0.5], "sd": [0.1]})
+    therapists = allocation.therapist_utilities(
+        utility[SCRIPT], effects, therapists=[SCRIPT, CATEGORY], good=True
+    )
+    plan = ts.allocate(utility, {"CBT": 1}, budget=(43.2, {SCRIPT: 43.2, "CBT": 1}))
+    return {"Allocation": plan, "TherapistUtilities": therapists, "Matching": ts.match(therapists, {})}
 
 
 def make_like(cohort):
