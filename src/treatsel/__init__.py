@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from treatsel.instrument import Instrument
     from treatsel.outcome import Outcome
     from treatsel.preference import Preferences
+    from treatsel.questions import next_question
     from treatsel.recommendation import recommend
     from treatsel.selector import TreatmentSelector
+    from treatsel.tree import policy_tree
     from treatsel.validation import validate
 
 _HOME = {
@@ -31,6 +33,8 @@ _HOME = {
     "explain": "explanation",
     "load_model": "artifact",
     "match": "allocation",
+    "next_question": "questions",
+    "policy_tree": "tree",
     "recommend": "recommendation",
     "save_model": "artifact",
     "validate": "validation",
@@ -49,6 +53,8 @@ __all__ = [
     "explain",
     "load_model",
     "match",
+    "next_question",
+    "policy_tree",
     "recommend",
     "save_model",
     "validate",

@@ -5,6 +5,8 @@ from treatsel.additive._encoder import Encoding, patients_of
 from treatsel.additive._explainer import Explainer
 from treatsel.additive._explainer import positions_of as positions_of
 from treatsel.additive._kernel import check_compiled as check_compiled
+from treatsel.additive._kernel import compiled_form as compiled_form
+from treatsel.additive._kernel import is_available as is_available
 from treatsel.additive._kernel import weighted_sum as weighted_sum
 from treatsel.additive._model import LOW_PROPENSITY as LOW_PROPENSITY
 from treatsel.additive._model import AdditiveModel, AssignmentModel

@@ -47,7 +47,7 @@ def score(
     The arrays are those of `BitVectors`, with thresholds and rows ordered by feature.
     """
     out = np.zeros((len(matrix), int(member[-1]) + 1))
-    _compiled(_score)(
+    compiled_form(_score)(
         np.ascontiguousarray(matrix),
         features,
         edges,
@@ -96,7 +96,7 @@ def shapley(
     The arrays are those of `TreeGames` and its paths; `value` is the contribution of each leaf.
     """
     out = np.zeros((len(goes_left), n_columns))
-    _compiled(_shapley)(
+    compiled_form(_shapley)(
         goes_left,
         node,
         left,
@@ -119,12 +119,12 @@ def shapley(
 def weighted_sum(table: np.ndarray, weights: FloatArray) -> FloatArray:
     """Return the weighted sum of a table's rows in float64; rows of weight 0 are not read."""
     out = np.zeros(table.shape[1])
-    _compiled(_weighted_sum)(table, weights, out)
+    compiled_form(_weighted_sum)(table, weights, out)
     return out
 
 
 @cache
-def _compiled(function: Any) -> Any:
+def compiled_form(function: Any) -> Any:
     from numba import njit
 
     try:
