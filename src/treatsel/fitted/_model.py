@@ -18,7 +18,13 @@ from treatsel.fitted._service_means import ServiceMeans
 from treatsel.manifest import date_of
 from treatsel.predictions import Predictions, digest, plain
 from treatsel.preference import check_preferences
-from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
+from treatsel.recommendation import (
+    DEFAULT_MARGIN,
+    DEFAULT_P_SWITCH,
+    DEFAULT_RULE,
+    DecisionRule,
+    Recommendations,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,9 +197,11 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
         preferences: Mapping[str, float] | None = None,
         allowed: "pd.DataFrame | None" = None,
         excluded: Mapping[Any, str] | None = None,
+        comparator: Any = None,
         rule: str = DEFAULT_RULE,
         margin: float = DEFAULT_MARGIN,
         level: float = 0.95,
+        p_switch: float = DEFAULT_P_SWITCH,
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
         service: str = "known",
@@ -206,8 +214,8 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
             Covariates by name; None for an unknown value.
         preferences : mapping of outcome to weight, optional
             Weight of each outcome in the utility; None: only the first outcome counts. The default arm,
-            which breaks ties and is the fallback of rule "supported", always refers to the first outcome.
-        allowed, excluded, rule, margin, level
+            which breaks ties and is the comparator unless one is named, always refers to the first outcome.
+        allowed, excluded, comparator, rule, margin, level, p_switch
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
             As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
@@ -237,9 +245,15 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
             weights=weights,
             preferences={name: float(given[name]) for name in self.outcomes if name in given},
             excluded=excluded,
-            rule=rule,
-            margin=margin,
-            level=level,
+            by=DecisionRule.of(
+                self.arms,
+                rule=rule,
+                margin=margin,
+                level=level,
+                p_switch=p_switch,
+                default_arm=self.default_arm,
+                comparator=comparator,
+            ),
             on_invalid=on_invalid,
             date=_date(date),
             service=service,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treatsel.predictions import plain
-from treatsel.recommendation import Recommendations, plain_reasons
+from treatsel.recommendation import DecisionRule, Recommendations, plain_reasons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,10 @@ class DecisionOptions:
     preferences : mapping of str to float
         The weights as they were given: the audit record keeps these, so that the same utilities, to the last
         bit, can be computed again.
-    excluded, rule, margin, level, on_invalid
+    excluded, on_invalid
         As in `FittedModel.recommend`.
+    by : DecisionRule
+        Rule, comparator, margin, level and p_switch.
     date : date or None
         Date of the recommendation, if the caller gave one.
     service : {"known", "average", "new"}
@@ -31,9 +33,7 @@ class DecisionOptions:
     weights: Mapping[str, float]
     preferences: Mapping[str, float]
     excluded: Mapping[Any, str] | None
-    rule: str
-    margin: float
-    level: float
+    by: DecisionRule
     on_invalid: str
     date: datetime.date | None
     service: str
@@ -51,6 +51,8 @@ def recorded(found: Recommendations, allowed_sha256: str | None) -> dict[str, An
         "preferences": dict(found.preferences or {}),
         "rule": found.rule,
         "margin": found.margin,
+        "p_switch": found.p_switch,
+        "comparator": plain(found.comparator),
         "default_arm": plain(found.default_arm),
         "excluded": {str(arm): str(reason) for arm, reason in found.excluded.items()},
         "allowed_sha256": allowed_sha256,

@@ -15,7 +15,7 @@ from treatsel.fitted._score import Score
 from treatsel.fitted._service import numbers, services, site_in_record
 from treatsel.predictions import OUT_OF_SCOPE_CODES, Predictions, digest_one, flags_of
 from treatsel.preference import utility
-from treatsel.recommendation import Recommendations, check_rule, reasons_of, recommend_arrays, with_causes
+from treatsel.recommendation import Recommendations, reasons_of, recommend_arrays, with_causes
 
 Record = Mapping[str, Any]
 Flags = list[tuple[str, Any]]
@@ -81,7 +81,6 @@ def predict(
 def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Recommendations:
     """Return the recommendation for this patient."""
     weights = options.weights
-    check_rule(options.rule, options.margin, options.level, model.default_arm, model.arms)
     values, site, flags = _read(model, record, options.on_invalid, options.date, options.service)
     scores = {name: model.scorers[name].score(values, site, options.service) for name in weights}
     probability = {name: score.probability for name, score in scores.items()}
@@ -91,14 +90,11 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
         patients=(patient,),
         arms=model.arms,
         draws=_utility_draws(model, scores, weights),
-        default_arm=model.default_arm,
         permitted=np.array([[arm not in reasons for arm in model.arms]]),
         reasons=reasons,
         evidence=model.evidence(weights),
         in_scope=np.array([not any(code in OUT_OF_SCOPE_CODES for code, _ in flags)]),
-        rule=options.rule,
-        margin=options.margin,
-        level=options.level,
+        by=options.by,
     )
     given, silent = flags_of(patient, flags), model.without_interval(weights)
     found = replace(

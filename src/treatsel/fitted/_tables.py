@@ -104,14 +104,16 @@ def recommend(
             recommend_by_arm(
                 utility(block, weights, model.event_is_good),
                 draws=_utility_draws(model, clean.iloc[rows], weights, options.service),
-                default_arm=model.default_arm,
+                default_arm=options.by.default_arm,
+                comparator=options.by.comparator,
                 allowed=allowed,
                 excluded=options.excluded,
                 evidence=model.evidence(weights),
                 in_scope=in_scope.iloc[rows],
-                rule=options.rule,
-                margin=options.margin,
-                level=options.level,
+                rule=options.by.rule,
+                margin=options.by.margin,
+                level=options.by.level,
+                p_switch=options.by.p_switch,
             )
         )
     whole = Recommendations.join(parts, patients=clean.index)

@@ -6,27 +6,96 @@ from typing import Any
 
 import numpy as np
 
-from treatsel._checks import FloatArray, check_arm, exceeds
+from treatsel._checks import FloatArray, check_arm, check_choice, check_level, check_number, exceeds
 from treatsel._stats.ties import best_shares
 from treatsel.additive import quantiles
 from treatsel.errors import InputError
+from treatsel.recommendation._comparison import BLOCK, Comparisons, compare
 
+RULES = ("expected", "switch", "default")
 STATUSES = (
-    "supported",
-    "no_clear_best",
+    "clear_gain",
+    "default_best",
+    "leaning",
+    "equivalent",
+    "undecided",
     "no_interval",
     "insufficient_evidence",
     "only_option",
     "out_of_scope",
 )
-_BLOCK = 256  # patients compared at once
+# Probabilities that decide the status. With six arms and intervals of 15 to 30 points half-width, a rule that
+# asks for a small P(regret > margin) of several arms would never hold.
+CLEAR, LEANING, RULED_OUT = 0.95, 0.8, 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRule:
+    """Options of `recommend` that decide, checked: labels of arms are among the arms.
+
+    Attributes
+    ----------
+    rule, margin, level, p_switch
+        As in `recommend`.
+    default_arm, comparator : label or None
+        As in `recommend`; the comparator is the default arm where none was named.
+    """
+
+    rule: str
+    margin: float
+    level: float
+    p_switch: float
+    default_arm: Any
+    comparator: Any
+
+    @classmethod
+    def of(
+        cls,
+        arms: Sequence[Any],
+        *,
+        rule: str,
+        margin: float,
+        level: float,
+        p_switch: float,
+        default_arm: Any,
+        comparator: Any,
+    ) -> "DecisionRule":
+        """Check the options.
+
+        Raises
+        ------
+        InputError
+            If one is invalid, or an arm unknown.
+        """
+        check_choice("rule", rule, RULES)
+        check_level(level)
+        if not 0 <= check_number("margin", margin) < 1:
+            raise InputError(
+                f"margin is {margin}; it must be 0 or more and below 1 (a difference of proportions)."
+            )
+        if not 0.5 <= check_number("p_switch", p_switch) < 1:
+            raise InputError(f"p_switch is {p_switch}; it must be a probability of 0.5 or more, and below 1.")
+        if default_arm is not None:
+            default_arm = check_arm("default_arm", default_arm, arms)
+        elif rule != "expected":
+            raise InputError(f"Rule {rule!r} requires default_arm. Give one, or use rule='expected'.")
+        comparator = default_arm if comparator is None else check_arm("comparator", comparator, arms)
+        return cls(
+            rule=rule,
+            margin=float(margin),
+            level=float(level),
+            p_switch=float(p_switch),
+            default_arm=default_arm,
+            comparator=comparator,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decisions:
     """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval.
 
-    `tied` marks the arms that share the highest value, where the default arm is not among them.
+    `tied` marks the arms that share the highest value, where the default arm is not among them. `comparator`:
+    position of the arm that the others are compared with, -1 where it is not permitted.
     """
 
     arm: np.ndarray
@@ -34,10 +103,11 @@ class Decisions:
     tied: np.ndarray
     status: np.ndarray
     best_set: np.ndarray
+    comparator: np.ndarray
+    comparisons: Comparisons
     advantage: FloatArray
     lower: FloatArray
     upper: FloatArray
-    p_best: FloatArray
 
 
 def decide(
@@ -45,12 +115,10 @@ def decide(
     draws: FloatArray | None,
     *,
     permitted: np.ndarray,
-    default: int | None,
     enough: np.ndarray,
     in_scope: np.ndarray,
-    rule: str,
-    margin: float,
-    level: float,
+    arms: Sequence[Any],
+    by: DecisionRule,
 ) -> Decisions:
     """Return decisions by the rules of `recommend`.
 
@@ -62,52 +130,57 @@ def decide(
         Posterior draws of the values.
     permitted : array of bool of shape (n_patients, n_arms)
         Arms that a patient may receive.
-    default : int or None
-        Position of the default arm.
     enough : array of bool of shape (n_arms,)
         Arms with sufficient evidence.
     in_scope : array of bool of shape (n_patients,)
         Patients for whom the model may be used.
-    rule, margin, level
-        As in `recommend`.
+    arms : sequence
+        Labels of the arms.
+    by : DecisionRule
+        How to decide.
     """
+    default, chosen = (
+        None if arm is None else list(arms).index(arm) for arm in (by.default_arm, by.comparator)
+    )
     rows, n_permitted = np.arange(len(values)), permitted.sum(axis=1)
     leading, top = _leading(values, permitted, default)
     tied = leading & (leading.sum(axis=1) > 1)[:, None]
-    others = permitted.copy()
-    others[rows, top] = False
-    runner_up = np.where(n_permitted > 1, np.where(others, values, -np.inf).argmax(axis=1), -1)
     top = np.where(n_permitted > 0, top, -1)
-    advantage = np.where(runner_up >= 0, values[rows, top] - values[rows, runner_up], np.nan)
-    lower, upper, p_best = (np.full(len(values), np.nan) for _ in range(3))
-    best_set = permitted.copy()
-    for start in range(0, len(values) if draws is not None else 0, _BLOCK):
-        found = np.flatnonzero(runner_up[start : start + _BLOCK] >= 0)
-        i = start + found if len(found) < _BLOCK else slice(start, start + _BLOCK)  # a slice is no copy
-        if draws is not None and len(found):
-            lower[i], upper[i], p_best[i], clearly_worse = _compare_ties(
-                draws[:, i], top[i], permitted[i], margin, level, tied=tied[i]
-            )
-            best_set[i] &= ~clearly_worse
-    best_set |= permitted & ~enough
+    comparator = np.full(len(values), -1) if chosen is None else np.where(permitted[:, chosen], chosen, -1)
+    found = compare(
+        values,
+        draws,
+        permitted=permitted,
+        comparator=comparator,
+        top=top,
+        margin=by.margin,
+        level=by.level,
+    )
+    best_set = _best_set(found.regret, permitted, top, by.margin)
     known = np.append(enough, False)
-    status = _status(best_set, enough, known[top] & known[runner_up], has_draws=draws is not None)
+    comparable = known[top] & (known[comparator] | (comparator < 0))
+    status = _status(values, found, top, comparator, best_set, by.margin)
+    if draws is None:
+        status[:] = "no_interval"
+    status[~comparable] = "insufficient_evidence"
     status[n_permitted == 1] = "only_option"
     status[~in_scope | (n_permitted == 0)] = "out_of_scope"
     arm = np.where(tied.any(axis=1), -1, top)  # no arm is the best of several that are tied
     top = arm.copy()
-    if rule == "supported" and default is not None:
-        arm = np.where(permitted[:, default] & (status != "supported"), default, top)
+    if default is not None and by.rule != "expected":
+        stays = permitted[:, default]
+        if by.rule == "switch":
+            stays = stays & ~(found.p_better[rows, arm] > by.p_switch)
+        arm = np.where(stays, default, top)
     return Decisions(
         arm=np.where(status == "out_of_scope", -1, arm),
         top=top,
         tied=tied,
         status=status,
         best_set=best_set,
-        advantage=advantage,
-        lower=lower,
-        upper=upper,
-        p_best=p_best,
+        comparator=comparator,
+        comparisons=found,
+        **_advantages(values, draws, permitted, leading, by.level),
     )
 
 
@@ -121,62 +194,47 @@ def _leading(values: FloatArray, permitted: np.ndarray, default: int | None) -> 
     return leading, np.where(leading, values, -np.inf).argmax(axis=1)
 
 
-def _compare_ties(
-    draws: FloatArray,
-    top: np.ndarray,
-    permitted: np.ndarray,
-    margin: float,
-    level: float,
-    *,
-    tied: np.ndarray,
-) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
-    """Return what `_compare` does, the same for any order of arms that are tied for the top.
+def _advantages(
+    values: FloatArray, draws: FloatArray | None, permitted: np.ndarray, leading: np.ndarray, level: float
+) -> dict[str, FloatArray]:
+    """Return the advantage of the top arm over the best of the others, with its interval; by patient.
 
-    The interval is symmetric, P(best) the mean over the tied arms, and an arm is clearly worse only if it is
-    so compared with each of them.
+    With arms that are tied for the top, the interval is that of the widest of them, made symmetric, so that
+    the order of the arms does not matter.
     """
-    lower, upper, p_best, worse = _compare(draws, top, permitted, margin, level)
-    rows = np.flatnonzero(tied.any(axis=1))
-    if not len(rows):
-        return lower, upper, p_best, worse
-    widest = np.maximum(-lower[rows], upper[rows])
-    total, worse[rows] = np.zeros(len(rows)), True
-    for arm in range(tied.shape[1]):
-        mine = np.flatnonzero(tied[rows, arm])
-        at = rows[mine]
-        if not len(at):
-            continue
-        found = _compare(draws[:, at], np.full(len(at), arm), permitted[at], margin, level)
-        widest[mine] = np.maximum(widest[mine], np.maximum(-found[0], found[1]))
-        total[mine] += found[2]
-        worse[at] &= found[3]
-    lower[rows], upper[rows], p_best[rows] = -widest, widest, total / tied[rows].sum(axis=1)
-    return lower, upper, p_best, worse
-
-
-def _compare(
-    draws: FloatArray, top: np.ndarray, permitted: np.ndarray, margin: float, level: float
-) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
-    """Return the interval of the advantage, P(top arm is best), and which arms are clearly worse than it.
-
-    The advantage is the smallest of the differences to the other arms, so its bounds are the smallest of
-    their simultaneous bounds: the interval and the set of clearly worse arms cannot contradict each other.
-    """
-    each = np.arange(len(top))
-    by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
+    first = leading.argmax(axis=1)
+    several = permitted.sum(axis=1) > 1
     others = permitted.copy()
-    others[each, top] = False
-    # the arms to compare with, first in each row; a row with fewer is filled with its top arm, lead 0
-    n_others = int(others.sum(axis=1).max())
-    compared = np.argsort(~others, axis=1, kind="stable")[:, :n_others]
-    filled = np.arange(n_others) >= others.sum(axis=1)[:, None]
-    compared = np.where(filled, top[:, None], compared)
-    lead = by_patient[each, top][:, None, :] - by_patient[each[:, None], compared]
-    p_best = (lead.min(axis=1) >= 0).mean(axis=-1)
+    others[np.arange(len(values)), first] = False
+    highest = np.where(others, values, -np.inf).max(axis=1)
+    advantage = np.where(several, values[np.arange(len(values)), first] - highest, np.nan)
+    lower, upper = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    if draws is None:
+        return {"advantage": advantage, "lower": lower, "upper": upper}
+    tied = leading.sum(axis=1) > 1
+    for k in range(values.shape[1]):
+        mine = np.flatnonzero(several & (leading[:, k] if tied.any() else first == k))
+        mine = mine[tied[mine] | (first[mine] == k)]
+        for at in np.array_split(mine, -(-len(mine) // BLOCK)) if len(mine) else ():
+            below, above = _bounds(draws[:, at], k, permitted[at], level)
+            lower[at], upper[at] = np.fmin(lower[at], below), np.fmax(upper[at], above)
+    widest = np.maximum(-lower, upper)
+    return {
+        "advantage": advantage,
+        "lower": np.where(tied, -widest, lower),
+        "upper": np.where(tied, widest, upper),
+    }
+
+
+def _bounds(
+    draws: FloatArray, top: int, permitted: np.ndarray, level: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the interval of the advantage of one arm: the smallest of its simultaneous bounds over others."""
+    by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
+    lead = by_patient[:, [top]] - by_patient
+    filled = ~permitted | (np.arange(permitted.shape[1]) == top)
     below, above = _simultaneous(lead, filled, (1 + level) / 2)
-    worse = np.zeros_like(others)
-    worse[each[:, None], compared] = ~filled & exceeds(below, margin)
-    return below.min(axis=1), above.min(axis=1), p_best, worse & others
+    return below.min(axis=1), above.min(axis=1)
 
 
 def _simultaneous(lead: FloatArray, filled: np.ndarray, level: float) -> tuple[FloatArray, FloatArray]:
@@ -198,15 +256,44 @@ def _simultaneous(lead: FloatArray, filled: np.ndarray, level: float) -> tuple[F
 
 
 def _status(
-    best_set: np.ndarray, enough: np.ndarray, comparable: np.ndarray, *, has_draws: bool
+    values: FloatArray,
+    found: Comparisons,
+    top: np.ndarray,
+    comparator: np.ndarray,
+    best_set: np.ndarray,
+    margin: float,
 ) -> np.ndarray:
-    undecided = (best_set & enough).sum(axis=1) > 1
-    status = np.where(undecided, "no_clear_best", "insufficient_evidence").astype(object)
-    status[best_set.sum(axis=1) == 1] = "supported"
-    status[~comparable] = "insufficient_evidence"
-    if not has_draws:  # without intervals, no difference is clear or unclear
-        status[status != "insufficient_evidence"] = "no_interval"
+    """Return the status of patients whose arms can be compared."""
+    rows, has_comparator = np.arange(len(values)), comparator >= 0
+    others = np.arange(values.shape[1]) != top[:, None]
+    above_top = np.fmax.reduce(np.where(others, found.p_above_top, np.nan), axis=1, initial=0.0)
+    stays = has_comparator & (top == comparator)
+    p_better = np.where(has_comparator & ~stays, found.p_better[rows, top], 0.0)
+    clear = (p_better >= CLEAR) & ~exceeds(margin, found.difference[rows, top])
+    status = np.full(len(values), "undecided", dtype=object)
+    status[(best_set.sum(axis=1) > 1) & (above_top < RULED_OUT)] = "equivalent"
+    status[p_better >= LEANING] = "leaning"
+    status[stays & (above_top < RULED_OUT)] = "default_best"
+    status[clear] = "clear_gain"
     return status
+
+
+def _best_set(regret: FloatArray, permitted: np.ndarray, top: np.ndarray, margin: float) -> np.ndarray:
+    """Return the arms of which an arm drawn at random loses at most the margin, on average.
+
+    The largest such set, in the order of the expected regret; at least the top arm. Without draws, every
+    permitted arm.
+    """
+    if np.isnan(regret).all():
+        return permitted.copy()
+    usable = np.where(permitted, regret, np.inf)
+    order = np.argsort(usable, axis=1, kind="stable")
+    ordered = np.take_along_axis(usable, order, axis=1)
+    mean = ordered.cumsum(axis=1) / np.arange(1, regret.shape[1] + 1)
+    found = np.zeros_like(permitted)
+    np.put_along_axis(found, order, ~exceeds(mean, margin), axis=1)
+    found[np.flatnonzero(top >= 0), top[top >= 0]] = True
+    return found & permitted
 
 
 def reasons_of(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from treatsel.predictions import OUT_OF_SCOPE_CODES, plain
-from treatsel.recommendation._decision import Decisions
+from treatsel.recommendation._decision import RULED_OUT, Decisions
 
 # All codes of reasons, and their meaning. With status out_of_scope, the codes of the warnings that put the
 # patient out of scope are given as well.
@@ -17,45 +17,55 @@ STATUS_REASONS = {
     "few_events": "this arm had too few events or non-events in the development cohort to be compared",
     "no_interval": "no interval is available: there are no posterior draws (of this outcome)",
     "tied": "this arm has the highest utility, together with other arms (within 1e-12)",
-    "not_clearly_worse": "this arm is not clearly worse than the top arm",
+    "about_equal": "this arm is in the best set: it will do about as well as the top arm",
+    "may_be_better": "this arm is, with a probability of 20 % or more, relevantly better than the top arm",
+    "no_comparator": "the comparator is not permitted for this patient, so that nothing is compared with it",
 }
 Reason = tuple[str, Any]
 
 
 def reasons_by_patient(
-    decisions: Decisions, arms: Sequence[Any], *, permitted: np.ndarray, enough: np.ndarray
+    decisions: Decisions, arms: Sequence[Any], *, permitted: np.ndarray, enough: np.ndarray, comparator: Any
 ) -> list[tuple[Reason, ...]]:
-    """Return the reasons of each patient's status as pairs of code and arm (None: no arm in particular)."""
+    """Return the reasons of each patient's status as pairs of code and arm (None: no arm in particular).
+
+    `comparator`: the arm with which the others are compared, None if there is none.
+    """
     found: list[tuple[Reason, ...]] = []
     for i, status in enumerate(decisions.status):
-        if status in ("supported", "no_interval"):
-            found.append((("no_interval", None),) if status == "no_interval" else ())
-        elif not permitted[i].any():
-            found.append((("no_permitted_arm", None),))
+        if not permitted[i].any():
+            reasons: list[Reason] = [("no_permitted_arm", None)]
         elif status == "out_of_scope":
-            found.append((("not_in_scope", None),))
+            reasons = [("not_in_scope", None)]
+        elif status == "only_option":
+            reasons = [("only_permitted_arm", arms[int(permitted[i].argmax())])]
+        elif status == "no_interval":
+            reasons = [("no_interval", None)]
         else:
-            found.append(_about_arms(decisions, i, arms, enough, alone=status == "only_option"))
+            reasons = _about_arms(decisions, i, arms, enough, status)
+            if comparator is not None and decisions.comparator[i] < 0:
+                reasons.append(("no_comparator", comparator))
+        found.append(tuple(reasons))
     return found
 
 
 def _about_arms(
-    decisions: Decisions, i: int, arms: Sequence[Any], enough: np.ndarray, *, alone: bool
-) -> tuple[Reason, ...]:
-    """Return a reason for every arm of the best set other than a top arm that is compared."""
+    decisions: Decisions, i: int, arms: Sequence[Any], enough: np.ndarray, status: str
+) -> list[Reason]:
+    """Return a reason for every arm on which the status of a patient rests."""
+    leading = {int(decisions.top[i]), *np.flatnonzero(decisions.tied[i]).tolist()}
     reasons: list[Reason] = []
     for j, arm in enumerate(arms):
-        if not decisions.best_set[i, j]:
-            continue
-        if alone:
-            reasons.append(("only_permitted_arm", arm))
-        elif not enough[j]:
-            reasons.append(("few_events", arm))
+        if status == "insufficient_evidence":
+            if not enough[j] and j in leading | {int(decisions.comparator[i])}:
+                reasons.append(("few_events", arm))
         elif decisions.tied[i, j]:
             reasons.append(("tied", arm))
-        elif j != decisions.top[i]:
-            reasons.append(("not_clearly_worse", arm))
-    return tuple(reasons)
+        elif status == "equivalent" and decisions.best_set[i, j] and j not in leading:
+            reasons.append(("about_equal", arm))
+        elif status == "undecided" and decisions.comparisons.p_above_top[i, j] >= RULED_OUT:
+            reasons.append(("may_be_better", arm))
+    return reasons
 
 
 def with_causes(

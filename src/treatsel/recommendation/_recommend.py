@@ -8,25 +8,20 @@ import numpy as np
 from treatsel._checks import (
     FloatArray,
     by_text,
-    check_arm,
     check_by_arm,
-    check_choice,
-    check_level,
-    check_number,
     check_unique,
 )
 from treatsel.errors import InputError
-from treatsel.recommendation._decision import Decisions, decide, reasons_of
+from treatsel.recommendation._decision import DecisionRule, Decisions, decide, reasons_of
 from treatsel.recommendation._reasons import reasons_by_patient
 from treatsel.recommendation._result import Recommendations
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RULES = ("expected", "supported")
 # The rule that `validate` evaluates. Every recommendation follows it unless told otherwise: library, command
 # line, services and monitoring have no default of their own.
-DEFAULT_RULE, DEFAULT_MARGIN = "expected", 0.0
+DEFAULT_RULE, DEFAULT_MARGIN, DEFAULT_P_SWITCH = "expected", 0.05, 0.8
 
 
 def recommend(
@@ -39,22 +34,28 @@ def recommend(
     evidence: Mapping[Any, bool] | None = None,
     in_scope: "pd.Series | None" = None,
     rule: str = DEFAULT_RULE,
+    comparator: Any = None,
     margin: float = DEFAULT_MARGIN,
     level: float = 0.95,
+    p_switch: float = DEFAULT_P_SWITCH,
 ) -> Recommendations:
     """Recommend an arm for each patient, from a by-arm table and its posterior draws.
 
-    The top arm has the highest value among the permitted arms. An arm is clearly worse if the lower bound of
-    (top minus arm) is above `margin`; the other arms form the best set. The bounds are those of two-sided
-    intervals at `level`, simultaneous over arms. The advantage is the top arm minus the best of the others;
-    its interval consists of the smallest of these bounds, so that a recommendation is supported only if the
-    lower limit of the advantage is above `margin`.
+    The top arm has the highest value among the permitted arms. Every arm is compared with the comparator (by
+    default the default arm): difference with its interval, and P(better), the posterior probability that the
+    arm is better. The expected regret of an arm is what one expects to lose by it instead of the best arm.
+    The best set is the largest set of arms, in the order of their expected regret, from which an arm drawn at
+    random loses at most `margin` on average; it has at least the top arm.
 
     The status is the first of these that holds: ``out_of_scope`` if the model may not be used for the
     patient, or no arm is permitted; ``only_option`` if one arm is permitted, so that nothing was compared;
-    ``insufficient_evidence`` if the result depends on an arm without sufficient `evidence`, which is never
-    excluded from the best set; ``no_interval`` without draws; ``supported`` if the best set has one arm; and
-    ``no_clear_best`` if it has several.
+    ``insufficient_evidence`` if the top arm or the comparator is without sufficient `evidence`;
+    ``no_interval`` without draws; ``clear_gain`` if the top arm is better than the comparator with P(better) of
+    .95 or more, and an expected gain of `margin` or more; ``default_best`` if the comparator is the top arm and
+    no arm is better than it by more than `margin` with a probability of .2 or more; ``leaning`` if P(better)
+    of the top arm is .8 or more; ``equivalent`` if the best set has two or more arms, and no arm is better
+    than the top arm by more than `margin` with a probability of .2 or more; otherwise ``undecided``: the data
+    cannot tell.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def recommend(
     draws : array of shape (n_draws, n_patients, n_arms), optional
         Posterior draws of the same table, arms in the same order.
     default_arm : label, optional
-        The best single arm. It breaks ties, and is the fallback of rule "supported", which requires it.
+        The best single arm. It breaks ties, and is where the rules "switch" and "default" stay; both
+        require it.
     allowed : DataFrame of bool of shape (n_patients, n_arms), optional
         Permissions: False excludes an arm for a patient.
     excluded : mapping of arm to reason, optional
@@ -72,13 +74,17 @@ def recommend(
         Whether an arm had enough patients to be compared with others; True for arms that are not listed.
     in_scope : Series of bool of shape (n_patients,), optional
         Patients for whom the model may be used.
-    rule : {"expected", "supported"}
-        "expected": always recommend the top arm. "supported": recommend it only if it is supported,
-        otherwise the default arm (if permitted).
+    rule : {"expected", "switch", "default"}
+        "expected": recommend the top arm. "switch": recommend it only if its P(better than the comparator) is
+        above `p_switch`, otherwise the default arm (if permitted). "default": the default arm (if permitted).
+    comparator : label, optional
+        The arm with which the others are compared, such as the one otherwise received; None: the default arm.
     margin : float
         Smallest difference that matters, 0 to 1.
     level : float
-        Confidence level.
+        Level of the intervals.
+    p_switch : float
+        Probability above which the rule "switch" leaves the default arm, 0.5 to 1.
 
     Returns
     -------
@@ -111,9 +117,15 @@ def recommend(
         )
     check_unique("The patients (index) of by_arm", by_arm.index)
     arms = list(by_arm.columns)
-    if default_arm is not None:
-        default_arm = check_arm("default_arm", default_arm, arms)
-    check_rule(rule, margin, level, default_arm, arms)
+    by = DecisionRule.of(
+        arms,
+        rule=rule,
+        margin=margin,
+        level=level,
+        p_switch=p_switch,
+        default_arm=default_arm,
+        comparator=comparator,
+    )
     reasons = reasons_of(excluded, arms)
     permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
     return recommend_arrays(
@@ -121,14 +133,11 @@ def recommend(
         patients=by_arm.index,
         arms=arms,
         draws=_check_draws(draws, by_arm),
-        default_arm=default_arm,
         permitted=permitted,
         reasons=reasons,
         evidence=evidence,
         in_scope=_scope(in_scope, by_arm.index),
-        rule=rule,
-        margin=margin,
-        level=level,
+        by=by,
     )
 
 
@@ -138,14 +147,11 @@ def recommend_arrays(
     patients: Any,
     arms: Sequence[Any],
     draws: FloatArray | None,
-    default_arm: Any,
     permitted: np.ndarray,
     reasons: Mapping[Any, str],
     evidence: Mapping[Any, bool] | None,
     in_scope: np.ndarray,
-    rule: str,
-    margin: float,
-    level: float,
+    by: DecisionRule,
 ) -> Recommendations:
     """Recommend an arm for each patient from arrays that were checked before; see `recommend`.
 
@@ -153,43 +159,22 @@ def recommend_arrays(
     reason for each excluded arm; `permitted` already takes the exclusions into account.
     """
     enough = np.array([bool((evidence or {}).get(arm, True)) for arm in arms])
-    decisions = decide(
-        values,
-        draws,
-        permitted=permitted,
-        default=None if default_arm is None else list(arms).index(default_arm),
-        enough=enough,
-        in_scope=in_scope,
-        rule=rule,
-        margin=margin,
-        level=level,
-    )
-    found = reasons_by_patient(decisions, arms, permitted=permitted, enough=enough)
+    decisions = decide(values, draws, permitted=permitted, enough=enough, in_scope=in_scope, arms=arms, by=by)
+    found = reasons_by_patient(decisions, arms, permitted=permitted, enough=enough, comparator=by.comparator)
     return Recommendations(
         patients=patients,
         arms=tuple(arms),
         columns=_columns(decisions, arms, found, _excluded(permitted, reasons, arms)),
+        comparisons=decisions.comparisons.tables(),
         utilities=values,
-        rule=rule,
-        margin=float(margin),
-        level=float(level),
-        default_arm=default_arm,
+        rule=by.rule,
+        margin=by.margin,
+        level=by.level,
+        p_switch=by.p_switch,
+        default_arm=by.default_arm,
+        comparator=by.comparator,
         excluded=dict(reasons),
     )
-
-
-def check_rule(rule: str, margin: float, level: float, default_arm: Any, arms: Sequence[Any]) -> None:
-    """Raise if an option of a decision is invalid."""
-    check_choice("rule", rule, RULES)
-    check_level(level)
-    if not 0 <= check_number("margin", margin) < 1:
-        raise InputError(
-            f"margin is {margin}; it must be 0 or more and below 1 (a difference of proportions)."
-        )
-    if default_arm is not None:
-        check_choice("default_arm", default_arm, arms)
-    elif rule == "supported":
-        raise InputError("Rule 'supported' requires default_arm. Give one, or use rule='expected'.")
 
 
 def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
@@ -247,19 +232,30 @@ def _excluded(permitted: np.ndarray, reasons: Mapping[Any, str], arms: Sequence[
 def _columns(
     decisions: Decisions, arms: Sequence[Any], reasons: Sequence[Any], excluded: Sequence[Mapping[Any, str]]
 ) -> dict[str, np.ndarray]:
-    labels = objects([*arms, None])  # position -1: no arm
+    labels, found = objects([*arms, None]), decisions.comparisons  # position -1: no arm
     return {
         "arm": labels[decisions.arm],
         "status": decisions.status,
         "status_reasons": objects(reasons),
         "best_set": objects([tuple(labels[:-1][row]) for row in decisions.best_set]),
+        "gain": _of(found.difference, decisions.arm),
+        "gain_lower": _of(found.lower, decisions.arm),
+        "gain_upper": _of(found.upper, decisions.arm),
+        "p_better": _of(found.p_better, decisions.arm),
+        "regret": _of(found.regret, decisions.arm),
+        "p_best": _of(found.p_best, decisions.arm),
         "advantage": decisions.advantage,
         "advantage_lower": decisions.lower,
         "advantage_upper": decisions.upper,
-        "p_best": decisions.p_best,
         "top": labels[decisions.top],
+        "comparator": labels[decisions.comparator],
         "excluded": objects(excluded),
     }
+
+
+def _of(table: FloatArray, arm: np.ndarray) -> FloatArray:
+    """Return the entry of each patient's arm; NaN without one."""
+    return np.where(arm >= 0, table[np.arange(len(table)), arm], np.nan)
 
 
 def objects(values: Sequence[Any]) -> np.ndarray:

@@ -23,7 +23,14 @@ from treatsel.recommendation._reasons import plain_reasons
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = ("arm", "status_reasons", "best_set", "top", "excluded")  # columns that hold labels, not numbers
+LABELS = (
+    "arm",
+    "status_reasons",
+    "best_set",
+    "top",
+    "comparator",
+    "excluded",
+)  # columns that hold labels, not numbers
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -44,23 +51,33 @@ class Recommendations(Summarized):
         status: one of ``STATUSES``.
         status_reasons: tuple of pairs (code, and the arm, column or outcome that it is about) that explain
         the status; the codes are those of ``STATUS_REASONS`` or, for a patient out of scope, of warnings.
-        best_set: tuple of arms that are not clearly worse than the top arm.
+        best_set: tuple of arms of which an arm drawn at random loses at most `margin` on average.
+        gain, gain_lower, gain_upper: utility of the recommended arm minus that of the comparator, -1 to 1,
+        with its interval. p_better: posterior probability that it is above 0. NaN without a comparator.
+        regret: expected loss of utility by the recommended arm instead of the patient's best one.
+        p_best: posterior probability that the recommended arm is the best.
         advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the best other arm,
-        -1 to 1, with its interval, which is simultaneous over the other arms and determines the status:
-        ``supported`` requires a lower limit above `margin`.
-        p_best: posterior probability that the top arm is the best.
-        top: the permitted arm with the highest utility; None if tied. excluded: mapping of arm to reason.
+        with its interval, which is simultaneous over the other arms; a detail, on which no status rests.
+        top: the permitted arm with the highest utility; None if tied. comparator: the arm compared with; None
+        if it is not permitted. excluded: mapping of arm to reason.
+    comparisons : mapping of str to ndarray of shape (n_patients, n_arms)
+        Of every arm: difference to the comparator with lower and upper limit, p_better,
+        p_relevantly_better (by more than `margin`), regret, p_regret (above `margin`), p_best, and
+        p_above_top (better than the top arm by more than `margin`); NaN where an arm is not permitted.
     utilities : ndarray of shape (n_patients, n_arms)
         The compared values: 0 to 1, higher is better.
     rule : str
-        "expected" or "supported".
+        "expected", "switch" or "default".
     margin : float
-        Smallest difference that matters: an arm is excluded from the best set if it is clearly worse than
-        the top arm by more than this.
+        Smallest difference that matters.
     level : float
-        Confidence of the best set and of the interval of the advantage, both simultaneous over arms.
+        Level of the intervals.
+    p_switch : float
+        Probability above which the rule "switch" leaves the default arm.
     default_arm : label or None
-        The arm that takes ties and is the fallback of rule "supported".
+        The arm that takes ties, and where the rules "switch" and "default" stay.
+    comparator : label or None
+        The arm with which the others are compared.
     preferences : mapping of str to float, or None
         Weight of each outcome, as given; only their ratios matter. None without a model.
     excluded : mapping of label to str
@@ -74,11 +91,14 @@ class Recommendations(Summarized):
     patients: Any
     arms: tuple[Any, ...]
     columns: Mapping[str, np.ndarray]
+    comparisons: Mapping[str, FloatArray]
     utilities: FloatArray
     rule: str
     margin: float
     level: float
+    p_switch: float
     default_arm: Any = None
+    comparator: Any = None
     preferences: Mapping[str, float] | None = None
     excluded: Mapping[Any, str] = field(default_factory=dict)
     flags: Mapping[str, Any] | None = None
@@ -92,6 +112,10 @@ class Recommendations(Summarized):
             parts[0],
             patients=patients,
             columns={name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+            comparisons={
+                name: np.concatenate([part.comparisons[name] for part in parts])
+                for name in parts[0].comparisons
+            },
             utilities=np.concatenate([part.utilities for part in parts]),
         )
 
@@ -154,6 +178,17 @@ class Recommendations(Summarized):
 
         return pd.DataFrame(self.utilities.copy(), index=pd.Index(self.patients), columns=pd.Index(self.arms))
 
+    def compared(self) -> "pd.DataFrame":
+        """Return what is known of every arm, one row per patient and arm.
+
+        Columns: utility, and those of `comparisons`.
+        """
+        import pandas as pd
+
+        index = pd.MultiIndex.from_product([pd.Index(self.patients), list(self.arms)], names=["patient", "arm"])
+        tables = {"utility": self.utilities, **self.comparisons}
+        return pd.DataFrame({name: table.ravel() for name, table in tables.items()}, index=index)
+
     def to_frame(self) -> "pd.DataFrame":
         """Return one row per patient; of a model's recommendations also the scope, as in `Predictions`."""
         if self.flags is None:
@@ -181,7 +216,8 @@ class Recommendations(Summarized):
             "rule": self.rule,
             "margin": self.margin,
             "level": self.level,
-            "interval": "simultaneous",
+            "p_switch": self.p_switch,
+            "comparator": plain(self.comparator),
             "preferences": None if preferences is None else {k: float(v) for k, v in preferences.items()},
             "default_arm": plain(self.default_arm),
             "excluded": {str(arm): str(reason) for arm, reason in self.excluded.items()},
@@ -194,6 +230,10 @@ class Recommendations(Summarized):
         """Return the recommendation of one patient as plain values."""
         row = {name: plain(values[i]) for name, values in self.columns.items() if name not in LABELS[1:]}
         utilities = zip(self.arms, self.utilities[i].tolist(), strict=True)
+        compared = {
+            str(arm): {name: plain(table[i, k]) for name, table in self.comparisons.items()}
+            for k, arm in enumerate(self.arms)
+        }
         return {
             "patient": plain(patient),
             **row,
@@ -201,7 +241,9 @@ class Recommendations(Summarized):
             "best_set": [plain(arm) for arm in self.columns["best_set"][i]],
             "top": plain(self.columns["top"][i]),
             "excluded": {str(arm): str(reason) for arm, reason in self.columns["excluded"][i].items()},
+            "comparator": plain(self.columns["comparator"][i]),
             "utility": {str(arm): plain(value) for arm, value in utilities},
+            "compared": compared,
         }
 
     def to_json(self) -> str:
@@ -209,7 +251,7 @@ class Recommendations(Summarized):
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Any:
-        """Draw each patient's advantage with its simultaneous interval; color and marker show the status.
+        """Draw each patient's gain over the comparator with its interval; color and marker show the status.
 
         Parameters
         ----------
@@ -225,7 +267,6 @@ class Recommendations(Summarized):
         from treatsel._reporting import plots
 
         table = self.table
-        ends = plots.intervals_of(self.level, any_finite=bool(table["advantage_lower"].notna().any()))
-        ends = ends.replace("intervals", "simultaneous intervals")
-        label = f"Advantage of the top arm over the best other arm: difference in utility ({ends})"
-        return plots.advantages(table, ax, xlabel=label, **kwargs)
+        ends = plots.intervals_of(self.level, any_finite=bool(table["gain_lower"].notna().any()))
+        label = f"Recommended arm minus {self.comparator}: difference in utility ({ends})"
+        return plots.gains(table, ax, xlabel=label, **kwargs)
