@@ -36,7 +36,6 @@ from treatsel._reporting.axes import (
 )
 
 __all__ = [
-    "advantages",
     "attributions",
     "bare_axes",
     "bare_figure",
@@ -45,6 +44,7 @@ __all__ = [
     "calibration",
     "calibration_panels",
     "curves",
+    "differences",
     "estimates",
     "intervals_of",
     "to_svg",
@@ -52,8 +52,11 @@ __all__ = [
 ]
 
 STATUS_STYLES = {  # color and marker
-    "supported": (GREEN, "o"),
-    "no_clear_best": (BLUE, "s"),
+    "clear_gain": (GREEN, "o"),
+    "leaning": (GREEN, "P"),
+    "default_best": (BLUE, "o"),
+    "equivalent": (BLUE, "s"),
+    "undecided": (GREY, "s"),
     "no_interval": (YELLOW, "^"),
     "insufficient_evidence": (GREY, "D"),
     "only_option": (PURPLE, "v"),
@@ -113,10 +116,13 @@ def by_arm_intervals(
     return ax
 
 
-def advantages(table: pd.DataFrame, ax: Any = None, *, xlabel: str, **kwargs: Any) -> Any:
-    """Draw each patient's advantage with its interval, largest on top, with color and marker by status."""
-    table = table.sort_values("advantage", kind="stable")
-    names = {"advantage": "value", "advantage_lower": "lower", "advantage_upper": "upper"}
+def differences(table: pd.DataFrame, ax: Any = None, *, of: str, xlabel: str, **kwargs: Any) -> Any:
+    """Draw each patient's difference with its interval, largest on top, with color and marker by status.
+
+    `of`: the column of the differences; with ``_lower`` and ``_upper`` added, those of the interval.
+    """
+    table = table.sort_values(of, kind="stable")
+    names = {of: "value", f"{of}_lower": "lower", f"{of}_upper": "upper"}
     bounds = table[list(names)].rename(columns=names).astype("float64")
     few = len(table) <= MAX_PATIENTS
     if few:
@@ -126,7 +132,7 @@ def advantages(table: pd.DataFrame, ax: Any = None, *, xlabel: str, **kwargs: An
         ax = new_axes(ax, width=7, height=6)
         hide_frame(ax)
         ax.set(yticks=[], ylim=(-0.02 * len(table), 1.02 * len(table)))
-        label_axes(ax, xlabel=xlabel, ylabel=f"{len(table):,} patients, by advantage")
+        label_axes(ax, xlabel=xlabel, ylabel=f"{len(table):,} patients, by {of}")
     rows = np.arange(len(table))
     for status, (color, marker) in STATUS_STYLES.items():
         mine = (table["status"] == status).to_numpy()

@@ -23,7 +23,7 @@ from treatsel.cli._io import (
     write_table,
 )
 from treatsel.cli._predict import add_on_invalid, add_service
-from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, RULES
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, RULES
 from treatsel.table import read_table
 
 
@@ -32,9 +32,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "recommend",
         help="recommend an arm for each patient",
-        description="Write one row per patient: arm, status with reasons, best set, advantage over the best "
-        "other arm with its simultaneous interval, P(best), and for a patient out of scope the reasons with "
-        "their columns.",
+        description="Write one row per patient: arm, status with reasons, best set, difference to the "
+        "comparator with its interval, P(better than the comparator), expected regret, P(best), and for a "
+        "patient out of scope the reasons with their columns.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
@@ -53,7 +53,24 @@ def add_parser(commands: Any) -> None:
         help="arm that is not available; repeatable",
     )
     parser.add_argument(
-        "--rule", choices=RULES, default=DEFAULT_RULE, help="decision rule (default: %(default)s)"
+        "--comparator",
+        metavar="ARM",
+        help="arm with which the others are compared, such as the one otherwise received (default: the best "
+        "single arm)",
+    )
+    parser.add_argument(
+        "--rule",
+        choices=RULES,
+        default=DEFAULT_RULE,
+        help="expected: the arm with the highest utility; switch: the comparator unless another is better "
+        "with a probability above --p-switch; default: the best single arm (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--p-switch",
+        type=float,
+        default=DEFAULT_P_SWITCH,
+        metavar="P",
+        help="probability above which the rule switch leaves the comparator (default: %(default)s)",
     )
     parser.add_argument(
         "--margin",
@@ -79,7 +96,9 @@ def run(args: argparse.Namespace) -> int:
         read_table(args.patients, selector.codebook_, **reading(args)),
         preferences=dict(args.weight) if args.weight else None,
         excluded=dict(args.exclude) if args.exclude else None,
+        comparator=args.comparator,
         rule=args.rule,
+        p_switch=args.p_switch,
         margin=args.margin,
         level=args.level,
         on_invalid=args.on_invalid,

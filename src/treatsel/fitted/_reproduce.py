@@ -11,7 +11,8 @@ COMMON = ("model_id", "library_version", "input_sha256", "on_invalid", "date", "
 OPTIONS = {  # by the kind of the record: what it must hold beside the common keys
     "predictions": ("level",),
     "recommendations": (
-        *("level", "preferences", "rule", "margin", "excluded", "allowed_sha256", "decisions"),
+        *("level", "preferences", "rule", "comparator", "margin", "p_switch", "excluded", "allowed_sha256"),
+        "decisions",
     ),
     "explanation": ("arm", "contrast", "outcome", "scale", "background_sha256"),
 }
@@ -61,16 +62,18 @@ def _decided(model: Any, audit: Mapping[str, Any], allowed: Any) -> dict[str, An
             "The recommendation was made with a table of permissions, which the audit record does not hold. "
             "Pass it as allowed=."
         )
-    excluded = audit["excluded"]
-    if isinstance(excluded, Mapping):  # JSON turned the arms into texts
-        labels = {str(arm): arm for arm in model.arms}
+    excluded, comparator = audit["excluded"], audit["comparator"]
+    labels = {str(arm): arm for arm in model.arms}  # JSON turned the arms into texts
+    if isinstance(excluded, Mapping):
         excluded = {labels.get(str(arm), arm): reason for arm, reason in excluded.items()}
     return {
         "preferences": audit["preferences"],
         "allowed": allowed,
         "excluded": excluded,
+        "comparator": None if comparator is None else labels.get(str(comparator), comparator),
         "rule": audit["rule"],
         "margin": audit["margin"],
+        "p_switch": audit["p_switch"],
         "level": audit["level"],
     }
 

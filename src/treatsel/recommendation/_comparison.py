@@ -18,11 +18,11 @@ class Comparisons:
 
     Attributes
     ----------
-    difference, lower, upper : ndarray
+    difference, difference_lower, difference_upper : ndarray
         Value of the arm minus that of the comparator, with its interval. NaN without a comparator.
     p_better, p_relevantly_better : ndarray
         Posterior probability that the arm is better than the comparator, and better by more than the margin.
-    regret : ndarray
+    expected_regret : ndarray
         Expected loss of value by this arm instead of the best one.
     p_regret : ndarray
         Posterior probability that this loss is above the margin.
@@ -33,11 +33,11 @@ class Comparisons:
     """
 
     difference: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+    difference_lower: FloatArray
+    difference_upper: FloatArray
     p_better: FloatArray
     p_relevantly_better: FloatArray
-    regret: FloatArray
+    expected_regret: FloatArray
     p_regret: FloatArray
     p_best: FloatArray
     p_above_top: FloatArray
@@ -100,7 +100,7 @@ def _of_block(
     loss = best[:, None, :] - draws
     first = (loss <= 0) & permitted[:, :, None]
     found = {
-        "regret": loss.mean(axis=-1),
+        "expected_regret": loss.mean(axis=-1),
         "p_regret": exceeds(loss, margin).mean(axis=-1),
         "p_best": (first / np.maximum(first.sum(axis=1), 1)[:, None, :]).mean(axis=-1),
         "p_above_top": exceeds(draws - _at(draws, top)[:, None], margin).mean(axis=-1),
@@ -110,8 +110,8 @@ def _of_block(
     away = draws - _at(draws, comparator)[:, None]
     lower, upper = quantiles(away, [(1 - level) / 2, (1 + level) / 2])
     against = {
-        "lower": lower,
-        "upper": upper,
+        "difference_lower": lower,
+        "difference_upper": upper,
         "p_better": (away > 0).mean(axis=-1),
         "p_relevantly_better": exceeds(away, margin).mean(axis=-1),
     }

@@ -38,7 +38,7 @@ class DecisionRule:
     rule, margin, level, p_switch
         As in `recommend`.
     default_arm, comparator : label or None
-        As in `recommend`; the comparator is the default arm where none was named.
+        As in `recommend`; the comparator is the default arm unless another one was named.
     """
 
     rule: str
@@ -77,7 +77,7 @@ class DecisionRule:
             raise InputError(f"p_switch is {p_switch}; it must be a probability of 0.5 or more, and below 1.")
         if default_arm is not None:
             default_arm = check_arm("default_arm", default_arm, arms)
-        elif rule != "expected":
+        elif rule == "default" or (rule == "switch" and comparator is None):
             raise InputError(f"Rule {rule!r} requires default_arm. Give one, or use rule='expected'.")
         comparator = default_arm if comparator is None else check_arm("comparator", comparator, arms)
         return cls(
@@ -94,7 +94,7 @@ class DecisionRule:
 class Decisions:
     """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval.
 
-    `tied` marks the arms that share the highest value, where the default arm is not among them. `comparator`:
+    `tied` marks the arms that share the highest value, where the comparator is not among them. `comparator`:
     position of the arm that the others are compared with, -1 where it is not permitted.
     """
 
@@ -142,8 +142,8 @@ def decide(
     default, chosen = (
         None if arm is None else list(arms).index(arm) for arm in (by.default_arm, by.comparator)
     )
-    rows, n_permitted = np.arange(len(values)), permitted.sum(axis=1)
-    leading, top = _leading(values, permitted, default)
+    n_permitted = permitted.sum(axis=1)
+    leading, top = _leading(values, permitted, chosen)
     tied = leading & (leading.sum(axis=1) > 1)[:, None]
     top = np.where(n_permitted > 0, top, -1)
     comparator = np.full(len(values), -1) if chosen is None else np.where(permitted[:, chosen], chosen, -1)
@@ -156,10 +156,17 @@ def decide(
         margin=by.margin,
         level=by.level,
     )
-    best_set = _best_set(found.regret, permitted, top, by.margin)
+    best_set = _best_set(values, found.expected_regret, permitted, top, by.margin)
     known = np.append(enough, False)
     comparable = known[top] & (known[comparator] | (comparator < 0))
-    status = _status(values, found, top, comparator, best_set, by.margin)
+    p_better, above_top = _of_top(found, draws, tied, top, comparator, by.margin)
+    difference = found.difference[np.arange(len(values)), top]
+    status = np.full(len(values), "undecided", dtype=object)
+    stays = (comparator >= 0) & (top == comparator)
+    status[(best_set.sum(axis=1) > 1) & (above_top < RULED_OUT)] = "equivalent"
+    status[p_better >= LEANING] = "leaning"
+    status[stays & (above_top < RULED_OUT)] = "default_best"
+    status[(p_better >= CLEAR) & ~exceeds(by.margin, difference)] = "clear_gain"
     if draws is None:
         status[:] = "no_interval"
     status[~comparable] = "insufficient_evidence"
@@ -167,11 +174,11 @@ def decide(
     status[~in_scope | (n_permitted == 0)] = "out_of_scope"
     arm = np.where(tied.any(axis=1), -1, top)  # no arm is the best of several that are tied
     top = arm.copy()
-    if default is not None and by.rule != "expected":
-        stays = permitted[:, default]
-        if by.rule == "switch":
-            stays = stays & ~(found.p_better[rows, arm] > by.p_switch)
-        arm = np.where(stays, default, top)
+    if by.rule == "default" and default is not None:
+        arm = np.where(permitted[:, default], default, top)
+    elif by.rule == "switch":
+        stays = (comparator >= 0) & ~(p_better > by.p_switch)
+        arm = np.where(stays, comparator, top)
     return Decisions(
         arm=np.where(status == "out_of_scope", -1, arm),
         top=top,
@@ -184,13 +191,15 @@ def decide(
     )
 
 
-def _leading(values: FloatArray, permitted: np.ndarray, default: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _leading(
+    values: FloatArray, permitted: np.ndarray, comparator: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return which permitted arms have the highest value, and the position of the first of the highest.
 
     Validation evaluates the same rule: `best_shares`, with the default arm as the comparator.
     """
     available = np.where(permitted, values, -np.inf)
-    leading = permitted & (best_shares(available, default) > 0)
+    leading = permitted & (best_shares(available, comparator) > 0)
     return leading, np.where(leading, values, -np.inf).argmax(axis=1)
 
 
@@ -229,7 +238,7 @@ def _advantages(
 def _bounds(
     draws: FloatArray, top: int, permitted: np.ndarray, level: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the interval of the advantage of one arm: the smallest of its simultaneous bounds over others."""
+    """Return the interval of the advantage of an arm: the smallest of its simultaneous bounds."""
     by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
     lead = by_patient[:, [top]] - by_patient
     filled = ~permitted | (np.arange(permitted.shape[1]) == top)
@@ -255,45 +264,52 @@ def _simultaneous(lead: FloatArray, filled: np.ndarray, level: float) -> tuple[F
     return bounds[0], bounds[1]
 
 
-def _status(
-    values: FloatArray,
+def _of_top(
     found: Comparisons,
+    draws: FloatArray | None,
+    tied: np.ndarray,
     top: np.ndarray,
     comparator: np.ndarray,
-    best_set: np.ndarray,
     margin: float,
-) -> np.ndarray:
-    """Return the status of patients whose arms can be compared."""
-    rows, has_comparator = np.arange(len(values)), comparator >= 0
-    others = np.arange(values.shape[1]) != top[:, None]
-    above_top = np.fmax.reduce(np.where(others, found.p_above_top, np.nan), axis=1, initial=0.0)
-    stays = has_comparator & (top == comparator)
-    p_better = np.where(has_comparator & ~stays, found.p_better[rows, top], 0.0)
-    clear = (p_better >= CLEAR) & ~exceeds(margin, found.difference[rows, top])
-    status = np.full(len(values), "undecided", dtype=object)
-    status[(best_set.sum(axis=1) > 1) & (above_top < RULED_OUT)] = "equivalent"
-    status[p_better >= LEANING] = "leaning"
-    status[stays & (above_top < RULED_OUT)] = "default_best"
-    status[clear] = "clear_gain"
-    return status
+) -> tuple[FloatArray, FloatArray]:
+    """Return P(top arm better than the comparator), and the largest P(another arm relevantly better than it).
 
-
-def _best_set(regret: FloatArray, permitted: np.ndarray, top: np.ndarray, margin: float) -> np.ndarray:
-    """Return the arms of which an arm drawn at random loses at most the margin, on average.
-
-    The largest such set, in the order of the expected regret; at least the top arm. Without draws, every
-    permitted arm.
+    By patient; of several arms that are tied for the top, the least favorable values, so that the order of
+    the arms does not matter. Without a comparator, or where it is the top arm, the first is 0.
     """
-    if np.isnan(regret).all():
+    rows, other = np.arange(len(top)), comparator != top
+    p_better = np.where(other & (comparator >= 0), found.p_better[rows, top], 0.0)
+    above_top = np.fmax.reduce(found.p_above_top, axis=1, initial=0.0)
+    if draws is not None:
+        for i in np.flatnonzero(tied.any(axis=1)).tolist():
+            mine = tied[i]
+            p_better[i] = np.fmin.reduce(found.p_better[i, mine], initial=1.0) if comparator[i] >= 0 else 0.0
+            own, usable = draws[:, i], np.isfinite(found.p_best[i])
+            lead = own[:, usable, None] - own[:, None, mine]
+            above_top[i] = exceeds(lead, margin).mean(axis=0).max()
+    return p_better, above_top
+
+
+def _best_set(
+    values: FloatArray, expected_regret: FloatArray, permitted: np.ndarray, top: np.ndarray, margin: float
+) -> np.ndarray:
+    """Return the arms within the margin of the top arm from which a random one loses at most the margin.
+
+    The largest such set, in the order of the expected regret, whose mean is at most the margin; at least the
+    top arm. "Within the margin of the top arm" alone would not do: the top arm is the one that was
+    overestimated, and patients lose more than the margin by the others. Without draws, every permitted arm.
+    """
+    if np.isnan(expected_regret).all():
         return permitted.copy()
-    usable = np.where(permitted, regret, np.inf)
+    near = permitted & ~exceeds(values[np.arange(len(values)), top][:, None] - values, margin)
+    usable = np.where(near, expected_regret, np.inf)
     order = np.argsort(usable, axis=1, kind="stable")
     ordered = np.take_along_axis(usable, order, axis=1)
-    mean = ordered.cumsum(axis=1) / np.arange(1, regret.shape[1] + 1)
+    mean = ordered.cumsum(axis=1) / np.arange(1, usable.shape[1] + 1)
     found = np.zeros_like(permitted)
     np.put_along_axis(found, order, ~exceeds(mean, margin), axis=1)
     found[np.flatnonzero(top >= 0), top[top >= 0]] = True
-    return found & permitted
+    return np.asarray(found & permitted)
 
 
 def reasons_of(excluded: Any, arms: Sequence[Any]) -> dict[Any, str]:

@@ -44,18 +44,18 @@ def recommend(
     The top arm has the highest value among the permitted arms. Every arm is compared with the comparator (by
     default the default arm): difference with its interval, and P(better), the posterior probability that the
     arm is better. The expected regret of an arm is what one expects to lose by it instead of the best arm.
-    The best set is the largest set of arms, in the order of their expected regret, from which an arm drawn at
-    random loses at most `margin` on average; it has at least the top arm.
+    The best set holds the top arm and arms whose value is within `margin` of it: as many, in the order of
+    their expected regret, that an arm drawn at random from the set loses at most `margin` on average.
 
     The status is the first of these that holds: ``out_of_scope`` if the model may not be used for the
     patient, or no arm is permitted; ``only_option`` if one arm is permitted, so that nothing was compared;
     ``insufficient_evidence`` if the top arm or the comparator is without sufficient `evidence`;
-    ``no_interval`` without draws; ``clear_gain`` if the top arm is better than the comparator with P(better) of
-    .95 or more, and an expected gain of `margin` or more; ``default_best`` if the comparator is the top arm and
-    no arm is better than it by more than `margin` with a probability of .2 or more; ``leaning`` if P(better)
-    of the top arm is .8 or more; ``equivalent`` if the best set has two or more arms, and no arm is better
-    than the top arm by more than `margin` with a probability of .2 or more; otherwise ``undecided``: the data
-    cannot tell.
+    ``no_interval`` without draws; ``clear_gain`` if the top arm is better than the comparator with P(better)
+    of .95 or more, and an expected difference of `margin` or more; ``default_best`` if the comparator is the
+    top arm and no arm is better than it by more than `margin` with a probability of .2 or more; ``leaning``
+    if P(better) of the top arm is .8 or more; ``equivalent`` if the best set has two or more arms, and no arm
+    is better than the top arm by more than `margin` with a probability of .2 or more; otherwise
+    ``undecided``: the data cannot tell.
 
     Parameters
     ----------
@@ -64,8 +64,7 @@ def recommend(
     draws : array of shape (n_draws, n_patients, n_arms), optional
         Posterior draws of the same table, arms in the same order.
     default_arm : label, optional
-        The best single arm. It breaks ties, and is where the rules "switch" and "default" stay; both
-        require it.
+        The best single arm: the comparator unless another is named, and what the rule "default" gives.
     allowed : DataFrame of bool of shape (n_patients, n_arms), optional
         Permissions: False excludes an arm for a patient.
     excluded : mapping of arm to reason, optional
@@ -75,16 +74,18 @@ def recommend(
     in_scope : Series of bool of shape (n_patients,), optional
         Patients for whom the model may be used.
     rule : {"expected", "switch", "default"}
-        "expected": recommend the top arm. "switch": recommend it only if its P(better than the comparator) is
-        above `p_switch`, otherwise the default arm (if permitted). "default": the default arm (if permitted).
+        "expected": the top arm. "switch": the top arm only if its P(better than the comparator) is above
+        `p_switch`, otherwise the comparator. "default": the default arm. An arm that is not permitted is
+        replaced by the top arm.
     comparator : label, optional
-        The arm with which the others are compared, such as the one otherwise received; None: the default arm.
+        The arm with which the others are compared, such as the one otherwise received; it takes ties. None:
+        the default arm.
     margin : float
         Smallest difference that matters, 0 to 1.
     level : float
         Level of the intervals.
     p_switch : float
-        Probability above which the rule "switch" leaves the default arm, 0.5 to 1.
+        Probability above which the rule "switch" leaves the comparator, 0.5 to 1.
 
     Returns
     -------
@@ -238,11 +239,11 @@ def _columns(
         "status": decisions.status,
         "status_reasons": objects(reasons),
         "best_set": objects([tuple(labels[:-1][row]) for row in decisions.best_set]),
-        "gain": _of(found.difference, decisions.arm),
-        "gain_lower": _of(found.lower, decisions.arm),
-        "gain_upper": _of(found.upper, decisions.arm),
+        "difference": _of(found.difference, decisions.arm),
+        "difference_lower": _of(found.difference_lower, decisions.arm),
+        "difference_upper": _of(found.difference_upper, decisions.arm),
         "p_better": _of(found.p_better, decisions.arm),
-        "regret": _of(found.regret, decisions.arm),
+        "expected_regret": _of(found.expected_regret, decisions.arm),
         "p_best": _of(found.p_best, decisions.arm),
         "advantage": decisions.advantage,
         "advantage_lower": decisions.lower,

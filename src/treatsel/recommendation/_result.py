@@ -47,23 +47,25 @@ class Recommendations(Summarized):
         Arms, in the order of `utilities`.
     columns : mapping of str to ndarray of shape (n_patients,)
         arm: the recommended arm; None if the patient is out of scope, no arm is permitted, or several
-        arms are tied for the highest utility (within 1e-12) and the default arm is not one of them.
+        arms are tied for the highest utility (within 1e-12) and the comparator is not one of them.
         status: one of ``STATUSES``.
         status_reasons: tuple of pairs (code, and the arm, column or outcome that it is about) that explain
         the status; the codes are those of ``STATUS_REASONS`` or, for a patient out of scope, of warnings.
         best_set: tuple of arms of which an arm drawn at random loses at most `margin` on average.
-        gain, gain_lower, gain_upper: utility of the recommended arm minus that of the comparator, -1 to 1,
-        with its interval. p_better: posterior probability that it is above 0. NaN without a comparator.
-        regret: expected loss of utility by the recommended arm instead of the patient's best one.
+        difference, difference_lower, difference_upper: utility of the recommended arm minus that of the
+        comparator, -1 to 1, with its interval. p_better: posterior probability that it is above 0. NaN
+        without a comparator. expected_regret: expected loss of utility by the recommended arm instead of the
+        patient's best one.
         p_best: posterior probability that the recommended arm is the best.
         advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the best other arm,
         with its interval, which is simultaneous over the other arms; a detail, on which no status rests.
         top: the permitted arm with the highest utility; None if tied. comparator: the arm compared with; None
         if it is not permitted. excluded: mapping of arm to reason.
     comparisons : mapping of str to ndarray of shape (n_patients, n_arms)
-        Of every arm: difference to the comparator with lower and upper limit, p_better,
-        p_relevantly_better (by more than `margin`), regret, p_regret (above `margin`), p_best, and
-        p_above_top (better than the top arm by more than `margin`); NaN where an arm is not permitted.
+        Of every arm: difference to the comparator, difference_lower, difference_upper, p_better,
+        p_relevantly_better (by more than `margin`), expected_regret, p_regret (regret above `margin`),
+        p_best, and p_above_top (better than the top arm by more than `margin`); NaN where an arm is not
+        permitted.
     utilities : ndarray of shape (n_patients, n_arms)
         The compared values: 0 to 1, higher is better.
     rule : str
@@ -73,11 +75,11 @@ class Recommendations(Summarized):
     level : float
         Level of the intervals.
     p_switch : float
-        Probability above which the rule "switch" leaves the default arm.
+        Probability above which the rule "switch" leaves the comparator.
     default_arm : label or None
-        The arm that takes ties, and where the rules "switch" and "default" stay.
+        What the rule "default" gives.
     comparator : label or None
-        The arm with which the others are compared.
+        The arm with which the others are compared; it takes ties, and is where the rule "switch" stays.
     preferences : mapping of str to float, or None
         Weight of each outcome, as given; only their ratios matter. None without a model.
     excluded : mapping of label to str
@@ -253,7 +255,9 @@ class Recommendations(Summarized):
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Any:
-        """Draw each patient's gain over the comparator with its interval; color and marker show the status.
+        """Draw each patient's difference to the comparator with its interval; color and marker by status.
+
+        Without a comparator, the advantage over the best other arm is drawn.
 
         Parameters
         ----------
@@ -269,6 +273,8 @@ class Recommendations(Summarized):
         from treatsel._reporting import plots
 
         table = self.table
-        ends = plots.intervals_of(self.level, any_finite=bool(table["gain_lower"].notna().any()))
-        label = f"Recommended arm minus {self.comparator}: difference in utility ({ends})"
-        return plots.gains(table, ax, xlabel=label, **kwargs)
+        of, label = "difference", f"Recommended arm minus {self.comparator}: difference in utility"
+        if self.comparator is None:
+            of, label = "advantage", "Top arm minus best other arm: difference in utility"
+        ends = plots.intervals_of(self.level, any_finite=bool(table[f"{of}_lower"].notna().any()))
+        return plots.differences(table, ax, of=of, xlabel=f"{label} ({ends})", **kwargs)

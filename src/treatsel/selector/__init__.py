@@ -15,7 +15,7 @@ from treatsel.additive import additive_of
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.predictions import Predictions
-from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, Recommendations
 from treatsel.selector._attributes import LearnedAttributes, covariates_of
 from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
@@ -338,9 +338,11 @@ class TreatmentSelector(LearnedAttributes, Shown):
         preferences: Mapping[str, float] | None = None,
         allowed: pd.DataFrame | None = None,
         excluded: Mapping[Any, str] | None = None,
+        comparator: Any = None,
         rule: str = DEFAULT_RULE,
         margin: float = DEFAULT_MARGIN,
         level: float = 0.95,
+        p_switch: float = DEFAULT_P_SWITCH,
         on_invalid: str = "raise",
         date: datetime.date | str | None = None,
         service: str = "known",
@@ -353,8 +355,8 @@ class TreatmentSelector(LearnedAttributes, Shown):
             Covariates by name.
         preferences : mapping of outcome to weight, optional
             Weight of each outcome in the utility; None: only the first outcome counts. The default arm,
-            which breaks ties and is the fallback of rule "supported", always refers to the first outcome.
-        allowed, excluded, rule, margin, level
+            which breaks ties and is the comparator unless one is named, always refers to the first outcome.
+        allowed, excluded, comparator, rule, margin, level, p_switch
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
             As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
@@ -372,9 +374,11 @@ class TreatmentSelector(LearnedAttributes, Shown):
             preferences=preferences,
             allowed=allowed,
             excluded=excluded,
+            comparator=comparator,
             rule=rule,
             margin=margin,
             level=level,
+            p_switch=p_switch,
             on_invalid=on_invalid,
             date=date,
             service=service,
