@@ -1,10 +1,10 @@
-"""Coverage of the default model's intervals, and the share of patients with status "supported".
+"""Coverage of the default model's intervals, and the share of patients with status "clear_gain".
 
     python -m benchmarks.coverage [--seeds 10]
 
 Simulated trials with three arms and a true logistic model. Prints, per scenario, the coverage of 95%
 intervals, for each arm's probability and for the difference between the top arm and each other arm, and
-the share of patients whose recommendation is supported.
+the share of patients with a clear gain over the default arm.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def simulate(scenario: Scenario, seed: int) -> tuple[pd.DataFrame, pd.Series, pd
 
 
 def measure(scenario: Scenario, seed: int) -> tuple[float, float, float]:
-    """Return coverage of arms, coverage of contrasts, and the share supported, for one fit."""
+    """Return coverage of arms, coverage of contrasts, and the share with a clear gain, for one fit."""
     X, y, new, truth = simulate(scenario, seed)
     selector = ts.TreatmentSelector(random_state=0).fit(X, y)
     lower, upper = selector.predict(new).interval()
@@ -71,8 +71,8 @@ def measure(scenario: Scenario, seed: int) -> tuple[float, float, float]:
     true_lead = (truth[rows, top][:, None] - truth)[others]
     low, high = np.quantile(lead, [0.025, 0.975], axis=0)
     contrasts = ((low <= true_lead) & (true_lead <= high)).mean()
-    supported = (selector.recommend(new).to_frame()["status"] == "supported").mean()
-    return float(arms), float(contrasts), float(supported)
+    clear = (selector.recommend(new).to_frame()["status"] == "clear_gain").mean()
+    return float(arms), float(contrasts), float(clear)
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10)
     seeds = range(parser.parse_args().seeds)
-    print("| scenario | n | covariates | arms covered | contrasts covered | supported |")
+    print("| scenario | n | covariates | arms covered | contrasts covered | clear gain |")
     print("|---|---|---|---|---|---|")
     for scenario in SCENARIOS:
         mean = np.mean([measure(scenario, seed) for seed in seeds], axis=0)

@@ -125,7 +125,7 @@ def test_numbers_of_any_kind_pass(value):
 
 
 def test_choices():
-    assert check_choice("rule", "expected", iter(["expected", "supported"])) == "expected"
+    assert check_choice("rule", "expected", iter(["expected", "switch"])) == "expected"
     with pytest.raises(
         InputError, match=r"rule is 'suported'; it must be 'a', 'b' or 'supported'\. Did you mean 'supp"
     ):

@@ -32,7 +32,7 @@ EDGES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 1.0)
 def equal_arms(n: int, rng: np.random.Generator) -> Patients:
     """Six arms with the same probabilities."""
     x = record(n, rng)
-    truth = np.tile(expit(1.2 * prognosis(x, standard(x)))[:, None], 6)
+    truth = expit(1.2 * prognosis(x, standard(x)) + np.zeros(6))
     return Patients(covariates=with_gaps(x, rng), truth=truth, shares=np.full(6, 1 / 6))
 
 
@@ -118,7 +118,7 @@ def without_modification(patients: pd.DataFrame) -> str:
 def rules(cells: pd.DataFrame) -> str:
     """Return gain, harm, switches and their harm by rule and number of patients."""
     lines = [
-        "| rule | n | gain, points (SE) | gain without modification | switched, % | worse off among them, % |",
+        "| rule | n | gain, points (SE) | gain without modification | switched, % | worse off of these, % |",
         "|---|---|---|---|---|---|",
     ]
     for (rule, n), part in cells.groupby(["rule", "n"], sort=False):
@@ -174,8 +174,8 @@ def main() -> None:
         "# Statuses, best sets and rules of recommendations\n",
         f"Written by `python -m benchmarks.selection.decisions`; do not edit. Seeds: {args.seeds}. "
         f"Hierarchical model, from {STACK_FROM:,} patients on the stack, fitted to 0/1 outcomes with their "
-        f"scores; {N_NEW:,} new patients of each of {len(PROCESSES)} processes. Margin 0.05; gains and losses "
-        "in points of the probability of the good outcome.\n",
+        f"scores; {N_NEW:,} new patients of each of {len(PROCESSES)} processes. Margin 0.05; gains and "
+        "losses are in points of the probability of the good outcome.\n",
         "## Statuses\n",
         statuses(patients),
         "## Shares of statuses without modification, %\n",

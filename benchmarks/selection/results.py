@@ -87,8 +87,8 @@ def report(cells: pd.DataFrame, suffix: str) -> list[str]:
     if null.any():
         parts += [f"## Null: loss{suffix}\n", "Rate of the best arm less that of the recommendations.\n"]
         parts += [by_size(cells[null].assign(loss=-cells["gain"]), "loss", digits=4)]
-        parts += ["Share of patients with status `supported` (there is nothing to support).\n"]
-        parts += [by_size(cells[null], "supported")]
+        parts += ["Share of patients with status `clear_gain` (there is nothing to gain).\n"]
+        parts += [by_size(cells[null], "clear_gain")]
     for title, columns in SECTIONS.items():
         parts += [f"## {title}{suffix}\n"]
         parts += [by_size(cells, column, label=label, digits=digits) for column, label, digits in columns]

@@ -27,7 +27,7 @@ SCORES = (
     "arm_width",
     "contrast_coverage",
     "contrast_width",
-    "supported",
+    "clear_gain",
     "fit_seconds",
     "predict_seconds",
     "peak_mb",
@@ -129,15 +129,17 @@ def calibration_slope(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def interval_scores(by_arm: pd.DataFrame, draws: np.ndarray | None, truth: np.ndarray) -> dict[str, float]:
-    """Return coverage and mean width of 95 % intervals, and the share of patients "supported"."""
-    names = ["arm_coverage", "arm_width", "contrast_coverage", "contrast_width", "supported"]
+    """Return coverage and mean width of 95 % intervals, and the share of patients with a clear gain."""
+    names = ["arm_coverage", "arm_width", "contrast_coverage", "contrast_width", "clear_gain"]
     if draws is None:
         return dict.fromkeys(names, NO_SCORE)
     first = draws.shape[1]
     arms = covered(draws, truth[:first])
     pairs = covered(contrasts(draws), contrasts(truth[:first]))
-    status = recommend(by_arm.iloc[:first], draws=draws).to_frame()["status"]
-    return dict(zip(names, [*arms, *pairs, float((status == "supported").mean())], strict=True))
+    found = recommend(by_arm.iloc[:first], draws=draws, default_arm=by_arm.mean().idxmax())
+    return dict(
+        zip(names, [*arms, *pairs, float((found.columns["status"] == "clear_gain").mean())], strict=True)
+    )
 
 
 def covered(draws: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def make_app(model: serve.FittedModel, today: Callable[[], date] = date.today) -
 
     @app.post("/recommend")
     async def recommend(request: Request, rule: str = DEFAULT_RULE, on_invalid: str = "flag") -> Response:
-        """Return the arm that the rule gives, its status, best set and advantage.
+        """Return the arm that the rule gives, its status, best set and difference to the comparator.
 
         The default is the rule that was validated.
         """

@@ -18,6 +18,7 @@ import treatsel as ts
 from treatsel import cli, serve
 from treatsel.cli.main import COMMANDS, build_parser, main
 from treatsel.datasets import make_cohort
+from treatsel.recommendation import STATUSES
 from treatsel.table import read_table
 
 TRAIN = ["--out", "x.treatsel"]
@@ -160,9 +161,9 @@ def test_recommend_with_exclusions(folder, capsys, tmp_path):
     assert text == f"Wrote {out}: 600 patients; {', '.join(counts)}.\n"
     assert "ipt" not in set(found["arm"])
     assert json.loads(found["excluded"][0]) == {"ipt": "no therapist"}
-    assert set(found["status"]) <= {"supported", "no_clear_best", "insufficient_evidence", "out_of_scope"}
-    close = found["status"] == "no_clear_best"
-    assert found["status_reasons"][close].str.contains("not_clearly_worse: ").all()
+    assert set(found["status"]) <= set(STATUSES) - {"no_interval", "only_option"}
+    close = found["status"] == "equivalent"
+    assert found["status_reasons"][close].str.contains("about_equal: ").all()
 
 
 def numbers_of(text):
@@ -178,8 +179,10 @@ def test_json_is_that_of_the_library(folder, capsys, tmp_path):
     table = read_table(patients, selector.codebook_)
     rule = ["--exclude", "ipt=no therapist", "--weight", "dropout=1", "--margin", "0.02"]
     told = {"excluded": {"ipt": "no therapist"}, "preferences": {"dropout": 1}, "margin": 0.02}
+    switch = ["--rule", "switch", "--p-switch", "0.6", "--comparator", "cbt"]
+    switched = {"rule": "switch", "p_switch": 0.6, "comparator": "cbt"}
     for command, expected in [
-        (["recommend", *rule, "--rule", "supported"], selector.recommend(table, rule="supported", **told)),
+        (["recommend", *rule, *switch], selector.recommend(table, **switched, **told)),
         (["recommend", "--date", "2027-02-01"], selector.recommend(table, date="2027-02-01")),
         (["predict", "--level", "0.8"], selector.predict(table, level=0.8)),
         (["explain", "--arm", "cbt", "--scale", "logit"], ts.explain(selector, table, arm="cbt")),

@@ -128,7 +128,7 @@ class TestOneRecordIsOneRow:
     def test_recommendations_are_those_of_a_table(self, loaded, served, records):
         preferences = dict(zip(loaded.outcomes_, (0.7, 0.3), strict=True))
         for record in records[:8]:
-            options = {"preferences": preferences, "rule": "supported", "on_invalid": "flag"}
+            options = {"preferences": preferences, "rule": "switch", "on_invalid": "flag"}
             many = loaded.recommend([record], **options)
             for model in (loaded, served):
                 one = model.recommend(record, **options)
@@ -379,9 +379,11 @@ class TestAudit:
 
     OPTIONS = (
         {},
-        {"preferences": {"recovery": 3, "dropout": 1}, "rule": "supported", "margin": 0.1, "level": 0.8},
+        {"preferences": {"recovery": 3, "dropout": 1}, "rule": "switch", "margin": 0.1, "level": 0.8},
         {"preferences": {"dropout": 0.1, "recovery": 0.2}, "excluded": {"cbt": "no therapist"}},
         {"on_invalid": "flag", "date": "2030-01-31"},
+        {"comparator": "ipt", "rule": "switch", "p_switch": 0.6},
+        {"rule": "default"},
     )
 
     @pytest.mark.parametrize("options", OPTIONS)
@@ -402,7 +404,16 @@ class TestAudit:
         found = served.recommend(records[0], **options)
         content = found.to_dict()
         assert content["preferences"] == {"recovery": 3.0, "dropout": 1.0}
-        for key in ("preferences", "rule", "margin", "level", "excluded", "default_arm"):
+        for key in (
+            "preferences",
+            "rule",
+            "margin",
+            "level",
+            "p_switch",
+            "comparator",
+            "excluded",
+            "default_arm",
+        ):
             assert content[key] == found.audit[key]
         (row,), (decision,) = content["recommendations"], found.audit["decisions"]
         assert decision == {key: row[key] for key in ("arm", "status", "status_reasons")}
@@ -412,7 +423,7 @@ class TestAudit:
         audit = served.recommend(records[0], margin=0.9).audit
         (decision,) = audit["decisions"]
         other = next(arm for arm in served.arms if arm != decision["arm"])
-        changed = [{**decision, "arm": other, "status": "supported"}]
+        changed = [{**decision, "arm": other, "status": "clear_gain"}]
         for altered, message in [
             ({**audit, "decisions": changed}, rf"differs in arm \(recorded '{other}', now .+\), status"),
             ({**audit, "margin": 0.0, "rule": "best"}, "rule is 'best'"),

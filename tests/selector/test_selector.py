@@ -242,12 +242,14 @@ def test_missing_outcomes_are_weighted_for_in_means_of_arms_with_a_warning(data)
     assert (selector.arm_means_["value"] - rest.arm_means_["value"]).abs().max() > 1e-4
 
 
-def test_a_tiny_cohort_gives_wide_intervals_and_no_clear_best():
+def test_a_tiny_cohort_gives_wide_intervals_and_no_clear_gain():
     X, y, _ = simulate(40, 1, k=2)
     selector = TreatmentSelector(random_state=0).fit(X, y)
     lower, upper = selector.predict(X).interval()
     assert (upper - lower).to_numpy().mean() > 0.15
-    assert set(selector.recommend(X).to_frame()["status"]) <= {"no_clear_best", "insufficient_evidence"}
+    status = selector.recommend(X).to_frame()["status"]
+    assert (status != "clear_gain").all()
+    assert status.isin(["undecided", "insufficient_evidence"]).mean() > 0.8
 
 
 def test_one_arm_is_predicted_but_not_ranked(data):
@@ -343,16 +345,17 @@ def test_trees_give_no_intervals_and_support_nothing(data):
         selector.predict_draws(X)
 
 
-def test_an_arm_with_few_events_supports_nothing():
+def test_an_arm_with_few_events_is_not_compared():
     X, y, _ = simulate(900, 4, arms=1.0)
     rare = X["arm"] == "B"
     y[rare] = 0.0
     y[y.index[rare][: MIN_EVENTS - 1]] = 1.0
     table = quick().fit(X, y).recommend(X).to_frame()
-    assert "supported" not in set(table["status"])
-    assert all("B" in arms for arms in table["best_set"])
-    without = quick().fit(X, y).recommend(X, excluded={"B": "not offered here"}).to_frame()
-    assert (without["status"] == "supported").mean() > 0.5
+    assert (table["status"] == "insufficient_evidence").equals(table["top"] == "B")
+    named = quick().fit(X, y).recommend(X, comparator="B").to_frame()
+    assert set(named["status"]) == {"insufficient_evidence"}
+    other = quick().fit(X, y).recommend(X, comparator="A").to_frame()
+    assert (other["status"] == "clear_gain").mean() > 0.5
 
 
 def test_a_grid_search_gets_the_arm_column_and_gives_its_best_model(data):
@@ -599,13 +602,13 @@ def test_intervals_cover_the_truth():
 
 
 @pytest.mark.slow
-def test_without_differences_few_recommendations_are_supported():
+def test_without_differences_hardly_any_gain_is_clear():
     shares = []
     for seed in range(3):
         X, y, _ = simulate(600, seed)
         table = TreatmentSelector(random_state=0).fit(X, y).recommend(X).to_frame()
-        shares.append((table["status"] == "supported").mean())
-    assert np.mean(shares) <= 0.1
+        shares.append((table["status"] == "clear_gain").mean())
+    assert np.mean(shares) <= 0.025
 
 
 @pytest.mark.slow
@@ -614,9 +617,12 @@ def test_a_strong_modifier_is_found():
     selector = TreatmentSelector(random_state=0).fit(X, y)
     new, _, truth = simulate(1000, 8, k=2, modifier=1.0)
     table = selector.recommend(new).to_frame()
-    supported = table["status"] == "supported"
-    assert supported.mean() > 0.6
-    assert (table["arm"] == truth.idxmax(axis=1))[supported].mean() > 0.98
+    clear = table["status"] == "clear_gain"
+    assert clear.mean() > 0.3
+    gain = truth.to_numpy()[np.arange(1000), truth.columns.get_indexer(table["arm"])]
+    gain -= truth[selector.default_arm_].to_numpy()
+    assert (gain > 0)[clear].mean() > 0.98
+    assert (gain[clear].mean() - table["difference"][clear].mean()) > -0.03
 
 
 @pytest.mark.slow

@@ -110,12 +110,16 @@ def _recommend(selector: TreatmentSelector, patients: Any, folder: Path) -> Reco
     table = recommendations.to_frame()
     write_table(flat(table), folder / "recommendations.csv")
     save_picture(recommendations.plot(), folder / "recommendations.png")
-    tell("   advantage over the best other arm, with its simultaneous 95 % interval:")
+    tell(f"   difference to {recommendations.comparator}, the best single arm, with its 95 % interval:")
     for patient, row in table.iterrows():
-        bounds = f"{100 * row['advantage_lower']:+.0f} to {100 * row['advantage_upper']:+.0f}"
+        start = f"   {patient}  {row['arm'] or 'no arm':16s}  {row['status'].replace('_', ' '):21s}"
+        if row["arm"] == recommendations.comparator:
+            tell(f"{start}  expected regret {100 * row['expected_regret']:.0f} points")
+            continue
+        bounds = f"{100 * row['difference_lower']:+.0f} to {100 * row['difference_upper']:+.0f}"
         tell(
-            f"   {patient}  {row['arm']:16s}  {row['status'].replace('_', ' '):21s}  advantage "
-            f"{100 * row['advantage']:+.0f} points ({bounds}), P(best) {row['p_best']:.0%}"
+            f"{start}  {100 * row['difference']:+.0f} points ({bounds}), P(better) {row['p_better']:.0%}, "
+            f"expected regret {100 * row['expected_regret']:.0f}"
         )
     return recommendations
 

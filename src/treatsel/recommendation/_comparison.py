@@ -1,20 +1,34 @@
 """Comparisons of every arm with a comparator and with the best arm, from posterior draws."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from treatsel._checks import FloatArray, exceeds
+from treatsel._checks import ROUNDING, FloatArray, exceeds
 from treatsel.additive import quantiles
 
 BLOCK = 256  # patients compared at once: bounds memory
 Positions = npt.NDArray[np.intp]
+BY_ARM = (
+    "difference",
+    "difference_lower",
+    "difference_upper",
+    "p_better",
+    "p_relevantly_better",
+    "expected_regret",
+    "p_regret",
+    "p_best",
+    "p_above_top",
+)
+OF_TOP = ("advantage", "advantage_lower", "advantage_upper")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Comparisons:
-    """What the draws say of each arm, arrays of shape (n_patients, n_arms); NaN for an arm not permitted.
+    """What is known of each arm, arrays of shape (n_patients, n_arms), and of the two highest arms.
+
+    NaN for an arm that is not permitted, and without what a number needs.
 
     Attributes
     ----------
@@ -30,6 +44,9 @@ class Comparisons:
         Posterior probability that the arm is the best one; ties are shared.
     p_above_top : ndarray
         Posterior probability that the arm is better than the top arm by more than the margin.
+    advantage, advantage_lower, advantage_upper : ndarray of shape (n_patients,)
+        Value of the top arm minus that of the next best, with its interval; of tied arms, symmetric, so that
+        the order of the arms does not matter.
     """
 
     difference: FloatArray
@@ -41,10 +58,13 @@ class Comparisons:
     p_regret: FloatArray
     p_best: FloatArray
     p_above_top: FloatArray
+    advantage: FloatArray
+    advantage_lower: FloatArray
+    advantage_upper: FloatArray
 
     def tables(self) -> dict[str, FloatArray]:
-        """Return all tables by name."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        """Return the tables by arm, by name."""
+        return {name: getattr(self, name) for name in BY_ARM}
 
 
 def compare(
@@ -72,55 +92,77 @@ def compare(
     margin, level : float
         As in `recommend`.
     """
-    found = {each.name: np.full(values.shape, np.nan) for each in fields(Comparisons)}
-    known = permitted & (comparator >= 0)[:, None]
-    found["difference"] = np.where(known, values - _at(values, comparator)[:, None], np.nan)
-    for start in range(0, len(values) if draws is not None else 0, BLOCK):
-        rows = slice(start, start + BLOCK)
-        if draws is None:
-            continue
+    n, k = values.shape
+    found: dict[str, FloatArray] = {name: np.full((n, k), np.nan) for name in BY_ARM}
+    found |= {name: np.full(n, np.nan) for name in OF_TOP}
+    rows, has = np.arange(n), (comparator >= 0)[:, None]
+    others = permitted.copy()
+    others[rows, top] = False
+    second = np.where(others, values, -np.inf).argmax(axis=1)
+    several = np.asarray(others.any(axis=1))
+    found["difference"] = np.where(permitted & has, values - values[rows, comparator][:, None], np.nan)
+    found["advantage"] = np.where(several, values[rows, top] - values[rows, second], np.nan)
+    if draws is None:
+        return Comparisons(**found)
+    versus = permitted & has
+    versus[rows, comparator] = False
+    for start in range(0, n, BLOCK):
+        at = slice(start, start + BLOCK)
         # draws contiguous: sorting is then fast
-        by_patient = np.ascontiguousarray(np.moveaxis(draws[:, rows], 0, -1))
-        part = _of_block(by_patient, permitted[rows], comparator[rows], top[rows], margin, level)
+        by_patient = np.ascontiguousarray(np.moveaxis(draws[:, at], 0, -1))
+        part = _of_all(by_patient, permitted[at], top[at], margin)
         for name, table in part.items():
-            found[name][rows] = table
+            found[name][at] = np.where(permitted[at], table, np.nan)
+        part = _of_pairs(by_patient, comparator[at], (top[at], second[at]), margin, level)
+        for name, table in part.items():
+            found[name][at] = np.where(several[at] if name in OF_TOP else versus[at], table, np.nan)
+    tied = np.asarray(several & (found["advantage"] <= ROUNDING))
+    if tied.any():
+        widest = np.maximum(-found["advantage_lower"], found["advantage_upper"])[tied]
+        found["advantage_lower"][tied], found["advantage_upper"][tied] = -widest, widest
     return Comparisons(**found)
 
 
-def _of_block(
+def _of_all(
+    draws: FloatArray, permitted: npt.NDArray[np.bool_], top: Positions, margin: float
+) -> dict[str, FloatArray]:
+    """Return the tables that compare an arm with all others; `draws`: (n_patients, n_arms, n_draws)."""
+    usable = draws if permitted.all() else np.where(permitted[:, :, None], draws, -np.inf)
+    loss = usable.max(axis=1, keepdims=True) - draws
+    first = loss <= 0
+    if not permitted.all():
+        first &= permitted[:, :, None]
+    shared = first.sum(axis=1, keepdims=True)
+    p_best = first.mean(axis=-1) if shared.max() <= 1 else (first / np.maximum(shared, 1)).mean(axis=-1)
+    at_top = draws[np.arange(len(draws)), top][:, None]
+    return {
+        "expected_regret": loss.mean(axis=-1),
+        "p_regret": exceeds(loss, margin).mean(axis=-1),
+        "p_best": p_best,
+        "p_above_top": (draws > at_top + (margin + ROUNDING)).mean(axis=-1),
+    }
+
+
+def _of_pairs(
     draws: FloatArray,
-    permitted: npt.NDArray[np.bool_],
     comparator: Positions,
-    top: Positions,
+    leading: tuple[Positions, Positions],
     margin: float,
     level: float,
 ) -> dict[str, FloatArray]:
-    """Return the tables that need draws, for some patients; `draws`: (n_patients, n_arms, n_draws)."""
-    best = np.where(permitted[:, :, None], draws, -np.inf).max(axis=1)
-    loss = best[:, None, :] - draws
-    first = (loss <= 0) & permitted[:, :, None]
-    found = {
-        "expected_regret": loss.mean(axis=-1),
-        "p_regret": exceeds(loss, margin).mean(axis=-1),
-        "p_best": (first / np.maximum(first.sum(axis=1), 1)[:, None, :]).mean(axis=-1),
-        "p_above_top": exceeds(draws - _at(draws, top)[:, None], margin).mean(axis=-1),
-    }
-    has_top, has_comparator = (top >= 0)[:, None], (comparator >= 0)[:, None]
-    other = np.arange(permitted.shape[1]) != comparator[:, None]
-    away = draws - _at(draws, comparator)[:, None]
+    """Return the tables of every arm minus the comparator, and those of the two highest arms."""
+    n, k, n_draws = draws.shape
+    rows, away = np.arange(n), np.empty((n, k + 1, n_draws))
+    np.subtract(draws, draws[rows, comparator][:, None], out=away[:, :k])
+    np.subtract(draws[rows, leading[0]], draws[rows, leading[1]], out=away[:, k])
+    p_better = (away[:, :k] > 0).mean(axis=-1)
+    p_relevant = exceeds(away[:, :k], margin).mean(axis=-1)
     lower, upper = quantiles(away, [(1 - level) / 2, (1 + level) / 2])
-    against = {
-        "difference_lower": lower,
-        "difference_upper": upper,
-        "p_better": (away > 0).mean(axis=-1),
-        "p_relevantly_better": exceeds(away, margin).mean(axis=-1),
+    return {
+        "difference_lower": lower[:, :k],
+        "difference_upper": upper[:, :k],
+        "p_better": p_better,
+        "p_relevantly_better": p_relevant,
+        "advantage_lower": lower[:, k],
+        "advantage_upper": upper[:, k],
     }
-    found = {name: np.where(permitted, table, np.nan) for name, table in found.items()}
-    found["p_above_top"] = np.where(has_top, found["p_above_top"], np.nan)
-    usable = permitted & has_comparator & other
-    return found | {name: np.where(usable, table, np.nan) for name, table in against.items()}
-
-
-def _at(table: FloatArray, position: Positions) -> FloatArray:
-    """Return the entries of each patient's arm; those of the last arm where the position is -1."""
-    return np.asarray(table[np.arange(len(table)), position])

@@ -8,9 +8,8 @@ import numpy as np
 
 from treatsel._checks import FloatArray, check_arm, check_choice, check_level, check_number, exceeds
 from treatsel._stats.ties import best_shares
-from treatsel.additive import quantiles
 from treatsel.errors import InputError
-from treatsel.recommendation._comparison import BLOCK, Comparisons, compare
+from treatsel.recommendation._comparison import Comparisons, compare
 
 RULES = ("expected", "switch", "default")
 STATUSES = (
@@ -92,7 +91,7 @@ class DecisionRule:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decisions:
-    """By patient: arms as positions (-1: none), best set, status, and the advantage with its interval.
+    """By patient: arms as positions (-1: none), best set, status, and what they rest on.
 
     `tied` marks the arms that share the highest value, where the comparator is not among them. `comparator`:
     position of the arm that the others are compared with, -1 where it is not permitted.
@@ -105,9 +104,6 @@ class Decisions:
     best_set: np.ndarray
     comparator: np.ndarray
     comparisons: Comparisons
-    advantage: FloatArray
-    lower: FloatArray
-    upper: FloatArray
 
 
 def decide(
@@ -187,7 +183,6 @@ def decide(
         best_set=best_set,
         comparator=comparator,
         comparisons=found,
-        **_advantages(values, draws, permitted, leading, by.level),
     )
 
 
@@ -201,67 +196,6 @@ def _leading(
     available = np.where(permitted, values, -np.inf)
     leading = permitted & (best_shares(available, comparator) > 0)
     return leading, np.where(leading, values, -np.inf).argmax(axis=1)
-
-
-def _advantages(
-    values: FloatArray, draws: FloatArray | None, permitted: np.ndarray, leading: np.ndarray, level: float
-) -> dict[str, FloatArray]:
-    """Return the advantage of the top arm over the best of the others, with its interval; by patient.
-
-    With arms that are tied for the top, the interval is that of the widest of them, made symmetric, so that
-    the order of the arms does not matter.
-    """
-    first = leading.argmax(axis=1)
-    several = permitted.sum(axis=1) > 1
-    others = permitted.copy()
-    others[np.arange(len(values)), first] = False
-    highest = np.where(others, values, -np.inf).max(axis=1)
-    advantage = np.where(several, values[np.arange(len(values)), first] - highest, np.nan)
-    lower, upper = np.full(len(values), np.nan), np.full(len(values), np.nan)
-    if draws is None:
-        return {"advantage": advantage, "lower": lower, "upper": upper}
-    tied = leading.sum(axis=1) > 1
-    for k in range(values.shape[1]):
-        mine = np.flatnonzero(several & (leading[:, k] if tied.any() else first == k))
-        mine = mine[tied[mine] | (first[mine] == k)]
-        for at in np.array_split(mine, -(-len(mine) // BLOCK)) if len(mine) else ():
-            below, above = _bounds(draws[:, at], k, permitted[at], level)
-            lower[at], upper[at] = np.fmin(lower[at], below), np.fmax(upper[at], above)
-    widest = np.maximum(-lower, upper)
-    return {
-        "advantage": advantage,
-        "lower": np.where(tied, -widest, lower),
-        "upper": np.where(tied, widest, upper),
-    }
-
-
-def _bounds(
-    draws: FloatArray, top: int, permitted: np.ndarray, level: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return the interval of the advantage of an arm: the smallest of its simultaneous bounds."""
-    by_patient = np.ascontiguousarray(np.moveaxis(draws, 0, -1))  # draws contiguous: sorting is then fast
-    lead = by_patient[:, [top]] - by_patient
-    filled = ~permitted | (np.arange(permitted.shape[1]) == top)
-    below, above = _simultaneous(lead, filled, (1 + level) / 2)
-    return below.min(axis=1), above.min(axis=1)
-
-
-def _simultaneous(lead: FloatArray, filled: np.ndarray, level: float) -> tuple[FloatArray, FloatArray]:
-    """Return simultaneous lower and upper bounds of (top - arm), shape (n_patients, n_others) each.
-
-    They use a quantile of the largest standardized deviation over a patient's arms (max-t method), downwards
-    for the lower bounds and upwards for the upper ones. `lead` has shape (n_patients, n_others, n_draws);
-    `filled` marks places that are no arm, whose bounds are infinite.
-    """
-    center, spread = lead.mean(axis=-1), lead.std(axis=-1)
-    deviation = (center[:, :, None] - lead) / np.where(spread > 0, spread, np.inf)[:, :, None]
-    if filled.any():
-        deviation = np.where(filled[:, :, None], np.nan, deviation)
-    bounds = []
-    for sign, largest in ((1, np.fmax.reduce(deviation, axis=1)), (-1, -np.fmin.reduce(deviation, axis=1))):
-        critical = quantiles(largest, [level])[0][:, None]
-        bounds.append(np.where(filled, np.inf, center - sign * critical * spread))
-    return bounds[0], bounds[1]
 
 
 def _of_top(

@@ -96,19 +96,15 @@ def recommend(
     InputError
         With fewer than two arms, tables that do not match, or an unknown option.
 
-    References
-    ----------
-    Hsu (1996), Multiple Comparisons: Theory and Methods, ch. 4 (comparison with the best).
-
     Examples
     --------
     >>> import numpy as np, pandas as pd
     >>> by_arm = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40]})
     >>> draws = by_arm.to_numpy() + np.random.default_rng(0).normal(0, 0.02, (500, 2, 2))
-    >>> recommend(by_arm, draws=draws).to_frame()[["arm", "status", "best_set"]]
-       arm         status     best_set
-    0  CBT      supported       (CBT,)
-    1  CBT  no_clear_best  (CBT, SSRI)
+    >>> recommend(by_arm, draws=draws, comparator="SSRI").to_frame()[["arm", "status", "best_set"]]
+       arm      status     best_set
+    0  CBT  clear_gain       (CBT,)
+    1  CBT  equivalent  (CBT, SSRI)
     """
     by_arm = check_by_arm("by_arm", by_arm)
     if len(by_arm.columns) < 2:
@@ -245,9 +241,9 @@ def _columns(
         "p_better": _of(found.p_better, decisions.arm),
         "expected_regret": _of(found.expected_regret, decisions.arm),
         "p_best": _of(found.p_best, decisions.arm),
-        "advantage": decisions.advantage,
-        "advantage_lower": decisions.lower,
-        "advantage_upper": decisions.upper,
+        "advantage": found.advantage,
+        "advantage_lower": found.advantage_lower,
+        "advantage_upper": found.advantage_upper,
         "top": labels[decisions.top],
         "comparator": labels[decisions.comparator],
         "excluded": objects(excluded),

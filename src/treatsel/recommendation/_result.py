@@ -57,8 +57,8 @@ class Recommendations(Summarized):
         without a comparator. expected_regret: expected loss of utility by the recommended arm instead of the
         patient's best one.
         p_best: posterior probability that the recommended arm is the best.
-        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the best other arm,
-        with its interval, which is simultaneous over the other arms; a detail, on which no status rests.
+        advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the next best, with
+        its interval; a detail, on which no status rests.
         top: the permitted arm with the highest utility; None if tied. comparator: the arm compared with; None
         if it is not permitted. excluded: mapping of arm to reason.
     comparisons : mapping of str to ndarray of shape (n_patients, n_arms)
