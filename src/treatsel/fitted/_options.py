@@ -2,10 +2,12 @@
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from treatsel.fitted._data import ModelData
 from treatsel.predictions import plain
+from treatsel.preference import check_preferences
 from treatsel.recommendation import DecisionRule, Recommendations, plain_reasons
 
 
@@ -37,6 +39,15 @@ class DecisionOptions:
     on_invalid: str
     date: datetime.date | None
     service: str
+
+
+def at_weights(
+    options: DecisionOptions, preferences: Mapping[str, float], model: ModelData
+) -> DecisionOptions:
+    """Return the same options with other weights."""
+    weights = check_preferences(preferences, model.outcomes, model.event_is_good)
+    given = {name: float(preferences[name]) for name in model.outcomes if name in preferences}
+    return replace(options, weights=weights, preferences=given)
 
 
 def recorded(found: Recommendations, allowed_sha256: str | None) -> dict[str, Any]:

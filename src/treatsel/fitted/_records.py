@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,18 @@ import numpy as np
 from treatsel._checks import FloatArray
 from treatsel.additive import LOW_PROPENSITY, pairing
 from treatsel.fitted._data import Inputs, ModelData
-from treatsel.fitted._options import DecisionOptions, recorded
+from treatsel.fitted._options import DecisionOptions, at_weights, recorded
 from treatsel.fitted._score import Score
 from treatsel.fitted._service import numbers, services, site_in_record
 from treatsel.predictions import OUT_OF_SCOPE_CODES, Predictions, digest_one, flags_of
 from treatsel.preference import utility
-from treatsel.recommendation import Recommendations, reasons_of, recommend_arrays, with_causes
+from treatsel.recommendation import (
+    PatientOutcomes,
+    Recommendations,
+    reasons_of,
+    recommend_arrays,
+    with_causes,
+)
 
 Record = Mapping[str, Any]
 Flags = list[tuple[str, Any]]
@@ -105,7 +112,34 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
     )
     common = options.on_invalid, options.date, options.service
     audit = model.audit("recommendations", digest_one(values), *common)
-    return replace(found, audit=audit | recorded(found, None))
+    return replace(
+        found,
+        audit=audit | recorded(found, None),
+        outcomes=_outcomes(model, dict(record), values, site, options),
+    )
+
+
+def _outcomes(
+    model: ModelData, record: Record, values: Record, site: str | None, options: DecisionOptions
+) -> PatientOutcomes:
+    """Return what the page of this patient shows; nothing is computed here, so that no service waits."""
+    common: Any = {name: getattr(options, name) for name in ("on_invalid", "date", "service")}
+    return PatientOutcomes(
+        event_is_good=model.event_is_good,
+        titles=model.codebook.titles,
+        predict=partial(predict, model, record, level=options.by.level, **common),
+        draw=partial(_draws_of, model, values, site, options.service),
+        decide=lambda weights: recommend(model, record, at_weights(options, weights, model)),
+        evidence=model.evidence,
+    )
+
+
+def _draws_of(
+    model: ModelData, values: Record, site: str | None, service: str, outcome: str
+) -> FloatArray | None:
+    """Return draws of an outcome, shape (n_draws, n_arms); None if the model has none."""
+    scorer = model.scorers[outcome]
+    return _paired(model, outcome, scorer.score(values, site, service)) if scorer.has_posterior_draws else None
 
 
 def inputs(
@@ -137,5 +171,10 @@ def _utility_draws(
     """Return draws of the utility, shape (n_draws, 1, n_arms); None if a model has none."""
     if not all(score.scorer.has_posterior_draws for score in scores.values()):
         return None
-    draws = {name: scores[name].draws[pairing(i, len(scores[name].draws))] for i, name in enumerate(weights)}
+    draws = {name: _paired(model, name, scores[name]) for name in weights}
     return np.asarray(utility(draws, weights, model.event_is_good))[:, None, :]
+
+
+def _paired(model: ModelData, outcome: str, score: Score) -> FloatArray:
+    """Return draws in an order of this outcome, the same whatever other outcomes have a weight."""
+    return score.draws[pairing(model.outcomes.index(outcome), len(score.draws))]

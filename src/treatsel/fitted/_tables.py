@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import Inputs, ModelData
-from treatsel.fitted._options import DecisionOptions, recorded
+from treatsel.fitted._options import DecisionOptions, at_weights, recorded
 from treatsel.fitted._service import numbers, services, with_sites
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
 from treatsel.preference import utility
-from treatsel.recommendation import Recommendations, with_causes
+from treatsel.recommendation import PatientOutcomes, Recommendations, with_causes
 from treatsel.recommendation import recommend as recommend_by_arm
 
 if TYPE_CHECKING:
@@ -127,7 +128,35 @@ def recommend(
     )
     common = options.on_invalid, options.date, options.service
     audit = model.audit("recommendations", digest(clean), *common)
-    return replace(found, audit=audit | recorded(found, _permissions_digest(allowed, clean, model.arms)))
+    return replace(
+        found,
+        audit=audit | recorded(found, _permissions_digest(allowed, clean, model.arms)),
+        outcomes=_outcomes(model, X, clean, options, allowed) if len(clean) == 1 else None,
+    )
+
+
+def _outcomes(
+    model: ModelData, X: Any, clean: "pd.DataFrame", options: DecisionOptions, allowed: Any
+) -> PatientOutcomes:
+    """Return what the page of the only patient of a table shows; it is computed when asked for."""
+    table, permissions = frame_of(X).copy(), None if allowed is None else allowed.copy()
+    common: Any = {name: getattr(options, name) for name in ("on_invalid", "date", "service")}
+    return PatientOutcomes(
+        event_is_good=model.event_is_good,
+        titles=model.codebook.titles,
+        predict=partial(predict, model, table, level=options.by.level, **common),
+        draw=partial(_draws_of, model, clean, options.service),
+        decide=lambda weights: recommend(
+            model, table, at_weights(options, weights, model), allowed=permissions
+        ),
+        evidence=model.evidence,
+    )
+
+
+def _draws_of(model: ModelData, clean: "pd.DataFrame", service: str, outcome: str) -> FloatArray | None:
+    """Return draws of an outcome of the only patient, shape (n_draws, n_arms); None if there are none."""
+    draws = _paired(model, clean, outcome, service)
+    return None if draws is None else np.asarray(draws[0].T)
 
 
 def _permissions_digest(allowed: Any, clean: "pd.DataFrame", arms: tuple[Any, ...]) -> str | None:
@@ -242,13 +271,21 @@ def _utility_draws(
 ) -> FloatArray | None:
     """Return draws of the utility, shape (n_draws, n_patients, n_arms); None if a model has none."""
     draws = {}
-    for number, name in enumerate(weights):
-        scorer = model.models[name]
-        if scorer is None or scorer.coefficient_draws is None:
+    for name in weights:
+        found = _paired(model, clean, name, service)
+        if found is None:
             return None
-        order = pairing(number, len(scorer.coefficient_draws))
-        draws[name] = logistic(scorer.logit_draws(clean, service, order))
+        draws[name] = found
     return np.moveaxis(utility(draws, weights, model.event_is_good), -1, 0)
+
+
+def _paired(model: ModelData, clean: "pd.DataFrame", outcome: str, service: str) -> FloatArray | None:
+    """Return draws, shape (n_patients, n_arms, n_draws), in an order of this outcome, whatever the weights."""
+    scorer = model.models[outcome]
+    if scorer is None or scorer.coefficient_draws is None:
+        return None
+    order = pairing(model.outcomes.index(outcome), len(scorer.coefficient_draws))
+    return logistic(scorer.logit_draws(clean, service, order))
 
 
 def background_of(rows: Any) -> "pd.DataFrame":

@@ -3,6 +3,7 @@
 from treatsel.recommendation._decision import RULES, STATUSES
 from treatsel.recommendation._decision import DecisionRule as DecisionRule
 from treatsel.recommendation._decision import reasons_of as reasons_of
+from treatsel.recommendation._outcomes import PatientOutcomes
 from treatsel.recommendation._reasons import STATUS_REASONS
 from treatsel.recommendation._reasons import plain_reasons as plain_reasons
 from treatsel.recommendation._reasons import with_causes as with_causes
@@ -17,6 +18,7 @@ __all__ = [
     "RULES",
     "STATUSES",
     "STATUS_REASONS",
+    "PatientOutcomes",
     "Recommendations",
     "recommend",
 ]

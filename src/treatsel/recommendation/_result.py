@@ -18,6 +18,7 @@ from treatsel.predictions import (
     table_of_flags,
     warnings_of,
 )
+from treatsel.recommendation._outcomes import PatientOutcomes
 from treatsel.recommendation._reasons import plain_reasons
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ class Recommendations(Summarized):
         Warnings as in `Predictions.flags`; None for a recommendation from a by-arm table without a model.
     audit : mapping or None
         Model, versions, input and options as in `Predictions.audit`; None without a model.
+    outcomes : PatientOutcomes or None
+        Predictions and draws of each outcome, which `to_html` shows; None without a model, and for several
+        patients. It is no part of `to_dict`, nor of a copy.
     """
 
     patients: Any
@@ -105,6 +109,7 @@ class Recommendations(Summarized):
     excluded: Mapping[Any, str] = field(default_factory=dict)
     flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
+    outcomes: PatientOutcomes | None = None
 
     @classmethod
     def join(cls, parts: Sequence["Recommendations"], patients: Any) -> "Recommendations":
