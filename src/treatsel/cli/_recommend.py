@@ -23,6 +23,8 @@ from treatsel.cli._io import (
     write_table,
 )
 from treatsel.cli._predict import add_on_invalid, add_service
+from treatsel.errors import InputError
+from treatsel.preference import read_preferences
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, RULES
 from treatsel.table import read_table
 
@@ -44,6 +46,19 @@ def add_parser(commands: Any) -> None:
         action="append",
         metavar="OUTCOME=WEIGHT",
         help="weight of an outcome in the utility; repeatable (default: the main outcome only)",
+    )
+    parser.add_argument(
+        "--preferences",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON file with weights, a ranking or other statements about criteria, their "
+        "ranges, and values by arm of those that the model does not predict; instead of --weight",
+    )
+    parser.add_argument(
+        "--eligibility",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON file of rules that exclude arms or warn of them",
     )
     parser.add_argument(
         "--exclude",
@@ -90,11 +105,12 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Recommend and write."""
-    check_outputs([args.out, args.json], [args.model, args.patients])
+    check_outputs([args.out, args.json], [args.model, args.patients, args.preferences, args.eligibility])
     selector = load_model(args.model)
     recommendations = selector.recommend(
         read_table(args.patients, selector.codebook_, **reading(args)),
-        preferences=dict(args.weight) if args.weight else None,
+        **_preferences(args),
+        eligibility=args.eligibility,
         excluded=dict(args.exclude) if args.exclude else None,
         comparator=args.comparator,
         rule=args.rule,
@@ -115,12 +131,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _preferences(args: argparse.Namespace) -> dict[str, Any]:
+    if args.preferences is None:
+        return {"preferences": dict(args.weight) if args.weight else None}
+    if args.weight:
+        raise InputError("Give --preferences or --weight, not both.")
+    return read_preferences(args.preferences)
+
+
 def flat(table: Any) -> Any:
     """Return recommendations with the patient as a column and no nested cells."""
     table = table.rename_axis(index="patient").reset_index()
     table["status_reasons"] = [" | ".join(map(_shown, reasons)) for reasons in table["status_reasons"]]
     table["best_set"] = [" | ".join(map(str, arms)) for arms in table["best_set"]]
-    table["excluded"] = [json.dumps(reasons) if reasons else "" for reasons in table["excluded"]]
+    for name in ("excluded", "warned"):
+        table[name] = [json.dumps(reasons) if reasons else "" for reasons in table[name]]
     return table
 
 

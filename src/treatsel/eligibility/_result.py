@@ -164,6 +164,21 @@ class Eligibility(Summarized):
         }
         return pd.DataFrame(parts, columns=list(COLUMNS))
 
+    def texts(self) -> list[tuple[dict[Any, str], dict[Any, str]]]:
+        """Return, for each patient, the reasons of each excluded arm and of each arm with a warning."""
+        found: list[tuple[dict[Any, list[str]], dict[Any, list[str]]]] = [({}, {}) for _ in self.patients]
+        position = {patient: i for i, patient in enumerate(self.patients)}
+        rows = self.reasons[["patient", "arm", "effect", "reason"]]
+        for patient, arm, effect, reason in rows.itertuples(index=False, name=None):
+            found[position[patient]][effect == "warn"].setdefault(arm, []).append(reason)
+        return [
+            (
+                {arm: " ".join(dict.fromkeys(texts)) for arm, texts in excluded.items()},
+                {arm: " ".join(dict.fromkeys(texts)) for arm, texts in warned.items() if arm not in excluded},
+            )
+            for excluded, warned in found
+        ]
+
     def _positions(self) -> tuple[np.ndarray, ...]:
         """Return, for each row of `reasons`: patient, arm, rule, whether undecided, unknown columns."""
         found: list[tuple[np.ndarray, ...]] = []

@@ -1,5 +1,7 @@
 """Rules of eligibility: reading, checking against a codebook, and application to a record or a table."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -225,6 +227,12 @@ class Rules(Summarized):
             columns=("rule", "effect", "arms", "date"),
             rows=rows,
         )
+
+    @lazy
+    def sha256(self) -> str:
+        """Digest of the rules, which identifies them in audit records."""
+        content = json.dumps(self.to_dict(), sort_keys=True, default=str)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     # --- application
 

@@ -1,8 +1,9 @@
 """`FittedModel`: scoring, predicting, recommending and explaining, for records and for tables."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import FloatArray, check_choice, check_level
@@ -12,12 +13,12 @@ from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._expected_scores import ExpectedScores
-from treatsel.fitted._options import DecisionOptions
+from treatsel.fitted._options import DecisionOptions, rules_of
 from treatsel.fitted._reproduce import reproduce
 from treatsel.fitted._service_means import ServiceMeans
 from treatsel.manifest import date_of
 from treatsel.predictions import Predictions, digest, plain
-from treatsel.preference import check_preferences
+from treatsel.preference import Valuation
 from treatsel.recommendation import (
     DEFAULT_MARGIN,
     DEFAULT_P_SWITCH,
@@ -28,6 +29,9 @@ from treatsel.recommendation import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from treatsel.eligibility import Rules
+    from treatsel.preference import Criterion, Preferences
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -158,9 +162,7 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
         )
         return found
 
-    def reproduce(
-        self, audit: Mapping[str, Any], record: Mapping[str, Any], *, allowed: "pd.DataFrame | None" = None
-    ) -> Any:
+    def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any], **given: Any) -> Any:
         """Recompute the prediction, recommendation or explanation that an audit record documents.
 
         Parameters
@@ -170,8 +172,9 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
             or read from JSON.
         record : mapping of str to value
             The patient's record at that time.
-        allowed : DataFrame, optional
-            The permissions with which an arm was recommended, if there were any.
+        **given
+            What an arm was recommended with and the audit record holds only a digest of: `allowed`,
+            `eligibility`, and `preferences` (if `Preferences`) with `criteria` and `measurements`.
 
         Returns
         -------
@@ -188,13 +191,16 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
         UnsupportedModelError
             If a model is not a sum of terms.
         """
-        return reproduce(self, audit, record, allowed)
+        return reproduce(self, audit, record, given)
 
     def recommend(
         self,
         X: Any,
         *,
-        preferences: Mapping[str, float] | None = None,
+        preferences: "Mapping[str, float] | Preferences | None" = None,
+        criteria: "Sequence[Criterion]" = (),
+        measurements: Mapping[str, Any] | None = None,
+        eligibility: "Rules | str | Path | None" = None,
         allowed: "pd.DataFrame | None" = None,
         excluded: Mapping[Any, str] | None = None,
         comparator: Any = None,
@@ -212,9 +218,20 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
         ----------
         X : mapping of str to value; or DataFrame, or list of mappings
             Covariates by name; None for an unknown value.
-        preferences : mapping of outcome to weight, optional
-            Weight of each outcome in the utility; None: only the first outcome counts. The default arm,
-            which breaks ties and is the comparator unless one is named, always refers to the first outcome.
+        preferences : mapping of outcome to weight, or Preferences, optional
+            Weight of each outcome in the utility; None: only the first outcome counts. `Preferences` may also
+            name other criteria, and may leave a set of weights: expected utility is then that at their mean,
+            and posterior draws are paired with draws of the weights. The default arm, which is the comparator
+            unless one is named, always refers to the first outcome.
+        criteria : sequence of Criterion
+            With `Preferences`: ranges of criteria, in the units of the utility; an outcome that is not listed
+            has the range 0 to 1. Needed for every criterion that the model does not predict.
+        measurements : mapping of criterion to (mapping of arm to value), optional
+            With `Preferences`: the values of criteria that the model does not predict, such as waiting time;
+            or an object with ``draws(arms, n_draws)``, such as `treatsel.preference.SideEffects`.
+        eligibility : Rules or path, optional
+            Rules that exclude arms or warn, applied to X before arms are compared. X needs their columns. A
+            service binds them once: ``Rules.read(path, codebook=model.codebook, arms=model.arms)``.
         allowed, excluded, comparator, rule, margin, level, p_switch
             As in `treatsel.recommend`.
         on_invalid : {"raise", "flag"}
@@ -239,11 +256,16 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
             )
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
         check_choice("service", service, SERVICES)
-        weights = check_preferences(preferences, self.outcomes, self.event_is_good)
-        given = {self.outcomes[0]: 1.0} if preferences is None else preferences
         options = DecisionOptions(
-            weights=weights,
-            preferences={name: float(given[name]) for name in self.outcomes if name in given},
+            valuation=Valuation.of(
+                preferences,
+                criteria=criteria,
+                measurements=measurements,
+                outcomes=self.outcomes,
+                event_is_good=self.event_is_good,
+                arms=self.arms,
+            ),
+            eligibility=None if eligibility is None else rules_of(eligibility, self),
             excluded=excluded,
             by=DecisionRule.of(
                 self.arms,

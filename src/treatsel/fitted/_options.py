@@ -3,12 +3,17 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from treatsel.errors import InputError
 from treatsel.fitted._data import ModelData
 from treatsel.predictions import plain
-from treatsel.preference import check_preferences
+from treatsel.preference import Valuation
 from treatsel.recommendation import DecisionRule, Recommendations, plain_reasons
+
+if TYPE_CHECKING:
+    from treatsel.eligibility import Rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +22,11 @@ class DecisionOptions:
 
     Attributes
     ----------
-    weights : mapping of str to float
-        Weight of each outcome that counts; they sum to 1.
-    preferences : mapping of str to float
-        The weights as they were given: the audit record keeps these, so that the same utilities, to the last
-        bit, can be computed again.
+    valuation : Valuation
+        Criteria with their weights. The audit record keeps the weights of outcomes as they were given, so
+        that the same utilities, to the last bit, can be computed again.
+    eligibility : Rules or None
+        Rules that exclude arms, checked against the codebook of the model.
     excluded, on_invalid
         As in `FittedModel.recommend`.
     by : DecisionRule
@@ -32,8 +37,8 @@ class DecisionOptions:
         As in `FittedModel.predict`.
     """
 
-    weights: Mapping[str, float]
-    preferences: Mapping[str, float]
+    valuation: Valuation
+    eligibility: "Rules | None"
     excluded: Mapping[Any, str] | None
     by: DecisionRule
     on_invalid: str
@@ -41,16 +46,34 @@ class DecisionOptions:
     service: str
 
 
-def at_weights(
-    options: DecisionOptions, preferences: Mapping[str, float], model: ModelData
-) -> DecisionOptions:
+def rules_of(eligibility: Any, model: ModelData) -> "Rules":
+    """Return rules that were checked against the codebook and the arms of a model.
+
+    Raises
+    ------
+    InputError
+        If they are neither rules nor a path, or do not fit.
+    """
+    from treatsel.eligibility import Rules
+
+    if isinstance(eligibility, str | Path):
+        return Rules.read(eligibility, codebook=model.codebook, arms=model.arms)
+    if not isinstance(eligibility, Rules):
+        raise InputError(
+            "eligibility must be treatsel.eligibility.Rules or the path of a file of rules, not a "
+            f"{type(eligibility).__name__}."
+        )
+    if eligibility.codebook is model.codebook and eligibility.arms == model.arms:
+        return eligibility
+    return eligibility.for_codebook(model.codebook, arms=model.arms)
+
+
+def at_weights(options: DecisionOptions, weights: Mapping[str, float]) -> DecisionOptions:
     """Return the same options with other weights."""
-    weights = check_preferences(preferences, model.outcomes, model.event_is_good)
-    given = {name: float(preferences[name]) for name in model.outcomes if name in preferences}
-    return replace(options, weights=weights, preferences=given)
+    return replace(options, valuation=options.valuation.at(weights))
 
 
-def recorded(found: Recommendations, allowed_sha256: str | None) -> dict[str, Any]:
+def recorded(found: Recommendations, options: DecisionOptions, allowed_sha256: str | None) -> dict[str, Any]:
     """Return what the audit record keeps of recommendations: what decided, and the decisions.
 
     The decisions are in the order of the patients, without their ids.
@@ -67,6 +90,8 @@ def recorded(found: Recommendations, allowed_sha256: str | None) -> dict[str, An
         "default_arm": plain(found.default_arm),
         "excluded": {str(arm): str(reason) for arm, reason in found.excluded.items()},
         "allowed_sha256": allowed_sha256,
+        "valuation_sha256": options.valuation.sha256,
+        "eligibility_sha256": None if options.eligibility is None else options.eligibility.sha256,
         "decisions": [
             {"arm": plain(arm), "status": status, "status_reasons": plain_reasons(reasons)}
             for arm, status, reasons in rows

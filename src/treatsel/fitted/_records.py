@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, at_weights, recorded
 from treatsel.fitted._score import Score
 from treatsel.fitted._service import numbers, services, site_in_record
-from treatsel.predictions import OUT_OF_SCOPE_CODES, Predictions, digest_one, flags_of
-from treatsel.preference import utility
+from treatsel.predictions import OUT_OF_SCOPE_CODES, UNREADABLE_CODES, Predictions, digest_one, flags_of
+from treatsel.preference import Valuation
 from treatsel.recommendation import (
     PatientOutcomes,
     Recommendations,
@@ -23,6 +23,9 @@ from treatsel.recommendation import (
     recommend_arrays,
     with_causes,
 )
+
+if TYPE_CHECKING:
+    from treatsel.eligibility import PatientEligibility
 
 Record = Mapping[str, Any]
 Flags = list[tuple[str, Any]]
@@ -87,36 +90,48 @@ def predict(
 
 def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Recommendations:
     """Return the recommendation for this patient."""
-    weights = options.weights
+    valuation = options.valuation
+    weights = valuation.weights
     values, site, flags = _read(model, record, options.on_invalid, options.date, options.service)
     scores = {name: model.scorers[name].score(values, site, options.service) for name in weights}
     probability = {name: score.probability for name, score in scores.items()}
     reasons, patient = reasons_of(options.excluded, model.arms), model.reader.patient(record)
+    applied = _eligibility(options, record, flags)
+    permitted = [arm not in reasons and (applied is None or applied.allowed[arm]) for arm in model.arms]
     found = recommend_arrays(
-        np.asarray(utility(probability, weights, model.event_is_good))[None],
+        np.asarray(valuation.of_values(probability))[None],
         patients=(patient,),
         arms=model.arms,
-        draws=_utility_draws(model, scores, weights),
-        permitted=np.array([[arm not in reasons for arm in model.arms]]),
+        draws=_utility_draws(model, scores, valuation),
+        permitted=np.array([permitted]),
         reasons=reasons,
         evidence=model.evidence(weights),
         in_scope=np.array([not any(code in OUT_OF_SCOPE_CODES for code, _ in flags)]),
         by=options.by,
+        by_rules=None if applied is None else [(applied.excluded, applied.warned)],
     )
     given, silent = flags_of(patient, flags), model.without_interval(weights)
     found = replace(
         found,
         columns=with_causes(found.columns, given, [0] * len(flags), silent),
-        preferences=options.preferences,
+        preferences=valuation.given,
         flags=given,
     )
     common = options.on_invalid, options.date, options.service
     audit = model.audit("recommendations", digest_one(values), *common)
     return replace(
         found,
-        audit=audit | recorded(found, None),
+        audit=audit | recorded(found, options, None),
         outcomes=_outcomes(model, dict(record), values, site, options),
     )
+
+
+def _eligibility(options: DecisionOptions, record: Record, flags: Flags) -> "PatientEligibility | None":
+    """Return the arms that the rules permit; a value that cannot be read is unknown to them."""
+    if options.eligibility is None:
+        return None
+    unreadable = [column for code, column in flags if code in UNREADABLE_CODES]
+    return options.eligibility.apply_record({**record, **dict.fromkeys(unreadable)} if unreadable else record)
 
 
 def _outcomes(
@@ -129,7 +144,7 @@ def _outcomes(
         titles=model.codebook.titles,
         predict=partial(predict, model, record, level=options.by.level, **common),
         draw=partial(_draws_of, model, values, site, options.service),
-        decide=lambda weights: recommend(model, record, at_weights(options, weights, model)),
+        decide=lambda weights: recommend(model, record, at_weights(options, weights)),
         evidence=model.evidence,
     )
 
@@ -139,7 +154,9 @@ def _draws_of(
 ) -> FloatArray | None:
     """Return draws of an outcome, shape (n_draws, n_arms); None if the model has none."""
     scorer = model.scorers[outcome]
-    return _paired(model, outcome, scorer.score(values, site, service)) if scorer.has_posterior_draws else None
+    return (
+        _paired(model, outcome, scorer.score(values, site, service)) if scorer.has_posterior_draws else None
+    )
 
 
 def inputs(
@@ -165,16 +182,14 @@ def _rarely_given(model: ModelData, values: Record) -> list[Any]:
     return [arm for arm, share in zip(assignment.arms_, probability, strict=True) if share < LOW_PROPENSITY]
 
 
-def _utility_draws(
-    model: ModelData, scores: Mapping[str, Score], weights: Mapping[str, float]
-) -> FloatArray | None:
+def _utility_draws(model: ModelData, scores: Mapping[str, Score], valuation: Valuation) -> FloatArray | None:
     """Return draws of the utility, shape (n_draws, 1, n_arms); None if a model has none."""
     if not all(score.scorer.has_posterior_draws for score in scores.values()):
         return None
-    draws = {name: _paired(model, name, scores[name]) for name in weights}
-    return np.asarray(utility(draws, weights, model.event_is_good))[:, None, :]
+    draws = {name: _paired(model, name, scores[name]).T for name in valuation.weights}
+    return valuation.of_draws(draws).T[:, None, :]
 
 
 def _paired(model: ModelData, outcome: str, score: Score) -> FloatArray:
     """Return draws in an order of this outcome, the same whatever other outcomes have a weight."""
-    return score.draws[pairing(model.outcomes.index(outcome), len(score.draws))]
+    return np.asarray(score.draws[pairing(model.outcomes.index(outcome), len(score.draws))])

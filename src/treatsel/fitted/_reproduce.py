@@ -11,14 +11,23 @@ COMMON = ("model_id", "library_version", "input_sha256", "on_invalid", "date", "
 OPTIONS = {  # by the kind of the record: what it must hold beside the common keys
     "predictions": ("level",),
     "recommendations": (
-        *("level", "preferences", "rule", "comparator", "margin", "p_switch", "excluded", "allowed_sha256"),
-        "decisions",
+        *("level", "preferences", "rule", "comparator", "margin", "p_switch", "excluded"),
+        *("allowed_sha256", "valuation_sha256", "eligibility_sha256", "decisions"),
     ),
     "explanation": ("arm", "contrast", "outcome", "scale", "background_sha256"),
 }
 
+GIVEN = ("allowed", "eligibility", "preferences", "criteria", "measurements")
+DIGESTS = {  # of what the audit record does not hold: its option, and what it is
+    "allowed_sha256": ("allowed", "a table of permissions"),
+    "eligibility_sha256": ("eligibility", "a set of rules"),
+    "valuation_sha256": ("preferences", "a set of criteria"),
+}
 
-def reproduce(model: Any, audit: Mapping[str, Any], record: Mapping[str, Any], allowed: Any) -> Any:
+
+def reproduce(
+    model: Any, audit: Mapping[str, Any], record: Mapping[str, Any], given: Mapping[str, Any]
+) -> Any:
     """Return the predictions, recommendations or explanation of a record; see `FittedModel.reproduce`."""
     if not model.reads_records:
         raise UnsupportedModelError(
@@ -31,7 +40,7 @@ def reproduce(model: Any, audit: Mapping[str, Any], record: Mapping[str, Any], a
     if kind == "predictions":
         found = model.predict(record, level=audit["level"], **common)
     elif kind == "recommendations":
-        found = model.recommend(record, **_decided(model, audit, allowed), **common)
+        found = model.recommend(record, **_decided(model, audit, given), **common)
     else:
         found = model.explain(record, **_explained(model, audit), **common)
     _compare(audit, found.audit)
@@ -55,20 +64,23 @@ def _check(model: Any, audit: Mapping[str, Any]) -> str:
     return str(kind)
 
 
-def _decided(model: Any, audit: Mapping[str, Any], allowed: Any) -> dict[str, Any]:
+def _decided(model: Any, audit: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the recommendation that was made."""
-    if allowed is None and audit["allowed_sha256"] is not None:
-        raise InputError(
-            "The recommendation was made with a table of permissions, which the audit record does not hold. "
-            "Pass it as allowed=."
-        )
+    for name in given:
+        check_choice("What the recommendation was made with", name, GIVEN)
+    for digest, (name, what) in DIGESTS.items():
+        if audit[digest] is not None and given.get(name) is None:
+            raise InputError(
+                f"The recommendation was made with {what}, which the audit record does not hold. Pass it as "
+                f"{name}=."
+            )
     excluded, comparator = audit["excluded"], audit["comparator"]
     labels = {str(arm): arm for arm in model.arms}  # JSON turned the arms into texts
     if isinstance(excluded, Mapping):
         excluded = {labels.get(str(arm), arm): reason for arm, reason in excluded.items()}
     return {
         "preferences": audit["preferences"],
-        "allowed": allowed,
+        **given,
         "excluded": excluded,
         "comparator": None if comparator is None else labels.get(str(comparator), comparator),
         "rule": audit["rule"],
@@ -101,8 +113,11 @@ def _compare(audit: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Raise an error that names what differs between the audit record and the new one."""
     if mine["input_sha256"] != audit["input_sha256"]:
         raise InputError("The record is not the one that was predicted: its digest differs.")
-    if mine.get("allowed_sha256") != audit.get("allowed_sha256"):
-        raise InputError("allowed is not the table of permissions that was used: its digest differs.")
+    for digest, (name, what) in DIGESTS.items():
+        if mine.get(digest) != audit.get(digest):
+            raise InputError(
+                f"{name} is not {what.replace('a ', 'the ', 1)} that was used: its digest differs."
+            )
     if "decisions" not in mine or mine["decisions"] == audit["decisions"]:
         return
     (own,), before = mine["decisions"], audit["decisions"]

@@ -16,10 +16,16 @@ from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, at_weights, recorded
 from treatsel.fitted._service import numbers, services, with_sites
-from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
-from treatsel.preference import utility
-from treatsel.recommendation import PatientOutcomes, Recommendations, with_causes
-from treatsel.recommendation import recommend as recommend_by_arm
+from treatsel.predictions import FLAG_COLUMNS, UNREADABLE_CODES, Predictions, digest, scope_of
+from treatsel.preference import Valuation
+from treatsel.recommendation import (
+    PatientOutcomes,
+    Recommendations,
+    permissions,
+    reasons_of,
+    recommend_arrays,
+    with_causes,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,29 +98,37 @@ def recommend(
     """Return the recommendation for each patient."""
     import pandas as pd
 
-    clean, noted = read_with_sites(model, X, options.on_invalid, options.service)
-    weights = options.weights
+    frame = frame_of(X)
+    clean, noted = read_with_sites(model, frame, options.on_invalid, options.service)
+    valuation = options.valuation
+    weights = valuation.weights
     tables = {name: _probability(model, clean, name, options.service) for name in weights}
     flags = _columns(model, clean, noted, options.date)
-    in_scope = pd.Series(~scope_of(clean.index, flags), index=clean.index)
+    in_scope = ~scope_of(clean.index, flags)
+    permitted = permissions(allowed, clean.index, model.arms)
+    reasons = reasons_of(options.excluded, model.arms)
+    permitted = permitted & np.array([arm not in reasons for arm in model.arms])
+    by_rules = None
+    if options.eligibility is not None:
+        applied = options.eligibility.apply(_readable(by_id(frame, model.codebook), noted))
+        permitted = permitted & applied.allowed.to_numpy()
+        by_rules = applied.texts()
     parts = []
     for start in range(0, len(clean), BLOCK):
         rows = slice(start, start + BLOCK)
         block = {name: table.iloc[rows] for name, table in tables.items()}
         parts.append(
-            recommend_by_arm(
-                utility(block, weights, model.event_is_good),
-                draws=_utility_draws(model, clean.iloc[rows], weights, options.service),
-                default_arm=options.by.default_arm,
-                comparator=options.by.comparator,
-                allowed=allowed,
-                excluded=options.excluded,
+            recommend_arrays(
+                np.asarray(valuation.of_values(block)),
+                patients=clean.index[rows],
+                arms=model.arms,
+                draws=_utility_draws(model, clean.iloc[rows], valuation, options.service),
+                permitted=permitted[rows],
+                reasons=reasons,
                 evidence=model.evidence(weights),
-                in_scope=in_scope.iloc[rows],
-                rule=options.by.rule,
-                margin=options.by.margin,
-                level=options.by.level,
-                p_switch=options.by.p_switch,
+                in_scope=in_scope[rows],
+                by=options.by,
+                by_rules=None if by_rules is None else by_rules[rows],
             )
         )
     whole = Recommendations.join(parts, patients=clean.index)
@@ -123,14 +137,14 @@ def recommend(
     found = replace(
         whole,
         columns=with_causes(whole.columns, flags, positions, model.without_interval(weights)),
-        preferences=options.preferences,
+        preferences=valuation.given,
         flags=flags,
     )
     common = options.on_invalid, options.date, options.service
     audit = model.audit("recommendations", digest(clean), *common)
     return replace(
         found,
-        audit=audit | recorded(found, _permissions_digest(allowed, clean, model.arms)),
+        audit=audit | recorded(found, options, _permissions_digest(allowed, clean, model.arms)),
         outcomes=_outcomes(model, X, clean, options, allowed) if len(clean) == 1 else None,
     )
 
@@ -146,9 +160,7 @@ def _outcomes(
         titles=model.codebook.titles,
         predict=partial(predict, model, table, level=options.by.level, **common),
         draw=partial(_draws_of, model, clean, options.service),
-        decide=lambda weights: recommend(
-            model, table, at_weights(options, weights, model), allowed=permissions
-        ),
+        decide=lambda weights: recommend(model, table, at_weights(options, weights), allowed=permissions),
         evidence=model.evidence,
     )
 
@@ -157,6 +169,17 @@ def _draws_of(model: ModelData, clean: "pd.DataFrame", service: str, outcome: st
     """Return draws of an outcome of the only patient, shape (n_draws, n_arms); None if there are none."""
     draws = _paired(model, clean, outcome, service)
     return None if draws is None else np.asarray(draws[0].T)
+
+
+def _readable(frame: "pd.DataFrame", noted: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the table without the noted values that cannot be read: to rules they are unknown."""
+    unreadable = noted[noted["code"].isin(UNREADABLE_CODES)]
+    if unreadable.empty:
+        return frame
+    frame = frame.astype(dict.fromkeys(unreadable["column"].unique(), "object"))
+    for name, rows in unreadable.groupby("column"):
+        frame.loc[rows["patient"], name] = None
+    return frame
 
 
 def _permissions_digest(allowed: Any, clean: "pd.DataFrame", arms: tuple[Any, ...]) -> str | None:
@@ -267,20 +290,20 @@ def _add(columns: Mapping[str, list[np.ndarray]], *values: np.ndarray) -> None:
 
 
 def _utility_draws(
-    model: ModelData, clean: "pd.DataFrame", weights: Mapping[str, float], service: str
+    model: ModelData, clean: "pd.DataFrame", valuation: Valuation, service: str
 ) -> FloatArray | None:
     """Return draws of the utility, shape (n_draws, n_patients, n_arms); None if a model has none."""
     draws = {}
-    for name in weights:
+    for name in valuation.weights:
         found = _paired(model, clean, name, service)
         if found is None:
             return None
         draws[name] = found
-    return np.moveaxis(utility(draws, weights, model.event_is_good), -1, 0)
+    return np.moveaxis(valuation.of_draws(draws), -1, 0)
 
 
 def _paired(model: ModelData, clean: "pd.DataFrame", outcome: str, service: str) -> FloatArray | None:
-    """Return draws, shape (n_patients, n_arms, n_draws), in an order of this outcome, whatever the weights."""
+    """Return draws, shape (n_patients, n_arms, n_draws), in an order of this outcome."""
     scorer = model.models[outcome]
     if scorer is None or scorer.coefficient_draws is None:
         return None

@@ -29,6 +29,8 @@ WARNING_CODES = {
 IN_SCOPE_CODES = frozenset(
     {"missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text", "model_expired"}
 )
+# Values that are treated as missing.
+UNREADABLE_CODES = ("wrong_type", "infinite")
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
 
 FLAG_COLUMNS = ("patient", "code", "column")

@@ -4,11 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from treatsel.preference._outcome_weights import check_preferences, utility
+from treatsel.preference._valuation import Valuation as Valuation
 
 if TYPE_CHECKING:
     from treatsel.preference._acceptability import Acceptability
     from treatsel.preference._criterion import Criterion
     from treatsel.preference._dominance import Dominance, dominance
+    from treatsel.preference._file import read_preferences
     from treatsel.preference._flips import Flips, flips, ranking_table
     from treatsel.preference._partial_values import PartialValues, partial_values
     from treatsel.preference._preferences import Preferences
@@ -30,6 +32,7 @@ _HOME = {
     "dominance": "_dominance",
     "flips": "_flips",
     "partial_values": "_partial_values",
+    "read_preferences": "_file",
     "ranking_table": "_flips",
     "smaa": "_smaa",
     "smaa_of_draws": "_smaa",
@@ -50,6 +53,7 @@ __all__ = [
     "flips",
     "partial_values",
     "ranking_table",
+    "read_preferences",
     "smaa",
     "smaa_of_draws",
     "utility",

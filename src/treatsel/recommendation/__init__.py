@@ -8,6 +8,7 @@ from treatsel.recommendation._reasons import STATUS_REASONS
 from treatsel.recommendation._reasons import plain_reasons as plain_reasons
 from treatsel.recommendation._reasons import with_causes as with_causes
 from treatsel.recommendation._recommend import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, recommend
+from treatsel.recommendation._recommend import permissions as permissions
 from treatsel.recommendation._recommend import recommend_arrays as recommend_arrays
 from treatsel.recommendation._result import Recommendations
 

@@ -26,7 +26,7 @@ class PatientOutcomes(Summarized):
     Attributes
     ----------
     event_is_good : mapping of str to bool or None
-        Whether 1 is good, by outcome, the main one first; None: not stated, so that the outcome has no weight.
+        Whether 1 is good, by outcome, the main one first; None: not stated, so that it has no weight.
     titles : mapping of str to str
         Titles of outcomes and covariates for readers.
     predict : callable

@@ -124,7 +124,7 @@ def recommend(
         comparator=comparator,
     )
     reasons = reasons_of(excluded, arms)
-    permitted = _permitted(allowed, by_arm) & ~by_arm.columns.isin(list(reasons))
+    permitted = permissions(allowed, by_arm.index, arms) & ~by_arm.columns.isin(list(reasons))
     return recommend_arrays(
         by_arm.to_numpy(),
         patients=by_arm.index,
@@ -149,19 +149,26 @@ def recommend_arrays(
     evidence: Mapping[Any, bool] | None,
     in_scope: np.ndarray,
     by: DecisionRule,
+    by_rules: Sequence[tuple[Mapping[Any, str], Mapping[Any, str]]] | None = None,
 ) -> Recommendations:
     """Recommend an arm for each patient from arrays that were checked before; see `recommend`.
 
     `values` has shape (n_patients, n_arms), `draws` (n_draws, n_patients, n_arms). `reasons` gives the
-    reason for each excluded arm; `permitted` already takes the exclusions into account.
+    reason for each excluded arm; `permitted` already takes the exclusions into account. `by_rules`: for each
+    patient, the reasons of the arms that rules exclude, and of those that they warn of.
     """
+    by_rules = [({}, {})] * len(values) if by_rules is None else by_rules
     enough = np.array([bool((evidence or {}).get(arm, True)) for arm in arms])
     decisions = decide(values, draws, permitted=permitted, enough=enough, in_scope=in_scope, arms=arms, by=by)
     found = reasons_by_patient(decisions, arms, permitted=permitted, enough=enough, comparator=by.comparator)
     return Recommendations(
         patients=patients,
         arms=tuple(arms),
-        columns=_columns(decisions, arms, found, _excluded(permitted, reasons, arms)),
+        columns=_columns(decisions, arms, found)
+        | {
+            "excluded": objects(_excluded(permitted, reasons, arms, by_rules)),
+            "warned": objects([warned for _, warned in by_rules]),
+        },
         comparisons=decisions.comparisons.tables(),
         utilities=values,
         rule=by.rule,
@@ -174,21 +181,21 @@ def recommend_arrays(
     )
 
 
-def _permitted(allowed: Any, by_arm: "pd.DataFrame") -> np.ndarray:
-    """Return what is permitted, shape (n_patients, n_arms)."""
+def permissions(allowed: Any, patients: "pd.Index[Any]", arms: Sequence[Any]) -> np.ndarray:
+    """Return what a table of permissions permits (None: everything), shape (n_patients, n_arms)."""
     import pandas as pd
 
     if allowed is None:
-        return np.ones(by_arm.shape, dtype=bool)
+        return np.ones((len(patients), len(arms)), dtype=bool)
     if not isinstance(allowed, pd.DataFrame):
         raise InputError(f"allowed must be a DataFrame of True and False, not a {type(allowed).__name__}.")
     check_unique("The columns of allowed", allowed.columns)
-    allowed = allowed.rename(columns=by_text(by_arm.columns))
-    if missing := [str(arm) for arm in by_arm.columns if arm not in allowed.columns]:
+    allowed = allowed.rename(columns=by_text(arms))
+    if missing := [str(arm) for arm in arms if arm not in allowed.columns]:
         raise InputError(f"allowed must contain every arm of by_arm; it lacks {missing}.")
     from treatsel._stats.alignment import aligned
 
-    table: pd.DataFrame = aligned("allowed", allowed, by_arm.index)[list(by_arm.columns)]
+    table: pd.DataFrame = aligned("allowed", allowed, patients)[list(arms)]
     if table.isna().any(axis=None) or not all(pd.api.types.is_bool_dtype(kind) for kind in table.dtypes):
         raise InputError("allowed must hold True and False only.")
     return table.to_numpy(dtype=bool)
@@ -221,14 +228,20 @@ def _check_draws(draws: Any, by_arm: "pd.DataFrame") -> FloatArray | None:
     return np.asarray(draws)
 
 
-def _excluded(permitted: np.ndarray, reasons: Mapping[Any, str], arms: Sequence[Any]) -> list[dict[Any, str]]:
+def _excluded(
+    permitted: np.ndarray,
+    reasons: Mapping[Any, str],
+    arms: Sequence[Any],
+    by_rules: Sequence[tuple[Mapping[Any, str], Any]],
+) -> list[dict[Any, str]]:
     words = {arm: reasons.get(arm, "not permitted for this patient") for arm in arms}
-    return [{arm: words[arm] for arm, may in zip(arms, row, strict=True) if not may} for row in permitted]
+    return [
+        {arm: own.get(arm, words[arm]) for arm, may in zip(arms, row, strict=True) if not may}
+        for row, (own, _) in zip(permitted, by_rules, strict=True)
+    ]
 
 
-def _columns(
-    decisions: Decisions, arms: Sequence[Any], reasons: Sequence[Any], excluded: Sequence[Mapping[Any, str]]
-) -> dict[str, np.ndarray]:
+def _columns(decisions: Decisions, arms: Sequence[Any], reasons: Sequence[Any]) -> dict[str, np.ndarray]:
     labels, found = objects([*arms, None]), decisions.comparisons  # position -1: no arm
     return {
         "arm": labels[decisions.arm],
@@ -246,7 +259,6 @@ def _columns(
         "advantage_upper": found.advantage_upper,
         "top": labels[decisions.top],
         "comparator": labels[decisions.comparator],
-        "excluded": objects(excluded),
     }
 
 

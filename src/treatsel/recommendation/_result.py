@@ -31,6 +31,7 @@ LABELS = (
     "top",
     "comparator",
     "excluded",
+    "warned",
 )  # columns that hold labels, not numbers
 
 
@@ -61,7 +62,8 @@ class Recommendations(Summarized):
         advantage, advantage_lower, advantage_upper: utility of the top arm minus that of the next best, with
         its interval; a detail, on which no status rests.
         top: the permitted arm with the highest utility; None if tied. comparator: the arm compared with; None
-        if it is not permitted. excluded: mapping of arm to reason.
+        if it is not permitted. excluded: mapping of arm to reason. warned: mapping of arm to the reasons for
+        which eligibility rules warn of it.
     comparisons : mapping of str to ndarray of shape (n_patients, n_arms)
         Of every arm: difference to the comparator, difference_lower, difference_upper, p_better,
         p_relevantly_better (by more than `margin`), expected_regret, p_regret (regret above `margin`),
@@ -82,7 +84,8 @@ class Recommendations(Summarized):
     comparator : label or None
         The arm with which the others are compared; it takes ties, and is where the rule "switch" stays.
     preferences : mapping of str to float, or None
-        Weight of each outcome, as given; only their ratios matter. None without a model.
+        Weight of each outcome, as given; only their ratios matter. Of `Preferences`, the mean weight of each
+        criterion. None without a model.
     excluded : mapping of label to str
         Arms that are not available to any patient, with reasons.
     flags : mapping of str to sequence, or None
@@ -249,7 +252,10 @@ class Recommendations(Summarized):
             "status_reasons": plain_reasons(self.columns["status_reasons"][i]),
             "best_set": [plain(arm) for arm in self.columns["best_set"][i]],
             "top": plain(self.columns["top"][i]),
-            "excluded": {str(arm): str(reason) for arm, reason in self.columns["excluded"][i].items()},
+            **{
+                name: {str(arm): str(reason) for arm, reason in self.columns[name][i].items()}
+                for name in ("excluded", "warned")
+            },
             "comparator": plain(self.columns["comparator"][i]),
             "utility": {str(arm): plain(value) for arm, value in utilities},
             "compared": compared,

@@ -4,6 +4,7 @@ import copy
 import datetime
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,10 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
 from treatsel.additive import additive_of
+from treatsel.eligibility import Rules
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.predictions import Predictions
-from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, Recommendations
+from treatsel.preference import Preferences
+from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
 from treatsel.selector._attributes import LearnedAttributes, covariates_of
 from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
@@ -325,27 +328,20 @@ class TreatmentSelector(LearnedAttributes, Shown):
         """
         return self._fitted.predict(X, level=level, on_invalid=on_invalid, date=date, service=service)
 
-    def reproduce(
-        self, audit: Mapping[str, Any], record: Mapping[str, Any], *, allowed: pd.DataFrame | None = None
-    ) -> Any:
-        """Recompute what an audit record documents, or say what differs; see `FittedModel.reproduce`."""
-        return self._fitted.reproduce(audit, record, allowed=allowed)
+    def reproduce(self, audit: Mapping[str, Any], record: Mapping[str, Any], **given: Any) -> Any:
+        """Recompute what an audit record documents; see `treatsel.fitted.FittedModel.reproduce`."""
+        return self._fitted.reproduce(audit, record, **given)
 
     def recommend(
         self,
         X: Any,
         *,
-        preferences: Mapping[str, float] | None = None,
-        allowed: pd.DataFrame | None = None,
-        excluded: Mapping[Any, str] | None = None,
+        preferences: Mapping[str, float] | Preferences | None = None,
+        eligibility: Rules | str | Path | None = None,
         comparator: Any = None,
         rule: str = DEFAULT_RULE,
         margin: float = DEFAULT_MARGIN,
-        level: float = 0.95,
-        p_switch: float = DEFAULT_P_SWITCH,
-        on_invalid: str = "raise",
-        date: datetime.date | str | None = None,
-        service: str = "known",
+        **options: Any,
     ) -> Recommendations:
         """Recommend an arm for each patient; see `treatsel.recommend` for the rules.
 
@@ -353,17 +349,15 @@ class TreatmentSelector(LearnedAttributes, Shown):
         ----------
         X : DataFrame, dict or list of dicts
             Covariates by name.
-        preferences : mapping of outcome to weight, optional
-            Weight of each outcome in the utility; None: only the first outcome counts. The default arm,
-            which breaks ties and is the comparator unless one is named, always refers to the first outcome.
-        allowed, excluded, comparator, rule, margin, level, p_switch
+        preferences : mapping of outcome to weight, or Preferences, optional
+            Weight of each outcome in the utility; None: only the first outcome counts.
+        eligibility : Rules or path, optional
+            Rules that exclude arms or warn, applied to X before arms are compared. X needs their columns.
+        comparator, rule, margin
             As in `treatsel.recommend`.
-        on_invalid : {"raise", "flag"}
-            As in `predict`; with "flag", a patient with an invalid value is ``out_of_scope``.
-        date : date or str, optional
-            As in `predict`.
-        service : {"known", "average", "new"}
-            As in `predict`.
+        **options
+            As in `treatsel.fitted.FittedModel.recommend`: criteria and measurements beside the outcomes,
+            allowed, excluded, level, p_switch, on_invalid, date, service.
 
         Returns
         -------
@@ -372,16 +366,11 @@ class TreatmentSelector(LearnedAttributes, Shown):
         return self._fitted.recommend(
             X,
             preferences=preferences,
-            allowed=allowed,
-            excluded=excluded,
+            eligibility=eligibility,
             comparator=comparator,
             rule=rule,
             margin=margin,
-            level=level,
-            p_switch=p_switch,
-            on_invalid=on_invalid,
-            date=date,
-            service=service,
+            **options,
         )
 
 
