@@ -65,8 +65,8 @@ def read_preferences(path: str | Path) -> dict[str, Any]:
     given = [way for way in WAYS if way in content]
     if len(given) != 1:
         raise InputError(
-            f"The preferences {path} state the weights by {listed(given) or 'no key'}. Use one of "
-            f"{listed(WAYS)}."
+            f"The preferences {path} must state the weights by one of the keys {listed(WAYS)}; they have "
+            f"{listed(given) if given else 'none'}."
         )
     if "at_least" in content and given != ["between"]:
         raise InputError(f"The preferences {path} have at_least without between, which it is part of.")
