@@ -40,6 +40,20 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
+    _add_criteria(parser)
+    _add_rule(parser)
+    parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
+    add_on_invalid(parser)
+    add_service(parser)
+    add_date(parser)
+    add_json(parser)
+    add_reading(parser)
+    parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
+    parser.set_defaults(run=run)
+
+
+def _add_criteria(parser: argparse.ArgumentParser) -> None:
+    """Add what the patient wants, and which arms are available."""
     parser.add_argument(
         "--weight",
         type=weight,
@@ -67,6 +81,10 @@ def add_parser(commands: Any) -> None:
         metavar="ARM=REASON",
         help="arm that is not available; repeatable",
     )
+
+
+def _add_rule(parser: argparse.ArgumentParser) -> None:
+    """Add what decides between arms."""
     parser.add_argument(
         "--comparator",
         metavar="ARM",
@@ -93,14 +111,6 @@ def add_parser(commands: Any) -> None:
         default=DEFAULT_MARGIN,
         help="smallest difference that matters (default: %(default)s)",
     )
-    parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
-    add_on_invalid(parser)
-    add_service(parser)
-    add_date(parser)
-    add_json(parser)
-    add_reading(parser)
-    parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
