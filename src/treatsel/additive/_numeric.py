@@ -42,8 +42,8 @@ def logistic_quantiles(logits: FloatArray, levels: Sequence[float]) -> FloatArra
 def _between(
     values: FloatArray, levels: Sequence[float], function: Callable[[FloatArray], FloatArray] | None = None
 ) -> FloatArray:
-    neighbors, share = _places(values.shape[-1], tuple(levels))
-    found = np.sort(values, axis=-1)[..., neighbors]
+    neighbors, kth, share = _places(values.shape[-1], tuple(levels))
+    found = np.partition(values, kth, axis=-1)[..., neighbors]
     if function is not None:
         found = function(found)
     low, high = found[..., : len(share)], found[..., len(share) :]
@@ -54,11 +54,12 @@ def _between(
 
 
 @lru_cache(maxsize=64)  # a service uses the same levels for every patient
-def _places(n: int, levels: tuple[float, ...]) -> tuple[np.ndarray, FloatArray]:
-    """Return the ranks below all quantiles, then those above, and the position between the two."""
+def _places(n: int, levels: tuple[float, ...]) -> tuple[np.ndarray, tuple[int, ...], FloatArray]:
+    """Return the ranks below, then above all quantiles; the different ones; positions between the two."""
     place = np.array(levels) * (n - 1)
     below = np.floor(place).astype(int)
-    return np.concatenate([below, np.minimum(below + 1, n - 1)]), place - below
+    neighbors = np.concatenate([below, np.minimum(below + 1, n - 1)])
+    return neighbors, tuple(np.unique(neighbors).tolist()), place - below
 
 
 @cache

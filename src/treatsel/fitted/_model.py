@@ -53,6 +53,8 @@ class FittedModel(ExpectedScores, ServiceMeans, ModelData):
             if self.site_column is not None:
                 record[self.site_column] = next(iter(self.known_sites), None)
             self.predict(record, on_invalid="flag")
+            if len(self.arms) > 1 and self.event_is_good.get(self.outcomes[0]) is not None:
+                self.recommend(record, on_invalid="flag")
 
     def without_draws(self) -> "FittedModel":
         """Return the same model without posterior draws: probabilities only, faster and smaller."""

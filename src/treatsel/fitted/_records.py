@@ -108,6 +108,7 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
         evidence=model.evidence(weights),
         in_scope=np.array([not any(code in OUT_OF_SCOPE_CODES for code, _ in flags)]),
         by=options.by,
+        compiled=model.compiled,
         by_rules=None if applied is None else [(applied.excluded, applied.warned)],
     )
     given, silent = flags_of(patient, flags), model.without_interval(weights)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from treatsel._checks import ROUNDING, FloatArray, exceeds
+from treatsel._checks import ROUNDING, FloatArray
 from treatsel.additive import quantiles
+from treatsel.recommendation._kernel import Positions, sums_over_draws
 
 BLOCK = 256  # patients compared at once: bounds memory
-Positions = npt.NDArray[np.intp]
 BY_ARM = (
     "difference",
     "difference_lower",
@@ -21,6 +21,8 @@ BY_ARM = (
     "p_best",
     "p_above_top",
 )
+# the means of the sums over draws, in their order; the last two are against the comparator
+SUMMED = ("expected_regret", "p_regret", "p_best", "p_above_top", "p_better", "p_relevantly_better")
 OF_TOP = ("advantage", "advantage_lower", "advantage_upper")
 
 
@@ -76,6 +78,7 @@ def compare(
     top: Positions,
     margin: float,
     level: float,
+    compiled: bool = False,
 ) -> Comparisons:
     """Compare the arms of each patient.
 
@@ -91,78 +94,80 @@ def compare(
         Positions of the comparator and of the top arm; -1: none.
     margin, level : float
         As in `recommend`.
+    compiled : bool
+        Whether to sum over draws with the compiled kernel.
     """
-    n, k = values.shape
-    found: dict[str, FloatArray] = {name: np.full((n, k), np.nan) for name in BY_ARM}
-    found |= {name: np.full(n, np.nan) for name in OF_TOP}
+    n = len(values)
     rows, has = np.arange(n), (comparator >= 0)[:, None]
     others = permitted.copy()
     others[rows, top] = False
     second = np.where(others, values, -np.inf).argmax(axis=1)
     several = np.asarray(others.any(axis=1))
-    found["difference"] = np.where(permitted & has, values - values[rows, comparator][:, None], np.nan)
-    found["advantage"] = np.where(several, values[rows, top] - values[rows, second], np.nan)
-    if draws is None:
-        return Comparisons(**found)
     versus = permitted & has
+    difference = np.where(versus, values - values[rows, comparator][:, None], np.nan)
+    advantage = np.where(several, values[rows, top] - values[rows, second], np.nan)
+    if draws is None:
+        unknown: dict[str, FloatArray] = {name: np.full(values.shape, np.nan) for name in BY_ARM}
+        unknown |= {name: np.full(n, np.nan) for name in OF_TOP}
+        return Comparisons(**unknown | {"difference": difference, "advantage": advantage})
     versus[rows, comparator] = False
+    sums, bounds = [], []
     for start in range(0, n, BLOCK):
         at = slice(start, start + BLOCK)
         # draws contiguous: sorting is then fast
         by_patient = np.ascontiguousarray(np.moveaxis(draws[:, at], 0, -1))
-        part = _of_all(by_patient, permitted[at], top[at], margin)
-        for name, table in part.items():
-            found[name][at] = np.where(permitted[at], table, np.nan)
-        part = _of_pairs(by_patient, comparator[at], (top[at], second[at]), margin, level)
-        for name, table in part.items():
-            found[name][at] = np.where(several[at] if name in OF_TOP else versus[at], table, np.nan)
-    tied = np.asarray(several & (found["advantage"] <= ROUNDING))
+        leading = (top[at], second[at])
+        found, away = (sums_over_draws if compiled else _sums_over_draws)(
+            by_patient, permitted[at], comparator[at], leading, margin + ROUNDING
+        )
+        sums.append(found)
+        bounds.append(quantiles(away, [(1 - level) / 2, (1 + level) / 2]))
+    means = (sums[0] if len(sums) == 1 else np.concatenate(sums, axis=1)) / len(draws)
+    ends = bounds[0] if len(bounds) == 1 else np.concatenate(bounds, axis=1)
+    means[:, ~permitted] = np.nan
+    means[4:, ~versus] = np.nan
+    ends[:, :, :-1][:, ~versus] = np.nan
+    ends[:, ~several, -1] = np.nan
+    tied = several & (advantage <= ROUNDING)
     if tied.any():
-        widest = np.maximum(-found["advantage_lower"], found["advantage_upper"])[tied]
-        found["advantage_lower"][tied], found["advantage_upper"][tied] = -widest, widest
-    return Comparisons(**found)
+        widest = np.maximum(-ends[0, tied, -1], ends[1, tied, -1])
+        ends[0, tied, -1], ends[1, tied, -1] = -widest, widest
+    return Comparisons(
+        difference=difference,
+        difference_lower=ends[0, :, :-1],
+        difference_upper=ends[1, :, :-1],
+        advantage=advantage,
+        advantage_lower=ends[0, :, -1],
+        advantage_upper=ends[1, :, -1],
+        **dict(zip(SUMMED, means, strict=True)),
+    )
 
 
-def _of_all(
-    draws: FloatArray, permitted: npt.NDArray[np.bool_], top: Positions, margin: float
-) -> dict[str, FloatArray]:
-    """Return the tables that compare an arm with all others; `draws`: (n_patients, n_arms, n_draws)."""
-    usable = draws if permitted.all() else np.where(permitted[:, :, None], draws, -np.inf)
-    loss = usable.max(axis=1, keepdims=True) - draws
-    first = loss <= 0
-    if not permitted.all():
-        first &= permitted[:, :, None]
-    shared = first.sum(axis=1, keepdims=True)
-    p_best = first.mean(axis=-1) if shared.max() <= 1 else (first / np.maximum(shared, 1)).mean(axis=-1)
-    at_top = draws[np.arange(len(draws)), top][:, None]
-    return {
-        "expected_regret": loss.mean(axis=-1),
-        "p_regret": exceeds(loss, margin).mean(axis=-1),
-        "p_best": p_best,
-        "p_above_top": (draws > at_top + (margin + ROUNDING)).mean(axis=-1),
-    }
-
-
-def _of_pairs(
+def _sums_over_draws(
     draws: FloatArray,
+    permitted: npt.NDArray[np.bool_],
     comparator: Positions,
     leading: tuple[Positions, Positions],
     margin: float,
-    level: float,
-) -> dict[str, FloatArray]:
-    """Return the tables of every arm minus the comparator, and those of the two highest arms."""
+) -> tuple[FloatArray, FloatArray]:
+    """Return what the compiled `sums_over_draws` returns."""
     n, k, n_draws = draws.shape
     rows, away = np.arange(n), np.empty((n, k + 1, n_draws))
+    at_top = draws[rows, leading[0]]
     np.subtract(draws, draws[rows, comparator][:, None], out=away[:, :k])
-    np.subtract(draws[rows, leading[0]], draws[rows, leading[1]], out=away[:, k])
-    p_better = (away[:, :k] > 0).mean(axis=-1)
-    p_relevant = exceeds(away[:, :k], margin).mean(axis=-1)
-    lower, upper = quantiles(away, [(1 - level) / 2, (1 + level) / 2])
-    return {
-        "difference_lower": lower[:, :k],
-        "difference_upper": upper[:, :k],
-        "p_better": p_better,
-        "p_relevantly_better": p_relevant,
-        "advantage_lower": lower[:, k],
-        "advantage_upper": upper[:, k],
-    }
+    np.subtract(at_top, draws[rows, leading[1]], out=away[:, k])
+    every = bool(permitted.all())
+    usable = draws if every else np.where(permitted[:, :, None], draws, -np.inf)
+    regret = usable.max(axis=1, keepdims=True) - draws
+    first = regret <= 0 if every else (regret <= 0) & permitted[:, :, None]
+    shared = first.sum(axis=1, keepdims=True)
+    lead = away[:, :k]
+    parts = (
+        regret,
+        regret > margin,
+        first if shared.max() <= 1 else first / np.maximum(shared, 1),
+        draws > at_top[:, None] + margin,
+        lead > 0,
+        lead > margin,
+    )
+    return np.array([part.sum(axis=-1) for part in parts], dtype=np.float64), away

@@ -115,6 +115,7 @@ def decide(
     in_scope: np.ndarray,
     arms: Sequence[Any],
     by: DecisionRule,
+    compiled: bool = False,
 ) -> Decisions:
     """Return decisions by the rules of `recommend`.
 
@@ -134,6 +135,8 @@ def decide(
         Labels of the arms.
     by : DecisionRule
         How to decide.
+    compiled : bool
+        Whether to compare with the compiled kernel.
     """
     default, chosen = (
         None if arm is None else list(arms).index(arm) for arm in (by.default_arm, by.comparator)
@@ -151,6 +154,7 @@ def decide(
         top=top,
         margin=by.margin,
         level=by.level,
+        compiled=compiled,
     )
     best_set = _best_set(values, found.expected_regret, permitted, top, by.margin)
     known = np.append(enough, False)

@@ -150,16 +150,27 @@ def recommend_arrays(
     in_scope: np.ndarray,
     by: DecisionRule,
     by_rules: Sequence[tuple[Mapping[Any, str], Mapping[Any, str]]] | None = None,
+    compiled: bool = False,
 ) -> Recommendations:
     """Recommend an arm for each patient from arrays that were checked before; see `recommend`.
 
     `values` has shape (n_patients, n_arms), `draws` (n_draws, n_patients, n_arms). `reasons` gives the
     reason for each excluded arm; `permitted` already takes the exclusions into account. `by_rules`: for each
-    patient, the reasons of the arms that rules exclude, and of those that they warn of.
+    patient, the reasons of the arms that rules exclude, and of those that they warn of. `compiled`:
+    whether to use the compiled kernel.
     """
     by_rules = [({}, {})] * len(values) if by_rules is None else by_rules
     enough = np.array([bool((evidence or {}).get(arm, True)) for arm in arms])
-    decisions = decide(values, draws, permitted=permitted, enough=enough, in_scope=in_scope, arms=arms, by=by)
+    decisions = decide(
+        values,
+        draws,
+        permitted=permitted,
+        enough=enough,
+        in_scope=in_scope,
+        arms=arms,
+        by=by,
+        compiled=compiled,
+    )
     found = reasons_by_patient(decisions, arms, permitted=permitted, enough=enough, comparator=by.comparator)
     return Recommendations(
         patients=patients,
