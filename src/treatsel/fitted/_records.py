@@ -139,7 +139,9 @@ def _draws_of(
 ) -> FloatArray | None:
     """Return draws of an outcome, shape (n_draws, n_arms); None if the model has none."""
     scorer = model.scorers[outcome]
-    return _paired(model, outcome, scorer.score(values, site, service)) if scorer.has_posterior_draws else None
+    return (
+        _paired(model, outcome, scorer.score(values, site, service)) if scorer.has_posterior_draws else None
+    )
 
 
 def inputs(
@@ -177,4 +179,4 @@ def _utility_draws(
 
 def _paired(model: ModelData, outcome: str, score: Score) -> FloatArray:
     """Return draws in an order of this outcome, the same whatever other outcomes have a weight."""
-    return score.draws[pairing(model.outcomes.index(outcome), len(score.draws))]
+    return np.asarray(score.draws[pairing(model.outcomes.index(outcome), len(score.draws))])

@@ -280,7 +280,7 @@ def _utility_draws(
 
 
 def _paired(model: ModelData, clean: "pd.DataFrame", outcome: str, service: str) -> FloatArray | None:
-    """Return draws, shape (n_patients, n_arms, n_draws), in an order of this outcome, whatever the weights."""
+    """Return draws, shape (n_patients, n_arms, n_draws), in an order that is the outcome's own."""
     scorer = model.models[outcome]
     if scorer is None or scorer.coefficient_draws is None:
         return None

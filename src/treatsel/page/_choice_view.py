@@ -15,7 +15,7 @@ TOGETHER = ("clear_gain", "default_best", "leaning", "equivalent", "undecided") 
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceView:
-    """Texts of a decision; `groups`: pairs of a heading and names of arms; `is_ordered`: of the last group."""
+    """Texts of a decision; `groups`: heading, names of arms, and whether their order means something."""
 
     status: str
     headline: str
@@ -99,7 +99,7 @@ def weights_text(choice: Choice, words: Wording) -> str:
         fill(said["used_one"], phrase=words.wanted(each), percent=of_100(choice.weights.get(each.name, 0.0)))
         for each in words.page.weighable
     ]
-    return fill(said["used"], weights=words.strings["list_comma"].join(parts))
+    return str(words.strings["list_comma"].join(parts))
 
 
 def contrasts_of(choice: Choice, words: Wording) -> list[list[str]]:
@@ -129,6 +129,9 @@ def difference_text(choice: Choice, k: int, words: Wording) -> str:
     difference, lower, upper = (choice.comparisons[name][k] for name in ("difference", "lower", "upper"))
     if lower != lower:
         return points(difference)
-    return fill(words.strings["clinician"]["interval"], value=points(difference), lower=points(lower), upper=points(upper))
-
-
+    return fill(
+        words.strings["clinician"]["interval"],
+        value=points(difference),
+        lower=points(lower),
+        upper=points(upper),
+    )

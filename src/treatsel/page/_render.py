@@ -31,7 +31,11 @@ def render(page: PatientPage, strings: Mapping[str, Any]) -> str:
 
     words = Wording(page, strings)
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown, undefined=jinja2.StrictUndefined
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
     )
     script = _read("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

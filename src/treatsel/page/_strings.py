@@ -12,7 +12,7 @@ from treatsel._content import content_of
 from treatsel.errors import InputError
 
 Strings = Mapping[str, Any]
-OPEN = {  # parts in which a service may add entries, and what an entry may hold
+OPEN: dict[str, dict[str, type]] = {  # parts in which a service may add entries, and what an entry may hold
     "outcomes": {"event": str, "no_event": str},
     "arms": {"title": str, "description": str, "for": list, "against": list},
 }
@@ -52,7 +52,7 @@ def joined(strings: Strings, texts: list[str]) -> str:
     """Return a list in words: "a, b and c"."""
     if len(texts) < 2:
         return "".join(texts)
-    return strings["list_comma"].join(texts[:-1]) + strings["list_and"] + texts[-1]
+    return f"{strings['list_comma'].join(texts[:-1])}{strings['list_and']}{texts[-1]}"
 
 
 @cache

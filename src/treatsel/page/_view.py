@@ -4,12 +4,14 @@ from typing import Any
 
 from treatsel._reporting.format import DASH
 from treatsel._reporting.page import Figure
-from treatsel.page._choice_view import ChoiceView, choice_view
+from treatsel.page._choice_view import ChoiceView, choice_view, weights_text
 from treatsel.page._contents import PageOutcome, PatientPage
 from treatsel.page._icons import icon_array
 from treatsel.page._numbers import of_100, percent
 from treatsel.page._strings import fill
 from treatsel.page._wording import Wording
+
+CONTRASTS = ("arm", "score", "difference", "p_better", "p_relevantly_better", "regret", "p_regret", "p_best")
 
 
 def context_of(page: PatientPage, words: Wording) -> dict[str, Any]:
@@ -25,6 +27,7 @@ def context_of(page: PatientPage, words: Wording) -> dict[str, Any]:
         "cards": [_card(k, words) for k in page.eligible] if in_scope else [],
         "has_range": any((each.lower == each.lower).any() for each in page.outcomes),
         "sliders": _sliders(page, words) if is_adjustable(page) else [],
+        "weights_used": fill(strings["weights"]["used"], weights=weights_text(page.yours, words)),
         "main": words.wanted(page.weighable[0]) if page.weighable else "",
         "meaning": _meaning(page, strings),
         "excluded": [
@@ -97,7 +100,9 @@ def _sliders(page: PatientPage, words: Wording) -> list[dict[str, Any]]:
         found.append(
             {
                 "label": fill(said["label"], phrase=phrase),
-                "range": fill(said["range"], lowest=min(of_eligible), highest=max(of_eligible), phrase=phrase),
+                "range": fill(
+                    said["range"], lowest=min(of_eligible), highest=max(of_eligible), phrase=phrase
+                ),
                 "value": share,
                 "shown": fill(said["value"], percent=share),
             }
@@ -132,13 +137,12 @@ def _unknown(page: PatientPage, words: Wording) -> list[str]:
 def _clinician(page: PatientPage, words: Wording, in_scope: bool) -> dict[str, Any]:
     """Return the detail for the clinician."""
     said, level = words.strings["clinician"], f"{100 * page.rules.level:g}"
-    columns = ("arm", "score", "difference", "p_better", "p_relevantly_better", "regret", "p_regret", "p_best")
     return {
-        "reasons": _coded(page.yours.reasons, "reasons", words) or [said["none"]],
+        "reasons": _coded(page.yours.reasons, "reasons", words),
         "rule": page.rules.rule,
         "margin": fill(said["points"], n=f"{100 * page.rules.margin:g}"),
         "comparator": said["none"] if page.rules.comparator is None else words.arm(page.rules.comparator),
-        "columns": [fill(said[name], level=level) for name in columns],
+        "columns": [fill(said[name], level=level) for name in CONTRASTS],
         "outcomes_caption": fill(said["outcomes"], level=level),
         "outcome_rows": _outcome_rows(words) if in_scope else [],
         "applicability": _coded(page.warnings, "warnings", words) or [said["applies"]],
@@ -169,7 +173,9 @@ def _outcome_rows(words: Wording) -> list[list[str]]:
     for k in page.eligible:
         row = [words.arm(k)]
         for each in page.outcomes:
-            p, lower, upper = (percent(float(table[k])) for table in (each.probability, each.lower, each.upper))
+            p, lower, upper = (
+                percent(float(table[k])) for table in (each.probability, each.lower, each.upper)
+            )
             row.append(p if lower == DASH else fill(said, value=p, lower=lower, upper=upper))
         rows.append(row)
     return rows

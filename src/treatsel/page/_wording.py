@@ -55,7 +55,8 @@ class Wording:
 
         An outcome of which it is not stated whether it is good speaks neither for nor against.
         """
-        speaks_for, against = [], []
+        speaks_for: list[str] = []
+        against: list[str] = []
         others = [j for j in self.page.eligible if j != k]
         for outcome in self.page.weighable if others else ():
             difference, is_certain = _difference(outcome, k, others, self.page.rules.level)
@@ -85,7 +86,7 @@ class Wording:
 
 
 def _difference(outcome: PageOutcome, k: int, others: list[int], level: float) -> tuple[float, bool]:
-    """Return how much more probable the event is than under the other arms on average, and if 0 is excluded."""
+    """Return how much more probable the event is than under the others on average, and if 0 is excluded."""
     difference = float(outcome.probability[k] - outcome.probability[others].mean())
     if outcome.draws is None:
         return difference, False

@@ -161,21 +161,21 @@
   function groupsOf(choice) {
     const said = strings.fit, status = choice.status;
     const ordered = eligible.slice().sort((a, b) => choice.values[b] - choice.values[a]);
-    if (status === "only_option") return [[said.only, named1(eligible), false]];
-    if (status === "no_interval" || status === "insufficient_evidence") return [[said.order, named1(ordered), true]];
+    if (status === "only_option") return [[said.only, namesOf(eligible), false]];
+    if (status === "no_interval" || status === "insufficient_evidence") return [[said.order, namesOf(ordered), true]];
     const together = choice.bestSet, several = together.length > 1;
     const heading = status === "undecided" ? (several ? said.unsure : said.unsure_one) : (several ? said.together : said.best);
     const rest = ordered.filter((k) => !together.includes(k));
-    const groups = [[heading, named1(together), false]];
-    return rest.length ? groups.concat([[said.rest, named1(rest), true]]) : groups;
+    const groups = [[heading, namesOf(together), false]];
+    return rest.length ? groups.concat([[said.rest, namesOf(rest), true]]) : groups;
   }
 
-  function named1(list) { return list.map((k) => data.arms[k]); }
+  function namesOf(list) { return list.map((k) => data.arms[k]); }
 
   function weightsText(choice) {
     const parts = data.outcomes.map((outcome, i) =>
       fill(strings.weights.used_one, { phrase: outcome.phrase, percent: of100(choice.weights[i]) }));
-    return fill(strings.weights.used, { weights: parts.join(strings.list_comma) });
+    return parts.join(strings.list_comma);
   }
 
   function contrastsOf(choice) {
@@ -211,12 +211,14 @@
     byId("headline").textContent = view.headline;
     byId("status-text").textContent = view.text;
     byId("rule-text").textContent = view.rule;
-    byId("groups").replaceChildren(...view.groups.flatMap(([heading, names, ordered]) => {
+    byId("groups").replaceChildren(...view.groups.flatMap(([heading, names, ordered], i) => {
       const list = element(ordered ? "ol" : "ul", undefined, ordered ? "rest" : "lead");
+      if (ordered) list.start = i ? view.groups[0][1].length + 1 : 1;
       list.append(...names.map((name) => element("li", name)));
       return [element("p", heading, "group"), list];
     }));
-    document.querySelectorAll(".weights-text").forEach((each) => { each.textContent = view.weights; });
+    byId("weights-used").textContent = fill(strings.weights.used, { weights: view.weights });
+    byId("fact-weights").textContent = view.weights;
     byId("fact-status").textContent = view.status;
     byId("fact-best-set").textContent = view.bestSet;
     byId("contrasts").replaceChildren(...view.contrasts.map((texts) => {

@@ -1,7 +1,7 @@
 """The page to talk over: what it shows of a recommendation for one patient."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +12,13 @@ from treatsel.predictions import WARNING_CODES
 from treatsel.recommendation._decision import CLEAR, LEANING, RULED_OUT
 from treatsel.recommendation._outcomes import PatientOutcomes
 
-if TYPE_CHECKING:
-    from treatsel.recommendation._result import Recommendations
 
-
-def page_of(found: "Recommendations", **added: Any) -> PatientPage:
+def page_of(found: Any, **added: Any) -> PatientPage:
     """Return what the page shows of a recommendation.
 
     Parameters
     ----------
-    found : Recommendations
+    found : Recommendations, which this module does not import: it imports this one
         For one patient, by a model.
     **added
         Fields of `PatientPage` that do not come from the recommendation.
@@ -35,7 +32,7 @@ def page_of(found: "Recommendations", **added: Any) -> PatientPage:
     shown = [_outcome(found, outcomes, name) for name in outcomes.event_is_good]
     weighable = [each.name for each in shown if each.good is not None]
     excluded = {found.arms.index(arm): str(why) for arm, why in found.columns["excluded"][0].items()}
-    audit = found.audit or {}
+    audit, service = found.audit or {}, outcomes.predictions.service
     return PatientPage(
         arms=[str(arm) for arm in found.arms],
         excluded=excluded,
@@ -50,7 +47,7 @@ def page_of(found: "Recommendations", **added: Any) -> PatientPage:
             "library": audit.get("library_version"),
             "input": audit.get("input_sha256"),
             "date": audit.get("date"),
-            "service": (outcomes.predictions.service or [None])[0],
+            "service": None if service is None else service[0],
             "assignment": audit.get("assignment"),
         },
         use={name: str(text) for name, text in (audit.get("intended_use") or {}).items()},
@@ -59,7 +56,7 @@ def page_of(found: "Recommendations", **added: Any) -> PatientPage:
 
 
 def page_text(
-    found: "Recommendations",
+    found: Any,
     strings: Any,
     *,
     safety_items: Any,
@@ -104,7 +101,7 @@ def _question(given: Any, titles: Mapping[str, str], words: Mapping[str, Any]) -
     return str(words["next"]["question"]).replace("{question}", asked) if names else None
 
 
-def _outcomes_of(found: "Recommendations") -> PatientOutcomes:
+def _outcomes_of(found: Any) -> PatientOutcomes:
     if (n := len(found.patients)) != 1:
         raise InputError(
             f"The page is about one patient; these recommendations are for {n:,}. Recommend for one patient "
@@ -112,13 +109,14 @@ def _outcomes_of(found: "Recommendations") -> PatientOutcomes:
         )
     if found.outcomes is None:
         raise InputError(
-            "This recommendation has no outcomes to show: it was made from a by-arm table, or is a copy. Make "
-            "it with a model, selector.recommend(record), and write its page from that result."
+            "This recommendation has no outcomes to show: it was made from a by-arm table, or is a copy. "
+            "Make it with a model, selector.recommend(record), and write its page from that result."
         )
-    return found.outcomes
+    outcomes: PatientOutcomes = found.outcomes
+    return outcomes
 
 
-def _outcome(found: "Recommendations", outcomes: PatientOutcomes, name: str) -> PageOutcome:
+def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
     predicted, evidence = outcomes.predictions, outcomes.evidence((name,))
     # a patient out of scope may have values that draws refuse; the page shows no numbers then
     in_scope = found.columns["status"][0] != "out_of_scope"
@@ -134,7 +132,7 @@ def _outcome(found: "Recommendations", outcomes: PatientOutcomes, name: str) -> 
     )
 
 
-def _choice(found: "Recommendations") -> Choice:
+def _choice(found: Any) -> Choice:
     """Return the decision for the only patient, with arms as positions."""
     column = {name: values[0] for name, values in found.columns.items()}
     total = sum((found.preferences or {}).values())
@@ -151,7 +149,7 @@ def _choice(found: "Recommendations") -> Choice:
     )
 
 
-def _rules(found: "Recommendations") -> Rules:
+def _rules(found: Any) -> Rules:
     position = {arm: k for k, arm in enumerate(found.arms)}
     return Rules(
         rule=found.rule,

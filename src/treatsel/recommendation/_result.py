@@ -192,7 +192,9 @@ class Recommendations(Summarized):
         """
         import pandas as pd
 
-        index = pd.MultiIndex.from_product([pd.Index(self.patients), list(self.arms)], names=["patient", "arm"])
+        index = pd.MultiIndex.from_product(
+            [pd.Index(self.patients), list(self.arms)], names=["patient", "arm"]
+        )
         tables = {"utility": self.utilities, **self.comparisons}
         return pd.DataFrame({name: table.ravel() for name, table in tables.items()}, index=index)
 
@@ -270,11 +272,11 @@ class Recommendations(Summarized):
     ) -> str:
         """Return the page that one patient and a clinician look at together, as one self-contained HTML text.
 
-        It shows for each permitted arm the predicted outcomes as people of 100 with intervals, what speaks for
-        and against it, the order at the weights of this recommendation, at equal weights and by the first outcome
-        alone, and what is not known; for the clinician, all comparisons. Sliders change the weights: a script in
-        the page decides anew from the embedded draws, with the rules of `treatsel.recommend`. Without a script the
-        page shows the same numbers. It loads nothing, and names no patient.
+        It shows for each permitted arm the predicted outcomes as people of 100 with intervals, what speaks
+        for and against it, the order at the weights of this recommendation, at equal weights and by the first
+        outcome alone, and what is not known; for the clinician, all comparisons. Sliders change the weights:
+        a script in the page decides anew from the embedded draws, with the rules of `treatsel.recommend`.
+        Without a script the page shows the same numbers. It loads nothing, and names no patient.
 
         Parameters
         ----------
