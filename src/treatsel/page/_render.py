@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -27,9 +28,25 @@ def render(page: PatientPage, strings: Mapping[str, Any]) -> str:
     strings : mapping
         All words, by `strings_of`.
     """
+    words = Wording(page, strings)
+    script = _read("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return str(
+        _template().render(
+            **context_of(page, words),
+            style=_read("page.css"),
+            script=script,
+            script_digest=digest,
+            data=in_script(_data(page, words)) if is_adjustable(page) else "",
+        )
+    )
+
+
+@cache
+def _template() -> Any:
+    """Compile the template once."""
     import jinja2
 
-    words = Wording(page, strings)
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,
@@ -37,15 +54,7 @@ def render(page: PatientPage, strings: Mapping[str, Any]) -> str:
         finalize=_shown,
         undefined=jinja2.StrictUndefined,
     )
-    script = _read("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.from_string(_read("page.html")).render(
-        **context_of(page, words),
-        style=_read("page.css"),
-        script=script,
-        script_digest=digest,
-        data=in_script(_data(page, words)) if is_adjustable(page) else "",
-    )
+    return environment.from_string(_read("page.html"))
 
 
 def in_script(data: Any) -> str:
