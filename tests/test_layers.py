@@ -37,6 +37,7 @@ LEVELS = {
     "outcome": 3,
     "table": 3,
     "predictions": 3,
+    "page": 3,
     "manifest": 2,
     "instrument": 2,
     "codebook": 2,

@@ -188,6 +188,7 @@ def results(planted_cohort, tmp_path_factory):
             "FittedModel": selector.model_,
             "Predictions": selector.predict(X),
             "Recommendations": selector.recommend(X),
+            "PatientOutcomes": selector.recommend(X.head(1)).outcomes,
             "Explanation": ts.explain(selector, X.head(30), arm=SCRIPT),
             "ValidationReport": report,
             "MonitoringReport": monitor(selector, X, cohort.y),

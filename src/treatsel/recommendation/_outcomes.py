@@ -12,8 +12,6 @@ from treatsel.predictions import Predictions
 if TYPE_CHECKING:
     import pandas as pd
 
-    from treatsel.recommendation._result import Recommendations
-
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class PatientOutcomes(Summarized):
@@ -43,7 +41,7 @@ class PatientOutcomes(Summarized):
     titles: Mapping[str, str]
     predict: Callable[[], Predictions] = field(repr=False)
     draw: Callable[[str], FloatArray | None] = field(repr=False)
-    decide: Callable[[Mapping[str, float]], "Recommendations"] = field(repr=False)
+    decide: Callable[[Mapping[str, float]], Any] = field(repr=False)
     evidence: Callable[[Collection[str]], Mapping[Any, bool]] = field(repr=False)
 
     @lazy

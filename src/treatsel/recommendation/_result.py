@@ -22,6 +22,8 @@ from treatsel.recommendation._outcomes import PatientOutcomes
 from treatsel.recommendation._reasons import plain_reasons
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 LABELS = (
@@ -264,6 +266,84 @@ class Recommendations(Summarized):
     def to_json(self) -> str:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
         return json.dumps(self.to_dict(), allow_nan=False)
+
+    def to_html(
+        self,
+        path: "str | Path | None" = None,
+        *,
+        strings: "Mapping[str, Any] | str | Path | None" = None,
+        safety_items: Sequence[str] = (),
+        next_question: Any = None,
+        explanation: str | Sequence[str] = (),
+        follow_up: str | None = None,
+        patient: str | None = None,
+    ) -> str:
+        """Return the page that one patient and a clinician look at together, as one self-contained HTML text.
+
+        It shows for each permitted arm the predicted outcomes as people of 100 with intervals, what speaks
+        for and against it, the order at the weights of this recommendation, at equal weights and by the first
+        outcome alone, and what is not known; for the clinician, all comparisons. Sliders change the weights:
+        a script in the page decides anew from the embedded draws, with the rules of `treatsel.recommend`.
+        Without a script the page shows the same numbers. It loads nothing, and names no patient.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            File to write the page to as well.
+        strings : mapping, or path of a YAML or JSON file, optional
+            Words in place of the English ones in ``treatsel/page/strings.yaml``: a translation, names and
+            descriptions of arms, how to say an outcome.
+        safety_items : sequence of str
+            Answers about safety, shown first.
+        next_question : str or NextQuestion, optional
+            What to ask next.
+        explanation : str or sequence of str
+            Why this recommendation, shown to the clinician.
+        follow_up : str, optional
+            What to do if the treatment does not work; None: a general sentence.
+        patient : str, optional
+            How the page names the patient; None: not at all.
+
+        Returns
+        -------
+        str
+            The page.
+
+        Raises
+        ------
+        InputError
+            If there are several patients, the recommendation was not made by a model, or strings do not fit.
+
+        References
+        ----------
+        Trevena et al. (2013), BMC Med Inform Decis Mak 13(S2):S7 (presenting probabilities).
+        Zikmund-Fisher et al. (2012), J Med Internet Res 14(4):e106 (icon arrays).
+        Witteman et al. (2021), Med Decis Making 41(7), 801-820 (weighing what matters).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from treatsel.recommendation import recommend
+        >>> table = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40]})
+        >>> recommend(table).to_html()
+        Traceback (most recent call last):
+        treatsel.errors.InputError: The page is about one patient; these recommendations are for 2. ...
+        """
+        from treatsel._files import write_text
+        from treatsel.recommendation._page import page_text
+
+        text = page_text(
+            self,
+            strings,
+            safety_items=safety_items,
+            next_question=next_question,
+            explanation=explanation,
+            follow_up=follow_up,
+            patient=patient,
+        )
+        if path is not None:
+            write_text(path, text)
+        return text
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Any:
         """Draw each patient's difference to the comparator with its interval; color and marker by status.

@@ -1,0 +1,142 @@
+"""What the page shows, as plain data: the recommendation builds it, and the page turns it into words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from treatsel._checks import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PageOutcome:
+    """One outcome of the patient under each arm.
+
+    Attributes
+    ----------
+    name, title : str
+        Name, and title for readers.
+    good : bool or None
+        Whether the event is good; None: not stated, so that it cannot be weighed.
+    probability, lower, upper : ndarray of shape (n_arms,)
+        Probability of the event with its interval; bounds are NaN without draws.
+    draws : ndarray of shape (n_draws, n_arms) or None
+        Posterior draws, in the order that a recommendation uses.
+    enough : sequence of bool of shape (n_arms,)
+        Whether an arm had enough events to be compared.
+    """
+
+    name: str
+    title: str
+    good: bool | None
+    probability: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    draws: FloatArray | None
+    enough: Sequence[bool]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """The decision at some weights; arms are positions.
+
+    Attributes
+    ----------
+    weights : mapping of str to float
+        Weight of each outcome that counts; they sum to 1.
+    status : str
+        One of ``STATUSES``.
+    arm, top : int or None
+        The arm by the rule, and the one of the highest utility (None: tied).
+    best_set : sequence of int
+        Arms of the best set.
+    utilities : ndarray of shape (n_arms,)
+        The compared values, 0 to 1.
+    comparisons : mapping of str to ndarray of shape (n_arms,)
+        As in `Recommendations.comparisons`.
+    reasons : sequence of (code, about)
+        As in `Recommendations`.
+    """
+
+    weights: Mapping[str, float]
+    status: str
+    arm: int | None
+    top: int | None
+    best_set: Sequence[int]
+    utilities: FloatArray
+    comparisons: Mapping[str, FloatArray]
+    reasons: Sequence[tuple[str, Any]] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rules:
+    """What decides, beside the weights: options of the recommendation, and the constants of its statuses.
+
+    `default` and `comparator` are positions of arms, None for none; `clear`, `leaning`, `ruled_out` and
+    `rounding` are the constants that `recommend` uses.
+    """
+
+    rule: str
+    margin: float
+    level: float
+    p_switch: float
+    default: int | None
+    comparator: int | None
+    clear: float
+    leaning: float
+    ruled_out: float
+    rounding: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PatientPage:
+    """Everything on the page of one patient.
+
+    Attributes
+    ----------
+    arms : sequence of str
+        Labels of the arms.
+    excluded : mapping of int to str
+        Arms that the patient may not have, with reasons.
+    outcomes : sequence of PageOutcome
+        Outcomes, the main one first.
+    yours, equal, first : Choice
+        The decision at the given weights, at equal weights, and by the first outcome alone.
+    rules : Rules
+        What decides.
+    warnings : sequence of (code, about)
+        Warnings of the prediction; `about`: title of the column or label of the arm, or None.
+    facts : mapping of str to str or None
+        Of the audit record: model, library, input, date, service, assignment.
+    use : mapping of str to str
+        Intended use of the model.
+    safety_items, explanation : sequence of str
+        Texts that are shown first; why this recommendation, for the clinician.
+    next_question, follow_up, patient : str or None
+        What to ask next; what to do if this does not work; how the patient is called on the page.
+    """
+
+    arms: Sequence[str]
+    excluded: Mapping[int, str]
+    outcomes: Sequence[PageOutcome]
+    yours: Choice
+    equal: Choice
+    first: Choice
+    rules: Rules
+    warnings: Sequence[tuple[str, str | None]] = ()
+    facts: Mapping[str, str | None]
+    use: Mapping[str, str]
+    safety_items: Sequence[str] = ()
+    explanation: Sequence[str] = ()
+    next_question: str | None = None
+    follow_up: str | None = None
+    patient: str | None = None
+
+    @property
+    def eligible(self) -> list[int]:
+        """Positions of the arms that the patient may have."""
+        return [k for k in range(len(self.arms)) if k not in self.excluded]
+
+    @property
+    def weighable(self) -> list[PageOutcome]:
+        """Outcomes that can have a weight: those whose direction is stated."""
+        return [each for each in self.outcomes if each.good is not None]

@@ -1,0 +1,268 @@
+// Decides anew when a weight changes, exactly as `treatsel.recommendation` does, from the same draws.
+// Each function has the name of its Python counterpart: decide (recommendation/_decision.py), compare
+// (recommendation/_comparison.py), and those of page/_choice_view.py and page/_numbers.py.
+"use strict";
+(function () {
+  const holder = document.getElementById("page-data");
+  if (!holder) return;
+  const data = JSON.parse(holder.textContent);
+  const rules = data.rules, strings = data.strings, nArms = data.arms.length;
+  const arms = data.arms.map((_, k) => k), eligible = arms.filter((k) => data.eligible[k]);
+  const DASH = "\u2013", MINUS = "\u2212";
+  data.outcomes.forEach((outcome) => { outcome.byArm = outcome.draws === null ? null : decoded(outcome.draws); });
+
+  // Arrays of draws by arm from base64 of little-endian 64-bit numbers.
+  function decoded(text) {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const view = new DataView(bytes.buffer), n = bytes.length / 8 / nArms;
+    return arms.map((k) => Float64Array.from({ length: n }, (_, t) => view.getFloat64(8 * (k * n + t), true)));
+  }
+
+  const exceeds = (value, bound) => value > bound + rules.rounding;
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const share = (values, test) => values.reduce((n, value) => n + (test(value) ? 1 : 0), 0) / values.length;
+
+  // ---- decision ----
+  function decide(given) {
+    const total = given.reduce((sum, weight) => sum + weight, 0);
+    const active = data.outcomes.map((_, i) => i).filter((i) => given[i] > 0);
+    const weights = given.map((weight) => weight / total);
+    const utility = (of) => Math.min(active.reduce((sum, i) => sum + weights[i] * of(data.outcomes[i]), 0), 1);
+    const good = (outcome, p) => (outcome.good ? p : 1 - p);
+    const values = arms.map((k) => utility((outcome) => good(outcome, outcome.probability[k])));
+    const hasDraws = active.every((i) => data.outcomes[i].byArm !== null);
+    const draws = !hasDraws ? null : arms.map((k) =>
+      Float64Array.from(data.outcomes[active[0]].byArm[k], (_, t) => utility((o) => good(o, o.byArm[k][t]))));
+    const enough = arms.map((k) => active.every((i) => data.outcomes[i].enough[k]));
+    const leading = leadingArms(values);
+    const first = leading.reduce((best, k) => (values[k] > values[best] ? k : best), leading[0]);
+    const comparator = rules.comparator;
+    const found = compare(values, draws, comparator, first);
+    const bestSet = bestSetOf(found.regret, first, draws !== null);
+    let status = statusOf(values, found, first, comparator, bestSet);
+    if (draws === null) status = "no_interval";
+    if (!enough[first] || (comparator !== null && !enough[comparator])) status = "insufficient_evidence";
+    if (eligible.length === 1) status = "only_option";
+    const top = leading.length > 1 ? null : first;
+    let arm = top;
+    if (rules.default !== null && rules.rule !== "expected" && data.eligible[rules.default]) {
+      const switches = rules.rule === "switch" && top !== null && found.p_better[top] > rules.p_switch;
+      if (!switches) arm = rules.default;
+    }
+    return { weights, status, arm, top, leading, bestSet, values, found };
+  }
+
+  // The arms of the highest value; the default arm takes a tie.
+  function leadingArms(values) {
+    const highest = Math.max(...eligible.map((k) => values[k]));
+    const tied = eligible.filter((k) => values[k] >= highest - rules.rounding);
+    return tied.includes(rules.default) ? [rules.default] : tied;
+  }
+
+  function compare(values, draws, comparator, top) {
+    const names = ["difference", "lower", "upper", "p_better", "p_relevantly_better", "regret", "p_regret", "p_best",
+      "p_above_top"];
+    const found = Object.fromEntries(names.map((name) => [name, arms.map(() => NaN)]));
+    if (comparator !== null) eligible.forEach((k) => { found.difference[k] = values[k] - values[comparator]; });
+    if (draws === null) return found;
+    const best = draws[0].map((_, t) => Math.max(...eligible.map((k) => draws[k][t])));
+    const nBest = best.map((value, t) => eligible.filter((k) => value - draws[k][t] <= 0).length);
+    eligible.forEach((k) => {
+      const loss = best.map((value, t) => value - draws[k][t]);
+      found.regret[k] = mean(loss);
+      found.p_regret[k] = share(loss, (value) => exceeds(value, rules.margin));
+      found.p_best[k] = mean(loss.map((value, t) => (value <= 0 ? 1 / nBest[t] : 0)));
+      found.p_above_top[k] = share(draws[k].map((value, t) => value - draws[top][t]), (v) => exceeds(v, rules.margin));
+      if (comparator === null || k === comparator) return;
+      const away = draws[k].map((value, t) => value - draws[comparator][t]);
+      found.p_better[k] = share(away, (value) => value > 0);
+      found.p_relevantly_better[k] = share(away, (value) => exceeds(value, rules.margin));
+      away.sort();
+      found.lower[k] = quantile(away, (1 - rules.level) / 2);
+      found.upper[k] = quantile(away, (1 + rules.level) / 2);
+    });
+    return found;
+  }
+
+  // Type 7 (Hyndman & Fan 1996), of sorted numbers.
+  function quantile(sorted, level) {
+    const at = level * (sorted.length - 1), below = Math.min(Math.floor(at), sorted.length - 1);
+    const above = Math.min(below + 1, sorted.length - 1), part = at - below, step = sorted[above] - sorted[below];
+    return part < 0.5 ? sorted[below] + step * part : sorted[above] - step * (1 - part);
+  }
+
+  function bestSetOf(regret, top, hasDraws) {
+    if (!hasDraws) return eligible.slice();
+    const found = new Set([top]);
+    let sum = 0;
+    eligible.slice().sort((a, b) => regret[a] - regret[b]).forEach((k, i) => {
+      sum += regret[k];
+      if (!exceeds(sum / (i + 1), rules.margin)) found.add(k);
+    });
+    return arms.filter((k) => found.has(k));
+  }
+
+  function statusOf(values, found, top, comparator, bestSet) {
+    const above = Math.max(0, ...eligible.filter((k) => k !== top).map((k) => found.p_above_top[k] || 0));
+    const stays = comparator !== null && top === comparator;
+    const pBetter = comparator !== null && !stays ? found.p_better[top] : 0;
+    if (pBetter >= rules.clear && !exceeds(rules.margin, found.difference[top])) return "clear_gain";
+    if (stays && above < rules.ruled_out) return "default_best";
+    if (pBetter >= rules.leaning) return "leaning";
+    if (bestSet.length > 1 && above < rules.ruled_out) return "equivalent";
+    return "undecided";
+  }
+
+  // ---- words ----
+  const of100 = (p) => Math.floor(100 * p + 0.5);
+  const chanceOf100 = (p) => Math.min(Math.max(of100(p), 1), 99);
+  const percent = (p) => (p !== p ? DASH : `${of100(p)} %`);
+  const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+  const named = (list) => joined(list.map((k) => data.arms[k]));
+
+  function points(difference) {
+    if (difference !== difference) return DASH;
+    const found = of100(difference);
+    return found > 0 ? `+${found}` : String(Math.abs(found) === 0 ? 0 : found).replace("-", MINUS);
+  }
+
+  function tenths(loss) {
+    if (loss !== loss) return DASH;
+    const found = Math.floor(1000 * loss + 0.5);
+    return `${Math.floor(found / 10)}.${found % 10}`;
+  }
+
+  function joined(texts) {
+    if (texts.length < 2) return texts.join("");
+    return texts.slice(0, -1).join(strings.list_comma) + strings.list_and + texts[texts.length - 1];
+  }
+
+  function choiceView(choice) {
+    const said = strings.status[choice.status], comparator = rules.comparator;
+    const pBetter = choice.found.p_better[choice.leading[0]];
+    const values = {
+      arm: named(choice.leading),
+      arms: named(choice.bestSet),
+      comparator: comparator === null ? "" : data.arms[comparator],
+      p_better: pBetter !== pBetter ? "" : chanceOf100(pBetter),
+    };
+    return {
+      status: choice.status,
+      headline: fill(said.headline, values),
+      text: fill(said.text, values),
+      groups: groupsOf(choice),
+      rule: rules.rule === "expected" || choice.arm === null ? "" : fill(strings.fit.rule, { arm: data.arms[choice.arm] }),
+      weights: weightsText(choice),
+      bestSet: named(choice.bestSet) || strings.clinician.none,
+      contrasts: contrastsOf(choice),
+    };
+  }
+
+  function groupsOf(choice) {
+    const said = strings.fit, status = choice.status;
+    const ordered = eligible.slice().sort((a, b) => choice.values[b] - choice.values[a]);
+    if (status === "only_option") return [[said.only, namesOf(eligible), false]];
+    if (status === "no_interval" || status === "insufficient_evidence") return [[said.order, namesOf(ordered), true]];
+    const together = choice.bestSet, several = together.length > 1;
+    const heading = status === "undecided" ? (several ? said.unsure : said.unsure_one) : (several ? said.together : said.best);
+    const rest = ordered.filter((k) => !together.includes(k));
+    const groups = [[heading, namesOf(together), false]];
+    return rest.length ? groups.concat([[said.rest, namesOf(rest), true]]) : groups;
+  }
+
+  function namesOf(list) { return list.map((k) => data.arms[k]); }
+
+  function weightsText(choice) {
+    const parts = data.outcomes.map((outcome, i) =>
+      fill(strings.weights.used_one, { phrase: outcome.phrase, percent: of100(choice.weights[i]) }));
+    return parts.join(strings.list_comma);
+  }
+
+  function contrastsOf(choice) {
+    const found = choice.found;
+    return eligible.map((k) => [
+      data.arms[k], String(of100(choice.values[k])), differenceText(found, k), percent(found.p_better[k]),
+      percent(found.p_relevantly_better[k]), tenths(found.regret[k]), percent(found.p_regret[k]), percent(found.p_best[k]),
+    ]);
+  }
+
+  function differenceText(found, k) {
+    if (k === rules.comparator) return strings.clinician.comparator;
+    const value = points(found.difference[k]);
+    if (found.lower[k] !== found.lower[k]) return value;
+    return fill(strings.clinician.interval, { value, lower: points(found.lower[k]), upper: points(found.upper[k]) });
+  }
+
+  // ---- page ----
+  const byId = (id) => document.getElementById(id);
+  const sliders = Array.from(document.querySelectorAll("input[type=range]"));
+  const outputs = sliders.map((slider) => byId(`${slider.id}-value`));
+
+  function element(tag, text, className) {
+    const made = document.createElement(tag);
+    if (text !== undefined) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  }
+
+  function show(weights) {
+    const choice = decide(weights), view = choiceView(choice);
+    byId("yours").dataset.status = view.status;
+    byId("headline").textContent = view.headline;
+    byId("status-text").textContent = view.text;
+    byId("rule-text").textContent = view.rule;
+    byId("groups").replaceChildren(...view.groups.flatMap(([heading, names, ordered], i) => {
+      const list = element(ordered ? "ol" : "ul", undefined, ordered ? "rest" : "lead");
+      if (ordered) list.start = i ? view.groups[0][1].length + 1 : 1;
+      list.append(...names.map((name) => element("li", name)));
+      return [element("p", heading, "group"), list];
+    }));
+    byId("weights-used").textContent = fill(strings.weights.used, { weights: view.weights });
+    byId("fact-weights").textContent = view.weights;
+    byId("fact-status").textContent = view.status;
+    byId("fact-best-set").textContent = view.bestSet;
+    byId("contrasts").replaceChildren(...view.contrasts.map((texts) => {
+      const row = element("tr");
+      row.append(...texts.map((text, j) => {
+        const cell = element(j ? "td" : "th", text);
+        if (!j) cell.scope = "row";
+        return cell;
+      }));
+      return row;
+    }));
+    outputs.forEach((output, i) => { output.textContent = fill(strings.weights.value, { percent: of100(choice.weights[i]) }); });
+    sliders.forEach((slider, i) => slider.setAttribute("aria-valuetext", outputs[i].textContent));
+    byId("announcement").textContent = fill(strings.fit.announce, { arms: view.groups[0][1].join(strings.list_comma), headline: view.headline });
+  }
+
+  function moved() {
+    const weights = sliders.map((slider) => Number(slider.value));
+    show(weights.some((weight) => weight > 0) ? weights : weights.map(() => 1)); // nothing matters: all the same
+  }
+
+  function set(weights) {
+    sliders.forEach((slider, i) => { slider.value = String(weights[i]); });
+    sliders[0].dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  // The reset button shows the weights of the recommendation to the last digit, which sliders round.
+  function reset() {
+    sliders.forEach((slider, i) => { slider.value = String(of100(data.weights[i])); });
+    show(data.weights);
+  }
+
+  function fromAddress() {
+    const found = /weights=([\d,]+)/.exec(location.hash);
+    const weights = found ? found[1].split(",").map(Number) : [];
+    if (weights.length === sliders.length) set(weights);
+  }
+
+  sliders.forEach((slider) => slider.addEventListener("input", moved));
+  byId("set-equal").addEventListener("click", () => set(sliders.map(() => 50)));
+  byId("set-first").addEventListener("click", () => set(sliders.map((_, i) => (i ? 0 : 100))));
+  byId("set-start").addEventListener("click", reset);
+  window.addEventListener("hashchange", fromAddress);
+  byId("sliders").hidden = false;
+  fromAddress();
+  document.documentElement.dataset.ready = "true";
+})();

@@ -1,0 +1,176 @@
+"""The page to talk over: what it shows of a recommendation for one patient."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from treatsel._checks import ROUNDING
+from treatsel.errors import InputError
+from treatsel.page import Choice, PageOutcome, PatientPage, Rules, render, strings_of
+from treatsel.predictions import WARNING_CODES
+from treatsel.recommendation._decision import CLEAR, LEANING, RULED_OUT
+from treatsel.recommendation._outcomes import PatientOutcomes
+
+
+def page_of(found: Any, **added: Any) -> PatientPage:
+    """Return what the page shows of a recommendation.
+
+    Parameters
+    ----------
+    found : Recommendations, which this module does not import: it imports this one
+        For one patient, by a model.
+    **added
+        Fields of `PatientPage` that do not come from the recommendation.
+
+    Raises
+    ------
+    InputError
+        If there are several patients, or no outcomes.
+    """
+    outcomes = _outcomes_of(found)
+    shown = [_outcome(found, outcomes, name) for name in outcomes.event_is_good]
+    weighable = [each.name for each in shown if each.good is not None]
+    excluded = {found.arms.index(arm): str(why) for arm, why in found.columns["excluded"][0].items()}
+    audit, service = found.audit or {}, outcomes.predictions.service
+    return PatientPage(
+        arms=[str(arm) for arm in found.arms],
+        excluded=excluded,
+        outcomes=shown,
+        yours=_choice(found),
+        equal=_choice(outcomes.decide(dict.fromkeys(weighable, 1.0))),
+        first=_choice(outcomes.decide({weighable[0]: 1.0})),
+        rules=_rules(found),
+        warnings=_warnings(outcomes),
+        facts={
+            "model": audit.get("model_id"),
+            "library": audit.get("library_version"),
+            "input": audit.get("input_sha256"),
+            "date": audit.get("date"),
+            "service": None if service is None else service[0],
+            "assignment": audit.get("assignment"),
+        },
+        use={name: str(text) for name, text in (audit.get("intended_use") or {}).items()},
+        **added,
+    )
+
+
+def page_text(
+    found: Any,
+    strings: Any,
+    *,
+    safety_items: Any,
+    next_question: Any,
+    explanation: Any,
+    follow_up: str | None,
+    patient: str | None,
+) -> str:
+    """Return the page as HTML; see `Recommendations.to_html`."""
+    titles, words = _outcomes_of(found).titles, strings_of(strings)
+    page = page_of(
+        found,
+        safety_items=_texts("safety_items", safety_items),
+        next_question=_question(next_question, titles, words),
+        explanation=_texts("explanation", explanation),
+        follow_up=" ".join(_texts("follow_up", follow_up)) or None,
+        patient=" ".join(_texts("patient", patient)) or None,
+    )
+    return render(page, words)
+
+
+def _texts(name: str, given: Any) -> tuple[str, ...]:
+    """Return one or several texts as a tuple; None: none.
+
+    Raises
+    ------
+    InputError
+        If one is not a text.
+    """
+    texts: Sequence[Any] = () if given is None else (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name} must be a text or a list of texts.")
+    return tuple(text for text in texts if text.strip())
+
+
+def _question(given: Any, titles: Mapping[str, str], words: Mapping[str, Any]) -> str | None:
+    """Return what to ask next as a text: a text, or the question of a `NextQuestion`; None: nothing."""
+    if given is None or isinstance(given, str):
+        return " ".join(_texts("next_question", given)) or None
+    names = [given.question] if given.question is not None else list(given.pair or ())
+    asked = words["list_and"].join(titles.get(name, name) for name in names)
+    return str(words["next"]["question"]).replace("{question}", asked) if names else None
+
+
+def _outcomes_of(found: Any) -> PatientOutcomes:
+    if (n := len(found.patients)) != 1:
+        raise InputError(
+            f"The page is about one patient; these recommendations are for {n:,}. Recommend for one patient "
+            "at a time: selector.recommend(record), or a table of one row."
+        )
+    if found.outcomes is None:
+        raise InputError(
+            "This recommendation has no outcomes to show: it was made from a by-arm table, or is a copy. "
+            "Make it with a model, selector.recommend(record), and write its page from that result."
+        )
+    outcomes: PatientOutcomes = found.outcomes
+    return outcomes
+
+
+def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
+    predicted, evidence = outcomes.predictions, outcomes.evidence((name,))
+    # a patient out of scope may have values that draws refuse; the page shows no numbers then
+    in_scope = found.columns["status"][0] != "out_of_scope"
+    return PageOutcome(
+        name=name,
+        title=outcomes.titles.get(name, name),
+        good=outcomes.event_is_good[name],
+        probability=predicted.probability[name][0],
+        lower=predicted.lower[name][0],
+        upper=predicted.upper[name][0],
+        draws=outcomes.draw(name) if in_scope else None,
+        enough=[bool(evidence.get(arm, True)) for arm in found.arms],
+    )
+
+
+def _choice(found: Any) -> Choice:
+    """Return the decision for the only patient, with arms as positions."""
+    column = {name: values[0] for name, values in found.columns.items()}
+    total = sum((found.preferences or {}).values())
+    position = {arm: k for k, arm in enumerate(found.arms)}
+    return Choice(
+        weights={name: weight / total for name, weight in (found.preferences or {}).items()},
+        status=str(column["status"]),
+        arm=position.get(column["arm"]),
+        top=position.get(column["top"]),
+        best_set=[position[arm] for arm in column["best_set"]],
+        utilities=found.utilities[0],
+        comparisons={name: np.asarray(table[0]) for name, table in found.comparisons.items()},
+        reasons=column["status_reasons"],
+    )
+
+
+def _rules(found: Any) -> Rules:
+    position = {arm: k for k, arm in enumerate(found.arms)}
+    return Rules(
+        rule=found.rule,
+        margin=found.margin,
+        level=found.level,
+        p_switch=found.p_switch,
+        default=position.get(found.default_arm),
+        comparator=position.get(found.columns["comparator"][0]),
+        clear=CLEAR,
+        leaning=LEANING,
+        ruled_out=RULED_OUT,
+        rounding=ROUNDING,
+    )
+
+
+def _warnings(outcomes: PatientOutcomes) -> list[tuple[str, str | None]]:
+    """Return the warnings of the prediction, with titles of columns instead of their names."""
+    flags, titles = outcomes.predictions.flags, outcomes.titles
+    pairs = zip(flags["code"], flags["column"], strict=True)
+    return [
+        (str(code), None if about is None else str(titles.get(about, about)))
+        for code, about in pairs
+        if code in WARNING_CODES
+    ]

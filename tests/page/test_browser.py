@@ -1,0 +1,159 @@
+"""The page in a browser: its script decides as Python does."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+REGIONS = """{
+  ready: d.documentElement.dataset.ready, status: d.getElementById('yours').dataset.status,
+  headline: d.getElementById('headline').textContent, text: d.getElementById('status-text').textContent,
+  rule: d.getElementById('rule-text').textContent, used: d.getElementById('weights-used').textContent,
+  groups: [...d.getElementById('groups').children].map((e) => [e.tagName, e.className, e.start || 0,
+    e.children.length ? [...e.children].map((i) => i.textContent) : e.textContent]),
+  contrasts: [...d.getElementById('contrasts').rows].map((r) => [...r.cells].map((c) => c.textContent)),
+  heads: [...d.querySelectorAll('#contrasts th')].map((c) => c.scope),
+  facts: ['fact-status', 'fact-best-set', 'fact-weights'].map((id) => d.getElementById(id).textContent),
+  outputs: [...d.querySelectorAll('output')].map((o) => o.textContent),
+  spoken: [...d.querySelectorAll('input')].map((i) => i.getAttribute('aria-valuetext')) }"""
+WEIGHTS = ((100, 0, 0), (0, 100, 0), (30, 70, 0), (50, 20, 80))
+
+
+def page(patient, weights):
+    return patient.recommended(dict(zip(patient.good, weights, strict=True))).to_html()
+
+
+def check(patients, weights, browse):
+    """The script, from one start, at other weights shows what Python writes for these weights."""
+    frames = []
+    for patient in patients:
+        start = page(patient, (10, 20, 30))
+        for each in weights:
+            frames += [(start, f"weights={','.join(map(str, each))}"), (page(patient, each), "")]
+    found = browse(frames, REGIONS)
+    for moved, written in zip(found[::2], found[1::2], strict=True):
+        assert moved == written
+        assert moved["ready"] == "true"
+    return found[::2]
+
+
+def test_sliders_decide_as_python_does(patient_of, browse):
+    """Random patients, chosen so that every status that needs draws occurs."""
+    settings = [(0, 1.0, 0.15), (1, 0.3, 0.3), (2, 0.1, 0.1), (3, 0.6, 0.5), (4, 0.05, 0.02), (5, 0.4, 0.3)]
+    patients = [patient_of(seed, effect=effect, spread=spread) for seed, effect, spread in settings]
+    found = check(patients, WEIGHTS, browse)
+    assert {each["status"] for each in found} == {
+        *("clear_gain", "default_best", "leaning", "equivalent", "undecided")
+    }
+    assert len({json.dumps(each["groups"]) for each in found}) > 10  # the order does change
+
+
+def test_sliders_respect_all_options(patient_of, browse):
+    """Exclusions, rules, comparator, margin, level, evidence, outcomes without draws, and ties."""
+    options = [
+        {"excluded": {"CBT": "Not offered here."}},
+        {"excluded": {"TAU": "Not offered here."}, "rule": "switch"},
+        {"rule": "switch", "margin": 0.0},
+        {"rule": "switch", "p_switch": 0.55, "level": 0.5},
+        {"rule": "default", "margin": 0.3},
+        {"comparator": "IPT"},
+        {"default_arm": None},
+    ]
+    patients = [patient_of(7, effect=0.5, spread=0.35, options=each) for each in options]
+    usual = patient_of(8, effect=0.4, spread=0.3)
+    patients.append(patient_of(8, evidence={("dropout", "TAU"): True, ("nausea", "IPT"): True}))
+    without = patient_of(9)
+    without.draws["nausea"] = None
+    tied = patient_of(10, options={"default_arm": None})
+    for name, good in tied.good.items():
+        for table in (tied.probability[name].T, tied.draws[name].T):
+            table[0] = table[0] + (0.8 if good else -0.8) * (1 - table[0] if good else table[0])
+            table[1] = table[0]
+    found = check([*patients, usual, without, tied], WEIGHTS[2:], browse)
+    assert {each["status"] for each in found} >= {"insufficient_evidence", "no_interval"}
+    assert any(each["rule"] for each in found)
+    assert any("CBT and IPT" in each["headline"] + each["text"] for each in found)
+
+
+def test_a_moved_slider_and_buttons_are_heard(patient_of, browse):
+    """What is clicked changes the page and is announced; the start is restored to the last digit."""
+    patient = patient_of(1, effect=0.6)
+    start = patient.recommended({"remission": 2.0, "dropout": 1.0})
+    steps = """(() => { const said = [], b = (id) => d.getElementById(id);
+      const note = () => said.push([b('weights-used').textContent, b('headline').textContent,
+        b('announcement').textContent, [...d.querySelectorAll('input')].map((i) => i.value).join()]);
+      note(); b('set-equal').click(); note(); b('set-first').click(); note();
+      b('weight-1').value = '100'; b('weight-1').dispatchEvent(new w.Event('input', {bubbles: true})); note();
+      b('weight-0').value = b('weight-1').value = '0';
+      b('weight-0').dispatchEvent(new w.Event('input')); note();
+      b('set-start').click(); note(); return said; })()"""
+    (found,) = browse([(start.to_html(), "")], steps)
+    values = [each[3] for each in found]
+    assert values == ["67,33,0", "50,50,50", "100,0,0", "100,100,0", "0,0,0", "67,33,0"]
+    assert found[0][:2] == found[5][:2]
+    assert found[0][2] == ""
+    for _, headline, announcement, _ in found[1:]:
+        assert announcement.startswith("Now first: ")
+        assert headline in announcement
+    equal = patient.recommended(dict.fromkeys(patient.good, 1.0)).to_html()
+    for at in (1, 4):  # with no weight at all, all results matter the same
+        assert f">{found[at][1]}</p>" in equal
+    assert found[2][0].startswith("Weights used: get better: 100 of 100 points")
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_nothing_is_cut_off(patient_of, browse, width):
+    """A page with long names fits a telephone; only the tables scroll."""
+    strings = {"arms": {"CBT": {"title": "Cognitive behavioural therapy, delivered in a group by telephone"}}}
+    text = patient_of(3).recommended().to_html(strings=strings, safety_items=["PHQ-9 item 9: several days"])
+    sizes = """{width: d.documentElement.clientWidth, scroll: d.documentElement.scrollWidth,
+      pictures: [...d.querySelectorAll('figure svg')].map((s) => s.getBoundingClientRect().width),
+      small: [...d.querySelectorAll('button, input')].filter((e) => e.getBoundingClientRect().height < 40).length,
+      fonts: [...d.querySelectorAll('p, li, td, figcaption')].map((e) => parseFloat(w.getComputedStyle(e).fontSize))}"""
+    (found,) = browse([(text, "")], sizes, width)
+    assert found["width"] == width
+    assert found["scroll"] <= width
+    assert len(found["pictures"]) == 12
+    assert min(found["pictures"]) > 60
+    assert found["small"] == 0
+    assert min(found["fonts"]) >= 13
+
+
+def test_labels_with_markup_are_inert(patient_of, browse):
+    evil = (
+        "<script>document.title='bad'</script><img src=x onerror=\"document.title='bad'\">{{ 7*7 }}</script>"
+    )
+    patient = patient_of(2, arms=(evil, "IPT", "SSRI", "TAU"), titles={"nausea": evil})
+    text = patient.recommended().to_html(
+        safety_items=[evil],
+        explanation=evil,
+        next_question=evil,
+        follow_up=evil,
+        patient=evil,
+        strings={"outcomes": {"dropout": {"event": evil, "no_event": evil}}},
+    )
+    assert "<script>document" not in text
+    assert "<img" not in text
+    frames = [(text, "weights=10,80,10")]
+    (found,) = browse(frames, "{title: d.title, scripts: d.scripts.length, images: d.images.length}")
+    assert found == {"title": "Your treatment options", "scripts": 2, "images": 0}
+
+
+@pytest.mark.parametrize(("n_arms", "n_outcomes"), [(4, 3), (6, 2)])
+def test_the_print_is_two_sides_and_a_page_for_the_clinician(patient_of, tmp_path, n_arms, n_outcomes):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    source, target = tmp_path / "page.html", tmp_path / "page.pdf"
+    arms = ("CBT", "Counselling", "IPT", "Psychodynamic therapy", "SSRI", "TAU")[:n_arms]
+    good = dict(list({"remission": True, "dropout": False, "nausea": False}.items())[:n_outcomes])
+    found = patient_of(3, arms=arms, good=good).recommended(dict.fromkeys(good, 1))
+    found.to_html(source, safety_items=["PHQ-9 item 9: several days"])
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [chromium, *options, "--no-pdf-header-footer", f"--print-to-pdf={target}", source.as_uri()]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", target.read_bytes())) == 3
