@@ -111,7 +111,7 @@ def test_the_table_of_the_clinician_shows_every_comparison(patient_of):
             assert row[3] == f"{of_100(each['p_better'])} %"
             assert row[4] == f"{of_100(each['p_relevantly_better'])} %"
         assert row[1] == str(of_100(each["utility"]))
-        assert float(row[5]) == pytest.approx(100 * each["regret"], abs=0.0501)
+        assert float(row[5]) == pytest.approx(100 * each["expected_regret"], abs=0.0501)
         assert row[6:] == [f"{of_100(each[name])} %" for name in ("p_regret", "p_best")]
     outcomes = rows_of(text, '<table id="outcomes">')[1:]
     assert outcomes[0][1].startswith(f"{of_100(patient.probability['remission'][0])} % (")

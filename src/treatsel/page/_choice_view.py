@@ -10,6 +10,7 @@ from treatsel.page._numbers import chance_of_100, of_100, percent, points, tenth
 from treatsel.page._strings import fill
 from treatsel.page._wording import Wording
 
+ENDS = ("difference", "difference_lower", "difference_upper")
 TOGETHER = ("clear_gain", "default_best", "leaning", "equivalent", "undecided")  # statuses with a best set
 
 
@@ -114,7 +115,7 @@ def contrasts_of(choice: Choice, words: Wording) -> list[list[str]]:
             difference_text(choice, k, words),
             percent(found["p_better"][k]),
             percent(found["p_relevantly_better"][k]),
-            tenths(found["regret"][k]),
+            tenths(found["expected_regret"][k]),
             percent(found["p_regret"][k]),
             percent(found["p_best"][k]),
         ]
@@ -126,7 +127,7 @@ def difference_text(choice: Choice, k: int, words: Wording) -> str:
     """Return the difference to the comparator with its interval."""
     if k == words.page.rules.comparator:
         return str(words.strings["clinician"]["comparator"])
-    difference, lower, upper = (choice.comparisons[name][k] for name in ("difference", "lower", "upper"))
+    difference, lower, upper = (choice.comparisons[name][k] for name in ENDS)
     if lower != lower:
         return points(difference)
     return fill(

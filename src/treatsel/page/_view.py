@@ -11,7 +11,16 @@ from treatsel.page._numbers import of_100, percent
 from treatsel.page._strings import fill
 from treatsel.page._wording import Wording
 
-CONTRASTS = ("arm", "score", "difference", "p_better", "p_relevantly_better", "regret", "p_regret", "p_best")
+CONTRASTS = (
+    "arm",
+    "score",
+    "difference",
+    "p_better",
+    "p_relevantly_better",
+    "regret",
+    "p_regret",
+    "p_best",
+)
 
 
 def context_of(page: PatientPage, words: Wording) -> dict[str, Any]:

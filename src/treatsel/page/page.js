@@ -38,30 +38,29 @@
     const first = leading.reduce((best, k) => (values[k] > values[best] ? k : best), leading[0]);
     const comparator = rules.comparator;
     const found = compare(values, draws, comparator, first);
-    const bestSet = bestSetOf(found.regret, first, draws !== null);
-    let status = statusOf(values, found, first, comparator, bestSet);
+    const bestSet = bestSetOf(values, found.expected_regret, first, draws !== null);
+    const [pBetter, above] = ofTop(found, draws, leading, comparator);
+    let status = statusOf(found, pBetter, above, first, comparator, bestSet);
     if (draws === null) status = "no_interval";
     if (!enough[first] || (comparator !== null && !enough[comparator])) status = "insufficient_evidence";
     if (eligible.length === 1) status = "only_option";
     const top = leading.length > 1 ? null : first;
     let arm = top;
-    if (rules.default !== null && rules.rule !== "expected" && data.eligible[rules.default]) {
-      const switches = rules.rule === "switch" && top !== null && found.p_better[top] > rules.p_switch;
-      if (!switches) arm = rules.default;
-    }
+    if (rules.rule === "default" && rules.default !== null && data.eligible[rules.default]) arm = rules.default;
+    if (rules.rule === "switch" && comparator !== null && !(pBetter > rules.p_switch)) arm = comparator;
     return { weights, status, arm, top, leading, bestSet, values, found };
   }
 
-  // The arms of the highest value; the default arm takes a tie.
+  // The arms of the highest value; the comparator takes a tie.
   function leadingArms(values) {
     const highest = Math.max(...eligible.map((k) => values[k]));
     const tied = eligible.filter((k) => values[k] >= highest - rules.rounding);
-    return tied.includes(rules.default) ? [rules.default] : tied;
+    return tied.includes(rules.comparator) ? [rules.comparator] : tied;
   }
 
   function compare(values, draws, comparator, top) {
-    const names = ["difference", "lower", "upper", "p_better", "p_relevantly_better", "regret", "p_regret", "p_best",
-      "p_above_top"];
+    const names = ["difference", "difference_lower", "difference_upper", "p_better", "p_relevantly_better",
+      "expected_regret", "p_regret", "p_best", "p_above_top"];
     const found = Object.fromEntries(names.map((name) => [name, arms.map(() => NaN)]));
     if (comparator !== null) eligible.forEach((k) => { found.difference[k] = values[k] - values[comparator]; });
     if (draws === null) return found;
@@ -69,7 +68,7 @@
     const nBest = best.map((value, t) => eligible.filter((k) => value - draws[k][t] <= 0).length);
     eligible.forEach((k) => {
       const loss = best.map((value, t) => value - draws[k][t]);
-      found.regret[k] = mean(loss);
+      found.expected_regret[k] = mean(loss);
       found.p_regret[k] = share(loss, (value) => exceeds(value, rules.margin));
       found.p_best[k] = mean(loss.map((value, t) => (value <= 0 ? 1 / nBest[t] : 0)));
       found.p_above_top[k] = share(draws[k].map((value, t) => value - draws[top][t]), (v) => exceeds(v, rules.margin));
@@ -78,8 +77,8 @@
       found.p_better[k] = share(away, (value) => value > 0);
       found.p_relevantly_better[k] = share(away, (value) => exceeds(value, rules.margin));
       away.sort();
-      found.lower[k] = quantile(away, (1 - rules.level) / 2);
-      found.upper[k] = quantile(away, (1 + rules.level) / 2);
+      found.difference_lower[k] = quantile(away, (1 - rules.level) / 2);
+      found.difference_upper[k] = quantile(away, (1 + rules.level) / 2);
     });
     return found;
   }
@@ -91,21 +90,29 @@
     return part < 0.5 ? sorted[below] + step * part : sorted[above] - step * (1 - part);
   }
 
-  function bestSetOf(regret, top, hasDraws) {
+  function bestSetOf(values, regret, top, hasDraws) {
     if (!hasDraws) return eligible.slice();
-    const found = new Set([top]);
+    const found = new Set([top]), near = eligible.filter((k) => !exceeds(values[top] - values[k], rules.margin));
     let sum = 0;
-    eligible.slice().sort((a, b) => regret[a] - regret[b]).forEach((k, i) => {
+    near.sort((a, b) => regret[a] - regret[b]).forEach((k, i) => {
       sum += regret[k];
       if (!exceeds(sum / (i + 1), rules.margin)) found.add(k);
     });
     return arms.filter((k) => found.has(k));
   }
 
-  function statusOf(values, found, top, comparator, bestSet) {
-    const above = Math.max(0, ...eligible.filter((k) => k !== top).map((k) => found.p_above_top[k] || 0));
+  // P(top arm better than the comparator), and the largest P(another arm relevantly better than it); of arms
+  // that are tied, the least favorable.
+  function ofTop(found, draws, leading, comparator) {
+    const pBetter = comparator === null ? 0 : Math.min(...leading.map((k) => (k === comparator ? 0 : found.p_better[k])));
+    if (draws === null) return [0, 0];
+    const above = leading.flatMap((top) => eligible.filter((k) => k !== top).map((k) =>
+      share(draws[k].map((value, t) => value - draws[top][t]), (value) => exceeds(value, rules.margin))));
+    return [pBetter, Math.max(0, ...above)];
+  }
+
+  function statusOf(found, pBetter, above, top, comparator, bestSet) {
     const stays = comparator !== null && top === comparator;
-    const pBetter = comparator !== null && !stays ? found.p_better[top] : 0;
     if (pBetter >= rules.clear && !exceeds(rules.margin, found.difference[top])) return "clear_gain";
     if (stays && above < rules.ruled_out) return "default_best";
     if (pBetter >= rules.leaning) return "leaning";
@@ -182,15 +189,15 @@
     const found = choice.found;
     return eligible.map((k) => [
       data.arms[k], String(of100(choice.values[k])), differenceText(found, k), percent(found.p_better[k]),
-      percent(found.p_relevantly_better[k]), tenths(found.regret[k]), percent(found.p_regret[k]), percent(found.p_best[k]),
+      percent(found.p_relevantly_better[k]), tenths(found.expected_regret[k]), percent(found.p_regret[k]), percent(found.p_best[k]),
     ]);
   }
 
   function differenceText(found, k) {
     if (k === rules.comparator) return strings.clinician.comparator;
     const value = points(found.difference[k]);
-    if (found.lower[k] !== found.lower[k]) return value;
-    return fill(strings.clinician.interval, { value, lower: points(found.lower[k]), upper: points(found.upper[k]) });
+    if (found.difference_lower[k] !== found.difference_lower[k]) return value;
+    return fill(strings.clinician.interval, { value, lower: points(found.difference_lower[k]), upper: points(found.difference_upper[k]) });
   }
 
   // ---- page ----
