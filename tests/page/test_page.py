@@ -105,7 +105,9 @@ def test_the_table_of_the_clinician_shows_every_comparison(patient_of):
         if arm == "TAU":
             assert row[2:4] == ["Comparator", "–"]
         else:
-            signed = [abs(of_100(each[name])) for name in ("difference", "lower", "upper")]
+            signed = [
+                abs(of_100(each[name])) for name in ("difference", "difference_lower", "difference_upper")
+            ]
             assert numbers == signed
             assert row[2].startswith(("+", "−")[int(each["difference"] < 0)]) or signed[0] == 0
             assert row[3] == f"{of_100(each['p_better'])} %"
