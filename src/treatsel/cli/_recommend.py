@@ -23,6 +23,7 @@ from treatsel.cli._io import (
     write_table,
 )
 from treatsel.cli._predict import add_on_invalid, add_service
+from treatsel.errors import InputError
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, RULES
 from treatsel.table import read_table
 
@@ -68,12 +69,15 @@ def add_parser(commands: Any) -> None:
     add_json(parser)
     add_reading(parser)
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
+    add_page(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Recommend and write."""
-    check_outputs([args.out, args.json], [args.model, args.patients])
+    check_outputs([args.out, args.json, args.html], [args.model, args.patients, args.strings])
+    if args.strings is not None and args.html is None:
+        raise InputError("--strings has words of the page. Add --html FILE, or leave it out.")
     selector = load_model(args.model)
     recommendations = selector.recommend(
         read_table(args.patients, selector.codebook_, **reading(args)),
@@ -87,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         service=args.service,
     )
     say_expired(recommendations.warnings)
+    if args.html is not None:
+        recommendations.to_html(args.html, strings=args.strings)
     write_json(recommendations, args.json)
     table = recommendations.to_frame()
     write_table(flat(table), args.out)
@@ -94,6 +100,19 @@ def run(args: argparse.Namespace) -> int:
         counts = ", ".join(f"{status} {n:,}" for status, n in table["status"].value_counts().items())
         tell(f"Wrote {args.out}: {count_of(len(table), 'patient')}; {counts}.")
     return 0
+
+
+def add_page(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the page to talk over."""
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="page to talk over with the patient; for one patient only"
+    )
+    parser.add_argument(
+        "--strings",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON file with words of the page: a translation, names and descriptions of arms",
+    )
 
 
 def flat(table: Any) -> Any:
