@@ -267,3 +267,41 @@ def test_a_recommendation_with_criteria_and_rules_is_reproduced(model, records, 
         )
     with pytest.raises(InputError, match="must be 'allowed'"):
         model.reproduce(audit, records[3], **given, rule="expected")
+
+
+# --- ranks and flips
+
+
+def test_acceptability_and_flips_of_a_patient(model, records, wait):
+    options = {"criteria": [WAIT], "measurements": {"wait": wait}}
+    wanted = ts.Preferences.ranked(["wait", "recovery"])
+    found = model.recommend(records[1], preferences=wanted, excluded={"cbt": "no therapist"}, **options)
+    ranks = found.acceptability()
+    assert ranks.arms == tuple(arm for arm in model.arms if arm != "cbt")
+    np.testing.assert_allclose(ranks.rank_acceptability.sum(axis=0), 1)
+    np.testing.assert_allclose(ranks.rank_acceptability.sum(axis=1), 1)
+    first = dict(zip(ranks.arms, ranks.rank_acceptability[:, 0], strict=True))
+    p_best = dict(zip(model.arms, found.comparisons["p_best"][0], strict=True))
+    for arm, share in first.items():
+        assert share == pytest.approx(p_best[arm], abs=0.06)
+    change = found.flips().to_frame()
+    assert set(change.index) == {"wait", "recovery"}
+    weight = change["at"].dropna().iloc[0]
+    name = change["at"].dropna().index[0]
+    other = next(each for each in change.index if each != name)
+    beyond = weight + np.sign(change.loc[name, "change"]) * 0.01
+    moved = model.recommend(
+        records[1],
+        preferences=ts.Preferences({name: beyond, other: 1 - beyond}),
+        excluded={"cbt": "no therapist"},
+        **options,
+    )
+    assert moved.columns["top"][0] != found.columns["top"][0]
+
+
+def test_ranks_of_weights_of_outcomes(model, records):
+    found = model.recommend(records[0], preferences={"recovery": 2, "dropout": 1})
+    ranks = found.acceptability()
+    np.testing.assert_allclose(ranks.rank_acceptability[:, 0], found.comparisons["p_best"][0], atol=1e-9)
+    with pytest.raises(InputError, match="needs the recommendation for one patient by a model: 2 patients"):
+        model.recommend(records[:2]).flips()

@@ -1,11 +1,19 @@
 """The page in a browser: its script decides as Python does."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
+from collections import Counter
 
+import numpy as np
 import pytest
+
+from treatsel.page import strings_of
+from treatsel.page._choice_view import choice_view
+from treatsel.page._wording import Wording
+from treatsel.recommendation._page import choice_of, page_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -20,36 +28,67 @@ REGIONS = """{
   facts: ['fact-status', 'fact-best-set', 'fact-weights'].map((id) => d.getElementById(id).textContent),
   outputs: [...d.querySelectorAll('output')].map((o) => o.textContent),
   spoken: [...d.querySelectorAll('input')].map((i) => i.getAttribute('aria-valuetext')) }"""
-WEIGHTS = ((100, 0, 0), (0, 100, 0), (30, 70, 0), (50, 20, 80))
 
 
-def page(patient, weights):
-    return patient.recommended(dict(zip(patient.good, weights, strict=True))).to_html()
+def moves(weights):
+    """Move the sliders of a page to each of these weights, and return what it then shows."""
+    return f"""{json.dumps([list(map(int, each)) for each in weights])}.map((weights) => {{
+      weights.forEach((each, i) => {{ d.getElementById('weight-' + i).value = String(each); }});
+      d.getElementById('weight-0').dispatchEvent(new w.Event('input'));
+      return {REGIONS}; }})"""
+
+
+def expected(page, words, found):
+    """What Python says at these weights, in the form of `REGIONS`."""
+    view = choice_view(choice_of(found), words)
+    groups = []
+    for heading, names, is_ordered in view.groups:
+        start = 1 + (len(view.groups[0][1]) if groups else 0)
+        groups.append(["P", "group", 0, heading])
+        groups.append(["OL", "rest", start, names] if is_ordered else ["UL", "lead", 0, names])
+    total = sum(found.preferences.values())
+    shares = [math.floor(100 * found.preferences[name] / total + 0.5) for name in found.preferences]
+    outputs = [f"{share} of 100 points" for share in shares]
+    return {
+        "ready": "true",
+        "status": view.status,
+        "headline": view.headline,
+        "text": view.text,
+        "rule": view.rule,
+        "used": f"Weights used: {view.weights}.",
+        "groups": groups,
+        "contrasts": view.contrasts,
+        "heads": ["row"] * len(page.eligible),
+        "facts": [view.status, view.best_set, view.weights],
+        "outputs": outputs,
+        "spoken": outputs,
+    }
 
 
 def check(patients, weights, browse):
-    """The script, from one start, at other weights shows what Python writes for these weights."""
-    frames = []
-    for patient in patients:
-        start = page(patient, (10, 20, 30))
-        for each in weights:
-            frames += [(start, f"weights={','.join(map(str, each))}"), (page(patient, each), "")]
-    found = browse(frames, REGIONS)
-    for moved, written in zip(found[::2], found[1::2], strict=True):
-        assert moved == written
-        assert moved["ready"] == "true"
-    return found[::2]
+    """The script of each page at all weights shows what Python decides; returns what it shows."""
+    shown = []
+    frames = [(patient.recommended(dict.fromkeys(patient.good, 1.0)).to_html(), "") for patient in patients]
+    for patient, found in zip(patients, browse(frames, moves(weights)), strict=True):
+        page = page_of(patient.recommended())
+        words = Wording(page, strings_of(None))
+        for each, seen in zip(weights, found, strict=True):
+            decided = patient.recommended(dict(zip(patient.good, map(float, each), strict=True)))
+            assert seen == expected(page, words, decided), each
+        shown += found
+    return shown
 
 
 def test_sliders_decide_as_python_does(patient_of, browse):
-    """Random patients, chosen so that every status that needs draws occurs."""
-    settings = [(0, 1.0, 0.15), (1, 0.3, 0.3), (2, 0.1, 0.1), (3, 0.6, 0.5), (4, 0.05, 0.02), (5, 0.4, 0.3)]
-    patients = [patient_of(seed, effect=effect, spread=spread) for seed, effect, spread in settings]
-    found = check(patients, WEIGHTS, browse)
-    assert {each["status"] for each in found} == {
-        *("clear_gain", "default_best", "leaning", "equivalent", "undecided")
-    }
-    assert len({json.dumps(each["groups"]) for each in found}) > 10  # the order does change
+    """Random patients at random weights, with every status that needs draws."""
+    settings = [(1.0, 0.15), (0.3, 0.3), (0.1, 0.1), (0.6, 0.5), (0.05, 0.02), (0.4, 0.3), (0.25, 0.2)]
+    patients = [patient_of(i, effect=effect, spread=spread) for i, (effect, spread) in enumerate(settings)]
+    weights = np.random.default_rng(0).integers(0, 101, (16, 3))
+    found = check(patients, [(100, 0, 0), (0, 50, 0), *weights], browse)
+    counts = Counter(each["status"] for each in found)
+    assert set(counts) == {"clear_gain", "default_best", "leaning", "equivalent", "undecided"}
+    assert min(counts.values()) >= 5
+    assert len({json.dumps(each["groups"]) for each in found}) > 20  # the order does change
 
 
 def test_sliders_respect_all_options(patient_of, browse):
@@ -64,7 +103,6 @@ def test_sliders_respect_all_options(patient_of, browse):
         {"default_arm": None},
     ]
     patients = [patient_of(7, effect=0.5, spread=0.35, options=each) for each in options]
-    usual = patient_of(8, effect=0.4, spread=0.3)
     patients.append(patient_of(8, evidence={("dropout", "TAU"): True, ("nausea", "IPT"): True}))
     without = patient_of(9)
     without.draws["nausea"] = None
@@ -73,10 +111,19 @@ def test_sliders_respect_all_options(patient_of, browse):
         for table in (tied.probability[name].T, tied.draws[name].T):
             table[0] = table[0] + (0.8 if good else -0.8) * (1 - table[0] if good else table[0])
             table[1] = table[0]
-    found = check([*patients, usual, without, tied], WEIGHTS[2:], browse)
+    weights = [(1, 0, 0), (0, 0, 1), (30, 70, 0), *np.random.default_rng(1).integers(0, 101, (5, 3))]
+    found = check([*patients, without, tied], weights, browse)
     assert {each["status"] for each in found} >= {"insufficient_evidence", "no_interval"}
     assert any(each["rule"] for each in found)
     assert any("CBT and IPT" in each["headline"] + each["text"] for each in found)
+
+
+def test_an_address_sets_the_weights_and_the_page_is_that_of_python(patient_of, browse):
+    """What the script writes is, element by element, what Python writes for these weights."""
+    patient = patient_of(3, effect=0.4)
+    pages = [patient.recommended(weights).to_html() for weights in (None, {"remission": 30, "dropout": 70})]
+    start, moved, written = browse([(pages[0], ""), (pages[0], "weights=30,70,0"), (pages[1], "")], REGIONS)
+    assert moved == written != start
 
 
 def test_a_moved_slider_and_buttons_are_heard(patient_of, browse):
@@ -112,8 +159,10 @@ def test_nothing_is_cut_off(patient_of, browse, width):
     text = patient_of(3).recommended().to_html(strings=strings, safety_items=["PHQ-9 item 9: several days"])
     sizes = """{width: d.documentElement.clientWidth, scroll: d.documentElement.scrollWidth,
       pictures: [...d.querySelectorAll('figure svg')].map((s) => s.getBoundingClientRect().width),
-      small: [...d.querySelectorAll('button, input')].filter((e) => e.getBoundingClientRect().height < 40).length,
-      fonts: [...d.querySelectorAll('p, li, td, figcaption')].map((e) => parseFloat(w.getComputedStyle(e).fontSize))}"""
+      small: [...d.querySelectorAll('button, input')]
+        .filter((e) => e.getBoundingClientRect().height < 40).length,
+      fonts: [...d.querySelectorAll('p, li, td, figcaption')]
+        .map((e) => parseFloat(w.getComputedStyle(e).fontSize))}"""
     (found,) = browse([(text, "")], sizes, width)
     assert found["width"] == width
     assert found["scroll"] <= width

@@ -21,6 +21,7 @@ from treatsel.predictions import WARNING_CODES
 from treatsel.recommendation import STATUS_REASONS, STATUSES, recommend
 
 ENGLISH = strings_of(None)
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 VOID = {"meta", "link", "br", "img", "input", "path"}
 
 
@@ -101,15 +102,15 @@ def test_the_table_of_the_clinician_shows_every_comparison(patient_of):
     assert [row[0] for row in rows] == list(patient.arms)
     compared = found.compared().loc["planted-id"]
     for row, (arm, each) in zip(rows, compared.iterrows(), strict=True):
-        numbers = [int(part) for part in re.findall(r"\d+", row[2].replace("−", "-"))]
+        numbers = [int(part) for part in re.findall(r"\d+", row[2])]
         if arm == "TAU":
-            assert row[2:4] == ["Comparator", "–"]
+            assert row[2:4] == ["Comparator", DASH]
         else:
             signed = [
                 abs(of_100(each[name])) for name in ("difference", "difference_lower", "difference_upper")
             ]
             assert numbers == signed
-            assert row[2].startswith(("+", "−")[int(each["difference"] < 0)]) or signed[0] == 0
+            assert row[2].startswith(("+", MINUS)[int(each["difference"] < 0)]) or signed[0] == 0
             assert row[3] == f"{of_100(each['p_better'])} %"
             assert row[4] == f"{of_100(each['p_relevantly_better'])} %"
         assert row[1] == str(of_100(each["utility"]))
@@ -427,7 +428,8 @@ def test_a_model_fills_the_page(selector, browse):
     assert selector.recommend(pd.DataFrame([record] * 2)).outcomes is None
     start = selector.recommend(record, preferences={"remission": 1, "dropout": 1}).to_html()
     text = """[d.getElementById('yours').textContent.replace(/\\s+/g, ''),
-      d.getElementById('contrasts').textContent.replace(/\\s+/g, ''), d.getElementById('fact-status').textContent]"""
+      d.getElementById('contrasts').textContent.replace(/\\s+/g, ''),
+      d.getElementById('fact-status').textContent]"""
     moved, written, table = browse(
         [(start, "weights=30,70"), (found.to_html(), ""), (of_table.to_html(), "")], text
     )

@@ -49,6 +49,7 @@ def add_parser(commands: Any) -> None:
     add_json(parser)
     add_reading(parser)
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
+    add_page(parser)
     parser.set_defaults(run=run)
 
 
@@ -115,7 +116,10 @@ def _add_rule(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Recommend and write."""
-    check_outputs([args.out, args.json], [args.model, args.patients, args.preferences, args.eligibility])
+    inputs = [args.model, args.patients, args.preferences, args.eligibility, args.strings]
+    check_outputs([args.out, args.json, args.html], inputs)
+    if args.strings is not None and args.html is None:
+        raise InputError("--strings has words of the page. Add --html FILE, or leave it out.")
     selector = load_model(args.model)
     recommendations = selector.recommend(
         read_table(args.patients, selector.codebook_, **reading(args)),
@@ -132,6 +136,8 @@ def run(args: argparse.Namespace) -> int:
         service=args.service,
     )
     say_expired(recommendations.warnings)
+    if args.html is not None:
+        recommendations.to_html(args.html, strings=args.strings)
     write_json(recommendations, args.json)
     table = recommendations.to_frame()
     write_table(flat(table), args.out)
@@ -147,6 +153,19 @@ def _preferences(args: argparse.Namespace) -> dict[str, Any]:
     if args.weight:
         raise InputError("Give --preferences or --weight, not both.")
     return read_preferences(args.preferences)
+
+
+def add_page(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the page to talk over."""
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="page to talk over with the patient; for one patient only"
+    )
+    parser.add_argument(
+        "--strings",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON file with words of the page: a translation, names and descriptions of arms",
+    )
 
 
 def flat(table: Any) -> Any:

@@ -147,6 +147,7 @@ def _outcomes(
         draw=partial(_draws_of, model, values, site, options.service),
         decide=lambda weights: recommend(model, record, at_weights(options, weights)),
         evidence=model.evidence,
+        valuation=options.valuation,
     )
 
 

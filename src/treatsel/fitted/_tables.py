@@ -162,6 +162,7 @@ def _outcomes(
         draw=partial(_draws_of, model, clean, options.service),
         decide=lambda weights: recommend(model, table, at_weights(options, weights), allowed=permissions),
         evidence=model.evidence,
+        valuation=options.valuation,
     )
 
 

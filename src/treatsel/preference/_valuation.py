@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,8 +17,12 @@ from treatsel.preference._outcome_weights import check_preferences, utility
 if TYPE_CHECKING:
     import pandas as pd
 
+    from treatsel.preference._acceptability import Acceptability
+    from treatsel.preference._flips import Flips
+    from treatsel.preference._partial_values import PartialValues
     from treatsel.preference._preferences import Preferences
 
+Draw = Callable[[str], FloatArray | None]  # of an outcome: draws of shape (n_draws, n_arms)
 Table = TypeVar("Table", "pd.DataFrame", np.ndarray)
 N_ORDER = 1000  # draws of what is known by intervals, if there are no draws of a model
 
@@ -146,6 +150,53 @@ class Valuation:
             measured = draws[name] if name in self.weights else self._drawn(name, n_draws)
             total = total + weights * self.criteria[name].value(measured)
         return np.asarray(total)
+
+    def acceptability(self, draw: Draw, allowed: Collection[Any], **options: Any) -> "Acceptability":
+        """Return how often each allowed arm has each rank; see `smaa`."""
+        from treatsel.preference._smaa import smaa
+
+        return smaa(self._partial_values(draw, allowed), self._wanted, **options)
+
+    def flips(self, draw: Draw, allowed: Collection[Any]) -> "Flips":
+        """Return how much the weights must change until another allowed arm leads; see `flips`."""
+        from treatsel.preference._flips import flips
+
+        return flips(self._partial_values(draw, allowed), self._wanted)
+
+    @property
+    def _wanted(self) -> "Preferences":
+        """What is known about the weights of the criteria that count."""
+        from treatsel.preference._preferences import Preferences
+
+        if self.preferences is None:
+            return Preferences(self.weights)
+        if self.preferences.are_known:
+            return Preferences({name: self.given[name] for name in self.criteria})
+        return self.preferences
+
+    def _partial_values(self, draw: Draw, allowed: Collection[Any]) -> "PartialValues":
+        """Return what counts on scales of 0 to 1, for the allowed arms; `draw` gives draws of an outcome."""
+        from treatsel.preference._partial_values import PartialValues
+
+        own = {
+            name: Criterion.of_event(name, good=bool(self.event_is_good[name])) for name in self.weights
+        } | dict(self.criteria)
+        drawn = {name: draw(name) for name in self.weights}
+        if missing := [name for name, table in drawn.items() if table is None]:
+            raise InputError(f"The model gives no draws of {listed(missing)}, so that ranks are not known.")
+        tables = {name: np.asarray(table).T for name, table in drawn.items()}
+        n_draws = next(iter(tables.values())).shape[1]
+        rows = [k for k, arm in enumerate(self.arms) if arm in allowed]
+        block = [
+            np.broadcast_to(
+                one.value(tables[name] if name in tables else self._drawn(name, n_draws))[rows],
+                (len(rows), n_draws),
+            )
+            for name, one in own.items()
+        ]
+        return PartialValues(
+            arms=tuple(self.arms[k] for k in rows), criteria=tuple(own.values()), block=np.array(block)
+        )
 
     def _weight_draws(self, n_draws: int) -> dict[str, Any]:
         """Return the weights of what counts: one number, or a draw for every draw of the model."""

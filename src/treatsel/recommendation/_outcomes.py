@@ -35,6 +35,8 @@ class PatientOutcomes(Summarized):
         Takes weights of outcomes; returns `Recommendations` with otherwise the same options.
     evidence : callable
         Takes names of outcomes; returns a mapping of arm to bool as in `recommend`.
+    valuation : Valuation
+        Criteria and weights with which the recommendation was made.
     """
 
     event_is_good: Mapping[str, bool | None]
@@ -43,6 +45,7 @@ class PatientOutcomes(Summarized):
     draw: Callable[[str], FloatArray | None] = field(repr=False)
     decide: Callable[[Mapping[str, float]], Any] = field(repr=False)
     evidence: Callable[[Collection[str]], Mapping[Any, bool]] = field(repr=False)
+    valuation: Any = field(default=None, repr=False)
 
     @lazy
     def predictions(self) -> Predictions:

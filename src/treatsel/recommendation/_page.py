@@ -37,9 +37,9 @@ def page_of(found: Any, **added: Any) -> PatientPage:
         arms=[str(arm) for arm in found.arms],
         excluded=excluded,
         outcomes=shown,
-        yours=_choice(found),
-        equal=_choice(outcomes.decide(dict.fromkeys(weighable, 1.0))),
-        first=_choice(outcomes.decide({weighable[0]: 1.0})),
+        yours=choice_of(found),
+        equal=choice_of(outcomes.decide(dict.fromkeys(weighable, 1.0))),
+        first=choice_of(outcomes.decide({weighable[0]: 1.0})),
         rules=_rules(found),
         warnings=_warnings(outcomes),
         facts={
@@ -132,7 +132,7 @@ def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
     )
 
 
-def _choice(found: Any) -> Choice:
+def choice_of(found: Any) -> Choice:
     """Return the decision for the only patient, with arms as positions."""
     column = {name: values[0] for name, values in found.columns.items()}
     total = sum((found.preferences or {}).values())

@@ -10,6 +10,7 @@ import numpy as np
 from treatsel._checks import FloatArray, count_of
 from treatsel._disclosure import SMALLEST_GROUP, suppressed
 from treatsel._reporting.summary import Summarized, Summary
+from treatsel.errors import InputError
 from treatsel.predictions import (
     header,
     plain,
@@ -266,6 +267,33 @@ class Recommendations(Summarized):
     def to_json(self) -> str:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
         return json.dumps(self.to_dict(), allow_nan=False)
+
+    def acceptability(self, **options: Any) -> Any:
+        """Return how often each arm ranks first, second, ... over draws of the model and possible weights.
+
+        For one patient and a model; the options are those of `treatsel.preference.smaa`.
+        """
+        return self._outcomes.valuation.acceptability(self._outcomes.draw, self._eligible, **options)
+
+    def flips(self) -> Any:
+        """Return how much the weights must change until another arm leads; see `treatsel.preference.flips`.
+
+        For one patient and a model. What changes of covariates would do is in `explain_recommendation`.
+        """
+        return self._outcomes.valuation.flips(self._outcomes.draw, self._eligible)
+
+    @property
+    def _eligible(self) -> list[Any]:
+        return [arm for arm in self.arms if arm not in self.columns["excluded"][0]]
+
+    @property
+    def _outcomes(self) -> PatientOutcomes:
+        if self.outcomes is None:
+            raise InputError(
+                "This needs the recommendation for one patient by a model: "
+                f"{count_of(len(self.patients), 'patient')} here, or a copy, or a by-arm table."
+            )
+        return self.outcomes
 
     def to_html(
         self,
