@@ -1,4 +1,4 @@
-"""Modification: which covariates change the differences between arms, and which only predict the prognosis."""
+"""Modification: which covariates change the differences between arms, and which only predict prognosis."""
 
 from treatsel.modification._dependence import Dependence
 from treatsel.modification._modifiers import SMALLEST, modifiers

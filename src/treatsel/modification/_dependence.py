@@ -1,13 +1,13 @@
 """`Dependence`: predicted differences between arms over the range of one covariate."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from treatsel._checks import FloatArray
+from treatsel._checks import FloatArray, as_text, check_arm
 from treatsel._disclosure import smooth_quantile, suppressed
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.additive import logistic
@@ -52,7 +52,6 @@ class Dependence(Summarized):
     outcome: str
     comparator: Any
     level: float
-    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_number(self) -> bool:
@@ -90,13 +89,22 @@ class Dependence(Summarized):
         Returns
         -------
         matplotlib Axes
+
+        Raises
+        ------
+        InputError
+            If an arm is unknown or the comparator.
         """
         from treatsel._reporting import plots
         from treatsel._reporting.axes import GREY
 
-        table = self.table if arms is None else self.table[self.table["arm"].isin(list(arms))]
+        known = list(self.table["arm"].unique())
+        chosen = known if arms is None else [check_arm("arms", arm, known) for arm in arms]
+        table = self.table[self.table["arm"].isin(chosen)]
         table = table.rename(columns={"difference": "value", "value": "at"})
         ylabel = f"Difference in {self.outcome} to {self.comparator}"
+        if len(chosen) == 1:
+            ylabel = f"Difference in {self.outcome}, {chosen[0]} minus {self.comparator}"
         band = plots.intervals_of(self.level)
         if self.is_number:
             ax = plots.curves(
@@ -133,7 +141,7 @@ class Dependence(Summarized):
             value: f"{value} (n = {n:,.0f})" if n == n else str(value)
             for value, n in zip(self.patients["value"], self.patients["n"], strict=True)
         }
-        several = table["arm"].nunique() > 1
+        several = len(chosen) > 1
         rows = [
             f"{names[at]}: {arm}" if several else names[at]
             for at, arm in zip(table["at"], table["arm"], strict=True)
@@ -202,8 +210,6 @@ def _points(column: "pd.Series[Any]") -> tuple[list[Any], pd.DataFrame]:
 
 
 def _label(value: Any) -> str:
-    from treatsel._checks import as_text
-
     return MISSING if value is None else as_text(value)
 
 

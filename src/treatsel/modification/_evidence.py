@@ -5,8 +5,9 @@ from scipy.stats import chi2, rankdata
 
 from treatsel._checks import FloatArray
 
-# Share of the mean square of the contributions that the examined directions hold. The rest are many directions
-# of little size, such as those of trees with a small weight, which would only add degrees of freedom.
+# Share of the mean square of the contributions that the examined directions hold. The rest are many
+# directions of little size, such as those of trees with a small weight; they would add nothing but degrees of
+# freedom.
 SHARE_KEPT = 0.95
 EQUAL = 1e-9  # modifications that differ by less are tied
 

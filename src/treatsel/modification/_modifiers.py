@@ -155,7 +155,8 @@ def modifiers(
         n=len(clean),
         assignment=model.assignment,
         titles=model.codebook.titles,
-        population=population,
+        units={field.name: field.unit for field in model.codebook.fields if field.unit},
+        population=everyone,
     )
 
 
@@ -199,8 +200,8 @@ def _sets_of(covariates: list[str], groups: Mapping[str, Sequence[str]] | None) 
     joined = [member for members in given.values() for member in members]
     if unknown := [member for member in joined if member not in covariates]:
         raise InputError(
-            f"groups names {count_of(len(unknown), 'column')} that the model does not use: {listed(unknown)}. "
-            f"Its covariates are {listed(covariates)}."
+            f"groups names {count_of(len(unknown), 'column')} that the model does not use: "
+            f"{listed(unknown)}. Its covariates are {listed(covariates)}."
         )
     check_unique("The covariates of groups", joined)
     rest = [name for name in covariates if name not in joined]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._checks import check_choice, listed
-from treatsel._reporting.summary import Summarized, Summary
+from treatsel._checks import check_choice
+from treatsel._reporting.summary import Summarized, Summary, some_of
 from treatsel.modification._dependence import Dependence, dependence_of
 from treatsel.modification._population import Population
 
@@ -33,8 +33,8 @@ class Modification(Summarized):
     interactions : DataFrame
         Columns covariate, level (a category, or a third of a number), arm, value (mean contribution of the
         covariate to the difference of the arm to the comparator among the patients of the level, in
-        probability), lower, upper and p_above (probability that it is above 0). With groups also set, the row of
-        `table`. Levels of fewer than 5 patients are left out.
+        probability), lower, upper and p_above (probability that it is above 0). With groups also set, the row
+        of `table`. Levels of fewer than 5 patients are left out.
     outcome : str
         Outcome whose probability is compared.
     arms : tuple
@@ -49,8 +49,10 @@ class Modification(Summarized):
         Number of patients.
     assignment : str or None
         How arms were assigned in the development cohort; unless "randomised", findings are associations.
-    titles : mapping of str to str
-        Titles of covariates and outcomes, used in plots and summaries.
+    titles, units : mapping of str to str
+        Titles of covariates and outcomes, and units of covariates, used in plots and summaries.
+    population : Population or None
+        The patients and the model, from which `dependence` is calculated; not part of tables and summaries.
     """
 
     table: pd.DataFrame
@@ -63,6 +65,7 @@ class Modification(Summarized):
     n: int
     assignment: str | None = None
     titles: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
     population: Population | None = field(default=None, repr=False)
 
     @property
@@ -81,11 +84,12 @@ class Modification(Summarized):
                 f"modification is negligible{'' if n == len(self.table) else ', in the others uncertain'}."
             )
         first = self.table.loc[found[0]]
-        names = listed([self.label(name) for name in found])
+        names = some_of([self.label(name) for name in found])
         return (
-            f"Modification of the choice is shown for {names}. The largest is that of {self.label(found[0])}: "
-            f"risk differences vary by an SD of {first['modification']:.3f} ({first['lower']:.3f} to "
-            f"{first['upper']:.3f}); with probability {first['p_first']:.2f} it ranks first."
+            f"Modification of the choice is shown for {names}. The largest is that of "
+            f"{self.label(found[0])}: risk differences vary by an SD of {first['modification']:.3f} "
+            f"({first['lower']:.3f} to {first['upper']:.3f}); with probability {first['p_first']:.2f} it "
+            "ranks first."
         )
 
     def label(self, name: str) -> str:
@@ -130,11 +134,12 @@ class Modification(Summarized):
         table, patients = dependence_of(
             self.population, covariate, arms=self.arms, comparator=self.comparator, level=self.level
         )
+        unit = self.units.get(covariate)
         return Dependence(
             table=table,
             patients=patients,
             covariate=covariate,
-            label=self.label(covariate),
+            label=f"{self.label(covariate)} ({unit})" if unit else self.label(covariate),
             outcome=self.label(self.outcome),
             comparator=self.comparator,
             level=self.level,
@@ -143,8 +148,8 @@ class Modification(Summarized):
     def plot(self, ax: Any = None, **kwargs: Any) -> Any:
         """Draw the modification of each covariate with its interval, the largest on top.
 
-        Filled points: shown to modify. Crosses: what noise alone would give. Dashed line: the smallest
-        relevant modification. At most 15 covariates.
+        Filled points: found to modify. Crosses: what the posterior uncertainty alone would give. Dashed line:
+        the smallest relevant modification. At most 15 covariates.
 
         Parameters
         ----------
@@ -158,7 +163,7 @@ class Modification(Summarized):
         matplotlib Axes
         """
         from treatsel._reporting import plots
-        from treatsel._reporting.axes import GREY
+        from treatsel._reporting.axes import GREY, add_legend
 
         shown = self.table.iloc[:MOST_SHOWN]
         labels = [self.label(str(name)) for name in shown.index]
@@ -168,8 +173,15 @@ class Modification(Summarized):
         note = f"{plots.intervals_of(self.level)}; dashed: smallest relevant"
         xlabel = f"{what}\n{note}{f'; {more} more covariates not shown' if more else ''}"
         ax = plots.estimates(table, reference=self.smallest, xlabel=xlabel, ax=ax, **kwargs)
-        rows = range(len(shown))[::-1]
-        ax.plot(shown["noise"], list(rows), "x", color=GREY, markersize=5, zorder=4, label="noise alone")
+        rows = pd.Series(range(len(shown))[::-1], index=shown.index)
+        ax.lines[-1].set_label("modifies")
+        open_ = shown["finding"] != "modifies"
+        if open_.any():
+            points = {"color": ax.lines[-1].get_color(), "markerfacecolor": "white", "zorder": 4}
+            ax.plot(shown["modification"][open_], rows[open_], "o", label="not shown to modify", **points)
+        noise = {"color": GREY, "markersize": 5, "zorder": 5, "label": "noise alone"}
+        ax.plot(shown["noise"], rows, "x", **noise)
+        add_legend(ax)
         return ax
 
     def plot_dependence(
