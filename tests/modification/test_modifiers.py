@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMClassifier
 from scipy.special import expit
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -13,6 +14,7 @@ from tests.modification.conftest import COVARIATES, fit, simulate
 import treatsel as ts
 from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models import ArmwiseClassifier, PooledClassifier
+from treatsel.modification._population import Population, contributions_of
 
 FEW_PATIENTS = 100  # over which the simulations describe a modification
 
@@ -61,8 +63,6 @@ def test_the_definition_by_brute_force(planted, found):
         sizes.append(np.std(change[:, 1 - comparator] - change[:, comparator]))
         spreads.append(np.std((expit(logit) - expit(logit - shared)).mean(axis=1)))
     population = found.population
-    from treatsel.modification._population import contributions_of
-
     departures = population.departures(["modifier"])
     again = contributions_of(population, [departures], [np.zeros((0, len(X)))], comparator)[0]
     assert again.modification[::100] == pytest.approx(sizes, abs=1e-9)
@@ -158,21 +158,26 @@ def test_covariates_can_be_examined_together(planted, found):
 
 
 def test_trees_count_as_their_replaced_predictions():
-    X, y = simulate(1500, seed=2, slope=1.5)
-    selector = fit(X, y, "stacked")
-    assert selector.additive_["remission"].trees is not None
-    found = ts.modifiers(selector, X)
-    assert found.modifying == ["modifier"]
-    few = ts.modifiers(selector, X.head(20)).population  # with at most 10 donors, every second patient
-    model, departures = few.model, few.departures(["modifier"])
-    clean = few.clean.sort_values("modifier", kind="stable")
-    donors = clean["modifier"].iloc[1::2]
-    replaced = np.mean(
-        [few.terms_of(model.encoding.encode(few.clean.assign(modifier=value))) for value in donors], axis=0
-    )
+    X, y = simulate(300, seed=2, slope=1.5)
+    learner = LGBMClassifier(n_estimators=5, random_state=0, verbose=-1, n_jobs=1)
+    model = ArmwiseClassifier(learner).fit(X, y).additive()
+    few = Population(model, X[COVARIATES].head(20))
+    donors = few.clean["modifier"].sort_values().iloc[1::2]  # at most 10: every second of 20
+    replaced = [few.terms_of(model.encoding.encode(few.clean.assign(modifier=value))) for value in donors]
     start = 1 + few.matrix.shape[1]
-    assert np.abs(departures[:, start:]).max() > 1e-3
-    assert departures[:, start:] == pytest.approx((few.terms - replaced)[:, start:], abs=1e-9)
+    departures = few.departures(["modifier"])[:, start:]
+    assert np.abs(departures).max() > 0.01
+    assert departures == pytest.approx((few.terms - np.mean(replaced, axis=0))[:, start:], abs=1e-9)
+
+
+@pytest.mark.slow
+def test_a_modification_by_two_covariates_together_is_found_by_trees():
+    random = np.random.default_rng(3)
+    X = pd.DataFrame({name: random.normal(size=2000) for name in ("one", "two", "three")})
+    X["arm"] = random.choice(["A", "B"], 2000)
+    logit = np.where(X["arm"] == "A", 2, -2) * np.sign(X["one"] * X["two"])
+    y = pd.Series((random.random(2000) < expit(logit)).astype(int), name="remission")
+    assert sorted(ts.modifiers(fit(X, y, "stacked"), X).modifying) == ["one", "two"]
 
 
 def test_a_bad_outcome_has_the_same_modification():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK = 200  # patients at once: with 6 arms and 1,000 draws, an array takes 10 MB
+N_EXAMPLES = 60
 N_DONORS = 10  # values of a covariate over which trees are averaged; linear terms use the exact mean
 
 
@@ -109,6 +110,13 @@ class Population:
         n = min(N_DONORS, len(ordered))
         return np.asarray(ordered[((np.arange(n) + 0.5) / n * len(ordered)).astype(int)])
 
+    @lazy
+    def examples(self) -> np.ndarray:
+        """Positions of patients by whom contributions are compared with none; by covariates, not by order."""
+        order = np.lexsort(self.matrix.T[::-1])
+        n = min(N_EXAMPLES, len(order))
+        return np.asarray(order[((np.arange(n) + 0.5) / n * len(order)).astype(int)])
+
     def blocks(self) -> Iterator[slice]:
         """Return the blocks of patients."""
         for start in range(0, len(self.terms), BLOCK):
@@ -149,8 +157,8 @@ class Contribution:
         Standard deviation over patients of the contribution to the mean probability over arms.
     by_level : ndarray of shape (n_levels, n_arms - 1, n_draws)
         Mean contribution to the difference in probability among the patients of each level.
-    logits : ndarray of shape (n_levels, n_arms, n_draws)
-        Mean contribution to the deviation of each arm from the mean over arms, in logits.
+    logits : ndarray of shape (n_arms, n_examples, n_draws)
+        Contribution to the deviation of each arm from the mean over arms, in logits, for some patients.
     """
 
     modification: FloatArray
@@ -176,14 +184,15 @@ def contributions_of(
     """
     n_arms, _, n_draws = population.draws.shape
     sums = [_Sums(len(each), n_arms, n_draws) for each in levels]
+    examples = [population.contributions(each[population.examples])[1] for each in departures]
     for rows in population.blocks():
         logit = population.logits(rows)
         full = logistic(logit)
         for own, departure, weights in zip(sums, departures, levels, strict=True):
             shared, deviation = population.contributions(departure[rows])
             change = differences(full - logistic(logit - deviation), comparator)
-            own.add(change, (full - logistic(logit - shared)).mean(axis=0), deviation, weights[:, rows])
-    return [own.contribution() for own in sums]
+            own.add(change, (full - logistic(logit - shared)).mean(axis=0), weights[:, rows])
+    return [own.contribution(logits) for own, logits in zip(sums, examples, strict=True)]
 
 
 class _Sums:
@@ -193,19 +202,15 @@ class _Sums:
         self._arms = [_Spread(n_draws) for _ in range(n_arms - 1)]
         self._prognosis = _Spread(n_draws)
         self._by_level = np.zeros((n_levels, n_arms - 1, n_draws))
-        self._logits = np.zeros((n_levels, n_arms, n_draws))
 
-    def add(
-        self, change: FloatArray, prognosis: FloatArray, deviation: FloatArray, weights: FloatArray
-    ) -> None:
-        """Add contributions to differences, to the mean over arms, and to deviations in logits."""
+    def add(self, change: FloatArray, prognosis: FloatArray, weights: FloatArray) -> None:
+        """Add contributions to differences and to the mean over arms."""
         for spread, values in zip(self._arms, change, strict=True):
             spread.add(values)
         self._prognosis.add(prognosis)
         self._by_level += np.matmul(weights, change).transpose(1, 0, 2)
-        self._logits += np.matmul(weights, deviation).transpose(1, 0, 2)
 
-    def contribution(self) -> Contribution:
+    def contribution(self, logits: FloatArray) -> Contribution:
         """Return the contributions of all patients that were added."""
         variances = np.array([spread.variance for spread in self._arms])
         noise = variances.mean() - np.mean([spread.of_mean for spread in self._arms])
@@ -214,7 +219,7 @@ class _Sums:
             noise=float(np.sqrt(max(noise, 0.0))),
             prognosis=np.sqrt(self._prognosis.variance),
             by_level=self._by_level,
-            logits=self._logits,
+            logits=logits,
         )
 
 

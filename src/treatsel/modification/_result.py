@@ -174,7 +174,8 @@ class Modification(Summarized):
         xlabel = f"{what}\n{note}{f'; {more} more covariates not shown' if more else ''}"
         ax = plots.estimates(table, reference=self.smallest, xlabel=xlabel, ax=ax, **kwargs)
         rows = pd.Series(range(len(shown))[::-1], index=shown.index)
-        ax.lines[-1].set_label("modifies")
+        if "label" not in kwargs:
+            ax.lines[-1].set_label("modifies")
         open_ = shown["finding"] != "modifies"
         if open_.any():
             points = {"color": ax.lines[-1].get_color(), "markerfacecolor": "white", "zorder": 4}
