@@ -33,10 +33,11 @@ def contour_probability(draws: FloatArray) -> float:
     """
     flat = draws.reshape(-1, draws.shape[-1])
     n_draws = flat.shape[1]
-    axes, size, _ = np.linalg.svd(flat, full_matrices=False)  # around 0: the mean counts as well
-    if not len(size) or size[0] <= EQUAL * np.sqrt(n_draws):
+    square, axes = np.linalg.eigh(flat @ flat.T / n_draws)  # around 0: the mean counts as well
+    square, axes = square[::-1], axes[:, ::-1]
+    if not len(square) or square[0] <= EQUAL**2:
         return 1.0
-    n_kept = 1 + int(np.searchsorted(np.cumsum(size**2) / (size**2).sum(), SHARE_KEPT))
+    n_kept = 1 + int(np.searchsorted(np.cumsum(square) / square.sum(), SHARE_KEPT))
     along = axes[:, :n_kept].T @ flat
     mean = along.mean(axis=1, keepdims=True)
     precision = np.linalg.pinv(np.atleast_2d(np.cov(along)), hermitian=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from treatsel._checks import (
     ROUNDING,
@@ -132,15 +133,14 @@ def modifiers(
     population = everyone if len(clean) <= MOST_PATIENTS else Population(everyone.model, _sample(clean))
     position = list(model.arms).index(comparator)
     levels = {row: _levels_of(population.clean, members) for row, members in sets.items()}
-    found = contributions_of(
-        population,
-        [population.departures(members) for members in sets.values()],
-        [weights_of([mask for *_, mask in each], len(population.clean)) for each in levels.values()],
-        position,
-    )
-    by_set = dict(zip(sets, found, strict=True))
+    weights = [weights_of([mask for *_, mask in each], len(population.clean)) for each in levels.values()]
     level, sign = check_level(level), 1.0 if model.event_is_good[name] else -1.0
-    table = _table(by_set, level, _smallest(smallest))
+    smallest = _smallest(smallest)
+    # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
+    with threadpool_limits(limits=1, user_api="blas"):
+        departures = [population.departures(members) for members in sets.values()]
+        by_set = dict(zip(sets, contributions_of(population, departures, weights, position), strict=True))
+        table = _table(by_set, level, smallest)
     for row, members in sets.items():
         table.loc[row, ["share_changed", "gain"]] = _change_of_choice(everyone, members, position, sign)
     others = [arm for arm in model.arms if arm != comparator]
@@ -151,7 +151,7 @@ def modifiers(
         arms=tuple(model.arms),
         comparator=comparator,
         level=level,
-        smallest=float(smallest),
+        smallest=smallest,
         n=len(clean),
         assignment=model.assignment,
         titles=model.codebook.titles,

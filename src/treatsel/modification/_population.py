@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK = 200  # patients at once: with 6 arms and 1,000 draws, an array takes 10 MB
-N_EXAMPLES = 60
+N_EXAMPLES = 40
 N_DONORS = 10  # values of a covariate over which trees are averaged; linear terms use the exact mean
 
 
