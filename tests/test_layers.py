@@ -26,6 +26,7 @@ LEVELS = {
     "model_selection": 5,
     "metrics": 5,
     "questions": 5,
+    "modification": 5,
     "recommendation": 4,
     "preference": 4,
     "eligibility": 4,

@@ -1,11 +1,13 @@
 """Real trials through the command line: the data are stored outside the project."""
 
 import json
+import warnings
 
 import pandas as pd
 import pytest
 from benchmarks.real_trials.__main__ import DATA, HERE, TRIALS, run
 
+import treatsel as ts
 from treatsel.cli.main import main
 from treatsel.codebook import Codebook
 from treatsel.cohort import Cohort
@@ -87,6 +89,40 @@ def test_the_complete_workflow_runs_on_a_large_trial(tmp_path):
     figures = result["figures"]
     assert figures["within-arm AUC"]["lower"] > 0.7
     assert figures["gain over the best single arm"]["upper"] >= 0
+
+
+def modifiers_of(cohort, outcome, *, good, most, **options):
+    y = cohort.frame[outcome].dropna()
+    if len(y) > most:
+        y = y.sample(most, random_state=0)
+    X = cohort.X.loc[y.index]
+    selector = ts.TreatmentSelector(
+        estimator="hierarchical", event_is_good=good, assignment="randomised", random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ts.errors.DataQualityWarning)
+        selector.fit(X, y.astype(int))
+    return ts.modifiers(selector, X, **options)
+
+
+def test_prior_treatment_ranks_first_in_actg175(cohorts):
+    history = {"prior treatment": ["str2", "strat", "z30", "preanti", "oprior"]}
+    found = modifiers_of(cohorts["actg175"], "event", good=False, most=2139, groups=history)
+    assert found.table.index[0] == "prior treatment"
+    row = found.table.iloc[0]
+    assert 0.3 < row["p_first"] < 0.6  # the next has less than a third of it, but this is no certainty
+    assert row["p_first"] > 2.5 * found.table["p_first"].iloc[1:].max()
+    assert found.modifying == []
+    assert found.statement.startswith("No covariate is shown to modify the choice")
+
+
+def test_nothing_modifies_in_ist(cohorts):
+    found = modifiers_of(cohorts["ist"], "alive_independent_6m", good=True, most=2500)
+    assert found.modifying == []
+    assert (found.table["finding"] == "negligible").mean() > 0.8
+    assert found.table["upper"].max() < 0.05
+    assert found.table["share_changed"].max() < 0.05
+    assert found.table["prognosis"].idxmax() == "age"
 
 
 # Trial: outcomes as a trialist states them, site, roles that the draft leaves to a person, patients used.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from treatsel.errors import TreatselError
     from treatsel.explanation import explain
     from treatsel.instrument import Instrument
+    from treatsel.modification import modifiers
     from treatsel.outcome import Outcome
     from treatsel.preference import Preferences
     from treatsel.questions import next_question
@@ -33,6 +34,7 @@ _HOME = {
     "explain": "explanation",
     "load_model": "artifact",
     "match": "allocation",
+    "modifiers": "modification",
     "next_question": "questions",
     "policy_tree": "tree",
     "recommend": "recommendation",
@@ -53,6 +55,7 @@ __all__ = [
     "explain",
     "load_model",
     "match",
+    "modifiers",
     "next_question",
     "policy_tree",
     "recommend",

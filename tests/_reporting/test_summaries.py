@@ -196,6 +196,8 @@ def results(planted_cohort, tmp_path_factory):
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),
             "PolicyTree": ts.policy_tree(scores, X.drop(columns="arm")),
             "NextQuestion": ts.next_question(selector, {}),
+            "Modification": (modified := ts.modifiers(selector, X)),
+            "Dependence": modified.dependence("marker"),
             "Manifest": manifest,
             "SyntheticCohort": make_cohort(60, random_state=0),
             "Priors": Priors(arm_contrasts={("A", "B"): (0.2, 0.1)}, source="A trial"),
