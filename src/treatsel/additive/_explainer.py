@@ -15,8 +15,8 @@ from treatsel.additive._shapley import TreeGames
 from treatsel.additive._sites import Numbers
 from treatsel.errors import AdditivityError, InputError
 
-# Relative to the sum of absolute attributions if that is above 1, as is usual on the logit scale. The rounding error of a
-# few hundred float64 terms is about 1e-13; any real error exceeds the tolerance.
+# Relative to the sum of absolute attributions if that is above 1, as it may be on the logit scale. The
+# rounding error of a few hundred float64 terms is about 1e-13; any real error exceeds the tolerance.
 TOLERANCE = 1e-9
 
 
