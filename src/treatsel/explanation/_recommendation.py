@@ -11,7 +11,7 @@ from treatsel._checks import as_text
 from treatsel._reporting.format import fixed, percent, points
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.explanation._changes import Change
-from treatsel.predictions import header, plain
+from treatsel.predictions import header, plain, table_of_flags, warnings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,8 @@ class RecommendationExplanation(Summarized):
         Titles and units of covariates, for readers.
     method : {"additive", "enumeration", "permutation"}
         How attributions were computed, as in `Explanation`.
+    flags : mapping of str to sequence, or None
+        Warnings as in `Predictions.flags`.
     audit : mapping or None
         Audit record of the recommendation that is explained.
     """
@@ -92,11 +94,17 @@ class RecommendationExplanation(Summarized):
     titles: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     method: str = "additive"
+    flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
 
     def label(self, name: str) -> str:
         """Return the title of a covariate, or its name if it has none."""
         return self.titles.get(name, name)
+
+    @property
+    def warnings(self) -> "pd.DataFrame":
+        """Warnings, as in `Predictions`: columns patient, code and column."""
+        return table_of_flags(self.flags)
 
     def _summary(self) -> Summary:
         return Summary(
@@ -109,9 +117,9 @@ class RecommendationExplanation(Summarized):
     def to_frame(self) -> "pd.DataFrame":
         """Return a long table, one row per statement.
 
-        Columns: part ("attribution", "uncertainty" or "change"), name (covariate or source), title, value (of
-        the patient, as text; None if missing), amount (attribution or share; NaN for a change), new_value and
-        new_arm (of a change; None if there is none), note.
+        Columns: patient, arm, comparator, part ("attribution", "uncertainty" or "change"), name (covariate or
+        source), title, value (of the patient, as text; None if missing), amount (attribution or share; NaN
+        for a change), new_value and new_arm (of a change; None if there is none), note.
         """
         import pandas as pd
 
@@ -128,7 +136,10 @@ class RecommendationExplanation(Summarized):
             now, arm = _text(self.values.get(name)), " or ".join(map(str, arms)) or None
             rows.append(("change", name, self.label(name), now, np.nan, _text(value), arm, note))
         # objects: None stays None
-        return pd.DataFrame(rows, columns=list(columns), dtype="object").astype({"amount": "float64"})
+        table = pd.DataFrame(rows, columns=list(columns), dtype="object").astype({"amount": "float64"})
+        for place, name in enumerate(("patient", "arm", "comparator")):
+            table.insert(place, name, plain(getattr(self, name)))
+        return table
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings; a number that does not exist is None.
@@ -161,6 +172,7 @@ class RecommendationExplanation(Summarized):
                 }
                 for each in self.changes
             ],
+            "warnings": warnings_of(self.flags),
             "audit": None if self.audit is None else dict(self.audit),
         }
 

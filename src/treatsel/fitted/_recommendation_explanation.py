@@ -1,5 +1,6 @@
 """`explain_recommendation`: why this arm, why not clearer, and what would change it, for one patient."""
 
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class RecommendationExplanations(ModelData):
         excluded: Mapping[Any, str] | None = None,
         fixed: Iterable[str] = (),
         level: float = 0.95,
+        date: datetime.date | str | None = None,
         service: str = "known",
     ) -> RecommendationExplanation:
         """Explain one patient's recommendation: why this arm, why not clearer, and what would change it.
@@ -67,6 +69,8 @@ class RecommendationExplanations(ModelData):
             for example.
         level : float
             Level of the interval of the difference.
+        date : date or str, optional
+            As in `predict`.
         service : {"known", "average", "new"}
             As in `predict`.
 
@@ -120,9 +124,8 @@ class RecommendationExplanations(ModelData):
         weights = check_preferences(preferences, self.outcomes, self.event_is_good)
         held = _check_fixed(fixed, self.codebook.covariates)
         whole: Any = self  # recommend and explain are those of the whole model
-        found = whole.recommend(
-            X, preferences=preferences, allowed=allowed, excluded=excluded, level=level, service=service
-        )
+        options: dict[str, Any] = {"preferences": preferences, "allowed": allowed, "excluded": excluded}
+        found = whole.recommend(X, level=level, date=date, service=service, **options)
         if len(found.patients) != 1:
             raise InputError(f"X has {count_of(len(found.patients), 'patient')}; give one.")
         permitted = np.array([arm not in found.columns["excluded"][0] for arm in self.arms])
@@ -154,6 +157,7 @@ class RecommendationExplanations(ModelData):
             titles=self.codebook.titles,
             units={field.name: field.unit for field in self.codebook.fields if field.unit},
             method=parts[0].method,
+            flags=found.flags,
             audit=found.audit,
         )
 

@@ -1,5 +1,6 @@
 """Learned attributes of a selector: read-only properties derived from its fitted model."""
 
+import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -97,11 +98,12 @@ class LearnedAttributes:
         excluded: Mapping[Any, str] | None = None,
         fixed: Iterable[str] = (),
         level: float = 0.95,
+        date: datetime.date | str | None = None,
         service: str = "known",
     ) -> RecommendationExplanation:
         """Explain why one patient's top arm is on top; see `FittedModel.explain_recommendation`."""
         options: dict[str, Any] = {"comparator": comparator, "preferences": preferences, "allowed": allowed}
-        options |= {"excluded": excluded, "fixed": fixed, "level": level, "service": service}
+        options |= {"excluded": excluded, "fixed": fixed, "level": level, "date": date, "service": service}
         return self._fitted.explain_recommendation(X, **options)
 
     def service_means(self, X: Any, outcome: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
