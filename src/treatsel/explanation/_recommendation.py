@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from treatsel._checks import as_text
+from treatsel._checks import as_text, count_of
 from treatsel._reporting.format import fixed, percent, points
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.explanation._changes import Change
@@ -23,7 +23,7 @@ SOURCES = {
     "service": "the service",
     "missing_answers": "the missing answers of this patient",
 }
-_MOST_NAMED = 3  # covariates named in a sentence
+_MOST_NAMED, _MOST_CHANGES = 3, 6  # reasons for and against, and changes, in a sentence
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -210,15 +210,17 @@ class RecommendationExplanation(Summarized):
         return [f"The uncertainty of the difference comes from {', '.join(parts)}."] if parts else []
 
     def _what_changes(self) -> str:
-        parts: dict[str, list[str]] = {}
-        for each in self.changes:
-            if each.arms:
-                arms = " or ".join(map(str, each.arms))
-                parts.setdefault(arms, []).append(self._of(each.covariate, each.value))
-        if not parts:
+        found = [each for each in self.changes if each.arms]
+        if not found:
             return "No change of a single covariate within its range would put another arm on top."
+        parts: dict[str, list[str]] = {}
+        for each in found[:_MOST_CHANGES]:
+            arms = " or ".join(map(str, each.arms))
+            parts.setdefault(arms, []).append(self._of(each.covariate, each.value))
         changes = [f"{arms}, with {' or '.join(values)}" for arms, values in parts.items()]
-        return f"The top arm would be {'; '.join(changes)}."
+        more = len(found) - _MOST_CHANGES
+        rest = f" ({count_of(more, 'further change')} in to_frame())" if more > 0 else ""
+        return f"The top arm would be {'; '.join(changes)}{rest}."
 
     def _of(self, name: str, value: Any) -> str:
         if value is None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, as_text, check_arm, check_unique, count_of, listed
+from treatsel._lazy import lazy
 from treatsel._stats.ties import best_shares
-from treatsel.additive import draws_by_source, logistic, pairing, quantiles
+from treatsel.additive import Encoding, draws_by_source, logistic, pairing, quantiles
 from treatsel.codebook import Field, as_entered, is_number
 from treatsel.errors import InputError
 from treatsel.explanation import (
@@ -177,16 +178,47 @@ class _Case:
     def positions(self) -> list[int]:
         return [self.model.arms.index(arm) for arm in self.pair]
 
-    def utilities(self, rows: "pd.DataFrame") -> FloatArray:
-        """Return utilities of rows of clean covariates, shape (n_rows, n_arms)."""
-        tables = {
-            name: _tables._probability(self.model, rows, name, self.service).to_numpy()
-            for name in self.weights
-        }
+    def utilities(self, name: str | None = None, values: Any = (0,)) -> FloatArray:
+        """Return utilities if a covariate has these values (None: as it is), shape (n_values, n_arms)."""
+        tables = {outcome: self._probability(outcome, name, values) for outcome in self.weights}
         return np.asarray(utility(tables, self.weights, self.model.event_is_good))
 
+    @lazy
+    def encoded(self) -> dict[str, FloatArray]:
+        """Encoded covariates, shape (1, n_features), by outcome whose model is a sum of terms."""
+        models = {outcome: self.model.models[outcome] for outcome in self.weights}
+        return {key: each.encoding.encode(self.clean) for key, each in models.items() if each is not None}
+
+    def _probability(self, outcome: str, name: str | None, values: Any) -> FloatArray:
+        """Return probabilities by arm; of a sum of terms, only the changed covariate is encoded again."""
+        import pandas as pd
+
+        additive, rows = self.model.models[outcome], np.zeros(len(values), dtype=int)
+        given = {} if name is None else {name: pd.Series(list(values), dtype=self.clean[name].dtype)}
+        if additive is None:
+            table = self.clean.iloc[rows].reset_index(drop=True).assign(**given)
+            return np.asarray(_tables._probability(self.model, table, outcome, self.service))
+        matrix, encoding = self.encoded[outcome][rows], additive.encoding
+        if name is not None:
+            place = encoding.names.index(name)
+            column, start = encoding.columns[place], encoding.starts[place]
+            only = Encoding((column,), encoding.native_missing).encode(pd.DataFrame(given))
+            matrix[:, start : start + column.width] = only
+        sites = additive.sites_of(self.clean, self.service)
+        return logistic(additive.logit(matrix, None if sites is None else sites[rows]))
+
+    def matters(self, name: str) -> bool:
+        """Whether the model may use a covariate: false if all its coefficients are 0, and without trees."""
+        for additive in map(self.model.models.get, self.weights):
+            if additive is None or additive.trees is not None:
+                return True
+            place = additive.encoding.names.index(name)
+            if additive.coefficients[:, additive.encoding.sources == place].any():
+                return True
+        return False
+
     def difference(self) -> float:
-        first, second = self.utilities(self.clean)[0, self.positions]
+        first, second = self.utilities()[0, self.positions]
         return float(first - second)
 
     def uncertainty(self, level: float) -> dict[str, Any]:
@@ -244,11 +276,7 @@ class _Case:
 
         The same rule as in `recommend`: the default arm takes a tie.
         """
-        import pandas as pd
-
-        rows = self.clean.iloc[np.zeros(len(values), dtype=int)].reset_index(drop=True)
-        rows[name] = pd.Series(list(values), dtype=self.clean[name].dtype)
-        available = np.where(self.permitted, self.utilities(rows), -np.inf)
+        available = np.where(self.permitted, self.utilities(name, values), -np.inf)
         default = self.model.default_arm
         position = self.model.arms.index(default) if default in self.model.arms else None
         return np.asarray(best_shares(available, position) > 0)
@@ -262,8 +290,10 @@ class _Case:
         now, field = self.clean[name].iloc[0], self.model.codebook[name]
         if fixed or now is None or now != now:
             return [Change(name, None, (), CHANGE_NOTES["fixed" if fixed else "missing"])]
-        values: list[Any]
-        if is_number(field):
+        values: list[Any] = []
+        if not self.matters(name):
+            pass
+        elif is_number(field):
             low, high, whole = _range(field, float(now), self.model.development.ranges.get(name))
             value = nearest_number(
                 float(now), low, high, lambda values: self.differs(name, values), whole=whole
