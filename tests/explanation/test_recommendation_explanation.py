@@ -3,13 +3,14 @@
 import json
 from dataclasses import replace
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 import treatsel as ts
-from treatsel.additive import SiteEffects, draws_by_source
+from treatsel.additive import SiteEffects, additive_of, draws_by_source, score_trees
 from treatsel.codebook import Codebook
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.explanation import RecommendationExplanation, nearest_number, variance_shares
@@ -21,10 +22,11 @@ FIELDS = [
     {"name": "episodes", "type": "integer", "role": "covariate", "constraints": {"minimum": 0}},
     {"name": "prior", "type": "boolean", "role": "covariate"},
     {"name": "job", "type": "string", "role": "covariate"},
+    {"name": "code", "type": "integer", "role": "covariate", "constraints": {"enum": [1, 2, 3]}},
     {"name": "noise", "type": "number", "role": "covariate"},
     {"name": "arm", "type": "string", "role": "arm"},
 ]
-PATIENT = {"severity": 12.5, "episodes": 2, "prior": False, "job": "student", "noise": 0.3}
+PATIENT = {"severity": 12.5, "episodes": 2, "prior": False, "job": "student", "code": 1, "noise": 0.3}
 
 
 def make_table(n=600):
@@ -35,6 +37,7 @@ def make_table(n=600):
             "episodes": rng.integers(0, 7, n),
             "prior": rng.random(n) < 0.4,
             "job": rng.choice(["employed", "retired", "student"], n),
+            "code": rng.choice([1, 2, 3], n),
             "noise": rng.normal(size=n).round(3),
             "arm": rng.choice(ARMS, n),
         }
@@ -154,13 +157,29 @@ def test_the_parts_of_the_draws_sum_to_the_draws(selector):
         draws=rng.normal(size=(4000, 3, 3)),
     )
     model = replace(model, sites=sites)
-    reference = model.encoding.encode(make_table()[0].head(50))
-    row = pd.DataFrame([PATIENT | {"prior": 0.0, "episodes": np.nan, "site": "south"}])
+    reference = selector.model_.references["remission"]
+    row = pd.DataFrame([PATIENT | {"prior": 0.0, "code": "1", "episodes": np.nan, "site": "south"}])
     for service in ("known", "average", "new"):
         parts = draws_by_source(model, row, reference, service)
         np.testing.assert_allclose(sum(parts.values()), model.logit_draws(row, service)[0].T, atol=1e-9)
         assert (parts["service"].std() > 0) == (service != "average")
         assert parts["missing_answers"].std() > 0
+
+
+def test_the_parts_sum_to_the_draws_also_with_trees():
+    X, y = make_table()
+    X = X[["severity", "noise", "arm"]]
+    boosted = ArmwiseClassifier(lightgbm.LGBMClassifier(n_estimators=5, verbose=-1)).fit(X, y["remission"])
+    model = additive_of(boosted)
+    n_terms = 1 + len(model.encoding.features) + model.mixing.shape[1]
+    draws = np.random.default_rng(2).normal(size=(500, 3, n_terms))
+    model, row = replace(model, coefficient_draws=draws), X.drop(columns="arm").head(1)
+    reference = model.encoding.encode(X.head(60))
+    parts = draws_by_source(model, row, reference, "known")
+    np.testing.assert_allclose(sum(parts.values()), model.logit_draws(row)[0].T, atol=1e-9)
+    background = np.column_stack([reference, score_trees(model.trees, reference)])
+    averages = draws[:, :, 0] + draws[:, :, 1:] @ background.mean(axis=0)
+    np.testing.assert_allclose(parts["arm_averages"], averages, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +206,7 @@ def test_shares_equal_the_known_variances(selector):
     encoding = model.models["remission"].encoding
     place = encoding.features.index("severity")
     center = model.references["remission"].mean(axis=0)[place]
-    z = encoding.encode_one(PATIENT | {"severity": 24.0, "prior": 0.0})[0, place]
+    z = encoding.encode_one(PATIENT | {"severity": 24.0, "prior": 0.0, "code": "1"})[0, place]
     assert abs(center) < 0.05  # the two sources are nearly independent
     averages, slopes = 0.02**2 + (0.03 * center) ** 2, (0.03 * (z - center)) ** 2
     found = model.explain_recommendation(PATIENT | {"severity": 24.0}).shares
@@ -299,6 +318,7 @@ def test_categories_are_enumerated_and_whole_numbers_stay_whole(selector):
         "job=employed": (0.0, 0.0, 3.0),
         "prior": (0.0, 0.0, 1.0),
         "episodes": (0.0, 1.0, 0.0),
+        "code=3": (0.0, 0.0, 2.0),
     }
     model = planted(selector, coefficients, intercept=(0.0, -0.5, -0.6))
     changes = model.explain_recommendation(PATIENT).changes
@@ -307,6 +327,7 @@ def test_categories_are_enumerated_and_whole_numbers_stay_whole(selector):
         by_name.setdefault(each.covariate, []).append((each.value, each.arms))
     assert by_name["job"] == [("employed", ("ssri",)), ("retired", ("ipt",))]
     assert by_name["prior"] == [(True, ("ssri",))]
+    assert by_name["code"] == [(3, ("ssri",))]
     value = by_name["episodes"][0][0]
     assert type(value) is int
     assert value > 2

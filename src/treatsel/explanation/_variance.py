@@ -6,7 +6,7 @@ from math import factorial
 
 import numpy as np
 
-from treatsel._checks import FloatArray
+from treatsel._checks import ROUNDING, FloatArray
 
 
 def variance_shares(difference: FloatArray, contributions: Mapping[str, FloatArray]) -> dict[str, float]:
@@ -43,8 +43,10 @@ def variance_shares(difference: FloatArray, contributions: Mapping[str, FloatArr
     {'x': 0.9, 'z': 0.1}
     """
     centered = {name: part - part.mean(axis=0) for name, part in contributions.items()}
-    names = [name for name, part in centered.items() if np.abs(part).max(initial=0.0) > 0]
+    names = [name for name, part in centered.items() if _varies(part)]
     target = difference - difference.mean()
+    if not names or not _varies(target):
+        return {}
     shares = dict.fromkeys(contributions, 0.0)
     explained = {
         members: _explained(target, [centered[name] for name in members])
@@ -52,7 +54,7 @@ def variance_shares(difference: FloatArray, contributions: Mapping[str, FloatArr
         for members in combinations(names, size)
     }
     total = explained[tuple(names)]
-    if not total > 0:
+    if not total > 0:  # no linear relation at all
         return {}
     for name in names:
         for members, before in explained.items():
@@ -63,6 +65,11 @@ def variance_shares(difference: FloatArray, contributions: Mapping[str, FloatArr
                 shares[name] += weight / factorial(len(names)) * max(explained[joined] - before, 0.0)
     whole = sum(shares.values())
     return {name: share / whole for name, share in shares.items()}
+
+
+def _varies(centered: FloatArray) -> bool:
+    """Whether deviations from a mean, in logits or probabilities, are more than rounding error."""
+    return bool(np.abs(centered).max(initial=0.0) > ROUNDING)
 
 
 def _explained(target: FloatArray, parts: list[FloatArray]) -> float:
