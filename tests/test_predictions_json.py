@@ -87,7 +87,7 @@ def test_the_page_lists_every_key(results):
 
 def test_the_page_names_schema_statuses_reasons_and_rules(results):
     assert f"`schema` is currently {SCHEMA}." in PAGE
-    assert PAGE.count(f"| `schema` | integer, currently {SCHEMA} |") == 3
+    assert PAGE.count(f"| `schema` | integer, currently {SCHEMA} |") == 4
     assert keys_of("`status` is the first of these") == set(STATUSES)
     codes = PAGE.partition("Codes of `status_reasons`")[2]
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", codes, re.MULTILINE)
@@ -98,6 +98,16 @@ def test_the_page_names_schema_statuses_reasons_and_rules(results):
         assert set(reason) == {"code", "about"}
     (decision,) = results[1]["audit"]["decisions"]
     assert set(decision) == {"arm", "status", "status_reasons"}
+
+
+def test_the_page_lists_the_keys_of_reasons_for_a_recommendation(model):
+    record = {name: rows[0] for name, rows in model.development.background.items()}
+    record = {name: round(value) if isinstance(value, float) else value for name, value in record.items()}
+    content = json.loads(model.explain_recommendation(record).to_json(), parse_constant=pytest.fail)
+    assert set(content) == keys_of("## Reasons for a recommendation")
+    for rows in ("attributions", "changes"):
+        assert content[rows]
+        assert all(set(row) == keys_of(f"Each entry of `{rows}`") for row in content[rows])
 
 
 def test_results_without_a_model_have_the_same_keys(results):

@@ -195,6 +195,7 @@ def results(planted_cohort, tmp_path_factory):
             "Gain": report.gain,
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),
             "PolicyTree": ts.policy_tree(scores, X.drop(columns="arm")),
+            "RecommendationExplanation": selector.explain_recommendation(X.head(1)),
             "NextQuestion": ts.next_question(selector, {}),
             "Modification": (modified := ts.modifiers(selector, X)),
             "Dependence": modified.dependence("marker"),

@@ -24,6 +24,7 @@ from treatsel.additive._sites import SERVICES as SERVICES
 from treatsel.additive._sites import Numbers as Numbers
 from treatsel.additive._sites import SiteEffects as SiteEffects
 from treatsel.additive._sites import site_label as site_label
+from treatsel.additive._sources import draws_by_source as draws_by_source
 from treatsel.additive._trees import Trees
 
 __all__ = [

@@ -15,8 +15,8 @@ from treatsel.additive._shapley import TreeGames
 from treatsel.additive._sites import Numbers
 from treatsel.errors import AdditivityError, InputError
 
-# On the logit scale; relative to the sum of absolute attributions if that is above 1. The rounding error of a
-# few hundred float64 terms is about 1e-13; any real error exceeds the tolerance.
+# Relative to the sum of absolute attributions if that is above 1, as it may be on the logit scale. The
+# rounding error of a few hundred float64 terms is about 1e-13; any real error exceeds the tolerance.
 TOLERANCE = 1e-9
 
 
@@ -78,8 +78,8 @@ class Explainer:
         arms : sequence of one or two int
             Position of the arm, or of the two arms whose difference (first minus second) is explained.
         scale : {"logit", "probability"}
-            Unit. On the probability scale, the logit attributions are rescaled along the straight path from
-            the base value (Aumann-Shapley).
+            Unit. On the probability scale, see `_rescaled`; the difference of two arms is that of their
+            attributions, each along its own path.
         compiled : bool
             Whether to use the compiled kernel also for few patients.
         sites : ndarray of shape (n_patients,), optional
@@ -96,7 +96,10 @@ class Explainer:
             values, base, logit = self._attributions(matrix, signs, compiled, sites)
             if scale == "logit":
                 return values, base, logit
-            return _rescaled(values, base, logit), float(logistic(np.array([base]))[0]), logistic(logit)
+            start, end = float(logistic(np.array([base]))[0]), logistic(logit)
+            values = _rescaled(values, base, logit)
+            _check_additivity(start + values.sum(axis=1), end, np.abs(values).sum(axis=1))
+            return values, start, end
         first, second = (self.explain(matrix, [k], scale, compiled=compiled, sites=sites) for k in arms)
         return first[0] - second[0], first[1] - second[1], first[2] - second[2]
 
@@ -146,17 +149,27 @@ def positions_of(arm: Any, contrast: Any, scale: str, arms: Sequence[Any]) -> li
     return [list(arms).index(check_arm("arm", each, arms)) for each in wanted]
 
 
-def _check_additivity(total: FloatArray, logit: FloatArray, size: FloatArray) -> None:
-    off = np.abs(total - logit) > TOLERANCE * np.maximum(1.0, size)
+def _check_additivity(total: FloatArray, prediction: FloatArray, size: FloatArray) -> None:
+    off = np.abs(total - prediction) > TOLERANCE * np.maximum(1.0, size)
     if n := int(off.sum()) + int((~np.isfinite(total)).sum()):
         raise AdditivityError(
-            f"The attributions of {count_of(n, 'patient')} do not add up to the model's logit within "
+            f"The attributions of {count_of(n, 'patient')} do not add up to the model's prediction within "
             f"{TOLERANCE:g}, and are not returned. Please report this error with the type of model."
         )
 
 
 def _rescaled(values: FloatArray, base: float, logit: FloatArray) -> FloatArray:
-    """Rescale logit attributions to the change in probability, in the same proportions."""
+    """Return the Aumann-Shapley attributions of the probability.
+
+    Attribution j is phi_j times the integral of p'(f) over the straight path from the base value b of the
+    logit to its value f. As the logit is the sum of b and all phi_j, p' depends on the position on the path
+    only, and the integral is (p(f) - p(b)) / (f - b); its limit for f = b is p (1 - p).
+
+    References
+    ----------
+    Aumann & Shapley (1974), Values of Non-Atomic Games.
+    Sundararajan, Taly & Yan (2017), ICML, PMLR 70, 3319-3328 (the path integral).
+    """
     start, step = logistic(np.array([base])), logit - base
     # for smaller steps, the rounding error of the difference quotient exceeds the error of the derivative
     small = np.abs(step) < 1e-6

@@ -8,6 +8,8 @@ from treatsel.codebook._direction import SHIPPED as SHIPPED
 from treatsel.codebook._direction import carried as carried
 from treatsel.codebook._direction import direction_of as direction_of
 from treatsel.codebook._direction import stated_for as stated_for
+from treatsel.codebook._entered import as_entered as as_entered
+from treatsel.codebook._entered import is_number as is_number
 from treatsel.codebook._field import ROLES, TYPES, Field
 from treatsel.codebook._files import MOST_FIELDS as MOST_FIELDS
 from treatsel.codebook._leaks import follows_outcome as follows_outcome

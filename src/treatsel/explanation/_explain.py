@@ -34,9 +34,15 @@ def explain(
     They are exact for a sum of terms on the logit scale (logistic regression, LightGBM). SHAP values of
     linear terms have a closed form; those of trees are interventional. Covariates outside a coalition take
     their values from a background, the same for all arms. On the logit scale, base value plus attributions
-    equal the model's logit, which is checked in every call. On the probability scale, the logit attributions
-    are rescaled along the straight path from the base value (Aumann-Shapley), and sum to the change in
-    probability.
+    equal the model's logit, which is checked in every call.
+
+    On the probability scale, the values are Aumann-Shapley attributions along the straight path from the
+    background to the patient. For a sum of terms they have a closed form: the logit attribution times
+    (p(f) - p(b)) / (f - b), where f is the patient's logit, b the mean logit of the background, and p the
+    logistic function; p(b) is the base value (not the mean probability of the background). A contrast of two
+    arms on this scale is a difference of risks: the attribution to the first arm's probability minus that to
+    the second's, each along the path of its own logit from the same background. Both kinds sum exactly to
+    the printed number minus the base value, which is checked as well.
 
     Any other model (a random forest, say) is explained by its predictions alone, on the scale asked for: with
     all coalitions of up to 8 covariates, and otherwise with 32 sampled permutations (seeded), which is
@@ -89,6 +95,7 @@ def explain(
     Janzing, Minorics & Bloebaum (2020), AISTATS, PMLR 108, 2907-2916.
     Strumbelj & Kononenko (2014), Knowledge and Information Systems 41, 647-665. doi:10.1007/s10115-013-0679-x
     Sundararajan & Najmi (2020), ICML, PMLR 119, 9269-9278 (Aumann-Shapley and the baseline).
+    Sundararajan, Taly & Yan (2017), ICML, PMLR 70, 3319-3328 (the path integral).
 
     Examples
     --------

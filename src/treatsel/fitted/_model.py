@@ -14,6 +14,7 @@ from treatsel.fitted import _records, _tables
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._expected_scores import ExpectedScores
 from treatsel.fitted._options import DecisionOptions, rules_of
+from treatsel.fitted._recommendation_explanation import RecommendationExplanations
 from treatsel.fitted._reproduce import reproduce
 from treatsel.fitted._service_means import ServiceMeans
 from treatsel.manifest import date_of
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class FittedModel(ExpectedScores, ServiceMeans, ModelData):
+class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, ModelData):
     """A fitted model of each outcome, for records and for tables; immutable, so that threads can share it.
 
     `TreatmentSelector.fit` creates one (its `model_`), `treatsel.serve.load_model` reads one from a file, and

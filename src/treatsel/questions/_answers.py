@@ -12,7 +12,7 @@ import pandas as pd
 
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import weighted_quantile
-from treatsel.codebook import Field
+from treatsel.codebook import Field, as_entered, is_number
 
 N_QUANTILES = 7
 _NEIGHBORS = 30  # rows of the background that carry most of the weight, or a tenth of all rows if more
@@ -115,38 +115,9 @@ def scenarios(
     return found
 
 
-def is_number(field: Field) -> bool:
-    """Whether answers are numbers or truth values, and not categories."""
-    return field.type in ("number", "integer", "boolean") and not field.is_coded
-
-
 def is_two_valued(field: Field, numbers: FloatArray) -> bool:
     """Whether answers are 0 and 1: truth values, or whole numbers in this range."""
     whole = field.type == "integer" and bool((numbers >= 0).all() and (numbers <= 1).all())
     return field.type == "boolean" or (
         whole and bool(((numbers > 0) & (numbers < 1)).any() or field.maximum == 1)
     )
-
-
-def as_entered(field: Field, value: Any, rounding: float = 0.5) -> Any:
-    """Return a value as a person would enter it: whole, within the limits, and in the words of the codebook.
-
-    A fraction between two whole numbers becomes the upper one if it exceeds `rounding`.
-    """
-    if field.is_coded:
-        number = float(value)
-        return int(number) if number.is_integer() else number
-    if not is_number(field):
-        return str(value)
-    number = float(value)
-    if field.type in ("integer", "boolean"):
-        whole = np.floor(number)
-        number = float(whole + (number - whole > rounding))
-    low = -np.inf if field.minimum is None else field.minimum
-    high = np.inf if field.maximum is None else field.maximum
-    number = float(min(max(number, low), high))
-    if field.type == "boolean":
-        if field.true_values:
-            return field.true_values[0] if number > 0 else field.false_values[0]
-        return bool(number)
-    return int(number) if field.type == "integer" else number

@@ -1,6 +1,7 @@
 """Learned attributes of a selector: read-only properties derived from its fitted model."""
 
-from collections.abc import Mapping
+import datetime
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from treatsel._stats.row_hashes import Keys
 from treatsel.additive import AdditiveModel, additive_of
 from treatsel.codebook import Codebook, clean_covariates
 from treatsel.errors import InputError
+from treatsel.explanation import RecommendationExplanation
 from treatsel.fitted import DataCheck, FittedModel, Shared, shared_patients
 from treatsel.models import Assignment, Observation
 from treatsel.predictions import fingerprint
@@ -85,6 +87,24 @@ class LearnedAttributes:
         """Return the expected benefit of each arm in points; see `FittedModel.predict_score_benefit`."""
         options: dict[str, Any] = {"comparator": comparator, "level": level, "service": service}
         return self._fitted.predict_score_benefit(X, outcome, **options)
+
+    def explain_recommendation(
+        self,
+        X: Any,
+        *,
+        comparator: Any = None,
+        preferences: Mapping[str, float] | None = None,
+        allowed: pd.DataFrame | None = None,
+        excluded: Mapping[Any, str] | None = None,
+        fixed: Iterable[str] = (),
+        level: float = 0.95,
+        date: datetime.date | str | None = None,
+        service: str = "known",
+    ) -> RecommendationExplanation:
+        """Explain why one patient's top arm is on top; see `FittedModel.explain_recommendation`."""
+        options: dict[str, Any] = {"comparator": comparator, "preferences": preferences, "allowed": allowed}
+        options |= {"excluded": excluded, "fixed": fixed, "level": level, "date": date, "service": service}
+        return self._fitted.explain_recommendation(X, **options)
 
     def service_means(self, X: Any, outcome: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Return means of the same patients by known service; see `FittedModel.service_means`."""
