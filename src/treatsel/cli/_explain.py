@@ -15,6 +15,7 @@ from treatsel.cli._io import (
     reading,
     save_picture,
     say_expired,
+    say_safety,
     write_json,
     write_table,
 )
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         date=args.date,
         service=args.service,
     )
+    say_safety(explanation.warnings)
     say_expired(explanation.warnings)
     write_json(explanation, args.json)
     table = explanation.to_frame()

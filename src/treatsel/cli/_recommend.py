@@ -17,6 +17,7 @@ from treatsel.cli._io import (
     pair,
     reading,
     say_expired,
+    say_safety,
     tell,
     weight,
     write_json,
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
         help="recommend an arm for each patient",
         description="Write one row per patient: arm, status with reasons, best set, advantage over the best "
         "other arm with its simultaneous interval, P(best), and for a patient out of scope the reasons with "
-        "their columns.",
+        "their columns. If the codebook declares safety items, their warnings come first.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         date=args.date,
         service=args.service,
     )
+    say_safety(recommendations.warnings)
     say_expired(recommendations.warnings)
     write_json(recommendations, args.json)
     table = recommendations.to_frame()

@@ -215,6 +215,11 @@ class ModelData(Summarized):
         )
 
     @lazy
+    def safety_items(self) -> tuple[str, ...]:
+        """Columns of the codebook that are shown first and that no model sees."""
+        return self.codebook.names("safety_item")
+
+    @lazy
     def known_levels(self) -> Mapping[str, frozenset[str]]:
         """Categories of each covariate that every model knows: those of at least 5 development patients."""
         encodings = [model.encoding for model in self.models.values() if model is not None]

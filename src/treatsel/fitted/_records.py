@@ -74,6 +74,7 @@ def predict(
         flags=flags_of(patient, flags),
         audit=model.audit("predictions", digest_one(values), on_invalid, date, service, level=level),
         titles=model.codebook.titles,
+        safety_items=model.safety_items,
         service=services(model, [site], service),
     )
 
@@ -101,6 +102,7 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
         found,
         columns=with_causes(found.columns, given, [0] * len(flags), silent),
         preferences=options.preferences,
+        safety_items=model.safety_items,
         flags=given,
     )
     common = options.on_invalid, options.date, options.service

@@ -81,6 +81,7 @@ def predict(
         flags=_flags(model, clean, found, date),
         audit=model.audit("predictions", digest(clean), on_invalid, date, service, level=level),
         titles=model.codebook.titles,
+        safety_items=model.safety_items,
         service=services(model, _sites_in(model, clean), service),
     )
 
@@ -123,6 +124,7 @@ def recommend(
         whole,
         columns=with_causes(whole.columns, flags, positions, model.without_interval(weights)),
         preferences=options.preferences,
+        safety_items=model.safety_items,
         flags=flags,
     )
     common = options.on_invalid, options.date, options.service

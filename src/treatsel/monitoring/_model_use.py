@@ -6,6 +6,7 @@ import pandas as pd
 from treatsel._checks import count_of
 from treatsel._disclosure import SUPPRESSED, is_disclosive
 from treatsel._stats.intervals import quantile_of, wilson
+from treatsel.codebook import SAFETY_CODES
 from treatsel.models import low_propensity
 from treatsel.monitoring._baseline import development_size
 from treatsel.monitoring._covariate_drift import proportion_tested
@@ -62,7 +63,7 @@ def warnings_of(
         )
     by_code = found.groupby("code")["patient"].nunique() if len(found) else pd.Series(dtype=int)
     for code in WARNING_CODES:
-        if code == "model_expired":  # about the model and a date, not about these patients
+        if code == "model_expired" or code in SAFETY_CODES:  # not about the model and these patients
             continue
         k = int(by_code.get(code, 0))
         if code in IMPOSSIBLE_AT_DEVELOPMENT:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treatsel.codebook import SAFETY_CODES
 from treatsel.predictions._plain import plain
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 # All codes of `Predictions.warnings` and their meaning.
 WARNING_CODES = {
+    "safety_item": "the answer to a safety item is one that the codebook flags: attend to it first",
+    "safety_item_invalid": "the answer to a safety item violates the codebook: ask again",
+    "safety_item_missing": "a safety item of the codebook was not answered, or is not in the input",
     "wrong_type": "the value is not of the column's type and was treated as missing",
     "infinite": "the value is infinite, or too large to compute with, and was treated as missing",
     "out_of_range": "the value is outside the range in the codebook and was used unchanged",
@@ -27,7 +31,10 @@ WARNING_CODES = {
     "model_expired": "the review date of the model had passed on the date that the caller gave",
 }
 IN_SCOPE_CODES = frozenset(
-    {"missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text", "model_expired"}
+    {
+        *("missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text"),
+        *("model_expired", *SAFETY_CODES),
+    }
 )
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES
 
@@ -40,6 +47,26 @@ def table_of_flags(flags: Mapping[str, Any] | None) -> "pd.DataFrame":
 
     columns = {name: () if flags is None else flags[name] for name in FLAG_COLUMNS}
     return pd.DataFrame(columns, dtype="object")
+
+
+def safety_flags(flags: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+    """Return the warnings about safety items alone, as columns."""
+    rows = () if flags is None else zip(*(flags[name] for name in FLAG_COLUMNS), strict=True)
+    kept = [row for row in rows if row[1] in SAFETY_CODES]
+    return {name: [row[k] for row in kept] for k, name in enumerate(FLAG_COLUMNS)}
+
+
+def safety_column(patients: Any, flags: Mapping[str, Any] | None) -> np.ndarray:
+    """Return per patient what there is to say of safety items, such as "safety_item: phq9_item9", or ""."""
+    import pandas as pd
+
+    found = safety_flags(flags)
+    positions, labels = pd.Index(patients, dtype="object").factorize(use_na_sentinel=False)
+    own: list[list[str]] = [[] for _ in labels]
+    rows = zip(labels.get_indexer(found["patient"]), found["code"], found["column"], strict=True)
+    for at, code, column in rows:
+        own[at].append(f"{code}: {column}")
+    return np.array([" | ".join(own[at]) for at in positions], dtype=object)
 
 
 def warnings_of(flags: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from treatsel._reporting.summary import Summarized, Summary
 from treatsel.predictions import (
     header,
     plain,
+    safety_column,
+    safety_flags,
     scope_columns,
     scope_dicts,
     table_of_flags,
@@ -86,6 +88,9 @@ class Recommendations(Summarized):
         Warnings as in `Predictions.flags`; None for a recommendation from a by-arm table without a model.
     audit : mapping or None
         Model, versions, input and options as in `Predictions.audit`; None without a model.
+    safety_items : tuple of str
+        Columns that the codebook declares as safety items, as in `Predictions`. No recommendation rests on
+        them.
     """
 
     patients: Any
@@ -103,6 +108,7 @@ class Recommendations(Summarized):
     excluded: Mapping[Any, str] = field(default_factory=dict)
     flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
+    safety_items: tuple[str, ...] = ()
 
     @classmethod
     def join(cls, parts: Sequence["Recommendations"], patients: Any) -> "Recommendations":
@@ -190,10 +196,21 @@ class Recommendations(Summarized):
         return pd.DataFrame({name: table.ravel() for name, table in tables.items()}, index=index)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return one row per patient; of a model's recommendations also the scope, as in `Predictions`."""
+        """Return one row per patient; of a model's recommendations also the scope, as in `Predictions`.
+
+        The first column is `safety`, if the codebook declares safety items.
+        """
         if self.flags is None:
             return self.table
-        return self.table.assign(**scope_columns(self.patients, self.flags))
+        table = self.table.assign(**scope_columns(self.patients, self.flags))
+        if self.safety_items:
+            table.insert(0, "safety", safety_column(self.patients, self.flags))
+        return table
+
+    @property
+    def safety(self) -> "pd.DataFrame":
+        """Warnings about safety items alone, as in `Predictions`; to be read first."""
+        return table_of_flags(safety_flags(self.flags))
 
     @property
     def warnings(self) -> "pd.DataFrame":
@@ -213,6 +230,7 @@ class Recommendations(Summarized):
         ]
         return {
             **header("recommendations"),
+            "safety": warnings_of(safety_flags(self.flags)),
             "rule": self.rule,
             "margin": self.margin,
             "level": self.level,
