@@ -85,7 +85,9 @@ def test_warnings_of_safety_items_come_first_and_the_flagged_ones_before_the_oth
 
 @pytest.mark.parametrize("found_in", [of_record, of_table])
 def test_a_wrong_answer_is_an_error_that_does_not_show_it(found_in):
-    with pytest.raises(CohortError, match=r"'item9' holds 1 value out of range\. Allowed: an integer") as error:
+    with pytest.raises(
+        CohortError, match=r"'item9' holds 1 value out of range\. Allowed: an integer"
+    ) as error:
         found_in(book(), on_invalid="raise", item9=73)
     assert "73" not in str(error.value)
     assert found_in(book(), on_invalid="raise", item9=3) == [("safety_item", "item9")]

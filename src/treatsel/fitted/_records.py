@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import LOW_PROPENSITY, pairing
+from treatsel.additive import pairing
+from treatsel.fitted import _applicability
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.fitted._score import Score
@@ -61,8 +62,7 @@ def predict(
     bounds = {name: score.interval(level) for name, score in scores.items()}
     if not all(scorer.has_posterior_draws for scorer in model.scorers.values()):
         flags.append(("no_interval", None))
-    if model.assignment != "randomised":
-        flags += [("low_propensity", arm) for arm in _rarely_given(model, values)]
+    flags += _applicability.of_record(model, values)
     patient = model.reader.patient(record)
     return Predictions(
         patients=(patient,),
@@ -83,6 +83,7 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
     """Return the recommendation for this patient."""
     weights = options.weights
     values, site, flags = _read(model, record, options.on_invalid, options.date, options.service)
+    flags += _applicability.of_record(model, values)
     scores = {name: model.scorers[name].score(values, site, options.service) for name in weights}
     probability = {name: score.probability for name, score in scores.items()}
     reasons, patient = reasons_of(options.excluded, model.arms), model.reader.patient(record)
@@ -102,6 +103,7 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
         found,
         columns=with_causes(found.columns, given, [0] * len(flags), silent),
         preferences=options.preferences,
+        titles=model.codebook.titles,
         safety_items=model.safety_items,
         flags=given,
     )
@@ -125,12 +127,6 @@ def inputs(
         sha256=digest_one(values),
         sites=numbers(additive, [site], service),
     )
-
-
-def _rarely_given(model: ModelData, values: Record) -> list[Any]:
-    assignment = model.assignment_model
-    probability = assignment.predict_proba(assignment.encoding.encode_one(values))[0]
-    return [arm for arm, share in zip(assignment.arms_, probability, strict=True) if share < LOW_PROPENSITY]
 
 
 def _utility_draws(

@@ -24,6 +24,8 @@ IMPOSSIBLE_AT_DEVELOPMENT = (  # fitting refuses a cohort with one of these
     "unseen_category",
     "missing_required",
 )
+# about the model and a date, about single patients, or seen in the drift of covariates
+NOT_COUNTED = ("model_expired", *SAFETY_CODES, "many_missing", "far_from_development")
 MAX_RECOMMENDED = 2000  # patients; recommendations need posterior draws, which take most of the time
 WITH_CODE, OUT_OF_SCOPE = "proportion with the warning", "out of scope"
 
@@ -63,7 +65,7 @@ def warnings_of(
         )
     by_code = found.groupby("code")["patient"].nunique() if len(found) else pd.Series(dtype=int)
     for code in WARNING_CODES:
-        if code == "model_expired" or code in SAFETY_CODES:  # not about the model and these patients
+        if code in NOT_COUNTED:
             continue
         k = int(by_code.get(code, 0))
         if code in IMPOSSIBLE_AT_DEVELOPMENT:

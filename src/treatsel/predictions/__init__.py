@@ -1,5 +1,6 @@
 """Predictions of a model: probabilities with intervals, warnings, and an audit record."""
 
+from treatsel.predictions._applicability import applicability_of
 from treatsel.predictions._digests import digest, digest_one, fingerprint
 from treatsel.predictions._flags import (
     FLAG_COLUMNS,
@@ -26,6 +27,7 @@ __all__ = [
     "SCHEMA",
     "WARNING_CODES",
     "Predictions",
+    "applicability_of",
     "digest",
     "digest_one",
     "fingerprint",

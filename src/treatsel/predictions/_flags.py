@@ -27,13 +27,15 @@ WARNING_CODES = {
     "no_interval": "this type of model has no interval",
     "normalized_text": "the text, or the column name, was read in its normal form (composed signs, blanks)",
     "unknown_key": "the key of the record is unknown to the model and was ignored",
+    "many_missing": "more than half of the covariates are missing",
+    "far_from_development": "the combination of values is far from the development cohort, by its moments",
     "low_propensity": "similar patients rarely received this arm; its prediction is extrapolated",
     "model_expired": "the review date of the model had passed on the date that the caller gave",
 }
 IN_SCOPE_CODES = frozenset(
     {
         *("missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text"),
-        *("model_expired", *SAFETY_CODES),
+        *("many_missing", "far_from_development", "model_expired", *SAFETY_CODES),
     }
 )
 OUT_OF_SCOPE_CODES = frozenset(WARNING_CODES) - IN_SCOPE_CODES

@@ -11,6 +11,7 @@ from treatsel._checks import FloatArray, check_choice, check_patient, count_of
 from treatsel._disclosure import SMALLEST_GROUP, is_disclosive
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, some_of
+from treatsel.predictions._applicability import applicability_of
 from treatsel.predictions._flags import (
     FLAG_COLUMNS,
     safety_column,
@@ -165,6 +166,14 @@ class Predictions(Summarized):
     def safety(self) -> "pd.DataFrame":
         """Warnings about safety items alone: columns patient, code and column; to be read first."""
         return table_of_flags(safety_flags(self.flags))
+
+    def applicability(self) -> list[tuple[Any, str]]:
+        """Return pairs of patient and sentence: what limits the use of the model for this patient.
+
+        Plain sentences for the warnings: outside a range, unknown category, far from the development cohort,
+        an arm hardly ever given to such patients, too much missing. Patients without any are not listed.
+        """
+        return applicability_of(self.flags, self.titles)
 
     @property
     def in_scope(self) -> np.ndarray:

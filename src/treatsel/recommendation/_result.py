@@ -11,6 +11,7 @@ from treatsel._checks import FloatArray, count_of
 from treatsel._disclosure import SMALLEST_GROUP, suppressed
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.predictions import (
+    applicability_of,
     header,
     plain,
     safety_column,
@@ -91,6 +92,8 @@ class Recommendations(Summarized):
     safety_items : tuple of str
         Columns that the codebook declares as safety items, as in `Predictions`. No recommendation rests on
         them.
+    titles : mapping of str to str
+        Titles of columns for readers, as in `Predictions`.
     """
 
     patients: Any
@@ -109,6 +112,7 @@ class Recommendations(Summarized):
     flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
     safety_items: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def join(cls, parts: Sequence["Recommendations"], patients: Any) -> "Recommendations":
@@ -211,6 +215,10 @@ class Recommendations(Summarized):
     def safety(self) -> "pd.DataFrame":
         """Warnings about safety items alone, as in `Predictions`; to be read first."""
         return table_of_flags(safety_flags(self.flags))
+
+    def applicability(self) -> list[tuple[Any, str]]:
+        """Return what limits the use of the model, as in `Predictions`; empty without a model."""
+        return applicability_of(self.flags, self.titles)
 
     @property
     def warnings(self) -> "pd.DataFrame":
