@@ -39,6 +39,18 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
+    add_decision(parser)
+    add_on_invalid(parser)
+    add_service(parser)
+    add_date(parser)
+    add_json(parser)
+    add_reading(parser)
+    parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
+    parser.set_defaults(run=run)
+
+
+def add_decision(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the decision, apart from the patient."""
     parser.add_argument(
         "--weight",
         type=weight,
@@ -63,13 +75,17 @@ def add_parser(commands: Any) -> None:
         help="smallest difference that matters (default: %(default)s)",
     )
     parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
-    add_on_invalid(parser)
-    add_service(parser)
-    add_date(parser)
-    add_json(parser)
-    add_reading(parser)
-    parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
-    parser.set_defaults(run=run)
+
+
+def decision(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options of `add_decision` state, as options of `recommend`."""
+    return {
+        "preferences": dict(args.weight) if args.weight else None,
+        "excluded": dict(args.exclude) if args.exclude else None,
+        "rule": args.rule,
+        "margin": args.margin,
+        "level": args.level,
+    }
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,11 +94,7 @@ def run(args: argparse.Namespace) -> int:
     selector = load_model(args.model)
     recommendations = selector.recommend(
         read_table(args.patients, selector.codebook_, **reading(args)),
-        preferences=dict(args.weight) if args.weight else None,
-        excluded=dict(args.exclude) if args.exclude else None,
-        rule=args.rule,
-        margin=args.margin,
-        level=args.level,
+        **decision(args),
         on_invalid=args.on_invalid,
         date=args.date,
         service=args.service,
