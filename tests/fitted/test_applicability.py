@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
 from treatsel.codebook import Codebook
-from treatsel.fitted._distance import DevelopmentDistance, chi_squared_quantile
+from treatsel.fitted._distance import DevelopmentDistance, farthest
 from treatsel.models import PooledClassifier
 
 CODES = ("many_missing", "far_from_development", "low_propensity")
@@ -52,8 +52,8 @@ def share_with(selector, X, code):
 
 @pytest.mark.parametrize("n", range(1, 41))
 def test_the_quantile_is_that_of_the_chi_squared_distribution(n):
-    assert chi_squared_quantile(0.999, n) == pytest.approx(chi2.ppf(0.999, n), rel=0.031 if n == 1 else 0.025)
-    assert chi_squared_quantile(0.999, n) > chi2.ppf(0.999, n)  # rather fewer flags than more
+    assert farthest(n) == pytest.approx(chi2.ppf(0.999, n), rel=0.031 if n == 1 else 0.025)
+    assert farthest(n) > chi2.ppf(0.999, n)  # rather fewer flags than more
 
 
 def test_the_distance_is_that_of_mahalanobis():

@@ -145,6 +145,24 @@ def test_the_model_file_keeps_it(path):
     assert "Thoughts of self-harm" in card
 
 
+def test_summaries_count_flagged_patients_first_unless_few_are(selector):
+    many = pd.DataFrame({"age": 41.0, "severity": 12.0, "item9": [0] * 20 + [2] * 20})
+    assert selector.predict(many)._summary().facts[0] == ("patients with a flagged safety item", "20")
+    few = selector.predict(many.head(22))._summary().facts[0]
+    assert few == ("patients with a flagged safety item", "not shown (small counts)")
+
+
+def test_a_draft_takes_it_from_the_command_line(frame, tmp_path, capsys):
+    frame.to_csv(tmp_path / "c.csv", index=False)
+    draft = ["codebook", str(tmp_path / "c.csv"), "--arm", "arm", "--outcome", "recovery=good"]
+    assert main([*draft, "--safety-item", "item9=>= 1", "--out", str(tmp_path / "b.yaml")]) == 0
+    assert "Safety items, shown first and seen by no model: ['item9']." in capsys.readouterr().err
+    book = Codebook.read(tmp_path / "b.yaml")
+    assert (book["item9"].role, book["item9"].flag) == ("safety_item", ">= 1")
+    assert main([*draft, "--role", "item9=safety_item"]) == 2
+    assert "a safety item needs flag" in capsys.readouterr().err
+
+
 def test_the_commands_print_it_first(path, frame, tmp_path, capsys):
     rows = frame.head(40).drop(columns=["arm", "recovery"])
     rows.loc[0, ["age", "item9"]] = None

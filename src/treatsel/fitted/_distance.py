@@ -6,7 +6,6 @@ each within their range, but were hardly ever seen together.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from treatsel._checks import FloatArray
 from treatsel._lazy import lazy
 
-FARTHEST = 0.999  # quantile of the distance beyond which a patient is flagged: 1 in 1,000 normal patients
+FARTHEST = 3.0902323061678132  # normal quantile at .999: 1 in 1,000 normal patients is farther
 MOST_SDS = 3.0  # by which one covariate counts; see `DevelopmentDistance`
 
 
@@ -91,13 +90,13 @@ class DevelopmentDistance:
 
     @lazy
     def _limits(self) -> FloatArray:
-        return np.array([chi_squared_quantile(FARTHEST, n) for n in range(len(self.names) + 1)])
+        return np.array([farthest(n) for n in range(len(self.names) + 1)])
 
 
-def chi_squared_quantile(level: float, n: int) -> float:
-    """Return the quantile of the chi-squared distribution with `n` degrees of freedom; infinite for none.
+def farthest(n: int) -> float:
+    """Return the .999 quantile of the chi-squared distribution with `n` degrees of freedom; infinite for 0.
 
-    The cube root is about normal; at a level of .999 the error is below 2.5 % (3.1 % for one degree).
+    The cube root is about normal; the quantile is too large by less than 2.5 % (3.1 % for one degree).
     SciPy is not imported, so that a service starts quickly.
 
     References
@@ -107,4 +106,4 @@ def chi_squared_quantile(level: float, n: int) -> float:
     if n == 0:
         return np.inf
     part = 2 / (9 * n)
-    return float(n * (1 - part + NormalDist().inv_cdf(level) * np.sqrt(part)) ** 3)
+    return float(n * (1 - part + FARTHEST * np.sqrt(part)) ** 3)

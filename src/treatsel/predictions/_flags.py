@@ -1,6 +1,6 @@
 """Warnings of predictions: their codes, and which of them put a patient out of scope."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,10 +51,12 @@ def table_of_flags(flags: Mapping[str, Any] | None) -> "pd.DataFrame":
     return pd.DataFrame(columns, dtype="object")
 
 
-def safety_flags(flags: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+def safety_flags(
+    flags: Mapping[str, Any] | None, codes: Collection[str] = SAFETY_CODES
+) -> dict[str, list[Any]]:
     """Return the warnings about safety items alone, as columns."""
     rows = () if flags is None else zip(*(flags[name] for name in FLAG_COLUMNS), strict=True)
-    kept = [row for row in rows if row[1] in SAFETY_CODES]
+    kept = [row for row in rows if row[1] in codes]
     return {name: [row[k] for row in kept] for k, name in enumerate(FLAG_COLUMNS)}
 
 

@@ -11,6 +11,7 @@ from treatsel._checks import FloatArray, check_choice, check_patient, count_of
 from treatsel._disclosure import SMALLEST_GROUP, is_disclosive
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, some_of
+from treatsel.codebook import SAFETY_CODES
 from treatsel.predictions._applicability import applicability_of
 from treatsel.predictions._flags import (
     FLAG_COLUMNS,
@@ -113,6 +114,10 @@ class Predictions(Summarized):
         facts.append(
             ("patients out of scope", "not shown (small counts)" if is_disclosive(out, n) else f"{out:,}")
         )
+        if self.safety_items:
+            flagged = len(set(safety_flags(self.flags, SAFETY_CODES[:1])["patient"]))
+            shown = "not shown (small counts)" if is_disclosive(flagged, n) else f"{flagged:,}"
+            facts.insert(0, ("patients with a flagged safety item", shown))
         if (model := self.audit.get("model_id")) is not None:
             facts.append(("model", str(model)[:12]))
         means = {name: values.mean(axis=0) for name, values in self.probability.items()}
