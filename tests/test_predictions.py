@@ -100,7 +100,8 @@ def test_any_index_can_be_written(index):
 def test_codes_determine_whether_the_patient_is_out_of_scope(code):
     in_scope = (
         *("missing_covariate", "no_interval", "low_propensity", "unknown_key", "model_expired"),
-        "normalized_text",
+        *("normalized_text", "safety_item", "safety_item_invalid", "safety_item_missing"),
+        *("many_missing", "far_from_development"),
     )
     expected = code not in in_scope
     assert (code in OUT_OF_SCOPE_CODES) is expected

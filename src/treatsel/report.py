@@ -1,7 +1,7 @@
 """Validation reports and model cards as HTML or Markdown pages."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -240,14 +240,21 @@ def _covariates(content: Any) -> Section:
                 "Kind": entry["type"],
                 "Unit": entry.get("unit", DASH),
                 "Allowed": allowed,
-                "Meaning": ": ".join(entry[key] for key in ("title", "description") if entry.get(key))
-                or DASH,
+                "Meaning": _meaning(entry),
             }
         )
     words = ("Kind", "Unit", "Allowed", "Meaning")
-    return Section(
-        heading="Covariates", tables=[Table(pd.DataFrame(rows), "Covariates that the model needs.", words)]
-    )
+    tables = [Table(pd.DataFrame(rows), "Covariates that the model needs.", words)]
+    items = [entry for entry in content["codebook"]["fields"] if entry.get("role") == "safety_item"]
+    if items:
+        shown = [{"Safety item": e["name"], "Flagged": e["flag"], "Meaning": _meaning(e)} for e in items]
+        caption = "Safety items, which are shown before every result. The model does not see them."
+        tables.append(Table(pd.DataFrame(shown), caption, ("Flagged", "Meaning")))
+    return Section(heading="Covariates", tables=tables)
+
+
+def _meaning(entry: Mapping[str, Any]) -> str:
+    return ": ".join(entry[key] for key in ("title", "description") if entry.get(key)) or DASH
 
 
 def _range(limits: Any) -> str:

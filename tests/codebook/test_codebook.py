@@ -211,7 +211,8 @@ def test_roles_that_one_column_can_play(role):
 @pytest.mark.parametrize("role", sorted(set(ROLES) - {"id", "arm", "site", "therapist", "person"}))
 def test_roles_that_many_columns_can_play(role):
     kind = "date" if role == "date" else "integer"
-    book = Codebook((Field(name="a", role=role, type=kind), Field(name="b", role=role, type=kind)))
+    flag = ">= 1" if role == "safety_item" else None
+    book = Codebook(tuple(Field(name=name, role=role, type=kind, flag=flag) for name in "ab"))
     assert book.names(role) == ("a", "b")
 
 

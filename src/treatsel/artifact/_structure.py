@@ -47,7 +47,7 @@ DIGESTS = ("modulus", "salt", "share", "expected", "n")  # of the rows of the de
 MOST_PLACES = 2**31 - 1  # of the table of digests: positions are 32-bit integers
 _FIELD = {
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
-    *("score", "start", "target", "definition", "trueValues", "falseValues", "constraints"),
+    *("score", "start", "target", "definition", "flag", "trueValues", "falseValues", "constraints"),
 }
 _CONSTRAINTS = {"minimum", "maximum", "enum", "required", "unique"}
 Arrays = Mapping[str, np.ndarray]
@@ -269,7 +269,7 @@ def _check_score(field: Mapping[str, Any]) -> None:
     """Check the types of the keys by which an outcome is derived; the codebook checks what they say."""
     definition = field.get("definition", {})
     require(isinstance(definition, dict), "a definition is not a mapping")
-    texts = [field[key] for key in ("score", "start", "target") if key in field]
+    texts = [field[key] for key in ("score", "start", "target", "flag") if key in field]
     texts += [*definition, *(value for value in definition.values() if not is_number(value))]
     require(all(map(is_label, texts)), "the score of an outcome has no name that can be shown")
 

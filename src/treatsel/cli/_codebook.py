@@ -46,6 +46,15 @@ def add_parser(commands: Any) -> None:
         help="role of a column: covariate, session_score (a score recorded after treatment began), process "
         "(attendance, reason for ending), none, ...; repeatable",
     )
+    parser.add_argument(
+        "--safety-item",
+        action="append",
+        type=pair,
+        default=[],
+        metavar="COLUMN=COMPARISON",
+        help="question that no model sees and that is shown first, and the answers that are flagged, for "
+        "example 'phq9_item9=>= 1'; repeatable",
+    )
     parser.add_argument("--site", help="column of the site or service")
     parser.add_argument(
         "--missing", action="append", metavar="TEXT", help="text that represents a missing value; repeatable"
@@ -73,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         missing_values=["", *(args.missing or [])],
     )
     book = book.merge(_edits(args.true, args.false, outcomes, dict(args.role)))
+    flags = dict(args.safety_item)
+    book = book.merge({"fields": [{"name": k, "role": "safety_item", "flag": v} for k, v in flags.items()]})
     if args.overrides is not None:
         book = book.merge(args.overrides)
     if args.out is None:
@@ -146,6 +157,8 @@ def summary(book: Codebook) -> str:
             f"{undecided[0]}=covariate, =session_score or =process (recorded later), =none ..."
         )
     lines += [f"  {name}: {book[name].note}" for name in undecided]
+    if items := book.names("safety_item"):
+        lines.append(f"Safety items, shown first and seen by no model: {list(items)}.")
     later = book.names("session_score", "process", "date")
     if later:
         lines.append(f"Recorded after treatment began, or dates; not used: {list(later)}.")

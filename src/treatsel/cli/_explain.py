@@ -17,6 +17,7 @@ from treatsel.cli._io import (
     reading,
     save_picture,
     say_expired,
+    say_safety,
     write_json,
     write_table,
 )
@@ -102,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         date=args.date,
         service=args.service,
     )
+    say_safety(explanation.warnings)
     say_expired(explanation.warnings)
     write_json(explanation, args.json)
     table = explanation.to_frame()

@@ -22,6 +22,7 @@ from treatsel._checks import count_of
 from treatsel._files import is_direct, is_stream, write_bytes
 from treatsel._reporting.text import in_one_line
 from treatsel.cli._ending import ERASE, named_output
+from treatsel.codebook import SAFETY_CODES
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.manifest import date_of
 
@@ -164,6 +165,14 @@ def add_date(parser: argparse.ArgumentParser) -> None:
         help="date of use, or 'today': warn (model_expired) if the model's review date has passed "
         "(default: not checked)",
     )
+
+
+def say_safety(warnings: pd.DataFrame) -> None:
+    """Print a line on stderr for each safety item with a warning, those that are flagged first."""
+    safety = warnings[warnings["code"].isin(SAFETY_CODES)]
+    counts = safety.groupby(["code", "column"], sort=False).size().reset_index(name="n_patients")
+    for code, column, n in counts.itertuples(index=False):
+        print(f"treatsel: warning: {code} in column {column!r}: {count_of(n, 'patient')}", file=sys.stderr)
 
 
 def say_expired(warnings: pd.DataFrame) -> None:

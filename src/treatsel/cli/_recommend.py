@@ -17,6 +17,7 @@ from treatsel.cli._io import (
     pair,
     reading,
     say_expired,
+    say_safety,
     tell,
     weight,
     write_json,
@@ -36,13 +37,12 @@ def add_parser(commands: Any) -> None:
         help="recommend an arm for each patient",
         description="Write one row per patient: arm, status with reasons, best set, difference to the "
         "comparator with its interval, P(better than the comparator), expected regret, P(best), and for a "
-        "patient out of scope the reasons with their columns.",
+        "patient out of scope the reasons with their columns. If the codebook declares safety items, their "
+        "warnings come first.",
     )
     parser.add_argument("model", type=Path, help="file written by `treatsel train`")
     parser.add_argument("patients", type=Path, help=f"{TABLE}, one patient per row")
-    _add_criteria(parser)
-    _add_rule(parser)
-    parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
+    add_decision(parser)
     add_on_invalid(parser)
     add_service(parser)
     add_date(parser)
@@ -51,6 +51,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", type=Path, help="CSV or Parquet file (default: CSV to standard output)")
     add_page(parser)
     parser.set_defaults(run=run)
+
+
+def add_decision(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the decision, apart from the patient."""
+    _add_criteria(parser)
+    _add_rule(parser)
+    parser.add_argument("--level", type=float, default=0.95, help="confidence level (default: %(default)s)")
 
 
 def _add_criteria(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +121,20 @@ def _add_rule(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def decision(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options of `add_decision` state, as options of `recommend`."""
+    return {
+        **_preferences(args),
+        "eligibility": args.eligibility,
+        "excluded": dict(args.exclude) if args.exclude else None,
+        "comparator": args.comparator,
+        "rule": args.rule,
+        "p_switch": args.p_switch,
+        "margin": args.margin,
+        "level": args.level,
+    }
+
+
 def run(args: argparse.Namespace) -> int:
     """Recommend and write."""
     inputs = [args.model, args.patients, args.preferences, args.eligibility, args.strings]
@@ -123,18 +144,12 @@ def run(args: argparse.Namespace) -> int:
     selector = load_model(args.model)
     recommendations = selector.recommend(
         read_table(args.patients, selector.codebook_, **reading(args)),
-        **_preferences(args),
-        eligibility=args.eligibility,
-        excluded=dict(args.exclude) if args.exclude else None,
-        comparator=args.comparator,
-        rule=args.rule,
-        p_switch=args.p_switch,
-        margin=args.margin,
-        level=args.level,
+        **decision(args),
         on_invalid=args.on_invalid,
         date=args.date,
         service=args.service,
     )
+    say_safety(recommendations.warnings)
     say_expired(recommendations.warnings)
     if args.html is not None:
         recommendations.to_html(args.html, strings=args.strings)

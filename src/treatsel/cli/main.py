@@ -7,6 +7,8 @@ from types import ModuleType
 
 from treatsel._version import __version__
 from treatsel.cli import (
+    _allocate,
+    _ask,
     _codebook,
     _compare,
     _crossvalidate,
@@ -36,6 +38,8 @@ COMMANDS: tuple[ModuleType, ...] = (
     _train,
     _predict,
     _recommend,
+    _ask,
+    _allocate,
     _explain,
     _crossvalidate,
     _validate,

@@ -14,6 +14,7 @@ from treatsel.codebook._field import ROLES, TYPES, Field
 from treatsel.codebook._files import MOST_FIELDS as MOST_FIELDS
 from treatsel.codebook._leaks import follows_outcome as follows_outcome
 from treatsel.codebook._record import RecordReader as RecordReader
+from treatsel.codebook._safety import SAFETY_CODES as SAFETY_CODES
 from treatsel.codebook._score import INPUTS as INPUTS
 from treatsel.codebook._score import OPTIONS as OPTIONS
 from treatsel.codebook._score import Target as Target

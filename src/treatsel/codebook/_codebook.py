@@ -2,7 +2,7 @@
 
 A codebook is a YAML or JSON file in the vocabulary of the Frictionless Table Schema
 (https://specs.frictionlessdata.io/table-schema/), extended by `role`, `unit` and, for outcomes,
-`event_is_good`, `score`, `start`, `target` and `definition`.
+`event_is_good`, `score`, `start`, `target` and `definition`, and for safety items `flag`.
 """
 
 import json
@@ -37,7 +37,7 @@ from treatsel.errors import CodebookError, CohortError, Fault
 if TYPE_CHECKING:
     import pandas as pd
 
-_MAY_BE_ABSENT = (None, "therapist", "session_score", "process", "date", "undecided")
+_MAY_BE_ABSENT = (None, "therapist", "session_score", "process", "date", "safety_item", "undecided")
 
 
 @dataclass(frozen=True, repr=False)
@@ -322,9 +322,9 @@ class Codebook(Summarized):
     ) -> tuple["pd.DataFrame", list[Fault]]:
         """Return columns in clean form, in the order of the codebook, and all faults found in them.
 
-        Columns without a role, session scores, process columns, dates and derived outcomes may be absent;
-        every other column of `names` (None: all) is required. Columns that the codebook does not list are
-        left out (`unknown_columns` reports them).
+        Columns without a role, session scores, process columns, dates, safety items and derived outcomes may
+        be absent; every other column of `names` (None: all) is required. Columns that the codebook does not
+        list are left out (`unknown_columns` reports them).
         """
         import pandas as pd
 

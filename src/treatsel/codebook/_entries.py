@@ -9,7 +9,7 @@ from treatsel.errors import CodebookError, InputError
 
 KEYS = (
     *("name", "type", "role", "title", "description", "unit", "event_is_good"),
-    *("score", "start", "target", "definition", "trueValues", "falseValues", "constraints"),
+    *("score", "start", "target", "definition", "flag", "trueValues", "falseValues", "constraints"),
 )
 ATTRIBUTES = {"trueValues": "true_values", "falseValues": "false_values"}  # keys of a file by another name
 CONSTRAINTS = ("minimum", "maximum", "enum", "required", "unique")

@@ -12,7 +12,7 @@ from treatsel._reporting.text import check_names
 from treatsel.codebook._direction import UNSTATED, direction_by
 from treatsel.codebook._entries import ATTRIBUTES, CONSTRAINTS, KEYS, attributes_of
 from treatsel.codebook._limits import allowed_text, contradictions_of_limits
-from treatsel.codebook._score import contradictions_of_score
+from treatsel.codebook._score import contradictions_of_flag, contradictions_of_score
 from treatsel.codebook._values import (
     CLEAN,
     NAN,
@@ -30,18 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROLES = (
-    "id",
-    "covariate",
-    "arm",
-    "outcome",
-    "site",
-    "therapist",
-    "person",
-    "audit",
-    "session_score",
-    "process",
-    "date",
-    "undecided",
+    *("id", "covariate", "arm", "outcome", "site", "therapist", "person", "audit"),
+    *("session_score", "process", "date", "safety_item", "undecided"),
 )
 TYPES = ("string", "number", "integer", "boolean", "date", "datetime")
 # roles whose values are labels, even if they look like numbers, and that only one column can have
@@ -82,6 +72,8 @@ class Field:
         Instead of `score` and `target`, an outcome of `treatsel.outcome` that is defined by scores: its name,
         the column of each input and its options, such as ``{"name": "remission", "last": "phq9_end",
         "instrument": "PHQ-9"}``. It states `event_is_good`.
+    flag : str or None
+        Only for safety items, which need it: the comparison that flags a patient, such as ">= 1".
     note : str
         What a draft guessed, and why; a comment in the file, and not compared.
 
@@ -109,6 +101,7 @@ class Field:
     start: str | None = None
     target: str | None = None
     definition: Mapping[str, Any] | None = field(default=None, hash=False)
+    flag: str | None = None
     note: str = field(default="", compare=False, repr=False)
 
     def __repr__(self) -> str:
@@ -181,6 +174,7 @@ class Field:
         derived = (self.role, self.score, self.start, self.target, self.definition)
         found = [problem for problem, holds in problems.items() if holds]
         found += [" ".join(found_in_score)] if (found_in_score := contradictions_of_score(*derived)) else []
+        found += contradictions_of_flag(self.role, self.type, self.flag)
         cleaned = partial(self._allowed_values, self.type)
         return found or contradictions_of_limits(self.type, self.minimum, self.maximum, self.enum, cleaned)
 

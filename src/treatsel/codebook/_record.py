@@ -10,6 +10,7 @@ from treatsel._checks import listed, look_alikes, shortened
 from treatsel._lazy import lazy
 from treatsel.codebook._codebook import Codebook
 from treatsel.codebook._field import Field
+from treatsel.codebook._safety import SAFETY_CODES, SafetyItem, safety_items
 from treatsel.codebook._values import (
     LARGEST,
     MOST_KEYS,
@@ -67,8 +68,12 @@ class RecordReader:
         return steps
 
     @lazy
-    def _covariates(self) -> frozenset[str]:
-        return frozenset(self.codebook.covariates)
+    def _safety_items(self) -> tuple[SafetyItem, ...]:
+        return safety_items(self.codebook)
+
+    @lazy
+    def _wanted(self) -> frozenset[str]:
+        return frozenset([*self.codebook.covariates, *self.codebook.names("safety_item")])
 
     @lazy
     def _known(self) -> frozenset[str]:
@@ -105,6 +110,8 @@ class RecordReader:
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
         """Return clean values by covariate (float or string; NaN or None: missing) and (code, column) pairs.
 
+        The pairs of safety items come first; their values are not returned.
+
         Raises
         ------
         InputError
@@ -115,7 +122,7 @@ class RecordReader:
         """
         record, flags = self._named(_plain(record))
         values: dict[str, Any] = {}
-        faults: list[Fault] = []
+        faults = self._flag_safety_items(record, flags, on_invalid) if self._safety_items else []
         for column, read, (low, high), (least, most) in self._steps:
             name = column.name
             raw = record.get(name, _ABSENT)
@@ -153,11 +160,22 @@ class RecordReader:
 
     def _named(self, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flags]:
         """Return the record with the codebook's names where a name differs only in its normal form."""
-        if self._covariates <= record.keys():
+        if self._wanted <= record.keys():
             return record, []
-        found = look_alikes(record, self.codebook.covariates)
+        found = look_alikes(record, self._wanted)
         renamed = {found.get(key, key): value for key, value in record.items()}
         return renamed, [("normalized_text", name) for name in found.values()]
+
+    def _flag_safety_items(self, record: Mapping[str, Any], flags: Flags, on_invalid: str) -> list[Fault]:
+        """Add the warnings of safety items before all others; return the faults in them, if they count."""
+        found: Flags = []
+        faults: list[Fault] = []
+        for item in self._safety_items:
+            codes, broken = item.of_record(record, self.patient(record))
+            found += [(code, item.field.name) for code in codes]
+            faults += broken if on_invalid == "raise" else []
+        flags[:0] = sorted(found, key=_urgency)
+        return faults
 
     def _is_other(self, raw: str, value: Any, codes: tuple[str, ...]) -> bool:
         """Whether a text was read as another one, or as missing, because of its normal form."""
@@ -187,6 +205,10 @@ def _plain(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if type(record) is dict and len(record) <= MOST_KEYS and all(type(key) is str for key in record):
         return record
     return plain_record(record)
+
+
+def _urgency(flag: tuple[str, Any]) -> int:
+    return SAFETY_CODES.index(flag[0])
 
 
 def _length(patient: Any) -> int:

@@ -3,6 +3,7 @@
 Only their syntax is checked here. `treatsel.outcome` knows what they mean, and a cohort derives the outcome.
 """
 
+import operator
 import re
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from treatsel.codebook._direction import SHIPPED
 from treatsel.errors import CodebookError, Fault
 
 _TARGET = re.compile(r"\s*(<=|>=|<|>)\s*([+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})|median)\s*", re.ASCII)
+_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _TWO = ("phq_first", "phq_last", "gad_first", "gad_last")
 # Inputs and options of each outcome of `treatsel.outcome` that is defined by scores (a test compares them).
 INPUTS: dict[str, tuple[str, ...]] = {
@@ -44,6 +46,10 @@ class Target:
 
     sign: str
     cutoff: float
+
+    def holds(self, values: Any) -> Any:
+        """Return whether a number, or each of an array, is the event; False for NaN."""
+        return _COMPARE[self.sign](values, self.cutoff)
 
     @property
     def is_median(self) -> bool:
@@ -98,6 +104,24 @@ def contradictions_of_score(
         except CodebookError as error:
             found.append(str(error))
     return found if definition is None else [*found, *_contradictions_of_definition(definition)]
+
+
+def contradictions_of_flag(role: str | None, kind: str, flag: Any) -> list[str]:
+    """Return what is wrong with the comparison by which a column with the role safety_item is flagged.
+
+    It has a direction, which is never guessed: in some questionnaires the lowest answer is the alarming one.
+    """
+    if role != "safety_item":
+        return [] if flag is None else ["flag needs role safety_item; leave it out, or give it this role."]
+    if kind not in ("number", "integer", "boolean"):
+        return ["a safety item is compared with a number; use type integer, number or boolean."]
+    found = _TARGET.fullmatch(flag) if isinstance(flag, str) else None
+    if found is None or found[2] == "median":
+        return [
+            "a safety item needs flag: the comparison with a number, in quotes, that flags a patient, such "
+            "as '>= 1'."
+        ]
+    return []
 
 
 def _contradictions_of_definition(definition: Any) -> list[str]:

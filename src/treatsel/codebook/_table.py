@@ -8,6 +8,7 @@ import numpy as np
 
 from treatsel._checks import as_pandas, check_unique, count_of, listed, look_alikes, shortened
 from treatsel.codebook._codebook import Codebook
+from treatsel.codebook._safety import SAFETY_CODES, safety_items
 from treatsel.codebook._values import LARGEST, OPAQUE, plain_record, too_large
 from treatsel.errors import CohortError, Fault, InputError
 
@@ -91,13 +92,15 @@ def clean_covariates(
 
     A missing column raises an error, as does a value that violates the codebook; with ``on_invalid="flag"``
     such a value is flagged instead, and a value of the wrong type or an infinite one is set to missing. A
-    category that the codebook allows, but that is not among the `known_levels` of the model, is flagged.
+    category that the codebook allows, but that is not among the `known_levels` of the model, is flagged. The
+    warnings of safety items come first.
     """
     import pandas as pd
 
-    clean, faults, warnings = {}, [], []
-    renamed = look_alikes(X.columns, book.covariates)
+    clean: dict[str, pd.Series] = {}
+    renamed = look_alikes(X.columns, [*book.covariates, *book.names("safety_item")])
     X = X.rename(columns=renamed) if renamed else X
+    warnings, faults = _safety_warnings(X, book, on_invalid, renamed.values())
     for name in book.covariates:
         if name not in X.columns:
             remedy = f"The model needs {listed(book.covariates)}; give None where a value is not known."
@@ -132,6 +135,26 @@ def clean_covariates(
     empty = pd.DataFrame({"patient": [], "code": [], "column": []}, dtype="object")
     found = pd.concat([empty, *warnings], ignore_index=True) if warnings else empty
     return pd.DataFrame(clean, index=X.index), found
+
+
+def _safety_warnings(
+    X: "pd.DataFrame", book: Codebook, on_invalid: str, renamed: Collection[str]
+) -> "tuple[list[pd.DataFrame], list[Fault]]":
+    """Return the warnings of safety items, the flagged ones first, and the faults in them, if they count."""
+    import pandas as pd
+
+    everybody = pd.Series(True, index=X.index)
+    found: list[tuple[str, str, pd.Series]] = []
+    faults: list[Fault] = []
+    for item in safety_items(book):
+        masks, broken = item.of_table(X)
+        faults += broken if on_invalid == "raise" else []
+        found += [(code, item.field.name, mask) for code, mask in masks.items()]
+        if item.field.name in renamed:
+            found.append(("normalized_text", item.field.name, everybody))
+    order = [*SAFETY_CODES, "normalized_text"]
+    found.sort(key=lambda each: order.index(each[0]))
+    return [_flag(X.index, mask, code, name) for code, name, mask in found if mask.any()], faults
 
 
 def _flag(index: "pd.Index", mask: "pd.Series", code: str, column: str) -> "pd.DataFrame":

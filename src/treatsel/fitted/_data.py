@@ -18,6 +18,7 @@ from treatsel.additive import AdditiveModel, AssignmentModel, Numbers, check_com
 from treatsel.codebook import Codebook, RecordReader
 from treatsel.errors import InputError
 from treatsel.fitted._development import Development
+from treatsel.fitted._distance import DevelopmentDistance
 from treatsel.fitted._score import Scorer
 from treatsel.fitted._state import frozen, thawed
 from treatsel.manifest import is_expired
@@ -212,6 +213,32 @@ class ModelData(Summarized):
             ranges=self.development.ranges,
             known_levels=self.known_levels,
             others=() if self.site_column is None else (self.site_column,),
+        )
+
+    @lazy
+    def safety_items(self) -> tuple[str, ...]:
+        """Columns of the codebook that are shown first and that no model sees."""
+        return self.codebook.names("safety_item")
+
+    @lazy
+    def covariate_names(self) -> tuple[str, ...]:
+        """Covariates of the codebook, in its order."""
+        return self.codebook.covariates
+
+    @lazy
+    def development_distance(self) -> DevelopmentDistance:
+        """Distance of patients to the development cohort, by its moments."""
+        encoding = self.assignment_model.encoding
+        columns = [
+            column
+            for column in ([] if encoding.native_missing else encoding.columns)
+            if column.levels is None and not column.ignored and self.codebook[column.name].type != "boolean"
+        ]
+        return DevelopmentDistance.of(
+            [column.name for column in columns],
+            np.array([column.center for column in columns]),
+            np.array([column.scale for column in columns]),
+            self.development.background,
         )
 
     @lazy

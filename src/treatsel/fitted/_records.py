@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import LOW_PROPENSITY, pairing
+from treatsel.additive import pairing
+from treatsel.fitted import _applicability
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, at_weights, recorded
 from treatsel.fitted._score import Score
@@ -71,8 +72,7 @@ def predict(
     bounds = {name: score.interval(level) for name, score in scores.items()}
     if not all(scorer.has_posterior_draws for scorer in model.scorers.values()):
         flags.append(("no_interval", None))
-    if model.assignment != "randomised":
-        flags += [("low_propensity", arm) for arm in _rarely_given(model, values)]
+    flags += _applicability.of_record(model, values)
     patient = model.reader.patient(record)
     return Predictions(
         patients=(patient,),
@@ -84,6 +84,7 @@ def predict(
         flags=flags_of(patient, flags),
         audit=model.audit("predictions", digest_one(values), on_invalid, date, service, level=level),
         titles=model.codebook.titles,
+        safety_items=model.safety_items,
         service=services(model, [site], service),
     )
 
@@ -93,6 +94,7 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
     valuation = options.valuation
     weights = valuation.weights
     values, site, flags = _read(model, record, options.on_invalid, options.date, options.service)
+    flags += _applicability.of_record(model, values)
     scores = {name: model.scorers[name].score(values, site, options.service) for name in weights}
     probability = {name: score.probability for name, score in scores.items()}
     reasons, patient = reasons_of(options.excluded, model.arms), model.reader.patient(record)
@@ -116,6 +118,8 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
         found,
         columns=with_causes(found.columns, given, [0] * len(flags), silent),
         preferences=valuation.given,
+        titles=model.codebook.titles,
+        safety_items=model.safety_items,
         flags=given,
     )
     common = options.on_invalid, options.date, options.service
@@ -176,12 +180,6 @@ def inputs(
         sha256=digest_one(values),
         sites=numbers(additive, [site], service),
     )
-
-
-def _rarely_given(model: ModelData, values: Record) -> list[Any]:
-    assignment = model.assignment_model
-    probability = assignment.predict_proba(assignment.encoding.encode_one(values))[0]
-    return [arm for arm, share in zip(assignment.arms_, probability, strict=True) if share < LOW_PROPENSITY]
 
 
 def _utility_draws(model: ModelData, scores: Mapping[str, Score], valuation: Valuation) -> FloatArray | None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, by_text
-from treatsel.additive import LOW_PROPENSITY, AdditiveModel, logistic, logistic_quantiles, pairing
+from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, pairing
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
+from treatsel.fitted import _applicability
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, at_weights, recorded
 from treatsel.fitted._service import numbers, services, with_sites
@@ -88,6 +89,7 @@ def predict(
         flags=_flags(model, clean, found, date),
         audit=model.audit("predictions", digest(clean), on_invalid, date, service, level=level),
         titles=model.codebook.titles,
+        safety_items=model.safety_items,
         service=services(model, _sites_in(model, clean), service),
     )
 
@@ -103,7 +105,7 @@ def recommend(
     valuation = options.valuation
     weights = valuation.weights
     tables = {name: _probability(model, clean, name, options.service) for name in weights}
-    flags = _columns(model, clean, noted, options.date)
+    flags = _with_applicability(model, clean, _columns(model, clean, noted, options.date))
     in_scope = ~scope_of(clean.index, flags)
     permitted = permissions(allowed, clean.index, model.arms)
     reasons = reasons_of(options.excluded, model.arms)
@@ -138,6 +140,8 @@ def recommend(
         whole,
         columns=with_causes(whole.columns, flags, positions, model.without_interval(weights)),
         preferences=valuation.given,
+        titles=model.codebook.titles,
+        safety_items=model.safety_items,
         flags=flags,
     )
     common = options.on_invalid, options.date, options.service
@@ -267,16 +271,19 @@ def _columns(
 def _flags(
     model: ModelData, clean: "pd.DataFrame", found: "pd.DataFrame", date: datetime.date | None
 ) -> dict[str, np.ndarray]:
-    """Return the same, and warnings about models without intervals and low propensities."""
+    """Return the same, and warnings about models without intervals and about their applicability."""
     columns = {name: [values] for name, values in _columns(model, clean, found, date).items()}
     if not all(model.has_posterior_draws(name) for name in model.outcomes):
         _add_to_all(columns, clean, "no_interval")
-    if model.assignment != "randomised":
-        assignment = model.assignment_model
-        rows, arms = np.nonzero(assignment.predict_proba(assignment.encoding.encode(clean)) < LOW_PROPENSITY)
-        code = np.full(len(rows), "low_propensity", dtype=object)
-        _add(columns, clean.index.to_numpy(dtype=object)[rows], code, assignment.arms_[arms])
-    return {name: np.concatenate(parts) for name, parts in columns.items()}
+    return _with_applicability(model, clean, {name: np.concatenate(each) for name, each in columns.items()})
+
+
+def _with_applicability(
+    model: ModelData, clean: "pd.DataFrame", flags: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return warnings, followed by those of how well the model applies to patients."""
+    more = _applicability.of_table(model, clean)
+    return {name: np.concatenate([values, more[name]]) for name, values in flags.items()}
 
 
 def _add_to_all(columns: Mapping[str, list[np.ndarray]], clean: "pd.DataFrame", code: str) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 from treatsel._checks import count_of
 from treatsel._disclosure import SUPPRESSED, is_disclosive
 from treatsel._stats.intervals import quantile_of, wilson
+from treatsel.codebook import SAFETY_CODES
 from treatsel.models import low_propensity
 from treatsel.monitoring._baseline import development_size
 from treatsel.monitoring._covariate_drift import proportion_tested
@@ -23,6 +24,8 @@ IMPOSSIBLE_AT_DEVELOPMENT = (  # fitting refuses a cohort with one of these
     "unseen_category",
     "missing_required",
 )
+# about the model and a date, about single patients, or seen in the drift of covariates
+NOT_COUNTED = ("model_expired", *SAFETY_CODES, "many_missing", "far_from_development")
 MAX_RECOMMENDED = 2000  # patients; recommendations need posterior draws, which take most of the time
 WITH_CODE, OUT_OF_SCOPE = "proportion with the warning", "out of scope"
 
@@ -62,7 +65,7 @@ def warnings_of(
         )
     by_code = found.groupby("code")["patient"].nunique() if len(found) else pd.Series(dtype=int)
     for code in WARNING_CODES:
-        if code == "model_expired":  # about the model and a date, not about these patients
+        if code in NOT_COUNTED:
             continue
         k = int(by_code.get(code, 0))
         if code in IMPOSSIBLE_AT_DEVELOPMENT:

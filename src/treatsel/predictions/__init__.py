@@ -1,5 +1,6 @@
 """Predictions of a model: probabilities with intervals, warnings, and an audit record."""
 
+from treatsel.predictions._applicability import applicability_of
 from treatsel.predictions._digests import digest, digest_one, fingerprint
 from treatsel.predictions._flags import (
     FLAG_COLUMNS,
@@ -8,6 +9,8 @@ from treatsel.predictions._flags import (
     UNREADABLE_CODES,
     WARNING_CODES,
     flags_of,
+    safety_column,
+    safety_flags,
     scope_columns,
     scope_dicts,
     scope_of,
@@ -26,12 +29,15 @@ __all__ = [
     "UNREADABLE_CODES",
     "WARNING_CODES",
     "Predictions",
+    "applicability_of",
     "digest",
     "digest_one",
     "fingerprint",
     "flags_of",
     "header",
     "plain",
+    "safety_column",
+    "safety_flags",
     "scope_columns",
     "scope_dicts",
     "scope_of",

@@ -1,10 +1,11 @@
 """Warnings of predictions: their codes, and which of them put a patient out of scope."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from treatsel.codebook import SAFETY_CODES
 from treatsel.predictions._plain import plain
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 # All codes of `Predictions.warnings` and their meaning.
 WARNING_CODES = {
+    "safety_item": "the answer to a safety item is one that the codebook flags: attend to it first",
+    "safety_item_invalid": "the answer to a safety item violates the codebook: ask again",
+    "safety_item_missing": "a safety item of the codebook was not answered, or is not in the input",
     "wrong_type": "the value is not of the column's type and was treated as missing",
     "infinite": "the value is infinite, or too large to compute with, and was treated as missing",
     "out_of_range": "the value is outside the range in the codebook and was used unchanged",
@@ -23,11 +27,16 @@ WARNING_CODES = {
     "no_interval": "this type of model has no interval",
     "normalized_text": "the text, or the column name, was read in its normal form (composed signs, blanks)",
     "unknown_key": "the key of the record is unknown to the model and was ignored",
+    "many_missing": "more than half of the covariates are missing",
+    "far_from_development": "the combination of values is far from the development cohort, by its moments",
     "low_propensity": "similar patients rarely received this arm; its prediction is extrapolated",
     "model_expired": "the review date of the model had passed on the date that the caller gave",
 }
 IN_SCOPE_CODES = frozenset(
-    {"missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text", "model_expired"}
+    {
+        *("missing_covariate", "no_interval", "low_propensity", "unknown_key", "normalized_text"),
+        *("many_missing", "far_from_development", "model_expired", *SAFETY_CODES),
+    }
 )
 # Values that are treated as missing.
 UNREADABLE_CODES = ("wrong_type", "infinite")
@@ -42,6 +51,28 @@ def table_of_flags(flags: Mapping[str, Any] | None) -> "pd.DataFrame":
 
     columns = {name: () if flags is None else flags[name] for name in FLAG_COLUMNS}
     return pd.DataFrame(columns, dtype="object")
+
+
+def safety_flags(
+    flags: Mapping[str, Any] | None, codes: Collection[str] = SAFETY_CODES
+) -> dict[str, list[Any]]:
+    """Return the warnings about safety items alone, as columns."""
+    rows = () if flags is None else zip(*(flags[name] for name in FLAG_COLUMNS), strict=True)
+    kept = [row for row in rows if row[1] in codes]
+    return {name: [row[k] for row in kept] for k, name in enumerate(FLAG_COLUMNS)}
+
+
+def safety_column(patients: Any, flags: Mapping[str, Any] | None) -> np.ndarray:
+    """Return per patient what there is to say of safety items, such as "safety_item: phq9_item9", or ""."""
+    import pandas as pd
+
+    found = safety_flags(flags)
+    positions, labels = pd.Index(patients, dtype="object").factorize(use_na_sentinel=False)
+    own: list[list[str]] = [[] for _ in labels]
+    rows = zip(labels.get_indexer(found["patient"]), found["code"], found["column"], strict=True)
+    for at, code, column in rows:
+        own[at].append(f"{code}: {column}")
+    return np.array([" | ".join(own[at]) for at in positions], dtype=object)
 
 
 def warnings_of(flags: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -11,8 +11,12 @@ from treatsel._checks import FloatArray, check_choice, check_patient, count_of
 from treatsel._disclosure import SMALLEST_GROUP, is_disclosive
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, some_of
+from treatsel.codebook import SAFETY_CODES
+from treatsel.predictions._applicability import applicability_of
 from treatsel.predictions._flags import (
     FLAG_COLUMNS,
+    safety_column,
+    safety_flags,
     scope_columns,
     scope_dicts,
     scope_of,
@@ -56,6 +60,9 @@ class Predictions(Summarized):
     service : sequence of shape (n_patients,), or None
         The service that each patient's probabilities are for: "known" (the patient's own), "average" or
         "new". None: the model knows no services.
+    safety_items : tuple of str
+        Columns that the codebook declares as safety items. No probability rests on them; their warnings are
+        the first of `flags`.
     """
 
     patients: Any
@@ -68,6 +75,7 @@ class Predictions(Summarized):
     audit: Mapping[str, Any] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     service: Sequence[str] | None = None
+    safety_items: tuple[str, ...] = ()
 
     @classmethod
     def from_tables(
@@ -106,6 +114,10 @@ class Predictions(Summarized):
         facts.append(
             ("patients out of scope", "not shown (small counts)" if is_disclosive(out, n) else f"{out:,}")
         )
+        if self.safety_items:
+            flagged = len(set(safety_flags(self.flags, SAFETY_CODES[:1])["patient"]))
+            shown = "not shown (small counts)" if is_disclosive(flagged, n) else f"{flagged:,}"
+            facts.insert(0, ("patients with a flagged safety item", shown))
         if (model := self.audit.get("model_id")) is not None:
             facts.append(("model", str(model)[:12]))
         means = {name: values.mean(axis=0) for name, values in self.probability.items()}
@@ -156,6 +168,19 @@ class Predictions(Summarized):
         return table_of_flags(self.flags)
 
     @property
+    def safety(self) -> "pd.DataFrame":
+        """Warnings about safety items alone: columns patient, code and column; to be read first."""
+        return table_of_flags(safety_flags(self.flags))
+
+    def applicability(self) -> list[tuple[Any, str]]:
+        """Return pairs of patient and sentence: what limits the use of the model for this patient.
+
+        Plain sentences for the warnings: outside a range, unknown category, far from the development cohort,
+        an arm hardly ever given to such patients, too much missing. Patients without any are not listed.
+        """
+        return applicability_of(self.flags, self.titles)
+
+    @property
     def in_scope(self) -> np.ndarray:
         """Per patient, whether no warning has a code of ``OUT_OF_SCOPE_CODES``."""
         return ~scope_of(self.patients, self.flags)
@@ -179,16 +204,19 @@ class Predictions(Summarized):
 
         The scope: `in_scope`, and for a patient out of scope `reason` (codes) and `reason_column` (the column
         of each code), several joined by " | ". A probability out of scope is not to be used. The service is a
-        column only if the model knows services.
+        column only if the model knows services; `safety` (the warnings about safety items, or "") only if the
+        codebook declares some.
         """
         import pandas as pd
 
         scope = scope_columns(self.patients, self.flags)
+        safety = {"safety": safety_column(self.patients, self.flags)} if self.safety_items else {}
         index, columns = pd.Index(self.patients).to_numpy(), pd.Index(self.arms).to_numpy()
         parts = [
             pd.DataFrame(
                 {
                     "patient": np.repeat(index, len(columns)),
+                    **{key: np.repeat(texts, len(columns)) for key, texts in safety.items()},
                     "outcome": name,
                     "arm": np.tile(columns, len(index)),
                     "probability": values.ravel(),
@@ -225,6 +253,7 @@ class Predictions(Summarized):
                     rows.append(row | {"service": service})
         return {
             **header("predictions"),
+            "safety": warnings_of(safety_flags(self.flags)),
             "level": plain(float(self.level)),
             "predictions": rows,
             "warnings": warnings_of(self.flags),

@@ -10,21 +10,22 @@ import numpy as np
 from treatsel._checks import FloatArray, count_of
 from treatsel._disclosure import SMALLEST_GROUP, suppressed
 from treatsel._reporting.summary import Summarized, Summary
-from treatsel.errors import InputError
 from treatsel.predictions import (
+    applicability_of,
     header,
     plain,
+    safety_column,
+    safety_flags,
     scope_columns,
     scope_dicts,
     table_of_flags,
     warnings_of,
 )
+from treatsel.recommendation._one_patient import OfOnePatient
 from treatsel.recommendation._outcomes import PatientOutcomes
 from treatsel.recommendation._reasons import plain_reasons
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
 LABELS = (
@@ -39,7 +40,7 @@ LABELS = (
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Recommendations(Summarized):
+class Recommendations(OfOnePatient, Summarized):
     """Recommended arms with status and uncertainty, for one patient or many.
 
     The fields are plain arrays, so that a service can recommend without pandas; `to_frame` gives a table.
@@ -98,6 +99,11 @@ class Recommendations(Summarized):
     outcomes : PatientOutcomes or None
         Predictions and draws of each outcome, which `to_html` shows; None without a model, and for several
         patients. It is no part of `to_dict`, nor of a copy.
+    safety_items : tuple of str
+        Columns that the codebook declares as safety items, as in `Predictions`. No recommendation rests on
+        them.
+    titles : mapping of str to str
+        Titles of columns for readers, as in `Predictions`.
     """
 
     patients: Any
@@ -116,6 +122,8 @@ class Recommendations(Summarized):
     flags: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
     outcomes: PatientOutcomes | None = None
+    safety_items: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def join(cls, parts: Sequence["Recommendations"], patients: Any) -> "Recommendations":
@@ -205,10 +213,25 @@ class Recommendations(Summarized):
         return pd.DataFrame({name: table.ravel() for name, table in tables.items()}, index=index)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return one row per patient; of a model's recommendations also the scope, as in `Predictions`."""
+        """Return one row per patient; of a model's recommendations also the scope, as in `Predictions`.
+
+        The first column is `safety`, if the codebook declares safety items.
+        """
         if self.flags is None:
             return self.table
-        return self.table.assign(**scope_columns(self.patients, self.flags))
+        table = self.table.assign(**scope_columns(self.patients, self.flags))
+        if self.safety_items:
+            table.insert(0, "safety", safety_column(self.patients, self.flags))
+        return table
+
+    @property
+    def safety(self) -> "pd.DataFrame":
+        """Warnings about safety items alone, as in `Predictions`; to be read first."""
+        return table_of_flags(safety_flags(self.flags))
+
+    def applicability(self) -> list[tuple[Any, str]]:
+        """Return what limits the use of the model, as in `Predictions`; empty without a model."""
+        return applicability_of(self.flags, self.titles)
 
     @property
     def warnings(self) -> "pd.DataFrame":
@@ -228,6 +251,7 @@ class Recommendations(Summarized):
         ]
         return {
             **header("recommendations"),
+            "safety": warnings_of(safety_flags(self.flags)),
             "rule": self.rule,
             "margin": self.margin,
             "level": self.level,
@@ -267,111 +291,6 @@ class Recommendations(Summarized):
     def to_json(self) -> str:
         """Return `to_dict` as JSON (RFC 8259: no NaN, no infinity)."""
         return json.dumps(self.to_dict(), allow_nan=False)
-
-    def acceptability(self, **options: Any) -> Any:
-        """Return how often each arm ranks first, second, ... over draws of the model and possible weights.
-
-        For one patient and a model; the options are those of `treatsel.preference.smaa`.
-        """
-        return self._outcomes.valuation.acceptability(self._outcomes.draw, self._eligible, **options)
-
-    def flips(self) -> Any:
-        """Return how much the weights must change until another arm leads; see `treatsel.preference.flips`.
-
-        For one patient and a model. What changes of covariates would do is in `explain_recommendation`.
-        """
-        return self._outcomes.valuation.flips(self._outcomes.draw, self._eligible)
-
-    @property
-    def _eligible(self) -> list[Any]:
-        return [arm for arm in self.arms if arm not in self.columns["excluded"][0]]
-
-    @property
-    def _outcomes(self) -> PatientOutcomes:
-        if self.outcomes is None:
-            raise InputError(
-                "This needs the recommendation for one patient by a model: "
-                f"{count_of(len(self.patients), 'patient')} here, or a copy, or a by-arm table."
-            )
-        return self.outcomes
-
-    def to_html(
-        self,
-        path: "str | Path | None" = None,
-        *,
-        strings: "Mapping[str, Any] | str | Path | None" = None,
-        safety_items: Sequence[str] = (),
-        next_question: Any = None,
-        explanation: str | Sequence[str] = (),
-        follow_up: str | None = None,
-        patient: str | None = None,
-    ) -> str:
-        """Return the page that one patient and a clinician look at together, as one self-contained HTML text.
-
-        It shows for each permitted arm the predicted outcomes as people of 100 with intervals, what speaks
-        for and against it, the order at the weights of this recommendation, at equal weights and by the first
-        outcome alone, and what is not known; for the clinician, all comparisons. Sliders change the weights:
-        a script in the page decides anew from the embedded draws, with the rules of `treatsel.recommend`.
-        Without a script the page shows the same numbers. It loads nothing, and names no patient.
-
-        Parameters
-        ----------
-        path : str or Path, optional
-            File to write the page to as well.
-        strings : mapping, or path of a YAML or JSON file, optional
-            Words in place of the English ones in ``treatsel/page/strings.yaml``: a translation, names and
-            descriptions of arms, how to say an outcome.
-        safety_items : sequence of str
-            Answers about safety, shown first.
-        next_question : str or NextQuestion, optional
-            What to ask next.
-        explanation : str or sequence of str
-            Why this recommendation, shown to the clinician.
-        follow_up : str, optional
-            What to do if the treatment does not work; None: a general sentence.
-        patient : str, optional
-            How the page names the patient; None: not at all.
-
-        Returns
-        -------
-        str
-            The page.
-
-        Raises
-        ------
-        InputError
-            If there are several patients, the recommendation was not made by a model, or strings do not fit.
-
-        References
-        ----------
-        Trevena et al. (2013), BMC Med Inform Decis Mak 13(S2):S7 (presenting probabilities).
-        Zikmund-Fisher et al. (2012), J Med Internet Res 14(4):e106 (icon arrays).
-        Witteman et al. (2021), Med Decis Making 41(7), 801-820 (weighing what matters).
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from treatsel.recommendation import recommend
-        >>> table = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40]})
-        >>> recommend(table).to_html()
-        Traceback (most recent call last):
-        treatsel.errors.InputError: The page is about one patient; these recommendations are for 2. ...
-        """
-        from treatsel._files import write_text
-        from treatsel.recommendation._page import page_text
-
-        text = page_text(
-            self,
-            strings,
-            safety_items=safety_items,
-            next_question=next_question,
-            explanation=explanation,
-            follow_up=follow_up,
-            patient=patient,
-        )
-        if path is not None:
-            write_text(path, text)
-        return text
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Any:
         """Draw each patient's difference to the comparator with its interval; color and marker by status.

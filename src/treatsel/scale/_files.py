@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from treatsel._checks import check_choice, check_level, count_of
 from treatsel._jobs import results_of
 from treatsel.additive import SERVICES
-from treatsel.codebook import Codebook
+from treatsel.codebook import SAFETY_CODES, Codebook
 from treatsel.errors import CohortError, Fault, InputError
 from treatsel.manifest import date_of
 from treatsel.selector import TreatmentSelector, check_selector
@@ -76,7 +76,7 @@ def predict_file(
     Returns
     -------
     DataFrame
-        Number of patients with each warning: code, column, n_patients.
+        Number of patients with each warning: code, column, n_patients; those about safety items first.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def predict_file(
     book = check_selector(selector).codebook_
     total = _count_patients(patients, book, reading)
     site = selector.model_.site_column if service == "known" else None
-    names = [*book.covariates, *book.names("id"), *([site] if site else [])]
+    names = [*book.covariates, *book.names("safety_item", "id"), *([site] if site else [])]
     served = selector if level is not None else _without_draws(selector)
     options = {"level": level, "on_invalid": on_invalid, "date": day, "service": service}
     counts, done = [], 0
@@ -113,7 +113,9 @@ def predict_file(
     joined = pd.concat(counts, ignore_index=True)
     grouped = joined.groupby(["code", "column"], dropna=False, as_index=False)
     summed: pd.DataFrame = grouped["n_patients"].sum()
-    return summed
+    return summed.sort_values(
+        "code", key=lambda codes: ~codes.isin(SAFETY_CODES), kind="stable", ignore_index=True
+    )
 
 
 def in_order(
