@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import LOW_PROPENSITY, pairing
+from treatsel.additive import LOW_PROPENSITY
 from treatsel.fitted._data import Inputs, ModelData
+from treatsel.fitted._joint import rows_of_draws
 from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.fitted._score import Score
 from treatsel.fitted._service import numbers, services, site_in_record
@@ -137,5 +138,6 @@ def _utility_draws(
     """Return draws of the utility, shape (n_draws, 1, n_arms); None if a model has none."""
     if not all(score.scorer.has_posterior_draws for score in scores.values()):
         return None
-    draws = {name: scores[name].draws[pairing(i, len(scores[name].draws))] for i, name in enumerate(weights)}
+    rows = rows_of_draws({name: scores[name].scorer.model for name in weights})
+    draws = {name: scores[name].draws[rows[name]] for name in weights}
     return np.asarray(utility(draws, weights, model.event_is_good))[:, None, :]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, by_text
-from treatsel.additive import LOW_PROPENSITY, AdditiveModel, logistic, logistic_quantiles, pairing
+from treatsel.additive import LOW_PROPENSITY, AdditiveModel, logistic, logistic_quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import Inputs, ModelData
+from treatsel.fitted._joint import rows_of_draws
 from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.fitted._service import numbers, services, with_sites
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of
@@ -241,13 +242,12 @@ def _utility_draws(
     model: ModelData, clean: "pd.DataFrame", weights: Mapping[str, float], service: str
 ) -> FloatArray | None:
     """Return draws of the utility, shape (n_draws, n_patients, n_arms); None if a model has none."""
-    draws = {}
-    for number, name in enumerate(weights):
-        scorer = model.models[name]
-        if scorer is None or scorer.coefficient_draws is None:
-            return None
-        order = pairing(number, len(scorer.coefficient_draws))
-        draws[name] = logistic(scorer.logit_draws(clean, service, order))
+    models = {name: model.models[name] for name in weights}
+    if any(each is None or each.coefficient_draws is None for each in models.values()):
+        return None
+    known = {name: each for name, each in models.items() if each is not None}
+    rows = rows_of_draws(known)
+    draws = {name: logistic(each.logit_draws(clean, service, rows[name])) for name, each in known.items()}
     return np.moveaxis(utility(draws, weights, model.event_is_good), -1, 0)
 
 
