@@ -12,7 +12,7 @@ from treatsel.errors import InputError
 
 _SEED = 9  # first number of all seeds here; other modules use 0 to 8
 # second number of a seed: what is drawn. Each has a random stream of its own in every outcome
-TERMS, COMPONENTS, SITES, NEW_SITE, WEIGHTS, CHOICES, MISSED, FOLDS, RARE = range(9)
+TERMS, PRIOR, COMPONENTS, SITES, NEW_SITE, WEIGHTS, CHOICES, MISSED, FOLDS, RARE = range(10)
 TOLERANCE = 1e-10  # variance, of 1, below which an outcome is a linear combination of those before it
 
 

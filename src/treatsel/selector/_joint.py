@@ -36,7 +36,8 @@ def joint_draws(data: DevelopmentData, estimator: Any) -> dict[str, JointDraws]:
     codes, arms = pd.factorize(received)
     by_arm = np.eye(len(arms))[codes]
     events = np.nan_to_num(targets).T @ by_arm
-    order = np.lexsort([matrix.sum(axis=1) @ by_arm, *events[::-1], by_arm.sum(axis=0)])  # the last comes first
+    sizes = by_arm.sum(axis=0)
+    order = np.lexsort([matrix.sum(axis=1) @ by_arm, *events[::-1], sizes])  # the last key comes first
     correlation = shrunken_correlation(residuals_of(targets, matrix, by_arm))
     return dict(zip(names, JointDraws.of(correlation, [arms[k] for k in order]), strict=True))
 
@@ -108,9 +109,9 @@ def shrunken_correlation(residuals: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray of shape (n_outcomes, n_outcomes)
-        Positive semidefinite. Patients with one known outcome add to the information about it, but not to the
-        correlation. The intensity of the shrinkage is that of Schaefer & Strimmer: sum of the variances of the
-        correlations, divided by the sum of their squares, at most 1.
+        Positive semidefinite. Patients with one known outcome add to the information about it, but not to
+        the correlation. The intensity of the shrinkage is that of Schaefer & Strimmer: sum of the variances
+        of the correlations, divided by the sum of their squares, at most 1.
 
     References
     ----------

@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 from treatsel.errors import warn
-from treatsel.models._joint import COMPONENTS, NEW_SITE, RARE, SITES, TERMS, JointDraws
+from treatsel.models._joint import COMPONENTS, NEW_SITE, PRIOR, RARE, SITES, TERMS, JointDraws
 from treatsel.models._projection import averaged_over, matched, normal_mean
 from treatsel.models.hierarchical._averaging import Averaged, Component, average
 from treatsel.models.hierarchical._curvature import Patients
@@ -150,7 +150,7 @@ class Hierarchy:
         if joint is not None:
             rows = joint.order(COMPONENTS, n=len(rows))
             ordered = joint.numbers_of(arms)[np.argsort(self.rank)]
-            noise = Noise.of(joint, self.averaged.layout, self.known, ordered, len(rows))
+            noise = Noise.of(joint, self.averaged.layout, self.known, ordered, n_draws)
         pairs = [
             _draw_component(component, self.averaged.layout, self.known, own, number, noise)
             for number, (component, own) in enumerate(
@@ -159,14 +159,13 @@ class Hierarchy:
             if len(own)
         ]
         terms, sites, sd, place = (np.concatenate(each) for each in zip(*pairs, strict=True))
-        if joint is None or noise is None:
+        if noise is None:
             random = np.random.default_rng([5])
             by_arm, common = random.standard_normal((n_draws, n_arms)), random.standard_normal((n_draws, 1))
         else:
             back = np.argsort(place)
             terms, sites, sd = terms[back], sites[back], sd[back]
-            white = joint.normal(NEW_SITE, shape=(n_arms + 1, n_draws)).T
-            by_arm, common = white[:, 1 + ordered], white[:, :1]
+            by_arm, common = noise.new[:, 1:], noise.new[:, :1]
         new = sd[:, [1]] * by_arm + sd[:, [0]] * common
         n_columns = self.averaged.layout.n_columns
         draws = terms[:, self.rank, :n_columns], sites[:, :, self.rank], new[:, self.rank]
@@ -179,25 +178,30 @@ class Hierarchy:
 class Noise:
     """Standard normal numbers of all pairs of draws, which depend on those of other outcomes.
 
-    `terms`: shape ((K + 1) q, n_pairs); `sites`: (n_pairs, S, K); `random`: generator for the deviations of
-    sites under rare arms, which are of this outcome alone.
+    `data`: (K q, n_pairs), and `prior`: ((K + 1) q, n_pairs), as in `System.moved`; `sites`: (n_pairs, S, K);
+    `new`: of a new site, and of its deviation under each arm, (n_draws, 1 + K); `random`: generator for the
+    deviations of sites under rare arms, which are of this outcome alone.
     """
 
-    terms: FloatArray
+    data: FloatArray
+    prior: FloatArray
     sites: FloatArray
+    new: FloatArray
     random: np.random.Generator
 
     @classmethod
     def of(
-        cls, joint: JointDraws, layout: Layout, known: KnownSites, arms: np.ndarray, n_pairs: int
+        cls, joint: JointDraws, layout: Layout, known: KnownSites, arms: np.ndarray, n_draws: int
     ) -> "Noise":
         """Draw the numbers; `arms`: the number of each arm in the order of all outcomes."""
         layers = [0, *(1 + arms)]  # the shared terms, and the deviations of each arm
-        q, n_arms = layout.shape[1], len(arms)
-        terms = [joint.normal(TERMS, layer, shape=(q, n_pairs)) for layer in layers]
+        q, n_arms, n_pairs = layout.shape[1], len(arms), n_draws // 2
+        data = [joint.normal(TERMS, arm, shape=(q, n_pairs)) for arm in arms]
+        prior = [joint.normal(PRIOR, layer, shape=(q, n_pairs)) for layer in layers]
         sites = [joint.normal(SITES, site, shape=(n_arms, n_pairs))[arms].T for site in known.numbers]
         effects = np.stack(sites, axis=1) if sites else np.zeros((n_pairs, 0, n_arms))
-        return cls(np.concatenate(terms), effects, joint.generator(RARE))
+        new = joint.normal(NEW_SITE, shape=(n_arms + 1, n_draws))[layers].T
+        return cls(np.concatenate(data), np.concatenate(prior), effects, new, joint.generator(RARE))
 
 
 def _draw_component(
@@ -219,10 +223,11 @@ def _draw_component(
         terms = system.terms(system.optimum(), layout.shape)
         if noise is None:
             white = random.standard_normal((len(system.factor), len(rows)))
+            z = solve_triangular(system.factor, white, lower=True, trans="T", check_finite=False)
             white_of_sites = of_sites.standard_normal((len(rows), *known.is_rare.shape))
         else:
-            white, white_of_sites = noise.terms[system.active][:, rows], noise.sites[rows]
-        parts.append(_draw_pairs(system, terms[0] + terms[1:], white))
+            z, white_of_sites = system.moved(noise.data[:, rows], noise.prior[:, rows]), noise.sites[rows]
+        parts.append(_pairs(system, terms[0] + terms[1:], z))
         own = known.draw(c.mode, system, parts[-1], white_of_sites, symmetric=noise is not None)
         effects.append(own)
         sizes.append(np.tile([prior.site, prior.site_by_arm, prior.therapist], (2 * len(rows), 1)))
@@ -233,9 +238,9 @@ def _draw_component(
     return draws, known.disclosable(sites, sd, of_sites if noise is None else noise.random), sd, place
 
 
-def _draw_pairs(system: System, mean: FloatArray, white: FloatArray) -> FloatArray:
-    (n_arms, q), n_pairs = mean.shape, white.shape[1]
-    z = solve_triangular(system.factor, white, lower=True, trans="T", check_finite=False)
+def _pairs(system: System, mean: FloatArray, z: FloatArray) -> FloatArray:
+    """Return antithetic pairs of each arm's terms around their mean; `z`: (n_active, n_pairs)."""
+    (n_arms, q), n_pairs = mean.shape, z.shape[1]
     moves = np.zeros(((n_arms + 1) * q, n_pairs))
     moves[system.active] = system.scale[:, None] * z
     layers = moves.reshape(n_arms + 1, q, n_pairs)
