@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import LOW_PROPENSITY
+from treatsel.additive import LOW_PROPENSITY, rows_of_draws
 from treatsel.fitted._data import Inputs, ModelData
-from treatsel.fitted._joint import rows_of_draws
 from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.fitted._score import Score
 from treatsel.fitted._service import numbers, services, site_in_record

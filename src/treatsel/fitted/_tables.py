@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, by_text
-from treatsel.additive import LOW_PROPENSITY, AdditiveModel, logistic, logistic_quantiles
+from treatsel.additive import LOW_PROPENSITY, AdditiveModel, logistic, logistic_quantiles, rows_of_draws
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
 from treatsel.fitted._data import Inputs, ModelData
-from treatsel.fitted._joint import rows_of_draws
 from treatsel.fitted._options import DecisionOptions, recorded
 from treatsel.fitted._service import numbers, services, with_sites
 from treatsel.predictions import FLAG_COLUMNS, Predictions, digest, scope_of

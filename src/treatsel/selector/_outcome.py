@@ -107,7 +107,7 @@ def learn_outcome(
     `score`: the signed distance from the definition of the outcome, if it rests on a score, and `unit`: the
     points of the score in a distance of 1. `process`: columns observed after the start, which say who was
     lost, and are used unless `missing` says otherwise. `sessions`: interim scores that `missing` may name.
-    `clusters`: whose patients are in the same fold. `joint`: random numbers of the draws, if there are several
+    `clusters`: whose patients are in the same fold. `joint`: random numbers of the draws, with several
     outcomes.
     """
     if y.isna().all():

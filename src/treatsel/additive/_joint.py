@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from treatsel.additive import AdditiveModel, pairing
+from treatsel.additive._model import AdditiveModel
+from treatsel.additive._numeric import pairing
 
 
 def rows_of_draws(models: Mapping[str, AdditiveModel]) -> dict[str, np.ndarray]:
