@@ -9,6 +9,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from treatsel.additive import rows_of_draws
 from treatsel.errors import InputError
@@ -33,6 +34,12 @@ MODELS = {
 }
 ARMS = ("a", "b")
 AT = pd.DataFrame({"x": [0.0, 1.0, -1.0], "z": [0.0, -1.0, 1.0]})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    with threadpool_limits(limits=1, user_api="blas"):  # many small fits
+        yield
 
 
 def make(n, rho, seed, arms=ARMS, effect=(0.3, 0.3)):
@@ -216,7 +223,7 @@ def test_the_correlation_is_that_of_refits_to_bootstrap_samples(name, lost):
 @pytest.mark.parametrize(("signs", "permuted_is"), [((1, 1), "too narrow"), ((1, -1), "too wide")])
 def test_intervals_of_a_weighted_utility_have_their_coverage(signs, permuted_is):
     """Difference between arms in the mean of two outcomes, of which both are good, or one is not."""
-    n, n_sets = 400, 150
+    n, n_sets = 400, 300
     covered, at = np.zeros((n_sets, 2, len(AT))), np.array(signs) / 2
     for seed in range(n_sets):
         X, Y, chance = make(n, 0.9, seed + 100, effect=(0.4, 0.4))
