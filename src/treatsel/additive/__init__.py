@@ -4,6 +4,7 @@ from treatsel.additive._column import Column
 from treatsel.additive._encoder import Encoding, patients_of
 from treatsel.additive._explainer import Explainer
 from treatsel.additive._explainer import positions_of as positions_of
+from treatsel.additive._joint import rows_of_draws as rows_of_draws
 from treatsel.additive._kernel import check_compiled as check_compiled
 from treatsel.additive._kernel import compiled_form as compiled_form
 from treatsel.additive._kernel import is_available as is_available

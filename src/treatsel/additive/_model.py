@@ -53,6 +53,9 @@ class AdditiveModel(Summarized):
         has no site effects.
     score : ScoreLevels or None
         Levels of the score behind the outcome; None: the model was fitted to 0/1 outcomes.
+    joint : bool
+        Whether the draws are joint with those of the other outcomes that were fitted together: row i of each
+        is a draw of all of them.
     """
 
     encoding: Encoding
@@ -64,6 +67,7 @@ class AdditiveModel(Summarized):
     coefficient_draws: FloatArray | None = None
     sites: SiteEffects | None = None
     score: ScoreLevels | None = None
+    joint: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Exclude the cached explainer from copies and pickles."""

@@ -68,6 +68,7 @@ def _unpack_model(
         coefficient_draws=arrays[f"{place}/draws.npy"] if outcome["has_posterior_draws"] else None,
         score=_unpack_score(outcome.get("score")),
         sites=_unpack_sites(outcome.get("sites"), arrays, f"{place}/sites"),
+        joint=outcome.get("joint", False),  # draws of earlier versions are not joint
     )
 
 

@@ -100,6 +100,7 @@ def _pack_outcome(selector: TreatmentSelector, name: str, number: int, arrays: A
         "encoding": model.encoding.to_dict(),
         "has_posterior_draws": model.coefficient_draws is not None,
         "has_trees": model.trees is not None,
+        "joint": model.joint,
         "score": model.score
         and {"thresholds": model.score.thresholds.tolist(), "means": model.score.means.tolist()},
         "sites": model.sites and {"column": model.sites.column, "labels": list(model.sites.labels)},

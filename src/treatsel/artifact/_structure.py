@@ -84,6 +84,7 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         require(good is None or isinstance(good, bool), "the direction of an outcome is unknown")
         for key in ("has_posterior_draws", "has_trees"):
             require(isinstance(part_of(outcome, key, "an outcome"), bool), f"{key} is neither true nor false")
+        require(isinstance(outcome.get("joint", False), bool), "joint is neither true nor false")
         _check_sites(outcome.get("sites"), content["codebook"])
         _check_score_levels(outcome.get("score"))
         check_therapists(outcome.get("therapists"), arms, content["codebook"])

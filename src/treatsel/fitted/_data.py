@@ -14,7 +14,7 @@ from treatsel._lazy import lazy
 from treatsel._reporting.format import percent
 from treatsel._reporting.summary import Summarized, Summary, count_text, some_of
 from treatsel._version import __version__
-from treatsel.additive import AdditiveModel, AssignmentModel, Numbers, check_compiled
+from treatsel.additive import AdditiveModel, AssignmentModel, Numbers, check_compiled, rows_of_draws
 from treatsel.codebook import Codebook, RecordReader
 from treatsel.errors import InputError
 from treatsel.fitted._development import Development
@@ -173,6 +173,19 @@ class ModelData(Summarized):
     def without_interval(self, outcomes: Collection[str]) -> list[str]:
         """Return those of the given outcomes whose model has no posterior draws, and thus no interval."""
         return [name for name in outcomes if not self.has_posterior_draws(name)]
+
+    @lazy
+    def draw_rows(self) -> Mapping[str, np.ndarray | None]:
+        """By outcome with draws, their rows in the order in which they are joint; None: as they are."""
+        models, sizes = {}, {}
+        for name, model in self.models.items():
+            if model is not None and model.coefficient_draws is not None:
+                models[name], sizes[name] = model, len(model.coefficient_draws)
+        rows = rows_of_draws(models) if models else {}
+        return {
+            name: None if np.array_equal(each, np.arange(sizes[name])) else each
+            for name, each in rows.items()
+        }
 
     def evidence(self, outcomes: Collection[str]) -> dict[Any, bool]:
         """Return, by arm, whether it has sufficient events of all the given outcomes to be compared."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray
-from treatsel.additive import pairing
 from treatsel.fitted import _applicability
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._options import DecisionOptions, at_weights, recorded
@@ -160,9 +159,7 @@ def _draws_of(
 ) -> FloatArray | None:
     """Return draws of an outcome, shape (n_draws, n_arms); None if the model has none."""
     scorer = model.scorers[outcome]
-    return (
-        _paired(model, outcome, scorer.score(values, site, service)) if scorer.has_posterior_draws else None
-    )
+    return _drawn(model, outcome, scorer.score(values, site, service)) if scorer.has_posterior_draws else None
 
 
 def inputs(
@@ -186,10 +183,11 @@ def _utility_draws(model: ModelData, scores: Mapping[str, Score], valuation: Val
     """Return draws of the utility, shape (n_draws, 1, n_arms); None if a model has none."""
     if not all(score.scorer.has_posterior_draws for score in scores.values()):
         return None
-    draws = {name: _paired(model, name, scores[name]).T for name in valuation.weights}
+    draws = {name: _drawn(model, name, scores[name]).T for name in valuation.weights}
     return valuation.of_draws(draws).T[:, None, :]
 
 
-def _paired(model: ModelData, outcome: str, score: Score) -> FloatArray:
-    """Return draws in an order of this outcome, the same whatever other outcomes have a weight."""
-    return np.asarray(score.draws[pairing(model.outcomes.index(outcome), len(score.draws))])
+def _drawn(model: ModelData, outcome: str, score: Score) -> FloatArray:
+    """Return draws of an outcome, shape (n_draws, n_arms); row i belongs to row i of the other outcomes."""
+    rows = model.draw_rows[outcome]
+    return score.draws if rows is None else np.asarray(score.draws[rows])

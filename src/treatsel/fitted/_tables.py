@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, by_text
-from treatsel.additive import AdditiveModel, logistic, logistic_quantiles, pairing
+from treatsel.additive import AdditiveModel, logistic, logistic_quantiles
 from treatsel.codebook import by_id, clean_covariates, frame_of
 from treatsel.errors import InputError
 from treatsel.explanation import Explanation, explain_predictions
@@ -172,7 +172,7 @@ def _outcomes(
 
 def _draws_of(model: ModelData, clean: "pd.DataFrame", service: str, outcome: str) -> FloatArray | None:
     """Return draws of an outcome of the only patient, shape (n_draws, n_arms); None if there are none."""
-    draws = _paired(model, clean, outcome, service)
+    draws = _drawn(model, clean, outcome, service)
     return None if draws is None else np.asarray(draws[0].T)
 
 
@@ -303,20 +303,19 @@ def _utility_draws(
     """Return draws of the utility, shape (n_draws, n_patients, n_arms); None if a model has none."""
     draws = {}
     for name in valuation.weights:
-        found = _paired(model, clean, name, service)
+        found = _drawn(model, clean, name, service)
         if found is None:
             return None
         draws[name] = found
     return np.moveaxis(valuation.of_draws(draws), -1, 0)
 
 
-def _paired(model: ModelData, clean: "pd.DataFrame", outcome: str, service: str) -> FloatArray | None:
-    """Return draws, shape (n_patients, n_arms, n_draws), in an order of this outcome."""
-    scorer = model.models[outcome]
-    if scorer is None or scorer.coefficient_draws is None:
+def _drawn(model: ModelData, clean: "pd.DataFrame", outcome: str, service: str) -> FloatArray | None:
+    """Return draws, shape (n_patients, n_arms, n_draws), of which those with one index are joint."""
+    additive = model.models[outcome]
+    if additive is None or additive.coefficient_draws is None:
         return None
-    order = pairing(model.outcomes.index(outcome), len(scorer.coefficient_draws))
-    return logistic(scorer.logit_draws(clean, service, order))
+    return logistic(additive.logit_draws(clean, service, model.draw_rows[outcome]))
 
 
 def background_of(rows: Any) -> "pd.DataFrame":

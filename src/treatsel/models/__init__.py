@@ -13,6 +13,7 @@ from treatsel.models._base import SINGLE_ARM as SINGLE_ARM
 from treatsel.models._base import covariates_of as covariates_of
 from treatsel.models._base import received_arms as received_arms
 from treatsel.models._imputed import ImputedClassifier
+from treatsel.models._joint import JointDraws
 from treatsel.models._learners import is_lightgbm as is_lightgbm
 from treatsel.models._learners import prepare as prepare
 from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
@@ -45,6 +46,7 @@ __all__ = [
     "Encoding",
     "HierarchicalClassifier",
     "ImputedClassifier",
+    "JointDraws",
     "LossTest",
     "Observation",
     "PooledClassifier",

@@ -175,8 +175,9 @@ def _pooled_therapists(models: Sequence[Any]) -> pd.DataFrame | None:
 def pooled(forms: Sequence[AdditiveModel]) -> AdditiveModel:
     """Return the average of models with the same terms, fitted to completed tables.
 
-    Each gives an equal share of the draws. With m tables, draws are moved away from the average so that their
-    variance has the part (1 + 1/m) B, where B is the variance between tables, and not (1 - 1/m) B.
+    Each gives an equal share of the draws: table i the rows i, i + m, ..., so that row i of several outcomes
+    remains a joint draw. With m tables, draws are moved away from the average so that their variance has the
+    part (1 + 1/m) B, where B is the variance between tables, and not (1 - 1/m) B.
     """
     first, m = forms[0], len(forms)
     trees = [form.trees for form in forms if form.trees is not None]
@@ -191,7 +192,7 @@ def pooled(forms: Sequence[AdditiveModel]) -> AdditiveModel:
         for i, form in enumerate(forms):
             own = _placed(np.asarray(form.coefficient_draws)[i::m].astype(np.float64), n_linear, sizes, i)
             shares.append(own + moved * (terms[i] - mean))
-        draws = np.concatenate(shares).astype(np.float32)
+        draws = _interleaved(shares)
     return replace(
         first,
         intercept=mean[:, 0],
@@ -201,6 +202,14 @@ def pooled(forms: Sequence[AdditiveModel]) -> AdditiveModel:
         coefficient_draws=draws,
         sites=_pooled_sites(forms, moved),
     )
+
+
+def _interleaved(shares: Sequence[FloatArray]) -> np.ndarray:
+    """Return the draws of m tables as one array, of which those of table i are rows i, i + m, ..."""
+    draws = np.empty((sum(map(len, shares)), *shares[0].shape[1:]), dtype=np.float32)
+    for i, own in enumerate(shares):
+        draws[i :: len(shares)] = own
+    return draws
 
 
 def _terms(form: AdditiveModel, sizes: Sequence[int], i: int) -> FloatArray:
@@ -229,7 +238,7 @@ def _pooled_sites(forms: Sequence[AdditiveModel], moved: float) -> SiteEffects |
             np.asarray(own.draws)[i :: len(sites)] + moved * (effects[i] - effects.mean(axis=0))
             for i, own in enumerate(sites)
         ]
-        draws = np.concatenate(shares).astype(np.float32)
+        draws = _interleaved(shares)
     return replace(
         sites[0],
         intercept=np.mean([own.intercept for own in sites], axis=0),

@@ -158,6 +158,7 @@ def mixed(
         coefficient_draws=_draws(parts, outcome, dropout, some.iloc[:: -(-len(rows) // DRAWN_ROWS)], stream),
         sites=_sites(parts, outcome, dropout, some, stream),
         score=outcome.score,
+        joint=outcome.joint,
     )
 
 

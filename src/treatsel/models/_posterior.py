@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
+from treatsel.models._joint import TERMS, JointDraws
 
 # The Monte Carlo error of a 95 % limit is sqrt(0.025 x 0.975 / 1000) / 0.058, 8 % of the posterior SD.
 N_DRAWS = 1000
@@ -49,17 +50,24 @@ class Posterior:
         curvature = design.T @ (design * (weights * p * (1 - p))[:, None])
         return cls(mean, curvature + np.diag(precision))
 
-    def draw(self, *, stream: int = 0, n_draws: int = N_DRAWS) -> FloatArray | None:
+    def draw(
+        self, *, stream: int = 0, n_draws: int = N_DRAWS, joint: JointDraws | None = None
+    ) -> FloatArray | None:
         """Return draws, shape (n_draws, n_terms), in antithetic pairs around the mean.
 
         The random stream is fixed: the draws are part of the model. Models that were fitted separately need
-        different streams. None if the posterior is improper.
+        different streams. `joint`: random numbers that depend on those of other outcomes. None if the
+        posterior is improper.
         """
         try:
             factor = np.linalg.cholesky(self.hessian)
         except np.linalg.LinAlgError:
             return None
-        half = np.random.default_rng([0, stream]).standard_normal((len(self.mean), n_draws // 2))
+        shape = (len(self.mean), n_draws // 2)
+        if joint is None:
+            half = np.random.default_rng([0, stream]).standard_normal(shape)
+        else:
+            half = joint.normal(TERMS, stream, shape=shape)
         steps = np.linalg.solve(factor.T, half).T
         return np.asarray(self.mean + np.concatenate([steps, -steps]))
 

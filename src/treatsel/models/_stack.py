@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from treatsel._checks import FloatArray
+from treatsel.models._joint import CHOICES, WEIGHTS, JointDraws
 
 # Half-normal prior of the weight of trees, bounded at about two prior SDs; a negative weight would use trees
 # against their own predictions.
@@ -118,24 +119,36 @@ class StackWeights:
         """Return the mean weights: one row per source, columns prognosis and modification."""
         return pd.DataFrame(self.mean.T, index=self.names, columns=["prognosis", "modification"])
 
-    def draw(self, n_draws: int) -> FloatArray:
+    def draw(self, n_draws: int, joint: JointDraws | None = None) -> FloatArray:
         """Return draws of the weights, shape (n_draws, 2, n_sources), from a fixed random stream.
+
+        `joint`: random numbers that depend on those of other outcomes.
 
         Normal draws are clipped to the bounds and shifted back to the posterior mode, so that the mean of
         the draws is the weight used for prediction.
         """
         random = np.random.default_rng([3])
         ends = np.round(np.cumsum([choice.probability for choice in self.choices]) * n_draws).astype(int)
+        rows, numbers = np.arange(n_draws), None
+        if joint is not None:
+            rows = joint.order(CHOICES, n=n_draws)
+            numbers = joint.normal(WEIGHTS, shape=(len(self.least), n_draws)).T
         parts = []
-        for choice, size in zip(self.choices, np.diff(ends, prepend=0), strict=True):
+        for choice, own in zip(self.choices, np.split(rows, ends[:-1]), strict=True):
+            size = len(own)
             weights = np.tile(choice.mean, (size, 1))
-            white = random.standard_normal((size, int(choice.used.sum())))
+            if numbers is None:
+                white = random.standard_normal((size, int(choice.used.sum())))
+            else:
+                white = numbers[np.ix_(own, choice.used)]
             weights[:, choice.used] += np.linalg.solve(choice.factor.T, white.T).T
             weights = np.clip(weights, self.least, self.most)
             if size:
                 weights += choice.mean - weights.mean(axis=0)
             parts.append(weights)
-        return random.permutation(np.concatenate(parts)).reshape(n_draws, 2, -1)
+        whole = np.concatenate(parts)
+        whole = random.permutation(whole) if joint is None else whole[np.argsort(rows)]
+        return whole.reshape(n_draws, 2, -1)
 
 
 def _choices(informative: np.ndarray, n_sources: int) -> Iterator[tuple[np.ndarray, float]]:

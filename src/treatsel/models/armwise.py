@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from treatsel.additive import AdditiveModel, Trees
 from treatsel.models._base import ByArmMixin
+from treatsel.models._joint import JointDraws
 from treatsel.models._learners import (
     is_logistic,
     learn_encoding,
@@ -33,6 +34,9 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         Any scikit-learn classifier with `predict_proba`, fitted once per arm on the encoded covariates.
     arm : str or None, default="arm"
         Column of X that holds the received arm. None: a single arm.
+    joint : JointDraws or None, default=None
+        Random numbers of the posterior draws, which depend on those of other outcomes; a selector of several
+        outcomes gives it. None: those of one outcome.
 
     Attributes
     ----------
@@ -60,9 +64,10 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     0  0.35  0.65
     """
 
-    def __init__(self, estimator: Any, *, arm: str | None = "arm") -> None:
+    def __init__(self, estimator: Any, *, arm: str | None = "arm", joint: JointDraws | None = None) -> None:
         self.estimator = estimator
         self.arm = arm
+        self.joint = joint
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "ArmwiseClassifier":
         """Fit one classifier per arm.
@@ -124,6 +129,7 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             trees = Trees.join([trees_of_lightgbm(lightgbm_of(model).booster_) for model in fitted])
         else:
             raise unsupported(self, self.estimator)
+        streams = range(len(fitted)) if self.joint is None else self.joint.numbers_of(self.arms_).tolist()
         return AdditiveModel(
             encoding=self.encoding_,
             arms_=self.arms_,
@@ -132,6 +138,10 @@ class ArmwiseClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             trees=trees,
             mixing=None if trees is None else np.eye(len(self.arms_)),
             coefficient_draws=stack_arms(
-                [None if p is None else p.draw(stream=k) for k, p in enumerate(self._posteriors)]
+                [
+                    None if p is None else p.draw(stream=stream, joint=self.joint)
+                    for stream, p in zip(streams, self._posteriors, strict=True)
+                ]
             ),
+            joint=self.joint is not None,
         )

@@ -11,6 +11,7 @@ from treatsel._checks import FloatArray
 from treatsel.additive import AdditiveModel, Trees
 from treatsel.errors import InputError, warn
 from treatsel.models._base import ByArmMixin
+from treatsel.models._joint import JointDraws
 from treatsel.models._learners import (
     has_linear,
     is_logistic,
@@ -47,6 +48,9 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
         For linear classifiers: factor on the products. Under a ridge penalty it is the ratio of the
         prior standard deviation of effect modification to that of prognosis; a value below 1 shrinks
         effect modification more. At 0 the model has no effect modification.
+    joint : JointDraws or None, default=None
+        Random numbers of the posterior draws, which depend on those of other outcomes; a selector of several
+        outcomes gives it. None: those of one outcome.
 
     Attributes
     ----------
@@ -74,10 +78,18 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
     0  0.48  0.52
     """
 
-    def __init__(self, estimator: Any, *, arm: str | None = "arm", interaction_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        arm: str | None = "arm",
+        interaction_scale: float = 1.0,
+        joint: JointDraws | None = None,
+    ) -> None:
         self.estimator = estimator
         self.arm = arm
         self.interaction_scale = interaction_scale
+        self.joint = joint
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "PooledClassifier":
         """Fit the classifier on all arms together.
@@ -181,7 +193,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             trees = Trees.join([self._trees_of_arm(k) for k in range(n_arms)])
         else:
             raise unsupported(self, self.estimator)
-        draws = None if self._posterior is None else self._posterior.draw()
+        draws = None if self._posterior is None else self._posterior.draw(joint=self.joint)
         return AdditiveModel(
             encoding=self.encoding_,
             arms_=self.arms_,
@@ -190,6 +202,7 @@ class PooledClassifier(ByArmMixin, ClassifierMixin, BaseEstimator):
             trees=trees,
             mixing=None if trees is None else np.eye(len(self.arms_)),
             coefficient_draws=None if draws is None else self._per_arm(draws),
+            joint=self.joint is not None,
         )
 
     def _trees_of_arm(self, k: int) -> Any:

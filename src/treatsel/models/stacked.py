@@ -15,6 +15,7 @@ from treatsel._stats.folds import folds_by_key
 from treatsel.additive import AdditiveModel, Encoding, SiteEffects, Trees
 from treatsel.errors import InputError
 from treatsel.models._boosting import Ensemble, Folds, Target, boost, read
+from treatsel.models._joint import FOLDS, MISSED, JointDraws
 from treatsel.models._posterior import N_DRAWS
 from treatsel.models._stack import StackWeights
 from treatsel.models.hierarchical import Draws, Hierarchy, Patients, SitedClassifier
@@ -62,6 +63,8 @@ class StackedClassifier(SitedClassifier):
         What is known from elsewhere, such as published trials; see `HierarchicalClassifier`.
     keep_therapists : bool, default=False
         Whether to keep the effects of therapists in `therapist_effects_`.
+    joint : JointDraws or None, default=None
+        As in `HierarchicalClassifier`.
 
     Attributes
     ----------
@@ -115,6 +118,7 @@ class StackedClassifier(SitedClassifier):
         n_splits: int = 5,
         priors: Priors | None = None,
         keep_therapists: bool = False,
+        joint: JointDraws | None = None,
     ) -> None:
         self.arm = arm
         self.groups = groups
@@ -122,6 +126,7 @@ class StackedClassifier(SitedClassifier):
         self.priors = priors
         self.keep_therapists = keep_therapists
         self.n_splits = n_splits
+        self.joint = joint
 
     def _learn(
         self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
@@ -216,8 +221,8 @@ class _Parts:
         """Return all parts as one sum per arm, with draws."""
         arms = model.arms_
         operators = self.weights.operators(self.weights.mean, len(arms))
-        drawn = self.hierarchy.draw(N_DRAWS)
-        drawn_operators = self.weights.operators(self.weights.draw(N_DRAWS), len(arms))
+        drawn = self.hierarchy.draw(N_DRAWS, model.joint, arms)
+        drawn_operators = self.weights.operators(self.weights.draw(N_DRAWS, model.joint), len(arms))
         sites = model._site_effects(self.hierarchy, patients, drawn)
         terms = self._linear(self.hierarchy.terms, operators)
         members = [
@@ -233,7 +238,8 @@ class _Parts:
             coefficients=terms[:, 1:],
             trees=Trees.join(members).renumbered(_columns(self.encoding)) if members else None,
             mixing=self._mixing(operators, np.zeros(sum(self.folds))) if members else None,
-            coefficient_draws=self._draws(drawn, drawn_operators),
+            coefficient_draws=self._draws(drawn, drawn_operators, model.joint, arms),
+            joint=model.joint is not None,
             sites=sites and self._stacked(sites, drawn, operators, drawn_operators),
         )
 
@@ -283,28 +289,39 @@ class _Parts:
         ]
         return np.concatenate(blocks, axis=-1)
 
-    def _draws(self, drawn: Draws, operators: dict[str, FloatArray]) -> FloatArray:
+    def _draws(
+        self, drawn: Draws, operators: dict[str, FloatArray], joint: JointDraws | None, arms: np.ndarray
+    ) -> FloatArray:
         random, n_arms = np.random.default_rng([4]), drawn.new.shape[1]
         linear = self._linear(drawn.terms, operators)
         share = min(1.0, float(np.sqrt(FULL_SPREAD_UP_TO / self.n_patients)))
-        missed = np.sqrt(share) * self.moved * random.standard_normal((N_DRAWS, n_arms))
-        linear[:, :, 0] += missed[:, self.hierarchy.rank]
+        if joint is None:
+            white = random.standard_normal((N_DRAWS, n_arms))[:, self.hierarchy.rank]
+        else:
+            white = joint.normal(MISSED, shape=(n_arms, N_DRAWS))[joint.numbers_of(arms)].T
+        linear[:, :, 0] += np.sqrt(share) * self.moved * white
         linear[:, :, 0] += drawn.new
         parts = [linear]
         if self.trees:
-            parts.append(self._mixing(operators, self._jackknife(random)))
+            noise = [
+                random.standard_normal((N_DRAWS, n))
+                if joint is None
+                else joint.normal(FOLDS, i, shape=(N_DRAWS, n))
+                for i, n in enumerate(self.folds)
+            ]
+            parts.append(self._mixing(operators, self._jackknife(noise)))
         return np.concatenate(parts, axis=-1).astype(np.float32)
 
-    def _jackknife(self, random: np.random.Generator) -> FloatArray:
+    def _jackknife(self, white: Sequence[FloatArray]) -> FloatArray:
         """Return draws of the weights of each fold's trees: deviations from their partition's mean.
 
+        `white`: standard normal numbers of each partition, shape (n_draws, n_folds).
         Centered and scaled by the root of (n - 1) / n, so that the weighted sum of the folds' scores has the
         variance of the delete-a-group jackknife, averaged over partitions.
         """
         parts = []
-        for n in self.folds:
-            noise = random.standard_normal((N_DRAWS, n))
-            noise -= noise.mean(axis=1, keepdims=True)
+        for n, noise in zip(self.folds, white, strict=True):
+            noise = noise - noise.mean(axis=1, keepdims=True)
             parts.append(noise * np.sqrt((n - 1) / (n * len(self.folds))))
         return np.concatenate(parts, axis=1)
 

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray
-from treatsel.additive import additive_of
 from treatsel.eligibility import Rules
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
@@ -23,6 +22,7 @@ from treatsel.selector._attributes import LearnedAttributes, covariates_of
 from treatsel.selector._background import MIN_EVENTS
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._input import ASSIGNMENTS, development_of
+from treatsel.selector._joint import drawn_apart
 from treatsel.selector._learn import learn
 from treatsel.selector._showing import Shown
 
@@ -243,7 +243,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         changed.model_ = replace(
             fitted,
             development=development,
-            models={**fitted.models, **{name: additive_of(model) for name, model in models.items()}},
+            models={**fitted.models, **{name: drawn_apart(model) for name, model in models.items()}},
             estimators={**fitted.estimators, **models},
             model_id=None,
         )

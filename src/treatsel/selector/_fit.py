@@ -11,7 +11,7 @@ from sklearn.utils.validation import has_fit_parameter
 from treatsel._checks import FloatArray, check_choice, count_of
 from treatsel._disclosure import SMALLEST_GROUP, is_small, stated
 from treatsel.errors import CohortError, Fault, InputError
-from treatsel.models import HierarchicalClassifier, Priors, StackedClassifier
+from treatsel.models import HierarchicalClassifier, JointDraws, Priors, StackedClassifier
 
 ESTIMATORS = ("auto", "hierarchical", "stacked")
 
@@ -23,13 +23,22 @@ def model_of(
     therapists: str | None,
     priors: Priors | None,
     keep_therapists: bool,
+    joint: JointDraws | None = None,
 ) -> Any:
-    """Return the unfitted model that `estimator` names, with the columns of arm, site and therapist."""
+    """Return the unfitted model that `estimator` names, with the columns of arm, site and therapist.
+
+    `joint`: random numbers of the draws, for a model whose draws can depend on those of other outcomes.
+    """
     if isinstance(estimator, str):
         check_choice("estimator", estimator, ESTIMATORS)
         kind = HierarchicalClassifier if estimator == "hierarchical" else StackedClassifier
         return kind(
-            arm=arm, groups=groups, therapists=therapists, priors=priors, keep_therapists=keep_therapists
+            arm=arm,
+            groups=groups,
+            therapists=therapists,
+            priors=priors,
+            keep_therapists=keep_therapists,
+            joint=joint,
         )
     if priors is not None:
         raise InputError(
@@ -45,7 +54,7 @@ def model_of(
             "PooledClassifier(estimator) or ArmwiseClassifier(estimator)."
         )
     model = clone(estimator)
-    given: dict[str, Any] = {"arm": arm, "groups": groups, "therapists": therapists}
+    given: dict[str, Any] = {"arm": arm, "groups": groups, "therapists": therapists, "joint": joint}
     found = {name: name.rsplit("__", 1)[-1] for name in model.get_params()}
     if keep_therapists:
         if "keep_therapists" not in found.values():
@@ -79,8 +88,14 @@ def knows(model: Any, parameter: str) -> bool:
 
 def arguments_of(model: Any, score: FloatArray | None) -> dict[str, FloatArray]:
     """Return the arguments by patient of the model's `fit`: a score, if it learns from one."""
-    learns = not isinstance(model, BaseSearchCV) and has_fit_parameter(model, "score")
-    return {} if score is None or not learns else {"score": score}
+    return {} if score is None or not learns_score(model) else {"score": score}
+
+
+def learns_score(model: Any) -> bool:
+    """Whether a model, or that of a name, learns from the score behind an outcome."""
+    return isinstance(model, str) or (
+        not isinstance(model, BaseSearchCV) and has_fit_parameter(model, "score")
+    )
 
 
 def fit_model(model: Any, X: pd.DataFrame, y: FloatArray, groups: pd.Series | None, **passed: Any) -> Any:

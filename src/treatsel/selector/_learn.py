@@ -24,6 +24,7 @@ from treatsel.selector._default_arm import (
 )
 from treatsel.selector._fit import priors_by_outcome
 from treatsel.selector._input import DevelopmentData, completed_codebook, directions
+from treatsel.selector._joint import joint_draws
 from treatsel.selector._lost import Missing
 from treatsel.selector._outcome import FittedOutcome, learn_outcome
 from treatsel.selector.data_checks import (
@@ -61,6 +62,7 @@ def learn(selector: Any, data: DevelopmentData, *, keep_therapists: bool = False
     good = directions(selector.event_is_good, outcomes, data.codebook)
     options = {key: getattr(selector, key) for key in ("arm", "estimator", "random_state", "n_jobs")}
     priors, missing = priors_by_outcome(selector.priors, names), Missing.of(selector.missing, names)
+    joint = joint_draws(data, selector.estimator)
     fitted = {
         name: _learned_outcome(
             data,
@@ -69,6 +71,7 @@ def learn(selector: Any, data: DevelopmentData, *, keep_therapists: bool = False
             good=bool(good[name]),
             priors=priors.get(name),
             keep_therapists=keep_therapists,
+            joint=joint.get(name),
             **options,
         )
         for name in names

@@ -16,6 +16,7 @@ from treatsel.metrics import brier_score, calibration_slope, log_loss, within_ar
 from treatsel.model_selection import held_out_predictions
 from treatsel.models import (
     AdditiveModel,
+    JointDraws,
     LossTest,
     Observation,
     PooledClassifier,
@@ -97,6 +98,7 @@ def learn_outcome(
     estimator: Any,
     priors: Priors | None,
     keep_therapists: bool,
+    joint: JointDraws | None,
     random_state: Any,
     n_jobs: int | None,
 ) -> FittedOutcome:
@@ -105,7 +107,8 @@ def learn_outcome(
     `score`: the signed distance from the definition of the outcome, if it rests on a score, and `unit`: the
     points of the score in a distance of 1. `process`: columns observed after the start, which say who was
     lost, and are used unless `missing` says otherwise. `sessions`: interim scores that `missing` may name.
-    `clusters`: whose patients are in the same fold.
+    `clusters`: whose patients are in the same fold. `joint`: random numbers of the draws, with several
+    outcomes.
     """
     if y.isna().all():
         raise InputError(f"Outcome {y.name!r} was not observed in any patient.")
@@ -118,7 +121,7 @@ def learn_outcome(
     process = process if missing.method is None else process.iloc[:, :0]
     if missing.interim:
         process = process.join(missing.last_scores(sessions))
-    unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors, keep_therapists)
+    unfitted = model_of(estimator, arm, _name(groups), _name(therapists), priors, keep_therapists, joint)
     treatment = Treatment.of(unfitted, process, y, X[arm], imputes=bool(missing.interim))
     observation = observation_of(X, y, process, treatment.text, arm=arm, groups=clusters, seed=seed)
     model, by_arm = treatment.fit(data, unfitted, process, folds, seed, n_jobs)

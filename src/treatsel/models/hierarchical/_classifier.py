@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from treatsel.additive import AdditiveModel, Encoding
+from treatsel.models._joint import JointDraws
 from treatsel.models._posterior import N_DRAWS
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
@@ -45,6 +46,9 @@ class HierarchicalClassifier(SitedClassifier):
         What is known from elsewhere, such as published trials.
     keep_therapists : bool, default=False
         Whether to keep the effects of therapists in `therapist_effects_`.
+    joint : JointDraws or None, default=None
+        Random numbers of the posterior draws, which depend on those of other outcomes; a selector of several
+        outcomes gives it. None: those of one outcome.
 
     Attributes
     ----------
@@ -105,18 +109,20 @@ class HierarchicalClassifier(SitedClassifier):
         therapists: str | None = None,
         priors: Priors | None = None,
         keep_therapists: bool = False,
+        joint: JointDraws | None = None,
     ) -> None:
         self.arm = arm
         self.groups = groups
         self.therapists = therapists
         self.priors = priors
         self.keep_therapists = keep_therapists
+        self.joint = joint
 
     def _learn(
         self, patients: Patients, encoding: Encoding, index: pd.Index, views: Sequence[Patients] = ()
     ) -> tuple[Hierarchy, AdditiveModel]:
         hierarchy = self._hierarchy(patients, encoding)
-        drawn = hierarchy.draw(N_DRAWS)
+        drawn = hierarchy.draw(N_DRAWS, self.joint, self.arms_)
         draws = drawn.terms.copy()
         draws[:, :, 0] += drawn.new
         additive = AdditiveModel(
@@ -126,5 +132,6 @@ class HierarchicalClassifier(SitedClassifier):
             coefficients=hierarchy.terms[:, 1:],
             coefficient_draws=draws.astype(np.float32),
             sites=self._site_effects(hierarchy, patients, drawn),
+            joint=self.joint is not None,
         )
         return hierarchy, additive

@@ -66,7 +66,8 @@ class System:
 
     `factor` is the Cholesky factor L of the precision L L' of z (active terms only), and `linear` the
     right-hand side, so that the optimum is z = (L L')^-1 linear. `cross`: second derivatives between effects
-    of sites and terms, without the therapists.
+    of sites and terms, without the therapists. `information`: curvature of the log-likelihood of the patients
+    in the arms' terms, (K, q, K, q); `published`: that of published estimates, None without any.
     """
 
     active: np.ndarray
@@ -77,12 +78,18 @@ class System:
     site_linear: FloatArray
     cross: FloatArray
     log_det: float
+    information: FloatArray
+    published: FloatArray | None
 
     @classmethod
     def build(cls, curvature: Curvature, state: State, prior: Prior) -> "System":
         """Build the system from the sums at `state`."""
         curvature, of_therapists = without_therapists(curvature, state.therapists, prior.therapist)
-        hessian, gradient, site_cov, site_linear, log_det = _without_sites(curvature, state, prior)
+        information, gradient, site_cov, site_linear, log_det = _without_sites(curvature, state, prior)
+        hessian, own = information, None
+        if prior.outside is not None:
+            own_gradient, own = prior.outside.quadratic(state.by_arm)
+            gradient, hessian = gradient + own_gradient, hessian + own
         linear = gradient + np.einsum("kplq,lq->kp", hessian, state.by_arm)
         layers = np.concatenate([linear.sum(axis=0)[None], linear])
         active = prior.terms.ravel() > 0
@@ -92,7 +99,9 @@ class System:
         factor = _factor(matrix)
         log_det += of_therapists + 2 * float(np.log(np.diag(factor)).sum())
         linear = layers.ravel()[active] * scale
-        return cls(active, scale, factor, linear, site_cov, site_linear, curvature.cross, log_det)
+        return cls(
+            active, scale, factor, linear, site_cov, site_linear, curvature.cross, log_det, information, own
+        )
 
     def optimum(self) -> FloatArray:
         """Return z at the optimum, active terms only."""
@@ -108,6 +117,30 @@ class System:
         full = np.zeros(shape[0] * shape[1])
         full[self.active] = self.scale * z
         return full.reshape(shape)
+
+    def moved(self, data: FloatArray, prior: FloatArray) -> FloatArray:
+        """Return draws of z around the optimum, (n_active, n), for given noise in the data and in the prior.
+
+        The optimum is linear in the scores of the patients and in the centers of the priors. Noise in both,
+        with their precisions as covariance, gives z the posterior covariance. The scores of outcomes that
+        were fitted to the same patients are correlated as their residuals are, however strong the priors.
+
+        `data`: standard normal numbers, (K q, n); `prior`: of all terms, ((K + 1) q, n).
+
+        References
+        ----------
+        Papandreou & Yuille (2010), NeurIPS 23, 1858-1866. (perturb and solve)
+        """
+        n_arms, q = self.information.shape[:2]
+        root = _factor(self.information.reshape(n_arms * q, -1))
+        scores = (root @ data).reshape(n_arms, q, -1)
+        layers = np.concatenate([scores.sum(axis=0)[None], scores]).reshape((n_arms + 1) * q, -1)
+        own = prior[self.active]
+        if self.published is not None:
+            matrix = _two_layers(self.published)[np.ix_(self.active, self.active)]
+            own = _factor(np.eye(len(own)) + matrix * np.outer(self.scale, self.scale)) @ own
+        noise = self.scale[:, None] * layers[self.active] + own
+        return np.asarray(cho_solve((self.factor, True), noise, check_finite=False))
 
     def variance(self) -> FloatArray:
         """Return the posterior variance of each active z."""
@@ -171,9 +204,6 @@ def _without_sites(
     for k in range(n_arms):
         hessian[k, :, k, :] = curvature.hessian[k]
     gradient = curvature.gradient
-    if prior.outside is not None:
-        own_gradient, own = prior.outside.quadratic(state.by_arm)
-        gradient, hessian = gradient + own_gradient, hessian + own
     if not len(curvature.site_hessian):
         return hessian, gradient, np.zeros((0, n_arms, n_arms)), state.sites, 0.0
     sigma, eye = prior.site_covariance(), np.eye(n_arms)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from scipy.linalg import solve_triangular
 from treatsel._checks import FloatArray
 from treatsel.additive import Encoding
 from treatsel.errors import warn
+from treatsel.models._joint import COMPONENTS, NEW_SITE, PRIOR, RARE, SITES, TERMS, JointDraws
 from treatsel.models._projection import averaged_over, matched, normal_mean
 from treatsel.models.hierarchical._averaging import Averaged, Component, average
 from treatsel.models.hierarchical._curvature import Patients
@@ -132,25 +134,39 @@ class Hierarchy:
         order = np.argsort(self.rank)
         return shifts(patients, self.within[order], moments)[:, self.rank]
 
-    def draw(self, n_draws: int) -> Draws:
+    def draw(
+        self, n_draws: int, joint: JointDraws | None = None, arms: Sequence[Any] | np.ndarray = ()
+    ) -> Draws:
         """Return joint draws of each arm's terms and of the effects of sites.
 
         The number of draws from each posterior is proportional to its weight. The random stream is fixed:
         the draws are part of the model. They come in antithetic pairs, whose mean is exactly the posterior
         mean.
+
+        `joint`: random numbers that depend on those of other outcomes, for models of these `arms`.
         """
         ends = np.round(np.cumsum([c.weight for c in self.components]) * n_draws / 2).astype(int)
-        sizes = np.diff(ends, prepend=0)
+        rows, n_arms, noise = np.arange(n_draws // 2), len(self.rank), None
+        if joint is not None:
+            rows = joint.order(COMPONENTS, n=len(rows))
+            ordered = joint.numbers_of(arms)[np.argsort(self.rank)]
+            noise = Noise.of(joint, self.averaged.layout, self.known, ordered, n_draws)
         pairs = [
-            _draw_component(component, self.averaged.layout, self.known, size, number)
-            for number, (component, size) in enumerate(zip(self.components, sizes, strict=True))
-            if size
+            _draw_component(component, self.averaged.layout, self.known, own, number, noise)
+            for number, (component, own) in enumerate(
+                zip(self.components, np.split(rows, ends[:-1]), strict=True)
+            )
+            if len(own)
         ]
-        terms, sites, sd = (np.concatenate(each) for each in zip(*pairs, strict=True))
-        n_arms = len(self.rank)
-        random = np.random.default_rng([5])
-        new = sd[:, [1]] * random.standard_normal((n_draws, n_arms))
-        new += sd[:, [0]] * random.standard_normal((n_draws, 1))
+        terms, sites, sd, place = (np.concatenate(each) for each in zip(*pairs, strict=True))
+        if noise is None:
+            random = np.random.default_rng([5])
+            by_arm, common = random.standard_normal((n_draws, n_arms)), random.standard_normal((n_draws, 1))
+        else:
+            back = np.argsort(place)
+            terms, sites, sd = terms[back], sites[back], sd[back]
+            by_arm, common = noise.new[:, 1:], noise.new[:, :1]
+        new = sd[:, [1]] * by_arm + sd[:, [0]] * common
         n_columns = self.averaged.layout.n_columns
         draws = terms[:, self.rank, :n_columns], sites[:, :, self.rank], new[:, self.rank]
         # the patient's therapist is unknown: probabilities are means over therapists
@@ -158,34 +174,73 @@ class Hierarchy:
         return Draws(draws[0] * share[..., None], draws[1] * share[..., None], draws[2] * share)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Noise:
+    """Standard normal numbers of all pairs of draws, which depend on those of other outcomes.
+
+    `data`: (K q, n_pairs), and `prior`: ((K + 1) q, n_pairs), as in `System.moved`; `sites`: (n_pairs, S, K);
+    `new`: of a new site, and of its deviation under each arm, (n_draws, 1 + K); `random`: generator for the
+    deviations of sites under rare arms, which are of this outcome alone.
+    """
+
+    data: FloatArray
+    prior: FloatArray
+    sites: FloatArray
+    new: FloatArray
+    random: np.random.Generator
+
+    @classmethod
+    def of(
+        cls, joint: JointDraws, layout: Layout, known: KnownSites, arms: np.ndarray, n_draws: int
+    ) -> "Noise":
+        """Draw the numbers; `arms`: the number of each arm in the order of all outcomes."""
+        layers = [0, *(1 + arms)]  # the shared terms, and the deviations of each arm
+        q, n_arms, n_pairs = layout.shape[1], len(arms), n_draws // 2
+        data = [joint.normal(TERMS, arm, shape=(q, n_pairs)) for arm in arms]
+        prior = [joint.normal(PRIOR, layer, shape=(q, n_pairs)) for layer in layers]
+        sites = [joint.normal(SITES, site, shape=(n_arms, n_pairs))[arms].T for site in known.numbers]
+        effects = np.stack(sites, axis=1) if sites else np.zeros((n_pairs, 0, n_arms))
+        new = joint.normal(NEW_SITE, shape=(n_arms + 1, n_draws))[layers].T
+        return cls(np.concatenate(data), np.concatenate(prior), effects, new, joint.generator(RARE))
+
+
 def _draw_component(
-    c: Component, layout: Layout, known: KnownSites, n_pairs: int, number: int
-) -> tuple[FloatArray, ...]:
+    c: Component, layout: Layout, known: KnownSites, pairs: np.ndarray, number: int, noise: Noise | None
+) -> tuple[np.ndarray, ...]:
     """Draw terms and effects of sites from one posterior, with several draws of the prior variances.
 
-    Also returned: the SDs of sites, of sites by arm and of therapists of each draw.
+    Also returned: the SDs of sites, of sites by arm and of therapists of each draw, and its place among all
+    draws. `pairs`: numbers of the pairs of draws; `noise`: their random numbers, None for own ones.
 
     The draws are shifted to the mode: the mean over the drawn variances, which are heavy-tailed, predicts
     worse, by 0.1 points of gain at 300 patients.
     """
     random, of_sites = np.random.default_rng([0, number]), np.random.default_rng([7, number])
-    parts, effects, sizes = [], [], []
-    for rows in np.array_split(np.arange(n_pairs), min(n_pairs, VARIANCE_DRAWS)):
+    n_pairs = len(noise.sites) if noise is not None else len(pairs)
+    parts, effects, sizes, places = [], [], [], []
+    for rows in np.array_split(pairs, min(len(pairs), VARIANCE_DRAWS)):
         system, prior = c.system(layout, random, of_sites)
         terms = system.terms(system.optimum(), layout.shape)
-        parts.append(_draw_pairs(system, terms[0] + terms[1:], len(rows), random))
-        effects.append(known.draw(c.mode, system, parts[-1], of_sites))
+        if noise is None:
+            white = random.standard_normal((len(system.factor), len(rows)))
+            z = solve_triangular(system.factor, white, lower=True, trans="T", check_finite=False)
+            white_of_sites = of_sites.standard_normal((len(rows), *known.is_rare.shape))
+        else:
+            z, white_of_sites = system.moved(noise.data[:, rows], noise.prior[:, rows]), noise.sites[rows]
+        parts.append(_pairs(system, terms[0] + terms[1:], z))
+        own = known.draw(c.mode, system, parts[-1], white_of_sites, symmetric=noise is not None)
+        effects.append(own)
         sizes.append(np.tile([prior.site, prior.site_by_arm, prior.therapist], (2 * len(rows), 1)))
-    draws, sites, sd = map(np.concatenate, (parts, effects, sizes))
+        places.append(np.concatenate([rows, rows + n_pairs]))
+    draws, sites, sd, place = map(np.concatenate, (parts, effects, sizes, places))
     draws += c.mode.state.by_arm - draws.mean(axis=0)
     sites += c.mode.state.sites[known.numbers] - sites.mean(axis=0)
-    return draws, known.disclosable(sites, sd, of_sites), sd
+    return draws, known.disclosable(sites, sd, of_sites if noise is None else noise.random), sd, place
 
 
-def _draw_pairs(system: System, mean: FloatArray, n_pairs: int, random: np.random.Generator) -> FloatArray:
-    n_arms, q = mean.shape
-    white = random.standard_normal((len(system.factor), n_pairs))
-    z = solve_triangular(system.factor, white, lower=True, trans="T", check_finite=False)
+def _pairs(system: System, mean: FloatArray, z: FloatArray) -> FloatArray:
+    """Return antithetic pairs of each arm's terms around their mean; `z`: (n_active, n_pairs)."""
+    (n_arms, q), n_pairs = mean.shape, z.shape[1]
     moves = np.zeros(((n_arms + 1) * q, n_pairs))
     moves[system.active] = system.scale[:, None] * z
     layers = moves.reshape(n_arms + 1, q, n_pairs)

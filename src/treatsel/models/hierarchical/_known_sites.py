@@ -113,15 +113,22 @@ class KnownSites:
             therapist=prior.therapist,
         )
 
-    def draw(self, mode: Mode, system: System, terms: FloatArray, random: np.random.Generator) -> FloatArray:
-        """Return draws of the effects of sites given draws of the terms, which come in antithetic pairs."""
-        n_pairs, (n_sites, n_arms) = len(terms) // 2, self.is_rare.shape
+    def draw(
+        self, mode: Mode, system: System, terms: FloatArray, white: FloatArray, *, symmetric: bool
+    ) -> FloatArray:
+        """Return draws of the effects of sites given draws of the terms, which come in antithetic pairs.
+
+        `white`: standard normal numbers, shape (n_pairs, S, K). `symmetric`: whether they are multiplied by
+        the symmetric root of the covariance, which is alike for outcomes with similar covariances.
+        """
         cov, cross = system.site_cov[self.numbers], system.cross[self.numbers]
         moved = np.einsum("skq,dkq->dsk", cross, terms - mode.state.by_arm, optimize=True)
         mean = np.einsum("skl,dsl->dsk", cov, system.site_linear[self.numbers] - moved)
         values, vectors = np.linalg.eigh(cov)  # singular if a site SD is 0
         root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-        half = np.einsum("skl,dsl->dsk", root, random.standard_normal((n_pairs, n_sites, n_arms)))
+        if symmetric:
+            root = root @ vectors.transpose(0, 2, 1)
+        half = np.einsum("skl,dsl->dsk", root, white)
         return np.asarray(mean + np.concatenate([half, -half]))
 
     def disclosable(self, effects: FloatArray, sd: FloatArray, random: np.random.Generator) -> FloatArray:

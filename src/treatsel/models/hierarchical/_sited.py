@@ -16,6 +16,7 @@ from treatsel._stats.alignment import check_same_order
 from treatsel.additive import AdditiveModel, Encoding, ScoreLevels, SiteEffects
 from treatsel.errors import InputError, warn
 from treatsel.models._base import ByArmMixin, labels_of_caseloads, split_groups, split_therapists
+from treatsel.models._joint import JointDraws
 from treatsel.models.hierarchical._curvature import Patients
 from treatsel.models.hierarchical._hierarchy import Hierarchy
 from treatsel.models.hierarchical._known_sites import Draws, site_effects
@@ -59,6 +60,7 @@ class SitedClassifier(ByArmMixin, ClassifierMixin, BaseEstimator, ABC):
     therapists: str | None
     priors: Priors | None
     keep_therapists: bool
+    joint: JointDraws | None
 
     @abstractmethod
     def _learn(
