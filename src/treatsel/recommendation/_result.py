@@ -185,9 +185,7 @@ class Recommendations(Summarized):
         """
         import pandas as pd
 
-        index = pd.MultiIndex.from_product(
-            [pd.Index(self.patients), list(self.arms)], names=["patient", "arm"]
-        )
+        index = pd.MultiIndex.from_product([pd.Index(self.patients), list(self.arms)], names=["patient", "arm"])
         tables = {"utility": self.utilities, **self.comparisons}
         return pd.DataFrame({name: table.ravel() for name, table in tables.items()}, index=index)
 
