@@ -9,7 +9,7 @@ import numpy as np
 from treatsel._checks import FloatArray, as_text
 from treatsel._lazy import lazy
 from treatsel._stats.ties import best_shares
-from treatsel.additive import Encoding, draws_by_source, logistic, pairing, quantiles
+from treatsel.additive import Encoding, draws_by_source, logistic, quantiles
 from treatsel.codebook import Field, as_entered, is_number
 from treatsel.explanation import CHANGE_NOTES, Change, nearest_number, variance_shares
 from treatsel.fitted import _tables
@@ -100,7 +100,7 @@ class PatientCase:
         Contributions have two columns per outcome: the two arms, or their mean and half their difference.
         """
         probabilities, parts = {}, []
-        for number, name in enumerate(self.weights):
+        for name in self.weights:
             additive = self.model.models[name]
             reference = None if additive is None else self.model.references[name]
             if additive is None or reference is None:
@@ -108,7 +108,8 @@ class PatientCase:
             sources = draws_by_source(additive, self.clean, reference, self.service)
             if sources is None:
                 return None
-            order = pairing(number, len(sources["service"]))
+            rows = self.model.draw_rows[name]
+            order = slice(None) if rows is None else rows
             of_pair = {source: draws[order][:, self.positions] for source, draws in sources.items()}
             probabilities[name] = logistic(sum(of_pair.values(), np.zeros(1)))
             first, second = of_pair.pop("covariates").T
