@@ -215,10 +215,9 @@ def test_the_correlation_is_that_of_refits_to_bootstrap_samples(name, lost):
     refitted = np.array([np.corrcoef(one[:, i], two[:, i])[0, 1] for i in range(one.shape[1])])
     se = (1 - refitted**2) / np.sqrt(n_refits)
     assert (np.abs(drawn - refitted) < 4 * se + 0.05).all(), (drawn, refitted)
-    print(
-        f"{name}, {lost} lost: residuals {wanted:.2f}, draws {drawn.mean():.2f}, refits {refitted.mean():.2f}"
-    )
-    # averages of models and of prior variances, chosen apart for each outcome, take a little of the correlation
+    means = f"residuals {wanted:.2f}, draws {drawn.mean():.2f}, refits {refitted.mean():.2f}"
+    print(f"{name}, {lost:.0%} lost: {means}")
+    # models and prior variances that are averaged differ between the outcomes, at some cost in correlation
     assert abs(drawn.mean() - refitted.mean()) < (0.08 if name == "pooled" else 0.12)
     assert (drawn > 0.2).all()
 
