@@ -13,7 +13,7 @@ from treatsel.models._base import SINGLE_ARM as SINGLE_ARM
 from treatsel.models._base import covariates_of as covariates_of
 from treatsel.models._base import received_arms as received_arms
 from treatsel.models._imputed import ImputedClassifier
-from treatsel.models._joint import JointDraws
+from treatsel.models._joint import JointDraws as JointDraws
 from treatsel.models._learners import is_lightgbm as is_lightgbm
 from treatsel.models._learners import prepare as prepare
 from treatsel.models._lightgbm import trees_of_lightgbm as trees_of_lightgbm
@@ -46,7 +46,6 @@ __all__ = [
     "Encoding",
     "HierarchicalClassifier",
     "ImputedClassifier",
-    "JointDraws",
     "LossTest",
     "Observation",
     "PooledClassifier",
