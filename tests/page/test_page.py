@@ -69,12 +69,12 @@ def rows_of(text, start):
 
 
 def test_pictures_show_the_probabilities_and_intervals(patient_of):
-    patient = patient_of(1)
+    patient = patient_of(1, good={"remission": True, "dropout": False, "pain": False})
     text = patient.recommended().to_html()
     cards = text.split('<article class="card"')[1:]
     assert len(cards) == len(patient.arms)
     phrases = [*(("get better", "do not get better"), ("stop treatment early", "stay in treatment"))]
-    phrases.append(("have this result: nausea", "do not have it"))
+    phrases.append(("have &#34;pain&#34;", "do not have &#34;pain&#34;"))
     for k, card in enumerate(cards):
         figures = card.split("<figure")[1:]
         for name, figure, (event, no_event) in zip(patient.good, figures, phrases, strict=True):
@@ -228,9 +228,13 @@ def test_what_is_not_known_is_said(patient_of):
 
 def test_what_speaks_for_an_arm_is_certain_or_may_be_chance(patient_of):
     clear = patient_of(1, effect=2.0, spread=0.02).recommended().to_html()
-    vague = patient_of(1, effect=0.3, spread=1.5).recommended().to_html()
+    vague = patient_of(1, effect=0.3, spread=1.5, options={"margin": 0.0}).recommended().to_html()
+    nothing = patient_of(1, effect=0.02, spread=1.5).recommended().to_html()
     pattern = r"About \d+ (?:more|fewer) of 100 people [^<]*"
+    assert nothing.count("Nothing in these numbers clearly speaks for it or against it.") == 4
+    assert not re.search(pattern, nothing)
     clear, vague = (re.findall(pattern, text) for text in (clear, vague))
+    assert len(vague) > 3
     assert sum("chance" in each for each in clear) < len(clear) / 4
     assert all("(May be chance.)" in each for each in vague)
 

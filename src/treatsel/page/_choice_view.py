@@ -13,6 +13,9 @@ from treatsel.page._wording import Wording
 ENDS = ("difference", "difference_lower", "difference_upper")
 TOGETHER = ("clear_gain", "default_best", "leaning", "equivalent", "undecided")  # statuses with a best set
 
+# strings that head one arm, and several arms that are shown together
+HEADINGS = {"undecided": ("unsure_one", "unsure"), "equivalent": ("best", "together")}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceView:
@@ -40,6 +43,7 @@ def choice_view(choice: Choice, words: Wording) -> ChoiceView:
         "comparator": "" if comparator is None else words.arm(comparator),
         "p_better": "" if p_better != p_better else chance_of_100(p_better),
     }
+    best_set = [] if choice.status == "out_of_scope" else sorted(choice.best_set)
     return ChoiceView(
         status=choice.status,
         headline=fill(said["headline"], **values),
@@ -47,7 +51,7 @@ def choice_view(choice: Choice, words: Wording) -> ChoiceView:
         groups=groups_of(choice, words),
         rule=rule_text(choice, words),
         weights=weights_text(choice, words),
-        best_set=words.arms(sorted(choice.best_set)) or words.strings["clinician"]["none"],
+        best_set=words.arms(best_set) or words.strings["clinician"]["none"],
         contrasts=contrasts_of(choice, words),
     )
 
@@ -75,15 +79,22 @@ def groups_of(choice: Choice, words: Wording) -> list[tuple[str, list[str], bool
         return [(said["only"], [words.arm(k) for k in eligible], False)]
     if status not in TOGETHER:
         return [(said["order"], [words.arm(k) for k in ordered], True)]
-    together = sorted(choice.best_set)
-    several = len(together) > 1
-    if status == "undecided":
-        heading = said["unsure" if several else "unsure_one"]
-    else:
-        heading = said["together" if several else "best"]
+    together = together_of(choice, words)
+    one, several = HEADINGS.get(status, ("best", "small"))
+    heading = said[several if len(together) > 1 else one]
     rest = [words.arm(k) for k in ordered if k not in together]
     groups = [(heading, [words.arm(k) for k in together], False)]
     return [*groups, (said["rest"], rest, True)] if rest else groups
+
+
+def together_of(choice: Choice, words: Wording) -> list[int]:
+    """Return the arms that are shown together, without an order: the best set.
+
+    Where the top arm is likely to be better than the comparator, the comparator is not among them, although
+    an arm drawn from the best set may lose little.
+    """
+    better = choice.status in ("clear_gain", "leaning")
+    return [k for k in sorted(choice.best_set) if not (better and k == words.page.rules.comparator)]
 
 
 def rule_text(choice: Choice, words: Wording) -> str:

@@ -43,7 +43,7 @@ def context_of(page: PatientPage, words: Wording) -> dict[str, Any]:
             fill(strings["excluded"]["text"], arm=words.arm(k), reason=reason)
             for k, reason in page.excluded.items()
         ],
-        "unknown": _unknown(page, words),
+        "unknown": _unknown(page, words, in_scope),
         "follow_up": page.follow_up or strings["follow_up"]["text"],
         "clinician": _clinician(page, words, in_scope),
     }
@@ -126,10 +126,10 @@ def _meaning(page: PatientPage, strings: Any) -> list[str]:
     return [fill(said[name], text=page.use[key]) for name, key in parts.items() if page.use.get(key)]
 
 
-def _unknown(page: PatientPage, words: Wording) -> list[str]:
+def _unknown(page: PatientPage, words: Wording, in_scope: bool) -> list[str]:
     """Return what is not known, apart from the width of intervals."""
     said = words.strings["unknown"]
-    found = [said["future"], said["model"], said["same_time"]]
+    found = [said["future"], said["model"], said["same_time"]] if in_scope else []
     rare = {about for code, about in page.warnings if code == "low_propensity"}
     found += [
         fill(said["few"], arm=words.arm(k))

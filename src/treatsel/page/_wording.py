@@ -53,15 +53,17 @@ class Wording:
     def reasons(self, k: int) -> tuple[list[str], list[str]]:
         """Return what speaks for and against an eligible arm: differences to the others, and given texts.
 
-        An outcome of which it is not stated whether it is good speaks neither for nor against.
+        A difference that is below the margin and may be chance is no reason. An outcome of which it is not
+        stated whether it is good speaks neither for nor against.
         """
         speaks_for: list[str] = []
         against: list[str] = []
         others = [j for j in self.page.eligible if j != k]
         for outcome in self.page.weighable if others else ():
             difference, is_certain = _difference(outcome, k, others, self.page.rules.level)
-            if (n := of_100(difference)) == 0:
-                continue
+            n = of_100(difference)
+            if n == 0 or (not is_certain and abs(difference) < self.page.rules.margin):
+                continue  # small, and may be chance
             text = self._difference(outcome, n, len(others), is_certain)
             (speaks_for if (n > 0) == outcome.good else against).append(text)
         speaks_for += self._arms[k].get("for", [])

@@ -170,8 +170,10 @@
     const ordered = eligible.slice().sort((a, b) => choice.values[b] - choice.values[a]);
     if (status === "only_option") return [[said.only, namesOf(eligible), false]];
     if (status === "no_interval" || status === "insufficient_evidence") return [[said.order, namesOf(ordered), true]];
-    const together = choice.bestSet, several = together.length > 1;
-    const heading = status === "undecided" ? (several ? said.unsure : said.unsure_one) : (several ? said.together : said.best);
+    const better = status === "clear_gain" || status === "leaning";
+    const together = choice.bestSet.filter((k) => !(better && k === rules.comparator)), several = together.length > 1;
+    const words = { undecided: ["unsure_one", "unsure"], equivalent: ["best", "together"] }[status] || ["best", "small"];
+    const heading = said[words[several ? 1 : 0]];
     const rest = ordered.filter((k) => !together.includes(k));
     const groups = [[heading, namesOf(together), false]];
     return rest.length ? groups.concat([[said.rest, namesOf(rest), true]]) : groups;
