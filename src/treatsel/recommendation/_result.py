@@ -206,7 +206,8 @@ class Recommendations(OfOnePatient, Summarized):
         """
         import pandas as pd
 
-        index = pd.MultiIndex.from_product([pd.Index(self.patients), list(self.arms)], names=["patient", "arm"])
+        labels = [pd.Index(self.patients), list(self.arms)]
+        index = pd.MultiIndex.from_product(labels, names=["patient", "arm"])
         tables = {"utility": self.utilities, **self.comparisons}
         return pd.DataFrame({name: table.ravel() for name, table in tables.items()}, index=index)
 
