@@ -19,7 +19,8 @@ class DataCheck(NamedTuple):
     Codes: ``few_events``, ``small_arms``, ``positivity_violation``, ``constant_column``,
     ``collinear_columns``, ``duplicate_patients``, ``person_in_several_groups``, ``poor_overlap``,
     ``suspected_leakage``, ``worse_than_baseline``, ``extreme_predictions``, ``separated_loss``,
-    ``score_not_proportional``, ``prior_conflict``, ``arm_at_few_sites``, ``rare_levels``.
+    ``score_not_proportional``, ``prior_conflict``, ``arm_at_few_sites``, ``rare_levels``,
+    ``excluded_by_rules``.
     """
 
     code: str

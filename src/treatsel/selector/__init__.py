@@ -20,6 +20,7 @@ from treatsel.preference import Preferences
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE, Recommendations
 from treatsel.selector._attributes import LearnedAttributes, covariates_of
 from treatsel.selector._background import MIN_EVENTS
+from treatsel.selector._eligibility import may_receive_all
 from treatsel.selector._fit import ESTIMATORS
 from treatsel.selector._input import ASSIGNMENTS, development_of
 from treatsel.selector._joint import drawn_apart
@@ -162,6 +163,7 @@ class TreatmentSelector(LearnedAttributes, Shown):
         extra: Any = None,
         *,
         keep_therapists: bool = False,
+        eligibility: Rules | str | Path | None = None,
     ) -> "TreatmentSelector":
         """Fit one model per outcome.
 
@@ -181,6 +183,9 @@ class TreatmentSelector(LearnedAttributes, Shown):
             has a role in `codebook`. The fit is that of a `Cohort` of all columns.
         keep_therapists : bool
             Whether to keep the effects of therapists, see `therapist_effects`; predictions are the same.
+        eligibility : Rules or path, optional
+            Rules that exclude arms: `arm_means_` and the best single arm are then those of the patients who
+            may receive every arm. Predictions are the same; give the rules to `recommend` as well.
 
         Raises
         ------
@@ -196,7 +201,10 @@ class TreatmentSelector(LearnedAttributes, Shown):
             raise InputError("n_jobs is 0; give a number of jobs, -1 for all cores, or None for one.")
         # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
         with threadpool_limits(limits=1, user_api="blas"):
-            learned = learn(self, development_of(self, X, y, extra), keep_therapists=keep_therapists)
+            data = development_of(self, X, y, extra)
+            table = X if extra is None else X.join(extra)
+            eligible = may_receive_all(eligibility, table, data.received, data.codebook)
+            learned = learn(self, data, keep_therapists=keep_therapists, eligible=eligible)
         self.model_ = learned.model
         self._assignment, self._observation = learned.assignment, learned.observation
         self._row_keys = learned.keys

@@ -30,9 +30,11 @@ def doubly_robust_arm_means(
     randomized: bool,
     good: bool,
     clusters: pd.Series | None,
+    among: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Return the rate of the good outcome, by arm, if all patients received the arm: value, lower, upper, ...
 
+    `among`: the patients who are meant; None: all.
     A stated shift of lost outcomes moves the means by what it adds to the model's probabilities.
 
     References
@@ -52,6 +54,9 @@ def doubly_robust_arm_means(
     )
     if fitted.shifted_by is not None:
         scores = scores + (1 if good else -1) * fitted.shifted_by[scores.columns]
+    if among is not None:
+        scores, received = scores[among], received[among]
+        clusters = None if clusters is None else clusters[among]
     return arm_means(scores, received=received, clusters=clusters)
 
 

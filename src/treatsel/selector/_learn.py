@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.special import logit
 
@@ -52,8 +53,14 @@ class Learned:
     keys: Keys
 
 
-def learn(selector: Any, data: DevelopmentData, *, keep_therapists: bool = False) -> Learned:
-    """Fit all models with the parameters of `selector`."""
+def learn(
+    selector: Any,
+    data: DevelopmentData,
+    *,
+    keep_therapists: bool = False,
+    eligible: tuple[np.ndarray | None, list[DataCheck]] = (None, []),
+) -> Learned:
+    """Fit all models with the parameters of `selector`; `eligible`: what `may_receive_all` returns."""
     if keep_therapists:
         _check_therapists(data)
     outcomes, received = data.outcomes, data.received
@@ -79,19 +86,12 @@ def learn(selector: Any, data: DevelopmentData, *, keep_therapists: bool = False
     assignment = learn_assignment(
         data.clean, selector.arm, groups=data.clusters, random_state=selector.random_state
     )
-    main, randomized = names[0], data.assignment == "randomised"
-    means = doubly_robust_arm_means(
-        fitted[main],
-        outcomes[main],
-        received,
-        assignment,
-        randomized=randomized,
-        good=bool(good[main]),
-        clusters=_clusters_of_means(data),
+    main, randomized, (among, noted) = names[0], data.assignment == "randomised", eligible
+    means = _arm_means(
+        data, fitted[main], main, assignment, randomized=randomized, good=bool(good[main]), among=among
     )
-    means["p_best"] = probability_of_best(fitted[main].additive, data.covariates, good=bool(good[main]))
     checks = run_checks(data.covariates, received, outcomes, groups=data.groups, persons=data.persons)
-    checks += [] if randomized else check_overlap(assignment)
+    checks += noted + ([] if randomized else check_overlap(assignment))
     for name, part in fitted.items():
         checks += _check_model(part, name, missing)
     keys = row_keys(data.clean)
@@ -129,6 +129,31 @@ def _learned_outcome(data: DevelopmentData, name: str, missing: Missing, **optio
         clusters=data.clusters,
         **options,
     )
+
+
+def _arm_means(
+    data: DevelopmentData,
+    fitted: FittedOutcome,
+    name: str,
+    assignment: Assignment,
+    *,
+    randomized: bool,
+    good: bool,
+    among: np.ndarray | None,
+) -> pd.DataFrame:
+    """Return doubly robust means by arm with the probability that each is the best, among some patients."""
+    means = doubly_robust_arm_means(
+        fitted,
+        data.outcomes[name],
+        data.received,
+        assignment,
+        randomized=randomized,
+        good=good,
+        clusters=_clusters_of_means(data),
+        among=among,
+    )
+    population = data.covariates if among is None else data.covariates[among]
+    return means.assign(p_best=probability_of_best(fitted.additive, population, good=good))
 
 
 def _check_therapists(data: DevelopmentData) -> None:
