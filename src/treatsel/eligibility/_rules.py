@@ -194,6 +194,28 @@ class Rules(Summarized):
             arms=None if arms is None else tuple(arms),
         )
 
+    @classmethod
+    def of(cls, eligibility: "Rules | str | Path", codebook: Codebook, arms: Sequence[Any]) -> "Rules":
+        """Return rules, or those of a file, checked against the columns of a codebook and against arms.
+
+        Rules that were checked against the same codebook and arms before are returned as they are.
+
+        Raises
+        ------
+        InputError
+            If they are neither rules nor a path, or do not fit.
+        """
+        if isinstance(eligibility, str | Path):
+            return cls.read(eligibility, codebook=codebook, arms=arms)
+        if not isinstance(eligibility, Rules):
+            raise InputError(
+                "eligibility must be treatsel.eligibility.Rules or the path of a file of rules, not a "
+                f"{type(eligibility).__name__}."
+            )
+        if eligibility.codebook is codebook and eligibility.arms == tuple(arms):
+            return eligibility
+        return eligibility.for_codebook(codebook, arms=arms)
+
     # --- looking up
 
     @lazy

@@ -13,7 +13,7 @@ from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
 from treatsel.fitted._data import Inputs, ModelData
 from treatsel.fitted._expected_scores import ExpectedScores
-from treatsel.fitted._options import DecisionOptions, rules_of
+from treatsel.fitted._options import DecisionOptions
 from treatsel.fitted._recommendation_explanation import RecommendationExplanations
 from treatsel.fitted._reproduce import reproduce
 from treatsel.fitted._service_means import ServiceMeans
@@ -268,7 +268,7 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
                 event_is_good=self.event_is_good,
                 arms=self.arms,
             ),
-            eligibility=None if eligibility is None else rules_of(eligibility, self),
+            eligibility=None if eligibility is None else self._rules(eligibility),
             excluded=excluded,
             by=DecisionRule.of(
                 self.arms,
@@ -385,6 +385,11 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
             titles=self.codebook.titles,
             units={field.name: field.unit for field in self.codebook.fields if field.unit},
         )
+
+    def _rules(self, eligibility: Any) -> "Rules":
+        from treatsel.eligibility import Rules
+
+        return Rules.of(eligibility, self.codebook, self.arms)
 
     def _is_record(self, X: Any) -> bool:
         return isinstance(X, Mapping) and self.reads_records

@@ -3,11 +3,8 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treatsel.errors import InputError
-from treatsel.fitted._data import ModelData
 from treatsel.predictions import plain
 from treatsel.preference import Valuation
 from treatsel.recommendation import DecisionRule, Recommendations, plain_reasons
@@ -44,28 +41,6 @@ class DecisionOptions:
     on_invalid: str
     date: datetime.date | None
     service: str
-
-
-def rules_of(eligibility: Any, model: ModelData) -> "Rules":
-    """Return rules that were checked against the codebook and the arms of a model.
-
-    Raises
-    ------
-    InputError
-        If they are neither rules nor a path, or do not fit.
-    """
-    from treatsel.eligibility import Rules
-
-    if isinstance(eligibility, str | Path):
-        return Rules.read(eligibility, codebook=model.codebook, arms=model.arms)
-    if not isinstance(eligibility, Rules):
-        raise InputError(
-            "eligibility must be treatsel.eligibility.Rules or the path of a file of rules, not a "
-            f"{type(eligibility).__name__}."
-        )
-    if eligibility.codebook is model.codebook and eligibility.arms == model.arms:
-        return eligibility
-    return eligibility.for_codebook(model.codebook, arms=model.arms)
 
 
 def at_weights(options: DecisionOptions, weights: Mapping[str, float]) -> DecisionOptions:

@@ -43,7 +43,9 @@ def doubly_robust_arm_means(
     """
     propensities = assignment.probabilities
     if randomized or propensities is None:
-        propensities = randomized_probabilities(received)
+        # shares among those who may receive every arm: others were not randomized between all of them
+        shares = randomized_probabilities(received if among is None else received[among])
+        propensities = shares.reindex(received.index).fillna(shares.iloc[0])
     table = fitted.cross_fitted if good else 1 - fitted.cross_fitted
     scores = aipw_scores(
         y if good else 1 - y,

@@ -33,15 +33,7 @@ def may_receive_all(
     if eligibility is None:
         return None, []
     arms = sorted(received.unique(), key=str)
-    if isinstance(eligibility, str | Path):
-        rules = Rules.read(eligibility, codebook=codebook, arms=arms)
-    elif isinstance(eligibility, Rules):
-        rules = eligibility.for_codebook(codebook, arms=arms)
-    else:
-        raise InputError(
-            "eligibility must be treatsel.eligibility.Rules or the path of a file of rules, not a "
-            f"{type(eligibility).__name__}."
-        )
+    rules = Rules.of(eligibility, codebook, arms)
     frame = X.frame if isinstance(X, Cohort) else by_id(X, codebook)
     allowed = rules.apply(frame.loc[received.index]).allowed
     all_of_them = allowed.all(axis=1).to_numpy()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,10 +16,12 @@ from threadpoolctl import threadpool_limits
 from treatsel._checks import check_choice, check_level, count_of
 from treatsel._disclosure import SMALLEST_GROUP, rounded_down
 from treatsel.cohort import Cohort
+from treatsel.eligibility import Rules
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.predictions import fingerprint
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_RULE
 from treatsel.validation import parts as part_of
+from treatsel.validation._eligibility import eligible_for_all
 from treatsel.validation._origin import (
     APPARENT,
     CROSS_VALIDATED,
@@ -92,6 +95,7 @@ def validate(
     development: Cohort | pd.DataFrame | None = None,
     imputations: Sequence[Cohort | pd.DataFrame] | None = None,
     internal_external: Any = None,
+    eligibility: Rules | str | Path | None = None,
     n_jobs: int | None = None,
     level: float = 0.95,
     random_state: int | None = 0,
@@ -151,6 +155,9 @@ def validate(
         `internal_external_cv`.
     n_jobs : int, optional
         Number of sites to process in parallel in internal-external cross-validation.
+    eligibility : Rules or path, optional
+        Rules that exclude arms. Arms are compared, and the model is validated, in patients who may receive
+        every arm; the others are counted and left out.
     level : float
         Confidence level of the intervals.
     random_state : int or None
@@ -180,6 +187,7 @@ def validate(
     >>> int(report.figure("calibration slope")["n"])
     600
     """
+    cohort, excluded = eligible_for_all(cohort, eligibility)
     origin = origin_of(model, cohort, outcome, random_state, n_jobs)
     if origin.kind == CROSS_VALIDATED and imputations is not None:
         raise InputError("imputations cannot be combined with cross-validation. Give by-arm tables instead.")
@@ -214,7 +222,7 @@ def validate(
             )
         found |= {name: _attempt(name, part, task, policies) for name, part in more.items()}
     about = _about(task, origin)
-    cautions = [*_cautions(task, about), *origin.cautions]
+    cautions = [*excluded, *_cautions(task, about), *origin.cautions]
     cautions += cautions_of_folds(origin, found["discrimination"].figures)
     whole = joined({"cohort": PartResult(cautions=cautions)} | found)
     report = ValidationReport(
