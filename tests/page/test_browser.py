@@ -154,7 +154,7 @@ def test_a_moved_slider_and_buttons_are_heard(patient_of, browse):
     equal = patient.recommended(dict.fromkeys(patient.good, 1.0)).to_html()
     for at in (1, 4):  # with no weight at all, all results matter the same
         assert f">{found[at][1]}</p>" in equal
-    assert found[2][0].startswith("Weights used: get better: 100 of 100 points")
+    assert found[2][0].startswith("Weights used: recover: 100 of 100 points")
 
 
 @pytest.mark.parametrize("width", [400, 1200])

@@ -73,7 +73,7 @@ def test_pictures_show_the_probabilities_and_intervals(patient_of):
     text = patient.recommended().to_html()
     cards = text.split('<article class="card"')[1:]
     assert len(cards) == len(patient.arms)
-    phrases = [*(("get better", "do not get better"), ("stop treatment early", "stay in treatment"))]
+    phrases = [*(("recover", "do not recover"), ("stop treatment early", "stay in treatment"))]
     phrases.append(("have &#34;pain&#34;", "do not have &#34;pain&#34;"))
     for k, card in enumerate(cards):
         figures = card.split("<figure")[1:]
