@@ -58,7 +58,7 @@ def modifiers(
         A fitted selector whose model is a sum of terms with posterior draws.
     X : DataFrame of shape (n_patients, n_columns)
         Patients that represent the population, at least 20. Of more than 1,000 patients, a fixed random
-        sample of 1,000 is examined (`share_changed` and `gain` are those of all patients).
+        sample of 1,000 is examined.
     outcome : str, optional
         Outcome; None: the first.
     level : float, default 0.95
@@ -141,8 +141,8 @@ def modifiers(
         departures = [population.departures(members) for members in sets.values()]
         by_set = dict(zip(sets, contributions_of(population, departures, weights, position), strict=True))
         table = _table(by_set, level, smallest)
-    for row, members in sets.items():
-        table.loc[row, ["share_changed", "gain"]] = _change_of_choice(everyone, members, position, sign)
+    for row, departure in zip(sets, departures, strict=True):
+        table.loc[row, ["share_changed", "gain"]] = _change_of_choice(population, departure, position, sign)
     others = [arm for arm in model.arms if arm != comparator]
     return Modification(
         table=table.sort_values("modification", ascending=False, kind="stable"),
@@ -254,11 +254,11 @@ def _table(found: Mapping[str, Contribution], level: float, smallest: float) -> 
 
 
 def _change_of_choice(
-    everyone: Population, members: Sequence[str], comparator: int, sign: float
+    population: Population, departures: FloatArray, comparator: int, sign: float
 ) -> tuple[float, float]:
     """Return the share of patients whose top arm changes without a modification, and what they then lose."""
-    logits = sign * everyone.terms @ everyone.point.T
-    contribution = sign * everyone.departures(members) @ everyone.point.T
+    logits = sign * population.terms @ population.point.T
+    contribution = sign * departures @ population.point.T
     without = logits - contribution + contribution.mean(axis=1, keepdims=True)
     rows = np.arange(len(logits))
     chosen, otherwise = _top(logits, comparator), _top(without, comparator)
