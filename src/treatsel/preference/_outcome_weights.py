@@ -21,8 +21,8 @@ def check_preferences(
 ) -> dict[str, float]:
     """Return weights that sum to 1, in the order of `outcomes`; None: only the first outcome counts.
 
-    The order determines how draws of outcomes that were fitted apart are paired. An outcome of weight 0 is left out: it needs
-    neither a direction nor enough events.
+    The order determines how draws of outcomes that were fitted apart are paired. An outcome of weight 0 is
+    left out: it needs neither a direction nor enough events.
 
     Raises
     ------
