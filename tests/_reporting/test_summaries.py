@@ -224,6 +224,12 @@ def results_of_preferences():
         "Acceptability": preference.smaa(values, weights),
         "Dominance": preference.dominance(values, weights),
         "Flips": preference.flips(values, weights),
+        "SideEffects": preference.SideEffects.from_dict(
+            {
+                "rates": [{"effect": SCRIPT, "arm": SCRIPT, "probability": 0.2, "lower": 0.1, "upper": 0.3}],
+                **{"good": False, "level": 0.95, "source": SCRIPT, "date": "2024-05-01"},
+            }
+        ),
     }
 
 

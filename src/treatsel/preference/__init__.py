@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from treatsel.preference._flips import Flips, flips, ranking_table
     from treatsel.preference._partial_values import PartialValues, partial_values
     from treatsel.preference._preferences import Preferences
+    from treatsel.preference._side_effects import SideEffects
     from treatsel.preference._smaa import acceptability, smaa, smaa_of_draws
     from treatsel.preference._statements import Statement
     from treatsel.preference._weight_set import WeightSet
@@ -26,6 +27,7 @@ _HOME = {
     "Flips": "_flips",
     "PartialValues": "_partial_values",
     "Preferences": "_preferences",
+    "SideEffects": "_side_effects",
     "Statement": "_statements",
     "WeightSet": "_weight_set",
     "acceptability": "_smaa",
@@ -45,6 +47,7 @@ __all__ = [
     "Flips",
     "PartialValues",
     "Preferences",
+    "SideEffects",
     "Statement",
     "WeightSet",
     "acceptability",
