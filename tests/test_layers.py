@@ -63,6 +63,7 @@ INSIDE = {
         "_policies",
         "studies",
         "parts",
+        "_eligibility",
         "_origin",
         "report",
     )

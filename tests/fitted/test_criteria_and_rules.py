@@ -11,7 +11,7 @@ from treatsel import serve
 from treatsel.datasets import make_cohort
 from treatsel.eligibility import Rules
 from treatsel.errors import CohortError, InputError
-from treatsel.preference import Criterion, partial_values
+from treatsel.preference import Criterion, SideEffects, partial_values
 
 RULE = {
     "id": "severe",
@@ -132,25 +132,31 @@ def test_one_criterion_with_all_the_weight_ranks_alone(model, records, wait):
     assert found.columns["arm"][0] == model.arms[0]
 
 
-def test_values_with_draws_of_their_own(model, records):
-    class Nausea:
-        def draws(self, arms, n_draws):
-            rng = np.random.default_rng(0)
-            return rng.beta(2, 8, (n_draws, len(arms)))
+def published(model, **change):
+    row = {"effect": "nausea", "good": False, "level": 0.95, "source": "Trial X", "date": "2024-05-01"}
+    rate = {"probability": 0.2, "lower": 0.05, "upper": 0.5} | change
+    return SideEffects.from_dict({"rates": [row | rate | {"arm": arm} for arm in model.arms]})
 
-    wanted = ts.Preferences({"recovery": 0.6, "nausea": 0.4})
-    options = {
-        "preferences": wanted,
-        "criteria": [Criterion.of_event("nausea", good=False)],
-        "measurements": {"nausea": Nausea()},
-    }
-    found = model.recommend(records[0], **options)
+
+def test_side_effects_enter_with_their_uncertainty(model, records):
+    options = {"preferences": ts.Preferences({"recovery": 0.6, "nausea": 0.4})}
+    found = model.recommend(records[0], side_effects=published(model), **options)
+    sure = model.recommend(records[0], side_effects=published(model, lower=0.199, upper=0.201), **options)
     bare = model.recommend(records[0])
-    wide = found.columns["advantage_upper"] - found.columns["advantage_lower"]
-    assert wide > 0.6 * (bare.columns["advantage_upper"] - bare.columns["advantage_lower"])
-    np.testing.assert_allclose(
-        found.utilities[0] - 0.6 * bare.utilities[0], 0.4 * 0.8, atol=0.02
-    )  # the mean of the draws is .2
+    np.testing.assert_allclose(sure.utilities[0], 0.6 * bare.utilities[0] + 0.4 * 0.8, atol=1e-3)
+
+    def width(each):
+        return each.columns["advantage_upper"] - each.columns["advantage_lower"]
+
+    assert width(sure) == pytest.approx(0.6 * width(bare), rel=0.02)
+    assert width(found) > 1.2 * width(sure)
+    many = model.recommend(pd.DataFrame(records[:2]), side_effects=published(model), **options)
+    np.testing.assert_allclose(many.comparisons["p_best"][0], found.comparisons["p_best"][0], atol=1e-9)
+    audit = json.loads(found.to_json())["audit"]
+    again = model.reproduce(audit, records[0], side_effects=published(model), **options)
+    assert again.to_json() == found.to_json()
+    with pytest.raises(InputError, match="preferences is not the set of criteria"):
+        model.reproduce(audit, records[0], side_effects=published(model, upper=0.4), **options)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +170,7 @@ def test_values_with_draws_of_their_own(model, records):
         ({"measurements": {"wait": {"cbt": 3}}}, "lack the arms"),
         ({"criteria": ["wait"]}, "list of treatsel.preference.Criterion"),
         ({"criteria": [WAIT, WAIT]}, "different names"),
+        ({"side_effects": {"nausea": 0.1}}, "SideEffects.read"),
         ({"eligibility": {"rules": []}}, "Rules or the path of a file"),
     ],
 )

@@ -32,17 +32,21 @@ def test_every_way_of_stating_weights(tmp_path, text, expected):
     found = read_preferences(written(tmp_path, text))
     assert found["preferences"].to_dict() == expected.to_dict()
     assert found["criteria"] == []
-    assert found["measurements"] is None
+    assert found["measurements"] is found["side_effects"] is None
 
 
 def test_json_with_criteria(tmp_path):
     path = tmp_path / "p.json"
     entry = {"name": "wait", "worst": 20, "best": 0, "unit": "weeks"}
     content = {"weights": {"wait": 1}, "criteria": [entry], "measurements": {"wait": {"cbt": 3}}}
+    rate = {"effect": "nausea", "arm": "cbt", "good": False, "probability": 0.1, "lower": 0.05, "upper": 0.2}
+    rate |= {"level": 0.95, "source": "Trial X", "date": "2024-05-01"}
+    content["side_effects"] = {"rates": [rate]}
     path.write_text(json.dumps(content))
     found = read_preferences(path)
     assert found["criteria"] == [Criterion("wait", worst=20, best=0, unit="weeks")]
     assert found["measurements"] == {"wait": {"cbt": 3}}
+    assert found["side_effects"].effects == ("nausea",)
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,10 @@ class ModelData(Summarized):
         """Whether records are scored without tables, that is, every model is a sum of terms."""
         return all(model is not None for model in self.models.values())
 
+    def is_record(self, X: Any) -> bool:
+        """Whether X is the record of one patient that is read without pandas."""
+        return isinstance(X, Mapping) and self.reads_records
+
     def outcome_named(self, outcome: str | None) -> str:
         """Return the name of an outcome (None: the first), checked."""
         return self.outcomes[0] if outcome is None else check_choice("outcome", outcome, self.outcomes)

@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treatsel._checks import FloatArray, check_choice, check_level
-from treatsel.additive import SERVICES, Explainer, positions_of, warm_up
+from treatsel.additive import SERVICES, warm_up
 from treatsel.errors import InputError, UnsupportedModelError
-from treatsel.explanation import Explanation, arms_at
 from treatsel.fitted import _records, _tables
-from treatsel.fitted._data import Inputs, ModelData
+from treatsel.fitted._data import ModelData
 from treatsel.fitted._expected_scores import ExpectedScores
-from treatsel.fitted._options import DecisionOptions
+from treatsel.fitted._explanations import Explanations
+from treatsel.fitted._options import DecisionOptions, date_or_none
 from treatsel.fitted._recommendation_explanation import RecommendationExplanations
 from treatsel.fitted._reproduce import reproduce
 from treatsel.fitted._service_means import ServiceMeans
-from treatsel.manifest import date_of
-from treatsel.predictions import Predictions, digest, plain
+from treatsel.predictions import Predictions
 from treatsel.preference import Valuation
 from treatsel.recommendation import (
     DEFAULT_MARGIN,
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from treatsel.eligibility import Rules
-    from treatsel.preference import Criterion, Preferences
+    from treatsel.preference import Criterion, Preferences, SideEffects
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, ModelData):
+class FittedModel(Explanations, RecommendationExplanations, ExpectedScores, ServiceMeans, ModelData):
     """A fitted model of each outcome, for records and for tables; immutable, so that threads can share it.
 
     `TreatmentSelector.fit` creates one (its `model_`), `treatsel.serve.load_model` reads one from a file, and
@@ -100,7 +99,7 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
         name = self.outcome_named(outcome)
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
         check_choice("service", service, SERVICES)
-        if self._is_record(X):
+        if self.is_record(X):
             return _records.predict_by_arm(self, X, name, on_invalid, service)
         return _tables.predict_by_arm(self, X, name, on_invalid, service)
 
@@ -159,9 +158,9 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
         """
         check_choice("on_invalid", on_invalid, ("raise", "flag"))
         check_choice("service", service, SERVICES)
-        way: Any = _records if self._is_record(X) else _tables
+        way: Any = _records if self.is_record(X) else _tables
         found: Predictions = way.predict(
-            self, X, level=check_level(level), on_invalid=on_invalid, date=_date(date), service=service
+            self, X, level=check_level(level), on_invalid=on_invalid, date=date_or_none(date), service=service
         )
         return found
 
@@ -203,6 +202,7 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
         preferences: "Mapping[str, float] | Preferences | None" = None,
         criteria: "Sequence[Criterion]" = (),
         measurements: Mapping[str, Any] | None = None,
+        side_effects: "SideEffects | None" = None,
         eligibility: "Rules | str | Path | None" = None,
         allowed: "pd.DataFrame | None" = None,
         excluded: Mapping[Any, str] | None = None,
@@ -230,8 +230,10 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
             With `Preferences`: ranges of criteria, in the units of the utility; an outcome that is not listed
             has the range 0 to 1. Needed for every criterion that the model does not predict.
         measurements : mapping of criterion to (mapping of arm to value), optional
-            With `Preferences`: the values of criteria that the model does not predict, such as waiting time;
-            or an object with ``draws(arms, n_draws)``, such as `treatsel.preference.SideEffects`.
+            With `Preferences`: the values of criteria that the model does not predict, such as waiting time.
+        side_effects : SideEffects, optional
+            With `Preferences`: published rates of side effects, each a criterion from 0 to 1. Their intervals
+            enter by draws.
         eligibility : Rules or path, optional
             Rules that exclude arms or warn, applied to X before arms are compared. X needs their columns. A
             service binds them once: ``Rules.read(path, codebook=model.codebook, arms=model.arms)``.
@@ -264,6 +266,7 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
                 preferences,
                 criteria=criteria,
                 measurements=measurements,
+                side_effects=side_effects,
                 outcomes=self.outcomes,
                 event_is_good=self.event_is_good,
                 arms=self.arms,
@@ -280,120 +283,14 @@ class FittedModel(RecommendationExplanations, ExpectedScores, ServiceMeans, Mode
                 comparator=comparator,
             ),
             on_invalid=on_invalid,
-            date=_date(date),
+            date=date_or_none(date),
             service=service,
         )
-        if allowed is None and self._is_record(X):
+        if allowed is None and self.is_record(X):
             return _records.recommend(self, X, options)
         return _tables.recommend(self, X, options, allowed=allowed)
-
-    def explain(
-        self,
-        X: Any,
-        *,
-        arm: Any = None,
-        contrast: tuple[Any, Any] | None = None,
-        outcome: str | None = None,
-        scale: str = "logit",
-        background: "pd.DataFrame | None" = None,
-        on_invalid: str = "raise",
-        date: datetime.date | str | None = None,
-        service: str = "known",
-    ) -> Explanation:
-        """Explain predictions by SHAP values; see `treatsel.explain` for their meaning.
-
-        The first call for an outcome prepares the background, which takes seconds if there are thousands of
-        trees: a service should explain one record at start-up.
-
-        Parameters
-        ----------
-        X : mapping of str to value; or DataFrame, or list of mappings
-            Covariates by name; None for an unknown value.
-        arm, contrast
-            The arm to be explained; or two arms, whose difference (first minus second) is explained. Give
-            exactly one of the two.
-        outcome : str, optional
-            Name of the outcome; None: the first.
-        scale : {"logit", "probability"}
-            Unit of the attributions.
-        background : DataFrame, optional
-            Rows of covariates that represent the population; default: the model's own summary.
-        on_invalid : {"raise", "flag"}
-            As in `predict`; with "flag", the values that `predict` would use are explained.
-        date : date or str, optional
-            As in `predict`.
-        service : {"known", "average", "new"}
-            As in `predict`.
-
-        Returns
-        -------
-        Explanation
-
-        Raises
-        ------
-        InputError, CohortError
-            As in `predict`; also if an option is invalid, the model has no background, or (for a model that
-            is not a sum of terms) as in `treatsel.explain`.
-        AdditivityError
-            If the attributions do not add up to the model's prediction.
-        """
-        name, positions = self.outcome_named(outcome), positions_of(arm, contrast, scale, self.arms)
-        check_choice("on_invalid", on_invalid, ("raise", "flag"))
-        check_choice("service", service, SERVICES)
-        model, day, is_record = self.models[name], _date(date), self._is_record(X)
-        way: Any = _records if is_record and model is not None else _tables
-        given: Inputs = way.inputs(self, X, name, on_invalid, day, service)
-        rows = None if background is None else _tables.background_of(background)
-        named = arms_at(positions, self.arms)
-        if model is None:
-            options = {**named, "scale": scale, "model_id": self.model_id}
-            found = _tables.explain(self, given, name, rows, **options)
-        else:
-            reference = self.references[name] if rows is None else model.encoding.encode(rows)
-            sites = {} if model.sites is None or given.sites is None else model.sites.shown(given.sites)
-            attributions, base, prediction = Explainer.of(model, reference).explain(
-                given.matrix,
-                positions,
-                scale,
-                compiled=self.compiled and is_record,
-                sites=given.sites if sites else None,
-            )
-            found = Explanation(
-                patients=given.patients,
-                covariates=(*model.encoding.names, *sites),
-                attributions=attributions,
-                base_value=base,
-                predictions=prediction,
-                inputs={**given.values, **sites},
-                **named,
-                outcome=name,
-                scale=scale,
-                model_id=self.model_id,
-            )
-        pair = named["contrast"]
-        chosen = {
-            "arm": plain(named["arm"]),
-            "contrast": None if pair is None else [plain(each) for each in pair],
-            "outcome": name,
-            "scale": scale,
-            "background_sha256": None if rows is None else digest(rows),
-        }
-        return replace(
-            found,
-            flags=given.flags,
-            audit=self.audit("explanation", given.sha256, on_invalid, day, service, **chosen),
-            titles=self.codebook.titles,
-            units={field.name: field.unit for field in self.codebook.fields if field.unit},
-        )
 
     def _rules(self, eligibility: Any) -> "Rules":
         from treatsel.eligibility import Rules
 
         return Rules.of(eligibility, self.codebook, self.arms)
-
-    def _is_record(self, X: Any) -> bool:
-        return isinstance(X, Mapping) and self.reads_records
-
-
-def _date(date: Any) -> datetime.date | None:
-    return None if date is None else date_of("date", date)

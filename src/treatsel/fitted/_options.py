@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from treatsel.manifest import date_of
 from treatsel.predictions import plain
 from treatsel.preference import Valuation
 from treatsel.recommendation import DecisionRule, Recommendations, plain_reasons
@@ -72,3 +73,8 @@ def recorded(found: Recommendations, options: DecisionOptions, allowed_sha256: s
             for arm, status, reasons in rows
         ],
     }
+
+
+def date_or_none(date: Any) -> datetime.date | None:
+    """Return a date that was given as a date or as a text; None: none was given."""
+    return None if date is None else date_of("date", date)

@@ -17,7 +17,7 @@ OPTIONS = {  # by the kind of the record: what it must hold beside the common ke
     "explanation": ("arm", "contrast", "outcome", "scale", "background_sha256"),
 }
 
-GIVEN = ("allowed", "eligibility", "preferences", "criteria", "measurements")
+GIVEN = ("allowed", "eligibility", "preferences", "criteria", "measurements", "side_effects")
 DIGESTS = {  # of what the audit record does not hold: its option, and what it is
     "allowed_sha256": ("allowed", "a table of permissions"),
     "eligibility_sha256": ("eligibility", "a set of rules"),

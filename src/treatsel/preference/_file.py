@@ -9,6 +9,7 @@ from treatsel._content import content_of
 from treatsel.errors import InputError
 from treatsel.preference._criterion import Criterion
 from treatsel.preference._preferences import Preferences
+from treatsel.preference._side_effects import SideEffects
 
 MAX_BYTES = 256 * 2**10
 WAYS: dict[str, Callable[[Any], Preferences]] = {  # exactly one states the weights
@@ -18,7 +19,7 @@ WAYS: dict[str, Callable[[Any], Preferences]] = {  # exactly one states the weig
     "equal": Preferences.equal,
     "between": Preferences.between,
 }
-KEYS = (*WAYS, "at_least", "criteria", "measurements")
+KEYS = (*WAYS, "at_least", "criteria", "measurements", "side_effects")
 
 
 def read_preferences(path: str | Path) -> dict[str, Any]:
@@ -26,7 +27,8 @@ def read_preferences(path: str | Path) -> dict[str, Any]:
 
     The file states the weights in one way, by the key weights, swing, ranked, equal or between (which may be
     joined by at_least), as `Preferences` does. The optional list ``criteria`` has entries with name, worst,
-    best and, if wanted, label and unit; ``measurements`` gives by criterion the value of each arm.
+    best and, if wanted, label and unit; ``measurements`` gives by criterion the value of each arm;
+    ``side_effects`` has the content of `SideEffects.from_dict`.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ def read_preferences(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        The options preferences, criteria and measurements of `FittedModel.recommend`.
+        The options preferences, criteria, measurements and side_effects of `FittedModel.recommend`.
 
     Raises
     ------
@@ -76,10 +78,12 @@ def read_preferences(path: str | Path) -> dict[str, Any]:
         found = Preferences.between(bounds, at_least=[tuple(each) for each in content.get("at_least") or ()])
     else:
         found = WAYS[way](content[way])
+    effects = content.get("side_effects")
     return {
         "preferences": found,
         "criteria": [_criterion(entry) for entry in content.get("criteria") or ()],
         "measurements": content.get("measurements"),
+        "side_effects": None if effects is None else SideEffects.from_dict(effects),
     }
 
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from treatsel.preference._flips import Flips
     from treatsel.preference._partial_values import PartialValues
     from treatsel.preference._preferences import Preferences
+    from treatsel.preference._side_effects import SideEffects
 
 Draw = Callable[[str], FloatArray | None]  # of an outcome: draws of shape (n_draws, n_arms)
 Table = TypeVar("Table", "pd.DataFrame", np.ndarray)
-N_ORDER = 1000  # draws of what is known by intervals, if there are no draws of a model
+N_MEAN = 10_000  # draws whose mean is the value of a rate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +46,7 @@ class Valuation:
         What is known about the weights; None: a mapping of outcomes to weights was given.
     criteria : mapping of str to Criterion
         With `preferences`: the criterion of everything that counts.
-    measured : mapping of str to ndarray of shape (n_arms,), or object with draws
+    measured : mapping of str to ndarray of shape (n_arms,), or Rates
         With `preferences`: values by arm of criteria that the model does not predict.
     """
 
@@ -64,6 +65,7 @@ class Valuation:
         *,
         criteria: Sequence[Criterion] = (),
         measurements: Mapping[str, Any] | None = None,
+        side_effects: "SideEffects | None" = None,
         outcomes: tuple[str, ...],
         event_is_good: Mapping[str, bool | None],
         arms: tuple[Any, ...],
@@ -77,9 +79,9 @@ class Valuation:
         """
         common: dict[str, Any] = {"event_is_good": event_is_good, "arms": arms}
         if preferences is None or isinstance(preferences, Mapping):
-            if criteria or measurements:
+            if criteria or measurements or side_effects:
                 raise InputError(
-                    "criteria and measurements need treatsel.Preferences, such as "
+                    "criteria, measurements and side_effects need treatsel.Preferences, such as "
                     'preferences=ts.Preferences.swing({"remission": 100, "wait": 40}).'
                 )
             weights = check_preferences(preferences, outcomes, event_is_good)
@@ -93,7 +95,7 @@ class Valuation:
                 "preferences must be a mapping of outcomes to weights, or treatsel.Preferences, not a "
                 f"{type(preferences).__name__}."
             )
-        measured = _measured(measurements or {}, arms)
+        measured = _measured(measurements or {}, arms) | _rates(side_effects, arms)
         mean = {name: weight for name, weight in preferences.mean_weights.items() if weight > 0}
         weights = {name: mean[name] for name in outcomes if name in mean}
         if not weights:
@@ -136,7 +138,7 @@ class Valuation:
         total: Any = 0.0
         for name, weight in self.preferences.mean_weights.items():
             if weight:
-                measured = tables[name] if name in self.weights else self._drawn(name, N_ORDER).mean(axis=1)
+                measured = tables[name] if name in self.weights else self._value(name)
                 total = total + weight * self.criteria[name].value(measured)
         return total  # type: ignore[no-any-return]
 
@@ -210,12 +212,17 @@ class Valuation:
             if name in self.criteria
         }
 
-    def _drawn(self, name: str, n_draws: int) -> FloatArray:
-        """Return values of a criterion that the model does not predict, shape (n_arms, n_draws or 1)."""
+    def _value(self, name: str) -> FloatArray:
+        """Return values of a criterion that the model does not predict, shape (n_arms,)."""
         measured = self.measured[name]
-        if isinstance(measured, np.ndarray):
-            return measured[:, None]
-        return np.asarray(measured.draws(self.arms, n_draws)).T
+        return np.asarray(measured.mean if isinstance(measured, Rates) else measured)
+
+    def _drawn(self, name: str, n_draws: int) -> FloatArray:
+        """Return draws of a criterion that the model does not predict, shape (n_arms, n_draws or 1)."""
+        measured = self.measured[name]
+        if isinstance(measured, Rates):
+            return measured.draws(n_draws)
+        return np.asarray(measured)[:, None]
 
     @lazy
     def sha256(self) -> str | None:
@@ -225,9 +232,43 @@ class Valuation:
         content = {
             "preferences": self.preferences.to_dict(),
             "criteria": {name: [one.worst, one.best] for name, one in self.criteria.items()},
-            "measured": {name: self._drawn(name, N_ORDER).tolist() for name in self.measured},
+            "measured": {name: self._value(name).tolist() for name in self.measured},
+            "side_effects": [one.table.to_dict() for one in self.measured.values() if isinstance(one, Rates)],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """Published rates of one side effect under the arms of a model."""
+
+    table: "SideEffects"
+    effect: str
+    arms: tuple[Any, ...]
+
+    def draws(self, n_draws: int) -> FloatArray:
+        """Return draws, shape (n_arms, n_draws)."""
+        return np.asarray(self.table.draws(self.arms, n_draws)[self.effect].T)
+
+    @lazy
+    def mean(self) -> FloatArray:
+        """Mean of the draws, shape (n_arms,)."""
+        return np.asarray(self.draws(N_MEAN).mean(axis=1))
+
+
+def _rates(side_effects: Any, arms: tuple[Any, ...]) -> dict[str, Rates]:
+    """Return the rates of each side effect, checked to hold every arm."""
+    if side_effects is None:
+        return {}
+    from treatsel.preference._side_effects import SideEffects
+
+    if not isinstance(side_effects, SideEffects):
+        raise InputError(
+            "side_effects must be treatsel.preference.SideEffects, such as SideEffects.read(path), not a "
+            f"{type(side_effects).__name__}."
+        )
+    side_effects.probabilities(arms)
+    return {effect: Rates(side_effects, effect, arms) for effect in side_effects.effects}
 
 
 def _criteria(
@@ -248,10 +289,14 @@ def _criteria(
         if name not in outcomes and name not in measured:
             raise InputError(
                 f"The criterion {name!r} is neither an outcome of the model ({listed(outcomes)}) nor among "
-                "the measurements. Give its values by arm: measurements={" + repr(name) + ": {arm: value}}."
+                "the measurements or side effects. Give its values by arm: measurements={"
+                + repr(name)
+                + ": {arm: value}}."
             )
         if name in by_name:
             found[name] = by_name[name]
+        elif isinstance(rates := measured.get(name), Rates):
+            found[name] = Criterion.of_event(name, good=rates.table.event_is_good[name])
         elif name in outcomes:
             check_preferences({name: 1.0}, tuple(outcomes), event_is_good)
             found[name] = Criterion.of_event(name, good=bool(event_is_good[name]))
@@ -271,10 +316,6 @@ def _measured(measurements: Mapping[str, Any], arms: Sequence[Any]) -> dict[str,
         )
     found: dict[str, Any] = {}
     for name, values in measurements.items():
-        if hasattr(values, "draws"):
-            values.draws(tuple(arms), 1)  # an arm that is missing is refused before anything is computed
-            found[name] = values
-            continue
         by_arm = {str(arm): value for arm, value in dict(values).items()}
         if missing := [arm for arm in arms if str(arm) not in by_arm]:
             raise InputError(
