@@ -107,8 +107,9 @@ class OfOnePatient:
         >>> import pandas as pd
         >>> from treatsel.recommendation import recommend
         >>> table = pd.DataFrame({"CBT": [0.60, 0.41], "SSRI": [0.40, 0.40]})
-        >>> recommend(table).to_html()
+        >>> recommend(table).to_html()  # doctest: +ELLIPSIS
         Traceback (most recent call last):
+            ...
         treatsel.errors.InputError: The page is about one patient; these recommendations are for 2. ...
         """
         from treatsel._files import write_text
