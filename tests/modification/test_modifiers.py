@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from tests.modification.conftest import COVARIATES, fit, simulate
 
 import treatsel as ts
+from treatsel.datasets import make_cohort
 from treatsel.errors import InputError, UnsupportedModelError
-from treatsel.models import ArmwiseClassifier, PooledClassifier
+from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
 from treatsel.modification._population import Population, contributions_of
 
 FEW_PATIENTS = 100  # over which the simulations describe a modification
@@ -168,6 +169,35 @@ def test_trees_count_as_their_replaced_predictions():
     departures = few.departures(["modifier"])[:, start:]
     assert np.abs(departures).max() > 0.01
     assert departures == pytest.approx((few.terms - np.mean(replaced, axis=0))[:, start:], abs=1e-9)
+
+
+def test_predictions_are_those_of_the_average_service():
+    cohort = make_cohort(400, sites=4, random_state=2).cohort
+    model = HierarchicalClassifier(groups="site").fit(
+        cohort.X.assign(site=cohort.frame["service"]), cohort.frame["dropout"]
+    )
+    additive, X = model.additive(), cohort.X.head(30)
+    population = Population(additive, X)
+    drawn = expit(population.logits(slice(None)))
+    assert drawn.transpose(2, 1, 0) == pytest.approx(additive.predict_draws(X, "average"), abs=1e-6)
+    point = expit(population.terms @ population.point.T)
+    assert point == pytest.approx(additive.predict_by_arm(X, "average").to_numpy(), abs=1e-9)
+
+
+@pytest.mark.slow
+def test_modifiers_of_a_synthetic_cohort_are_true_ones():
+    true = {
+        *("age", "living_alone", "wsas_start"),
+        *("previous_episodes", "chronicity_months", "comorbidity_count"),
+    }
+    cohort = make_cohort(2500, heterogeneity="strong", missing=0.1, random_state=1).cohort
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        selector = ts.TreatmentSelector(estimator="hierarchical", random_state=0).fit(cohort)
+    found = ts.modifiers(selector, cohort.X)
+    assert len(found.modifying) >= 3
+    assert set(found.modifying) <= true
+    assert set(found.table.index[:6]) == true
 
 
 @pytest.mark.slow
