@@ -105,11 +105,11 @@ def rule_text(choice: Choice, words: Wording) -> str:
 
 
 def weights_text(choice: Choice, words: Wording) -> str:
-    """Return the weights of all outcomes that can have one."""
+    """Return the weights of everything that can have one."""
     said = words.strings["weights"]
     parts = [
-        fill(said["used_one"], phrase=words.wanted(each), percent=of_100(choice.weights.get(each.name, 0.0)))
-        for each in words.page.weighable
+        fill(said["used_one"], phrase=words.phrase(each), percent=of_100(choice.weights.get(each.name, 0.0)))
+        for each in words.page.weighed
     ]
     return str(words.strings["list_comma"].join(parts))
 

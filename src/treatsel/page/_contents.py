@@ -1,7 +1,7 @@
 """What the page shows, as plain data: the recommendation builds it, and the page turns it into words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from treatsel._checks import FloatArray
@@ -23,6 +23,12 @@ class PageOutcome:
         Posterior draws, in the order that a recommendation uses.
     enough : sequence of bool of shape (n_arms,)
         Whether an arm had enough events to be compared.
+    worst, best : float
+        Ends of the range for which the weight is given; without a statement, 0 and 1.
+    is_weighed : bool
+        Whether the preferences name it, so that it can have a weight.
+    source : str
+        Where published rates come from; "": predicted by the model.
     """
 
     name: str
@@ -33,6 +39,32 @@ class PageOutcome:
     upper: FloatArray
     draws: FloatArray | None
     enough: Sequence[bool]
+    worst: float = 0.0
+    best: float = 1.0
+    is_weighed: bool = True
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PageCriterion:
+    """What is known of each arm and has a weight, such as waiting time.
+
+    Attributes
+    ----------
+    name, title, unit : str
+        Name, title for readers, and unit ("": none).
+    worst, best : float
+        Ends of the range for which the weight is given.
+    values : ndarray of shape (n_arms,)
+        Value of each arm.
+    """
+
+    name: str
+    title: str
+    unit: str
+    worst: float
+    best: float
+    values: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +104,7 @@ class Rules:
     """What decides, beside the weights: options of the recommendation, and the constants of its statuses.
 
     `default` and `comparator` are positions of arms, None for none; `clear`, `leaning`, `ruled_out` and
-    `rounding` are the constants that `recommend` uses.
+    `rounding` are the constants that `recommend` uses; `is_capped`: whether utilities are 1 at most.
     """
 
     rule: str
@@ -85,6 +117,7 @@ class Rules:
     leaning: float
     ruled_out: float
     rounding: float
+    is_capped: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,8 +130,12 @@ class PatientPage:
         Labels of the arms.
     excluded : mapping of int to str
         Arms that the patient may not have, with reasons.
+    warned : mapping of int to str
+        Arms of which rules of eligibility warn, with reasons.
     outcomes : sequence of PageOutcome
         Outcomes, the main one first.
+    criteria : sequence of PageCriterion
+        What else has a weight.
     yours, equal, first : Choice
         The decision at the given weights, at equal weights, and by the first outcome alone.
     rules : Rules
@@ -124,6 +161,8 @@ class PatientPage:
     rules: Rules
     warnings: Sequence[tuple[str, str | None]] = ()
     facts: Mapping[str, str | None]
+    warned: Mapping[int, str] = field(default_factory=dict)
+    criteria: Sequence[PageCriterion] = ()
     use: Mapping[str, str]
     safety_items: Sequence[str] = ()
     explanation: Sequence[str] = ()
@@ -138,5 +177,10 @@ class PatientPage:
 
     @property
     def weighable(self) -> list[PageOutcome]:
-        """Outcomes that can have a weight: those whose direction is stated."""
-        return [each for each in self.outcomes if each.good is not None]
+        """Outcomes that can have a weight: those whose direction is stated, and that are named."""
+        return [each for each in self.outcomes if each.good is not None and each.is_weighed]
+
+    @property
+    def weighed(self) -> list[PageOutcome | PageCriterion]:
+        """Everything that can have a weight."""
+        return [*self.weighable, *self.criteria]

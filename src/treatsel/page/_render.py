@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from treatsel._reporting.text import visible
-from treatsel.page._contents import PatientPage
+from treatsel.page._contents import PageCriterion, PageOutcome, PatientPage
 from treatsel.page._view import context_of, is_adjustable
 from treatsel.page._wording import Wording
 
@@ -68,19 +68,31 @@ def _data(page: PatientPage, words: Wording) -> dict[str, Any]:
     return {
         "arms": [visible(words.arm(k)) for k in range(len(page.arms))],
         "eligible": [k in page.eligible for k in range(len(page.arms))],
-        "outcomes": [
-            {
-                "good": each.good,
-                "phrase": visible(words.wanted(each)),
-                "probability": each.probability.tolist(),
-                "draws": None if each.draws is None else _encoded(each.draws),
-                "enough": list(each.enough),
-            }
-            for each in page.weighable
-        ],
+        "criteria": [_criterion(each, words) for each in page.weighed],
         "rules": vars(page.rules),
-        "weights": [page.yours.weights.get(each.name, 0.0) for each in page.weighable],
+        "weights": [page.yours.weights.get(each.name, 0.0) for each in page.weighed],
         "strings": {name: words.strings[name] for name in _IN_SCRIPT},
+    }
+
+
+def _criterion(each: PageOutcome | PageCriterion, words: Wording) -> dict[str, Any]:
+    """Return one criterion; what is known of it has no draws, and needs none."""
+    shared = {"phrase": visible(words.phrase(each)), "worst": each.worst, "best": each.best}
+    if isinstance(each, PageCriterion):
+        n_arms = len(words.page.arms)
+        return {
+            **shared,
+            "values": each.values.tolist(),
+            "known": True,
+            "draws": None,
+            "enough": [True] * n_arms,
+        }
+    return {
+        **shared,
+        "values": each.probability.tolist(),
+        "known": False,
+        "draws": None if each.draws is None else _encoded(each.draws),
+        "enough": list(each.enough),
     }
 
 

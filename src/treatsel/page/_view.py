@@ -50,13 +50,13 @@ def context_of(page: PatientPage, words: Wording) -> dict[str, Any]:
 
 
 def is_adjustable(page: PatientPage) -> bool:
-    """Whether sliders can change anything: several arms, and several outcomes that can have a weight."""
-    return page.yours.status != "out_of_scope" and len(page.eligible) > 1 and len(page.weighable) > 1
+    """Whether sliders can change anything: several arms, and several criteria that can have a weight."""
+    return page.yours.status != "out_of_scope" and len(page.eligible) > 1 and len(page.weighed) > 1
 
 
 def _other_choices(page: PatientPage, words: Wording) -> list[tuple[str, ChoiceView]]:
     """Return the decisions at equal weights and by the first outcome alone, with their headings."""
-    if len(page.weighable) < 2:
+    if len(page.weighed) < 2:
         return []
     said = words.strings["fit"]
     first = fill(said["first"], phrase=words.wanted(page.weighable[0]))
@@ -73,6 +73,7 @@ def _card(k: int, words: Wording) -> dict[str, Any]:
     return {
         "title": words.arm(k),
         "description": words.description(k),
+        "note": words.note(k),
         "is_comparator": k == page.rules.comparator and len(page.eligible) > 1,
         "chances": [_chance(each, k, words) for each in page.outcomes],
         "for": speaks_for,
@@ -97,21 +98,27 @@ def _chance(outcome: PageOutcome, k: int, words: Wording) -> dict[str, Any]:
         "kind": {True: "good", False: "bad", None: "neutral"}[outcome.good],
         "count": fill(said["count"], n=n, m=100 - n, **phrases),
         "range": shown,
+        "source": fill(said["source"], source=outcome.source) if outcome.source else "",
     }
 
 
 def _sliders(page: PatientPage, words: Wording) -> list[dict[str, Any]]:
-    """Return a slider for each outcome, with the range that it has among the patient's options."""
+    """Return a slider for each criterion, with the range that it has among the patient's options."""
     said, found = words.strings["weights"], []
-    for each in page.weighable:
-        of_eligible = [of_100(float(p)) for p in words.wanted_probability(each)[page.eligible]]
-        phrase, share = words.wanted(each), of_100(page.yours.weights.get(each.name, 0.0))
+    for each in page.weighed:
+        share, phrase = of_100(page.yours.weights.get(each.name, 0.0)), words.phrase(each)
+        if isinstance(each, PageOutcome):
+            of_eligible = [of_100(float(p)) for p in words.wanted_probability(each)[page.eligible]]
+            label, shown = said["label"], said["range"]
+            ends = {"lowest": min(of_eligible), "highest": max(of_eligible)}
+        else:
+            label, shown = said["label_other"], said["range_other"]
+            values = each.values[page.eligible]
+            ends = {"lowest": f"{values.min():g}", "highest": f"{values.max():g}", "unit": each.unit}
         found.append(
             {
-                "label": fill(said["label"], phrase=phrase),
-                "range": fill(
-                    said["range"], lowest=min(of_eligible), highest=max(of_eligible), phrase=phrase
-                ),
+                "label": fill(label, phrase=phrase),
+                "range": fill(shown, phrase=phrase, **ends),
                 "value": share,
                 "shown": fill(said["value"], percent=share),
             }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from treatsel.page._contents import PageOutcome, PatientPage
+from treatsel.page._contents import PageCriterion, PageOutcome, PatientPage
 from treatsel.page._numbers import of_100
 from treatsel.page._strings import Strings, fill, joined
 
@@ -33,6 +33,15 @@ class Wording:
     def description(self, k: int) -> str:
         """Return the description of an arm, "" without one."""
         return str(self._arms[k].get("description", ""))
+
+    def note(self, k: int) -> str:
+        """Return of what the rules of eligibility warn, "" without a warning."""
+        reason = self.page.warned.get(k)
+        return fill(self.strings["arms_text"]["warned"], reason=reason) if reason else ""
+
+    def phrase(self, each: PageOutcome | PageCriterion) -> str:
+        """Return how a text names what can have a weight: the good result of an outcome, or a title."""
+        return self.wanted(each) if isinstance(each, PageOutcome) else each.title
 
     def event(self, outcome: PageOutcome) -> str:
         """Return how a sentence says that the outcome happens to people."""

@@ -9,7 +9,8 @@
   const rules = data.rules, strings = data.strings, nArms = data.arms.length;
   const arms = data.arms.map((_, k) => k), eligible = arms.filter((k) => data.eligible[k]);
   const DASH = "\u2013", MINUS = "\u2212";
-  data.outcomes.forEach((outcome) => { outcome.byArm = outcome.draws === null ? null : decoded(outcome.draws); });
+  data.criteria.forEach((each) => { each.byArm = each.draws === null ? null : decoded(each.draws); });
+  const nDraws = Math.max(0, ...data.criteria.map((each) => (each.byArm === null ? 0 : each.byArm[0].length)));
 
   // Arrays of draws by arm from base64 of little-endian 64-bit numbers.
   function decoded(text) {
@@ -23,17 +24,22 @@
   const share = (values, test) => values.reduce((n, value) => n + (test(value) ? 1 : 0), 0) / values.length;
 
   // ---- decision ----
+  // A value on the scale of its criterion, 0 (worst) to 1 (best).
+  const scaled = (each, value) => (value - each.worst) / (each.best - each.worst);
+
   function decide(given) {
     const total = given.reduce((sum, weight) => sum + weight, 0);
-    const active = data.outcomes.map((_, i) => i).filter((i) => given[i] > 0);
+    const active = data.criteria.map((_, i) => i).filter((i) => given[i] > 0);
     const weights = given.map((weight) => weight / total);
-    const utility = (of) => Math.min(active.reduce((sum, i) => sum + weights[i] * of(data.outcomes[i]), 0), 1);
-    const good = (outcome, p) => (outcome.good ? p : 1 - p);
-    const values = arms.map((k) => utility((outcome) => good(outcome, outcome.probability[k])));
-    const hasDraws = active.every((i) => data.outcomes[i].byArm !== null);
-    const draws = !hasDraws ? null : arms.map((k) =>
-      Float64Array.from(data.outcomes[active[0]].byArm[k], (_, t) => utility((o) => good(o, o.byArm[k][t]))));
-    const enough = arms.map((k) => active.every((i) => data.outcomes[i].enough[k]));
+    const utility = (of) => {
+      const sum = active.reduce((total, i) => total + weights[i] * scaled(data.criteria[i], of(data.criteria[i])), 0);
+      return rules.is_capped ? Math.min(sum, 1) : sum;
+    };
+    const values = arms.map((k) => utility((each) => each.values[k]));
+    const hasDraws = active.every((i) => data.criteria[i].known || data.criteria[i].byArm !== null);
+    const draws = !hasDraws ? null : arms.map((k) => Float64Array.from({ length: Math.max(nDraws, 1) }, (_, t) =>
+      utility((each) => (each.byArm === null ? each.values[k] : each.byArm[k][t]))));
+    const enough = arms.map((k) => active.every((i) => data.criteria[i].enough[k]));
     const leading = leadingArms(values);
     const first = leading.reduce((best, k) => (values[k] > values[best] ? k : best), leading[0]);
     const comparator = rules.comparator;
@@ -182,8 +188,8 @@
   function namesOf(list) { return list.map((k) => data.arms[k]); }
 
   function weightsText(choice) {
-    const parts = data.outcomes.map((outcome, i) =>
-      fill(strings.weights.used_one, { phrase: outcome.phrase, percent: of100(choice.weights[i]) }));
+    const parts = data.criteria.map((each, i) =>
+      fill(strings.weights.used_one, { phrase: each.phrase, percent: of100(choice.weights[i]) }));
     return parts.join(strings.list_comma);
   }
 

@@ -153,6 +153,17 @@ class Valuation:
             total = total + weights * self.criteria[name].value(measured)
         return np.asarray(total)
 
+    def others(self) -> list["Other"]:
+        """Return the criteria that the model does not predict."""
+        return [
+            Other(
+                criterion=self.criteria[name],
+                values=self._value(name),
+                rates=each if isinstance(each, Rates) else None,
+            )
+            for name, each in self.measured.items()
+        ]
+
     def acceptability(self, draw: Draw, allowed: Collection[Any], **options: Any) -> "Acceptability":
         """Return how often each allowed arm has each rank; see `smaa`."""
         from treatsel.preference._smaa import smaa
@@ -238,6 +249,15 @@ class Valuation:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Other:
+    """A criterion that the model does not predict: its values by arm, and its published rates if it has any."""
+
+    criterion: Criterion
+    values: FloatArray
+    rates: "Rates | None"
+
+
 @dataclass(frozen=True, eq=False)
 class Rates:
     """Published rates of one side effect under the arms of a model."""
@@ -249,6 +269,12 @@ class Rates:
     def draws(self, n_draws: int) -> FloatArray:
         """Return draws, shape (n_arms, n_draws)."""
         return np.asarray(self.table.draws(self.arms, n_draws)[self.effect].T)
+
+    @property
+    def source(self) -> str:
+        """Sources of the rates with their dates."""
+        own = [rate for rate in self.table.rates if rate.effect == self.effect]
+        return "; ".join(dict.fromkeys(f"{rate.source} ({rate.date.isoformat()})" for rate in own))
 
     @lazy
     def mean(self) -> FloatArray:

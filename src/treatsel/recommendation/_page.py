@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 from treatsel._checks import ROUNDING
+from treatsel.codebook import SAFETY_CODES
 from treatsel.errors import InputError
-from treatsel.page import Choice, PageOutcome, PatientPage, Rules, render, strings_of
+from treatsel.page import Choice, PageCriterion, PageOutcome, PatientPage, Rules, render, strings_of
 from treatsel.predictions import WARNING_CODES
 from treatsel.recommendation._decision import CLEAR, LEANING, RULED_OUT
 from treatsel.recommendation._outcomes import PatientOutcomes
+
+N_SHOWN = 1000  # draws of published rates, as many as models have
 
 
 def page_of(found: Any, **added: Any) -> PatientPage:
@@ -30,13 +33,19 @@ def page_of(found: Any, **added: Any) -> PatientPage:
     """
     outcomes = _outcomes_of(found)
     shown = [_outcome(found, outcomes, name) for name in outcomes.event_is_good]
-    weighable = [each.name for each in shown if each.good is not None]
+    others = [] if outcomes.valuation is None else outcomes.valuation.others()
+    shown += [_published(other, found.level, found.arms) for other in others if other.rates is not None]
+    criteria = [_criterion(other) for other in others if other.rates is None]
+    weighable = [each.name for each in shown if each.good is not None and each.is_weighed]
+    weighable += [each.name for each in criteria]
     excluded = {found.arms.index(arm): str(why) for arm, why in found.columns["excluded"][0].items()}
     audit, service = found.audit or {}, outcomes.predictions.service
     return PatientPage(
         arms=[str(arm) for arm in found.arms],
         excluded=excluded,
+        warned={found.arms.index(arm): str(why) for arm, why in found.columns["warned"][0].items()},
         outcomes=shown,
+        criteria=criteria,
         yours=choice_of(found),
         equal=choice_of(outcomes.decide(dict.fromkeys(weighable, 1.0))),
         first=choice_of(outcomes.decide({weighable[0]: 1.0})),
@@ -67,15 +76,26 @@ def page_text(
 ) -> str:
     """Return the page as HTML; see `Recommendations.to_html`."""
     titles, words = _outcomes_of(found).titles, strings_of(strings)
+    flagged = _safety_items(found, titles, words)
     page = page_of(
         found,
-        safety_items=_texts("safety_items", safety_items),
+        safety_items=(*flagged, *_texts("safety_items", safety_items)),
         next_question=_question(next_question, titles, words),
         explanation=_texts("explanation", explanation),
         follow_up=" ".join(_texts("follow_up", follow_up)) or None,
         patient=" ".join(_texts("patient", patient)) or None,
     )
     return render(page, words)
+
+
+def _safety_items(found: Any, titles: Mapping[str, str], words: Mapping[str, Any]) -> list[str]:
+    """Return what there is to say of the safety items of the codebook."""
+    flags = found.flags or {"code": (), "column": ()}
+    return [
+        str(words["safety"][code]).replace("{title}", str(titles.get(column, column)))
+        for code, column in zip(flags["code"], flags["column"], strict=True)
+        if code in SAFETY_CODES
+    ]
 
 
 def _texts(name: str, given: Any) -> tuple[str, ...]:
@@ -120,6 +140,10 @@ def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
     predicted, evidence = outcomes.predictions, outcomes.evidence((name,))
     # a patient out of scope may have values that draws refuse; the page shows no numbers then
     in_scope = found.columns["status"][0] != "out_of_scope"
+    criterion, is_weighed = None, True
+    if outcomes.valuation is not None and outcomes.valuation.preferences is not None:
+        criterion = outcomes.valuation.criteria.get(name)
+        is_weighed = criterion is not None
     return PageOutcome(
         name=name,
         title=outcomes.titles.get(name, name),
@@ -129,6 +153,8 @@ def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
         upper=predicted.upper[name][0],
         draws=outcomes.draw(name) if in_scope else None,
         enough=[bool(evidence.get(arm, True)) for arm in found.arms],
+        is_weighed=is_weighed,
+        **{} if criterion is None else {"worst": criterion.worst, "best": criterion.best},
     )
 
 
@@ -149,6 +175,38 @@ def choice_of(found: Any) -> Choice:
     )
 
 
+def _published(other: Any, level: float, arms: Sequence[Any]) -> PageOutcome:
+    """Return published rates of a side effect as an outcome."""
+    draws = other.rates.draws(N_SHOWN)
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1)
+    return PageOutcome(
+        name=other.criterion.name,
+        title=other.criterion.label or other.criterion.name,
+        good=other.criterion.best > other.criterion.worst,
+        probability=other.rates.mean,
+        lower=ends[0],
+        upper=ends[1],
+        draws=draws.T,
+        enough=[True] * len(arms),
+        worst=other.criterion.worst,
+        best=other.criterion.best,
+        source=other.rates.source,
+    )
+
+
+def _criterion(other: Any) -> PageCriterion:
+    """Return a criterion that is known for each arm."""
+    one = other.criterion
+    return PageCriterion(
+        name=one.name,
+        title=one.label or one.name,
+        unit=one.unit,
+        worst=one.worst,
+        best=one.best,
+        values=other.values,
+    )
+
+
 def _rules(found: Any) -> Rules:
     position = {arm: k for k, arm in enumerate(found.arms)}
     return Rules(
@@ -162,6 +220,7 @@ def _rules(found: Any) -> Rules:
         leaning=LEANING,
         ruled_out=RULED_OUT,
         rounding=ROUNDING,
+        is_capped=found.outcomes.valuation is None or found.outcomes.valuation.preferences is None,
     )
 
 
