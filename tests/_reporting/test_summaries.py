@@ -32,6 +32,7 @@ NOT_RESULTS |= {
     "Explainer",
     "Trees",
     "Development",
+    "JointDraws",
     "Contributions",
     "Curvature",
     "Hierarchy",

@@ -22,6 +22,7 @@ from treatsel.table import read_table
 READERS = {
     *("outcome", "codebook", "train", "predict", "recommend", "explain", "crossvalidate", "validate"),
     "monitor",
+    "allocate",
 }
 FIGURES = ("gain over the best single arm", "calibration slope")
 

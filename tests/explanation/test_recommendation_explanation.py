@@ -130,8 +130,12 @@ def test_the_interval_is_that_of_the_recommendation(mixed, preferences):
     found = mixed.explain_recommendation(PATIENT, preferences=preferences)
     told = mixed.recommend(PATIENT, preferences=preferences, comparator=found.comparator)
     at = (0, mixed.arms.index(found.arm))
-    for name in ("lower", "upper", "p_better"):
-        assert getattr(found, name) == pytest.approx(told.comparisons[name][at], abs=1e-9)
+    for name, theirs in [
+        ("lower", "difference_lower"),
+        ("upper", "difference_upper"),
+        ("p_better", "p_better"),
+    ]:
+        assert getattr(found, name) == pytest.approx(told.comparisons[theirs][at], abs=1e-9)
 
 
 def test_the_comparator_is_the_default_arm_or_the_next_best(selector):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from treatsel.codebook import SAFETY_CODES
 from treatsel.errors import InputError
 from treatsel.page import strings_of
 from treatsel.predictions import WARNING_CODES
@@ -53,7 +54,8 @@ def test_all_words_come_from_one_file(patient_of, tmp_path):
 
 def test_every_code_has_words():
     assert set(ENGLISH["status"]) == {*STATUSES, "no_option"}
-    assert set(ENGLISH["warnings"]) == set(WARNING_CODES)
+    assert set(ENGLISH["warnings"]) == set(WARNING_CODES) - set(SAFETY_CODES)
+    assert set(SAFETY_CODES) <= set(ENGLISH["safety"])
     assert set(ENGLISH["reasons"]) == set(STATUS_REASONS)
 
 

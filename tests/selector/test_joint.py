@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 import treatsel as ts
 from treatsel.models import ArmwiseClassifier, PooledClassifier, RecalibratedClassifier
+from treatsel.preference import Valuation
 from treatsel.selector._joint import residuals_of, shrunken_correlation, target_of
 
 GOOD = {"remission": True, "stays": True}
@@ -163,15 +164,21 @@ def test_labels_of_arms_do_not_matter(selector):
         )
 
 
+def valuation(model, weights):
+    return Valuation.of(weights, outcomes=model.outcomes, event_is_good=model.event_is_good, arms=model.arms)
+
+
 def test_records_and_tables_pair_the_same_draws(selector):
     from treatsel.fitted import _records, _tables
 
     X, _ = make()
     weights, model = {"remission": 0.6, "stays": 0.4}, selector.model_
     row = X.drop(columns="arm").head(1)
-    table = _tables._utility_draws(model, row, weights, "known")
+    table = _tables._utility_draws(model, row, valuation(model, weights), "known")
     scores = {name: model.scorers[name].score(row.iloc[0].to_dict(), None, "known") for name in weights}
-    np.testing.assert_allclose(_records._utility_draws(model, scores, weights), table, atol=1e-12)
+    np.testing.assert_allclose(
+        _records._utility_draws(model, scores, valuation(model, weights)), table, atol=1e-12
+    )
     one, two = (selector.predict_draws(row, name) for name in weights)
     np.testing.assert_allclose(table, 0.6 * one + 0.4 * two, atol=1e-12)
 
@@ -184,7 +191,10 @@ def test_a_replaced_model_is_independent_of_the_others(selector):
     assert [model.joint for model in changed.additive_.values()] == [True, False]
     weights = {"remission": 0.5, "stays": 0.5}
     row = X.drop(columns="arm").head(1)
-    wide, narrow = (_tables._utility_draws(s.model_, row, weights, "known") for s in (selector, changed))
+    wide, narrow = (
+        _tables._utility_draws(s.model_, row, valuation(s.model_, weights), "known")
+        for s in (selector, changed)
+    )
     assert narrow.std() < wide.std()  # the correlation is positive
     updated = RecalibratedClassifier(selector.models_["stays"]).fit(X, y["stays"])
     assert not updated.additive().joint

@@ -53,7 +53,12 @@ class DevelopmentDistance:
     def of(
         cls, names: Sequence[str], center: FloatArray, scale: FloatArray, background: Mapping[str, Any]
     ) -> "DevelopmentDistance":
-        """Return the distance from moments and background of a development cohort."""
+        """Return the distance from moments and background of a development cohort.
+
+        Without a background, no covariate counts.
+        """
+        kept = [i for i, name in enumerate(names) if name in background]
+        names, center, scale = [names[i] for i in kept], center[kept], scale[kept]
         groups = [np.asarray(background[name], dtype=np.float64) for name in names]
         means = np.column_stack(groups) if groups else np.zeros((0, 0))
         z = np.nan_to_num((means - center) / scale)

@@ -110,7 +110,7 @@ def _sliders(page: PatientPage, words: Wording) -> list[dict[str, Any]]:
         if isinstance(each, PageOutcome):
             of_eligible = [of_100(float(p)) for p in words.wanted_probability(each)[page.eligible]]
             label, shown = said["label"], said["range"]
-            ends = {"lowest": min(of_eligible), "highest": max(of_eligible)}
+            ends: dict[str, Any] = {"lowest": min(of_eligible), "highest": max(of_eligible)}
         else:
             label, shown = said["label_other"], said["range_other"]
             values = each.values[page.eligible]

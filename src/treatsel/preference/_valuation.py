@@ -251,7 +251,7 @@ class Valuation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Other:
-    """A criterion that the model does not predict: its values by arm, and its published rates if it has any."""
+    """A criterion that the model does not predict: values by arm, and published rates if it has any."""
 
     criterion: Criterion
     values: FloatArray

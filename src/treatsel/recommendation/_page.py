@@ -154,7 +154,8 @@ def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
         draws=outcomes.draw(name) if in_scope else None,
         enough=[bool(evidence.get(arm, True)) for arm in found.arms],
         is_weighed=is_weighed,
-        **{} if criterion is None else {"worst": criterion.worst, "best": criterion.best},
+        worst=float(outcomes.event_is_good[name] is False) if criterion is None else criterion.worst,
+        best=float(outcomes.event_is_good[name] is not False) if criterion is None else criterion.best,
     )
 
 
@@ -231,5 +232,5 @@ def _warnings(outcomes: PatientOutcomes) -> list[tuple[str, str | None]]:
     return [
         (str(code), None if about is None else str(titles.get(about, about)))
         for code, about in pairs
-        if code in WARNING_CODES
+        if code in WARNING_CODES and code not in SAFETY_CODES
     ]
