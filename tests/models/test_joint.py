@@ -252,6 +252,6 @@ def test_published_estimates_keep_the_draws_of_one_outcome_as_precise():
     priors = Priors(arm_contrasts={("b", "a"): (0.3, 0.05)}, source="A trial")
     _, joint = fit(HierarchicalClassifier(priors=priors), X, Y, 0.5)
     alone = HierarchicalClassifier(priors=priors).fit(X[["x", "z", "arm"]], Y[:, 1])
-    assert (alone.priors_["used_se"] < 0.3).all()  # the published estimate counts
+    assert (alone.priors_["used_se"] < 2 * alone.priors_["patients_se"]).all()  # the estimate counts
     one, two = ((each[..., 1] - each[..., 0]).std(axis=0) for each in map(logits, (joint, alone)))
     np.testing.assert_allclose(one, two, rtol=0.12)
