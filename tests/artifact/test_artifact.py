@@ -522,6 +522,7 @@ def with_nan(array):
         (lambda m, p: m.update(arms=["cbt"]), "default arm is not an arm"),
         (lambda m, p: m.update(default_arm="yoga"), "default arm is not an arm"),
         (lambda m, p: m.update(outcomes=[]), "outcomes are not distinct"),
+        (lambda m, p: first(m).update(joint=1), "joint is neither true nor false"),
         (lambda m, p: m.pop("codebook"), "the manifest has no codebook"),
         (lambda m, p: m.update(codebook={"fields": 3}), "not a list of mappings"),
         (lambda m, p: m.update(intended_use={}), "needs a purpose"),
@@ -590,7 +591,7 @@ def published(**change):
 def test_a_file_of_an_earlier_version_has_no_sites_priors_or_scores(path, tmp_path, cohort):
     def change(manifest, parts):
         for outcome in manifest["outcomes"]:
-            outcome.pop("sites"), outcome.pop("score")
+            outcome.pop("sites"), outcome.pop("score"), outcome.pop("joint")
         manifest.pop("priors"), manifest["arm_means"].pop("p_best")
         for name in [name for name in parts if "/sites/" in name]:
             parts.pop(name)
@@ -598,6 +599,7 @@ def test_a_file_of_an_earlier_version_has_no_sites_priors_or_scores(path, tmp_pa
     (tmp_path / "m.treatsel").write_bytes(resealed(path, change))
     old = ts.load_model(tmp_path / "m.treatsel")
     assert old.model_.site_column is None
+    assert not any(model.joint for model in old.additive_.values())
     assert old.arm_means_["p_best"].isna().all()
     assert "Best for all" in model_card(read_manifest(tmp_path / "m.treatsel"))
     old.predict(cohort.X.head(3))

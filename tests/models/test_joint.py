@@ -20,6 +20,7 @@ from treatsel.models import (
     ImputedClassifier,
     JointDraws,
     PooledClassifier,
+    Priors,
     StackedClassifier,
 )
 from treatsel.selector._joint import residuals_of, shrunken_correlation
@@ -244,3 +245,13 @@ def test_intervals_of_a_weighted_utility_have_their_coverage(signs, permuted_is)
     print(f"coverage of 90% intervals: joint {joint:.3f} (SE {se:.3f}), permuted {permuted:.3f}")
     assert abs(joint - 0.9) < 3 * se + 0.01
     assert permuted < joint - 0.04 if permuted_is == "too narrow" else permuted > joint + 0.04
+
+
+def test_published_estimates_keep_the_draws_of_one_outcome_as_precise():
+    X, Y, _ = make(300, 0.5, 8)
+    priors = Priors(arm_contrasts={("b", "a"): (0.3, 0.05)}, source="A trial")
+    _, joint = fit(HierarchicalClassifier(priors=priors), X, Y, 0.5)
+    alone = HierarchicalClassifier(priors=priors).fit(X[["x", "z", "arm"]], Y[:, 1])
+    assert (alone.priors_["used_se"] < 2 * alone.priors_["patients_se"]).all()  # the estimate counts
+    one, two = ((each[..., 1] - each[..., 0]).std(axis=0) for each in map(logits, (joint, alone)))
+    np.testing.assert_allclose(one, two, rtol=0.12)
