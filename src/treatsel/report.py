@@ -247,7 +247,9 @@ def _covariates(content: Any) -> Section:
     tables = [Table(pd.DataFrame(rows), "Covariates that the model needs.", words)]
     items = [entry for entry in content["codebook"]["fields"] if entry.get("role") == "safety_item"]
     if items:
-        shown = [{"Safety item": e["name"], "Flagged": e["flag"], "Meaning": _meaning(e)} for e in items]
+        shown = [
+            {"Safety item": e["name"], "Flagged": e.get("flag", DASH), "Meaning": _meaning(e)} for e in items
+        ]
         caption = "Safety items, which are shown before every result. The model does not see them."
         tables.append(Table(pd.DataFrame(shown), caption, ("Flagged", "Meaning")))
     return Section(heading="Covariates", tables=tables)

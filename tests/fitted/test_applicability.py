@@ -70,6 +70,11 @@ def test_the_distance_is_that_of_mahalanobis():
     np.testing.assert_allclose(squared[3], most @ np.linalg.solve(distance.covariance, most))
     assert n_known.tolist() == [3, 2, 0, 3]
     assert not distance.is_far(x[2:3])[0]
+    many = rng.normal(0, 8, (200, 3))
+    many[::5, 1] = np.nan
+    far = distance.is_far(many)
+    assert 0 < far.sum() < 200
+    assert [distance.is_far_one(row) for row in many] == far.tolist()
 
 
 def test_no_numbers_no_distance():

@@ -21,8 +21,7 @@ def of_record(model: ModelData, values: Mapping[str, Any]) -> list[tuple[str, An
     absent = [name for name in names if (value := values[name]) is None or value != value]
     if len(absent) > MOST_MISSING * len(names):
         found.append(("many_missing", None))
-    x = np.array([[values[name] for name in distance.names]], dtype=np.float64)
-    if distance.is_far(x)[0]:
+    if distance.is_far_one(np.array([values[name] for name in distance.names], dtype=np.float64)):
         found.append(("far_from_development", None))
     if model.assignment != "randomised":
         assignment = model.assignment_model

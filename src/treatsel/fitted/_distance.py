@@ -89,6 +89,16 @@ class DevelopmentDistance:
         found, n_known = self.squared(x)
         return np.asarray(found > self._limits[n_known])
 
+    def is_far_one(self, x: FloatArray) -> bool:
+        """Return what `is_far` says of one patient, shape (n_numbers,), in half the time if all are known."""
+        z = np.minimum(np.maximum((x - self.center) / self.scale, -MOST_SDS), MOST_SDS)
+        found = float(z.dot(self._precision).dot(z))
+        return bool(self.is_far(x[None])[0]) if found != found else found > self._farthest
+
+    @lazy
+    def _farthest(self) -> float:
+        return float(self._limits[-1])
+
     @lazy
     def _precision(self) -> FloatArray:
         return np.asarray(np.linalg.inv(self.covariance), dtype=np.float64)
