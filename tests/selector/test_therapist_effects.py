@@ -74,7 +74,16 @@ def test_nothing_is_kept_by_default(cohort, selector, tmp_path):
     content = (tmp_path / "plain.treatsel").read_bytes()
     assert content == (tmp_path / "asked.treatsel").read_bytes()
     manifest = read_manifest(tmp_path / "plain.treatsel").content
-    keys = {"name", "event_is_good", "encoding", "has_posterior_draws", "has_trees", "score", "sites"}
+    keys = {
+        "name",
+        "event_is_good",
+        "encoding",
+        "has_posterior_draws",
+        "has_trees",
+        "joint",
+        "score",
+        "sites",
+    }
     assert all(set(outcome) == keys for outcome in manifest["outcomes"])
     assert "Effects of therapists" not in model_card(read_manifest(tmp_path / "plain.treatsel"))
 
