@@ -28,6 +28,7 @@ def test_a_point_mass_at_zero_prevents_a_claim():
     draws[:, :100] = 0.0
     assert contour_probability(draws) > 0.05
     assert contour_probability(np.zeros((3, 100))) == 1.0
+    assert contour_probability(np.zeros((0, 2, 100))) == 1.0
 
 
 def test_ties_share_their_ranks_and_the_first_place():

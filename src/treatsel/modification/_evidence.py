@@ -33,9 +33,11 @@ def contour_probability(draws: FloatArray) -> float:
     """
     flat = draws.reshape(-1, draws.shape[-1])
     n_draws = flat.shape[1]
+    if not len(flat):
+        return 1.0
     square, axes = np.linalg.eigh(flat @ flat.T / n_draws)  # around 0: the mean counts as well
     square, axes = square[::-1], axes[:, ::-1]
-    if not len(square) or square[0] <= EQUAL**2:
+    if square[0] <= EQUAL**2:
         return 1.0
     n_kept = 1 + int(np.searchsorted(np.cumsum(square) / square.sum(), SHARE_KEPT))
     along = axes[:, :n_kept].T @ flat

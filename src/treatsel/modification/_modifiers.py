@@ -98,6 +98,10 @@ def modifiers(
     noise, the more so the more arms and categories there are. It is "negligible" if the posterior
     probability of a modification above `smallest` is at most 1 - `level`; otherwise "uncertain".
 
+    The contour probability rests on the mean contributions by level (a category, or a third of a number). A
+    modification by two covariates together that averages out over the levels of each is therefore shown by
+    its size, and not claimed.
+
     Terms are those of the average service; a missing value counts as the model encodes it. What is described
     is the model: a modifier in data from routine care may stand for something else that was not measured.
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK = 200  # patients at once: with 6 arms and 1,000 draws, an array takes 10 MB
-N_EXAMPLES = 40
 N_DONORS = 10  # values of a covariate over which trees are averaged; linear terms use the exact mean
 
 
@@ -110,13 +109,6 @@ class Population:
         n = min(N_DONORS, len(ordered))
         return np.asarray(ordered[((np.arange(n) + 0.5) / n * len(ordered)).astype(int)])
 
-    @lazy
-    def examples(self) -> np.ndarray:
-        """Positions of patients by whom contributions are compared with none; by covariates, not by order."""
-        order = np.lexsort(self.matrix.T[::-1])
-        n = min(N_EXAMPLES, len(order))
-        return np.asarray(order[((np.arange(n) + 0.5) / n * len(order)).astype(int)])
-
     def blocks(self) -> Iterator[slice]:
         """Return the blocks of patients."""
         for start in range(0, len(self.terms), BLOCK):
@@ -157,8 +149,8 @@ class Contribution:
         Standard deviation over patients of the contribution to the mean probability over arms.
     by_level : ndarray of shape (n_levels, n_arms - 1, n_draws)
         Mean contribution to the difference in probability among the patients of each level.
-    logits : ndarray of shape (n_arms, n_examples, n_draws)
-        Contribution to the deviation of each arm from the mean over arms, in logits, for some patients.
+    logits : ndarray of shape (n_arms, n_levels, n_draws)
+        Mean contribution to the deviation of each arm from the mean over arms, in logits.
     """
 
     modification: FloatArray
@@ -184,7 +176,10 @@ def contributions_of(
     """
     n_arms, _, n_draws = population.draws.shape
     sums = [_Sums(len(each), n_arms, n_draws) for each in levels]
-    examples = [population.contributions(each[population.examples])[1] for each in departures]
+    # Means of levels, and not patients: the draws understate how far trees err for single patients.
+    means = [
+        population.contributions(weights @ each)[1] for each, weights in zip(departures, levels, strict=True)
+    ]
     for rows in population.blocks():
         logit = population.logits(rows)
         full = logistic(logit)
@@ -192,7 +187,7 @@ def contributions_of(
             shared, deviation = population.contributions(departure[rows])
             change = differences(full - logistic(logit - deviation), comparator)
             own.add(change, (full - logistic(logit - shared)).mean(axis=0), weights[:, rows])
-    return [own.contribution(logits) for own, logits in zip(sums, examples, strict=True)]
+    return [own.contribution(logits) for own, logits in zip(sums, means, strict=True)]
 
 
 class _Sums:
