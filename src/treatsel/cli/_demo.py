@@ -14,6 +14,7 @@ from treatsel.cohort import Cohort
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.explanation import explain
+from treatsel.questions import next_question
 from treatsel.recommendation import Recommendations
 from treatsel.report import write_html
 from treatsel.selector import TreatmentSelector
@@ -65,8 +66,12 @@ def run(args: argparse.Namespace) -> int:
     )
     write_html(manifest, folder / "card.html")
     tell(summary_of(report))
-    print(f"\nOpen {folder / 'report.html'} (validation) and {folder / 'card.html'} (model card).")
+    _heading(5, "Talk it over with one patient")
+    sentence = _talk_over(selector, patients, recommendations, folder)
+    pages = {"patient.html": "one patient", "report.html": "validation", "card.html": "model card"}
+    print("\nOpen " + ", ".join(f"{folder / page} ({what})" for page, what in pages.items()) + ".")
     print("Also written: " + ", ".join(sorted(path.name for path in folder.iterdir())) + ".")
+    print(f"\n{sentence}")
     return 0
 
 
@@ -138,6 +143,39 @@ def _explain(
     tell(
         f"   {patient}: the model's difference {first} minus {second} starts at "
         f"{100 * explanation.base_value:+.1f} points; largest contributions: {words}"
+    )
+
+
+def _talk_over(
+    selector: TreatmentSelector, patients: Any, recommendations: Recommendations, folder: Path
+) -> str:
+    """Write the page of the patient whose arm is most probably better than the comparator; say so."""
+    patient = recommendations.table["p_better"].fillna(0.0).idxmax()
+    row = patients.loc[[patient]]
+    why = selector.explain_recommendation(row)
+    question = next_question(selector, row)
+    recommendation = selector.recommend(row)
+    recommendation.to_html(
+        folder / "patient.html", explanation=why.sentences(), next_question=question, patient=str(patient)
+    )
+    tell(f"   {patient}: {' '.join(why.sentences()[:2])}")
+    return _sentence(recommendation)
+
+
+def _sentence(found: Recommendations) -> str:
+    """Return one sentence on one patient that a clinician can use."""
+    (row,) = found.table.to_dict("records")
+    arm, comparator = row["arm"], row["comparator"]
+    chance = found.utility.iloc[0]
+    if arm is None:
+        return "For this patient, the model recommends no treatment: talk about the options without it."
+    people = f"{100 * chance[arm]:.0f} of 100 people like this recover with {arm}"
+    if arm == comparator or comparator is None:
+        return f"{people}, and no other treatment is known to do better for this patient."
+    ends = f"{100 * row['difference_lower']:+.0f} to {100 * row['difference_upper']:+.0f}"
+    return (
+        f"{people}, and {100 * chance[comparator]:.0f} with {comparator} (95 % interval of the difference "
+        f"{ends}); the chance that {arm} is the better of the two is {row['p_better']:.0%}."
     )
 
 
