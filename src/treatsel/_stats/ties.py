@@ -15,8 +15,10 @@ def best_shares(
     or one position per row (-1: none).
     """
     tied = values >= np.nanmax(values, axis=1, keepdims=True) - tolerance
-    if comparator is not None:
+    shared = tied.sum(axis=1, keepdims=True)
+    if comparator is not None and shared.max(initial=1) > 1:
         position = np.broadcast_to(np.asarray(comparator), len(values))
         takes = (position >= 0) & tied[np.arange(len(values)), position]
         tied[takes] = np.eye(values.shape[1], dtype=bool)[position[takes]]
-    return np.asarray(tied / tied.sum(axis=1, keepdims=True))
+        shared = tied.sum(axis=1, keepdims=True)
+    return np.asarray(tied / shared)

@@ -156,7 +156,9 @@ def decide(
         level=by.level,
         compiled=compiled,
     )
-    best_set = _best_set(values, found.expected_regret, permitted, top, by.margin)
+    best_set = _best_set(
+        values, found.expected_regret, permitted, top, by.margin, has_draws=draws is not None
+    )
     known = np.append(enough, False)
     comparable = known[top] & (known[comparator] | (comparator < 0))
     p_better, above_top = _of_top(found, draws, tied, top, comparator, by.margin)
@@ -229,7 +231,13 @@ def _of_top(
 
 
 def _best_set(
-    values: FloatArray, expected_regret: FloatArray, permitted: np.ndarray, top: np.ndarray, margin: float
+    values: FloatArray,
+    expected_regret: FloatArray,
+    permitted: np.ndarray,
+    top: np.ndarray,
+    margin: float,
+    *,
+    has_draws: bool,
 ) -> np.ndarray:
     """Return the arms within the margin of the top arm from which a random one loses at most the margin.
 
@@ -237,16 +245,16 @@ def _best_set(
     top arm. "Within the margin of the top arm" alone would not do: the top arm is the one that was
     overestimated, and patients lose more than the margin by the others. Without draws, every permitted arm.
     """
-    if np.isnan(expected_regret).all():
+    if not has_draws:
         return permitted.copy()
     near = permitted & ~exceeds(values[np.arange(len(values)), top][:, None] - values, margin)
     usable = np.where(near, expected_regret, np.inf)
-    order = np.argsort(usable, axis=1, kind="stable")
-    ordered = np.take_along_axis(usable, order, axis=1)
-    mean = ordered.cumsum(axis=1) / np.arange(1, usable.shape[1] + 1)
+    # plain indexing: take_along_axis takes as long as the rest together, for one patient
+    order, rows = usable.argsort(axis=1, kind="stable"), np.arange(len(values))
+    mean = usable[rows[:, None], order].cumsum(axis=1) / np.arange(1, usable.shape[1] + 1)
     found = np.zeros_like(permitted)
-    np.put_along_axis(found, order, ~exceeds(mean, margin), axis=1)
-    found[np.flatnonzero(top >= 0), top[top >= 0]] = True
+    found[rows[:, None], order] = ~exceeds(mean, margin)
+    found[rows[top >= 0], top[top >= 0]] = True
     return np.asarray(found & permitted)
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 # The rule that `validate` evaluates. Every recommendation follows it unless told otherwise: library, command
 # line, services and monitoring have no default of their own.
 DEFAULT_RULE, DEFAULT_MARGIN, DEFAULT_P_SWITCH = "expected", 0.05, 0.8
+# what is shown of the recommended arm
+OF_THE_ARM = (
+    *("difference", "difference_lower", "difference_upper", "p_better", "expected_regret", "p_best"),
+)
 
 
 def recommend(
@@ -254,28 +258,22 @@ def _excluded(
 
 def _columns(decisions: Decisions, arms: Sequence[Any], reasons: Sequence[Any]) -> dict[str, np.ndarray]:
     labels, found = objects([*arms, None]), decisions.comparisons  # position -1: no arm
+    rows, chosen = np.arange(len(decisions.arm)), decisions.arm
+    own = {name: getattr(found, name)[rows, chosen] for name in OF_THE_ARM}
+    if (none := chosen < 0).any():
+        own = {name: np.where(none, np.nan, values) for name, values in own.items()}
     return {
-        "arm": labels[decisions.arm],
+        "arm": labels[chosen],
         "status": decisions.status,
         "status_reasons": objects(reasons),
         "best_set": objects([tuple(labels[:-1][row]) for row in decisions.best_set]),
-        "difference": _of(found.difference, decisions.arm),
-        "difference_lower": _of(found.difference_lower, decisions.arm),
-        "difference_upper": _of(found.difference_upper, decisions.arm),
-        "p_better": _of(found.p_better, decisions.arm),
-        "expected_regret": _of(found.expected_regret, decisions.arm),
-        "p_best": _of(found.p_best, decisions.arm),
+        **own,
         "advantage": found.advantage,
         "advantage_lower": found.advantage_lower,
         "advantage_upper": found.advantage_upper,
         "top": labels[decisions.top],
         "comparator": labels[decisions.comparator],
     }
-
-
-def _of(table: FloatArray, arm: np.ndarray) -> FloatArray:
-    """Return the entry of each patient's arm; NaN without one."""
-    return np.where(arm >= 0, table[np.arange(len(table)), arm], np.nan)
 
 
 def objects(values: Sequence[Any]) -> np.ndarray:
