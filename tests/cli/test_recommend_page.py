@@ -1,5 +1,7 @@
 """`treatsel recommend --html`: the page of one patient."""
 
+import html
+
 import pandas as pd
 import pytest
 
@@ -28,7 +30,11 @@ def test_the_page_is_that_of_the_library(trained, one, capsys):
     assert "<h3>Talking (CBT)</h3>" in text
     selector = ts.load_model(model)
     patient = read_table(one / "one.csv", selector.codebook_)
-    assert text == selector.recommend(patient).to_html(strings=strings)
+    why = selector.explain_recommendation(patient).sentences()
+    question = ts.next_question(selector, patient)
+    expected = selector.recommend(patient).to_html(strings=strings, explanation=why, next_question=question)
+    assert text == expected
+    assert html.escape(why[1], quote=False) in text
     assert pd.read_csv(one / "one.csv")["patient_id"].item() not in text
     assert capsys.readouterr().out.startswith("patient,")
 

@@ -26,6 +26,7 @@ from treatsel.cli._io import (
 from treatsel.cli._predict import add_on_invalid, add_service
 from treatsel.errors import InputError
 from treatsel.preference import read_preferences
+from treatsel.questions import next_question
 from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, RULES
 from treatsel.table import read_table
 
@@ -142,8 +143,9 @@ def run(args: argparse.Namespace) -> int:
     if args.strings is not None and args.html is None:
         raise InputError("--strings has words of the page. Add --html FILE, or leave it out.")
     selector = load_model(args.model)
+    patients = read_table(args.patients, selector.codebook_, **reading(args))
     recommendations = selector.recommend(
-        read_table(args.patients, selector.codebook_, **reading(args)),
+        patients,
         **decision(args),
         on_invalid=args.on_invalid,
         date=args.date,
@@ -152,7 +154,9 @@ def run(args: argparse.Namespace) -> int:
     say_safety(recommendations.warnings)
     say_expired(recommendations.warnings)
     if args.html is not None:
-        recommendations.to_html(args.html, strings=args.strings)
+        recommendations.to_html(
+            args.html, strings=args.strings, **_reasons(selector, patients, recommendations, args)
+        )
     write_json(recommendations, args.json)
     table = recommendations.to_frame()
     write_table(flat(table), args.out)
@@ -181,6 +185,31 @@ def add_page(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="YAML or JSON file with words of the page: a translation, names and descriptions of arms",
     )
+
+
+def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """Return why this arm and what to ask next, for the page; nothing where no arms are compared.
+
+    Criteria beyond the outcomes of the model are not explained.
+    """
+    row = found.table.iloc[0]
+    n_arms = len(found.arms) - len(row["excluded"])
+    compared = len(found.patients) == 1 and row["top"] is not None and n_arms > 1
+    if not compared or row["status"] == "out_of_scope" or args.preferences is not None:
+        return {}
+    preferences = dict(args.weight) if args.weight else None
+    comparator = None if row["top"] == args.comparator else args.comparator
+    why = selector.explain_recommendation(
+        patients,
+        comparator=comparator,
+        preferences=preferences,
+        excluded=row["excluded"],
+        date=args.date,
+        service=args.service,
+    )
+    eligible = [arm for arm in found.arms if arm not in row["excluded"]]
+    question = next_question(selector, patients, preferences=preferences, allowed=eligible)
+    return {"explanation": why.sentences(), "next_question": question}
 
 
 def flat(table: Any) -> Any:
