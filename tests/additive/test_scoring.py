@@ -120,7 +120,7 @@ def test_kernels_are_compiled_again_if_the_cache_is_not_writable(monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(numba, "njit", njit)
-        compiled = _kernel._compiled.__wrapped__(_kernel._weighted_sum)
+        compiled = _kernel.compiled_form.__wrapped__(_kernel._weighted_sum)
     out = np.zeros(2)
     compiled(np.ones((1, 2)), np.ones(1), out)
     assert (asked, out.tolist()) == ([True, False], [1.0, 1.0])
@@ -134,7 +134,7 @@ def test_compiled_kernels_are_read_from_a_private_folder_only(tmp_path, monkeypa
     folder.mkdir()
     folder.chmod(mode)
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
-    compiled = _kernel._compiled.__wrapped__(_kernel._weighted_sum)
+    compiled = _kernel.compiled_form.__wrapped__(_kernel._weighted_sum)
     assert (compiled.stats.cache_path is not None) == is_used
 
 

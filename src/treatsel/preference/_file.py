@@ -53,7 +53,8 @@ def read_preferences(path: str | Path) -> dict[str, Any]:
     ...     path = Path(folder) / "preferences.yaml"
     ...     text = "swing: {remission: 100, wait: 100}" + chr(10)
     ...     text += "criteria: [{name: wait, worst: 20, best: 0, unit: weeks}]" + chr(10)
-    ...     _ = path.write_text(text + "measurements: {wait: {cbt: 14, medication: 3}}")
+    ...     with open(path, mode="w") as file:
+    ...         _ = file.write(text + "measurements: {wait: {cbt: 14, medication: 3}}")
     ...     found = read_preferences(path)
     >>> found["preferences"].mean_weights
     {'remission': 0.5, 'wait': 0.5}
