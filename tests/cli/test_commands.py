@@ -304,6 +304,7 @@ def imputed(folder, seed):
     return path
 
 
+@pytest.mark.slow
 def test_a_trial_is_cross_validated_from_the_shell(folder, capsys, tmp_path):
     command = ["crossvalidate", folder / "cohort.csv", "--codebook", folder / "codebook.yaml"]
     command += ["--outcome", "recovery", "--estimator", "hierarchical"]

@@ -24,6 +24,7 @@ def simulate(seed, by_dropout, n=400):
     return covariates, received, observed.to_numpy(), process, folds
 
 
+@pytest.mark.slow
 def test_the_test_keeps_its_level_and_finds_a_planted_dependence():
     null = np.array([loss_test(*simulate(seed, 0.0)).p_value for seed in range(100)])
     assert 0 <= (null < 0.05).mean() <= 0.12  # three standard errors above .05

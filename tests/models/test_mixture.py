@@ -112,6 +112,7 @@ def test_it_is_a_model_like_the_others():
         clone(model).nothing_  # noqa: B018
 
 
+@pytest.mark.slow
 def test_splits_on_a_known_column_are_resolved_exactly():
     X, y, score, _ = cohort(3400, 2, interaction=1.0)
     seen = ~np.isnan(y)

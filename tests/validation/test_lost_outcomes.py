@@ -31,6 +31,7 @@ def ratio(report):
     return rows[rows["group"] == "overall"].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_truth_is_calibrated_although_dropouts_are_lost():
     found = [(ratio(of_truth(None, seed)), ratio(of_truth(without_process, seed))) for seed in range(4)]
     weighted = np.array([ours["value"] for ours, _ in found])

@@ -101,6 +101,7 @@ def test_cochran_by_hand():
     assert test["p_value"] == pytest.approx(np.exp(-test["q"] / 2))  # chi-squared with two df
 
 
+@pytest.mark.slow
 def test_the_interaction_test_keeps_its_level():
     measures = ["within-arm AUC", "calibration in the large", "Brier score"]
     found = []
