@@ -390,7 +390,7 @@ def test_every_reason_is_a_known_code():
     assert row(excluded=dict.fromkeys(TABLE, "no")).status_reasons == (("no_permitted_arm", None),)
     assert row(default_arm="SSRI").status_reasons == ()
     shown = {"tied", "few_events", "not_in_scope", "no_permitted_arm", "only_permitted_arm"}
-    shown |= {"about_equal", "may_be_better", "no_comparator"}  # above
+    shown |= {"about_equal", "may_be_better", "no_comparator", "not_likely_better"}  # above
     assert shown | {"no_interval"} == set(STATUS_REASONS)
 
 

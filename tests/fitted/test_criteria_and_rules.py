@@ -312,3 +312,25 @@ def test_ranks_of_weights_of_outcomes(model, records):
     np.testing.assert_allclose(ranks.rank_acceptability[:, 0], found.comparisons["p_best"][0], atol=1e-9)
     with pytest.raises(InputError, match="needs the recommendation for one patient by a model: 2 patients"):
         model.recommend(records[:2]).flips()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"measurements": {"wait": 5}}, "must map arms to values"),
+        (
+            {"criteria": [WAIT, Criterion("recovery", worst=0.6, best=0.2)]},
+            "states that this outcome is good",
+        ),
+        ({"criteria": [WAIT, Criterion("distance", worst=20, best=0)]}, r"do not name \['distance'\]"),
+        ({"preferences": ts.Preferences({"recovery": 1})}, r"do not name \['wait', 'wait'\]|do not name"),
+    ],
+)
+def test_contradictions_are_refused(model, records, wait, change, message):
+    options = {
+        "preferences": ts.Preferences({"recovery": 0.5, "wait": 0.5}),
+        "criteria": [WAIT],
+        "measurements": {"wait": wait},
+    }
+    with pytest.raises(InputError, match=message):
+        model.recommend(records[0], **options | change)

@@ -215,7 +215,7 @@ def test_what_is_not_known_is_said(patient_of):
     patient = patient_of(0, flags=flags, titles={"age": "Age"}, good={"remission": True, "other": None})
     text = patient.recommended().to_html()
     assert "We did not have your answer to: Age." in text
-    assert "SSRI: few people in our data had it. We do not know how well it works" in text
+    assert "SSRI: we have too few results. We do not know how well it works" in text
     assert "other: shown, but it does not count in the order" in text
     assert "the review date of the model has passed." in text
     assert "<input" not in text  # one outcome alone can have a weight

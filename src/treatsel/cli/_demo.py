@@ -118,8 +118,9 @@ def _recommend(selector: TreatmentSelector, patients: Any, folder: Path) -> Reco
     tell(f"   difference to {recommendations.comparator}, the best single arm, with its 95 % interval:")
     for patient, row in table.iterrows():
         start = f"   {patient}  {row['arm'] or 'no arm':16s}  {row['status'].replace('_', ' '):21s}"
-        if row["arm"] == recommendations.comparator:
-            tell(f"{start}  expected regret {100 * row['expected_regret']:.0f} points")
+        if row["arm"] is None or row["arm"] == recommendations.comparator:
+            regret = row["expected_regret"]
+            tell(start if regret != regret else f"{start}  expected regret {100 * regret:.0f} points")
             continue
         bounds = f"{100 * row['difference_lower']:+.0f} to {100 * row['difference_upper']:+.0f}"
         tell(
@@ -150,7 +151,8 @@ def _talk_over(
     selector: TreatmentSelector, patients: Any, recommendations: Recommendations, folder: Path
 ) -> str:
     """Write the page of the patient whose arm is most probably better than the comparator; say so."""
-    patient = recommendations.table["p_better"].fillna(0.0).idxmax()
+    table = recommendations.table
+    patient = table["p_better"].where(table["top"].notna(), -1.0).fillna(0.0).idxmax()
     row = patients.loc[[patient]]
     why = selector.explain_recommendation(row)
     question = next_question(selector, row)

@@ -198,12 +198,15 @@ def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace)
     if not compared or row["status"] == "out_of_scope" or args.preferences is not None:
         return {}
     preferences = dict(args.weight) if args.weight else None
-    comparator = None if row["top"] == args.comparator else args.comparator
+    comparator = row["comparator"] if row["comparator"] != row["top"] else None
+    # safety items explain nothing; an answer that cannot be read must not keep the page from being written
+    patients = patients.drop(columns=list(selector.model_.safety_items), errors="ignore")
     why = selector.explain_recommendation(
         patients,
         comparator=comparator,
         preferences=preferences,
         excluded=row["excluded"],
+        level=args.level,
         date=args.date,
         service=args.service,
     )

@@ -176,7 +176,8 @@ class FittedModel(Explanations, RecommendationExplanations, ExpectedScores, Serv
             The patient's record at that time.
         **given
             What an arm was recommended with and the audit record holds only a digest of: `allowed`,
-            `eligibility`, and `preferences` (if `Preferences`) with `criteria` and `measurements`.
+            `eligibility`, and `preferences` (if `Preferences`) with `criteria`, `measurements` and
+            `side_effects`.
 
         Returns
         -------

@@ -118,6 +118,8 @@ def _compare(audit: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
             raise InputError(
                 f"{name} is not {what.replace('a ', 'the ', 1)} that was used: its digest differs."
             )
+    if mine.get("preferences") != audit.get("preferences"):
+        raise InputError("preferences are not the weights that were used.")
     if "decisions" not in mine or mine["decisions"] == audit["decisions"]:
         return
     (own,), before = mine["decisions"], audit["decisions"]

@@ -178,7 +178,7 @@ def _draws_of(model: ModelData, clean: "pd.DataFrame", service: str, outcome: st
 
 def _readable(frame: "pd.DataFrame", noted: "pd.DataFrame") -> "pd.DataFrame":
     """Return the table without the noted values that cannot be read: to rules they are unknown."""
-    unreadable = noted[noted["code"].isin(UNREADABLE_CODES)]
+    unreadable = noted[noted["code"].isin(UNREADABLE_CODES) & noted["column"].isin(frame.columns)]
     if unreadable.empty:
         return frame
     frame = frame.astype(dict.fromkeys(unreadable["column"].unique(), "object"))

@@ -36,7 +36,7 @@ def choice_view(choice: Choice, words: Wording) -> ChoiceView:
     said = words.strings["status"][choice.status if words.page.eligible else "no_option"]
     leading = leading_arms(choice, words)
     comparator = words.page.rules.comparator
-    p_better = float(choice.comparisons["p_better"][leading[0]]) if leading else float("nan")
+    p_better = min((float(choice.comparisons["p_better"][k]) for k in leading), default=float("nan"))
     values = {
         "arm": words.arms(leading),
         "arms": words.arms(sorted(choice.best_set)),

@@ -181,6 +181,11 @@ class PatientPage:
         return [each for each in self.outcomes if each.good is not None and each.is_weighed]
 
     @property
+    def weighed_outcomes(self) -> list[PageOutcome]:
+        """Outcomes that have a weight in this recommendation."""
+        return [each for each in self.outcomes if self.yours.weights.get(each.name)]
+
+    @property
     def weighed(self) -> list[PageOutcome | PageCriterion]:
         """Everything that can have a weight."""
         return [*self.weighable, *self.criteria]

@@ -141,7 +141,7 @@ def _unknown(page: PatientPage, words: Wording, in_scope: bool) -> list[str]:
     found += [
         fill(said["few"], arm=words.arm(k))
         for k in page.eligible
-        if page.arms[k] in rare or not all(each.enough[k] for each in page.outcomes)
+        if page.arms[k] in rare or not all(each.enough[k] for each in page.weighed_outcomes)
     ]
     missing = [str(about) for code, about in page.warnings if code == "missing_covariate"]
     if missing:
@@ -211,15 +211,16 @@ def _facts(page: PatientPage, words: Wording) -> list[tuple[str, str]]:
 def _checklist(page: PatientPage, words: Wording) -> list[tuple[str, str]]:
     """Return which criteria of a decision aid the page meets; each follows from a field."""
     said, use = words.strings["clinician"], page.use
+    in_scope = page.yours.status != "out_of_scope"
     reasons = [words.reasons(k) for k in page.eligible]
     met = {
         "condition": bool(use.get("population")),
         "decision": len(page.eligible) > 1,
         "options": bool(page.eligible) and all(words.description(k) for k in page.eligible),
-        "positive": bool(reasons) and all(speaks_for for speaks_for, _ in reasons),
-        "negative": bool(reasons) and all(against for _, against in reasons),
-        "probabilities": bool(use.get("population")),
-        "time": bool(use.get("horizon")),
+        "positive": in_scope and bool(reasons) and all(speaks_for for speaks_for, _ in reasons),
+        "negative": in_scope and bool(reasons) and all(against for _, against in reasons),
+        "probabilities": in_scope and bool(use.get("population")),
+        "time": in_scope and bool(use.get("horizon")),
         "values": is_adjustable(page),
         "sources": bool(page.facts.get("model")),
         "date": bool(page.facts.get("date")),

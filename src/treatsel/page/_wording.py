@@ -77,7 +77,7 @@ class Wording:
             (speaks_for if (n > 0) == outcome.good else against).append(text)
         speaks_for += self._arms[k].get("for", [])
         against += self._arms[k].get("against", [])
-        if not all(outcome.enough[k] for outcome in self.page.outcomes):
+        if not all(outcome.enough[k] for outcome in self.page.weighed_outcomes):
             against.append(self.strings["arms_text"]["few"])
         return speaks_for, against
 

@@ -40,6 +40,7 @@
     const draws = !hasDraws ? null : arms.map((k) => Float64Array.from({ length: Math.max(nDraws, 1) }, (_, t) =>
       utility((each) => (each.byArm === null ? each.values[k] : each.byArm[k][t]))));
     const enough = arms.map((k) => active.every((i) => data.criteria[i].enough[k]));
+    const known = (k) => enough[k];
     const leading = leadingArms(values);
     const first = leading.reduce((best, k) => (values[k] > values[best] ? k : best), leading[0]);
     const comparator = rules.comparator;
@@ -48,13 +49,13 @@
     const [pBetter, above] = ofTop(found, draws, leading, comparator);
     let status = statusOf(found, pBetter, above, first, comparator, bestSet);
     if (draws === null) status = "no_interval";
-    if (!enough[first] || (comparator !== null && !enough[comparator])) status = "insufficient_evidence";
+    if (!leading.every(known) || (comparator !== null && !known(comparator))) status = "insufficient_evidence";
     if (eligible.length === 1) status = "only_option";
     const top = leading.length > 1 ? null : first;
     let arm = top;
     if (rules.rule === "default" && rules.default !== null && data.eligible[rules.default]) arm = rules.default;
     if (rules.rule === "switch" && comparator !== null && !(pBetter > rules.p_switch)) arm = comparator;
-    return { weights, status, arm, top, leading, bestSet, values, found };
+    return { weights, status, arm, top, leading, bestSet, values, found, pBetter };
   }
 
   // The arms of the highest value; the comparator takes a tie.
@@ -98,11 +99,12 @@
 
   function bestSetOf(values, regret, top, hasDraws) {
     if (!hasDraws) return eligible.slice();
-    const found = new Set([top]), near = eligible.filter((k) => !exceeds(values[top] - values[k], rules.margin));
-    let sum = 0;
+    const found = new Set([top]);
+    const near = eligible.filter((k) => k !== top && !exceeds(values[top] - values[k], rules.margin));
+    let sum = regret[top];
     near.sort((a, b) => regret[a] - regret[b]).forEach((k, i) => {
       sum += regret[k];
-      if (!exceeds(sum / (i + 1), rules.margin)) found.add(k);
+      if (!exceeds(sum / (i + 2), rules.margin)) found.add(k);
     });
     return arms.filter((k) => found.has(k));
   }
@@ -152,7 +154,8 @@
 
   function choiceView(choice) {
     const said = strings.status[choice.status], comparator = rules.comparator;
-    const pBetter = choice.found.p_better[choice.leading[0]];
+    const pBetter = choice.found.p_better[choice.leading[0]] === choice.found.p_better[choice.leading[0]]
+      ? choice.pBetter : NaN;
     const values = {
       arm: named(choice.leading),
       arms: named(choice.bestSet),
@@ -251,8 +254,11 @@
   }
 
   function moved() {
-    const weights = sliders.map((slider) => Number(slider.value));
-    show(weights.some((weight) => weight > 0) ? weights : weights.map(() => 1)); // nothing matters: all the same
+    let weights = sliders.map((slider) => Number(slider.value));
+    if (!weights.some((weight) => weight > 0)) weights = weights.map(() => 1); // nothing matters: all the same
+    // what is predicted counts at least a little: it breaks ties between arms that are otherwise the same
+    if (!weights.some((weight, i) => weight > 0 && !data.criteria[i].known)) weights[0] = 1e-6;
+    show(weights);
   }
 
   function set(weights) {
@@ -260,10 +266,21 @@
     sliders[0].dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  // The reset button shows the weights of the recommendation to the last digit, which sliders round.
+  // The reset button shows again what Python wrote: there, weights may be known in part only.
+  const written = ["headline", "status-text", "rule-text", "groups", "weights-used", "fact-weights", "fact-status",
+    "fact-best-set", "contrasts"].map((id) => [byId(id), byId(id).innerHTML]);
+  const status = byId("yours").dataset.status, shown = outputs.map((output) => output.textContent);
   function reset() {
-    sliders.forEach((slider, i) => { slider.value = String(of100(data.weights[i])); });
-    show(data.weights);
+    sliders.forEach((slider, i) => {
+      slider.value = String(of100(data.weights[i]));
+      outputs[i].textContent = shown[i];
+      slider.setAttribute("aria-valuetext", shown[i]);
+    });
+    written.forEach(([node, text]) => { node.innerHTML = text; });
+    byId("yours").dataset.status = status;
+    const first = Array.from(byId("groups").querySelector(".lead, .rest").children, (item) => item.textContent);
+    const said = { arms: first.join(strings.list_comma), headline: byId("headline").textContent };
+    byId("announcement").textContent = fill(strings.fit.announce, said);
   }
 
   function fromAddress() {

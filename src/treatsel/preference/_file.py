@@ -75,14 +75,21 @@ def read_preferences(path: str | Path) -> dict[str, Any]:
         raise InputError(f"The preferences {path} have at_least without between, which it is part of.")
     (way,) = given
     if way == "between":
-        bounds = content["between"] or {}
-        found = Preferences.between(bounds, at_least=[tuple(each) for each in content.get("at_least") or ()])
+        ratios = content.get("at_least") or []
+        if not isinstance(ratios, list) or not all(isinstance(each, list) for each in ratios):
+            raise InputError(f"The preferences {path} need lists as at_least: [[more, less, ratio]].")
+        found = Preferences.between(content["between"] or {}, at_least=[tuple(each) for each in ratios])
     else:
+        if way in ("ranked", "equal") and not isinstance(content[way], list):
+            raise InputError(f"The preferences {path} need a list of criteria as {way}.")
         found = WAYS[way](content[way])
+    criteria = content.get("criteria") or []
+    if not isinstance(criteria, list):
+        raise InputError(f"The preferences {path} need a list as criteria, with name, worst and best.")
     effects = content.get("side_effects")
     return {
         "preferences": found,
-        "criteria": [_criterion(entry) for entry in content.get("criteria") or ()],
+        "criteria": [_criterion(entry) for entry in criteria],
         "measurements": content.get("measurements"),
         "side_effects": None if effects is None else SideEffects.from_dict(effects),
     }

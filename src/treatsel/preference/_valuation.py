@@ -95,7 +95,21 @@ class Valuation:
                 "preferences must be a mapping of outcomes to weights, or treatsel.Preferences, not a "
                 f"{type(preferences).__name__}."
             )
-        measured = _measured(measurements or {}, arms) | _rates(side_effects, arms)
+        measured, rates = _measured(measurements or {}, arms), _rates(side_effects, arms)
+        named = [*outcomes, *measured, *rates]
+        if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
+            raise InputError(
+                f"{listed(twice)} occur twice among outcomes, measurements and side effects. Rename them."
+            )
+        if not all(isinstance(one, Criterion) for one in criteria):
+            raise InputError("criteria must be a list of treatsel.preference.Criterion.")
+        stated = [one.name for one in criteria]
+        if unused := [name for name in (*measured, *stated) if name not in preferences.criteria]:
+            raise InputError(
+                f"The preferences do not name {listed(unused)}. Name them, with the weight 0 if they do not "
+                "count, or leave them out."
+            )
+        measured |= rates
         mean = {name: weight for name, weight in preferences.mean_weights.items() if weight > 0}
         weights = {name: mean[name] for name in outcomes if name in mean}
         if not weights:
@@ -128,7 +142,9 @@ class Valuation:
         if unknown := [name for name in other.criteria if name not in self.criteria]:
             raise InputError(f"The criteria {listed(unknown)} are not among {listed(self.criteria)}.")
         mean = other.mean_weights
-        counted = {name: mean[name] for name in self.weights if mean.get(name)}
+        counted = {name: mean[name] for name in self.event_is_good if mean.get(name)}
+        if not counted:
+            raise InputError("The weights give no weight to an outcome of the model. Name at least one.")
         return replace(self, given=mean, weights=counted, preferences=other)
 
     def of_values(self, tables: Mapping[str, Table]) -> Table:
@@ -305,8 +321,6 @@ def _criteria(
     measured: Mapping[str, Any],
 ) -> dict[str, Criterion]:
     """Return the criterion of everything that counts: as stated, or an outcome from 0 to 1."""
-    if not all(isinstance(one, Criterion) for one in stated):
-        raise InputError("criteria must be a list of treatsel.preference.Criterion.")
     by_name = {one.name: one for one in stated}
     if len(by_name) < len(stated):
         raise InputError(f"Criteria must have different names; found {listed(one.name for one in stated)}.")
@@ -321,6 +335,12 @@ def _criteria(
             )
         if name in by_name:
             found[name] = by_name[name]
+            good = event_is_good.get(name)
+            if good is not None and good != (found[name].best > found[name].worst):
+                raise InputError(
+                    f"The criterion {name!r} is best at {found[name].best:g}, but the model states "
+                    f"that this outcome is {'good' if good else 'bad'}. Exchange worst and best."
+                )
         elif isinstance(rates := measured.get(name), Rates):
             found[name] = Criterion.of_event(name, good=rates.table.event_is_good[name])
         elif name in outcomes:
@@ -342,7 +362,9 @@ def _measured(measurements: Mapping[str, Any], arms: Sequence[Any]) -> dict[str,
         )
     found: dict[str, Any] = {}
     for name, values in measurements.items():
-        by_arm = {str(arm): value for arm, value in dict(values).items()}
+        if not hasattr(values, "items"):
+            raise InputError(f"The measurements of {name!r} must map arms to values, such as {{'cbt': 14}}.")
+        by_arm = {str(arm): value for arm, value in values.items()}
         if missing := [arm for arm in arms if str(arm) not in by_arm]:
             raise InputError(
                 f"The measurements of {name!r} lack the arms {listed(missing)}. Give a value for every arm "

@@ -160,7 +160,8 @@ def decide(
         values, found.expected_regret, permitted, top, by.margin, has_draws=draws is not None
     )
     known = np.append(enough, False)
-    comparable = known[top] & (known[comparator] | (comparator < 0))
+    comparable = np.where(tied.any(axis=1), (~tied | enough).all(axis=1), known[top])
+    comparable = comparable & (known[comparator] | (comparator < 0))
     p_better, above_top = _of_top(found, draws, tied, top, comparator, by.margin)
     difference = found.difference[np.arange(len(values)), top]
     status = np.full(len(values), "undecided", dtype=object)
@@ -241,16 +242,18 @@ def _best_set(
 ) -> np.ndarray:
     """Return the arms within the margin of the top arm from which a random one loses at most the margin.
 
-    The largest such set, in the order of the expected regret, whose mean is at most the margin; at least the
-    top arm. "Within the margin of the top arm" alone would not do: the top arm is the one that was
-    overestimated, and patients lose more than the margin by the others. Without draws, every permitted arm.
+    As many arms beside the top one, in the order of their expected regret, as keep the mean of the set at
+    most the margin; at least the top arm. "Within the margin of the top arm" alone would not do: the top
+    arm is the one that was overestimated. Without draws, every permitted arm.
     """
     if not has_draws:
         return permitted.copy()
     near = permitted & ~exceeds(values[np.arange(len(values)), top][:, None] - values, margin)
-    usable = np.where(near, expected_regret, np.inf)
+    rows, usable = np.arange(len(values)), np.where(near, expected_regret, np.inf)
+    first = usable.copy()
+    first[rows, top] = -np.inf  # the mean starts from the top arm
     # plain indexing: take_along_axis takes as long as the rest together, for one patient
-    order, rows = usable.argsort(axis=1, kind="stable"), np.arange(len(values))
+    order = first.argsort(axis=1, kind="stable")
     mean = usable[rows[:, None], order].cumsum(axis=1) / np.arange(1, usable.shape[1] + 1)
     found = np.zeros_like(permitted)
     found[rows[:, None], order] = ~exceeds(mean, margin)

@@ -47,6 +47,8 @@ class OfOnePatient:
                 "This needs the recommendation for one patient by a model: "
                 f"{count_of(len(self.patients), 'patient')} here, or a copy, or a by-arm table."
             )
+        if self.columns["status"][0] == "out_of_scope":
+            raise InputError("The patient is out of scope, or no arm is permitted: arms are not compared.")
         return self.outcomes
 
     def to_html(

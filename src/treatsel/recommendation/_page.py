@@ -34,7 +34,7 @@ def page_of(found: Any, **added: Any) -> PatientPage:
     outcomes = _outcomes_of(found)
     shown = [_outcome(found, outcomes, name) for name in outcomes.event_is_good]
     others = [] if outcomes.valuation is None else outcomes.valuation.others()
-    shown += [_published(other, found.level, found.arms) for other in others if other.rates is not None]
+    shown += [_published(other, found, outcomes) for other in others if other.rates is not None]
     criteria = [_criterion(other) for other in others if other.rates is None]
     weighable = [each.name for each in shown if each.good is not None and each.is_weighed]
     weighable += [each.name for each in criteria]
@@ -144,10 +144,11 @@ def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
     if outcomes.valuation is not None and outcomes.valuation.preferences is not None:
         criterion = outcomes.valuation.criteria.get(name)
         is_weighed = criterion is not None
+    good = outcomes.event_is_good[name] if criterion is None else criterion.best > criterion.worst
     return PageOutcome(
         name=name,
         title=outcomes.titles.get(name, name),
-        good=outcomes.event_is_good[name],
+        good=good,
         probability=predicted.probability[name][0],
         lower=predicted.lower[name][0],
         upper=predicted.upper[name][0],
@@ -176,10 +177,12 @@ def choice_of(found: Any) -> Choice:
     )
 
 
-def _published(other: Any, level: float, arms: Sequence[Any]) -> PageOutcome:
-    """Return published rates of a side effect as an outcome."""
-    draws = other.rates.draws(N_SHOWN)
-    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1)
+def _published(other: Any, found: Any, outcomes: PatientOutcomes) -> PageOutcome:
+    """Return published rates of a side effect as an outcome, with as many draws as the outcomes have."""
+    in_scope = found.columns["status"][0] != "out_of_scope"
+    own = outcomes.draw(next(iter(outcomes.event_is_good))) if in_scope else None
+    draws = other.rates.draws(N_SHOWN if own is None else len(own))
+    ends = np.quantile(draws, [(1 - found.level) / 2, (1 + found.level) / 2], axis=1)
     return PageOutcome(
         name=other.criterion.name,
         title=other.criterion.label or other.criterion.name,
@@ -188,7 +191,7 @@ def _published(other: Any, level: float, arms: Sequence[Any]) -> PageOutcome:
         lower=ends[0],
         upper=ends[1],
         draws=draws.T,
-        enough=[True] * len(arms),
+        enough=[True] * len(found.arms),
         worst=other.criterion.worst,
         best=other.criterion.best,
         source=other.rates.source,

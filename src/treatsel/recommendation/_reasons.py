@@ -19,6 +19,7 @@ STATUS_REASONS = {
     "tied": "this arm has the highest utility, together with other arms (within 1e-12)",
     "about_equal": "this arm is in the best set: it will do about as well as the top arm",
     "may_be_better": "this arm is, with a probability of 20 % or more, relevantly better than the top arm",
+    "not_likely_better": "the top arm is better than this comparator with a probability below 80 %",
     "no_comparator": "the comparator is not permitted for this patient, so that nothing is compared with it",
 }
 Reason = tuple[str, Any]
@@ -43,6 +44,8 @@ def reasons_by_patient(
             reasons = [("no_interval", None)]
         else:
             reasons = _about_arms(decisions, i, arms, enough, status)
+            if status == "undecided" and not reasons and decisions.comparator[i] >= 0:
+                reasons = [("not_likely_better", comparator)]
             if comparator is not None and decisions.comparator[i] < 0:
                 reasons.append(("no_comparator", comparator))
         found.append(tuple(reasons))

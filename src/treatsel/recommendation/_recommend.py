@@ -8,6 +8,7 @@ import numpy as np
 from treatsel._checks import (
     FloatArray,
     by_text,
+    check_arm,
     check_by_arm,
     check_unique,
 )
@@ -128,6 +129,7 @@ def recommend(
         comparator=comparator,
     )
     reasons = reasons_of(excluded, arms)
+    known = {check_arm("An arm of evidence", arm, arms): bool(may) for arm, may in (evidence or {}).items()}
     permitted = permissions(allowed, by_arm.index, arms) & ~by_arm.columns.isin(list(reasons))
     return recommend_arrays(
         by_arm.to_numpy(),
@@ -136,7 +138,7 @@ def recommend(
         draws=_check_draws(draws, by_arm),
         permitted=permitted,
         reasons=reasons,
-        evidence=evidence,
+        evidence=known,
         in_scope=_scope(in_scope, by_arm.index),
         by=by,
     )
@@ -223,6 +225,8 @@ def _scope(in_scope: "pd.Series | None", patients: "pd.Index[Any]") -> np.ndarra
         return np.ones(len(patients), dtype=bool)
     if not isinstance(in_scope, pd.Series) or not pd.api.types.is_bool_dtype(in_scope.dtype):
         raise InputError("in_scope must be a Series of True and False.")
+    if in_scope.isna().any():
+        raise InputError("in_scope must hold True and False only.")
     from treatsel._stats.alignment import aligned
 
     return np.asarray(aligned("in_scope", in_scope, patients).to_numpy(dtype=bool))

@@ -74,7 +74,7 @@ class Recommendations(OfOnePatient, Summarized):
         p_best, and p_above_top (better than the top arm by more than `margin`); NaN where an arm is not
         permitted.
     utilities : ndarray of shape (n_patients, n_arms)
-        The compared values: 0 to 1, higher is better.
+        The compared values, higher is better: 0 to 1; with ranges of criteria, 0 to 1 within them.
     rule : str
         "expected", "switch" or "default".
     margin : float
