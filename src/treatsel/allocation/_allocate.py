@@ -138,13 +138,14 @@ def _limits(problem: Problem, found: Optimum, best: Positions) -> "pd.DataFrame"
             (best[denied], forgone[denied]),
         )
     ]
-    stated = [int(n) if told else None for n, told in zip(problem.capacity, problem.limited, strict=True)]
+    stated = [int(n) if told else None for n, told in zip(problem.stated, problem.limited, strict=True)]
+    tight = problem.limited & (problem.stated <= len(problem.patients))  # otherwise a place costs nothing
     return pd.DataFrame(
         {
             "capacity": pd.array(stated, dtype="Int64"),
             "n_given": counts[0].astype(np.int64),
-            "gain_of_one_more": np.where(problem.limited, found.gain_of_one_more, 0.0),
-            "loss_of_one_less": np.where(problem.limited, found.loss_of_one_less, 0.0),
+            "gain_of_one_more": np.where(tight, found.gain_of_one_more, 0.0),
+            "loss_of_one_less": np.where(tight, found.loss_of_one_less, 0.0),
             "n_first_choice": counts[1].astype(np.int64),
             "n_denied": counts[2].astype(np.int64),
             "forgone": counts[3].astype(np.float64),

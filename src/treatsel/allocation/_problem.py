@@ -53,6 +53,8 @@ class Problem:
         Permissions.
     capacity : ndarray of int of shape (n_arms,)
         Places; the number of patients for an arm without a limit.
+    stated : ndarray of int of shape (n_arms,)
+        Capacities as they were stated; `capacity` is at most the number of patients.
     limited : ndarray of bool of shape (n_arms,)
         Whether a capacity was stated.
     minimums : tuple of Minimum
@@ -71,6 +73,7 @@ class Problem:
     allowed: BoolArray
     capacity: Positions
     limited: BoolArray
+    stated: Positions
     minimums: tuple[Minimum, ...]
     groups: Positions
     group_names: tuple[Any, ...]
@@ -101,6 +104,7 @@ def check_problem(
         allowed=permitted,
         capacity=np.array([min(places.get(arm, n), n) for arm in arms], dtype=np.int64),
         limited=np.array([arm in places for arm in arms]),
+        stated=np.array([places.get(arm, n) for arm in arms], dtype=np.int64),
         minimums=_minimums(minimum, arms, names, column),
         groups=group_of,
         group_names=names,
@@ -114,7 +118,12 @@ def _utilities(utility: Any) -> tuple["pd.DataFrame", BoolArray]:
 
     recommended = getattr(utility, "columns", None)
     if isinstance(recommended, Mapping) and "excluded" in recommended:  # `Recommendations`
-        return utility.utility, _of_recommendations(utility)
+        permitted = _of_recommendations(utility)
+        table = utility.utility
+        if n := int((permitted & ~np.isfinite(table.to_numpy(dtype=np.float64))).sum()):
+            raise InputError(f"The recommendations have {n:,} utilities that are not finite numbers.")
+        check_unique("The patients of the recommendations, compared as text,", map(as_text, table.index))
+        return table, permitted
     table = as_pandas(utility)
     if not isinstance(table, pd.DataFrame):
         raise InputError(

@@ -12,11 +12,12 @@ from treatsel._checks import check_choice, listed
 from treatsel._content import content_of
 from treatsel._files import write_text
 from treatsel.artifact import load_model
-from treatsel.cli._io import add_date, add_json, check_outputs, say_expired, weight, write_json
+from treatsel.cli._io import add_date, add_json, check_outputs, say_expired, say_safety, weight, write_json
 from treatsel.cli._predict import add_service
 from treatsel.cli._recommend import add_decision, decision
 from treatsel.codebook import Codebook, Field, Target
 from treatsel.errors import InputError
+from treatsel.preference import outcome_weights
 from treatsel.recommendation import Recommendations
 
 MOST_RECORD = 2**20  # bytes of a record
@@ -72,6 +73,10 @@ def run(args: argparse.Namespace) -> int:
     for name in args.question or ():
         check_choice("--question", name, book.covariates)
     answers = Answers(book, {} if args.record is None else record_of(args.record))
+    weights = decision(args)["preferences"]
+    outcome_weights(
+        weights, tuple(selector.outcomes_), selector.event_is_good_
+    )  # refused before anything is asked
     answers.ask(book.names("safety_item"))
     _ask_what_matters(args, selector, answers)
     answers.ask([name for name in book.covariates if book[name].required])  # without them: out of scope
@@ -92,9 +97,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask_what_matters(args: argparse.Namespace, selector: Any, answers: "Answers") -> None:
     """Ask the questions that are worth their cost, until there are none, or the input ends."""
-    options, book = decision(args), selector.codebook_
-    excluded = {str(arm) for arm in options["excluded"] or {}}
+    options, book, told = decision(args), selector.codebook_, False
     while not answers.ended:
+        record = {**dict.fromkeys((*book.covariates, *book.names("safety_item"))), **answers.record}
+        now = selector.recommend(record, **options, on_invalid="flag", date=args.date, service=args.service)
+        if not told:
+            say_safety(now.warnings)
+            told = True
+        allowed = [arm for arm in selector.arms_ if arm not in now.columns["excluded"][0]]
+        if len(allowed) < 2:
+            _say("No answer can change the arm: fewer than two arms are permitted.")
+            return
         found = questions.next_question(
             selector,
             {name: value for name, value in answers.record.items() if value is not None},
@@ -102,7 +115,8 @@ def _ask_what_matters(args: argparse.Namespace, selector: Any, answers: "Answers
             args.tolerance,
             cost=dict(args.cost) if args.cost else None,
             preferences=options["preferences"],
-            allowed=[arm for arm in selector.arms_ if str(arm) not in excluded],
+            allowed=allowed,
+            service=args.service,
         )
         wanted = found.pair or (() if found.question is None else (found.question,))
         if not wanted:

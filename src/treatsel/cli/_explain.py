@@ -56,6 +56,12 @@ def add_parser(commands: Any) -> None:
         "change of each covariate would put another arm on top",
     )
     parser.add_argument(
+        "--eligibility",
+        type=Path,
+        metavar="FILE",
+        help="with --recommendation: YAML or JSON file of rules that exclude arms",
+    )
+    parser.add_argument(
         "--comparator", help="with --recommendation: arm to compare with (default: the model's default arm)"
     )
     parser.add_argument(
@@ -133,10 +139,12 @@ def _explain_recommendation(args: argparse.Namespace, selector: Any, table: "pd.
         table,
         comparator=args.comparator,
         preferences=None if args.outcome is None else {args.outcome: 1.0},
+        eligibility=args.eligibility,
         fixed=args.fixed,
         date=args.date,
         service=args.service,
     )
+    say_safety(found.warnings)
     say_expired(found.warnings)
     write_json(found, args.json)
     if args.plot is not None:

@@ -211,7 +211,9 @@ def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace)
         service=args.service,
     )
     eligible = [arm for arm in found.arms if arm not in row["excluded"]]
-    question = next_question(selector, patients, preferences=preferences, allowed=eligible)
+    question = next_question(
+        selector, patients, preferences=preferences, allowed=eligible, service=args.service
+    )
     return {"explanation": why.sentences(), "next_question": question}
 
 

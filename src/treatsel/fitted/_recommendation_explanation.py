@@ -12,7 +12,7 @@ from treatsel.explanation import Explanation, RecommendationExplanation
 from treatsel.fitted import _tables
 from treatsel.fitted._data import ModelData
 from treatsel.fitted._patient_case import PatientCase
-from treatsel.preference import check_preferences
+from treatsel.preference import outcome_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,7 @@ class RecommendationExplanations(ModelData):
         preferences: Mapping[str, float] | None = None,
         allowed: "pd.DataFrame | None" = None,
         excluded: Mapping[Any, str] | None = None,
+        eligibility: Any = None,
         fixed: Iterable[str] = (),
         level: float = 0.95,
         date: datetime.date | str | None = None,
@@ -50,8 +51,9 @@ class RecommendationExplanations(ModelData):
         comparator : label, optional
             Arm with which the top arm is compared. None: the model's default arm; or, if this is the top arm
             or not permitted, the permitted arm with the next highest utility.
-        preferences, allowed, excluded
-            As in `recommend`.
+        preferences, allowed, excluded, eligibility
+            As in `recommend`; preferences of outcomes of the model alone. Rules are not applied again when a
+            covariate is changed.
         fixed : iterable of str
             Covariates that are not changed, because they cannot be or a change would say nothing: the age,
             for example.
@@ -109,10 +111,11 @@ class RecommendationExplanations(ModelData):
         >>> found.changes[0].arms  # with a higher severity, `found.changes[0].value`
         ('SSRI',)
         """
-        weights = check_preferences(preferences, self.outcomes, self.event_is_good)
+        weights = outcome_weights(preferences, self.outcomes, self.event_is_good)
         held = _check_fixed(fixed, self.codebook.covariates)
         whole: Any = self  # recommend and explain are those of the whole model
         options: dict[str, Any] = {"preferences": preferences, "allowed": allowed, "excluded": excluded}
+        options |= {"comparator": comparator, "eligibility": eligibility}
         found = whole.recommend(X, level=level, date=date, service=service, **options)
         if len(found.patients) != 1:
             raise InputError(f"X has {count_of(len(found.patients), 'patient')}; give one.")

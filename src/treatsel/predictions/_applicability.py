@@ -66,7 +66,8 @@ def applicability_of(flags: Mapping[str, Any] | None, titles: Mapping[str, str])
 def _sentences(warnings: list[tuple[str, Any]], titles: Mapping[str, str]) -> list[str]:
     found = [OUT_OF_SCOPE] if any(code in OUT_OF_SCOPE_CODES for code, _ in warnings) else []
     for code, sentence in SENTENCES.items():
-        about = [titles.get(column, column) for name, column in warnings if name == code]
+        shown = {} if code == "low_propensity" else titles  # an arm may have the name of a column
+        about = [shown.get(column, column) for name, column in warnings if name == code]
         found += dict.fromkeys(sentence.format(about=each) for each in about)
     missing = [str(titles.get(column, column)) for code, column in warnings if code == "missing_covariate"]
     return found + ([NOT_KNOWN.format(about=", ".join(missing))] if missing else [])

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from treatsel.preference._outcome_weights import check_preferences, utility
+from treatsel.preference._outcome_weights import outcome_weights as outcome_weights
 from treatsel.preference._valuation import Valuation as Valuation
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Patient preferences: weights of outcomes, and the by-arm table of utility that they define."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -51,6 +51,29 @@ def check_preferences(
                 "True) in TreatmentSelector, or event_is_good in the codebook."
             )
     return weights
+
+
+def outcome_weights(
+    preferences: Any, outcomes: tuple[str, ...], event_is_good: Mapping[str, bool | None]
+) -> dict[str, float]:
+    """Return weights of outcomes as `check_preferences`, also from `Preferences` that name no other criteria.
+
+    Of `Preferences`, the mean weights.
+
+    Raises
+    ------
+    InputError
+        As `check_preferences`; also if another criterion has a weight.
+    """
+    given = getattr(preferences, "mean_weights", preferences)
+    if given is not preferences:
+        if others := [name for name, weight in given.items() if weight and name not in outcomes]:
+            raise InputError(
+                f"The preferences give a weight to {others}, which the model does not predict. This analysis "
+                "takes outcomes of the model alone: give their weights."
+            )
+        given = {name: weight for name, weight in given.items() if name in outcomes}
+    return check_preferences(given, outcomes, event_is_good)
 
 
 def utility(

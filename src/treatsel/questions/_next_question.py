@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import combinations, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_arm, check_unique, count_of, listed
 from treatsel.codebook import Codebook, clean_covariates, frame_of
 from treatsel.errors import InputError
-from treatsel.preference import check_preferences, utility
+from treatsel.preference import outcome_weights, utility
 from treatsel.questions._answers import distribution, scenarios, weights_of
 from treatsel.questions._result import NextQuestion
 from treatsel.questions._values import (
@@ -23,6 +23,9 @@ from treatsel.questions._values import (
     worth_of,
     worth_table,
 )
+
+if TYPE_CHECKING:
+    from treatsel.preference import Preferences
 
 N_SCENARIOS = 32  # sets of the other missing answers over which utilities are averaged
 MOST_PAIRED = 10  # candidates for pairs
@@ -37,8 +40,9 @@ def next_question(
     tolerance: float = 0.005,
     *,
     cost: Mapping[str, float] | None = None,
-    preferences: Mapping[str, float] | None = None,
+    preferences: "Mapping[str, float] | Preferences | None" = None,
     allowed: Iterable[Any] | None = None,
+    service: str = "known",
 ) -> NextQuestion:
     """Find the missing covariate whose answer is worth most for the choice of an arm.
 
@@ -58,10 +62,12 @@ def next_question(
         Smallest value minus cost, in units of utility (a proportion), for which a question is worth asking.
     cost : mapping of covariate to float, optional
         Burden of a question in the same units; 0 for others.
-    preferences : mapping of outcome to weight, optional
+    preferences : mapping of outcome to weight, or Preferences of outcomes alone, optional
         Weight of each outcome in the utility; None: only the first outcome counts.
     allowed : iterable of arm labels, optional
         Arms that the patient may receive; None: all.
+    service : {"known", "average", "new"}
+        As in `recommend`.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def next_question(
     book, known, carried = _read(selector, record)
     names = _candidates(book, known, ask)
     tolerance, cost = check_tolerance(tolerance), check_cost(cost, book.covariates)
-    utilities = _Utilities(selector, preferences, allowed, carried)
+    utilities = _Utilities(selector, preferences, allowed, carried, service)
     background = selector.background_
     weights = weights_of(background, known)
     missing = [book[name] for name in book.covariates if name not in known]
@@ -147,11 +153,17 @@ class _Utilities:
     """Expected utility of each allowed arm for records of one patient with different answers."""
 
     def __init__(
-        self, selector: Any, preferences: Any, allowed: Iterable[Any] | None, carried: Mapping[str, Any]
+        self,
+        selector: Any,
+        preferences: Any,
+        allowed: Iterable[Any] | None,
+        carried: Mapping[str, Any],
+        service: str,
     ) -> None:
         self._selector, self._carried = selector, dict(carried)
         self._good = selector.event_is_good_
-        self._weights = check_preferences(preferences, tuple(selector.outcomes_), self._good)
+        self._weights = outcome_weights(preferences, tuple(selector.outcomes_), self._good)
+        self._options = {} if service == "known" else {"service": service}  # other selectors know one alone
         arms = list(selector.arms_)
         self.arms = arms if allowed is None else [check_arm("allowed", arm, arms) for arm in allowed]
         if not self.arms:
@@ -161,7 +173,10 @@ class _Utilities:
     def of(self, records: list[dict[str, Any]]) -> FloatArray:
         """Return utilities, shape (n_records, n_arms)."""
         frame = pd.DataFrame([{**one, **self._carried} for one in records], dtype="object")
-        tables = {name: self._selector.predict_by_arm(frame, name)[self.arms] for name in self._weights}
+        tables = {
+            name: self._selector.predict_by_arm(frame, name, **self._options)[self.arms]
+            for name in self._weights
+        }
         return np.asarray(utility(tables, self._weights, self._good), dtype=np.float64)
 
     def mean(self, records: list[dict[str, Any]]) -> FloatArray:

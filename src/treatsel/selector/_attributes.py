@@ -96,6 +96,7 @@ class LearnedAttributes:
         preferences: Mapping[str, float] | None = None,
         allowed: pd.DataFrame | None = None,
         excluded: Mapping[Any, str] | None = None,
+        eligibility: Any = None,
         fixed: Iterable[str] = (),
         level: float = 0.95,
         date: datetime.date | str | None = None,
@@ -103,6 +104,7 @@ class LearnedAttributes:
     ) -> RecommendationExplanation:
         """Explain why one patient's top arm is on top; see `FittedModel.explain_recommendation`."""
         options: dict[str, Any] = {"comparator": comparator, "preferences": preferences, "allowed": allowed}
+        options["eligibility"] = eligibility
         options |= {"excluded": excluded, "fixed": fixed, "level": level, "date": date, "service": service}
         return self._fitted.explain_recommendation(X, **options)
 
