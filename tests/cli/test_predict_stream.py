@@ -135,8 +135,10 @@ def test_warnings_are_counted_over_all_chunks(folder, selector, broken, tmp_path
     source = broken(1300, "age", "900")
     counts = predict_file(selector, source, tmp_path / "out.csv", level=None, on_invalid="flag")
     found = selector.predict(read_table(source), on_invalid="flag").warnings
-    expected = found.groupby(["code", "column"], dropna=False).size()
-    assert counts.set_index(["code", "column"])["n_patients"].to_dict() == expected.to_dict()
+    # a warning that concerns no column has none, which is not equal to itself in a key
+    expected = found.fillna({"column": ""}).groupby(["code", "column"]).size()
+    counted = counts.fillna({"column": ""}).set_index(["code", "column"])["n_patients"]
+    assert counted.to_dict() == expected.to_dict()
     assert expected["out_of_range", "age"] == 1
     assert expected["missing_covariate"].max() > 3  # in every chunk
 
