@@ -157,10 +157,18 @@ def test_who_loses():
 def test_groups_of_an_audit_column():
     utility = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["a", "b"])
     sex = pd.Series(["f"] * 30 + ["m"] * 28 + [None] * 2, name="sex")
-    found = ts.allocate(utility, {"a": 20, "b": 25}).by_group(sex)
+    plan = ts.allocate(utility, {"a": 20, "b": 25})
+    found = plan.by_group(sex)
     assert list(found.columns) == ["n", "a", "b", "deferred", "mean_utility", "mean_forgone"]
-    assert found.loc["f", ["a", "b", "deferred"]].sum() == pytest.approx(1)
     assert found.loc["missing"].isna().all()
+    # nothing that is hidden follows from a total: no row or column of arms lacks one cell alone
+    lacking = found[["a", "b", "deferred"]].isna()
+    assert (lacking.sum(axis=0) != 1).all()
+    assert (lacking.sum(axis=1) != 1).all()
+    assert found["n"].isna().sum() == 2
+    full = plan.by_group(sex.fillna("m"))
+    np.testing.assert_allclose(full[["a", "b", "deferred"]].sum(axis=1), 1)
+    assert full["n"].tolist() == [30, 30]
 
 
 def test_recommendations_are_accepted():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treatsel._checks import FloatArray, count_of
-from treatsel._disclosure import SMALLEST_GROUP, suppressed
+from treatsel._disclosure import SMALLEST_GROUP, is_small, suppression
 from treatsel._reporting.format import number
 from treatsel._reporting.summary import Summarized, Summary
 from treatsel.allocation._budget import Budget
@@ -136,7 +136,7 @@ class Allocation(Summarized):
         -------
         DataFrame
             One row per value: n, share of each arm, "deferred", mean_utility and mean_forgone. Shares that
-            would tell a count of 1 to 4 patients are NaN, as is a row of so few.
+            would tell a count of 1 to 4 patients, also by subtraction, are NaN, as are rows of so few.
         """
         import pandas as pd
 
@@ -147,18 +147,16 @@ class Allocation(Summarized):
         values = aligned("column", column, self.patients).astype("object")
         values = values.where(values.notna(), "missing")
         frame, names = self.to_frame(), [*self.arms, "deferred"]
-        rows = {}
-        for value in sorted(values.unique(), key=str):
-            of_value = (values == value).to_numpy()
-            counts = suppressed(np.bincount(self.position[of_value], minlength=len(names)))
-            n = int(of_value.sum())
-            few = suppressed([n])[0] != n
-            shares = np.full(len(names), np.nan) if few else counts / n
-            means = frame.loc[of_value, ["utility", "forgone"]].mean().to_numpy()
-            rows[value] = [np.nan if few else n, *shares, *(np.full(2, np.nan) if few else means)]
+        levels = sorted(values.unique(), key=str)
+        members = np.array([(values == level).to_numpy() for level in levels])
+        counts = np.array([np.bincount(self.position[row], minlength=len(names)) for row in members])
+        hidden = _hidden(counts)
+        n, few = members.sum(axis=1), suppression(members.sum(axis=1))
+        means = np.array([frame.loc[row, ["utility", "forgone"]].mean().to_numpy() for row in members])
+        table = np.column_stack([n, np.where(hidden, np.nan, counts / n[:, None]), means])
+        table[few] = np.nan
         columns = ["n", *names, "mean_utility", "mean_forgone"]
-        index = pd.Index(list(rows), name=column.name, dtype="object")
-        return pd.DataFrame(list(rows.values()), index=index, columns=columns)
+        return pd.DataFrame(table, index=pd.Index(levels, name=column.name, dtype="object"), columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings; a number that does not exist is None."""
@@ -229,3 +227,19 @@ def _records(table: "pd.DataFrame", name: str | None) -> list[dict[str, Any]]:
     return [
         dict(zip(columns, map(plain, row), strict=True)) for row in table.itertuples(index=False, name=None)
     ]
+
+
+def _hidden(counts: np.ndarray) -> np.ndarray:
+    """Return the cells of a table to hide: small ones, and others by which they would follow from a total.
+
+    The totals of its rows (groups) and of its columns (arms) are known.
+    """
+    hidden = np.asarray(is_small(counts))
+    while True:
+        before = hidden.copy()
+        for table, own in ((counts, hidden), (counts.T, hidden.T)):
+            for cells, mine in zip(table, own, strict=True):
+                if mine.any():
+                    mine |= suppression(cells, primary=mine)
+        if (hidden == before).all():
+            return hidden

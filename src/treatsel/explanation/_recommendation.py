@@ -10,7 +10,7 @@ import numpy as np
 from treatsel._checks import as_text, count_of
 from treatsel._reporting.format import fixed, percent, points
 from treatsel._reporting.summary import Summarized, Summary
-from treatsel.explanation._changes import Change
+from treatsel.explanation._changes import CHANGE_NOTES, Change
 from treatsel.predictions import header, plain, table_of_flags, warnings_of
 
 if TYPE_CHECKING:
@@ -212,7 +212,9 @@ class RecommendationExplanation(Summarized):
     def _what_changes(self) -> str:
         found = [each for each in self.changes if each.arms]
         if not found:
-            return "No change of a single covariate within its range would put another arm on top."
+            examined = {each.covariate for each in self.changes if each.note == CHANGE_NOTES["none"]}
+            n = f"the {count_of(len(examined), 'covariate')} examined"
+            return f"No change within its range of one of {n} would put another arm on top."
         parts: dict[str, list[str]] = {}
         for each in found[:_MOST_CHANGES]:
             arms = " or ".join(map(str, each.arms))

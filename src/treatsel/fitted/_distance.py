@@ -24,7 +24,7 @@ class DevelopmentDistance:
     Means and SDs are those of the development cohort. Correlations come from the means of groups of similar
     patients that a model keeps as the background of its explanations: the covariances of these means, with
     the variances of patients in their diagonal. Group means vary less than patients, so correlations are
-    underestimated, and fewer patients are flagged than with the correlations of patients.
+    underestimated.
 
     A covariate counts with 3 SDs at most: a single value beyond them, as in a skewed covariate, is a matter
     of its range and does not make the combination unusual. Unknown values are left out.

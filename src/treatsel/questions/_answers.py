@@ -65,7 +65,7 @@ def distribution(
         shares = pd.Series(weights).groupby(column.astype(str).to_numpy()).sum()
         return [as_entered(field, value) for value in shares.index], np.asarray(shares, dtype=np.float64)
     numbers = column.to_numpy(dtype=np.float64)
-    if is_two_valued(field, numbers):
+    if is_two_valued(field, numbers, limits):
         share = float(np.clip(weights @ numbers, 0, 1))
         kept = [(value, p) for value, p in ((0.0, 1 - share), (1.0, share)) if p > 0]
         return [as_entered(field, value) for value, _ in kept], np.array([p for _, p in kept])
@@ -115,8 +115,15 @@ def scenarios(
     return found
 
 
-def is_two_valued(field: Field, numbers: FloatArray) -> bool:
-    """Whether answers are 0 and 1: truth values, or whole numbers in this range."""
+def is_two_valued(field: Field, numbers: FloatArray, limits: Sequence[float] | None) -> bool:
+    """Whether answers are 0 and 1: truth values, or whole numbers in this range.
+
+    Means of groups of a count may all be below 1: it is no such number if the codebook or the expected range,
+    which is half a unit wider at both ends, allows more.
+    """
+    most = [each for each in (field.maximum, None if limits is None else limits[1] - 0.5) if each is not None]
+    if field.type == "integer" and most and max(most) > 1:
+        return False
     whole = field.type == "integer" and bool((numbers >= 0).all() and (numbers <= 1).all())
     return field.type == "boolean" or (
         whole and bool(((numbers > 0) & (numbers < 1)).any() or field.maximum == 1)

@@ -142,15 +142,18 @@ class PolicyTree(Summarized):
         return [f"{indent}if {node.condition}{also}:", *yes, f"{indent}otherwise:", *no]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per node, with the fields of `Node` and the index "node"."""
-        rows = [dataclasses.asdict(node) for node in self.nodes]
-        table = pd.DataFrame(rows).astype(dict.fromkeys(("yes", "no"), "Int64"))
+        """Return one row per node, with the fields of `Node` and the index "node".
+
+        Counts of 1 to 4 patients, and the mean score of so few, are missing.
+        """
+        table = pd.DataFrame([_disclosed(node) for node in self.nodes])
+        table = table.astype(dict.fromkeys(("yes", "no", "n", "n_missing"), "Int64") | {"value": "float64"})
         return table.rename_axis(index="node")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and mappings, for JSON; labels of arms as text."""
         nodes = [
-            {name: _plain(value) for name, value in dataclasses.asdict(node).items() if value is not None}
+            {name: _plain(value) for name, value in _disclosed(node).items() if value is not None}
             for node in self.nodes
         ]
         crossed, compared = self.cross_fitted_gain, self.agreement
@@ -224,6 +227,13 @@ class PolicyTree(Summarized):
         leaves = sum(node.is_leaf for node in self.nodes)
         headline = f"{count_of(leaves, 'leaf', 'leaves')}, {count_of(self.depth, 'level')}"
         return Summary(title="PolicyTree", headline=headline, facts=facts, note="to_text() shows the rule.")
+
+
+def _disclosed(node: Node) -> dict[str, Any]:
+    """Return the fields of a node, without counts of 1 to 4 patients and means of so few."""
+    found = dataclasses.asdict(node)
+    hidden = [name for name in ("n", "n_missing") if is_small(found[name])]
+    return found | dict.fromkeys([*hidden, *(["value"] if "n" in hidden else [])])
 
 
 def _plain(value: Any) -> Any:
