@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 Draw = Callable[[str], FloatArray | None]  # of an outcome: draws of shape (n_draws, n_arms)
 Table = TypeVar("Table", "pd.DataFrame", np.ndarray)
-N_MEAN = 10_000  # draws whose mean is the value of a rate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -242,7 +241,7 @@ class Valuation:
     def _value(self, name: str) -> FloatArray:
         """Return values of a criterion that the model does not predict, shape (n_arms,)."""
         measured = self.measured[name]
-        return np.asarray(measured.mean if isinstance(measured, Rates) else measured)
+        return np.asarray(measured.probability if isinstance(measured, Rates) else measured)
 
     def _drawn(self, name: str, n_draws: int) -> FloatArray:
         """Return draws of a criterion that the model does not predict, shape (n_arms, n_draws or 1)."""
@@ -292,10 +291,10 @@ class Rates:
         own = [rate for rate in self.table.rates if rate.effect == self.effect]
         return "; ".join(dict.fromkeys(f"{rate.source} ({rate.date.isoformat()})" for rate in own))
 
-    @lazy
-    def mean(self) -> FloatArray:
-        """Mean of the draws, shape (n_arms,)."""
-        return np.asarray(self.draws(N_MEAN).mean(axis=1))
+    @property
+    def probability(self) -> FloatArray:
+        """The published probabilities, shape (n_arms,)."""
+        return np.asarray(self.table.probabilities(self.arms)[self.effect])
 
 
 def _rates(side_effects: Any, arms: tuple[Any, ...]) -> dict[str, Rates]:

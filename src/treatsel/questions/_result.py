@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from treatsel._reporting.axes import new_axes
+from treatsel._reporting.axes import BLUE, GREY, rows_axes, style
 from treatsel._reporting.summary import Summarized, Summary
 
 
@@ -82,11 +83,11 @@ class NextQuestion(Summarized):
         -------
         matplotlib Axes
         """
-        ax = new_axes(ax, height=1.5 + 0.3 * len(self.table))
         shown = self.table.iloc[::-1]
-        ax.barh([str(name) for name in shown.index], shown["net"], **kwargs)
-        ax.axvline(self.tolerance, color="0.5", linestyle="--", linewidth=1)
-        ax.set_xlabel("Expected gain in utility by the answer, minus its cost (dashed: tolerance)")
+        label = "Expected gain in utility by the answer, minus its cost (dashed: tolerance)"
+        ax = rows_axes(ax, [str(name) for name in shown.index], xlabel=label)
+        ax.barh(np.arange(len(shown)), shown["net"], **style(kwargs, "bar", color=BLUE))
+        ax.axvline(self.tolerance, color=GREY, linestyle="--", linewidth=1)
         return ax
 
     def _summary(self) -> Summary:

@@ -187,7 +187,7 @@ def _published(other: Any, found: Any, outcomes: PatientOutcomes) -> PageOutcome
         name=other.criterion.name,
         title=other.criterion.label or other.criterion.name,
         good=other.criterion.best > other.criterion.worst,
-        probability=other.rates.mean,
+        probability=other.rates.probability,
         lower=ends[0],
         upper=ends[1],
         draws=draws.T,
