@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pandas as pd
 import pytest
@@ -97,6 +98,28 @@ def test_a_signal_is_one_line_and_handlers_are_restored(folder, capsys, monkeypa
         signal.signal(number, signal.SIG_IGN)  # as nohup does
         monkeypatch.setattr(_show, "read_manifest", lambda *_, **__: (signal.raise_signal(number), [][0]))
         assert ended(capsys, "show", "m")[0] == 70
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_arrives_where_exceptions_are_dropped_still_ends_the_command(
+    folder, capsys, monkeypatch, number
+):
+    class Dropping:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    def read(*_, **__):
+        Dropping()  # deleted at once: the exception of the handler is dropped by Python
+        time.sleep(20)
+
+    handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before, hook = signal.signal(number, handler), sys.unraisablehook
+    try:
+        monkeypatch.setattr(_show, "read_manifest", read)
+        assert ended(capsys, "show", "m")[0] == 128 + number
+        assert sys.unraisablehook is hook
     finally:
         signal.signal(number, before)
 

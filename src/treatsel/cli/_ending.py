@@ -18,6 +18,7 @@ from treatsel.errors import TreatselError
 UNUSABLE = 2  # the input, an option, a file or the memory is not sufficient
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: an error of the program
 SIGNALED = 128  # plus the number of the signal, as in shells
+RENEWED = 0.01  # seconds until a signal is sent again: the callback that dropped it has ended by then
 DETAILS = "TREATSEL_TRACEBACK"
 ERASE = "\r\x1b[K"  # start of the line, and delete it
 
@@ -159,10 +160,41 @@ def _signals() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise _SignalError(number)
 
+    def renew(number: int) -> None:
+        if number in usual:
+            signal.signal(number, end)
+        threading.Timer(RENEWED, signal.pthread_kill, (threading.main_thread().ident, number)).start()
+
     for number in usual:
         signal.signal(number, end)
+    with _dropped_ones(renew):
+        try:
+            yield
+        finally:
+            for number in usual:
+                signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _dropped_ones(renew: Callable[[int], None]) -> Iterator[None]:
+    """Renew a signal whose exception was raised where Python drops exceptions: in `__del__` or a callback.
+
+    The command would otherwise go on as if nobody had asked it to end.
+    """
+    usual = sys.unraisablehook
+
+    def hook(dropped: "sys.UnraisableHookArgs") -> None:
+        error = dropped.exc_value
+        if isinstance(error, _SignalError):
+            renew(error.number)
+        elif isinstance(error, KeyboardInterrupt):
+            renew(signal.SIGINT)
+        else:
+            usual(dropped)
+
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "pthread_kill"):
+        sys.unraisablehook = hook
     try:
         yield
     finally:
-        for number in usual:
-            signal.signal(number, signal.SIG_DFL)
+        sys.unraisablehook = usual
