@@ -203,3 +203,12 @@ def test_quantiles_are_those_of_numpy(shape):
     np.testing.assert_allclose(quantiles(last, levels), np.quantile(draws, levels, axis=0), rtol=1e-14)
     expected = np.quantile(logistic(last), levels, axis=-1)
     np.testing.assert_allclose(logistic_quantiles(last, levels), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 400, 1000])
+@pytest.mark.parametrize("level", [0.001, 0.5, 0.95, 0.9999])
+def test_compiled_quantiles_give_the_same_bits(n, level):
+    draws = np.random.default_rng(n).normal(size=(2, 3, n)).round(1)  # with ties
+    levels = [(1 - level) / 2, (1 + level) / 2]
+    for function in (quantiles, logistic_quantiles):
+        np.testing.assert_array_equal(function(draws, levels, compiled=True), function(draws, levels))

@@ -14,7 +14,7 @@ def best_shares(
     tie; other columns share it, as under a fair draw, whatever their order. The comparator is a position,
     or one position per row (-1: none).
     """
-    tied = values >= np.nanmax(values, axis=1, keepdims=True) - tolerance
+    tied = values >= np.fmax.reduce(values, axis=1, keepdims=True) - tolerance
     shared = tied.sum(axis=1, keepdims=True)
     if comparator is not None and shared.max(initial=1) > 1:
         position = np.broadcast_to(np.asarray(comparator), len(values))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,7 @@ class RecordReader:
         if name is None:
             return 0
         record = _plain(record)
-        names = [name] if name in record else [*look_alikes(record, [name]), name]
-        patient = as_builtin(record.get(names[0], 0))
+        patient = as_builtin(record.get(_key(tuple(record), name), 0))
         if patient is OPAQUE or _length(patient) > MOST_ID:
             raise InputError(
                 f"The id in {name!r} has more than {MOST_ID} characters, or is not text or a number. Give a "
@@ -103,8 +103,7 @@ class RecordReader:
     def site(self, record: Mapping[str, Any], column: str) -> Any:
         """Return the site in the record: a text or a number; None if it has none, or something else."""
         record = _plain(record)
-        names = [column] if column in record else [*look_alikes(record, [column]), column]
-        site = as_builtin(record.get(names[0]))
+        site = as_builtin(record.get(_key(tuple(record), column)))
         return None if site is OPAQUE or _length(site) > MOST_ID else site
 
     def read(self, record: Mapping[str, Any], on_invalid: str) -> tuple[dict[str, Any], Flags]:
@@ -205,6 +204,12 @@ def _plain(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if type(record) is dict and len(record) <= MOST_KEYS and all(type(key) is str for key in record):
         return record
     return plain_record(record)
+
+
+@lru_cache(maxsize=16)  # the records of a service have the same keys
+def _key(names: tuple[str, ...], wanted: str) -> str:
+    """Return the name that is meant by `wanted`: itself, or one that differs only in its normal form."""
+    return wanted if wanted in names else next(iter(look_alikes(names, [wanted])), wanted)
 
 
 def _urgency(flag: tuple[str, Any]) -> int:

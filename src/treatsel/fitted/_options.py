@@ -49,16 +49,20 @@ def at_weights(options: DecisionOptions, weights: Mapping[str, float]) -> Decisi
     return replace(options, valuation=options.valuation.at(weights))
 
 
-def recorded(found: Recommendations, options: DecisionOptions, allowed_sha256: str | None) -> dict[str, Any]:
+def recorded(
+    found: Recommendations,
+    columns: Mapping[str, Any],
+    options: DecisionOptions,
+    allowed_sha256: str | None,
+) -> dict[str, Any]:
     """Return what the audit record keeps of recommendations: what decided, and the decisions.
 
-    The decisions are in the order of the patients, without their ids.
+    The decisions, as `columns` hold them, are in the order of the patients, without their ids.
     """
-    columns = found.columns
     rows = zip(columns["arm"], columns["status"], columns["status_reasons"], strict=True)
     return {
         "level": found.level,
-        "preferences": dict(found.preferences or {}),
+        "preferences": dict(options.valuation.given or {}),
         "rule": found.rule,
         "margin": found.margin,
         "p_switch": found.p_switch,

@@ -113,19 +113,17 @@ def recommend(model: ModelData, record: Record, options: DecisionOptions) -> Rec
         by_rules=None if applied is None else [(applied.excluded, applied.warned)],
     )
     given, silent = flags_of(patient, flags), model.without_interval(weights)
-    found = replace(
-        found,
-        columns=with_causes(found.columns, given, [0] * len(flags), silent),
-        preferences=valuation.given,
-        titles=model.codebook.titles,
-        safety_items=model.safety_items,
-        flags=given,
-    )
+    columns = with_causes(found.columns, given, [0] * len(flags), silent)
     common = options.on_invalid, options.date, options.service
     audit = model.audit("recommendations", digest_one(values), *common)
     return replace(
         found,
-        audit=audit | recorded(found, options, None),
+        columns=columns,
+        preferences=valuation.given,
+        titles=model.codebook.titles,
+        safety_items=model.safety_items,
+        flags=given,
+        audit=audit | recorded(found, columns, options, None),
         outcomes=_outcomes(model, dict(record), values, site, options),
     )
 

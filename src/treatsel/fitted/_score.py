@@ -120,7 +120,8 @@ class Score:
         if not self.scorer.has_posterior_draws:
             nothing = np.full(len(self.probability), np.nan)
             return nothing, nothing
-        low, high = logistic_quantiles(self._logits, [(1 - level) / 2, (1 + level) / 2])
+        levels = [(1 - level) / 2, (1 + level) / 2]
+        low, high = logistic_quantiles(self._logits, levels, compiled=self.scorer.compiled)
         return low, high
 
 

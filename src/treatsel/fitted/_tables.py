@@ -136,19 +136,17 @@ def recommend(
     whole = Recommendations.join(parts, patients=clean.index)
     flagged = flags["patient"]
     positions: list[int] = clean.index.get_indexer(pd.Index(flagged)).tolist() if len(flagged) else []
-    found = replace(
+    columns = with_causes(whole.columns, flags, positions, model.without_interval(weights))
+    common = options.on_invalid, options.date, options.service
+    audit = model.audit("recommendations", digest(clean), *common)
+    return replace(
         whole,
-        columns=with_causes(whole.columns, flags, positions, model.without_interval(weights)),
+        columns=columns,
         preferences=valuation.given,
         titles=model.codebook.titles,
         safety_items=model.safety_items,
         flags=flags,
-    )
-    common = options.on_invalid, options.date, options.service
-    audit = model.audit("recommendations", digest(clean), *common)
-    return replace(
-        found,
-        audit=audit | recorded(found, options, _permissions_digest(allowed, clean, model.arms)),
+        audit=audit | recorded(whole, columns, options, _permissions_digest(allowed, clean, model.arms)),
         outcomes=_outcomes(model, X, clean, options, allowed) if len(clean) == 1 else None,
     )
 

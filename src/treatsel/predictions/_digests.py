@@ -5,6 +5,7 @@ import json
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii  # what json.dumps applies to a text, in a third of the time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,7 @@ def digest_one(values: Mapping[str, float | str | None]) -> str:
         if isinstance(value, float):
             value_bytes = _PACK(value + 0.0 if value == value else np.nan)
         else:
-            value_bytes = json.dumps([value]).encode()
+            value_bytes = b"[null]" if value is None else f"[{encode_basestring_ascii(value)}]".encode()
         parts += [written, value_bytes]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 

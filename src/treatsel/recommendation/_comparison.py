@@ -121,7 +121,7 @@ def compare(
             by_patient, permitted[at], comparator[at], leading, margin + ROUNDING
         )
         sums.append(found)
-        bounds.append(quantiles(away, [(1 - level) / 2, (1 + level) / 2]))
+        bounds.append(quantiles(away, [(1 - level) / 2, (1 + level) / 2], compiled=compiled))
     means = (sums[0] if len(sums) == 1 else np.concatenate(sums, axis=1)) / len(draws)
     ends = bounds[0] if len(bounds) == 1 else np.concatenate(bounds, axis=1)
     means[:, ~permitted] = np.nan

@@ -41,36 +41,42 @@ def sums_over_draws(
         Every arm minus the comparator; last, the top arm minus the next best.
     """
     n, k, n_draws = draws.shape
-    sums, away = np.zeros((6, n, k)), np.empty((n, k + 1, n_draws))
-    compiled_form(_sums)(draws, permitted, comparator, leading[0], leading[1], margin, sums, away)
+    sums, away = np.empty((6, n, k)), np.empty((n, k + 1, n_draws))
+    compiled_form(_compare)(draws, permitted, comparator, leading[0], leading[1], margin, sums, away)
     return sums, away
 
 
-def _sums(draws, permitted, comparator, top, second, margin, sums, away):  # type: ignore[no-untyped-def] # numba
+def _compare(draws, permitted, comparator, top, second, margin, sums, away):  # type: ignore[no-untyped-def] # numba
     n, k, n_draws = draws.shape
+    best, n_best = np.empty(n_draws), np.empty(n_draws)
     for i in range(n):
+        highest, against = draws[i, top[i]], draws[i, comparator[i]]
+        best[:] = -np.inf
+        n_best[:] = 0
+        for a in range(k):  # the loops over draws are innermost and without branches: they are vectorized
+            if permitted[i, a]:
+                for t in range(n_draws):
+                    best[t] = max(best[t], draws[i, a, t])
+        for a in range(k):
+            if permitted[i, a]:
+                for t in range(n_draws):
+                    n_best[t] += 1.0 if draws[i, a, t] == best[t] else 0.0
+        for a in range(k):
+            own, regret, first = draws[i, a], 0.0, 0.0
+            n_regret = n_above = n_better = n_relevant = 0
+            for t in range(n_draws):
+                away[i, a, t] = own[t] - against[t]
+                regret += best[t] - own[t]
+            for t in range(n_draws):
+                n_regret += best[t] - own[t] > margin
+                n_above += own[t] > highest[t] + margin
+                n_better += away[i, a, t] > 0
+                n_relevant += away[i, a, t] > margin
+            if permitted[i, a]:
+                for t in range(n_draws):
+                    if own[t] == best[t]:
+                        first += 1.0 / n_best[t]
+            sums[0, i, a], sums[1, i, a], sums[2, i, a] = regret, n_regret, first
+            sums[3, i, a], sums[4, i, a], sums[5, i, a] = n_above, n_better, n_relevant
         for t in range(n_draws):
-            best, n_best = -np.inf, 0
-            for a in range(k):
-                if permitted[i, a]:
-                    if draws[i, a, t] > best:
-                        best, n_best = draws[i, a, t], 1
-                    elif draws[i, a, t] == best:
-                        n_best += 1
-            highest, against = draws[i, top[i], t], draws[i, comparator[i], t]
-            for a in range(k):
-                value = draws[i, a, t]
-                regret, lead = best - value, value - against
-                sums[0, i, a] += regret
-                if regret > margin:
-                    sums[1, i, a] += 1
-                if regret <= 0 and permitted[i, a]:
-                    sums[2, i, a] += 1.0 / n_best
-                if value > highest + margin:
-                    sums[3, i, a] += 1
-                if lead > 0:
-                    sums[4, i, a] += 1
-                if lead > margin:
-                    sums[5, i, a] += 1
-                away[i, a, t] = lead
-            away[i, k, t] = highest - draws[i, second[i], t]
+            away[i, k, t] = highest[t] - draws[i, second[i], t]
