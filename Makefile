@@ -35,11 +35,10 @@ test-slow: .venv/.made ## the long simulations and complete runs, marked slow
 	$(PYTEST) -m slow tests
 
 # Deprecation warnings between old versions of other packages are not faults of treatsel; all other warnings still fail.
-# Simulations, complete runs, endings of commands, disclosure and the browser are left out: they do not test versions.
+# Tests of methods and of the command line's behavior (marked one_version) are left out: they do not test versions.
 test-lowest: .venv-lowest/.made ## doctests and tests with the oldest versions that pyproject.toml allows
 	.venv-lowest/bin/pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
-	  --ignore=tests/cli/test_endings.py --ignore=tests/page/test_browser.py --ignore=tests/privacy \
-	  -m 'not slow and not real_data' src tests
+	  -m 'not slow and not real_data and not one_version' src tests
 
 test-spark: .venv/.spark ## tests of Spark, which needs Java 17 or newer; installs pyspark (450 MB) into .venv
 	.venv/bin/pytest tests/test_spark.py

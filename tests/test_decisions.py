@@ -11,7 +11,7 @@ from benchmarks.selection.decisions import PROCESSES, run
 
 CHOSEN = ("dense", "sparse", "rare_arms", "constant", "null", "equal")
 SEEDS = range(4)
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.one_version, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

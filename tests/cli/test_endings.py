@@ -19,6 +19,8 @@ from treatsel.errors import CohortError
 from treatsel.models import PooledClassifier
 from treatsel.table import read_chunks, read_table
 
+pytestmark = pytest.mark.one_version
+
 SECRET = "7431"
 
 

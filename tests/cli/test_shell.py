@@ -19,6 +19,8 @@ from treatsel.errors import InputError
 from treatsel.report import model_card
 from treatsel.table import read_table
 
+pytestmark = pytest.mark.one_version
+
 READERS = {
     *("outcome", "codebook", "train", "predict", "recommend", "explain", "crossvalidate", "validate"),
     "monitor",

@@ -19,6 +19,8 @@ from treatsel.models import (
     StackedClassifier,
 )
 
+pytestmark = pytest.mark.one_version
+
 ARMS = np.array(["A", "B", "C"])
 SHIFT = -1.5
 

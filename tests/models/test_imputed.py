@@ -12,6 +12,8 @@ from treatsel.models import DropoutMixture, HierarchicalClassifier, ImputedClass
 from treatsel.models._imputed import pooled
 from treatsel.models.hierarchical import _screening
 
+pytestmark = pytest.mark.one_version
+
 ARMS = np.array(["A", "B", "C"])
 AUXILIARY = ["interim", "dropout"]
 

@@ -11,6 +11,8 @@ from treatsel.datasets import make_cohort
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.models import loss_test
 
+pytestmark = pytest.mark.one_version
+
 
 def simulate(seed, by_dropout, n=400):
     """Return what `loss_test` needs; dropout depends on a covariate, and loss on both."""

@@ -11,6 +11,8 @@ from sklearn.base import clone
 from treatsel.additive import score_trees
 from treatsel.models import DropoutMixture, HierarchicalClassifier, StackedClassifier
 
+pytestmark = pytest.mark.one_version
+
 ARMS = np.array(["A", "B", "C"])
 
 

@@ -27,6 +27,8 @@ from treatsel.models.hierarchical._evidence import Prior, State, find_mode
 from treatsel.models.hierarchical._outside import outside_of
 from treatsel.report import model_card
 
+pytestmark = pytest.mark.one_version
+
 ARMS = list("ABCD")
 
 

@@ -12,6 +12,8 @@ from treatsel.errors import InputError
 from treatsel.model_selection import cross_predict_cohort
 from treatsel.models import Priors, read_priors
 
+pytestmark = pytest.mark.one_version
+
 GOOD = """
 recovery:
   source: Network meta-analysis X, 2024

@@ -12,6 +12,8 @@ from treatsel.models import HierarchicalClassifier, StackedClassifier
 from treatsel.models._base import split_therapists
 from treatsel.models._projection import averaged_over, normal_mean
 
+pytestmark = pytest.mark.one_version
+
 
 def simulate(seed, sd, n=1800, n_sites=8):
     """Return X and y of three arms, in which each therapist gives one."""

@@ -17,6 +17,8 @@ from treatsel.errors import InputError, UnsupportedModelError
 from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledClassifier
 from treatsel.modification._population import Population, contributions_of
 
+pytestmark = pytest.mark.one_version
+
 FEW_PATIENTS = 100  # over which the simulations describe a modification
 
 

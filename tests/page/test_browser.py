@@ -16,6 +16,8 @@ from treatsel.page._choice_view import choice_view
 from treatsel.page._wording import Wording
 from treatsel.recommendation._page import choice_of, page_of
 
+pytestmark = pytest.mark.one_version
+
 GOOD = {"remission": True, "dropout": False, "nausea": False}
 
 REGIONS = """{

@@ -27,6 +27,8 @@ from treatsel.models import PooledClassifier
 from treatsel.monitoring import monitor
 from treatsel.scale import fit_hierarchical_dask, predict_dask
 
+pytestmark = pytest.mark.one_version
+
 PER_PATIENT = {
     "predictions": ("id",),  # each row is a patient's prediction: the reader must know whose
     "recommendations": ("id",),  # the same

@@ -11,6 +11,8 @@ from treatsel.models import (
     StackedClassifier,
 )
 
+pytestmark = pytest.mark.one_version
+
 MODELS = {
     "hierarchical": HierarchicalClassifier(),
     "stacked": StackedClassifier(),

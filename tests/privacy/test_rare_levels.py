@@ -13,6 +13,8 @@ from treatsel.additive import Encoding
 from treatsel.codebook import Field
 from treatsel.errors import DataQualityWarning
 
+pytestmark = pytest.mark.one_version
+
 N = 240
 RARE = "lighthouse keeper"
 

@@ -12,6 +12,8 @@ from treatsel._disclosure import is_telling, joined_groups, suppression
 from treatsel.datasets import make_cohort
 from treatsel.validation._small_groups import safe_shares, safe_thresholds
 
+pytestmark = pytest.mark.one_version
+
 
 @pytest.fixture(scope="module")
 def development():

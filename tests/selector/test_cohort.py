@@ -14,6 +14,8 @@ from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, StackedCl
 from treatsel.report import model_card
 from treatsel.selector._default_arm import learn_assignment
 
+pytestmark = pytest.mark.one_version
+
 
 def routine(n, seed, *, confounding=0.0, lost=0.0):
     """Two covariates, two arms, a site; severe patients receive B and drop out more often, mostly under A."""

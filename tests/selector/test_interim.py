@@ -14,6 +14,8 @@ from treatsel.errors import InputError, TreatselWarning
 from treatsel.models import ImputedClassifier, PooledClassifier
 from treatsel.selector._lost import Missing
 
+pytestmark = pytest.mark.one_version
+
 WEEKS = [f"phq9_w{week}" for week in range(1, 13)]
 INTERIM = ["phq9_w4", "phq9_w8"]
 BOOK = {

@@ -12,6 +12,8 @@ from treatsel.models import ArmwiseClassifier, PooledClassifier, RecalibratedCla
 from treatsel.preference import Valuation
 from treatsel.selector._joint import residuals_of, shrunken_correlation, target_of
 
+pytestmark = pytest.mark.one_version
+
 GOOD = {"remission": True, "stays": True}
 
 

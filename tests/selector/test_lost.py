@@ -10,6 +10,8 @@ from treatsel.errors import TreatselWarning
 from treatsel.models import DropoutMixture
 from treatsel.selector._lost import FEWEST_KNOWN, dropout_column
 
+pytestmark = pytest.mark.one_version
+
 
 def process_of(n=400, seed=0):
     """Return process columns, an outcome that is lost after dropout, and arms."""

@@ -12,7 +12,7 @@ from treatsel.errors import InputError
 from treatsel.scale import predict_file, predict_in_chunks
 from treatsel.serve import load_model
 
-pytestmark = pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")
+pytestmark = [pytest.mark.one_version, pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")]
 USE = {"purpose": "a test", "population": "nobody", "not_for": "patients"}
 SERVICES = ("known", "average", "new")
 

@@ -12,6 +12,8 @@ from treatsel.codebook import Codebook
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.models import DeltaAdjustedClassifier, DropoutMixture
 
+pytestmark = pytest.mark.one_version
+
 ARMS = np.array(["A", "B", "C"])
 POINTS = 4.0
 BOOK = {

@@ -23,7 +23,7 @@ from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, Recalibra
 from treatsel.report import model_card
 from treatsel.serve import load_model
 
-pytestmark = pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")
+pytestmark = [pytest.mark.one_version, pytest.mark.filterwarnings("ignore::treatsel.errors.TreatselWarning")]
 KEY, OTHER = bytes(range(32)), b"x" * 32
 OPTIONS = {"estimator": "hierarchical", "random_state": 0}
 USE = {"intended_use": "Tests."}

@@ -18,6 +18,8 @@ from treatsel.models import ArmwiseClassifier, HierarchicalClassifier, PooledCla
 from treatsel.selector import TreatmentSelector
 from treatsel.validation import studies
 
+pytestmark = pytest.mark.one_version
+
 MODEL = ArmwiseClassifier(LogisticRegression())
 GAIN = "gain over the best single arm"
 internal_external_cv = partial(studies.internal_external_cv, event_is_good=True)

@@ -8,6 +8,8 @@ from treatsel.codebook import Codebook
 from treatsel.datasets import make_cohort
 from treatsel.validation._task import ValidationTask
 
+pytestmark = pytest.mark.one_version
+
 WEIGHTED = "weighted to represent the patients whose outcome was not observed"
 
 

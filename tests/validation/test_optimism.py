@@ -15,6 +15,8 @@ from treatsel.models import ArmwiseClassifier, PooledClassifier
 from treatsel.validation import studies
 from treatsel.validation.studies._performance import Patients, doubly_robust, no_information
 
+pytestmark = pytest.mark.one_version
+
 MODEL = ArmwiseClassifier(LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-9))
 RIDGE = PooledClassifier(LogisticRegression(C=0.1))
 bootstrap_optimism = partial(studies.bootstrap_optimism, event_is_good=True)

@@ -17,6 +17,8 @@ from treatsel.model_selection import cross_predict, cross_predict_cohort
 from treatsel.models import HierarchicalClassifier
 from treatsel.validation._origin import Origin, cautions_of_folds
 
+pytestmark = pytest.mark.one_version
+
 FIELDS = [
     {"name": "pid", "role": "id"},
     {"name": "age", "type": "number", "role": "covariate"},

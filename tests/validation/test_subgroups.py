@@ -21,6 +21,8 @@ from treatsel.metrics import (
 )
 from treatsel.validation.studies._subgroups import subgroup_performance
 
+pytestmark = pytest.mark.one_version
+
 mpl.use("Agg")
 ARMS = ["CBT", "IPT", "SSRI"]
 GAIN = MEASURES["gain"].label
