@@ -195,6 +195,10 @@ def results(planted_cohort, tmp_path_factory):
             "MonitoringReport": monitor(selector, X, cohort.y),
             "Gain": report.gain,
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),
+            "EffectModificationTest": metrics.effect_modification_test(scores, scores**2),
+            "EffectByRisk": metrics.effect_by_risk(
+                scores, scores.mean(axis=1), control=selector.arms_[0], treated=selector.arms_[1]
+            ),
             "PolicyTree": ts.policy_tree(scores, X.drop(columns="arm")),
             "RecommendationExplanation": selector.explain_recommendation(X.head(1)),
             "NextQuestion": ts.next_question(selector, {}),

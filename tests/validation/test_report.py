@@ -35,9 +35,18 @@ def test_every_part_is_present(report):
     assert set(report.figures["section"]) == {
         *("policy", "gain", "base rate", "discrimination", "calibration", "overall", "calibration errors"),
         *("naive", "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding"),
-        "calibration tests",
+        *("calibration tests", "modification"),
     }
-    wanted = {"flow", "decision curve", "toc", "sites", "subgroups", "checklist", "sample size"}
+    wanted = {
+        "flow",
+        "decision curve",
+        "effect by risk",
+        "toc",
+        "sites",
+        "subgroups",
+        "checklist",
+        "sample size",
+    }
     assert wanted <= set(report.tables)
     headings = [section.heading for section in page_of(report).sections]
     assert len(headings) == len(set(headings)) >= 15

@@ -138,9 +138,9 @@ def validate(
         if they are the same for all patients, a by-arm DataFrame otherwise.
     sections : sequence of str, optional
         Optional sections to include: "case mix", "calibration errors" (distances between predictions and
-        calibration curve), "utility", "benefit", "sites", "subgroups", "missing outcomes", "confounding",
-        "updating" and "sample size". None: all that the data allow. The value of the recommendations,
-        discrimination, calibration and overall performance are always included.
+        calibration curve), "utility", "effect modification", "benefit", "sites", "subgroups", "missing
+        outcomes", "confounding", "updating" and "sample size". None: all that the data allow. The value of
+        the recommendations, discrimination, calibration and overall performance are always included.
     development : Cohort or DataFrame, optional
         Development cohort, or a table of its patients that matches the codebook of `cohort`. Adds a
         comparison of case mix (`case_mix`), and estimates re-weighted to the development patients
@@ -260,6 +260,7 @@ SECTIONS: dict[str, Callable[[ValidationTask, Policies], PartResult]] = {  # opt
     "case mix": part_of.case_mix,
     "calibration errors": part_of.calibration_errors,
     "utility": part_of.utility,
+    "effect modification": part_of.effect_modification,
     "benefit": part_of.benefit,
     "sites": part_of.sites,
     "subgroups": part_of.subgroups,
@@ -297,7 +298,7 @@ def _parts(
 
 
 OWN_PATIENTS = "a model is updated to patients other than those it was developed on"
-NEED_POLICIES = ("utility", "benefit", "missing outcomes", "confounding")
+NEED_POLICIES = ("utility", "effect modification", "benefit", "missing outcomes", "confounding")
 NEED_EVENTS = tuple(name for name in SECTIONS if name != "case mix")  # patients with and without the outcome
 
 

@@ -11,6 +11,8 @@ from treatsel.metrics.benefit._average_benefit import average_benefit
 from treatsel.metrics.benefit._benefit_calibration import BenefitCalibration, benefit_calibration
 from treatsel.metrics.benefit._c_for_benefit import c_for_benefit
 from treatsel.metrics.benefit._e_for_benefit import BenefitErrors, e_for_benefit
+from treatsel.metrics.benefit._effect_by_risk import EffectByRisk, effect_by_risk
+from treatsel.metrics.benefit._effect_modification import EffectModificationTest, effect_modification_test
 from treatsel.metrics.benefit._logit_calibration import logit_benefit_recalibration, logit_benefit_slope
 from treatsel.metrics.benefit._matching import MatchedPairs, match_pairs
 from treatsel.metrics.benefit._model_based_c_for_benefit import model_based_c_for_benefit
@@ -25,6 +27,8 @@ from treatsel.metrics.benefit._rule_value import (
 __all__ = [
     "BenefitCalibration",
     "BenefitErrors",
+    "EffectByRisk",
+    "EffectModificationTest",
     "MatchedPairs",
     "RankWeightedEffect",
     "average_benefit",
@@ -33,6 +37,8 @@ __all__ = [
     "c_for_benefit",
     "cross_entropy_for_benefit",
     "e_for_benefit",
+    "effect_by_risk",
+    "effect_modification_test",
     "logit_benefit_recalibration",
     "logit_benefit_slope",
     "match_pairs",

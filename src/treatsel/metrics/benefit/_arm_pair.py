@@ -150,3 +150,20 @@ def robust_covariance(bread: FloatArray, residuals: FloatArray, units: Units) ->
         return np.asarray(bread @ meat @ bread)
     meat = covariance_of_sums(residuals * units.weight[:, None], units.codes) * (total - 1) / (total - k)
     return np.asarray(bread @ meat @ bread)
+
+
+def check_bins(n_bins: int) -> None:
+    """Raise `InputError` if a number of groups is not a whole number of at least 1."""
+    if not isinstance(n_bins, int) or n_bins < 1:
+        raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
+
+
+def groups_of(values: FloatArray, weight: FloatArray, n_bins: int) -> np.ndarray:
+    """Return groups (0, 1, ...) of similar values; equal values stay in one group.
+
+    As in `calibration_groups`, a group ends where j / n_bins of the patients are reached.
+    """
+    position = np.unique(values, return_inverse=True)[1]
+    reached = np.cumsum(np.bincount(position, weights=weight))
+    wanted = np.arange(1, n_bins + 1) * reached[-1] / n_bins * (1 - 1e-12)
+    return np.searchsorted(np.unique(np.searchsorted(reached, wanted)), position)

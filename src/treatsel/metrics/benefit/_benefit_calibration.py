@@ -15,8 +15,14 @@ from treatsel._reporting.summary import Summarized
 from treatsel._stats.clustered_means import mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
-from treatsel.errors import InputError
-from treatsel.metrics.benefit._arm_pair import ArmPair, benefit_scores, check_pair, robust_covariance
+from treatsel.metrics.benefit._arm_pair import (
+    ArmPair,
+    benefit_scores,
+    check_bins,
+    check_pair,
+    groups_of,
+    robust_covariance,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -138,8 +144,7 @@ def benefit_calibration(
     >>> bool(found.slope.lower < 1 < found.slope.upper), len(found.to_frame())
     (True, 5)
     """
-    if not isinstance(n_bins, int) or n_bins < 1:
-        raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
+    check_bins(n_bins)
     labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
         y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
@@ -197,11 +202,8 @@ def _joint_p(away: FloatArray, covariance: FloatArray, df: int | None) -> float:
 
 
 def _grouped(pair: ArmPair, score: FloatArray, n_bins: int) -> pd.DataFrame:
-    """Form groups as `calibration_groups` does: a group ends where j / n_bins of the patients are reached."""
-    position = np.unique(pair.benefit, return_inverse=True)[1]
-    reached = np.cumsum(np.bincount(position, weights=pair.weight))
-    wanted = np.arange(1, n_bins + 1) * reached[-1] / n_bins * (1 - 1e-12)
-    group = np.searchsorted(np.unique(np.searchsorted(reached, wanted)), position)
+    """Return one row per group of similar predicted benefit."""
+    group = groups_of(pair.benefit, pair.weight, n_bins)
     rows = []
     for number in range(group.max() + 1):
         mine = group == number

@@ -8,6 +8,7 @@ from treatsel.validation.parts._case_mix import case_mix
 from treatsel.validation.parts._confounding import confounding
 from treatsel.validation.parts._development import development, development_of
 from treatsel.validation.parts._discrimination import discrimination
+from treatsel.validation.parts._effect_modification import effect_modification
 from treatsel.validation.parts._imputations import imputations, imputed_of
 from treatsel.validation.parts._internal_external import internal_external
 from treatsel.validation.parts._missing_outcomes import missing_outcomes
@@ -45,6 +46,7 @@ __all__ = [
     "development",
     "development_of",
     "discrimination",
+    "effect_modification",
     "effective_n",
     "imputations",
     "imputed_of",

@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, Maker], ...] = (  # a section is on the page if its t
     ("calibration errors", sections.calibration_errors),
     ("flow", sections.overall),
     ("decision curve", sections.utility),
+    ("effect by risk", sections.effect_modification),
     ("toc", sections.benefit),
     ("sites", sections.sites),
     ("internal-external", sections.internal_external),

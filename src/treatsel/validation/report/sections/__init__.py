@@ -7,6 +7,7 @@ from treatsel.validation.report.sections._case_mix import case_mix
 from treatsel.validation.report.sections._confounding import confounding
 from treatsel.validation.report.sections._development import development
 from treatsel.validation.report.sections._discrimination import discrimination
+from treatsel.validation.report.sections._effect_modification import effect_modification
 from treatsel.validation.report.sections._imputations import imputations
 from treatsel.validation.report.sections._internal_external import internal_external
 from treatsel.validation.report.sections._missing_outcomes import missing_outcomes
@@ -27,6 +28,7 @@ __all__ = [
     "confounding",
     "development",
     "discrimination",
+    "effect_modification",
     "imputations",
     "internal_external",
     "missing_outcomes",

@@ -3,6 +3,7 @@
 from treatsel._reporting.format import number, p_value
 from treatsel._reporting.page import Section
 from treatsel.validation.report._data import ReportData
+from treatsel.validation.report.sections._effect_modification import sentence_of_test
 from treatsel.validation.report.sections._tables import ESTIMATE_COLUMNS, Shown, count, shown, text
 
 
@@ -29,7 +30,8 @@ def subgroups(report: ReportData) -> Section:
         paragraphs=[
             "Groups with fewer than 10 events or non-events have no estimates of measures that need "
             "outcomes. A wide interval is not evidence of equal performance. Rows 'recommended ...' give the "
-            "proportion of the group for whom an arm is recommended."
+            "proportion of the group for whom an arm is recommended.",
+            *([sentence_of_test(report)] if "effect modification test" in report.tables else []),
         ],
         tables=[
             shown(report.tables["subgroup tests"], tests, "Tests of heterogeneity between groups."),
