@@ -22,6 +22,7 @@ from treatsel.eligibility import Rules
 from treatsel.models import Priors
 from treatsel.monitoring import monitor
 from treatsel.predictions import Predictions
+from treatsel.validation import combine
 
 SCRIPT = "<script>alert(1)</script>"
 ID, VALUE, CATEGORY = "planted-id", 43.21987, "planted-category"
@@ -178,6 +179,7 @@ def results(planted_cohort, tmp_path_factory):
         path = tmp_path_factory.mktemp("model") / "m.treatsel"
         manifest = ts.save_model(selector, path, intended_use=f"Tests {SCRIPT}.")
         report = ts.validate(selector, make_like(cohort), outcome="dropout", sections=())
+        other = report.about | {"cohort": "the digest of other patients"}
         X = cohort.X
         scores = metrics.aipw_scores(
             cohort.y, X["arm"], selector.predict_by_arm(X), selector.assignment_.probabilities
@@ -192,6 +194,9 @@ def results(planted_cohort, tmp_path_factory):
             "PatientOutcomes": selector.recommend(X.head(1)).outcomes,
             "Explanation": ts.explain(selector, X.head(30), arm=SCRIPT),
             "ValidationReport": report,
+            "CombinedReports": combine(
+                [report, dataclasses.replace(report, about=report.about | {"cohort": "other"})]
+            ),
             "MonitoringReport": monitor(selector, X, cohort.y),
             "Gain": report.gain,
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),

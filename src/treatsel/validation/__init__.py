@@ -42,7 +42,14 @@ from treatsel.validation.parts import (
     imputed_of,
     joined,
 )
-from treatsel.validation.report import ValidationReport, answers_of, checklist, compare
+from treatsel.validation.report import (
+    CombinedReports,
+    ValidationReport,
+    answers_of,
+    checklist,
+    combine,
+    compare,
+)
 from treatsel.validation.studies import (
     BalancingWeights,
     BootstrapOptimism,
@@ -64,6 +71,7 @@ __all__ = [
     "BalancingWeights",
     "BootstrapOptimism",
     "CaseMix",
+    "CombinedReports",
     "InternalExternalCV",
     "ModelUpdate",
     "SubgroupPerformance",
@@ -72,6 +80,7 @@ __all__ = [
     "balancing_weights",
     "bootstrap_optimism",
     "case_mix",
+    "combine",
     "compare",
     "internal_external_cv",
     "subgroup_performance",

@@ -17,6 +17,12 @@ from treatsel.validation.report.sections._policies import policies
 from treatsel.validation.report.sections._sample_size import sample_size
 from treatsel.validation.report.sections._sites import sites
 from treatsel.validation.report.sections._subgroups import subgroups
+from treatsel.validation.report.sections._tables import Shown as Shown
+from treatsel.validation.report.sections._tables import count as count
+from treatsel.validation.report.sections._tables import figure as figure
+from treatsel.validation.report.sections._tables import shown as shown
+from treatsel.validation.report.sections._tables import text as text
+from treatsel.validation.report.sections._tables import three as three
 from treatsel.validation.report.sections._updating import updating
 from treatsel.validation.report.sections._utility import utility
 
