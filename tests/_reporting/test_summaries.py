@@ -194,9 +194,7 @@ def results(planted_cohort, tmp_path_factory):
             "PatientOutcomes": selector.recommend(X.head(1)).outcomes,
             "Explanation": ts.explain(selector, X.head(30), arm=SCRIPT),
             "ValidationReport": report,
-            "CombinedReports": combine(
-                [report, dataclasses.replace(report, about=report.about | {"cohort": "other"})]
-            ),
+            "CombinedReports": combine([report, dataclasses.replace(report, about=other)]),
             "MonitoringReport": monitor(selector, X, cohort.y),
             "Gain": report.gain,
             "Gains": metrics.gain_over_each_arm(scores, selector.recommend(X).columns["top"]),

@@ -93,7 +93,8 @@ class CombinedReports(Summarized):
         )
         return (
             f"{many}: {said} over the best single arm, whichever of {self.gain['n_arms']} it truly is. "
-            f"Smallest gain over a single arm: {shown}, {100 * self.level:g} % interval adjusted for the selection."
+            f"Smallest gain over a single arm: {shown}, {100 * self.level:g} % interval adjusted for the "
+            "selection."
         )
 
     def _summary(self) -> Summary:
