@@ -292,3 +292,47 @@ def test_without_a_direction_there_is_no_gain():
         figure(found, "AUC", 1)["value"]
         == figure(internal_external_cv(MODEL, X, y, sites, propensity=chance), "AUC", 1)["value"]
     )
+
+
+def test_each_period_is_predicted_from_all_earlier_ones():
+    X, y, years, chance = simulate()
+    years = years + 2018
+    found = internal_external_cv(MODEL, X, y, years, by="period", propensity=chance)
+    assert found.sites["site"].tolist() == [2020, 2021, 2022, 2023]
+    assert found.predictions[years == 2019].isna().all(axis=None)
+    fitted = MODEL.fit(X[years < 2021], y[years < 2021])
+    here = years == 2021
+    pd.testing.assert_frame_equal(found.predictions[here], fitted.predict_by_arm(X[here]))
+    trend = found.trend().set_index("measure")
+    assert trend["n_periods"].tolist()[0] == 4
+    assert trend.loc["AUC", "lower"] < 0 < trend.loc["AUC", "upper"]
+    with pytest.raises(InputError, match="no order"):
+        internal_external_cv(MODEL, X, y, years).trend()
+
+
+def test_a_drift_of_calibration_is_found():
+    """The rate of the outcome rises by .4 logits a period, so that predictions are ever lower than it."""
+    rng = np.random.default_rng(3)
+    n, period = 4800, np.repeat(np.arange(6), 800)
+    X = pd.DataFrame({"x": rng.normal(size=n), "arm": rng.choice(["a", "b"], n)})
+    y = pd.Series((rng.random(n) < expit(X["x"] + 0.2 * period**1.5)).astype(float))
+    found = internal_external_cv(MODEL, X, y, period, by="period")
+    row = found.trend().set_index("measure").loc["calibration in the large"]
+    assert row["lower"] > 0
+    assert row["p_value"] < 0.05
+
+
+def test_a_drift_is_that_of_a_weighted_regression_and_its_interval_covers():
+    rng, covered = np.random.default_rng(4), []
+    for number in range(400):
+        k = 6
+        se, true = rng.uniform(0.05, 0.2, k), 0.03 * np.arange(k)
+        values = true + rng.normal(0, 0.05, k) + rng.normal(0, se)
+        figures = pd.DataFrame({"measure": "calibration slope", "value": values, "se": se})
+        row = studies._site_figures.drift_of(figures, "calibration slope", 0.95)
+        covered.append(row["lower"] < 0.03 < row["upper"])
+        if number == 0:
+            exact = figures.assign(value=true)
+            slope = studies._site_figures.drift_of(exact, "calibration slope", 0.95)["slope"]
+            assert slope == pytest.approx(0.03)
+    assert 0.95 - 3 * 0.011 < np.mean(covered) <= 1

@@ -28,7 +28,14 @@ from treatsel._stats.vectors import check_labels, check_patients
 from treatsel.errors import InputError, TreatselError, warn
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation.studies._direction import direction_of_study
-from treatsel.validation.studies._site_figures import SITE_MEASURES, SiteData, pooled_over, site_figures
+from treatsel.validation.studies._site_figures import (
+    SITE_MEASURES,
+    Mask,
+    SiteData,
+    drift_of,
+    pooled_over,
+    site_figures,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -55,6 +62,8 @@ class InternalExternalCV(Summarized):
         By measure; AUCs on the logit scale, observed / expected on the log scale.
     level : float
         Confidence level of all intervals.
+    by : {"site", "period"}
+        Whether sites were left out, or later periods predicted from earlier ones.
     """
 
     predictions: pd.DataFrame
@@ -63,6 +72,28 @@ class InternalExternalCV(Summarized):
     figures: pd.DataFrame
     pooled: dict[str, MetaAnalysis]
     level: float
+    by: str = "site"
+
+    def trend(self) -> pd.DataFrame:
+        """Return the drift of each measure from one period to the next, for ``by="period"``.
+
+        Returns
+        -------
+        DataFrame
+            One row per measure: measure, slope (per period, on the scale of pooling), lower, upper, p_value,
+            n_periods. From a weighted regression of the estimates on the number of the period, with weights
+            inverse to their variances and, as in a random-effects meta-regression, a residual variance of its
+            own. NaN with fewer than three periods.
+
+        Raises
+        ------
+        InputError
+            If the validation was by site.
+        """
+        if self.by != "period":
+            raise InputError("Sites have no order. A trend needs internal_external_cv(..., by='period').")
+        rows = [drift_of(self.figures, measure, self.level) for measure in SITE_MEASURES]
+        return pd.DataFrame(rows)
 
     def to_frame(self) -> pd.DataFrame:
         """Return `figures` with two more rows per measure, of kind "pooled" and "new site" (prediction)."""
@@ -113,6 +144,7 @@ def internal_external_cv(
     y: npt.ArrayLike,
     sites: npt.ArrayLike | str,
     *,
+    by: str = "site",
     propensity: pd.DataFrame | None = None,
     comparator: Any = None,
     event_is_good: bool | None = None,
@@ -138,6 +170,10 @@ def internal_external_cv(
     sites : array-like of shape (n_patients,), or str
         Site of each patient, or the column of X that holds it. The column is withheld from the model,
         unless it is the model's own `groups`.
+    by : {"site", "period"}, default "site"
+        "period": `sites` are periods, such as years, in the order of their numbers or names. Each is
+        predicted by the model fitted to all earlier ones (rolling origin); the first is never predicted.
+        `trend()` estimates the drift of performance.
     propensity : pandas.DataFrame of shape (n_patients, n_arms), optional
         Probability of receiving each arm, for the gain; without it the gain is not estimable.
     comparator : label, optional
@@ -196,6 +232,7 @@ def internal_external_cv(
     if not isinstance(X, pd.DataFrame):
         raise InputError(f"X must be a DataFrame with the arm column, not {type(X).__name__}.")
     level = check_level(level)
+    check_choice("by", by, ["site", "period"])
     arm = _parameter(model, "arm")
     if arm is None or arm not in X:
         raise InputError(f"The model's arm column is {arm!r}; X has the columns {names_in(X)}.")
@@ -208,11 +245,14 @@ def internal_external_cv(
     names = _in_order(sites[weight > 0])
     if len(names) < 2:
         raise InputError(
-            f"sites holds {count_of(len(names), 'site')}; internal-external cross-validation needs 2."
+            f"sites holds {count_of(len(names), by)}; internal-external cross-validation needs 2."
         )
+    others = {site: sites != site for site in names}
+    if by == "period":
+        others = {name: np.isin(sites, names[:k]) for k, name in enumerate(names) if k}
     passed = _checked_weight(model, sample_weight, weight)
     named = pd.Series(outcome, index=X.index, name=getattr(y, "name", None) or "outcome")
-    refits = _refit_all(model, X, named, sites, names, passed, n_jobs=n_jobs)
+    refits = _refit_all(model, X, named, sites, others, passed, n_jobs=n_jobs)
     table = None if propensity is None else check_propensities(propensity, propensity.columns)
     predictions = _assemble(refits, sites, received, X.index)
     data = SiteData(
@@ -228,7 +268,7 @@ def internal_external_cv(
     parts = []
     for refit in refits:
         best = refit.default_arm if comparator is None else comparator
-        best = data.best_arm(sites != refit.site) if best is None else best
+        best = data.best_arm(others[refit.site]) if best is None else best
         parts.append(
             site_figures(data, sites == refit.site, site=refit.site, comparator=best, note=refit.note)
         )
@@ -244,6 +284,7 @@ def internal_external_cv(
         figures=figures.reset_index(drop=True),
         pooled=pooled,
         level=level,
+        by=by,
     )
 
 
@@ -287,22 +328,22 @@ def _refit_all(
     X: pd.DataFrame,
     y: pd.Series,
     sites: Any,
-    names: list[Any],
+    others: dict[Any, Mask],
     weight: FloatArray | None,
     *,
     n_jobs: int | None,
 ) -> list[_Refit]:
-    """Fit the model without each site in turn; issue one warning for the warnings of all fits."""
+    """Fit the model to the others of each site in turn; issue one warning for the warnings of all fits."""
     usable = y.notna().to_numpy() if _is_classifier(model) else np.ones(len(y), dtype=bool)
     found: dict[int, _Refit] = {}
     for number, refit in run_jobs(
         _refit,
-        lambda: ((model, X, y, weight, usable, sites == site, site) for site in names),
+        lambda: ((model, X, y, weight, usable & kept, sites == site, site) for site, kept in others.items()),
         n_jobs=n_jobs,
     ):
         found[number] = refit
-        LOG.info("Refitted without a site: %d of %d", len(found), len(names))
-    refits = [found[number] for number in range(len(names))]
+        LOG.info("Refitted without a site: %d of %d", len(found), len(others))
+    refits = [found[number] for number in range(len(others))]
     if all(refit.table is None for refit in refits):
         raise InputError(f"No refit succeeded. Without the first of the sites: {refits[0].note}")
     if n := sum(refit.note != "" for refit in refits):
@@ -312,9 +353,8 @@ def _refit_all(
 
 
 def _refit(
-    model: Any, X: pd.DataFrame, y: pd.Series, weight: FloatArray | None, usable: Any, held: Any, site: Any
+    model: Any, X: pd.DataFrame, y: pd.Series, weight: FloatArray | None, kept: Any, held: Any, site: Any
 ) -> _Refit:
-    kept = usable & ~held
     passed = {} if weight is None else {"sample_weight": weight[kept]}
     table = default = None
     with warnings.catch_warnings(record=True) as caught:

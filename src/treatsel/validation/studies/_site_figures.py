@@ -13,6 +13,7 @@ from treatsel._checks import FloatArray, count_of
 from treatsel._measures import BY_LABEL, MEASURES, labels_of
 from treatsel._stats.by_arm_tables import cells_of, recommended_shares
 from treatsel._stats.estimate import not_estimable
+from treatsel._stats.intervals import two_sided_p, wald
 from treatsel.metrics import (
     FUNCTIONS,
     Estimate,
@@ -25,6 +26,7 @@ from treatsel.metrics import (
 from treatsel.metrics.pooling import MetaAnalysis, random_effects_meta_analysis
 from treatsel.validation.studies._direction import NOT_STATED
 
+MIN_PERIODS = 3  # a line through two has no residual
 Mask = npt.NDArray[np.bool_]
 
 
@@ -151,7 +153,51 @@ def _count(data: SiteData, rows: Mask) -> int:
 
 def pooled_over(figures: pd.DataFrame, measure: str, level: float) -> MetaAnalysis:
     """Pool one measure over sites, on its own scale."""
+    rows, values = _scaled(figures, measure)
+    scale = BY_LABEL[measure].scale
+    return random_effects_meta_analysis(values, rows["se"], sites=rows["site"], scale=scale, level=level)
+
+
+def drift_of(figures: pd.DataFrame, measure: str, level: float) -> dict[str, Any]:
+    """Return the slope of one measure over periods, in the order of their rows, on its scale of pooling.
+
+    Random-effects meta-regression by the method of moments, with the standard error of Knapp & Hartung
+    (2003), Statistics in Medicine 22(17), 2693-2710, doi:10.1002/sim.1482, never below the ordinary one.
+    """
+    rows, values = _scaled(figures, measure)
+    se = rows["se"].to_numpy(dtype=float)
+    used = np.isfinite(values) & np.isfinite(se) & (se > 0)
+    k = int(used.sum())
+    nothing = dict.fromkeys(("slope", "lower", "upper", "p_value"), float("nan"))
+    if k < MIN_PERIODS:
+        return {"measure": measure, **nothing, "n_periods": k}
+    design = np.column_stack([np.ones(k), np.flatnonzero(used)])
+    y, v = values[used], se[used] ** 2
+    bread, residual = _weighted_line(design, y, 1 / v)
+    weight = 1 / v
+    expected = k - 2  # of the weighted residuals, without variance between periods
+    spread = weight.sum() - np.trace(bread @ (design.T * weight**2) @ design)
+    tau2 = max(0.0, float((weight @ residual**2 - expected) / spread))
+    weight = 1 / (v + tau2)
+    bread, residual = _weighted_line(design, y, weight)
+    slope = float((bread @ (design.T * weight) @ y)[1])
+    excess = max(1.0, float(weight @ residual**2 / expected))
+    error = float(np.sqrt(excess * bread[1, 1]))
+    limits = wald(slope, error, level, df=k - 2)
+    p_value = two_sided_p(slope, error, df=k - 2)
+    ends = {"slope": slope, "lower": limits.lower, "upper": limits.upper, "p_value": p_value}
+    return {"measure": measure, **ends, "n_periods": k}
+
+
+def _weighted_line(design: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+    """Return the inverse of the weighted cross product, and the residuals of the weighted regression."""
+    bread = np.linalg.inv((design.T * weight) @ design)
+    return bread, y - design @ (bread @ (design.T * weight) @ y)
+
+
+def _scaled(figures: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, FloatArray]:
+    """Return the rows of a measure, and its values on the scale of pooling."""
     rows, scale = figures[figures["measure"] == measure], BY_LABEL[measure].scale
     with np.errstate(divide="ignore", invalid="ignore"):
         values = {"logit": logit, "log": np.log, "identity": np.asarray}[scale](rows["value"].to_numpy())
-    return random_effects_meta_analysis(values, rows["se"], sites=rows["site"], scale=scale, level=level)
+    return rows, np.asarray(values, dtype=float)
