@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ from treatsel.cli._predict import add_on_invalid, add_service
 from treatsel.errors import InputError
 from treatsel.preference import read_preferences
 from treatsel.questions import next_question
-from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, RULES
+from treatsel.recommendation import (
+    DEFAULT_MARGIN,
+    DEFAULT_P_SWITCH,
+    DEFAULT_RULE,
+    RULES,
+    Recommendations,
+)
 from treatsel.table import read_table
 
 
@@ -153,6 +160,8 @@ def run(args: argparse.Namespace) -> int:
     )
     say_safety(recommendations.warnings)
     say_expired(recommendations.warnings)
+    if len(recommendations.patients) == 1 and (line := new_service_text(recommendations)):
+        print(f"treatsel: {line}", file=sys.stderr)
     if args.html is not None:
         recommendations.to_html(
             args.html, strings=args.strings, **_reasons(selector, patients, recommendations, args)
@@ -185,6 +194,19 @@ def add_page(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="YAML or JSON file with words of the page: a translation, names and descriptions of arms",
     )
+
+
+def new_service_text(found: Recommendations) -> str:
+    """Return what would be recommended to this patient at a new service, in one line.
+
+    "" if that is what is recommended already, or arms are not compared.
+    """
+    if found.columns["status"][0] == "out_of_scope" or (elsewhere := found.at_new_service()) is None:
+        return ""
+    row = elsewhere.to_dict()["recommendations"][0]
+    better = "" if row["p_better"] is None else f", P(better than {row['comparator']}) {row['p_better']:.2f}"
+    arm = "none" if row["arm"] is None else row["arm"]
+    return f"At a new service: {arm} ({row['status'].replace('_', ' ')}){better}"
 
 
 def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace) -> dict[str, Any]:

@@ -146,6 +146,8 @@ class PatientPage:
         Of the audit record: model, library, input, date, service, assignment.
     use : mapping of str to str
         Intended use of the model.
+    new_service : Choice or None
+        The decision at the given weights at a new service; None if it is not for a known service.
     safety_items, explanation : sequence of str
         Texts that are shown first; why this recommendation, for the clinician.
     next_question, follow_up, patient : str or None
@@ -164,6 +166,7 @@ class PatientPage:
     warned: Mapping[int, str] = field(default_factory=dict)
     criteria: Sequence[PageCriterion] = ()
     use: Mapping[str, str]
+    new_service: Choice | None = None
     safety_items: Sequence[str] = ()
     explanation: Sequence[str] = ()
     next_question: str | None = None

@@ -51,6 +51,7 @@ def page_of(found: Any, **added: Any) -> PatientPage:
         first=choice_of(outcomes.decide({weighable[0]: 1.0})),
         rules=_rules(found),
         warnings=_warnings(outcomes),
+        new_service=_at_new_service(found),
         facts={
             "model": audit.get("model_id"),
             "library": audit.get("library_version"),
@@ -175,6 +176,14 @@ def choice_of(found: Any) -> Choice:
         comparisons={name: np.asarray(table[0]) for name, table in found.comparisons.items()},
         reasons=column["status_reasons"],
     )
+
+
+def _at_new_service(found: Any) -> Choice | None:
+    """Return the decision for a new service, if the patient's own is known and arms are compared."""
+    if found.columns["status"][0] == "out_of_scope":
+        return None
+    elsewhere = found.at_new_service()
+    return None if elsewhere is None else choice_of(elsewhere)
 
 
 def _published(other: Any, found: Any, outcomes: PatientOutcomes) -> PageOutcome:
