@@ -27,7 +27,7 @@ from treatsel.cli._io import (
 from treatsel.cli._predict import add_on_invalid, add_service
 from treatsel.errors import InputError
 from treatsel.preference import read_preferences
-from treatsel.questions import next_question
+from treatsel.questions import question_tree
 from treatsel.recommendation import (
     DEFAULT_MARGIN,
     DEFAULT_P_SWITCH,
@@ -222,9 +222,9 @@ def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace)
     preferences = dict(args.weight) if args.weight else None
     comparator = row["comparator"] if row["comparator"] != row["top"] else None
     # safety items explain nothing; an answer that cannot be read must not keep the page from being written
-    patients = patients.drop(columns=list(selector.model_.safety_items), errors="ignore")
+    covariates = patients.drop(columns=list(selector.model_.safety_items), errors="ignore")
     why = selector.explain_recommendation(
-        patients,
+        covariates,
         comparator=comparator,
         preferences=preferences,
         excluded=row["excluded"],
@@ -232,11 +232,9 @@ def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace)
         date=args.date,
         service=args.service,
     )
-    eligible = [arm for arm in found.arms if arm not in row["excluded"]]
-    question = next_question(
-        selector, patients, preferences=preferences, allowed=eligible, service=args.service
-    )
-    return {"explanation": why.sentences(), "next_question": question}
+    options = {"on_invalid": args.on_invalid, "date": args.date, "service": args.service}
+    questions = question_tree(selector, patients, **decision(args), **options)
+    return {"explanation": why.sentences(), "next_question": questions}
 
 
 def flat(table: Any) -> Any:

@@ -8,6 +8,7 @@ from treatsel.page._choice_view import ChoiceView, choice_view, leading_arms, p_
 from treatsel.page._contents import Choice, PageOutcome, PatientPage
 from treatsel.page._icons import icon_array
 from treatsel.page._numbers import of_100, percent
+from treatsel.page._question_view import question_view
 from treatsel.page._strings import fill
 from treatsel.page._wording import Wording
 
@@ -44,6 +45,7 @@ def context_of(page: PatientPage, words: Wording) -> dict[str, Any]:
             for k, reason in page.excluded.items()
         ],
         "unknown": _unknown(page, words, in_scope),
+        "questions": question_view(page.questions, words) if page.questions and in_scope else None,
         "follow_up": page.follow_up or strings["follow_up"]["text"],
         "clinician": _clinician(page, words, in_scope),
     }

@@ -10,6 +10,7 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_choice, count_of
 from treatsel.codebook import Field, as_entered, frame_of, is_number
 from treatsel.errors import InputError
+from treatsel.questions._answers import is_two_valued
 from treatsel.questions._next_question import check_has, with_answers
 from treatsel.questions._result import NextQuestion
 from treatsel.questions._tree_result import QuestionTree
@@ -176,7 +177,16 @@ class _Asking:
             )
             for value, p in _entered(asked, values, probability.tolist())
         ]
-        return _joined(states) if is_number(asked) and len(states) > 2 else states
+        return _joined(states) if self.is_range(name) else states
+
+    def is_range(self, name: str) -> bool:
+        """Whether the answers to a question are numbers on a line, other than 0 and 1."""
+        asked, numbers = self.selector.codebook_[name], self.selector.background_[name].dropna()
+        if not is_number(asked):
+            return False
+        limits = self.selector.ranges_
+        limits = limits.loc[name].tolist() if name in limits.index else None
+        return not is_two_valued(asked, numbers.to_numpy(dtype=np.float64), limits)
 
     def tree(self, state: _State) -> QuestionTree:
         """Return a state, and all that follow from it, as a result."""
@@ -193,6 +203,7 @@ class _Asking:
             question=asked,
             title="" if asked is None else self.selector.codebook_.label(asked),
             unit="" if asks is None else asks.unit or "",
+            is_range=asked is not None and self.is_range(asked),
             lists_all=asks is None or asks.enum is None or set(asks.enum) <= shown,
             answers=tuple(self.tree(each) for each in state.after),
         )

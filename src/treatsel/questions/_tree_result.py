@@ -26,6 +26,8 @@ class QuestionTree(Summarized):
         Of this covariate, for readers; "" without a question.
     answers : tuple of QuestionTree
         One for each possible answer, or for neighboring numbers with the same status and arms.
+    is_range : bool
+        Whether `answers` are examples of numbers, between which others are possible.
     lists_all : bool
         Whether `answers` has every category that the codebook allows.
     worth : NextQuestion or None
@@ -45,6 +47,7 @@ class QuestionTree(Summarized):
     title: str = ""
     unit: str = ""
     answers: tuple["QuestionTree", ...] = ()
+    is_range: bool = False
     lists_all: bool = True
     worth: NextQuestion | None = None
     is_open: bool = False

@@ -104,8 +104,9 @@ class OfOnePatient:
             descriptions of arms, how to say an outcome.
         safety_items : sequence of str
             Answers about safety, shown first.
-        next_question : str or NextQuestion, optional
-            What to ask next.
+        next_question : str, NextQuestion or QuestionTree, optional
+            What to ask next. With `treatsel.questions.question_tree`, also what would come out with each
+            answer, and what to ask then.
         explanation : str or sequence of str
             Why this recommendation, shown to the clinician.
         follow_up : str, optional
@@ -121,7 +122,8 @@ class OfOnePatient:
         Raises
         ------
         InputError
-            If there are several patients, the recommendation was not made by a model, or strings do not fit.
+            If there are several patients, the recommendation was not made by a model, strings do not fit, or
+            a tree of questions does not start at this recommendation.
 
         References
         ----------
