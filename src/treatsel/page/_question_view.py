@@ -24,21 +24,26 @@ class AnswerView:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionView:
-    """Texts of a question: `note` says which other answers are possible."""
+    """Texts of a question: `note` says that other answers are possible.
+
+    `has_numbers`: whether answers to it, or to a later question, are examples of numbers.
+    """
 
     title: str
     answers: list[AnswerView]
     note: str
+    has_numbers: bool
 
 
 def question_view(question: PageQuestion, words: Wording) -> QuestionView:
     """Return the texts of a question, and of all that follow from its answers."""
     said = words.strings["next"]
-    note = "between" if question.is_range else "" if question.lists_all else "others"
+    answers = [_answer(each, question, words) for each in question.answers]
     return QuestionView(
         title=fill(said["titled" if question.unit else "untitled"], title=question.title, unit=question.unit),
-        answers=[_answer(each, question, words) for each in question.answers],
-        note=said[note] if note else "",
+        answers=answers,
+        note="" if question.lists_all else said["others"],
+        has_numbers=question.is_range or any(each.then and each.then.has_numbers for each in answers),
     )
 
 
