@@ -22,6 +22,7 @@ from treatsel.eligibility import Rules
 from treatsel.models import Priors
 from treatsel.monitoring import monitor
 from treatsel.predictions import Predictions
+from treatsel.questions import question_tree
 from treatsel.validation import combine
 
 SCRIPT = "<script>alert(1)</script>"
@@ -205,6 +206,7 @@ def results(planted_cohort, tmp_path_factory):
             "PolicyTree": ts.policy_tree(scores, X.drop(columns="arm")),
             "RecommendationExplanation": selector.explain_recommendation(X.head(1)),
             "NextQuestion": ts.next_question(selector, {}),
+            "QuestionTree": question_tree(selector, X.iloc[0].drop("marker").to_dict(), tolerance=0.0),
             "Modification": (modified := ts.modifiers(selector, X)),
             "Dependence": modified.dependence("marker"),
             "Manifest": manifest,

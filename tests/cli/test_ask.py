@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,22 @@ def test_the_question_that_decides_is_asked_and_no_other(ask, path, answer, arm,
     again = ts.load_model(path).recommend({"age": None, "format": None, **record}, on_invalid="flag")
     assert content == json.loads(again.to_json())
     assert content["recommendations"][0]["arm"] == arm
+
+
+def test_the_page_asks_what_the_terminal_asks(ask, path, tmp_path, capsys):
+    (tmp_path / "one.csv").write_text("item9,age,format,earlier\n0,40,group,\n")
+    page, one, out = tmp_path / "page.html", str(tmp_path / "one.csv"), str(tmp_path / "out.csv")
+    assert main(["recommend", str(path), one, "--html", str(page), "--out", out]) == 0
+    capsys.readouterr()
+    part = page.read_text(encoding="utf-8").split('<section class="questions"')[1].split("</section>")[0]
+    assert "<h3>Earlier treatment</h3>" in part
+    shown = dict(re.findall(r"<strong>(.*?):</strong>(.*?)</p>", part))
+    assert set(shown) == {"yes", "no"}
+    for answer, text in shown.items():
+        _, out, err = ask([answer], record=KNOWN)
+        assert f"This comes out first: {out.splitlines()[0].split(': ')[1].split(' (')[0]}." in text
+        assert err.count("Question") == 1
+    assert part.count("No other answer is likely to change this") == 2
 
 
 def test_what_is_known_is_not_asked(ask):

@@ -7,6 +7,7 @@ import pytest
 
 import treatsel as ts
 from treatsel.cli.main import main
+from treatsel.questions import question_tree
 from treatsel.table import read_table
 
 
@@ -31,8 +32,8 @@ def test_the_page_is_that_of_the_library(trained, one, capsys):
     selector = ts.load_model(model)
     patient = read_table(one / "one.csv", selector.codebook_)
     why = selector.explain_recommendation(patient).sentences()
-    question = ts.next_question(selector, patient)
-    expected = selector.recommend(patient).to_html(strings=strings, explanation=why, next_question=question)
+    questions = question_tree(selector, patient)
+    expected = selector.recommend(patient).to_html(strings=strings, explanation=why, next_question=questions)
     assert text == expected
     assert html.escape(why[1], quote=False) in text
     assert pd.read_csv(one / "one.csv")["patient_id"].item() not in text

@@ -12,6 +12,7 @@ import pytest
 
 from treatsel.predictions import Predictions, flags_of
 from treatsel.preference import check_preferences, utility
+from treatsel.questions import QuestionTree
 from treatsel.recommendation import PatientOutcomes, recommend
 
 ARMS = ("CBT", "IPT", "SSRI", "TAU")
@@ -104,6 +105,49 @@ class Patient:
 @pytest.fixture(scope="session")
 def patient_of():
     return Patient.of
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a tree of questions needs of `NextQuestion`: a table with a row."""
+
+    table: pd.DataFrame
+
+
+TITLES = ("Job of the patient", "Score before treatment", "points")  # of questions in turn, and a unit
+
+
+def tree(patient, weights=None, *, label="long_term_sick", titles=TITLES, depth=3, seed=100):
+    """Questions whose answers lead to other patients, as `question_tree` would make them."""
+    answers = []
+    settings = [(2.0, 0.05, (True,)), (0.05, 0.02, (label,)), (0.4, 0.4, (3.0, 12.5, 14))]
+    for i, (effect, spread, values) in enumerate(settings):
+        options = {**patient.options, **({"excluded": {patient.arms[-1]: "No place."}} if i == 2 else {})}
+        other = Patient.of(
+            seed + i, effect=effect, spread=spread, arms=patient.arms, good=patient.good, options=options
+        )
+        answer = {"values": values, "value": values[len(values) // 2], "probability": 1 / 3}
+        if depth > 1 and i != 1:
+            deeper = {"label": label, "titles": titles, "depth": depth - 1, "seed": seed + 10 * (i + 1)}
+            answers.append(replace(tree(other, weights, **deeper), **answer))
+        else:
+            found = other.recommended(weights)
+            answers.append(QuestionTree(recommendation=found, question=None, is_open=i == 0, **answer))
+    return QuestionTree(
+        recommendation=patient.recommended(weights),
+        question=f"question{depth}",
+        title=titles[depth % 2],
+        unit=titles[2] if depth % 2 else "",
+        is_range=bool(depth % 2),
+        lists_all=depth != 2,
+        worth=Worth(pd.DataFrame({"value": [0.01]})),
+        answers=tuple(answers),
+    )
+
+
+@pytest.fixture(scope="session")
+def tree_of():
+    return tree
 
 
 @pytest.fixture

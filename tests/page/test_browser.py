@@ -160,17 +160,27 @@ def test_a_moved_slider_and_buttons_are_heard(patient_of, browse):
 
 
 @pytest.mark.parametrize("width", [400, 1200])
-def test_nothing_is_cut_off(patient_of, browse, width):
-    """A page with long names fits a telephone; only the tables scroll."""
+def test_nothing_is_cut_off(patient_of, tree_of, browse, width):
+    """A page with long names and all questions open fits a telephone; only the tables scroll."""
     strings = {"arms": {"CBT": {"title": "Cognitive behavioural therapy, delivered in a group by telephone"}}}
-    text = patient_of(3).recommended().to_html(strings=strings, safety_items=["PHQ-9 item 9: several days"])
-    sizes = """{width: d.documentElement.clientWidth, scroll: d.documentElement.scrollWidth,
+    text = (
+        patient_of(3)
+        .recommended()
+        .to_html(
+            strings=strings, safety_items=["PHQ-9 item 9: several days"], next_question=tree_of(patient_of(3))
+        )
+    )
+    sizes = """{closed: d.querySelectorAll('details:not([open])').length,
+      opened: [...d.querySelectorAll('summary')].map((e) => { e.click(); return e.parentElement.open; }),
+      width: d.documentElement.clientWidth, scroll: d.documentElement.scrollWidth,
       pictures: [...d.querySelectorAll('figure svg')].map((s) => s.getBoundingClientRect().width),
-      small: [...d.querySelectorAll('button, input')]
+      small: [...d.querySelectorAll('button, input, summary')]
         .filter((e) => e.getBoundingClientRect().height < 40).length,
       fonts: [...d.querySelectorAll('p, li, td, figcaption')]
         .map((e) => parseFloat(w.getComputedStyle(e).fontSize))}"""
     (found,) = browse([(text, "")], sizes, width)
+    assert found["closed"] == 6
+    assert found["opened"] == [True] * 6
     assert found["width"] == width
     assert found["scroll"] <= width
     assert len(found["pictures"]) == 12
@@ -200,15 +210,20 @@ def test_labels_with_markup_are_inert(patient_of, browse):
 
 
 @pytest.mark.parametrize(("n_arms", "n_outcomes"), [(4, 3), (6, 2)])
-def test_the_print_is_two_sides_and_a_page_for_the_clinician(patient_of, tmp_path, n_arms, n_outcomes):
+def test_the_print_is_two_sides_and_a_page_for_the_clinician(
+    patient_of, tree_of, tmp_path, n_arms, n_outcomes
+):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium on this machine")
     source, target = tmp_path / "page.html", tmp_path / "page.pdf"
     arms = ("CBT", "Counselling", "IPT", "Psychodynamic therapy", "SSRI", "TAU")[:n_arms]
     good = dict(list(GOOD.items())[:n_outcomes])
-    found = patient_of(3, arms=arms, good=good).recommended(dict.fromkeys(good, 1))
-    found.to_html(source, safety_items=["PHQ-9 item 9: several days"])
+    patient, weights = patient_of(3, arms=arms, good=good), dict.fromkeys(good, 1)
+    questions = tree_of(patient, weights)
+    patient.recommended(weights).to_html(
+        source, safety_items=["PHQ-9 item 9: several days"], next_question=questions
+    )
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     command = [chromium, *options, "--no-pdf-header-footer", f"--print-to-pdf={target}", source.as_uri()]
     subprocess.run(command, capture_output=True, timeout=120, check=True)

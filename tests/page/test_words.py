@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def translated(value):
     return re.sub(r"(\{\w+\})|[A-Za-z]+", lambda found: found[1] or "zz", value)
 
 
-def test_all_words_come_from_one_file(patient_of, tmp_path):
+def test_all_words_come_from_one_file(patient_of, tree_of, tmp_path):
     """With every English word replaced, no other word is left but what the recommendation holds."""
     strings = translated({name: value for name, value in ENGLISH.items() if name not in ("dir", "arms")})
     path = tmp_path / "zz.yaml"
@@ -44,6 +45,8 @@ def test_all_words_come_from_one_file(patient_of, tmp_path):
     patient = patient_of(0, flags=flags, evidence={("dropout", "IPT"): True}, audit=audit)
     found = patient.recommended({"remission": 1, "dropout": 1})
     text = found.to_html(strings=path, safety_items="q", explanation="q", next_question="q")
+    tree = tree_of(patient, found.preferences, label="q", titles=("q", "q", "q"))
+    text += found.to_html(strings=path, next_question=replace(tree, recommendation=found))
     status = found.columns["status"][0]
     known = {"zz", "q", "CBT", "IPT", "SSRI", "TAU", *patient.good, status, found.rule, "abcdef"}
     shown = re.sub(r"<(style|script)\b.*?</\1>", "", text, flags=re.DOTALL)

@@ -14,7 +14,7 @@ from treatsel._files import write_text
 from treatsel.artifact import load_model
 from treatsel.cli._io import add_date, add_json, check_outputs, say_expired, say_safety, weight, write_json
 from treatsel.cli._predict import add_service
-from treatsel.cli._recommend import add_decision, decision
+from treatsel.cli._recommend import add_decision, decision, new_service_text
 from treatsel.codebook import Codebook, Field, Target
 from treatsel.errors import InputError
 from treatsel.preference import outcome_weights
@@ -245,6 +245,7 @@ def text_of(found: Recommendations, book: Codebook) -> str:
     arm = "none" if row["arm"] is None else row["arm"]
     lines.append(f"Recommended arm: {arm} ({row['status'].replace('_', ' ')})")
     lines += [f"  {each['code'].replace('_', ' ')}{_about(each)}" for each in row["status_reasons"]]
+    lines += [line] if (line := new_service_text(found)) else []
     if row["in_scope"]:  # otherwise its numbers are not to be used
         lines += [f"Best set: {listed(row['best_set'])}"] if row["best_set"] else []
         lines.append("Utility of each arm:")

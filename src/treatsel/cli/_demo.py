@@ -14,7 +14,7 @@ from treatsel.cohort import Cohort
 from treatsel.datasets import load_synthetic
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.explanation import explain
-from treatsel.questions import next_question
+from treatsel.questions import question_tree
 from treatsel.recommendation import Recommendations
 from treatsel.report import write_html
 from treatsel.selector import TreatmentSelector
@@ -155,10 +155,10 @@ def _talk_over(
     patient = table["p_better"].where(table["top"].notna(), -1.0).fillna(0.0).idxmax()
     row = patients.loc[[patient]]
     why = selector.explain_recommendation(row)
-    question = next_question(selector, row)
+    questions = question_tree(selector, row)
     recommendation = selector.recommend(row)
     recommendation.to_html(
-        folder / "patient.html", explanation=why.sentences(), next_question=question, patient=str(patient)
+        folder / "patient.html", explanation=why.sentences(), next_question=questions, patient=str(patient)
     )
     tell(f"   {patient}: {' '.join(why.sentences()[:2])}")
     return _sentence(recommendation)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,14 @@ from treatsel.cli._io import (
 from treatsel.cli._predict import add_on_invalid, add_service
 from treatsel.errors import InputError
 from treatsel.preference import read_preferences
-from treatsel.questions import next_question
-from treatsel.recommendation import DEFAULT_MARGIN, DEFAULT_P_SWITCH, DEFAULT_RULE, RULES
+from treatsel.questions import question_tree
+from treatsel.recommendation import (
+    DEFAULT_MARGIN,
+    DEFAULT_P_SWITCH,
+    DEFAULT_RULE,
+    RULES,
+    Recommendations,
+)
 from treatsel.table import read_table
 
 
@@ -153,6 +160,8 @@ def run(args: argparse.Namespace) -> int:
     )
     say_safety(recommendations.warnings)
     say_expired(recommendations.warnings)
+    if len(recommendations.patients) == 1 and (line := new_service_text(recommendations)):
+        print(f"treatsel: {line}", file=sys.stderr)
     if args.html is not None:
         recommendations.to_html(
             args.html, strings=args.strings, **_reasons(selector, patients, recommendations, args)
@@ -187,6 +196,19 @@ def add_page(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def new_service_text(found: Recommendations) -> str:
+    """Return what would be recommended to this patient at a new service, in one line.
+
+    "" if that is what is recommended already, or arms are not compared.
+    """
+    if found.columns["status"][0] == "out_of_scope" or (elsewhere := found.at_new_service()) is None:
+        return ""
+    row = elsewhere.to_dict()["recommendations"][0]
+    better = "" if row["p_better"] is None else f", P(better than {row['comparator']}) {row['p_better']:.2f}"
+    arm = "none" if row["arm"] is None else row["arm"]
+    return f"At a new service: {arm} ({row['status'].replace('_', ' ')}){better}"
+
+
 def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace) -> dict[str, Any]:
     """Return why this arm and what to ask next, for the page; nothing where no arms are compared.
 
@@ -200,9 +222,9 @@ def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace)
     preferences = dict(args.weight) if args.weight else None
     comparator = row["comparator"] if row["comparator"] != row["top"] else None
     # safety items explain nothing; an answer that cannot be read must not keep the page from being written
-    patients = patients.drop(columns=list(selector.model_.safety_items), errors="ignore")
+    covariates = patients.drop(columns=list(selector.model_.safety_items), errors="ignore")
     why = selector.explain_recommendation(
-        patients,
+        covariates,
         comparator=comparator,
         preferences=preferences,
         excluded=row["excluded"],
@@ -210,11 +232,9 @@ def _reasons(selector: Any, patients: Any, found: Any, args: argparse.Namespace)
         date=args.date,
         service=args.service,
     )
-    eligible = [arm for arm in found.arms if arm not in row["excluded"]]
-    question = next_question(
-        selector, patients, preferences=preferences, allowed=eligible, service=args.service
-    )
-    return {"explanation": why.sentences(), "next_question": question}
+    options = {"on_invalid": args.on_invalid, "date": args.date, "service": args.service}
+    questions = question_tree(selector, patients, **decision(args), **options)
+    return {"explanation": why.sentences(), "next_question": questions}
 
 
 def flat(table: Any) -> Any:

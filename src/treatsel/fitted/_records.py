@@ -149,6 +149,9 @@ def _outcomes(
         decide=lambda weights: recommend(model, record, at_weights(options, weights)),
         evidence=model.evidence,
         valuation=options.valuation,
+        at_new_service=None
+        if site is None
+        else lambda: recommend(model, record, replace(options, service="new")),
     )
 
 

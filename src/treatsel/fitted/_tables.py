@@ -157,14 +157,20 @@ def _outcomes(
     """Return what the page of the only patient of a table shows; it is computed when asked for."""
     table, permissions = frame_of(X).copy(), None if allowed is None else allowed.copy()
     common: Any = {name: getattr(options, name) for name in ("on_invalid", "date", "service")}
+
+    def as_with(changed: DecisionOptions) -> Recommendations:
+        return recommend(model, table, changed, allowed=permissions)
+
+    known = _sites_in(model, clean)[0] is not None
     return PatientOutcomes(
         event_is_good=model.event_is_good,
         titles=model.codebook.titles,
         predict=partial(predict, model, table, level=options.by.level, **common),
         draw=partial(_draws_of, model, clean, options.service),
-        decide=lambda weights: recommend(model, table, at_weights(options, weights), allowed=permissions),
+        decide=lambda weights: as_with(at_weights(options, weights)),
         evidence=model.evidence,
         valuation=options.valuation,
+        at_new_service=(lambda: as_with(replace(options, service="new"))) if known else None,
     )
 
 

@@ -5,8 +5,10 @@ It shows plain data (`PatientPage`) that a recommendation gives, and knows neith
 """
 
 from treatsel.page._contents import Choice as Choice
+from treatsel.page._contents import PageAnswer as PageAnswer
 from treatsel.page._contents import PageCriterion as PageCriterion
 from treatsel.page._contents import PageOutcome as PageOutcome
+from treatsel.page._contents import PageQuestion as PageQuestion
 from treatsel.page._contents import PatientPage as PatientPage
 from treatsel.page._contents import Rules as Rules
 from treatsel.page._render import render

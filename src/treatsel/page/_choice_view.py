@@ -36,7 +36,7 @@ def choice_view(choice: Choice, words: Wording) -> ChoiceView:
     said = words.strings["status"][choice.status if words.page.eligible else "no_option"]
     leading = leading_arms(choice, words)
     comparator = words.page.rules.comparator
-    p_better = min((float(choice.comparisons["p_better"][k]) for k in leading), default=float("nan"))
+    p_better = p_better_of(choice, leading)
     values = {
         "arm": words.arms(leading),
         "arms": words.arms(sorted(choice.best_set)),
@@ -63,6 +63,11 @@ def leading_arms(choice: Choice, words: Wording) -> list[int]:
     eligible = words.page.eligible
     highest = max((choice.utilities[k] for k in eligible), default=0.0)
     return [k for k in eligible if choice.utilities[k] >= highest - words.page.rules.rounding]
+
+
+def p_better_of(choice: Choice, leading: list[int]) -> float:
+    """Return P(better than the comparator) of the leading arms: of tied ones, the lowest."""
+    return min((float(choice.comparisons["p_better"][k]) for k in leading), default=float("nan"))
 
 
 def groups_of(choice: Choice, words: Wording) -> list[tuple[str, list[str], bool]]:

@@ -100,6 +100,60 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class PageAnswer:
+    """A possible answer to a question, and the decision with it.
+
+    Attributes
+    ----------
+    values : sequence
+        The answer, or the lowest and highest of several numbers with the same decision.
+    value : Any
+        The one of them that was used.
+    choice : Choice
+        The decision at the given weights.
+    excluded : mapping of int to str
+        Arms that a patient with this answer may not have, with reasons.
+    comparator : int or None
+        Position of the arm compared with; None if it is excluded.
+    is_open : bool
+        Whether another question may be worth asking, which was not calculated.
+    then : PageQuestion or None
+        The question after this answer.
+    """
+
+    values: Sequence[Any]
+    value: Any
+    choice: Choice
+    excluded: Mapping[int, str]
+    comparator: int | None
+    is_open: bool
+    then: "PageQuestion | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PageQuestion:
+    """A question with its possible answers.
+
+    Attributes
+    ----------
+    title, unit : str
+        Title and unit of the answer for readers; "" without a unit.
+    answers : sequence of PageAnswer
+        Possible answers.
+    is_range : bool
+        Whether the answers are examples of numbers, between which others are possible.
+    lists_all : bool
+        Whether they are all categories that are allowed.
+    """
+
+    title: str
+    unit: str
+    answers: Sequence[PageAnswer]
+    is_range: bool
+    lists_all: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
     """What decides, beside the weights: options of the recommendation, and the constants of its statuses.
 
@@ -146,8 +200,12 @@ class PatientPage:
         Of the audit record: model, library, input, date, service, assignment.
     use : mapping of str to str
         Intended use of the model.
+    new_service : Choice or None
+        The decision at the given weights at a new service; None if it is not for a known service.
     safety_items, explanation : sequence of str
         Texts that are shown first; why this recommendation, for the clinician.
+    questions : PageQuestion or None
+        What to ask next, and after each answer; instead of `next_question`.
     next_question, follow_up, patient : str or None
         What to ask next; what to do if this does not work; how the patient is called on the page.
     """
@@ -164,8 +222,10 @@ class PatientPage:
     warned: Mapping[int, str] = field(default_factory=dict)
     criteria: Sequence[PageCriterion] = ()
     use: Mapping[str, str]
+    new_service: Choice | None = None
     safety_items: Sequence[str] = ()
     explanation: Sequence[str] = ()
+    questions: PageQuestion | None = None
     next_question: str | None = None
     follow_up: str | None = None
     patient: str | None = None

@@ -4,10 +4,11 @@ from typing import Any
 
 from treatsel._reporting.format import DASH
 from treatsel._reporting.page import Figure
-from treatsel.page._choice_view import ChoiceView, choice_view, weights_text
-from treatsel.page._contents import PageOutcome, PatientPage
+from treatsel.page._choice_view import ChoiceView, choice_view, leading_arms, p_better_of, weights_text
+from treatsel.page._contents import Choice, PageOutcome, PatientPage
 from treatsel.page._icons import icon_array
 from treatsel.page._numbers import of_100, percent
+from treatsel.page._question_view import question_view
 from treatsel.page._strings import fill
 from treatsel.page._wording import Wording
 
@@ -44,6 +45,7 @@ def context_of(page: PatientPage, words: Wording) -> dict[str, Any]:
             for k, reason in page.excluded.items()
         ],
         "unknown": _unknown(page, words, in_scope),
+        "questions": question_view(page.questions, words) if page.questions and in_scope else None,
         "follow_up": page.follow_up or strings["follow_up"]["text"],
         "clinician": _clinician(page, words, in_scope),
     }
@@ -158,6 +160,7 @@ def _clinician(page: PatientPage, words: Wording, in_scope: bool) -> dict[str, A
         "rule": page.rules.rule,
         "margin": fill(said["points"], n=f"{100 * page.rules.margin:g}"),
         "comparator": said["none"] if page.rules.comparator is None else words.arm(page.rules.comparator),
+        "service": _service(page, words, in_scope),
         "columns": [fill(said[name], level=level) for name in CONTRASTS],
         "outcomes_caption": fill(said["outcomes"], level=level),
         "outcome_rows": _outcome_rows(words) if in_scope else [],
@@ -166,6 +169,28 @@ def _clinician(page: PatientPage, words: Wording, in_scope: bool) -> dict[str, A
         "use": [(name, page.use[key]) for key, name in words.strings["uses"].items() if page.use.get(key)],
         "checklist": _checklist(page, words),
     }
+
+
+def _service(page: PatientPage, words: Wording, in_scope: bool) -> dict[str, Any]:
+    """Return for which service the decision is; for a known one, the same decision at a new one beside it."""
+    said, names = words.strings["clinician"], words.strings["services"]
+    used = page.facts.get("service")
+    if page.new_service is None:
+        return {"text": said["at_service"].get(used, "") if in_scope else "", "columns": [], "rows": []}
+    return {
+        "text": "",
+        "columns": [said[name] for name in ("service", "status", "highest", "p_better")],
+        "rows": [
+            [names["known"], *_in_short(page.yours, words)],
+            [names["new"], *_in_short(page.new_service, words)],
+        ],
+    }
+
+
+def _in_short(choice: Choice, words: Wording) -> list[str]:
+    """Return status, leading arms and P(better) of a decision."""
+    leading = leading_arms(choice, words)
+    return [choice.status, words.arms(leading), percent(p_better_of(choice, leading))]
 
 
 def _coded(pairs: Any, part: str, words: Wording) -> list[str]:

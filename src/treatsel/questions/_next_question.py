@@ -31,6 +31,7 @@ N_SCENARIOS = 32  # sets of the other missing answers over which utilities are a
 MOST_PAIRED = 10  # candidates for pairs
 PAIR_SCENARIOS = 8
 PAIR_ANSWERS = 3  # of each question in a pair
+Answers = tuple[list[Any], FloatArray]  # possible answers to a question, and their probabilities
 
 
 def next_question(
@@ -97,10 +98,24 @@ def next_question(
     Raiffa & Schlaifer (1961), Applied Statistical Decision Theory.
     Heath, Kunst & Jackson (2024), Value of Information for Healthcare Decision-Making.
     """
+    decided = {"preferences": preferences, "allowed": allowed, "service": service}
+    return with_answers(selector, record, ask, tolerance, cost=cost, **decided)[0]
+
+
+def with_answers(
+    selector: Any,
+    record: Any,
+    ask: Iterable[str] | None,
+    tolerance: float,
+    *,
+    cost: Mapping[str, float] | None,
+    **decided: Any,
+) -> tuple[NextQuestion, dict[str, Answers]]:
+    """Return the next question, and the possible answers to each question."""
     book, known, carried = _read(selector, record)
     names = _candidates(book, known, ask)
     tolerance, cost = check_tolerance(tolerance), check_cost(cost, book.covariates)
-    utilities = _Utilities(selector, preferences, allowed, carried, service)
+    utilities = _Utilities(selector, carried, **decided)
     background = selector.background_
     weights = weights_of(background, known)
     missing = [book[name] for name in book.covariates if name not in known]
@@ -108,20 +123,20 @@ def next_question(
     limits = {name: tuple(row) for name, row in selector.ranges_.iterrows()}
     answers = {name: distribution(book[name], background[name], weights, limits.get(name)) for name in names}
     answers = {name: found for name, found in answers.items() if found[0]}
-    tables = utilities.by_answer({(name,): found[0] for name, found in answers.items()}, others)
-    current = dict(zip(utilities.arms, utilities.mean(others).tolist(), strict=True))
+    # without another answer as well: one prediction for all records
+    grids: dict[tuple[str, ...], list[Any]] = {(): [()], **{(name,): answers[name][0] for name in answers}}
+    tables = utilities.by_answer(grids, others)
+    current = dict(zip(utilities.arms, tables[()][0].tolist(), strict=True))
     worth = {name: worth_of(tables[(name,)], answers[name][1]) for name in answers}
     found = result_of(worth, current, cost=cost, tolerance=tolerance)
     if len(worth) < 2 or any(each.value for each in worth.values()):
-        return found
-    return _with_pairs(found, tables, answers, utilities, others, cost)
+        return found, answers
+    return _with_pairs(found, tables, answers, utilities, others, cost), answers
 
 
 def _read(selector: Any, record: Any) -> tuple[Codebook, dict[str, Any], dict[str, Any]]:
     """Return the codebook, the known covariates in clean form, and the whole record as it was given."""
-    needed = ("predict_by_arm", "background_", "codebook_", "ranges_", "outcomes_", "event_is_good_")
-    if not all(hasattr(selector, name) for name in needed):
-        raise InputError(f"A fitted TreatmentSelector is needed, not a {type(selector).__name__}.")
+    check_has(selector, "predict_by_arm", "background_", "ranges_", "outcomes_", "event_is_good_")
     book: Codebook = selector.codebook_
     frame = frame_of(record)
     if len(frame) != 1:
@@ -134,6 +149,12 @@ def _read(selector: Any, record: Any) -> tuple[Codebook, dict[str, Any], dict[st
     known = {name: clean[name] for name in book.covariates if not pd.isna(clean[name])}
     used = [name for name in given if name in known or name not in book.covariates]
     return book, known, {name: frame[name].iloc[0] for name in used}
+
+
+def check_has(selector: Any, *names: str) -> None:
+    """Check that a selector has a codebook, and what else is needed of it."""
+    if not all(hasattr(selector, name) for name in ("codebook_", *names)):
+        raise InputError(f"A fitted TreatmentSelector is needed, not a {type(selector).__name__}.")
 
 
 def _candidates(book: Codebook, known: Mapping[str, Any], ask: Iterable[str] | None) -> list[str]:
@@ -155,9 +176,10 @@ class _Utilities:
     def __init__(
         self,
         selector: Any,
+        carried: Mapping[str, Any],
+        *,
         preferences: Any,
         allowed: Iterable[Any] | None,
-        carried: Mapping[str, Any],
         service: str,
     ) -> None:
         self._selector, self._carried = selector, dict(carried)
@@ -179,21 +201,15 @@ class _Utilities:
         }
         return np.asarray(utility(tables, self._weights, self._good), dtype=np.float64)
 
-    def mean(self, records: list[dict[str, Any]]) -> FloatArray:
-        """Return the mean utilities of equally probable records."""
-        return np.asarray(self.of(records).mean(axis=0))
-
     def by_answer(
         self, grids: Mapping[tuple[str, ...], list[Any]], others: list[dict[str, Any]]
     ) -> dict[tuple[str, ...], FloatArray]:
-        """Return mean utilities by answer, for each question or pair; one prediction for all of them."""
+        """Return mean utilities by answer, for each question, pair or none; one prediction for all."""
         records = []
         for names, values in grids.items():
             for value in values:
-                answer = dict(zip(names, value if len(names) > 1 else (value,), strict=True))
+                answer = dict(zip(names, (value,) if len(names) == 1 else value, strict=True))
                 records += [{**other, **answer} for other in others]
-        if not records:
-            return {}
         means = self.of(records).reshape(-1, len(others), len(self.arms)).mean(axis=1)
         ends = np.cumsum([len(values) for values in grids.values()])[:-1]
         return dict(zip(grids, np.split(means, ends), strict=True))
@@ -202,7 +218,7 @@ class _Utilities:
 def _with_pairs(
     found: NextQuestion,
     tables: Mapping[tuple[str, ...], FloatArray],
-    answers: Mapping[str, tuple[list[Any], FloatArray]],
+    answers: Mapping[str, Answers],
     utilities: _Utilities,
     others: list[dict[str, Any]],
     cost: Mapping[str, float],

@@ -48,6 +48,11 @@ class NextQuestion(Summarized):
     all_answers: float = float("nan")
     tolerance: float
 
+    @property
+    def first(self) -> str | None:
+        """The question to ask first: `question`, or the first of `pair`; None: there is none."""
+        return self.question or (None if self.pair is None else self.pair[0])
+
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the table."""
         return self.table.copy()

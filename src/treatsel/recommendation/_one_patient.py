@@ -36,19 +36,44 @@ class OfOnePatient:
         """
         return self._outcomes.valuation.flips(self._outcomes.draw, self._eligible)
 
+    def at_new_service(self) -> Any:
+        """Return what the same model recommends this patient at a service that it does not know.
+
+        For one patient and a model, with the same options. At a known service, the recommendation rests on
+        the effects that the model learned of it; at a new one, on how services differ.
+
+        Returns
+        -------
+        Recommendations or None
+            None if the model has no effects of services, or if this recommendation is for a new or the
+            average service already.
+
+        Raises
+        ------
+        InputError
+            If there are several patients, or no outcomes.
+        """
+        made = self._model_outcomes.at_new_service
+        return None if made is None else made()
+
     @property
     def _eligible(self) -> list[Any]:
         return [arm for arm in self.arms if arm not in self.columns["excluded"][0]]
 
     @property
     def _outcomes(self) -> PatientOutcomes:
+        found = self._model_outcomes
+        if self.columns["status"][0] == "out_of_scope":
+            raise InputError("The patient is out of scope, or no arm is permitted: arms are not compared.")
+        return found
+
+    @property
+    def _model_outcomes(self) -> PatientOutcomes:
         if self.outcomes is None:
             raise InputError(
                 "This needs the recommendation for one patient by a model: "
                 f"{count_of(len(self.patients), 'patient')} here, or a copy, or a by-arm table."
             )
-        if self.columns["status"][0] == "out_of_scope":
-            raise InputError("The patient is out of scope, or no arm is permitted: arms are not compared.")
         return self.outcomes
 
     def to_html(
@@ -79,8 +104,9 @@ class OfOnePatient:
             descriptions of arms, how to say an outcome.
         safety_items : sequence of str
             Answers about safety, shown first.
-        next_question : str or NextQuestion, optional
-            What to ask next.
+        next_question : str, NextQuestion or QuestionTree, optional
+            What to ask next. With `treatsel.questions.question_tree`, also what would come out with each
+            answer, and what to ask then.
         explanation : str or sequence of str
             Why this recommendation, shown to the clinician.
         follow_up : str, optional
@@ -96,7 +122,8 @@ class OfOnePatient:
         Raises
         ------
         InputError
-            If there are several patients, the recommendation was not made by a model, or strings do not fit.
+            If there are several patients, the recommendation was not made by a model, strings do not fit, or
+            a tree of questions does not start at this recommendation.
 
         References
         ----------

@@ -37,6 +37,9 @@ class PatientOutcomes(Summarized):
         Takes names of outcomes; returns a mapping of arm to bool as in `recommend`.
     valuation : Valuation
         Criteria and weights with which the recommendation was made.
+    at_new_service : callable or None
+        Returns `Recommendations` with the same options for a service that the model does not know; None if
+        the recommendation does not rest on the effect of a known service.
     """
 
     event_is_good: Mapping[str, bool | None]
@@ -46,6 +49,7 @@ class PatientOutcomes(Summarized):
     decide: Callable[[Mapping[str, float]], Any] = field(repr=False)
     evidence: Callable[[Collection[str]], Mapping[Any, bool]] = field(repr=False)
     valuation: Any = field(default=None, repr=False)
+    at_new_service: Callable[[], Any] | None = field(default=None, repr=False)
 
     @lazy
     def predictions(self) -> Predictions:

@@ -12,6 +12,8 @@ from treatsel.page import Choice, PageCriterion, PageOutcome, PatientPage, Rules
 from treatsel.predictions import WARNING_CODES
 from treatsel.recommendation._decision import CLEAR, LEANING, RULED_OUT
 from treatsel.recommendation._outcomes import PatientOutcomes
+from treatsel.recommendation._page_choice import choice_of, excluded_of, position_of
+from treatsel.recommendation._page_questions import questions_of
 
 N_SHOWN = 1000  # draws of published rates, as many as models have
 
@@ -38,11 +40,10 @@ def page_of(found: Any, **added: Any) -> PatientPage:
     criteria = [_criterion(other) for other in others if other.rates is None]
     weighable = [each.name for each in shown if each.good is not None and each.is_weighed]
     weighable += [each.name for each in criteria]
-    excluded = {found.arms.index(arm): str(why) for arm, why in found.columns["excluded"][0].items()}
     audit, service = found.audit or {}, outcomes.predictions.service
     return PatientPage(
         arms=[str(arm) for arm in found.arms],
-        excluded=excluded,
+        excluded=excluded_of(found),
         warned={found.arms.index(arm): str(why) for arm, why in found.columns["warned"][0].items()},
         outcomes=shown,
         criteria=criteria,
@@ -51,6 +52,7 @@ def page_of(found: Any, **added: Any) -> PatientPage:
         first=choice_of(outcomes.decide({weighable[0]: 1.0})),
         rules=_rules(found),
         warnings=_warnings(outcomes),
+        new_service=_at_new_service(found),
         facts={
             "model": audit.get("model_id"),
             "library": audit.get("library_version"),
@@ -80,7 +82,7 @@ def page_text(
     page = page_of(
         found,
         safety_items=(*flagged, *_texts("safety_items", safety_items)),
-        next_question=_question(next_question, titles, words),
+        **questions_of(next_question, found, titles, words),
         explanation=_texts("explanation", explanation),
         follow_up=" ".join(_texts("follow_up", follow_up)) or None,
         patient=" ".join(_texts("patient", patient)) or None,
@@ -110,15 +112,6 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{name} must be a text or a list of texts.")
     return tuple(text for text in texts if text.strip())
-
-
-def _question(given: Any, titles: Mapping[str, str], words: Mapping[str, Any]) -> str | None:
-    """Return what to ask next as a text: a text, or the question of a `NextQuestion`; None: nothing."""
-    if given is None or isinstance(given, str):
-        return " ".join(_texts("next_question", given)) or None
-    names = [given.question] if given.question is not None else list(given.pair or ())
-    asked = words["list_and"].join(titles.get(name, name) for name in names)
-    return str(words["next"]["question"]).replace("{question}", asked) if names else None
 
 
 def _outcomes_of(found: Any) -> PatientOutcomes:
@@ -160,21 +153,12 @@ def _outcome(found: Any, outcomes: PatientOutcomes, name: str) -> PageOutcome:
     )
 
 
-def choice_of(found: Any) -> Choice:
-    """Return the decision for the only patient, with arms as positions."""
-    column = {name: values[0] for name, values in found.columns.items()}
-    total = sum((found.preferences or {}).values())
-    position = {arm: k for k, arm in enumerate(found.arms)}
-    return Choice(
-        weights={name: weight / total for name, weight in (found.preferences or {}).items()},
-        status=str(column["status"]),
-        arm=position.get(column["arm"]),
-        top=position.get(column["top"]),
-        best_set=[position[arm] for arm in column["best_set"]],
-        utilities=found.utilities[0],
-        comparisons={name: np.asarray(table[0]) for name, table in found.comparisons.items()},
-        reasons=column["status_reasons"],
-    )
+def _at_new_service(found: Any) -> Choice | None:
+    """Return the decision for a new service, if the patient's own is known and arms are compared."""
+    if found.columns["status"][0] == "out_of_scope":
+        return None
+    elsewhere = found.at_new_service()
+    return None if elsewhere is None else choice_of(elsewhere)
 
 
 def _published(other: Any, found: Any, outcomes: PatientOutcomes) -> PageOutcome:
@@ -219,7 +203,7 @@ def _rules(found: Any) -> Rules:
         level=found.level,
         p_switch=found.p_switch,
         default=position.get(found.default_arm),
-        comparator=position.get(found.columns["comparator"][0]),
+        comparator=position_of(found, "comparator"),
         clear=CLEAR,
         leaning=LEANING,
         ruled_out=RULED_OUT,
