@@ -1,0 +1,109 @@
+"""Coverage of the prediction interval of pooled estimates, and of the intervals of the ICI.
+
+    python -m benchmarks.validation.intervals pooling [--times 2000]
+
+Prints one row per setting, with known truth. Nominal: 95%.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtr, ndtri
+
+from treatsel.metrics import roc_auc
+from treatsel.metrics.pooling import _prediction, random_effects_meta_analysis
+
+SITES = (5, 6, 10, 20)
+I2 = (0.1, 0.3, 0.6)
+MEAN = float(logit(0.7))  # of the logit AUC
+SMALLEST, LARGEST = 60, 800  # patients of a site, log-uniform
+DRAWS = 5_000  # instead of 25,000, for speed: coverage is the same
+
+
+def half_normal(y: np.ndarray, v: np.ndarray, scale: float, level: float = 0.95) -> tuple[float, float]:
+    """Return the prediction interval with a half-normal prior of tau and a flat prior of the mean."""
+    tau2 = np.linspace(0, 4 * scale, 80)[:, None] ** 2
+    weight = 1 / (v + tau2)
+    total = weight.sum(axis=1)
+    mean = weight @ y / total
+    fit = (weight * (y - mean[:, None]) ** 2).sum(axis=1)
+    log_density = 0.5 * (np.log(weight).sum(axis=1) - np.log(total) - fit - tau2[:, 0] / scale**2)
+    share = np.exp(log_density - log_density.max())
+    share, spread = share / share.sum(), np.sqrt(tau2[:, 0] + 1 / total)
+    low, high = (mean - 8 * spread).min(), (mean + 8 * spread).max()
+
+    def quantile(at: float) -> float:
+        return float(brentq(lambda x: share @ ndtr((x - mean) / spread) - at, low, high))
+
+    return quantile((1 - level) / 2), quantile((1 + level) / 2)
+
+
+def normal_sites(rng: np.random.Generator, k: int, i2: float) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return estimates of the logit AUC, their standard errors, the mean and the value of a new site."""
+    n = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), k))
+    tau = spread_of(i2)
+    se = 2.5 / np.sqrt(n)  # of a logit AUC of .7 with 40 % events
+    return rng.normal(rng.normal(MEAN, tau, k), se), se, MEAN, rng.normal(MEAN, tau)
+
+
+def simulated_sites(
+    rng: np.random.Generator, k: int, i2: float
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return the same from simulated patients, with the binormal model and the DeLong standard error."""
+    tau, values, errors = spread_of(i2), [], []
+    for n in np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), k)).astype(int):
+        distance = np.sqrt(2) * ndtri(expit(rng.normal(MEAN, tau)))
+        y = rng.binomial(1, 0.4, n)
+        found = roc_auc(y, expit(rng.normal(distance * y, 1)), interval="logit")
+        values.append(logit(found.value))
+        errors.append(found.se)
+    return np.array(values), np.array(errors), MEAN, rng.normal(MEAN, tau)
+
+
+def spread_of(i2: float) -> float:
+    """Return tau that gives this I2 at sites of these sizes (typical variance of Higgins & Thompson 2002)."""
+    n = np.exp(np.linspace(np.log(SMALLEST), np.log(LARGEST), 200))
+    weight, k = n / 2.5**2, len(n)
+    typical = (k - 1) * weight.sum() / (weight.sum() ** 2 - weight @ weight)
+    return float(np.sqrt(i2 / (1 - i2) * typical))
+
+
+def of_pooling(times: int, *, patients: bool) -> Iterator[str]:
+    """Give coverage and mean width of each prediction interval, and coverage of the mean."""
+    make = simulated_sites if patients else normal_sites
+    _prediction.N_DRAWS = DRAWS
+    kinds = ("k-2", "k-1", "bootstrap", "half-normal 0.5", "half-normal 0.2")
+    yield "| sites | I2 | mean | " + " | ".join(kinds) + " |\n" + "|---" * (3 + len(kinds)) + "|"
+    for k in SITES if not patients else SITES[1:]:
+        for i2 in I2 if not patients else I2[:2]:
+            rng, inside, width = np.random.default_rng(k), dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0.0)
+            covered = 0
+            for _ in range(times):
+                y, se, mean, new = make(rng, k, i2)
+                for kind in kinds:
+                    if kind.startswith("half"):
+                        low, high = half_normal(y, se**2, float(kind.split()[1]))
+                    else:
+                        found = random_effects_meta_analysis(y, se, prediction=kind)
+                        low, high = found.prediction_lower, found.prediction_upper
+                    inside[kind] += low <= new <= high
+                    width[kind] += (high - low) / times
+                covered += found.lower <= mean <= found.upper
+            cells = [f"{inside[kind] / times:.3f} ({width[kind]:.2f})" for kind in kinds]
+            yield f"| {k} | {i2:.0%} | {covered / times:.3f} | " + " | ".join(cells) + " |"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the tables that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=["pooling", "patients"])
+    parser.add_argument("--times", type=int, default=2000)
+    given = parser.parse_args(arguments)
+    for line in of_pooling(given.times, patients=given.what == "patients"):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
