@@ -1,18 +1,18 @@
 """Coverage of the prediction interval of pooled estimates, and of the intervals of the ICI.
 
-    python -m benchmarks.validation.intervals pooling [--times 2000]
+    python -m benchmarks.validation.intervals pooling|patients|ici [--times 2000] [--patients 300]
 
 Prints one row per setting, with known truth. Nominal: 95%.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr, ndtri
 
-from treatsel.metrics import roc_auc
+from treatsel.metrics import integrated_calibration_index, roc_auc
 from treatsel.metrics.pooling import _prediction, random_effects_meta_analysis
 
 SITES = (5, 6, 10, 20)
@@ -95,13 +95,76 @@ def of_pooling(times: int, *, patients: bool) -> Iterator[str]:
             yield f"| {k} | {i2:.0%} | {covered / times:.3f} | " + " | ".join(cells) + " |"
 
 
+X_RANGE = 200_000  # patients from whose predictions the true errors are computed
+ERRORS = ("ici", "e50", "e90", "emax")
+
+
+def wave(x: np.ndarray) -> np.ndarray:
+    """Return true probabilities that cross the predictions three times."""
+    return np.clip(expit(x) + 0.12 * np.sin(2.5 * x), 0.01, 0.99)
+
+
+TRUTHS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "calibrated": expit,
+    "level +0.15": lambda x: expit(x + 0.15),
+    "level +0.3": lambda x: expit(x + 0.3),
+    "level +0.6": lambda x: expit(x + 0.6),
+    "slope 0.8": lambda x: expit(0.8 * x),
+    "slope 0.5": lambda x: expit(0.5 * x),
+    "level +0.6, slope 0.5": lambda x: expit(0.6 + 0.5 * x),
+    "wave": wave,
+}
+
+
+def errors_of(distance: np.ndarray) -> np.ndarray:
+    """Return ICI, E50, E90 and Emax; of Emax the 99.9 % quantile, as the range grows with n."""
+    return np.array([distance.mean(), *np.quantile(distance, [0.5, 0.9, 0.999])])
+
+
+def of_ici(times: int, n: int) -> Iterator[str]:
+    """Give coverage of both intervals, and how often the lower limit of the ICI is 0."""
+    kinds = ("inversion", "percentile")
+    heads = [f"{kind}: {error}" for kind in kinds for error in ERRORS]
+    heads += ["lower limit 0", "ICI above upper", *(f"{kind}: mean limits" for kind in kinds)]
+    yield f"| truth, n = {n} | ICI | " + " | ".join(heads) + " |\n" + "|---" * (2 + len(heads)) + "|"
+    for number, (name, truth) in enumerate(TRUTHS.items()):
+        rng = np.random.default_rng(number)
+        many = rng.normal(size=X_RANGE)
+        true = errors_of(np.abs(truth(many) - expit(many)))
+        inside = np.zeros((2, len(ERRORS)))
+        zero, above, limits = 0, 0, np.zeros((2, 2))
+        for seed in range(times):
+            x = rng.normal(size=n)
+            y = rng.binomial(1, truth(x))
+            for place, kind in enumerate(kinds):
+                found = integrated_calibration_index(
+                    y, expit(x), interval=kind, n_simulations=0, random_state=seed
+                ).table.loc[list(ERRORS)]
+                lower, upper = found["lower"].to_numpy(), found["upper"].to_numpy()
+                inside[place] += (lower <= true + 1e-12) & (true <= upper)
+                limits[place] += [lower[0], upper[0]]
+                if kind == "inversion":
+                    zero, above = zero + (lower[0] == 0), above + (found["value"].iloc[0] > upper[0])
+        cells = [f"{share:.3f}" for share in (inside / times).ravel()] + [
+            f"{zero / times:.3f}",
+            f"{above / times:.3f}",
+        ]
+        cells += ["{:.3f} to {:.3f}".format(*pair) for pair in limits / times]
+        yield f"| {name} | {true[0]:.3f} | " + " | ".join(cells) + " |"
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Print the tables that are asked for."""
+    """Print the table that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["pooling", "patients"])
+    parser.add_argument("what", choices=["pooling", "patients", "ici"])
     parser.add_argument("--times", type=int, default=2000)
+    parser.add_argument("--patients", type=int, default=300)
     given = parser.parse_args(arguments)
-    for line in of_pooling(given.times, patients=given.what == "patients"):
+    if given.what == "ici":
+        lines = of_ici(given.times, given.patients)
+    else:
+        lines = of_pooling(given.times, patients=given.what == "patients")
+    for line in lines:
         print(line, flush=True)
 
 

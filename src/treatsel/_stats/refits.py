@@ -89,6 +89,42 @@ class Refits:
             return np.full(self.columns.shape[1], np.nan)
         return np.asarray(expit(self.offset + found @ self.columns))
 
+    def probabilities_of_many(self, counts: FloatArray, events: FloatArray) -> FloatArray:
+        """Return the fitted probabilities for several outcomes of the same patients; NaN without a fit.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_places,)
+            Patients at each place.
+        events : ndarray of shape (n_samples, n_places)
+            Events there.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_places)
+        """
+        pairs = (self.columns[:, None] * self.columns * counts).reshape(-1, len(counts)).T
+        target, terms = events @ self.columns.T, len(self.columns)
+        current = np.tile(self.start, (len(events), 1))
+        fitted = np.tile(self.fitted, (len(events), 1))
+        left = np.arange(len(events))
+        for _ in range(MOST_STEPS):
+            mine = fitted[left]
+            information = (mine * (1 - mine)) @ pairs
+            score = target[left] - (mine * counts) @ self.columns.T
+            try:
+                step = np.linalg.solve(information.reshape(-1, terms, terms), score[..., None])[..., 0]
+            except np.linalg.LinAlgError:  # of one sample: the others are fitted again as well
+                break
+            current[left] += step
+            fitted[left] = expit(self.offset + current[left] @ self.columns)
+            left = left[np.abs(fitted[left] - mine).max(axis=1) >= CLOSE_PROBABILITY]
+            if not len(left):
+                return np.asarray(fitted)
+        for row in left:  # with step halving, or without a finite maximum
+            fitted[row] = self.probabilities(counts, events[row])
+        return np.asarray(fitted)
+
     def _climb(self, counts: FloatArray, events: FloatArray) -> FloatArray | None:
         """Return the coefficients by plain Newton steps; None if these do not converge."""
         target, current, fitted = self.columns @ events, self.start, self.fitted
