@@ -117,8 +117,9 @@ class Refits:
             except np.linalg.LinAlgError:  # of one sample: the others are fitted again as well
                 break
             current[left] += step
-            fitted[left] = expit(self.offset + current[left] @ self.columns)
-            left = left[np.abs(fitted[left] - mine).max(axis=1) >= CLOSE_PROBABILITY]
+            with np.errstate(invalid="ignore", over="ignore"):  # of steps that run away
+                fitted[left] = expit(self.offset + current[left] @ self.columns)
+            left = left[~(np.abs(fitted[left] - mine).max(axis=1) < CLOSE_PROBABILITY)]
             if not len(left):
                 return np.asarray(fitted)
         for row in left:  # with step halving, or without a finite maximum
@@ -141,7 +142,8 @@ class Refits:
                     return None
                 if longest < CLOSE_LOGIT:
                     return np.asarray(current)
-            before, fitted = fitted, np.asarray(expit(self.offset + current @ self.columns))
+            with np.errstate(invalid="ignore", over="ignore"):  # of steps that run away
+                before, fitted = fitted, np.asarray(expit(self.offset + current @ self.columns))
             if self.of_probabilities and np.abs(fitted - before).max() < CLOSE_PROBABILITY:
                 return np.asarray(current)
         return None

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import weighted_quantile
-from treatsel._stats.refits import CELLS, both_classes, cells_of
+from treatsel._stats.refits import CELLS, both_classes, cells_of, fit_at_places
 from treatsel._stats.resampling import Resamples
 from treatsel._stats.smoothers import Smooth, Smoothing
 from treatsel._stats.splines import SmoothFit, refits_of
@@ -83,6 +84,13 @@ class CurveRefits:
     def errors(self, truth: FloatArray) -> FloatArray:
         """Return the indices of a curve, given at the places."""
         return errors_of(np.abs(truth - self.score), self.counts, shared=self.shared)
+
+    def line(self) -> FloatArray | None:
+        """Return the probabilities of logistic recalibration at the places; None if it has no fit."""
+        events = _sums(self.place, self.data.weight * self.data.outcome)
+        columns = np.stack([np.ones(len(self.x)), self.x])
+        fit = fit_at_places(columns, self.counts, events)
+        return None if fit is None else np.asarray(expit(fit.linear(columns.T)))
 
     def simulated(self, times: int, seed: int, truth: FloatArray | None = None) -> FloatArray:
         """Return one row of indices for each set of outcomes drawn from the truth (predictions if None)."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._reporting.summary import Summarized
@@ -195,16 +196,15 @@ def integrated_calibration_index(
     perfect = np.empty((0, len(ERRORS)))
     if np.isfinite(values).all():
         refits = CurveRefits.of(data, x, None if is_perfect else fitted, smoothing)
-        perfect = refits.simulated(n_simulations, random_state)
-        if n_resamples and by_test:
-            limits = limits_by_inversion(values, refits, perfect, n_resamples, level=level, seed=random_state)
-        elif n_resamples:
-            clustering = None if clusters is None else check_labels("clusters", clusters)[data.rows]
-            resamples = Resamples.of(
-                data.weight, clusters=clustering, n_resamples=n_resamples, seed=random_state
-            )
-            drawn = refits.many(refits.resampled(resamples))
-            limits = np.array([percentile_interval(column, level) for column in drawn.T]).T
+        # one BLAS thread: more do not speed up small matrices, and slow them down on a busy machine
+        with threadpool_limits(limits=1, user_api="blas"):
+            perfect = refits.simulated(n_simulations, random_state)
+            if n_resamples and by_test:
+                limits = limits_by_inversion(
+                    values, refits, perfect, n_resamples, level=level, seed=random_state
+                )
+            elif n_resamples:
+                limits = _percentiles(refits, clusters, n_resamples, level=level, seed=random_state)
     return CalibrationIndices(
         **dict(zip(ERRORS, values.tolist(), strict=True)),
         n=data.n,
@@ -225,6 +225,17 @@ def _by_test(interval: str, has_clusters: bool, total: float) -> bool:
             "interval='percentile', which resamples whole clusters, or leave out the clusters."
         )
     return interval == "inversion" or (interval == "auto" and not has_clusters and total < PERCENTILE_FROM)
+
+
+def _percentiles(
+    refits: CurveRefits, clusters: npt.ArrayLike | None, times: int, *, level: float, seed: int
+) -> FloatArray:
+    """Return lower and upper limits of the errors, shape (2, n_errors), from resamples."""
+    data = refits.data
+    clustering = None if clusters is None else check_labels("clusters", clusters)[data.rows]
+    resamples = Resamples.of(data.weight, clusters=clustering, n_resamples=times, seed=seed)
+    drawn = refits.many(refits.resampled(resamples))
+    return np.array([percentile_interval(column, level) for column in drawn.T]).T
 
 
 def _table(values: FloatArray, limits: FloatArray, perfect: FloatArray) -> pd.DataFrame:

@@ -1,11 +1,10 @@
-"""Intervals of calibration errors by inversion of a test along a path from the predictions to the curve.
+"""Intervals of calibration errors by inversion of a test along paths from the predictions to a curve.
 
 The distance of a fitted curve from the predictions is never below 0, and chance alone makes it larger: the
 bootstrap adds this chance a second time, so that percentile intervals lie too high in small cohorts and do
 not reach 0. A test that simulates the distance under a stated truth has no such bias.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,123 +12,122 @@ import numpy as np
 from treatsel._checks import FloatArray
 from treatsel.metrics.calibration._curve_refits import ERRORS, CurveRefits, usable_draws
 
-# Strengths at which outcomes are simulated; 0 is perfect calibration and 1 the fitted curve. The limits lie
-# between them, by interpolation.
-FIRST = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-FURTHER = (2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
-EXTREME = 1e-3  # probabilities further along the path than the curve stop at this distance from 0 and 1
+# Strengths at which outcomes are simulated; 0 is perfect calibration and 1 the fitted curve. Limits between
+# them are interpolated. Beyond 1.5 only until every error is rejected.
+STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
+EXTREME = 1e-3  # probabilities further along a path than the curve stop at this distance from 0 and 1
+NO_DISTANCE = 1e-8  # mean distance of a curve that is rounding error, and gives no direction
+HIGHEST = (1.0, 1.0, 1.0, 1.0, 100.0)  # possible values of the errors
 # What adds up: the square of an observed distance is about that of the true one plus that of chance; the ECI
 # is a mean of squares.
 POWERS = (2, 2, 2, 2, 1)
-HIGHEST = np.array([1.0, 1.0, 1.0, 1.0, 100.0])  # possible values of the errors
-NO_DISTANCE = 1e-8  # of the curve: rounding error, which gives no direction
 
 
-class Path(NamedTuple):
-    """True probabilities at each strength: predictions + strength x direction."""
+class Tests(NamedTuple):
+    """The errors of a cohort that are tested, and the errors of simulated cohorts that are calibrated.
 
-    score: FloatArray
-    direction: FloatArray
+    `target`: the observed errors, at least the medians under perfect calibration; `tails`: probabilities of
+    the quantiles beyond which an observed error is rejected.
+    """
 
-    @classmethod
-    def of(cls, score: FloatArray, curve: FloatArray, *, distance: float, least: float) -> "Path":
-        """Return the path towards the curve, whose mean distance is at least `least` at strength 1.
+    refits: CurveRefits
+    observed: FloatArray
+    target: FloatArray
+    calibrated: FloatArray
+    tails: tuple[float, float]
+    seed: int
 
-        A curve that is by luck closer to the predictions than usual under perfect calibration would make the
-        steps too short to be rejected. A curve without distance gives no direction: all probabilities
-        are then moved up.
-        """
-        direction = curve - score
-        if distance < NO_DISTANCE:
-            direction, distance = np.ones_like(score), 1.0
-        return cls(score=score, direction=direction * max(1.0, least / distance))
+    def quantiles(self, draws: FloatArray) -> FloatArray:
+        """Return both quantiles of each error, shape (2, n_errors), of a test with its size at any number."""
+        return np.asarray(np.quantile(draws, self.tails, axis=0, method="weibull"))
 
-    def at(self, strength: float) -> FloatArray:
-        """Return the probabilities at one strength, inside 0 to 1."""
-        lowest, highest = np.minimum(self.score, EXTREME), np.maximum(self.score, 1 - EXTREME)
-        return np.asarray(np.clip(self.score + strength * self.direction, lowest, highest))
+    def under(self, truth: FloatArray) -> FloatArray | None:
+        """Return the quantiles if outcomes follow the truth; None if curves can then hardly be fitted."""
+        draws = usable_draws(self.refits.simulated(len(self.calibrated), self.seed, truth))
+        return None if draws is None else self.quantiles(draws)
 
 
 def limits_by_inversion(
-    values: FloatArray, refits: CurveRefits, perfect: FloatArray, times: int, *, level: float, seed: int
+    observed: FloatArray, refits: CurveRefits, perfect: FloatArray, times: int, *, level: float, seed: int
 ) -> FloatArray:
-    """Return lower and upper limits of the errors, shape (2, n_errors); NaN if too few curves exist."""
+    """Return the smallest and the largest true errors that are not rejected, shape (2, n_errors).
+
+    A truth is rejected if the observed error is above the (1 + level) / 2 quantile of those simulated from
+    it (then the lower limit is higher), or below the (1 - level) / 2 quantile (the upper limit is lower).
+    Truths lie on a path to the fitted curve, and on one to the fitted recalibration line: chance moves a
+    smooth truth more than the many small deviations of a fitted curve, from which alone the interval of
+    the E50 would cover in 86 % of cohorts of 300. The interval spans those of both.
+
+    An error below its median under perfect calibration has the upper limit of the median: a cohort whose
+    curve is by luck close to the predictions could otherwise exclude every value, also 0 (power-constrained
+    limits: Cowan et al. 2011, arXiv:1105.3166).
+
+    NaN if too few curves can be fitted under perfect calibration.
+    """
     calibrated = usable_draws(perfect if len(perfect) == times else refits.simulated(times, seed))
     if calibrated is None:
         return np.full((2, len(ERRORS)), np.nan)
-    least = float(np.median(calibrated[:, 0]))
-    path = Path.of(refits.score, refits.curve, distance=float(values[0]), least=least)
+    middle = np.median(calibrated, axis=0)
+    tests = Tests(
+        refits=refits,
+        observed=observed,
+        target=np.maximum(observed, middle),
+        calibrated=calibrated,
+        tails=((1 - level) / 2, (1 + level) / 2),
+        seed=seed,
+    )
+    curves, line = [refits.curve], refits.line()
+    if line is not None and np.abs(line - refits.curve).max() > NO_DISTANCE:
+        curves.append(line)
+    found = np.array([_limits(tests, _direction(refits, curve, float(tests.target[0]))) for curve in curves])
+    return np.array([found[:, 0].min(axis=0), found[:, 1].max(axis=0)])
 
-    def simulated(strength: float) -> tuple[FloatArray, FloatArray]:
-        truth = path.at(strength)
-        draws = usable_draws(refits.simulated(times, seed, truth))
-        # where hardly any curve exists, outcomes are so extreme that the strength is not the truth
-        return refits.errors(truth), np.full_like(calibrated, np.inf) if draws is None else draws
 
-    return np.array(limits_of(values, calibrated, simulated, HIGHEST, level=level))
+def _direction(refits: CurveRefits, curve: FloatArray, distance: float) -> FloatArray:
+    """Return what is added to the predictions at strength 1, of this mean distance.
 
-
-def limits_of(
-    observed: FloatArray,
-    calibrated: FloatArray,
-    simulated: Callable[[float], tuple[FloatArray, FloatArray]],
-    highest: FloatArray,
-    *,
-    level: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the smallest and the largest true value that a test does not reject, for each error.
-
-    Parameters
-    ----------
-    observed : ndarray of shape (n_errors,)
-        Errors of the fitted curve.
-    calibrated : ndarray of shape (n_simulations, n_errors)
-        Errors of curves fitted to outcomes under perfect calibration.
-    simulated : callable
-        Gives, for a strength, the true errors and those of simulated outcomes, as `calibrated`.
-    highest : ndarray of shape (n_errors,)
-        Largest possible values: upper limits if no strength is rejected.
-
-    A strength is rejected if the observed error is above the (1 + level) / 2 quantile of the simulated ones
-    (then the lower limit is higher), or below the (1 - level) / 2 quantile (the upper limit is lower). The
-    upper limit of an error below its median under perfect calibration is that of the median: a cohort whose
-    curve is by luck close to the predictions could otherwise exclude every value (Cowan et al. 2011,
-    arXiv:1105.3166, power-constrained limits).
+    For a curve whose distance is the observed one, this is the way to the curve. Without a distance there is
+    no direction, and all probabilities move up.
     """
-    target = np.maximum(observed, np.median(calibrated, axis=0))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    true, below, above = [np.zeros(len(observed))], [], []
-    for strength in (*FIRST, *FURTHER):
-        if strength:
-            value, draws = simulated(strength)
-            true.append(value)
-        else:
-            draws = calibrated
-        # quantiles of order (number of draws + 1): the test then has its size with any number of draws
-        low, high = np.quantile(draws, tails, axis=0, method="weibull")
-        below.append(low)
-        above.append(high)
-        if strength >= 1 and (low > target).all() and (high >= observed).all():
+    away = curve - refits.score
+    mean = float(np.average(np.abs(away), weights=refits.counts))
+    return np.full_like(away, distance) if mean < NO_DISTANCE else away * (distance / mean)
+
+
+def _limits(tests: Tests, direction: FloatArray) -> FloatArray:
+    """Return the limits along one path: predictions + strength x direction, inside 0 to 1."""
+    refits = tests.refits
+    lowest, highest = np.minimum(refits.score, EXTREME), np.maximum(refits.score, 1 - EXTREME)
+    true, quantiles = [np.zeros(len(ERRORS))], [tests.quantiles(tests.calibrated)]
+    for strength in STRENGTHS:
+        truth = np.clip(refits.score + strength * direction, lowest, highest)
+        found = tests.under(truth)
+        true.append(refits.errors(truth))
+        if found is None:  # outcomes so extreme are not those observed: all further strengths are rejected
+            quantiles.append(np.full((2, len(ERRORS)), np.inf))
             break
-    lower = _crossing(np.array(true), np.array(above), observed, highest)
-    return lower, _crossing(np.array(true), np.array(below), target, highest)
+        quantiles.append(found)
+        if strength >= 1.5 and (found[0] >= tests.target).all() and (found[1] >= tests.observed).all():
+            break
+    values, (below, above) = np.array(true), np.array(quantiles).transpose(1, 0, 2)
+    return np.array([_crossing(values, above, tests.observed), _crossing(values, below, tests.target)])
 
 
-def _crossing(true: FloatArray, quantile: FloatArray, target: FloatArray, highest: FloatArray) -> FloatArray:
-    """Return the true values at which quantiles of shape (n_strengths, n_errors) reach their targets.
+def _crossing(true: FloatArray, quantile: FloatArray, target: FloatArray) -> FloatArray:
+    """Return the true errors at which quantiles of shape (n_strengths, n_errors) reach their targets.
 
-    Interpolated on the scale on which truth and chance add up.
+    Interpolated on the scale on which truth and chance add up; the largest possible errors where no quantile
+    reaches its target.
     """
-    found = np.empty(len(target))
+    limits = np.array(HIGHEST)
     for error, goal in enumerate(target):
         reached = np.flatnonzero(quantile[:, error] >= goal)
-        if not len(reached):
-            found[error] = highest[error]
-        elif not reached[0]:
-            found[error] = 0.0
-        else:
-            pair = slice(reached[0] - 1, reached[0] + 1)
-            power = POWERS[error]
-            ends, values = quantile[pair, error] ** power, true[pair, error] ** power
-            found[error] = np.interp(goal**power, ends, values) ** (1 / power)
-    return found
+        if len(reached) and (last := int(reached[0])) == 0:
+            limits[error] = 0.0
+        elif len(reached) and np.isfinite(quantile[last, error]):
+            power, pair = POWERS[error], slice(last - 1, last + 1)
+            between = np.interp(goal**power, quantile[pair, error] ** power, true[pair, error] ** power)
+            limits[error] = between ** (1 / power)
+        elif len(reached):
+            limits[error] = true[last, error]
+    return limits
