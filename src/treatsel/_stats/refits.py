@@ -15,6 +15,7 @@ from treatsel._stats.logistic import LogisticFit, fit_logistic
 
 CELLS = 8192  # with more distinct predictions, close ones share a place, which changes limits by about 1e-5
 MOST_STEPS = 30
+MOST_TOGETHER = 10  # steps of many fits at once: nearly all converge in 4 to 6, the others are fitted alone
 CLOSE_LOGIT = 1e-5  # last step of a coefficient; Newton's method squares the error, to about 1e-10
 CLOSE_PROBABILITY = 1e-6  # last step of a probability, likewise
 FAR = 5.0  # a longer step of a coefficient may overshoot; the fit is then made with step halving
@@ -108,7 +109,7 @@ class Refits:
         current = np.tile(self.start, (len(events), 1))
         fitted = np.tile(self.fitted, (len(events), 1))
         left = np.arange(len(events))
-        for _ in range(MOST_STEPS):
+        for _ in range(MOST_TOGETHER):
             mine = fitted[left]
             information = (mine * (1 - mine)) @ pairs
             score = target[left] - (mine * counts) @ self.columns.T
