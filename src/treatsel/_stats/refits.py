@@ -5,6 +5,7 @@ at the places, the fit to all patients) is computed once; each refit takes Newto
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ MOST_STEPS = 30
 MOST_TOGETHER = 10  # steps of many fits at once: nearly all converge in 4 to 6, the others are fitted alone
 CLOSE_LOGIT = 1e-5  # last step of a coefficient; Newton's method squares the error, to about 1e-10
 CLOSE_PROBABILITY = 1e-6  # last step of a probability, likewise
+# Score that remains at the maximum, for columns that are orthonormal over the patients, times the root of
+# their number: steps that overshoot until all probabilities are 0 or 1 also stop moving them, but not there.
+CLOSE_SCORE = 1e-4
 FAR = 5.0  # a longer step of a coefficient may overshoot; the fit is then made with step halving
 
 
@@ -120,7 +124,8 @@ class Refits:
             current[left] += step
             with np.errstate(invalid="ignore", over="ignore"):  # of steps that run away
                 fitted[left] = expit(self.offset + current[left] @ self.columns)
-            left = left[~(np.abs(fitted[left] - mine).max(axis=1) < CLOSE_PROBABILITY)]
+            moves = ~(np.abs(fitted[left] - mine).max(axis=1) < CLOSE_PROBABILITY)
+            left = left[moves | ~self._at_maximum(target[left], fitted[left], counts)]
             if not len(left):
                 return np.asarray(fitted)
         for row in left:  # with step halving, or without a finite maximum
@@ -146,8 +151,13 @@ class Refits:
             with np.errstate(invalid="ignore", over="ignore"):  # of steps that run away
                 before, fitted = fitted, np.asarray(expit(self.offset + current @ self.columns))
             if self.of_probabilities and np.abs(fitted - before).max() < CLOSE_PROBABILITY:
-                return np.asarray(current)
+                return np.asarray(current) if self._at_maximum(target, fitted, counts) else None
         return None
+
+    def _at_maximum(self, target: FloatArray, fitted: FloatArray, counts: FloatArray) -> Any:
+        """Return whether nothing is left of the score; probabilities of shape (..., n_places)."""
+        score = np.abs(target - (counts * fitted) @ self.columns.T).max(axis=-1)
+        return score < CLOSE_SCORE * np.sqrt(counts.sum())
 
 
 def fit_at_places(

@@ -10,15 +10,12 @@ from scipy.special import expit
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import weighted_quantile
 from treatsel._stats.refits import CELLS, both_classes, cells_of, fit_at_places
-from treatsel._stats.resampling import Resamples
+from treatsel._stats.resampling import PERCENTILE_FROM, Resamples
 from treatsel._stats.smoothers import Smooth, Smoothing
 from treatsel._stats.splines import SmoothFit, refits_of
 from treatsel._stats.vectors import Scored
 
 ERRORS = ("ici", "e50", "e90", "emax", "eci")
-# Patients (sum of weights) from which intervals are percentiles: the bias of resamples is then small beside
-# the width, and refits along the path would take a report of 100,000 patients several times as long.
-PERCENTILE_FROM = 20_000
 BLOCK = 100  # simulated sets of outcomes at once, which limits memory
 
 

@@ -12,13 +12,12 @@ from threadpoolctl import threadpool_limits
 from treatsel._checks import FloatArray, check_choice, check_level
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate
-from treatsel._stats.resampling import Resamples, percentile_interval
+from treatsel._stats.resampling import PERCENTILE_FROM, Resamples, percentile_interval
 from treatsel._stats.smoothers import Scale, Smoother, Smoothing
 from treatsel._stats.vectors import check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
 from treatsel.metrics.calibration._curve_refits import (
     ERRORS,
-    PERCENTILE_FROM,
     CurveRefits,
     errors_of,
     usable_draws,
