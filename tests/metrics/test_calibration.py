@@ -365,7 +365,7 @@ def test_errors_of_calibrated_models_match_their_expectation():
 def ici_of(truth, n, seed, **options):
     x = np.random.default_rng([seed, n]).normal(size=n)
     y = np.random.default_rng([seed, n, 1]).binomial(1, truth(x))
-    options = {"n_resamples": 60, "n_simulations": 0} | options
+    options = {"n_resamples": 40, "n_simulations": 0} | options
     return integrated_calibration_index(y, expit(x), random_state=seed, **options)
 
 
@@ -376,13 +376,13 @@ def test_interval_of_the_ici_covers_a_model_that_is_off():
     assert np.mean([one.lower <= truth <= one.upper for one in found]) > 0.8
     assert all(one.lower <= one.value <= one.upper for one in found)
     assert np.mean([one.lower > 0 for one in found]) > 0.7
-    assert found[0].method == "inversion of a test, 60 simulations per step"
+    assert found[0].method == "inversion of a test, 40 simulations per step"
 
 
 @pytest.mark.slow
 def test_intervals_of_the_ici_at_300_patients():
     """Limits are 3 standard errors below 95 %; percentiles never reach 0, which is the truth here."""
-    times, hits, zero = 100, {"level": 0, "slope": 0}, 0
+    times, hits, zero = 60, {"level": 0, "slope": 0}, 0
     truths = {"level": lambda x: expit(x + 0.3), "slope": lambda x: expit(0.5 * x)}
     many = np.random.default_rng(7).normal(size=200_000)
     for seed in range(times):
