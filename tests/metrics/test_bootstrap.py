@@ -32,6 +32,18 @@ def expected_values(rows, weight=None):
     return found
 
 
+def test_intervals_of_the_curve_are_those_of_its_function(cohort):
+    options = {"n_resamples": 20, "random_state": 3, "level": 0.9}
+    table = bootstrap(cohort["y"], cohort["q"], ["auc", "ici", "emax"], **options).to_frame()
+    errors = calibration.integrated_calibration_index(cohort["y"], cohort["q"], **options).to_frame()
+    for name in ("ici", "emax"):
+        assert table.loc[name, ["lower", "upper"]].tolist() == errors.loc[name, ["lower", "upper"]].tolist()
+        assert "inversion" in table.loc[name, "method"]
+    assert "percentile" in table.loc["auc", "method"]
+    by_site = bootstrap(cohort["y"], cohort["q"], ["ici"], clusters=cohort["site"], n_resamples=20)
+    assert "percentile" in by_site.to_frame().loc["ici", "method"]
+
+
 @pytest.mark.parametrize("weight", [None, "weight"])
 def test_values_are_those_of_the_functions(cohort, weight):
     weight = None if weight is None else cohort[weight]

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from scipy.stats import chi2
+from scipy.stats import binom, chi2
 
 from treatsel._stats.logistic import fit_logistic
 from treatsel._stats.splines import fit_smooth, place_knots, refits_of, spline_design
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics.calibration import (
-    _ici,
+    _curve_refits,
     calibration_curve,
     calibration_groups,
     calibration_in_the_large,
@@ -69,10 +69,7 @@ def test_weights_are_repeated_rows_for_curves(cohort, n):
     errors = integrated_calibration_index(part["y"], part["p"], sample_weight=part["weight"], **FEW)
     repeated = integrated_calibration_index(again["y"], again["p"], **FEW)
     assert (errors.n, errors.smoother) == (repeated.n, repeated.smoother)
-    random = ["lower", "upper"]  # resamples are drawn differently from counts; outcomes are not
-    pd.testing.assert_frame_equal(
-        errors.to_frame().drop(columns=random), repeated.to_frame().drop(columns=random)
-    )
+    pd.testing.assert_frame_equal(errors.to_frame(), repeated.to_frame())
 
 
 @pytest.mark.parametrize("smooth", SMOOTHERS)
@@ -365,17 +362,107 @@ def test_errors_of_calibrated_models_match_their_expectation():
     assert 2 <= small <= 16
 
 
+def ici_of(truth, n, seed, **options):
+    x = np.random.default_rng([seed, n]).normal(size=n)
+    y = np.random.default_rng([seed, n, 1]).binomial(1, truth(x))
+    options = {"n_resamples": 40, "n_simulations": 0} | options
+    return integrated_calibration_index(y, expit(x), random_state=seed, **options)
+
+
 def test_interval_of_the_ici_covers_a_model_that_is_off():
-    rng, times, covered = np.random.default_rng(7), 50, 0
-    many = rng.normal(0, 1, 200_000)
+    times, many = 15, np.random.default_rng(7).normal(size=200_000)
     truth = np.abs(expit(0.6 + 0.5 * many) - expit(many)).mean()
+    found = [ici_of(lambda x: expit(0.6 + 0.5 * x), 400, seed).estimates["ici"] for seed in range(times)]
+    assert np.mean([one.lower <= truth <= one.upper for one in found]) > 0.8
+    assert all(one.lower <= one.value <= one.upper for one in found)
+    assert np.mean([one.lower > 0 for one in found]) > 0.7
+    assert found[0].method == "inversion of a test, 40 simulations per step"
+
+
+@pytest.mark.slow
+def test_intervals_of_the_ici_at_300_patients():
+    """Limits are 3 standard errors below 95 %; percentiles never reach 0, which is the truth here."""
+    times, hits, zero = 60, {"level": 0, "slope": 0}, 0
+    truths = {"level": lambda x: expit(x + 0.3), "slope": lambda x: expit(0.5 * x)}
+    many = np.random.default_rng(7).normal(size=200_000)
     for seed in range(times):
-        x = rng.normal(0, 1, 600)
-        y = rng.binomial(1, expit(0.6 + 0.5 * x))
-        row = integrated_calibration_index(y, expit(x), n_resamples=60, n_simulations=0, random_state=seed)
-        ici = row.estimates["ici"]
-        covered += ici.lower <= truth <= ici.upper
-    assert covered / times > 0.85
+        zero += ici_of(expit, 300, seed).table.loc["ici", "lower"] == 0
+        for name, truth in truths.items():
+            row = ici_of(truth, 300, seed).table.loc["ici"]
+            hits[name] += row["lower"] <= np.abs(truth(many) - expit(many)).mean() <= row["upper"]
+    for share in (zero / times, hits["level"] / times, hits["slope"] / times):
+        assert share >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / times)
+    one = ici_of(expit, 300, 0, interval="percentile").table
+    assert (one["lower"] > 0).all()
+
+
+def test_inversion_of_a_level_is_the_exact_test_of_a_proportion():
+    """With equal predictions, the curve is the observed proportion and the path a shift: a binomial test."""
+    n, events, p = 200, 90, 0.3
+    y = np.repeat([1, 0], [events, n - events])
+    found = integrated_calibration_index(y, np.full(n, p), n_resamples=2000, n_simulations=0, level=0.9)
+    shift = np.linspace(0, 0.4, 4001)
+    away = np.abs(np.arange(n + 1) / n - p)
+    chance = binom.pmf(np.arange(n + 1), n, p + shift[:, None])
+    at_least, at_most = (chance @ side for side in (away >= 0.15 - 1e-9, away <= 0.15 + 1e-9))
+    kept = shift[(at_least > 0.05) & (at_most > 0.05)]
+    for error in ("ici", "e50", "e90", "emax"):
+        limits = found.table.loc[error, ["lower", "upper"]]
+        # limits of 2,000 simulations at steps of a quarter of the distance, and at whole events
+        assert limits.tolist() == pytest.approx([kept.min(), kept.max()], abs=0.006), error
+    wide = found.table.loc["eci", ["lower", "upper"]]
+    assert wide.tolist() == pytest.approx([100 * kept.min() ** 2, 100 * kept.max() ** 2], rel=0.1)
+
+
+def test_a_curve_without_distance_has_an_upper_limit():
+    """At the observed rate the curve gives no direction, but the level is still uncertain."""
+    y = np.repeat([1, 0], [60, 140])
+    row = integrated_calibration_index(y, np.full(200, 0.3), n_simulations=0).table.loc["ici"]
+    assert row["value"] == pytest.approx(0, abs=1e-12)
+    assert row["lower"] == 0
+    assert 0.04 < row["upper"] < 0.12
+
+
+def test_order_of_rows_does_not_matter_for_an_inversion(cohort):
+    moved = cohort.sample(frac=1, random_state=3)
+    for weight in (None, "weight", "q"):  # counts and fractions
+        tables = [
+            integrated_calibration_index(
+                rows["y"], rows["p"], sample_weight=None if weight is None else rows[weight], **FEW
+            ).to_frame()
+            for rows in (cohort, moved)
+        ]
+        pd.testing.assert_frame_equal(*tables)
+        assert tables[0]["upper"].notna().all()
+
+
+def test_percentiles_for_clusters_and_many_patients(cohort):
+    p = np.linspace(0.1, 0.9, 20_000)
+    y = np.random.default_rng(0).binomial(1, p)
+    few = {"n_resamples": 3, "n_simulations": 0}
+    many = integrated_calibration_index(y, p, **few)
+    assert many.method == "percentile bootstrap of patients, 3 resamples"
+    assert "inversion" in integrated_calibration_index(y[1:], p[1:], **few).method
+    sites = {"clusters": cohort["site"], **few}
+    assert "of clusters" in integrated_calibration_index(cohort["y"], cohort["p"], **sites).method
+    with pytest.raises(InputError, match="assumes independent outcomes, and clusters are given"):
+        integrated_calibration_index(cohort["y"], cohort["p"], interval="inversion", **sites)
+
+
+def test_many_refits_are_single_refits_also_where_steps_overshoot(cohort):
+    rows = cohort.head(40)
+    x, y = logit(rows["q"].to_numpy()), rows["y"].to_numpy(dtype=float)
+    refits = refits_of(fit_smooth(x, y, np.ones(40), 5), x, np.ones(40))
+    events = np.random.default_rng(0).binomial(1, expit(x), (200, 40)).astype(float)
+    found = refits.probabilities_of_many(np.ones(40), events)
+    design = refits.columns.T
+    for outcome, one in zip(events, found, strict=True):
+        assert one == pytest.approx(refits.probabilities(np.ones(40), outcome), abs=1e-6, nan_ok=True)
+        fit = fit_logistic(design, outcome, np.ones(40))
+        if fit is not None:
+            assert one == pytest.approx(expit(fit.linear(design)), abs=1e-5)
+        else:  # no maximum: none, or probabilities that come close to the bound
+            assert np.isnan(one).all() or np.abs(design.T @ (outcome - one)).max() < 1e-3
 
 
 def test_refits_are_fits_from_scratch(cohort):
@@ -393,9 +480,10 @@ def test_cells_hardly_move_the_limits(monkeypatch):
     p = expit(rng.normal(0, 1.3, 12_000))
     y = rng.binomial(1, expit(0.2 + 0.8 * logit(p)))
     tables = []
-    for cells in (_ici.CELLS, 10**6):
-        monkeypatch.setattr(_ici, "CELLS", cells)
-        tables.append(integrated_calibration_index(y, p, n_resamples=10, n_simulations=0).to_frame())
+    for cells in (_curve_refits.CELLS, 10**6):
+        monkeypatch.setattr(_curve_refits, "CELLS", cells)
+        options = {"n_resamples": 10, "n_simulations": 0, "interval": "percentile"}
+        tables.append(integrated_calibration_index(y, p, **options).to_frame())
     assert tables[0]["value"].equals(tables[1]["value"])
     assert tables[0]["upper"].to_numpy() == pytest.approx(tables[1]["upper"].to_numpy(), abs=5e-5)
 
@@ -405,7 +493,7 @@ def test_errors_resample_whole_sites():
     site = np.repeat(np.arange(20), 50)
     p = expit(rng.normal(0, 1, 1000))
     y = rng.binomial(1, expit(logit(p) + rng.normal(0, 1, 20)[site]))
-    options = {"n_resamples": 100, "n_simulations": 0}
+    options = {"n_resamples": 100, "n_simulations": 0, "interval": "percentile"}
     wide, narrow = (
         integrated_calibration_index(y, p, clusters=clusters, **options).estimates["ici"]
         for clusters in (site, None)

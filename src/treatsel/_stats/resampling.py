@@ -11,6 +11,10 @@ from treatsel._stats.intervals import Interval
 from treatsel._stats.vectors import check_labels, codes_of
 from treatsel.errors import InputError
 
+# Patients (sum of weights) from which intervals of calibration errors are percentiles: the bias of resamples
+# is then small beside the width, and the many simulations of an inversion would slow down a report.
+PERCENTILE_FROM = 20_000
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Resamples:

@@ -235,6 +235,7 @@ def flexible_interval(ref, smoother, scale):
     """Limits of 1,000 resamples are random: four standard deviations of our four runs, at least 0.01."""
     smooth = {"rcs": "spline"}.get(smoother, smoother)
     options = {"smooth": smooth, "smooth_on": SCALES[scale], "n_resamples": 1000, "n_simulations": 0}
+    options |= {"interval": "percentile"}
     runs = [
         integrated_calibration_index(**vectors(ref), **options, random_state=seed).to_frame()
         for seed in range(4)

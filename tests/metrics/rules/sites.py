@@ -123,8 +123,8 @@ def pooled(ref, source, measure):
     def run(**options):
         return random_effects_meta_analysis(values, se, scale=scale, **options)
 
-    found = {kind: run(interval=kind) for kind in ("hk", "hk_adhoc", "z")}
-    main, moments, narrow = found["hk"], run(estimator="dl"), run(prediction_df="k-1")
+    found = {kind: run(interval=kind, prediction="k-2") for kind in ("hk", "hk_adhoc", "z")}
+    main, moments, narrow = found["hk"], run(estimator="dl"), run(prediction="k-1")
     expected = ref.expected(f"{source}.pooled_{measure}")
     if expected and main.n_sites != expected["k"] and has_odd_site(ref, source):
         return Different(ODD_SITE)
@@ -149,7 +149,7 @@ def pooled(ref, source, measure):
 @fitted
 def valmeta(ref, source):
     values, se, scale = estimates(ref, source, "auc_logit")
-    found = random_effects_meta_analysis(values, se, scale=scale)
+    found = random_effects_meta_analysis(values, se, scale=scale, prediction="k-2")
     answer = {
         "est": found.value,
         "lower": found.lower,

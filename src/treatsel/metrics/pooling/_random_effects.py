@@ -1,21 +1,21 @@
 """Random-effects meta-analysis: REML or DerSimonian-Laird, Hartung-Knapp intervals, prediction interval."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import stdtr
 
 from treatsel._checks import FloatArray, check_choice, check_level, check_same_length, check_unique
 from treatsel._reporting.plots import estimates
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import NAN
 from treatsel._stats.heterogeneity import cochran_q
-from treatsel._stats.intervals import quantile_of, wald
+from treatsel._stats.intervals import Interval, quantile_of, wald
 from treatsel.errors import InputError
+from treatsel.metrics.pooling._prediction import FEWEST_SITES, Draws, StudentsT, confidence_distribution
 from treatsel.metrics.pooling._scales import BACK, FORTH, RANGE, Scale, _check_estimates
 
 
@@ -30,7 +30,9 @@ class MetaAnalysis(Summarized):
     prediction_lower, prediction_upper : float
         Where the true value of one new site is expected to lie, with probability `level`; natural scale.
     prediction_df : int
-        Degrees of freedom of the prediction interval.
+        Degrees of freedom of the prediction interval; 0 if there is none.
+    prediction_method : str
+        How the prediction interval was computed, or why there is none.
     se : float
         Standard error of the mean on the scale of pooling.
     tau2 : float
@@ -46,6 +48,8 @@ class MetaAnalysis(Summarized):
     sites : pandas.DataFrame
         One row per site given: site, value, lower, upper (natural scale; normal interval), se (scale of
         pooling), weight (share; 0: left out), pooled (bool).
+    new_site : object
+        Distribution of the true value of a new site, from which `probability_above` is computed.
     """
 
     value: float
@@ -54,6 +58,7 @@ class MetaAnalysis(Summarized):
     prediction_lower: float
     prediction_upper: float
     prediction_df: int
+    prediction_method: str
     se: float
     tau2: float
     i2: float
@@ -65,13 +70,17 @@ class MetaAnalysis(Summarized):
     level: float
     method: str
     sites: pd.DataFrame
+    new_site: Draws | StudentsT | None = field(repr=False)
 
     def probability_above(self, target: float) -> float:
         """Return the probability that the true value of a new site exceeds a target (natural scale).
 
-        From the distribution of the prediction interval: Student's t around the mean with variance
-        tau2 + se^2 and `prediction_df` degrees of freedom (Riley et al. 2015, Statistics in Medicine 34(13),
-        2081-2103, doi:10.1002/sim.6471). NaN where there is no prediction interval.
+        From the distribution of the prediction interval (see `prediction` of
+        `random_effects_meta_analysis`). NaN where there is no prediction interval.
+
+        References
+        ----------
+        Riley et al. (2015), Statistics in Medicine 34(13), 2081-2103. doi:10.1002/sim.6471
 
         Raises
         ------
@@ -81,14 +90,10 @@ class MetaAnalysis(Summarized):
         low, high = RANGE[self.scale]
         if not low <= target <= high:
             raise InputError(f"target is {target}; on the {self.scale} scale it must be {low:g} to {high:g}.")
-        if self.prediction_df < 1 or not np.isfinite(self.prediction_lower):
+        if self.new_site is None:
             return NAN
-        spread = np.sqrt(self.tau2 + self.se**2)
         with np.errstate(divide="ignore"):
-            above = float(FORTH[self.scale](self.value) - FORTH[self.scale](target))
-        if not spread:
-            return float(above > 0)
-        return float(stdtr(self.prediction_df, above / spread))
+            return 1.0 - self.new_site.below(float(FORTH[self.scale](target)))
 
     def to_frame(self) -> pd.DataFrame:
         """Return the sites, the pooled mean and the prediction interval, labeled in column kind."""
@@ -144,7 +149,7 @@ def random_effects_meta_analysis(
     scale: Scale = "identity",
     estimator: Literal["reml", "dl"] = "reml",
     interval: Literal["hk", "hk_adhoc", "z"] = "hk",
-    prediction_df: Literal["k-1", "k-2"] = "k-2",
+    prediction: Literal["bootstrap", "k-2", "k-1"] = "bootstrap",
     level: float = 0.95,
 ) -> MetaAnalysis:
     """Pool one estimate per site by random effects: mean, confidence interval and prediction interval.
@@ -166,10 +171,12 @@ def random_effects_meta_analysis(
     interval : {"hk", "hk_adhoc", "z"}, default "hk"
         Hartung-Knapp interval with Student's t and k - 1 degrees of freedom; the same, but with a standard
         error never below the ordinary one; or the ordinary normal interval, too short with few sites.
-    prediction_df : {"k-1", "k-2"}, default "k-2"
-        Degrees of freedom of the prediction interval, value +- t sqrt(tau2 + se^2): k - 2 as in Higgins et
-        al. and R's metamisc, k - 1 as in R's metafor. With eight sites and little heterogeneity, coverage is
-        about 88% instead of 95% with either, because tau2 is often estimated to be 0; k - 2 is closer.
+    prediction : {"bootstrap", "k-2", "k-1"}, default "bootstrap"
+        Prediction interval: the parametric bootstrap of Nagashima et al. (R's pimeta, method "boot"), which
+        allows for the uncertainty of tau2; or value +- t sqrt(tau2 + se^2) with k - 2 (Higgins et al. and R's
+        metamisc) or k - 1 degrees of freedom (R's metafor). With 5, 6, 10 or 20 sites of unequal size and I2
+        of 10, 30 or 60 %, the bootstrap covered the value of a new site in 92 to 96 % of simulations,
+        k - 2 in 84 to 94 % and k - 1 in 84 to 91 %, as tau2 is often estimated to be 0.
     level : float, default 0.95
         Level of all intervals.
 
@@ -177,7 +184,8 @@ def random_effects_meta_analysis(
     -------
     MetaAnalysis
         With `to_frame()`, `plot()` (forest) and `probability_above(target)`. NaN without a site; one site
-        is its own mean, with an interval only for "z"; a prediction interval with k - 2 needs three sites.
+        is its own mean, with an interval only for "z"; a prediction interval needs three sites (two for
+        "k-1").
 
     Raises
     ------
@@ -191,6 +199,8 @@ def random_effects_meta_analysis(
     Hartung & Knapp (2001), Statistics in Medicine 20(24), 3875-3889. doi:10.1002/sim.1009
     Rover, Knapp & Friede (2015), BMC Medical Research Methodology 15, 99. doi:10.1186/s12874-015-0091-1
     Higgins, Thompson & Spiegelhalter (2009), JRSS A 172(1), 137-159. doi:10.1111/j.1467-985X.2008.00552.x
+    Nagashima, Noma & Furukawa (2019), Statistical Methods in Medical Research 28(6), 1689-1702.
+    doi:10.1177/0962280218773520
     Debray et al. (2017), BMJ 356, i6460. doi:10.1136/bmj.i6460
 
     Examples
@@ -205,7 +215,7 @@ def random_effects_meta_analysis(
     check_choice("scale", scale, list(BACK))
     check_choice("estimator", estimator, ["reml", "dl"])
     check_choice("interval", interval, ["hk", "hk_adhoc", "z"])
-    check_choice("prediction_df", prediction_df, ["k-1", "k-2"])
+    check_choice("prediction", prediction, ["bootstrap", "k-2", "k-1"])
     level, (y, error) = check_level(level), _check_estimates(values, se)
     used = np.isfinite(y) & np.isfinite(error) & (error > 0)
     k = int(used.sum())
@@ -214,9 +224,9 @@ def random_effects_meta_analysis(
     se_mean = mean.plain_se if interval == "z" else _hartung_knapp(mean, k, interval)
     back = BACK[scale]
     limits = wald(mean.value, se_mean, level, df=None if interval == "z" else k - 1)
-    df = k - (1 if prediction_df == "k-1" else 2)
-    spread = float(np.sqrt(tau2 + se_mean**2)) if df > 0 else NAN
-    new = wald(mean.value, spread, level, df=df)
+    spread = float(np.sqrt(tau2 + se_mean**2))
+    new_site = _new_site(y[used], error[used] ** 2, prediction, center=mean.value, spread=spread)
+    new = Interval(NAN, NAN) if new_site is None else new_site.interval(level)
     q, i2 = cochran_q(y[used], error[used] ** 2), _i2(error[used] ** 2, tau2)
     return MetaAnalysis(
         value=float(back(mean.value)),
@@ -224,7 +234,8 @@ def random_effects_meta_analysis(
         upper=float(back(limits.upper)),
         prediction_lower=float(back(new.lower)),
         prediction_upper=float(back(new.upper)),
-        prediction_df=max(df, 0),
+        prediction_df=0 if new_site is None else new_site.df,
+        prediction_method=_prediction_name(new_site, prediction),
         se=se_mean,
         tau2=tau2,
         i2=i2,
@@ -236,6 +247,7 @@ def random_effects_meta_analysis(
         level=level,
         method=_name(k, estimator, interval),
         sites=_sites(sites, y, error, used, tau2, scale=scale, level=level),
+        new_site=new_site,
     )
 
 
@@ -259,6 +271,16 @@ def _hartung_knapp(mean: _Mean, k: int, interval: str) -> float:
         return NAN
     q = max(1.0, mean.excess) if interval == "hk_adhoc" else mean.excess
     return mean.plain_se * float(np.sqrt(q))
+
+
+def _new_site(
+    y: FloatArray, v: FloatArray, prediction: str, *, center: float, spread: float
+) -> Draws | StudentsT | None:
+    """Return the distribution of the true value of a new site; None with too few sites."""
+    if prediction == "bootstrap":
+        return confidence_distribution(y, v) if len(y) >= FEWEST_SITES else None
+    df = len(y) - (1 if prediction == "k-1" else 2)
+    return StudentsT(center=center, scale=spread, df=df) if df > 0 and np.isfinite(spread) else None
 
 
 def _reml(y: FloatArray, v: FloatArray) -> float:
@@ -328,3 +350,11 @@ def _name(k: int, estimator: str, interval: str) -> str:
         return f"{between}, normal"
     adhoc = ", at least the ordinary standard error" if interval == "hk_adhoc" else ""
     return f"{between}, Hartung-Knapp{adhoc}, t with {k - 1} df"
+
+
+def _prediction_name(new_site: Draws | StudentsT | None, prediction: str) -> str:
+    if new_site is None:
+        return f"none: it needs at least {2 if prediction == 'k-1' else FEWEST_SITES} sites"
+    if prediction == "bootstrap":
+        return f"parametric bootstrap of Nagashima et al., t with {new_site.df} df"
+    return f"value +- t x standard error, t with {new_site.df} df"

@@ -1,4 +1,4 @@
-"""Percentile bootstrap intervals of several metrics from the same resamples."""
+"""Bootstrap of several metrics on the same resamples, with percentile intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,14 @@ from treatsel._jobs import results_of
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.clusters import check_clusters
 from treatsel._stats.estimate import NAN, Estimate
-from treatsel._stats.resampling import Resamples, percentile_interval
+from treatsel._stats.resampling import PERCENTILE_FROM, Resamples, percentile_interval
 from treatsel._stats.vectors import check_labels, check_patients, check_predicted
 from treatsel.errors import InputError
+from treatsel.metrics.calibration import integrated_calibration_index
 from treatsel.metrics.resampled._fast_metrics import METRICS, Sorted, evaluate, values_of
 
+CURVE = ("ici", "e50", "e90", "emax")
+MOST_SIMULATIONS = 200  # at each step of an inversion; more hardly change its limits
 USUAL = ("auc", "brier_score", "calibration_in_the_large", "calibration_slope", "ici")
 
 
@@ -106,9 +109,10 @@ def bootstrap(
     Bootstrap
         `.to_frame()`, `.draws`, `.estimate(name)`. No interval if more than one resample in ten has no
         value. With a few hundred patients percentile intervals are slightly too short (coverage about 93 % at
-        n = 300; 92 % for the calibration slope); prefer an analytic interval where there is one. The draws of
-        "ici", "e50", "e90" and "emax" exceed 0 by chance even under perfect calibration, so that their
-        intervals do not reach 0.
+        n = 300; 92 % for the calibration slope); prefer an analytic interval where there is one. The
+        intervals of "ici", "e50", "e90" and "emax" are those of `integrated_calibration_index`: with fewer
+        than 20,000 patients and without clusters by inversion of a test, as column `method` says. Their
+        draws exceed 0 by chance even under perfect calibration.
 
     Raises
     ------
@@ -162,6 +166,20 @@ def bootstrap(
         counts = {"n": data.n, "n_events": data.n_events, "level": level}
         method = f"percentile bootstrap, {len(finite)} resamples of {drawn}"
         table[name] = numbers | counts | {"method": method}
+    curve = [name for name in names if name in CURVE]
+    if curve and clusters is None and data.weight.sum() < PERCENTILE_FROM:
+        errors = integrated_calibration_index(
+            y_true,
+            y_prob,
+            sample_weight=sample_weight,
+            n_resamples=min(n_resamples, MOST_SIMULATIONS),
+            n_simulations=0,
+            level=level,
+            random_state=random_state,
+        )
+        for name in curve:
+            limits = errors.table.loc[name, ["lower", "upper"]].to_dict()
+            table[name] |= limits | {"method": errors.method}
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis(index="metric")
     return Bootstrap(table=frame, draws=draws)
 

@@ -13,7 +13,7 @@ from treatsel.validation._task import ValidationTask
 from treatsel.validation.parts._part import MIN_REPORTED, PartResult, row
 from treatsel.validation.studies import SITE_MEASURES, SiteData, pooled_over, site_figures
 
-MIN_SITES = 3  # the prediction interval for a new site has k - 2 degrees of freedom
+MIN_SITES = 3  # fewer give no prediction interval for a new site
 SECTION = "sites"
 COLUMNS_BY_SITE = ["measure", "site", "value", "lower", "upper", "n", "n_events", "method"]
 OTHERS = "otherwise the figures of a smaller site would follow from the total"
@@ -87,7 +87,7 @@ def _disclosed(figures: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(section: str, measure: str, mean: MetaAnalysis, n: int, events: int) -> list[dict[str, Any]]:
     """Return the mean over sites, and the prediction interval for a new site, as rows of figures."""
-    new = f"prediction interval for a new site, t with {mean.prediction_df} df"
+    new = f"prediction interval for a new site, {mean.prediction_method}"
     ends = {
         "mean over sites": (mean.lower, mean.upper, f"{mean.method}; {mean.n_sites} sites"),
         "new site": (mean.prediction_lower, mean.prediction_upper, new),

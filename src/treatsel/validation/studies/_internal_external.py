@@ -99,8 +99,10 @@ class InternalExternalCV(Summarized):
         """Return `figures` with two more rows per measure, of kind "pooled" and "new site" (prediction)."""
         parts = []
         for measure, rows in self.figures.groupby("measure", sort=False):
-            ends = self.pooled[str(measure)].to_frame().query("kind != 'site'")
-            methods = {"pooled": self.pooled[str(measure)].method, "new site": "prediction interval"}
+            pooled = self.pooled[str(measure)]
+            new = f"prediction interval, {pooled.prediction_method}"
+            methods = {"pooled": pooled.method, "new site": new}
+            ends = pooled.to_frame().query("kind != 'site'")
             about = {"measure": measure, "method": ends["kind"].map(methods)}
             totals = {name: rows.loc[rows["pooled"], name].sum() for name in ("n", "n_events")}
             parts += [rows.assign(kind="site"), ends.assign(**about, **totals)]

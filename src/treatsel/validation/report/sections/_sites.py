@@ -62,8 +62,8 @@ def by_site(report: ReportData, section: str, heading: str, about: str) -> Secti
             shown(report.tables[f"{section}: heterogeneity"], spread, "Heterogeneity between sites."),
             shown(table, columns, "Estimates by site."),
         ],
-        note="Random-effects meta-analysis by REML, Hartung-Knapp intervals, prediction interval with k - 2 "
-        "degrees of freedom. Debray et al. 2017; Steyerberg & Harrell 2016.",
+        note="Random-effects meta-analysis by REML, Hartung-Knapp intervals, prediction interval by the "
+        "parametric bootstrap of Nagashima et al. 2019. Debray et al. 2017; Steyerberg & Harrell 2016.",
     )
 
 
