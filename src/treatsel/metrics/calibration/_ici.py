@@ -18,7 +18,9 @@ from treatsel._stats.resampling import Resamples, percentile_interval
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
 from treatsel._stats.splines import SmoothFit, refits_of
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted
+from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
+from treatsel.metrics.calibration._curve import check_smoother_of
 
 ERRORS = ("ici", "e50", "e90", "emax", "eci")
 PERFECT = "none: each prediction equals its outcome"
@@ -101,6 +103,7 @@ def integrated_calibration_index(
     n_simulations: int = 200,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
     random_state: int = 0,
 ) -> CalibrationIndices:
@@ -128,7 +131,11 @@ def integrated_calibration_index(
     clusters : array-like of shape (n_patients,), optional
         Sites or other clusters; whole clusters are resampled.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice. See `calibration_curve` for fractions.
+        Weight of each patient; as counts, a weight of 2 is the same row twice. See `calibration_curve` for
+        fractions.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights, for a spline only; a resampled patient
+        then keeps the weight.
     level : float, default 0.95
         Confidence level of the percentile intervals.
     random_state : int, default 0
@@ -168,7 +175,9 @@ def integrated_calibration_index(
     True
     """
     smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
+    check_smoother_of(data, smooth)
     if clusters is not None:
         check_patients(y_true=y_true, clusters=clusters)
     for name, number in {"n_resamples": n_resamples, "n_simulations": n_simulations}.items():
@@ -185,7 +194,10 @@ def integrated_calibration_index(
         if n_resamples:
             clustering = None if clusters is None else check_labels("clusters", clusters)[data.rows]
             resamples = Resamples.of(
-                data.weight, clusters=clustering, n_resamples=n_resamples, seed=random_state
+                data.weight,
+                clusters=data.weights.units(clustering),
+                n_resamples=n_resamples,
+                seed=random_state,
             )
             drawn = refits.many(refits.resampled(resamples))
         perfect = refits.many(refits.simulated(n_simulations, random_state))

@@ -1,0 +1,53 @@
+"""Outcomes that were lost: how likely each was to be observed, and what that depends on."""
+
+import numpy as np
+import pandas as pd
+
+from treatsel._disclosure import is_small
+from treatsel._stats.folds import balanced_folds
+from treatsel.cohort import Cohort
+from treatsel.models import LossTest, Observation, loss_test, observation_weights
+
+
+def process_of(cohort: Cohort, outcome: str) -> pd.DataFrame:
+    """Return the columns observed after the start: process columns, and other outcomes known of everyone."""
+    others = cohort.frame[[name for name in cohort.codebook.outcomes if name != outcome]]
+    found = cohort.process.join(others.loc[:, others.notna().all()])
+    return found.loc[:, found.notna().any()]
+
+
+def observation_of(
+    cohort: Cohort, received: pd.Series, process: pd.DataFrame, seen: np.ndarray, seed: int
+) -> Observation | None:
+    """Return the probability that each outcome was observed, given arm, covariates and process columns.
+
+    None if no outcome was lost, or a handful.
+    """
+    if seen.all() or is_small((~seen).sum()):
+        return None
+    covariates = _covariates(cohort).join(process).dropna(axis=1, how="all")
+    return observation_weights(covariates, received, seen, _folds(cohort, received, seen, seed))
+
+
+def dependence_on_process(
+    cohort: Cohort, received: pd.Series, process: pd.DataFrame, seen: np.ndarray, seed: int
+) -> LossTest | None:
+    """Return the test of whether observation depends on process columns, given arm and covariates.
+
+    None if no outcome was lost, or a handful, or there is no process column that varies.
+    """
+    columns = process.loc[:, [len(process[name].drop_duplicates()) > 1 for name in process]]
+    if seen.all() or is_small((~seen).sum()) or not columns.shape[1]:
+        return None
+    folds = _folds(cohort, received, seen, seed)
+    return loss_test(_covariates(cohort).dropna(axis=1, how="all"), received, seen, columns, folds)
+
+
+def _covariates(cohort: Cohort) -> pd.DataFrame:
+    return cohort.X.drop(columns=list(cohort.codebook.names("arm")))
+
+
+def _folds(
+    cohort: Cohort, received: pd.Series, seen: np.ndarray, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(balanced_folds(received, seen.astype(float), groups=cohort.groups, random_state=seed))
