@@ -2,9 +2,14 @@
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
+from treatsel._checks import FloatArray
 from treatsel._disclosure import is_small
 from treatsel._stats.folds import balanced_folds
+from treatsel._stats.logistic import maximize
+from treatsel._stats.logits import NEAREST
+from treatsel.additive import Encoding
 from treatsel.cohort import Cohort
 from treatsel.models import LossTest, Observation, loss_test, observation_weights
 
@@ -51,3 +56,28 @@ def _folds(
     cohort: Cohort, received: pd.Series, seen: np.ndarray, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     return list(balanced_folds(received, seen.astype(float), groups=cohort.groups, random_state=seed))
+
+
+def expected_of(
+    by_arm: pd.DataFrame, received: pd.Series, process: pd.DataFrame, y: FloatArray
+) -> pd.DataFrame:
+    """Return the probability of the outcome of observed patients under each arm, given process columns too.
+
+    A logistic regression of the observed outcomes on the logit of the prediction for the received arm, the
+    arm and the process columns: predictions are averages over dropout, and lost patients mostly dropped out.
+    The predictions themselves, if the regression has no maximum.
+    """
+    seen, arms = ~np.isnan(y), list(by_arm.columns)
+    ones = np.ones(len(y))
+    after = Encoding.of_cohort(process, ones, native_missing=False).encode(process)
+    logits = logit(np.clip(by_arm.to_numpy(dtype=float), NEAREST, 1 - NEAREST))
+
+    def design(codes: np.ndarray) -> FloatArray:
+        own = logits[np.arange(len(codes)), codes]
+        return np.column_stack([np.eye(len(arms))[codes], own, after])
+
+    fit = maximize(design(pd.Index(arms).get_indexer(pd.Index(received)))[seen], y[seen], ones[seen])
+    if not fit.exists:
+        return by_arm
+    under = [expit(fit.linear(design(np.full(len(y), code)))) for code in range(len(arms))]
+    return pd.DataFrame(np.column_stack(under), index=by_arm.index, columns=arms)

@@ -25,8 +25,8 @@ from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.metrics import FEWEST_CLUSTERS, MIN_CLUSTERS, enough_clusters
-from treatsel.models import Observation
-from treatsel.validation._lost import observation_of, process_of
+from treatsel.models import LossTest, Observation
+from treatsel.validation._lost import dependence_on_process, observation_of, process_of
 
 # Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
 # doi:10.1016/S0895-4356(96)00236-3): with fewer, intervals of slopes and AUCs are too wide to inform.
@@ -181,6 +181,11 @@ class ValidationTask:
         return observation_of(self.cohort, self.received, self.process, self.seen, self.seed)
 
     @cached_property
+    def loss_test(self) -> LossTest | None:
+        """Test of whether observation depends on process columns, given arm and covariates."""
+        return dependence_on_process(self.cohort, self.received, self.process, self.seen, self.seed)
+
+    @cached_property
     def weight(self) -> FloatArray | None:
         """Weight of each patient with the outcome observed, to represent those whose outcome was lost.
 
@@ -193,6 +198,14 @@ class ValidationTask:
         # weights have mean 1 in each arm; those of arms in which more was lost count more
         weight = found.weights.to_numpy()[self.seen] / share
         return np.asarray(weight / weight.mean())
+
+    @property
+    def chance_observed(self) -> FloatArray:
+        """Probability of observation of each patient; where it was, the inverse of the truncated weight."""
+        chance = np.ones(len(self.seen))
+        if self.weight is not None:
+            chance[self.seen] = np.minimum(self.seen.mean() / self.weight, 1.0)
+        return chance
 
     def weights(self, rows: Any = slice(None)) -> dict[str, Any]:
         """Return the arguments of a metric that weight patients; none if patients are not weighted.
