@@ -12,7 +12,7 @@ ARMS = ["CBT", "SSRI"]
 
 
 def patients(seed, n, shift, reference=None):
-    """Lost outcomes are worse by `shift`, given arm, covariate and dropout; return data and complete outcomes.
+    """Return data in which lost outcomes are worse by `shift`, and the complete outcomes.
 
     With `reference`, lost patients fare as under that arm.
     """

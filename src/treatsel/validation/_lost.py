@@ -13,6 +13,10 @@ from treatsel.additive import Encoding
 from treatsel.cohort import Cohort
 from treatsel.models import LossTest, Observation, loss_test, observation_weights
 
+# Larger cohorts are sampled: of so many patients, a third of them lost, the test finds an odds ratio of 1.1 of
+# a column that half of them have with a power of 89 %, in a second.
+MAX_TESTED = 20_000
+
 
 def process_of(cohort: Cohort, outcome: str) -> pd.DataFrame:
     """Return the columns observed after the start: process columns, and other outcomes known of everyone."""
@@ -41,8 +45,18 @@ def dependence_on_process(
 
     None if no outcome was lost, or a handful, or there is no process column that varies.
     """
+    if seen.all() or is_small((~seen).sum()):
+        return None
+    if len(seen) > MAX_TESTED:
+        rows = np.sort(np.random.default_rng(seed).choice(len(seen), MAX_TESTED, replace=False))
+        cohort, received, process, seen = (
+            cohort.take(rows),
+            received.iloc[rows],
+            process.iloc[rows],
+            seen[rows],
+        )
     columns = process.loc[:, [len(process[name].drop_duplicates()) > 1 for name in process]]
-    if seen.all() or is_small((~seen).sum()) or not columns.shape[1]:
+    if seen.all() or not seen.any() or not columns.shape[1]:
         return None
     folds = _folds(cohort, received, seen, seed)
     return loss_test(_covariates(cohort).dropna(axis=1, how="all"), received, seen, columns, folds)
