@@ -13,7 +13,7 @@ from treatsel.additive import Encoding
 from treatsel.cohort import Cohort
 from treatsel.models import LossTest, Observation, loss_test, observation_weights
 
-# Larger cohorts are sampled: of so many patients, a third of them lost, the test finds an odds ratio of 1.1 of
+# Larger cohorts are sampled: of so many patients, a third lost, the test finds an odds ratio of 1.1 of
 # a column that half of them have with a power of 89 %, in a second.
 MAX_TESTED = 20_000
 
