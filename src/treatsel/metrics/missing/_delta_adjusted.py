@@ -236,6 +236,11 @@ class _Patients:
     units: Units
     base: FloatArray = field(init=False)
     slope: FloatArray = field(init=False)
+    known: dict[tuple[float, str], Mean] = field(default_factory=dict)  # gains, which two searches need
+
+    def __post_init__(self) -> None:
+        """Compute logits once."""
+        self.logits = logits_of(self.m)
 
     @property
     def lost(self) -> npt.NDArray[np.bool_]:
@@ -267,7 +272,7 @@ class _Patients:
     def outcome(self, shift: float, lost: str) -> FloatArray:
         """Return the outcome of each patient, or what stands for it."""
         by = self.shifted(shift, lost)
-        g = expit(logits_of(self.m) - by)
+        g = expit(self.logits - by)
         ratio = np.exp(-by)
         slope = ratio / (1 - self.m + self.m * ratio) ** 2
         seen = np.nan_to_num(self.y) + self.odds_of_loss * slope * np.nan_to_num(self.y - self.m)
@@ -275,11 +280,14 @@ class _Patients:
 
     def rate_lost(self, shift: float, lost: str) -> float:
         """Return the expected outcome rate of the lost patients."""
-        return float(expit(logits_of(self.m) - self.shifted(shift, lost))[self.lost].mean())
+        return float(expit(self.logits - self.shifted(shift, lost))[self.lost].mean())
 
     def gain(self, shift: float, lost: str) -> Mean:
         """Return the gain."""
-        return mean_of(self.base + self.slope * self.outcome(shift, lost), self.units)
+        key = float(shift), lost
+        if key not in self.known:
+            self.known[key] = mean_of(self.base + self.slope * self.outcome(shift, lost), self.units)
+        return self.known[key]
 
     def ratio(self, shift: float, lost: str) -> Mean:
         """Return observed / expected, with an interval on the log scale."""

@@ -44,6 +44,10 @@ def _shifted(task: ValidationTask, policies: Policies) -> PartResult:
     if task.weight is None:
         return PartResult()
     data = _Given.of(task, policies)
+    if (lost := int(np.isnan(data.y).sum())) == 0 or is_small(
+        lost
+    ):  # all others received an arm without outcomes
+        return PartResult()
     found = delta_adjusted(data.y, **data.patients, comparator=data.comparator, **data.options)
     table, tipping = found.to_frame(), found.tipping
     if not task.good:  # the rate of the outcome itself, which is higher where patients fare worse
@@ -65,7 +69,8 @@ def _shifted(task: ValidationTask, policies: Policies) -> PartResult:
         )
         for line in table[table["shift"].isin(TOLD)].to_dict(orient="records")
     ]
-    tables = {"delta-adjusted": table, "tipping shifts": tipping}
+    # none of the shifts sought: without a value, as JSON has no infinity
+    tables = {"delta-adjusted": table, "tipping shifts": tipping.replace([np.inf, -np.inf], np.nan)}
     text = _tipping_in_words(tipping)
     few = not policies.gain.n_discordant or is_small(policies.gain.n_discordant)
     cautions = [] if few else [Caution(Severity.LOST, text)]

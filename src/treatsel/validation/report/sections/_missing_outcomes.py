@@ -3,7 +3,7 @@
 import pandas as pd
 
 from treatsel._reporting import plots
-from treatsel._reporting.format import DASH, number, percent, points
+from treatsel._reporting.format import number, percent, points
 from treatsel._reporting.page import Figure, Section, Table
 from treatsel.metrics.missing import FARTHEST, GAIN, shifted_curves
 from treatsel.validation.report._data import ReportData
@@ -82,9 +82,7 @@ LIMIT = "Its interval begins to include 0 at"
 
 
 def _logits(value: float | None) -> str:
-    if value is None or value != value:
-        return DASH
-    return f"none up to {FARTHEST:g}" if abs(value) > FARTHEST else f"{value:.2f}"
+    return f"none up to {FARTHEST:g}" if value is None or value != value else number(value)
 
 
 def _assumptions(report: ReportData) -> dict[str, str]:
