@@ -35,6 +35,10 @@ def test_the_model_is_calibrated_against_the_truth(capsys):
             f"{slope:.2f}, RMSE {error:.1f} points, mean logit off by "
             f"{(logit(p) - logit(t)).mean():+.2f}, coverage of 95 % intervals {covered:.3f}"
         )
+    report = ts.validate(selector, external.cohort, assignment="randomised", sections=())
+    found = report.tables["complete cases"].set_index("measure").loc["observed / expected"]
+    assert 0.95 < found["weighted_value"] < 1.05
+    assert found["value"] > 1.1  # without the patients who were lost, the model would seem too pessimistic
     assert 0.95 < ratio < 1.05
     assert 0.8 < slope < 1.25
     assert covered > 0.9

@@ -57,6 +57,7 @@ LEVELS = {
 # Order inside a package: later entries may import earlier ones, never the reverse.
 INSIDE = {
     "validation": (
+        "_lost",
         "_task",
         "_propensity",
         "_small_groups",

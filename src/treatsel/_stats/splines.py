@@ -1,6 +1,6 @@
 """Restricted cubic splines of one predictor, and the smooth calibration curve fitted with them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from treatsel._checks import FloatArray
 from treatsel._stats.intervals import quantile_of, weighted_quantile
-from treatsel._stats.logistic import LogisticFit, fit_logistic
+from treatsel._stats.logistic import LogisticFit, clustered, fit_logistic
 from treatsel._stats.refits import Refits
 
 # Quantile of the last knot by the number of knots, which are evenly spaced from 1 - that quantile to it:
@@ -89,6 +89,13 @@ class SmoothFit:
         design = self.design(x)
         linear, half = self.fit.linear(design), quantile_of(level) * self.fit.linear_se(design)
         return expit(linear - half), expit(linear + half)
+
+    def linearized(self, x: FloatArray, outcome: FloatArray, weights: FloatArray) -> "SmoothFit":
+        """Return the fit to these patients with standard errors for sampling weights."""
+        if self.fit is None:
+            return self
+        patients = np.arange(len(x), dtype=float)
+        return replace(self, fit=clustered(self.fit, self.design(x), outcome, weights, patients))
 
     def design(self, x: FloatArray) -> FloatArray:
         """Return the design matrix of the fit at x."""

@@ -32,6 +32,11 @@ class Weights:
     values: FloatArray
     sampling: bool = False
 
+    @property
+    def kind(self) -> WeightsAre:
+        """What the weights are, as an argument of a metric."""
+        return "sampling" if self.sampling else "counts"
+
     def subset(self, rows: Any) -> "Weights":
         """Return the weights of the patients that `rows` (a mask or positions) selects."""
         return Weights(values=self.values[rows], sampling=self.sampling)
@@ -43,7 +48,7 @@ class Weights:
             return int(present.sum()) if of is None else round(float(np.asarray(of)[present].sum()))
         return round(float(self.values.sum() if of is None else self.values @ of))
 
-    def units(self, codes: FloatArray | None) -> FloatArray | None:
+    def units(self, codes: Any) -> Any:
         """Return the clusters over which a variance sums; None for independent patients with counts.
 
         With sampling weights and without clusters these are the patients themselves.

@@ -54,8 +54,10 @@ from treatsel.metrics.discrimination import (
     within_arm_auc,
 )
 from treatsel.metrics.missing import (
+    DeltaAdjusted,
     MissingOutcomeBounds,
     TippingPoint,
+    delta_adjusted,
     gain_missing_bounds,
     missing_outcome_bounds,
     tipping_point,
@@ -128,6 +130,7 @@ __all__ = [
     "ChiSquare",
     "Criterion",
     "DecisionCurve",
+    "DeltaAdjusted",
     "EValue",
     "EffectByRisk",
     "EffectModificationTest",
@@ -166,6 +169,7 @@ __all__ = [
     "calibration_slope",
     "cross_entropy_for_benefit",
     "decision_curve",
+    "delta_adjusted",
     "development_sample_size",
     "e_for_benefit",
     "e_value",

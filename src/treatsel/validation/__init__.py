@@ -120,8 +120,12 @@ def validate(
     headline. The recommendations are those that `recommend` gives by default: for each patient, the arm with
     the most favorable predicted probability (rule "expected"), and ties to the model's default arm. It also
     evaluates the predictions for the received arm: discrimination, calibration and overall performance.
-    Optional sections follow. Patients whose outcome was not observed are counted, and left out of all
-    estimates other than the bounds for missing outcomes.
+    Optional sections follow. If outcomes were not observed, all estimates weight the other patients to
+    represent these patients, by the inverse probability of observation given arm, covariates and process
+    columns (and other outcomes that are known for everyone). The table "complete cases" has the main
+    estimates without weights, and the table "loss test" a test of whether observation depends on process
+    columns. Estimates from matched pairs, the update of the model, estimates re-weighted to `development`
+    and `internal_external` rest on the patients whose outcome was observed.
 
     Parameters
     ----------
@@ -292,6 +296,7 @@ def _parts(
         "discrimination": part_of.discrimination(task),
         "calibration": part_of.calibration(task),
         "overall": part_of.overall(task),
+        "complete cases": part_of.complete_cases(task, policies),
     }
     for name, part in SECTIONS.items():
         if chosen is not None and name not in chosen:
@@ -374,19 +379,5 @@ def _cautions(task: ValidationTask, about: dict[str, Any]) -> list[Caution]:
         )
         found.append(Caution(Severity.NO_VALIDATION, text))
     if n := int(task.y.isna().sum()):
-        text = f"The outcome was not observed in {n:,} of {len(task.y):,} patients ({n / len(task.y):.0%})"
-        if task.weight is None:
-            text += (
-                ", who are left out. This is unbiased only if, given the covariates, they resemble the "
-                "patients whose outcome was observed."
-            )
-        else:
-            given = ", ".join(repr(name) for name in task.process)
-            text += (
-                ". Base rate, AUC, calibration (in the large, slope, observed / expected) and overall "
-                "performance weight the other patients to represent them, which is unbiased only if "
-                f"observation depends on arm, covariates and {given} alone. All other figures rest on the "
-                "other patients."
-            )
-        found.append(Caution(Severity.LOST, text))
+        found.append(Caution(Severity.LOST, part_of.lost_in_words(task, n)))
     return found

@@ -13,6 +13,7 @@ from treatsel._stats.estimate import widened
 from treatsel.metrics import (
     Gain,
     aipw_scores,
+    arm_means,
     gain_over_best_arm,
 )
 from treatsel.metrics.policy import BEFOREHAND, BEST, OF_FOLDS, ON_THIS_DATA
@@ -55,7 +56,9 @@ class Policies:
     unseen : list
         Arms received only by patients whose outcome was not observed.
     options : dict
-        Clusters and level, for metrics.
+        Clusters and level, for metrics, and weights that represent the patients whose outcome was lost: the
+        scores of the others are then the sums of Robins, Rotnitzky & Zhao (1994) with the probability of
+        the received arm times that of observation, divided by the sum of the weights (Hajek).
     problem : str or None
         Why policies cannot be evaluated in these data; propensity, scores and gain are then NaN.
     others : sequence of Policies
@@ -127,7 +130,7 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
     impossible = wanted[given].sum(axis=1) < 1 - ROUNDING
     recommended = wanted[given].copy()
     recommended.loc[impossible] = recommended_shares(table.loc[impossible, given], task.tie_arm)
-    options: dict[str, Any] = {"clusters": task.clusters_of_means, "level": task.level}
+    options: dict[str, Any] = {"clusters": task.clusters_of_means, "level": task.level, **task.weights()}
     if problem is None:
         scores = aipw_scores(task.good_y, received, table[given], every[task.seen])
         gain = gain_of(task, scores, recommended, best, options)
@@ -211,7 +214,8 @@ def gain_of(
         return replace(gain, comparator_source=OF_FOLDS)
     if best is not None:
         return gain_over_best_arm(scores, rule, comparator=best, **options)
-    picked = scores[enough_events(task, scores.columns) or list(scores.columns)].mean().idxmax()
+    fine = scores[enough_events(task, scores.columns) or list(scores.columns)]
+    picked = arm_means(fine, **task.weights())["value"].idxmax()
     gain = gain_over_best_arm(scores, rule, comparator=picked, **options)
     return replace(gain, comparator_source=ON_THIS_DATA)
 

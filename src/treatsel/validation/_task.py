@@ -20,13 +20,13 @@ from treatsel._disclosure import SMALLEST_GROUP, is_small, is_telling
 from treatsel._stats.alignment import aligned
 from treatsel._stats.by_arm_tables import cells_of
 from treatsel._stats.clusters import therapist_clusters
-from treatsel._stats.folds import balanced_folds
 from treatsel.codebook import Field, direction_of, sources_of
 from treatsel.cohort import Cohort
 from treatsel.errors import InputError
 from treatsel.fitted import FittedModel
 from treatsel.metrics import FEWEST_CLUSTERS, MIN_CLUSTERS, enough_clusters
-from treatsel.models import observation_weights
+from treatsel.models import LossTest, Observation
+from treatsel.validation._lost import dependence_on_process, observation_of, process_of
 
 # Ten events and ten non-events, the usual rule of thumb for one logistic coefficient (Peduzzi et al. 1996,
 # doi:10.1016/S0895-4356(96)00236-3): with fewer, intervals of slopes and AUCs are too wide to inform.
@@ -173,32 +173,48 @@ class ValidationTask:
     @cached_property
     def process(self) -> pd.DataFrame:
         """Columns observed after the start, which say whose outcomes were lost."""
-        cohort = self.cohort
-        others = cohort.frame[[name for name in cohort.codebook.outcomes if name != self.outcome]]
-        found = cohort.process.join(others.loc[:, others.notna().all()])
-        return found.loc[:, found.notna().any()]
+        return process_of(self.cohort, self.outcome)
+
+    @cached_property
+    def observation(self) -> Observation | None:
+        """Probability that each outcome was observed; None if no outcome was lost, or a handful."""
+        return observation_of(self.cohort, self.received, self.process, self.seen, self.seed)
+
+    @cached_property
+    def loss_test(self) -> LossTest | None:
+        """Test of whether observation depends on process columns, given arm and covariates."""
+        return dependence_on_process(self.cohort, self.received, self.process, self.seen, self.seed)
 
     @cached_property
     def weight(self) -> FloatArray | None:
         """Weight of each patient with the outcome observed, to represent those whose outcome was lost.
 
-        By the inverse probability of observation given arm, covariates and process columns. None if no
-        outcome was lost (or a handful), or the cohort has no process columns: given arm and covariates alone,
-        weights represent what the model represents as well.
+        By the inverse of the probability of observation; None if there is no such probability.
         """
-        if self.seen.all() or is_small((~self.seen).sum()) or not len(self.process.columns):
+        if (found := self.observation) is None:
             return None
-        X, received = self.cohort.X, self.received
-        covariates = X.drop(columns=list(self.cohort.codebook.names("arm"))).join(self.process)
-        folds = balanced_folds(
-            received, self.seen.astype(float), groups=self.cohort.groups, random_state=self.seed
-        )
-        found = observation_weights(covariates.dropna(axis=1, how="all"), received, self.seen, folds)
         assert found.weights is not None
-        share = received.map(found.table["share"]).to_numpy(dtype=float)
+        share = self.received[self.seen].map(found.table["share"]).to_numpy(dtype=float)
         # weights have mean 1 in each arm; those of arms in which more was lost count more
-        weight = (found.weights.to_numpy() / share)[self.seen]
+        weight = found.weights.to_numpy()[self.seen] / share
         return np.asarray(weight / weight.mean())
+
+    @property
+    def chance_observed(self) -> FloatArray:
+        """Probability of observation of each patient; where it was, the inverse of the truncated weight."""
+        chance = np.ones(len(self.seen))
+        if self.weight is not None:
+            chance[self.seen] = np.minimum(self.seen.mean() / self.weight, 1.0)
+        return chance
+
+    def weights(self, rows: Any = slice(None)) -> dict[str, Any]:
+        """Return the arguments of a metric that weight patients; none if patients are not weighted.
+
+        `rows`: some of the patients with the outcome observed, as a mask.
+        """
+        if self.weight is None:
+            return {}
+        return {"sample_weight": self.weight[rows], "weights_are": "sampling"}
 
     @property
     def weighting(self) -> str:

@@ -145,10 +145,11 @@ def robust_covariance(bread: FloatArray, residuals: FloatArray, units: Units) ->
     total, k = units.weight.sum(), residuals.shape[1]
     if total <= k:
         return np.full((k, k), np.nan)
-    if units.codes is None:
+    codes = units.weights.units(units.codes)
+    if codes is None:
         meat = residuals.T @ (residuals * units.weight[:, None]) * total / (total - k)
         return np.asarray(bread @ meat @ bread)
-    meat = covariance_of_sums(residuals * units.weight[:, None], units.codes) * (total - 1) / (total - k)
+    meat = covariance_of_sums(residuals * units.weight[:, None], codes) * (total - 1) / (total - k)
     return np.asarray(bread @ meat @ bread)
 
 

@@ -15,6 +15,7 @@ from treatsel._reporting.summary import Summarized
 from treatsel._stats.clustered_means import mean_estimate, mean_of
 from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.benefit._arm_pair import (
     ArmPair,
     benefit_scores,
@@ -88,6 +89,7 @@ def benefit_calibration(
     n_bins: int = 5,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> BenefitCalibration:
     """Calibration of the predicted benefit: regression of doubly robust scores on it, and means by group.
@@ -110,7 +112,10 @@ def benefit_calibration(
     clusters : array-like of shape (n_patients,), optional
         Site of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -147,7 +152,14 @@ def benefit_calibration(
     check_bins(n_bins)
     labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
+        y_true,
+        received,
+        by_arm,
+        **labels,
+        sample_weight=sample_weight,
+        weights_are=weights_are,
+        clusters=clusters,
+        level=level,
     )
     score = benefit_scores(pair, by_arm, propensity)
     intercept, slope, covariance, p_value_calibration = _line(pair, score)
@@ -174,7 +186,7 @@ def _line(pair: ArmPair, score: FloatArray) -> tuple[Estimate, Estimate, float, 
     n_clusters = pair.units.n_clusters
     df = None if n_clusters is None else n_clusters - 1
     errors = np.sqrt(np.diag(covariance))
-    method = "Wald, robust (HC1)"
+    method = pair.units.weights.method("Wald, robust (HC1)")
     if df is not None:
         method = f"Wald, cluster-robust, {n_clusters} clusters, t with {df} df"
     found = []

@@ -14,6 +14,7 @@ from treatsel._stats.estimate import Estimate, not_estimable
 from treatsel._stats.intervals import wald
 from treatsel._stats.logistic import LogisticFit, fit_logistic
 from treatsel._stats.logits import logits_of
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.benefit._arm_pair import ArmPair, check_pair, robust_covariance
 from treatsel.metrics.calibration import RecalibrationFit
 
@@ -30,6 +31,7 @@ def logit_benefit_recalibration(
     among: Literal["both", "control", "treated"] = "both",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> RecalibrationFit:
     """Calibration of the benefit on the logit scale, given the prediction under the other arm.
@@ -54,7 +56,10 @@ def logit_benefit_recalibration(
     clusters : array-like of shape (n_patients,), optional
         Site of each patient, for cluster-robust standard errors with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -92,7 +97,14 @@ def logit_benefit_recalibration(
     check_choice("among", among, ["both", "control", "treated"])
     labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
+        y_true,
+        received,
+        by_arm,
+        **labels,
+        sample_weight=sample_weight,
+        weights_are=weights_are,
+        clusters=clusters,
+        level=level,
     )
     mine = np.full(len(pair.rows), True) if among == "both" else pair.treated == (among == "treated")
     pair = _subset(pair, mine)
@@ -119,6 +131,7 @@ def logit_benefit_slope(
     treated: Hashable,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Regression for benefit: slope of the predicted benefit in a logistic regression of the outcome.
@@ -140,7 +153,10 @@ def logit_benefit_slope(
     clusters : array-like of shape (n_patients,), optional
         Site of each patient, for a cluster-robust standard error with Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -176,7 +192,14 @@ def logit_benefit_slope(
     """
     labels: dict[str, Any] = {"control": control, "treated": treated}
     pair = check_pair(
-        y_true, received, by_arm, **labels, sample_weight=sample_weight, clusters=clusters, level=level
+        y_true,
+        received,
+        by_arm,
+        **labels,
+        sample_weight=sample_weight,
+        weights_are=weights_are,
+        clusters=clusters,
+        level=level,
     )
     low, high = _logits(pair)
     design = np.column_stack([np.ones(len(low)), low, pair.treated * (high - low)])
@@ -199,8 +222,8 @@ def _subset(pair: ArmPair, mine: npt.NDArray[np.bool_]) -> ArmPair:
 
 
 def _clustered(fit: LogisticFit, design: FloatArray, offset: FloatArray, pair: ArmPair) -> LogisticFit:
-    """Return the fit with a cluster-robust covariance if the patients have clusters."""
-    if pair.units.codes is None:
+    """Return the fit with a robust covariance if the patients have clusters or sampling weights."""
+    if pair.units.weights.units(pair.units.codes) is None:
         return fit
     residual = pair.outcome - expit(offset + design @ fit.coefficients)
     covariance = robust_covariance(fit.covariance, design * residual[:, None], pair.units)
@@ -212,7 +235,11 @@ def _coefficient(fit: LogisticFit, position: int, pair: ArmPair) -> Estimate:
     n_clusters = pair.units.n_clusters
     df = None if n_clusters is None else n_clusters - 1
     limits = wald(value, se, pair.units.level, df=df)
-    method = "Wald" if df is None else f"Wald, cluster-robust, {n_clusters} clusters, t with {df} df"
+    method = (
+        pair.units.weights.method("Wald")
+        if df is None
+        else f"Wald, cluster-robust, {n_clusters} clusters, t with {df} df"
+    )
     return Estimate(
         value=value, lower=limits.lower, upper=limits.upper, method=method, se=se, **pair.counts()
     )

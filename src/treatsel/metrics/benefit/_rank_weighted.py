@@ -14,6 +14,7 @@ from treatsel._reporting.plots import curves, intervals_of
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.estimate import Estimate
 from treatsel._stats.intervals import quantile_of, two_sided_p, wald
+from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
 from treatsel.metrics.benefit._arm_pair import ArmPair, benefit_scores, check_pair, codes_or_none
 
@@ -87,6 +88,7 @@ def rank_weighted_average_treatment_effect(
     random_state: int = 0,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> RankWeightedEffect:
     """Rank-weighted average benefit (RATE): TOC curve, AUTOC and Qini of a ranking of the patients.
@@ -123,7 +125,10 @@ def rank_weighted_average_treatment_effect(
     clusters : array-like of shape (n_patients,), optional
         Site of each patient; half-samples are of whole sites, and intervals use Student's t.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -167,6 +172,7 @@ def rank_weighted_average_treatment_effect(
         by_arm,
         **labels,
         sample_weight=sample_weight,
+        weights_are=weights_are,
         clusters=clusters,
         level=level,
     )

@@ -12,7 +12,9 @@ from treatsel._reporting.plots import calibration
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.intervals import weighted_quantile, wilson
 from treatsel._stats.smoothers import Scale, Smooth, Smoother, Smoothing
+from treatsel._stats.splines import SmoothFit
 from treatsel._stats.vectors import Scored, check_labels, check_patients, check_predicted, ordered_labels
+from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
 
 ALL_PATIENTS = "all"  # label of the only curve if no arms are given
@@ -25,6 +27,7 @@ def calibration_groups(
     n_bins: int = 10,
     received: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Observed proportion in groups of patients with similar predictions.
@@ -43,7 +46,11 @@ def calibration_groups(
     received : array-like of shape (n_patients,), optional
         Labels of the received arms; groups are formed within each arm.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data); n and n_events are then numbers of patients, and intervals are for Kish's
+        effective sample size.
     level : float, default 0.95
         Confidence level.
 
@@ -71,7 +78,8 @@ def calibration_groups(
     """
     if not isinstance(n_bins, int) or n_bins < 1:
         raise InputError(f"n_bins is {n_bins!r}; it must be a whole number of at least 1.")
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     parts = _by_arm(data, received, y_true)
     tables = [_groups(name, part, n_bins=n_bins, level=level) for name, part in parts.items()]
     return pd.concat(tables, ignore_index=True)
@@ -131,6 +139,7 @@ def calibration_curve(
     n_knots: int = 5,
     exact: bool = False,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> CalibrationCurve:
     """Smooth curve of the observed against the predicted probability.
@@ -168,8 +177,11 @@ def calibration_curve(
         Fit a loess at each point and a lowess at each prediction, instead of interpolating between fewer
         fits as R does by default; slow beyond a few thousand patients. A spline is always exact.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice. A lowess needs whole numbers; loess treats fractions as
-        R's loess does, so that its span counts rows.
+        Weight of each patient; as counts, a weight of 2 is the same row twice. A lowess needs whole numbers;
+        loess treats fractions as R's loess does, so that its span counts rows.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights, for a spline only; the band is then
+        linearized, and groups are as in `calibration_groups`.
     level : float, default 0.95
         Confidence level of the pointwise band and of the groups. The band consists of Wald intervals, on the
         logit scale for a spline and on the probability scale for a loess; a lowess has no band (NaN).
@@ -185,7 +197,7 @@ def calibration_curve(
     ------
     InputError
         If lengths differ, an outcome is not 0/1, a probability is outside [0, 1], an option is unknown, or
-        weights for a lowess are not whole numbers.
+        weights for a lowess are not whole numbers, or sampling weights are given for a loess or lowess.
 
     References
     ----------
@@ -204,19 +216,30 @@ def calibration_curve(
     ('restricted cubic spline, 5 knots', 3)
     """
     smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
+    check_smoother_of(data, smooth)
     x, parts = smoothing.scale(data.score), _by_arm(data, received, y_true)
     grid = None if at is None else check_probability("at", at)
     tables, fits = [], []
     for name, part in parts.items():
         mine = x if received is None else x[np.isin(data.rows, part.rows)]
         fitted = smoothing.fit(mine, part.outcome, part.weight)
+        if data.weights.sampling and isinstance(fitted, SmoothFit):
+            fitted = fitted.linearized(mine, part.outcome, part.weight)
         tables.append(_curve(name, part, fitted, smoothing, grid, level=level))
         row = {"arm": name, "n": part.n, "n_events": part.n_events, "smoother": fitted.smoother}
         fits.append(row | {"knots": tuple(smoothing.unscale(fitted.knots).tolist())})
-    groups = calibration_groups(y_true, y_prob, received=received, sample_weight=sample_weight, level=level)
+    weights: dict[str, Any] = {"sample_weight": sample_weight, "weights_are": weights_are}
+    groups = calibration_groups(y_true, y_prob, received=received, level=level, **weights)
     table = pd.concat(tables, ignore_index=True)
     return CalibrationCurve(table=table, groups=groups, fits=pd.DataFrame(fits), level=level)
+
+
+def check_smoother_of(data: Scored, smooth: Smoother) -> None:
+    """Raise if sampling weights are given for a smoother that has no linearized standard errors."""
+    if data.weights.sampling and smooth != "spline":
+        raise InputError(f"smooth={smooth!r} is not available with sampling weights. Use smooth='spline'.")
 
 
 def _by_arm(data: Scored, received: Any, y_true: Any) -> dict[Any, Scored]:
@@ -247,13 +270,20 @@ def _groups(name: Any, part: Scored, *, n_bins: int, level: float) -> pd.DataFra
     group = np.searchsorted(ends, position)
     n: FloatArray = np.bincount(group, weights=part.weight).astype(float)
     events: FloatArray = np.bincount(group, weights=part.weight * part.outcome).astype(float)
-    lower, upper = wilson(events, n, level)
+    size, counts, hits = n, n, events
+    if (
+        part.weights.sampling
+    ):  # Kish's effective sample size; the weights of a group need not have a mean of 1
+        size = n**2 / np.bincount(group, weights=part.weight**2)
+        counts = np.bincount(group).astype(float)
+        hits = np.bincount(group, weights=part.outcome).astype(float)
+    lower, upper = wilson(events / n * size, size, level)
     return pd.DataFrame(
         {
             "arm": name,
             "group": np.arange(1, len(n) + 1),
-            "n": np.round(n).astype(int),
-            "n_events": np.round(events).astype(int),
+            "n": np.round(counts).astype(int),
+            "n_events": np.round(hits).astype(int),
             "predicted": np.bincount(group, weights=part.weight * part.score) / n,
             "observed": events / n,
             "lower": lower,

@@ -106,7 +106,8 @@ class CurveRefits:
         weight, whole = self.data.weight, np.round(self.counts).astype(int)
         order = np.lexsort((weight, self.place))
         place, mass = self.place[order], weight[order]
-        is_count = bool((weight == np.round(weight)).all())
+        # a patient with a sampling weight has one outcome; a count stands for as many patients
+        is_count = not self.data.weights.sampling and bool((weight == np.round(weight)).all())
         is_large = is_count and whole.sum() >= PERCENTILE_FROM
         if is_count and not is_large:
             place = np.repeat(np.arange(len(whole)), whole)

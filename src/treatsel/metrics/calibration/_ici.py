@@ -15,7 +15,9 @@ from treatsel._stats.estimate import Estimate
 from treatsel._stats.resampling import PERCENTILE_FROM, Resamples, percentile_interval
 from treatsel._stats.smoothers import Scale, Smoother, Smoothing
 from treatsel._stats.vectors import check_labels, check_patients, check_predicted
+from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
+from treatsel.metrics.calibration._curve import check_smoother_of
 from treatsel.metrics.calibration._curve_refits import (
     ERRORS,
     CurveRefits,
@@ -105,6 +107,7 @@ def integrated_calibration_index(
     interval: Literal["auto", "inversion", "percentile"] = "auto",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
     random_state: int = 0,
 ) -> CalibrationIndices:
@@ -137,8 +140,11 @@ def integrated_calibration_index(
     clusters : array-like of shape (n_patients,), optional
         Sites or other clusters; whole clusters are resampled (percentiles).
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice. See `calibration_curve` for fractions; in simulations
-        a row with such a weight has one outcome.
+        Weight of each patient; as counts, a weight of 2 is the same row twice. See `calibration_curve` for
+        fractions; in simulations a row with such a weight has one outcome.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights, for a spline only; a patient who is
+        resampled, or whose outcome is simulated, keeps the weight.
     level : float, default 0.95
         Confidence level of the intervals.
     random_state : int, default 0
@@ -185,8 +191,10 @@ def integrated_calibration_index(
     0.0
     """
     smoothing = Smoothing(smooth=smooth, smooth_on=smooth_on, n_knots=n_knots, exact=exact)
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
-    by_test = _by_test(interval, clusters is not None, float(data.weight.sum()))
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
+    check_smoother_of(data, smooth)
+    by_test = _by_test(interval, clusters is not None, data.n)
     if clusters is not None:
         check_patients(y_true=y_true, clusters=clusters)
     for name, number in {"n_resamples": n_resamples, "n_simulations": n_simulations}.items():
@@ -221,7 +229,7 @@ def integrated_calibration_index(
     )
 
 
-def _by_test(interval: str, has_clusters: bool, total: float) -> bool:
+def _by_test(interval: str, has_clusters: bool, n: int) -> bool:
     """Return whether the interval is computed by inversion of a test."""
     check_choice("interval", interval, ["auto", "inversion", "percentile"])
     if interval == "inversion" and has_clusters:
@@ -229,7 +237,7 @@ def _by_test(interval: str, has_clusters: bool, total: float) -> bool:
             "interval is 'inversion', which assumes independent outcomes, and clusters are given. Use "
             "interval='percentile', which resamples whole clusters, or leave out the clusters."
         )
-    return interval == "inversion" or (interval == "auto" and not has_clusters and total < PERCENTILE_FROM)
+    return interval == "inversion" or (interval == "auto" and not has_clusters and n < PERCENTILE_FROM)
 
 
 def _percentiles(
@@ -238,7 +246,8 @@ def _percentiles(
     """Return lower and upper limits of the errors, shape (2, n_errors), from resamples."""
     data = refits.data
     clustering = None if clusters is None else check_labels("clusters", clusters)[data.rows]
-    resamples = Resamples.of(data.weight, clusters=clustering, n_resamples=times, seed=seed)
+    units = data.weights.units(clustering)
+    resamples = Resamples.of(data.weight, clusters=units, n_resamples=times, seed=seed)
     drawn = refits.many(refits.resampled(resamples))
     return np.array([percentile_interval(column, level) for column in drawn.T]).T
 

@@ -8,10 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import chdtrc
 
+from treatsel._checks import FloatArray
 from treatsel._reporting.summary import Summarized
-from treatsel._stats.logistic import fit_logistic
+from treatsel._stats.logistic import LogisticFit, clustered, fit_logistic
 from treatsel._stats.logits import logits_of
-from treatsel._stats.vectors import check_predicted
+from treatsel._stats.vectors import Scored, check_predicted
+from treatsel._stats.weights import WeightsAre
 
 NAN = float("nan")
 
@@ -75,7 +77,11 @@ class WeakCalibrationTest(Summarized):
 
 
 def weak_calibration_test(
-    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
 ) -> WeakCalibrationTest:
     """Weak calibration: likelihood-ratio tests of recalibration intercept and slope, joint and separate.
 
@@ -86,14 +92,19 @@ def weak_calibration_test(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data). A likelihood ratio does not have a chi-square distribution with sampling weights;
+        the tests are then Wald tests with linearized covariances, as `regTermTest` of R's survey package.
 
     Returns
     -------
     WeakCalibrationTest
         `.weak` (2 degrees of freedom), `.in_the_large` and `.slope` (1 each), with chi-square statistic and
         p-value, and the indexes D, U and Q of R's `val.prob`. All are NaN if the outcome has only one class;
-        those that need the slope are NaN if the predictions are all equal or separate the classes.
+        those that need the slope are NaN if the predictions are all equal or separate the classes. With
+        sampling weights, D, U and Q are NaN.
 
     Raises
     ------
@@ -111,12 +122,14 @@ def weak_calibration_test(
     >>> round(test.weak.statistic, 3), test.weak.df, round(test.weak.p_value, 3)
     (0.079, 2, 0.961)
     """
-    data = check_predicted(y_true, y_prob, sample_weight)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
     x = logits_of(data.score)
     constant = np.ones((len(x), 1))
     as_is = float(-data.weight @ np.logaddexp(0, np.where(data.outcome == 1, -x, x)))
     shifted = fit_logistic(constant, data.outcome, data.weight, offset=x)
     line = fit_logistic(np.column_stack([constant, x]), data.outcome, data.weight)
+    if data.weights.sampling:
+        return _of_sampled(data, x, shifted, line)
     level = NAN if shifted is None else shifted.log_likelihood
     full = NAN if line is None else line.log_likelihood
     weak = _chi_square(full - as_is, 2)
@@ -137,6 +150,41 @@ def weak_calibration_test(
         n_events=data.n_events,
         method="likelihood ratio" if line else "not estimable: one class, equal or separating predictions",
     )
+
+
+def _of_sampled(
+    data: Scored, x: FloatArray, shifted: LogisticFit | None, line: LogisticFit | None
+) -> WeakCalibrationTest:
+    """Return Wald tests with the linearized covariance of each fit.
+
+    Lumley & Scott (2014), Australian & New Zealand J Statistics 56(1), 1-14. doi:10.1111/anzs.12065
+    """
+    constant, patients = np.ones((len(x), 1)), np.arange(len(x), dtype=float)
+    found: dict[str, ChiSquare] = {name: _chi_square(NAN, df) for name, df in (("weak", 2), ("slope", 1))}
+    found["in_the_large"] = _chi_square(NAN, 1)
+    if shifted is not None:
+        robust = clustered(shifted, constant, data.outcome, data.weight, patients, offset=x)
+        found["in_the_large"] = _wald(robust.coefficients, robust.covariance)
+    if line is not None:
+        robust = clustered(line, np.column_stack([constant, x]), data.outcome, data.weight, patients)
+        away = robust.coefficients - np.array([0.0, 1.0])
+        found |= {"weak": _wald(away, robust.covariance)}
+        found |= {"slope": _wald(away[1:], robust.covariance[1:, 1:])}
+    method = data.weights.method("Wald")
+    return WeakCalibrationTest(
+        **found,
+        discrimination=NAN,
+        unreliability=NAN,
+        quality=NAN,
+        n=data.n,
+        n_events=data.n_events,
+        method=method if line else "not estimable: one class, equal or separating predictions",
+    )
+
+
+def _wald(away: FloatArray, covariance: FloatArray) -> ChiSquare:
+    """Return the chi-square test that all coefficients are 0."""
+    return _chi_square(0.5 * float(away @ np.linalg.solve(covariance, away)), len(away))
 
 
 def _chi_square(half: float, df: int) -> ChiSquare:

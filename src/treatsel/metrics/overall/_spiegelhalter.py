@@ -7,6 +7,7 @@ from treatsel._checks import check_level
 from treatsel._stats.estimate import NAN, Estimate, estimate_of, not_estimable
 from treatsel._stats.intervals import Interval, two_sided_p
 from treatsel._stats.vectors import check_predicted
+from treatsel._stats.weights import WeightsAre
 
 
 def spiegelhalter_z(
@@ -14,6 +15,7 @@ def spiegelhalter_z(
     y_prob: npt.ArrayLike,
     *,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> Estimate:
     """Spiegelhalter's z: the Brier score compared with its expectation under perfect calibration.
@@ -25,7 +27,10 @@ def spiegelhalter_z(
     y_prob : array-like of shape (n_patients,)
         Predicted probability of outcome 1, in [0, 1].
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), whose squares enter the variance.
     level : float, default 0.95
         Copied to the result; a test statistic has no interval.
 
@@ -52,9 +57,11 @@ def spiegelhalter_z(
     >>> round(found.value, 2), round(found.p_value, 2)
     (0.78, 0.43)
     """
-    data, level = check_predicted(y_true, y_prob, sample_weight), check_level(level)
+    data = check_predicted(y_true, y_prob, sample_weight, weights_are=weights_are)
+    level = check_level(level)
     p, tilt = data.score, 1 - 2 * data.score
-    spread = float(np.sqrt(data.weight @ (tilt**2 * p * (1 - p))))
+    squares = data.weight**2 if data.weights.sampling else data.weight  # a count is that many patients
+    spread = float(np.sqrt(squares @ (tilt**2 * p * (1 - p))))
     if not spread:
         reason = "every prediction is 0, 0.5 or 1"
         return not_estimable(reason, n=data.n, n_events=data.n_events, level=level)

@@ -15,7 +15,6 @@ from treatsel._checks import (
     check_choice,
     check_level,
     check_vector,
-    check_weights,
 )
 from treatsel._reporting.plots import curves, intervals_of
 from treatsel._reporting.summary import Summarized
@@ -23,6 +22,7 @@ from treatsel._stats.by_arm_tables import received_probability, share_of_arm, sh
 from treatsel._stats.estimate import NAN
 from treatsel._stats.resampling import Resamples
 from treatsel._stats.vectors import Labels, check_labels, check_patients, ordered_labels
+from treatsel._stats.weights import WeightsAre, check_sample_weight
 from treatsel.errors import InputError
 from treatsel.metrics.sensitivity._e_value import LARGEST, _high, _low, _near, _near_limit
 from treatsel.metrics.sensitivity._marginal_model import Sums, statistics_of
@@ -103,6 +103,7 @@ def policy_sensitivity(
     method: Literal["hajek", "ipw"] = "hajek",
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
     n_resamples: int = 500,
     random_state: int = 0,
@@ -137,7 +138,10 @@ def policy_sensitivity(
     clusters : array-like of shape (n_patients,), optional
         Site of each patient; whole sites are resampled.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), of which each resample keeps those of its patients; n is the number of patients.
     level : float, default 0.95
         Confidence level.
     n_resamples, random_state : int
@@ -177,7 +181,8 @@ def policy_sensitivity(
     outcome, level = check_binary("y_true", y_true), check_level(level)
     patients = {"y_true": y_true, "received": received, "recommended": recommended, "propensity": propensity}
     n = check_patients(**patients, clusters=clusters, sample_weight=sample_weight)
-    weight, grid = check_weights("sample_weight", sample_weight, n), check_vector("lambdas", list(lambdas))
+    weights = check_sample_weight(sample_weight, n, weights_are)
+    weight, grid = weights.values, check_vector("lambdas", list(lambdas))
     if not len(grid) or (grid < 1).any():
         raise InputError("lambdas must hold values of 1 or more; 1 means no unmeasured confounding.")
     given = check_labels("received", received)
@@ -188,7 +193,9 @@ def policy_sensitivity(
     concordant, differs = share_received(recommended, given), 1 - share_of_arm(recommended, comparator)
     columns = statistics_of(outcome, concordant, differs, given == comparator, probability)
     sums = Sums((weight @ columns)[None, :], method)
-    resamples = Resamples.of(weight, clusters=clusters, n_resamples=n_resamples, seed=random_state)
+    resamples = Resamples.of(
+        weight, clusters=weights.units(clusters), n_resamples=n_resamples, seed=random_state
+    )
     drawn = Sums(np.array([one @ columns for one in resamples]), method)
     rows = []
     for measure in ("value", "gain"):
@@ -203,9 +210,9 @@ def policy_sensitivity(
         lambda_estimate=_lost(start, lambda L: _near(sums.bounds("gain", L), start)),
         lambda_interval=_lost(start, lambda L: _near_limit(drawn.bounds("gain", L), start, level)),
         comparator_arm=comparator,
-        n=round(float(weight.sum())),
-        n_events=round(float(weight @ outcome)),
-        n_discordant=round(float(weight @ differs)),
+        n=weights.count(),
+        n_events=weights.count(outcome),
+        n_discordant=weights.count(differs),
         level=level,
         method=f"{method}, percentile bootstrap, {n_resamples} resamples"
         + ("" if clusters is None else " of clusters"),

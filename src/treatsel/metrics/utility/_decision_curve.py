@@ -13,6 +13,7 @@ import pandas as pd
 from treatsel._checks import FloatArray, check_level
 from treatsel._reporting.plots import curves, intervals_of
 from treatsel._reporting.summary import Summarized
+from treatsel._stats.weights import WeightsAre
 from treatsel.metrics.utility._net_benefit import NEEDS_BOTH
 from treatsel.metrics.utility._threshold_counts import (
     ALL,
@@ -111,6 +112,7 @@ def decision_curve(
     random_state: int = 0,
     clusters: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> DecisionCurve:
     """Decision curves: net benefit of acting on the predictions over a range of thresholds.
@@ -146,7 +148,10 @@ def decision_curve(
     clusters : array-like of shape (n_patients,), optional
         Site or service of each patient; whole clusters are resampled.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 is the same row twice.
+        Weight of each patient; as counts, a weight of 2 is the same row twice.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), which a resampled patient keeps; all counts are then numbers of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -178,7 +183,8 @@ def decision_curve(
     """
     models, grid, known = check_models(y_prob), check_thresholds(thresholds), check_prevalence(prevalence)
     costs, level = check_harm(harm, list(models)), check_level(level)
-    table = Table.of(y_true, models, sample_weight=sample_weight, clusters=clusters, thresholds=grid)
+    weights: dict[str, Any] = {"sample_weight": sample_weight, "weights_are": weights_are}
+    table = Table.of(y_true, models, clusters=clusters, thresholds=grid, **weights)
     rates = table.rates(table.weight, known)
     value = net_benefits(rates, grid, costs)
     draws = np.empty((0, *value.shape))
@@ -191,8 +197,8 @@ def decision_curve(
         table=laid_out,
         differences=drawn.differences(),
         prevalence=table.events / table.total if known is None else known,
-        n=round(table.total),
-        n_events=round(table.events),
+        n=round(float(table.patients.sum())),
+        n_events=round(float(table.patients @ table.outcome)),
         level=level,
         method=_described(laid_out, table.drawn(n_resamples) if n_resamples else None),
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from treatsel._checks import ROUNDING, FloatArray, check_probability, check_unique, check_vector
 from treatsel._stats.resampling import Resamples
 from treatsel._stats.vectors import check_labels, check_patients, check_predicted, ordered_labels
+from treatsel._stats.weights import WeightsAre
 from treatsel.errors import InputError
 
 ALL, NONE = "treat all", "treat none"
@@ -77,20 +78,26 @@ class Table:
     Attributes
     ----------
     weight, outcome : ndarray of shape (n_cells,)
-        Number of patients in each cell, and their outcome.
+        Weight of the patients in each cell, and their outcome.
+    patients : ndarray of shape (n_cells,)
+        Number of patients in each cell; with weights that are counts, their weight.
     reached : ndarray of shape (n_models, n_cells)
         Number of thresholds that the prediction reaches.
     cluster : ndarray of shape (n_cells,) or None
         Code of the cluster, which does not depend on the order of the patients.
     thresholds : ndarray of shape (n_thresholds,)
         Increasing.
+    by_cluster : bool
+        Whether clusters are groups of patients, not the patients themselves.
     """
 
     weight: FloatArray
+    patients: FloatArray
     outcome: Counts
     reached: Counts
     cluster: Counts | None
     thresholds: FloatArray
+    by_cluster: bool
 
     @classmethod
     def of(
@@ -101,11 +108,16 @@ class Table:
         sample_weight: Any,
         clusters: Any,
         thresholds: FloatArray,
+        weights_are: WeightsAre = "counts",
     ) -> "Table":
         """Return the counts of checked patients."""
         check_patients(y_true=y_true, sample_weight=sample_weight, clusters=clusters, **models)
-        data = {name: check_predicted(y_true, p, sample_weight) for name, p in models.items()}
+        data = {
+            name: check_predicted(y_true, p, sample_weight, weights_are=weights_are)
+            for name, p in models.items()
+        }
         first = next(iter(data.values()))
+        sampling = first.weights.sampling
         columns = [first.outcome.astype(np.intp)]
         columns += [
             np.searchsorted(thresholds - ROUNDING, scored.score, side="right") for scored in data.values()
@@ -113,29 +125,34 @@ class Table:
         if clusters is not None:
             labels = check_labels("clusters", clusters)[first.rows]
             columns.append(pd.Categorical(labels, categories=ordered_labels(labels)).codes.astype(np.intp))
+        elif sampling:  # a resample draws patients, each with the weight
+            columns.append(np.arange(len(first.outcome)))
         cell, kept = _distinct(columns)
         table = np.stack(columns)[:, kept]
         return cls(
             weight=np.bincount(cell, weights=first.weight).astype(float),
             outcome=table[0],
             reached=table[1 : 1 + len(data)],
-            cluster=None if clusters is None else table[-1],
+            patients=np.bincount(cell, None if sampling else first.weight).astype(float),
+            cluster=None if clusters is None and not sampling else table[-1],
+            by_cluster=clusters is not None,
             thresholds=thresholds,
         )
 
     @property
     def events(self) -> float:
-        """Number of patients with outcome 1."""
+        """Weight of the patients with outcome 1."""
         return float(self.weight @ self.outcome)
 
     @property
     def total(self) -> float:
-        """Number of patients."""
+        """Weight of all patients."""
         return float(self.weight.sum())
 
     def drawn(self, n_resamples: int) -> str:
         """Return a description of the resamples."""
-        clusters = "patients" if self.cluster is None else f"{len(np.unique(self.cluster))} clusters"
+        count = 0 if self.cluster is None else len(np.unique(self.cluster))
+        clusters = f"{count} clusters" if self.by_cluster else "patients"
         return f"{n_resamples} resamples of {clusters}"
 
     def resamples(self, *, n_resamples: int, random_state: Any) -> Resamples:
@@ -155,7 +172,7 @@ class Table:
         ends = np.broadcast_to([[size - 1], [0]], (2, len(self.weight)))
         a, b = (np.concatenate([self.reached, ends])[[first, second]]) + self.outcome * size
         counts = [
-            np.bincount(end(a, b), weights=self.weight, minlength=2 * size)
+            np.bincount(end(a, b), weights=self.patients, minlength=2 * size)
             for end in (np.minimum, np.maximum)
         ]
         without, events = (counts[0] - counts[1]).reshape(2, size).cumsum(axis=1)[:, :-1]

@@ -5,6 +5,7 @@ from treatsel.validation.parts._benefit import ERRORS, benefit
 from treatsel.validation.parts._calibration import calibration
 from treatsel.validation.parts._calibration_errors import calibration_errors
 from treatsel.validation.parts._case_mix import case_mix
+from treatsel.validation.parts._complete_cases import complete_cases, lost_in_words
 from treatsel.validation.parts._confounding import confounding
 from treatsel.validation.parts._development import development, development_of
 from treatsel.validation.parts._discrimination import discrimination
@@ -42,6 +43,7 @@ __all__ = [
     "calibration",
     "calibration_errors",
     "case_mix",
+    "complete_cases",
     "confounding",
     "development",
     "development_of",
@@ -52,6 +54,7 @@ __all__ = [
     "imputed_of",
     "internal_external",
     "joined",
+    "lost_in_words",
     "missing_outcomes",
     "overall",
     "participants",

@@ -4,7 +4,6 @@ from typing import Any
 
 import pandas as pd
 
-from treatsel._checks import FloatArray
 from treatsel._disclosure import SMALLEST_GROUP, is_small
 from treatsel._measures import MEASURES
 from treatsel._reporting.format import with_p
@@ -26,8 +25,8 @@ def calibration(task: ValidationTask) -> PartResult:
     """Return measures, tests and curves of calibration."""
     y, own, level = task.observed, task.own, task.level
     curves = {
-        "": calibration_curve(y, own, level=level, at=ends_of(own)),
-        " by arm": calibration_curve(y, own, received=task.arms, level=level),
+        "": calibration_curve(y, own, level=level, at=ends_of(own), **task.weights()),
+        " by arm": calibration_curve(y, own, received=task.arms, level=level, **task.weights()),
     }
     tables: dict[str, Any] = {}
     for name, curve in curves.items():
@@ -37,7 +36,7 @@ def calibration(task: ValidationTask) -> PartResult:
             f"calibration fits{name}": rounded_knots(curve.fits),
         }
     tables["calibration curve by arm"] = _inner(curves[" by arm"].table, task)
-    tests = _tests(y, own, level)
+    tests = _tests(task)
     return PartResult(
         figures=[*rows_by_arm("calibration", KEYS, task), *tests.figures],
         tables=tables | tests.tables,
@@ -52,14 +51,17 @@ def _inner(curves: pd.DataFrame, task: ValidationTask) -> pd.DataFrame:
         mine = task.arms == arm
         y, own = task.observed[mine], task.own[mine]
         if (at := ends_of(own)) is not None:
-            curve = calibration_curve(y, own, at=at, level=task.level).table.assign(arm=arm)
+            weights = task.weights(mine)
+            curve = calibration_curve(y, own, at=at, level=task.level, **weights).table.assign(arm=arm)
         parts.append(curve)
     return pd.concat(parts, ignore_index=True)
 
 
-def _tests(y: FloatArray, own: FloatArray, level: float) -> PartResult:
+def _tests(task: ValidationTask) -> PartResult:
     """Return the weak calibration test (intercept and slope together) and Spiegelhalter's test."""
-    weak, z = weak_calibration_test(y, own), spiegelhalter_z(y, own, level=level)
+    y, own = task.observed, task.own
+    weak = weak_calibration_test(y, own, **task.weights())
+    z = spiegelhalter_z(y, own, level=task.level, **task.weights())
     nothing = "a test statistic has no interval"
     method = f"{weak.method}, {weak.weak.df} df, {with_p(weak.weak.p_value)}; {nothing}"
     counts: dict[str, Any] = {"n": weak.n, "n_events": weak.n_events}

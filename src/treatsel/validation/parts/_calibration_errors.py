@@ -22,6 +22,7 @@ def calibration_errors(task: ValidationTask, _: Policies) -> PartResult:
         clusters=task.clusters,
         level=task.level,
         random_state=task.seed,
+        **task.weights(),
     )
     rows = [row_of("calibration errors", ERRORS[name], found.estimates[name]) for name in ERRORS]
     table = found.to_frame().loc[list(ERRORS)]

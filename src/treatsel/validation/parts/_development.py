@@ -216,7 +216,8 @@ def _reweighted(
             policies.recommended,
             comparator=policies.best_single_arm(task.seen),
             sample_weight=weights.sample_weight,
-            **policies.options,
+            clusters=policies.options["clusters"],
+            level=task.level,
         )
         pairs[MEASURES["gain"].label] = (policies.gain, again)
     rows, table = [], []

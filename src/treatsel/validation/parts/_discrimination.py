@@ -17,30 +17,33 @@ from treatsel.validation.parts._part import (
     row_of,
     rows_by_arm,
     weighted_row,
-    weights_of,
 )
 
 
 def discrimination(task: ValidationTask) -> PartResult:
     """Return base rate, accuracy and AUCs."""
     y, own, arms, level = task.observed, task.own, task.arms, task.level
-    halves = balanced_accuracy(y, own, clusters=task.clusters, level=level)
-    more_frequent = y if y.mean() >= 0.5 else 1 - y
+    halves = balanced_accuracy(y, own, clusters=task.clusters, level=level, **task.weights())
+    more_frequent = y if np.average(y, weights=task.weight) >= 0.5 else 1 - y
     right, balanced = halves.accuracy, halves.balanced_accuracy
     if is_telling_split(own, y, 0.5):
         why = f"fewer than {SMALLEST_GROUP} patients, or few with one outcome, on one side of 50 %"
         right = balanced = not_estimable(why, n=len(y), n_events=int(y.sum()), level=level)
     rows = [
         weighted_row(
-            "base rate", MEASURES["base_rate"].label, prevalence(y, level=level, **weights_of(task)), task
+            "base rate", MEASURES["base_rate"].label, prevalence(y, level=level, **task.weights()), task
         ),
-        row_of("base rate", MEASURES["no_information_rate"].label, prevalence(more_frequent, level=level)),
+        row_of(
+            "base rate",
+            MEASURES["no_information_rate"].label,
+            prevalence(more_frequent, level=level, **task.weights()),
+        ),
         row_of("discrimination", MEASURES["accuracy"].label, right),
         row_of("discrimination", MEASURES["balanced_accuracy"].label, balanced),
         weighted_row(
             "discrimination",
             MEASURES["within_arm_auc"].label,
-            within_arm_auc(y, own, arms, level=level, **weights_of(task)),
+            within_arm_auc(y, own, arms, level=level, **task.weights()),
             task,
         ),
         *rows_by_arm("discrimination", ("auc",), task),

@@ -144,15 +144,15 @@ def imputations(
 
 def _figures(task: ValidationTask, policies: Policies, *, comparator: Any) -> dict[str, Estimate | Gain]:
     """Return the estimates of one table, with standard errors on the scales of the list of measures."""
-    y, p, level = task.observed, task.own, task.level
+    y, p, options = task.observed, task.own, {"level": task.level, **task.weights()}
     gain = policies.gain
     if policies.problem is None:
         scores, rule = policies.scores, policies.recommended
         gain = gain_over_best_arm(scores, rule, comparator=comparator, **policies.options)
     return {
-        MEASURES["within_arm_auc"].label: within_arm_auc(y, p, task.arms, interval="logit", level=level),
-        MEASURES["auc"].label: roc_auc(y, p, interval="logit", level=level),
-        **{MEASURES[key].label: FUNCTIONS[key](y, p, level=level) for key in POOLED},
+        MEASURES["within_arm_auc"].label: within_arm_auc(y, p, task.arms, interval="logit", **options),
+        MEASURES["auc"].label: roc_auc(y, p, interval="logit", **options),
+        **{MEASURES[key].label: FUNCTIONS[key](y, p, **options) for key in POOLED},
         GAIN: gain,
     }
 

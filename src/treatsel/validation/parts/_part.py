@@ -97,8 +97,7 @@ def row(
 def rows_by_arm(section: str, keys: Sequence[str], task: ValidationTask) -> list[dict[str, Any]]:
     """Return rows of measures (by their keys) for the received arm, in all patients and by that arm.
 
-    If outcomes were lost, patients are weighted where the cohort says who was lost; see
-    `ValidationTask.weight`.
+    If outcomes were lost, patients are weighted; see `ValidationTask.weight`.
     """
     y, own, arms = task.observed, task.own, task.arms
     groups = {OVERALL: np.ones(len(y), dtype=bool)}
@@ -106,16 +105,9 @@ def rows_by_arm(section: str, keys: Sequence[str], task: ValidationTask) -> list
     rows = []
     for key in keys:
         for group, mask in groups.items():
-            found = FUNCTIONS[key](y[mask], own[mask], level=task.level, **weights_of(task, mask))
+            found = FUNCTIONS[key](y[mask], own[mask], level=task.level, **task.weights(mask))
             rows.append(weighted_row(section, MEASURES[key].label, found, task, group))
     return rows
-
-
-def weights_of(task: ValidationTask, mask: Any = slice(None)) -> dict[str, Any]:
-    """Return the arguments of a metric that weight patients; none if patients are not weighted."""
-    if task.weight is None:
-        return {}
-    return {"sample_weight": task.weight[mask], "weights_are": "sampling"}
 
 
 def weighted_row(

@@ -150,6 +150,8 @@ def effective_n(task: ValidationTask, policies: Policies) -> float:
         return NAN
     propensity = received_propensity(task.arms, policies.propensity)
     concordant = share_received(policies.recommended, task.arms)
+    if task.weight is not None:
+        concordant = concordant * task.weight
     return effective_sample_size(concordant / propensity) if concordant.any() else 0.0
 
 

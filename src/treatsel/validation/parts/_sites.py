@@ -7,6 +7,7 @@ import pandas as pd
 
 from treatsel._disclosure import SMALLEST_GROUP, suppression
 from treatsel._measures import BY_LABEL
+from treatsel._stats.weights import check_sample_weight
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
@@ -30,7 +31,7 @@ def sites(task: ValidationTask, policies: Policies) -> PartResult:
     data = SiteData(
         outcome=task.observed,
         received=task.arms,
-        weight=np.ones(len(task.observed)),
+        weights=check_sample_weight(n=len(task.observed), **({"sample_weight": None} | task.weights())),
         predictions=task.by_arm[task.seen][arms],
         propensity=None if policies.problem else policies.propensity,
         good=task.good,

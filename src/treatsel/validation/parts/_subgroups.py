@@ -42,6 +42,7 @@ def subgroups(task: ValidationTask, policies: Policies) -> PartResult:
         recommended=policies.recommended,
         comparator=policies.best_single_arm(task.seen),
         level=task.level,
+        **task.weights(),
     )
     table = found.to_frame()
     rows = [

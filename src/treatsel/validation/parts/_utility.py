@@ -28,6 +28,7 @@ def utility(task: ValidationTask, policies: Policies) -> PartResult:
         clusters=task.clusters,
         random_state=task.seed,
         level=task.level,
+        **task.weights(),
     )
     comparator = policies.gain.comparator_arm
     choice = treatment_choice_net_benefit(

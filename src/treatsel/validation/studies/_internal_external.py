@@ -25,6 +25,7 @@ from treatsel._measures import BY_LABEL
 from treatsel._reporting.summary import Summarized
 from treatsel._stats.by_arm_tables import check_propensities
 from treatsel._stats.vectors import check_labels, check_patients
+from treatsel._stats.weights import Weights
 from treatsel.errors import InputError, TreatselError, warn
 from treatsel.metrics.pooling import MetaAnalysis
 from treatsel.validation.studies._direction import direction_of_study
@@ -260,7 +261,7 @@ def internal_external_cv(
     data = SiteData(
         outcome=outcome,
         received=received,
-        weight=weight,
+        weights=Weights(values=weight),
         predictions=predictions,
         propensity=table,
         good=direction_of_study(model, y, event_is_good),

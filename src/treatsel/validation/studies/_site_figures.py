@@ -14,6 +14,7 @@ from treatsel._measures import BY_LABEL, MEASURES, labels_of
 from treatsel._stats.by_arm_tables import cells_of, recommended_shares
 from treatsel._stats.estimate import not_estimable
 from treatsel._stats.intervals import two_sided_p, wald
+from treatsel._stats.weights import Weights
 from treatsel.metrics import (
     FUNCTIONS,
     Estimate,
@@ -41,12 +42,17 @@ class SiteData:
 
     outcome: FloatArray
     received: npt.NDArray[np.object_]
-    weight: FloatArray
+    weights: Weights
     predictions: pd.DataFrame
     propensity: pd.DataFrame | None
     good: bool | None
     min_events: int
     level: float
+
+    @property
+    def weight(self) -> FloatArray:
+        """Weight of each patient."""
+        return self.weights.values
 
     @cached_property
     def own(self) -> FloatArray:
@@ -109,7 +115,7 @@ def _figures(
         reason = f"{counts_here}; at least {data.min_events} of each are needed"
         return dict.fromkeys(SITE_MEASURES, not_estimable(reason, **options))
     y, p, arms = data.outcome[evaluated], data.own[evaluated], data.received[evaluated]
-    more: dict[str, Any] = {"sample_weight": data.weight[evaluated], "level": data.level}
+    more: dict[str, Any] = {"level": data.level, **_weighted(data, evaluated)}
     return {
         AUC: roc_auc(y, p, interval="logit", **more),
         WITHIN: within_arm_auc(y, p, arms, interval="logit", **more),
@@ -137,10 +143,12 @@ def _gain(data: SiteData, evaluated: Mask, comparator: Any, options: dict[str, A
     propensity = propensity.div(propensity.sum(axis=1), axis=0)
     scores = aipw_scores(data.benefit[evaluated], data.received[evaluated], table, propensity)
     recommended = recommended_shares(table, comparator)
-    weight = data.weight[evaluated]
-    return gain_over_best_arm(
-        scores, recommended, comparator=comparator, sample_weight=weight, level=data.level
-    )
+    weighted = _weighted(data, evaluated)
+    return gain_over_best_arm(scores, recommended, comparator=comparator, level=data.level, **weighted)
+
+
+def _weighted(data: SiteData, rows: Mask) -> dict[str, Any]:
+    return {"sample_weight": data.weight[rows], "weights_are": data.weights.kind}
 
 
 def _row(found: Estimate | Gain) -> dict[str, Any]:
@@ -148,7 +156,7 @@ def _row(found: Estimate | Gain) -> dict[str, Any]:
 
 
 def _count(data: SiteData, rows: Mask) -> int:
-    return round(float(data.weight[rows].sum()))
+    return data.weights.count(rows.astype(float))
 
 
 def pooled_over(figures: pd.DataFrame, measure: str, level: float) -> MetaAnalysis:

@@ -14,6 +14,8 @@ from scipy import special
 from treatsel._checks import FloatArray, count_of
 from treatsel._measures import MEASURES, labels_of
 from treatsel._stats.by_arm_tables import share_of_arm
+from treatsel._stats.vectors import effective_size
+from treatsel._stats.weights import Weights
 from treatsel.metrics import (
     arm_means,
     brier_score,
@@ -56,7 +58,7 @@ class Patients:
     y: FloatArray
     p: FloatArray
     received: Any
-    weight: FloatArray
+    weights: Weights
     scores: pd.DataFrame | None
     recommended: pd.DataFrame | None
     comparator: Any
@@ -68,7 +70,7 @@ class Patients:
             y=self.y[rows],
             p=self.p[rows],
             received=self.received[rows],
-            weight=self.weight[rows],
+            weights=self.weights.subset(rows),
             scores=None if self.scores is None else self.scores.loc[rows],
             recommended=None if self.recommended is None else self.recommended.loc[rows],
             comparator=self.comparator[rows] if isinstance(self.comparator, pd.Series) else self.comparator,
@@ -78,17 +80,17 @@ class Patients:
     @property
     def n(self) -> float:
         """Number of patients."""
-        return float(self.weight.sum())
+        return float(self.weights.count())
 
     @property
     def events(self) -> float:
         """Number of patients with outcome 1."""
-        return float(self.weight @ self.y)
+        return float(self.weights.count(self.y))
 
     @property
     def options(self) -> dict[str, Any]:
         """Keyword arguments that all metrics take."""
-        return {"sample_weight": self.weight, "level": self.level}
+        return {"sample_weight": self.weights.values, "weights_are": self.weights.kind, "level": self.level}
 
 
 Compute = Callable[[Patients], Figure]
@@ -117,15 +119,17 @@ def figure_of(patients: Patients, measure: str, compute: Compute) -> Figure:
 
 def _proportion(indicator: FloatArray, patients: Patients) -> Figure:
     """Return a proportion with Wilson's interval: `calibration_groups` with a single bin."""
+    weights = patients.weights
+    size = effective_size(weights.values) if weights.sampling else patients.n
     row = calibration_groups(indicator, patients.p, n_bins=1, **patients.options).iloc[0]
     return Figure(
         value=float(row["observed"]),
         lower=float(row["lower"]),
         upper=float(row["upper"]),
-        method="Wilson",
+        method=patients.weights.method("Wilson"),
         scale="arcsine of the square root",
         scaled=math.asin(math.sqrt(row["observed"])),
-        se=0.5 / math.sqrt(patients.n),  # variance-stabilizing: also usable at proportions of 0 and 1
+        se=0.5 / math.sqrt(size),  # variance-stabilizing: also usable at proportions of 0 and 1
     )
 
 

@@ -16,7 +16,6 @@ from treatsel._checks import (
     check_level,
     check_probability,
     check_unique,
-    check_weights,
     count_of,
 )
 from treatsel._reporting import plots
@@ -25,6 +24,7 @@ from treatsel._stats.by_arm_tables import shares_of
 from treatsel._stats.heterogeneity import cochran_q
 from treatsel._stats.multiplicity import holm
 from treatsel._stats.vectors import check_labels, check_patients, ordered_labels
+from treatsel._stats.weights import Weights, WeightsAre, check_sample_weight
 from treatsel.errors import InputError, TreatselWarning
 from treatsel.metrics import arm_means
 from treatsel.validation.studies._subgroup_figures import (
@@ -137,6 +137,7 @@ def subgroup_performance(
     comparator: Any = None,
     measures: Sequence[str] | None = None,
     sample_weight: npt.ArrayLike | None = None,
+    weights_are: WeightsAre = "counts",
     level: float = 0.95,
 ) -> SubgroupPerformance:
     """Estimate performance in each subgroup, with a test of heterogeneity for each measure.
@@ -170,7 +171,10 @@ def subgroup_performance(
         slope", "observed / expected", "Brier score", "gain over the best single arm", "recommended". By
         default all measures that the arguments allow.
     sample_weight : array-like of shape (n_patients,), optional
-        Counts: a weight of 2 equals two identical rows.
+        Weight of each patient; as counts, a weight of 2 equals two identical rows.
+    weights_are : {"counts", "sampling"}, default "counts"
+        Meaning of the weights: frequency counts, or sampling weights (the inverse of the probability of
+        being in the data), with linearized standard errors and n the number of patients.
     level : float, default 0.95
         Confidence level.
 
@@ -203,9 +207,10 @@ def subgroup_performance(
     check_patients(
         y_true=y_true, y_prob=y_prob, received=received, labels=labels, scores=scores, recommended=recommended
     )
-    patients = _patients(y_true, y_prob, received, scores, recommended, comparator, sample_weight, level)
-    variables = _variables(labels, patients.weight > 0)
-    patients = patients.take(patients.weight > 0)
+    weights = check_sample_weight(sample_weight, len(np.asarray(y_true)), weights_are)
+    patients = _patients(y_true, y_prob, received, scores, recommended, comparator, weights, level)
+    kept = weights.values > 0
+    variables, patients = _variables(labels, kept), patients.take(kept)
     plan = list(plan_of(_names(measures, patients), patients))
     figures = [(OVERALL, measure, OVERALL, patients, figure_of(patients, measure, f)) for measure, f in plan]
     tests = []
@@ -231,13 +236,12 @@ def _patients(
     scores: Any,
     recommended: Any,
     comparator: Any,
-    sample_weight: Any,
+    weights: Weights,
     level: float,
 ) -> Patients:
     y, p = check_binary("y_true", y_true), check_probability("y_prob", y_prob)
-    weight = check_weights("sample_weight", sample_weight, len(y))
     if scores is not None and comparator is None:
-        comparator = arm_means(scores, sample_weight=weight)["value"].idxmax()
+        comparator = arm_means(scores, sample_weight=weights.values)["value"].idxmax()
     rule = recommended
     if rule is not None and not isinstance(rule, pd.DataFrame):
         labels = check_labels("recommended", rule)
@@ -247,7 +251,7 @@ def _patients(
         y=y,
         p=p,
         received=np.asarray(received, dtype=object),
-        weight=weight,
+        weights=weights,
         scores=scores,
         recommended=rule,
         comparator=comparator,

@@ -4,6 +4,7 @@ from treatsel.validation.report.sections._benefit import benefit
 from treatsel.validation.report.sections._calibration import calibration
 from treatsel.validation.report.sections._calibration_errors import calibration_errors
 from treatsel.validation.report.sections._case_mix import case_mix
+from treatsel.validation.report.sections._complete_cases import complete_cases
 from treatsel.validation.report.sections._confounding import confounding
 from treatsel.validation.report.sections._development import development
 from treatsel.validation.report.sections._discrimination import discrimination
@@ -31,6 +32,7 @@ __all__ = [
     "calibration",
     "calibration_errors",
     "case_mix",
+    "complete_cases",
     "confounding",
     "development",
     "discrimination",
