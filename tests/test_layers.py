@@ -57,14 +57,16 @@ LEVELS = {
 # Order inside a package: later entries may import earlier ones, never the reverse.
 INSIDE = {
     "validation": (
+        "_predicted",
         "_task",
+        "_rule",
         "_propensity",
         "_small_groups",
         "_policies",
         "studies",
         "parts",
-        "_eligibility",
         "_origin",
+        "_eligibility",
         "report",
     )
 }

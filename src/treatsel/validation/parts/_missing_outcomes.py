@@ -3,7 +3,6 @@
 import pandas as pd
 
 from treatsel._reporting.format import points
-from treatsel._stats.by_arm_tables import recommended_shares
 from treatsel.metrics.missing import gain_missing_bounds, missing_outcome_bounds
 from treatsel.validation._policies import Policies
 from treatsel.validation._task import ValidationTask
@@ -24,7 +23,7 @@ def missing_outcomes(task: ValidationTask, policies: Policies) -> PartResult:
         received[there],
         whole[there],
         policies.propensity_all[there],
-        recommended_shares(whole[there], task.tie_arm),
+        policies.recommended_all[there],
         comparator=policies.best_single_arm(there),
         clusters=None if groups is None else groups[there],
         level=task.level,
