@@ -251,6 +251,7 @@ def test_rules_of_eligibility_apply_to_all_patients(fitted):
     assert report.about["policy"]["eligibility"] == rules().sha256
     assert any("A single arm for all patients is possible only" in p for p in section(report).paragraphs)
     assert (report.tables["moved"]["n"].dropna() % 10 == 0).all()
+    assert report.figure("moved from the default arm")["n_events"] % 10 == 0
     default = ts.validate(fitted, new.cohort, eligibility=rules(), **PLAIN)
     measure = "recommended arm, exclusions applied"
     assert default.figure(measure)["value"] == pytest.approx(report.figure(measure)["value"], abs=0.02)

@@ -53,14 +53,14 @@ def rule_in_use(
     """
     everyone, all_policies = (task, policies) if whole is None else whole
     tables = _moved(everyone, all_policies, exact=whole is None)
-    rows, left = _shares(everyone), list[tuple[str, str]]()
+    rows, left = _shares(everyone, exact=whole is None), list[tuple[str, str]]()
     if whole is not None:
         found = _of_everyone(task, policies, *whole)
         rows, left = [*rows, *found.figures], [*left, *found.not_estimable]
     if policies.problem is None:
         found = _of_outcomes(task, policies, model, rule)
         rows, left = [*rows, *found.figures], [*left, *found.not_estimable]
-    return PartResult(figures=rows, tables=tables, not_estimable=left, cautions=_cautions(everyone))
+    return PartResult(figures=rows, tables=tables, not_estimable=left, cautions=_cautions(task))
 
 
 # --- who is moved, and how often the recommended arm was given
@@ -110,31 +110,32 @@ def _effective(task: ValidationTask, policies: Policies, arm: Any) -> float:
     return effective_sample_size(weight) if weight.any() else 0.0
 
 
-def _shares(task: ValidationTask) -> list[dict[str, Any]]:
-    """Return the share of patients moved from the default arm, and that of those given their arm."""
-    counts, n = np.round(_counts(task), 6), len(task.y)
-    arms, hidden = list(task.by_arm.columns), table_suppression(counts)
-    rows, own = [], np.diag(counts[:, :-1])
-    few = np.diag(hidden[:, :-1])
+def _shares(task: ValidationTask, *, exact: bool) -> list[dict[str, Any]]:
+    """Return the share of patients moved from the default arm, and that of those given their arm.
+
+    None is shown that would tell a count that the tables hide. Unless `exact`, counts are rounded.
+    """
+    counts, step = np.round(_counts(task), 6), 1 if exact else ROUNDED
+    own, few = np.diag(counts[:, :-1]), np.diag(table_suppression(counts)[:, :-1])
     open_ = not few.any() or (few.sum() > 1 and own[few].sum() >= MIN_LEFT)
-    rows.append(_share(CONCORDANT, own.sum(), n, task, shown=bool(open_)))
+    rows = [_share(CONCORDANT, own.sum(), step, task, shown=bool(open_))]
     if task.tie_arm is None:
         return rows
     default = pd.Series(task.tie_arm, index=task.y.index, dtype=object).to_numpy()
-    stays = np.array([default == arm for arm in arms]).T
-    shares = task.recommended.to_numpy(dtype=float)
-    others = float(shares[~stays].sum())
+    elsewhere = np.array([default != arm for arm in task.by_arm.columns]).T
+    n_moved = (task.recommended.to_numpy(dtype=float) * elsewhere).sum()
     shown = not np.isnan(suppressed(counts.sum(axis=0))).any()
-    return [*rows, _share(MOVED, others, n, task, shown=shown)]
+    return [*rows, _share(MOVED, n_moved, step, task, shown=shown)]
 
 
-def _share(measure: str, count: float, n: int, task: ValidationTask, *, shown: bool) -> dict[str, Any]:
-    events = round(float(count))
+def _share(measure: str, count: float, step: int, task: ValidationTask, *, shown: bool) -> dict[str, Any]:
+    n, events = len(task.y), step * round(float(count) / step)
     if not shown or is_small(events) or is_small(n - events):
         found = not_estimable("small counts are not shown", n=n, n_events=None, level=task.level)
         return row_of(SECTION, measure, found)
     limits = (float(end) for end in wilson(np.array(float(events)), np.array(float(n)), task.level))
-    return row(SECTION, measure, events / n, *limits, n=n, n_events=events, method="Wilson, all patients")
+    method = "Wilson, all patients" + ("" if step == 1 else f", count rounded to {step}")
+    return row(SECTION, measure, events / n, *limits, n=n, n_events=events, method=method)
 
 
 # --- value
