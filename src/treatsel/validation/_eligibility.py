@@ -1,5 +1,6 @@
 """Patients of a validation cohort who may receive every arm by the rules of eligibility, and all of them."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from treatsel._checks import by_text
 from treatsel._disclosure import stated
 from treatsel.cohort import Cohort
 from treatsel.eligibility import Rules
-from treatsel.errors import InputError
+from treatsel.errors import InputError, TreatselWarning
 from treatsel.validation._origin import EXTERNAL, Origin
 from treatsel.validation._policies import Policies, policies_of
 from treatsel.validation._rule import RuleInUse
@@ -99,4 +100,6 @@ class Eligible:
         arms = list(task.by_arm.columns)
         allowed = allowed.rename(columns=by_text(arms)).reindex(columns=arms, fill_value=True)
         task = rule.in_use(task, origin.model, allowed=allowed.set_axis(task.by_arm.index))
-        return task, policies_of(task, assignment)
+        with warnings.catch_warnings():  # the arms that cannot be received are not recommended either
+            warnings.filterwarnings("ignore", r".* could not have received arm", TreatselWarning)
+            return task, policies_of(task, assignment)

@@ -123,6 +123,8 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         task.random_state,
         estimable=problem is None,
     )
+    if source.startswith("estimated") and task.allowed is not None:
+        every = _where_given(every, task)
     every = every[given].div(every[given].sum(axis=1), axis=0)
     best = _comparator(task, given)
     shares, n_replaced = _shares_among(task, given, every)
@@ -150,6 +152,17 @@ def policies_of(task: ValidationTask, assignment: str | Mapping[Any, float] | pd
         options=options,
         problem=problem,
     )
+
+
+def _where_given(every: pd.DataFrame, task: ValidationTask) -> pd.DataFrame:
+    """Return estimated probabilities that are 0 where the rules exclude an arm, if they were always obeyed.
+
+    A logistic model shrinks its coefficients, and thus leaves some probability to arms that are never given:
+    those of the other arms would be too low.
+    """
+    closed: Any = ~task.allowed.to_numpy() if task.allowed is not None else None
+    received = task.received.to_numpy(dtype=object)[:, None] == every.columns.to_numpy(dtype=object)
+    return every.mask(closed & ~(closed & received).any(axis=0), 0.0)
 
 
 def _shares_among(task: ValidationTask, given: list[Any], every: pd.DataFrame) -> tuple[pd.DataFrame, int]:

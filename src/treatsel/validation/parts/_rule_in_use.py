@@ -106,7 +106,8 @@ def _effective(task: ValidationTask, policies: Policies, arm: Any) -> float:
     """Return the effective sample size (Kish) of the patients who received the arm and are recommended it."""
     if policies.problem is not None or arm not in policies.recommended:
         return float("nan")
-    weight = (task.arms == arm) * (policies.recommended[arm] / policies.propensity[arm]).to_numpy()
+    mine = task.arms == arm  # of other patients the probability may be 0
+    weight = (policies.recommended.loc[mine, arm] / policies.propensity.loc[mine, arm]).to_numpy()
     return effective_sample_size(weight) if weight.any() else 0.0
 
 
